@@ -15,6 +15,10 @@ def _end(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
+if os.name != "posix":  # elsewhere there are no SIGHUP, no flock and no file modes, which runs rely on
+    os.write(2, b"error: kerascli runs on Linux and macOS; on Windows, run it in WSL (Windows Subsystem for Linux)\n")
+    raise SystemExit(2)
+
 for _number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
     if _signal.getsignal(_number) != _signal.SIG_IGN:  # as nohup leaves SIGHUP
         _signal.signal(_number, _end)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.parity.books import Books
+from tests.support.needs import MARKER, Needs
 from tests.support.server import Server
 
 os.environ["KERAS_BACKEND"] = "torch"
@@ -84,3 +85,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Books(), "parity-books")
+    config.pluginmanager.register(Needs(), "needs")
+    config.addinivalue_line("markers", MARKER)

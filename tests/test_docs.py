@@ -28,7 +28,10 @@ from tests.test_architecture import FLOORS, PACKAGE
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [*DOCS, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "configs/README.md"))]
+PAGES = [
+    *DOCS,
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "configs/README.md")),
+]
 
 _FENCE = re.compile(
     r"(?:^<!-- (?P<mark>[^:\n]+): (?P<value>[^\n]+?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
@@ -92,7 +95,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_mark_is_known() -> None:
-    assert {block.mark for block in BLOCKS} == {"", "file", "fragment of", "faulty", "said of"}
+    assert {block.mark for block in BLOCKS} == {"", "file", "fragment of", "faulty", "said of", "settings of"}
     assert min(len(CONFIGS), len(FRAGMENTS)) >= 10
     comments = sum(page.read_text(encoding="utf-8").count("<!--") for page in DOCS)
     assert comments == sum(1 for block in BLOCKS if block.mark), "a comment that no block follows"

@@ -25,6 +25,7 @@ from kerascli.errors import ConfigError
 from kerascli.report.reference import component_entry
 from kerascli.workflow.check import check
 from tests.parity import signatures
+from tests.support.needs import library
 from tests.support.runs_harness import write
 from tests.test_architecture import PACKAGE
 
@@ -184,7 +185,7 @@ def test_links_into_the_repository_lead_to_the_page_of_a_file() -> None:
 @pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     for module in ("sphinx", "furo", "myst_parser"):
-        pytest.importorskip(module, reason="needs Sphinx, furo and MyST: pip install 'kerascli[docs]'")
+        library(module)  # pip install 'kerascli[docs]'
     docs = tmp_path / "docs"
     shutil.copytree(DOCS, docs, ignore=lambda folder, _: [*FOLDERS, "_build"] if Path(folder) == DOCS else [])
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", str(docs), str(tmp_path / "html")]

@@ -1,15 +1,18 @@
-"""kerascli evaluate [RUN] [FILE|SPLIT]"""
+"""kerascli evaluate [RUN] [WHAT...]"""
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kerascli.cli import options
-from kerascli.errors import ConfigError, safe_text
+from kerascli.errors import ConfigError, one_of, safe_text, suggestion
 
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
+    from kerascli.events import Evaluated
+    from kerascli.report.thresholds import Point
     from kerascli.runs.record import RunRecord
     from kerascli.workflow.evaluate import Classified, Evaluation
     from kerascli.workflow.opened import OpenedRun
@@ -21,9 +24,17 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     run: options.Run = "latest",
-    what: Annotated[
+    what: options.What = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="COLUMN", help="Also by each value of a raw column.")
+    ] = None,
+    maximize: Annotated[
         str | None,
-        typer.Argument(metavar="FILE|SPLIT", help="A file, or test, validation or train; default: the first it has."),
+        typer.Option("--maximize", metavar="METRIC", help="Of two classes, find the threshold: f1, accuracy ..."),
+    ] = None,
+    hold_recall: Annotated[
+        float | None,
+        typer.Option("--hold-recall", min=0, max=1, metavar="R", help="... or the highest with at least this recall."),
     ] = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",
@@ -31,40 +42,67 @@ def evaluate(
     runs_dir: options.RunsDir = options.RUNS_DIR,
     as_json: options.Json = False,
 ) -> None:
-    """Compute a run's loss and metrics, and how it does on each class."""
+    """Compute a run's loss and metrics, and how it does on each class.
+
+    Without WHAT on its test split or, where it has none, on validation or train.
+    """
+    what = what or []
     record = _record(run, what, runs_dir, checkpoint)
-    from kerascli.workflow.evaluate import evaluate_rows
+    from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
     from kerascli.workflow.opened import open_run
 
     opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
     name, rows = _rows(opened, what)
     options.warn(opened.warnings)
     evaluation = evaluate_rows(opened, rows, name)
-    pictures = [_picture(record.plot_path(f"confusion_{c.output}.png"), c) for c in evaluation.classified]
+    groups = evaluate_groups(opened, rows, by) if by is not None else []
+    chosen = _chosen(evaluation, maximize, hold_recall)
+    pictures = [text for c in evaluation.classified for text in _pictures(record, c, name)]
     if as_json:
-        options.say_json(_facts(record, evaluation))
+        options.say_json(_facts(record, evaluation, groups, chosen))
     else:
-        options.say(_text(evaluation))
+        options.say(_text(evaluation, groups, by or "", chosen))
     for picture in pictures:
-        options.note(f"confusion matrix: {picture}")
+        options.note(picture)
 
 
-def _record(run: str, what: str | None, runs_dir: Path, checkpoint: str | None) -> "RunRecord":
+def _chosen(evaluation: "Evaluation", maximize: str | None, hold_recall: float | None) -> dict[str, "Point"]:
+    """Return the threshold that was asked for, by output. Raises ConfigError where there is none."""
+    from kerascli.report.thresholds import AIMS
+
+    if maximize is None and hold_recall is None:
+        return {}
+    if maximize is not None and hold_recall is not None:
+        raise ConfigError("--maximize and --hold-recall: give one of them")
+    if maximize is not None and maximize not in AIMS:
+        raise ConfigError(f"--maximize {safe_text(maximize)}: expected {one_of(AIMS)}{suggestion(maximize, AIMS)}")
+    binary = {c.output: c.thresholds for c in evaluation.classified if c.thresholds is not None}
+    if not binary:
+        option = "--maximize" if maximize is not None else "--hold-recall"
+        raise ConfigError(f"{option}: this model does not predict one of two classes by one probability")
+    return {
+        output: found.best(maximize) if maximize is not None else found.holding(hold_recall or 0.0)
+        for output, found in binary.items()
+    }
+
+
+def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None) -> "RunRecord":
     try:
         return options.trained_run(run, runs_dir, checkpoint)
     except ConfigError:
-        if what is None and run in options.SPLITS:
+        if not what and run in options.SPLITS:
             raise ConfigError(f"there is no run '{run}'", hint=f"kerascli evaluate latest {run}") from None
         raise
 
 
-def _rows(run: "OpenedRun", what: str | None) -> tuple[str, "Split"]:
+def _rows(run: "OpenedRun", what: Sequence[str]) -> tuple[str, "Split"]:
     """What was asked for; else the split that says most, of those that the run's data has."""
     from kerascli.workflow.changed_data import load_again
-    from kerascli.workflow.evaluate import rows_of
+    from kerascli.workflow.given_rows import rows_of
 
-    if what is not None or run.data is None:
-        return what or "test", rows_of(run, what or "test", targets=True)
+    if what or run.data is None:
+        given = what or ["test"]
+        return ", ".join(given), rows_of(run, *given, targets=True)
     splits = load_again(run).splits
     name = next(name for name in options.SPLITS if name in splits)
     if name != options.SPLITS[0]:
@@ -72,28 +110,73 @@ def _rows(run: "OpenedRun", what: str | None) -> tuple[str, "Split"]:
     return name, splits[name]
 
 
-def _text(evaluation: "Evaluation") -> str:
+def _text(
+    evaluation: "Evaluation", groups: "Sequence[tuple[str, Evaluated]]", by: str, chosen: "Mapping[str, Point]"
+) -> str:
     from kerascli.report.classes import class_table
     from kerascli.report.console import figures
+    from kerascli.report.thresholds import threshold_table
 
     result = evaluation.result
     lines = [f"{safe_text(result.split)}  {figures(result.logs)}  ({result.rows:,} rows)"]
+    lines += [f"  {safe_text(target)} in its units  {figures(logs)}" for target, logs in evaluation.in_units.items()]
+    lines += [
+        f"  {safe_text(by)} {safe_text(name)}  {figures(found.logs)}  ({found.rows:,} rows)" for name, found in groups
+    ]
     for classified in evaluation.classified:
         lines += ["", *([classified.output] if len(evaluation.classified) > 1 else []), class_table(classified.rows)]
+        if classified.thresholds is not None:
+            positive = safe_text(classified.names[1])
+            areas = (
+                f"{classified.thresholds.roc_auc:.4f}, average precision {classified.thresholds.average_precision:.4f}"
+            )
+            lines += ["", f"'{positive}' where its probability is above a threshold (ROC AUC {areas})"]
+            lines += [threshold_table(classified.thresholds.table())]
+        if (point := chosen.get(classified.output)) is not None:
+            lines += ["", threshold_table([point]), f"predict with --threshold {point.threshold:.9g}"]
     return "\n".join([*lines, ""])
 
 
-def _facts(record: "RunRecord", evaluation: "Evaluation") -> dict[str, Any]:
-    import dataclasses
+def _facts(
+    record: "RunRecord",
+    evaluation: "Evaluation",
+    groups: "Sequence[tuple[str, Evaluated]]",
+    chosen: "Mapping[str, Point]",
+) -> dict[str, Any]:
+    from dataclasses import asdict
 
     result = evaluation.result
-    classes = {c.output: [dataclasses.asdict(row) for row in c.rows] for c in evaluation.classified}
-    facts = {"run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs)}
-    return {**facts, "classes": classes}
+    facts: dict[str, Any] = {
+        "run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs),
+        "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.classified},
+        "in_units": evaluation.in_units,
+        "thresholds": {
+            c.output: {
+                "roc_auc": c.thresholds.roc_auc, "average_precision": c.thresholds.average_precision,
+                "table": [asdict(point) for point in c.thresholds.table()],
+            }
+            for c in evaluation.classified
+            if c.thresholds is not None
+        },
+    }  # fmt: skip
+    if groups:
+        facts["groups"] = {name: {"rows": found.rows, "results": dict(found.logs)} for name, found in groups}
+    if chosen:
+        facts["chosen"] = {output: asdict(point) for output, point in chosen.items()}
+    return facts
 
 
-def _picture(path: Path, classified: "Classified") -> Path:
+def _pictures(record: "RunRecord", classified: "Classified", rows: str) -> Iterator[str]:
+    """Draw what was classified, a file a split; yield what each shows, and where it is."""
+    from kerascli.report.curves import binary_curves
     from kerascli.report.plots import confusion_matrix, save
 
-    save(confusion_matrix(classified.matrix.tolist(), classified.names), path)
-    return path
+    part = rows if rows in options.SPLITS else "rows"
+    path = record.plot_path(f"confusion_{classified.output}_{part}.png")
+    title = f"{classified.output}, {safe_text(rows, 40)}"
+    save(confusion_matrix(classified.matrix.tolist(), classified.names, title), path)
+    yield f"confusion matrix: {path}"
+    if classified.thresholds is not None:
+        path = record.plot_path(f"curves_{classified.output}_{part}.png")
+        save(binary_curves(classified.thresholds, classified.names[1], title), path)
+        yield f"ROC, precision-recall and calibration: {path}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RUNS_DIR = Path("runs")
 SPLITS = ("test", "validation", "train")
-"""Names of splits; any other word is the path of a file."""
+"""Names of splits; any other word is the path of a file or a folder."""
 
 Config = Annotated[
     Path | None, typer.Argument(metavar="CONFIG", help="The config; default: the only one in this folder.")
@@ -37,6 +37,15 @@ Checkpoint = Annotated[
 Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a value: fit.epochs=2.")]
 Flags = Annotated[list[str], typer.Option("--flag", metavar="NAME=VALUE", help="Set a flag that the config declares.")]
 View = Annotated[str | None, typer.Option("--view", metavar="NAME", help="A view of the model in its place.")]
+What = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="WHAT...",
+        help="A split (test, validation, train); or files, folders and patterns as the run's source reads them; "
+        "- is standard input.",
+    ),
+]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print an object a row (JSON Lines).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 

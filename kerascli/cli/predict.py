@@ -1,17 +1,17 @@
-"""kerascli predict RUN FILE|SPLIT"""
+"""kerascli predict RUN WHAT..."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kerascli.cli import options
-from kerascli.errors import ConfigError, StorageError, one_of
+from kerascli.errors import ConfigError, DataError, StorageError, one_of
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from kerascli.workflow.predict import Predictions
+    from kerascli.workflow.opened import OpenedRun
+    from kerascli.workflow.predict import Form
 
 
 def register(app: typer.Typer) -> None:
@@ -20,15 +20,39 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     run: options.Run,
-    what: Annotated[str, typer.Argument(metavar="FILE|SPLIT", help="A file as the run's source reads it, or a split.")],
+    what: options.What = None,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", metavar="TEXT", help="Predict this text; may be given several times.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep", metavar="COLUMN", help="Carry a raw column into the output; may be given several times."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="A .csv, .npy, .npz or .parquet file; default: stdout."),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="A .csv, .jsonl, .parquet, .npy or .npz file; default: stdout."
+        ),
     ] = None,
     classes: Annotated[bool, typer.Option("--classes", help="Only the most probable class of each row.")] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold", min=0, max=1, metavar="P", help="Of two classes, the second if its probability is above P."
+        ),
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Leave the transforms of targets: numbers as the model computes them.")
+    ] = False,
     keras_names: Annotated[
         bool, typer.Option("--keras-names", help="Name the outputs as the imported Keras file does.")
     ] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Predict each row of standard input as it comes; skip bad rows.")
+    ] = False,
+    as_json: options.JsonLines = False,
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",
@@ -36,37 +60,74 @@ def predict(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Predict the classes or numbers of raw rows."""
-    from kerascli.report.predictions import csv_text, write_predictions
-
+    what, text, keep = what or [], text or [], keep or []
+    _check_given(what, text, stream=stream, output=output)
     if output is not None:
-        _check_output(output, classes=classes)
+        _check_output(output, classes=classes, as_json=as_json)
     record = options.trained_run(run, runs_dir, checkpoint)
     if output is not None:
         from kerascli.workflow.outputs import writable
 
-        writable(output, output.suffix.lower(), run=record, reads=[] if what in options.SPLITS else [Path(what)])
+        writable(output, output.suffix.lower(), run=record, reads=[Path(w) for w in what if w not in options.SPLITS])
+    from kerascli.report.predictions import csv_text, json_lines, write_predictions
     from kerascli.workflow.opened import open_run
-    from kerascli.workflow.predict import predict_run
+    from kerascli.workflow.predict import Form, predict_run
 
+    form = Form(keras_names=keras_names, raw=raw, threshold=threshold)
     opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
-    found = predict_run(opened, what, view, keras_names=keras_names)
+    if stream:
+        _stream(opened if view is None else opened.view(view), form, keep, classes=classes, as_json=as_json)
+        return
+    found = predict_run(opened, what, view, texts=text, keep=keep, form=form)
     options.warn(opened.warnings)
-    columns = _columns(found, classes=classes)
+    columns = found.table(classes=classes)
     if found.non_finite_rows:
         options.note(f"warning: {found.non_finite_rows:,} rows have an output that is nan or infinite")
     if output is None:
-        options.say(csv_text(columns))
+        options.say(json_lines(columns) if as_json else csv_text(columns))
         return
     write_predictions(output, columns, found.outputs)
     options.note(f"{found.rows:,} rows: {output}")
 
 
-def _check_output(output: Path, *, classes: bool) -> None:
+def _check_given(what: list[str], text: list[str], *, stream: bool, output: Path | None) -> None:
+    """Refuse arguments that do not go together. Raises ConfigError."""
+    if stream and (what != ["-"] or text or output is not None):
+        raise ConfigError("--stream reads standard input and writes standard output", hint="predict RUN - --stream")
+    if not what and not text:
+        hint = "a file, a folder, a split (test), - for standard input, or --text TEXT"
+        raise ConfigError("what to predict is missing", hint=hint)
+
+
+def _stream(run: "OpenedRun", form: "Form", keep: list[str], *, classes: bool, as_json: bool) -> None:
+    """Print the prediction of each row as it comes. Raises DataError at the end where rows were bad."""
+    from kerascli.report.predictions import csv_text, json_lines
+    from kerascli.workflow.stream import predict_stream
+
+    options.warn(run.warnings)
+    rows = bad = 0
+    for found in predict_stream(run, sys.stdin.buffer, form, keep):
+        if isinstance(found, DataError):
+            bad += 1
+            options.warn(found.faults)
+            continue
+        columns = found.table(classes=classes)
+        text = json_lines(columns) if as_json else csv_text(columns, header=not rows)
+        rows += 1
+        options.say(text)
+        sys.stdout.flush()
+    if bad:
+        raise DataError(f"{bad:,} of {rows + bad:,} rows were bad and are not predicted")
+
+
+def _check_output(output: Path, *, classes: bool, as_json: bool) -> None:
     """Before any work: whether the file can be what it is to be. Raises ConfigError, StorageError."""
     from kerascli.report.predictions import FORMATS, TABLES
     from kerascli.storage import output_file
 
     kind = output.suffix.lower()
+    if as_json and kind != ".jsonl":
+        raise ConfigError(f"-o {output}: --json writes a name that ends in .jsonl")
     if kind not in FORMATS:
         raise ConfigError(f"-o {output}: expected a name that ends in {one_of(FORMATS)}")
     if classes and kind not in TABLES:
@@ -74,11 +135,3 @@ def _check_output(output: Path, *, classes: bool) -> None:
     output_file(output)
     if not output.parent.is_dir():
         raise StorageError(f"cannot write '{output}': there is no folder '{output.parent}'")
-
-
-def _columns(found: "Predictions", *, classes: bool) -> "dict[str, np.ndarray]":
-    if not classes:
-        return found.columns
-    if not found.class_columns:
-        raise ConfigError("--classes: this model predicts no classes")
-    return {name: found.columns[name] for name in found.class_columns}

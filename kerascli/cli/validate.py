@@ -1,5 +1,9 @@
-"""kerascli validate [CONFIG]"""
+"""The command `kerascli validate [CONFIG ...]`."""
 
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,15 +17,23 @@ def register(app: typer.Typer) -> None:
 
 
 def validate(
-    config: options.Config = None,
+    configs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="CONFIG", help="Configs to check; default: the only one in this folder."),
+    ] = None,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
     no_data: Annotated[
-        bool, typer.Option("--no-data", help="Do not look for the data: for hooks, and for CI without it.")
+        bool, typer.Option("--no-data", help="Do not read the data: for hooks, and for CI without it.")
     ] = False,
 ) -> None:
-    """Say all that is wrong with a config, before training; exits with 3 where its data is not there to be checked."""
-    path = options.config_or_only(config)
+    """Report every error in a config, before training.
+
+    Exits with 3 where the data is missing and could not be checked.
+    """
+    if configs and len(configs) > 1:
+        raise typer.Exit(_validate_each(configs, sets, flags, no_data))
+    path = options.config_or_only(configs[0] if configs else None)
     command = "validate --no-data" if no_data else "validate"
     document = options.read_config(path, sets, flags, command)
     from kerascli.config.misspelt import remember
@@ -38,3 +50,14 @@ def validate(
         text = "the data is not there: only what does not depend on it was checked"
         hint = "--no-data checks a config without its data, and exits with 0"
         raise DataMissing(Fault(text, place=Place(str(path)), hint=hint))
+
+
+def _validate_each(configs: Sequence[Path], sets: Sequence[str], flags: Sequence[str], no_data: bool) -> int:
+    """Check each config in a process of its own, since the components of its plugins are not known to the others.
+
+    Return the smallest of their exit codes that is not 0, or 0.
+    """
+    given = [*(f"--set={each}" for each in sets), *(f"--flag={each}" for each in flags), *["--no-data"] * no_data]
+    command = [sys.executable, "-P", "-m", "kerascli", "validate", *given, "--"]
+    codes = [subprocess.run([*command, str(path)], check=False).returncode for path in dict.fromkeys(configs)]
+    return min(filter(None, codes), default=0)

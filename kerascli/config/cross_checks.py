@@ -195,6 +195,13 @@ def _weight_faults(spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[
         yield Fault("class_weight: give either this or data.sample_weight, not both", path, "key")
     else:
         field = next(iter((targets or {}).values()), None)
+        if spec.fit.class_weight == "balanced":
+            pair = next(iter(spec.compile.pairs), None)
+            if pair is not None and (pair.loss is None or pair.loss.predicts == "values"):
+                loss = pair.loss.component_name if pair.loss is not None else "no loss"
+                text = f"class_weight: balanced: the target '{pair.target}' has no classes ({loss})"
+                yield Fault(text, path, hint="weights of a regression are data.sample_weight")
+            return
         for fault in _unknown_classes(spec.fit.class_weight, path, field):
             yield replace(fault, path=path_as_written(fault.path, sections["fit"]))
 

@@ -71,7 +71,7 @@ class Config:
     @property
     def context(self) -> Context:
         aside = shown_columns(self.document, self.flags)
-        return Context(data_folder(self.document), self.seed, self.progress, aside=aside)
+        return Context(data_folder(self.document), self.seed, self.progress, display_columns=aside)
 
     def facts(self, *, look: bool = True) -> DataFacts:
         """Return the facts of the data that are known without loading it; without `look` no file is looked for."""
@@ -102,7 +102,7 @@ class Config:
     @property
     def data_key(self) -> str:
         """Equal for two phases that prepare the same data."""
-        return repr((self.data and self.data.dump(), self.validation_split, sorted(self.context.aside)))
+        return repr((self.data and self.data.dump(), self.validation_split, sorted(self.context.display_columns)))
 
     def check_early(self) -> RunSpec | None:
         """Describe the run before its data is downloaded or read; None where that is needed. Raises ConfigError."""

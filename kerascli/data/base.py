@@ -1,4 +1,4 @@
-"""What data is made of: fields (facts), sources, transforms and the features of a feature space."""
+"""Base classes and registries of data sources, transforms and features, and the facts about columns (`Field`)."""
 
 import os
 from abc import abstractmethod
@@ -20,17 +20,18 @@ from kerascli.files import impossible_path
 from kerascli.shapes import Shape
 
 SPLITS = ("train", "validation", "test")
-"""What the parts of a source's rows are called."""
+"""Names of the splits of a source's rows."""
 
 EXACT_IN_FLOAT32 = frozenset({"bool", "uint8", "int8", "uint16", "int16", "float16", "float32"})
-"""Dtypes whose values float32 holds exactly: arithmetic on them may wait for the batch."""
+"""Dtypes whose values float32 represents exactly, so that arithmetic on them can be deferred to the batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What is known of a column: its shape without the row axis, its dtype.
+    """Facts about a column: its shape without the row axis, its dtype, and its classes or vocabulary.
 
-    The dtype is "string" for text, "sequence" for whole numbers, another count of them in each row; or "unknown".
+    The dtype is a number type, "string" for text, "sequence" for integer sequences of varying length, "record" for
+    several columns, or "unknown". A size or fact is None while it is unknown.
     """
 
     shape: Shape
@@ -39,14 +40,14 @@ class Field:
     vocabulary_size: int | None = None
     max_length: int | None = None
     classes: tuple[str, ...] | None = None
-    """Class names in order of their numbers, where there are names."""
+    """Class names in order of their labels, if the classes have names."""
     words: tuple[str, ...] | None = None
-    """What a lookup's numbers stand for; empty for padding and for unknown words."""
+    """Vocabulary entry of each index of a lookup; '' for padding and out-of-vocabulary indices."""
     columns: tuple[tuple[str, "Field"], ...] = ()
-    """Of records (dtype "record"): the columns side by side, each with its own field."""
+    """Name and field of each column of a record (dtype "record")."""
 
     def fact(self, name: str) -> Any:
-        """`$inputs.x.<name>`: None while it is not known."""
+        """Return the value of a reference such as `$inputs.x.<name>`; None while it is unknown."""
         return list(self.shape) if name == "shape" else getattr(self, name, None)
 
     @property
@@ -59,32 +60,32 @@ class Field:
 
     @property
     def is_integer(self) -> bool:
-        """Whole numbers, or not known yet."""
+        """True for integers and booleans, and while the dtype is unknown."""
         return self.dtype.startswith(("int", "uint", "bool", "unknown"))
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Where a source stands: paths are relative to `folder`, random splits come from `seed`."""
+    """Environment in which a source loads data: paths are relative to `folder`, random splits are drawn from `seed`."""
 
     folder: Path
     seed: int
     progress: Callable[[str, int, int], None] | None = None
-    """Called with (what, bytes so far, bytes in all: 0 while that is not known) while something long goes on."""
+    """Callback for long operations: called with (description, bytes done, total bytes or 0 if unknown)."""
     columns: frozenset[str] | None = None
-    """The columns that are used; None where that is not known."""
-    aside: Mapping[str, ConfigPath] = field(default_factory=dict)
-    """Columns that are shown beside what the model makes, and where in the config each is named."""
+    """Columns in use; None if that is unknown."""
+    display_columns: Mapping[str, ConfigPath] = field(default_factory=dict)
+    """Columns displayed next to model outputs, each with the path in the config that names it."""
 
 
 _NOWHERE = ".kerascli/no-data"
 
 
 class InFolder(Component):
-    """What may name files, by paths that are relative to the config."""
+    """Base class of components whose fields may hold paths relative to the config."""
 
     paths: ClassVar[tuple[str, ...]] = ()
-    """Fields that hold a file's path, or one with more after the file's name."""
+    """Names of the fields that hold a path, possibly followed by more (`file.py:function`)."""
 
     @model_validator(mode="after")
     def _paths_are_possible(self) -> Self:
@@ -96,59 +97,70 @@ class InFolder(Component):
         return self
 
     def rebased(self, old: Path, new: Path, fields: Sequence[str] | None = None) -> Self:
-        """The same with its paths (or those in `fields`) relative to the folder `new` instead of `old`."""
+        """Return a copy with its paths (or those in `fields`) relative to the folder `new` instead of `old`."""
         return self._moved(self.paths if fields is None else fields, lambda path: _rebase(path, old, new))
 
     def located(self, folder: Path) -> Self:
-        """The same with paths that hold wherever the process stands."""
+        """Return a copy with paths below `folder`, which are valid from any working directory."""
         return self._moved(self.paths, lambda path: str(folder / path))
 
     def unseen(self) -> Self:
-        """The same with paths at which there is nothing: what is asked of it looks at no file."""
+        """Return a copy with paths at which no file exists, so that its facts depend on no file."""
         return self._moved(self.paths, lambda path: f"{_NOWHERE}/{path}")
 
     def _moved(self, fields: Sequence[str], move: Callable[[str], str]) -> Self:
-        """With other paths; made anew, since a copy would keep what was worked out from the old ones."""
+        """Return a new component with moved paths; not a copy, which would keep values cached from the old ones."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         values |= {name: move(values[name]) for name in fields if isinstance(values[name], str)}
         return type(self).model_construct(**values)
 
 
 class Source(InFolder):
-    """Named columns in named splits (`train`, `validation`, `test`)."""
+    """Base class of data sources: named columns in the splits `train`, `validation` and `test`."""
 
     any_column: ClassVar[Field | None] = None
-    """What every column is like, whatever its name, when `facts` does not know more."""
+    """Field of any column that `facts` does not describe; None: no such columns."""
 
     in_files: ClassVar[bool] = True
-    """Whether the data is what stands in `files`, and nothing else."""
+    """True if the data depends on the contents of `files` alone."""
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
-        """The columns' fields if they are known without loading, else None; raises DataError."""
+        """Return the columns' fields if they are known without loading, else None. Raises DataError."""
         return None
 
     def begin(self) -> None:
-        """Start, in a thread of its own, what `load` will wait for; nothing may go wrong here."""
+        """Start work that `load` waits for, in a separate thread; must not raise."""
 
     @abstractmethod
     def load(self, context: Context) -> Mapping[str, Table]:
-        """Tables by split; raises DataError."""
+        """Load the tables by split. Raises DataError."""
 
-    def read(self, path: Path, name: str) -> Table | None:
-        """A file, called `name` in messages, if the source has its own way of reading it (a delimiter, an encoding)."""
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table | None:
+        """Read a file (`name` in messages) with the source's settings (delimiter, encoding); None if it has none.
+
+        `columns` are those in use; None: all.
+        """
         return None
 
+    def reads_alone(self, path: Path) -> bool:
+        """Return True if a file by itself is a row here: an image, a text."""
+        return False
+
+    def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
+        """Read files that are a row each; only those that `reads_alone`. `file` is the column of their names."""
+        raise NotImplementedError
+
     def files(self, context: Context) -> list[Path]:
-        """The files whose digests identify the data of a run."""
+        """Return the files whose digests identify the data of a run."""
         return []
 
     def folders(self, context: Context) -> list[Path]:
-        """The folders that it looks for files in."""
+        """Return the folders that the source searches for files."""
         return []
 
 
 def _rebase(path: str, old: Path, new: Path) -> str:
-    """A path that was written for the folder `old`, for `new`: the way between the folders that links stand for."""
+    """Return a path relative to the folder `old` as one relative to `new`; links in the folders are resolved."""
     if os.path.isabs(path):
         return path
     folder, name = os.path.split(old / path)
@@ -157,85 +169,95 @@ def _rebase(path: str, old: Path, new: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What a transform learned from the training rows: JSON facts and arrays, saved with the model."""
+    """State learned by a transform from the training rows: JSON facts and arrays, saved with the model."""
 
     facts: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray]
     warnings: tuple[str, ...] = ()
-    """What the user should know of the training rows; not saved."""
+    """Warnings about the training rows for the user; not saved."""
     memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
-    """What `apply` makes of it once, since it may be called for every batch; not saved."""
+    """Cache of values that `apply` derives from the state once, since it may run for every batch; not saved."""
 
 
 NOTHING_LEARNED = Learned({}, {})
 
+Inverse = Callable[[np.ndarray], np.ndarray]
+"""Rows (N, *) as they are after a transform, in float64 -> as they were before it."""
+
 
 class Transform(InFolder):
-    """A step of a pipeline: one column in, one column out."""
+    """Base class of transforms: a step of a pipeline with one column as input and one as output."""
 
     needs_rows: ClassVar[bool] = False
-    """`learn` or `check` wants to see all rows as they reach this step."""
+    """True if `learn` or `check` needs all rows as they reach this step."""
     fills_missing: ClassVar[bool] = False
-    """As a pipeline's first step this takes missing values (nan) in columns of whole numbers, too."""
+    """True if this accepts missing values (nan) in integer columns, as a pipeline's first step."""
 
     takes_columns: ClassVar[bool] = False
-    """As a pipeline's first step this takes columns of any types: a record array, its field a column each."""
+    """True if this accepts columns of mixed dtypes as a record array, one field each, as a pipeline's first step."""
 
     takes_apart: ClassVar[bool] = False
-    """A value is made of parts here: even where values repeat, they are no classes."""
+    """True if this splits each value into parts, so that repeated values are no classes."""
+
+    keeps_numbers: ClassVar[bool] = False
+    """`undoing` gives back a shape or a type, and leaves the numbers as they are."""
 
     takes_sequences: ClassVar[bool] = False
-    """This takes rows of different lengths, too."""
+    """True if this accepts rows of varying length (dtype "sequence")."""
 
     def own_columns(self) -> tuple[str, ...]:
-        """The columns that this takes as a pipeline's first step, if it names them itself."""
+        """Return the columns that this reads as a pipeline's first step, if its settings name them."""
         return ()
 
     def in_batch(self, field: Field) -> bool:
-        """Whether this is cheap and done batch by batch on the device (`batch`), not before that (`apply`)."""
+        """Return True if this is cheap and runs per batch on the device (`batch`) instead of in advance (`apply`)."""
         return False
 
     @abstractmethod
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
-        """The output's facts; raises `ValueError` when the input does not fit.
+        """Infer the field of the output. Raises ValueError if the input does not fit.
 
-        `learned` is None before the data was seen: then what it would tell is None in the result.
+        `learned` is None before the data is loaded; facts that depend on it are then None in the result.
         """
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
-        """What there is to learn from the training rows, which come in blocks and can be gone through again.
+        """Learn from the training rows, which come in blocks and can be iterated repeatedly.
 
-        Raises ValueError, and BadRow, which counts from 0 within the block that was given last.
+        Raises ValueError, and BadRow with a row index relative to the last block.
         """
         return NOTHING_LEARNED
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
-        """Look at rows for what a batch could not report; raises BadRow."""
+        """Check rows for errors that a batch on the device could not report. Raises BadRow."""
 
     @abstractmethod
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
-        """Rows, vectorised; raises BadRow or ValueError.
+        """Transform rows (N, *), vectorized. Raises BadRow, ValueError.
 
-        Each row by itself: these are all rows of a split, or those of a batch where the data is on disk.
+        Rows must be independent: these are all rows of a split, or those of a batch if the data is on disk.
         """
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
-        """The torch module that does the same to a batch on its device; only where `in_batch`."""
+        """Return the module equivalent to `apply` for batches on their device; only called if `in_batch`."""
         raise NotImplementedError
+
+    def undoing(self, field: Field, learned: Learned) -> Inverse | None:
+        """Return the function that undoes this step for numbers of a target; None if there is none."""
+        return None
 
 
 class Feature(Component):
-    """A column of a feature space."""
+    """Base class of the feature types of a feature space."""
 
     default_bins: ClassVar[str] = "num_discretization_bins"
-    """The setting of the feature space that says how many bins there are where the feature does not."""
+    """Name of the feature space's setting with the default number of bins."""
 
     @abstractmethod
     def transform(self, bins: int) -> Transform:
-        """What is done to the column; `bins` is the number for a kind that says none itself."""
+        """Return the transform of the column; `bins` is the default number of bins."""
 
     def encoding(self) -> str:
-        """float: part of the vector as it comes out; one_hot: as a vector; int: for crosses alone."""
+        """Return the encoding in the vector: float (unchanged), one_hot, or int (used by crosses only)."""
         return "float"
 
 

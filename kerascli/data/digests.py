@@ -1,4 +1,4 @@
-"""What tells the data of a run from other data: digests of its files, or of its rows."""
+"""Digests that identify the data of a run: of its files, or of its columns."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -17,9 +17,9 @@ _SAMPLE_BYTES = 2**16
 
 
 def digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> dict[str, str]:
-    """SHA-256 of the files, and of the columns in use where the files are not the data.
+    """Compute SHA-256 digests of the files by name, and of the columns in use unless the files are all of the data.
 
-    Of what is very large a sample is taken; the digest says so (`sampled:...`).
+    Very large files and columns are sampled; their digests begin with `sampled:`.
     """
     found = {name: file_digest(path) for name, path in _recorded(spec.source.files(context)).items()}
     if found and spec.source.in_files:
@@ -54,7 +54,7 @@ def _is_sampled(values: Values) -> bool:
 
 
 def _recorded(paths: list[Path]) -> dict[str, Path]:
-    """Files by names that stay the same wherever the config lies: the file's own, with its folder where two agree."""
+    """Map names that do not depend on the config's location to files: the file name, with its folder if not unique."""
     names = [path.name for path in paths]
     return {
         path.name if names.count(path.name) == 1 else f"{path.parent.resolve().name}/{path.name}": path

@@ -1,4 +1,4 @@
-"""What is fetched over the network: whole, told of while it comes, under a cap, and kept only when it is sound."""
+"""Download files over the network, with progress and a size limit; only complete, valid files are stored."""
 
 import os
 import urllib.error
@@ -12,10 +12,10 @@ from kerascli.errors import DataError, Fault, safe_text
 from kerascli.errors import Path as FaultPath
 
 MIRROR = "KERASCLI_DATASETS_URL"
-"""An environment variable: a base URL to download from instead, for mirrors and tests."""
+"""Environment variable with a base URL to download from instead, for mirrors and tests."""
 
 Progress = Callable[[str, int, int], None]
-"""(what, bytes so far, bytes in all), while a download goes on."""
+"""Callback during a download: (name, bytes done, total bytes)."""
 
 _TIMEOUT_SECONDS = 30
 _BLOCK = 2**18
@@ -30,9 +30,10 @@ def download(
     asked: FaultPath,
     progress: Progress | None = None,
 ) -> bytes:
-    """The contents of a file on the network of at most `limit` bytes, once they are kept at `local`.
+    """Download a file of at most `limit` bytes, store it at `local`, and return its contents. Raises DataError.
 
-    `problem` says what is wrong with them, or None; `asked` is where a config wants the file. Raises DataError.
+    `problem` returns the problem with the contents as text, or None; `asked` is the path in the config that needs the
+    file.
     """
     url = _mirrored(url)
     try:

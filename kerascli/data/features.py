@@ -1,4 +1,4 @@
-"""The kinds of features that a feature_space is made of: what is done to a column, and how it enters the vector."""
+"""Feature types of `feature_space`: the transform of a column, and its encoding in the vector."""
 
 from functools import partial
 from typing import Annotated, Literal
@@ -22,7 +22,7 @@ Encoding = Annotated[Literal["int", "one_hot"], ENCODED]
 
 @FEATURES.register
 class Float(Feature):
-    """Numbers as they are."""
+    """Numeric feature cast to float32, as FeatureSpace.float."""
 
     def transform(self, bins: int) -> Transform:
         return Cast(dtype="float32")
@@ -30,12 +30,12 @@ class Float(Feature):
 
 @FEATURES.register
 class FloatRescaled(Feature):
-    """Numbers, multiplied and shifted."""
+    """Numeric feature rescaled to `x * scale + offset`, as FeatureSpace.float_rescaled."""
 
     scale: float = 1.0
-    """What values are multiplied by."""
+    """Factor that multiplies the values."""
     offset: float = 0.0
-    """What is added after that."""
+    """Offset added after scaling."""
 
     def transform(self, bins: int) -> Transform:
         return Rescaling(scale=self.scale, offset=self.offset)
@@ -43,7 +43,7 @@ class FloatRescaled(Feature):
 
 @FEATURES.register
 class FloatNormalized(Feature):
-    """Numbers with mean 0 and variance 1 in the training rows."""
+    """Numeric feature normalized to mean 0 and variance 1 on the training rows, as FeatureSpace.float_normalized."""
 
     def transform(self, bins: int) -> Transform:
         return Normalization()
@@ -51,13 +51,14 @@ class FloatNormalized(Feature):
 
 @FEATURES.register
 class FloatDiscretized(Feature):
-    """Numbers in bins of about equal counts, or between boundaries."""
+    """Numeric feature bucketed into quantile bins, or between boundaries, as FeatureSpace.float_discretized."""
 
     num_bins: Annotated[int, Setting(ge=2, le=2**20)] | None = None
-    """How many bins; null: what the feature space says."""
+    """Number of quantile bins; null: the feature space's `num_discretization_bins`."""
     bin_boundaries: Floats | None = None
-    """Where one bin ends and the next begins."""
+    """Boundaries between the bins, in ascending order; null: quantiles of the training rows."""
     output_mode: Encoding = "one_hot"
+    """Encoding in the vector: one_hot, or int for use in crosses only."""
 
     def transform(self, bins: int) -> Transform:
         learned = self.bin_boundaries is None
@@ -68,13 +69,14 @@ class FloatDiscretized(Feature):
 
 
 class Categorical(Feature):
-    """What the lookups share."""
+    """Base class of the feature types with a vocabulary."""
 
     max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
-    """The size of the vocabulary, places for unknown values included."""
+    """Maximum size of the vocabulary, including out-of-vocabulary (OOV) indices; null: no limit."""
     num_oov_indices: OovPlaces = 1
-    """Places for unknown values."""
+    """Number of out-of-vocabulary (OOV) indices."""
     output_mode: Encoding = "one_hot"
+    """Encoding in the vector: one_hot, or int for use in crosses only."""
 
     def encoding(self) -> str:
         return self.output_mode
@@ -82,7 +84,7 @@ class Categorical(Feature):
 
 @FEATURES.register
 class IntegerCategorical(Categorical):
-    """Whole numbers by their places in a vocabulary."""
+    """Integer categories by their index in a learned vocabulary, as FeatureSpace.integer_categorical."""
 
     def transform(self, bins: int) -> Transform:
         return IntegerLookup(max_tokens=self.max_tokens, num_oov_indices=self.num_oov_indices)
@@ -90,20 +92,21 @@ class IntegerCategorical(Categorical):
 
 @FEATURES.register
 class StringCategorical(Categorical):
-    """Words by their places in a vocabulary."""
+    """String categories by their index in a learned vocabulary, as FeatureSpace.string_categorical."""
 
     def transform(self, bins: int) -> Transform:
         return StringLookup(max_tokens=self.max_tokens, num_oov_indices=self.num_oov_indices)
 
 
 class Hashed(Feature):
-    """What the hashes share."""
+    """Base class of the hashed feature types."""
 
     default_bins = "hashing_dim"
 
     num_bins: PositiveInt | None = None
-    """How many numbers there are; null: what the feature space says."""
+    """Number of hash bins; null: the feature space's `hashing_dim`."""
     output_mode: Encoding = "one_hot"
+    """Encoding in the vector: one_hot, or int for use in crosses only."""
 
     def transform(self, bins: int) -> Transform:
         return Hashing(num_bins=self.num_bins or bins)
@@ -114,21 +117,22 @@ class Hashed(Feature):
 
 @FEATURES.register
 class IntegerHashed(Hashed):
-    """Whole numbers by their hashes."""
+    """Integer categories hashed into bins, as FeatureSpace.integer_hashed."""
 
 
 @FEATURES.register
 class StringHashed(Hashed):
-    """Words by their hashes."""
+    """String categories hashed into bins, as FeatureSpace.string_hashed."""
 
 
 @partial(FEATURES.register, name="feature", aliases=("custom",))
 class Custom(Feature):
-    """What a transform of your choice makes of the column."""
+    """Feature preprocessed by any transform, as FeatureSpace.feature."""
 
     preprocessor: Annotated[Transform, TRANSFORMS.field()]
-    """The transform."""
+    """Transform applied to the column."""
     output_mode: Annotated[Literal["int", "one_hot", "float"], ENCODED] = "float"
+    """Encoding of the output in the vector: float (unchanged), one_hot (of integers), or int (for crosses only)."""
 
     def transform(self, bins: int) -> Transform:
         return self.preprocessor

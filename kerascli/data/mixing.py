@@ -1,4 +1,4 @@
-"""What `data.augment` asks for: samples of a training batch mixed with one another, inputs and targets alike."""
+"""Augmentations of `data.augment`, which mix the samples of a training batch, inputs and targets alike."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -25,44 +25,44 @@ def _listed(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 
 
-_NO_LAYER = "it prepares the batches of training and is no layer of the model"
+_NO_LAYER = "it augments training batches and is not a layer of the model"
 
 
 class Augmentation(Component):
-    """Mixes the samples of a batch: how much of which, is drawn once for its images and its targets."""
+    """Base class of augmentations that mix the samples of a batch, its images and targets with the same weights."""
 
     refused: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("name", "trainable", "dtype", "autocast", "activity_regularizer"), _NO_LAYER),
         "bounding_box_format": "batches hold images and labels, no boxes",
     }
 
-    if TYPE_CHECKING:  # declared by each, behind Keras's own arguments
+    if TYPE_CHECKING:  # declared by each subclass, after Keras's own arguments
         seed: int | None
         inputs: Names | None
         targets: Names | None
 
     @abstractmethod
     def draw(self, images: Tensor) -> Any:
-        """The random numbers for a batch, in single precision."""
+        """Draw the random numbers for a batch, in single precision."""
 
     @abstractmethod
     def mix_images(self, images: Tensor, drawn: Any) -> Tensor:
-        """Images (N, H, W, C), of floats."""
+        """Return the mixed images (N, H, W, C), floating point."""
 
     @abstractmethod
     def mix_targets(self, targets: Tensor, images: Tensor, drawn: Any) -> Tensor:
-        """What is to be predicted of the images (N, H, W, C)."""
+        """Return the mixed targets (N, *) of the images (N, H, W, C)."""
 
     def refuse_image(self, image: Field, first: Field) -> str | None:
-        """Why images cannot be mixed together with the first ones, as the end of a sentence."""
+        """Return why images cannot be mixed together with the first ones, as a predicate; None if they can."""
         return None
 
     def refuse_target(self, target: Field, image: Field) -> tuple[str, str] | None:
-        """Why a target cannot be mixed, as the end of a sentence, and a way out."""
+        """Return why a target cannot be mixed, as a predicate, and a hint; None if it can."""
         if not target.is_integer or target.dtype == "unknown":
             return None
-        hint = "put to_categorical behind class numbers, cast: float32 behind amounts"
-        return f"is whole numbers ({target.dtype}), between which there is nothing", hint
+        hint = "add to_categorical for class labels, cast: float32 for quantities"
+        return f"has integers ({target.dtype}), which cannot be blended", hint
 
 
 AUGMENTATIONS: Registry[Augmentation] = Registry(
@@ -89,7 +89,7 @@ AugmentField = Annotated[
 
 
 def name_faults(augment: Sequence[Augmentation], inputs: Mapping[str, Any], targets: Mapping[str, Any]) -> list[Fault]:
-    """Names that are no inputs, or no targets."""
+    """Return a fault for each name in an augmentation that is not an input, or not a target."""
     return [
         Fault(
             f"augment: {step.component_name}: there is no {what} '{name}'{suggestion(name, known)}",
@@ -104,7 +104,7 @@ def name_faults(augment: Sequence[Augmentation], inputs: Mapping[str, Any], targ
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """An augmentation, and what it is done to."""
+    """Augmentation with the names of the inputs and targets that it applies to."""
 
     augmentation: Augmentation
     inputs: tuple[str, ...]
@@ -112,7 +112,10 @@ class Mix:
 
 
 def mixes(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> list[Mix]:
-    """What each is done to: by default all images and all targets. Raises DataError for what cannot be mixed."""
+    """Resolve the inputs and targets of each augmentation; the default is all images and all targets.
+
+    Raises DataError for inputs or targets that cannot be mixed.
+    """
     found = []
     for index, step in enumerate(augment):
         images = tuple(name for name, field in inputs.items() if len(field.shape) == 3)
@@ -132,7 +135,7 @@ def mixes(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> l
 
 def _problem(mix: Mix, inputs: Fields, targets: Fields) -> tuple[str, str | None] | None:
     if not mix.inputs:
-        return "needs an input of images (height, width, channels), there is none", None
+        return "needs an input of images (height, width, channels), got none", None
     first = inputs[mix.inputs[0]]
     for name in mix.inputs:
         field = inputs[name]
@@ -153,13 +156,13 @@ def _no_images(field: Field) -> str | None:
 
 
 def mixed_inputs(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> dict[str, Field]:
-    """The inputs' facts: images that are mixed are floats, in inference too."""
+    """Return the inputs' fields after augmentation: mixed images are float32, in inference too."""
     images = {name for mix in mixes(augment, inputs, targets) for name in mix.inputs}
     return {name: replace(field, dtype="float32") if name in images else field for name, field in inputs.items()}
 
 
 class Mixing(nn.Module):
-    """Mixes batches in training, after the pipelines; elsewhere they stay as they are."""
+    """Module that mixes batches in training mode, after the pipelines; the identity otherwise."""
 
     def __init__(self, steps: Sequence[Mix]) -> None:
         super().__init__()

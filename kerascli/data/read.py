@@ -1,48 +1,52 @@
-"""One raw file as a table, whatever format it has: what `predict` and `evaluate` are given."""
+"""Read a raw file of any supported format as a table, for `predict` and `evaluate`."""
 
 from pathlib import Path
 
-from kerascli.data.base import Context
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.npz import read_npz
 from kerascli.data.sources.parquet import read_parquet
 from kerascli.data.storage.array_files import read_arrays
 from kerascli.data.storage.csv_text import read_csv
+from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.table import Table, table_of
 from kerascli.errors import DataError, Fault, Place
 from kerascli.files import memory_limit, open_regular, read_bytes
 
 _TEXT = {".csv": ",", ".tsv": "\t", ".txt": ","}
+_JSON_LINES = (".jsonl", ".ndjson")
 
 
-def read_raw(spec: DataSpec, path: Path, context: Context) -> Table:
-    """The file at `path`, by its content where that tells, else by its suffix. Raises DataError, FileRefused.
+def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str | None = None) -> Table:
+    """Read the file at `path` as a table. Raises DataError, FileRefused.
 
-    Text is read in the way of the run's own source, if that has one: with its delimiter and encoding.
+    The format is detected from the content, else from the suffix. Text is read with the settings of the run's source
+    (delimiter, encoding), if it has any. `columns` are those in use; `name` is the file in messages.
     """
-    full, name = context.folder / path, str(path)
-    with open_regular(full, name) as file:
+    name = name or str(path)
+    with open_regular(path, name) as file:
         head = file.read(8)
     if head.startswith(b"PK\x03\x04"):
-        return read_npz(full, name)
+        return read_npz(path, name)
     if head.startswith(b"\x93NUMPY"):
-        return _npy(spec, full, name)
+        return _npy(spec, path, name)
     if head.startswith(b"PAR1"):
-        return read_parquet(full, name, spec.columns())
-    table = spec.source.read(full, name)
+        return read_parquet(path, name, columns)
+    suffix = path.suffix.lower()
+    if suffix in _JSON_LINES:
+        return read_json_lines(read_bytes(path, memory_limit() // 8, name), name)
+    table = spec.source.read(path, name, columns)
     if table is not None:
         return table
-    if path.suffix.lower() in _TEXT:
-        data = read_bytes(full, memory_limit() // 8, name)
-        return read_csv(data, name, delimiter=_TEXT[path.suffix.lower()])
-    raise DataError(Fault("expected a csv, npz, npy or parquet file", place=Place(name)))
+    if suffix in _TEXT:
+        return read_csv(read_bytes(path, memory_limit() // 8, name), name, delimiter=_TEXT[suffix])
+    raise DataError(Fault("expected a csv, tsv, jsonl, npz, npy or parquet file", place=Place(name)))
 
 
 def _npy(spec: DataSpec, path: Path, name: str) -> Table:
-    """A lone array is the one column that the inputs are made of."""
+    """Read an npy file as the single column of the inputs. Raises DataError if the inputs have several columns."""
     columns = {column for pipeline in spec.inputs.values() for column in pipeline.columns}
     if len(columns) != 1:
-        text = f"a lone array, but the inputs are made of {len(columns)} columns: {', '.join(sorted(columns))}"
+        text = f"a single array, but the inputs use {len(columns)} columns: {', '.join(sorted(columns))}"
         raise DataError(Fault(text, place=Place(name), hint="save them by name with numpy.savez"))
     (array,) = read_arrays(path, name).values()
     return table_of({columns.pop(): array}, name)

@@ -1,4 +1,4 @@
-"""The `data:` section: a source, how it is split, and a pipeline for every input and target."""
+"""The config section `data`: a source, its splits, and a preprocessing pipeline for every input and target."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -22,38 +22,49 @@ PartFraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class SplitSpec(BaseSection):
-    """Parts of the training rows, drawn at random once."""
+    """Split of the training rows into train, validation and test, at random or by time."""
 
     validation: PartFraction = 0.0
-    """The fraction of the training rows that becomes the split 'validation'."""
+    """Fraction of the training rows reserved for the split 'validation', in [0, 1)."""
     test: PartFraction = 0.0
-    """The fraction of the training rows that becomes the split 'test'."""
+    """Fraction of the training rows reserved for the split 'test', in [0, 1)."""
     stratify: str | None = None
-    """A column whose classes are as frequent in every part as in the whole."""
+    """Column of class labels for a stratified split: each part keeps the class frequencies."""
+    group: str | None = None
+    """Column of groups that are never split: all rows of a customer are in one part."""
+    order: str | None = None
+    """Column of times (numbers or ISO dates) to split by: the latest rows are the test, the earliest are trained on."""
     seed: NonNegativeInt | None = None
-    """None: the run's seed."""
+    """Random seed of the split; null: the run's seed."""
 
     @model_validator(mode="after")
     def _leaves_rows(self) -> "SplitSpec":
+        drawn = [key for key in ("stratify", "group", "seed") if getattr(self, key) is not None]
+        if self.order is not None and drawn:
+            raise ValueError(f"order: not with '{drawn[0]}': nothing is drawn where the rows are split by time")
         if self.validation + self.test >= 1:
-            raise ValueError(f"validation and test take {self.validation + self.test:g} of the rows; none are left")
+            raise ValueError(f"validation and test add up to {self.validation + self.test:g}; expected less than 1")
         if self.validation + self.test == 0:
             raise ValueError("expected a fraction for 'validation', 'test' or both")
         return self
 
+    def columns(self) -> set[str]:
+        """The columns that the rows are split by."""
+        return {column for column in (self.stratify, self.group, self.order) if column is not None}
+
     def parts(self) -> dict[str, float]:
-        """The parts to take, by name."""
+        """Return the nonzero fractions by split name."""
         return {name: part for name, part in (("validation", self.validation), ("test", self.test)) if part > 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A transform in a pipeline; `shared` is its name when it is declared once for several pipelines."""
+    """Transform in a pipeline; `shared` is its name in `data.shared` if several pipelines share it."""
 
     transform: Transform
     shared: str | None = None
     place: int | None = field(default=None, compare=False)
-    """Where it stands in the list that was written, for errors."""
+    """Index in the list written in the config, for errors."""
 
     def dump(self) -> Any:
         return self.shared or self.transform.dump()
@@ -61,7 +72,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Columns and what is done to them. A list of columns is one array with a last axis, a lone name is not."""
+    """Columns and the transforms applied to them; `stacked` if a list of columns forms an array with a last axis."""
 
     columns: tuple[str, ...]
     stacked: bool
@@ -69,7 +80,7 @@ class Pipeline:
 
     @property
     def takes_columns(self) -> bool:
-        """Whether the columns, whatever their types, are read as records."""
+        """True if the columns, of any dtypes, are read as a record array."""
         return bool(self.steps) and self.steps[0].transform.takes_columns
 
     def dump(self) -> list[Any]:
@@ -81,24 +92,24 @@ PipelineField = Annotated[InstanceOf[Pipeline], WithJsonSchema({"x-pipeline": Tr
 
 
 class DataSpec(BaseSection):
-    """A source, how it is split, and a pipeline for every input and target."""
+    """Data source, its splits, and a preprocessing pipeline for every input and target."""
 
     source: Annotated[Source, SOURCES.field()]
-    """Where the columns come from."""
+    """Data source of the columns."""
     where: Where = Field(default={})
-    """By column the values of the rows that stay, in every split."""
+    """Row filter applied to every split: mapping from column to the allowed values."""
     split: Annotated[SplitSpec | None, section_ref("data.split")] = None
-    """Parts of the training rows that are set aside for other splits."""
+    """Random split of the training rows into train, validation and test; null: the source's own splits."""
     shared: dict[str, Annotated[Transform, TRANSFORMS.field()]] = Field(default={})
-    """Transforms by name, learned once for all pipelines that use them."""
+    """Named transforms shared by several pipelines, which are fitted once on the columns of all of them."""
     inputs: dict[str, PipelineField]
-    """What the model is given, by name: a pipeline over columns."""
+    """Model inputs: mapping from input name to a pipeline (a list of transforms) over columns."""
     targets: dict[str, PipelineField] = Field(default={})
-    """What the model is to predict, by name: a pipeline over columns."""
+    """Training targets: mapping from target name to a pipeline (a list of transforms) over columns."""
     sample_weight: dict[str, PipelineField] = Field(default={})
-    """By the name of the target; what comes out is one number a row."""
+    """Sample weights: mapping from target name to a pipeline over columns with one number per row as output."""
     augment: AugmentField = Field(default=())
-    """What mixes the samples of training batches, inputs and targets together, after the pipelines."""
+    """Augmentations that mix the samples of a training batch, inputs and targets alike, after the pipelines."""
 
     @field_validator("split", mode="before")
     @classmethod
@@ -159,19 +170,17 @@ class DataSpec(BaseSection):
         return self
 
     def all_pipelines(self) -> dict[tuple[str, str], Pipeline]:
-        """Every pipeline by (section, name)."""
+        """Return all pipelines by (section, name)."""
         sections = (("inputs", self.inputs), ("targets", self.targets), ("sample_weight", self.sample_weight))
         return {(section, name): pipeline for section, found in sections for name, pipeline in found.items()}
 
     def columns(self) -> frozenset[str]:
-        """The columns that are used."""
+        """Return the columns in use by the pipelines, the row filter and the split."""
         used = {column for pipeline in self.all_pipelines().values() for column in pipeline.columns}
-        return frozenset(
-            used | set(self.where) | ({self.split.stratify} if self.split and self.split.stratify else set())
-        )
+        return frozenset(used | set(self.where) | (self.split.columns() if self.split is not None else set()))
 
     def dump(self) -> dict[str, Any]:
-        """As YAML-ready data that reads back as an equal spec."""
+        """Return YAML-ready data that parses to an equal spec."""
         out: dict[str, Any] = {"source": self.source.dump()}
         if self.where:
             out["where"] = {column: list(values) for column, values in self.where.items()}
@@ -186,16 +195,16 @@ class DataSpec(BaseSection):
         return out
 
     def rebased(self, old: Path, new: Path) -> "DataSpec":
-        """The same data for a config in the folder `new` instead of `old`."""
+        """Return the same data with paths for a config in the folder `new` instead of `old`."""
         moved = self.with_transforms(lambda _, transform: transform.rebased(old, new))
         return moved.model_copy(update={"source": self.source.rebased(old, new)})
 
     def located(self, folder: Path) -> "DataSpec":
-        """The same data with transforms that find their files from anywhere."""
+        """Return the same data with transforms whose paths are valid from any working directory."""
         return self.with_transforms(lambda _, transform: transform.located(folder))
 
     def with_transforms(self, change: Callable[[tuple[str, str], Transform], Transform]) -> "DataSpec":
-        """The same data with other transforms; `change` is told the section and the name that each stands in."""
+        """Return the same data with transforms replaced by `change((section, name), transform)`."""
         shared = {name: change(("shared", name), transform) for name, transform in self.shared.items()}
         found: dict[str, dict[str, Pipeline]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for place, pipeline in self.all_pipelines().items():
@@ -208,14 +217,14 @@ class DataSpec(BaseSection):
 
 
 def parse_data(section: Any) -> DataSpec:
-    """The section as written -> DataSpec. Raises Invalid with every fault, paths from 'data' on."""
+    """Parse the section as written. Raises Invalid with all faults, whose paths begin with 'data'."""
     if not isinstance(section, dict):
         raise Invalid([Fault(f"data: expected a mapping, got {show(section)}", ("data",))])
     return parse_section(DataSpec, section, ("data",))
 
 
 def parse_pipeline(name: Any, value: Any, shared: Mapping[str, Transform]) -> Pipeline:
-    """One pipeline as written; a lone step needs no list. Raises Invalid with paths below `value`."""
+    """Parse one pipeline as written, a list of steps or a single step. Raises Invalid with paths below `value`."""
     try:
         _check_name(name, "input or target")
     except ValueError as error:
@@ -256,7 +265,7 @@ def _columns(entry: dict[str, Any], index: int) -> tuple[tuple[str, ...], bool]:
         raise Invalid([Fault("'columns' comes first in a pipeline", ("columns",), "key")])
     if len(entry) > 1:
         other = next(key for key in entry if key != "columns")
-        raise Invalid([Fault(f"'columns' stands alone, got '{other}' beside it", (other,), "key")])
+        raise Invalid([Fault(f"'columns' takes no other keys, got '{other}'", (other,), "key")])
     value = entry["columns"]
     if isinstance(value, str):
         return (value,), False

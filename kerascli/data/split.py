@@ -1,18 +1,19 @@
-"""Which rows go into which part: drawn once from a seed, or cut off at the end as Keras does."""
+"""Split rows into parts: at random from a seed, or the last rows as Keras's `validation_split`."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
-from kerascli.data.storage.blocks import coded
+from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values
 from kerascli.errors import DataError, Fault, safe_text
 
 
 def shuffled(count: int, seed: int) -> np.ndarray:
-    """The numbers 0 .. count-1 in an order that depends on the seed alone, whatever numpy's version.
+    """Return a permutation of 0..count-1 that depends on the seed alone, in every version of numpy.
 
-    A stable sort of raw Philox words: numpy promises the words, not the algorithms of `Generator.permutation`.
+    It is a stable sort of raw Philox words: numpy guarantees those, but not the algorithm of `Generator.permutation`.
     """
     words = np.random.Philox(key=seed).random_raw(count)
     return np.argsort(words, kind="stable")
@@ -21,9 +22,9 @@ def shuffled(count: int, seed: int) -> np.ndarray:
 def random_split(
     rows: int, parts: dict[str, float], seed: int, strata: Values | None = None, column: str = ""
 ) -> dict[str, np.ndarray]:
-    """Row numbers of `train` and of every part, each in the order of the file. Raises DataError.
+    """Return the row indices of `train` and of every part, each in the order of the file. Raises DataError.
 
-    With `strata` (the values of `column`) every class is split by itself: its share of a part is exact to a row.
+    With `strata` (the values of `column`) every class is split separately; its fraction of a part is exact to a row.
     """
     groups = [np.arange(rows)] if strata is None else _groups(strata, column, ("train", *parts))
     chosen: dict[str, list[np.ndarray]] = {"train": [], **{name: [] for name in parts}}
@@ -35,16 +36,47 @@ def random_split(
             chosen[name].append(mixed[start : start + totals[name][number]])
             start += totals[name][number]
         chosen["train"].append(mixed[start:])
-    found = {name: np.sort(np.concatenate(pieces)) for name, pieces in chosen.items()}
-    for name, indices in found.items():
-        if not len(indices):
-            share = 1 - sum(parts.values()) if name == "train" else parts[name]
-            raise DataError(Fault(f"split: {share:g} of {rows} rows is 0 rows for '{name}'", ("data", "split", name)))
-    return found
+    return {name: np.sort(np.concatenate(pieces)) for name, pieces in chosen.items()}
+
+
+def grouped_split(
+    groups: np.ndarray, classes: np.ndarray, parts: Mapping[str, float], seed: int
+) -> dict[str, np.ndarray]:
+    """Return row numbers of `train` and of every part, in the order of the file; all rows of a group are in one part.
+
+    `groups` and `classes` are numbers from 0 on, one a row. A group counts as of the class that most of its rows have;
+    the groups of each class are drawn in turn until the class has its share of a part, to half a group.
+    """
+    sizes = np.bincount(groups)
+    counts = np.zeros((len(sizes), int(classes.max()) + 1), np.int64)
+    np.add.at(counts, (groups, classes), 1)
+    majority = counts.argmax(1)
+    names = [*parts, "train"]
+    bounds = np.cumsum(list(parts.values()))
+    chosen = np.empty(len(sizes), np.int64)
+    for number in np.unique(majority).tolist():
+        members = np.flatnonzero(majority == number)
+        members = members[shuffled(len(members), seed + number)]
+        middle = np.cumsum(sizes[members]) - sizes[members] / 2
+        chosen[members] = np.searchsorted(bounds, middle / sizes[members].sum(), side="right")
+    found = {name: np.flatnonzero(chosen[groups] == index) for index, name in enumerate(names)}
+    return {"train": found.pop("train"), **found}
+
+
+def ordered_split(times: np.ndarray, parts: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """Return row numbers of `train` and of every part, in the order of the file: the first rows by `times` are `train`.
+
+    Then come those of each part, the last ones at the end. Rows of one time are in one part, the later of two.
+    """
+    ordered = np.sort(times)
+    shares = np.cumsum([1 - sum(parts.values()), *parts.values()])[:-1]
+    cuts = [ordered[min(math.floor(len(times) * share + 1e-9), len(times) - 1)] for share in shares]
+    number = np.searchsorted(np.array(cuts), times, side="right")
+    return {name: np.flatnonzero(number == index) for index, name in enumerate(["train", *parts])}
 
 
 def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndarray]:
-    values, numbers = coded(strata)
+    values, numbers = unique_inverse(strata)
     order = np.argsort(numbers, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(numbers))[:-1])
     for value, group in zip(values, groups, strict=True):
@@ -55,7 +87,7 @@ def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndar
 
 
 def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
-    """Rows of every group for every part: the nearest whole numbers that add up to the part's own."""
+    """Apportion the rows of each group to each part: the nearest integers that add up to the part's size."""
     left = list(sizes)
     found: dict[str, list[int]] = {}
     for name, share in parts.items():
@@ -73,7 +105,7 @@ def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
 
 
 def tail_start(rows: int, validation_split: float) -> int:
-    """Keras's `validation_split`: the first row of the tail that validates. Raises DataError."""
+    """Return the first validation row under Keras's `validation_split`, which takes the last rows. Raises DataError."""
     start = math.floor(rows * (1.0 - validation_split))
     if start == 0 or start == rows:
         part = "training" if start == 0 else "validation"

@@ -1,4 +1,4 @@
-"""Teacher forcing: an input that is a target as far as it is written, one step late."""
+"""Teacher forcing: detect a decoder's input that is the target shifted by one step."""
 
 from dataclasses import dataclass
 
@@ -11,22 +11,25 @@ from kerascli.data.transforms.to_categorical import ToCategorical
 
 @dataclass(frozen=True, slots=True)
 class TeacherForcing:
-    """Which input of a decoder is given what is to come out of it, a step late."""
+    """Names of a decoder's input and its target, where the input is the target delayed by one step."""
 
     input: str
     target: str
     ahead: int
-    """How many words of the text the input leaves out; below 0: how many places stand before its first word."""
+    """Number of leading tokens that the input omits; negative: number of padding steps before its first token."""
     fill: int
-    """What stands in such places."""
+    """Token id of these padding steps."""
 
     def begin(self, codec: TextCodec) -> tuple[int, ...]:
-        """What the input begins with, whatever the text."""
+        """Return the token ids that the input begins with for every text."""
         return (self.fill,) * -self.ahead + codec.start[max(0, self.ahead) :]
 
 
 def teacher_forcing(data: DataSpec) -> TeacherForcing | None:
-    """Told by the pipelines: both make words of the same column in the same way, and the input's are one step late."""
+    """Detect teacher forcing in the pipelines; None if there is none.
+
+    An input and a target tokenize the same column in the same way, and the input is delayed by one step.
+    """
     for name, pipeline in data.inputs.items():
         read = _words(pipeline)
         for target, other in data.targets.items():
@@ -40,13 +43,13 @@ def teacher_forcing(data: DataSpec) -> TeacherForcing | None:
 
 
 def _words(pipeline: Pipeline) -> tuple[tuple[Step, ...], tuple[Step, ...]] | None:
-    """The steps that make numbers of a text, and those behind them."""
+    """Split a pipeline's steps after the one that maps a text to token ids; None if there is no such step."""
     index = text_step(pipeline.steps)
     return None if index is None else (pipeline.steps[: index + 1], pipeline.steps[index + 1 :])
 
 
 def _moved(steps: tuple[Step, ...]) -> tuple[int, int] | None:
-    """By how much rows of words are moved, and what fills their front; None where they do not stay such rows."""
+    """Return the total shift of token sequences and their padding id in front; None if another step changes them."""
     ahead, fill = 0, 0
     for step in steps:
         match step.transform:

@@ -1,4 +1,4 @@
-"""What the numbers of a text pipeline mean: words or characters, from a pipeline and what it has learned."""
+"""Encode and decode between texts and token ids, by a text pipeline and its learned vocabulary."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kerascli.data.base import NOTHING_LEARNED, Field, Learned, Transform
-from kerascli.data.pipeline.route import Route
+from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.section import DataSpec, Pipeline, Step
 from kerascli.data.transforms.enclose import Enclose
 from kerascli.data.transforms.string_lookup import StringLookup
@@ -15,53 +15,53 @@ from kerascli.data.transforms.text_vectorization import TextVectorization
 
 @dataclass(frozen=True, slots=True)
 class TextCodec:
-    """Numbers and the words that they stand for; the first ones are special: padding, an unknown word."""
+    """Vocabulary of a text pipeline; its first `special` ids are padding and out-of-vocabulary (OOV) tokens."""
 
     words: tuple[str, ...]
     special: int
     joint: str
-    """What stands between two words."""
+    """Separator between two tokens: a space, or '' for characters."""
     vectorization: TextVectorization | None
-    """What splits texts; without it a text is one word."""
+    """Transform that splits texts into tokens; None: a text is one token."""
     learned: Learned
     before: tuple[Transform, ...] = ()
-    """What is done to a text before that."""
+    """Transforms of a text before it is tokenized."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether it has every word of the training rows, so that no unknown one was ever read in training."""
+        """True if the vocabulary has every token of the training rows, so that no OOV token occurred in training."""
         most = None if self.vectorization is None else self.vectorization.max_tokens
         given = self.vectorization is not None and self.vectorization.vocabulary is not None
         return not given and (most is None or len(self.words) < most)
 
     @property
     def start(self) -> tuple[int, ...]:
-        """What every text begins with."""
+        """Return the token ids that every text begins with."""
         return tuple(self._marks(lambda enclose: enclose.start))
 
     @property
     def stop(self) -> int | None:
-        """The word that ends every text; None where none does."""
+        """Return the token id that ends every text; None if there is none."""
         return next(iter(self._marks(lambda enclose: enclose.end)), None)
 
     def numbers_of(self, other: "TextCodec") -> list[int]:
-        """For every number of another codec the one that its word has here; a word that is not here keeps its own."""
+        """Return this codec's id for each id of another codec; ids of tokens missing here are unchanged."""
         number_of = {word: number for number, word in enumerate(self.words) if number >= self.special}
         return [number_of.get(word, number) for number, word in enumerate(other.words)]
 
     def words_of(self, text: str) -> list[str]:
-        """What a text is split into after all that is done to it."""
+        """Preprocess a text and split it into tokens."""
         if self.vectorization is None:
             return []
         return self.vectorization.tokens(_through(self.before, text)).values.tolist()
 
     def unknown(self, text: str) -> list[str]:
-        """The words of a text that are not in the vocabulary."""
+        """Return the tokens of a text that are not in the vocabulary."""
         known = set(self.words[self.special :])
         return [word for word in self.words_of(text) if word not in known]
 
     def numbers(self, text: str, longest: int) -> list[int]:
-        """The numbers of the last words of a text that is to be continued, at most `longest`."""
+        """Return the ids of the last tokens, at most `longest`, of a text that is to be continued."""
         if self.vectorization is None:
             return []
         opened = (step.opened() if isinstance(step, Enclose) else step for step in self.before)
@@ -74,7 +74,7 @@ class TextCodec:
         ]
 
     def text(self, values: np.ndarray) -> str:
-        """What a row of numbers, or of vectors with a value a word, says; padding and what encloses it are left out."""
+        """Decode a row of token ids, or of scores over the vocabulary, without padding, start and end tokens."""
         row, start = self._row(values), self.start
         while row and row[0] in start:
             del row[0]
@@ -83,7 +83,7 @@ class TextCodec:
         return self.joint.join(word for number in row if (word := self._word(number)))
 
     def each(self, values: np.ndarray) -> list[str]:
-        """The word at each place of such a row; '' is padding."""
+        """Return the token at each step of a row of token ids or scores; '' is padding."""
         return [self._word(number) for number in self._row(values)]
 
     def _word(self, number: int) -> str:
@@ -95,7 +95,7 @@ class TextCodec:
         return np.asarray(numbers).reshape(-1).tolist()
 
     def _marks(self, which: Callable[[Enclose], str]) -> list[int]:
-        """The numbers of what `enclose` puts at an end of every text."""
+        """Return the token ids of the text that `enclose` adds at one end of every text."""
         place = next((i for i, step in enumerate(self.before) if isinstance(step, Enclose)), None)
         if place is None or self.vectorization is None:
             return []
@@ -107,7 +107,7 @@ class TextCodec:
 
 
 def _through(steps: Iterable[Transform], text: str) -> np.ndarray:
-    """A text after transforms of texts (1,)."""
+    """Apply text transforms to one text; returns an array (1,)."""
     values = np.array([text], dtype=object)
     for step in steps:
         values = step.apply(values, Field((), "string"), NOTHING_LEARNED, target=False)
@@ -115,12 +115,12 @@ def _through(steps: Iterable[Transform], text: str) -> np.ndarray:
 
 
 def is_text(pipeline: Pipeline) -> bool:
-    """Whether a pipeline makes numbers of words."""
+    """Return True if a pipeline maps texts to token ids."""
     return text_step(pipeline.steps) is not None
 
 
 def text_codecs(spec: DataSpec, learned: Mapping[str, Learned], section: str) -> dict[str, TextCodec]:
-    """Those of the inputs, or of the targets, that are text, by name."""
+    """Return codecs of the text pipelines in `section` (inputs or targets) by name."""
     pipelines = spec.all_pipelines()
     shared = {s.shared for (where, _), p in pipelines.items() if where == "inputs" for s in p.steps if s.shared}
     splitting = [step.transform for p in pipelines.values() for step in p.steps]
@@ -131,14 +131,14 @@ def text_codecs(spec: DataSpec, learned: Mapping[str, Learned], section: str) ->
         if where != section or index is None:
             continue
         target = where == "targets" and not any(step.shared in shared for step in pipeline.steps)
-        key = Route(where, name, pipeline, target=target).key(index)
+        key = NamedPipeline(where, name, pipeline, target=target).key(index)
         if key in learned:
             found[name] = _codec(pipeline.steps[: index + 1], learned[key], by_character, target=target)
     return found
 
 
 def text_step(steps: Sequence[Step]) -> int | None:
-    """Where words become numbers."""
+    """Return the index of the step that maps texts to token ids, or None."""
     for index, step in enumerate(steps):
         transform = step.transform
         if isinstance(transform, TextVectorization) and transform.output_mode == "int" and transform.ngrams is None:

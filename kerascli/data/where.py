@@ -1,4 +1,4 @@
-"""`data.where`: of every split only the rows whose columns have one of some values."""
+"""Row filter `data.where`: keep the rows of every split whose columns have one of the allowed values."""
 
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any
@@ -20,11 +20,11 @@ def _listed(value: Any) -> Any:
 
 
 Where = dict[str, Annotated[Values, BeforeValidator(_listed), Field(min_length=1)]]
-"""Column -> the values that stay."""
+"""Mapping from column to the allowed values."""
 
 
 def rows_where(tables: Mapping[str, Table], where: Where) -> dict[str, Table]:
-    """The tables with those rows alone, in their order. Raises DataError where a split has none."""
+    """Return the tables filtered, rows in order. Raises DataError if no row of a split is kept."""
     return {split: _chosen(split, table, where) for split, table in tables.items()} if where else dict(tables)
 
 
@@ -39,7 +39,7 @@ def _chosen(split: str, table: Table, where: Where) -> Table:
 
 
 def check_where(where: Where, known: Mapping[str, Column]) -> None:
-    """What is wrong with it, as far as the columns' facts tell. Raises DataError."""
+    """Check a row filter against the columns' known facts. Raises DataError."""
     for name, wanted in where.items():
         if name in known and known[name].dtype == "unknown":
             continue
@@ -52,10 +52,10 @@ def _check(name: str, wanted: Values, columns: Collection[str], text: bool, *, f
     if name not in columns:
         raise DataError(Fault(f"where: there is no column '{name}'{suggestion(name, columns)}", path, "key"))
     if not fits:
-        raise DataError(Fault(f"where: column '{name}' has no words or whole numbers, one a row", path, "key"))
+        raise DataError(Fault(f"where: column '{name}' does not have one string or integer per row", path, "key"))
     for index, other in enumerate(wanted):
         if isinstance(other, str) != text:
-            kind = "words" if text else "whole numbers"
+            kind = "text" if text else "integers"
             raise DataError(Fault(f"where: column '{name}' has {kind}, got {show(other)}", (*path, index)))
 
 

@@ -1,1 +1,1 @@
-"""Layers, one short file each: the settings in Keras's words beside the torch code."""
+"""Layers, one short file each: the settings in Keras's vocabulary together with the torch module."""

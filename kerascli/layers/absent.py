@@ -1,4 +1,4 @@
-"""Layers of Keras's, and arguments of its layers, that are missing here, and where the same is done."""
+"""Layers and layer arguments of Keras that are missing here, each with a hint on what to use instead."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -6,10 +6,10 @@ from typing import TypeVar
 from kerascli.component import Component, Invalid, Registry
 from kerascli.errors import Fault, Path
 
-_TEXT = "tensors hold no words: put {} into the input's pipeline under data, which comes before the model"
+_TEXT = "tensors hold no strings: put {} into the input's pipeline under data, which comes before the model"
 _HINTS = {
     **{name: _TEXT.format(name) for name in ("string_lookup", "text_vectorization", "feature_space")},
-    "max_num_bounding_boxes": "boxes have no place in a batch here",
+    "max_num_bounding_boxes": "batches hold no bounding boxes here",
 }
 _BY_KEY = {name.replace("_", ""): hint for name, hint in _HINTS.items()}
 
@@ -19,19 +19,19 @@ OF_ANY_LAYER: Mapping[str, str] = {
     "autocast": _PRECISION,
     "activity_regularizer": "the layer activity_regularization behind it adds the same penalty to the loss",
 }
-"""Arguments that Keras's base class gives to every layer; some layers have an `activity_regularizer` of their own."""
-_LORA = "weights are trained whole here, without adapters of low rank; import reads files that have them merged"
+"""Arguments that Keras's base class gives to every layer; some layers have their own `activity_regularizer`."""
+_LORA = "weights are trained in full here, without low-rank adapters; import reads files in which these are merged"
 _QUANTIZED = "weights are trained in floating point; quantized layers are not imported either"
 ADAPTERS: Mapping[str, str] = {"lora_rank": _LORA, "lora_alpha": _LORA}
 """Arguments of layers that Keras adapts by LoRA."""
 ADAPTERS_AND_QUANTIZATION: Mapping[str, str] = {**ADAPTERS, "quantization_config": _QUANTIZED}
-"""Arguments of layers that Keras can quantize, too."""
+"""Arguments of layers that Keras adapts by LoRA and can also quantize."""
 
 C = TypeVar("C", bound=Component)
 
 
 class LayerRegistry(Registry[C]):
-    """Knows what cannot be a layer, too."""
+    """Registry of layers whose errors for missing layers of Keras say what to use instead."""
 
     def get(self, name: str, path: Path = ()) -> type[C]:
         hint = _BY_KEY.get(name.lower().replace("_", "").removeprefix("layer"))

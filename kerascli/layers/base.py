@@ -1,4 +1,4 @@
-"""What a layer is: frozen settings that build a torch module, weights in Keras's number and meaning."""
+"""Base classes of layers: frozen settings that build a torch module, with the weights that Keras's layer has."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +19,9 @@ from kerascli.shapes import Shape, TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A documented use: shapes without the batch axis; several inputs or outputs as a list of shapes.
+    """Example of a layer's use: shapes without the batch axis; several inputs or outputs are a list of shapes.
 
-    It feeds the reference (`kerascli explain`), the contract tests and the parity test with Keras.
+    It is shown by `kerascli explain`, and run by the contract tests and by the parity test with Keras.
     """
 
     input: Shape | list[Shape]
@@ -29,13 +29,13 @@ class Example:
     config: Mapping[str, Any] = field(default_factory=dict)
     dtype: str = "float32"
     high: int = 10
-    """Integer inputs are drawn from 0 to high - 1."""
+    """Exclusive upper bound of integer inputs, which are drawn from 0 to high - 1."""
     call: Mapping[str, list[Shape]] = field(default_factory=dict)
-    """Call arguments that are lists of tensors, by their shapes."""
+    """Shapes of call arguments that are lists of tensors, by the arguments' names."""
 
 
 class ShapeMismatch(ValueError):
-    """An input that a layer cannot take; says what it wants, the graph adds the names and lines."""
+    """Error for an input that a layer cannot take; the text says what is expected, the graph adds nodes and lines."""
 
     def __init__(
         self, text: str, *, hint: str | None = None, argument: str | None = None, span: tuple[int, int] | None = None
@@ -46,16 +46,16 @@ class ShapeMismatch(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CallArgument:
-    """An argument that Keras passes when a layer is called, not when it is made."""
+    """Argument of a layer's call (Keras's `call`), as opposed to a setting of the layer."""
 
     kind: Literal["tensor", "tensors", "bool"]
     description: str
     or_false: bool = False
-    """Of a mask: with `false` the layer computes without the one that comes along, and hands it on all the same."""
+    """For a mask: allow `false`, which ignores the mask of the input in this layer and still passes it on."""
 
 
 CallForm = Literal["one", "several", "none", "names"]
-"""What a layer is called on: one input (`Layer`), several (`MergeLayer`), nothing, or what a formula names."""
+"""Form of a call: one input (`Layer`), several (`MergeLayer`), no input, or the nodes that an expression names."""
 
 
 class BaseLayer(Component):
@@ -63,79 +63,79 @@ class BaseLayer(Component):
 
     call_form: ClassVar[CallForm] = "one"
     mask: ClassVar[Literal["pass", "stop", "make"]] = "stop"
-    """What happens to a mask: handed on, dropped (Keras's default), or made by the module's `make_mask(x)`."""
+    """Treatment of a mask: passed on, dropped (Keras's default), or made by the module's `make_mask(x)`."""
     uses_mask: ClassVar[bool] = False
-    """The module's forward takes `mask=` (N, T) bool or None."""
+    """True: the module's forward takes `mask=`, a bool tensor (N, T) or None."""
     uses_masks: ClassVar[bool] = False
-    """The module's forward takes `masks=`: for each input its mask (N, T) bool, or None."""
+    """True: the module's forward takes `masks=`, for each input a bool mask (N, T) or None."""
     logs: ClassVar[bool] = False
-    """It has no result but a figure, logged under the node's name."""
+    """True: the layer has no result but a loss or a metric, logged under the node's name."""
     sums: ClassVar[bool] = False
-    """The figure is summed over the samples of an epoch, not averaged."""
+    """True: the metric is the sum over the samples of an epoch, not the mean."""
     moves_values: ClassVar[bool] = False
-    """The values of its result are values of its input."""
+    """True: every value of the result is a value of the input."""
     takes_described_cell: ClassVar[bool] = False
-    """As an entry of `layers` its cell may be described there, as a small model of one step."""
+    """True: as an entry of `layers`, the layer's cell may be defined in place, as a small model of one step."""
     id_count: ClassVar[int | None] = None
-    """How many ids, from 0 on, its input may hold; None: its values are no ids."""
+    """Number of valid input ids, which start from 0; None: the input is not ids."""
     takes_integers: ClassVar[bool] = False
-    """Integer inputs are handed over as they are; otherwise they are cast to the compute dtype."""
+    """True: integer inputs are passed as they are; otherwise they are cast to the compute dtype."""
     mixes_samples: ClassVar[bool] = False
-    """In training a sample's result depends on the batch it is in: `time_distributed` then goes step by step."""
-    by_rows: ClassVar[bool] = False
-    """A row of the batch has its result whatever rows are beside it, nothing is drawn: rows may be put together."""
+    """True: in training a sample's result depends on its whole batch; `time_distributed` then runs step by step."""
+    row_independent: ClassVar[bool] = False
+    """True: a row's result is independent of other rows and of random numbers, so batches may be joined."""
     loops: ClassVar[bool] = False
-    """On the CPU a call is as many operations as a sequence has steps: too many to be noted as a program."""
+    """True: on the CPU a call runs as many operations as a sequence has steps: too many to trace."""
     call_arguments: ClassVar[Mapping[str, CallArgument]] = {}
-    """What may stand beside the settings of a node; the module's forward takes them by name."""
+    """Arguments allowed in a node beside its settings; the module's forward takes them by name."""
     examples: ClassVar[tuple[Example, ...]] = ()
     refused: ClassVar[Mapping[str, str]] = OF_ANY_LAYER
 
     trainable: bool = True
-    """False: its weights keep their values."""
+    """Train the weights; false: they keep their values."""
 
     def makes_mask(self) -> bool:
-        """Whether masks begin here, with these settings."""
+        """Return True if these settings make the layer produce a mask."""
         return self.mask == "make"
 
     def result_count(self) -> int | None:
-        """How many tensors a call returns; their module then returns a tuple. None: as many as the node names."""
+        """Return the number of a call's results (its module returns a tuple); None: as many as the node names."""
         return 1
 
     def results_of(self, call: Mapping[str, Any]) -> int | None:
-        """The same for one call, where a call argument (`return_attention_scores`) has a say."""
+        """Return `result_count` for one call, as changed by its call arguments (`return_attention_scores`)."""
         return self.result_count()
 
     def activity_penalty(self) -> Regularizer | None:
-        """What the graph adds to the loss for each result, as a mean over the batch."""
+        """Return the regularizer whose penalty on each result, averaged over the batch, is added to the loss."""
         return getattr(self, "activity_regularizer", None)
 
     def adds_losses(self) -> bool:
-        """Whether a call has losses of its own, penalties of weights aside."""
+        """Return True if a call adds losses of its own, regularizers of weights not counted."""
         return self.activity_penalty() is not None
 
     def keeps_states(self) -> bool:
-        """Whether a batch goes on where the batch before it has ended."""
+        """Return True if states are carried over from one batch to the next."""
         return False
 
     def masked_results(self) -> int:
-        """How many of the results, counted from the first, have the mask that is handed on."""
+        """Return the number of results, from the first, that carry the mask that is passed on."""
         return 1
 
     def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:
-        """Only for a layer whose torch code cannot run on the meta device; None: the graph finds out."""
+        """Return the results' specs if the torch code cannot run on the meta device; None: infer them by a run."""
         return None
 
     def may_lack_batch(self, index: int) -> bool:
-        """Whether that input may be without a batch axis beside others that have one."""
+        """Return True if the input at `index` may lack a batch axis while others have one."""
         return False
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
-        """The mask that is handed on: that of the first input."""
+        """Return the mask to pass on: that of the first input."""
         return masks[0]
 
     def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
-        """The torch module for a call on `inputs`; raises ShapeMismatch. Runs under the meta device."""
+        """Return the torch module for a call on `inputs`; runs under the meta device. Raises ShapeMismatch."""
         raise NotImplementedError
 
     @classmethod
@@ -144,18 +144,18 @@ class BaseLayer(Component):
 
 
 class Layer(BaseLayer):
-    """A layer of one input."""
+    """Base class of layers with one input."""
 
     def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
         return self.build(inputs[0])
 
     @abstractmethod
     def build(self, x: TensorSpec) -> nn.Module:
-        """The torch module for inputs like `x`; raises ShapeMismatch. Runs under the meta device."""
+        """Return the torch module for inputs like `x`; runs under the meta device. Raises ShapeMismatch."""
 
 
 class MergeLayer(BaseLayer):
-    """A layer of several inputs; its module's forward takes them one by one."""
+    """Base class of layers with several inputs, which the module's forward takes one by one."""
 
     call_form = "several"
 
@@ -164,28 +164,28 @@ class MergeLayer(BaseLayer):
 
     @abstractmethod
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
-        """The torch module for inputs like `xs`; raises ShapeMismatch. Runs under the meta device."""
+        """Return the torch module for inputs like `xs`; runs under the meta device. Raises ShapeMismatch."""
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
-        """The mask that is handed on: as in Keras a step counts if it does in any input, and in one without a mask."""
+        """Return the mask to pass on: as in Keras, the union of all masks, or None if an input has none."""
         present = [mask for mask in masks if mask is not None]
         return reduce(torch.logical_or, present) if len(present) == len(masks) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a module returns that has more to say than its value; nothing is stashed on modules."""
+    """Result of a module's forward together with losses, metrics and weight updates; modules keep none of these."""
 
     value: Any
     losses: Mapping[str, Tensor] = field(default_factory=dict)
     """Scalars to add to the total loss, by name."""
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
     updates: Mapping[str, Tensor] = field(default_factory=dict)
-    """New values of the module's weights, by weight name; the step stores them, and trains the trainable on."""
+    """New values of the module's weights, by weight name; the step stores them, and still trains trainable ones."""
 
 
 class WeightedModule(nn.Module):
-    """A module with weights: each is declared by `add_weight` and filled later by the graph."""
+    """Base class of modules with weights, which `add_weight` declares and the graph initializes later."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -206,9 +206,9 @@ class WeightedModule(nn.Module):
     ) -> None:
         """Declare the weight `name` of Keras's `shape`; it becomes the parameter (or buffer) of that name.
 
-        `axes` is the order in which torch's tensor has Keras's axes: (1, 0) for a dense kernel that
-        `F.linear` uses, (3, 2, 0, 1) for a Conv2D kernel. `dtype` None: the model's. Raises ShapeMismatch
-        if the initializer, regularizer or constraint cannot take such a weight.
+        `axes` is the order in which torch's tensor has Keras's axes: (1, 0) for a dense kernel that `F.linear` uses,
+        (3, 2, 0, 1) for a Conv2D kernel. `dtype` None: the model's. Raises ShapeMismatch if the initializer,
+        regularizer or constraint does not fit such a weight.
         """
         spec = WeightSpec(name, shape, initializer, regularizer, constraint, trainable, axes, dtype, is_state)
         if fault := spec.fault():
@@ -230,10 +230,10 @@ class WeightedModule(nn.Module):
         initializer: Initializer | None = None,
         axes: tuple[int, ...] | None = None,
     ) -> None:
-        """`add_weight` with the initializer, regularizer and constraint that a layer's settings have for `part`.
+        """Declare a weight with the initializer, regularizer and constraint that the settings have for `part`.
 
-        By default that is what the weight is called, as in Keras: a kernel has a kernel_initializer, a recurrent_kernel
-        a recurrent_initializer. `shape` None: there is no such weight, the attribute is None.
+        `part` defaults to the weight's name without `_kernel`, as in Keras: a kernel has a kernel_initializer, a
+        recurrent_kernel a recurrent_initializer. `shape` None: there is no such weight, the attribute is None.
         """
         if shape is None:
             setattr(self, name, None)
@@ -244,7 +244,7 @@ class WeightedModule(nn.Module):
         self.add_weight(name, shape, initializer=start, regularizer=regularizer, constraint=constraint, axes=axes)
 
     def freeze(self) -> None:
-        """Let its weights keep their values from now on."""
+        """Make all weights of the module non-trainable."""
         self.weight_specs = {name: replace(spec, trainable=False) for name, spec in self.weight_specs.items()}
 
 
@@ -254,7 +254,7 @@ L = TypeVar("L", bound=type[BaseLayer])
 
 
 def layer(*examples: Example, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[L], L]:
-    """Register a layer; without examples of its own it has its base's. The reference shows the first."""
+    """Register a layer with its examples, by default those of its base; the reference shows the first."""
 
     def register(cls: L) -> L:
         cls.examples = examples or cls.examples

@@ -1,4 +1,4 @@
-"""Where things are in a tensor: axes counted as Keras counts them, channels first or last, sliding windows."""
+"""Geometry of tensors: axes counted as Keras counts them, channels first or last, sliding windows."""
 
 import math
 from dataclasses import dataclass
@@ -10,21 +10,27 @@ from torch import Tensor
 from kerascli.layers.base import Layer, ShapeMismatch
 from kerascli.shapes import DataFormat, Shape, Size1D, Size2D, Size3D, Sizes, TensorSpec
 
-KernelSize = Annotated[Sizes, Field(description="The size of the window.")]
-Strides = Annotated[Sizes, Field(description="How far the window moves.")]
-DilationRate = Annotated[Sizes, Field(description="The distance of a window's points; 1: side by side.")]
+KernelSize = Annotated[
+    Sizes, Field(description="Size of the window along each spatial axis; one integer: the same for all.")
+]
+Strides = Annotated[
+    Sizes, Field(description="Stride of the window along each spatial axis; one integer: the same for all.")
+]
+DilationRate = Annotated[
+    Sizes, Field(description="Spacing between the elements of the window along each axis; 1: adjacent.")
+]
 Padding = Annotated[
     Literal["valid", "same"],
-    Field(description="valid: only whole windows; same: as many as there are inputs (with strides 1)."),
+    Field(description="valid: no padding; same: padded on both sides to an output size of ceil(input / stride)."),
 ]
 CausalPadding = Annotated[
     Literal["valid", "same", "causal"],
-    Field(description="valid: only whole windows; same: as many as there are steps; causal: none looks ahead."),
+    Field(description="valid: no padding; same: output length ceil(steps / stride); causal: padded at the start only."),
 ]
 
 
-class Over1D(Layer):
-    """The sizes of a window over sequences, for a class whose further bases have the settings around them."""
+class WindowArguments1D(Layer):
+    """Window settings of layers over sequences; a mixin, listed before the base that has the other settings."""
 
     rank: ClassVar[int] = 1
 
@@ -33,8 +39,8 @@ class Over1D(Layer):
     dilation_rate: Size1D = (1,)
 
 
-class Over2D(Layer):
-    """The same over images."""
+class WindowArguments2D(Layer):
+    """Window settings of layers over images; a mixin, listed before the base that has the other settings."""
 
     rank: ClassVar[int] = 2
 
@@ -43,8 +49,8 @@ class Over2D(Layer):
     dilation_rate: Size2D = (1, 1)
 
 
-class Over3D(Layer):
-    """The same over volumes."""
+class WindowArguments3D(Layer):
+    """Window settings of layers over volumes; a mixin, listed before the base that has the other settings."""
 
     rank: ClassVar[int] = 3
 
@@ -57,7 +63,7 @@ _ORDERS = {1: ("sequences", "steps"), 2: ("images", "height, width"), 3: ("volum
 
 
 def positive_axes(axes: int | tuple[int, ...], x: TensorSpec, argument: str = "axis") -> tuple[int, ...]:
-    """The axes of `x` (batch included) as numbers from 1, in order; raises ShapeMismatch."""
+    """Return the axes of `x` counted from 1 (0 is the batch), in ascending order; raises ShapeMismatch."""
     given = (axes,) if isinstance(axes, int) else axes
     rank = x.rank + 1
     found = sorted({axis + rank if axis < 0 else axis for axis in given})
@@ -72,12 +78,12 @@ def positive_axes(axes: int | tuple[int, ...], x: TensorSpec, argument: str = "a
 
 
 def broadcast_mask(mask: Tensor, x: Tensor) -> Tensor:
-    """A mask of the first axes of `x` with as many axes as `x`."""
+    """Return a mask of the first axes of `x`, with axes of size 1 added up to the rank of `x`."""
     return mask.reshape(*mask.shape, *[1] * (x.ndim - mask.ndim))
 
 
 def spatial_shape(x: TensorSpec, rank: int, data_format: DataFormat) -> tuple[Shape, int | None]:
-    """The sizes of the `rank` spatial axes of `x` and its number of channels; raises ShapeMismatch."""
+    """Return the sizes of the `rank` spatial axes of `x` and its number of channels; raises ShapeMismatch."""
     what, order = _ORDERS[rank]
     order = f"{order}, channels" if data_format == "channels_last" else f"channels, {order}"
     if x.rank != rank + 1:
@@ -95,18 +101,18 @@ def _reshape_hint(x: TensorSpec, rank: int) -> str | None:
 
 
 def to_channels_first(x: Tensor, data_format: DataFormat) -> Tensor:
-    """(N, C, *) as torch's convolutions want it: of channels-last data a view in torch's channels_last format."""
+    """Return `x` as (N, C, *) for torch's convolutions: of channels-last data a view in channels_last format."""
     return x.movedim(-1, 1) if data_format == "channels_last" else x
 
 
 def from_channels_first(x: Tensor, data_format: DataFormat) -> Tensor:
-    """The way back."""
+    """Return a channels-first tensor in `data_format`: the inverse of `to_channels_first`."""
     return x.movedim(1, -1) if data_format == "channels_last" else x
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A window that slides over the spatial axes; padding as TensorFlow and Keras have it."""
+    """Sliding window over the spatial axes, padded as in TensorFlow and Keras."""
 
     size: tuple[int, ...]
     strides: tuple[int, ...]
@@ -115,16 +121,16 @@ class Window:
 
     @property
     def reach(self) -> tuple[int, ...]:
-        """The size of the window, gaps of the dilation included."""
+        """Size of the window along each axis, gaps of the dilation included."""
         return tuple((size - 1) * step + 1 for size, step in zip(self.size, self.dilation, strict=True))
 
-    def over_images(self) -> "Window":
-        """The same window where a sequence is seen as an image of height 1."""
+    def at_least_2d(self) -> "Window":
+        """Return the window for a sequence that is processed as an image of height 1."""
         ones = (1,) * (2 - len(self.size))
         return Window((*ones, *self.size), (*ones, *self.strides), self.padding, (*ones, *self.dilation))
 
     def check(self, sizes: Shape) -> None:
-        """Raise ShapeMismatch if nothing is left of an input of these sizes."""
+        """Raise ShapeMismatch if the window leaves no output for an input of these sizes."""
         if self.padding != "valid":
             return
         if any(size is not None and size < reach for size, reach in zip(sizes, self.reach, strict=True)):
@@ -134,8 +140,8 @@ class Window:
                 hint="use padding: same, a smaller window, or fewer poolings and strides before it",
             )
 
-    def results(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        """How often the window fits along each axis."""
+    def output_sizes(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the output size along each axis: the number of window positions."""
         spans = [0 if self.padding == "valid" else reach - 1 for reach in self.reach]
         return tuple(
             (size + span - reach) // stride + 1
@@ -143,7 +149,7 @@ class Window:
         )
 
     def pads(self, sizes: tuple[int, ...]) -> list[tuple[int, int]]:
-        """Padding before and after each spatial axis; for `same` the odd one out comes after."""
+        """Return the padding before and after each spatial axis; `same` puts an odd remainder after."""
         if self.padding == "valid":
             return [(0, 0)] * len(sizes)
         if self.padding == "causal":
@@ -155,11 +161,11 @@ class Window:
         return [(total // 2, total - total // 2) for total in totals]
 
 
-def even(pads: list[tuple[int, int]]) -> tuple[int, ...] | None:
-    """The padding that torch's kernels do themselves: the same on both sides; None if it is not."""
+def symmetric_padding(pads: list[tuple[int, int]]) -> tuple[int, ...] | None:
+    """Return symmetric padding as torch's kernels take it; None if the two sides differ."""
     return tuple(before for before, _ in pads) if all(before == after for before, after in pads) else None
 
 
-def flat(pads: list[tuple[int, int]]) -> list[int]:
-    """The order that `F.pad` wants: the last axis first."""
+def pad_order(pads: list[tuple[int, int]]) -> list[int]:
+    """Return the padding in the order of `F.pad`: last axis first."""
     return [side for pad in reversed(pads) for side in pad]

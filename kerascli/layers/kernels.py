@@ -1,4 +1,4 @@
-"""Settings of a kernel and a bias, which many layers have side by side."""
+"""Settings of a kernel and a bias, which many layers have next to each other."""
 
 from kerascli.layers.base import BaseLayer
 from kerascli.parts import fields
@@ -6,7 +6,10 @@ from kerascli.parts.initializers import GlorotUniform, Zeros
 
 
 class KernelAndBias(BaseLayer):
-    """A stretch of Keras's arguments; those before it stand in a further base class, which is listed after this one."""
+    """Initializers, regularizers and constraints of a kernel and a bias, in Keras's order.
+
+    The arguments that precede them in Keras are in another base class, which is listed after this one.
+    """
 
     kernel_initializer: fields.KernelInitializer = GlorotUniform()
     bias_initializer: fields.BiasInitializer = Zeros()

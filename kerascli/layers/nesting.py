@@ -1,4 +1,4 @@
-"""Layers inside layers: how they are written, built, frozen with their owner, and called as the graph calls nodes."""
+"""Layers inside layers: how they are declared, built, frozen with their owner, and called as the graph calls nodes."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -9,23 +9,23 @@ from kerascli.layers.base import LAYERS, BaseLayer, Outcome, ShapeMismatch, Weig
 from kerascli.shapes import TensorSpec
 
 Make = Callable[[BaseLayer, tuple[TensorSpec, ...]], nn.Module]
-"""Makes the module of a layer for its inputs."""
+"""Function that builds the module of a layer for its inputs."""
 
 LayerField = Annotated[BaseLayer, LAYERS.field()]
 
 
 def check_inner(layer: BaseLayer) -> None:
-    """Raise ValueError for a layer that cannot stand inside another one: it takes several inputs."""
+    """Raise ValueError for a layer that cannot be inside another one: one of several inputs, or a stateful one."""
     if layer.call_form != "one":
         raise ValueError(f"layer: expected a layer of one input, got {layer.component_name}")
     if layer.keeps_states():
-        raise ValueError(f"layer: {layer.component_name} cannot be stateful in here: it has no rows of its own")
+        raise ValueError(f"layer: {layer.component_name} cannot be stateful inside another layer")
 
 
 def build_inner(layer: BaseLayer, x: TensorSpec, *, trainable: bool, make: Make | None = None) -> nn.Module:
-    """The module of a layer inside another one; what is not `trainable` is as frozen as if its settings said so.
+    """Return the module of a layer inside another one; if not `trainable`, all of its weights are frozen.
 
-    `make` makes the module of a layer for its inputs; None: `layer.build_for` does.
+    `make` builds the module of a layer for its inputs; None: `layer.build_for` does.
     """
     layer = layer if trainable else layer.model_copy(update={"trainable": False})
     try:
@@ -40,12 +40,12 @@ def build_inner(layer: BaseLayer, x: TensorSpec, *, trainable: bool, make: Make 
 
 
 def with_value(weight: Tensor, value: Tensor) -> Tensor:
-    """`value` in the place of a weight; its gradient is the weight's."""
+    """Return `value`, with the gradient of the weight that it replaces."""
     return weight + (value - weight).detach() if weight.requires_grad else value
 
 
 def activity_loss(layer: BaseLayer, results: Sequence[Tensor]) -> Tensor | None:
-    """What a layer's activity adds to the loss: the mean over the batch, as in Keras."""
+    """Return the penalty of a layer's activity_regularizer, averaged over the batch as in Keras; None without one."""
     regularizer = layer.activity_penalty()
     if regularizer is None:
         return None
@@ -54,15 +54,15 @@ def activity_loss(layer: BaseLayer, results: Sequence[Tensor]) -> Tensor | None:
 
 
 class InnerCalls:
-    """Gathers what layers inside a layer have to say beside their values."""
+    """Collector of the losses, metrics and weight updates of layers inside a layer."""
 
     def __init__(self) -> None:
         self._losses: dict[str, Tensor] = {}
         self._metrics: dict[str, Tensor] = {}
         self._updates: dict[str, Tensor] = {}
 
-    def note(self, name: str, result: Any) -> Any:
-        """The value of what a module returned; `name` is the module's in its owner."""
+    def collect(self, name: str, result: Any) -> Any:
+        """Return the value of a module's result and keep its losses, metrics and updates under the prefix `name`."""
         if not isinstance(result, Outcome):
             return result
         prefix = f"{name}/" if name else ""
@@ -72,13 +72,13 @@ class InnerCalls:
         return result.value
 
     def penalize(self, name: str, layer: BaseLayer, value: Any) -> None:
-        """Add the loss of a layer's `activity_regularizer`."""
+        """Add the penalty of a layer's `activity_regularizer` on its value."""
         loss = activity_loss(layer, value if isinstance(value, tuple) else (value,))
         if loss is not None:
             self._losses[f"{name}/activity"] = loss
 
     def outcome(self, value: Any) -> Any:
-        """What the owner's forward returns."""
+        """Return the owner's result: `value` alone, or an Outcome with everything collected."""
         if not (self._losses or self._metrics or self._updates):
             return value
         return Outcome(value, self._losses, self._metrics, self._updates)

@@ -1,4 +1,4 @@
-"""What is declared of a weight: its shape and its parts, as Keras knows them."""
+"""Specification of a weight: shape, initializer, regularizer and constraint, as in Keras."""
 
 import math
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from kerascli.parts.base import Constraint, Initializer, Regularizer
 from kerascli.shapes import show_shape
 
 MAX_PARAMETERS = 2**31
-"""Of a whole model: a typing error in `units` must not take the machine down."""
+"""Limit for a whole model, so that a typing error in `units` does not exhaust the machine's memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightSpec:
-    """A weight as Keras knows it. torch's tensor is `keras_weight.permute(axes)`, no more than that."""
+    """Specification of a weight in Keras's layout; torch's tensor is exactly `keras_weight.permute(axes)`."""
 
     name: str
     shape: tuple[int, ...]
@@ -28,21 +28,21 @@ class WeightSpec:
     axes: tuple[int, ...] | None
     dtype: torch.dtype | None
     is_state: bool = False
-    """What a stateful layer remembers of the rows of a batch: kept like a weight, but no part of the model."""
+    """True for the state of a stateful layer, one row a sample: stored like a weight, but not part of the model."""
 
     def to_torch(self, weight: Tensor) -> Tensor:
-        """Keras's layout -> torch's, as a view."""
+        """Return Keras's layout as torch's, as a view."""
         return weight if self.axes is None else weight.permute(self.axes)
 
     def to_keras(self, tensor: Tensor) -> Tensor:
-        """torch's layout -> Keras's, as a view."""
+        """Return torch's layout as Keras's, as a view."""
         if self.axes is None:
             return tensor
         inverse = sorted(range(len(self.axes)), key=self.axes.__getitem__)
         return tensor.permute(inverse)
 
     def fault(self) -> tuple[str, str | None] | None:
-        """What would fail in training, tried on a weight of no numbers; and the setting that it is about."""
+        """Return the error that training would raise, found on the meta device, and the setting at fault, or None."""
         if (count := math.prod(self.shape)) > MAX_PARAMETERS:
             text = f"needs {count:,} parameters for its {self.name} {show_shape(self.shape)}"
             return f"{text}; the limit is {MAX_PARAMETERS:,} for a whole model", None
@@ -63,5 +63,5 @@ class WeightSpec:
 
 
 def part_of(weight: str) -> str:
-    """What settings call a weight: recurrent_kernel has a recurrent_initializer, kernel a kernel_initializer."""
+    """Return the prefix of a weight's settings: recurrent_kernel has recurrent_initializer."""
     return weight.removesuffix("_kernel")

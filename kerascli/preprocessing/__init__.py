@@ -1,1 +1,1 @@
-"""What is both a layer and a data transform: the arithmetic, in one place."""
+"""Preprocessing shared by layers and data transforms."""

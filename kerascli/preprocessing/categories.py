@@ -1,4 +1,4 @@
-"""Numbers of categories as vectors: one, each, or how many of them there are; what all encoders share."""
+"""Encodings of category ids that all encoders share: indices, one-hot, multi-hot, count vectors."""
 
 from typing import Annotated, Literal
 
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from kerascli.shapes import Shape
 
-ENCODED = Field(description="int: numbers; else vectors, one_hot: 1 at the value; multi_hot: 1 at each; count; tf_idf.")
-"""What the setting `output_mode` means, whichever modes a component has."""
+ENCODED = Field(description="int: indices; one_hot, or multi_hot, count, tf_idf over all values of a sample: vectors.")
+"""Documentation of the setting `output_mode`, whichever modes a component has."""
 OutputMode = Annotated[Literal["int", "one_hot", "multi_hot", "count"], ENCODED]
 
 
@@ -20,12 +20,14 @@ def _dense(sparse: bool) -> bool:
     return sparse
 
 
-Dense = Annotated[bool, AfterValidator(_dense), Field(description="Only false: sparse tensors are not supported.")]
-"""Keras's `sparse`, which it has on TensorFlow alone."""
+Dense = Annotated[
+    bool, AfterValidator(_dense), Field(description="Only false is possible: sparse tensors are not supported.")
+]
+"""Type of Keras's setting `sparse`, which Keras supports on TensorFlow alone."""
 
 
 def encoded_shape(shape: Shape, mode: str, size: int | None) -> Shape:
-    """The shape of rows of numbers, without the batch axis, after `encode`."""
+    """Return the shape, without the batch axis, that `encode` gives rows of ids."""
     if mode == "int":
         return shape
     leading = shape[:-1] if mode != "one_hot" or shape[-1:] == (1,) else shape
@@ -33,9 +35,10 @@ def encoded_shape(shape: Shape, mode: str, size: int | None) -> Shape:
 
 
 def encode(indices: np.ndarray, mode: str, size: int) -> np.ndarray:
-    """(N, *) -> (N, *) or (N, *, size); vectors in uint8, counts in float32. Numbers outside of 0..size-1 are dropped.
+    """Encode ids (N, *) as (N, *) or (N, *, size): vectors in uint8, counts in float32.
 
-    The last axis holds the numbers of one sample; rows that are one number have one.
+    Ids outside of 0 to size - 1 are dropped. The last axis holds the ids of one sample; without one, a sample is one
+    id.
     """
     if mode == "int":
         return indices
@@ -45,7 +48,7 @@ def encode(indices: np.ndarray, mode: str, size: int) -> np.ndarray:
 
 
 def tally(indices: np.ndarray, owners: np.ndarray, samples: int, mode: str, size: int) -> np.ndarray:
-    """Numbers and the samples that they belong to, both (M,) -> (samples, size)."""
+    """Encode ids and the samples that they belong to, both (M,), as (samples, size)."""
     there = (indices >= 0) & (indices < size)
     cells = owners[there] * size + indices[there]
     out = np.zeros(samples * size, np.uint8 if mode == "multi_hot" else np.float32)
@@ -59,7 +62,7 @@ def tally(indices: np.ndarray, owners: np.ndarray, samples: int, mode: str, size
 def encode_tensor(
     indices: Tensor, mode: str, size: int, dtype: torch.dtype, weights: Tensor | None = None
 ) -> Tensor:  # (N, *) -> (N, *) or (N, *, size)
-    """`encode` on the device, in `dtype`; `weights` are what each number counts for."""
+    """Encode as `encode` does, on the device and in `dtype`; `weights` are the values that ids add to the counts."""
     if mode == "int":
         return indices
     indices = indices.long()

@@ -1,4 +1,4 @@
-"""CategoryEncoding: numbers of categories to vectors over all of them."""
+"""CategoryEncoding: category ids to vectors over all categories."""
 
 from typing import Annotated, Literal
 
@@ -11,16 +11,16 @@ from kerascli.shapes import PositiveInt
 
 
 class CategoryEncodingSettings(Component):
-    """The settings, for the layer and the transform."""
+    """Settings of the layer and the transform."""
 
     num_tokens: PositiveInt
-    """How many categories there are; numbers go from 0 to num_tokens - 1."""
+    """Number of categories; ids are 0 to num_tokens - 1."""
     output_mode: Annotated[Literal["one_hot", "multi_hot", "count"], ENCODED] = "multi_hot"
     sparse: Dense = False
 
 
 class CategoryEncodingModule(nn.Module):
-    """Gives floats; `dtype` None: the model's."""
+    """Module of the layer and the transform; its output is floating point, in `dtype` or, if None, the model's."""
 
     def __init__(self, settings: CategoryEncodingSettings, dtype: torch.dtype | None = None) -> None:
         super().__init__()

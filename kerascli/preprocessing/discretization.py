@@ -1,4 +1,4 @@
-"""Discretization: numbers to the bins that they fall into; and bins of equal counts, found as Keras finds them."""
+"""Discretization: numbers to bins, and bin boundaries by quantiles, computed as Keras does."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -16,19 +16,19 @@ from kerascli.shapes import Floats
 
 def _rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
     if any(a > b for a, b in pairwise(bounds)):
-        raise ValueError("expected boundaries in rising order")
+        raise ValueError("expected boundaries in ascending order")
     return bounds
 
 
 class DiscretizationSettings(Component):
-    """The settings, for the layer and the transform."""
+    """Settings of the layer and the transform."""
 
     bin_boundaries: Annotated[Floats, AfterValidator(_rising)] | None = None
-    """Where one bin ends and the next begins; the outer bins have no end. `[0, 1]` makes three."""
+    """Boundaries of the bins, ascending; the outer bins are open: [0, 1] makes 3. A boundary is in the bin above."""
     num_bins: Annotated[int, Field(ge=2, le=2**20)] | None = None
-    """How many bins of about equal counts to make of the training rows."""
+    """Number of bins of about equal counts, whose boundaries are learned from the training rows."""
     epsilon: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    """By which share of the rows a bin may be off."""
+    """Error tolerance of the quantiles, as a fraction of the rows; smaller is more exact and slower."""
     output_mode: OutputMode = "int"
     sparse: Dense = False
 
@@ -40,7 +40,7 @@ class DiscretizationSettings(Component):
 
 
 class DiscretizationModule(nn.Module):
-    """A number on a boundary belongs to the bin above."""
+    """Module of the layer and the transform; a value on a boundary belongs to the bin above."""
 
     def __init__(self, boundaries: tuple[float, ...], mode: str) -> None:
         super().__init__()
@@ -53,10 +53,10 @@ class DiscretizationModule(nn.Module):
 
 
 def quantile_boundaries(parts: Iterable[np.ndarray], num_bins: int, epsilon: float) -> np.ndarray:
-    """Boundaries of about `num_bins` bins of equal counts, all values taken together, in float32.
+    """Return boundaries of about `num_bins` bins of equal counts over all values, in float32.
 
-    A summary (values, and how many stand for each) of every part is merged into that of the parts before, so the whole
-    is never sorted at once.
+    A summary of every part (values, and the count that each represents) is merged into that of the parts before, so
+    that the whole is never sorted at once.
     """
     summary = np.zeros((2, 0), np.float32)
     for part in parts:
@@ -66,7 +66,7 @@ def quantile_boundaries(parts: Iterable[np.ndarray], num_bins: int, epsilon: flo
 
 
 def _summary(values: np.ndarray, epsilon: float) -> np.ndarray:
-    """Every so-and-so-many-th of the sorted values, each standing for as many."""
+    """Return every n-th of the sorted values, and n as the count that each represents."""
     ordered = np.sort(values, axis=None).astype(np.float32)
     step = max(ordered.size / (1.0 / epsilon), 1)
     chosen = ordered[int(step - 1) :: int(step)]
@@ -74,7 +74,7 @@ def _summary(values: np.ndarray, epsilon: float) -> np.ndarray:
 
 
 def _compressed(summary: np.ndarray, epsilon: float) -> np.ndarray:
-    """A summary in steps of `epsilon` of all counts, its values interpolated."""
+    """Compress a summary to steps of `epsilon` of all counts, with interpolated values."""
     if summary.shape[1] * epsilon < 1:
         return summary
     shares = epsilon + np.arange(0.0, 1.0, epsilon)

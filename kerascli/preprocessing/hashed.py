@@ -1,4 +1,4 @@
-"""Hashing and HashedCrossing: their settings, for the layers and the transforms."""
+"""Hashing and HashedCrossing: settings and modules of the layers and the transforms."""
 
 from typing import Annotated, Literal, Self
 
@@ -14,29 +14,29 @@ from kerascli.shapes import PositiveInt
 
 
 class HashingSettings(Component):
-    """Of one column, or one tensor."""
+    """Settings of the hashing of one column or tensor."""
 
     num_bins: PositiveInt
-    """How many numbers there are, that of the mask included."""
+    """Number of bins, including the bin 0 of `mask_value`, if given."""
     mask_value: int | str | None = None
-    """What becomes 0, which nothing else then becomes."""
+    """Value that becomes 0; all other values then become 1 or more. null: none."""
     salt: Salt | None = None
-    """Hash by SipHash with this key (two numbers, or one that is both); null: by FarmHash."""
+    """Key of SipHash, two integers or one for both; null: FarmHash."""
     output_mode: OutputMode = "int"
     sparse: Dense = False
 
     @model_validator(mode="after")
     def _room(self) -> Self:
         if self.mask_value is not None and self.num_bins < 2:
-            raise ValueError("num_bins: with a mask_value expected at least 2")
+            raise ValueError("num_bins: must be at least 2 with a mask_value")
         return self
 
 
 class HashedCrossingSettings(Component):
-    """Of several together."""
+    """Settings of the hashing of several columns or tensors together."""
 
     num_bins: PositiveInt
-    """How many numbers there are."""
+    """Number of bins."""
     output_mode: Annotated[Literal["int", "one_hot"], ENCODED] = "int"
     sparse: Dense = False
 

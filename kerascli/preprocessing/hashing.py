@@ -1,8 +1,8 @@
-"""The hashes behind Keras's Hashing, HashedCrossing and places for unknown words, on arrays of texts.
+"""Hashes behind Keras's Hashing, HashedCrossing and out-of-vocabulary indices, on arrays of byte strings.
 
 FarmHash's Fingerprint64 (https://github.com/google/farmhash, the variant "na"), SipHash-2-4
-(https://www.131002.net/siphash/siphash.pdf) and the combination of fingerprints that TensorFlow crosses with. Texts
-of one length go through the same steps, so these work on all of them at once: arithmetic on uint64 wraps around.
+(https://www.131002.net/siphash/siphash.pdf) and TensorFlow's combination of fingerprints for crosses. Strings of equal
+length take the same steps, so they are hashed together: arithmetic on uint64 wraps around.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,21 +28,21 @@ def _pair(salt: object) -> object:
 
 _Word = Annotated[int, Field(ge=0, le=_ALL)]
 Salt = Annotated[tuple[_Word, _Word], BeforeValidator(_pair)]
-"""SipHash's key: two numbers, or one that is both."""
+"""Type of SipHash's key: two integers, or one for both."""
 
 
 def decimals(numbers: np.ndarray) -> list[bytes]:
-    """Whole numbers as the texts that are hashed."""
+    """Return integers as decimal byte strings, which are hashed."""
     return [b"%d" % number for number in numbers.tolist()]
 
 
 def buckets(texts: Sequence[bytes], count: int, key: Key | None = None) -> np.ndarray:
-    """Of every text a number from 0 to count - 1: by FarmHash, or with a key by SipHash."""
+    """Return a bin from 0 to count - 1 for each string: by FarmHash, or with a key by SipHash."""
     return (fingerprints(texts, key) % np.uint64(count)).astype(np.int64)
 
 
 def fingerprints(texts: Sequence[bytes], key: Key | None = None) -> np.ndarray:
-    """Of every text a uint64: FarmHash's, or with a key SipHash's."""
+    """Return a uint64 hash of each string: FarmHash's, or with a key SipHash's."""
     kernel: Callable[[np.ndarray], np.ndarray] = _farm if key is None else lambda rows: _sip(rows, key)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     order = np.argsort(lengths, kind="stable")
@@ -54,7 +54,7 @@ def fingerprints(texts: Sequence[bytes], key: Key | None = None) -> np.ndarray:
 
 
 def crossed(columns: Sequence[np.ndarray], count: int) -> np.ndarray:
-    """Rows of several columns (whole numbers as they are, texts as fingerprints) as numbers from 0 to count - 1."""
+    """Return a bin from 0 to count - 1 for each row of several columns: integers, or fingerprints of strings."""
     mixed = np.full(len(columns[0]), CROSS_KEY, np.uint64)
     for column in columns:
         mixed = (mixed ^ CROSS) ^ (_shift_mix(column.astype(np.uint64) * CROSS) * CROSS)
@@ -106,7 +106,7 @@ def _farm_33_to_64(s: np.ndarray) -> np.ndarray:
 
 
 def _farm_long(s: np.ndarray) -> np.ndarray:
-    """Of more than 64 bytes: blocks of 64, the last of which may overlap the one before."""
+    """Hash strings of more than 64 bytes, in blocks of 64, of which the last may overlap the one before."""
     n, length = s.shape
     zero = np.zeros(n, np.uint64)
     start = 81 * K1 + 113 & _ALL
@@ -133,7 +133,7 @@ def _farm_long(s: np.ndarray) -> np.ndarray:
 
 
 def _weak(s: np.ndarray, at: int, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """FarmHash's quick hash of 32 bytes with two seeds."""
+    """Return FarmHash's weak hash of 32 bytes with two seeds."""
     first, second, third, fourth = (_word(s, at + 8 * i) for i in range(4))
     a = a + first
     b = _rotate(b + a + fourth, 21)
@@ -142,7 +142,7 @@ def _weak(s: np.ndarray, at: int, a: np.ndarray, b: np.ndarray) -> tuple[np.ndar
 
 
 def _mix(u: np.ndarray, v: np.ndarray, multiplier: int | np.ndarray) -> np.ndarray:
-    """FarmHash's HashLen16: two words to one."""
+    """Combine two words to one: FarmHash's HashLen16."""
     a = _shift_mix((u ^ v) * multiplier)
     return _shift_mix((v ^ a) * multiplier) * multiplier
 
@@ -178,7 +178,7 @@ def _sip_round(v: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _word(s: np.ndarray, at: int, size: int = 8) -> np.ndarray:
-    """Bytes from `at` on as a number, the least significant first."""
+    """Read the bytes from `at` on as little-endian integers."""
     return np.ascontiguousarray(s[:, at : at + size]).view(f"<u{size}")[:, 0].astype(np.uint64)
 
 

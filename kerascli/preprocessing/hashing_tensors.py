@@ -1,7 +1,8 @@
-"""The hashes of `hashing.py` over whole numbers in tensors: on the device, without a look at a value.
+"""The hashes of `hashing.py` for integers in tensors: on the device, without synchronizing with the host.
 
-A number is hashed as its decimals, which are 20 bytes at most. Each length has steps of its own in FarmHash: all are
-done, and the right one is chosen. Arithmetic on int64 wraps around as on uint64; shifts and remainders are made to.
+A number is hashed as its decimal digits, 20 bytes at most. FarmHash has other steps for other lengths: all are
+computed, and the right one is selected. Arithmetic on int64 wraps around as on uint64; shifts and remainders are
+emulated.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,14 +15,14 @@ from kerascli.preprocessing.hashing import CROSS, CROSS_KEY, K0, K1, K2, SIP_STA
 _DIGITS, _BYTES = 19, 24
 
 
-def buckets_of(x: Tensor, count: int, key: Key | None = None) -> Tensor:  # (*) whole numbers -> (*) int64
-    """Of every number a bin from 0 to count - 1: by FarmHash, or with a key by SipHash."""
+def buckets_of(x: Tensor, count: int, key: Key | None = None) -> Tensor:  # (*) integers -> (*) int64
+    """Return a bin from 0 to count - 1 for each integer: by FarmHash, or with a key by SipHash."""
     text, length = _decimals(x.long())
     return _remainder(_farm(text, length) if key is None else _sip(text, length, key), count)
 
 
-def crossed_of(columns: Sequence[Tensor], count: int) -> Tensor:  # each (*) whole numbers -> (*) int64
-    """Of what stands at the same place of several tensors, together, a bin from 0 to count - 1."""
+def crossed_of(columns: Sequence[Tensor], count: int) -> Tensor:  # each (*) integers -> (*) int64
+    """Return a bin from 0 to count - 1 for the elements at the same position of several tensors together."""
     mixed = torch.full_like(columns[0].long(), _signed(CROSS_KEY))
     cross = _signed(CROSS)
     for column in columns:
@@ -35,7 +36,7 @@ def _signed(word: int) -> int:
 
 
 def _decimals(x: Tensor) -> tuple[Tensor, Tensor]:  # (*) -> (*, 24), (*)
-    """Its decimals as bytes, followed by zeros; and how many there are."""
+    """Return the decimal digits of each integer as bytes, padded with zeros, and their number."""
     digits, rest = [], x
     for _ in range(_DIGITS):
         above = rest.div(10, rounding_mode="trunc")
@@ -54,7 +55,7 @@ def _decimals(x: Tensor) -> tuple[Tensor, Tensor]:  # (*) -> (*, 24), (*)
 
 
 def _word(text: Tensor, at: Tensor | int, size: int = 8) -> Tensor:
-    """Bytes from `at` on as a number, the least significant first."""
+    """Read the bytes from `at` on as a little-endian integer."""
     start = torch.zeros_like(text[..., 0]) + at
     places = start.unsqueeze(-1) + torch.arange(size, device=text.device)
     found = text.gather(-1, places.clamp(0, _BYTES - 1))
@@ -62,7 +63,7 @@ def _word(text: Tensor, at: Tensor | int, size: int = 8) -> Tensor:
 
 
 def _shifted(x: Tensor, bits: int) -> Tensor:
-    """To the right, with zeros from the left."""
+    """Shift to the right, filling with zeros (a logical shift)."""
     return (x >> bits) & ((1 << 64 - bits) - 1)
 
 
@@ -80,7 +81,7 @@ def _mix(u: Tensor, v: Tensor, multiplier: Tensor) -> Tensor:
 
 
 def _remainder(x: Tensor, count: int) -> Tensor:
-    """Of an unsigned number, which int64 takes for a signed one."""
+    """Return the remainder of an int64 that holds an unsigned number."""
     return ((_shifted(x, 1) % count) * 2 + (x & 1)) % count
 
 

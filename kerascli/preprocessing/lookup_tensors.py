@@ -1,4 +1,4 @@
-"""IntegerLookup on the device: the vocabulary is given."""
+"""IntegerLookup on the device, with a given vocabulary."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from kerascli.preprocessing.lookup import IntegerLookupSettings
 
 
 class IntegerLookupModule(nn.Module):
-    """The vocabulary is a setting, not a weight: it becomes a tensor where it is used."""
+    """Module of integer_lookup; the vocabulary is a setting, not a weight, and becomes a tensor in forward."""
 
     def __init__(self, settings: IntegerLookupSettings, entries: tuple[int, ...], size: int) -> None:
         super().__init__()
@@ -18,7 +18,7 @@ class IntegerLookupModule(nn.Module):
         self.known, self.numbers = ([pair[i] for pair in ordered] for i in (0, 1))
         self.width = settings.max_tokens if settings.pad_to_max_tokens and settings.max_tokens else size
         self.weights = list(settings.idf_weights or ())
-        if self.weights and len(self.weights) != size:  # with the mean of all in front, for unknown numbers
+        if self.weights and len(self.weights) != size:  # with their mean in front, for out-of-vocabulary integers
             self.weights = [sum(self.weights) / len(self.weights)] * first + self.weights
         self.weights += [0.0] * (self.width - len(self.weights))
 
@@ -47,7 +47,7 @@ class IntegerLookupModule(nn.Module):
 
 
 class InvertedModule(nn.Module):
-    """From numbers of the vocabulary back to its entries."""
+    """Module that maps indices back to the vocabulary's entries."""
 
     def __init__(self, settings: IntegerLookupSettings, entries: tuple[int, ...]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Normalization: (x - mean) / sqrt(variance), by feature of the last axis or of others; and its inverse."""
+"""Normalization: (x - mean) / sqrt(variance), for each feature of the last axis or of others, and its inverse."""
 
 import math
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from kerascli.component import Component
 from kerascli.shapes import Ints, Shape
 
 EPSILON = 1e-7
-"""Keras's `epsilon()`: the least standard deviation that is divided by."""
+"""Minimum of the standard deviation: Keras's `epsilon()`."""
 
 X = TypeVar("X", np.ndarray, Tensor)
 
@@ -24,20 +24,20 @@ def _tuples(value: Any) -> Any:
 
 _Row = Annotated[tuple[float, ...], Field(min_length=1)]
 Numbers = Annotated[float | _Row | tuple[_Row, ...], BeforeValidator(_tuples)]
-"""A number, numbers, or rows of numbers."""
+"""Type of a number, a list of numbers, or rows of numbers."""
 
 
 class NormalizationSettings(Component):
-    """The settings, for the layer and the transform."""
+    """Settings of the layer and the transform."""
 
     axis: int | Ints | None = -1
-    """The axis (or axes) along which each position has a mean of its own; the batch is 0. null: one mean for all."""
+    """Axis or axes with a separate mean for each index, the batch being 0; null: one mean for all values."""
     mean: Numbers | None = None
-    """What is subtracted; given with `variance`."""
+    """Mean to subtract, a number or one per index along `axis`; given together with `variance`."""
     variance: Numbers | None = None
-    """The square of what is divided by; given with `mean`."""
+    """Variance, whose square root is divided by; given together with `mean`."""
     invert: bool = False
-    """Multiply and add instead: what was normalized becomes what it was."""
+    """Invert the normalization: x * sqrt(variance) + mean."""
 
     @model_validator(mode="after")
     def _together(self) -> "NormalizationSettings":
@@ -46,26 +46,26 @@ class NormalizationSettings(Component):
         if self.mean is None or self.variance is None:
             return self
         if _shape(self.mean) != _shape(self.variance):
-            raise ValueError("'mean' and 'variance' have as many numbers each")
+            raise ValueError("'mean' and 'variance' must have the same shape")
         if np.min(np.array(self.variance)) < 0:
             raise ValueError("variance: must be at least 0")
         return self
 
     def kept(self, shape: Shape) -> tuple[int, ...]:
-        """The axes with means of their own, in rising order, counted with the batch as 0. Raises ValueError."""
+        """Return the axes with separate means, ascending, counted with the batch as 0. Raises ValueError."""
         rank = len(shape) + 1
         axes = (self.axis,) if isinstance(self.axis, int) else self.axis or ()
         kept = sorted({axis % rank for axis in axes if -rank <= axis < rank})
         if len(kept) < len(axes):
             raise ValueError(f"axis: expected different axes of {rank} (the batch is 0), got {list(axes)}")
-        if rank == 1:  # a row is one number: of all of them there is one mean
+        if rank == 1:  # a row is one number: all rows share a mean
             return ()
         if 0 in kept:
-            raise ValueError("axis: every row would have a mean of its own; the batch is axis 0")
+            raise ValueError("axis: must not be 0, the batch: every row would have its own mean")
         return tuple(kept)
 
     def given(self, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-        """The mean and the variance of the config, made to broadcast over rows of `shape`. Raises ValueError."""
+        """Return the config's mean and variance, reshaped to broadcast over rows of `shape`. Raises ValueError."""
         kept = self.kept(shape)
         return tuple(  # pyright: ignore[reportReturnType]
             _spread(name, np.array(value, np.float64), kept, shape)
@@ -81,7 +81,7 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def _spread(name: str, value: np.ndarray, kept: tuple[int, ...], shape: Shape) -> np.ndarray:
-    """Numbers with an axis of size 1 wherever there is one mean for all positions."""
+    """Reshape numbers to have an axis of size 1 wherever all indices share a mean."""
     value = value[0] if value.shape == (1,) else value
     if value.ndim > len(kept):
         raise ValueError(f"{name}: expected numbers along {len(kept)} axes, got {value.ndim}")
@@ -90,16 +90,16 @@ def _spread(name: str, value: np.ndarray, kept: tuple[int, ...], shape: Shape) -
         sizes[axis - 1] = size
         wanted = shape[axis - 1]
         if wanted is not None and size not in (1, wanted):
-            raise ValueError(f"{name}: expected {wanted} values, one a feature, got {size}")
+            raise ValueError(f"{name}: expected {wanted} values, one per feature, got {size}")
     return value.reshape(sizes) if value.ndim else value
 
 
 def mean_and_variance(parts: Iterable[np.ndarray], *, kept: tuple[int, ...] = ()) -> tuple[np.ndarray, np.ndarray]:
-    """Of every position along the axes `kept` (the rows are axis 0), in float64, made to broadcast over a row.
+    """Return the mean and the variance for each index along the axes `kept` (rows are axis 0), as float64.
 
-    One pass over parts of the rows, with Chan's formula for the moments of two samples together: files that are mapped
-    stay on disk, and no copy in float64 is made of the whole. Distances from a mean of the first rows are summed, not
-    the values: of 1000.001 and 1000.002, too, all digits count.
+    Both broadcast over a row. It passes once over parts of the rows, with Chan's formula for the moments of two samples
+    together: memory-mapped files stay on disk, and the whole is not copied in float64. Differences from a mean of the
+    first rows are summed, not the values: of 1000.001 and 1000.002, too, all digits count.
     """
     count, near, mean, squares = 0, None, np.zeros(()), np.zeros(())
     for part in parts:
@@ -118,17 +118,17 @@ def mean_and_variance(parts: Iterable[np.ndarray], *, kept: tuple[int, ...] = ()
 
 
 def deviation_of(variance: np.ndarray) -> np.ndarray:
-    """What is divided by: never less than Keras's epsilon."""
+    """Return the standard deviation to divide by: at least Keras's epsilon."""
     return np.maximum(np.sqrt(variance), EPSILON)
 
 
 def normalize(x: X, mean: X, deviation: X, *, invert: bool = False) -> X:  # (N, *) -> (N, *)
-    """Of arrays and tensors."""
+    """Normalize arrays or tensors, or invert that."""
     return mean + x * deviation if invert else (x - mean) / deviation
 
 
 class NormalizationModule(nn.Module):
-    """The same on the device, in float32 unless the input is floating point."""
+    """Module of the transform, on the device; it computes in float32 unless the input is floating point."""
 
     mean: Tensor
     deviation: Tensor
@@ -145,7 +145,7 @@ class NormalizationModule(nn.Module):
 
 
 class NormalizationByNumbers(nn.Module):
-    """The numbers are settings, not weights: they become tensors where they are used."""
+    """Module of the layer; mean and variance are settings, not weights, and become tensors in forward."""
 
     def __init__(self, mean: np.ndarray, deviation: np.ndarray, invert: bool) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Images of another size by weighted means of the pixels around, along one axis after the other.
+"""Resampling of images by weighted means of neighbouring pixels, one axis after the other.
 
-As TensorFlow and JAX have it: the weights of pixels outside of the image go to those inside. torch's bicubic is
-another curve, and repeats the border; it has no Lanczos.
+As in TensorFlow and JAX, the weights of pixels outside of the image go to those inside. torch's bicubic has another
+curve and repeats the border; torch has no Lanczos.
 """
 
 import math
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def resampling_weights(x: Tensor, size: int, new: int, curve: str, *, antialias: bool = False) -> Tensor:
-    """(size, new), in the dtype of `x`: what each pixel gives to each new one; `antialias` widens the curve."""
+    """Return the weights (size, new) of old pixels in new ones, in the dtype of `x`; `antialias` widens the curve."""
     dtype = torch.promote_types(x.dtype, torch.float32)
     scale = size / new
     place = (torch.arange(new, dtype=dtype, device=x.device) + 0.5) * scale - 0.5
@@ -23,7 +23,10 @@ def resampling_weights(x: Tensor, size: int, new: int, curve: str, *, antialias:
 
 
 def _keys_cubic(x: Tensor) -> Tensor:
-    """Keys, "Cubic convolution interpolation for digital image processing" (1981), with a = -1/2."""
+    """Compute the cubic convolution kernel with a = -1/2.
+
+    Keys, "Cubic convolution interpolation for digital image processing" (1981).
+    """
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
     return torch.where(x < 1, near, far) * (x < 2)

@@ -10,19 +10,19 @@ from kerascli.component import Component
 from kerascli.shapes import Shape
 
 Factor = float | Annotated[tuple[float, ...], Field(min_length=1, strict=False)]
-"""One number for all channels, or one for each of them (the last axis)."""
+"""Type of one number for all channels, or one for each (the last axis)."""
 
 
 class RescalingSettings(Component):
-    """The settings, for the layer and the transform."""
+    """Settings of the layer and the transform."""
 
     scale: Factor
-    """What values are multiplied by: a number, or one for each channel."""
+    """Factor of the values: a number, or one for each channel (last axis)."""
     offset: Factor = 0.0
-    """What is added after that: a number, or one for each channel."""
+    """Offset added after the multiplication: a number, or one for each channel (last axis)."""
 
     def fault(self, shape: Shape) -> tuple[str, str] | None:
-        """What keeps a list of numbers, one for each channel (last axis), from an input of a shape; and its name."""
+        """Return the error of a setting with one number for each channel that does not fit a shape, and its name."""
         for name, value in (("scale", self.scale), ("offset", self.offset)):
             if isinstance(value, tuple) and (not shape or shape[-1] not in (None, len(value))):
                 channels = shape[-1] if shape else "no"
@@ -31,7 +31,7 @@ class RescalingSettings(Component):
 
 
 class RescalingModule(nn.Module):
-    """Computes in float32 unless the input is floating point."""
+    """Module of the layer and the transform; it computes in float32 unless the input is floating point."""
 
     def __init__(self, settings: RescalingSettings) -> None:
         super().__init__()

@@ -85,7 +85,7 @@ def plot_history(runs: Runs, metrics: Sequence[str] | None = None, *, log_scale:
     return figure
 
 
-def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str]) -> "Figure":
+def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], title: str = "") -> "Figure":
     """Counts of true class (row) against predicted class (column), shaded by the share of the row."""
     import matplotlib
     import numpy as np
@@ -107,6 +107,7 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str]) 
         bar.ax.spines[:].set_visible(False)
         bar.ax.tick_params(length=0)
         axes.spines[:].set_visible(False)
+        axes.set_title(title)
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
         _class_ticks(axes, classes)

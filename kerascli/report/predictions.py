@@ -2,9 +2,11 @@
 
 import csv
 import io
+import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -12,18 +14,33 @@ from numpy.lib import format as npy_format
 from kerascli import storage
 from kerascli.errors import ConfigError
 
-TABLES = (".csv", ".parquet")
+TABLES = (".csv", ".jsonl", ".parquet")
 """Files of named columns."""
 FORMATS = (*TABLES, ".npy", ".npz")
 
 
-def csv_text(columns: Mapping[str, np.ndarray]) -> str:
+def csv_text(columns: Mapping[str, np.ndarray], *, header: bool = True) -> str:
     """A header and a line a row; a number has as many digits as its precision needs, a missing one is empty."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
+    if header:
+        writer.writerow(columns)
     writer.writerows(zip(*(_cells(values) for values in columns.values()), strict=True))
     return buffer.getvalue()
+
+
+def json_lines(columns: Mapping[str, np.ndarray]) -> str:
+    """Write an object a row, in ASCII; a number that is nan or infinite is null."""
+    lists = [_values(values) for values in columns.values()]
+    rows = zip(*lists, strict=True)
+    return "".join(f"{json.dumps(dict(zip(columns, row, strict=True)))}\n" for row in rows)
+
+
+def _values(values: np.ndarray) -> list[Any]:
+    if values.dtype.kind != "f":
+        return values.tolist()
+    texts = values.astype(str).tolist()  # as many digits as the precision needs
+    return [float(text) if ok else None for text, ok in zip(texts, np.isfinite(values).tolist(), strict=True)]
 
 
 def _cells(values: np.ndarray) -> list[str]:
@@ -36,10 +53,12 @@ def _cells(values: np.ndarray) -> list[str]:
 
 
 def write_predictions(path: Path, columns: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:
-    """Write by suffix: columns to .csv and .parquet, the plain outputs to .npy (one output) and .npz."""
+    """Write by suffix: columns to .csv, .jsonl and .parquet, the plain outputs to .npy (one output) and .npz."""
     match path.suffix.lower():
         case ".csv":
             data = csv_text(columns).encode()
+        case ".jsonl":
+            data = json_lines(columns).encode()
         case ".npy":
             data = _npy(outputs)
         case ".npz":

@@ -109,7 +109,7 @@ def _modules(stages: Stages, device: torch.device) -> tuple[nn.Module, nn.Module
 def _class_weight(spec: RunSpec, targets: Mapping[str, Field]) -> Tensor | None:
     """Weights by class number, 1 where nothing is said."""
     given = spec.fit.class_weight
-    if given is None:
+    if given is None or given == "balanced":  # that of a run has its numbers
         return None
     field = next(iter(targets.values()))
     names = {name: number for number, name in enumerate(field.classes or ())}

@@ -27,9 +27,12 @@ class ClassReading:
             return torch.cat([1 - second, second], dim=1)
         return torch.softmax(output, dim=-1) if self.from_logits else output
 
-    def numbers(self, output: Tensor) -> Tensor:
-        """The most probable class of each row (rows,)."""
-        return self.probabilities(output).argmax(-1)
+    def numbers(self, output: Tensor, threshold: float | None = None) -> Tensor:
+        """Return the most probable class of each row (rows,); of two classes the second if it is above a threshold."""
+        probabilities = self.probabilities(output)
+        if threshold is None or not self.binary:
+            return probabilities.argmax(-1)
+        return (probabilities[:, 1] > threshold).long()
 
 
 def tells_classes(loss: Loss | None) -> TypeGuard[Loss]:

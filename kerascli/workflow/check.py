@@ -12,7 +12,7 @@ from kerascli.config.run import RunSpec
 from kerascli.config.sections.init_from import InitFrom
 from kerascli.config.sections.phases import in_each
 from kerascli.config.yaml.document import Document
-from kerascli.data.pipeline.learning import load_learned
+from kerascli.data.pipeline.learned_state import load_learned
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, stages
 from kerascli.errors import ConfigError, Fault, counted, safe_text
 from kerascli.model.ir.nodes import Call

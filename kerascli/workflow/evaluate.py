@@ -3,32 +3,27 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from kerascli.data.base import SPLITS, Context
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
-from kerascli.data.pipeline.prepare import prepare_rows
-from kerascli.data.read import read_raw
-from kerascli.errors import ConfigError, DataError, suggestion
+from kerascli.data.storage.blocks import unique_inverse
+from kerascli.errors import ConfigError, DataError, safe_text
 from kerascli.events import Evaluated
-from kerascli.files import missing_file
 from kerascli.report.classes import ClassRow, class_rows, confusion
+from kerascli.report.thresholds import Thresholds
 from kerascli.training.build import Experiment
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_reading, tells_classes
 from kerascli.training.evaluate import evaluate
 from kerascli.training.objective import class_numbers
 from kerascli.training.predict import predict
-from kerascli.workflow.changed_data import load_again
 from kerascli.workflow.fitting.plan import rows_in_order
-from kerascli.workflow.interchange.keras_names import recorded_names
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
-from kerascli.workflow.raw_arrays import no_split, raw_rows
+from kerascli.workflow.units import metrics_in_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +34,19 @@ class Classified:
     names: tuple[str, ...]
     matrix: np.ndarray
     rows: tuple[ClassRow, ...]
+    thresholds: Thresholds | None
+    """Of an output of one unit: its probabilities of the second class."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     result: Evaluated
     classified: tuple[Classified, ...]
+    in_units: dict[str, dict[str, float]]
+    """Target -> metric -> value, in the units of the target's column, where its transforms can be undone."""
+
+
+MOST_GROUPS = 100
 
 
 @memory_for_batches()
@@ -58,36 +60,26 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
     source = rows_in_order(experiment, rows)
     figures = _finished(evaluate(experiment.module, source.epoch(0), seed=spec.seed))
     seconds = time.monotonic() - started
-    return Evaluation(Evaluated(name, figures, rows.rows, seconds), tuple(_classify(run, source)))
+    result = Evaluated(name, figures, rows.rows, seconds)
+    return Evaluation(result, tuple(_classify(run, source)), metrics_in_units(run, source))
 
 
-def _why(run: OpenedRun) -> str:
-    """Why there are no splits."""
-    if run.data is None:
-        return "run has no data section"
-    return f"{'view' if run.takes_arrays else 'model'} has inputs of its own"
-
-
-def rows_of(run: OpenedRun, what: str, *, targets: bool) -> Split:
-    """The prepared rows of a split or a file. Raises DataError, ConfigError."""
-    takes_arrays = run.takes_arrays or (not targets and run.has_own_inputs)
-    if takes_arrays and not Path(what).exists():
-        raise no_split(what, _why(run)) if what in SPLITS else missing_file(Path(what), what)
-    if takes_arrays:
-        return raw_rows(run.experiment, Path(what), targets=targets, keras_names=recorded_names(run.record))
-    assert run.data is not None
-    if what in SPLITS and not Path(what).is_file():
-        prepared = load_again(run)
-        if what not in prepared.splits:
-            known = ", ".join(prepared.splits)
-            raise DataError(f"the run's data has no '{what}' split", hint=f"it has {known}")
-        return prepared.splits[what]
-    path = Path(what)
-    if not path.exists():
-        text = f"there is no file and no split '{what}'{suggestion(what, SPLITS)}"
-        raise ConfigError(text, hint=f"splits: {', '.join(SPLITS)}")
-    context = Context(folder=Path(), seed=run.experiment.spec.seed)
-    return prepare_rows(run.data, run.learned, read_raw(run.data, path, context), targets=targets)
+def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str, Evaluated]]:
+    """Evaluate the rows of each value of a raw column by themselves. Raises KerasCliError."""
+    table = rows.origin.table if rows.origin is not None else None
+    if table is None:
+        raise ConfigError("--by: these rows have no columns")
+    values = table.column(column)
+    if len(values.shape) != 1 or values.dtype.kind == "f" or not isinstance(values, np.ndarray):
+        raise DataError(f"--by {safe_text(column)}: expected a column of words or whole numbers")
+    names, numbers = unique_inverse(values)
+    if len(names) > MOST_GROUPS:
+        raise DataError(f"--by {safe_text(column)}: {len(names):,} values; at most {MOST_GROUPS} groups are evaluated")
+    found = []
+    for number, name in enumerate(names.tolist()):
+        group = rows.read(np.flatnonzero(numbers == number))
+        found.append((str(name), evaluate_rows(run, group, str(name)).result))
+    return found
 
 
 def _finished(work: Iterator[object]) -> dict[str, float]:
@@ -110,12 +102,15 @@ def _classify(run: OpenedRun, source: BatchSource) -> Iterator[Classified]:
         if reading is None:
             continue
         truth = torch.cat([class_numbers(t) for t in _targets(experiment, source.epoch(0), pair.target)])
-        predicted = reading.numbers(outputs[pair.output])
+        output = outputs[pair.output]
         counted = pair.loss.counted(truth) if pair.loss is not None else None
         if counted is not None:  # a row that the loss leaves out may have a number that is no class
-            truth, predicted = truth[counted], predicted[counted]
+            truth, output = truth[counted], output[counted]
+        predicted = reading.numbers(output)
         matrix = confusion(truth.numpy(), predicted.numpy(), len(reading.names))
-        yield Classified(pair.output, reading.names, matrix, tuple(class_rows(matrix, reading.names)))
+        rows = tuple(class_rows(matrix, reading.names))
+        second = Thresholds(reading.probabilities(output)[:, 1].numpy(), truth.numpy()) if reading.binary else None
+        yield Classified(pair.output, reading.names, matrix, rows, second)
 
 
 def _targets(experiment: Experiment, batches: Iterator[Batch], name: str) -> Iterator[torch.Tensor]:

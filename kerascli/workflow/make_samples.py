@@ -16,7 +16,7 @@ from kerascli.workflow.outputs import writable, writable_folder
 def studio_of(run: OpenedRun, *, data: bool = True) -> ModelStudio:
     """Where the samples of an opened run are made; with its data, if that is wanted and at hand."""
     prepared = load_again(run) if data and run.data is not None else None
-    splits, aside = ({}, {}) if prepared is None else (prepared.splits, prepared.aside)
+    splits, aside = ({}, {}) if prepared is None else (prepared.splits, prepared.display_columns)
     return ModelStudio(run.experiment, splits, run.learned, run.stages.facts.targets, aside)
 
 

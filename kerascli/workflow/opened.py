@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kerascli.config.load import Config, Progress, open_recorded
 from kerascli.data.base import Learned
-from kerascli.data.pipeline.learning import load_learned
+from kerascli.data.pipeline.learned_state import load_learned
 from kerascli.data.pipeline.prepare import Stages, no_stages, stages
 from kerascli.data.section import DataSpec
 from kerascli.device import choose_device, prepare_cpu, use_threads

@@ -114,7 +114,7 @@ def _is_of_kind(file: Path, kind: str) -> bool:
             return b"<svg" in head
         case ".safetensors":
             return head[8:9] == b"{"
-        case ".csv" | ".txt":
+        case ".csv" | ".txt" | ".jsonl":
             return b"\0" not in head and not any(head.startswith(begin) for begin in _BEGINNINGS.values())
         case _:
             return head.startswith(_BEGINNINGS[kind])

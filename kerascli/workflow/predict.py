@@ -1,26 +1,30 @@
 """Predict with a run: outputs of raw rows as named columns, classes by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from kerascli.data.batches.rows import Split
+from kerascli.errors import ConfigError
 from kerascli.training.checks.label_range_checks import check_values
-from kerascli.training.classes import class_reading
+from kerascli.training.classes import ClassReading, class_reading
 from kerascli.training.predict import predict
-from kerascli.workflow.evaluate import rows_of
 from kerascli.workflow.fitting.plan import rows_in_order
+from kerascli.workflow.given_rows import kept_columns, rows_of
 from kerascli.workflow.interchange.keras_names import keras_output_names
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.units import inverse_of, significant
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What was predicted for each row: columns by name, and the plain outputs as arrays."""
+    """Predictions for each row: columns by name, and the plain outputs as arrays."""
 
+    kept: dict[str, np.ndarray]
+    """Raw columns of the rows."""
     columns: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
     rows: int
@@ -31,48 +35,92 @@ class Predictions:
         """Columns that hold class names."""
         return [name for name, values in self.columns.items() if values.dtype == object]
 
+    def table(self, *, classes: bool = False) -> dict[str, np.ndarray]:
+        """Return the kept columns and those of predictions (`predicted_NAME` beside a kept one of the same name).
 
-def predict_run(run: OpenedRun, what: str, view: str | None = None, *, keras_names: bool = False) -> Predictions:
-    """Predict a file of the kind that the run's source reads, or a split, with the run's model or a view of it.
+        With `classes` only those that hold class names. Raises ConfigError where there are none.
+        """
+        names = self.class_columns if classes else list(self.columns)
+        if classes and not names:
+            raise ConfigError("--classes: this model predicts no classes")
+        return self.kept | {f"predicted_{n}" if n in self.kept else n: self.columns[n] for n in names}
 
-    With `keras_names` the outputs have Keras's names. Raises KerasCliError.
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How outputs become predictions."""
+
+    keras_names: bool = False
+    """Outputs have the names of the imported Keras file."""
+    raw: bool = False
+    """The transforms of targets are left: numbers are as the model computes them."""
+    threshold: float | None = None
+    """Probability above which the class is the second of two; None: the more probable one."""
+
+
+def predict_run(
+    run: OpenedRun,
+    what: str | Sequence[str],
+    view: str | None = None,
+    *,
+    texts: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    form: Form = Form(),  # frozen
+) -> Predictions:
+    """Predict a split, or files, folders, patterns, standard input and texts together, with the model or a view of it.
+
+    Columns in `keep` are carried into the predictions. Raises KerasCliError.
     """
     run = run if view is None else run.view(view)
-    renamed = keras_output_names(run.record, run.experiment.spec.model.outputs) if keras_names else None
-    return predict_rows(run, rows_of(run, what, targets=False), renamed)
+    given = [what] if isinstance(what, str) else what
+    return predict_rows(run, rows_of(run, *given, targets=False, texts=texts, keep=keep), form, keep)
 
 
 @memory_for_batches()
-def predict_rows(run: OpenedRun, rows: Split, renamed: Mapping[str, str] | None = None) -> Predictions:
-    """Predict prepared rows; `renamed` gives each output another name."""
-    spec = run.experiment.spec
+def predict_rows(run: OpenedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
+    """Predict prepared rows. Raises KerasCliError."""
+    experiment, spec = run.experiment, run.experiment.spec
+    kept = kept_columns(rows, keep)
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
-    experiment = run.experiment
     outputs = predict(experiment.module, rows_in_order(experiment, rows, figures=False).epoch(0), seed=spec.seed)
+    renamed = keras_output_names(run.record, spec.model.outputs) if form.keras_names else {}
     pairs = {pair.output: pair for pair in (spec.compile.pairs if spec.compile else ())}
     columns: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
+    is_binary = False
     for name, output in outputs.items():
-        called = name if renamed is None else renamed[name]
-        prefix = f"{called}." if len(outputs) > 1 else ""
-        pair = pairs.get(name)
+        called, pair = renamed.get(name, name), pairs.get(name)
+        undo = None if pair is None or form.raw else inverse_of(run, pair)
+        values = arrays[called] = output.numpy() if undo is None else undo(output.numpy())
         field = run.stages.facts.targets.get(pair.target) if pair is not None else None
         reading = class_reading(output, field, pair.loss if pair is not None else None)
         if reading is None:
-            label = pair.target if pair is not None and len(outputs) == 1 and renamed is None else called
-            columns.update(_plain_columns(label, output))
+            label = pair.target if pair is not None and len(outputs) == 1 and not renamed else called
+            columns.update(_plain_columns(label, values))
             continue
-        names = np.array(reading.names, dtype=object)
-        columns[f"{prefix}class"] = names[reading.numbers(output).numpy()]
-        probabilities = reading.probabilities(output).numpy()
-        columns.update({f"{prefix}p({n})": probabilities[:, i] for i, n in enumerate(reading.names)})
-    finite = torch.stack([torch.isfinite(o).reshape(len(o), -1).all(1) for o in outputs.values()]).all(0)
-    arrays = {name if renamed is None else renamed[name]: output.numpy() for name, output in outputs.items()}
-    return Predictions(columns, arrays, rows.rows, int((~finite).sum()))
+        is_binary = is_binary or reading.binary
+        columns.update(_class_columns(f"{called}." if len(outputs) > 1 else "", reading, output, form.threshold))
+    if form.threshold is not None and not is_binary:
+        raise ConfigError("--threshold: this model does not predict one of two classes by one probability")
+    finite = np.stack([np.isfinite(each).reshape(len(each), -1).all(1) for each in arrays.values()]).all(0)
+    return Predictions(kept, columns, arrays, rows.rows, int((~finite).sum()))
 
 
-def _plain_columns(name: str, output: torch.Tensor) -> dict[str, np.ndarray]:
+def _class_columns(
+    prefix: str, reading: ClassReading, output: torch.Tensor, threshold: float | None
+) -> dict[str, np.ndarray]:
+    """Return the class by name, and the probability of each."""
+    names, probabilities = np.array(reading.names, dtype=object), reading.probabilities(output).numpy()
+    numbers = reading.numbers(output, threshold).numpy()
+    return {f"{prefix}class": names[numbers]} | {
+        f"{prefix}p({name})": probabilities[:, i] for i, name in enumerate(reading.names)
+    }
+
+
+def _plain_columns(name: str, output: np.ndarray) -> dict[str, np.ndarray]:
     """One column a number; those of an output with several axes are numbered `name[i,j]`."""
-    values = output.reshape(len(output), -1).numpy()
+    values = output.reshape(len(output), -1)
+    values = significant(values) if values.dtype == np.float64 else values
     if values.shape[1] == 1:
         return {name: values[:, 0]}
     index = np.ndindex(*output.shape[1:])

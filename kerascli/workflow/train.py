@@ -9,7 +9,7 @@ from kerascli.config.composition.references import escape_references
 from kerascli.config.load import Config, Progress, open_recorded
 from kerascli.config.sections.phases import in_each
 from kerascli.config.yaml.dump import dump_yaml
-from kerascli.data.pipeline.learning import load_learned, save_learned
+from kerascli.data.pipeline.learned_state import load_learned, save_learned
 from kerascli.device import Choice, Threads, choose_device, prepare_cpu, use_threads
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.events import Began, Event, Note

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.torture.hostile import all_attacks
 from kerascli.data.storage.table import BadRow
-from kerascli.data.text.patterns import Replacing, check_pattern
+from kerascli.data.text.patterns import RegexReplacer, check_pattern
 from tests.support.runs_harness import kerascli
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +59,7 @@ def test_what_packs_too_well_can_be_stored_unpacked(kind: str, tmp_path: Path) -
 
 
 def test_a_pattern_that_backtracks_is_stopped_at_its_row() -> None:
-    replace = Replacing("(a+)+$", "b")
+    replace = RegexReplacer("(a+)+$", "b")
     assert replace(["caa", "x"]) == ["cb", "x"]
     with pytest.raises(BadRow, match="takes more than 2 s") as bad:
         replace(["aa"] * 1500 + ["a" * 40 + "!"])

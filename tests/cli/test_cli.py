@@ -26,6 +26,7 @@ from kerascli.interrupts import SIGNALS
 from kerascli.report.console import TrainingView
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
+from tests.support.needs import needs_program
 from tests.support.runs_harness import edit_facts
 
 CONFIG = """
@@ -161,14 +162,14 @@ def test_paths_of_a_config_are_relative_to_it_and_may_have_spaces(kerascli: Kera
 def test_evaluate_prints_figures_and_a_table_of_classes(kerascli: Kerascli, run_folder: Path) -> None:
     code, out, err = kerascli("evaluate")
     assert (code, err) == (0, (
-        "run: runs/TIME-config (the latest)\nconfusion matrix: runs/TIME-config/plots/confusion_answer.png\n"
+        "run: runs/TIME-config (the latest)\nconfusion matrix: runs/TIME-config/plots/confusion_answer_test.png\n"
     ))  # fmt: skip
     first, empty, *table = out.splitlines()
     assert (first, empty) == (f"test  {FIGURES}  (20 rows)", "")
     assert table[0] == "class  precision  recall      f1  support"
     assert [line.split()[:4] for line in table[1:]] == [[name, "N", "N", "N"] for name in ("left", "right")]
     assert sum(int(line.split()[4]) for line in table[1:]) == 20
-    assert (run_folder / "plots" / "confusion_answer.png").read_bytes().startswith(b"\x89PNG")
+    assert (run_folder / "plots" / "confusion_answer_test.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_evaluate_takes_another_split_where_there_is_no_test_split(kerascli: Kerascli, here: Path) -> None:
@@ -350,11 +351,15 @@ WRONG = {
     ),
     "evaluate config --checkpoint best": (4, "error: 'runs/TIME-config' has no checkpoint 'best'\n"),
     "predict config few.csv": (
-        3, "few.csv: error: column 'b' is not there\n  hint: the columns are: a, kind\n"
+        3, "few.csv: error: there is no column 'b'\n  hint: the columns are: a, kind\n"
     ),
-    "predict config runs": (3, "error: 'runs' is a folder, not a file\n"),
+    "predict config runs": (
+        3,
+        "error: 'runs' is a folder; the run's source (csv) reads files\n"
+        "  hint: give files, or a pattern: 'runs/*.csv'\n",
+    ),
     "predict config test -o x.txt": (
-        2, "error: -o x.txt: expected a name that ends in .csv, .parquet, .npy or .npz\n"
+        2, "error: -o x.txt: expected a name that ends in .csv, .jsonl, .parquet, .npy or .npz\n"
     ),
     "predict config test -o no/x.csv": (6, "error: cannot write 'no/x.csv': there is no folder 'no'\n"),
     "predict config test -o folder.csv": (6, "error: cannot write 'folder.csv': it is a folder\n"),
@@ -364,7 +369,7 @@ WRONG = {
         6, "run: runs/TIME-config (the latest)\nerror: cannot write 'fifo.png': it is not a regular file\n"
     ),
     "predict config test -o x.npy --classes": (
-        2, "error: -o x.npy: .npy holds the outputs; --classes goes with .csv or .parquet\n"
+        2, "error: -o x.npy: .npy holds the outputs; --classes goes with .csv, .jsonl or .parquet\n"
     ),
     "summary nope": (2, "error: no run 'nope' in 'runs'\n  hint: kerascli runs lists them\n"),
     "summary config --set fit.epochs=1": (2, "error: --set goes with a config: a run keeps its settings\n"),
@@ -435,7 +440,7 @@ def test_a_terminal_gets_data_without_controls_and_a_program_gets_it_whole(
 def test_a_path_in_a_note_cannot_speak_to_the_terminal(kerascli: Kerascli, run_folder: Path) -> None:
     odd = run_folder.rename(run_folder.with_name("odd\x1b[31m"))
     error = kerascli(f"evaluate '{odd}'").err
-    assert error == f"confusion matrix: {odd}/plots/confusion_answer.png\n".replace("\x1b", "\\x1b")
+    assert error == f"confusion matrix: {odd}/plots/confusion_answer_test.png\n".replace("\x1b", "\\x1b")
 
 
 def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_weights(kerascli: Kerascli, here: Path) -> None:
@@ -580,6 +585,18 @@ def test_a_signal_before_there_is_anything_to_save_ends_in_one_line(
     assert kerascli("train config.yaml --device cpu") == Said(code, "", "error: interrupted\n")
 
 
+def test_windows_is_refused_at_once_with_the_way_out() -> None:
+    """Simulated: another name of the system, and no SIGHUP; nothing heavy may be imported before."""
+    code = (
+        "import _signal, os, sys; os.name = 'nt'; del _signal.SIGHUP; sys.argv = ['kerascli', '--help']\n"
+        "try: from kerascli.__main__ import main\n"
+        "finally: assert not {'typer', 'fcntl', 'kerascli.cli'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    said = "error: kerascli runs on Linux and macOS; on Windows, run it in WSL (Windows Subsystem for Linux)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_program_that_was_told_to_ignore_a_signal_ignores_it(
     number: signal.Signals, kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
@@ -621,7 +638,7 @@ def test_a_reader_that_has_gone_ends_the_program_in_silence(line: str, here: Pat
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash, which tells the codes of a pipe")
+@needs_program("bash", reason="needs bash, which reports the exit codes of a pipe")
 @pytest.mark.parametrize("unbuffered", ["", "1"])  # with it, Python itself loses the rest of a write in silence
 def test_predict_through_head_ends_as_the_documentation_says(unbuffered: str, here: Path) -> None:
     rows = Path("points.csv").read_text(encoding="utf-8").splitlines()

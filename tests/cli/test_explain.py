@@ -57,7 +57,7 @@ def test_an_example_of_a_layer_can_be_pasted_into_a_config() -> None:
 def test_explain_shows_a_layer_whole() -> None:
     said = explain("gaussian_noise")
     assert said.startswith("gaussian_noise: layer\n")
-    assert "  stddev: number from 0 (required)\n      The standard deviation of the noise.\n" in said
+    assert "  stddev: number from 0 (required)\n      Standard deviation of the noise.\n" in said
     assert "\nbeside them:\n  name: name\n" in said
     assert said.endswith("  - gaussian_noise: {stddev: 0.1}   # (None, 8, 3) -> (None, 8, 3)")
 

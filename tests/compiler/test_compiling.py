@@ -1,6 +1,5 @@
 """Programs as native code: what it returns, what it is found again by, and what a run does with what was compiled."""
 
-import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +13,8 @@ from kerascli.compiler.cache import use_own_cache
 from kerascli.compiler.compiling import compiled, is_compiled
 from kerascli.compiler.tracing import trace
 from kerascli.runs.index import find_run
+from tests.support.needs import needs_a_compiler
 from tests.support.runs_harness import HARD, kerascli, outcome, train, write
-
-HAS_COMPILER = any(shutil.which(name) for name in ("g++", "clang++", "c++"))
-needs_a_compiler = pytest.mark.skipif(not HAS_COMPILER, reason="compiling needs C++")
 
 
 @pytest.fixture

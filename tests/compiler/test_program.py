@@ -1,6 +1,5 @@
 """Programs of any module: what it reads, what it is given and what it draws; no model, no training."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from kerascli import draws
 from kerascli.compiler.cache import use_own_cache
 from kerascli.compiler.program import Program, trace_program
+from tests.support.needs import needs_a_compiler
 
 
 class Noisy(nn.Module):
@@ -53,7 +53,7 @@ def test_a_program_reads_weights_inputs_and_numbers_anew_at_each_call() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
-@pytest.mark.skipif(not any(shutil.which(name) for name in ("g++", "clang++", "c++")), reason="compiling needs C++")
+@needs_a_compiler
 def test_a_compiled_program_does_what_the_module_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)

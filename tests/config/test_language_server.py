@@ -12,11 +12,10 @@ import pytest
 from kerascli.cli.schema import schema
 from tests.report.test_reference import ROOT
 from tests.support.language_server import Client, editor, find_server
+from tests.support.needs import needs
 
 SERVER = find_server()
-pytestmark = pytest.mark.skipif(
-    SERVER is None, reason="needs node and npm's yaml-language-server: CONTRIBUTING.md says how to get it"
-)
+pytestmark = needs(SERVER, "needs node and npm's yaml-language-server: CONTRIBUTING.md says how to get it")
 
 MODELINE = "# yaml-language-server: $schema=kerascli.schema.json\n"
 SOUND = [
@@ -89,8 +88,8 @@ def test_names_are_completed(typed: str, offered: set[str], client: Client, fold
 @pytest.mark.parametrize(
     ("key", "meaning"),
     [
-        ("dense:", "A fully connected layer"),
-        ("units:", "How many values come out."),
+        ("dense:", "Fully connected layer"),
+        ("units:", "Number of output units"),
         ("loss:", "What is made small"),
         ("epochs:", "The number of the last epoch"),
         ("flatten", "* `flatten`: "),

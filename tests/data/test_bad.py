@@ -43,11 +43,11 @@ def test_the_good_file_is_good(tmp_path: Path) -> None:
     assert first_line(tmp_path, {"csv": "t.csv"}, targets=KIND, sample_weight={"kind": {"columns": "w"}}) == ""
 
 
-DIGITS = "has more digits than numbers hold (64 bits; beside gaps and fractions those up to 2**53 are exact)"
+DIGITS = "has too many digits for a number (64-bit integers; up to 2**53 beside missing values and fractions)"
 CSV = {
     "empty": ("", {}, "t.csv:1: error: the file is empty"),
     "header only": ("a,b\n", {}, "t.csv: error: a header but no rows"),
-    "missing column": (GOOD, {"inputs": {"x": {"columns": "kinds"}}}, "t.csv: error: column 'kinds' is not there; did you mean 'kind'?"),
+    "missing column": (GOOD, {"inputs": {"x": {"columns": "kinds"}}}, "t.csv: error: there is no column 'kinds'; did you mean 'kind'?"),
     "short row": ("a,b\n1,2\n3\n", {}, "t.csv:3: error: 1 field, the header has 2"),
     "long row": ("a,b\n1,2\n3,4,5\n", {}, "t.csv:3: error: 3 fields, the header has 2"),
     "all rows long": ("a,b\n1,2,3\n3,4,5\n", {}, "t.csv:2: error: 3 fields, the header has 2"),
@@ -63,18 +63,18 @@ CSV = {
     "nan is a word": ("a,b\n1,2\nnan,3\n4,5\n", {}, "t.csv:3:a: error: 'nan' is not a number (1 of 3 rows)"),
     "a decimal comma": ('a,b\n1,2\n"1,5",3\n4,5\n', {}, "t.csv:3:a: error: '1,5' is not a number (1 of 3 rows)"),
     "python's underscores": ("a,b\n1,2\n1_000,3\n4,5\n", {}, "t.csv:3:a: error: '1_000' is not a number (1 of 3 rows)"),
-    "words where numbers are wanted": (GOOD, {"inputs": {"x": [{"columns": "kind"}, "normalization"]}}, "error: inputs.x (normalization): needs numbers, got text; put string_lookup (words) or cast (numbers in text) before it"),
+    "words where numbers are wanted": (GOOD, {"inputs": {"x": [{"columns": "kind"}, "normalization"]}}, "error: inputs.x (normalization): needs numbers, got text; add string_lookup (for strings) or cast (for numbers in text) before it"),
     "missing value": ("a,b\n1,2\n3,\n,\n", {"inputs": {"x": {"columns": ["a", "b"]}}}, "t.csv:3:b: error: missing value (2 rows)"),
     "missing before normalization": ("a,b\n1,2\n3,\n4,4\n", {"inputs": {"b": "normalization"}}, "t.csv:3:b: error: missing value"),
     "missing word": ("a,k\n1,x\n2,\n", {"inputs": {"k": "string_lookup"}}, "t.csv:3:k: error: missing value"),
-    "missing label": ("a,b,kind\n1,2,cat\n2,3,\n3,4,dog\n", {"targets": KIND}, "t.csv:3:kind: error: no label"),
-    "missing number to predict": ("a,b,y\n1,2,3\n2,3,\n3,4,5\n", {"targets": {"y": []}}, "t.csv:3:y: error: no label (1 row)"),
-    "one class": ("a,b,kind\n1,2,cat\n2,3,cat\n", {"targets": KIND}, "error: targets.kind (string_lookup): there is one class, 'cat'; nothing to learn"),
+    "missing label": ("a,b,kind\n1,2,cat\n2,3,\n3,4,dog\n", {"targets": KIND}, "t.csv:3:kind: error: missing label"),
+    "missing number to predict": ("a,b,y\n1,2,3\n2,3,\n3,4,5\n", {"targets": {"y": []}}, "t.csv:3:y: error: missing label (1 row)"),
+    "one class": ("a,b,kind\n1,2,cat\n2,3,cat\n", {"targets": KIND}, "error: targets.kind (string_lookup): expected at least two classes, got only 'cat'"),
     "class of one row": ("a,b,kind\n1,2,cat\n2,3,cat\n3,4,owl\n", {"split": {"test": 0.5, "stratify": "kind"}}, "error: split: class 'owl' has 1 row; it cannot be in train and test"),
     "no rows for a part": (GOOD, {"split": {"validation": 0.001}}, "error: split: 0.001 of 4 rows is 0 rows for 'validation'"),
     "no rows for the tail": ("a,b\n1,2\n", {"validation_split": 0.2}, "error: validation_split 0.2 of 1 rows leaves 0 rows for training"),
-    "stratify on a measure": (GOOD, {"split": {"test": 0.5, "stratify": "b"}}, "error: split.stratify: column 'b' has no classes"),
-    "text to the model": (GOOD, {"inputs": {"kind": []}}, "error: inputs.kind: ends in text ('cat'); a model takes numbers"),
+    "stratify on a measure": (GOOD, {"split": {"test": 0.5, "stratify": "b"}}, "error: split.stratify: column 'b' does not hold class labels"),
+    "text to the model": (GOOD, {"inputs": {"kind": []}}, "error: inputs.kind: the output is text ('cat'); a model needs numbers"),
     "words beside numbers": (GOOD, {"inputs": {"x": {"columns": ["a", "kind"]}}}, "error: inputs.x: column 'kind' holds text, column 'a' holds numbers"),
     "negative weight": (GOOD.replace("dog,1", "dog,-1"), {"targets": KIND, "sample_weight": {"kind": {"columns": "w"}}}, "t.csv:3:w: error: a weight cannot be negative, got -1"),
     "class number too large": ("a,b,y\n1,2,0\n2,3,7\n", {"targets": {"y": {"to_categorical": 3}}}, "t.csv:3:y: error: class 7 is outside 0..2 (num_classes 3)"),
@@ -82,13 +82,13 @@ CSV = {
     "an id beside a gap": ("a,b\n3,1\n9007199254740993,1\n,2\n", {"inputs": {"a": "impute"}}, f"t.csv:3:a: error: 9007199254740993 {DIGITS}"),
     "an id beside a fraction": ("a,b\n3,1\n-9007199254740993,1\n.5,2\n", {"inputs": {"a": []}}, f"t.csv:3:a: error: -9007199254740993 {DIGITS}"),
     "more than 64 bits": ("a,b\n3,1\n123456789012345678901,1\n", {"inputs": {"a": "normalization"}}, f"t.csv:3:a: error: 123456789012345678901 {DIGITS}"),
-    "an id beside a column of fractions": ("a,b\n1,2.5\n9007199254740993,1.5\n", {"inputs": {"x": {"columns": ["b", "a"]}}}, "t.csv:3:a: error: 9007199254740993 would be rounded beside columns of float64: floats hold whole numbers up to 2**53"),
-    "an id cast to floats": ("a,b\n1,2\n9007199254740993,1\n", {"inputs": {"a": {"cast": "float32"}}}, "t.csv:3:a: error: 9007199254740993 would be rounded: floats hold whole numbers up to 2**53"),
-    "an id with a mean put in": ("a,b\n9223372036854775807,2\n", {"inputs": {"a": "impute"}}, "t.csv:2:a: error: 9223372036854775807 would be rounded: floats hold whole numbers up to 2**53"),
+    "an id beside a column of fractions": ("a,b\n1,2.5\n9007199254740993,1.5\n", {"inputs": {"x": {"columns": ["b", "a"]}}}, "t.csv:3:a: error: 9007199254740993 would be rounded next to columns of float64: floats are exact for integers up to 2**53"),
+    "an id cast to floats": ("a,b\n1,2\n9007199254740993,1\n", {"inputs": {"a": {"cast": "float32"}}}, "t.csv:3:a: error: 9007199254740993 would be rounded: floats are exact for integers up to 2**53"),
+    "an id with a mean put in": ("a,b\n9223372036854775807,2\n", {"inputs": {"a": "impute"}}, "t.csv:2:a: error: 9223372036854775807 would be rounded: floats are exact for integers up to 2**53"),
     "too large to normalize": ("a,b\n1,2\n1e300,3\n", {}, "t.csv:3:x: error: 1e+300 is too large to normalize: its square is beyond float64"),
     "too large for a float": ("a,b\n1,2\n-1e39,3\n", {"inputs": {"a": []}}, "t.csv:3:a: error: -1e+39 is too large for float32"),
     "a sum too large for a float": ("a,b\n1,2\n3e38,3\n", {"inputs": {"a": {"rescaling": 10.0}}}, "t.csv:3:a: error: 3e+39 is too large for float32"),
-    "a label with a fraction": ("a,b,y\n1,2,0\n2,3,0.99\n", {"targets": {"y": {"cast": "int64"}}}, "t.csv:3:y: error: 0.99 is no whole number"),
+    "a label with a fraction": ("a,b,y\n1,2,0\n2,3,0.99\n", {"targets": {"y": {"cast": "int64"}}}, "t.csv:3:y: error: 0.99 is not an integer"),
     "an archive": (b"PK\x03\x04 and so on", {}, "t.csv: error: this is a zip archive (npz, xlsx), not delimited text"),
     "a pickle": (b"\x80\x04\x95 and so on", {}, "t.csv: error: this is a pickle, not delimited text"),
     "escapes in a word": ("a,b\n1,2\n\x1b[31mred,3\n4,5\n", {}, "t.csv:3:a: error: '\\x1b[31mred' is not a number (1 of 3 rows)"),
@@ -119,13 +119,13 @@ def test_a_word_in_a_number_column_of_the_test_file(tmp_path: Path) -> None:
 
 WHOLE = "1,0,1,5\n2,1,2,6\n"
 LATER = {
-    "a label with a fraction": ("1,1.5,1,5\n", {"targets": {"y": {"to_categorical": 3}}}, "later.csv:2:y: error: 1.5 is no whole number; the training rows hold int64"),
-    "a plain label with a fraction": ("1,1,1,5\n1,1.5,1,5\n", {"targets": {"y": []}}, "later.csv:3:y: error: 1.5 is no whole number; the training rows hold int64"),
-    "no label": ("1,1,1,5\n1,,1,5\n", {"targets": {"y": []}}, "later.csv:3:y: error: no label (1 row)"),
+    "a label with a fraction": ("1,1.5,1,5\n", {"targets": {"y": {"to_categorical": 3}}}, "later.csv:2:y: error: 1.5 is not an integer; the training rows hold int64"),
+    "a plain label with a fraction": ("1,1,1,5\n1,1.5,1,5\n", {"targets": {"y": []}}, "later.csv:3:y: error: 1.5 is not an integer; the training rows hold int64"),
+    "no label": ("1,1,1,5\n1,,1,5\n", {"targets": {"y": []}}, "later.csv:3:y: error: missing label (1 row)"),
     "a missing number to look up": ("1,1,,5\n", {"inputs": {"k": "integer_lookup"}}, "later.csv:2:k: error: missing value (1 row)"),
-    "a fraction to look up": ("1,1,1.5,5\n", {"inputs": {"k": "integer_lookup"}}, "later.csv:2:k: error: 1.5 is no whole number; the training rows hold int64"),
+    "a fraction to look up": ("1,1,1.5,5\n", {"inputs": {"k": "integer_lookup"}}, "later.csv:2:k: error: 1.5 is not an integer; the training rows hold int64"),
     "missing in one of two": ("1,1,1,\n", {"inputs": {"x": {"columns": ["k", "m"]}}}, "later.csv:2:m: error: missing value (1 row)"),
-    "a fraction to impute": (",1,1,5\n1.5,1,1,5\n", {"inputs": {"a": {"impute": "most_frequent"}}}, "later.csv:3:a: error: 1.5 is no whole number; the training rows hold int64"),
+    "a fraction to impute": (",1,1,5\n1.5,1,1,5\n", {"inputs": {"a": {"impute": "most_frequent"}}}, "later.csv:3:a: error: 1.5 is not an integer; the training rows hold int64"),
 }  # fmt: skip
 
 
@@ -184,7 +184,7 @@ def bomb() -> bytes:
 
 X = {"inputs": {"x": []}}
 NPZ = {
-    "lacks a column": (npz(z=np.zeros(3)), X, "t.npz: error: column 'x' is not there"),
+    "lacks a column": (npz(z=np.zeros(3)), X, "t.npz: error: there is no column 'x'"),
     "lengths differ": (npz(x=np.zeros(3), y=np.zeros(4)), X, "t.npz: error: 'x' has 3 rows, 'y' has 4"),
     "objects": (npz(x=np.array([{}, 1], dtype=object)), X, "error: 'x' in 't.npz' holds Python objects; pickled arrays are never loaded"),
     "complex": (npz(x=np.zeros(3, complex)), X, "t.npz: error: 'x' holds complex128; expected numbers or text"),
@@ -196,9 +196,9 @@ NPZ = {
     "of no split": (npz(x_train=np.zeros(3), w=np.zeros(3)), X, "t.npz: error: 'w' belongs to no split; the other arrays end in '_train', '_test', ..."),
     "no training rows": (npz(x_test=np.zeros(3)), X, "error: the source 'npz' has no 'train' split, only test"),
     "infinite": (npz(x=np.array([[1.0], [np.inf]])), X, "t.npz:2:x: error: infinite value (1 row)"),
-    "empty rows": (npz(x=np.zeros((5, 0))), X, "error: inputs.x: the rows hold nothing (shape (0,))"),
+    "empty rows": (npz(x=np.zeros((5, 0))), X, "error: inputs.x: the rows are empty (shape (0,))"),
     "bytes that are no text": (npz(x=np.array([b"a", b"\xe9"])), X, "t.npz: error: 'x' is not UTF-8 (byte 0xe9)"),
-    "numbers as text": (npz(x=np.array(["1", "2"])), X, "error: inputs.x: ends in text ('1'); a model takes numbers"),
+    "numbers as text": (npz(x=np.array(["1", "2"])), X, "error: inputs.x: the output is text ('1'); a model needs numbers"),
     "too large for a float": (npz(x=np.array([1.0, 1e300])), X, "t.npz:2:x: error: 1e+300 is too large for float32"),
     "too large for a whole number": (npz(x=np.array([1, 2**64 - 1], np.uint64)), X, f"t.npz:2:x: error: {2**64 - 1} is outside -{2**63}..{2**63 - 1} (int64)"),
     "too large to cast": (npz(x=np.array([1.0, 2.0**63])), {"inputs": {"x": {"cast": "int64"}}}, f"t.npz:2:x: error: {2.0**63:g} is outside -{2**63}..{2**63 - 1} (int64)"),
@@ -245,7 +245,7 @@ CODE = {
     "has another name": ("def loads():\n    return {}\n", "code.py: error: there is no function 'load'; did you mean 'loads'?"),
     "leaves": ("import sys\ndef load():\n    sys.exit(0)\n", "code.py:3:5: error: SystemExit: 0"),
     "leaves at once": ("import sys\nsys.exit(0)\n", "code.py:2:1: error: SystemExit: 0"),
-    "returns ragged rows": ("def load():\n    return {'x': [[1], [1, 2]]}\n", "code.py:load: error: 'x' does not become an array: setting an array element with a sequence. The requested array has an inhomogeneous shape after 1 dimensions. The detected shape was (2,) + inhomogeneous part."),
+    "returns ragged rows": ("def load():\n    return {'x': [[1], [1, 2]]}\n", "code.py:load: error: 'x' cannot be converted to an array: setting an array element with a sequence. The requested array has an inhomogeneous shape after 1 dimensions. The detected shape was (2,) + inhomogeneous part."),
     "returns no columns": ("def load():\n    return [1]\n", "code.py:load: error: expected columns by name, got the list [1]"),
     "returns an odd split": ("def load():\n    return {'train': {'x': [1]}, 'dev': {'x': [1]}}\n", "code.py:load: error: there is no split the text 'dev'; expected train, validation, test"),
     "returns objects": ("def load():\n    return {'x': [{}, {}]}\n", "code.py:load train: error: 'x' holds Python objects; expected numbers or text"),
@@ -265,7 +265,7 @@ SECTIONS = {
     "unknown transform": ({"inputs": {"x": ["rescalin"]}}, "error: there is no transform 'rescalin'; did you mean 'rescaling'?"),
     "columns late": ({"inputs": {"x": ["normalization", {"columns": "a"}]}}, "error: 'columns' comes first in a pipeline"),
     "no such columns form": ({"inputs": {"x": {"columns": 3}}}, "error: columns: expected a name or a list of names, got 3"),
-    "too large a part": ({"split": {"test": 0.6, "validation": 0.4}}, "error: validation and test take 1 of the rows; none are left"),
+    "too large a part": ({"split": {"test": 0.6, "validation": 0.4}}, "error: validation and test add up to 1; expected less than 1"),
     "a weight for no target": ({"targets": {"y": []}, "sample_weight": {"z": {"columns": "y"}}}, "error: sample_weight: there is no target 'z'"),
     "no parts": ({"split": {"seed": 3}}, "error: expected a fraction for 'validation', 'test' or both"),
     "unused shared transform": ({"shared": {"words": "string_lookup"}}, "error: shared: no pipeline uses 'words'"),

@@ -16,6 +16,7 @@ from kerascli.data.datasets import cifar10, cifar100, fashion_mnist
 from kerascli.data.datasets.cifar_batch import parse_batch
 from kerascli.data.datasets.download import Remote, fetch
 from kerascli.errors import DataError
+from tests.support.needs import library
 from tests.support.server import Server
 
 CONTEXT = Context(Path(), 0)
@@ -73,7 +74,7 @@ def test_of_a_damaged_file_that_cannot_be_replaced_it_is_said(server: Server, tm
     path.write_bytes(b"sou")
     with pytest.raises(DataError) as caught:
         fetch(remote(), CONTEXT)
-    there = f"'{path}' is there, but cannot be used: damaged"
+    there = f"'{path}' exists, but cannot be used: damaged"
     assert caught.value.faults[0].text == f"cannot download {server.url}/t.gz: the server says 404 Not Found; {there}"
     assert path.read_bytes() == b"sou"
 
@@ -222,8 +223,8 @@ def test_cifar100_has_two_kinds_of_labels(
 
 
 def test_keras_finds_what_we_keep() -> None:
-    """The names are Keras's: its own sources say where it looks."""
-    keras_datasets = Path(pytest.importorskip("keras").__file__).parent / "src/datasets"
+    """Keras's own sources give the paths where it looks for files."""
+    keras_datasets = Path(library("keras").__path__[0]) / "src/datasets"
     text = (keras_datasets / "cifar10.py").read_text()
     assert cifar10.SHA256 in text
     assert cifar10.archive().url in text

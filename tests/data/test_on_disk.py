@@ -28,7 +28,7 @@ from kerascli.data.section import parse_data
 from kerascli.data.sources.npz import read_npz
 from kerascli.data.storage import on_disk
 from kerascli.data.storage.array_files import read_arrays
-from kerascli.data.storage.blocks import Blocks, coded, counted
+from kerascli.data.storage.blocks import Blocks, unique_counts, unique_inverse
 from kerascli.data.storage.mapped import Mapped
 from kerascli.data.storage.median import medians
 from kerascli.data.storage.on_disk import Direct, Rows, Stream, recut
@@ -36,7 +36,8 @@ from kerascli.data.storage.spill import spill
 from kerascli.data.storage.table import table_of
 from kerascli.errors import DataError, FileRefused, StorageError
 from kerascli.runs.index import find_run
-from kerascli.workflow.evaluate import evaluate_rows, rows_of
+from kerascli.workflow.evaluate import evaluate_rows
+from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.train import Options, start
@@ -428,9 +429,9 @@ def test_what_is_counted_in_blocks_is_what_numpy_counts() -> None:
     for values in (RANDOM.integers(-5, 5, 200), words):
         wanted, counts = np.unique(values, return_counts=True)
         for cuts in ((), (1, 50, 190)):
-            found, number = counted(np.split(values, cuts))
+            found, number = unique_counts(np.split(values, cuts))
             assert (found.tolist(), number.tolist()) == (wanted.tolist(), counts.tolist())
-        order_, places = coded(_Numbers(values))
+        order_, places = unique_inverse(_Numbers(values))
         assert (order_.tolist(), places.tolist()) == tuple(a.tolist() for a in np.unique(values, return_inverse=True))
 
 

@@ -81,9 +81,9 @@ def test_the_facts_of_pairs_are_those_of_the_rows() -> None:
 @pytest.mark.parametrize(
     ("y", "settings", "said"),
     [
-        ([0, 0, 0], {}, "'train': pairs take at least two classes in 'y', with two rows each"),
+        ([0, 0, 0], {}, "'train': pairs need at least two classes in 'y', with two rows each"),
         ([0, 0, 1], {}, "with two rows each"),
-        ([0, 0, 1, 1], {"label": "z"}, "column 'z' is not there"),
+        ([0, 0, 1, 1], {"label": "z"}, "there is no column 'z'"),
     ],
 )
 def test_what_gives_no_pairs_is_said(y: list[int], settings: dict[str, str], said: str, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_mask_goes_with_the_image_of_its_name(tmp_path: Path) -> None:
     [
         (["i/a.png"], "there is no such folder"),
         (["i/a.png", "i/b.png", "m/b.png"], "1 image without a mask, the first is 'a'"),
-        (["i/a.png", "m/a.png", "m/a.gif"], "two images have one name: 'a.gif' and 'a.png'"),
+        (["i/a.png", "m/a.png", "m/a.gif"], "two images have the same name: 'a.gif' and 'a.png'"),
     ],
 )
 def test_images_without_their_mask_are_refused(files: list[str], said: str, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_runs_of_words_are_numbered_behind_the_words(n: int) -> None:
 
 def test_runs_of_too_many_words_are_refused() -> None:
     step, field = TRANSFORMS.parse({"ngrams": 4}), Field((None,), "sequence", vocabulary_size=100_000)
-    with pytest.raises(ValueError, match="100,000 words are too many for runs of 4"):
+    with pytest.raises(ValueError, match="a vocabulary of 100,000 is too large for n-grams of 4"):
         step.learn(Blocks.of(rows_of([1, 2])), field, target=False)
 
 
@@ -233,8 +233,8 @@ def test_words_become_the_vectors_of_a_file(head: str, tmp_path: Path) -> None:
     ("vectors", "said"),
     [
         ("yes 1 2\nno 1\n", ":2: 1 numbers, others have 2"),
-        ("yes 1 x\n", ":1: expected a word and its numbers"),
-        ("the 1 2\n", "none of the 3 words is in the file"),
+        ("yes 1 x\n", ":1: expected a word and its vector"),
+        ("the 1 2\n", "none of the 3 words of the vocabulary is in the file"),
     ],
 )
 def test_vectors_that_do_not_fit_are_refused(vectors: str, said: str, tmp_path: Path) -> None:

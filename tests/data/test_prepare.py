@@ -19,7 +19,7 @@ from pyarrow import parquet
 from torch import Tensor
 
 from kerascli.data.base import SOURCES, Context, Field
-from kerascli.data.pipeline.learning import load_learned, save_learned
+from kerascli.data.pipeline.learned_state import load_learned, save_learned
 from kerascli.data.pipeline.prepare import PreparedData, data_facts, load_data, prepare_rows, stages
 from kerascli.data.read import read_raw
 from kerascli.data.section import DataSpec, parse_data
@@ -181,7 +181,7 @@ def test_transforms_learn_in_the_order_of_the_config(tmp_path: Path) -> None:
 
 def test_shared_transforms_in_crossed_order_are_refused(tmp_path: Path) -> None:
     shared = {"one": "normalization", "two": {"impute": "median"}}
-    with pytest.raises(DataError, match="shared transforms stand in another order in another pipeline"):
+    with pytest.raises(DataError, match="shared transforms are in a different order in another pipeline"):
         load(tmp_path, {"shared": shared, "inputs": {"a": ["one", "two"], "b": ["two", "one"]}}, a=[1.0], b=[2.0])
 
 
@@ -212,10 +212,10 @@ def test_predict_needs_no_label_but_every_input(tmp_path: Path) -> None:
     dream = 1 + learned["inputs.island.0"].facts["vocabulary"].index("Dream")
     assert rows.inputs["island"].tolist() == [[int(i == dream) for i in range(4)], [1, 0, 0, 0]]
     assert not rows.targets
-    with pytest.raises(DataError, match="column 'species' is not there"):
+    with pytest.raises(DataError, match="there is no column 'species'"):
         prepare_rows(spec, learned, read_raw(spec, tmp_path / "new.csv", context), targets=True)
     (tmp_path / "new.csv").write_text(f"{header[0]}{header[2:]}\nDream,40,18,\n")
-    with pytest.raises(DataError, match="column 'island' is not there; did you mean 'iland'"):
+    with pytest.raises(DataError, match="there is no column 'island'; did you mean 'iland'"):
         prepare_rows(spec, learned, read_raw(spec, tmp_path / "new.csv", context), targets=False)
 
 
@@ -273,7 +273,7 @@ def test_facts_of_a_missing_array_file_say_why_they_are_not_known(tmp_path: Path
 
 def test_facts_of_a_column_that_is_not_there_are_an_error_with_its_place() -> None:
     spec = parse_data({"source": "mnist", "inputs": {"z": {"columns": "X"}}})
-    with pytest.raises(DataError, match="column 'X' is not there; did you mean 'x'") as caught:
+    with pytest.raises(DataError, match="there is no column 'X'; did you mean 'x'") as caught:
         data_facts(spec, Context(Path(), 1))
     assert caught.value.faults[0].path == ("data", "inputs", "z")
 

@@ -309,7 +309,7 @@ def test_windows_of_text_and_what_follows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("contents", "said"),
-    [(b"a\nb\xff\n", "not UTF-8 (byte 0xff)"), (b"", "there is no text"), (b"\n\n", "there is no text")],
+    [(b"a\nb\xff\n", "not UTF-8 (byte 0xff)"), (b"", "the file has no text"), (b"\n\n", "the file has no text")],
 )
 def test_spoilt_text_is_refused_with_its_place(contents: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_bytes(contents)
@@ -404,7 +404,7 @@ def test_many_images_are_decoded_batch_by_batch(tmp_path: Path, monkeypatch: pyt
     assert type(data.splits["train"]).__name__ == "DiskSplit"
     np.testing.assert_array_equal(data.splits["train"].read(np.array([3, 1])).inputs["image"], expected[[3, 1]])
     (tmp_path / "d/b/2.bmp").write_bytes(b"BM")
-    with pytest.raises(DataError, match=r"this is no image \(bmp, gif, jpeg, png\)|not a sound image"):
+    with pytest.raises(DataError, match=r"not an image of a supported format \(bmp, gif, jpeg, png\)|damaged image"):
         data.splits["train"].read(slice(3, 4))
 
 

@@ -9,7 +9,7 @@ import pytest
 from kerascli.component import Invalid
 from kerascli.config.load import open_config
 from kerascli.data.base import TRANSFORMS, Context, Field
-from kerascli.data.pipeline.learning import load_learned, save_learned
+from kerascli.data.pipeline.learned_state import load_learned, save_learned
 from kerascli.data.pipeline.prepare import data_facts, load_data
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.storage.table import BadRow
@@ -136,18 +136,18 @@ def test_crossing_is_that_of_keras_3_15(tmp_path: Path) -> None:
         ({"string_lookup": {"sparse": True}}, "sparse: sparse tensors are not supported; expected false"),
         ({"string_lookup": {"pad_to_max_tokens": True}}, "pad_to_max_tokens needs 'max_tokens'"),
         ({"string_lookup": {"invert": True}}, "'invert' needs a 'vocabulary'"),
-        ({"string_lookup": {"invert": True, "vocabulary": ["a"], "output_mode": "count"}}, "'invert' goes with"),
+        ({"string_lookup": {"invert": True, "vocabulary": ["a"], "output_mode": "count"}}, "'invert' needs output"),
         ({"string_lookup": {"vocabulary": ["a"], "output_mode": "tf_idf"}}, "in output_mode tf_idf give 'vocabulary'"),
-        ({"string_lookup": {"vocabulary": ["a"], "idf_weights": [1.0]}}, "'idf_weights' goes with output_mode tf_idf"),
+        ({"string_lookup": {"vocabulary": ["a"], "idf_weights": [1.0]}}, "'idf_weights' needs output_mode tf_idf"),
         ({"string_lookup": {"vocabulary": ["a", "b"], "mask_token": "b"}}, "vocabulary: the special token 'b'"),
-        ({"integer_lookup": {"salt": 3}}, "'salt' goes with oov_method farmhash"),
-        ({"text_vectorization": {"ragged": True, "output_sequence_length": 3}}, "'ragged' goes with"),
+        ({"integer_lookup": {"salt": 3}}, "'salt' needs oov_method farmhash"),
+        ({"text_vectorization": {"ragged": True, "output_sequence_length": 3}}, "'ragged' requires"),
         ({"text_vectorization": {"output_mode": "count", "output_sequence_length": 3}}, "'output_sequence_length'"),
         ({"discretization": {"num_bins": 3, "bin_boundaries": [1.0]}}, "give 'bin_boundaries' or 'num_bins'"),
-        ({"discretization": {"bin_boundaries": [1.0, 0.0]}}, "bin_boundaries: expected boundaries in rising order"),
-        ({"hashing": {"num_bins": 1, "mask_value": 0}}, "num_bins: with a mask_value expected at least 2"),
-        ({"normalization": {"mean": [1.0], "variance": [1.0, 2.0]}}, "'mean' and 'variance' have as many numbers"),
-        ({"feature_space": {"features": {"a": "float"}, "crosses": [["a", "b"]]}}, "crosses: 'a' has no whole numbers"),
+        ({"discretization": {"bin_boundaries": [1.0, 0.0]}}, "bin_boundaries: expected boundaries in ascending order"),
+        ({"hashing": {"num_bins": 1, "mask_value": 0}}, "num_bins: must be at least 2 with a mask_value"),
+        ({"normalization": {"mean": [1.0], "variance": [1.0, 2.0]}}, "'mean' and 'variance' must have the same shape"),
+        ({"feature_space": {"features": {"a": "float"}, "crosses": [["a", "b"]]}}, "crosses: 'a' is not encoded as"),
         ({"feature_space": {"features": {"a": "string_hashed"}, "crosses": [["a", "aa"]]}},
          "crosses: there is no feature 'aa'; did you mean 'a'?"),
         ({"feature_space": {"features": {"a": {"string_hashed": {"output_mode": "int"}}}}}, "features: 'a' has output"),
@@ -166,12 +166,16 @@ def test_settings_that_cannot_be_are_refused(written: Any, text: str) -> None:
     [
         ("discretization", Field((), "float32"), "needs 'bin_boundaries' or 'num_bins'"),
         ("text_vectorization", Field((), "int64"), "needs text, got numbers (int64)"),
-        ("text_vectorization", Field((3,), "string"), "splits one text a row, got (3,)"),
-        ({"hashing": 3}, Field((), "float32"), "needs whole numbers, got float32"),
-        ({"hashing": {"num_bins": 3, "mask_value": 0}}, Field((), "string"), "mask_value 0 does not go with string"),
-        ({"hashed_crossing": 3}, Field((), "string"), "crosses at least two columns"),
-        ({"string_lookup": {"output_mode": "tf_idf"}}, Field((2, 2), "string"), "tf_idf needs rows of one axis"),
-        ({"normalization": {"axis": 0}}, Field((2,), "float32"), "axis: every row would have a mean of its own"),
+        ("text_vectorization", Field((3,), "string"), "splits one text per row, got shape (3,)"),
+        ({"hashing": 3}, Field((), "float32"), "needs integers, got float32"),
+        (
+            {"hashing": {"num_bins": 3, "mask_value": 0}},
+            Field((), "string"),
+            "mask_value 0 does not match dtype string",
+        ),
+        ({"hashed_crossing": 3}, Field((), "string"), "needs at least two columns"),
+        ({"string_lookup": {"output_mode": "tf_idf"}}, Field((2, 2), "string"), "tf_idf needs rows with one axis"),
+        ({"normalization": {"axis": 0}}, Field((2,), "float32"), "axis: must not be 0, the batch"),
         ({"normalization": {"axis": 3}}, Field((2,), "float32"), "axis: expected different axes of 2"),
     ],
 )
@@ -268,9 +272,9 @@ def test_what_was_learned_comes_back_from_its_files(tmp_path: Path) -> None:
     ("features", "text"),
     [
         ({"age": "string_hashed", "tone": "float_normalized"}, "inputs.x (feature_space): tone (normalization): needs"),
-        ({"age": "float", "tones": "string_hashed"}, "column 'tones' is not there; did you mean 'tone'?"),
+        ({"age": "float", "tones": "string_hashed"}, "there is no column 'tones'; did you mean 'tone'?"),
         ({"say": {"feature": {"preprocessor": {"string_lookup": {"vocabulary": ["go"], "num_oov_indices": 0}},
-                              "output_mode": "one_hot"}}}, "say: word 'good day' is not among the 1 known ones (go)"),
+                              "output_mode": "one_hot"}}}, "say: string 'good day' is not in the vocabulary of 1 (go)"),
     ],
 )  # fmt: skip
 def test_a_column_that_does_not_fit_its_feature_is_named(tmp_path: Path, features: Any, text: str) -> None:
@@ -306,7 +310,11 @@ def test_a_run_predicts_from_raw_texts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "text"),
-    [(b"go\ngo\n", "vocabulary: 'go' stands twice"), (b"", "vocabulary: expected at least"), (b"\xff", "not UTF-8")],
+    [
+        (b"go\ngo\n", "vocabulary: 'go' occurs more than once"),
+        (b"", "vocabulary: expected at least"),
+        (b"\xff", "not UTF-8"),
+    ],
 )
 def test_a_bad_file_of_words_is_refused(tmp_path: Path, content: bytes, text: str) -> None:
     (tmp_path / "words.txt").write_bytes(content)

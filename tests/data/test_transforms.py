@@ -238,8 +238,8 @@ def test_cast(written: Any, values: np.ndarray, expected: list[Any]) -> None:
     ("written", "values", "row", "text"),
     [
         ({"cast": "uint8"}, np.array([1, 300]), 1, "300 is outside 0..255 (uint8)"),
-        ({"cast": "int64"}, np.array([1.0, 2.5]), 1, "2.5 is no whole number"),
-        ({"cast": "int64"}, np.array([1.0, np.nan]), 1, "a missing value is no whole number"),
+        ({"cast": "int64"}, np.array([1.0, 2.5]), 1, "2.5 is not an integer"),
+        ({"cast": "int64"}, np.array([1.0, np.nan]), 1, "a missing value is not an integer"),
         ({"cast": "bool"}, np.array([1, 0, 2]), 2, "2 is neither 0 nor 1"),
         ({"cast": "int64"}, words("1", "x"), 1, "'x' is not a number"),
         ({"cast": "float32"}, words("nan"), 0, "'nan' is not a number"),
@@ -248,7 +248,7 @@ def test_cast(written: Any, values: np.ndarray, expected: list[Any]) -> None:
         ("string_lookup", words("a", ""), 1, "missing value"),
         ("normalization", np.array([[1.0, 2.0], [1.0, np.nan]]), 1, "missing value"),
         ({"integer_lookup": {"vocabulary": [1], "num_oov_indices": 0}}, np.array([1, 2]), 1,
-         "number '2' is not among the 1 known ones (1)"),
+         "integer '2' is not in the vocabulary of 1 (1)"),
     ],
 )  # fmt: skip
 def test_values_that_do_not_fit_are_told_with_their_row(written: Any, values: np.ndarray, row: int, text: str) -> None:
@@ -264,7 +264,7 @@ def test_values_that_do_not_fit_are_told_with_their_row(written: Any, values: np
         ({"rescaling": 2.0}, Field((), "string"), "needs numbers, got text"),
         ({"rescaling": {"scale": [1.0, 2.0]}}, Field((5, 3), "float32"), "has 2 numbers, one for each channel, for 3"),
         ("string_lookup", Field((), "int64"), "needs text, got numbers (int64); use integer_lookup"),
-        ("integer_lookup", Field((), "float64"), "needs whole numbers, got float64; put cast: int64 before it"),
+        ("integer_lookup", Field((), "float64"), "needs integers, got float64; add cast: int64 before it"),
         ({"reshape": [5]}, Field((2, 3), "float32"), "cannot reshape (2, 3) (6 values a row) to (5,)"),
         ({"impute": "mean"}, Field((), "string"), "text has no mean"),
         ({"normalization": {"mean": [1, 2, 3], "variance": [1, 1, 1]}}, Field((2,), "float32"), "mean: expected 2"),
@@ -280,8 +280,8 @@ def test_columns_that_do_not_fit_are_told_before_loading(written: Any, field: Fi
     ("written", "text"),
     [
         ({"normalization": {"mean": [1]}}, "give 'mean' and 'variance' both, or neither"),
-        ({"impute": "constant"}, "'fill_value' goes with strategy 'constant', and only with that"),
-        ({"string_lookup": {"vocabulary": ["a", "a"]}}, "vocabulary: 'a' stands twice"),
+        ({"impute": "constant"}, "'fill_value' is required with strategy 'constant', and allowed only with it"),
+        ({"string_lookup": {"vocabulary": ["a", "a"]}}, "vocabulary: 'a' occurs more than once"),
         ({"reshape": [0]}, "target_shape: expected positive sizes and at most one -1, got [0]"),
         ({"cast": "int7"}, "dtype: expected float32, float64, int8, int16, int32, int64, uint8 or bool"),
     ],

@@ -36,8 +36,8 @@ def test_rows_with_one_of_the_values_stay_in_order(tmp_path: Path, where: str, s
     [
         ("{word: d}", "no row of 'train' has word"),
         ("{wrod: a}", "there is no column 'wrod'; did you mean 'word'?"),
-        ("{n: a}", "column 'n' has whole numbers, got the text 'a'"),
-        ("{word: [a, 1]}", "column 'word' has words, got 1"),
+        ("{n: a}", "column 'n' has integers, got the text 'a'"),
+        ("{word: [a, 1]}", "column 'word' has text, got 1"),
     ],
 )
 def test_what_no_row_can_have_is_said(tmp_path: Path, where: str, said: str) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from keras import layers as L
 
-from kerascli.workflow.evaluate import evaluate_rows, rows_of
+from kerascli.workflow.evaluate import evaluate_rows
+from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run
 from tests.support.keras_import_harness import rows, save, shake

@@ -25,6 +25,7 @@ from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run
 from tests.interop import test_import as models
 from tests.support.keras_export_harness import assert_equal_in_keras, experiment, of_example
+from tests.support.needs import library
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 
@@ -281,8 +282,8 @@ def test_a_program_of_torch_takes_any_batch(make: Callable[[], Any], tmp_path: P
 
 @pytest.mark.parametrize("make", [models.cnn, models.several, models.lstm, models.masked], ids=lambda m: m.__name__)
 def test_an_onnx_file_runs_in_onnx_runtime(make: Callable[[], Any], tmp_path: Path) -> None:
-    runtime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
+    runtime = library("onnxruntime")
+    library("onnxscript")
     model = make()
     models.shake(model)
     export_run(imported(model, tmp_path), "onnx", tmp_path / "m.onnx")
@@ -304,7 +305,7 @@ def test_what_onnx_cannot_take_is_named_by_the_first_error_and_without_colours(
         except LookupError as error:
             raise RuntimeError("\x1b[96mThis is step 3/3\x1b[0m of exporting") from error
 
-    pytest.importorskip("onnxscript")
+    library("onnxscript")
     monkeypatch.setattr("torch.onnx.export", refuse)
     with pytest.raises(ConfigError, match=r"torch\.onnx cannot export this model: No ONNX function found for aten"):
         export_run(imported(models.dense(), tmp_path), "onnx", tmp_path / "m.onnx")

@@ -18,11 +18,12 @@ from kerascli.report.predictions import write_predictions
 from kerascli.runs.facts import read_facts
 from kerascli.runs.record import RunRecord
 from kerascli.runs.sealed import sealed
-from kerascli.workflow.evaluate import evaluate_rows, rows_of
+from kerascli.workflow.evaluate import evaluate_rows
+from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.interchange.importing_weights import import_weights
 from kerascli.workflow.opened import OpenedRun, open_run
-from kerascli.workflow.predict import predict_run
+from kerascli.workflow.predict import Form, predict_run
 from kerascli.workflow.train import Options, resume, start
 from tests.support.keras_import_harness import predicted, rows, save, shake
 
@@ -101,7 +102,7 @@ def test_arrays_under_either_names_give_what_keras_predicts_under_its_names(make
     if not isinstance(model._outputs_struct, dict):
         theirs = dict(zip(output_names(model), theirs.values(), strict=True))
     for given in (keras_rows(model), ours(run, model)):
-        found = predict_run(run, npz(tmp_path, **given), keras_names=True)
+        found = predict_run(run, npz(tmp_path, **given), form=Form(keras_names=True))
         assert list(found.outputs) == output_names(model)
         for name, values in theirs.items():
             np.testing.assert_allclose(found.outputs[name], values, atol=ATOL)
@@ -206,7 +207,7 @@ def test_csv_columns_and_a_bare_array_are_taken(tmp_path: Path) -> None:
     np.savetxt(tmp_path / "x.csv", x, delimiter=",", header=header, comments="", fmt="%.9g")
     (theirs,) = predicted(model, {"input": x}).values()
     for file in ("whatever.npy", "x.csv"):
-        found = predict_run(run, str(tmp_path / file), keras_names=True)
+        found = predict_run(run, str(tmp_path / file), form=Form(keras_names=True))
         np.testing.assert_allclose(found.outputs["my-output"], theirs, atol=ATOL)
         assert list(found.columns) == ["my-output[0]", "my-output[1]", "my-output[2]"]
     assert list(predict_run(run, str(tmp_path / "x.csv")).columns) == [f"my_output[{i}]" for i in range(3)]
@@ -230,7 +231,7 @@ def test_outputs_of_one_name_are_refused_by_name_and_can_be_had_under_ours(tmp_p
     run = imported(model, tmp_path)
     path = npz(tmp_path, **rows(model))
     with pytest.raises(ConfigError, match="--keras-names: Keras calls 3 outputs 'r': r, r_1, r_2"):
-        predict_run(run, path, keras_names=True)
+        predict_run(run, path, form=Form(keras_names=True))
     assert list(predict_run(run, path).outputs) == ["r", "r_1", "r_2"]
 
 
@@ -263,7 +264,7 @@ def test_columns_of_classes_begin_with_keras_s_name_where_there_are_several_outp
     model = keras.Model(x, heads)
     model.compile("sgd", loss=["sparse_categorical_crossentropy"] * 2)
     run = imported(model, tmp_path)
-    found = predict_run(run, npz(tmp_path, **rows(model)), keras_names=True)
+    found = predict_run(run, npz(tmp_path, **rows(model)), form=Form(keras_names=True))
     assert list(found.columns)[:3] == ["one-head.class", "one-head.p(0)", "one-head.p(1)"]
 
 
@@ -291,8 +292,8 @@ def test_the_record_survives_further_training(tmp_path: Path) -> None:
         pass
     assert record.facts()["imported"] == before
     run = open_run(record, device="cpu")
-    assert list(predict_run(run, "train", keras_names=True).outputs) == ["my-output"]
-    assert next(iter(predict_run(run, "train", keras_names=True).columns)) == "my-output[0]"
+    assert list(predict_run(run, "train", form=Form(keras_names=True)).outputs) == ["my-output"]
+    assert next(iter(predict_run(run, "train", form=Form(keras_names=True)).columns)) == "my-output[0]"
     assert next(iter(predict_run(run, "train").columns)) == "price[0]"
 
 
@@ -308,7 +309,7 @@ def test_a_run_that_was_not_imported_has_no_names_of_keras(tmp_path: Path) -> No
     with pytest.raises(
         ConfigError, match=r"--keras-names: the model of the run .* was not imported from a file of Keras"
     ):
-        predict_run(run, "train", keras_names=True)
+        predict_run(run, "train", form=Form(keras_names=True))
 
 
 def test_weights_alone_bring_no_names(tmp_path: Path) -> None:
@@ -322,7 +323,7 @@ def test_weights_alone_bring_no_names(tmp_path: Path) -> None:
     path = npz(tmp_path, x=np.ones((2, 4), "float32"))
     assert predict_run(run, path).rows == 2
     with pytest.raises(ConfigError, match="was not imported from a file of Keras"):
-        predict_run(run, path, keras_names=True)
+        predict_run(run, path, form=Form(keras_names=True))
 
 
 def test_a_run_from_before_names_were_recorded_predicts_under_our_names(tmp_path: Path) -> None:
@@ -336,7 +337,7 @@ def test_a_run_from_before_names_were_recorded_predicts_under_our_names(tmp_path
     path = npz(tmp_path, **ours(run, model))
     assert predict_run(run, path).rows == 12
     with pytest.raises(ConfigError, match="imported before Keras's names of outputs were recorded") as raised:
-        predict_run(run, path, keras_names=True)
+        predict_run(run, path, form=Form(keras_names=True))
     assert raised.value.faults[0].hint == "import the file again"
     with pytest.raises(DataError, match="there is no array 'input_2'"):
         predict_run(run, npz(tmp_path, **rows(model)))
@@ -375,7 +376,7 @@ def test_views_take_and_give_the_names_of_keras(tmp_path: Path) -> None:
     model, run = with_views(tmp_path)
     x = rows(model)
     for given in (keras_rows(model), ours(run, model)):
-        found = predict_run(run, npz(tmp_path, **given), "difference", keras_names=True).outputs
+        found = predict_run(run, npz(tmp_path, **given), "difference", form=Form(keras_names=True)).outputs
         assert list(found) == ["first-difference"]
         np.testing.assert_allclose(found["first-difference"], x["input"] - x["input_2"], atol=ATOL)
     coder: Any = keras.Model(model.inputs, model.get_layer("second-code").output)
@@ -384,7 +385,7 @@ def test_views_take_and_give_the_names_of_keras(tmp_path: Path) -> None:
         found = predict_run(run, npz(tmp_path, **given), "right").outputs
         np.testing.assert_allclose(found["second_code"], code, atol=ATOL)
     for name in ("second-code", "second_code"):
-        found = predict_run(run, npz(tmp_path, **{name: x["input"]}), "decode", keras_names=True).outputs
+        found = predict_run(run, npz(tmp_path, **{name: x["input"]}), "decode", form=Form(keras_names=True)).outputs
         np.testing.assert_array_equal(found["twice"], 2 * x["input"])
 
 

@@ -19,6 +19,7 @@ from kerascli.config.sections.torchvision import Weights, published, published_m
 from kerascli.errors import DataError, FileRefused
 from kerascli.interop.published import published_tensors
 from kerascli.interop.torchvision_names import by_our_names
+from tests.support.needs import library
 from tests.support.runs_harness import train, write
 from tests.support.server import Server
 from tests.support.torch_networks import publish, saved
@@ -241,7 +242,7 @@ def test_weights_come_over_https_from_where_torchvision_has_them() -> None:
 
 
 def test_the_table_is_torchvisions() -> None:
-    models = pytest.importorskip("torchvision").models
+    models = library("torchvision").models
     for model in published_models():
         known = {weights.name: weights.url for weights in models.get_model_weights(model)}
         for name in get_args(Weights):

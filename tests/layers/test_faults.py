@@ -120,7 +120,7 @@ SHAPE_FAULTS = [
         "multi_head_attention",
         {"num_heads": 1, "key_dim": 2, "attention_axes": 2},
         [(4, 5), (4, 6)],
-        "cannot attend along the features",
+        "cannot attend along the features axis",
         None,
     ),
     (
@@ -151,7 +151,7 @@ SHAPE_FAULTS = [
         "prelu",
         {},
         [(None, 3)],
-        "needs a known size for each axis with slopes of its own, got (None, None, 3)",
+        "needs a known size for each axis along which slopes are not shared, got (None, None, 3)",
         "share it: shared_axes: [1]",
     ),
     (
@@ -200,7 +200,7 @@ SHAPE_FAULTS = [
         "einsum_dense",
         {"equation": "ab,bc->ac", "output_shape": 2},
         [(None,)],
-        "needs to know the size of axis 'b' for its weights, got (None, None)",
+        "needs a known size of axis 'b' for its weights, got (None, None)",
         None,
     ),
     ("subtract", {}, [(4,), (4,), (4,)], "needs 2 inputs, got 3", "write inputs: [a, b]"),
@@ -263,9 +263,9 @@ def test_what_does_not_fit_is_said(name, config, shapes, text, hint):
         ),
         (
             {"einsum_dense": {"equation": "ab,bc->ca", "output_shape": 2}},
-            "equation: the first axis is the batch: it stays first and is not in the kernel, got 'a'",
+            "equation: the first axis is the batch: it must stay first and not be in the kernel, got 'a'",
         ),
-        ({"group_normalization": 0}, "groups: must be at least 1, or -1 for a group a channel, got 0"),
+        ({"group_normalization": 0}, "groups: must be at least 1, or -1 for one group per channel, got 0"),
         (
             {"batch_normalization": {"synchronized": True}},
             "synchronized: true is not supported: a run trains on one device, whose batch is the whole batch",
@@ -276,7 +276,7 @@ def test_what_does_not_fit_is_said(name, config, shapes, text, hint):
         ),
         (
             {"multi_head_attention": {"num_heads": 2, "key_dim": 3, "dropout": 0.1, "flash_attention": True}},
-            "flash_attention: true goes with dropout 0 only: its kernel has no dropout",
+            "flash_attention: true needs dropout 0: its kernel has no dropout",
         ),
         (
             {"group_query_attention": {"head_dim": 2, "num_query_heads": 3, "num_key_value_heads": 2}},
@@ -284,7 +284,7 @@ def test_what_does_not_fit_is_said(name, config, shapes, text, hint):
         ),
         (
             {"time_distributed": {"lstm": {"units": 3, "stateful": True}}},
-            "layer: lstm cannot be stateful in here: it has no rows of its own",
+            "layer: lstm cannot be stateful inside another layer",
         ),
         (
             {"lstm": {"units": 3, "use_cudnn": True, "activation": "relu"}},

@@ -114,10 +114,10 @@ def test_special_tokens_at_the_front_of_a_vocabulary_are_taken_off() -> None:
 @pytest.mark.parametrize(
     ("written", "text"),
     [
-        ({"hashing": {"num_bins": 5, "mask_value": "a"}}, "has a word as mask_value"),
+        ({"hashing": {"num_bins": 5, "mask_value": "a"}}, "has a string as mask_value"),
         ({"integer_lookup": {}}, "a layer does not learn a vocabulary"),
         ({"integer_lookup": {"vocabulary": "ages.txt"}}, "a layer does not read a vocabulary file"),
-        ({"integer_lookup": {**WORDS, "num_oov_indices": 0}}, "needs a place for unknown numbers"),
+        ({"integer_lookup": {**WORDS, "num_oov_indices": 0}}, "needs an out-of-vocabulary index"),
         ({"integer_lookup": {**WORDS, "max_tokens": 4}}, "has 5 entries"),
         ({"integer_lookup": {**WORDS, "output_mode": "tf_idf", "idf_weights": [1.0]}}, "needs 4 idf_weights"),
     ],
@@ -129,5 +129,5 @@ def test_what_a_layer_cannot_do_is_refused(written: dict[str, Any], text: str) -
 
 @pytest.mark.parametrize("written", [{"hashing": 3}, {"integer_lookup": {"vocabulary": [1]}}])
 def test_numbers_with_fractions_are_refused(written: dict[str, Any]) -> None:
-    with pytest.raises(Invalid, match="needs whole numbers"):
+    with pytest.raises(Invalid, match="needs integers"):
         build(parse_model({"layers": [written]}, {"x": TensorSpec((3,))}))

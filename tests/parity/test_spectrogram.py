@@ -88,10 +88,10 @@ def test_mel_spectrogram(config, shape):
         ("mel_spectrogram", {"fft_length": 64, "sequence_length": 65}, (90,), "sequence_length"),
         ("mel_spectrogram", {"min_freq": 9000.0}, (3000,), "max_freq"),
         ("mel_spectrogram", {}, (1024,), "1024"),
-        ("mel_spectrogram", {}, (2, 3, 4000), "waves"),
+        ("mel_spectrogram", {}, (2, 3, 4000), "signals"),
         ("rescaling", {"scale": [1.0, 2.0]}, (4, 3), "2 numbers, one for each channel, for 3 channels"),
         ("normalization", {}, (3,), "mean"),
-        ("normalization", {"mean": 1.0, "variance": [1.0]}, (3,), "as many numbers each"),
+        ("normalization", {"mean": 1.0, "variance": [1.0]}, (3,), "must have the same shape"),
         ("normalization", {"mean": [1.0, 2.0], "variance": [1.0, 2.0]}, (3,), "expected 3 values"),
     ],
 )

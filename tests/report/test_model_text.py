@@ -1,7 +1,6 @@
 """A model as Mermaid and DOT: every box and edge of the picture, in a text that other programs read."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from kerascli.report.architecture.dot import dot
 from kerascli.report.architecture.mermaid import mermaid
 from kerascli.report.architecture.reading import diagram_of
 from tests.report.test_model_picture import CONFIGS, RESIDUAL, SIAMESE, every, graph_of
+from tests.support.needs import needs_program
 
 NESTED = """
 inputs: {left: [6], right: [6]}
@@ -89,7 +89,7 @@ def test_no_name_or_setting_can_end_a_label() -> None:
     assert r'label="say \"hi\" <b> #1; \\ `x` {y} | %% [z]"' in graph
 
 
-@pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
+@needs_program("dot", reason="needs Graphviz")
 @pytest.mark.parametrize("text", [RESIDUAL, SIAMESE, NESTED])
 def test_graphviz_draws_it(text: str) -> None:
     whole = dot(whole_diagram(graph_of(text), expand=True), "model", "")

@@ -366,7 +366,7 @@ def test_texts_are_changed_by_rule_and_enclosed() -> None:
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ({"pattern": "(a", "rewrite": ""}, "no regular expression: missing )"),
+        ({"pattern": "(a", "rewrite": ""}, "invalid regular expression: missing )"),
         ({"pattern": "(a)", "rewrite": r"\2"}, "invalid group reference 2"),
         ({"pattern": "a", "rewrite": r"\g<b>"}, "unknown group name 'b'"),
     ],

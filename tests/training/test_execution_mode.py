@@ -1,6 +1,5 @@
 """How steps are run: every execution mode computes what the module does, and gives way to it with a reason."""
 
-import shutil
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from kerascli.training.loop import Plan
 from kerascli.workflow.fitting import binding
 from kerascli.workflow.fitting.phases import described, experiment_of
 from kerascli.workflow.fitting.plan import make_plan
+from tests.support.needs import needs_a_compiler
 from tests.support.runs_harness import HARD, go_on, kerascli, outcome, train, write
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -48,7 +48,6 @@ model:
 compile: {loss: sparse_categorical_crossentropy, optimizer: adam, metrics: [accuracy]}
 fit: {epochs: 1, batch_size: 32, class_weight: {0: 2.0}}
 """
-HAS_COMPILER = any(shutil.which(name) for name in ("g++", "clang++", "c++"))
 
 
 def request_of(path: Path, *sets: str, steps: int = 10) -> tuple[Request, Plan]:
@@ -113,7 +112,7 @@ def test_a_half_precision_step_is_traced(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
-@pytest.mark.skipif(not HAS_COMPILER, reason="compiling needs C++")
+@needs_a_compiler
 @pytest.mark.parametrize("onednn", [False, True])
 def test_a_compiled_step_is_the_module_s_step(tmp_path: Path, onednn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -132,7 +131,7 @@ def test_a_compiled_step_is_the_module_s_step(tmp_path: Path, onednn: bool, monk
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
-@pytest.mark.skipif(not HAS_COMPILER, reason="compiling needs C++")
+@needs_a_compiler
 def test_a_compiled_run_comes_to_what_a_traced_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With dropout and a smaller last batch; sums are added in another order, so it is not equal to the bit.
 

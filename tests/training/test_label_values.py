@@ -16,7 +16,8 @@ from kerascli.events import Note
 from kerascli.losses.labels import Labels
 from kerascli.training.checks.label_range_checks import outside
 from kerascli.workflow.check import check
-from kerascli.workflow.evaluate import evaluate_rows, rows_of
+from kerascli.workflow.evaluate import evaluate_rows
+from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
 from tests.support.runs_harness import train, write
@@ -172,7 +173,7 @@ def test_numbers_in_text_are_cast_with_all_their_digits(tmp_path: Path) -> None:
     assert load_data(spec, Context(tmp_path, 0)).splits["train"].read(slice(0, 2)).inputs["x"].tolist() == [BIG, -3]
     np.savez(tmp_path / "t.npz", x=np.array([str(BIG), "", "1.5"]))
     spec = parse_data({"source": {"npz": "t.npz"}, "inputs": {"x": {"cast": "float64"}}})
-    with pytest.raises(DataError, match=f"^{BIG} has more digits than numbers hold"):
+    with pytest.raises(DataError, match=f"^{BIG} has too many digits for a number"):
         load_data(spec, Context(tmp_path, 0))
 
 

@@ -25,8 +25,9 @@ from kerascli.report.plots import plot_history
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.training import build as building
-from kerascli.workflow.evaluate import evaluate_rows, rows_of
+from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting import recorder
+from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.train import Options, start
 from tests.support.runs_harness import HARD, go_on, outcome, train, write

@@ -64,7 +64,7 @@ def test_points_are_coloured_by_a_column_that_the_model_is_not_given(
 
 @pytest.mark.parametrize(
     ("colour", "said"),
-    [("kinds", "no column and no target 'kinds'; did you mean 'kind'"), ("image", "target 'image' has")],
+    [("kinds", "no column or target 'kinds'; did you mean 'kind'"), ("image", "target 'image' does not have")],
 )
 def test_a_colour_that_the_file_does_not_have_is_told(colour: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "flowers.csv").write_text(FLOWERS)
@@ -76,7 +76,7 @@ def test_a_colour_that_the_file_does_not_have_is_told(colour: str, said: str, tm
 def test_a_flag_may_say_the_colour(tmp_path: Path) -> None:
     (tmp_path / "flowers.csv").write_text(FLOWERS)
     text = COLOURED.replace("COLOUR", "$by").replace("seed: 1", "flags: {by: kind}")
-    assert set(open_config(write(tmp_path, text)).load_data().aside["validation"]) == {"kind"}
+    assert set(open_config(write(tmp_path, text)).load_data().display_columns["validation"]) == {"kind"}
 
 
 def test_each_phase_may_have_a_colour_of_its_own(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_column_of_a_file_on_disk_colours_too(tmp_path: Path, monkeypatch: pyt
     text = text.replace("columns: size", "columns: kind").replace("COLOUR", "kind")
     text = text.replace("size: [{columns: kind}]", "size: [{columns: kind}, {cast: int64}]")
     monkeypatch.setattr(on_disk, "MEMORY_BYTES", 100)
-    shown = open_config(write(tmp_path, text)).load_data().aside["validation"]["kind"]
+    shown = open_config(write(tmp_path, text)).load_data().display_columns["validation"]["kind"]
     assert not isinstance(shown.values, np.ndarray)
     numbers, names = shown.first(7)
     assert numbers.tolist() == [(row + 45) % 4 for row in range(7)]

@@ -25,10 +25,12 @@ from kerascli.events import Began, EpochBegin, Evaluated, Event, Note, Stopped
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.training.step import Trainer
-from kerascli.workflow.evaluate import Evaluation, evaluate_rows, rows_of
+from kerascli.workflow.evaluate import Evaluation, evaluate_rows
+from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.opened import OpenedRun, open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.train import Options, start
+from tests.support.needs import library
 from tests.support.runs_harness import HARD, go_on, kerascli, outcome, train, write
 
 KINDS = ("iris", "rose", "tulip")
@@ -475,7 +477,7 @@ def test_figures_reach_a_server_and_one_that_is_away_is_said_once(tmp_path: Path
 
 
 def test_tensorboard_reads_what_a_run_and_its_resumption_wrote(tmp_path: Path) -> None:
-    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    reading = library("tensorboard.backend.event_processing.event_accumulator")
     path = with_callbacks(tmp_path, "tensorboard: {histogram_freq: 1, update_freq: 10}")
     run, _ = train(path, tmp_path, ["fit.epochs=2"])
     go_on(run, ["fit.epochs=3"])

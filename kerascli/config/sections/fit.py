@@ -58,8 +58,8 @@ class FitSpec(BaseSection):
     """Epochs that count as done already."""
     shuffle: bool = True
     """A new order of the training rows in every epoch."""
-    class_weight: Annotated[dict[str, NonNegativeFloat], BeforeValidator(_by_text)] | None = None
-    """Weights by class number or class name."""
+    class_weight: Annotated[Literal["balanced"] | dict[str, NonNegativeFloat], BeforeValidator(_by_text)] | None = None
+    """Weights by class number or class name; `balanced`: rows / (classes * rows of the class), of the training rows."""
     reset_states: Literal["epoch", "never"] = "epoch"
     """When stateful layers forget: before each epoch, or never in training. Evaluations always begin anew."""
     deterministic: Annotated[bool, OfAllPhases("it is one for all phases")] = False

@@ -1,4 +1,4 @@
-"""CutMix: a box of each image from another one (Yun et al., 2019)."""
+"""Augmentation `cut_mix`: replace a box of each image with that of another one (Yun et al., 2019)."""
 
 from typing import NamedTuple
 
@@ -15,8 +15,11 @@ _LEAST_ALPHA = 1e-6
 
 
 class Drawn(NamedTuple):
-    """For each sample (N,): which one the box is from, what is to stay of the image, and the way of the box from the
-    left and the upper end of the room that it has."""
+    """Random numbers of a batch, (N,) each.
+
+    `order` is the sample that the box comes from, `stays` the fraction of the image to keep, `across` and `down` the
+    box's position as a fraction of the free width and height.
+    """
 
     order: Tensor
     stays: Tensor
@@ -26,20 +29,21 @@ class Drawn(NamedTuple):
 
 @augmentation()
 class CutMix(Augmentation):
-    """Puts a box of another image into each image of a training batch, and blends the targets by the box's share.
+    """CutMix (Yun et al., 2019): replaces a box of each image of a training batch with that of another image.
 
-    A target of the images' size, such as a mask of classes, is cut as they are.
+    Targets are blended by the box's area: `weight * y + (1 - weight) * y_other`. Targets of the images' size, such as
+    segmentation masks, are cut like the images. As keras.layers.CutMix.
     """
 
     factor: Factor = 1.0
-    """What stays of an image is of the beta(alpha, alpha) distribution; alpha is drawn from 0 to this, or from
-    [lowest, highest]."""
+    """Upper bound of alpha, or [lower, upper] in [0, 1]; the kept fraction of an image follows Beta(alpha, alpha).
+    alpha is drawn uniformly, once per batch."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
     inputs: Names | None = None
-    """The images that are cut, all with the same box; null: all images."""
+    """Inputs (images) to cut, all with the same box; null: all image inputs."""
     targets: Names | None = None
-    """The targets that are mixed; null: all."""
+    """Targets to mix; null: all."""
 
     def draw(self, images: Tensor) -> Drawn:
         alpha = uniform(images[:1], span(self.factor), 1) + _LEAST_ALPHA  # one for the batch, as in Keras
@@ -73,7 +77,7 @@ class CutMix(Augmentation):
         return shape[-3:-1] if self.data_format == "channels_last" else shape[-2:]
 
     def _box(self, images: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor]:
-        """Where the box is (N, H, W, 1), and what stays of each image (N,)."""
+        """Return the mask of the box (N, H, W, 1), or (N, 1, H, W), and the kept fraction of each image (N,)."""
         height, width = (size or 0 for size in self._size(tuple(images.shape)))
         part = torch.sqrt(1.0 - drawn.stays)
         left, right, in_row = _stretch(part, drawn.across, width)
@@ -84,7 +88,7 @@ class CutMix(Augmentation):
 
 
 def _stretch(part: Tensor, place: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of a part of a side (N,): where it begins, where it ends, and which pixels lie in it (N, size)."""
+    """Return start (N,), end (N,) and pixel mask (N, size) of an interval that covers `part` (N,) of a side."""
     length = part * size
     first = place * (size - length)
     last = first + length

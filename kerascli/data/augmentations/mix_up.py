@@ -1,4 +1,4 @@
-"""MixUp: two samples in one (Zhang et al., 2018)."""
+"""Augmentation `mix_up`: blend each sample with another one (Zhang et al., 2018)."""
 
 from torch import Tensor
 
@@ -11,20 +11,24 @@ Drawn = tuple[Tensor, Tensor]
 
 @augmentation()
 class MixUp(Augmentation):
-    """Blends each sample of a training batch with another one: images and targets by the same share."""
+    """MixUp (Zhang et al., 2018): blends each sample of a training batch with another one of the batch.
+
+    Images and targets become `weight * x + (1 - weight) * x_other`, with one weight for each sample. As
+    keras.layers.MixUp.
+    """
 
     alpha: PositiveFloat = 0.2
-    """The share is of the beta(alpha, alpha) distribution; small: mostly one of the two."""
+    """Parameter of the Beta(alpha, alpha) distribution of the weight; smaller values mix less."""
     data_format: DataFormat = "channels_last"
-    """Where the channels are. Either way each value is blended with the one in its place."""
+    """Axis of the channels; no effect here, values are blended elementwise."""
     seed: Seed = None
     inputs: Names | None = None
-    """The images that are blended, all by the same share; null: all images."""
+    """Inputs (images) to blend, all with the same weight; null: all image inputs."""
     targets: Names | None = None
-    """The targets that are blended; null: all."""
+    """Targets to blend; null: all."""
 
     def draw(self, images: Tensor) -> Drawn:
-        """With which sample (N,), and what stays of each (N,)."""
+        """Draw the partner of each sample (N,), and the weight that it keeps (N,)."""
         return order_of(images), beta_numbers(images, self.alpha)
 
     def mix_images(self, images: Tensor, drawn: Drawn) -> Tensor:

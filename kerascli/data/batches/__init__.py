@@ -1,1 +1,1 @@
-"""Batches of prepared rows, in the order of an epoch, read ahead."""
+"""Batches of prepared rows in the order of an epoch, with prefetching."""

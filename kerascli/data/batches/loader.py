@@ -1,4 +1,4 @@
-"""Batches: rows of a split on a device, in an order that depends on (seed, epoch) alone."""
+"""Load batches of a split's rows to a device, in an order that depends on (seed, epoch) alone."""
 
 import math
 import warnings
@@ -11,25 +11,25 @@ from torch import Tensor
 
 from kerascli.cpus import cpu_limit
 from kerascli.data.batches.order import Order
-from kerascli.data.batches.prefetch import ahead
+from kerascli.data.batches.prefetch import prefetch
 from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
 
 Part = Rows | Tensor
-"""Some rows of a split."""
+"""Selection of rows of a split: a slice, or row indices as an array or tensor."""
 
 Sections = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
 
 _NUMBERS = 2**16
-"""How many row numbers are made, and sent to the device, at once."""
+"""Number of shuffled row indices computed and sent to the device at once."""
 _THREADS = min(4, cpu_limit().count)
 _AHEAD_BYTES = 64 * 2**20
-"""What the batches made ahead may take; two are made in any case."""
+"""Maximum memory of prefetched batches in bytes; two are always prefetched."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Rows of a split on the device, as they were prepared: the stages finish them."""
+    """Prepared rows of a split on the device, before the stages (the pipelines' last steps)."""
 
     inputs: dict[str, Tensor]
     targets: dict[str, Tensor]
@@ -38,7 +38,7 @@ class Batch:
 
 
 class BatchSource:
-    """A split in batches; an epoch may start at any of them, with the rows it would have had."""
+    """Split in batches; an epoch can start at any batch, which has the same rows as in a whole epoch."""
 
     def __init__(
         self, split: Split, batch_size: int, device: torch.device, *, shuffle: bool = False, seed: int = 0
@@ -53,23 +53,23 @@ class BatchSource:
 
     @property
     def steps(self) -> int:
-        """Batches in an epoch; the last may be smaller."""
+        """Return the number of batches of an epoch; the last one may be smaller."""
         return math.ceil(self.rows / self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of epoch `epoch` from number `start` on; both count from 0."""
+        """Iterate over the batches of epoch `epoch` from batch `start` on; both count from 0."""
         if self._resident is not None:
             return map(self._pick, self._parts(epoch, start))
         batch_bytes = self._split.nbytes // max(1, self.rows) * self.batch_size
         depth = min(2 * _THREADS, max(2, _AHEAD_BYTES // max(1, batch_bytes)))
-        return ahead(self._read, self._rows(epoch, start), threads=min(_THREADS, depth), depth=depth)
+        return prefetch(self._read, self._rows(epoch, start), threads=min(_THREADS, depth), depth=depth)
 
     def _slices(self, start: int) -> Iterator[slice]:
         firsts = range(start * self.batch_size, self.rows, self.batch_size)
         return (slice(first, min(first + self.batch_size, self.rows)) for first in firsts)
 
     def _rows(self, epoch: int, start: int) -> Iterator[Rows]:
-        """The rows of every batch: a slice where they are in order, else their numbers."""
+        """Iterate over the rows of each batch: slices, or row indices if shuffled."""
         if not self.shuffle:
             return self._slices(start)
         chunks = self._numbers(epoch, start)
@@ -78,14 +78,14 @@ class BatchSource:
         )
 
     def _parts(self, epoch: int, start: int) -> Iterator[Part]:
-        """The same for rows that are on the device: so are their numbers."""
+        """Iterate over the rows of each batch, with row indices on the device, for rows that are there."""
         if not self.shuffle:
             return self._slices(start)
         chunks = (torch.from_numpy(chunk).to(self.device) for chunk in self._numbers(epoch, start))
         return (rows for chunk in chunks for rows in chunk.split(self.batch_size))
 
     def _numbers(self, epoch: int, start: int) -> Iterator[np.ndarray]:
-        """The shuffled rows of the batches from `start` on, those of many batches together."""
+        """Iterate over shuffled row indices from batch `start` on, in chunks of many batches."""
         order = Order(self.rows, self.seed, epoch)
         length = self.batch_size * max(1, _NUMBERS // self.batch_size)
         firsts = range(start * self.batch_size, self.rows, length)
@@ -97,7 +97,7 @@ class BatchSource:
         return Batch(inputs, targets, weights, rows.stop - rows.start if isinstance(rows, slice) else len(rows))
 
     def _read(self, rows: Rows) -> Batch:
-        """Rows on their way to the device, without waiting for them to arrive."""
+        """Read rows and start their transfer to the device, without waiting for it to complete."""
         part = self._split.read(rows)
         inputs, targets, weights = _sections(part, self._sent)
         return Batch(inputs, targets, weights, part.rows)
@@ -110,14 +110,17 @@ class BatchSource:
 
 
 def _fits(split: Split, device: torch.device) -> bool:
-    """Whether a split is kept on the device: on the CPU if it is in memory, on CUDA if it takes up to a quarter."""
+    """Return True if the whole split is kept on the device.
+
+    On the CPU that is a split in memory, on CUDA one that takes at most a quarter of the free memory.
+    """
     if device.type == "cpu":
         return isinstance(split, MemorySplit)
     return device.type == "cuda" and split.nbytes <= torch.cuda.mem_get_info(device)[0] // 4
 
 
 def _load(split: Split, device: torch.device) -> Sections:
-    """All rows on the device. Raises DataError."""
+    """Load all rows to the device. Raises DataError."""
     if isinstance(split, MemorySplit):
         return _sections(split, lambda values: _tensor(values).to(device))
     found = _sections(split.read(slice(0, 1)), lambda values: _room(values, split.rows, device))
@@ -146,7 +149,7 @@ def _picked(section: dict[str, Tensor], rows: Part) -> dict[str, Tensor]:
 
 
 def _tensor(values: np.ndarray) -> Tensor:
-    """The same memory as a tensor, only to be read from: torch knows no word for that, and warns."""
+    """Return a read-only tensor on the array's memory; torch has no read-only tensors and would warn."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return torch.from_numpy(values)

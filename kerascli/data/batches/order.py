@@ -1,4 +1,4 @@
-"""The order of a shuffled epoch: every row once, from (seed, epoch) alone, in little memory for many rows, too."""
+"""Permutation of the rows in a shuffled epoch, from (seed, epoch) alone, in constant memory for many rows."""
 
 import numpy as np
 
@@ -6,15 +6,15 @@ from kerascli.data.split import shuffled
 from kerascli.draws import key_seed
 
 MANY_ROWS = 2**22
-"""Beyond them, rows are not listed (20 bytes each while they are sorted): each is computed when it is due."""
+"""Number of rows above which the permutation is computed on demand, not stored (sorting takes 20 bytes a row)."""
 
 _ROUNDS = 8
 _MIX = np.array([0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53], np.uint64)
-"""Of MurmurHash3's finalizer."""
+"""Multipliers of MurmurHash3's finalizer."""
 
 
 class Order:
-    """The rows in the order of their use; the same in every process and after a resume."""
+    """Permutation of row indices, the same in every process and after a resume."""
 
     def __init__(self, rows: int, seed: int, epoch: int) -> None:
         self.rows = rows
@@ -23,7 +23,7 @@ class Order:
         self._keys = np.random.Philox(key=key).random_raw(_ROUNDS)
 
     def __getitem__(self, places: slice) -> np.ndarray:
-        """The numbers (int64) of the rows that are used at these places."""
+        """Return the row indices (int64) at these positions of the permutation."""
         if self._listed is not None:
             return self._listed[places]
         found = _mixed(np.arange(*places.indices(self.rows), dtype=np.uint64), self._keys, self.rows)
@@ -33,10 +33,10 @@ class Order:
 
 
 def _mixed(numbers: np.ndarray, keys: np.ndarray, rows: int) -> np.ndarray:
-    """A permutation of the numbers below the next power of two after `rows`: a Feistel network.
+    """Permute the integers below the next power of two after `rows`, by a Feistel network.
 
-    Whoever leaves the rows goes through it until he is back among them, which makes it one of the rows alone (Black
-    and Rogaway, "Ciphers with arbitrary finite domains", 2002).
+    Reapplying it to results of `rows` or more until they are smaller (cycle walking) gives a permutation of the rows:
+    Black and Rogaway, "Ciphers with arbitrary finite domains", 2002.
     """
     bits = (rows - 1).bit_length()
     low_bits, high_bits = bits // 2, bits - bits // 2

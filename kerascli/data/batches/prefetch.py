@@ -1,4 +1,4 @@
-"""Work done ahead by threads, in order."""
+"""Prefetch results of a function with threads, in order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,10 +10,11 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 
-def ahead(make: Callable[[P], R], parts: Iterable[P], *, threads: int, depth: int) -> Iterator[R]:
-    """`map`, with the next `depth` results made by threads while one is in use.
+def prefetch(make: Callable[[P], R], parts: Iterable[P], *, threads: int, depth: int) -> Iterator[R]:
+    """Map `make` over `parts` in order, with the next `depth` results computed by threads.
 
-    What `make` raises is raised here, in its turn. The threads end with the last result, or when this is closed.
+    Exceptions of `make` are raised at the position of their result. The threads end with the last result, or when the
+    iterator is closed.
     """
     waiting = iter(parts)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="prefetch")

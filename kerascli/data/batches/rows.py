@@ -1,27 +1,29 @@
-"""The prepared rows of a split: all of them in memory, or prepared when a batch of them is read."""
+"""Prepared rows of a split: in memory, or on disk and prepared when a batch of them is read."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from kerascli.data.storage.on_disk import Rows, chosen, count
+from kerascli.data.storage.on_disk import Rows, compose_rows, count
 from kerascli.data.storage.table import Table
 from kerascli.errors import Place
 
+_BLOCK_ROWS = 1024
+
 Arrays = dict[str, np.ndarray]
-"""Arrays with the rows on the first axis, by input, target or weight name."""
+"""Arrays (rows, *) by the name of an input, target or sample weight."""
 
 
 class Reader(Protocol):
-    """What rows can be read from: they are in memory then."""
+    """Protocol of objects from which rows can be read into memory."""
 
     def read(self, rows: Rows) -> "MemorySplit": ...
 
 
 class Split(Reader, Protocol):
-    """Prepared rows, wherever they are; what needs their values reads those that it needs."""
+    """Protocol of the prepared rows of a split, in memory or on disk."""
 
     @property
     def rows(self) -> int: ...
@@ -29,26 +31,33 @@ class Split(Reader, Protocol):
     @property
     def nbytes(self) -> int: ...
 
+    @property
+    def origin(self) -> "Origin | None": ...
+
+    def targets_in_blocks(self, name: str) -> Iterator[np.ndarray]:
+        """Yield the values of a target; inputs on disk are not read for it, if the target is in memory."""
+        ...
+
     def watch(self, check: "Check") -> None:
-        """Have all rows looked at: those in memory now, the others when they are read."""
+        """Run a check on all rows: at once on rows in memory, on others whenever they are read."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the rows of a split stand in their file; asked only when one of them is at fault."""
+    """Mapping from the rows of a split back to their file, for error messages."""
 
     table: Table
     columns: Mapping[tuple[str, str], Sequence[str]]
-    """The columns of each input, target and weight, by section and name."""
+    """Columns of each input, target and sample weight, by section and name."""
     taken: tuple[Rows, ...] = ()
-    """Which rows these are, of those before."""
+    """Selections of rows applied so far, each relative to the rows of the one before."""
 
     def take(self, rows: Rows) -> "Origin":
         return replace(self, taken=(*self.taken, rows))
 
     def place(self, section: str, name: str, row: int, index: int, width: int) -> Place:
-        """`train.csv:17:age` of the value `index` of `width` in a row."""
+        """Return the place (`train.csv:17:age`) of a row's value `index` of `width`."""
         for rows in reversed(self.taken):
             row = rows.start + row if isinstance(rows, slice) else int(rows[row])
         columns = self.columns.get((section, name), ())
@@ -59,18 +68,18 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class MemorySplit:
-    """Rows in memory."""
+    """Prepared rows of a split in memory."""
 
     inputs: Arrays
     targets: Arrays
     sample_weight: Arrays
     rows: int
     origin: Origin | None = None
-    """None: made by the program, or not known."""
+    """Origin of the rows for error messages; None if generated or unknown."""
 
     def read(self, rows: Rows) -> "MemorySplit":
-        """Some of the rows; views where they are a slice."""
-        rows = chosen(slice(0, self.rows), rows)
+        """Return a selection of the rows: views for a slice."""
+        rows = compose_rows(slice(0, self.rows), rows)
         inputs, targets, weights = ({name: values[rows] for name, values in s.items()} for s in self.sections())
         origin = None if self.origin is None else self.origin.take(rows)
         return MemorySplit(inputs, targets, weights, count(rows), origin)
@@ -78,8 +87,11 @@ class MemorySplit:
     def watch(self, check: "Check") -> None:
         check(self, slice(0, self.rows))
 
+    def targets_in_blocks(self, name: str) -> Iterator[np.ndarray]:
+        yield self.targets[name]
+
     def sections(self) -> tuple[Arrays, Arrays, Arrays]:
-        """`inputs`, `targets` and `sample_weight`."""
+        """Return `inputs`, `targets` and `sample_weight`."""
         return self.inputs, self.targets, self.sample_weight
 
     @property
@@ -88,32 +100,40 @@ class MemorySplit:
 
 
 Check = Callable[[MemorySplit, Rows], None]
-"""Looks at rows in memory, which are these rows of the split; raises DataError."""
+"""Function that checks rows in memory, given their position in the split; raises DataError."""
 
 
 class DiskSplit:
-    """Rows that are on disk, at least for some of the names; each comes from one of the readers."""
+    """Prepared rows of a split of which some arrays are on disk; each array comes from one of the readers."""
 
     def __init__(self, readers: Sequence[Reader], rows: int, origin: Origin) -> None:
         self._readers = readers
-        self._origin = origin
+        self.origin = origin
         self._checks: list[Check] = []
         self.rows = rows
         self.nbytes = self.read(slice(0, 1)).nbytes * rows
 
     def read(self, rows: Rows) -> MemorySplit:
-        """Some of the rows, in memory. Raises DataError. Several threads may read at once."""
-        rows = chosen(slice(0, self.rows), rows)
+        """Read a selection of the rows into memory; thread-safe. Raises DataError."""
+        rows = compose_rows(slice(0, self.rows), rows)
         inputs, targets, weights = {}, {}, {}
         for reader in self._readers:
             found = reader.read(rows)
             inputs |= found.inputs
             targets |= found.targets
             weights |= found.sample_weight
-        split = MemorySplit(inputs, targets, weights, count(rows), self._origin.take(rows))
+        split = MemorySplit(inputs, targets, weights, count(rows), self.origin.take(rows))
         for check in self._checks:
             check(split, rows)
         return split
 
     def watch(self, check: Check) -> None:
         self._checks.append(check)
+
+    def targets_in_blocks(self, name: str) -> Iterator[np.ndarray]:
+        for reader in self._readers:
+            if isinstance(reader, MemorySplit) and name in reader.targets:
+                yield reader.targets[name]
+                return
+        for first in range(0, self.rows, _BLOCK_ROWS):
+            yield self.read(slice(first, min(first + _BLOCK_ROWS, self.rows))).targets[name]

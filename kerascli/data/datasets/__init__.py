@@ -1,1 +1,1 @@
-"""Data: datasets."""
+"""Data sources for public datasets: one module for each, or for several that share a format."""

@@ -1,4 +1,4 @@
-"""CIFAR-10: 60,000 colour pictures, 32 x 32, of ten kinds of things; Alex Krizhevsky, 2009."""
+"""Dataset `cifar10`: CIFAR-10, 60,000 color images, 32 x 32, in 10 classes (Krizhevsky, 2009)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,10 @@ _BATCHES = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "t
 
 @source(name="cifar10", aliases=("cifar_10",))
 class Cifar10(Source):
-    """50,000 pictures to train on and 10,000 to test: `x` (32, 32, 3) uint8, `y` (1,) 0..9; downloaded once."""
+    """CIFAR-10 (Krizhevsky, 2009): color images in 10 classes, 50,000 for training and 10,000 for testing.
+
+    `x` (32, 32, 3) uint8 in 0..255, `y` (1,) uint8 in 0..9. Downloaded once.
+    """
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"x": Field((32, 32, 3), "uint8"), "y": Field((1,), "uint8", num_classes=10, classes=CLASSES)}
@@ -29,5 +32,5 @@ class Cifar10(Source):
 
 
 def archive() -> Remote:
-    """The archive under the name that Keras gives it."""
+    """Return the location of the CIFAR-10 archive: its URL, and its path in Keras's cache."""
     return cifar_archive("cifar-10-python.tar.gz", "cifar-10-batches-py-target_archive", SHA256)

@@ -1,4 +1,4 @@
-"""CIFAR-100: 60,000 colour pictures, 32 x 32, of a hundred kinds of things in twenty groups; Alex Krizhevsky, 2009."""
+"""Dataset `cifar100`: CIFAR-100, 60,000 color images, 32 x 32, in 100 classes of 20 superclasses (Krizhevsky, 2009)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +15,13 @@ _CLASSES = {"fine": 100, "coarse": 20}
 
 @source(name="cifar100", aliases=("cifar_100",))
 class Cifar100(Source):
-    """50,000 pictures to train on and 10,000 to test: `x` (32, 32, 3) uint8, `y` (1,); downloaded once."""
+    """CIFAR-100 (Krizhevsky, 2009): color images in 100 classes, 50,000 for training and 10,000 for testing.
+
+    `x` (32, 32, 3) uint8 in 0..255, `y` (1,) uint8. Downloaded once.
+    """
 
     label_mode: Literal["fine", "coarse"] = "fine"
-    """fine: 100 classes; coarse: the 20 groups that they are in."""
+    """fine: 100 classes; coarse: their 20 superclasses."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"x": Field((32, 32, 3), "uint8"), "y": Field((1,), "uint8", num_classes=_CLASSES[self.label_mode])}
@@ -33,5 +36,5 @@ class Cifar100(Source):
 
 
 def archive() -> Remote:
-    """The archive under the name that Keras gives it."""
+    """Return the location of the CIFAR-100 archive: its URL, and its path in Keras's cache."""
     return cifar_archive("cifar-100-python.tar.gz", "cifar-100-python-target_archive", SHA256)

@@ -1,7 +1,7 @@
-"""The archives of CIFAR-10 and CIFAR-100. Their batches are pickles: opcodes are listed, and nothing is run.
+"""Read the archives of CIFAR-10 and CIFAR-100, whose batches are pickles, without unpickling.
 
-What we look for stands in every batch in the same form: the pixels are the one long byte string, the labels are the
-list of small numbers after their key.
+Only the opcodes are listed; none is executed. Every batch has the same form: the pixels are its one long byte string,
+the labels are the list of small integers after their key.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ _NUMBERS = {"BININT1", "BININT2", "BININT"}
 
 
 def cifar_archive(file: str, path: str, sha256: str) -> Remote:
-    """An archive of Krizhevsky's, and where Keras puts it."""
+    """Return the location of an archive on Krizhevsky's site, stored at `path` in Keras's cache."""
 
     def problem(data: bytes) -> str | None:
-        return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (its SHA-256 is another)"
+        return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (SHA-256 mismatch)"
 
     return Remote(f"https://www.cs.toronto.edu/~kriz/{file}", path, 256 * 2**20, problem)
 
@@ -35,7 +35,7 @@ def cifar_archive(file: str, path: str, sha256: str) -> Remote:
 def read_cifar(
     data: bytes, name: str, splits: Mapping[str, tuple[str, ...]], key: str, classes: int
 ) -> dict[str, Table]:
-    """Pictures and labels by split, from the batches that `splits` names. Raises DataError."""
+    """Read images and labels by split, from the batches that `splits` names. Raises DataError."""
     batches = _batches(data, {batch for names in splits.values() for batch in names}, name)
     tables: dict[str, Table] = {}
     for split, names in splits.items():
@@ -48,7 +48,7 @@ def read_cifar(
 
 
 def _batches(data: bytes, wanted: set[str], name: str) -> dict[str, bytes]:
-    """The batches by name, read in memory: nothing is extracted to disk."""
+    """Read the wanted batches by name in memory; nothing is extracted to disk. Raises DataError."""
     found: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
@@ -64,7 +64,7 @@ def _batches(data: bytes, wanted: set[str], name: str) -> dict[str, bytes]:
 
 
 def parse_batch(data: bytes, where: str, key: str = "labels", classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (N, 3072) and labels (N,), both uint8. Raises DataError."""
+    """Parse a batch into pixels (N, 3072) and labels (N,), both uint8. Raises DataError."""
     pixels = b""
     labels: list[int] = []
     in_labels = False

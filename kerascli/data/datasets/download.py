@@ -1,4 +1,4 @@
-"""Data sets that are downloaded once, to where Keras keeps them and under its names: both find the same files."""
+"""Download datasets once, into Keras's cache folder and under its file names, so that both share the files."""
 
 import os
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from kerascli.files import read_bytes
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A file on the network and its place at home, below Keras's `datasets`."""
+    """Remote file with its path in the `datasets` folder of Keras's cache."""
 
     url: str
     path: str
     limit: int
-    """The most bytes that it may have."""
+    """Maximum size in bytes."""
     problem: Callable[[bytes], str | None]
-    """What is wrong with the contents, or None."""
+    """Function that returns the problem with the file's contents as text, or None if they are valid."""
     packaged: Path | None = None
-    """Where a package of the system puts it."""
+    """Path where a system package installs the file, if there is such a package."""
 
     @property
     def local(self) -> Path:
@@ -30,19 +30,19 @@ class Remote:
 
     @property
     def place(self) -> Path:
-        """Where it is read from: at home, or from the package if it is only there."""
+        """Return the path to read: in Keras's cache, or the system package's if the file exists only there."""
         if self.packaged is not None and self.packaged.exists() and not self.local.exists():
             return self.packaged
         return self.local
 
 
 def keras_home() -> Path:
-    """`$KERAS_HOME`, or `~/.keras`."""
+    """Return Keras's cache folder: `$KERAS_HOME`, or `~/.keras`."""
     return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
 
 
 def fetch(remote: Remote, context: Context) -> bytes:
-    """The contents of the file: the one that is there, if it is sound, else downloaded and kept. Raises DataError."""
+    """Return the file's contents: of the local file if it is valid, else downloaded and stored. Raises DataError."""
     wrong = None
     if remote.place.exists():
         data = read_bytes(remote.place, remote.limit)
@@ -58,5 +58,5 @@ def fetch(remote: Remote, context: Context) -> bytes:
         if wrong is None:
             raise
         (fault,) = error.faults
-        there = f"'{remote.place}' is there, but cannot be used: {wrong}"
+        there = f"'{remote.place}' exists, but cannot be used: {wrong}"
         raise DataError(replace(fault, text=f"{fault.text}; {there}")) from None

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 pictures of clothes, 28 x 28 grey values; Zalando SE, MIT licence."""
+"""Dataset `fashion_mnist`: Fashion-MNIST, 70,000 grayscale images of clothing, 28 x 28; Zalando SE, MIT license."""
 
 import functools
 import hashlib
@@ -24,21 +24,21 @@ _FILES = {
     "test": (("t10k-images-idx3-ubyte.gz", (10_000, 28, 28)), ("t10k-labels-idx1-ubyte.gz", (10_000,))),
 }
 PACKAGED = Path("/usr/share/datasets/fashion-mnist")
-"""Where Debian's package dataset-fashion-mnist has the files."""
+"""Folder in which Debian's package dataset-fashion-mnist installs the files."""
 SHA256 = {
     "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte.gz": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
     "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
-"""Of what the files unpack to, as Zalando published it; the packing differs between mirrors."""
+"""SHA-256 of each unpacked file, as published by Zalando; the compression differs between mirrors."""
 
 
 @source()
 class FashionMnist(Source):
-    """60,000 pictures to train on and 10,000 to test: `x` (28, 28) uint8, `y` 0..9.
+    """Fashion-MNIST: grayscale images of clothing in 10 classes, 60,000 for training and 10,000 for testing.
 
-    They are downloaded once, unless Debian's package dataset-fashion-mnist is installed.
+    `x` (28, 28) uint8 in 0..255, `y` 0..9. Downloaded once, unless Debian's package dataset-fashion-mnist is installed.
     """
 
     def facts(self, context: Context) -> Mapping[str, Field]:
@@ -61,7 +61,7 @@ def _remote(name: str, shape: tuple[int, ...]) -> Remote:
 
 
 def _problem(data: bytes, name: str, shape: tuple[int, ...]) -> str | None:
-    """What is wrong with a file, or None."""
+    """Return the problem with a file's contents as text, or None if they are valid."""
     try:
         _unpack(data, name, shape)
     except DataError as error:

@@ -1,4 +1,4 @@
-"""Prices of houses: Keras's boston_housing and california_housing, tables of numbers in an npz file."""
+"""Datasets `boston_housing` and `california_housing`: house prices for regression, as in Keras."""
 
 import io
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _LIMIT = 64 * 2**20
 
 
 class Housing(Source):
-    """What both share: rows in Keras's order, the last of them to test."""
+    """Base class of the housing datasets: rows shuffled in Keras's order, the last ones for testing."""
 
     features: ClassVar[int]
 
@@ -38,7 +38,7 @@ class Housing(Source):
         return remote(f"{self.component_name}.npz", SHA256[self.component_name])
 
     def split(self, context: Context, test_split: float, seed: int, most: int | None = None) -> dict[str, Table]:
-        """The first `most` rows, shuffled and parted. Raises DataError."""
+        """Return the first `most` rows (None: all), shuffled and split into train and test. Raises DataError."""
         arrays = load_npz(io.BytesIO(fetch(self._remote(), context)), self.component_name, _LIMIT)
         if not {"x", "y"} <= arrays.keys():
             raise DataError(f"{self.component_name}: the file has no 'x' and 'y'")
@@ -57,17 +57,17 @@ class Housing(Source):
 
 @source()
 class BostonHousing(Housing):
-    """506 districts of Boston: `x` (13,), `y` the price in 1000 dollars; downloaded once.
+    """Boston housing prices, 506 districts: `x` (13,), `y` the price in 1000 dollars, float64. Downloaded once.
 
-    One of its variables assumes that race influences prices; take `california_housing` where that is not the subject.
+    One feature assumes that race influences prices; prefer `california_housing` unless that is the subject of study.
     """
 
     features = 13
 
     test_split: OpenFraction = 0.2
-    """The share of the rows that is there to test."""
+    """Fraction of the rows reserved for the split 'test'."""
     seed: NonNegativeInt = 113
-    """Of the order of the rows."""
+    """Random seed for shuffling the rows before the split."""
 
     def load(self, context: Context) -> Mapping[str, Table]:
         return self.split(context, self.test_split, self.seed)
@@ -75,16 +75,16 @@ class BostonHousing(Housing):
 
 @source()
 class CaliforniaHousing(Housing):
-    """20,640 districts of California: `x` (8,), `y` the price in dollars; downloaded once."""
+    """California housing prices, 20,640 districts: `x` (8,), `y` the price in dollars, float64. Downloaded once."""
 
     features = 8
 
     version: Literal["large", "small"] = "large"
-    """small: the first 600 rows."""
+    """large: all 20,640 rows; small: the first 600."""
     test_split: OpenFraction = 0.2
-    """The share of the rows that is there to test."""
+    """Fraction of the rows reserved for the split 'test'."""
     seed: NonNegativeInt = 113
-    """Of the order of the rows."""
+    """Random seed for shuffling the rows before the split."""
 
     def load(self, context: Context) -> Mapping[str, Table]:
         return self.split(context, self.test_split, self.seed, _SMALL if self.version == "small" else None)

@@ -1,4 +1,4 @@
-"""IDX, the format of MNIST: two zero bytes, a type, the number of axes, their sizes, the values."""
+"""Parser for IDX, the file format of MNIST: two zero bytes, a type, the number of axes, their sizes, the values."""
 
 import math
 import struct
@@ -11,7 +11,7 @@ _UINT8 = 0x08
 
 
 def parse_idx(data: bytes | bytearray, name: str) -> np.ndarray:
-    """The array of uint8 in an IDX file; read-only. Raises DataError."""
+    """Return the uint8 array of an IDX file, read-only. Raises DataError."""
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UINT8 or not 1 <= data[3] <= 4:
         raise DataError(Fault("this is not an IDX file of bytes", place=Place(name)))
     start = 4 + 4 * data[3]

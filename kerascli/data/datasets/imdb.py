@@ -1,4 +1,4 @@
-"""IMDB: 50,000 film reviews as sequences of word numbers, good or bad; Maas et al., 2011."""
+"""Dataset `imdb`: 50,000 film reviews as sequences of token ids, for sentiment classification (Maas et al., 2011)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,16 +14,19 @@ SHA256 = "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f"
 
 @source()
 class Imdb(WordSequences):
-    """25,000 reviews to train on and 25,000 to test: `x` word numbers, `y` 0 or 1; downloaded once."""
+    """IMDB film reviews (Maas et al., 2011): 25,000 for training and 25,000 for testing. Downloaded once.
+
+    `x` sequences of token ids, ranked by frequency, of varying length; `y` the sentiment, 0 (negative) or 1 (positive).
+    """
 
     seed: NonNegativeInt = 113
-    """Of the order of the rows."""
+    """Random seed for shuffling the rows of each split."""
     start_char: NonNegativeInt | None = 1
-    """What every text begins with."""
+    """Token id at the start of each sequence; null: none."""
     oov_char: NonNegativeInt | None = 2
-    """What stands for other words; null: they are left out."""
+    """Token id in place of words cut by `num_words` or `skip_top`; null: they are dropped."""
     index_from: NonNegativeInt = 3
-    """What is added to every word's number."""
+    """Offset added to the frequency rank of each word (1 is the most frequent) to get its token id."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"x": self.field(), "y": Field((), "int64", num_classes=2)}

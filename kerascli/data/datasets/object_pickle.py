@@ -1,8 +1,7 @@
-"""The lists of whole numbers in an object array that numpy pickled. Nothing is unpickled: opcodes are read, not run.
+"""Read lists of integers from an object array pickled by numpy, without unpickling: no opcode is executed.
 
-What numpy writes before the lists (the array's type and shape) is passed over up to the list of rows. From there on,
-`]` begins a row, and numbers belong to the row that was begun last. An opcode that lists of numbers do not need is
-refused.
+The preamble (the array's type and shape) is skipped up to the list of rows. From there on, `]` begins a row, and
+integers belong to the row that was begun last. An opcode that lists of integers do not need is refused.
 """
 
 import struct
@@ -14,12 +13,12 @@ from kerascli.errors import DataError
 
 _EMPTY_LIST, _BYTE, _SHORT, _INT = b"]KMJ"
 _STRUCTURE = {ord("("): 1, ord("e"): 1, ord("a"): 1, ord("q"): 2, ord("r"): 5, 0x94: 1, 0x95: 9}
-"""Marks, appends, memos and frames, which change no number, with their lengths."""
+"""Opcodes that affect no value (marks, appends, memos, frames), with their lengths in bytes."""
 _END = ord("t")
 
 
 def parse_sequences(data: bytes, rows: int, name: str) -> Tokens:
-    """The rows, int32. Raises DataError when there are not as many as `rows`, or anything else in them."""
+    """Parse the lists as int32 rows. Raises DataError unless there are exactly `rows` lists, of integers only."""
     start = _first_row(data)
     if start < 0:
         raise DataError(f"{name}: there is no array of lists")
@@ -33,7 +32,10 @@ def parse_sequences(data: bytes, rows: int, name: str) -> Tokens:
 
 
 def _first_row(data: bytes) -> int:
-    """Just behind the `]` that begins the list of all rows: the array's state ends with `\\x89` (not Fortran's)."""
+    """Return the offset after the `]` that begins the list of rows, or -1.
+
+    The array's state before it ends with `\\x89` (not in Fortran order).
+    """
     flag = data.find(b"\x89]", 0, 1024)
     return flag + 2 if flag >= 0 else -1
 
@@ -58,7 +60,7 @@ def _read(data: bytes, at: int) -> tuple[list[int], list[int]]:
         elif code in _STRUCTURE:
             at += _STRUCTURE[code]
         else:
-            raise ValueError(f"the opcode {code:#04x} stands at byte {at:,}; expected whole numbers in lists")
+            raise ValueError(f"unexpected opcode {code:#04x} at byte {at:,}; expected lists of integers")
     if (starts and starts[0]) or (values and not starts):
         raise ValueError("there are numbers outside of a list")
     return values, np.diff([*starts, len(values)]).tolist()

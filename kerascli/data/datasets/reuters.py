@@ -1,4 +1,4 @@
-"""Reuters: 11,228 newswires as sequences of word numbers, on 46 topics."""
+"""Dataset `reuters`: 11,228 newswires as sequences of token ids, for classification into 46 topics."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,18 +23,21 @@ CLASSES = (
 
 @source()
 class Reuters(WordSequences):
-    """Newswires, `test_split` of them to test: `x` word numbers, `y` 0..45; downloaded once."""
+    """Reuters newswires: 11,228 texts on 46 topics. Downloaded once.
+
+    `x` sequences of token ids, ranked by frequency, of varying length; `y` the topic, 0..45.
+    """
 
     test_split: OpenFraction = 0.2
-    """The share of the rows that is there to test."""
+    """Fraction of the rows reserved for the split 'test'."""
     seed: NonNegativeInt = 113
-    """Of the order of the rows."""
+    """Random seed for shuffling the rows before the split."""
     start_char: NonNegativeInt | None = 1
-    """What every text begins with."""
+    """Token id at the start of each sequence; null: none."""
     oov_char: NonNegativeInt | None = 2
-    """What stands for other words; null: they are left out."""
+    """Token id in place of words cut by `num_words` or `skip_top`; null: they are dropped."""
     index_from: NonNegativeInt = 3
-    """What is added to every word's number."""
+    """Offset added to the frequency rank of each word (1 is the most frequent) to get its token id."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"x": self.field(), "y": Field((), "int64", num_classes=46, classes=CLASSES)}

@@ -1,4 +1,4 @@
-"""Texts as sequences of word numbers: what imdb and reuters share, with Keras's meaning of each setting."""
+"""Base class of datasets of texts as token ids (imdb, reuters), with the arguments of Keras's `load_data`."""
 
 import hashlib
 import io
@@ -21,59 +21,61 @@ _LIMIT = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """Texts with their classes."""
+class LabelledTexts:
+    """Texts as token ids, with integer class labels."""
 
     texts: Tokens
     labels: np.ndarray
 
-    def take(self, rows: np.ndarray) -> "Labelled":
-        return Labelled(self.texts.take(rows), self.labels[rows])
+    def take(self, rows: np.ndarray) -> "LabelledTexts":
+        return LabelledTexts(self.texts.take(rows), self.labels[rows])
 
 
 class WordSequences(Source):
-    """The settings of Keras's `load_data`, in its order."""
+    """Base class of `imdb` and `reuters`, with the arguments of Keras's `load_data` in its order."""
 
     num_words: PositiveInt | None = None
-    """Numbers from here on become `oov_char`; null: the greatest there is."""
+    """Upper bound (exclusive) of the token ids kept, others become `oov_char`; null: the largest id, as in Keras."""
     skip_top: NonNegativeInt = 0
-    """So do numbers below this one."""
+    """Lower bound of the token ids kept; smaller ones become `oov_char`. `index_from` is added first."""
     maxlen: PositiveInt | None = None
-    """Only texts that are shorter, `start_char` included, are kept."""
+    """Upper bound (exclusive) of the length, `start_char` included; longer texts are dropped. null: no limit."""
 
     def field(self) -> Field:
         return Field((None,), "sequence", vocabulary_size=self.num_words)
 
-    def prepared(self, parts: list[Labelled], start: int | None, oov: int | None, first: int) -> list[Labelled]:
-        """Marked, shifted and filtered. Raises DataError when no text is left of a part."""
-        parts = [self._short(Labelled(_marked(part.texts, start, first), part.labels)) for part in parts]
+    def prepared(
+        self, parts: list[LabelledTexts], start: int | None, oov: int | None, first: int
+    ) -> list[LabelledTexts]:
+        """Add start tokens and the offset, then apply the limits. Raises DataError if a part has no text left."""
+        parts = [self._short(LabelledTexts(_marked(part.texts, start, first), part.labels)) for part in parts]
         if not all(len(part.labels) for part in parts):
-            text = f"maxlen: no text has fewer than {self.maxlen} words"
+            text = f"maxlen: no text has fewer than {self.maxlen} tokens"
             raise DataError(Fault(text, ("data", "source", self.component_name, "maxlen")))
         most = self.num_words or max(int(part.texts.values.max(initial=0)) for part in parts)
-        return [Labelled(_limited(part.texts, self.skip_top, most, oov), part.labels) for part in parts]
+        return [LabelledTexts(_limited(part.texts, self.skip_top, most, oov), part.labels) for part in parts]
 
-    def _short(self, part: Labelled) -> Labelled:
+    def _short(self, part: LabelledTexts) -> LabelledTexts:
         if self.maxlen is None:
             return part
         return part.take(np.flatnonzero(part.texts.lengths < self.maxlen))
 
-    def table(self, part: Labelled, split: str) -> Table:
+    def table(self, part: LabelledTexts, split: str) -> Table:
         name = f"{self.component_name} {split}"
         return table_of({"x": part.texts.sequences(), "y": part.labels.astype(np.int64)}, name)
 
 
 def remote(name: str, sha256: str) -> Remote:
-    """One of Keras's files, by its name and digest."""
+    """Return the location of one of Keras's dataset files, by its name and SHA-256."""
 
     def problem(data: bytes) -> str | None:
-        return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (its SHA-256 is another)"
+        return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (SHA-256 mismatch)"
 
     return Remote(f"{BASE}/{name}", name, 128 * 2**20, problem)
 
 
-def read_texts(data: bytes, name: str, suffix: str = "") -> Labelled:
-    """`x` and `y` (with `suffix`) of an npz file whose `x` are pickled lists. Raises DataError."""
+def read_texts(data: bytes, name: str, suffix: str = "") -> LabelledTexts:
+    """Read `x` and `y` (plus `suffix`) from an npz file whose `x` is pickled lists. Raises DataError."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             texts, rows = _member(archive, f"x{suffix}.npy")
@@ -84,11 +86,14 @@ def read_texts(data: bytes, name: str, suffix: str = "") -> Labelled:
     sequences = parse_sequences(texts, rows, f"{name}: 'x{suffix}'")
     if found.shape != (rows,) or found.dtype.kind not in "iu":
         raise DataError(f"{name}: {rows:,} texts and labels of shape {found.shape} ({found.dtype})")
-    return Labelled(sequences, found)
+    return LabelledTexts(sequences, found)
 
 
 def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:
-    """Keras's order of so many rows, one part after the other: that of numpy's old generator, which stays as it is."""
+    """Shuffle row indices as Keras does, one part after another.
+
+    Uses numpy's legacy RandomState, whose stream is frozen.
+    """
     random = np.random.RandomState(seed)
     orders = [np.arange(count) for count in rows]
     for order in orders:
@@ -97,7 +102,7 @@ def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> tuple[bytes, int]:
-    """An array's bytes, and how many rows its header says it has."""
+    """Return an array's bytes, and the number of rows in its header."""
     info = archive.getinfo(name)
     if info.file_size > _LIMIT:
         raise ValueError(f"'{name}' unpacks to {info.file_size:,} bytes; the limit is {_LIMIT:,}")
@@ -110,7 +115,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> tuple[bytes, int]:
 
 
 def _marked(texts: Tokens, start: int | None, first: int) -> Tokens:
-    """Every number raised by `first`, with `start` before each text."""
+    """Add `first` to every token id and put `start` (None: nothing) before each text."""
     if start is None:
         return Tokens(texts.values + np.int32(first), texts.lengths)
     lengths = texts.lengths + 1

@@ -1,1 +1,1 @@
-"""From columns to rows: transforms learn, then prepare each split."""
+"""Data pipelines: fit the transforms on the training rows, then prepare the rows of each split."""

@@ -1,11 +1,11 @@
-"""The columns of a pipeline as one array: of the type and the shape that they had in training."""
+"""Read the columns of a pipeline as one array with the dtype and shape of the training rows."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from kerascli.data.base import Field
-from kerascli.data.pipeline.route import Route, located
+from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.storage.convert import converted, first_rounded
 from kerascli.data.storage.csv_text import INEXACT, first_inexact
 from kerascli.data.storage.table import BadRow, Table
@@ -14,29 +14,32 @@ from kerascli.errors import DataError, Fault, Place, safe_text
 from kerascli.shapes import can_be_one
 
 
-def column_field(route: Route, known: Mapping[str, Field]) -> Field:
-    """The field of the route's columns as one array. Raises DataError."""
-    columns = route.pipeline.columns
+def column_field(named: NamedPipeline, known: Mapping[str, Field]) -> Field:
+    """Return the field of a pipeline's columns as one array. Raises DataError."""
+    columns = named.pipeline.columns
     fields = [known[column] for column in columns]
     empty = next((field for field in fields if 0 in field.shape), None)
     if empty is not None:
-        raise route.fault(f"the rows hold nothing (shape {empty.shape})")
-    if any(field.is_ragged for field in fields) and (route.pipeline.takes_columns or route.pipeline.stacked):
-        raise route.fault("rows of different lengths cannot stand beside other columns", hint="make an input of each")
-    if route.pipeline.takes_columns:
+        raise named.fault(f"the rows are empty (shape {empty.shape})")
+    if any(field.is_ragged for field in fields) and (named.pipeline.takes_columns or named.pipeline.stacked):
+        raise named.fault(
+            "sequences of different lengths cannot be combined with other columns",
+            hint="define an input for each column",
+        )
+    if named.pipeline.takes_columns:
         if len(set(columns)) < len(columns):
-            raise route.fault("a column stands there twice")
+            raise named.fault("a column is listed twice")
         return Field((), "record", columns=tuple(zip(columns, fields, strict=True)))
-    if not route.pipeline.stacked:
+    if not named.pipeline.stacked:
         return fields[0]
     if len({field.is_text for field in fields if field.dtype != "unknown"}) > 1:
         number = next(c for c, f in zip(columns, fields, strict=True) if not f.is_text)
         text = next(c for c, f in zip(columns, fields, strict=True) if f.is_text)
-        said = f"column '{text}' holds text, column '{number}' holds numbers"
-        raise route.fault(said, hint="make two inputs of them")
+        message = f"column '{text}' holds text, column '{number}' holds numbers"
+        raise named.fault(message, hint="define an input for each column")
     shapes = [field.shape or (1,) for field in fields]
     if len({shape[:-1] for shape in shapes}) > 1 or any(shape[-1] is None for shape in shapes):
-        raise route.fault(f"columns of shapes {', '.join(str(f.shape) for f in fields)} cannot stand side by side")
+        raise named.fault(f"columns of shapes {', '.join(str(f.shape) for f in fields)} cannot be concatenated")
     dtypes = [field.dtype for field in fields]
     dtype = dtypes[0] if len(set(dtypes)) == 1 else _common(dtypes)
     width = sum(shape[-1] for shape in shapes if shape[-1] is not None)
@@ -47,48 +50,51 @@ def _common(dtypes: list[str]) -> str:
     return "unknown" if "unknown" in dtypes else np.result_type(*dtypes).name
 
 
-def read_columns(route: Route, table: Table, field: Field) -> np.ndarray:
-    """The route's columns as one array like `field` (the training rows'); they are in memory. Raises DataError."""
+def read_columns(named: NamedPipeline, table: Table, field: Field) -> np.ndarray:
+    """Read a pipeline's columns, which are in memory, as one array like `field` of the training rows.
+
+    Raises DataError.
+    """
     if field.columns:
-        return _records(route, table, field)
+        return _records(named, table, field)
     if field.is_ragged:
-        return _sequences(route, table)
-    parts = [_column(table, name, field) for name in route.pipeline.columns]
-    values = _side_by_side(route, table, parts) if route.pipeline.stacked else parts[0]
+        return _sequences(named, table)
+    parts = [_column(table, name, field) for name in named.pipeline.columns]
+    values = _side_by_side(named, table, parts) if named.pipeline.stacked else parts[0]
     if not can_be_one(values.shape[1:], field.shape):
-        raise route.fault(f"rows are of shape {values.shape[1:]}, those in training of {field.shape}")
-    return values if field.is_text else _as_in_training(route, table, values, np.dtype(field.dtype))
+        raise named.fault(f"rows have shape {values.shape[1:]}, the training rows have {field.shape}")
+    return values if field.is_text else _as_in_training(named, table, values, np.dtype(field.dtype))
 
 
-def _side_by_side(route: Route, table: Table, parts: list[np.ndarray]) -> np.ndarray:
-    """Columns as one array of a type that holds them all. Raises DataError for numbers that it does not hold."""
+def _side_by_side(named: NamedPipeline, table: Table, parts: list[np.ndarray]) -> np.ndarray:
+    """Concatenate columns along the last axis in a common dtype. Raises DataError for integers it cannot represent."""
     dtype = np.result_type(*parts)
-    for name, part in zip(route.pipeline.columns, parts, strict=True):
+    for name, part in zip(named.pipeline.columns, parts, strict=True):
         if dtype.kind == "f" and part.dtype.kind in "iu" and (found := first_rounded(part)) is not None:
             row, at, value = found
-            text = f"{value} would be rounded beside columns of {dtype}: floats hold whole numbers up to 2**53"
-            raise DataError(Fault(text, place=table.place(row, name, at), hint="make two inputs of them"))
+            text = f"{value} would be rounded next to columns of {dtype}: floats are exact for integers up to 2**53"
+            raise DataError(Fault(text, place=table.place(row, name, at), hint="define an input for each column"))
     return np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)
 
 
-def _sequences(route: Route, table: Table) -> np.ndarray:
-    """Rows of different lengths; in a raw file they are the rows of a matrix. Raises DataError."""
-    values = table.array(route.pipeline.columns[0])
+def _sequences(named: NamedPipeline, table: Table) -> np.ndarray:
+    """Read a column of sequences; the rows of an integer matrix in a raw file count as sequences. Raises DataError."""
+    values = table.array(named.pipeline.columns[0])
     if is_ragged(values):
         return values
     if values.ndim != 2 or values.dtype.kind not in "iu":
-        raise route.fault(f"expected a row of whole numbers each, got {values.dtype} of shape {values.shape[1:]}")
+        raise named.fault(f"expected sequences of integers, got {values.dtype} of shape {values.shape[1:]}")
     return Tokens.of(values).sequences()
 
 
-def _records(route: Route, table: Table, field: Field) -> np.ndarray:
-    """Columns side by side, each as it was in training. Raises DataError."""
+def _records(named: NamedPipeline, table: Table, field: Field) -> np.ndarray:
+    """Read columns as a record array, each with its dtype of the training rows. Raises DataError."""
     arrays: dict[str, np.ndarray] = {}
     for name, column in field.columns:
         values = _column(table, name, column)
         if not can_be_one(values.shape[1:], column.shape):
-            raise route.fault(f"rows of '{name}' are of shape {values.shape[1:]}, those in training of {column.shape}")
-        arrays[name] = values if column.is_text else _as_in_training(route, table, values, np.dtype(column.dtype))
+            raise named.fault(f"rows of '{name}' have shape {values.shape[1:]}, the training rows have {column.shape}")
+        arrays[name] = values if column.is_text else _as_in_training(named, table, values, np.dtype(column.dtype))
     dtype = np.dtype([(name, values.dtype, values.shape[1:]) for name, values in arrays.items()])
     records = np.empty(len(next(iter(arrays.values()))), dtype)
     for name, values in arrays.items():
@@ -96,19 +102,22 @@ def _records(route: Route, table: Table, field: Field) -> np.ndarray:
     return records
 
 
-def _as_in_training(route: Route, table: Table, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Numbers in the training rows' type; missing ones are left to a step that fills them. Raises DataError."""
+def _as_in_training(named: NamedPipeline, table: Table, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Convert numbers to the training rows' dtype; missing values are left for a first step that fills them.
+
+    Raises DataError.
+    """
     missing = np.zeros((), bool)
     if dtype.kind != "f" and values.dtype.kind == "f":
-        if route.pipeline.steps and route.pipeline.steps[0].transform.fills_missing:
+        if named.pipeline.steps and named.pipeline.steps[0].transform.fills_missing:
             missing = np.isnan(values)
         else:
-            check_finite(route, values, table)
+            check_finite(named, values, table)
     try:
         alike = converted(np.where(missing, 0, values) if missing.any() else values, dtype)
     except BadRow as bad:
         text = f"{bad.text}; the training rows hold {dtype}"
-        raise located(BadRow(bad.row, text, at=bad.at), route, table) from None
+        raise data_error_at(BadRow(bad.row, text, at=bad.at), named, table) from None
     return values if missing.any() else alike
 
 
@@ -123,32 +132,32 @@ def _column(table: Table, name: str, field: Field) -> np.ndarray:
 
 
 def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
-    """A column of text where numbers are wanted: the first value that is none, and how many there are."""
+    """Return the error for a text column where numbers are expected: its first non-number, and their count."""
     words = values.tolist()
     bad = [row for row, value in enumerate(words) if value != "" and not is_number(value)]
     if not bad and (row := _too_long(words)) is not None:
         fault = f"{safe_text(words[row], 40)} {INEXACT}"
-        return DataError(Fault(fault, place=table.place(row, name), hint="string_lookup takes ids as words"))
+        return DataError(Fault(fault, place=table.place(row, name), hint="string_lookup accepts ids as strings"))
     if not bad:
         text = f"column '{name}' holds text; expected numbers"
         return DataError(Fault(text, place=Place(table.name or "data")))
     text = f"'{safe_text(values[bad[0]], 40)}' is not a number ({len(bad)} of {len(values)} rows)"
-    hint = "string_lookup turns words into numbers" if len(bad) > len(values) // 2 else None
+    hint = "string_lookup maps strings to integers" if len(bad) > len(values) // 2 else None
     return DataError(Fault(text, place=table.place(bad[0], name), hint=hint))
 
 
 def _too_long(words: Sequence[str]) -> int | None:
-    """The first of many numbers that made a column of them text, since no type of numbers holds it."""
+    """Return the first integer that no number type represents exactly, which makes a column of numbers text."""
     return first_inexact(words, np.array([float(word or 0) for word in words]))
 
 
-def mostly_numbers(route: Route, table: Table) -> DataError | None:
-    """A text column of the route that was meant to be numbers, told by its values; says which value spoils it.
+def stray_value_error(named: NamedPipeline, table: Table) -> DataError | None:
+    """Return an error naming the offending value if a text column consists mostly of numbers, else None.
 
-    Of a table on disk the first rows are looked at.
+    Of a table on disk only the first rows are examined.
     """
-    table = next(table.parts(route.pipeline.columns))
-    for name in route.pipeline.columns:
+    table = next(table.parts(named.pipeline.columns))
+    for name in named.pipeline.columns:
         values = table.array(name)
         words = values.tolist() if column_dtype(values) == "string" and values.ndim == 1 else []
         present = [word for word in words if word != ""]
@@ -161,20 +170,20 @@ def mostly_numbers(route: Route, table: Table) -> DataError | None:
 
 
 def is_number(text: str) -> bool:
-    """A finite number as data files have it: no 'nan', no 'inf', no '1_000'."""
+    """Return True for a finite number as written in data files: not 'nan', 'inf' or '1_000'."""
     try:
         return bool(np.isfinite(float(text))) and "_" not in text
     except ValueError:
         return False
 
 
-def check_finite(route: Route, values: np.ndarray, table: Table) -> None:
-    """Refuse missing and infinite values, and text. Raises DataError naming the first row."""
+def check_finite(named: NamedPipeline, values: np.ndarray, table: Table) -> None:
+    """Refuse missing values, infinite values and text. Raises DataError naming the first row."""
     if values.dtype == object:
-        if spoilt := mostly_numbers(route, table):
-            raise spoilt
-        text = f"ends in text ('{safe_text(str(values.flat[0]), 40)}'); a model takes numbers"
-        raise route.fault(text, hint="add string_lookup (words) or cast (numbers in text)")
+        if stray := stray_value_error(named, table):
+            raise stray
+        text = f"the output is text ('{safe_text(str(values.flat[0]), 40)}'); a model needs numbers"
+        raise named.fault(text, hint="add string_lookup (for strings) or cast (for numbers in text)")
     if values.dtype.kind != "f":
         return
     bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
@@ -184,7 +193,7 @@ def check_finite(route: Route, values: np.ndarray, table: Table) -> None:
     wrong = ~np.isfinite(np.atleast_1d(values[row]).ravel())
     count = f"{len(bad)} row" + ("s" if len(bad) > 1 else "")
     missing = bool(np.isnan(values[row]).any())
-    what = ("no label" if route.section == "targets" else "missing value") if missing else "infinite value"
-    hint = "add impute to the pipeline" if missing and route.section != "targets" else None
+    what = ("missing label" if named.section == "targets" else "missing value") if missing else "infinite value"
+    hint = "add impute to the pipeline" if missing and named.section != "targets" else None
     bad_row = BadRow(row, f"{what} ({count})", at=(int(wrong.argmax()), len(wrong)), hint=hint)
-    raise located(bad_row, route, table)
+    raise data_error_at(bad_row, named, table)

@@ -1,4 +1,4 @@
-"""Columns that are shown beside what a model makes, and never reach it."""
+"""Columns displayed next to model outputs (in pictures, for example) without being model inputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.errors import DataError, Fault, Path, suggestion
 
-Aside = Mapping[str, Path]
-"""By column where in the config it is named."""
+DisplayPaths = Mapping[str, Path]
+"""Mapping from column to the path in the config that names it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A column of a split: words or whole numbers, one a row."""
+class DisplayColumn:
+    """Column of a split to display: one string or integer per row."""
 
     values: Values
     field: Field | None
-    """What the source says of it."""
+    """Field from the source's facts, if it has any."""
 
     def first(self, rows: int) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Numbers of the classes of the first rows, and the classes' names, if they have any."""
+        """Return the class labels (int64) of the first rows, and the class names, if there are any."""
         found = np.concatenate(list(islice(pieces(self.values, rows), 1)))
         if found.dtype != object:
             return found.reshape(-1).astype(np.int64), (self.field and self.field.classes) or ()
@@ -33,33 +33,40 @@ class Shown:
         return numbers.reshape(-1), tuple(names.tolist())
 
 
-def check_aside(wanted: Aside, columns: Mapping[str, Field] | None, targets: Mapping[str, Field]) -> None:
-    """What is wrong with them, as far as facts tell; a target goes before a column. Raises DataError."""
+def check_display_columns(
+    wanted: DisplayPaths, columns: Mapping[str, Field] | None, targets: Mapping[str, Field]
+) -> None:
+    """Check the wanted columns against the known facts; a target takes precedence over a column of the same name.
+
+    Raises DataError.
+    """
     if columns is None:
         return
     for name, path in wanted.items():
         known = {**columns, **targets}
         if name not in known:
-            text = f"there is no column and no target '{name}'{suggestion(name, known)}"
-            raise DataError(Fault(text, path, hint=f"there is {', '.join(list(known)[:20])}"))
+            text = f"there is no column or target '{name}'{suggestion(name, known)}"
+            raise DataError(Fault(text, path, hint=f"available: {', '.join(list(known)[:20])}"))
         field = known[name]
         if field.dtype != "unknown" and not (field.shape in ((), (1,)) and (field.is_text or field.is_integer)):
             what = "target" if name in targets else "column"
-            raise DataError(Fault(f"{what} '{name}' has no words or whole numbers, one a row", path))
+            raise DataError(Fault(f"{what} '{name}' does not have one string or integer per row", path))
 
 
-def aside(
-    wanted: Aside, tables: Mapping[str, Table], said: Mapping[str, Field], targets: Mapping[str, Field]
-) -> dict[str, dict[str, Shown]]:
-    """Those that are no targets, by split; `said` is what the source says of them. Raises DataError."""
-    return {split: _of(wanted, table, said, targets) for split, table in tables.items()} if wanted else {}
+def display_columns(
+    wanted: DisplayPaths, tables: Mapping[str, Table], facts: Mapping[str, Field], targets: Mapping[str, Field]
+) -> dict[str, dict[str, DisplayColumn]]:
+    """Return the columns to display by split, without targets; `facts` is the source's facts. Raises DataError."""
+    return {split: _of(wanted, table, facts, targets) for split, table in tables.items()} if wanted else {}
 
 
-def _of(wanted: Aside, table: Table, said: Mapping[str, Field], targets: Mapping[str, Field]) -> dict[str, Shown]:
+def _of(
+    wanted: DisplayPaths, table: Table, facts: Mapping[str, Field], targets: Mapping[str, Field]
+) -> dict[str, DisplayColumn]:
     columns = {name: Field((), "unknown") for name in table}
     columns |= {name: _field(table[name]) for name in wanted if name in table}
-    check_aside(wanted, columns, targets)
-    return {name: Shown(table[name], said.get(name)) for name in wanted if name not in targets}
+    check_display_columns(wanted, columns, targets)
+    return {name: DisplayColumn(table[name], facts.get(name)) for name in wanted if name not in targets}
 
 
 def _field(values: Values) -> Field:

@@ -1,53 +1,54 @@
-"""A pipeline at work: columns in, one array out, and the module that finishes a batch of it."""
+"""Execute a pipeline: infer fields, transform rows in advance, and build the module for its steps per batch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from torch import Tensor, nn
 
 from kerascli import draws
-from kerascli.data.base import NOTHING_LEARNED, Field, Learned
+from kerascli.data.base import NOTHING_LEARNED, Field, Inverse, Learned
 from kerascli.data.pipeline.columns import check_finite, read_columns
-from kerascli.data.pipeline.room import check_room
-from kerascli.data.pipeline.route import Route, located
+from kerascli.data.pipeline.memory_checks import check_step_memory
+from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
 
 _NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
-"""What torch has no full support for, or a model would not compute in."""
+"""Replacements of dtypes that torch does not fully support, or that models do not compute in."""
 
-_RAGGED, _PAD = "the rows are of different lengths", "put pad_sequences there, which makes them of one length"
+_RAGGED, _PAD = "the sequences are of different lengths", "add pad_sequences, which gives them one length"
 
 
-def infer(route: Route, field: Field, learned: Mapping[str, Learned]) -> list[Field]:
-    """The fields before every step and after the last. Raises DataError."""
+def infer(named: NamedPipeline, field: Field, learned: Mapping[str, Learned]) -> list[Field]:
+    """Infer the fields before each step and after the last one. Raises DataError."""
     fields = [field]
-    for index in range(len(route.pipeline.steps)):
-        fields.append(infer_step(route, index, fields[-1], learned.get(route.key(index))))
+    for index in range(len(named.pipeline.steps)):
+        fields.append(infer_step(named, index, fields[-1], learned.get(named.key(index))))
     if fields[-1].is_ragged:
-        raise route.fault(_RAGGED, hint=_PAD)
+        raise named.fault(_RAGGED, hint=_PAD)
     return fields
 
 
-def infer_step(route: Route, index: int, field: Field, learned: Learned | None) -> Field:
-    """The field after step `index`. Raises DataError; ConfigError where no memory would hold a row of it."""
-    step = route.pipeline.steps[index].transform
+def infer_step(named: NamedPipeline, index: int, field: Field, learned: Learned | None) -> Field:
+    """Infer the field after step `index`. Raises DataError, and ConfigError if memory cannot hold a row of it."""
+    step = named.pipeline.steps[index].transform
     if field.is_ragged and not step.takes_sequences:
-        raise route.fault(_RAGGED, index, hint=_PAD)
+        raise named.fault(_RAGGED, index, hint=_PAD)
     try:
-        found = step.infer(field, learned, target=route.target)
+        found = step.infer(field, learned, target=named.target)
     except ValueError as error:
-        raise route.fault(str(error), index) from None
-    check_room(route, index, found)
+        raise named.fault(str(error), index) from None
+    check_step_memory(named, index, found)
     return found
 
 
-def boundary(route: Route, fields: list[Field]) -> int:
-    """How many steps run once over all rows; the rest is left to the batch."""
-    steps = route.pipeline.steps
+def boundary(named: NamedPipeline, fields: list[Field]) -> int:
+    """Return the number of steps that run once over all rows; the others run per batch."""
+    steps = named.pipeline.steps
     count = len(steps)
-    if route.section == "sample_weight":
+    if named.section == "sample_weight":
         return count
     while count and steps[count - 1].transform.in_batch(fields[count - 1]):
         count -= 1
@@ -56,54 +57,56 @@ def boundary(route: Route, fields: list[Field]) -> int:
     return count
 
 
-def run_step(route: Route, index: int, values: np.ndarray, field: Field, learned: Learned, table: Table) -> np.ndarray:
-    """One step over all rows. Raises DataError naming the row."""
-    step = route.pipeline.steps[index].transform
+def run_step(
+    named: NamedPipeline, index: int, values: np.ndarray, field: Field, learned: Learned, table: Table
+) -> np.ndarray:
+    """Apply one step to rows, with its checks. Raises DataError naming the row."""
+    step = named.pipeline.steps[index].transform
     try:
-        step.check(values, field, learned, target=route.target)
-        return step.apply(values, field, learned, target=route.target)
+        step.check(values, field, learned, target=named.target)
+        return step.apply(values, field, learned, target=named.target)
     except BadRow as bad:
-        raise located(bad, route, table, index) from None
+        raise data_error_at(bad, named, table, index) from None
     except ValueError as error:
-        raise route.fault(str(error), index) from None
+        raise named.fault(str(error), index) from None
 
 
-def prepare(route: Route, table: Table, fields: list[Field], learned: Mapping[str, Learned]) -> np.ndarray:
-    """Columns in memory through the prefix, checked for missing values: what a split holds. Raises DataError."""
-    values = read_columns(route, table, fields[0])
-    steps = route.pipeline.steps
-    until = boundary(route, fields)
+def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned]) -> np.ndarray:
+    """Transform columns in memory by the steps that run once, and check for missing values. Raises DataError."""
+    values = read_columns(named, table, fields[0])
+    steps = named.pipeline.steps
+    until = boundary(named, fields)
     for index in range(until):
-        check_room(route, index, fields[index + 1], len(values))
-        values = run_step(route, index, values, fields[index], learned.get(route.key(index), NOTHING_LEARNED), table)
-    check_finite(route, values, table)
+        check_step_memory(named, index, fields[index + 1], len(values))
+        values = run_step(named, index, values, fields[index], learned.get(named.key(index), NOTHING_LEARNED), table)
+    check_finite(named, values, table)
     if until < len(steps) and steps[until].transform.needs_rows:
         step = steps[until].transform
         try:
-            step.check(values, fields[until], learned.get(route.key(until), NOTHING_LEARNED), target=route.target)
+            step.check(values, fields[until], learned.get(named.key(until), NOTHING_LEARNED), target=named.target)
         except BadRow as bad:
-            raise located(bad, route, table) from None
-    narrow = "float32" if route.section == "sample_weight" else _NARROW.get(values.dtype.name, values.dtype.name)
+            raise data_error_at(bad, named, table) from None
+    narrow = "float32" if named.section == "sample_weight" else _NARROW.get(values.dtype.name, values.dtype.name)
     try:
         values = converted(values, np.dtype(narrow))
     except BadRow as bad:
-        raise located(bad, route, table) from None
-    return _weights(route, values, table) if route.section == "sample_weight" else values
+        raise data_error_at(bad, named, table) from None
+    return _weights(named, values, table) if named.section == "sample_weight" else values
 
 
-def _weights(route: Route, values: np.ndarray, table: Table) -> np.ndarray:
-    """One number a row, none of them negative. Raises DataError."""
+def _weights(named: NamedPipeline, values: np.ndarray, table: Table) -> np.ndarray:
+    """Return sample weights (rows,). Raises DataError unless there is one non-negative number per row."""
     if values.size != len(values):
-        raise route.fault(f"expected one weight a row, got an array of shape {values.shape}")
+        raise named.fault(f"expected one weight per row, got an array of shape {values.shape}")
     weights = values.reshape(len(values))
     if (weights < 0).any():
         row = int((weights < 0).argmax())
-        raise located(BadRow(row, f"a weight cannot be negative, got {weights[row]:g}"), route, table)
+        raise data_error_at(BadRow(row, f"a weight cannot be negative, got {weights[row]:g}"), named, table)
     return weights
 
 
 def finished(fields: list[Field]) -> Field:
-    """What the model gets: the last field, in a dtype that torch computes in."""
+    """Return the field of the model's input or target: the last field, in a dtype that torch computes in."""
     last = fields[-1]
     if last.dtype == "unknown":
         return replace(last, dtype="float32")
@@ -111,7 +114,7 @@ def finished(fields: list[Field]) -> Field:
 
 
 class Stage(nn.Module):
-    """Finishes batches on their device: the suffixes of pipelines, by input or target name."""
+    """Module that applies the per-batch steps of pipelines on the device, by input or target name."""
 
     def __init__(self, suffixes: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -129,11 +132,34 @@ class Stage(nn.Module):
         return out
 
 
-def suffix(route: Route, fields: list[Field], learned: Mapping[str, Learned]) -> nn.Module | None:
-    """What is left of a pipeline for the batch, or nothing."""
-    steps = route.pipeline.steps
+def suffix(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> nn.Module | None:
+    """Return the module of a pipeline's per-batch steps, or None if there are none."""
+    steps = named.pipeline.steps
     modules = [
-        steps[i].transform.batch(fields[i], learned.get(route.key(i), NOTHING_LEARNED), target=route.target)
-        for i in range(boundary(route, fields), len(steps))
+        steps[i].transform.batch(fields[i], learned.get(named.key(i), NOTHING_LEARNED), target=named.target)
+        for i in range(boundary(named, fields), len(steps))
     ]
     return nn.Sequential(*modules) if modules else None
+
+
+def inverse(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> Inverse | None:
+    """Return the function that undoes the last steps of a pipeline, back to the first that cannot be undone.
+
+    It takes rows (N, *shape) of the last field. None if no number would change.
+    """
+    found: list[Inverse] = []
+    changes = False
+    for index, step in reversed(list(enumerate(named.pipeline.steps))):
+        undo = step.transform.undoing(fields[index], learned.get(named.key(index), NOTHING_LEARNED))
+        if undo is None:
+            break
+        found.append(undo)
+        changes = changes or not step.transform.keeps_numbers
+    return partial(_undone, found) if changes else None
+
+
+def _undone(steps: Sequence[Inverse], values: np.ndarray) -> np.ndarray:
+    values = values.astype(np.float64)
+    for undo in steps:
+        values = undo(values)
+    return values

@@ -1,4 +1,4 @@
-"""How a split is prepared: at once in memory, batch by batch, or once in order into a temporary file."""
+"""Prepare splits: at once in memory, batch by batch, or once in order into a temporary file."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -7,8 +7,8 @@ import numpy as np
 
 from kerascli.data.base import Field, Learned
 from kerascli.data.batches.rows import DiskSplit, MemorySplit, Origin, Reader, Split
+from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import prepare
-from kerascli.data.pipeline.route import Route
 from kerascli.data.storage.mapped import Mapped
 from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
 from kerascli.data.storage.spill import spill
@@ -16,7 +16,7 @@ from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 Fields = Mapping[tuple[str, str], list[Field]]
-"""The fields before every step and after the last, by section and name."""
+"""Fields before each step and after the last one, by section and name of the pipeline."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -24,66 +24,66 @@ _PROBE_ROWS = 64
 
 
 class Preparer:
-    """Pipelines with all that they have learned: tables in, splits out."""
+    """Fitted pipelines, which turn tables into prepared splits."""
 
     def __init__(
         self,
-        routes: Sequence[Route],
+        named_pipelines: Sequence[NamedPipeline],
         fields: Fields,
         learned: Mapping[str, Learned],
         progress: Progress | None = None,
     ) -> None:
-        self._routes = routes
+        self._named_pipelines = named_pipelines
         self._fields = fields
         self._learned = learned
         self._progress = progress
         self._spilled: dict[int, tuple[Table, Mapped]] = {}
 
     def split(self, table: Table) -> Split:
-        """The rows of a table. Raises DataError, StorageError.
+        """Prepare the rows of a table as a split. Raises DataError, StorageError.
 
-        Rows of mapped arrays are prepared when a batch of them is read. What can only be read in order, such as
-        parquet, is prepared once, for all splits of the same file together.
+        Rows of memory-mapped arrays are prepared when a batch of them is read. Columns that can only be read in order,
+        such as Parquet's, are prepared once, for all splits of the same file together.
         """
         if table.rows == 0:
             raise DataError(Fault("there are no rows", place=Place(table.name or "data")))
-        on_disk = [route for route in self._routes if table.on_disk(route.pipeline.columns)]
-        streams = [route for route in on_disk if table.streams(route.pipeline.columns)]
-        ready = self.rows([route for route in self._routes if route not in on_disk], table)
+        on_disk = [named for named in self._named_pipelines if table.on_disk(named.pipeline.columns)]
+        streams = [named for named in on_disk if table.streams(named.pipeline.columns)]
+        ready = self.rows([named for named in self._named_pipelines if named not in on_disk], table)
         if not on_disk:
             return ready
         readers: list[Reader] = [ready]
         if streams:
             readers.append(self._in_order(streams, table))
-        if direct := [route for route in on_disk if route not in streams]:
+        if direct := [named for named in on_disk if named not in streams]:
             readers.append(_WhenRead(self, direct, table))
         return DiskSplit(readers, table.rows, self._origin(table))
 
-    def rows(self, routes: Sequence[Route], table: Table) -> MemorySplit:
-        """Rows of which the columns are in memory. Raises DataError."""
+    def rows(self, named_pipelines: Sequence[NamedPipeline], table: Table) -> MemorySplit:
+        """Prepare rows whose columns are in memory. Raises DataError."""
         found: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
-        for route in routes:
-            found[route.section][route.name] = prepare(route, table, self._fields[route.id], self._learned)
+        for named in named_pipelines:
+            found[named.section][named.name] = prepare(named, table, self._fields[named.id], self._learned)
         origin = self._origin(table)
         return MemorySplit(found["inputs"], found["targets"], found["sample_weight"], table.rows, origin)
 
     def _origin(self, table: Table) -> Origin:
-        return Origin(table, {route.id: route.pipeline.columns for route in self._routes})
+        return Origin(table, {named.id: named.pipeline.columns for named in self._named_pipelines})
 
-    def _in_order(self, routes: Sequence[Route], table: Table) -> Reader:
+    def _in_order(self, named_pipelines: Sequence[NamedPipeline], table: Table) -> Reader:
         whole, rows = table.whole()
         if id(whole) not in self._spilled:
-            records = Mapped(spill(self._records(routes, whole), whole.rows), "the temporary file")
+            records = Mapped(spill(self._records(named_pipelines, whole), whole.rows), "the temporary file")
             self._spilled[id(whole)] = whole, records
         return _Records(self._spilled[id(whole)][1].take(rows))
 
-    def _records(self, routes: Sequence[Route], table: Table) -> Iterator[np.ndarray]:
-        """All that the pipelines make of a row side by side, so that a row is read from one place."""
-        columns = {column for route in routes for column in route.pipeline.columns}
-        probe = _recorded(self.rows(routes, next(table.parts(columns, _PROBE_ROWS))))
+    def _records(self, named_pipelines: Sequence[NamedPipeline], table: Table) -> Iterator[np.ndarray]:
+        """Yield prepared rows as record arrays of all the pipelines' outputs, so that a row is contiguous on disk."""
+        columns = {column for named in named_pipelines for column in named.pipeline.columns}
+        probe = _recorded(self.rows(named_pipelines, next(table.parts(columns, _PROBE_ROWS))))
         done = 0
         for part in table.parts(columns, max(1, BLOCK_BYTES // probe.dtype.itemsize)):
-            yield _recorded(self.rows(routes, part))
+            yield _recorded(self.rows(named_pipelines, part))
             done += part.rows
             if self._progress is not None:
                 size = probe.dtype.itemsize
@@ -91,20 +91,20 @@ class Preparer:
 
 
 class _WhenRead:
-    """Rows of mapped arrays, prepared as they are read."""
+    """Reader of memory-mapped arrays that prepares rows when they are read."""
 
-    def __init__(self, preparer: Preparer, routes: Sequence[Route], table: Table) -> None:
+    def __init__(self, preparer: Preparer, named_pipelines: Sequence[NamedPipeline], table: Table) -> None:
         self._preparer = preparer
-        self._routes = routes
+        self._named_pipelines = named_pipelines
         self._table = table
-        self._columns = {column for route in routes for column in route.pipeline.columns}
+        self._columns = {column for named in named_pipelines for column in named.pipeline.columns}
 
     def read(self, rows: Rows) -> MemorySplit:
-        return self._preparer.rows(self._routes, self._table.load(rows, self._columns))
+        return self._preparer.rows(self._named_pipelines, self._table.load(rows, self._columns))
 
 
 class _Records:
-    """Rows that are ready, as records of all their arrays."""
+    """Reader of prepared rows in a memory-mapped record array."""
 
     def __init__(self, records: Mapped) -> None:
         self._records = records

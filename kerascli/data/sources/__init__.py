@@ -1,1 +1,1 @@
-"""Data: sources."""
+"""Data sources: one module for each source, registered by name."""

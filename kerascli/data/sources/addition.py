@@ -1,4 +1,4 @@
-"""Addition: sums as text, to be done character by character."""
+"""Source `addition`: additions of integers as text, for character-level sequence-to-sequence models."""
 
 from collections.abc import Mapping
 from typing import Annotated, Self
@@ -14,24 +14,25 @@ from kerascli.shapes import FixedSeed, PositiveInt
 
 @source()
 class Addition(Source):
-    """`question` ("12+345 ") and `answer` ("357 "), filled up with spaces; one split `train`.
+    """Additions as text: `question` ("12+345 ") and `answer` ("357 "), padded with spaces; one split `train`.
 
-    Numbers have from one to `digits` digits, all lengths alike until the short ones run out. No sum comes again, nor
-    does it with its terms turned round.
+    Terms have 1 to `digits` digits, each length equally likely until the short ones are used up. Every unordered pair
+    of terms occurs at most once.
     """
 
     rows: PositiveInt = 50_000
-    """How many sums."""
+    """Number of samples (additions)."""
     digits: Annotated[int, Setting(ge=1, le=9)] = 3
-    """The most digits of a number."""
+    """Maximum number of digits of a term."""
     reverse: bool = False
-    """Questions are written from their end on: what an LSTM sees last is how the sum begins."""
+    """Reverse the characters of each question, so that an LSTM reads the start of the question last."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
         count = 10**self.digits * (10**self.digits + 1) // 2
-        if self.rows > (most := count * 4 // 5):  # the last ones would take long to be drawn
+        if self.rows > (most := count * 4 // 5):  # rejection sampling is slow when few unused sums are left
             digits = f"{self.digits} digit" + ("s" if self.digits > 1 else "")
             raise ValueError(f"rows: there are {count:,} sums of numbers of {digits}; expected at most {most:,}")
         return self

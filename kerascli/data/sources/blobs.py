@@ -1,4 +1,4 @@
-"""Blobs: points around random centres, one cloud a class; data to try things on."""
+"""Source `blobs`: isotropic Gaussian clusters, one for each class; synthetic data for classification."""
 
 from collections.abc import Mapping
 
@@ -11,17 +11,21 @@ from kerascli.shapes import FixedSeed, PositiveFloat, PositiveInt
 
 @source()
 class Blobs(Source):
-    """`x` (features,) float32, `y` 0..classes-1, in random order, in one split `train`."""
+    """Gaussian clusters, one for each class: `x` (features,) float32 and `y` 0..classes-1.
+
+    Samples are in random order, in one split `train`; as scikit-learn's `make_blobs`.
+    """
 
     rows: PositiveInt = 1000
-    """How many points."""
+    """Number of samples."""
     features: PositiveInt = 2
-    """How many numbers a point has."""
+    """Number of features of a sample."""
     classes: PositiveInt = 3
-    """How many clouds."""
+    """Number of classes, which is the number of clusters."""
     spread: PositiveFloat = 1.0
-    """Standard deviation of a cloud; the centres lie between -10 and 10."""
+    """Standard deviation of each cluster; centers are uniform in [-10, 10] for each feature."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"x": Field((self.features,), "float32"), "y": Field((), "int64", num_classes=self.classes)}

@@ -1,4 +1,4 @@
-"""CopyTask: to say again what was heard; Graves, Wayne and Danihelka, Neural Turing Machines, 2014."""
+"""Source `copy_task`: the copy task of Graves, Wayne and Danihelka, Neural Turing Machines, 2014."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -13,24 +13,26 @@ from kerascli.shapes import FixedSeed, PositiveInt
 
 @source()
 class CopyTask(Source):
-    """`x`: random vectors, a mark on a channel of its own, silence; `y`: the vectors again, while `x` is silent.
+    """Copy task: `x` holds random bit vectors, a delimiter on an extra channel, then zeros; `y` repeats the vectors.
 
-    All sequences are as long as the longest, 2 * length + 1 steps: shorter ones end in silence. Where `recall` is 1,
-    `y` counts: elsewhere it is 0. The split `train` has all rows; with `test_length` there is a split `test` of a tenth
-    as many, all of that length; where that is not `length`, the model is one for any number of steps.
+    Shapes with T = 2 * length + 1: `x` (T, bits + 1), `y` (T, bits), `recall` (T,), float32; shorter sequences are
+    padded with zeros. `recall` is 1 at the steps of the repeated vectors (a sample weight for `y`), 0 elsewhere. The
+    split `train` has all rows. With `test_length` there is a split `test` with a tenth as many rows, all of that
+    length; unless it equals `length`, the time axis is unknown (None).
     """
 
     rows: PositiveInt = 1000
-    """How many sequences."""
+    """Number of sequences in the split `train`."""
     length: PositiveInt = 10
-    """How many vectors are to be copied."""
+    """Maximum number of vectors to copy."""
     bits: PositiveInt = 8
-    """How many numbers, 0 or 1, a vector has."""
+    """Number of bits (0 or 1) of a vector."""
     min_length: PositiveInt | None = None
-    """Sequences have from so many vectors to `length`, drawn at random; null: all have `length`."""
+    """Minimum number of vectors: each sequence has a random number from this to `length`; null: all have `length`."""
     test_length: PositiveInt | None = None
-    """How many vectors the sequences of the split `test` have; null: there is none."""
+    """Number of vectors of each sequence in the split `test`; null: there is no such split."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

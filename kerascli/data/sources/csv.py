@@ -1,4 +1,4 @@
-"""Csv: delimited text with a header."""
+"""Source `csv`: files of delimited text."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ from kerascli.shapes import Words
 
 def _known_encoding(encoding: str) -> str:
     try:
-        bytes(4).decode(encoding)  # there are codecs that are none of text, and one that always fails
+        bytes(4).decode(encoding)  # some codecs are not text encodings, and one always fails
     except (LookupError, ValueError):
         raise ValueError(f"there is no encoding '{encoding}'; for example utf-8, latin-1 or cp1252") from None
     return encoding
@@ -24,24 +24,35 @@ def _known_encoding(encoding: str) -> str:
 
 @source()
 class Csv(FileSource):
-    """Columns of numbers or text; an empty field is a missing value, and nothing else is."""
+    """Delimited text files with a header line; columns of numbers or text.
+
+    An empty field is a missing value. Nothing else is: "NA" and "null" are text.
+    """
 
     any_column = Field((), "unknown")
 
     delimiter: Annotated[str, Setting(min_length=1, max_length=1)] = ","
-    """What stands between two fields."""
+    """Character that separates fields."""
     encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
-    """How the text is coded."""
+    """Text encoding of the files, for example utf-8, latin-1 or cp1252."""
     names: Words = ()
-    """Column names, for a file whose first line is data."""
+    """Column names for files without a header line; empty: the first line is the header."""
     quotes: bool = True
-    """A field may stand between quotation marks; false: they are characters like any other."""
+    """Allow fields in double quotes; false: a double quote is an ordinary character."""
 
-    def read(self, path: Path, name: str) -> Table:
-        return self.read_file(path, name)
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        return self.read_file(path, name, columns)
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         data = read_bytes(path, memory_limit() // 8, name)  # as Python objects, fields take several times their bytes
         return read_csv(
             data, name, delimiter=self.delimiter, encoding=self.encoding, header=self.names, quotes=self.quotes
         )
+
+
+@source()
+class Tsv(Csv):
+    """Columns of numbers or text in a file whose fields are separated by tabs; an empty field is a missing value."""
+
+    delimiter: Annotated[str, Setting(min_length=1, max_length=1)] = "\t"
+    """What stands between two fields."""

@@ -1,4 +1,4 @@
-"""Moons and circles: two classes of points in the plane that no line parts."""
+"""Sources `moons` and `circles`: two classes of points in the plane that are not linearly separable."""
 
 from collections.abc import Mapping
 
@@ -10,18 +10,18 @@ from kerascli.shapes import FixedSeed, NonNegativeFloat, OpenFraction, PositiveI
 
 
 class Curves(Source):
-    """Points along two curves, in random order."""
+    """Base class of sources with one class of points along each of two curves, in random order."""
 
     rows: PositiveInt = 1000
-    """How many points."""
+    """Number of samples, in both classes together."""
     noise: NonNegativeFloat = 0.1
-    """Standard deviation of what is added to each coordinate."""
+    """Standard deviation of the Gaussian noise added to each coordinate."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"x": Field((2,), "float32"), "y": Field((), "int64", num_classes=2)}
 
     def curves(self, first: np.ndarray, second: np.ndarray, seed: int) -> Mapping[str, Table]:
-        """A table of both."""
+        """Return a table of the points of both curves, with noise, as the split `train`."""
         random = np.random.default_rng(seed)
         x = np.concatenate([first, second])
         order = random.permutation(len(x))
@@ -32,9 +32,10 @@ class Curves(Source):
 
 @source()
 class Moons(Curves):
-    """Two half circles that reach into each other: `x` (2,), `y` 0 or 1, in one split `train`."""
+    """Two interleaving half circles: `x` (2,), `y` 0 (upper) or 1, in one split `train`; as `make_moons` (sklearn)."""
 
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     def load(self, context: Context) -> Mapping[str, Table]:
         upper = _circle(self.rows // 2, np.pi, endpoint=True)
@@ -44,11 +45,12 @@ class Moons(Curves):
 
 @source()
 class Circles(Curves):
-    """A circle within another: `x` (2,), `y` 0 (outer) or 1, in one split `train`."""
+    """Two concentric circles: `x` (2,), `y` 0 (outer) or 1, in one split `train`; as `make_circles` (sklearn)."""
 
     factor: OpenFraction = 0.5
-    """The inner radius; the outer one is 1."""
+    """Radius of the inner circle; the outer circle has radius 1."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     def load(self, context: Context) -> Mapping[str, Table]:
         outer = _circle(self.rows // 2, 2 * np.pi, endpoint=False)

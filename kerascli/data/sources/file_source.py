@@ -1,4 +1,4 @@
-"""What sources of files share: paths relative to the config, one file a split."""
+"""Base class of sources that read one file for each split."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -9,16 +9,16 @@ from kerascli.data.storage.table import Table
 
 
 class FileSource(Source):
-    """A file to train on, and perhaps files for the other splits."""
+    """Base class of sources with a file for the training rows and optional files for the other splits."""
 
     paths = ("path", "validation", "test")
 
     path: str
-    """The file with the training rows, relative to the config."""
+    """File with the training rows; the path is relative to the config."""
     validation: str | None = None
-    """A file with rows of the split 'validation'."""
+    """File with the rows of the split 'validation'."""
     test: str | None = None
-    """A file with rows of the split 'test'."""
+    """File with the rows of the split 'test'."""
 
     def load(self, context: Context) -> Mapping[str, Table]:
         paths = self._paths()
@@ -26,7 +26,7 @@ class FileSource(Source):
 
     @abstractmethod
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        """One file as a table that is called `name` in messages; `columns` are those in use. Raises DataError."""
+        """Read one file as a table; `name` is its name in messages, `columns` the ones in use. Raises DataError."""
 
     def files(self, context: Context) -> list[Path]:
         return [context.folder / path for path in self._paths().values()]

@@ -1,8 +1,8 @@
-"""Folders with a folder for each class: which files there are, in Keras's order."""
+"""Base class of sources that read folders with one subfolder for each class, in Keras's order of files."""
 
 import os
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -20,29 +20,32 @@ _MOST_FILES = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Filed:
-    """Files in Keras's order, and the number of each one's class."""
+class LabelledFiles:
+    """Paths of files in Keras's order, with the integer class label of each."""
 
     paths: list[Path]
     labels: np.ndarray
 
 
 class FolderSource(Source):
-    """A folder to train on, perhaps others for the other splits; the classes are those of the first."""
+    """Base class of sources with a folder for the training rows and optional folders for the other splits.
+
+    The classes are those of the training folder, in every split.
+    """
 
     paths = ("directory", "validation", "test")
     suffixes: ClassVar[tuple[str, ...]]
 
     directory: str
-    """The folder; each folder in it is a class, in order of name."""
+    """Folder with the training files: one subfolder for each class, in alphanumeric order; relative to the config."""
     validation: str | None = None
-    """A file with rows of the split 'validation'."""
+    """Folder with the files of the split 'validation'."""
     test: str | None = None
-    """A file with rows of the split 'test'."""
+    """Folder with the files of the split 'test'."""
     labels: Literal["inferred"] | None = "inferred"
-    """inferred: a class for each folder; null: files without classes, from the folder and those in it."""
+    """inferred: one class for each subfolder; null: no labels, all files in the folder and below it are read."""
     class_names: Words = ()
-    """The classes that are used, in order of their numbers; else all, by their names."""
+    """Names of the subfolders to use as classes, in order of their labels; empty: all, in alphanumeric order."""
 
     @model_validator(mode="after")
     def _has_classes_to_name(self) -> Self:
@@ -52,16 +55,24 @@ class FolderSource(Source):
 
     @abstractmethod
     def contents(self, files: list[Path], name: str) -> dict[str, Values]:
-        """The column that the files make. Raises DataError."""
+        """Return the column of the files' contents by its name. Raises DataError."""
 
     def label(self, context: Context) -> dict[str, Field]:
-        """What is known of the classes, if there are any. Raises DataError."""
+        """Return the field of the column `label` by its name; empty without labels. Raises DataError."""
         if self.labels is None:
             return {}
         if not self.class_names and not (context.folder / self.directory).exists():
             return {"label": Field((), "int64")}
         names = self.class_names or class_names(context.folder / self.directory, self.directory)
         return {"label": Field((), "int64", num_classes=len(names), classes=tuple(names))}
+
+    def reads_alone(self, path: Path) -> bool:
+        return path.name.lower().endswith(self.suffixes)
+
+    def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
+        names = np.array([str(path) for path in files], object)
+        given: dict[str, Values] = {"file": names} if labels is None else {"file": names, "label": labels}
+        return Table({**given, **self.contents(list(files), "the files")}, len(files), name="the files")
 
     def folders(self, context: Context) -> list[Path]:
         paths = (self.directory, self.validation, self.test)
@@ -84,7 +95,7 @@ class FolderSource(Source):
 
 
 def class_names(folder: Path, shown: str) -> tuple[str, ...]:
-    """The folders in a folder by name, without hidden ones. Raises DataError."""
+    """Return the names of a folder's subfolders in alphanumeric order, without hidden ones. Raises DataError."""
     try:
         names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     except FileNotFoundError:
@@ -93,12 +104,15 @@ def class_names(folder: Path, shown: str) -> tuple[str, ...]:
         text = f"cannot read the folder: {(error.strerror or str(error)).lower()}"
         raise DataError(Fault(text, place=Place(shown))) from None
     if not names:
-        raise DataError(Fault("expected a folder for each class in it, and there is none", place=Place(shown)))
+        raise DataError(Fault("expected a folder for each class, found none", place=Place(shown)))
     return tuple(names)
 
 
-def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes: tuple[str, ...]) -> Filed:
-    """Files with one of the suffixes, class by class, from folders in these too; links to folders are not followed."""
+def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes: tuple[str, ...]) -> LabelledFiles:
+    """Find the files with one of the suffixes, class by class, at any depth; links to folders are not followed.
+
+    Raises DataError.
+    """
     known = class_names(folder, shown)
     paths: list[Path] = []
     counts = []
@@ -112,11 +126,11 @@ def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes:
         if len(paths) > _MOST_FILES:
             raise DataError(Fault(f"more than {_MOST_FILES:,} files", place=Place(shown)))
     _refuse_none(paths, shown, suffixes)
-    return Filed(paths, np.repeat(np.arange(len(classes)), counts))
+    return LabelledFiles(paths, np.repeat(np.arange(len(classes)), counts))
 
 
 def unlabelled_files(folder: Path, shown: str, suffixes: tuple[str, ...]) -> list[Path]:
-    """Files with one of the suffixes in a folder and in those in it. Raises DataError."""
+    """Find the files with one of the suffixes in a folder, at any depth. Raises DataError."""
     if not folder.is_dir():
         raise DataMissing(Fault("there is no such folder", place=Place(shown)))
     paths = files_below(folder, suffixes)
@@ -130,7 +144,7 @@ def _refuse_none(paths: list[Path], shown: str, suffixes: tuple[str, ...]) -> No
 
 
 def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Files with one of the suffixes in a folder and in folders in it, in order of name."""
+    """Return the files with one of the suffixes in a folder, at any depth, in alphanumeric order."""
     return [
         Path(root) / name
         for root, _, names in sorted(os.walk(folder))

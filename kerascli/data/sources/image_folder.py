@@ -1,4 +1,4 @@
-"""ImageFolder: an image a file, a folder a class; as keras.utils.image_dataset_from_directory."""
+"""Source `image_folder`: image files in one subfolder for each class, as keras.utils.image_dataset_from_directory."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +12,10 @@ from kerascli.data.storage.on_disk import Values
 
 @source()
 class ImageFolder(ImageSettings, FolderSource):
-    """`image` (height, width, channels) uint8, and `label`, of png, jpeg, gif and bmp files.
+    """Image files (png, jpeg, gif, bmp) with one subfolder for each class, as Keras's image_dataset_from_directory.
 
-    Sizes are changed by Pillow, as in keras.utils.load_img. What would take much memory is decoded batch by batch.
+    Columns: `image` (height, width, channels) uint8 and `label`, an integer. Pillow resizes, as in
+    keras.utils.load_img. Images too large to be held in memory together are decoded batch by batch.
     """
 
     suffixes = SUFFIXES

@@ -1,8 +1,10 @@
-"""ImagePairs: images and, in another folder, a mask for each; for segmentation."""
+"""Source `image_pairs`: images with a segmentation mask for each in another folder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.sources.folders import files_below
@@ -13,28 +15,36 @@ from kerascli.errors import DataError, DataMissing, Fault, Place, counted, safe_
 
 
 class TwoFolders(Source):
-    """Where the images and their masks are."""
+    """Base class of sources that read images from one folder and their masks from another."""
 
     paths = ("images", "masks")
 
     images: str
-    """The folder of the images."""
+    """Folder of the images, relative to the config."""
     masks: str
-    """The folder of the masks; one has its image's name, whatever the ending of the file."""
+    """Folder of the masks; a mask has its image's file name plus `mask_suffix`, with any file extension."""
     mask_suffix: str = ""
-    """What stands in a mask's name behind its image's: `_mask` for `car.jpg` and `car_mask.gif`."""
+    """Text after the image's name in the file name of a mask: `_mask` for `car.jpg` and `car_mask.gif`."""
 
 
 @source()
 class ImagePairs(ImageSettings, TwoFolders):
-    """`image` (height, width, channels) and `mask` (height, width, 1), uint8; one split `train`.
+    """Images with segmentation masks: `image` (height, width, channels) and `mask` (height, width, 1), uint8.
 
-    A mask is read as shades of grey; where its size is changed, it is by the nearest pixel.
+    Masks are read as grayscale and resized with nearest-neighbor interpolation. One split `train`.
     """
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         reading = self.reading()
         return {"image": Field(reading.shape, "uint8"), "mask": Field((*reading.size, 1), "uint8")}
+
+    def reads_alone(self, path: Path) -> bool:
+        return path.name.lower().endswith(SUFFIXES)
+
+    def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
+        need_pillow()
+        images = image_column(Images(list(files), self.reading()))
+        return Table({"file": np.array(list(map(str, files)), object), "image": images}, len(files), name="the files")
 
     def folders(self, context: Context) -> list[Path]:
         return [context.folder / path for path in (self.images, self.masks)]
@@ -56,13 +66,13 @@ class ImagePairs(ImageSettings, TwoFolders):
 
 
 def _by_name(folder: Path, shown: str) -> dict[str, Path]:
-    """Image files by their names without the ending. Raises DataError."""
+    """Map file names without extension to image files. Raises DataError."""
     if not folder.is_dir():
         raise DataMissing(Fault("there is no such folder", place=Place(shown)))
     found: dict[str, Path] = {}
     for path in files_below(folder, SUFFIXES):
         if (other := found.setdefault(path.stem, path)) != path:
-            text = f"two images have one name: '{safe_text(other.name, 60)}' and '{safe_text(path.name, 60)}'"
+            text = f"two images have the same name: '{safe_text(other.name, 60)}' and '{safe_text(path.name, 60)}'"
             raise DataError(Fault(text, place=Place(shown)))
     if not found:
         raise DataError(Fault(f"there are no files that end in {', '.join(SUFFIXES)}", place=Place(shown)))

@@ -1,4 +1,4 @@
-"""What sources of image files share: how files become arrays of one size."""
+"""Settings of the sources that read image files: color mode, size and interpolation."""
 
 from typing import Literal
 
@@ -11,21 +11,21 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
 
 class ImageSettings(Source):
-    """Settings of keras.utils.image_dataset_from_directory, behind those of the source itself."""
+    """Image settings of keras.utils.image_dataset_from_directory, which follow the source's own in order."""
 
     color_mode: Literal["grayscale", "rgb", "rgba"] = "rgb"
-    """Of what channels the images are made."""
+    """Channels of the images: grayscale (1 channel), rgb (3) or rgba (4)."""
     image_size: Size2D = (256, 256)
-    """Height and width."""
+    """Height and width that images are resized to."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = "bilinear"
-    """How an image of another size is made of what was there."""
+    """Interpolation method for resizing (Pillow's)."""
     crop_to_aspect_ratio: bool = False
-    """Cut what is too much, in the middle, before the size is changed; otherwise images are stretched."""
+    """Center-crop images to the target aspect ratio before resizing; false: resizing may distort them."""
 
     def reading(self) -> Reading:
         return Reading(self.image_size, self.color_mode, self.interpolation, self.crop_to_aspect_ratio)
 
 
 def image_column(images: Images) -> Values:
-    """The images in memory, or on disk where they are many."""
+    """Return the images decoded in memory, or left on disk if they are too large for that."""
     return images if is_large(images.size) else images[slice(0, len(images))]

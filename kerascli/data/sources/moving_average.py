@@ -1,4 +1,4 @@
-"""MovingAverage: a series without any pattern, and the mean of its last values: to know that takes memory."""
+"""Source `moving_average`: uniform noise with its moving average, a target that requires memory of past steps."""
 
 from collections.abc import Mapping
 
@@ -11,18 +11,20 @@ from kerascli.shapes import FixedSeed, PositiveFloat, PositiveInt
 
 @source()
 class MovingAverage(Source):
-    """`value`, drawn evenly from -amplitude to amplitude, and `average`, that of the last `window` values.
+    """Uniform noise `value` in [-amplitude, amplitude] and `average`, the mean of the last `window` values.
 
-    Both are float32, a step a row, in one split `train`. What is before the first row counts in its average.
+    Both are float32, one time step for each row, in one split `train`. Averages of the first rows include values from
+    before row 0.
     """
 
     rows: PositiveInt = 1000
-    """How many steps."""
+    """Number of time steps."""
     window: PositiveInt = 2
-    """Over how many values the average goes, that of its own row included."""
+    """Number of values averaged, the current row's included."""
     amplitude: PositiveFloat = 0.1
-    """The values lie between minus this and this."""
+    """Bound of the values: they are uniform in [-amplitude, amplitude]."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"value": Field((), "float32"), "average": Field((), "float32")}

@@ -1,4 +1,4 @@
-"""MovingSquares: short films to be continued; after Shi et al., Convolutional LSTM Network, 2015."""
+"""Source `moving_squares`: videos for next-frame prediction, after Shi et al., Convolutional LSTM Network, 2015."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -15,20 +15,21 @@ _SQUARES = 7
 
 @source()
 class MovingSquares(Source):
-    """`x` (frames, size, size, 1): squares on straight ways, in noise; `y`: the frame behind each, clean.
+    """Videos of 3 to 7 squares that move on straight lines: `x` with noise, `y` the next frame of each without noise.
 
-    Float32 from 0 to 1; one split `train`.
+    Both are (frames, size, size, 1), float32 in [0, 1]; one split `train`.
     """
 
     rows: PositiveInt = 1000
-    """How many films."""
+    """Number of videos."""
     frames: PositiveInt = 15
-    """How many frames a film has."""
+    """Number of frames of a video."""
     size: Annotated[int, Setting(ge=8)] = 40
-    """Height and width of a frame."""
+    """Height and width of a frame, in pixels."""
     noise: Annotated[float, Setting(ge=0, le=1)] = 0.1
-    """What is added to, or taken from, the pixels in and around a square of `x`."""
+    """Magnitude of the noise added to or subtracted from the pixels in and around a square of `x`."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         field = Field((self.frames, self.size, self.size, 1), "float32")
@@ -45,7 +46,7 @@ class MovingSquares(Source):
     def _film(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         count = int(random.integers(3, _SQUARES + 1))
         half = random.integers(2, 4, count)
-        # they begin in the middle of a field twice as large as the frame, and may leave the frame
+        # squares start inside the frame and may leave it
         start = random.integers(0, self.size, (count, 2))
         steps = random.integers(-1, 2, (count, 2))
         places = start[:, None] + steps[:, None] * np.arange(self.frames + 1)[:, None]
@@ -56,6 +57,6 @@ class MovingSquares(Source):
         return np.clip(squares[:, :-1].sum(0) + noise, 0, 1), np.clip(squares[:, 1:].sum(0), 0, 1)
 
     def _drawn(self, places: np.ndarray, half: np.ndarray) -> np.ndarray:
-        """(squares, frames, 2) -> (squares, frames, size, size), 1 in a square."""
+        """Draw squares at (squares, frames, 2) as (squares, frames, size, size): 1 inside a square, 0 elsewhere."""
         near = np.abs(np.arange(self.size) - places[..., None]) <= half[:, None, None, None]
         return (near[:, :, 0, :, None] & near[:, :, 1, None, :]).astype(np.float32)

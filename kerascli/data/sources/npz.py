@@ -1,4 +1,4 @@
-"""Npz: arrays by name, in Keras's manner: x_train, y_train, x_test, y_test, or columns alone."""
+"""Source `npz`: named arrays, with Keras's suffixes for splits (x_train, y_train, x_test, ...) or without."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,11 @@ _SUFFIXES = {"_train": "train", "_val": "validation", "_validation": "validation
 
 @source()
 class Npz(FileSource):
-    """Arrays of an npz file, of an npy file, or of a folder of npy files; the rows on the first axis, no objects."""
+    """Arrays of an npz file, an npy file or a folder of npy files; axis 0 holds the rows, object arrays are refused.
+
+    Each array is a column. The suffixes `_train`, `_val`, `_validation` and `_test` give its split; without any of
+    them, all arrays belong to `train`.
+    """
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
         headers = array_headers(context.folder / self.path, self.path)
@@ -47,7 +51,7 @@ class Npz(FileSource):
 
 
 def read_npz(path: Path, name: str) -> Table:
-    """All arrays as columns of one table; `x_test` is called `x`. Raises DataError, FileRefused."""
+    """Read all arrays as columns of one table; `x_test` becomes the column `x`. Raises DataError, FileRefused."""
     splits = _by_split(read_arrays(path, name), name)
     if len(splits) > 1:
         text = f"there are arrays of {len(splits)} splits ({', '.join(splits)}); expected one"
@@ -56,7 +60,7 @@ def read_npz(path: Path, name: str) -> Table:
 
 
 def _by_split(arrays: dict[str, V], name: str) -> dict[str, dict[str, V]]:
-    """`x_train` is the column `x` of `train`; without any such name, all are columns of `train`."""
+    """Group arrays by split: `x_train` is the column `x` of `train`; without any suffix, all belong to `train`."""
     if not arrays:
         raise DataError(Fault("there are no arrays", place=Place(name)))
     splits: dict[str, dict[str, V]] = {}

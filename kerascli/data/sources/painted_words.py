@@ -1,4 +1,4 @@
-"""PaintedWords: pictures of made-up words, to be read. Needs Pillow."""
+"""Source `painted_words`: images of invented words for optical character recognition. Needs Pillow."""
 
 from collections.abc import Mapping
 from typing import Annotated, Self
@@ -17,22 +17,24 @@ _CONSONANTS, _VOWELS = "bcdfghjklmnprstvwz", "aeiou"
 
 @source()
 class PaintedWords(Source):
-    """`image` (height, width, 1) uint8, dark on light, and `word`, up to `letters` letters; one split `train`.
+    """Images of invented words for optical character recognition: `image` (height, width, 1) uint8, `word` text.
 
-    Words stand at random places in random sizes, turned a little, among speckles.
+    Words of 1 to `letters` letters are drawn dark on white, with random position, size and rotation and with pixel
+    noise. One split `train`; needs Pillow.
     """
 
     rows: PositiveInt = 10_000
-    """How many pictures."""
+    """Number of images."""
     letters: Annotated[int, Setting(ge=1, le=16)] = 4
-    """The most letters of a word."""
+    """Maximum number of letters of a word."""
     image_size: Size2D = (32, 128)
-    """Height and width."""
+    """Height and width of an image, in pixels."""
     rotation: Annotated[float, Setting(ge=0, le=45)] = 5.0
-    """By how many degrees a word is turned at most."""
+    """Maximum rotation of a word, in degrees, in either direction."""
     speckles: Annotated[float, Setting(ge=0, le=1)] = 0.02
-    """What share of the pixels has another shade."""
+    """Fraction of the pixels that get a random shade of gray."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     @model_validator(mode="after")
     def _large_enough(self) -> Self:
@@ -72,6 +74,6 @@ class PaintedWords(Source):
 
 
 def _word(random: np.random.Generator, length: int) -> str:
-    """Consonants and vowels by turns, in either order."""
+    """Draw a word of alternating consonants and vowels, beginning with either."""
     kinds = (_CONSONANTS, _VOWELS) if random.integers(2) else (_VOWELS, _CONSONANTS)
     return "".join(kinds[place % 2][int(random.integers(len(kinds[place % 2])))] for place in range(length))

@@ -1,4 +1,4 @@
-"""Pairs: rows of another source two by two, for networks that compare; Hadsell, Chopra and LeCun, 2006."""
+"""Source `pairs`: pairs of rows of another source for Siamese networks; Hadsell, Chopra and LeCun, 2006."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,7 +7,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.wrapped import WrappedSource, numbers_in_memory
-from kerascli.data.storage.on_disk import Direct, Rows, Values, chosen, is_large
+from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, Fault, Place
 from kerascli.shapes import NonNegativeInt
@@ -17,14 +17,16 @@ OTHER = "_other"
 
 @source()
 class Pairs(WrappedSource):
-    """Every row twice: with one of its class (`same` is 1), and with one of another (0); the partner's columns are
-    called `NAME_other`.
-    """  # fmt: skip
+    """Pairs of rows of another source, for Siamese networks (Hadsell, Chopra and LeCun, 2006).
+
+    Each row occurs in a positive pair (same class, `same` is 1) and in a negative pair (another class, `same` is 0).
+    The partner's columns are called `NAME_other`.
+    """
 
     label: str = "y"
-    """The column that tells the classes."""
+    """Column with the class labels."""
     seed: NonNegativeInt = 0
-    """Of the partners that are drawn."""
+    """Random seed of the choice of partners."""
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
         found = self.source.facts(self._inner(context))
@@ -62,11 +64,11 @@ class Pairs(WrappedSource):
         return Table(columns, len(one), name=table.name, numbers=table.numbers()[one], made_of=place)
 
     def _partners(self, table: Table, split: str) -> np.ndarray:
-        """For each row one of its class, which is never itself, and one of another class: (rows, 2)."""
+        """Draw partners (rows, 2): for each row another one of its class, and one of another class."""
         labels = np.unique(numbers_in_memory(table, self.label, "pairs"), return_inverse=True)[1].reshape(-1)
         counts = np.bincount(labels)
         if len(labels) != table.rows or len(counts) < 2 or counts.min() < 2:
-            text = f"'{split}': pairs take at least two classes in '{self.label}', with two rows each"
+            text = f"'{split}': pairs need at least two classes in '{self.label}', with two rows each"
             raise DataError(Fault(text, place=Place(table.name or "data")))
         random = np.random.default_rng(self.seed)
         order = random.permutation(table.rows)
@@ -81,7 +83,7 @@ class Pairs(WrappedSource):
 
 
 class Picked(Direct):
-    """Rows of a column that lies in memory once, however often they come."""
+    """Column of rows picked from an array by index; a row picked several times is stored once."""
 
     def __init__(self, values: np.ndarray, picked: np.ndarray) -> None:
         super().__init__(len(picked), values.shape[1:], values.dtype, values[:1].nbytes)
@@ -89,4 +91,4 @@ class Picked(Direct):
         self._picked = picked
 
     def __getitem__(self, rows: Rows) -> np.ndarray:
-        return self._values[self._picked[chosen(self._rows, rows)]]
+        return self._values[self._picked[compose_rows(self._rows, rows)]]

@@ -1,4 +1,4 @@
-"""Parquet: a columnar file, read with pyarrow where that is installed."""
+"""Source `parquet`: Parquet files, read with pyarrow (an optional dependency)."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from kerascli.data.storage.table import Table
 
 @source()
 class Parquet(FileSource):
-    """Columns of numbers, truth values or text."""
+    """Parquet files with columns of numbers, booleans or text; needs pyarrow."""
 
     any_column = Field((), "unknown")
 
@@ -19,6 +19,6 @@ class Parquet(FileSource):
 
 
 def read_parquet(path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-    """A parquet file as a table; `columns` are those in use. Raises DataError, FileRefused."""
+    """Read a Parquet file as a table; `columns` are the ones in use. Raises DataError, FileRefused."""
     found = ParquetColumns(path, name, columns)
     return Table(found, found.rows, name=name)

@@ -1,4 +1,4 @@
-"""Python: columns from a function of the user's own, `file.py:function`; trusted local code."""
+"""Source `python`: columns returned by a user's function, `file.py:function`; trusted local code."""
 
 import inspect
 import sys
@@ -27,13 +27,17 @@ def _check_form(value: str) -> str:
 
 @source()
 class Python(Source):
-    """The function takes nothing, or the folder of its file, and returns columns, or columns by split."""
+    """Columns returned by a Python function of the user.
+
+    The function takes no argument, or one: the folder of its file as a Path. It returns a mapping from column names to
+    arrays, or from split names to such mappings.
+    """
 
     paths = ("function",)
     in_files = False
 
     function: Annotated[str, AfterValidator(_check_form)]
-    """path/to/file.py:function, relative to the config."""
+    """The function, written as path/to/file.py:function; the path is relative to the config."""
 
     def load(self, context: Context) -> Mapping[str, Table]:
         shown, _, name = self.function.rpartition(":")
@@ -42,7 +46,7 @@ class Python(Source):
         try:
             with _neighbours(path):
                 function = _find(code.module(), name, shown)
-                # the file's folder, not the config's: a run's own config lies elsewhere and must give the same data
+                # the file's folder, not the config's: the config saved with a run lies elsewhere, its data is the same
                 result = function(path.parent) if inspect.signature(function).parameters else function()
         except DataError:
             raise
@@ -57,12 +61,12 @@ class Python(Source):
 
 @contextmanager
 def _neighbours(path: Path) -> Iterator[None]:
-    """As for a script, the file's neighbours can be imported."""
+    """Put the file's folder on `sys.path`, so that modules next to it can be imported, as for a script."""
     sys.path.insert(0, str(path.parent))
     try:
         yield
     finally:
-        with suppress(ValueError):  # the user's code may have been there
+        with suppress(ValueError):  # the user's code may have changed sys.path
             sys.path.remove(str(path.parent))
 
 
@@ -79,7 +83,7 @@ def _tables(result: Any, name: str) -> dict[str, Table]:
         raise DataError(Fault(f"expected columns by name, got {show(result)}", place=Place(name)))
     nested = [isinstance(value, Mapping) for value in result.values()]
     if any(nested) and not all(nested):
-        raise DataError(Fault("columns and splits stand side by side; expected one of them", place=Place(name)))
+        raise DataError(Fault("got both columns and splits; expected one kind", place=Place(name)))
     splits: Mapping[Any, Any] = result if all(nested) else {"train": result}
     known = ("train", "validation", "test")
     for split in splits:
@@ -94,6 +98,6 @@ def _arrays(columns: Mapping[Any, Any], name: str) -> dict[str, np.ndarray]:
         try:
             found[str(key)] = np.asanyarray(value)
         except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors on a device
-            text = f"'{safe_text(str(key), 40)}' does not become an array: {safe_text(str(error), 200)}"
+            text = f"'{safe_text(str(key), 40)}' cannot be converted to an array: {safe_text(str(error), 200)}"
             raise DataError(Fault(text, place=Place(name))) from None
     return found

@@ -1,4 +1,4 @@
-"""Sine: one long wave, noisy or fading, a step a row; with `timeseries` its windows."""
+"""Source `sine`: a sine wave with noise and exponential decay, one time step for each row."""
 
 from collections.abc import Mapping
 
@@ -11,21 +11,25 @@ from kerascli.shapes import FixedSeed, NonNegativeFloat, PositiveFloat, Positive
 
 @source()
 class Sine(Source):
-    """`value` float32, a step a row, in one split `train`."""
+    """Sine wave with noise and decay: `value` float32, one time step for each row, in one split `train`.
+
+    Wrap it in the source `timeseries` for windows.
+    """
 
     rows: PositiveInt = 1000
-    """How many steps."""
+    """Number of time steps."""
     period: PositiveFloat = 50.0
-    """In rows."""
+    """Period of the wave, in rows."""
     noise: NonNegativeFloat = 0.1
-    """Standard deviation of what is added to each value."""
+    """Standard deviation of the Gaussian noise added to each value."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
     amplitude: PositiveFloat = 1.0
-    """How high the wave is in its first row."""
+    """Amplitude of the wave at row 0."""
     phase: float = 0.0
-    """How far into a period the wave begins, in rows: a quarter of `period` makes it a cosine."""
+    """Phase at row 0, in rows: a quarter of `period` gives a cosine."""
     decay: NonNegativeFloat = 0.0
-    """The amplitude falls by this share a row: it is `amplitude * exp(-decay * row)`."""
+    """Exponential decay rate of the amplitude per row: it is `amplitude * exp(-decay * row)`."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"value": Field((), "float32")}

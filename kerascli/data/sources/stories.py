@@ -1,4 +1,4 @@
-"""Stories: people move from place to place, and one is asked for; the grammar of the first bAbI task.
+"""Source `stories`: question answering over generated stories, in the grammar of bAbI task 1.
 
 Weston et al., Towards AI-Complete Question Answering, 2015.
 """
@@ -18,21 +18,25 @@ PLACES = ("bathroom", "bedroom", "garden", "hallway", "kitchen", "office")
 
 @source()
 class Stories(Source):
-    """`story` of 2, 4, ... sentences, `question` and `answer` (a place), as text; one split `train`."""
+    """Stories about people who move between places, as in bAbI task 1 (Weston et al., 2015); one split `train`.
+
+    Columns of text: `story` of 2, 4, ... sentences, `question` ("Where is Mary ?") and `answer` (a place).
+    """
 
     rows: PositiveInt = 10_000
-    """How many stories."""
+    """Number of stories."""
     pairs: PositiveInt = 5
-    """A story has at most so many pairs of sentences."""
+    """Maximum number of pairs of sentences of a story."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {name: Field((), "string") for name in ("story", "question", "answer")}
 
     def load(self, context: Context) -> Mapping[str, Table]:
         random = np.random.default_rng(self.seed)
-        told = [_story(random, 2 * int(random.integers(1, self.pairs + 1))) for _ in range(self.rows)]
-        columns = zip(("story", "question", "answer"), zip(*told, strict=True), strict=True)
+        stories = [_story(random, 2 * int(random.integers(1, self.pairs + 1))) for _ in range(self.rows)]
+        columns = zip(("story", "question", "answer"), zip(*stories, strict=True), strict=True)
         return {"train": table_of({name: np.array(texts, object) for name, texts in columns}, "stories")}
 
 

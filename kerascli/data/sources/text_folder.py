@@ -1,4 +1,4 @@
-"""TextFolder: a text a file, a folder a class; as keras.utils.text_dataset_from_directory."""
+"""Source `text_folder`: text files in one subfolder for each class, as keras.utils.text_dataset_from_directory."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,10 @@ from kerascli.files import memory_limit
 
 @source()
 class TextFolder(FolderSource):
-    """`text` and `label` of .txt files in UTF-8; read into memory."""
+    """Text files (.txt, UTF-8) with one subfolder for each class, as Keras's text_dataset_from_directory.
+
+    Columns: `text` and `label`, an integer. The files are read into memory.
+    """
 
     suffixes = (".txt",)
 
@@ -29,6 +32,6 @@ class TextFolder(FolderSource):
             texts[row] = read_text(path, str(path))
             left -= len(texts[row])
             if left < 0:
-                said = f"the texts of {len(files):,} files do not fit in a quarter of the memory"
-                raise DataError(Fault(said, place=Place(name)))
+                message = f"the texts of {len(files):,} files do not fit in a quarter of the memory"
+                raise DataError(Fault(message, place=Place(name)))
         return {"text": texts}

@@ -1,4 +1,4 @@
-"""Text from files, a row a line, or a row a window of characters."""
+"""Sources `text_lines` and `text_windows`: rows that are the lines, or character windows, of a text file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,11 +13,11 @@ from kerascli.files import memory_limit, read_bytes
 from kerascli.shapes import PositiveInt
 
 _OBJECT_BYTES = 64
-"""What a text takes in Python beside its characters."""
+"""Memory overhead of a Python string beyond its characters, in bytes."""
 
 
 def read_text(path: Path, name: str) -> str:
-    """A UTF-8 file, called `name` in messages. Raises DataError with the line where it is none."""
+    """Read a UTF-8 file; `name` is its name in messages. Raises DataError with the line of the first invalid byte."""
     data = read_bytes(path, memory_limit() // 8, name)
     try:
         return data.decode("utf-8").replace("\r\n", "\n")
@@ -28,51 +28,52 @@ def read_text(path: Path, name: str) -> str:
 
 @source()
 class TextLines(FileSource):
-    """`text`: the lines of a UTF-8 file, without those that are empty."""
+    """Lines of a UTF-8 file as the column `text`; blank lines are skipped."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"text": Field((), "string")}
 
-    def read(self, path: Path, name: str) -> Table:
-        return self.read_file(path, name)
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        return self.read_file(path, name, columns)
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         lines = [(number, line) for number, line in enumerate(read_text(path, name).split("\n"), 1) if line.strip()]
         if not lines:
-            raise DataError(Fault("there is no text", place=Place(name)))
+            raise DataError(Fault("the file has no text", place=Place(name)))
         numbers, texts = zip(*lines, strict=True)
         return Table({"text": np.array(texts, object)}, len(texts), name=name, numbers=np.array(numbers))
 
 
 @source()
 class TextWindows(FileSource):
-    """A UTF-8 file as one sequence of characters: `text`, a window of it; `next`, the character behind it;
-    `shifted`, the window one character later.
-    """  # fmt: skip
+    """Windows of characters over a UTF-8 file, for language models.
+
+    Columns: `text`, a window; `next`, the character after it; `shifted`, the window one character later.
+    """
 
     sequence_length: PositiveInt = 40
-    """How many characters a window has."""
+    """Length of a window, in characters."""
     sequence_stride: PositiveInt = 1
-    """How many characters later the next window begins."""
+    """Distance between the starts of successive windows, in characters."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         length = self.sequence_length
         windows = {name: Field((), "string", max_length=length) for name in ("text", "shifted")}
         return {**windows, "next": Field((), "string", max_length=1)}
 
-    def read(self, path: Path, name: str) -> Table:
-        return self.read_file(path, name)
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        return self.read_file(path, name, columns)
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         text, length = read_text(path, name), self.sequence_length
         starts = range(0, len(text) - length, self.sequence_stride)
         if not starts:
-            said = f"{len(text):,} characters; expected more than sequence_length, {length:,}"
-            raise DataError(Fault(said, place=Place(name)))
+            message = f"{len(text):,} characters; expected more than sequence_length, {length:,}"
+            raise DataError(Fault(message, place=Place(name)))
         used = [column for column in ("text", "next", "shifted") if columns is None or column in columns]
         if (need := len(starts) * len(used) * (length + _OBJECT_BYTES)) > memory_limit():
-            said = f"{len(starts):,} windows take {need:,} bytes; the limit here is {memory_limit():,}"
-            raise DataError(Fault(said, place=Place(name), hint="give sequence_stride a larger number"))
+            message = f"{len(starts):,} windows take {need:,} bytes; the limit here is {memory_limit():,}"
+            raise DataError(Fault(message, place=Place(name), hint="increase sequence_stride"))
         spans = {"text": (0, length), "next": (length, length + 1), "shifted": (1, length + 1)}
         found = {column: [text[i + spans[column][0] : i + spans[column][1]] for i in starts] for column in used}
         return table_of({column: np.array(texts, object) for column, texts in found.items()}, name)

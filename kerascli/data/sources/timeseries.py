@@ -1,4 +1,4 @@
-"""Timeseries: windows over the rows of another source, as keras.utils.timeseries_dataset_from_array."""
+"""Source `timeseries`: sliding windows over another source's rows, as keras.utils.timeseries_dataset_from_array."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +8,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.wrapped import WrappedSource, numbers_in_memory
-from kerascli.data.storage.on_disk import Direct, Rows, Values, chosen, is_large
+from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, Fault, Place
 from kerascli.shapes import NonNegativeInt, PositiveInt
@@ -18,24 +18,25 @@ NEXT = "_next"
 
 @source()
 class Timeseries(WrappedSource):
-    """Of every column a window of rows (sequence_length, 1), and as `NAME_next` its value `offset` rows on.
+    """Sliding windows over another source's rows, which are in order of time at equal intervals.
 
-    The table's rows are in order of time, at even distances. Columns of a list stand side by side:
-    `[{columns: [a, b]}]` is (sequence_length, 2).
+    Each column becomes windows (sequence_length, 1), and `NAME_next` is its value `offset` rows after the window's
+    start. A list of columns is stacked: `[{columns: [a, b]}]` is (sequence_length, 2). As Keras's
+    timeseries_dataset_from_array.
     """
 
     sequence_length: PositiveInt
-    """How many steps a window has."""
+    """Length of a window, in time steps."""
     sequence_stride: PositiveInt = 1
-    """How many rows later the next window begins."""
+    """Distance between the starts of successive windows, in rows."""
     sampling_rate: PositiveInt = 1
-    """How many rows lie from one step of a window to the next."""
+    """Distance between successive time steps within a window, in rows."""
     offset: NonNegativeInt | None = None
-    """null: `sequence_length * sampling_rate`, one step behind the window."""
+    """Distance from a window's start to its `NAME_next`, in rows; null: `sequence_length * sampling_rate`."""
     start_index: NonNegativeInt = 0
-    """Rows before this one are left out."""
+    """First row used (0-based)."""
     end_index: PositiveInt | None = None
-    """So are this one and those behind it."""
+    """End of the rows used (exclusive); null: all rows."""
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
         found = self.source.facts(self._inner(context))
@@ -49,12 +50,12 @@ class Timeseries(WrappedSource):
         tables = self.source.load(inner)
         return {split: self._windows(table, split, context.columns) for split, table in tables.items()}
 
-    def read(self, path: Path, name: str) -> Table | None:
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table | None:
         table = self.source.read(path, name)
-        return table and self._windows(table, name, None)
+        return table and self._windows(table, name, columns)
 
     def _inner(self, context: Context) -> Context:
-        """The columns of the rows that are behind those of the windows."""
+        """Return the context with the inner source's columns in place of the windows' (no `_next`)."""
         if context.columns is None:
             return context
         return replace(context, columns=frozenset(name.removesuffix(NEXT) for name in context.columns))
@@ -92,7 +93,7 @@ class Timeseries(WrappedSource):
 
 
 class Windows(Direct):
-    """A window of a column's rows for each start; made when it is asked for."""
+    """Column of windows over an array, one for each start; they are gathered when indexed."""
 
     def __init__(self, values: np.ndarray, starts: np.ndarray, length: int, rate: int) -> None:
         values = values[:, None] if values.ndim == 1 else values
@@ -102,4 +103,4 @@ class Windows(Direct):
         self._steps = rate * np.arange(length)
 
     def __getitem__(self, rows: Rows) -> np.ndarray:
-        return self._values[self._starts[chosen(self._rows, rows)][:, None] + self._steps]
+        return self._values[self._starts[compose_rows(self._rows, rows)][:, None] + self._steps]

@@ -1,4 +1,4 @@
-"""Sources that make their rows out of those of another source."""
+"""Base class of sources that derive their rows from another source."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +13,12 @@ from kerascli.errors import DataError, Fault, Place
 
 
 class WrappedSource(Source):
-    """Another source, whose files and paths are this one's."""
+    """Base class of sources that wrap another source and share its files and paths."""
 
     in_files = False
 
     source: Annotated[Source, SOURCES.field()]
-    """Where the rows come from; of each split a split is made."""
+    """Source of the rows; each of its splits is transformed on its own."""
 
     def files(self, context: Context) -> list[Path]:
         return self.source.files(context)
@@ -32,12 +32,12 @@ class WrappedSource(Source):
 
 
 def numbers_in_memory(table: Table, name: str, made: str) -> np.ndarray:
-    """A column of numbers, of which `made` are made. Raises DataError."""
+    """Return a column of numbers as an array in memory; `made` (a plural noun) is for messages. Raises DataError."""
     values = table.column(name)
     if values.dtype == object:
         if isinstance(values, np.ndarray) and values.ndim == 1 and any(map(is_number, filter(None, values.tolist()))):
             raise not_numbers(table, name, values)
-        text = f"column '{name}' holds no numbers; {made} are made of numbers"
+        text = f"column '{name}' holds no numbers; {made} need numbers"
         raise DataError(Fault(text, place=Place(table.name or "data")))
     if isinstance(values, np.ndarray):
         return values

@@ -1,1 +1,1 @@
-"""Tables and columns: in memory, mapped, or read from files when they are asked for."""
+"""Tables and columns: in memory, memory-mapped, or read lazily from files."""

@@ -1,4 +1,4 @@
-"""Arrays of npz files, npy files and folders of npy files: read into memory, or mapped where they are large."""
+"""Read arrays of npz files, npy files and folders of npy files into memory, or memory-map large ones."""
 
 import mmap
 import os
@@ -19,13 +19,13 @@ from kerascli.npz import NpyHeader, array_name, load_npz, npy_header, npz_header
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
-"""Of a zip's member: the magic, and how long the name and the extra field after it are."""
+"""Local header of a zip member: magic, and the lengths of the file name and extra field that follow it."""
 
 
 def read_arrays(path: Path, name: str) -> dict[str, np.ndarray]:
-    """The arrays at `path` by name; those of numbers that are large and not packed are views of the mapped file.
+    """Read the arrays at `path` by name. Raises DataError, FileRefused.
 
-    Nothing of them is read before it is used. Raises DataError, FileRefused.
+    Large uncompressed arrays of numbers are views of the memory-mapped file, read when used.
     """
     if path.is_dir():
         headers = array_headers(path, name)
@@ -38,7 +38,7 @@ def read_arrays(path: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def array_headers(path: Path, name: str) -> dict[str, NpyHeader]:
-    """What the arrays at `path` say of themselves, without reading them. Raises DataError, FileRefused."""
+    """Return the headers (dtype, shape) of the arrays at `path` without reading them. Raises DataError, FileRefused."""
     if path.is_dir():
         return {file.stem: _header(file, f"{name}/{file.name}") for file in array_paths(path)}
     if _is_npy(path, name):
@@ -48,7 +48,7 @@ def array_headers(path: Path, name: str) -> dict[str, NpyHeader]:
 
 
 def array_paths(path: Path) -> list[Path]:
-    """The files that the arrays at `path` are in."""
+    """Return the files of the arrays at `path`: the npy files of a folder, or the file itself."""
     return sorted(path.glob("*.npy")) if path.is_dir() else [path]
 
 
@@ -101,7 +101,7 @@ def _read_npz(file: BufferedReader, name: str) -> dict[str, np.ndarray]:
 
 
 def _plain(file: BufferedReader, headers: Mapping[str, NpyHeader]) -> Iterator[tuple[str, int]]:
-    """Arrays of numbers that are stored as they are, and where their npy streams begin in the file."""
+    """Yield the names of uncompressed arrays of numbers, and the offsets of their npy streams in the file."""
     with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             key = array_name(member)
@@ -127,6 +127,6 @@ def _map(file: BufferedReader, name: str) -> mmap.mmap:
 
 
 def _view(mapped: mmap.mmap, header: NpyHeader, start: int) -> np.ndarray[Any, Any]:
-    """The array in a mapped file; its size was compared with the file's."""
+    """Return a view of an array in a mapped file; the caller has checked that it lies within the file."""
     order = "F" if header.fortran_order else "C"
     return np.ndarray(header.shape, header.dtype, mapped, start, order=order)

@@ -1,4 +1,4 @@
-"""Columns gone through block by block: what is counted and found there takes no memory for the rows themselves."""
+"""Iterate over columns in blocks, and compute statistics without holding all rows in memory."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -11,16 +11,16 @@ from kerascli.data.storage.on_disk import Values, blocks, recut
 
 
 class Blocks(Iterable[np.ndarray]):
-    """Rows in order, in blocks (arrays with the rows first), as often as they are asked for."""
+    """Re-iterable sequence of blocks: arrays (rows, *) that hold the rows in order."""
 
     def __init__(self, make: Callable[[], Iterator[np.ndarray]]) -> None:
         self._make = make
         self.first = 0
-        """The number of the first row of the block that was given last."""
+        """Index of the first row of the last block yielded."""
 
     @classmethod
     def of(cls, *arrays: np.ndarray) -> "Blocks":
-        """These arrays as blocks."""
+        """Return the arrays as blocks."""
         return cls(lambda: iter(arrays))
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -30,9 +30,9 @@ class Blocks(Iterable[np.ndarray]):
             self.first += len(block)
 
     def parts(self, values: int = 2**20) -> Iterator[np.ndarray]:
-        """The rows in pieces of about so many values, cut at the same rows whatever the blocks are.
+        """Yield the rows in pieces of about `values` values, cut at the same rows whatever the blocks are.
 
-        So what is summed piece by piece comes out the same, to the last bit, for a file on disk and for one in memory.
+        So sums by piece are bitwise equal for data on disk and in memory.
         """
         self.first = 0
         row = next(iter(self._make()))[:1]
@@ -41,13 +41,13 @@ class Blocks(Iterable[np.ndarray]):
             self.first += len(part)
 
     def alone(self) -> np.ndarray | None:
-        """The one block, if there is one: all rows are in memory."""
+        """Return the block if there is only one, so that all rows are in memory, else None."""
         found = list(islice(self, 2))
         return found[0] if len(found) == 1 else None
 
 
-def counted(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct values in rising order, and how often each is there; as `numpy.unique` of all at once."""
+def unique_counts(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct values in ascending order with their counts, as `numpy.unique` of all blocks together."""
     waiting = iter(blocks)
     found, counts = np.unique(next(waiting), return_counts=True)
     merged: Counter[Any] = Counter()
@@ -63,7 +63,7 @@ def counted(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def distinct(values: Values, limit: int) -> set[Any] | None:
-    """The distinct values of a column, or None where there are more than `limit`."""
+    """Return the distinct values of a column, or None if there are more than `limit`."""
     found: set[Any] = set()
     for block in blocks(values):
         found.update(np.unique(block).tolist())
@@ -72,8 +72,8 @@ def distinct(values: Values, limit: int) -> set[Any] | None:
     return found
 
 
-def coded(values: Values) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct values in rising order, and the place of each row's among them."""
+def unique_inverse(values: Values) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct values in ascending order, and the index of each row's value among them."""
     if isinstance(values, np.ndarray):
         return np.unique(values, return_inverse=True)
     codes: dict[Any, int] = {}
@@ -89,7 +89,7 @@ def coded(values: Values) -> tuple[np.ndarray, np.ndarray]:
 
 
 def extremes(values: Values) -> tuple[int, int]:
-    """The least and the greatest of whole numbers; there is at least one."""
+    """Return minimum and maximum of a nonempty column of integers."""
     found = [(block.min(), block.max()) for block in blocks(values)]
     return int(min(low for low, _ in found)), int(max(high for _, high in found))
 

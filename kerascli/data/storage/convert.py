@@ -1,19 +1,19 @@
-"""Numbers in another type, where that type holds every one of them."""
+"""Convert numbers to another dtype, refusing values that it cannot represent."""
 
 import numpy as np
 
 from kerascli.data.storage.table import BadRow, first_wrong
 
 BEYOND_FLOATS = 2**53
-"""Beyond it float64 leaves whole numbers out."""
-IDS = "ids are for integer_lookup, hashing or an embedding; of a time, rescaling or normalization makes a small number"
+"""Largest integer up to which float64 represents all integers exactly."""
+IDS = "for ids use integer_lookup, hashing or an embedding; for times, rescaling or normalization to small numbers"
 
 
 def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """The same numbers in `dtype`; raises BadRow for the first that it cannot hold.
+    """Convert numbers to `dtype`. Raises BadRow for the first value that it cannot represent.
 
-    Floats take all whole numbers up to 2**53 (float32 rounds them as it rounds any number), beyond that those alone
-    that float64 holds: so large are ids, not quantities.
+    Floats accept all integers up to 2**53 (float32 rounds them, as any number), larger ones only if float64 represents
+    them exactly: such integers are ids, not quantities.
     """
     if values.dtype == dtype:
         return values
@@ -21,14 +21,14 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
         _refuse(values, (values != 0) & (values != 1), "is neither 0 nor 1")
     if dtype.kind in "iu":
         if values.dtype.kind == "f":
-            _refuse(values, ~np.isfinite(values) | (values != np.trunc(values)), "is no whole number")
+            _refuse(values, ~np.isfinite(values) | (values != np.trunc(values)), "is not an integer")
         limits = np.iinfo(dtype)
-        with np.errstate(over="ignore"):  # to float16 these limits are infinite
-            outside = (values < limits.min) | (values >= limits.max + 1)  # as a float, int64's greatest is 2**63
+        with np.errstate(over="ignore"):  # these limits overflow float16
+            outside = (values < limits.min) | (values >= limits.max + 1)  # int64's maximum becomes 2**63 as a float
         _refuse(values, outside, f"is outside {limits.min}..{limits.max} ({dtype})")
     if dtype.kind == "f" and values.dtype.kind in "iu" and (found := first_rounded(values)) is not None:
         row, at, value = found
-        raise BadRow(row, f"{value} would be rounded: floats hold whole numbers up to 2**53", at=at, hint=IDS)
+        raise BadRow(row, f"{value} would be rounded: floats are exact for integers up to 2**53", at=at, hint=IDS)
     with np.errstate(over="ignore"):
         out = values.astype(dtype)
     if dtype.kind == "f" and values.dtype.kind == "f" and dtype.itemsize < values.dtype.itemsize:
@@ -37,7 +37,7 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def first_rounded(values: np.ndarray) -> tuple[int, tuple[int, int], int] | None:
-    """The first row with a whole number that float64 does not hold, `BadRow.at` of the number, and the number."""
+    """Return row, `BadRow.at` and value of the first integer that float64 does not represent exactly, or None."""
     if values.dtype.itemsize < 8 or not values.size:
         return None
     if int(values.max()) <= BEYOND_FLOATS and int(values.min()) >= -BEYOND_FLOATS:
@@ -45,7 +45,7 @@ def first_rounded(values: np.ndarray) -> tuple[int, tuple[int, int], int] | None
     flat = values.reshape(len(values), -1)
     bits = (flat if values.dtype.kind == "u" else np.abs(flat)).astype(np.uint64)
     lowest = np.where(bits == 0, np.uint64(1), bits & (~bits + np.uint64(1)))
-    rounded = bits // lowest > BEYOND_FLOATS  # more than 53 bits from the highest to the lowest that is set
+    rounded = bits // lowest > BEYOND_FLOATS  # more than 53 bits between the highest and the lowest set bit
     if not rounded.any():
         return None
     row, at = first_wrong(rounded)

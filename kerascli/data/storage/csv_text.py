@@ -1,7 +1,7 @@
-"""Delimited text to typed columns: fast where the file is sound, exact about the line where it is not.
+"""Parse delimited text to typed columns, with errors that name the line.
 
-A column is whole numbers, numbers or text; missing is an empty field and nothing else, so that 'NA' (Namibia) and
-'None' stay the words they are. A column is converted when it is asked for.
+A column is integers, floats or text. Only an empty field is a missing value, so that 'NA' (Namibia) and 'None' stay
+text. Columns are converted on access.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from _csv import Reader
 
 MAX_FIELD = 2**20
-"""Characters in one field."""
+"""Maximum number of characters of a field."""
 
-INEXACT = "has more digits than numbers hold (64 bits; beside gaps and fractions those up to 2**53 are exact)"
-"""Said of a whole number that is left a word."""
+INEXACT = "has too many digits for a number (64-bit integers; up to 2**53 beside missing values and fractions)"
+"""Message about an integer that no number type represents, so that it stays text."""
 
 
 class TextColumns(Mapping[str, np.ndarray]):
-    """The fields of a file by column; numbers where every field that is not empty is one."""
+    """Columns of a delimited file by name: numbers if all nonempty fields are numbers, else text."""
 
     def __init__(self, fields: dict[str, tuple[str, ...]]) -> None:
         self._fields = fields
@@ -49,7 +49,7 @@ class TextColumns(Mapping[str, np.ndarray]):
         return len(self._fields)
 
     def text(self, name: str) -> np.ndarray:
-        """The fields as they stand in the file."""
+        """Return the fields of a column as text, verbatim."""
         out = np.empty(len(self._fields[name]), object)
         out[:] = self._fields[name]
         return out
@@ -57,7 +57,7 @@ class TextColumns(Mapping[str, np.ndarray]):
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a text is delimited."""
+    """Format of delimited text: delimiter and quoting."""
 
     delimiter: str
     quotes: bool
@@ -76,10 +76,10 @@ def read_csv(
     header: tuple[str, ...] = (),
     quotes: bool = True,
 ) -> Table:
-    """A delimited text as a table; `header` names the columns of a file without a first line of names.
+    """Parse delimited text to a table. Raises DataError with the line of the first error.
 
-    Without `quotes` a quotation mark is a character like any other. Raises DataError with the line where the file is
-    not sound.
+    `header` names the columns of a file without a header line. Without `quotes`, a double quote is an ordinary
+    character.
     """
     text = _decode(data, name, encoding, delimiter)
     form = _Form(delimiter, quotes)
@@ -101,9 +101,10 @@ def read_csv(
 
 
 def numbers_of(fields: Sequence[str]) -> np.ndarray | None:
-    """int64 or uint64 where all are whole numbers, float64 with nan for empty fields; None when there are words.
+    """Parse fields to int64 or uint64 if all are integers, else to float64 with nan for empty fields.
 
-    Whole numbers that these do not hold are words, too: an id stays what it is.
+    Returns None if some fields are text. Integers that these dtypes do not represent exactly count as text, so that
+    ids are kept.
     """
     whole = _whole(fields)
     if whole is not None:
@@ -113,7 +114,7 @@ def numbers_of(fields: Sequence[str]) -> np.ndarray | None:
     except ValueError:
         return None
     empty = sum(not field for field in fields)
-    finite = int(np.isfinite(values).sum()) == len(fields) - empty  # else there is 'nan' or 'inf' in words
+    finite = int(np.isfinite(values).sum()) == len(fields) - empty  # false for fields such as 'nan' or 'inf'
     return values if finite and "_" not in "".join(fields) and first_inexact(fields, values) is None else None
 
 
@@ -131,7 +132,7 @@ def _whole(fields: Sequence[str]) -> np.ndarray | None:
 def first_inexact(fields: Sequence[str], values: np.ndarray) -> int | None:
     """Return the first of `fields` that is a whole number other than its float in `values`, or None."""
     for row in np.flatnonzero(np.abs(values) >= 2**53).tolist():
-        with contextlib.suppress(ValueError):  # 1e300 is no number of digits
+        with contextlib.suppress(ValueError):  # '1e300' is not an integer literal
             if int(fields[row]) != int(values[row]):
                 return row
     return None
@@ -153,20 +154,20 @@ def _decode(data: bytes, name: str, encoding: str, delimiter: str) -> str:
         start = data.rfind(b"\n", 0, error.start) + 1
         before = data[start : error.start].decode("latin-1")
         column = _column_at(data.split(b"\n", 1)[0].decode(encoding, errors="replace"), before, delimiter)
-        said = f"byte {data[error.start]:#04x}{f' in {column}' if column else ''}"
-        text = f"not {encoding.removesuffix('-sig').upper()} ({said})"
+        message = f"byte {data[error.start]:#04x}{f' in {column}' if column else ''}"
+        text = f"not {encoding.removesuffix('-sig').upper()} ({message})"
         place = Place(name, data.count(b"\n", 0, error.start) + 1)
         raise DataError(Fault(text, place=place, hint="set 'encoding' of the source, for example latin-1")) from None
     if "\0" in text:
         at = text.index("\0")
         column = _column_at(text.split("\n", 1)[0], text[text.rfind("\n", 0, at) + 1 : at], delimiter)
-        said = f"a zero byte in the text{f' (in {column})' if column else ''}"
-        raise DataError(Fault(said, place=Place(name, text.count("\n", 0, at) + 1)))
+        message = f"a zero byte in the text{f' (in {column})' if column else ''}"
+        raise DataError(Fault(message, place=Place(name, text.count("\n", 0, at) + 1)))
     return text
 
 
 def _column_at(header: str, before: str, delimiter: str) -> str:
-    """Name the column that stands after `before` in a line, if the header has one."""
+    """Return the name of the column that follows the text `before` in a line, or ''."""
     names = header.rstrip("\r").split(delimiter)
     position = len(before.split(delimiter)) - 1
     return f"column '{safe_text(names[position], 40)}'" if position < len(names) else ""
@@ -181,7 +182,7 @@ def _rows(text: str, name: str, form: _Form) -> list[list[str]]:
 
 
 def _refuse(text: str, name: str, form: _Form, reason: str) -> NoReturn:
-    """Say on which line the row begins that cannot be read."""
+    """Raise DataError with the line on which the unreadable row begins."""
     reader, line, hint = form.reader(text), 1, None
     try:
         for _ in reader:
@@ -204,7 +205,7 @@ _NO_QUOTES = "if quotes in this file are characters like any other, set 'quotes:
 
 
 def _lines(text: str, form: _Form) -> tuple[np.ndarray, list[list[str]]]:
-    """Rows and the lines they begin on, where some take several lines or lines are blank."""
+    """Parse rows with the lines they begin on, for files with multi-line rows or blank lines."""
     reader = form.reader(text)
     lines, rows, line = [], [], 1
     for row in reader:

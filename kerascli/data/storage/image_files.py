@@ -1,4 +1,4 @@
-"""Image files as a column of arrays of one size, decoded when they are asked for. Needs Pillow."""
+"""Column of image files as arrays of one size, decoded on access. Needs Pillow."""
 
 import contextlib
 import io
@@ -13,28 +13,28 @@ from typing import Any
 import numpy as np
 
 from kerascli.cpus import cpu_limit
-from kerascli.data.storage.on_disk import Direct, Rows, chosen
+from kerascli.data.storage.on_disk import Direct, Rows, compose_rows
 from kerascli.errors import DataError, Fault, Place, safe_text
 from kerascli.files import read_bytes
 
 MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 2**26
-"""Of one file; its header says how many there are before any is decoded."""
+"""Maximum number of pixels of an image, checked in the file's header before decoding."""
 
 _MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG")
 _THREADS = min(8, cpu_limit().count)
 _LARGE_PIXELS = 2**23
 _one_large = threading.Lock()
-"""Lock under which images with more pixels are decoded, one at a time: together they would fill the memory."""
+"""Lock for decoding images with more than _LARGE_PIXELS one at a time, to limit memory."""
 _DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, zlib.error,
             struct.error, MemoryError, Warning)  # fmt: skip
-"""What Pillow raises at damaged files."""
+"""Exceptions that Pillow raises for damaged files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How files become arrays."""
+    """Settings for decoding image files: size (height, width), color mode, interpolation and cropping."""
 
     size: tuple[int, int]
     color_mode: str
@@ -47,7 +47,7 @@ class Reading:
 
 
 class Images(Direct):
-    """An image a row, uint8."""
+    """Column of images (rows, height, width, channels), uint8, decoded on access."""
 
     def __init__(self, files: list[Path], reading: Reading) -> None:
         height, width, channels = reading.shape
@@ -56,10 +56,10 @@ class Images(Direct):
         self._reading = reading
 
     def __getitem__(self, rows: Rows) -> np.ndarray:
-        rows = chosen(self._rows, rows)
+        rows = compose_rows(self._rows, rows)
         files = self._files[rows] if isinstance(rows, slice) else [self._files[row] for row in rows]
         out = np.empty((len(files), *self.row_shape), np.uint8)
-        with ThreadPoolExecutor(_THREADS) as threads:  # Pillow decodes without the interpreter's lock
+        with ThreadPoolExecutor(_THREADS) as threads:  # Pillow releases the interpreter lock while it decodes
             for row, image in enumerate(threads.map(self._decoded, files)):
                 out[row] = image
         return out
@@ -69,7 +69,7 @@ class Images(Direct):
 
 
 def need_pillow() -> None:
-    """Raises DataError where Pillow is missing."""
+    """Raise DataError if Pillow is not installed."""
     try:
         import PIL.Image  # noqa: F401
     except ImportError:
@@ -77,24 +77,26 @@ def need_pillow() -> None:
 
 
 def decoded(path: Path, reading: Reading) -> np.ndarray:
-    """One file as (height, width, channels), uint8. Raises DataError."""
+    """Decode one file to (height, width, channels), uint8. Raises DataError."""
     from PIL import Image, UnidentifiedImageError
 
     data = read_bytes(path, MAX_BYTES)
     place = Place(str(path))
-    Image.MAX_IMAGE_PIXELS = None  # Pillow warns on stderr, and later; the limit here is lower
+    Image.MAX_IMAGE_PIXELS = None  # Pillow only warns on stderr above its limit; MAX_PIXELS is lower
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         pixels = image.width * image.height
         if pixels > MAX_PIXELS:
             text = f"{pixels:,} pixels; the limit here is {MAX_PIXELS:,}"
-            raise DataError(Fault(text, place=place, hint=f"scale it down: {reading.size} is what it is used in"))
+            raise DataError(Fault(text, place=place, hint=f"scale it down: it is resized to {reading.size}"))
         with _one_large if pixels > _LARGE_PIXELS else contextlib.nullcontext():
             array = np.asarray(_resized(_converted(image, reading), reading))
     except UnidentifiedImageError:
-        raise DataError(Fault(f"this is no image ({', '.join(_FORMATS).lower()})", place=place)) from None
+        raise DataError(
+            Fault(f"not an image of a supported format ({', '.join(_FORMATS).lower()})", place=place)
+        ) from None
     except _DAMAGED as error:
-        text = f"not a sound image: {safe_text(str(error), 120)}"
+        text = f"damaged image: {safe_text(str(error), 120)}"
         raise DataError(Fault(text, place=place)) from None
     return array.reshape(reading.shape)
 

@@ -1,23 +1,23 @@
-"""Arrays in mapped files: the rows of a batch are fetched by the kernel, and stay in its cache while there is room."""
+"""Memory-mapped arrays: the kernel reads the rows of a batch on access and keeps them in its page cache."""
 
 import mmap
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from kerascli.data.storage.on_disk import Direct, Rows, Values, chosen, is_large
+from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.errors import DataError, Fault, Place, safe_text
 from kerascli.files import available_memory, memory_limit
 
 _HINT_BYTES = 128 * 2**10
-"""What Linux reads on one hint, where a device has its usual settings."""
+"""Bytes that Linux reads on one madvise hint, with the default settings of a device."""
 
 
 class Mapped(Direct):
-    """An array of numbers (or records) whose memory is a mapped file."""
+    """Column over an array of numbers or records whose memory is a mapped file."""
 
     def __init__(self, array: np.ndarray, name: str) -> None:
-        """`name` is the file in messages."""
+        """Wrap a memory-mapped array; `name` is the file's name in messages."""
         super().__init__(len(array), array.shape[1:], array.dtype, array.nbytes // max(1, len(array)))
         found = mapping_of(array)
         assert found is not None
@@ -27,18 +27,18 @@ class Mapped(Direct):
         self._file_bytes = self._map.size()
         self._start = _address(array) - _address(np.frombuffer(self._map, np.uint8))
         self._raw = _raw_rows(array, self._map, self._start)
-        # A file that fits is soon in the cache as a whole: what the kernel reads ahead at each fault is of use. One
-        # that does not fit would be read many times over that way. There the kernel is told what is read next, and
-        # fetches it all at once; a fault fetches one page and waits for it.
+        # A file that fits in memory is soon cached as a whole, so the kernel's readahead at each page fault helps. A
+        # larger file would be read many times over. For it, readahead is turned off, and hints announce the rows of a
+        # batch, which the kernel then reads at once; a page fault reads one page and waits for it.
         self._hinted = len(self._map) > available_memory() // 2
         if self._hinted:
             self._map.madvise(mmap.MADV_RANDOM)
 
     def __getitem__(self, rows: Rows) -> np.ndarray:
-        # Beyond its end a mapped file is no memory: to read there would end the process.
+        # Access beyond the end of a mapped file would kill the process with SIGBUS.
         if self._map.size() < self._file_bytes:
             raise DataError(Fault("the file was shortened while it was in use", place=Place(self._name)))
-        rows = chosen(self._rows, rows)
+        rows = compose_rows(self._rows, rows)
         if self._hinted:
             self._hint(rows)
         if isinstance(rows, slice):
@@ -48,7 +48,7 @@ class Mapped(Direct):
         return self._raw.take(rows, axis=0, mode="clip").view(self.dtype).reshape(len(rows), *self.row_shape)
 
     def _hint(self, rows: Rows) -> None:
-        """Say what is read next, in the order of the file."""
+        """Announce the rows to read next to the kernel, in the order of the file."""
         stride = self._array.strides[0]
         if isinstance(rows, slice):
             spans = iter([(self._start + rows.start * stride, (rows.stop - rows.start) * stride)])
@@ -59,7 +59,7 @@ class Mapped(Direct):
 
 
 def mapping_of(array: np.ndarray) -> mmap.mmap | None:
-    """The mapped file that an array's memory is, if it is one."""
+    """Return the mapped file that backs an array's memory, or None."""
     base: object = array
     while isinstance(base, np.ndarray):
         base = base.base
@@ -67,13 +67,13 @@ def mapping_of(array: np.ndarray) -> mmap.mmap | None:
         return None
     try:
         base.size()
-    except OSError:  # memory that processes share, without a file
+    except OSError:  # anonymous shared memory, without a file
         return None
     return base
 
 
-def kept(columns: Mapping[str, np.ndarray], name: str) -> dict[str, Values]:
-    """Columns with those in mapped files left on disk, unless they are small. Raises DataError."""
+def keep_large_on_disk(columns: Mapping[str, np.ndarray], name: str) -> dict[str, Values]:
+    """Return columns with large memory-mapped ones left on disk, others read into memory. Raises DataError."""
     mapped = {key for key, values in columns.items() if mapping_of(values) is not None}
     large = is_large(sum(columns[key].nbytes for key in mapped))
     found: dict[str, Values] = {}
@@ -89,21 +89,21 @@ def kept(columns: Mapping[str, np.ndarray], name: str) -> dict[str, Values]:
 
 
 def _is_scattered(values: np.ndarray) -> bool:
-    """Whether a row's values lie far apart, as in Fortran's order: a batch would be read from all over the file."""
+    """Return True if a row is not contiguous, as in Fortran order, so that a batch is scattered over the file."""
     inner = [stride for stride, size in zip(values.strides[1:], values.shape[1:], strict=True) if size > 1]
     return bool(inner) and max(inner) > abs(values.strides[0])
 
 
 def _refuse_too_large(values: np.ndarray, key: str, name: str) -> None:
     if values.nbytes > memory_limit():
-        text = f"'{safe_text(key)}' lies column by column (Fortran order) and takes {values.nbytes:,} bytes"
+        text = f"'{safe_text(key)}' is in Fortran order (column-major) and takes {values.nbytes:,} bytes"
         text += f"; the limit for such arrays is {memory_limit():,}, since they are read into memory"
-        hint = "save it row by row, with numpy.ascontiguousarray: it is then read in pieces"
+        hint = "save it in row-major order, with numpy.ascontiguousarray: it is then read in pieces"
         raise DataError(Fault(text, place=Place(name), hint=hint))
 
 
 def _raw_rows(array: np.ndarray, mapping: mmap.mmap, start: int) -> np.ndarray | None:
-    """The rows as bytes: numpy copies an array whole before it takes rows of one that is not aligned in memory."""
+    """Return the rows as bytes, None if not contiguous; numpy would copy a whole unaligned array to take rows."""
     if not array.flags.c_contiguous or not array.nbytes:
         return None
     return np.ndarray((len(array), array.nbytes // len(array)), np.uint8, mapping, start)
@@ -114,7 +114,7 @@ def _address(array: np.ndarray) -> int:
 
 
 def _pages(spans: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """(start, length) of spans in the file's order, from whole pages on and none twice, in pieces that a hint reads."""
+    """Yield (start, length) of page-aligned pieces for hints that cover sorted spans, without overlap."""
     done = 0
     for start, length in spans:
         end = start + length

@@ -1,30 +1,33 @@
-"""Medians of more rows than memory holds: exact, found digit by digit in a few passes."""
+"""Exact medians of more rows than fit in memory, by radix selection in a few passes."""
 
 from collections.abc import Iterable
 
 import numpy as np
 
 _DIGIT = 11
-"""Bits that a pass settles: fewer take more passes over the file, more take more memory (32 KiB a feature)."""
+"""Bits determined per pass: fewer bits need more passes over the file, more need more memory (32 KiB a feature)."""
 _SHIFTS = range(55, -1, -_DIGIT)
 
 
 def medians(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """Of every feature of blocks (N, F), which are gone through several times; nan is left out, and given for none."""
+    """Compute the median (F,) of each feature over blocks (N, F), which are iterated several times.
+
+    nan values are ignored; a feature without any other value has the median nan.
+    """
     present, dtype = 0, np.dtype(np.float64)
     for block in blocks:
         present = present + (~np.isnan(block)).sum(0)
         dtype = block.dtype if block.dtype.kind == "f" else dtype
     ranks = np.array([(np.maximum(present, 1) - 1) // 2, present // 2])
-    middle = np.mean(_select(blocks, ranks).astype(dtype), axis=0)  # in the type of the values, as numpy.median
+    middle = np.mean(_select(blocks, ranks).astype(dtype), axis=0)  # in the dtype of the values, as numpy.median
     return np.where(present, middle, np.nan)
 
 
 def _select(blocks: Iterable[np.ndarray], ranks: np.ndarray) -> np.ndarray:
-    """The values (K, F) that so many others precede in order, each among its feature's.
+    """Select the values (K, F) with the given ranks in each feature, by radix selection.
 
-    Read as binary numbers, the keys of the values have the values' order. Of the keys that begin as the wanted one
-    does, a pass counts how many go on with each digit.
+    The values' keys have the same order as unsigned integers. Each pass counts the next digits of the keys that share
+    the digits determined so far.
     """
     left = ranks.copy()
     known = np.zeros(ranks.shape, np.uint64)
@@ -48,7 +51,7 @@ _SIGN = np.uint64(2**63)
 
 
 def _keys(values: np.ndarray) -> np.ndarray:
-    """float64 as whole numbers in the same order."""
+    """Map float64 values to uint64 keys in the same order."""
     bits = values.astype(np.float64).view(np.uint64)
     return np.where(bits & _SIGN, ~bits, bits | _SIGN)
 

@@ -1,4 +1,4 @@
-"""Columns that stay on disk: rows come into memory when they are asked for, and no others."""
+"""Columns that stay on disk and read only the requested rows into memory."""
 
 import copy
 import math
@@ -11,25 +11,25 @@ import numpy as np
 from kerascli.files import available_memory
 
 Rows = slice | np.ndarray
-"""Some rows: a slice (without a step) or their numbers."""
+"""Selection of rows: a slice without a step, or row indices."""
 
 MEMORY_BYTES = 2**30
-"""What the columns of a file may take to be read into memory: rows are picked there at once, without threads."""
+"""Maximum size in bytes of a file's columns that are read into memory, where rows are selected without threads."""
 
 BLOCK_BYTES = 4 * 2**20
-"""How much is taken into memory at once where rows are gone through in order."""
+"""Bytes read into memory at once when rows are iterated in order."""
 
 
 def is_large(nbytes: int) -> bool:
-    """Whether columns that would take so much in all stay on disk."""
+    """Return True if columns of `nbytes` in all stay on disk."""
     return nbytes > min(MEMORY_BYTES, available_memory() // 4)
 
 
 class OnDisk(ABC):
-    """A column of numbers or text (dtype object) of which only what is asked for is in memory."""
+    """Base class of columns of numbers or text (dtype object) on disk; only requested rows are in memory."""
 
     def __init__(self, rows: int, row_shape: tuple[int, ...], dtype: np.dtype, row_bytes: int) -> None:
-        """`row_bytes` is about what a row takes in memory."""
+        """Initialize a column of `rows` rows; `row_bytes` is the approximate size of a row in memory."""
         self.row_shape = row_shape
         self.dtype = dtype
         self.row_bytes = row_bytes
@@ -51,33 +51,33 @@ class OnDisk(ABC):
         return math.prod(self.shape)
 
     def take(self, rows: Rows) -> Self:
-        """Some of the rows, still on disk."""
+        """Return a column of the selected rows, still on disk."""
         other = copy.copy(self)
-        other._rows = chosen(self._rows, rows)
+        other._rows = compose_rows(self._rows, rows)
         return other
 
     @abstractmethod
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
-        """All rows in order, `rows` of them at a time."""
+        """Iterate over all rows in order, `rows` of them at a time."""
 
 
 class Direct(OnDisk):
-    """A column of which any rows can be had at once."""
+    """Column on disk with random access to rows."""
 
     @abstractmethod
     def __getitem__(self, rows: Rows) -> np.ndarray:
-        """The rows, in memory."""
+        """Read the rows into memory."""
 
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
         return (self[slice(start, min(start + rows, len(self)))] for start in range(0, len(self), rows))
 
 
 class Stream(OnDisk):
-    """A column that can only be read from its beginning on. Rows that are taken from it are in order."""
+    """Column on disk that can only be read sequentially; rows selected from it must be in ascending order."""
 
     @abstractmethod
     def stream(self, rows: int) -> Iterator[np.ndarray]:
-        """All rows of the file in order, `rows` or fewer of them at a time."""
+        """Iterate over all rows of the file in order, at most `rows` of them at a time."""
 
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
         return recut(self._chosen(rows), rows)
@@ -94,15 +94,15 @@ class Stream(OnDisk):
 
 
 Values = np.ndarray | OnDisk
-"""A column, wherever its rows are."""
+"""Values of a column, in memory or on disk."""
 
 
 def count(rows: Rows) -> int:
     return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
 
 
-def chosen(rows: Rows, part: Rows) -> Rows:
-    """Those of `rows` that `part` names by their place among them."""
+def compose_rows(rows: Rows, part: Rows) -> Rows:
+    """Compose two selections: the rows at the positions `part` of the selection `rows`."""
     if isinstance(part, slice):
         start, stop, _ = part.indices(count(rows))
         part = slice(start, max(start, stop))
@@ -111,25 +111,25 @@ def chosen(rows: Rows, part: Rows) -> Rows:
 
 
 def pieces(values: Values, rows: int) -> Iterator[np.ndarray]:
-    """A column in blocks of so many rows."""
+    """Iterate over a column in blocks of `rows` rows."""
     if isinstance(values, OnDisk):
         return values.blocks(rows)
     return (values[start : start + rows] for start in range(0, len(values), rows))
 
 
 def rows_a_block(values: Values) -> int:
-    """How many rows of a column are taken into memory at once."""
+    """Return the number of rows of a column that are read into memory at once."""
     row_bytes = values.row_bytes if isinstance(values, OnDisk) else values.nbytes // max(1, len(values))
     return max(1, BLOCK_BYTES // max(1, row_bytes))
 
 
 def blocks(values: Values) -> Iterator[np.ndarray]:
-    """A column in blocks: what is in memory is one."""
+    """Iterate over a column in blocks; a column in memory is a single block."""
     return iter([values]) if isinstance(values, np.ndarray) else values.blocks(rows_a_block(values))
 
 
 def _within(rows: Rows, first: int, length: int) -> Rows:
-    """Which of the file's rows `first` to `first + length` are wanted, counted from `first`."""
+    """Return the selected ones of the file's rows `first` to `first + length`, relative to `first`."""
     if isinstance(rows, slice):
         return slice(max(0, rows.start - first), max(0, rows.stop - first))
     low, high = np.searchsorted(rows, (first, first + length))
@@ -137,7 +137,7 @@ def _within(rows: Rows, first: int, length: int) -> Rows:
 
 
 def recut(arrays: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
-    """The same rows, `rows` at a time: views, but for a piece that lies in several arrays."""
+    """Regroup arrays into pieces of `rows` rows: views, unless a piece spans several arrays."""
     begun: list[np.ndarray] = []
     have = 0
     for array in arrays:

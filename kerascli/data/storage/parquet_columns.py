@@ -1,4 +1,4 @@
-"""The columns of a parquet file: read when they are asked for, or streamed where they would fill the memory."""
+"""Columns of a Parquet file, read on access, or streamed if they exceed memory."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -14,15 +14,18 @@ from kerascli.errors import DataError, Fault, FileRefused, Place, first_line, sa
 from kerascli.files import open_regular, refuse_bomb
 
 _OBJECT_BYTES = 64
-"""What a text takes in Python beside its characters."""
+"""Memory overhead of a Python string beyond its characters, in bytes."""
 _BUFFER_BYTES = 2**20
 
 
 class ParquetColumns(Mapping[str, Values]):
-    """Columns by name; only those that are asked for are read, and the others may hold what a model cannot take."""
+    """Columns of a Parquet file by name, read on access; unused columns may have unsupported types."""
 
     def __init__(self, path: Path, name: str, columns: frozenset[str] | None) -> None:
-        """`columns` are those in use (None: all): what they take decides. Raises DataError, FileRefused."""
+        """Open a file; the size of `columns`, those in use (None: all), decides if it is streamed.
+
+        Raises DataError, FileRefused.
+        """
         self._path = path
         self._name = name
         self._state: tuple[int, int] | None = None
@@ -60,7 +63,7 @@ class ParquetColumns(Mapping[str, Values]):
         return len(self._schema.names)
 
     def stream(self, name: str, rows: int) -> Iterator[Any]:
-        """A column as pyarrow's arrays of `rows` or fewer, from one row group after the other."""
+        """Iterate over a column as pyarrow arrays of at most `rows` rows, row group by row group."""
         import pyarrow
 
         done = 0
@@ -71,7 +74,10 @@ class ParquetColumns(Mapping[str, Values]):
         self._refuse_other_count(done)
 
     def array(self, column: Any, name: str, *, missing: bool) -> np.ndarray:
-        """A column of pyarrow's as one of ours; `missing` says whether there are gaps anywhere in it."""
+        """Convert a pyarrow column to a numpy column; `missing` is True if the whole column has missing values.
+
+        Raises DataError.
+        """
         try:
             return as_column(_array(column, missing=missing), name, self._name)
         except OverflowError:
@@ -82,7 +88,7 @@ class ParquetColumns(Mapping[str, Values]):
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
-        """The file as it was at first. Raises DataError, FileRefused."""
+        """Open the file, checking that it is unchanged since the first time. Raises DataError, FileRefused."""
         try:
             import pyarrow
             from pyarrow import parquet
@@ -117,30 +123,30 @@ class ParquetColumns(Mapping[str, Values]):
         return self._schema.field(name).type
 
     def _chunks(self, name: str) -> Iterator[Any]:
-        """What the file says of a column, by row group."""
+        """Iterate over the metadata of a column's chunks, one for each row group."""
         for number in range(self._metadata.num_row_groups):
             group = self._metadata.row_group(number)
             found = (group.column(index) for index in range(group.num_columns))
             yield from (chunk for chunk in found if chunk.path_in_schema == name)
 
     def _row_bytes(self, name: str) -> int:
-        """About what a row of a column takes in memory."""
+        """Estimate the memory of a column's row in bytes."""
         kind = self._type(name)
         if _dtype(kind, missing=False).kind != "O":
-            return 8  # a float64, as soon as one is missing
+            return 8  # float64 if any value is missing
         written = sum(chunk.total_uncompressed_size for chunk in self._chunks(name))
         return _OBJECT_BYTES + 8 + written // max(1, self.rows)
 
     def _missing(self, name: str) -> bool:
-        """Whether there are gaps in a column; it is gone through where the file does not say so."""
-        said = [chunk.statistics for chunk in self._chunks(name)]
-        if all(statistics is not None and statistics.has_null_count for statistics in said):
-            return any(statistics.null_count for statistics in said)
+        """Return True if a column has missing values: by the file's statistics, else by reading the column."""
+        all_statistics = [chunk.statistics for chunk in self._chunks(name)]
+        if all(statistics is not None and statistics.has_null_count for statistics in all_statistics):
+            return any(statistics.null_count for statistics in all_statistics)
         return any(part.null_count for part in self.stream(name, 2**16))
 
 
 class _Streamed(Stream):
-    """A column that stays in its file."""
+    """Column of a Parquet file that is streamed."""
 
     def __init__(self, columns: ParquetColumns, name: str, dtype: np.dtype, row_bytes: int) -> None:
         super().__init__(columns.rows, (), dtype, row_bytes)
@@ -148,14 +154,14 @@ class _Streamed(Stream):
         self._name = name
 
     def stream(self, rows: int) -> Iterator[np.ndarray]:
-        missing = self.dtype == np.float64  # of whole numbers, that is: floats need no word about it
+        missing = self.dtype == np.float64  # matters for integers only: floats keep their nan
         return (
             self._columns.array(part, self._name, missing=missing) for part in self._columns.stream(self._name, rows)
         )
 
 
 def _dtype(kind: Any, *, missing: bool) -> np.dtype:
-    """What `_array` makes of a column of this type."""
+    """Return the numpy dtype to which `_array` converts a pyarrow type."""
     import pyarrow
 
     types = pyarrow.types
@@ -167,9 +173,9 @@ def _dtype(kind: Any, *, missing: bool) -> np.dtype:
 
 
 def _array(column: Any, *, missing: bool) -> np.ndarray:
-    """Text as objects, '' where it is missing; numbers as they are, as float64 with nan where whole ones are missing.
+    """Convert a pyarrow column: text to objects with '' for missing values, integers with missing values to float64.
 
-    Raises OverflowError where floats would not hold the numbers, TypeError for other columns.
+    Raises OverflowError if float64 cannot represent the integers, TypeError for columns of other types.
     """
     import pyarrow
 

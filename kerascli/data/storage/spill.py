@@ -1,4 +1,4 @@
-"""Rows that are prepared once and kept in a temporary file, mapped: for data that can only be read in order."""
+"""Store prepared rows in a memory-mapped temporary file, for data that can only be read in order."""
 
 import errno
 import mmap
@@ -13,9 +13,10 @@ from kerascli.errors import StorageError, safe_text
 
 
 def spill(chunks: Iterator[np.ndarray], rows: int) -> np.ndarray:
-    """Arrays with `rows` rows in all as one array in a mapped file. Raises StorageError where there is no room.
+    """Write arrays with `rows` rows in all to a temporary file, and return it as one memory-mapped array.
 
-    The file has no name any more: whatever becomes of this process, its room is free afterwards.
+    The file is unlinked, so that its space is freed even if the process is killed. Raises StorageError if there is not
+    enough space.
     """
     folder = _folder()
     first = next(chunks)
@@ -33,7 +34,7 @@ def spill(chunks: Iterator[np.ndarray], rows: int) -> np.ndarray:
 
 
 def _folder() -> str:
-    """TMPDIR, else /var/tmp: that is on a disk, while /tmp is a part of the memory in many systems."""
+    """Return TMPDIR, or else /var/tmp, which is on disk, while /tmp is in memory on many systems."""
     return next(
         (folder for folder in (os.environ.get("TMPDIR"), "/var/tmp") if folder and os.access(folder, os.W_OK)),
         tempfile.gettempdir(),
@@ -41,7 +42,7 @@ def _folder() -> str:
 
 
 def _write(file: IO[bytes], chunk: np.ndarray) -> None:
-    """Not through the mapping: on a full disk that ends the process."""
+    """Write by system calls instead of through the mapping, which would kill the process on a full disk."""
     data = np.ascontiguousarray(chunk).view(np.uint8).reshape(-1).data
     while data:
         data = data[file.write(data) :]

@@ -1,24 +1,24 @@
-"""Tables: named columns with the rows on the first axis, in memory or on disk, and where each row came from.
+"""Tables: named columns (rows, *) in memory or on disk, and the place of each row in its file.
 
 Text columns are object arrays of `str`: numpy's 'U' arrays take four bytes times the longest text for every row,
-so one long review would cost gigabytes. Objects come from our own readers only, never out of a file.
+so one long review would cost gigabytes. Object arrays come from our own readers only, never from a file.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from kerascli.data.storage.mapped import kept
-from kerascli.data.storage.on_disk import Direct, OnDisk, Rows, Values, chosen, count, pieces, rows_a_block
+from kerascli.data.storage.mapped import keep_large_on_disk
+from kerascli.data.storage.on_disk import Direct, OnDisk, Rows, Values, compose_rows, count, pieces, rows_a_block
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.errors import DataError, Fault, Place, suggestion
 
 
 class BadRow(Exception):
-    """A value that a transform cannot take: `row` counts from 0 within the values it was given.
+    """Error about a value that a transform cannot process; `row` is its row's index within the values passed.
 
-    `at` says which of the row's values it is: index and number; a row of as many values as columns tells the column.
-    `setting` is that of the transform which is to blame as much as the value.
+    `at` is (index of the value in the row, number of values in the row); if a row has as many values as the pipeline
+    has columns, the index identifies the column. `setting` is the transform's setting that also causes the error.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class BadRow(Exception):
 
 
 def first_wrong(wrong: np.ndarray) -> tuple[int, tuple[int, int]]:
-    """Return the row of the first true value, and `BadRow.at` of it; one is true."""
+    """Return the row and `BadRow.at` of the first True value; there must be one."""
     rows = wrong.reshape(len(wrong), -1)
     row = int(rows.any(axis=1).argmax())
     return row, (int(rows[row].argmax()), rows.shape[1])
 
 
 class Table(Mapping[str, Values]):
-    """Columns of one file or array source; a column is read when it is asked for."""
+    """Columns of one file or source, read on access, with the place of each row for messages."""
 
     def __init__(
         self,
@@ -58,10 +58,10 @@ class Table(Mapping[str, Values]):
         taken: tuple["Table", Rows] | None = None,
         made_of: "MadeOf | None" = None,
     ) -> None:
-        """`name` is the file (or the source) in messages; `numbers` are the rows' lines there (None: 1, 2, ...).
+        """Create a table; `name` is its file or source in messages, `numbers` the rows' lines (None: 1, 2, ...).
 
-        `taken` says of which table these rows are a part, and which they are there; `made_of`, where a value stands in
-        the table that these rows are made of.
+        `taken` is the table that these rows were selected from, with the selection; `made_of` returns the place of a
+        value in the table that these rows were derived from.
         """
         self._columns = columns
         self.rows = rows
@@ -83,47 +83,47 @@ class Table(Mapping[str, Values]):
         return len(self._columns)
 
     def column(self, name: str) -> Values:
-        """A column by name. Raises DataError naming the file and the nearest column."""
+        """Return a column by name. Raises DataError with the file and the most similar column name."""
         if name not in self._columns:
             listed = ", ".join(self._columns) if len(self._columns) <= 20 else f"{len(self._columns)} of them"
-            text = f"column '{name}' is not there{suggestion(name, self._columns)}"
+            text = f"there is no column '{name}'{suggestion(name, self._columns)}"
             raise DataError(Fault(text, place=Place(self.name or "data"), hint=f"the columns are: {listed}"))
         return self._columns[name]
 
     def array(self, name: str) -> np.ndarray:
-        """A column that is in memory. Raises DataError as `column` does."""
+        """Return a column that is in memory. Raises DataError as `column` does."""
         values = self.column(name)
         assert isinstance(values, np.ndarray)
         return values
 
     def text(self, name: str) -> np.ndarray:
-        """A column in memory as text, as it stands in the file, also where it looks like numbers."""
+        """Return a column in memory as text, verbatim from the file even if it consists of numbers."""
         values = self.array(name)
         raw = getattr(self._columns, "text", None)
         values = raw(name) if raw else values
         return values if values.dtype == object else as_text(values)
 
     def on_disk(self, columns: Iterable[str]) -> bool:
-        """Whether one of the columns is not in memory."""
+        """Return True if any of the columns is not in memory."""
         return any(isinstance(self.column(name), OnDisk) for name in columns)
 
     def streams(self, columns: Iterable[str]) -> bool:
-        """Whether one of the columns can only be read in order."""
+        """Return True if any of the columns can only be read in order."""
         return any(not isinstance(self.column(name), np.ndarray | Direct) for name in columns)
 
     def take(self, rows: Rows) -> "Table":
-        """Some of the rows, in that order; what is on disk stays there."""
-        rows = chosen(slice(0, self.rows), rows)
+        """Return a table of the selected rows, in that order; columns on disk stay there."""
+        rows = compose_rows(slice(0, self.rows), rows)
         return Table(_Rows(self._columns, rows), count(rows), name=self.name, taken=(self, rows))
 
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
-        """Some rows of some columns, in memory; none of the columns is a stream."""
-        rows = chosen(slice(0, self.rows), rows)
+        """Read selected rows of columns with random access into memory."""
+        rows = compose_rows(slice(0, self.rows), rows)
         found = {name: values[rows] for name in columns if isinstance(values := self.column(name), np.ndarray | Direct)}
         return Table(found, count(rows), name=self.name, taken=(self, rows))
 
     def parts(self, columns: Iterable[str], rows: int | None = None) -> Iterator["Table"]:
-        """The rows of some columns in memory: at most `rows` at a time, or all at once where they are there already."""
+        """Iterate over rows of columns as tables in memory: at most `rows` at a time, or all if already in memory."""
         columns = list(columns)
         if not self.on_disk(columns):
             yield self
@@ -137,22 +137,22 @@ class Table(Mapping[str, Values]):
             first = part.stop
 
     def whole(self) -> tuple["Table", Rows]:
-        """The table of the file, and which of its rows are in this one."""
+        """Return the table of the whole file, and the selection of its rows in this one."""
         if self._taken is None:
             return self, slice(0, self.rows)
         table, rows = self._taken
         whole, there = table.whole()
-        return whole, chosen(there, rows)
+        return whole, compose_rows(there, rows)
 
     def numbers(self) -> np.ndarray:
-        """Where each row stands in the file: lines of a text file, else rows counted from 1."""
+        """Return the position of each row in the file: the line of a text file, else the row counted from 1."""
         if self._taken is not None:
             whole, rows = self.whole()
             return whole.numbers()[rows]
         return np.arange(1, self.rows + 1) if self._numbers is None else self._numbers
 
     def place(self, row: int, column: str, at: tuple[int, int] = (0, 0)) -> Place:
-        """`train.csv:17:age`; `at` as `BadRow` has it."""
+        """Return the place of a value in the file, such as `train.csv:17:age`; `at` as in `BadRow`."""
         if self._taken is not None:
             table, rows = self._taken
             return table.place(rows.start + row if isinstance(rows, slice) else int(rows[row]), column, at)
@@ -163,11 +163,11 @@ class Table(Mapping[str, Values]):
 
 
 MadeOf = Callable[[int, str, tuple[int, int]], Place]
-"""The place of a value by its row, its column, and its index and number in the row."""
+"""Function that returns the place of a value by its row, its column, and `BadRow.at`."""
 
 
 class _Rows(Mapping[str, Values]):
-    """Some rows of columns, gathered when a column is asked for."""
+    """Selected rows of columns, gathered on access."""
 
     def __init__(self, columns: Mapping[str, Values], rows: Rows) -> None:
         self._columns = columns
@@ -194,10 +194,12 @@ class _Rows(Mapping[str, Values]):
 
 
 def table_of(columns: Mapping[str, np.ndarray], name: str) -> Table:
-    """Arrays as a table. Raises DataError when their lengths differ or they cannot be columns."""
+    """Create a table from arrays. Raises DataError if their lengths differ or their dtypes are not supported."""
     if not columns:
         raise DataError(Fault("there are no columns", place=Place(name)))
-    clean = kept({key: as_column(np.asanyarray(values), key, name) for key, values in columns.items()}, name)
+    clean = keep_large_on_disk(
+        {key: as_column(np.asanyarray(values), key, name) for key, values in columns.items()}, name
+    )
     first, *others = clean
     for other in others:
         if len(clean[other]) != len(clean[first]):
@@ -207,7 +209,7 @@ def table_of(columns: Mapping[str, np.ndarray], name: str) -> Table:
 
 
 def as_column(values: np.ndarray, column: str, name: str) -> np.ndarray:
-    """An array in one of the dtypes that columns have: numbers as they are, text and sequences as objects."""
+    """Convert an array to a supported dtype: numbers unchanged, text and sequences as objects. Raises DataError."""
     if values.ndim == 0:
         raise DataError(Fault(f"'{column}' is a single value, not rows", place=Place(name)))
     if values.dtype.kind in "biuf" and values.dtype.itemsize <= 8:
@@ -226,7 +228,7 @@ def as_column(values: np.ndarray, column: str, name: str) -> np.ndarray:
 
 
 def as_text(values: np.ndarray) -> np.ndarray:
-    """Any column as an object array of `str`."""
+    """Convert a column to an object array of `str`."""
     if values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8")
     return values.astype(str).astype(object) if values.dtype != object else values

@@ -1,6 +1,6 @@
-"""Rows of different lengths, side by side; and how often things are in them.
+"""Sequences of varying length as flat arrays, and counts of their tokens.
 
-A column of such rows is an object array of arrays of whole numbers; its field's dtype is "sequence".
+A column of sequences is an object array of integer arrays; its field's dtype is "sequence".
 """
 
 from collections import Counter
@@ -14,12 +14,12 @@ from kerascli.data.storage.on_disk import Values
 
 
 def is_ragged(values: Values) -> bool:
-    """Whether a column holds sequences."""
+    """Return True if a column holds sequences of varying length."""
     return isinstance(values, np.ndarray) and values.dtype == object and isinstance(next(values.flat, None), np.ndarray)
 
 
 def column_dtype(values: Values) -> str:
-    """What a field says of a column's values: "string", "sequence" or the name of a number type."""
+    """Return a column's dtype as in `Field.dtype`: "string", "sequence" or the name of a number type."""
     if values.dtype != object:
         return values.dtype.name
     return "sequence" if is_ragged(values) else "string"
@@ -27,21 +27,21 @@ def column_dtype(values: Values) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What all rows hold, one row after another, and how many of it each has."""
+    """Tokens of all rows, concatenated, with the length of each row."""
 
     values: np.ndarray
     lengths: np.ndarray
 
     @classmethod
     def of(cls, rows: np.ndarray) -> Self:
-        """(N, *): all of a row belongs to it; or a column of sequences."""
+        """Flatten rows (N, *), or a column of sequences."""
         if is_ragged(rows):
             return cls(np.concatenate(list(rows)), np.fromiter(map(len, rows), np.int64, len(rows)))
         width = rows.size // max(1, len(rows))
         return cls(rows.reshape(-1), np.full(len(rows), width))
 
     def sequences(self) -> np.ndarray:
-        """As a column: a view of the values for each row."""
+        """Return a column of sequences, which are views of the values."""
         out = np.empty(len(self.lengths), object)
         ends = np.cumsum(self.lengths)
         for row, (start, end) in enumerate(zip(ends - self.lengths, ends, strict=True)):
@@ -49,7 +49,7 @@ class Tokens:
         return out
 
     def take(self, rows: np.ndarray) -> Self:
-        """Some of the rows, in that order."""
+        """Return the selected rows, in that order."""
         starts = (np.cumsum(self.lengths) - self.lengths)[rows]
         lengths = self.lengths[rows]
         firsts = np.cumsum(lengths) - lengths
@@ -57,20 +57,20 @@ class Tokens:
         return type(self)(self.values[places], lengths)
 
     def keep(self, wanted: np.ndarray) -> Self:
-        """Without the values that are not wanted (a truth value for each)."""
+        """Return only the tokens that a boolean mask selects."""
         lengths = np.bincount(self.owners()[wanted], minlength=len(self.lengths))
         return type(self)(self.values[wanted], lengths)
 
     def longest(self) -> int:
-        """How much the fullest row has."""
+        """Return the maximum length of a row."""
         return int(self.lengths.max(initial=0))
 
     def owners(self) -> np.ndarray:
-        """Of every value the number of its row."""
+        """Return the row index of each token."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
     def padded(self, width: int) -> np.ndarray:
-        """(N, width): rows of numbers cut off there, or with zeros behind."""
+        """Return rows truncated or zero-padded at the end to (N, width)."""
         starts = np.cumsum(self.lengths) - self.lengths
         places = np.arange(len(self.values)) - np.repeat(starts, self.lengths)
         inside = places < width
@@ -80,38 +80,38 @@ class Tokens:
 
 
 @dataclass(slots=True)
-class Census:
-    """What there is in the rows, how often, and in how many of them."""
+class TokenCounts:
+    """Token counts over rows: occurrences, and document frequencies (the number of rows with a token)."""
 
-    counts: Counter[Any] = field(default_factory=Counter)
+    occurrences: Counter[Any] = field(default_factory=Counter)
     documents: Counter[Any] = field(default_factory=Counter)
     rows: int = 0
 
     @classmethod
     def of(cls, parts: Iterable[Tokens], *, documents: bool) -> Self:
-        """Of all parts; `documents` are counted if they are asked for."""
-        census = cls()
+        """Count the tokens of all parts; document frequencies only with `documents`."""
+        counts = cls()
         for part in parts:
-            census._add(part, documents)
-        return census
+            counts._add(part, documents)
+        return counts
 
     def _add(self, part: Tokens, documents: bool) -> None:
         values = part.values.tolist()
         self.rows += len(part.lengths)
         if not documents:
-            self.counts.update(values)
+            self.occurrences.update(values)
             return
         number = {value: place for place, value in enumerate(dict.fromkeys(values))}
         codes = np.fromiter(map(number.__getitem__, values), np.int64, len(values))
         once = np.unique(part.owners() * max(1, len(number)) + codes) % max(1, len(number))
-        self.counts.update(dict(zip(number, np.bincount(codes, minlength=len(number)).tolist(), strict=True)))
+        self.occurrences.update(dict(zip(number, np.bincount(codes, minlength=len(number)).tolist(), strict=True)))
         self.documents.update(dict(zip(number, np.bincount(once, minlength=len(number)).tolist(), strict=True)))
 
     def by_frequency(self) -> list[Any]:
-        """The most frequent first, ties in falling order of the values, as in Keras."""
-        return sorted(self.counts, key=lambda value: (self.counts[value], value), reverse=True)
+        """Return the tokens by descending frequency, ties in descending order of the tokens, as in Keras."""
+        return sorted(self.occurrences, key=lambda value: (self.occurrences[value], value), reverse=True)
 
     def idf(self, vocabulary: Iterable[Any]) -> np.ndarray:
-        """log(1 + rows / (1 + rows that have it))."""
+        """Return the inverse document frequencies, `log(1 + rows / (1 + document frequency))`, float32."""
         found = np.array([self.documents[value] for value in vocabulary], np.float64)
         return np.log(1 + self.rows / (1 + found)).astype(np.float32)

@@ -1,7 +1,7 @@
-"""A process of its own that runs a regular expression over texts for `patterns.py`: it can be interrupted.
+"""Child process of `patterns.py` that runs a regular expression over texts and can be interrupted.
 
-It is run as a script and imports nothing of kerascli. A line of JSON on stdin has the pattern, then each line a list of
-texts; each answer is a line with the new texts, or with the number of the text that took too long or too much memory.
+It is run as a script and imports nothing of kerascli. The first line of JSON on stdin has the pattern, each following
+line a list of texts; each answer is a line with the new texts, or the index of the text that exceeded time or memory.
 """
 
 import json
@@ -13,17 +13,17 @@ from types import FrameType
 from typing import Any
 
 
-class Late(Exception):
-    """The time for one text is over."""
+class TextTimeout(Exception):
+    """Raised when the time limit of one text is exceeded."""
 
 
-def _late(number: int, frame: FrameType | None) -> None:
-    raise Late
+def _on_timeout(number: int, frame: FrameType | None) -> None:
+    raise TextTimeout
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end closes stdin
-    signal.signal(signal.SIGVTALRM, _late)  # `re` looks for signals while it matches
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C; its exit closes stdin
+    signal.signal(signal.SIGVTALRM, _on_timeout)  # `re` checks for signals while it matches
     start = json.loads(sys.stdin.readline())
     limit = start["memory_bytes"]
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -40,7 +40,7 @@ def _answer(replace: Any, rewrite: str, texts: list[str], seconds: float) -> dic
         for text in texts:
             signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
             found.append(replace(rewrite, text))
-    except Late:
+    except TextTimeout:
         return {"late": len(found)}
     except MemoryError:
         return {"large": len(found)}

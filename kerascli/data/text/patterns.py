@@ -1,7 +1,7 @@
-"""Regular expressions of the user's own, run over data under limits of time and memory.
+"""Run users' regular expressions over data under limits of time and memory.
 
 Python's `re` backtracks: `(a+)+$` takes twice as long for each further character, in one call that holds the
-interpreter. A process of its own runs it, and is interrupted by a timer.
+interpreter lock. So a child process runs it, and a timer interrupts it.
 """
 
 import contextlib
@@ -19,15 +19,15 @@ from kerascli.data.storage.table import BadRow
 from kerascli.errors import safe_text
 
 SECONDS = 2.0
-"""CPU time for one text."""
+"""Limit of CPU time for one text, in seconds."""
 MEMORY_BYTES = 2 * 2**30
-"""Address space of the process."""
+"""Limit of the child process's address space, in bytes."""
 MAX_CHARACTERS = 10_000
 """Maximal length of a pattern, or of its replacement, in characters."""
 
 _CHILD = Path(__file__).with_name("pattern_child.py")
 _TEXTS, _CHARACTERS = 1_000, 2**20
-"""Texts, and characters in them, that are sent at once."""
+"""Maximum number of texts, and of characters in them, sent to the child process at once."""
 
 
 def check_pattern(pattern: str) -> str:
@@ -37,14 +37,17 @@ def check_pattern(pattern: str) -> str:
     try:
         re.compile(pattern)
     except RecursionError:
-        raise ValueError("no regular expression: nested too deep") from None
+        raise ValueError("invalid regular expression: nested too deeply") from None
     except (re.error, OverflowError) as error:
-        raise ValueError(f"no regular expression: {error}") from None
+        raise ValueError(f"invalid regular expression: {error}") from None
     return pattern
 
 
-class Replacing:
-    """Replaces what a pattern matches; the process starts with the first text and ends with this."""
+class RegexReplacer:
+    """Callable that replaces the matches of a pattern in a child process.
+
+    The process starts with the first text and ends with this object.
+    """
 
     def __init__(self, pattern: str, rewrite: str) -> None:
         self._pattern = pattern
@@ -53,7 +56,7 @@ class Replacing:
         self._process: subprocess.Popen[str] | None = None
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """The texts, changed. Raises BadRow for one that takes longer than SECONDS, or too much memory."""
+        """Return the texts with replacements. Raises BadRow for one that exceeds SECONDS or the memory limit."""
         found: list[str] = []
         with self._lock:
             for part in _parts(texts):
@@ -67,7 +70,7 @@ class Replacing:
         process = self._started()
         assert process.stdin is not None
         assert process.stdout is not None
-        with contextlib.suppress(OSError):  # it has ended: seen below
+        with contextlib.suppress(OSError):  # the process has ended: handled below
             process.stdin.write(f"{json.dumps(texts)}\n")
             process.stdin.flush()
         line = process.stdout.readline()
@@ -93,10 +96,10 @@ class Replacing:
         shown = safe_text(self._pattern, 40)
         if "late" in answer:
             text = f"the pattern '{shown}' takes more than {SECONDS:g} s for this text"
-            hint = "a repeat of what repeats, such as (a+)+, tries more ways than there is time for; a+ finds the same"
+            hint = "nested repeats such as (a+)+ backtrack exponentially; a+ matches the same"
             return BadRow(before + answer["late"], text, hint=hint, setting="pattern")
         row = before + answer["large"]
-        return BadRow(row, f"what the pattern '{shown}' makes of this text needs too much memory", setting="rewrite")
+        return BadRow(row, f"the replacement of '{shown}' in this text needs too much memory", setting="rewrite")
 
 
 def _parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:

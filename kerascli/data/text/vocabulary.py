@@ -1,4 +1,4 @@
-"""Vocabularies that are given: in the config, or in a text file with an entry a line."""
+"""Read vocabularies from text files with one entry per line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ from kerascli.files import memory_limit, read_bytes
 
 
 def read_vocabulary(path: Path, parse: Callable[[str], Any]) -> list[Any]:
-    """The lines of a UTF-8 file as entries. Raises DataError, and ValueError for a line that is none."""
+    """Parse the lines of a UTF-8 file as entries. Raises DataError, and ValueError for an invalid line."""
     data = read_bytes(path, memory_limit() // 8)
     try:
         lines = data.decode("utf-8").split("\n")

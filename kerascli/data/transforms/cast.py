@@ -1,4 +1,4 @@
-"""Cast: the same values in another type, where they fit."""
+"""Transform `cast`: conversion to another dtype, refusing values that it cannot hold."""
 
 from dataclasses import replace
 from typing import Literal
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
+from kerascli.data.base import EXACT_IN_FLOAT32, Field, Inverse, Learned, Transform, transform
 from kerascli.data.pipeline.columns import is_number
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.csv_text import INEXACT, first_inexact, numbers_of
@@ -17,13 +17,18 @@ from kerascli.errors import safe_text
 
 @transform()
 class Cast(Transform):
-    """To a number type, from text too; a value that the type cannot hold is an error with its row."""
+    """Casts values, numeric text included, to another dtype; the shape is kept.
+
+    A value that the dtype cannot represent is an error that names its row.
+    """
+
+    keeps_numbers = True
 
     dtype: Literal["float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"]
-    """The type to change to."""
+    """The dtype of the output."""
 
     def in_batch(self, field: Field) -> bool:
-        """Small numbers become floats on the device; all else is looked at once."""
+        """Return True for casts to float32 that are always exact; other values are checked once, in advance."""
         return self.dtype == "float32" and field.dtype in EXACT_IN_FLOAT32
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
@@ -36,6 +41,10 @@ class Cast(Transform):
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         return _ToFloat()
 
+    def undoing(self, field: Field, learned: Learned) -> Inverse | None:
+        """Numbers stay as they are, as those of a prediction have no type to go back to."""
+        return None if self.dtype == "bool" or field.is_text else np.asarray
+
 
 class _ToFloat(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
@@ -43,7 +52,7 @@ class _ToFloat(nn.Module):
 
 
 def _parsed(values: np.ndarray) -> np.ndarray:
-    """Text as whole numbers where all of it is, else as float64; empty text is a missing value."""
+    """Parse text as integers if all of it is integers, else as float64, with nan for empty text. Raises BadRow."""
     words = values.reshape(-1).tolist()
     found = numbers_of(words)
     if found is not None:
@@ -56,4 +65,4 @@ def _parsed(values: np.ndarray) -> np.ndarray:
     index = first_inexact(words, found)
     assert index is not None
     text = f"{safe_text(words[index], 40)} {INEXACT}"
-    raise BadRow(index // a_row, text, at=(index % a_row, a_row), hint="string_lookup takes it as a word")
+    raise BadRow(index // a_row, text, at=(index % a_row, a_row), hint="string_lookup accepts it as a string")

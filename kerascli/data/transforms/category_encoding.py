@@ -1,4 +1,4 @@
-"""CategoryEncoding as a transform: on the device, batch by batch; before that for rows of different lengths."""
+"""Transform `category_encoding`: per batch on the device, or in advance for sequences of varying length."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from torch import nn
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.storage.table import BadRow
 from kerascli.data.storage.tokens import Tokens
-from kerascli.data.transforms.fitting import need_integers
+from kerascli.data.transforms.input_checks import need_integers
 from kerascli.files import memory_limit
 from kerascli.preprocessing.categories import encoded_shape, tally
 from kerascli.preprocessing.category_encoding import CategoryEncodingModule, CategoryEncodingSettings
@@ -17,7 +17,10 @@ from kerascli.preprocessing.category_encoding import CategoryEncodingModule, Cat
 
 @transform()
 class CategoryEncoding(CategoryEncodingSettings, Transform):
-    """Makes vectors over all categories of their numbers."""
+    """Encodes integer categories as vectors: integers (*, S) in 0..num_tokens-1 to (*, num_tokens).
+
+    In mode one_hot (*,) or (*, 1) becomes (*, num_tokens). As keras.layers.CategoryEncoding.
+    """
 
     needs_rows = True
     takes_sequences = True
@@ -29,7 +32,7 @@ class CategoryEncoding(CategoryEncodingSettings, Transform):
         if not field.is_ragged:
             need_integers(field)
         elif self.output_mode == "one_hot":
-            raise ValueError("one_hot makes a vector of each number, and the rows have different counts of them")
+            raise ValueError("output_mode one_hot needs rows of one length, got sequences of different lengths")
         shape = encoded_shape(field.shape, self.output_mode, self.num_tokens)
         dtype = "uint8" if field.is_ragged and self.output_mode == "multi_hot" else "float32"
         return replace(field, shape=shape, dtype=dtype, num_classes=self.num_tokens)
@@ -55,5 +58,5 @@ class CategoryEncoding(CategoryEncodingSettings, Transform):
 
 def _refuse_too_large(cells: int) -> None:
     if cells > memory_limit() // 4:
-        hint = "fewer words (num_words), or pad_sequences before this"
+        hint = "use fewer tokens (num_words), or add pad_sequences before this"
         raise ValueError(f"vectors of {cells:,} numbers in all do not fit in memory; {hint}")

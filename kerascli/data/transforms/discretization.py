@@ -1,4 +1,4 @@
-"""Discretization as a transform: its bins are given, or of about equal counts in the training rows."""
+"""Transform `discretization`: bins with given boundaries, or quantile bins of the training rows."""
 
 from dataclasses import replace
 
@@ -6,14 +6,17 @@ import numpy as np
 
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.transforms.fitting import need_numbers, present
+from kerascli.data.transforms.input_checks import checked_finite, need_numbers
 from kerascli.preprocessing.categories import encode, encoded_shape
 from kerascli.preprocessing.discretization import DiscretizationSettings, quantile_boundaries
 
 
 @transform()
 class Discretization(DiscretizationSettings, Transform):
-    """Replaces numbers by those of the bins that they fall into, or by vectors over the bins."""
+    """Buckets numbers into bins: each becomes the index of its bin, or a vector over the bins.
+
+    Boundaries are given, or learned as quantiles of the training rows. As keras.layers.Discretization.
+    """
 
     needs_rows = True
 
@@ -30,19 +33,19 @@ class Discretization(DiscretizationSettings, Transform):
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
         if self.num_bins is None:
             return Learned({}, {})
-        bounds = quantile_boundaries(present(rows, self.component_name), self.num_bins, self.epsilon)
+        bounds = quantile_boundaries(checked_finite(rows, self.component_name), self.num_bins, self.epsilon)
         return Learned({}, {"bin_boundaries": bounds})
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         bounds = self._bounds(learned)
         assert bounds is not None
-        with np.errstate(over="ignore"):  # infinite is as far beyond the last boundary
+        with np.errstate(over="ignore"):  # overflow to infinity falls into the same outermost bin
             numbers = values.astype(np.float32)  # as Keras
         bins = np.digitize(numbers, bounds).astype(np.int32)
         return encode(bins, self.output_mode, len(bounds) + 1)
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
-        for _ in present(Blocks.of(values), self.component_name):
+        for _ in checked_finite(Blocks.of(values), self.component_name):
             pass
 
     def _bounds(self, learned: Learned | None) -> np.ndarray | None:

@@ -1,24 +1,24 @@
-"""Enclose: a mark before each text and one behind it, by which a decoder begins and ends."""
+"""Transform `enclose`: start and end tokens around each text, as a decoder needs."""
 
 from typing import Self
 
 import numpy as np
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.transforms.fitting import need_text
+from kerascli.data.transforms.input_checks import need_text
 
 
 @transform()
 class Enclose(Transform):
-    """Puts `start` before each text and `end` behind it, as they are: with a space, if words are split there.
+    """Adds the text `start` before and `end` after each text, verbatim: include a space if words are split there.
 
-    `kerascli generate` begins with `start`, and stops at the first word of `end`.
+    `kerascli generate` begins with `start` and stops at the first token of `end`.
     """
 
     start: str = "<start> "
-    """What comes first."""
+    """Text added before each text."""
     end: str = " <stop>"
-    """What comes last."""
+    """Text added after each text."""
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         need_text(field)
@@ -28,5 +28,5 @@ class Enclose(Transform):
         return self.start + values.astype(object) + self.end
 
     def opened(self) -> Self:
-        """The same without an end: of texts that are to be continued."""
+        """Return this transform without `end`, for texts that are to be continued."""
         return self.model_copy(update={"end": ""})

@@ -1,4 +1,4 @@
-"""FeatureSpace: columns of all kinds, each in its own way, side by side in one vector; and crosses of them."""
+"""Transform `feature_space`: preprocess columns of mixed types and concatenate them, with crosses, to one vector."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ from kerascli.shapes import PositiveInt, Words
 
 
 def _column(value: Any) -> tuple[Component, ...]:
-    """A feature, or a list of transforms that ends in one."""
+    """Parse a feature, or a list of transforms that ends in one. Raises Invalid, ValueError."""
     if not isinstance(value, list | tuple):
         return (FEATURES.parse(value),)
     if not value:
@@ -47,12 +47,14 @@ Column = Annotated[tuple[Component, ...], PlainValidator(_column), WithJsonSchem
 
 
 class Cross(Component):
-    """Features whose values are hashed together."""
+    """Feature cross: the values of several features are hashed together, then one-hot encoded."""
 
     feature_names: Words
+    """Names of the features to cross, at least two."""
     crossing_dim: PositiveInt | None = None
-    """How many numbers there are; null: what the feature space says."""
+    """Number of hash bins; null: the `crossing_dim` of the feature space."""
     output_mode: Literal["one_hot"] = "one_hot"
+    """Only one_hot."""
 
     @property
     def name(self) -> str:
@@ -73,8 +75,8 @@ def _crosses(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """What a column goes through on its way into the vector."""
+class _FeatureSteps:
+    """Transforms of a column, and the encoding of their output in the vector (`Feature.encoding`)."""
 
     steps: tuple[Transform, ...]
     encoding: str
@@ -82,27 +84,30 @@ class _Way:
 
 @transform()
 class FeatureSpace(Transform):
-    """Makes one vector of columns of all kinds: those of the features by name, then those of the crosses."""
+    """Preprocesses columns of mixed types and concatenates them to one vector (size,) float32.
+
+    Parts are in order of the features' names, followed by the crosses. As keras.utils.FeatureSpace.
+    """
 
     needs_rows = True
     takes_columns = True
 
     features: dict[str, Column]
-    """What each column is: a feature, or a list of transforms that ends in one."""
+    """Mapping from column to its feature type, or to a list of transforms that ends in one."""
     output_mode: Literal["concat"] = "concat"
-    """One vector; for features apart write an input for each."""
+    """Only concat: one vector. For separate features, write an input for each."""
     crosses: Annotated[
         tuple[Cross, ...],
         BeforeValidator(_crosses),
         WithJsonSchema({"type": "array", "items": {"anyOf": [_NAMES, _CROSS]}}),
     ] = ()
-    """Features that are hashed together: lists of names, or with `crossing_dim`."""
+    """Features to cross: lists of feature names, or mappings with `feature_names` and `crossing_dim`."""
     crossing_dim: PositiveInt = 32
-    """How many numbers a cross has that says none itself."""
+    """Default number of hash bins (vector size) of a cross."""
     hashing_dim: PositiveInt = 32
-    """How many numbers a hashed feature has that says none itself."""
+    """Default number of hash bins (vector size) of integer_hashed and string_hashed features."""
     num_discretization_bins: PositiveInt = 32
-    """How many bins a float_discretized has that says none itself."""
+    """Default number of bins of float_discretized features."""
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -114,23 +119,23 @@ class FeatureSpace(Transform):
             for name in cross.feature_names:
                 if name not in self.features:
                     raise ValueError(f"crosses: there is no feature '{name}'{suggestion(name, self.features)}")
-                if self._ways[name].encoding == "float":
-                    raise ValueError(f"crosses: '{name}' has no whole numbers to cross")
+                if self._feature_steps[name].encoding == "float":
+                    raise ValueError(f"crosses: '{name}' is not encoded as integers, which crosses need")
         crossing = {name for cross in self.crosses for name in cross.feature_names}
-        for name, way in self._ways.items():
-            if way.encoding == "int" and name not in crossing:
+        for name, feature in self._feature_steps.items():
+            if feature.encoding == "int" and name not in crossing:
                 raise ValueError(f"features: '{name}' has output_mode int and is in no cross, so it has no effect")
         return self
 
     @cached_property
-    def _ways(self) -> dict[str, _Way]:
-        """By name, in the order in which they stand in the vector."""
+    def _feature_steps(self) -> dict[str, _FeatureSteps]:
+        """Return each column's transforms by its name, in the order of the vector."""
         found = {}
         for name, (*before, feature) in sorted(self.features.items()):
             assert isinstance(feature, Feature)
             last = feature.transform(getattr(self, feature.default_bins))
             steps = (*(step for step in before if isinstance(step, Transform)), last)
-            found[name] = _Way(steps, feature.encoding())
+            found[name] = _FeatureSteps(steps, feature.encoding())
         return found
 
     def own_columns(self) -> tuple[str, ...]:
@@ -152,9 +157,9 @@ class FeatureSpace(Transform):
         columns = dict(field.columns)
         if set(columns) != set(self.features):
             names = ", ".join(self.features)
-            raise ValueError(f"comes first in a pipeline, over the columns of its features ({names})")
+            raise ValueError(f"must be first in a pipeline, over the columns of its features ({names})")
         inner = None if learned is None else self._inner(learned)
-        widths = [self._width(name, self._fields(name, columns[name], inner)[-1]) for name in self._ways]
+        widths = [self._width(name, self._fields(name, columns[name], inner)[-1]) for name in self._feature_steps]
         widths += [cross.crossing_dim or self.crossing_dim for cross in self.crosses]
         known = [width for width in widths if width is not None]
         return Field((sum(known) if len(known) == len(widths) else None,), "float32")
@@ -163,11 +168,11 @@ class FeatureSpace(Transform):
         facts: dict[str, list[Any]] = {}
         arrays: dict[str, np.ndarray] = {}
         columns = dict(field.columns)
-        for number, (name, way) in enumerate(self._ways.items()):
+        for number, (name, feature) in enumerate(self._feature_steps.items()):
             found: list[Learned] = []
-            for index, step in enumerate(way.steps):
+            for index, step in enumerate(feature.steps):
                 fields = self._fields(name, columns[name], {name: found}, index)
-                found.append(_learn_step(name, way.steps[:index], step, rows, fields, found))
+                found.append(_learn_step(name, feature.steps[:index], step, rows, fields, found))
             facts[name] = [dict(one.facts) for one in found]
             arrays |= {
                 f"{number}.{index}.{key}": array for index, one in enumerate(found) for key, array in one.arrays.items()
@@ -178,17 +183,17 @@ class FeatureSpace(Transform):
         columns, inner = dict(field.columns), self._inner(learned)
         parts: list[np.ndarray] = []
         whole: dict[str, np.ndarray] = {}
-        for name, way in self._ways.items():
+        for name, feature in self._feature_steps.items():
             fields = self._fields(name, columns[name], inner)
             try:
-                out = _run(way.steps, values[name], fields, inner[name])
+                out = _run(feature.steps, values[name], fields, inner[name])
             except BadRow as bad:
                 raise BadRow(bad.row, f"{name}: {bad.text}", hint=bad.hint) from None
-            if way.encoding == "float":
+            if feature.encoding == "float":
                 parts.append(out.reshape(len(out), -1))
                 continue
             whole[name] = out
-            if way.encoding == "one_hot":
+            if feature.encoding == "one_hot":
                 width = self._width(name, fields[-1])
                 assert width is not None
                 parts.append(encode(out.reshape(len(out), -1), "multi_hot", width))
@@ -201,9 +206,9 @@ class FeatureSpace(Transform):
     def _fields(
         self, name: str, column: Field, inner: Mapping[str, list[Learned]] | None, until: int | None = None
     ) -> list[Field]:
-        """A column's fields before every step and after the last. Raises ValueError."""
+        """Return a column's fields before each step and after the last one (or `until`). Raises ValueError."""
         fields = [column]
-        for index, step in enumerate(self._ways[name].steps[:until]):
+        for index, step in enumerate(self._feature_steps[name].steps[:until]):
             try:
                 fields.append(step.infer(fields[-1], None if inner is None else inner[name][index], target=False))
             except ValueError as error:
@@ -211,28 +216,28 @@ class FeatureSpace(Transform):
         return fields
 
     def _width(self, name: str, field: Field) -> int | None:
-        """How many numbers of the vector are a feature's; None while that is not known. Raises ValueError."""
-        way = self._ways[name]
-        if way.encoding == "float":
+        """Return the number of a feature's values in the vector; None while it is unknown. Raises ValueError."""
+        feature = self._feature_steps[name]
+        if feature.encoding == "float":
             if field.is_text:
-                raise ValueError(f"{name}: ends in text; a vector has numbers")
+                raise ValueError(f"{name}: the output is text; a vector needs numbers")
             sizes = [size for size in field.shape if size is not None]
             return math.prod(sizes) if len(sizes) == len(field.shape) else None
         if not field.is_integer:
-            raise ValueError(f"{name}: output_mode {way.encoding} needs whole numbers, got {field.dtype}")
-        if way.encoding == "int":
+            raise ValueError(f"{name}: output_mode {feature.encoding} needs integers, got {field.dtype}")
+        if feature.encoding == "int":
             return 0
-        last = way.steps[-1]  # of bins as many as were asked for, as in Keras, even where fewer were found
+        last = feature.steps[-1]  # as in Keras, the requested number of bins, even if fewer were learned
         return (
             getattr(last, "num_bins" if isinstance(last, Discretization) else "num_tokens", None)
             or field.vocabulary_size
         )
 
     def _inner(self, learned: Learned) -> dict[str, list[Learned]]:
-        """What each feature's steps learned."""
+        """Return the learned state of each feature's steps by name; cached in `memo`."""
         if "inner" not in learned.memo:
             found: dict[str, list[Learned]] = {}
-            for number, name in enumerate(self._ways):
+            for number, name in enumerate(self._feature_steps):
                 found[name] = []
                 for index, facts in enumerate(learned.facts["features"][name]):
                     prefix = f"{number}.{index}."
@@ -252,7 +257,7 @@ def _changed(part: Component, change: Any) -> Component:
 def _learn_step(
     name: str, before: tuple[Transform, ...], step: Transform, rows: Blocks, fields: list[Field], found: list[Learned]
 ) -> Learned:
-    """What a step learns of its column. Raises ValueError, and BadRow as `Transform.learn` does."""
+    """Fit one step of a column on the output of the steps before it. Raises ValueError, and BadRow as `learn` does."""
 
     def make() -> Iterator[np.ndarray]:
         for block in rows:
@@ -268,7 +273,7 @@ def _learn_step(
 
 
 def _run(steps: tuple[Transform, ...], values: np.ndarray, fields: list[Field], learned: list[Learned]) -> np.ndarray:
-    """A column through steps. Raises BadRow, ValueError."""
+    """Apply steps to a column, with their checks. Raises BadRow, ValueError."""
     for step, field, found in zip(steps, fields, learned, strict=False):
         step.check(values, field, found, target=False)
         values = step.apply(values, field, found, target=False)

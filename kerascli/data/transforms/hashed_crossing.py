@@ -1,4 +1,4 @@
-"""HashedCrossing: what stands in several columns of a row, together, to the number of a bin."""
+"""Transform `hashed_crossing`: hash the values of several columns of a row together."""
 
 from dataclasses import replace
 
@@ -13,18 +13,21 @@ from kerascli.preprocessing.hashing import crossed, fingerprints
 
 @transform()
 class HashedCrossing(HashedCrossingSettings, Transform):
-    """Replaces the words and whole numbers of several columns by one hash, the same number as Keras's."""
+    """Crosses columns of strings or integers: hashes the values of a row together into `num_bins` bins.
+
+    The bin index is the same as that of keras.layers.HashedCrossing. Comes first, after a list of `columns`.
+    """
 
     takes_columns = True
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         if len(field.columns) < 2:
-            raise ValueError("crosses at least two columns, and comes first: [{columns: [a, b]}, hashed_crossing]")
+            raise ValueError("needs at least two columns, and must be first: [{columns: [a, b]}, hashed_crossing]")
         for name, column in field.columns:
             if not column.is_text and not column.is_integer:
-                raise ValueError(f"needs words and whole numbers; column '{name}' holds {column.dtype}")
+                raise ValueError(f"needs strings or integers; column '{name}' holds {column.dtype}")
             if column.shape not in ((), (1,)):
-                raise ValueError(f"needs one value a row; column '{name}' has {column.shape}")
+                raise ValueError(f"needs one value per row; column '{name}' has shape {column.shape}")
         dtype = "int64" if self.output_mode == "int" else "uint8"
         shape = encoded_shape((), self.output_mode, self.num_bins)
         return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, columns=())
@@ -35,7 +38,7 @@ class HashedCrossing(HashedCrossingSettings, Transform):
 
 
 def to_cross(column: np.ndarray) -> np.ndarray:
-    """Words by their fingerprints, whole numbers as they are."""
+    """Return integers for crossing (N,): fingerprints of strings, integers unchanged."""
     if column.dtype != object:
         return column.astype(np.int64)
     found, inverse = np.unique(column, return_inverse=True)

@@ -1,11 +1,11 @@
-"""Hashing: words or whole numbers to numbers of bins, without a vocabulary."""
+"""Transform `hashing`: hash strings or integers to bin indices, without a vocabulary."""
 
 from dataclasses import replace
 
 import numpy as np
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.transforms.fitting import need_integers
+from kerascli.data.transforms.input_checks import need_integers
 from kerascli.preprocessing.categories import encode, encoded_shape
 from kerascli.preprocessing.hashed import HashingSettings
 from kerascli.preprocessing.hashing import buckets, decimals
@@ -13,7 +13,10 @@ from kerascli.preprocessing.hashing import buckets, decimals
 
 @transform()
 class Hashing(HashingSettings, Transform):
-    """Replaces words and whole numbers by hashes of them, Keras's numbers; different words may share one."""
+    """Hashes strings or integers into `num_bins` bins, with the same bin index as keras.layers.Hashing.
+
+    Different values may collide in one bin.
+    """
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         if not field.is_text:
@@ -23,7 +26,7 @@ class Hashing(HashingSettings, Transform):
             and field.dtype != "unknown"
             and isinstance(self.mask_value, str) != field.is_text
         ):
-            raise ValueError(f"mask_value {self.mask_value!r} does not go with {field.dtype}")
+            raise ValueError(f"mask_value {self.mask_value!r} does not match dtype {field.dtype}")
         dtype = {"int": "int64", "count": "float32"}.get(self.output_mode, "uint8")
         shape = encoded_shape(field.shape, self.output_mode, self.num_bins)
         return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, num_classes=None, classes=None)
@@ -38,5 +41,5 @@ class Hashing(HashingSettings, Transform):
 
 
 def as_bytes(values: np.ndarray) -> list[bytes]:
-    """Words, or whole numbers in decimals, as they are hashed."""
+    """Return the bytes to hash: strings in UTF-8, integers in decimal notation."""
     return [word.encode() for word in values.tolist()] if values.dtype == object else decimals(values)

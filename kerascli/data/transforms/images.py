@@ -1,4 +1,4 @@
-"""The operations on images (kerascli/preprocessing/images) as transforms of batches, on their device."""
+"""Image operations (kerascli/preprocessing/images) as transforms that run per batch on its device."""
 
 from dataclasses import replace
 
@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.transforms.fitting import float_dtype, need_numbers
+from kerascli.data.transforms.input_checks import float_dtype, need_numbers
 from kerascli.preprocessing.images import operations
 from kerascli.preprocessing.images.base import ImageModule, ImageOperation
 
 
 class ImageTransform(Transform):
-    """An operation on the images of an input; what is random is done to training batches only."""
+    """Base class of image operations as transforms; random operations apply to training batches only."""
 
     def in_batch(self, field: Field) -> bool:
         return True
@@ -22,14 +22,14 @@ class ImageTransform(Transform):
         assert isinstance(self, ImageOperation)
         need_numbers(field)
         if target and not self.always:
-            raise ValueError("does to a target something else than to its input; only inputs can be changed at random")
+            raise ValueError("would change a target differently from its input; only inputs can be changed at random")
         dtype = field.dtype if self.keeps_integers and field.is_integer else float_dtype(field)
         return replace(field, shape=self.shape(field.shape), dtype=dtype, num_classes=None, classes=None)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         assert isinstance(self, ImageOperation)
         if not self.always:
-            raise ValueError("is done batch by batch: put it behind the steps that are done once, before training")
+            raise ValueError("runs batch by batch: put it after the steps that run once, before training")
         return ImageModule(self).eval()(torch.from_numpy(np.ascontiguousarray(values))).numpy()
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Impute: a value in place of every missing one, learned from the training rows."""
+"""Transform `impute`: replace missing values with a statistic of the training rows or a constant."""
 
 from dataclasses import replace
 from typing import Any, Literal
@@ -6,29 +6,33 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import model_validator
 
-from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.storage.blocks import Blocks, counted
+from kerascli.data.base import Field, Inverse, Learned, Transform, transform
+from kerascli.data.storage.blocks import Blocks, unique_counts
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.median import medians
-from kerascli.data.transforms.fitting import float_dtype
+from kerascli.data.transforms.input_checks import float_dtype
 
 
 @transform()
 class Impute(Transform):
-    """By feature of the last axis, as scikit-learn's SimpleImputer; missing is nan, or the empty text."""
+    """Replaces missing values (nan, or empty text) per feature of the last axis, as scikit-learn's SimpleImputer.
+
+    The shape is kept; mean and median need numbers.
+    """
 
     needs_rows = True
     fills_missing = True
+    keeps_numbers = True
 
     strategy: Literal["mean", "median", "most_frequent", "constant"] = "mean"
-    """What a missing value is replaced by."""
+    """Replacement: mean, median or most_frequent value of the feature in training, or the constant `fill_value`."""
     fill_value: float | str | None = None
-    """What `constant` puts in."""
+    """Replacement with strategy constant."""
 
     @model_validator(mode="after")
     def _value_for_constant(self) -> "Impute":
         if (self.strategy == "constant") != (self.fill_value is not None):
-            raise ValueError("'fill_value' goes with strategy 'constant', and only with that")
+            raise ValueError("'fill_value' is required with strategy 'constant', and allowed only with it")
         return self
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
@@ -39,7 +43,7 @@ class Impute(Transform):
             and field.dtype != "unknown"
             and isinstance(self.fill_value, str) != field.is_text
         ):
-            raise ValueError(f"fill_value {self.fill_value!r} does not go with {field.dtype}")
+            raise ValueError(f"fill_value {self.fill_value!r} does not match dtype {field.dtype}")
         return field if field.is_text or self._fills_alike() else replace(field, dtype=float_dtype(field))
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
@@ -48,11 +52,11 @@ class Impute(Transform):
         return Learned({"fill": fill}, {}) if field.is_text else Learned({}, {"fill": np.array(fill, np.float64)})
 
     def _found(self, rows: Blocks) -> list[Any]:
-        """A value for every feature. Raises ValueError for one that is missing in all rows."""
+        """Compute the fill value of each feature. Raises ValueError for a feature that is missing in all rows."""
         columns = Blocks(lambda: map(_columns, rows))
         fill = _FOUND[self.strategy](columns)
         if None in fill:
-            raise ValueError("a column without a single value; there is nothing to learn from")
+            raise ValueError("a column has only missing values; there is nothing to learn from")
         return fill
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
@@ -62,15 +66,19 @@ class Impute(Transform):
         wanted = self.infer(field, learned, target=target).dtype
         return filled if field.is_text else converted(filled, np.dtype(wanted))
 
+    def undoing(self, field: Field, learned: Learned) -> Inverse | None:
+        """A prediction is never a missing value."""
+        return None if field.is_text else np.asarray
+
     def _fills_alike(self) -> bool:
-        """Whether whole numbers stay whole: what is put in is one of them, not a mean that lies between."""
+        """Return True if integers stay integers: the fill value is an integer or an existing value, not a mean."""
         if isinstance(self.fill_value, float):
             return self.fill_value.is_integer()
         return self.strategy == "most_frequent"
 
 
 def _columns(values: np.ndarray) -> np.ndarray:
-    """(N, *, F) as (M, F), (N,) as (N, 1): a column a feature."""
+    """Reshape (N, *, F) to (M, F) and (N,) to (N, 1): one column for each feature."""
     return values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
 
 
@@ -88,7 +96,7 @@ def _means(columns: Blocks) -> list[Any]:
     sums = [
         [(column.sum(dtype=np.float64), len(column)) for column in map(_present, part.T)] for part in columns.parts()
     ]
-    totals = np.sum(sums, axis=0)  # (F, 2): of every feature the sum and the rows
+    totals = np.sum(sums, axis=0)  # (F, 2): sum and number of values of each feature
     return [total / rows if rows else None for total, rows in totals.tolist()]
 
 
@@ -100,10 +108,10 @@ def _medians(columns: Blocks) -> list[Any]:
 
 
 def _most_frequent(columns: Blocks) -> list[Any]:
-    """The smallest of the most frequent values, as in scikit-learn."""
+    """Return each feature's most frequent value, the smallest one if several tie, as in scikit-learn."""
     fill: list[Any] = []
     for number in range(next(iter(columns)).shape[1]):
-        found, counts = counted(_present(block[:, number]) for block in columns)
+        found, counts = unique_counts(_present(block[:, number]) for block in columns)
         fill += found[counts.argmax() :][:1].tolist() if len(found) else [None]
     return fill
 

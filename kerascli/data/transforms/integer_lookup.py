@@ -1,9 +1,9 @@
-"""IntegerLookup: whole numbers of any size to numbers 0, 1, ..., or to vectors over the vocabulary; and back."""
+"""Transform `integer_lookup`: map integers to vocabulary indices or to vectors over the vocabulary, and back."""
 
 import numpy as np
 
 from kerascli.data.base import Field, transform
-from kerascli.data.transforms.fitting import need_integers
+from kerascli.data.transforms.input_checks import need_integers
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.preprocessing.hashing import buckets, decimals
 from kerascli.preprocessing.lookup import IntegerLookupSettings
@@ -11,11 +11,18 @@ from kerascli.preprocessing.lookup import IntegerLookupSettings
 
 @transform()
 class IntegerLookup(IntegerLookupSettings, Lookup):
-    """Numbers for categories that are numbers themselves: years, postal codes, grades."""
+    """Maps integer categories (years, postal codes) to vocabulary indices or vectors, as keras.layers.IntegerLookup.
 
-    word = "number"
+    The vocabulary is given, or learned from the training rows in order of frequency. Out-of-vocabulary (OOV) values
+    get index 0 by default; in targets they are an error, and the vocabulary is sorted.
+    """
+
+    entry_noun = "integer"
     entry_dtype = "int64"
-    nothing = -1
+    oov_output = -1
+
+    positive: int | None = None
+    """The positive class of a binary target: that of the probability that one unit predicts. null: the last, sorted."""
 
     def check_field(self, field: Field) -> None:
         need_integers(field)
@@ -24,7 +31,7 @@ class IntegerLookup(IntegerLookupSettings, Lookup):
         try:
             return int(line)
         except ValueError:
-            raise ValueError("expected a whole number") from None
+            raise ValueError("expected an integer") from None
 
     def oov_offsets(self, unknown: np.ndarray, places: int) -> np.ndarray:
         if self.oov_method == "floormod":

@@ -1,4 +1,4 @@
-"""What the lookups share: a vocabulary, and values as numbers of it, as Keras's IndexLookup."""
+"""Base class of the lookups: map values to indices of a vocabulary, as Keras's IndexLookup."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
@@ -12,9 +12,9 @@ import numpy as np
 from kerascli.data.base import Field, Learned, Transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, first_wrong
-from kerascli.data.storage.tokens import Census, Tokens
+from kerascli.data.storage.tokens import TokenCounts, Tokens
 from kerascli.data.text.vocabulary import read_vocabulary
-from kerascli.data.transforms.fitting import need_integers
+from kerascli.data.transforms.input_checks import need_integers
 from kerascli.preprocessing.categories import encode, encoded_shape, tally
 from kerascli.preprocessing.lookup import LookupSettings, check_vocabulary
 
@@ -22,40 +22,45 @@ _DROPPED, _UNKNOWN = -1, -2
 
 
 class Lookup(LookupSettings, Transform):
-    """Indices are: the mask token (if there is one, in mode int), places for unknown values, the vocabulary.
+    """Base class of `string_lookup` and `integer_lookup`.
 
-    A learned vocabulary is in order of frequency, ties in falling order of the values, as in Keras. In targets
-    it is sorted, there are no places for unknown values, and an unknown one is an error with its row.
+    Indices are, in this order: the mask token (if set, in mode int), out-of-vocabulary (OOV) indices, the vocabulary.
+    A learned vocabulary is in order of frequency, ties in descending order of the values, as in Keras. In targets it is
+    sorted, there are no OOV indices by default, and an OOV value is an error that names its row.
     """
 
     needs_rows = True
     paths = ("vocabulary",)
-    word: ClassVar[str]
-    """What one entry is called in messages."""
+    entry_noun: ClassVar[str]
+    """Noun for a vocabulary entry in messages."""
     entry_dtype: ClassVar[str]
-    """What numbers are turned back into."""
-    nothing: ClassVar[Any]
-    """What stands for an unknown value there, if there is no token for it."""
+    """The dtype of vocabulary entries, which is the output's with `invert`."""
+    oov_output: ClassVar[Any]
+    """Output with `invert` for OOV indices if `oov_token` is None."""
 
     @abstractmethod
     def check_field(self, field: Field) -> None:
-        """Raises ValueError for columns of the wrong kind."""
+        """Raise ValueError if the column's dtype does not fit."""
 
     @abstractmethod
     def parse_entry(self, line: str) -> Any:
-        """An entry of a vocabulary file. Raises ValueError."""
+        """Parse one line of a vocabulary file. Raises ValueError."""
 
     @abstractmethod
     def oov_offsets(self, unknown: np.ndarray, places: int) -> np.ndarray:
-        """Which of several places each unknown value gets."""
+        """Return the offset of each OOV value among `places` OOV indices."""
+
+    positive: Any = None
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+        if self.positive is not None and not target:
+            raise ValueError("positive: goes with the lookup of a target")
         if self.invert:
             need_integers(field)
             return replace(field, dtype=self.entry_dtype, num_classes=None, classes=None)
         self.check_field(field)
         if self.output_mode == "tf_idf" and len(field.shape) > 1:
-            raise ValueError(f"tf_idf needs rows of one axis, got {field.shape}")
+            raise ValueError(f"tf_idf needs rows with one axis, got shape {field.shape}")
         vocabulary = self._vocabulary(learned)
         size = None if vocabulary is None else len(vocabulary) + self.first(target=target)
         classes = tuple(map(str, vocabulary)) if target and vocabulary is not None else None
@@ -69,23 +74,37 @@ class Lookup(LookupSettings, Transform):
         return self.learn_tokens(map(Tokens.of, rows), target=target)
 
     def learn_tokens(self, parts: Iterable[Tokens], *, target: bool) -> Learned:
-        """`learn` from rows of different lengths. Raises ValueError, DataError."""
+        """Learn the vocabulary from rows of varying length. Raises ValueError, DataError."""
         if self.vocabulary is not None:
             return self._given(target)
-        census = Census.of(parts, documents=self.output_mode == "tf_idf")
+        counts = TokenCounts.of(parts, documents=self.output_mode == "tf_idf")
         for special in (self.mask_token, self.oov_token):
-            census.counts.pop(special, None)
-        found = sorted(census.counts) if target else census.by_frequency()
+            counts.occurrences.pop(special, None)
+        found = self._classes(counts.occurrences) if target else counts.by_frequency()
         if self.max_tokens is not None:
             found = found[: max(0, self.max_tokens - self.first(target=target))]
         if not found:
-            raise ValueError(f"there is no {self.word} to learn")
+            raise ValueError(f"the vocabulary is empty: there is no {self.entry_noun} to learn")
         if target and len(found) == 1:
-            raise ValueError(f"there is one class, '{found[0]}'; nothing to learn")
-        arrays = {"idf_weights": self._weights(census.idf(found), target)} if self.output_mode == "tf_idf" else {}
+            raise ValueError(f"expected at least two classes, got only '{found[0]}'")
+        arrays = {"idf_weights": self._weights(counts.idf(found), target)} if self.output_mode == "tf_idf" else {}
         return Learned({"vocabulary": found}, arrays)
 
+    def _classes(self, counts: Iterable[Any]) -> list[Any]:
+        """Return the classes in order; of two, the positive one is the last. Raises ValueError."""
+        found = sorted(counts)
+        if self.positive is None:
+            return found
+        if self.positive not in found:
+            known = ", ".join(f"'{each}'" for each in found[:10])
+            raise ValueError(f"positive: there is no class '{self.positive}'; there are {known}")
+        if len(found) != 2:
+            raise ValueError(f"positive: goes with two classes, got {len(found)}")
+        return [*(each for each in found if each != self.positive), self.positive]
+
     def _given(self, target: bool) -> Learned:
+        if self.positive is not None:
+            raise ValueError("positive: the order of the vocabulary says which class is the positive one, the last")
         written = self.vocabulary
         if isinstance(written, str):
             written = read_vocabulary(Path(written), self.parse_entry)
@@ -93,10 +112,10 @@ class Lookup(LookupSettings, Transform):
         check_vocabulary(entries, self.mask_token, self.oov_token if self.invert else None)
         size = len(entries) + self.first(target=target)
         if self.max_tokens is not None and size > self.max_tokens:
-            raise ValueError(f"vocabulary: with {size - len(entries)} special places it has {size} entries, "
+            raise ValueError(f"vocabulary: with {size - len(entries)} special tokens it has {size} entries, "
                              f"max_tokens is {self.max_tokens}")  # fmt: skip
         if self.idf_weights is not None and len(self.idf_weights) != len(written):
-            raise ValueError(f"idf_weights: expected {len(written)}, one an entry, got {len(self.idf_weights)}")
+            raise ValueError(f"idf_weights: expected {len(written)}, one per entry, got {len(self.idf_weights)}")
         facts = {"vocabulary": list(entries)}
         if self.idf_weights is None:
             return Learned(facts, {})
@@ -104,19 +123,19 @@ class Lookup(LookupSettings, Transform):
         return Learned(facts, {"idf_weights": weights if len(weights) == size else self._weights(weights, target)})
 
     def _weights(self, weights: np.ndarray, target: bool) -> np.ndarray:
-        """With the mean of all in front, for unknown values."""
+        """Return the weights with their mean in front, for the mask and OOV indices."""
         return np.pad(weights, (self.first(target=target), 0), constant_values=weights.mean())
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
         if values.dtype == object and self.mask_token != "" and (missing := np.asarray(values == "", bool)).any():
-            hint = None if target else "add impute, or mask_token: '' to keep a place for missing values"
+            hint = None if target else "add impute, or mask_token: '' to give missing values an index"
             row, at = first_wrong(missing)
-            raise BadRow(row, "no label" if target else "missing value", at=at, hint=hint)
+            raise BadRow(row, "missing label" if target else "missing value", at=at, hint=hint)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         if self.invert:
             dtype = np.int64 if self.entry_dtype == "int64" else object
-            table = np.array(self.inverse(learned.facts["vocabulary"], self.nothing), dtype)
+            table = np.array(self.inverse(learned.facts["vocabulary"], self.oov_output), dtype)
             return table[np.where((values >= 0) & (values < len(table) - 1), values, -1)]
         indices = self.numbers(values, learned, target=target)
         if self.output_mode == "tf_idf":
@@ -124,7 +143,7 @@ class Lookup(LookupSettings, Transform):
         return encode(indices, self.output_mode, self.width(learned, target=target))
 
     def numbers(self, values: np.ndarray, learned: Learned, *, target: bool) -> np.ndarray:
-        """Of every value its number; masked ones have none (-1) outside of mode int. Raises BadRow."""
+        """Return the index of each value; -1 for masked values unless in mode int. Raises BadRow."""
         if "table" not in learned.memo:
             learned.memo["table"] = self._table(learned.facts["vocabulary"], target)
         flat = values.reshape(-1)
@@ -139,7 +158,7 @@ class Lookup(LookupSettings, Transform):
         return found.reshape(values.shape)
 
     def vectors(self, tokens: Tokens, learned: Learned, *, target: bool) -> np.ndarray:
-        """Rows of numbers as one vector each; in mode tf_idf weighted."""
+        """Encode rows of indices as one vector each; in mode tf_idf weighted by the IDF weights."""
         width = self.width(learned, target=target)
         found = tally(tokens.values, tokens.owners(), len(tokens.lengths), self.output_mode, width)
         if self.output_mode != "tf_idf":
@@ -148,7 +167,7 @@ class Lookup(LookupSettings, Transform):
         return found * np.pad(weights, (0, width - len(weights)))
 
     def width(self, learned: Learned, *, target: bool) -> int:
-        """How long vectors are."""
+        """Return the length of the vectors."""
         if self.pad_to_max_tokens and self.max_tokens is not None:
             return self.max_tokens
         return len(learned.facts["vocabulary"]) + self.first(target=target)
@@ -163,8 +182,9 @@ class Lookup(LookupSettings, Transform):
         row, at = first_wrong(unknown)
         value = values[unknown][0]
         names = ", ".join(map(str, vocabulary[:10])) + (", ..." if len(vocabulary) > 10 else "")
-        what = f"the {len(vocabulary)} classes of the training data" if target else f"the {len(vocabulary)} known ones"
-        raise BadRow(row, f"{'class' if target else self.word} '{value}' is not among {what} ({names})", at=at)
+        size = len(vocabulary)
+        where = f"among the {size} classes of the training data" if target else f"in the vocabulary of {size}"
+        raise BadRow(row, f"{'class' if target else self.entry_noun} '{value}' is not {where} ({names})", at=at)
 
     def _vocabulary(self, learned: Learned | None) -> Sequence[Any] | None:
         if isinstance(self.vocabulary, tuple):

@@ -1,4 +1,4 @@
-"""Ngrams: runs of words as words of their own; Joulin et al., Bag of Tricks for Efficient Text Classification, 2016."""
+"""Transform `ngrams`: token ids for n-grams; Joulin et al., Bag of Tricks for Efficient Text Classification, 2016."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,14 +10,15 @@ from pydantic import Field as Setting
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens
-from kerascli.data.transforms.fitting import need_integers
+from kerascli.data.transforms.input_checks import need_integers
 
 
 @transform()
 class Ngrams(Transform):
-    """Puts behind each row of word numbers the numbers of its runs of 2 ... `n` words, those of the training rows.
+    """Appends to each sequence of token ids the ids of its n-grams of 2 to `n` tokens (Joulin et al., 2016).
 
-    The vocabulary grows by the runs. `n: 1` changes nothing.
+    N-grams that do not occur in the training rows are dropped. The vocabulary grows by those that do. `n: 1` changes
+    nothing.
     """
 
     needs_rows = True
@@ -25,20 +26,22 @@ class Ngrams(Transform):
     takes_sequences = True
 
     n: Annotated[int, Setting(ge=1, le=4)] = 2
-    """The longest run."""
+    """Maximum n-gram length, in tokens."""
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         if not field.is_ragged:
             need_integers(field)
             if len(field.shape) != 1:
-                raise ValueError(f"needs a row of numbers for each sample, got {len(field.shape)} axes")
+                raise ValueError(f"needs sequences (rows with one axis), got {len(field.shape)} axes")
         size = None if learned is None else int(learned.facts["vocabulary_size"])
         return replace(field, shape=(None,), dtype="sequence", vocabulary_size=size, words=None, max_length=None)
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
         words = field.vocabulary_size or 1 + max(int(Tokens.of(block).values.max(initial=0)) for block in rows)
         if words**self.n > 2**62:
-            raise ValueError(f"{words:,} words are too many for runs of {self.n}; expected a smaller vocabulary or n")
+            raise ValueError(
+                f"a vocabulary of {words:,} is too large for n-grams of {self.n}; expected a smaller vocabulary or n"
+            )
         arrays: dict[str, np.ndarray] = {}
         for width in range(2, self.n + 1):
             found = (np.unique(_codes(Tokens.of(block), width, words)[0]) for block in rows)
@@ -65,7 +68,7 @@ class Ngrams(Transform):
 
 
 def _codes(tokens: Tokens, width: int, words: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every run of `width` words as one number, and whose row it is in. Words out of the vocabulary begin none."""
+    """Return an integer code for each n-gram of `width` tokens, and its row. Ids outside the vocabulary are skipped."""
     values, owners = tokens.values.astype(np.int64), tokens.owners()
     count = max(0, len(values) - width + 1)
     codes = np.zeros(count, np.int64)

@@ -1,14 +1,15 @@
-"""Normalization: every feature to mean 0 and variance 1, as learned from the training rows."""
+"""Transform `normalization`: scale features to mean 0 and variance 1 on the training rows."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from torch import nn
 
-from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
+from kerascli.data.base import EXACT_IN_FLOAT32, Field, Inverse, Learned, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
-from kerascli.data.transforms.fitting import float_dtype, need_numbers, present
+from kerascli.data.transforms.input_checks import checked_finite, float_dtype, need_numbers
 from kerascli.preprocessing.normalization import (
     NormalizationModule,
     NormalizationSettings,
@@ -20,7 +21,10 @@ from kerascli.preprocessing.normalization import (
 
 @transform()
 class Normalization(NormalizationSettings, Transform):
-    """Shifts and scales by feature of the last axis; `mean` and `variance` may be given, together."""
+    """Normalizes features to mean 0 and variance 1: `(x - mean) / sqrt(variance)`, as keras.layers.Normalization.
+
+    Statistics are learned from the training rows, or given as `mean` and `variance` together. The shape is kept.
+    """
 
     needs_rows = True
 
@@ -39,7 +43,7 @@ class Normalization(NormalizationSettings, Transform):
             mean, variance = self.given(field.shape)
             return Learned({}, {"mean": mean, "variance": variance})
         with np.errstate(over="ignore", invalid="ignore"):
-            mean, variance = mean_and_variance(present(rows, self.component_name), kept=self.kept(field.shape))
+            mean, variance = mean_and_variance(checked_finite(rows, self.component_name), kept=self.kept(field.shape))
         if not np.isfinite(variance).all():
             raise _too_large(rows)
         return Learned({}, {"mean": mean, "variance": variance})
@@ -51,9 +55,13 @@ class Normalization(NormalizationSettings, Transform):
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         return NormalizationModule(learned.arrays["mean"], learned.arrays["variance"], invert=self.invert)
 
+    def undoing(self, field: Field, learned: Learned) -> Inverse:
+        mean, deviation = learned.arrays["mean"], deviation_of(learned.arrays["variance"])
+        return partial(normalize, mean=mean, deviation=deviation, invert=not self.invert)
+
 
 def _too_large(rows: Blocks) -> BadRow:
-    """The first value of which there is no square."""
+    """Return the error for the first row with a value whose square overflows float64."""
     largest = np.sqrt(np.finfo(np.float64).max) / 2
     for part in rows.parts():
         flat = np.abs(part.reshape(len(part), -1))

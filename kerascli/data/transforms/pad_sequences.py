@@ -1,4 +1,4 @@
-"""PadSequences: rows of different lengths to one length, as keras.utils.pad_sequences."""
+"""Transform `pad_sequences`: pad or truncate sequences to one length, as keras.utils.pad_sequences."""
 
 from dataclasses import replace
 from typing import Literal
@@ -10,7 +10,7 @@ from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow
 from kerascli.data.storage.tokens import Tokens
-from kerascli.data.transforms.fitting import need_integers
+from kerascli.data.transforms.input_checks import need_integers
 from kerascli.shapes import PositiveInt
 
 End = Literal["pre", "post"]
@@ -18,27 +18,27 @@ End = Literal["pre", "post"]
 
 @transform()
 class PadSequences(Transform):
-    """Cuts rows of whole numbers to `maxlen` and fills the shorter ones; null: the longest training row's length."""
+    """Pads and truncates sequences of integers to (maxlen,), as keras.utils.pad_sequences."""
 
     needs_rows = True
     takes_sequences = True
 
     maxlen: PositiveInt | None = None
-    """The length of all rows; null: that of the longest training row."""
+    """Length of all sequences; null: that of the longest training row."""
     dtype: Literal["int32", "int64", "float32"] = "int32"
-    """The type of the numbers."""
+    """The dtype of the output."""
     padding: End = "pre"
-    """Where the filling stands: before or after the row."""
+    """Side on which short sequences are padded: pre (before) or post (after)."""
     truncating: End = "pre"
-    """Which end of a long row is cut off."""
+    """Side on which long sequences lose values: pre (the beginning) or post (the end)."""
     value: float = 0.0
-    """What fills."""
+    """Padding value."""
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         if not field.is_ragged:
             need_integers(field)
             if len(field.shape) != 1:
-                raise ValueError(f"needs a row of numbers for each sample, got {len(field.shape)} axes")
+                raise ValueError(f"needs sequences (rows with one axis), got {len(field.shape)} axes")
         length = self._length(learned)
         return replace(field, shape=(length,), dtype=self.dtype, max_length=length)
 

@@ -1,4 +1,4 @@
-"""RegexReplace: parts of texts replaced by rule, as tf.strings.regex_replace."""
+"""Transform `regex_replace`: replace matches of a regular expression, as tf.strings.regex_replace."""
 
 import re
 from functools import cached_property
@@ -9,21 +9,21 @@ from pydantic import AfterValidator, ValidationInfo, field_validator
 from pydantic import Field as Setting
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.text.patterns import MAX_CHARACTERS, Replacing, check_pattern
-from kerascli.data.transforms.fitting import need_text
+from kerascli.data.text.patterns import MAX_CHARACTERS, RegexReplacer, check_pattern
+from kerascli.data.transforms.input_checks import need_text
 
 
 @transform()
 class RegexReplace(Transform):
-    """Puts `rewrite` in place of whatever matches `pattern`, a regular expression as Python has them.
+    """Replaces all matches of `pattern`, a regular expression in Python's syntax, with `rewrite`.
 
-    A text for which it takes more than 2 s of CPU time is refused: `(a+)+$` tries more ways than there is time for.
+    A text that takes more than 2 s of CPU time is an error: patterns such as `(a+)+$` backtrack exponentially.
     """
 
     pattern: Annotated[str, AfterValidator(check_pattern)]
-    """What is replaced, wherever it stands in a text: `'[^a-z]+'`."""
+    """Regular expression to search for anywhere in a text, for example `'[^a-z]+'`."""
     rewrite: Annotated[str, Setting(max_length=MAX_CHARACTERS)] = ""
-    r"""What stands there then; `\1` is what the pattern's first group has found, `\g<0>` all that it has."""
+    r"""Replacement of each match; `\1` is the match's first group, `\g<0>` the whole match."""
 
     @field_validator("rewrite")
     @classmethod
@@ -42,9 +42,9 @@ class RegexReplace(Transform):
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         out = np.empty(values.size, object)
-        out[:] = self._replacing(values.reshape(-1).tolist())
+        out[:] = self._replacer(values.reshape(-1).tolist())
         return out.reshape(values.shape)
 
     @cached_property
-    def _replacing(self) -> Replacing:
-        return Replacing(self.pattern, self.rewrite)
+    def _replacer(self) -> RegexReplacer:
+        return RegexReplacer(self.pattern, self.rewrite)

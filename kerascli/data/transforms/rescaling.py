@@ -1,18 +1,18 @@
-"""Rescaling: x * scale + offset, usually $(1/255) for images."""
+"""Transform `rescaling`: `x * scale + offset`, with a scale of `$(1/255)` for images."""
 
 from dataclasses import replace
 
 import numpy as np
 from torch import nn
 
-from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
-from kerascli.data.transforms.fitting import float_dtype, need_numbers
+from kerascli.data.base import EXACT_IN_FLOAT32, Field, Inverse, Learned, Transform, transform
+from kerascli.data.transforms.input_checks import float_dtype, need_numbers
 from kerascli.preprocessing.rescaling import RescalingModule, RescalingSettings
 
 
 @transform()
 class Rescaling(RescalingSettings, Transform):
-    """Multiplies and shifts every value."""
+    """Rescales values: `x * scale + offset`, for example with `scale: $(1/255)` for images. The shape is kept."""
 
     def in_batch(self, field: Field) -> bool:
         return field.dtype in EXACT_IN_FLOAT32
@@ -28,3 +28,7 @@ class Rescaling(RescalingSettings, Transform):
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         return RescalingModule(self)
+
+    def undoing(self, field: Field, learned: Learned) -> Inverse | None:
+        scale, offset = np.asarray(self.scale, "float64"), np.asarray(self.offset, "float64")
+        return (lambda values: (values - offset) / scale) if scale.all() else None

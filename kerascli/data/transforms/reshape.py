@@ -1,4 +1,4 @@
-"""Reshape: the same values of every row in another shape."""
+"""Transform `reshape`: change the shape of each row."""
 
 import math
 from dataclasses import replace
@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import AfterValidator
 from torch import Tensor, nn
 
-from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.base import Field, Inverse, Learned, Transform, transform
 from kerascli.shapes import Ints, show_shape
 
 
@@ -20,10 +20,12 @@ def _check_target(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 @transform()
 class Reshape(Transform):
-    """Gives each row another shape; -1 stands for the size that is left."""
+    """Reshapes each row to `target_shape`; its number of values must stay the same."""
+
+    keeps_numbers = True
 
     target_shape: Annotated[Ints, AfterValidator(_check_target)]
-    """The new shape, without the batch axis; one size may be -1: what is left."""
+    """Target shape without the batch axis; one size may be -1, inferred from the remaining values."""
 
     def in_batch(self, field: Field) -> bool:
         return not field.is_text
@@ -43,6 +45,10 @@ class Reshape(Transform):
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         return _Reshape(self.target_shape)
+
+    def undoing(self, field: Field, learned: Learned) -> Inverse | None:
+        shape = [size for size in field.shape if size is not None]
+        return (lambda values: values.reshape(len(values), *shape)) if len(shape) == len(field.shape) else None
 
 
 class _Reshape(nn.Module):

@@ -1,4 +1,4 @@
-"""Shift: rows moved along their first axis: the next step as target, the step before as a decoder's input."""
+"""Transform `shift`: shift sequences in time, for next-step targets or a decoder's inputs."""
 
 from typing import Annotated
 
@@ -7,34 +7,34 @@ from pydantic import AfterValidator
 
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.storage.convert import converted
-from kerascli.data.transforms.fitting import need_numbers
+from kerascli.data.transforms.input_checks import need_numbers
 
 
 def _moves(steps: int) -> int:
     if steps == 0:
-        raise ValueError("expected another number than 0")
+        raise ValueError("expected a number other than 0")
     return steps
 
 
 @transform()
 class Shift(Transform):
-    """Moves each row `steps` towards its beginning (below 0: towards its end); `value` fills what becomes free.
+    """Shifts each row (time, *) by `steps` toward its beginning, padding with `value`; the shape is kept.
 
-    `{shift: 1}` in a target pipeline over an input's column asks for the next token at each step.
+    `{shift: 1}` in a target pipeline over an input's column makes the next token the target of each step.
     """
 
     steps: Annotated[int, AfterValidator(_moves)] = 1
-    """How far; below 0: towards the end."""
+    """Number of steps toward the beginning; negative: toward the end. Not 0."""
     value: float = 0.0
-    """What fills the places that become free."""
+    """Padding value of the vacated steps."""
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         need_numbers(field)
         if not field.shape:
-            raise ValueError("needs rows of several steps, got one number a row")
+            raise ValueError("needs sequences, got one number per row")
         length = field.shape[0]
         if length is not None and abs(self.steps) >= length:
-            raise ValueError(f"moves rows of {length} steps by {abs(self.steps)}: nothing is left of them")
+            raise ValueError(f"shifts sequences of {length} steps by {abs(self.steps)}, so that none are left")
         return field
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:

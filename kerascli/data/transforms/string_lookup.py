@@ -1,4 +1,4 @@
-"""StringLookup: words to whole numbers, or to vectors over the vocabulary; and back."""
+"""Transform `string_lookup`: map strings to vocabulary indices or to vectors over the vocabulary, and back."""
 
 from typing import Literal
 
@@ -12,19 +12,26 @@ from kerascli.shapes import Words
 
 @transform()
 class StringLookup(Lookup):
-    """Numbers for words: learned from the training rows, or given."""
+    """Maps strings to vocabulary indices or vectors, or back with `invert`, as keras.layers.StringLookup.
 
-    word = "word"
+    The vocabulary is given, or learned from the training rows in order of frequency. Out-of-vocabulary (OOV) strings
+    get index 0 by default; in targets they are an error, and the vocabulary is sorted.
+    """
+
+    entry_noun = "string"
     entry_dtype = "string"
-    nothing = ""
+    oov_output = ""
 
     mask_token: str | None = None
     oov_token: str | None = "[UNK]"
     vocabulary: str | Words | None = None
     encoding: Literal["utf-8"] = "utf-8"
-    """Text is decoded by the source."""
+    """Only utf-8, for Keras's signature: the source decodes the text."""
     salt: Salt | None = None
-    """Of several places for unknown words the choice follows SipHash with this key; null: FarmHash."""
+    """Key of SipHash, which picks one of several OOV indices for a string; null: FarmHash picks it."""
+
+    positive: str | None = None
+    """The positive class of a binary target: that of the probability that one unit predicts. null: the last, sorted."""
 
     def check_field(self, field: Field) -> None:
         if not field.is_text and field.dtype != "unknown":

@@ -1,4 +1,4 @@
-"""TextVectorization: texts to rows of word numbers, or to vectors over the words."""
+"""Transform `text_vectorization`: map texts to sequences of token ids or to vectors over the vocabulary."""
 
 import re
 import string
@@ -15,7 +15,7 @@ from pydantic import Field as Setting
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens
-from kerascli.data.transforms.fitting import need_text
+from kerascli.data.transforms.input_checks import need_text
 from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.preprocessing.categories import ENCODED, Dense
 from kerascli.shapes import Floats, PositiveInt, Words
@@ -38,11 +38,11 @@ def _tuple(value: object) -> object:
 
 @transform()
 class TextVectorization(Transform):
-    """Splits texts into words, and makes numbers of the words, or a vector over the vocabulary of each text.
+    """Splits texts into tokens and maps them to token ids (length,), or each text to a vector (vocabulary size,).
 
-    As in Keras with TensorFlow: lower case and white space are those of ASCII, 0 pads, 1 is an unknown word, and a
-    vocabulary is learned by frequency. Without `output_sequence_length` rows are as long as the longest training text;
-    longer ones are cut.
+    As keras.layers.TextVectorization on TensorFlow: lower case and whitespace are those of ASCII, id 0 is padding, id 1
+    an out-of-vocabulary token; a learned vocabulary is in order of frequency. Without `output_sequence_length`, rows
+    have the length of the longest training text, and longer texts are truncated.
     """
 
     needs_rows = True
@@ -50,42 +50,42 @@ class TextVectorization(Transform):
     paths = ("vocabulary",)
 
     max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
-    """The size of the vocabulary, places for padding and unknown words included."""
+    """Maximum size of the vocabulary, including the ids of padding and out-of-vocabulary tokens; null: no limit."""
     standardize: Literal["lower_and_strip_punctuation", "lower", "strip_punctuation"] | None = (
         "lower_and_strip_punctuation"
     )
-    """What is done to a text before it is split."""
+    """Standardization before splitting: lower case, removal of punctuation, or both; null: none."""
     split: Literal["whitespace", "character"] | None = "whitespace"
-    """Where a text is split; null: it is one word, or split already."""
+    """Split at whitespace, or into characters; null: no splitting, a text is one token or a row an array of tokens."""
     ngrams: Annotated[PositiveInt | tuple[PositiveInt, ...], BeforeValidator(_tuple)] | None = None
-    """Words are runs of so many; one number: of 1, 2, ... up to it; null: of one."""
+    """N-gram sizes: an integer n for 1 to n tokens, a list for exactly these sizes; null: single tokens."""
     output_mode: Annotated[Literal["int", "multi_hot", "count", "tf_idf"], ENCODED] = "int"
     output_sequence_length: PositiveInt | None = None
-    """In mode int: how many words a row has; null: as many as the longest text in training."""
+    """Length in tokens to pad or truncate to, in mode int; null: that of the longest training text."""
     pad_to_max_tokens: bool = False
-    """Vectors are `max_tokens` long even where the vocabulary is smaller."""
+    """Pad vectors to `max_tokens` even if the vocabulary is smaller."""
     vocabulary: str | Words | None = None
-    """The words, or a text file with one a line; null: learned. Special tokens at its front are taken off."""
+    """List of tokens, or a text file with one token per line; leading special tokens are removed. null: learned."""
     idf_weights: Floats | None = None
-    """What a count of each word of a given vocabulary is multiplied by, in mode tf_idf."""
+    """Inverse document frequency of each token of a given vocabulary; multiplies the counts in mode tf_idf."""
     sparse: Dense = False
     ragged: bool = False
-    """In mode int: rows keep their lengths, for `pad_sequences` behind this."""
+    """Keep the length of each sequence, in mode int; for a `pad_sequences` step after this one."""
     encoding: Literal["utf-8"] = "utf-8"
-    """Text is decoded by the source."""
+    """Only utf-8, for Keras's signature: the source decodes the text."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.output_sequence_length is not None and self.output_mode != "int":
-            raise ValueError(f"'output_sequence_length' goes with output_mode int, got {self.output_mode}")
+            raise ValueError(f"'output_sequence_length' requires output_mode int, got {self.output_mode}")
         if self.ragged and (self.output_mode != "int" or self.output_sequence_length is not None):
-            raise ValueError("'ragged' goes with output_mode int, and without output_sequence_length")
-        assert self.lookup  # what it refuses is refused here
+            raise ValueError("'ragged' requires output_mode int, without output_sequence_length")
+        assert self.lookup  # validates the lookup's settings here
         return self
 
     @cached_property
     def lookup(self) -> StringLookup:
-        """What makes numbers of the words."""
+        """Return the lookup that maps tokens to ids."""
         return StringLookup(
             max_tokens=self.max_tokens, num_oov_indices=1, mask_token="", vocabulary=self.vocabulary,
             idf_weights=self.idf_weights, output_mode=self.output_mode, pad_to_max_tokens=self.pad_to_max_tokens,
@@ -94,7 +94,9 @@ class TextVectorization(Transform):
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         need_text(field)
         if self.split is not None and field.shape not in ((), (1,)):
-            raise ValueError(f"splits one text a row, got {field.shape}; with split: null they are words already")
+            raise ValueError(
+                f"splits one text per row, got shape {field.shape}; for text that is already split, set split: null"
+            )
         words = self.lookup.infer(Field((None,), "string"), learned, target=False)
         known = replace(words, num_classes=words.vocabulary_size if target else None)
         if self.output_mode != "int":
@@ -118,7 +120,7 @@ class TextVectorization(Transform):
             return learned
         longest = max(lengths or (part.longest() for part in parts()))
         if not longest:
-            raise ValueError("there is no word in any text")
+            raise ValueError("no text has any tokens")
         return replace(learned, facts={**learned.facts, "max_length": longest})
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
@@ -131,7 +133,7 @@ class TextVectorization(Transform):
         return found.padded(self.output_sequence_length or learned.facts["max_length"])
 
     def tokens(self, values: np.ndarray) -> Tokens:
-        """The words of every row."""
+        """Standardize and split the texts; return the tokens of each row."""
         table = _STANDARDS[self.standardize]
         texts: Iterable[str] = values.reshape(-1).tolist()
         texts = [text.translate(table) for text in texts] if table else texts

@@ -1,4 +1,4 @@
-"""ToCategorical: class numbers to one-hot vectors, as keras.utils.to_categorical."""
+"""Transform `to_categorical`: integer class labels to one-hot vectors, as keras.utils.to_categorical."""
 
 from dataclasses import replace
 
@@ -9,18 +9,21 @@ from torch import Tensor, nn
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, first_wrong
-from kerascli.data.transforms.fitting import need_integers
+from kerascli.data.transforms.input_checks import need_integers
 from kerascli.shapes import PositiveInt
 
 
 @transform()
 class ToCategorical(Transform):
-    """Class numbers (N,) or (N, 1) to (N, num_classes) in float32; without `num_classes` it is found in the data."""
+    """Converts integer class labels (N,) or (N, 1) to one-hot vectors (N, num_classes), float32.
+
+    As keras.utils.to_categorical.
+    """
 
     needs_rows = True
 
     num_classes: PositiveInt | None = None
-    """The length of the vectors; null: known from the data."""
+    """Number of classes; null: from the steps before, the source, or the largest label of the training rows."""
 
     def in_batch(self, field: Field) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""WordVectors: vectors that others have trained, in place of numbers; GloVe, word2vec and fastText in text form."""
+"""Transform `word_vectors`: pretrained word vectors (GloVe, word2vec, fastText in text form) for token ids."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,17 +19,17 @@ _LONGEST_LINE = 2**20
 
 @transform()
 class WordVectors(Transform):
-    """Replaces the numbers of a vocabulary by the vectors of its words, which stay as they are.
+    """Replaces token ids (*) by pretrained word vectors (*, dim), which are not trained: GloVe, word2vec or fastText.
 
-    The file has a line a word: the word and its numbers, with blanks between. Words that it lacks, padding and unknown
-    words are zeros.
+    The file is text with one line for each word: the word and its vector, separated by blanks. Padding, unknown tokens
+    and words that the file lacks become zeros.
     """
 
     needs_rows = True
     paths = ("path",)
 
     path: str
-    """The file, for example glove.6B.100d.txt."""
+    """Path of the text file with the vectors, for example glove.6B.100d.txt."""
 
     def in_batch(self, field: Field) -> bool:
         return True
@@ -37,25 +37,29 @@ class WordVectors(Transform):
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         if not field.is_integer or field.is_ragged:
             raise ValueError(
-                f"needs the numbers of words, got {'rows of different lengths' if field.is_ragged else field.dtype}"
+                f"needs token ids, got {'sequences of different lengths' if field.is_ragged else field.dtype}"
             )
         if learned is not None and field.words is None:
-            raise ValueError("needs the numbers of words, as text_vectorization and string_lookup make them")
+            raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
         width = None if learned is None else learned.arrays["vectors"].shape[1]
         return replace(field, shape=(*field.shape, width), dtype="float32", vocabulary_size=None, words=None)
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
         if field.words is None:
-            raise ValueError("needs the numbers of words, as text_vectorization and string_lookup make them")
+            raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
         places = {word.encode(): place for place, word in enumerate(field.words) if word}
         found = _read(Path(self.path), places)
         if not found:
-            raise ValueError(f"none of the {len(places):,} words is in the file '{self.path}'")
+            raise ValueError(f"none of the {len(places):,} words of the vocabulary is in the file '{self.path}'")
         vectors = np.zeros((len(field.words), len(next(iter(found.values())))), np.float32)
         for place, vector in found.items():
             vectors[place] = vector
         share = len(found) / len(places)
-        warnings = (f"the file has {share:.0%} of the words; the others are zeros",) if share < 0.5 else ()
+        warnings = (
+            (f"the file has {share:.0%} of the words of the vocabulary; the vectors of the others are zeros",)
+            if share < 0.5
+            else ()
+        )
         return Learned({}, {"vectors": vectors}, warnings)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
@@ -77,7 +81,7 @@ class _Vectors(nn.Module):
 
 
 def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
-    """The vectors of the words by their places; the file is read line by line. Raises DataError."""
+    """Read the vectors of the given words, by their token ids, line by line. Raises DataError."""
     found: dict[int, np.ndarray] = {}
     width = 0
     with open_regular(path) as file:
@@ -86,12 +90,12 @@ def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
             number += 1
             word, _, numbers = line.rstrip().partition(b" ")
             place = places.get(word)
-            if place is None or (number == 1 and numbers.count(b" ") == 0):  # word2vec begins with two sizes
+            if place is None or (number == 1 and numbers.count(b" ") == 0):  # word2vec's header: two sizes
                 continue
             vector = _vector(numbers)
             if vector is None or (width and len(vector) != width):
                 text = (
-                    "expected a word and its numbers"
+                    "expected a word and its vector"
                     if vector is None
                     else f"{len(vector)} numbers, others have {width}"
                 )

@@ -1,1 +1,1 @@
-"""Layers: activations."""
+"""Activation layers."""

@@ -1,4 +1,4 @@
-"""Activation: any activation function as a layer."""
+"""Activation: an activation function as a layer."""
 
 from torch import nn
 
@@ -13,12 +13,15 @@ from kerascli.shapes import TensorSpec
     Example(input=(5, 8), output=(5, 4), config={"activation": "glu"}),
 )
 class Activation(Layer):
-    """Applies an activation function."""
+    """Applies an activation function to its input.
+
+    Input and output: (N, *); an activation that changes the shape (`glu`) changes the output's.
+    """
 
     mask = "pass"
 
     activation: ActivationField
-    """What is done to the result, value by value; none: nothing."""
+    """Activation function, by name or as a mapping."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         return ActivationModule(self.activation)

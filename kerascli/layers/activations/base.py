@@ -1,4 +1,4 @@
-"""The module of every layer that only applies an activation."""
+"""Module of every layer that only applies an activation."""
 
 from torch import Tensor, nn
 

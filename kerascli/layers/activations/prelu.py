@@ -1,4 +1,4 @@
-"""PReLU: a leaky relu that learns its slopes (He et al., 2015)."""
+"""PReLU: leaky ReLU with learned slopes (He et al., 2015)."""
 
 import torch
 from torch import Tensor, nn
@@ -17,25 +17,30 @@ from kerascli.shapes import Axes, TensorSpec
     aliases=("activation_parametric_relu", "parametric_relu"),
 )
 class PReLU(Layer):
-    """x above 0, alpha * x below; alpha is learned for each place of a sample."""
+    """Parametric ReLU: x above 0, alpha * x below, with a learned `alpha` for each position of a sample.
+
+    Input and output: (N, *). Paper: He et al., 2015.
+    """
 
     mask = "pass"
 
     alpha_initializer: InitializerField = Zeros()
-    """What the slopes start from."""
+    """Initializer of the slopes `alpha`."""
     alpha_regularizer: RegularizerField | None = None
-    """A penalty on the slopes, added to the loss."""
+    """Regularizer of the slopes, a penalty added to the loss."""
     alpha_constraint: ConstraintField | None = None
-    """What the slopes are held to after each update."""
+    """Constraint applied to the slopes after each update."""
     shared_axes: Axes | None = None
-    """Axes along which there is one slope: [1, 2] gives each channel of an image its own."""
+    """Axes along which the slopes are shared, counted from 1: [1, 2] leaves one slope for each channel of an image."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         shared = () if self.shared_axes is None else positive_axes(self.shared_axes, x, "shared_axes")
         sizes = [1 if axis in shared else size for axis, size in enumerate(x.shape, start=1)]
         if None in sizes:
             hint = f"share it: shared_axes: [{', '.join(str(i) for i, size in enumerate(sizes, 1) if size is None)}]"
-            raise ShapeMismatch(f"needs a known size for each axis with slopes of its own, got {x}", hint=hint)
+            raise ShapeMismatch(
+                f"needs a known size for each axis along which slopes are not shared, got {x}", hint=hint
+            )
         return PReLUModule(self, tuple(size for size in sizes if size is not None))
 
 

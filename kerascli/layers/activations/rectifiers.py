@@ -1,4 +1,4 @@
-"""ReLU, LeakyReLU, ThresholdedReLU, ELU and SELU as layers: activations of these names with settings of their own.
+"""ReLU, LeakyReLU, ThresholdedReLU, ELU and SELU as layers: the activations of these names, with settings.
 
 Keras 2 and R have thresholded_relu (Konda et al., 2015), R has selu.
 """
@@ -15,14 +15,14 @@ from kerascli.shapes import NonNegativeFloat, TensorSpec
 
 
 class Rectifier(Layer):
-    """A layer that is an activation."""
+    """Base class of layers that apply one activation."""
 
     mask = "pass"
     examples = (Example(input=(8,), output=(8,)),)
 
     @abstractmethod
     def activation(self) -> Activation:
-        """The activation, with the layer's settings."""
+        """Return the activation with the layer's settings."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         return ActivationModule(self.activation())
@@ -35,14 +35,18 @@ class Rectifier(Layer):
     aliases=("activation_relu",),
 )
 class ReLU(Rectifier):
-    """max(x, 0), with an optional ceiling, leak and threshold."""
+    """Rectified linear unit: max(x, 0), with an optional maximum, negative slope and threshold.
+
+    f(x) = max_value for x >= max_value, x for threshold < x < max_value, negative_slope * (x - threshold) below. Input
+    and output: (N, *).
+    """
 
     max_value: NonNegativeFloat | None = None
-    """The largest value; null: no limit."""
+    """Maximum of the output; null: unlimited."""
     negative_slope: NonNegativeFloat = 0.0
-    """What negative values are multiplied by."""
+    """Slope below the threshold."""
     threshold: NonNegativeFloat = 0.0
-    """Where the function changes."""
+    """Threshold: values below it are set to negative_slope * (x - threshold)."""
 
     def activation(self) -> Activation:
         return activations.ReLU(negative_slope=self.negative_slope, max_value=self.max_value, threshold=self.threshold)
@@ -50,10 +54,13 @@ class ReLU(Rectifier):
 
 @layer(name="leaky_relu", aliases=("activation_leaky_relu",))
 class LeakyReLU(Rectifier):
-    """x above 0, negative_slope * x below (0.3 here, 0.2 in the activation of this name: both are Keras's)."""
+    """Leaky ReLU: x above 0, negative_slope * x below (Maas et al., 2013).
+
+    The default slope is 0.3 here and 0.2 in the activation of this name: both are Keras's. Input and output: (N, *).
+    """
 
     negative_slope: NonNegativeFloat = 0.3
-    """What negative values are multiplied by."""
+    """Slope for values below 0."""
 
     def activation(self) -> Activation:
         return activations.LeakyReLU(negative_slope=self.negative_slope)
@@ -66,10 +73,13 @@ class LeakyReLU(Rectifier):
     aliases=("activation_thresholded_relu",),
 )
 class ThresholdedReLU(Rectifier):
-    """x above theta, 0 elsewhere."""
+    """Thresholded ReLU: x above theta, 0 elsewhere (Konda et al., 2015).
+
+    Input and output: (N, *).
+    """
 
     theta: NonNegativeFloat = 1.0
-    """Where the values begin to count."""
+    """Threshold: values up to it become 0."""
 
     def activation(self) -> Activation:
         return activations.ReLU(threshold=self.theta)
@@ -81,10 +91,13 @@ class ThresholdedReLU(Rectifier):
     aliases=("activation_elu",),
 )
 class ELU(Rectifier):
-    """x above 0, alpha * (exp(x) - 1) below."""
+    """Exponential linear unit: x above 0, alpha * (exp(x) - 1) below (Clevert et al., 2016).
+
+    Input and output: (N, *).
+    """
 
     alpha: float = 1.0
-    """What large negative numbers come close to, with the opposite sign."""
+    """Scale of the negative part, which approaches -alpha for large negative inputs."""
 
     def activation(self) -> Activation:
         return activations.Elu(alpha=self.alpha)
@@ -92,7 +105,10 @@ class ELU(Rectifier):
 
 @layer(aliases=("activation_selu",))
 class SELU(Rectifier):
-    """A scaled elu that keeps mean 0 and variance 1; wants lecun_normal kernels, and alpha_dropout for dropout."""
+    """Scaled exponential linear unit, which keeps mean 0 and variance 1 (Klambauer et al., 2017).
+
+    Use it with lecun_normal kernels, and with alpha_dropout for dropout. Input and output: (N, *).
+    """
 
     def activation(self) -> Activation:
         return activations.Selu()

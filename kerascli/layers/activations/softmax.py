@@ -1,4 +1,4 @@
-"""Softmax as a layer: it knows masks."""
+"""Softmax as a layer, with masks."""
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,10 @@ from kerascli.shapes import Axes, TensorSpec
     aliases=("activation_softmax",),
 )
 class Softmax(Layer):
-    """Probabilities along an axis (or over several); what the mask hides gets none."""
+    """Softmax along an axis, or over several together; masked positions get probability 0.
+
+    Input and output: (N, *).
+    """
 
     mask = "pass"
     uses_mask = True
@@ -36,8 +39,8 @@ class SoftmaxModule(nn.Module):
 
 
 def softmax(x: Tensor, axes: tuple[int, ...], mask: Tensor | None = None) -> Tensor:
-    """Probabilities over `axes`; `mask` broadcasts with `x`."""
+    """Return the softmax over `axes`; `mask` broadcasts with `x`, and positions where it is False get 0."""
     if mask is not None:
         x = torch.where(mask, x, -3e4 if x.dtype == torch.float16 else -1e9)
     y = torch.softmax(x, axes[0]) if len(axes) == 1 else torch.exp(x - torch.logsumexp(x, axes, keepdim=True))
-    return y if mask is None else torch.where(mask, y, 0.0)  # all hidden: zeros, not a uniform distribution
+    return y if mask is None else torch.where(mask, y, 0.0)  # all masked: zeros, not a uniform distribution

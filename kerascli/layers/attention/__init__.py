@@ -1,1 +1,1 @@
-"""Layers: attention."""
+"""Attention layers."""

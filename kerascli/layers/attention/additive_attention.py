@@ -1,9 +1,9 @@
-"""AdditiveAttention: attention scored by a small network (Bahdanau et al., 2015)."""
+"""AdditiveAttention: attention with scores from a tanh layer (Bahdanau et al., 2015)."""
 
 import torch
 from torch import Tensor, nn
 
-from kerascli.layers.attention.base import last_size
+from kerascli.layers.attention.base import feature_count
 from kerascli.layers.attention.scored import ScoredAttention, ScoredModule, check_inputs
 from kerascli.layers.base import Example, layer
 from kerascli.parts.initializers import GlorotUniform
@@ -15,19 +15,23 @@ from kerascli.shapes import Fraction, Seed, TensorSpec
     Example(input=[(4, 6), (5, 3), (5, 6)], output=(4, 3), config={"use_scale": False}),
 )
 class AdditiveAttention(ScoredAttention):
-    """Attention whose score of a key is sum(scale * tanh(query + key)); otherwise as `attention`."""
+    """Additive (Bahdanau-style) attention: the score of a key is sum(scale * tanh(query + key)).
 
-    refused = {"score_mode": "it scores in one way; attention has score_mode"}  # noqa: RUF012
+    Called on [query, value] or [query, value, key], of shapes (N, T, D), (N, S, V) and (N, S, D). Output: (N, T, V).
+    Masks as in `attention`. Paper: Bahdanau et al., 2015.
+    """
+
+    refused = {"score_mode": "it has a single kind of score; attention has score_mode"}  # noqa: RUF012
 
     use_scale: bool = True
-    """Learn a factor for each feature of the scores."""
+    """Learn a factor for each feature of the scores; false: factors of 1."""
     dropout: Fraction = 0.0
-    """The share of the scores that is dropped while training."""
+    """Fraction of the attention weights that is dropped in training."""
     seed: Seed = None
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         check_inputs(xs)
-        return AdditiveAttentionModule(self, last_size(xs[0]))
+        return AdditiveAttentionModule(self, feature_count(xs[0]))
 
 
 class AdditiveAttentionModule(ScoredModule):

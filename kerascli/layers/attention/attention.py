@@ -1,12 +1,12 @@
-"""Attention: values in shares that are the softmax of query times key (Luong et al., 2015)."""
+"""Attention: dot-product attention, softmax(query @ key) @ value (Luong et al., 2015)."""
 
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from kerascli.layers.attention.base import fused
-from kerascli.layers.attention.scored import ScoredAttention, ScoredModule, check_inputs, hidden_score
+from kerascli.layers.attention.base import fused_attention
+from kerascli.layers.attention.scored import ScoredAttention, ScoredModule, check_inputs, masked_score
 from kerascli.layers.base import Example, layer
 from kerascli.parts.initializers import Ones
 from kerascli.shapes import Fraction, Seed, TensorSpec
@@ -17,18 +17,19 @@ from kerascli.shapes import Fraction, Seed, TensorSpec
     Example(input=[(4, 6), (5, 3), (5, 6)], output=(4, 3), config={"use_scale": True, "score_mode": "concat"}),
 )
 class Attention(ScoredAttention):
-    """For each step of the query the values, added up in shares that tell how well their keys match.
+    """Dot-product (Luong-style) attention: softmax of the scores query @ key, times the values.
 
-    Called on [query, value] or [query, value, key]. Masked steps of the value take no part; those of the query
-    come out as 0.
+    Called on [query, value] or [query, value, key], of shapes (N, T, D), (N, S, V) and (N, S, D); without a key the
+    value is the key. Output: (N, T, V). Masked steps of the value are ignored; masked steps of the query give 0. Paper:
+    Luong et al., 2015.
     """
 
     use_scale: bool = False
-    """Learn a factor of the scores."""
+    """Multiply the scores by a learned scalar."""
     score_mode: Literal["dot", "concat"] = "dot"
-    """The score of a key: its dot product with the query, or a factor times sum(tanh(query + key))."""
+    """Score of a key: dot: query @ key; concat: a learned scalar times sum(tanh(query + key))."""
     dropout: Fraction = 0.0
-    """The share of the scores that is dropped while training."""
+    """Fraction of the attention weights that is dropped in training."""
     seed: Seed = None
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
@@ -57,12 +58,14 @@ class AttentionModule(ScoredModule):
         sums = query.unsqueeze(-2) + key.unsqueeze(-3)
         return self.concat_score_weight * torch.tanh(self._scaled(sums)).sum(-1)
 
-    def at_once(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None) -> Tensor | None:
+    def fused_result(self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None) -> Tensor | None:
         if self.concat_score_weight is not None or query.ndim != 3:
             return None
-        query, key, value = (x.unsqueeze(1) for x in (self._scaled(query), key, value))  # the kernel wants heads: one
-        seen = seen if seen is None or seen.ndim == 2 else seen.unsqueeze(1)
-        return fused(query, key, value, seen, scale=1.0, is_causal=False, hidden=hidden_score(query.dtype)).squeeze(1)
+        query, key, value = (x.unsqueeze(1) for x in (self._scaled(query), key, value))  # the kernel takes heads: one
+        visible = visible if visible is None or visible.ndim == 2 else visible.unsqueeze(1)
+        return fused_attention(
+            query, key, value, visible, scale=1.0, is_causal=False, masked_score=masked_score(query.dtype)
+        ).squeeze(1)
 
     def _scaled(self, x: Tensor) -> Tensor:
         return x if self.scale is None else x * self.scale

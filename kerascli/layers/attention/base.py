@@ -1,4 +1,4 @@
-"""What attentions share: which places may be seen, softmax over them, the fused kernel."""
+"""Base of the attention layers: masks, the softmax over scores, the fused kernel."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ from kerascli.layers.activations.softmax import softmax
 from kerascli.layers.base import CallArgument, MergeLayer, ShapeMismatch
 from kerascli.shapes import TensorSpec
 
-SCORES = "also return how much of each value each query takes"
-CAUSAL = "no query sees what comes after it"
+SCORES = "also return the attention scores, after masking and softmax, as a second result"
+CAUSAL = "hide later positions: step t of the query attends to steps up to t only"
 
 
 class AttentionLayer(MergeLayer):
-    """A layer called on [query, value] or [query, value, key]; the mask of the query goes on."""
+    """Base class of layers called on [query, value] or [query, value, key]; the query's mask is passed on."""
 
     mask = "pass"
     uses_masks = True
@@ -34,13 +34,13 @@ CALL: Mapping[str, CallArgument] = {
     "return_attention_scores": CallArgument("bool", SCORES),
     "use_causal_mask": CallArgument("bool", CAUSAL),
 }
-"""What every attention can be called with."""
+"""Call arguments of every attention layer."""
 
 
 def query_value_key(
     xs: tuple[TensorSpec, ...], *, rank: int | None = None
 ) -> tuple[TensorSpec, TensorSpec, TensorSpec]:
-    """The three inputs; without a key the value is the key. Raises ShapeMismatch."""
+    """Return query, value and key; the value is the key if there is none. Raises ShapeMismatch."""
     if not 2 <= len(xs) <= 3:
         raise ShapeMismatch(f"needs 2 or 3 inputs, got {len(xs)}", hint="write inputs: [query, value, key]")
     query, value, key = xs if len(xs) == 3 else (*xs, xs[1])
@@ -54,25 +54,25 @@ def query_value_key(
     return query, value, key
 
 
-def last_size(x: TensorSpec) -> int:
-    """The number of features, which `query_value_key` has found to be known."""
+def feature_count(x: TensorSpec) -> int:
+    """Return the number of features, which `query_value_key` has checked to be known."""
     assert x.shape[-1] is not None
     return x.shape[-1]
 
 
-def all_of(masks: Sequence[Tensor | None]) -> Tensor | None:
-    """Where all masks that there are hold; None: everywhere."""
+def combined_mask(masks: Sequence[Tensor | None]) -> Tensor | None:
+    """Return the logical and of the masks that are not None; None if there are none."""
     present = [mask for mask in masks if mask is not None]
     return reduce(torch.logical_and, present) if present else None
 
 
-def causal(query: Tensor, key: Tensor) -> Tensor:
-    """(T, S): step t of the query sees the steps up to t of the key; of (*, T, D) and (*, S, D)."""
+def causal_mask(query: Tensor, key: Tensor) -> Tensor:
+    """Return a mask (T, S) of (*, T, D) and (*, S, D): step t of the query attends to the steps up to t of the key."""
     return _distances(query, key) >= 0
 
 
-def within(window: int, query: Tensor, key: Tensor) -> Tensor:
-    """(T, S): a step sees those less than `window` steps away."""
+def window_mask(window: int, query: Tensor, key: Tensor) -> Tensor:
+    """Return a mask (T, S): a step attends to the steps less than `window` away."""
     return _distances(query, key).abs() < window
 
 
@@ -81,18 +81,25 @@ def _distances(query: Tensor, key: Tensor) -> Tensor:
     return rows.unsqueeze(1) - columns
 
 
-def fused(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, scale: float, is_causal: bool, hidden: float
+def fused_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    *,
+    scale: float,
+    is_causal: bool,
+    masked_score: float,
 ) -> Tensor:  # (*, T, D), (*, S, D), (*, S, V) -> (*, T, V)
-    """softmax(query @ key * scale) @ value in torch's kernel; `hidden` is added to the scores of what a mask hides."""
+    """Compute softmax(query @ key * scale) @ value in torch's kernel; `masked_score` is added to masked scores."""
     bias = None
     if mask is not None:
-        bias = torch.zeros((), dtype=query.dtype, device=query.device).where(mask, hidden)
+        bias = torch.zeros((), dtype=query.dtype, device=query.device).where(mask, masked_score)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, is_causal=is_causal, scale=scale)
 
 
 def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
-    """Shares that add up to 1; what the mask hides gets none, and all get none where it hides all."""
+    """Return the softmax of the scores; masked positions get 0, and all get 0 where everything is masked."""
     return softmax(scores, (scores.ndim - 1,), None if mask is None else mask.expand_as(scores))
 
 

@@ -1,12 +1,12 @@
-"""GroupQueryAttention: heads of queries that share heads of keys and values (Ainslie et al., 2023)."""
+"""GroupQueryAttention: attention heads that share keys and values in groups (Ainslie et al., 2023)."""
 
 from typing import Self
 
 from pydantic import model_validator
 from torch import nn
 
-from kerascli.layers.attention.base import last_size, query_value_key
-from kerascli.layers.attention.heads import HeadsLayer, HeadsModule
+from kerascli.layers.attention.base import feature_count, query_value_key
+from kerascli.layers.attention.heads import MultiHeadLayer, MultiHeadModule
 from kerascli.layers.attention.projection import Projection
 from kerascli.layers.base import Example, layer
 from kerascli.layers.kernels import KernelAndBias
@@ -14,22 +14,22 @@ from kerascli.parts import fields
 from kerascli.shapes import Fraction, PositiveInt, Seed, TensorSpec
 
 
-class Heads(HeadsLayer):
-    """What `group_query_attention` begins with."""
+class GroupQueryArguments(MultiHeadLayer):
+    """Arguments of `group_query_attention` that precede the kernel's and the bias's."""
 
     head_dim: PositiveInt
-    """The features of a query, a key and a value in a head."""
+    """Size of each head: features of a query, a key and a value."""
     num_query_heads: PositiveInt
-    """How many projections attend; a multiple of num_key_value_heads."""
+    """Number of query heads, a multiple of num_key_value_heads."""
     num_key_value_heads: PositiveInt
-    """How many projections of keys and values they share."""
+    """Number of key and value heads, each shared by num_query_heads / num_key_value_heads query heads."""
     dropout: Fraction = 0.0
-    """The share of the scores that is dropped while training."""
+    """Fraction of the attention weights that is dropped in training."""
     use_bias: fields.UseBias = True
     sliding_window: PositiveInt | None = None
-    """A step sees those less than this many steps away; null: all."""
+    """Attend only to steps less than this many steps away, in both directions; null: to all."""
     flash_attention: bool | None = None
-    """true: insist on torch's fused kernel; false: do without; null: use it unless scores or dropout forbid it."""
+    """true: require torch's fused kernel; false: avoid it; null: use it unless scores or dropout are needed."""
 
 
 @layer(
@@ -41,16 +41,17 @@ class Heads(HeadsLayer):
     }),
     aliases=("grouped_query_attention",),
 )  # fmt: skip
-class GroupQueryAttention(KernelAndBias, Heads):
-    """A multi_head_attention whose heads share keys and values in groups: fewer weights, less to remember.
+class GroupQueryAttention(KernelAndBias, GroupQueryArguments):
+    """Grouped-query attention: `multi_head_attention` whose query heads share key and value heads in groups.
 
-    Called on [query, value] or [query, value, key]: sequences (steps, features).
+    Called on [query, value] or [query, value, key], of shapes (N, T, F), (N, S, G) and (N, S, K). Output: (N, T, F). It
+    has fewer weights, and fewer keys and values to store. Paper: Ainslie et al., 2023.
     """
 
     activity_regularizer: fields.RegularizerField | None = None
-    """A penalty on the result of each projection and on the layer's, added to the loss."""
+    """Regularizer of each projection's output and of the layer's, a penalty added to the loss."""
     use_gate: bool = False
-    """Multiply the heads' results by a sigmoid of one more projection of the query."""
+    """Gate the heads' outputs: multiply them by the sigmoid of another projection of the query (Qiu et al., 2025)."""
     seed: Seed = None
 
     @model_validator(mode="after")
@@ -64,12 +65,12 @@ class GroupQueryAttention(KernelAndBias, Heads):
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         query, value, key = query_value_key(xs, rank=2)
         heads, shared = (self.num_query_heads, self.head_dim), (self.num_key_value_heads, self.head_dim)
-        return HeadsModule(
-            query=Projection(self, (last_size(query),), heads),
-            key=Projection(self, (last_size(key),), shared),
-            gate=Projection(self, (last_size(query),), heads) if self.use_gate else None,
-            value=Projection(self, (last_size(value),), shared),
-            attention_output=Projection(self, heads, (last_size(query),)),
+        return MultiHeadModule(
+            query=Projection(self, (feature_count(query),), heads),
+            key=Projection(self, (feature_count(key),), shared),
+            gate=Projection(self, (feature_count(query),), heads) if self.use_gate else None,
+            value=Projection(self, (feature_count(value),), shared),
+            attention_output=Projection(self, heads, (feature_count(query),)),
             size=self.head_dim, axes=(1,), window=self.sliding_window, flash=self.flash_attention,
             rate=self.dropout, seed=self.seed, penalty=self.activity_regularizer,
         )  # fmt: skip

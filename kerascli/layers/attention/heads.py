@@ -1,4 +1,4 @@
-"""What multi_head_attention and group_query_attention share: attention in each of several heads."""
+"""Base of multi_head_attention and group_query_attention: attention in several heads."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from kerascli.layers.attention.base import (
     CALL,
     AttentionLayer,
-    all_of,
-    causal,
-    fused,
+    causal_mask,
+    combined_mask,
+    fused_attention,
     inverse_root,
     masked_softmax,
-    within,
+    window_mask,
 )
 from kerascli.layers.attention.projection import Projection
 from kerascli.layers.base import CallArgument, Outcome, ShapeMismatch
@@ -23,31 +23,35 @@ from kerascli.parts.base import Regularizer
 from kerascli.shapes import show_shape
 
 
-class HeadsLayer(AttentionLayer):
-    """Settings of an attention in heads; their fields stand in the layers, in Keras's order."""
+class MultiHeadLayer(AttentionLayer):
+    """Settings of an attention with heads; their fields are in the layers, in Keras's order."""
 
     call_arguments = {  # noqa: RUF012
         "query_mask": CallArgument(
-            "tensor", "(batch, steps): what is 0 sees nothing; beside the query's own mask", or_false=True
+            "tensor",
+            "(N, T), 0: this step of the query attends to nothing; combined with the query's own mask",
+            or_false=True,
         ),
         "value_mask": CallArgument(
-            "tensor", "(batch, steps): what is 0 is not seen; beside the value's own mask", or_false=True
+            "tensor", "(N, S), 0: nothing attends to this step; combined with the value's own mask", or_false=True
         ),
         "key_mask": CallArgument(
-            "tensor", "(batch, steps): what is 0 is not seen; beside the key's own mask", or_false=True
+            "tensor", "(N, S), 0: nothing attends to this step; combined with the key's own mask", or_false=True
         ),
-        "attention_mask": CallArgument("tensor", "(batch, query steps, value steps): what is 0 is not seen"),
+        "attention_mask": CallArgument(
+            "tensor", "(N, T, S), 0: step t of the query does not attend to step s of the value"
+        ),
         **CALL,
     }
 
     def check_flash(self, flash: bool | None, rate: float) -> None:
-        """Raise ValueError if the fused kernel is insisted on and cannot be used."""
+        """Raise ValueError if flash_attention is true and the fused kernel cannot be used."""
         if flash and rate:
-            raise ValueError("flash_attention: true goes with dropout 0 only: its kernel has no dropout")
+            raise ValueError("flash_attention: true needs dropout 0: its kernel has no dropout")
 
 
-class HeadsModule(nn.Module):
-    """Projects to heads, attends in each along `axes`, projects back. Projections stand in Keras's order."""
+class MultiHeadModule(nn.Module):
+    """Module that projects to heads, attends along `axes` in each, projects back; projections are in Keras's order."""
 
     def __init__(
         self,
@@ -93,72 +97,77 @@ class HeadsModule(nn.Module):
         if return_attention_scores and self.flash:
             raise ShapeMismatch("cannot return scores with flash_attention: true", argument="return_attention_scores")
         own = [_as_mask(mask) for mask in (query_mask, value_mask, key_mask)]
-        of_query, of_value, of_key = (all_of(pair) for pair in zip(own, [*masks, None][:3], strict=True))
+        of_query, of_value, of_key = (combined_mask(pair) for pair in zip(own, [*masks, None][:3], strict=True))
         steps = [self._of_steps(of_query, query, -1), self._of_steps(of_value, value, -2)]
         steps += [self._of_steps(of_key, value if key is None else key, -2)]
         q, k, v = self.query(query), self.key(value if key is None else key), self.value(value)
         gate = None if self.gate is None else torch.sigmoid(self.gate(query))
         projected = [q, k, v] if gate is None else [q, k, v, gate]
         q, k, v = (self._along_steps(x) for x in (q, k, v))
-        seen = all_of([*steps, self._given(_as_mask(attention_mask), query, value)])
-        y, shares = self._attend(q, k, v, seen, use_causal_mask, return_attention_scores)
+        visible = combined_mask([*steps, self._given(_as_mask(attention_mask), query, value)])
+        y, weights = self._attend(q, k, v, visible, use_causal_mask, return_attention_scores)
         y = self._along_axes(y, query)
         y = self.attention_output(y if gate is None else y * gate)
-        result = (y, self._scores(shares, query, value)) if shares is not None and return_attention_scores else y
+        result = (y, self._scores(weights, query, value)) if weights is not None and return_attention_scores else y
         if self.penalty is None:
             return result
         penalties = [self.penalty(x) / x.shape[0] for x in [*projected, y]]
         return Outcome(result, losses={"projections": torch.stack(penalties).sum()})
 
     def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, use_causal_mask: bool, wants_shares: bool
+        self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None, use_causal_mask: bool, wants_weights: bool
     ) -> tuple[Tensor, Tensor | None]:  # (N, *, H, T, D), (N, *, H, S, D), (N, *, H, S, V) -> (N, *, H, T, V)
         k, v = self._for_all_heads(q, k, v)
         if len(self.axes) > 1 and use_causal_mask:
             raise ShapeMismatch("needs one attention axis for use_causal_mask", argument="use_causal_mask")
-        explicit = wants_shares or self.flash is False or (self.training and self.rate > 0)
-        is_causal = use_causal_mask and not explicit and seen is None and self.window is None
-        order = causal(q, k) if use_causal_mask and not is_causal else None
-        seen = all_of([seen, order, None if self.window is None else within(self.window, q, k)])
+        explicit = wants_weights or self.flash is False or (self.training and self.rate > 0)
+        is_causal = use_causal_mask and not explicit and visible is None and self.window is None
+        order = causal_mask(q, k) if use_causal_mask and not is_causal else None
+        visible = combined_mask([visible, order, None if self.window is None else window_mask(self.window, q, k)])
         if not explicit:
-            y = fused(q, k, v, seen, scale=self.scale, is_causal=is_causal, hidden=_hidden_score(q.dtype))
-            if seen is not None and (self.rate or q.ndim != 4):  # zeros where nothing is seen: see _hidden_score
-                y = torch.where(seen.any(-1, keepdim=True), y, 0.0)
+            y = fused_attention(
+                q, k, v, visible, scale=self.scale, is_causal=is_causal, masked_score=_masked_score(q.dtype)
+            )
+            if visible is not None and (self.rate or q.ndim != 4):  # zeros where all is masked: see _masked_score
+                y = torch.where(visible.any(-1, keepdim=True), y, 0.0)
             return y, None
-        shares = masked_softmax((q * self.scale) @ k.mT, seen)
-        dropped = dropout(shares, self.rate, seed=self.seed) if self.training else shares
-        return dropped @ v, shares
+        weights = masked_softmax((q * self.scale) @ k.mT, visible)
+        dropped = dropout(weights, self.rate, seed=self.seed) if self.training else weights
+        return dropped @ v, weights
 
     def _for_all_heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values that several heads of queries share, once for each of them."""
+        """Repeat keys and values for each of the query heads that share them."""
         times = q.shape[-3] // k.shape[-3]
         return (k, v) if times == 1 else (k.repeat_interleave(times, -3), v.repeat_interleave(times, -3))
 
     def _along_steps(self, x: Tensor) -> Tensor:  # (N, *, H, D) -> (N, *, H, T, D)
-        """The axes that are attended to as one, before the last."""
+        """Flatten the attended axes into one, before the last."""
         count = len(self.axes)
         return x.movedim(self.axes, tuple(range(x.ndim - 1 - count, x.ndim - 1))).flatten(-1 - count, -2)
 
     def _along_axes(self, y: Tensor, query: Tensor) -> Tensor:  # (N, *, H, T, D) -> (N, *, H, D)
-        """The way back."""
+        """Restore the axes that `_along_steps` flattened."""
         y = y.unflatten(-2, self._sizes(query))
         return y.movedim(tuple(range(y.ndim - 1 - len(self.axes), y.ndim - 1)), self.axes)
 
-    def _scores(self, shares: Tensor, query: Tensor, value: Tensor) -> Tensor:  # -> (N, *, H, *T, *S)
-        return shares.unflatten(-1, self._sizes(value)).unflatten(-1 - len(self.axes), self._sizes(query))
+    def _scores(self, weights: Tensor, query: Tensor, value: Tensor) -> Tensor:  # -> (N, *, H, *T, *S)
+        return weights.unflatten(-1, self._sizes(value)).unflatten(-1 - len(self.axes), self._sizes(query))
 
     def _sizes(self, x: Tensor) -> tuple[int, ...]:
         return tuple(x.shape[axis] for axis in self.axes)
 
     def _of_steps(self, mask: Tensor | None, x: Tensor, new: int) -> Tensor | None:
-        """A mask of the first axes of `x` as one of scores: (N, *, 1, T, 1) or (N, *, 1, 1, S)."""
+        """Reshape a mask of the first axes of `x` to that of scores: (N, *, 1, T, 1) or (N, *, 1, 1, S)."""
         if mask is None:
             return None
         whole = broadcast_mask(mask, x).expand(*x.shape[:-1], 1).unsqueeze(-2)
         return self._along_steps(whole).squeeze(-1).unsqueeze(new)
 
     def _given(self, mask: Tensor | None, query: Tensor, value: Tensor) -> Tensor | None:
-        """An attention mask (N, *T, *S), with or without axes before T, as one of scores."""
+        """Reshape an attention mask (N, *T, *S), with or without axes before T, to the scores' axes.
+
+        Raises ShapeMismatch.
+        """
         if mask is None:
             return None
         count, sizes = len(self.axes), (*self._sizes(query), *self._sizes(value))
@@ -176,9 +185,9 @@ def _as_mask(given: Tensor | None) -> Tensor | None:
     return given if given is None or given.dtype == torch.bool else given != 0
 
 
-def _hidden_score(dtype: torch.dtype) -> float:
-    """What Keras's fused path adds to hidden scores: so large that where all are hidden, all count the same.
+def _masked_score(dtype: torch.dtype) -> float:
+    """Return the number that Keras's fused path adds to masked scores: where all are masked, all get the same weight.
 
-    Its other path, for dropout, scores and more than one axis of steps, has zeros there.
+    Keras's other path, for dropout, scores and more than one axis of steps, gives zeros there.
     """
     return -0.7 * (65500.0 if dtype == torch.float16 else 3.38953e38)

@@ -1,12 +1,12 @@
-"""MultiHeadAttention: attention in several learned projections at once (Vaswani et al., 2017)."""
+"""MultiHeadAttention: attention in several learned projections in parallel (Vaswani et al., 2017)."""
 
 from typing import Self
 
 from pydantic import model_validator
 from torch import nn
 
-from kerascli.layers.attention.base import last_size, query_value_key
-from kerascli.layers.attention.heads import HeadsLayer, HeadsModule
+from kerascli.layers.attention.base import feature_count, query_value_key
+from kerascli.layers.attention.heads import MultiHeadLayer, MultiHeadModule
 from kerascli.layers.attention.projection import Projection
 from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
@@ -15,26 +15,26 @@ from kerascli.parts import fields
 from kerascli.shapes import Axes, Fraction, PositiveInt, Seed, Sizes, TensorSpec
 
 
-class Heads(HeadsLayer):
-    """What `multi_head_attention` begins with."""
+class MultiHeadArguments(MultiHeadLayer):
+    """Arguments of `multi_head_attention` that precede the kernel's and the bias's."""
 
     num_heads: PositiveInt
-    """How many projections attend, each on its own."""
+    """Number of attention heads."""
     key_dim: PositiveInt
-    """The features of a query and of a key in a head."""
+    """Size of each head for query and key."""
     value_dim: PositiveInt | None = None
-    """The features of a value in a head; null: key_dim."""
+    """Size of each head for value; null: key_dim."""
     dropout: Fraction = 0.0
-    """The share of the scores that is dropped while training."""
+    """Fraction of the attention weights that is dropped in training."""
     use_bias: fields.UseBias = True
     output_shape: PositiveInt | Sizes | None = None
-    """What each step comes out as; null: as many features as the query has."""
+    """Size, or shape, of the output at each step; null: as many features as the query has."""
     attention_axes: Axes | None = None
-    """The axes of steps to attend along; null: all between the batch and the features."""
+    """Axes to attend along, counted from 1; null: all between the batch and the features."""
     sliding_window: PositiveInt | None = None
-    """A step sees those less than this many steps away; null: all."""
+    """Attend only to steps less than this many steps away, in both directions; null: to all."""
     flash_attention: bool | None = None
-    """true: insist on torch's fused kernel; false: do without; null: use it unless scores or dropout forbid it."""
+    """true: require torch's fused kernel; false: avoid it; null: use it unless scores or dropout are needed."""
 
 
 @layer(
@@ -46,17 +46,18 @@ class Heads(HeadsLayer):
         "num_heads": 2, "key_dim": 3, "attention_axes": 2,
     }),
 )  # fmt: skip
-class MultiHeadAttention(KernelAndBias, Heads):
-    """Attention in several learned projections (heads) at once; their results are projected to one.
+class MultiHeadAttention(KernelAndBias, MultiHeadArguments):
+    """Multi-head attention: scaled dot-product attention in several learned projections (heads) in parallel.
 
-    Called on [query, value] or [query, value, key]: [x, x] is self-attention. Masks of the inputs are obeyed, and
-    that of the query goes on.
+    Called on [query, value] or [query, value, key], of shapes (N, T, F), (N, S, G) and (N, S, K); [x, x] is
+    self-attention. The heads' outputs are projected to the output: (N, T, F), or (N, T, *output_shape). The inputs'
+    masks are applied; the query's is passed on. Paper: Vaswani et al., 2017.
     """
 
     activity_regularizer: fields.RegularizerField | None = None
-    """A penalty on the result of each projection, added to the loss."""
+    """Regularizer of each projection's output, a penalty added to the loss."""
     use_gate: bool = False
-    """Multiply the heads' results by a sigmoid of one more projection of the query."""
+    """Gate the heads' outputs: multiply them by the sigmoid of another projection of the query (Qiu et al., 2025)."""
     seed: Seed = None
 
     @model_validator(mode="after")
@@ -65,7 +66,7 @@ class MultiHeadAttention(KernelAndBias, Heads):
         return self
 
     def activity_penalty(self) -> None:
-        """The module has its penalties: they are those of its projections."""
+        """Return None: the module adds the penalties of its projections itself."""
 
     def adds_losses(self) -> bool:
         return self.activity_regularizer is not None
@@ -75,12 +76,12 @@ class MultiHeadAttention(KernelAndBias, Heads):
         axes = self._axes(query, value)
         of_value = self.value_dim or self.key_dim
         heads, gated = (self.num_heads, self.key_dim), (self.num_heads, of_value)
-        results = self.output_shape or last_size(query)
-        return HeadsModule(
-            query=Projection(self, (last_size(query),), heads),
-            key=Projection(self, (last_size(key),), heads),
-            gate=Projection(self, (last_size(query),), gated) if self.use_gate else None,
-            value=Projection(self, (last_size(value),), gated),
+        results = self.output_shape or feature_count(query)
+        return MultiHeadModule(
+            query=Projection(self, (feature_count(query),), heads),
+            key=Projection(self, (feature_count(key),), heads),
+            gate=Projection(self, (feature_count(query),), gated) if self.use_gate else None,
+            value=Projection(self, (feature_count(value),), gated),
             attention_output=Projection(self, gated, (results,) if isinstance(results, int) else results),
             size=self.key_dim, axes=axes, window=self.sliding_window, flash=self.flash_attention,
             rate=self.dropout, seed=self.seed, penalty=self.activity_regularizer,
@@ -90,7 +91,7 @@ class MultiHeadAttention(KernelAndBias, Heads):
         steps = tuple(range(1, value.rank))
         axes = steps if self.attention_axes is None else positive_axes(self.attention_axes, value, "attention_axes")
         if value.rank in axes:
-            raise ShapeMismatch("cannot attend along the features", argument="attention_axes")
+            raise ShapeMismatch("cannot attend along the features axis", argument="attention_axes")
         if self.sliding_window is not None and len(axes) > 1:
             raise ShapeMismatch("needs one attention axis for a sliding_window", argument="sliding_window")
         others = [(query.shape[axis - 1], value.shape[axis - 1]) for axis in steps if axis not in axes]

@@ -1,4 +1,4 @@
-"""A dense layer from some last axes to others: how attentions come to their heads and back."""
+"""Dense projection from some last axes to others: into attention heads and back."""
 
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from kerascli.parts.initializers import with_fans
 
 
 class Projecting(Protocol):
-    """Settings that all projections of a layer share, beside what becomes of their kernels and biases."""
+    """Settings of all projections of a layer, apart from those of their kernels and biases."""
 
     @property
     def use_bias(self) -> bool: ...
@@ -20,7 +20,7 @@ class Projecting(Protocol):
 
 
 class Projection(WeightedModule):
-    """Keras's kernel has the axes `ins` and `outs`; torch's the other way round, so that it is that of a linear."""
+    """Dense projection; Keras's kernel is (*ins, *outs), torch's (*outs, *ins), as F.linear takes it."""
 
     kernel: Tensor
     bias: Tensor | None

@@ -1,4 +1,4 @@
-"""What attention and additive_attention share: they differ in how they score a key for a query."""
+"""Base of attention and additive_attention, which differ in the score of a key for a query."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from kerascli.layers.attention.base import CALL, AttentionLayer, all_of, causal, query_value_key
+from kerascli.layers.attention.base import CALL, AttentionLayer, causal_mask, combined_mask, query_value_key
 from kerascli.layers.base import CallArgument, ShapeMismatch, WeightedModule
 from kerascli.layers.regularization.dropout import dropout
 from kerascli.shapes import TensorSpec
@@ -16,15 +16,13 @@ class ScoredAttention(AttentionLayer):
     """Settings of an attention without projections."""
 
     call_arguments = {  # noqa: RUF012
-        "mask": CallArgument(
-            "tensors", "[query mask, value mask]: steps that are not 0 count, the others are skipped", or_false=True
-        ),
+        "mask": CallArgument("tensors", "[query mask, value mask], (N, T) and (N, S): 0 masks a step", or_false=True),
         **CALL,
     }
 
 
 def check_inputs(xs: tuple[TensorSpec, ...]) -> None:
-    """Raise ShapeMismatch unless the keys can be scored for the queries."""
+    """Raise ShapeMismatch unless the shapes of query, value and key fit each other."""
     query, value, key = query_value_key(xs)
     if query.rank != value.rank or any(None not in (a, b) and a != b for a, b in _leading(query, value)):
         raise ShapeMismatch(f"needs a query and a value with equal axes before the steps, got {query} and {value}")
@@ -37,7 +35,7 @@ def _leading(query: TensorSpec, value: TensorSpec) -> Iterator[tuple[int | None,
 
 
 class ScoredModule(WeightedModule):
-    """Softmax over scores, and the values added up in these shares."""
+    """Module that weighs the values by the softmax of the scores."""
 
     def __init__(self, rate: float, seed: int | None) -> None:
         super().__init__()
@@ -56,34 +54,34 @@ class ScoredModule(WeightedModule):
     ) -> Tensor | tuple[Tensor, Tensor]:  # (N, *, T, D), (N, *, S, V), (N, *, S, D) -> (N, *, T, V)
         key = value if key is None else key
         query_mask, value_mask = masks[:2]
-        order = causal(query, key) if use_causal_mask else None
-        seen = all_of([None if value_mask is None else value_mask.unsqueeze(-2), order])
-        y, shares = None, None
+        order = causal_mask(query, key) if use_causal_mask else None
+        visible = combined_mask([None if value_mask is None else value_mask.unsqueeze(-2), order])
+        y, weights = None, None
         if not return_attention_scores and not (self.training and self.rate):
-            y = self.at_once(query, key, value, seen)
+            y = self.fused_result(query, key, value, visible)
         if y is None:
-            shares = self._shares(query, key, seen)
-            y = shares @ value
+            weights = self._weights(query, key, visible)
+            y = weights @ value
         if query_mask is not None:
             y = torch.where(query_mask.unsqueeze(-1), y, 0.0)
-        return (y, shares) if return_attention_scores and shares is not None else y
+        return (y, weights) if return_attention_scores and weights is not None else y
 
-    def _shares(self, query: Tensor, key: Tensor, seen: Tensor | None) -> Tensor:  # -> (N, *, T, S)
+    def _weights(self, query: Tensor, key: Tensor, visible: Tensor | None) -> Tensor:  # -> (N, *, T, S)
         scores = self.scores(query, key)
-        if seen is not None:
-            scores = torch.where(seen, scores, scores + hidden_score(scores.dtype))
-        shares = torch.softmax(scores, -1)
-        return dropout(shares, self.rate, seed=self.seed) if self.training else shares
+        if visible is not None:
+            scores = torch.where(visible, scores, scores + masked_score(scores.dtype))
+        weights = torch.softmax(scores, -1)
+        return dropout(weights, self.rate, seed=self.seed) if self.training else weights
 
     @abstractmethod
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
-        """(N, *, T, S): how well each key answers each query."""
+        """Return the scores (N, *, T, S) of each key for each query."""
 
-    def at_once(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None) -> Tensor | None:
-        """The values in their shares without scores in memory, where there is a kernel for it."""
+    def fused_result(self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None) -> Tensor | None:
+        """Return the result of a kernel that needs no scores in memory; None if there is no such kernel."""
         return None
 
 
-def hidden_score(dtype: torch.dtype) -> float:
-    """Keras adds it to the scores of what a mask hides; where all is hidden, they decide as if nothing were."""
+def masked_score(dtype: torch.dtype) -> float:
+    """Return the number that Keras adds to masked scores; where all are masked, the scores decide as if none were."""
     return -65504.0 if dtype == torch.float16 else -1e9

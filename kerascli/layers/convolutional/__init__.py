@@ -1,1 +1,1 @@
-"""Layers: convolutional."""
+"""Convolutional layers."""

@@ -1,4 +1,4 @@
-"""What the convolutions share: a window over (N, C, *sizes), a bias, an activation."""
+"""Base of the convolutional layers: a window over (N, C, *sizes), a bias, an activation."""
 
 from abc import abstractmethod
 from typing import Annotated, ClassVar, Protocol
@@ -14,10 +14,10 @@ from kerascli.layers.geometry import (
     Padding,
     Strides,
     Window,
-    even,
-    flat,
     from_channels_first,
+    pad_order,
     spatial_shape,
+    symmetric_padding,
     to_channels_first,
 )
 from kerascli.parts.base import Activation
@@ -25,34 +25,36 @@ from kerascli.parts.fields import ConstraintField, InitializerField, Regularizer
 from kerascli.shapes import DataFormat, PositiveInt, Shape, TensorSpec
 
 KERNEL_AXES = {1: (2, 1, 0), 2: (3, 2, 0, 1), 3: (4, 3, 0, 1, 2)}
-"""Keras has a kernel's channels last, torch first and in the other order."""
+"""Order in which torch's kernel has Keras's axes: Keras's channels are last, torch's first and swapped."""
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
-DepthwiseInitializer = Annotated[InitializerField, Field(description="What the kernels of the channels start from.")]
+DepthwiseInitializer = Annotated[InitializerField, Field(description="Initializer of the depthwise kernel.")]
 DepthwiseRegularizer = Annotated[
-    RegularizerField | None, Field(description="A penalty on the kernels of the channels, added to the loss.")
+    RegularizerField | None, Field(description="Regularizer of the depthwise kernel, a penalty added to the loss.")
 ]
 DepthwiseConstraint = Annotated[
-    ConstraintField | None, Field(description="What the kernels of the channels are held to after each update.")
+    ConstraintField | None, Field(description="Constraint applied to the depthwise kernel after each update.")
 ]
-DepthMultiplier = Annotated[PositiveInt, Field(description="How many kernels each channel has of its own.")]
+DepthMultiplier = Annotated[
+    PositiveInt, Field(description="Number of depthwise output channels for each input channel.")
+]
 
 
-class Filtering(Layer):
-    """What layers of filters begin with; the classes for each rank narrow the sizes."""
+class FilterArguments(Layer):
+    """First arguments of layers with filters; the classes for each rank narrow the sizes."""
 
     rank: ClassVar[int]
 
     filters: PositiveInt
-    """How many channels come out."""
+    """Number of filters (output channels)."""
     kernel_size: KernelSize
     strides: Strides
     padding: Padding = "valid"
 
 
 class ConvolutionSettings(Protocol):
-    """What every convolution has among its settings."""
+    """Settings that every convolution has."""
 
     rank: ClassVar[int]
     kernel_size: KernelSize
@@ -64,7 +66,7 @@ class ConvolutionSettings(Protocol):
 
 
 def window_and_channels(settings: ConvolutionSettings, x: TensorSpec) -> tuple[Window, int]:
-    """The window of a convolution of `x` and the number of channels; raises ShapeMismatch if it does not fit."""
+    """Return the window of a convolution of `x` and the number of channels; raises ShapeMismatch if it does not fit."""
     window = Window(settings.kernel_size, settings.strides, settings.padding, settings.dilation_rate)
     sizes, channels = sizes_and_channels(x, settings.rank, settings.data_format)
     window.check(sizes)
@@ -72,43 +74,43 @@ def window_and_channels(settings: ConvolutionSettings, x: TensorSpec) -> tuple[W
 
 
 def sizes_and_channels(x: TensorSpec, rank: int, data_format: DataFormat) -> tuple[Shape, int]:
-    """The spatial sizes of `x` and its number of channels, which has to be known; raises ShapeMismatch."""
+    """Return the spatial sizes of `x` and its number of channels, which must be known; raises ShapeMismatch."""
     sizes, channels = spatial_shape(x, rank, data_format)
     if channels is None:
         raise ShapeMismatch(f"needs a known number of channels, got {x}")
     return sizes, channels
 
 
-class ConvolvingModule(WeightedModule):
-    """Rank 1 runs as rank 2 with a height of 1: the same kernels, in the fast memory format."""
+class BaseConvolutionModule(WeightedModule):
+    """Module of a convolution; rank 1 runs as rank 2 with height 1: the same kernels, in the fast memory format."""
 
     bias: Tensor | None
 
     def __init__(self, settings: ConvolutionSettings) -> None:
         super().__init__()
-        self.of_sequences = settings.rank == 1
+        self.is_1d = settings.rank == 1
         self.data_format: DataFormat = settings.data_format
         self.activation = settings.activation
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *sizes, filters), or channels first
         x = to_channels_first(x, self.data_format)
-        y = self.convolve(x.unsqueeze(2)).squeeze(2) if self.of_sequences else self.convolve(x)
+        y = self.convolve(x.unsqueeze(2)).squeeze(2) if self.is_1d else self.convolve(x)
         y = from_channels_first(y, self.data_format)
         return y if self.activation is None else self.activation(y)
 
     @abstractmethod
     def convolve(self, x: Tensor) -> Tensor:
-        """(N, C, *sizes) -> (N, filters, *sizes), bias included; of at least two sizes."""
+        """Convolve (N, C, *sizes), of at least two sizes, to (N, filters, *sizes), bias included."""
 
-    def over_images(self, kernel: Tensor) -> Tensor:
-        """A kernel of torch's layout as `convolve` needs it."""
-        return kernel.unsqueeze(2) if self.of_sequences else kernel
+    def at_least_2d(self, kernel: Tensor) -> Tensor:
+        """Return a kernel of torch's layout as `convolve` takes it: rank 1 gets a height of 1."""
+        return kernel.unsqueeze(2) if self.is_1d else kernel
 
 
 def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, window: Window, groups: int = 1) -> Tensor:
-    """(N, C, *sizes) with (filters, C / groups, *size) -> (N, filters, *sizes)."""
+    """Convolve (N, C, *sizes) with a kernel (filters, C / groups, *size) to (N, filters, *sizes)."""
     pads = window.pads(tuple(x.shape[2:]))
-    padding = even(pads)
+    padding = symmetric_padding(pads)
     if padding is None:
-        x, padding = F.pad(x, flat(pads)), 0
+        x, padding = F.pad(x, pad_order(pads)), 0
     return _CONVOLVE[len(pads)](x, kernel, bias, window.strides, padding, window.dilation, groups)

@@ -1,4 +1,4 @@
-"""Conv1DTranspose, Conv2DTranspose, Conv3DTranspose: the way back of a convolution, to larger sizes."""
+"""Conv1DTranspose, Conv2DTranspose, Conv3DTranspose: transposed convolutions, which upsample."""
 
 from typing import Literal, Self
 
@@ -7,28 +7,28 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.layers.base import Example, ShapeMismatch, layer
-from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, Filtering, sizes_and_channels
-from kerascli.layers.geometry import DilationRate, Over1D, Over2D, Over3D, Window
+from kerascli.layers.convolutional.base import KERNEL_AXES, BaseConvolutionModule, FilterArguments, sizes_and_channels
+from kerascli.layers.geometry import DilationRate, Window, WindowArguments1D, WindowArguments2D, WindowArguments3D
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.ops.filters import cut_of_transposed
 from kerascli.parts import fields
 from kerascli.shapes import Count1D, Count2D, Count3D, DataFormat, NonNegativeInt, TensorSpec
 
 
-class Transposing(Filtering):
-    """What a transposed convolution begins with."""
+class TransposedConvolutionArguments(FilterArguments):
+    """Arguments of a transposed convolution that precede the kernel's and the bias's."""
 
     padding: Literal["valid", "same"] = "valid"
-    """valid: all that the window reaches; same: strides times as many as there are inputs."""
+    """valid: output size (input - 1) * stride + kernel reach; same: input * stride, without output_padding."""
     output_padding: tuple[NonNegativeInt, ...] | None = None
-    """What is added to the end of each axis; null: with padding same what makes it strides times as long."""
+    """Size added at the end of each axis, below the stride; null: such that the output is at least input * stride."""
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True
 
 
-class TransposedConvolution(KernelAndBias, Transposing):
+class TransposedConvolution(KernelAndBias, TransposedConvolutionArguments):
     """Settings of a transposed convolution; the classes for each rank narrow the sizes."""
 
     @model_validator(mode="after")
@@ -53,8 +53,8 @@ class TransposedConvolution(KernelAndBias, Transposing):
         return TransposedConvolutionModule(self, window, cuts, channels)
 
 
-class TransposedConvolutionModule(ConvolvingModule):
-    """torch cuts the same off both sides and adds at the end; what is left to cut at the end is cut afterwards."""
+class TransposedConvolutionModule(BaseConvolutionModule):
+    """Module of a transposed convolution, with torch's symmetric padding; the rest at the end is cut off afterwards."""
 
     kernel: Tensor
 
@@ -62,12 +62,12 @@ class TransposedConvolutionModule(ConvolvingModule):
         self, settings: TransposedConvolution, window: Window, cuts: tuple[tuple[int, int], ...], channels: int
     ) -> None:
         super().__init__(settings)
-        window = window.over_images()
-        cuts = ((0, 0), *cuts) if self.of_sequences else cuts
+        window = window.at_least_2d()
+        cuts = ((0, 0), *cuts) if self.is_1d else cuts
         self.strides, self.dilation = window.strides, window.dilation
         self.padding = tuple(before for before, _ in cuts)
         self.output_padding = tuple(max(before - after, 0) for before, after in cuts)
-        self.rest = tuple(max(after - before, 0) for before, after in cuts)
+        self.surplus = tuple(max(after - before, 0) for before, after in cuts)
         kernel = (*settings.kernel_size, settings.filters, channels)
         self.add_weight_of(settings, "kernel", kernel, axes=KERNEL_AXES[settings.rank])
         self.add_weight_of(settings, "bias", (settings.filters,) if settings.use_bias else None)
@@ -75,11 +75,11 @@ class TransposedConvolutionModule(ConvolvingModule):
     def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, filters, *sizes)
         function = F.conv_transpose2d if x.ndim == 4 else F.conv_transpose3d
         y = function(
-            x, self.over_images(self.kernel), self.bias,
+            x, self.at_least_2d(self.kernel), self.bias,
             self.strides, self.padding, self.output_padding, 1, self.dilation,
         )  # fmt: skip
-        for axis, rest in enumerate(self.rest, 2):
-            y = y.narrow(axis, 0, y.shape[axis] - rest) if rest else y
+        for axis, surplus in enumerate(self.surplus, 2):
+            y = y.narrow(axis, 0, y.shape[axis] - surplus) if surplus else y
         return y
 
 
@@ -88,8 +88,11 @@ class TransposedConvolutionModule(ConvolvingModule):
     Example(input=(8, 4), output=(16, 6), config={"filters": 6, "kernel_size": 3, "strides": 2, "padding": "same"}),
     aliases=("convolution_1d_transpose",),
 )
-class Conv1DTranspose(Over1D, TransposedConvolution):
-    """The transpose of a convolution of sequences: strides of 2 make them twice as long."""
+class Conv1DTranspose(WindowArguments1D, TransposedConvolution):
+    """Transposed 1D convolution (also called deconvolution) of sequences: strides of 2 double their length.
+
+    Input: (N, T, C). Output: (N, T', filters). With `data_format: channels_first`: (N, C, T) and (N, filters, T').
+    """
 
     output_padding: Count1D | None = None
 
@@ -105,8 +108,12 @@ class Conv1DTranspose(Over1D, TransposedConvolution):
     ),
     aliases=("convolution_2d_transpose",),
 )
-class Conv2DTranspose(Over2D, TransposedConvolution):
-    """The transpose of a convolution of images: strides of 2 make them twice as high and wide."""
+class Conv2DTranspose(WindowArguments2D, TransposedConvolution):
+    """Transposed 2D convolution (also called deconvolution) of images: strides of 2 double their height and width.
+
+    Input: (N, H, W, C). Output: (N, H', W', filters). With `data_format: channels_first`: (N, C, H, W) and (N, filters,
+    H', W').
+    """
 
     output_padding: Count2D | None = None
 
@@ -120,7 +127,11 @@ class Conv2DTranspose(Over2D, TransposedConvolution):
     Example(input=(2, 3, 4, 2), output=(4, 5, 6, 3), config={"filters": 3, "kernel_size": 3}),
     aliases=("convolution_3d_transpose",),
 )
-class Conv3DTranspose(Over3D, TransposedConvolution):
-    """The transpose of a convolution of volumes."""
+class Conv3DTranspose(WindowArguments3D, TransposedConvolution):
+    """Transposed 3D convolution (also called deconvolution) of volumes: strides of 2 double each size.
+
+    Input: (N, D, H, W, C). Output: (N, D', H', W', filters). With `data_format: channels_first`: (N, C, D, H, W) and
+    (N, filters, D', H', W').
+    """
 
     output_padding: Count3D | None = None

@@ -1,4 +1,4 @@
-"""Conv1D, Conv2D, Conv3D: filters that slide over sequences, images and volumes."""
+"""Conv1D, Conv2D, Conv3D: convolutions of sequences, images and volumes."""
 
 from typing import Self
 
@@ -7,25 +7,38 @@ from torch import Tensor, nn
 
 from kerascli.layers.absent import ADAPTERS
 from kerascli.layers.base import Example, ShapeMismatch, layer
-from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, Filtering, convolve, window_and_channels
-from kerascli.layers.geometry import CausalPadding, DilationRate, Over1D, Over2D, Over3D, Window
+from kerascli.layers.convolutional.base import (
+    KERNEL_AXES,
+    BaseConvolutionModule,
+    FilterArguments,
+    convolve,
+    window_and_channels,
+)
+from kerascli.layers.geometry import (
+    CausalPadding,
+    DilationRate,
+    Window,
+    WindowArguments1D,
+    WindowArguments2D,
+    WindowArguments3D,
+)
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
 from kerascli.shapes import DataFormat, PositiveInt, TensorSpec
 
 
-class Convolving(Filtering):
-    """What a convolution begins with."""
+class ConvolutionArguments(FilterArguments):
+    """Arguments of a convolution that precede the kernel's and the bias's."""
 
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
     groups: PositiveInt = 1
-    """Groups of channels that are convolved apart."""
+    """Number of groups into which the channels are split; each is convolved with its own filters / groups filters."""
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True
 
 
-class Convolution(KernelAndBias, Convolving):
+class Convolution(KernelAndBias, ConvolutionArguments):
     """Settings of a convolution; the classes for each rank narrow the sizes."""
 
     refused = ADAPTERS
@@ -47,19 +60,19 @@ class Convolution(KernelAndBias, Convolving):
         return ConvolutionModule(self, window, channels)
 
 
-class ConvolutionModule(ConvolvingModule):
+class ConvolutionModule(BaseConvolutionModule):
     kernel: Tensor
 
     def __init__(self, settings: Convolution, window: Window, channels: int) -> None:
         super().__init__(settings)
-        self.window = window.over_images()
+        self.window = window.at_least_2d()
         self.groups = settings.groups
         kernel = (*window.size, channels // settings.groups, settings.filters)
         self.add_weight_of(settings, "kernel", kernel, axes=KERNEL_AXES[settings.rank])
         self.add_weight_of(settings, "bias", (settings.filters,) if settings.use_bias else None)
 
     def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, filters, *sizes)
-        return convolve(x, self.over_images(self.kernel), self.bias, self.window, self.groups)
+        return convolve(x, self.at_least_2d(self.kernel), self.bias, self.window, self.groups)
 
 
 @layer(
@@ -67,8 +80,12 @@ class ConvolutionModule(ConvolvingModule):
     Example(input=(10, 4), output=(5, 6), config={"filters": 6, "kernel_size": 4, "strides": 2, "padding": "causal"}),
     aliases=("convolution_1d",),
 )
-class Conv1D(Over1D, Convolution):
-    """Convolves sequences with `filters` kernels; padding `causal` lets no step see the steps after it."""
+class Conv1D(WindowArguments1D, Convolution):
+    """1D convolution of sequences with `filters` learned kernels, then a bias and an activation.
+
+    Input: (N, T, C). Output: (N, T', filters). With `data_format: channels_first`: (N, C, T) and (N, filters, T'). With
+    `padding: causal` no output depends on later steps.
+    """
 
     padding: CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -87,8 +104,12 @@ class Conv1D(Over1D, Convolution):
     ),
     aliases=("convolution_2d",),
 )
-class Conv2D(Over2D, Convolution):
-    """Convolves images with `filters` kernels and adds a bias."""
+class Conv2D(WindowArguments2D, Convolution):
+    """2D convolution of images with `filters` learned kernels, then a bias and an activation.
+
+    Input: (N, H, W, C). Output: (N, H', W', filters). With `data_format: channels_first`: (N, C, H, W) and (N, filters,
+    H', W').
+    """
 
 
 @layer(
@@ -100,5 +121,9 @@ class Conv2D(Over2D, Convolution):
     ),
     aliases=("convolution_3d",),
 )
-class Conv3D(Over3D, Convolution):
-    """Convolves volumes, or images over time, with `filters` kernels."""
+class Conv3D(WindowArguments3D, Convolution):
+    """3D convolution of volumes, or of images over time, with `filters` learned kernels, then a bias and an activation.
+
+    Input: (N, D, H, W, C). Output: (N, D', H', W', filters). With `data_format: channels_first`: (N, C, D, H, W) and
+    (N, filters, D', H', W').
+    """

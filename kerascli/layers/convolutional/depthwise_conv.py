@@ -1,4 +1,4 @@
-"""DepthwiseConv1D, DepthwiseConv2D: each channel is convolved with kernels of its own."""
+"""DepthwiseConv1D, DepthwiseConv2D: convolutions of each channel with its own kernels."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.convolutional.base import (
-    ConvolvingModule,
+    BaseConvolutionModule,
     DepthMultiplier,
     DepthwiseConstraint,
     DepthwiseInitializer,
@@ -14,17 +14,26 @@ from kerascli.layers.convolutional.base import (
     convolve,
     window_and_channels,
 )
-from kerascli.layers.geometry import CausalPadding, DilationRate, KernelSize, Over1D, Over2D, Padding, Strides, Window
+from kerascli.layers.geometry import (
+    CausalPadding,
+    DilationRate,
+    KernelSize,
+    Padding,
+    Strides,
+    Window,
+    WindowArguments1D,
+    WindowArguments2D,
+)
 from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
 from kerascli.shapes import DataFormat, TensorSpec
 
 DEPTHWISE_AXES = {1: (1, 2, 0), 2: (2, 3, 0, 1)}
-"""(*size, channels, multiplier) -> (channels, multiplier, *size)."""
+"""Axes by which Keras's (*size, channels, multiplier) becomes (channels, multiplier, *size)."""
 
 
 def grouped(kernel: Tensor) -> Tensor:
-    """(channels, multiplier, *size) -> (channels * multiplier, 1, *size): the kernel of a group for each channel."""
+    """Reshape (channels, multiplier, *size) to (channels * multiplier, 1, *size): one group for each channel."""
     return kernel.flatten(0, 1).unsqueeze(1)
 
 
@@ -53,19 +62,19 @@ class DepthwiseConvolution(Layer):
         return DepthwiseConvolutionModule(self, *window_and_channels(self, x))
 
 
-class DepthwiseConvolutionModule(ConvolvingModule):
+class DepthwiseConvolutionModule(BaseConvolutionModule):
     kernel: Tensor
 
     def __init__(self, settings: DepthwiseConvolution, window: Window, channels: int) -> None:
         super().__init__(settings)
-        self.window = window.over_images()
+        self.window = window.at_least_2d()
         self.channels = channels
         kernel = (*window.size, channels, settings.depth_multiplier)
         self.add_weight_of(settings, "kernel", kernel, part="depthwise", axes=DEPTHWISE_AXES[settings.rank])
         self.add_weight_of(settings, "bias", (channels * kernel[-1],) if settings.use_bias else None)
 
     def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, C * multiplier, *sizes)
-        return convolve(x, self.over_images(grouped(self.kernel)), self.bias, self.window, self.channels)
+        return convolve(x, self.at_least_2d(grouped(self.kernel)), self.bias, self.window, self.channels)
 
 
 @layer(
@@ -74,8 +83,12 @@ class DepthwiseConvolutionModule(ConvolvingModule):
         input=(10, 4), output=(5, 8), config={"kernel_size": 3, "strides": 2, "padding": "same", "depth_multiplier": 2}
     ),
 )
-class DepthwiseConv1D(Over1D, DepthwiseConvolution):
-    """Convolves each channel of a sequence with `depth_multiplier` kernels of its own."""
+class DepthwiseConv1D(WindowArguments1D, DepthwiseConvolution):
+    """Depthwise 1D convolution: convolves each channel of a sequence with `depth_multiplier` kernels of its own.
+
+    Input: (N, T, C). Output: (N, T', C * depth_multiplier). With `data_format: channels_first` the channels are axis 1.
+    With `padding: causal` no output depends on later steps.
+    """
 
     padding: CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -88,5 +101,9 @@ class DepthwiseConv1D(Over1D, DepthwiseConvolution):
         config={"kernel_size": 3, "strides": 2, "padding": "same", "depth_multiplier": 2},
     ),
 )
-class DepthwiseConv2D(Over2D, DepthwiseConvolution):
-    """Convolves each channel of an image with `depth_multiplier` kernels of its own."""
+class DepthwiseConv2D(WindowArguments2D, DepthwiseConvolution):
+    """Depthwise 2D convolution: convolves each channel of an image with `depth_multiplier` kernels of its own.
+
+    Input: (N, H, W, C). Output: (N, H', W', C * depth_multiplier). With `data_format: channels_first` the channels are
+    axis 1.
+    """

@@ -1,4 +1,4 @@
-"""LocallyConnected1D, LocallyConnected2D: a convolution with other kernels at each place (Keras 2)."""
+"""LocallyConnected1D, LocallyConnected2D: convolutions with unshared weights (Keras 2)."""
 
 import math
 from typing import Literal
@@ -7,41 +7,41 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.convolutional.base import Filtering, sizes_and_channels
+from kerascli.layers.convolutional.base import FilterArguments, sizes_and_channels
 from kerascli.layers.geometry import Window
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
 from kerascli.shapes import DataFormat, Size1D, Size2D, TensorSpec
 
 
-class Connecting(Filtering):
-    """What a locally connected layer begins with."""
+class LocallyConnectedArguments(FilterArguments):
+    """Arguments of a locally connected layer that precede the kernel's and the bias's."""
 
     padding: Literal["valid"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
-    """valid: only whole windows, as in Keras with implementation 1."""
+    """valid (no padding) is the only choice, as in Keras with implementation 1."""
     data_format: DataFormat = "channels_last"
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True
 
 
-class LocallyConnected(KernelAndBias, Connecting):
+class LocallyConnected(KernelAndBias, LocallyConnectedArguments):
     """Settings of a locally connected layer; the classes for each rank narrow the sizes."""
 
     implementation: Literal[1] = 1
-    """1: weights for each place, the first of Keras's ways; the others keep them in other shapes."""
+    """1: separate weights for each output position; Keras 2's other implementations store them in other shapes."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
         Window(self.kernel_size, self.strides, self.padding, (1,) * self.rank).check(sizes)
         known = [size for size in sizes if size is not None]
         if len(known) < self.rank:
-            raise ShapeMismatch(f"needs known sizes, since it has weights for each place, got {x}")
+            raise ShapeMismatch(f"needs known sizes, since it has weights for each output position, got {x}")
         places = tuple((n - k) // s + 1 for n, k, s in zip(known, self.kernel_size, self.strides, strict=True))
         return LocallyConnectedModule(self, places, channels)
 
 
 class LocallyConnectedModule(WeightedModule):
-    """The windows are laid out in the order of the data (channels last or first), as Keras's kernel expects."""
+    """Module of a locally connected layer; windows are flattened in the data's order, as Keras's kernel has them."""
 
     kernel: Tensor
     bias: Tensor | None
@@ -64,7 +64,7 @@ class LocallyConnectedModule(WeightedModule):
         return y if self.activation is None else self.activation(y)
 
     def _patches(self, x: Tensor) -> Tensor:
-        """(N, *sizes, C) or (N, C, *sizes) -> (places, N, values of a window)."""
+        """Extract the windows: (N, *sizes, C) or (N, C, *sizes) -> (places, N, values of a window)."""
         rank, first = len(self.windows), 2 if self.channels_first else 1
         for axis, (size, stride) in enumerate(self.windows, first):
             x = x.unfold(axis, size, stride)
@@ -79,7 +79,11 @@ class LocallyConnectedModule(WeightedModule):
     Example(input=(10, 4), output=(4, 6), config={"filters": 6, "kernel_size": 4, "strides": 2, "use_bias": False}),
 )
 class LocallyConnected1D(LocallyConnected):
-    """As conv_1d, but with other weights at each step."""
+    """Locally connected 1D layer: `conv_1d` with separate weights for each output step.
+
+    Input: (N, T, C). Output: (N, T', filters). With `data_format: channels_first`: (N, C, T) and (N, filters, T'). T
+    must be known.
+    """
 
     rank = 1
 
@@ -96,7 +100,11 @@ class LocallyConnected1D(LocallyConnected):
     ),
 )
 class LocallyConnected2D(LocallyConnected):
-    """As conv_2d, but with other weights at each place."""
+    """Locally connected 2D layer: `conv_2d` with separate weights for each output position.
+
+    Input: (N, H, W, C). Output: (N, H', W', filters). With `data_format: channels_first`: (N, C, H, W) and (N, filters,
+    H', W'). H and W must be known.
+    """
 
     rank = 2
 

@@ -1,4 +1,4 @@
-"""SeparableConv1D, SeparableConv2D: each channel on its own first, then across the channels point by point."""
+"""SeparableConv1D, SeparableConv2D: a depthwise convolution followed by a pointwise one."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -6,23 +6,23 @@ from torch.nn import functional as F
 from kerascli.layers.base import Example, layer
 from kerascli.layers.convolutional.base import (
     KERNEL_AXES,
-    ConvolvingModule,
+    BaseConvolutionModule,
     DepthMultiplier,
     DepthwiseConstraint,
     DepthwiseInitializer,
     DepthwiseRegularizer,
-    Filtering,
+    FilterArguments,
     convolve,
     window_and_channels,
 )
 from kerascli.layers.convolutional.depthwise_conv import DEPTHWISE_AXES, grouped
-from kerascli.layers.geometry import CausalPadding, DilationRate, Over1D, Over2D, Window
+from kerascli.layers.geometry import CausalPadding, DilationRate, Window, WindowArguments1D, WindowArguments2D
 from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
 from kerascli.shapes import DataFormat, TensorSpec
 
 
-class SeparableConvolution(Filtering):
+class SeparableConvolution(FilterArguments):
     """Settings of a separable convolution; the classes for each rank narrow the sizes."""
 
     data_format: DataFormat = "channels_last"
@@ -32,29 +32,29 @@ class SeparableConvolution(Filtering):
     use_bias: fields.UseBias = True
     depthwise_initializer: DepthwiseInitializer = GlorotUniform()
     pointwise_initializer: fields.InitializerField = GlorotUniform()
-    """What the kernel across the channels starts from."""
+    """Initializer of the pointwise (1x1) kernel."""
     bias_initializer: fields.BiasInitializer = Zeros()
     depthwise_regularizer: DepthwiseRegularizer = None
     pointwise_regularizer: fields.RegularizerField | None = None
-    """A penalty on the kernel across the channels, added to the loss."""
+    """Regularizer of the pointwise kernel, a penalty added to the loss."""
     bias_regularizer: fields.BiasRegularizer = None
     activity_regularizer: fields.ActivityRegularizer = None
     depthwise_constraint: DepthwiseConstraint = None
     pointwise_constraint: fields.ConstraintField | None = None
-    """What the kernel across the channels is held to after each update."""
+    """Constraint applied to the pointwise kernel after each update."""
     bias_constraint: fields.BiasConstraint = None
 
     def build(self, x: TensorSpec) -> nn.Module:
         return SeparableConvolutionModule(self, *window_and_channels(self, x))
 
 
-class SeparableConvolutionModule(ConvolvingModule):
+class SeparableConvolutionModule(BaseConvolutionModule):
     depthwise_kernel: Tensor
     pointwise_kernel: Tensor
 
     def __init__(self, settings: SeparableConvolution, window: Window, channels: int) -> None:
         super().__init__(settings)
-        self.window = window.over_images()
+        self.window = window.at_least_2d()
         self.channels = channels
         rank, depth = settings.rank, settings.depth_multiplier
         self.add_weight_of(settings, "depthwise_kernel", (*window.size, channels, depth), axes=DEPTHWISE_AXES[rank])
@@ -63,8 +63,8 @@ class SeparableConvolutionModule(ConvolvingModule):
         self.add_weight_of(settings, "bias", (settings.filters,) if settings.use_bias else None)
 
     def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, filters, *sizes)
-        y = convolve(x, self.over_images(grouped(self.depthwise_kernel)), None, self.window, self.channels)
-        return F.conv2d(y, self.over_images(self.pointwise_kernel), self.bias)
+        y = convolve(x, self.at_least_2d(grouped(self.depthwise_kernel)), None, self.window, self.channels)
+        return F.conv2d(y, self.at_least_2d(self.pointwise_kernel), self.bias)
 
 
 @layer(
@@ -72,8 +72,12 @@ class SeparableConvolutionModule(ConvolvingModule):
     Example(input=(10, 4), output=(5, 6), config={"filters": 6, "kernel_size": 3, "strides": 2, "padding": "causal"}),
     aliases=("separable_convolution_1d",),
 )
-class SeparableConv1D(Over1D, SeparableConvolution):
-    """Convolves each channel of a sequence on its own, then mixes the channels of each step."""
+class SeparableConv1D(WindowArguments1D, SeparableConvolution):
+    """Separable 1D convolution: convolves each channel on its own (depthwise), then mixes channels (pointwise).
+
+    Input: (N, T, C). Output: (N, T', filters). With `data_format: channels_first`: (N, C, T) and (N, filters, T'). With
+    `padding: causal` no output depends on later steps.
+    """
 
     padding: CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -87,5 +91,9 @@ class SeparableConv1D(Over1D, SeparableConvolution):
     ),
     aliases=("separable_convolution_2d",),
 )
-class SeparableConv2D(Over2D, SeparableConvolution):
-    """Convolves each channel of an image on its own, then mixes the channels of each point."""
+class SeparableConv2D(WindowArguments2D, SeparableConvolution):
+    """Separable 2D convolution: convolves each channel on its own (depthwise), then mixes channels (pointwise).
+
+    Input: (N, H, W, C). Output: (N, H', W', filters). With `data_format: channels_first`: (N, C, H, W) and (N, filters,
+    H', W').
+    """

@@ -1,1 +1,1 @@
-"""Layers: core."""
+"""Core layers."""

@@ -1,4 +1,4 @@
-"""ActivityRegularization: a penalty on whatever comes by."""
+"""ActivityRegularization: an L1 and L2 penalty on its input."""
 
 from torch import nn
 
@@ -10,14 +10,17 @@ from kerascli.shapes import NonNegativeFloat, TensorSpec
 
 @layer(Example(input=(8,), output=(8,), config={"l1": 0.01, "l2": 0.001}))
 class ActivityRegularization(Layer):
-    """Hands its input on and adds l1 * sum(|x|) + l2 * sum(x^2) to the loss, as a mean over the batch."""
+    """Returns its input and adds the penalty l1 * sum(|x|) + l2 * sum(x^2), averaged over the batch, to the loss.
+
+    Input and output: (N, *).
+    """
 
     mask = "pass"
 
     l1: NonNegativeFloat = 0.0
-    """The factor of the sum of sizes."""
+    """L1 factor: multiplies the sum of absolute values."""
     l2: NonNegativeFloat = 0.0
-    """The factor of the sum of squares."""
+    """L2 factor: multiplies the sum of squares."""
 
     def activity_penalty(self) -> Regularizer:
         return L1L2(l1=self.l1, l2=self.l2)

@@ -16,14 +16,17 @@ from kerascli.shapes import PositiveInt, TensorSpec
     Example(input=(5, 8), output=(5, 4), config={"units": 4, "use_bias": False}),
 )
 class Dense(Layer):
-    """A fully connected layer; acts on the last axis."""
+    """Fully connected layer: activation(x @ kernel + bias), along the last axis of the input.
+
+    Input: (N, *, F). Output: (N, *, units). `kernel` is (F, units), `bias` (units,).
+    """
 
     refused = ADAPTERS_AND_QUANTIZATION
     mask = "pass"
-    by_rows = True
+    row_independent = True
 
     units: PositiveInt
-    """How many values come out."""
+    """Number of output units: dimensionality of the output's last axis."""
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True
     kernel_initializer: fields.KernelInitializer = GlorotUniform()

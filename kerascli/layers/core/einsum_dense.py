@@ -20,13 +20,13 @@ _FORM = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-
 
 @dataclass(frozen=True, slots=True)
 class Equation:
-    """`abc,cd->abd`, taken apart: a letter an axis, the batch is the first."""
+    """Equation like `abc,cd->abd` in its parts: a letter for each axis, of which the first is the batch."""
 
     x: str
     kernel: str
     y: str
-    rest: Literal["first", "last"] | None
-    """Where the axes stand that an ellipsis leaves out; `first` takes the batch with it."""
+    ellipsis: Literal["first", "last"] | None
+    """Position of the axes that an ellipsis stands for; `first` includes the batch."""
 
     def __post_init__(self) -> None:
         for letter in self.kernel:
@@ -36,13 +36,15 @@ class Equation:
             if letter not in self.x + self.kernel:
                 raise ValueError(f"'{letter}' of the output is in neither the input nor the kernel")
         if any(len(set(letters)) < len(letters) for letters in (self.x, self.kernel, self.y)):
-            raise ValueError("a letter stands twice in one place")
-        if self.rest != "first" and (self.x[0] != self.y[0] or self.x[0] in self.kernel):
-            raise ValueError(f"the first axis is the batch: it stays first and is not in the kernel, got '{self.x[0]}'")
+            raise ValueError("a letter may occur only once in the input, in the kernel and in the output")
+        if self.ellipsis != "first" and (self.x[0] != self.y[0] or self.x[0] in self.kernel):
+            raise ValueError(
+                f"the first axis is the batch: it must stay first and not be in the kernel, got '{self.x[0]}'"
+            )
 
 
 def read_equation(text: str) -> Equation:
-    """Raises ValueError for what is no equation of a dense layer."""
+    """Parse the equation of a dense layer; raises ValueError if it is not one."""
     match = _FORM.match(text.replace(" ", ""))
     first_x, x, last_x, kernel, first_y, y, last_y = match.groups() if match else ("",) * 7
     if not match or bool(first_x) != bool(first_y) or bool(last_x) != bool(last_y) or (first_x and last_x):
@@ -55,16 +57,16 @@ def _check_equation(text: str) -> str:
     return text
 
 
-class Equated(Layer):
-    """What `einsum_dense` begins with."""
+class EinsumArguments(Layer):
+    """Arguments of `einsum_dense` that precede the kernel's and the bias's."""
 
     equation: Annotated[str, AfterValidator(_check_equation)]
-    """The axes of the input (batch first), of the kernel and of the output, by letters."""
+    """Einsum equation: a letter for each axis of input (batch first), kernel and output, as in `abc,cd->abd`."""
     output_shape: PositiveInt | AnyShape
-    """The sizes of the output's axes, without the batch and those of an ellipsis; null: as the input's."""
+    """Sizes of the output's axes, without the batch and those of an ellipsis; null for an axis: as in the input."""
     activation: fields.OutputActivation = None
     bias_axes: str | None = None
-    """The letters of the output's axes that have a bias; null: none."""
+    """Letters of the output axes that have a bias; null: no bias."""
 
 
 @layer(
@@ -75,11 +77,11 @@ class Equated(Layer):
     Example(input=(5, 8), output=(5, 4), config={"equation": "...x,xy->...y", "output_shape": 4, "bias_axes": "y"}),
     Example(input=(5, 8, 3), output=(6, 8, 3), config={"equation": "ab...,bc->ac...", "output_shape": 6}),
 )  # fmt: skip
-class EinsumDense(KernelAndBias, Equated):
-    """A dense layer over any axes: activation(einsum(equation, x, kernel) + bias).
+class EinsumDense(KernelAndBias, EinsumArguments):
+    """Dense layer over any axes: activation(einsum(equation, x, kernel) + bias).
 
-    The equation names the axes of the input, of the kernel and of the output: `abc,cd->abd` acts on the last of
-    three. `...` stands for any number of axes, first or last.
+    The equation names the axes of the input, of the kernel and of the output: `abc,cd->abd` acts on the last of three.
+    `...`, first or last, stands for any number of axes. Input: (N, *), output: (N, *), both as in the equation.
     """
 
     refused = {  # noqa: RUF012
@@ -95,7 +97,7 @@ class EinsumDense(KernelAndBias, Equated):
         return EinsumDenseModule(self, kernel, self._bias_shape(equation, sizes, x))
 
     def _bias_shape(self, equation: Equation, sizes: dict[str, int | None], x: TensorSpec) -> tuple[int, ...] | None:
-        """One number for each place along `bias_axes`; it has 1 for the axes between and after them."""
+        """Return the bias's shape: sizes along `bias_axes`, 1 for axes between and after them; None: no bias."""
         if not self.bias_axes:
             return None
         for letter in self.bias_axes:
@@ -104,22 +106,22 @@ class EinsumDense(KernelAndBias, Equated):
                 raise ShapeMismatch(text, argument="bias_axes")
         after = equation.y[min(map(equation.y.index, self.bias_axes)) :]
         shape = tuple(_known(letter, sizes, x) if letter in self.bias_axes else 1 for letter in after)
-        return shape + (1,) * (x.rank + 1 - len(equation.x)) if equation.rest == "last" else shape
+        return shape + (1,) * (x.rank + 1 - len(equation.x)) if equation.ellipsis == "last" else shape
 
 
 def _sizes(equation: Equation, output_shape: Shape, x: TensorSpec) -> dict[str, int | None]:
-    """The size of each axis that has a letter."""
+    """Return the size of each axis that has a letter; raises ShapeMismatch."""
     axes = (None, *x.shape)
     left_out = len(axes) - len(equation.x)
-    if left_out < 0 or (left_out and not equation.rest):
+    if left_out < 0 or (left_out and not equation.ellipsis):
         text = f"has {len(equation.x)} axes for its input in '{','.join((equation.x, equation.kernel))}', got {x}"
         raise ShapeMismatch(text, hint="the first letter is the batch", argument="equation")
-    with_batch = equation.rest != "first" or not left_out  # else the batch is one of those left out
+    with_batch = equation.ellipsis != "first" or not left_out  # else the ellipsis includes the batch
     named = equation.y[1:] if with_batch else equation.y
     if len(output_shape) != len(named):
         text = f"has an output_shape of {len(output_shape)} sizes for the axes '{named}' of its equation"
         raise ShapeMismatch(text, argument="output_shape")
-    of_x = axes[left_out:] if equation.rest == "first" else axes[: len(equation.x)]
+    of_x = axes[left_out:] if equation.ellipsis == "first" else axes[: len(equation.x)]
     sizes: dict[str, int | None] = dict(zip(equation.x, of_x, strict=True))
     for letter, size in zip(named, output_shape, strict=True):
         seen = sizes.setdefault(letter, size)
@@ -134,7 +136,7 @@ def _sizes(equation: Equation, output_shape: Shape, x: TensorSpec) -> dict[str, 
 def _known(letter: str, sizes: dict[str, int | None], x: TensorSpec) -> int:
     size = sizes.get(letter)
     if size is None:
-        raise ShapeMismatch(f"needs to know the size of axis '{letter}' for its weights, got {x}")
+        raise ShapeMismatch(f"needs a known size of axis '{letter}' for its weights, got {x}")
     return size
 
 
@@ -152,7 +154,7 @@ class EinsumDenseModule(WeightedModule):
         self.add_weight_of(settings, "kernel", kernel, initializer=with_fans(settings.kernel_initializer, ins, outs))
         self.add_weight_of(settings, "bias", bias)
 
-    def forward(self, x: Tensor) -> Tensor:  # as the equation says
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *), as in the equation
         y = torch.einsum(self.equation, x, self.kernel)
         if self.bias is not None:
             y = y + self.bias

@@ -1,4 +1,4 @@
-"""Embedding: a trained vector for each whole number."""
+"""Embedding: a trained vector for each integer id."""
 
 from typing import TYPE_CHECKING
 
@@ -14,17 +14,17 @@ from kerascli.parts.initializers import RandomUniform
 from kerascli.shapes import Matrix, PositiveInt, TensorSpec
 
 
-class Vectors(Layer):
-    """Settings of a table of vectors; what the vectors start from stands in the layers, in Keras's order."""
+class EmbeddingArguments(Layer):
+    """Settings of an embedding table; initializers and `mask_zero` are in the layers, in Keras's order."""
 
     refused = ADAPTERS_AND_QUANTIZATION
     mask = "make"
     takes_integers = True
 
     input_dim: PositiveInt
-    """How many words there are: the largest number plus 1."""
+    """Size of the vocabulary: the largest input id plus 1."""
     output_dim: PositiveInt
-    """The size of a word's vector."""
+    """Dimensionality of the embedding vectors."""
 
     if TYPE_CHECKING:  # declared by each layer, where Keras has it
         mask_zero: bool
@@ -41,25 +41,26 @@ class Vectors(Layer):
     Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4}, dtype="int64"),
     Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4, "mask_zero": True}, dtype="int64"),
 )
-class Embedding(Vectors):
-    """Looks up a trained vector for each whole number from 0 to input_dim - 1.
+class Embedding(EmbeddingArguments):
+    """Embedding: replaces each integer id from 0 to input_dim - 1 by a trained vector.
 
-    With `mask_zero`, 0 stands for padding: the layers after it skip it.
+    Input: (N, *) of ids. Output: (N, *, output_dim). With `mask_zero`, id 0 is padding: a mask makes later layers skip
+    it.
     """
 
-    by_rows = True
+    row_independent = True
 
     embeddings_initializer: fields.InitializerField = RandomUniform()
-    """What the vectors start from."""
+    """Initializer of the embedding matrix (input_dim, output_dim)."""
     embeddings_regularizer: fields.RegularizerField | None = None
-    """A penalty on the vectors, added to the loss."""
+    """Regularizer of the embedding matrix, a penalty added to the loss."""
     activity_regularizer: fields.ActivityRegularizer = None
     embeddings_constraint: fields.ConstraintField | None = None
-    """What the vectors are held to after each update."""
+    """Constraint applied to the embedding matrix after each update."""
     mask_zero: bool = False
-    """0 is no word: steps that have it are skipped by what follows."""
+    """Treat id 0 as padding: create a mask, so that later layers skip these steps."""
     weights: Matrix | None = None
-    """The vectors to start from, a list of input_dim lists; null: embeddings_initializer's."""
+    """Initial embedding matrix, a list of input_dim lists of output_dim numbers; null: use embeddings_initializer."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         if self.weights is None:
@@ -67,11 +68,11 @@ class Embedding(Vectors):
         if len(self.weights) != self.input_dim or any(len(vector) != self.output_dim for vector in self.weights):
             text = f"needs {self.input_dim} lists of {self.output_dim} numbers as weights"
             raise ShapeMismatch(text, argument="weights")
-        return EmbeddingModule(self, Values(values=self.weights))
+        return EmbeddingModule(self, GivenValues(values=self.weights))
 
 
-class Values(Initializer):
-    """The numbers themselves."""
+class GivenValues(Initializer):
+    """Initializer that returns given values."""
 
     values: Matrix
 
@@ -82,7 +83,7 @@ class Values(Initializer):
 class EmbeddingModule(WeightedModule):
     embeddings: Tensor
 
-    def __init__(self, settings: Vectors, start: Initializer | None = None) -> None:
+    def __init__(self, settings: EmbeddingArguments, start: Initializer | None = None) -> None:
         super().__init__()
         self.mask_zero = settings.mask_zero
         self.add_weight_of(settings, "embeddings", (settings.input_dim, settings.output_dim), initializer=start)

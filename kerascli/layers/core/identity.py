@@ -1,4 +1,4 @@
-"""Identity: the input, as it is."""
+"""Identity: returns its input unchanged."""
 
 from torch import nn
 
@@ -8,7 +8,10 @@ from kerascli.shapes import TensorSpec
 
 @layer(Example(input=(8, 3), output=(8, 3)))
 class Identity(Layer):
-    """Hands its input on; a place to give a tensor a name."""
+    """Returns its input unchanged; use it to give a tensor a name.
+
+    Input and output: (N, *).
+    """
 
     mask = "pass"
     takes_integers = True

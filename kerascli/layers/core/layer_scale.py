@@ -1,4 +1,4 @@
-"""LayerScale: one learned factor for each channel, small at first (Touvron et al., 2021)."""
+"""LayerScale: a learned factor for each channel, initially small (Touvron et al., 2021)."""
 
 from torch import Tensor, nn
 
@@ -9,15 +9,16 @@ from kerascli.shapes import PositiveInt, TensorSpec
 
 @layer(Example(input=(4, 4, 3), output=(4, 4, 3), config={"init_values": 1e-6, "projection_dim": 3}))
 class LayerScale(Layer):
-    """Multiplies each channel (last axis) by a learned factor `gamma`: the residual branches of ConvNeXt begin near 0.
+    """Multiplies each channel (last axis) by a learned factor `gamma`, which starts from `init_values`.
 
-    Keras keeps this layer in `keras.applications`, as a part of ConvNeXt.
+    Input and output: (N, *, C). Residual branches of ConvNeXt start near 0 by it; Keras keeps it in
+    `keras.applications`, as a part of ConvNeXt. Paper: Touvron et al., 2021.
     """
 
     init_values: float
-    """Initial value of every factor."""
+    """Initial value of each factor."""
     projection_dim: PositiveInt
-    """Number of factors: the size of the last axis, or 1 for one factor in common."""
+    """Number of factors: the size of the last axis, or 1 for a single factor."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         size = x.shape[-1] if x.shape else None

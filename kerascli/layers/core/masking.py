@@ -1,4 +1,4 @@
-"""Masking: steps that hold nothing but one value are skipped by the layers after it."""
+"""Masking: marks the steps whose features all have one value, so that later layers skip them."""
 
 from torch import Tensor, nn
 
@@ -8,12 +8,15 @@ from kerascli.shapes import TensorSpec
 
 @layer(Example(input=(5, 3), output=(5, 3), config={"mask_value": 0.0}))
 class Masking(Layer):
-    """Masks the steps of a sequence whose features all equal `mask_value`, and sets them to 0."""
+    """Masks the steps of a sequence whose features all equal `mask_value`, and sets them to 0.
+
+    Input and output: (N, T, *). Later layers skip the masked steps.
+    """
 
     mask = "make"
 
     mask_value: float = 0.0
-    """Steps that have nothing but this value are skipped by what follows."""
+    """Value that marks a step to be masked, if all of the step's features have it."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         if x.rank < 2:

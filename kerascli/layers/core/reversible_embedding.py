@@ -1,4 +1,4 @@
-"""ReversibleEmbedding: an embedding that also leads back, from vectors to scores of numbers (Press and Wolf, 2017)."""
+"""ReversibleEmbedding: an embedding that also projects vectors back to logits over ids (Press and Wolf, 2017)."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.layers.base import CallArgument, Example, ShapeMismatch, layer
-from kerascli.layers.core.embedding import EmbeddingModule, Vectors
+from kerascli.layers.core.embedding import EmbeddingArguments, EmbeddingModule
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import RandomUniform
 from kerascli.shapes import PositiveFloat, TensorSpec
@@ -15,31 +15,32 @@ from kerascli.shapes import PositiveFloat, TensorSpec
 @layer(
     Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4}, dtype="int64"),
 )
-class ReversibleEmbedding(Vectors):
-    """An embedding that, called with `reverse`, leads back from vectors to a score for each whole number.
+class ReversibleEmbedding(EmbeddingArguments):
+    """Embedding that, called with `reverse: true`, projects vectors back to a logit for each id.
 
-    It is made to be shared: called once at the start of a model and once, with `reverse: true`, at its end.
+    Input: (N, *) of ids, output: (N, *, output_dim); with `reverse` (N, *, output_dim) and (N, *, input_dim). Share it
+    in a model: call it at the start and, with `reverse: true`, at the end. Paper: Press and Wolf, 2017.
     """
 
     refused = {  # noqa: RUF012
-        "weights": "vectors to start from are read from a file: init_from; Keras fails with them, too",
+        "weights": "initial vectors are read from a file: init_from; Keras fails with them, too",
     }
-    call_arguments = {"reverse": CallArgument("bool", "from vectors to scores")}  # noqa: RUF012
+    call_arguments = {"reverse": CallArgument("bool", "project vectors back to logits over the ids")}  # noqa: RUF012
 
     tie_weights: bool = True
-    """Lead back by the vectors themselves; false: by weights of its own."""
+    """Reverse with the transposed embedding matrix; false: with separate weights (output_dim, input_dim)."""
     embeddings_initializer: InitializerField = RandomUniform()
-    """What the vectors start from."""
+    """Initializer of the embedding matrix (input_dim, output_dim)."""
     embeddings_regularizer: RegularizerField | None = None
-    """A penalty on the vectors, added to the loss."""
+    """Regularizer of the embedding matrix, a penalty added to the loss."""
     embeddings_constraint: ConstraintField | None = None
-    """What the vectors are held to after each update."""
+    """Constraint applied to the embedding matrix after each update."""
     mask_zero: bool = False
-    """0 is no word: steps that have it are skipped by what follows."""
+    """Treat id 0 as padding: create a mask, so that later layers skip these steps."""
     reverse_dtype: Literal["float16", "bfloat16", "float32", "float64"] | None = None
-    """The precision of the way back; null: that of the model."""
+    """Floating-point type of the reverse projection; null: the model's."""
     logit_soft_cap: PositiveFloat | None = None
-    """Bend the scores by tanh so that none is larger than this; null: no limit."""
+    """Soft cap of the logits: logits = cap * tanh(logits / cap); null: none."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         return ReversibleEmbeddingModule(self)
@@ -57,7 +58,9 @@ class ReversibleEmbeddingModule(EmbeddingModule):
                 initializer=settings.embeddings_initializer,
             )  # fmt: skip
 
-    def forward(self, x: Tensor, reverse: bool = False) -> Tensor:  # (N, *) -> (N, *, output_dim), or the way back
+    def forward(
+        self, x: Tensor, reverse: bool = False
+    ) -> Tensor:  # (N, *) -> (N, *, output_dim), or, reversed, (N, *, input_dim)
         if not reverse:
             return super().forward(x)
         if not x.is_floating_point() or x.shape[-1] != self.settings.output_dim:

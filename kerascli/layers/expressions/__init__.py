@@ -1,1 +1,1 @@
-"""Layers that are formulas."""
+"""Layers defined by a formula."""

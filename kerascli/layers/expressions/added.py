@@ -1,4 +1,4 @@
-"""AddLoss and AddMetric: figures of a model's own, from its inner nodes."""
+"""AddLoss and AddMetric: custom losses and metrics computed from nodes of a model."""
 
 from typing import Literal
 
@@ -10,8 +10,8 @@ from kerascli.ops.base import dtype_of
 from kerascli.shapes import TensorSpec
 
 
-class Figure(ExpressionLayer):
-    """Has no result; what it comes to is logged under the node's name."""
+class LoggedValue(ExpressionLayer):
+    """Base class of layers without a result, whose value is logged under the node's name."""
 
     logs = True
 
@@ -20,37 +20,43 @@ class Figure(ExpressionLayer):
 
 
 @layer(Example(input=(4,), output=[], config={"value": "mean(square(prev), axis=-1)", "weight": 0.5}))
-class AddLoss(Figure):
-    """Adds to the loss: a value a sample, or one value; `weight` multiplies it, the log shows it without."""
+class AddLoss(LoggedValue):
+    """Adds the value of a formula, one per sample or a single one, to the loss.
+
+    It has no output; the log shows the value before it is multiplied by `weight`.
+    """
 
     weight: float = 1.0
-    """What it is multiplied by in the total loss."""
+    """Factor of the value in the total loss."""
 
     def adds_losses(self) -> bool:
         return True
 
     def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
-        return FigureModule(self, inputs, self.weight)
+        return LoggedValueModule(self, inputs, self.weight)
 
 
 @layer(Example(input=(4,), output=[], config={"value": "max(abs(prev), axis=-1)"}))
-class AddMetric(Figure):
-    """A figure to log: the mean or the sum of a value a sample, or one value; nothing is trained by it."""
+class AddMetric(LoggedValue):
+    """Logs the value of a formula, one per sample or a single one, as a metric; it adds no loss.
+
+    It has no output.
+    """
 
     reduction: Literal["mean", "sum"] = "mean"
-    """How the values of all samples of an epoch become one: `keras.metrics.Mean` or `Sum`."""
+    """Reduction of the values of an epoch's samples to one: `keras.metrics.Mean` or `Sum`."""
 
     @property
     def sums(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.reduction == "sum"
 
     def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
-        return FigureModule(self, inputs, None, self.reduction)
+        return LoggedValueModule(self, inputs, None, self.reduction)
 
 
-class FigureModule(ExpressionModule):
+class LoggedValueModule(ExpressionModule):
     def __init__(
-        self, layer: Figure, xs: tuple[TensorSpec, ...], weight: float | None, reduction: str = "mean"
+        self, layer: LoggedValue, xs: tuple[TensorSpec, ...], weight: float | None, reduction: str = "mean"
     ) -> None:
         super().__init__(layer, xs)
         self.weight = weight
@@ -60,7 +66,7 @@ class FigureModule(ExpressionModule):
         value = self.value_of(xs)
         if not isinstance(value, Tensor) or (value.ndim and value.shape[0] != xs[self.sized_by].shape[0]):
             raise ShapeMismatch("needs a value for each sample, or a single one", argument="value")
-        value = value.to(dtype_of(None))  # in full precision, whatever the model computes in
-        figure = value.mean() if self.reduction == "mean" else value.sum()
-        losses = {} if self.weight is None else {"": figure * self.weight}
-        return Outcome((), losses=losses, metrics={"": figure.detach()})
+        value = value.to(dtype_of(None))  # in full precision, whatever the model's precision
+        reduced = value.mean() if self.reduction == "mean" else value.sum()
+        losses = {} if self.weight is None else {"": reduced * self.weight}
+        return Outcome((), losses=losses, metrics={"": reduced.detach()})

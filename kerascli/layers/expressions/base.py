@@ -1,4 +1,4 @@
-"""What the layers made of an expression share: inputs by name, faults with a place in the text."""
+"""Base of the layers with an expression: inputs by name, errors with their place in the text."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Self
@@ -13,32 +13,32 @@ from kerascli.shapes import TensorSpec
 
 
 class ExpressionLayer(BaseLayer):
-    """Settings with an expression, `value`, over the nodes that it names; its module takes them one by one."""
+    """Base class of layers with an expression, `value`, over nodes; the module's forward takes these in order."""
 
     call_form: ClassVar[CallForm] = "names"
     takes_integers: ClassVar[bool] = True
 
     value: ExpressionField
-    """The formula: names of nodes, numbers, and the operations of `kerascli list ops`."""
+    """Formula over nodes by name, numbers, and the operations of `kerascli list ops`."""
 
     def names(self) -> tuple[str, ...]:
-        """What it calls its inputs."""
+        """Return the names of the input nodes."""
         return expression(self.value).names
 
     def asks_for_batch(self) -> bool:
-        """Whether it needs one more input: a tensor that says how large the batch is."""
+        """Return True if one more input is needed: a tensor that has the size of the batch."""
         return expression(self.value).asks_for_batch
 
     def numbers(self) -> Collection[str]:
-        """Names in its settings that stand for numbers, whatever nodes there are."""
+        """Return the names in the settings that stand for numbers, whatever the nodes are called."""
         return expression(self.value).constants()
 
     def place_of(self, name: str) -> Fault:
-        """Where a name stands in the settings: a fault without a text."""
+        """Return the place of a name in the settings, as a fault without a text."""
         return Fault("", ("value",), span=expression(self.value).place(name))
 
     def renamed(self, names: Mapping[str, str]) -> Self:
-        """The same, of tensors of other names."""
+        """Return the same settings with the nodes renamed."""
         return self.model_copy(update={"value": expression(self.value).renamed(names)})
 
     @classmethod
@@ -47,17 +47,17 @@ class ExpressionLayer(BaseLayer):
 
 
 class ExpressionModule(nn.Module):
-    """Evaluates an expression; its inputs come in the order of the layer's names."""
+    """Module that evaluates an expression; its inputs are in the order of the layer's names."""
 
     def __init__(self, layer: ExpressionLayer, xs: tuple[TensorSpec, ...]) -> None:
         super().__init__()
         self.names = layer.names()
         self.expression: Expression = expression(layer.value)
         self.sized_by = next((index for index, spec in enumerate(xs) if spec.batched), 0)
-        """Which of the inputs says how large the batch is."""
+        """Index of the input that has the size of the batch."""
 
     def value_of(self, xs: tuple[Tensor, ...]) -> Any:
-        """The value. Raises ShapeMismatch."""
+        """Return the value of the expression. Raises ShapeMismatch."""
         named = dict(zip(self.names, xs, strict=False))
         try:
             return self.expression(named, xs[self.sized_by], training=self.training)

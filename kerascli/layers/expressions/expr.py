@@ -6,12 +6,12 @@ from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.expressions.base import ExpressionLayer, ExpressionModule
 from kerascli.shapes import TensorSpec
 
-_CODE = "a config holds no Python code: write the formula as 'value', or a layer of your own as a plugin"
+_CODE = "a config holds no Python code: write the formula as 'value', or a custom layer as a plugin"
 _OF_LAMBDA = {
     "function": _CODE,
-    "arguments": "the formula names what it takes: nodes, numbers, '$' flags",
+    "arguments": "the formula names what it needs: nodes, numbers, '$' flags",
     "output_shape": "it follows from the formula",
-    "mask": "a formula hands no mask on",
+    "mask": "a formula passes no mask on",
 }
 
 
@@ -22,7 +22,10 @@ _OF_LAMBDA = {
     aliases=("lambda",),
 )
 class Expr(ExpressionLayer):
-    """The value of a formula over the nodes that it names; `kerascli list ops` shows what it may call."""
+    """Value of a formula over nodes; `kerascli list ops` shows the operations that it may call.
+
+    Inputs: the nodes that the formula names, (N, *) each. Output: the formula's value, a tensor or several.
+    """
 
     refused = _OF_LAMBDA
 
@@ -38,5 +41,5 @@ class ExprModule(ExpressionModule):
         value = self.value_of(xs)
         values = value if isinstance(value, list) else [value]
         if not values or not all(isinstance(part, Tensor) for part in values):
-            raise ShapeMismatch("needs an expression whose value is a tensor, or several", argument="value")
+            raise ShapeMismatch("needs a formula whose value is a tensor, or several", argument="value")
         return tuple(values) if isinstance(value, list) else value

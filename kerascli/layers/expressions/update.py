@@ -1,4 +1,4 @@
-"""Update: a new value for a weight, after each step."""
+"""Update: assigns a new value to a weight after each training step."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -13,15 +13,15 @@ from kerascli.shapes import TensorSpec
 
 @layer(Example(input=[(4,), (4,)], output=[], config={"weight": "mean", "value": "0.9 * mean + 0.1 * prev"}))
 class Update(ExpressionLayer):
-    """Sets a weight that is not trained to the value of a formula: after each step of training, and only then.
+    """Assigns the value of a formula to a non-trainable weight, after each training step.
 
-    Nodes of the same step see the value before. No gradient flows through it.
+    Nodes of the same step use the value before the update. No gradient flows through it, and it has no output.
     """
 
     mixes_samples = True
 
     weight: str
-    """The weight node that is set."""
+    """Weight node to update."""
 
     def names(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((self.weight, *super().names())))

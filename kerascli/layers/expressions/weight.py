@@ -1,4 +1,4 @@
-"""Weight: a tensor that is trained, or kept, for itself."""
+"""Weight: a weight as a node of its own, trained or not."""
 
 from typing import Literal, Self
 
@@ -17,24 +17,25 @@ from kerascli.shapes import Sizes, TensorSpec
     Example(input=[], output=(), config={"shape": [], "initializer": "ones", "constraint": "non_neg"}),
 )
 class Weight(BaseLayer):
-    """A weight as a node, without a batch axis: formulas use it, and layers take its first axis for the batch's.
+    """Weight as a node, for formulas and layers; it has no batch axis.
 
-    `add_weight` of Keras's own layers. It is trained, unless `trainable` is false; `update` may change it then.
+    Input: none. Output: `shape`; a layer takes its first axis as the batch axis. It is `add_weight` of Keras's custom
+    layers. It is trained unless `trainable` is false; then `update` may change it.
     """
 
     call_form = "none"
-    by_rows = True
+    row_independent = True
 
     shape: Sizes
-    """All of it: there is no batch axis; [] is a single number."""
+    """Whole shape of the weight, without a batch axis; [] is a scalar."""
     initializer: InitializerField | None = None
-    """What it starts with; null: glorot_uniform, of whole numbers and truth values zeros."""
+    """Initializer of the weight; null: glorot_uniform, and zeros for integers and booleans."""
     dtype: Literal["float32", "int32", "int64", "bool"] = "float32"
-    """float32: the model's; whole numbers and truth values are not trained."""
+    """Data type; float32 means the model's floating-point type; integers and booleans cannot be trained."""
     regularizer: RegularizerField | None = None
-    """The penalty that is added to the loss."""
+    """Regularizer of the weight, a penalty added to the loss."""
     constraint: ConstraintField | None = None
-    """What it is projected to after each step."""
+    """Constraint applied to the weight after each update."""
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:
@@ -45,7 +46,7 @@ class Weight(BaseLayer):
     def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
         try:
             return WeightModule(self)
-        except ShapeMismatch as mismatch:  # a part is called by what it is: `initializer`
+        except ShapeMismatch as mismatch:  # the setting's name has no prefix: `initializer`
             path = mismatch.fault.path
             argument = path[0].removeprefix("value_") if path and isinstance(path[0], str) else None
             raise ShapeMismatch(mismatch.fault.text, argument=argument) from None

@@ -1,1 +1,1 @@
-"""Layers: merging."""
+"""Merging layers."""

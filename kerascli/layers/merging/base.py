@@ -1,4 +1,4 @@
-"""What the merging layers share: shapes that broadcast, as in Keras."""
+"""Base of the merging layers: shapes broadcast as in Keras."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from kerascli.shapes import TensorSpec
 
 
 class ElementwiseMerge(MergeLayer):
-    """Settings of a merge value by value; inputs of fewer axes get axes of 1 after the batch."""
+    """Settings of an elementwise merge; inputs with fewer axes get axes of size 1 after the batch."""
 
     mask = "pass"
     examples = (
@@ -20,7 +20,7 @@ class ElementwiseMerge(MergeLayer):
         Example(input=[(5, 4), (4,)], output=(5, 4)),
     )
     exactly: ClassVar[int | None] = None
-    """How many inputs it takes; None: two or more."""
+    """Required number of inputs; None: two or more."""
     module: ClassVar[type["MergeModule"]]
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
@@ -30,7 +30,7 @@ class ElementwiseMerge(MergeLayer):
 
 
 def check_count(xs: tuple[TensorSpec, ...], exactly: int | None = None) -> None:
-    """Raise ShapeMismatch unless there are enough inputs."""
+    """Raise ShapeMismatch unless the number of inputs is `exactly`, or at least 2."""
     if len(xs) != exactly if exactly else len(xs) < 2:
         raise ShapeMismatch(f"needs {exactly or 'at least 2'} inputs, got {len(xs)}", hint="write inputs: [a, b]")
 
@@ -50,17 +50,17 @@ class MergeModule(nn.Module):
 
     @abstractmethod
     def merge(self, xs: list[Tensor]) -> Tensor:
-        """The merged values of tensors of equal rank."""
+        """Merge tensors of equal rank."""
 
 
 def of_one_rank(xs: Sequence[Tensor]) -> list[Tensor]:
-    """Tensors of fewer axes get axes of 1 after the batch."""
+    """Give all tensors the largest rank, by axes of size 1 after the batch."""
     rank = max(x.ndim for x in xs)
     return [x[(slice(None), *[None] * (rank - x.ndim))] for x in xs]
 
 
 class PairwiseModule(MergeModule):
-    """Merges two at a time."""
+    """Module that merges two inputs at a time."""
 
     def merge(self, xs: list[Tensor]) -> Tensor:
         return reduce(self.pair, xs)

@@ -1,4 +1,4 @@
-"""Concatenate: the inputs one after the other along an axis."""
+"""Concatenate: joins the inputs along an axis."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -17,7 +17,10 @@ from kerascli.shapes import Axis, TensorSpec
     Example(input=[(2, 4), (3, 4), (1, 4)], output=(6, 4), config={"axis": 1}),
 )
 class Concatenate(MergeLayer):
-    """Joins its inputs along an axis; their other axes are equal."""
+    """Concatenates its inputs along an axis; their other axes must be equal.
+
+    Inputs: (N, *) each. Output: (N, *), with the sum of the sizes along `axis`.
+    """
 
     mask = "pass"
 
@@ -35,7 +38,7 @@ class Concatenate(MergeLayer):
         return ConcatenateModule(axis)
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
-        """Along the steps masks are joined as the inputs are; an input without a mask counts whole."""
+        """Concatenate the masks of inputs joined along their steps; an input without a mask is wholly unmasked."""
         present = [mask for mask in masks if mask is not None]
         if not present:
             return None

@@ -11,7 +11,8 @@ from kerascli.shapes import TensorSpec
 class CustomScaleLayer(MergeLayer):
     """Adds the second of two inputs, multiplied by `scale`, to the first: first + scale * second.
 
-    Keras keeps this layer in `keras.applications`, as a part of InceptionResNetV2.
+    Inputs: two of equal rank, (N, *). Output: (N, *). Keras keeps this layer in `keras.applications`, as a part of
+    InceptionResNetV2 (Szegedy et al., 2016).
     """
 
     scale: float

@@ -1,4 +1,4 @@
-"""Dot: products along one axis of each of two inputs."""
+"""Dot: dot product of two inputs along one axis of each."""
 
 from typing import Annotated
 
@@ -24,12 +24,16 @@ def _both(axes: object) -> object:
     Example(input=[(5, 4), (5,)], output=(4,), config={"axes": [1, 1], "normalize": True}),
 )
 class Dot(MergeLayer):
-    """Sums the products along an axis of each of two inputs; with `normalize` it is the cosine."""
+    """Dot product of two inputs along an axis of each; with `normalize` their cosine similarity.
+
+    Inputs: (N, *, K, *) twice. Output: (N, *), the other axes of the first and then of the second input; (N, 1) if
+    there are none.
+    """
 
     axes: Annotated[tuple[int, int], BeforeValidator(_both)]
-    """The axis of each input that is multiplied and summed over."""
+    """Axis of each input to sum over: one integer for both, or [first, second]; 0 is the batch."""
     normalize: bool = False
-    """Scale both to length 1 first."""
+    """Normalize both inputs to L2 norm 1 along the axis first: the result is the cosine similarity."""
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         check_count(xs, 2)

@@ -1,4 +1,4 @@
-"""Add, Average, Maximum, Minimum, Multiply, Subtract: inputs merged value by value."""
+"""Add, Average, Maximum, Minimum, Multiply, Subtract: inputs merged elementwise."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -21,7 +21,10 @@ class AddModule(PairwiseModule):
     Example(input=[(5, 4), (4,), (1, 4)], output=(5, 4)),
 )
 class Add(ElementwiseMerge):
-    """Adds its inputs, value by value."""
+    """Adds its inputs elementwise.
+
+    Inputs: two or more (N, *), which broadcast. Output: (N, *).
+    """
 
     module = AddModule
 
@@ -36,7 +39,10 @@ class AverageModule(MergeModule):
     Example(input=[(5, 4), (4,)], output=(5, 4)),
 )
 class Average(ElementwiseMerge):
-    """The mean of its inputs, value by value."""
+    """Averages its inputs elementwise.
+
+    Inputs: two or more (N, *), which broadcast. Output: (N, *).
+    """
 
     module = AverageModule
 
@@ -48,7 +54,10 @@ class MaximumModule(MaskedMergeModule):
 
 @layer()
 class Maximum(MaskedMerge):
-    """The largest of its inputs, value by value; masked steps take no part."""
+    """Takes the maximum of its inputs elementwise; masked steps are ignored.
+
+    Inputs: two or more (N, *), which broadcast. Output: (N, *).
+    """
 
     module = MaximumModule
 
@@ -60,7 +69,10 @@ class MinimumModule(MaskedMergeModule):
 
 @layer()
 class Minimum(MaskedMerge):
-    """The smallest of its inputs, value by value; masked steps take no part."""
+    """Takes the minimum of its inputs elementwise; masked steps are ignored.
+
+    Inputs: two or more (N, *), which broadcast. Output: (N, *).
+    """
 
     module = MinimumModule
 
@@ -75,7 +87,10 @@ class MultiplyModule(MaskedMergeModule):
 
 @layer()
 class Multiply(MaskedMerge):
-    """Multiplies its inputs, value by value; masked steps take no part."""
+    """Multiplies its inputs elementwise; masked steps are ignored.
+
+    Inputs: two or more (N, *), which broadcast. Output: (N, *).
+    """
 
     module = MultiplyModule
 
@@ -87,7 +102,10 @@ class SubtractModule(PairwiseModule):
 
 @layer()
 class Subtract(ElementwiseMerge):
-    """The first of two inputs less the second, value by value."""
+    """Subtracts the second of two inputs from the first, elementwise.
+
+    Inputs: two (N, *), which broadcast. Output: (N, *).
+    """
 
     exactly = 2
     module = SubtractModule

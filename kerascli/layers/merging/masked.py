@@ -1,4 +1,4 @@
-"""Merges in which masked steps take no part: of a step the inputs count that have it."""
+"""Merges that ignore masked steps: at each step only the inputs without a mask or unmasked there take part."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -14,11 +14,11 @@ Mask = Tensor | None
 
 
 class MaskedMerge(ElementwiseMerge):
-    """Settings of a merge that leaves masked steps out."""
+    """Settings of a merge that ignores masked steps."""
 
     uses_masks = True
     call_arguments = {  # noqa: RUF012
-        "mask": CallArgument("bool", "false: masked steps take part, too"),
+        "mask": CallArgument("bool", "false: do not ignore masked steps"),
     }
 
 
@@ -32,7 +32,7 @@ class MaskedMergeModule(PairwiseModule):
         return self.merge_seen(same, [None if mask is None else broadcast_mask(mask, xs[0]) for mask in seen])
 
     def merge_seen(self, xs: list[Tensor], masks: Sequence[Mask]) -> Tensor:
-        """As Keras does it: of two values one that is masked becomes the other."""
+        """Merge in Keras's way: of two values, a masked one is replaced by the other."""
         (y, *others), (seen, *further) = xs, masks
         for x, mask in zip(others, further, strict=True):
             x = x if mask is None else torch.where(mask, x, y)
@@ -43,7 +43,7 @@ class MaskedMergeModule(PairwiseModule):
 
 
 def product_of_seen(xs: Sequence[Tensor], masks: Sequence[Mask]) -> Tensor:
-    """The product of those values that no mask hides; 0 where all inputs have a mask and all hide it."""
+    """Return the product of the unmasked values; 0 where all inputs have a mask and all are masked."""
     kept = [x if mask is None else torch.where(mask, x, 1) for x, mask in zip(xs, masks, strict=True)]
     y = reduce(torch.mul, kept)
     present = [mask for mask in masks if mask is not None]

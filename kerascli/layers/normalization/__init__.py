@@ -1,1 +1,1 @@
-"""Layers: normalization."""
+"""Normalization layers."""

@@ -1,4 +1,4 @@
-"""What normalizations share: the learned scale and offset that follow them."""
+"""Base of the normalization layers: the learned scale gamma and offset beta."""
 
 from typing import Annotated
 
@@ -10,40 +10,43 @@ from kerascli.parts import fields
 from kerascli.parts.initializers import Ones, Zeros
 from kerascli.shapes import PositiveFloat, TensorSpec
 
-Epsilon = Annotated[PositiveFloat, Field(description="A small number that keeps a division from going wrong.")]
+Epsilon = Annotated[
+    PositiveFloat, Field(description="Small constant added for numerical stability, so that nothing is divided by 0.")
+]
 
 
-class Scaled(Layer):
-    """A scale by gamma and an offset by beta: whether, and what they start from.
+class ScaleArguments(Layer):
+    """Scale by gamma and offset by beta: whether to learn them, and their initializers.
 
-    A layer lists its stretches of Keras's arguments from the last to the first: pydantic begins with the last base.
+    A layer lists its groups of Keras's arguments from the last to the first: pydantic takes the fields of the last base
+    first.
     """
 
     center: bool = True
-    """Add a learned offset."""
+    """Add a learned offset `beta`."""
     scale: bool = True
-    """Multiply by a learned factor."""
+    """Multiply by a learned scale `gamma`."""
     beta_initializer: fields.InitializerField = Zeros()
-    """What the offsets start from."""
+    """Initializer of beta."""
     gamma_initializer: fields.InitializerField = Ones()
-    """What the factors start from."""
+    """Initializer of gamma."""
 
 
-class Penalized(Layer):
-    """Penalties on gamma and beta, and constraints."""
+class PenaltyArguments(Layer):
+    """Regularizers and constraints of gamma and beta."""
 
     beta_regularizer: fields.RegularizerField | None = None
-    """A penalty on the offsets, added to the loss."""
+    """Regularizer of beta, a penalty added to the loss."""
     gamma_regularizer: fields.RegularizerField | None = None
-    """A penalty on the factors, added to the loss."""
+    """Regularizer of gamma, a penalty added to the loss."""
     beta_constraint: fields.ConstraintField | None = None
-    """What the offsets are held to after each update."""
+    """Constraint applied to beta after each update."""
     gamma_constraint: fields.ConstraintField | None = None
-    """What the factors are held to after each update."""
+    """Constraint applied to gamma after each update."""
 
 
 def known_sizes(axes: tuple[int, ...], x: TensorSpec) -> tuple[int, ...]:
-    """The sizes of `x` along axes counted from 1; raises ShapeMismatch if one is unknown."""
+    """Return the sizes of `x` along axes counted from 1; raises ShapeMismatch if one is unknown."""
     sizes = tuple(size for axis in axes if (size := x.shape[axis - 1]) is not None)
     if len(sizes) != len(axes):
         shown = f"a known size of axis {axes[0]}" if len(axes) == 1 else f"known sizes of axes {list(axes)}"
@@ -52,12 +55,12 @@ def known_sizes(axes: tuple[int, ...], x: TensorSpec) -> tuple[int, ...]:
 
 
 class ScaledModule(WeightedModule):
-    """A module with gamma and beta, as far as its settings ask for them."""
+    """Module with gamma and beta, as far as its settings ask for them."""
 
     gamma: Tensor | None
     beta: Tensor | None
 
-    def __init__(self, settings: Scaled, shape: tuple[int, ...]) -> None:
+    def __init__(self, settings: ScaleArguments, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.add_weight_of(settings, "gamma", shape if settings.scale else None)
         self.add_weight_of(settings, "beta", shape if settings.center else None)

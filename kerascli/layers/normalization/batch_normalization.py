@@ -1,4 +1,4 @@
-"""BatchNormalization: each channel at mean 0 and variance 1 over the batch (Ioffe and Szegedy, 2015)."""
+"""BatchNormalization: normalizes each channel over the batch (Ioffe and Szegedy, 2015)."""
 
 import math
 from typing import Annotated, Self
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, Outcome, layer
 from kerascli.layers.geometry import broadcast_mask, positive_axes
-from kerascli.layers.normalization.base import Epsilon, Penalized, Scaled, ScaledModule, known_sizes
+from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, known_sizes
 from kerascli.parts.base import Initializer
 from kerascli.parts.fields import InitializerField
 from kerascli.parts.initializers import Ones, Zeros
@@ -24,22 +24,22 @@ def _not_synchronized(synchronized: bool) -> bool:
     return synchronized
 
 
-class Along(Layer):
-    """What it begins with."""
+class FirstArguments(Layer):
+    """First arguments of `batch_normalization`."""
 
     axis: Axis = -1
     momentum: Fraction = 0.99
-    """How slowly the running mean and variance forget."""
+    """Momentum of the moving averages: moving = momentum * moving + (1 - momentum) * batch (PyTorch: 1 - momentum)."""
     epsilon: Epsilon = 1e-3
 
 
-class Moving(Layer):
-    """What the moving averages start from."""
+class MovingAverageArguments(Layer):
+    """Initializers of the moving averages."""
 
     moving_mean_initializer: InitializerField = Zeros()
-    """What the running mean starts from."""
+    """Initializer of the moving mean."""
     moving_variance_initializer: InitializerField = Ones()
-    """What the running variance starts from."""
+    """Initializer of the moving variance."""
 
 
 @layer(
@@ -48,10 +48,12 @@ class Moving(Layer):
     Example(input=(3, 4, 4), output=(3, 4, 4), config={"axis": 1}),
     Example(input=(8,), output=(8,), config={"renorm": True, "renorm_clipping": {"rmax": 3.0, "dmax": 5.0}}),
 )
-class BatchNormalization(Penalized, Moving, Scaled, Along):
-    """Brings each channel to mean 0 and variance 1 over the batch, then scales and shifts it.
+class BatchNormalization(PenaltyArguments, MovingAverageArguments, ScaleArguments, FirstArguments):
+    """Batch normalization: normalizes each channel to mean 0 and variance 1 over the batch, then scales and shifts it.
 
-    Evaluation, and training with `trainable: false`, use moving averages of the statistics.
+    output = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with the batch's statistics in training; evaluation,
+    and training with `trainable: false`, use the moving averages. Input and output: (N, *), with the channels along
+    `axis`. Masked steps are ignored. Paper: Ioffe and Szegedy, 2015.
     """
 
     mask = "pass"
@@ -59,13 +61,13 @@ class BatchNormalization(Penalized, Moving, Scaled, Along):
     mixes_samples = True
 
     renorm: bool = False
-    """Correct each batch towards moving averages, so that training sees what evaluation does (Ioffe, 2017)."""
+    """Batch renormalization: correct the batch's statistics towards the moving averages (Ioffe, 2017)."""
     renorm_clipping: dict[str, NonNegativeFloat] | None = None
-    """Bounds of the correction: its factor stays from rmin to rmax, its shift from -dmax to dmax; null: none."""
+    """Bounds of the correction: rmin and rmax of its factor, -dmax and dmax of its shift; null or no key: unbounded."""
     renorm_momentum: Fraction = 0.99
-    """How slowly the averages of the correction forget."""
+    """Momentum of the moving averages that the correction uses."""
     synchronized: Annotated[bool, AfterValidator(_not_synchronized)] = False
-    """Statistics over all devices; one device is all that there is, so only false is possible."""
+    """Compute statistics over all devices; only false is possible, since a run trains on one device."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -102,7 +104,7 @@ class BatchNormalizationModule(ScaledModule):
         self.renorm_momentum = settings.renorm_momentum
         self.bounds = settings.renorm_clipping or {}
         if self.renorm:
-            deviation = Root(of=settings.moving_variance_initializer)
+            deviation = SquareRoot(of=settings.moving_variance_initializer)
             self.add_weight("moving_stddev", shape, initializer=deviation, trainable=False)
             self.add_weight("renorm_mean", shape, initializer=settings.moving_mean_initializer, trainable=False)
             self.add_weight("renorm_stddev", shape, initializer=deviation, trainable=False)
@@ -113,7 +115,7 @@ class BatchNormalizationModule(ScaledModule):
         values = x.numel() // x.shape[self.axis]
         if mask is None and values > 1 and not self.renorm:
             mean, variance = torch.zeros_like(self.moving_mean), torch.zeros_like(self.moving_variance)
-            y = self._fused(x, mean, variance, training=True)  # fills them
+            y = self._fused(x, mean, variance, training=True)  # stores the statistics in them
             variance = variance * ((values - 1) / values)  # torch's is unbiased there, Keras's is not
         else:
             mean, variance = self._moments(x, mask)
@@ -127,7 +129,10 @@ class BatchNormalizationModule(ScaledModule):
         return Outcome(y, updates=updates)
 
     def _renormalized(self, x: Tensor, mean: Tensor, variance: Tensor) -> Outcome:
-        """The batch's statistics, corrected towards their averages; no gradient flows through the correction."""
+        """Normalize by the batch's statistics, corrected towards moving averages.
+
+        No gradient flows through the correction.
+        """
         at, deviation = mean.detach(), torch.sqrt(variance.detach() + self.epsilon)
         usual = self.renorm_stddev.clamp(min=math.sqrt(self.epsilon))
         factor = (deviation / usual).clamp(self.bounds.get("rmin", 0.0), self.bounds.get("rmax"))
@@ -145,9 +150,9 @@ class BatchNormalizationModule(ScaledModule):
         })  # fmt: skip
 
     def _fused(self, x: Tensor, mean: Tensor, variance: Tensor, *, training: bool) -> Tensor:
-        """torch's kernel; in training it stores the batch's mean and (unbiased) variance in the two tensors."""
+        """Run torch's kernel; in training it stores the batch's mean and (unbiased) variance in the two tensors."""
         last = self.axis == x.ndim - 1
-        # Images are a view in channels_last format, which the kernels know; of other ranks they would make a copy.
+        # Images are a view in channels_last format, which the kernels support; other ranks would be copied.
         flat = x.reshape(-1, x.shape[-1]) if last and x.ndim != 4 else x.movedim(self.axis, 1)
         y = torch.batch_norm(
             flat, self.gamma, self.beta, mean, variance, training, 1.0, self.epsilon, torch.backends.cudnn.enabled
@@ -155,7 +160,7 @@ class BatchNormalizationModule(ScaledModule):
         return y.reshape(x.shape) if last and x.ndim != 4 else y.movedim(1, self.axis)
 
     def _moments(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Mean and biased variance of what the mask leaves, for each channel."""
+        """Return the mean and biased variance of the unmasked values, for each channel."""
         axes = [axis for axis in range(x.ndim) if axis != self.axis]
         x = x.to(self.moving_mean.dtype)
         if mask is None:
@@ -176,12 +181,12 @@ class BatchNormalizationModule(ScaledModule):
         return (y if beta is None else y + self._aligned(beta, x)).to(x.dtype)
 
     def _aligned(self, values: Tensor, x: Tensor) -> Tensor:
-        """One value a channel, with as many axes as `x`."""
+        """Reshape one value a channel to broadcast over `x`."""
         return values.reshape([-1 if axis == self.axis else 1 for axis in range(x.ndim)])
 
 
-class Root(Initializer):
-    """The square roots of what another one fills in: deviations of variances."""
+class SquareRoot(Initializer):
+    """Initializer of the square roots of another one's values: standard deviations of variances."""
 
     of: InitializerField
 

@@ -1,4 +1,4 @@
-"""GroupNormalization: each group of a sample's channels at mean 0 and variance 1 (Wu and He, 2018)."""
+"""GroupNormalization: normalizes groups of a sample's channels (Wu and He, 2018)."""
 
 from typing import Annotated
 
@@ -8,21 +8,21 @@ from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
-from kerascli.layers.normalization.base import Epsilon, Penalized, Scaled, ScaledModule, known_sizes
+from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, known_sizes
 from kerascli.shapes import Axis, TensorSpec
 
 
 def _check_groups(groups: int) -> int:
     if groups < 1 and groups != -1:
-        raise ValueError(f"must be at least 1, or -1 for a group a channel, got {groups}")
+        raise ValueError(f"must be at least 1, or -1 for one group per channel, got {groups}")
     return groups
 
 
-class Along(Layer):
-    """What it begins with."""
+class FirstArguments(Layer):
+    """First arguments of `group_normalization`."""
 
     groups: Annotated[int, AfterValidator(_check_groups)] = 32
-    """Groups that the channels are divided into; -1: a group a channel."""
+    """Number of groups, which must divide the channels; -1: one group per channel (instance normalization)."""
     axis: Axis = -1
     epsilon: Epsilon = 1e-3
 
@@ -31,8 +31,12 @@ class Along(Layer):
     Example(input=(4, 4, 6), output=(4, 4, 6), config={"groups": 3}),
     Example(input=(6, 4), output=(6, 4), config={"groups": -1, "axis": 1, "scale": False}),
 )
-class GroupNormalization(Penalized, Scaled, Along):
-    """Brings each group of a sample's channels to mean 0 and variance 1, then scales and shifts each channel."""
+class GroupNormalization(PenaltyArguments, ScaleArguments, FirstArguments):
+    """Group normalization: normalizes each group of a sample's channels, then scales and shifts each channel.
+
+    Each group gets mean 0 and variance 1; `groups: 1` normalizes a sample as a whole. Input and output: (N, *), with
+    the channels along `axis`. Paper: Wu and He, 2018.
+    """
 
     mask = "pass"
 
@@ -57,7 +61,7 @@ class GroupNormalizationModule(ScaledModule):
         last = x.movedim(self.axis, 1)
         if x.requires_grad and self.gamma is not None and self.beta is not None:
             return F.group_norm(last, self.groups, self.gamma, self.beta, self.epsilon).movedim(1, self.axis)
-        # torch 2.13's backward breaks off, or breaks the process, if one of the three has no gradient
+        # torch 2.13's backward fails, or crashes the process, if one of the three has no gradient
         y = F.group_norm(last, self.groups, eps=self.epsilon).movedim(1, -1)
         y = y if self.gamma is None else y * self.gamma
         return (y if self.beta is None else y + self.beta).movedim(-1, self.axis)

@@ -1,4 +1,4 @@
-"""LayerNormalization: each sample at mean 0 and variance 1 along some axes (Ba et al., 2016)."""
+"""LayerNormalization: normalizes each sample along some axes (Ba et al., 2016)."""
 
 import torch
 from torch import Tensor, nn
@@ -6,12 +6,12 @@ from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import positive_axes
-from kerascli.layers.normalization.base import Epsilon, Penalized, Scaled, ScaledModule, known_sizes
+from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, known_sizes
 from kerascli.shapes import Axes, TensorSpec
 
 
-class Along(Layer):
-    """What it begins with."""
+class FirstArguments(Layer):
+    """First arguments of `layer_normalization`."""
 
     axis: Axes = -1
     epsilon: Epsilon = 1e-3
@@ -22,13 +22,17 @@ class Along(Layer):
     Example(input=(5, 4, 3), output=(5, 4, 3), config={"axis": [2, 3], "center": False}),
     Example(input=(5, 4, 3), output=(5, 4, 3), config={"axis": 1}),
 )
-class LayerNormalization(Penalized, Scaled, Along):
-    """Brings each sample to mean 0 and variance 1 along `axis`, then scales and shifts it."""
+class LayerNormalization(PenaltyArguments, ScaleArguments, FirstArguments):
+    """Layer normalization: normalizes each sample to mean 0 and variance 1 along `axis`, then scales and shifts it.
+
+    output = gamma * (x - mean) / sqrt(variance + epsilon) + beta; gamma and beta have the sizes of the input along
+    `axis`. Input and output: (N, *). Paper: Ba et al., 2016.
+    """
 
     mask = "pass"
 
     rms_scaling: bool = False
-    """Keras's old way: divide by the deviation and scale, but leave the mean; better: rms_normalization."""
+    """Keras's older variant: gamma * x / sqrt(variance + epsilon), not centered, no beta; prefer rms_normalization."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         axes = positive_axes(self.axis, x)
@@ -37,7 +41,7 @@ class LayerNormalization(Penalized, Scaled, Along):
 
 class LayerNormalizationModule(ScaledModule):
     def __init__(self, settings: LayerNormalization, axes: tuple[int, ...], sizes: tuple[int, ...]) -> None:
-        rms = settings.rms_scaling  # has gamma and no beta, whatever `scale` and `center` say
+        rms = settings.rms_scaling  # with gamma and without beta, whatever `scale` and `center` are
         super().__init__(settings.model_copy(update={"scale": True, "center": False}) if rms else settings, sizes)
         self.rms_scaling = rms
         self.axes = axes

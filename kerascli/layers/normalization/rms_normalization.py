@@ -1,4 +1,4 @@
-"""RMSNormalization: each sample at a root mean square of 1 along some axes (Zhang and Sennrich, 2019)."""
+"""RMSNormalization: normalizes each sample to a root mean square of 1 along some axes (Zhang and Sennrich, 2019)."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,7 +15,11 @@ from kerascli.shapes import Axes, TensorSpec
     Example(input=(5, 4, 3), output=(5, 4, 3), config={"axis": [1, 3]}),
 )
 class RMSNormalization(Layer):
-    """Brings each sample to a root mean square of 1 along `axis`, then scales it; the mean is left alone."""
+    """RMS normalization: divides each sample by its root mean square along `axis`, then scales it.
+
+    output = scale * x / sqrt(mean(x^2) + epsilon); the mean is not subtracted. Input and output: (N, *). Paper: Zhang
+    and Sennrich, 2019.
+    """
 
     axis: Axes = -1
     epsilon: Epsilon = 1e-6

@@ -1,4 +1,4 @@
-"""UnitNormalization: each sample at length 1 along some axes."""
+"""UnitNormalization: normalizes each sample to an L2 norm of 1 along some axes."""
 
 from torch import Tensor, nn
 
@@ -14,7 +14,10 @@ _EPSILON = 1e-12  # Keras's guard against a vector of zeros
     Example(input=(5, 4, 3), output=(5, 4, 3), config={"axis": [1, 3]}),
 )
 class UnitNormalization(Layer):
-    """Brings each sample to length 1 along `axis`."""
+    """Unit normalization: divides each sample by its L2 norm along `axis`.
+
+    Input and output: (N, *). Vectors of zeros stay zeros.
+    """
 
     mask = "pass"
 

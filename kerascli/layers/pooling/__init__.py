@@ -1,1 +1,1 @@
-"""Layers: pooling."""
+"""Pooling layers."""

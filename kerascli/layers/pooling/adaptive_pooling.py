@@ -1,4 +1,4 @@
-"""AdaptiveAveragePooling1D, AdaptiveMaxPooling1D ... 3D: the mean or the largest value of each of so many windows."""
+"""AdaptiveAveragePooling1D, AdaptiveMaxPooling1D ... 3D: pooling to a given output size."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -12,19 +12,19 @@ from kerascli.layers.pooling.base import PoolingModule
 from kerascli.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpec
 
 Pools = tuple[Callable[..., Tensor], Callable[..., Tensor]]
-"""torch's functions for images and for volumes."""
+"""Pooling functions of torch for images and for volumes."""
 _AVERAGES: Pools = (F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
 _LARGEST: Pools = (F.adaptive_max_pool2d, F.adaptive_max_pool3d)
 
 
 class AdaptivePooling(Layer):
-    """Settings of a pooling to a size; the windows follow from it."""
+    """Settings of a pooling to a given output size, from which the windows follow."""
 
     rank: ClassVar[int]
     pools: ClassVar[Pools]
 
     output_size: Sizes
-    """How many windows there are along each axis."""
+    """Output size along each spatial axis; one integer: the same for all."""
     data_format: DataFormat = "channels_last"
 
     def build(self, x: TensorSpec) -> nn.Module:
@@ -36,7 +36,7 @@ class AdaptivePoolingModule(PoolingModule):
     def __init__(self, settings: AdaptivePooling) -> None:
         super().__init__(settings.rank, settings.data_format)
         self.pools = settings.pools
-        self.output_size: Any = (1, *settings.output_size) if self.of_sequences else settings.output_size
+        self.output_size: Any = (1, *settings.output_size) if self.is_1d else settings.output_size
 
     def pool(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, C, *output_size)
         return self.pools[x.ndim - 4](x, self.output_size)
@@ -82,41 +82,61 @@ class AdaptivePooling3D(AdaptivePooling):
 
 @layer()
 class AdaptiveAveragePooling1D(AdaptivePooling1D):
-    """The mean of each of `output_size` windows that cover a sequence."""
+    """Adaptive average pooling of sequences: averages over `output_size` windows that cover the steps.
+
+    Input: (N, T, C). Output: (N, output_size, C). With `data_format: channels_first`: (N, C, T) and (N, C,
+    output_size).
+    """
 
     pools = _AVERAGES
 
 
 @layer()
 class AdaptiveAveragePooling2D(AdaptivePooling2D):
-    """The mean of each of `output_size` windows that cover an image."""
+    """Adaptive average pooling of images: averages over windows that cover the image, to a given output size.
+
+    Input: (N, H, W, C). Output: (N, *output_size, C). With `data_format: channels_first` the channels are axis 1.
+    """
 
     pools = _AVERAGES
 
 
 @layer()
 class AdaptiveAveragePooling3D(AdaptivePooling3D):
-    """The mean of each of `output_size` windows that cover a volume."""
+    """Adaptive average pooling of volumes: averages over windows that cover the volume, to a given output size.
+
+    Input: (N, D, H, W, C). Output: (N, *output_size, C). With `data_format: channels_first` the channels are axis 1.
+    """
 
     pools = _AVERAGES
 
 
 @layer()
 class AdaptiveMaxPooling1D(AdaptivePooling1D):
-    """The largest value in each of `output_size` windows that cover a sequence."""
+    """Adaptive max pooling of sequences: maxima over `output_size` windows that cover the steps.
+
+    Input: (N, T, C). Output: (N, output_size, C). With `data_format: channels_first`: (N, C, T) and (N, C,
+    output_size).
+    """
 
     pools = _LARGEST
 
 
 @layer()
 class AdaptiveMaxPooling2D(AdaptivePooling2D):
-    """The largest value in each of `output_size` windows that cover an image."""
+    """Adaptive max pooling of images: maxima over windows that cover the image, to a given output size.
+
+    Input: (N, H, W, C). Output: (N, *output_size, C). With `data_format: channels_first` the channels are axis 1.
+    """
 
     pools = _LARGEST
 
 
 @layer()
 class AdaptiveMaxPooling3D(AdaptivePooling3D):
-    """The largest value in each of `output_size` windows that cover a volume."""
+    """Adaptive max pooling of volumes: maxima over windows that cover the volume, to a given output size.
+
+    Input: (N, D, H, W, C). Output: (N, *output_size, C). With `data_format: channels_first` the channels are axis 1.
+    """
 
     pools = _LARGEST

@@ -1,4 +1,4 @@
-"""What poolings that keep the spatial axes share."""
+"""Base of the pooling layers that keep the spatial axes."""
 
 from abc import abstractmethod
 
@@ -9,18 +9,18 @@ from kerascli.shapes import DataFormat
 
 
 class PoolingModule(nn.Module):
-    """Rank 1 runs as rank 2 with a height of 1: the same kernels, in the fast memory format."""
+    """Pooling module; rank 1 runs as rank 2 with height 1: the same kernels, in the fast memory format."""
 
     def __init__(self, rank: int, data_format: DataFormat) -> None:
         super().__init__()
-        self.of_sequences = rank == 1
+        self.is_1d = rank == 1
         self.data_format: DataFormat = data_format
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *sizes, C), or channels first
         x = to_channels_first(x, self.data_format)
-        y = self.pool(x.unsqueeze(2)).squeeze(2) if self.of_sequences else self.pool(x)
+        y = self.pool(x.unsqueeze(2)).squeeze(2) if self.is_1d else self.pool(x)
         return from_channels_first(y, self.data_format)
 
     @abstractmethod
     def pool(self, x: Tensor) -> Tensor:
-        """Pool (N, C, *sizes) of at least two sizes."""
+        """Pool (N, C, *sizes), of at least two sizes."""

@@ -1,4 +1,4 @@
-"""GlobalAveragePooling1D, GlobalMaxPooling1D ... 3D: the mean or the largest value of each channel."""
+"""GlobalAveragePooling1D, GlobalMaxPooling1D ... 3D: mean or maximum of each channel."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -19,7 +19,7 @@ class GlobalPooling(Layer):
 
     data_format: DataFormat = "channels_last"
     keepdims: bool = False
-    """Keep the axes that were reduced, with size 1."""
+    """Keep the reduced axes, with size 1."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         spatial_shape(x, self.rank, self.data_format)
@@ -39,7 +39,7 @@ class GlobalPoolingModule(nn.Module):
 
 
 class GlobalPooling1D(GlobalPooling):
-    """Settings of a pooling over the steps."""
+    """Settings of a pooling over the steps of sequences."""
 
     rank = 1
     examples = (
@@ -49,7 +49,7 @@ class GlobalPooling1D(GlobalPooling):
 
 
 class GlobalPooling2D(GlobalPooling):
-    """Settings of a pooling over images."""
+    """Settings of a pooling over all positions of images."""
 
     rank = 2
     examples = (
@@ -59,7 +59,7 @@ class GlobalPooling2D(GlobalPooling):
 
 
 class GlobalPooling3D(GlobalPooling):
-    """Settings of a pooling over volumes."""
+    """Settings of a pooling over all positions of volumes."""
 
     rank = 3
     examples = (
@@ -70,7 +70,11 @@ class GlobalPooling3D(GlobalPooling):
 
 @layer(aliases=("global_avg_pool_1d",))
 class GlobalAveragePooling1D(GlobalPooling1D):
-    """The mean value of each channel of a sequence; masked steps do not count."""
+    """Global average pooling of sequences: the mean of each channel over the steps; masked steps are ignored.
+
+    Input: (N, T, C). Output: (N, C), or (N, 1, C) with `keepdims`. With `data_format: channels_first` the input is (N,
+    C, T).
+    """
 
     uses_mask = True
 
@@ -95,34 +99,54 @@ class GlobalAveragePooling1DModule(nn.Module):
 
 @layer(aliases=("global_avg_pool_2d",))
 class GlobalAveragePooling2D(GlobalPooling2D):
-    """The mean value of each channel of an image."""
+    """Global average pooling of images: the mean of each channel over all pixels.
+
+    Input: (N, H, W, C). Output: (N, C), or (N, 1, 1, C) with `keepdims`. With `data_format: channels_first` the input
+    is (N, C, H, W).
+    """
 
     reduce = torch.mean
 
 
 @layer(aliases=("global_avg_pool_3d",))
 class GlobalAveragePooling3D(GlobalPooling3D):
-    """The mean value of each channel of a volume."""
+    """Global average pooling of volumes: the mean of each channel over all voxels.
+
+    Input: (N, D, H, W, C). Output: (N, C), or (N, 1, 1, 1, C) with `keepdims`. With `data_format: channels_first` the
+    input is (N, C, D, H, W).
+    """
 
     reduce = torch.mean
 
 
 @layer(aliases=("global_max_pool_1d",))
 class GlobalMaxPooling1D(GlobalPooling1D):
-    """The largest value of each channel of a sequence."""
+    """Global max pooling of sequences: the maximum of each channel over the steps.
+
+    Input: (N, T, C). Output: (N, C), or (N, 1, C) with `keepdims`. With `data_format: channels_first` the input is (N,
+    C, T).
+    """
 
     reduce = torch.amax
 
 
 @layer(aliases=("global_max_pool_2d",))
 class GlobalMaxPooling2D(GlobalPooling2D):
-    """The largest value of each channel of an image."""
+    """Global max pooling of images: the maximum of each channel over all pixels.
+
+    Input: (N, H, W, C). Output: (N, C), or (N, 1, 1, C) with `keepdims`. With `data_format: channels_first` the input
+    is (N, C, H, W).
+    """
 
     reduce = torch.amax
 
 
 @layer(aliases=("global_max_pool_3d",))
 class GlobalMaxPooling3D(GlobalPooling3D):
-    """The largest value of each channel of a volume."""
+    """Global max pooling of volumes: the maximum of each channel over all voxels.
+
+    Input: (N, D, H, W, C). Output: (N, C), or (N, 1, 1, 1, C) with `keepdims`. With `data_format: channels_first` the
+    input is (N, C, D, H, W).
+    """
 
     reduce = torch.amax

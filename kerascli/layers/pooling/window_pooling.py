@@ -1,4 +1,4 @@
-"""AveragePooling1D, MaxPooling1D ... MaxPooling3D: the mean of each window, or the largest value in it."""
+"""AveragePooling1D, MaxPooling1D ... MaxPooling3D: mean or maximum of each window."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.geometry import Padding, Window, even, flat, spatial_shape
+from kerascli.layers.geometry import Padding, Window, pad_order, spatial_shape, symmetric_padding
 from kerascli.layers.pooling.base import PoolingModule
 from kerascli.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpec
 
@@ -15,42 +15,42 @@ from kerascli.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpe
 class WindowPoolingModule(PoolingModule):
     def __init__(self, window: Window, data_format: DataFormat) -> None:
         super().__init__(len(window.size), data_format)
-        self.window = window.over_images()
+        self.window = window.at_least_2d()
 
 
 class AveragePoolingModule(WindowPoolingModule):
-    """What is padded does not count."""
+    """Module of average pooling; padding is excluded from the mean."""
 
     def pool(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, C, *sizes)
         window, pads = self.window, self.window.pads(tuple(x.shape[2:]))
         average = F.avg_pool2d if x.ndim == 4 else F.avg_pool3d
-        padding = even(pads)
+        padding = symmetric_padding(pads)
         if padding is not None:
             return average(x, window.size, window.strides, padding, count_include_pad=False)
-        share = average(F.pad(torch.ones_like(x[:1, :1]), flat(pads)), window.size, window.strides)
-        return average(F.pad(x, flat(pads)), window.size, window.strides) / share
+        share = average(F.pad(torch.ones_like(x[:1, :1]), pad_order(pads)), window.size, window.strides)
+        return average(F.pad(x, pad_order(pads)), window.size, window.strides) / share
 
 
 class MaxPoolingModule(WindowPoolingModule):
     def pool(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, C, *sizes)
         window, pads = self.window, self.window.pads(tuple(x.shape[2:]))
-        padding = even(pads)
+        padding = symmetric_padding(pads)
         if padding is None:
-            x, padding = F.pad(x, flat(pads), value=-torch.inf), 0
+            x, padding = F.pad(x, pad_order(pads), value=-torch.inf), 0
         largest = F.max_pool2d if x.ndim == 4 else F.max_pool3d
         return largest(x, window.size, window.strides, padding)
 
 
 class Pooling(Layer):
-    """Settings of a pooling over windows; `strides` null: the windows touch."""
+    """Settings of a pooling over windows; with `strides` null the windows do not overlap."""
 
     rank: ClassVar[int]
     module: ClassVar[type[WindowPoolingModule]]
 
     pool_size: Sizes
-    """The size of the window."""
+    """Size of the window along each spatial axis; one integer: the same for all."""
     strides: Sizes | None = None
-    """How far the window moves; null: by its size."""
+    """Stride of the window along each spatial axis; null: pool_size, so that windows do not overlap."""
     padding: Padding = "valid"
     data_format: DataFormat = "channels_last"
 
@@ -102,41 +102,61 @@ class Pooling3D(Pooling):
 
 @layer(aliases=("avg_pool_1d",))
 class AveragePooling1D(Pooling1D):
-    """The mean of each window of a sequence; padding does not count."""
+    """Average pooling of sequences: the mean of each window; padding is excluded.
+
+    Input: (N, T, C). Output: (N, T', C). With `data_format: channels_first`: (N, C, T) and (N, C, T').
+    """
 
     module = AveragePoolingModule
 
 
 @layer(aliases=("avg_pool_2d",))
 class AveragePooling2D(Pooling2D):
-    """The mean of each window of an image; padding does not count."""
+    """Average pooling of images: the mean of each window; padding is excluded.
+
+    Input: (N, H, W, C). Output: (N, H', W', C). With `data_format: channels_first`: (N, C, H, W) and (N, C, H', W').
+    """
 
     module = AveragePoolingModule
 
 
 @layer(aliases=("avg_pool_3d",))
 class AveragePooling3D(Pooling3D):
-    """The mean of each window of a volume; padding does not count."""
+    """Average pooling of volumes: the mean of each window; padding is excluded.
+
+    Input: (N, D, H, W, C). Output: (N, D', H', W', C). With `data_format: channels_first`: (N, C, D, H, W) and (N, C,
+    D', H', W').
+    """
 
     module = AveragePoolingModule
 
 
 @layer(aliases=("max_pool_1d",))
 class MaxPooling1D(Pooling1D):
-    """The largest value in each window of a sequence."""
+    """Max pooling of sequences: the maximum of each window.
+
+    Input: (N, T, C). Output: (N, T', C). With `data_format: channels_first`: (N, C, T) and (N, C, T').
+    """
 
     module = MaxPoolingModule
 
 
 @layer(aliases=("max_pool_2d",))
 class MaxPooling2D(Pooling2D):
-    """The largest value in each window of an image."""
+    """Max pooling of images: the maximum of each window.
+
+    Input: (N, H, W, C). Output: (N, H', W', C). With `data_format: channels_first`: (N, C, H, W) and (N, C, H', W').
+    """
 
     module = MaxPoolingModule
 
 
 @layer(aliases=("max_pool_3d",))
 class MaxPooling3D(Pooling3D):
-    """The largest value in each window of a volume."""
+    """Max pooling of volumes: the maximum of each window.
+
+    Input: (N, D, H, W, C). Output: (N, D', H', W', C). With `data_format: channels_first`: (N, C, D, H, W) and (N, C,
+    D', H', W').
+    """
 
     module = MaxPoolingModule

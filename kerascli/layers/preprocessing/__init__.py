@@ -1,1 +1,1 @@
-"""Layers that prepare numbers, images and sound; what learns from data, or takes text, is a transform of the data."""
+"""Layers that preprocess numbers, images and sound; data transforms cover what learns from data or takes text."""

@@ -16,14 +16,20 @@ from kerascli.shapes import TensorSpec
     Example(input=(4, 3), output=(4, 10), config={"num_tokens": 10, "output_mode": "count"}, dtype="int64"),
 )
 class CategoryEncoding(CategoryEncodingSettings, Layer):
-    """Makes vectors over all categories of their numbers; a number beyond them counts as none."""
+    """Encodes category ids as one-hot, multi-hot or count vectors; ids outside of 0 to num_tokens - 1 are dropped.
+
+    Input: integers (N, *). Output: (N, *, num_tokens) for one_hot; for multi_hot and count the last axis holds the ids
+    of one sample and becomes num_tokens.
+    """
 
     takes_integers = True
     call_arguments: ClassVar[Mapping[str, CallArgument]] = {
-        "count_weights": CallArgument("tensor", "a tensor like the input: what each number adds, in output_mode count")
+        "count_weights": CallArgument(
+            "tensor", "weights of the ids, a tensor shaped like the input, in output_mode count"
+        )
     }
 
     def build(self, x: TensorSpec) -> nn.Module:
         if not x.is_integer:
-            raise ShapeMismatch(f"needs whole numbers, got {x.dtype}", hint="discretization makes bins of numbers")
+            raise ShapeMismatch(f"needs integers, got {x.dtype}", hint="discretization makes bins of numbers")
         return CategoryEncodingModule(self)

@@ -13,7 +13,10 @@ from kerascli.shapes import TensorSpec
     Example(input=(4,), output=(3,), config={"bin_boundaries": [0.0, 1.0], "output_mode": "count"}),
 )
 class Discretization(DiscretizationSettings, Layer):
-    """Replaces numbers by those of the bins that they fall into, or by vectors over the bins."""
+    """Replaces numbers by the index of the bin that they fall into, or by vectors over the bins.
+
+    Input: (N, *). Output: (N, *) of integers from 0, or vectors over the bins.
+    """
 
     def build(self, x: TensorSpec) -> nn.Module:
         if self.bin_boundaries is None:

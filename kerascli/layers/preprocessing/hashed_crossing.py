@@ -1,4 +1,4 @@
-"""HashedCrossing as a layer: of whole numbers, since tensors hold no words."""
+"""HashedCrossing as a layer, for integers, since tensors hold no strings."""
 
 from torch import nn
 
@@ -13,13 +13,17 @@ from kerascli.shapes import TensorSpec
     Example(input=[(), (), ()], output=(6,), config={"num_bins": 6, "output_mode": "one_hot"}, dtype="int64"),
 )
 class HashedCrossing(HashedCrossingSettings, MergeLayer):
-    """Replaces the whole numbers of several inputs, together, by one hash, the same number as Keras's."""
+    """Hashes the integers of several inputs together to one bin, with the same result as Keras.
+
+    Inputs: integers (N,) or (N, 1). Output: the same shape, with values from 0 to num_bins - 1, or vectors (N,
+    num_bins).
+    """
 
     takes_integers = True
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         if any(not x.is_integer for x in xs):
-            raise ShapeMismatch(f"needs whole numbers, got {' and '.join(x.dtype for x in xs)}", hint=IN_DATA)
+            raise ShapeMismatch(f"needs integers, got {' and '.join(x.dtype for x in xs)}", hint=IN_DATA)
         if len({x.shape for x in xs}) > 1 or xs[0].shape not in ((), (1,)):
             raise ShapeMismatch(f"needs inputs of one number each, got {' and '.join(map(str, xs))}")
         return HashedCrossingModule(self)

@@ -1,4 +1,4 @@
-"""Hashing as a layer: of whole numbers, since tensors hold no words."""
+"""Hashing as a layer, for integers, since tensors hold no strings."""
 
 from torch import nn
 
@@ -6,9 +6,7 @@ from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.preprocessing.hashed import HashingModule, HashingSettings
 from kerascli.shapes import TensorSpec
 
-IN_DATA = (
-    "tensors hold whole numbers; words are hashed by the transform of that name, in the input's pipeline under data"
-)
+IN_DATA = "tensors hold numbers; strings are hashed by the transform of that name, in the input's pipeline under data"
 
 
 @layer(
@@ -17,13 +15,16 @@ IN_DATA = (
     Example(input=(3,), output=(8,), config={"num_bins": 8, "output_mode": "count", "mask_value": 0}, dtype="int64"),
 )
 class Hashing(HashingSettings, Layer):
-    """Replaces whole numbers by hashes of them, Keras's numbers; different numbers may share one."""
+    """Hashes integers to bins, with the same result as Keras; different integers may share a bin.
+
+    Input: integers (N, *). Output: (N, *), with values from 0 to num_bins - 1, or vectors over the bins.
+    """
 
     takes_integers = True
 
     def build(self, x: TensorSpec) -> nn.Module:
         if isinstance(self.mask_value, str):
-            raise ShapeMismatch(f"has a word as mask_value: '{self.mask_value}'", hint=IN_DATA, argument="mask_value")
+            raise ShapeMismatch(f"has a string as mask_value: '{self.mask_value}'", hint=IN_DATA, argument="mask_value")
         if not x.is_integer:
-            raise ShapeMismatch(f"needs whole numbers, got {x.dtype}", hint="discretization makes bins of numbers")
+            raise ShapeMismatch(f"needs integers, got {x.dtype}", hint="discretization makes bins of numbers")
         return HashingModule(self, self.mask_value)

@@ -9,7 +9,7 @@ from kerascli.shapes import TensorSpec
 
 
 class ImageLayer(Layer):
-    """An operation on images within a model; what is random does nothing at inference."""
+    """Base of operations on images as layers; random ones return their input at inference."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         assert isinstance(self, ImageOperation)

@@ -1,4 +1,4 @@
-"""IntegerLookup as a layer: its vocabulary is given, since a layer does not learn from the data before training."""
+"""IntegerLookup as a layer, with a given vocabulary, since a layer learns nothing from data before training."""
 
 from torch import nn
 
@@ -16,7 +16,11 @@ _IN_DATA = "put integer_lookup into the input's pipeline under data"
     Example(input=(3,), output=(3,), config={"vocabulary": [10, 20, 30], "invert": True}, dtype="int64"),
 )
 class IntegerLookup(IntegerLookupSettings, Layer):
-    """Numbers of a given vocabulary to 0, 1, ..., or to vectors over it; and back."""
+    """Maps integers of a given vocabulary to indices, or to vectors over it; with `invert` indices to integers.
+
+    Input: integers (N, *). Output: indices (N, *), or vectors over the vocabulary. Out-of-vocabulary integers get OOV
+    indices, which come before the vocabulary's.
+    """
 
     takes_integers = True
 
@@ -24,18 +28,18 @@ class IntegerLookup(IntegerLookupSettings, Layer):
         if not isinstance(self.vocabulary, tuple):
             what = "does not learn a vocabulary" if self.vocabulary is None else "does not read a vocabulary file"
             hint = f"vocabulary: [10, 20], or {_IN_DATA}"
-            raise ShapeMismatch(f"needs a vocabulary in place: a layer {what}", hint=hint, argument="vocabulary")
+            raise ShapeMismatch(f"needs its vocabulary in the config: a layer {what}", hint=hint, argument="vocabulary")
         if self.num_oov_indices == 0 and not self.invert:
-            text = "needs a place for unknown numbers: it cannot refuse a row of a batch"
+            text = "needs an out-of-vocabulary index: a layer cannot reject a row of a batch"
             raise ShapeMismatch(text, hint=f"num_oov_indices: 1, or {_IN_DATA}", argument="num_oov_indices")
         if not x.is_integer:
-            raise ShapeMismatch(f"needs whole numbers, got {x.dtype}", hint="discretization makes bins of numbers")
+            raise ShapeMismatch(f"needs integers, got {x.dtype}", hint="discretization makes bins of numbers")
         entries = tuple(self.entries(self.vocabulary))
         size = self.first() + len(entries)
         if self.max_tokens is not None and size > self.max_tokens:
-            text = f"has {size} entries, places for unknown numbers included; max_tokens is {self.max_tokens}"
+            text = f"has {size} entries, out-of-vocabulary indices included; max_tokens is {self.max_tokens}"
             raise ShapeMismatch(text, argument="max_tokens")
         if self.idf_weights is not None and len(self.idf_weights) != len(self.vocabulary):
-            text = f"needs {len(self.vocabulary)} idf_weights, one an entry, got {len(self.idf_weights)}"
+            text = f"needs {len(self.vocabulary)} idf_weights, one per entry, got {len(self.idf_weights)}"
             raise ShapeMismatch(text, argument="idf_weights")
         return InvertedModule(self, entries) if self.invert else IntegerLookupModule(self, entries, size)

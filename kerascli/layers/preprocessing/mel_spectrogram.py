@@ -1,4 +1,4 @@
-"""MelSpectrogram: how strong sound is in bands as wide as ears tell them apart."""
+"""MelSpectrogram: power of an audio signal in frequency bands of the mel scale."""
 
 import math
 from typing import Annotated, Literal, Self
@@ -23,34 +23,37 @@ from kerascli.shapes import NonNegativeFloat, PositiveFloat, PositiveInt, Tensor
     ),
 )  # fmt: skip
 class MelSpectrogram(Layer):
-    """The spectrogram of waves (time) or (channels, time) on the mel scale: (mel bins, frames)."""
+    """Mel spectrogram of audio signals: a short-time Fourier transform whose power is summed in bands of the mel scale.
+
+    Input: (N, T), or (N, C, T). Output: (N, num_mel_bins, T'), or (N, C, num_mel_bins, T').
+    """
 
     fft_length: Annotated[int, Field(ge=2, le=2**24)] = 2048
-    """Steps of a Fourier transform."""
+    """Length of the Fourier transform, in samples."""
     sequence_stride: PositiveInt = 512
-    """Steps from one frame to the next."""
+    """Hop length: samples between the starts of successive frames."""
     sequence_length: PositiveInt | None = None
-    """Steps of a frame; null: fft_length."""
+    """Length of a frame, in samples; null: fft_length."""
     window: Literal["hann", "hamming"] | None = "hann"
-    """How a frame fades in and out; null: it does not."""
+    """Window function applied to each frame; null: none."""
     sampling_rate: PositiveInt = 16000
-    """Steps of a second."""
+    """Samples per second, in hertz."""
     num_mel_bins: PositiveInt = 128
-    """How many bands there are."""
+    """Number of mel bands."""
     min_freq: NonNegativeFloat = 20.0
-    """Where the lowest band begins, in hertz."""
+    """Lower edge of the lowest band, in hertz."""
     max_freq: PositiveFloat | None = None
-    """Where the highest band ends, in hertz; null: at half the sampling rate."""
+    """Upper edge of the highest band, in hertz; null: half the sampling rate."""
     power_to_db: bool = True
-    """Tell the power in decibels."""
+    """Convert the power to decibels."""
     top_db: NonNegativeFloat = 80.0
-    """The lowest value told, in decibels below the highest of the batch."""
+    """Dynamic range: values are clipped to this many decibels below the maximum of the batch."""
     mag_exp: PositiveFloat = 2.0
-    """The exponent of the magnitudes: 2 for power, 1 for the magnitudes themselves."""
+    """Exponent of the magnitudes: 2 for power, 1 for the magnitudes themselves."""
     min_power: PositiveFloat = 1e-10
-    """The lowest power that is told."""
+    """Minimum of the power, to which smaller values are raised before the logarithm."""
     ref_power: float = 1.0
-    """The power of 0 decibels."""
+    """Reference power, which is 0 decibels."""
 
     @model_validator(mode="after")
     def _lengths(self) -> Self:
@@ -62,22 +65,22 @@ class MelSpectrogram(Layer):
         return self
 
     def highest(self) -> float:
-        """Where the highest band ends, in hertz."""
+        """Return the upper edge of the highest band, in hertz."""
         return self.max_freq or self.sampling_rate // 2
 
     def build(self, x: TensorSpec) -> nn.Module:
         if x.rank not in (1, 2):
-            raise ShapeMismatch(f"needs waves (time) or (channels, time), got {x}")
+            raise ShapeMismatch(f"needs signals (time) or (channels, time), got {x}")
         steps, border = x.shape[-1], self.fft_length // 2
         if steps is not None and steps <= border:
             raise ShapeMismatch(
-                f"needs waves of more than {border} steps (half of fft_length), got {steps}", argument="fft_length"
+                f"needs signals of more than {border} samples (half of fft_length), got {steps}", argument="fft_length"
             )
         return MelSpectrogramModule(self)
 
 
 class MelSpectrogramModule(nn.Module):
-    """In float32 at least: a spectrogram spans more powers of ten than half precision has."""
+    """Module of the mel spectrogram; it runs in float32 at least, as half precision lacks the dynamic range."""
 
     def __init__(self, settings: MelSpectrogram) -> None:
         super().__init__()
@@ -87,11 +90,11 @@ class MelSpectrogramModule(nn.Module):
         waves = x if x.dtype == torch.float64 else x.float()
         power = self._magnitudes(waves).pow(self.settings.mag_exp)
         bands = torch.einsum("...ft,fb->...bt", power, self._bands(power))
-        told = self._decibels(bands) if self.settings.power_to_db else bands
-        return told.to(x.dtype) if x.is_floating_point() else told
+        spectrogram = self._decibels(bands) if self.settings.power_to_db else bands
+        return spectrogram.to(x.dtype) if x.is_floating_point() else spectrogram
 
     def _magnitudes(self, waves: Tensor) -> Tensor:
-        """(N, *, T) -> (N, *, frequencies, frames)"""
+        """Return the magnitudes of the Fourier transform: (N, *, T) -> (N, *, frequencies, frames)."""
         length = self.settings.sequence_length or self.settings.fft_length
         make = {"hann": torch.hann_window, "hamming": torch.hamming_window, None: torch.ones}[self.settings.window]
         window = make(length, dtype=waves.dtype, device=waves.device)
@@ -102,7 +105,7 @@ class MelSpectrogramModule(nn.Module):
         return found.abs().unflatten(0, waves.shape[:-1])
 
     def _bands(self, like: Tensor) -> Tensor:
-        """(frequencies, bins): triangles over the mel scale, each from its neighbours' middles; without frequency 0."""
+        """Return the triangular filters (frequencies, bins) of the mel scale; frequency 0 has weight 0."""
         count = self.settings.fft_length // 2 + 1
         kind = {"dtype": like.dtype, "device": like.device}
         frequencies = torch.linspace(0, self.settings.sampling_rate / 2, count, **kind)[1:]
@@ -113,9 +116,9 @@ class MelSpectrogramModule(nn.Module):
         return nn.functional.pad(triangles, (0, 0, 1, 0))
 
     def _decibels(self, power: Tensor) -> Tensor:
-        told = 10 * power.clamp(min=self.settings.min_power).log10()
-        told = told - 10 * math.log10(max(abs(self.settings.ref_power), self.settings.min_power))
-        return torch.maximum(told, told.max() - self.settings.top_db)
+        spectrogram = 10 * power.clamp(min=self.settings.min_power).log10()
+        spectrogram = spectrogram - 10 * math.log10(max(abs(self.settings.ref_power), self.settings.min_power))
+        return torch.maximum(spectrogram, spectrogram.max() - self.settings.top_db)
 
 
 def _mel(hertz: float) -> float:

@@ -13,7 +13,10 @@ from kerascli.shapes import TensorSpec
     Example(input=(2, 3), output=(2, 3), config={"axis": 1, "mean": [1.0, 2.0], "variance": [1.0, 4.0]}),
 )
 class Normalization(NormalizationSettings, Layer):
-    """Subtracts a mean and divides by the root of a variance; both are given."""
+    """Normalizes its input: (x - mean) / sqrt(variance), with a given mean and variance.
+
+    Input and output: (N, *).
+    """
 
     mask = "pass"
 

@@ -1,4 +1,4 @@
-"""Pipeline: layers one after the other, as one layer."""
+"""Pipeline: a sequence of layers as one layer."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, Outcome, Sha
 from kerascli.shapes import Shape, TensorSpec
 
 _TRIALS = ((2, 61), (3, 67))
-"""Sizes of the batch and of what is unknown: what differs between two trials is unknown in the result."""
+"""Sizes of the batch and of unknown axes in two trial runs: sizes that differ between the results are unknown."""
 
 
 def _listed(value: object) -> object:
@@ -27,7 +27,10 @@ def _listed(value: object) -> object:
     Example(input=(6,), output=(2,), config={"layers": [{"dense": {"units": 3}}, {"dense": {"units": 2}}]}),
 )
 class Pipeline(Layer):
-    """Runs layers of one input and one result each, one after the other; a mask goes on as they hand it on."""
+    """Applies layers with one input and one result each, one after the other; a mask passes as they pass it on.
+
+    Input: (N, *). Output: the last layer's.
+    """
 
     takes_integers = True
     uses_mask = True
@@ -35,7 +38,7 @@ class Pipeline(Layer):
     layers: Annotated[
         tuple[Annotated[BaseLayer, LAYERS.field()], ...], BeforeValidator(_listed), Field(min_length=1, max_length=1000)
     ]
-    """The layers, in order."""
+    """Layers, in order."""
 
     @property
     def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -45,7 +48,7 @@ class Pipeline(Layer):
         modules, casts = [], []
         for number, made in enumerate(self.layers, 1):
             if not isinstance(made, Layer) or made.result_count() != 1 or made.makes_mask():
-                text = f"takes layers of one input and one result, that make no masks; {made.component_name} is none"
+                text = f"takes layers with one input and one result that make no masks, got {made.component_name}"
                 raise ShapeMismatch(text, hint="make it a node of its own", argument="layers")
             if not made.trainable:
                 text = f"cannot freeze {made.component_name} alone"
@@ -59,7 +62,7 @@ class Pipeline(Layer):
 
 
 def _result(name: str, module: nn.Module, x: TensorSpec) -> TensorSpec:
-    """What comes out, found by running the module on the meta device with two sizes for all that is unknown."""
+    """Infer a layer's result by running it on the meta device with two sizes for everything unknown."""
     found: list[tuple[Shape, str]] = []
     for batch, unknown in _TRIALS:
         sizes = [batch, *(unknown if size is None else size for size in x.shape)]

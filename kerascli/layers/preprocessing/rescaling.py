@@ -12,7 +12,10 @@ from kerascli.shapes import TensorSpec
     Example(input=(8, 6, 3), output=(8, 6, 3), config={"scale": [2.0, 0.5, 1.0], "offset": [-1.0, 0.0, 0.5]}),
 )
 class Rescaling(RescalingSettings, Layer):
-    """Multiplies and shifts every value: $(1/255) for images."""
+    """Computes x * scale + offset: `$(1/255)` scales images of 0 to 255 to 0 to 1.
+
+    Input and output: (N, *).
+    """
 
     mask = "pass"
 

@@ -1,4 +1,4 @@
-"""STFTSpectrogram: how strong each frequency is in each stretch of a signal, by a convolution that can be trained."""
+"""STFTSpectrogram: short-time Fourier transform of signals, as a convolution with trainable kernels."""
 
 import math
 from typing import Literal, Self
@@ -9,7 +9,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.geometry import Window, flat, spatial_shape
+from kerascli.layers.geometry import Window, pad_order, spatial_shape
 from kerascli.parts.initializers import STFT
 from kerascli.shapes import DataFormat, PositiveInt, TensorSpec
 
@@ -28,26 +28,30 @@ _EPSILON = 1e-7
     ),
 )  # fmt: skip
 class STFTSpectrogram(Layer):
-    """The short-time Fourier transform of signals (time, channels): (frames, channels x frequencies)."""
+    """Spectrogram: the short-time Fourier transform of signals, by a convolution whose kernels can be trained.
+
+    Input: (N, T, C). Output: (N, T', C * frequencies), or (N, T', frequencies, C) with `expand_dims`, of fft_length / 2
+    + 1 frequencies. With `data_format: channels_first` time is the last axis.
+    """
 
     mode: Literal["log", "magnitude", "psd", "real", "imag", "angle", "stft"] = "log"
-    """What is told of each frequency; stft: real and imaginary part one after the other."""
+    """Output per frequency: log magnitude, magnitude, power (psd), real or imag part, angle, or both parts (stft)."""
     frame_length: PositiveInt = 256
-    """Steps of a frame."""
+    """Length of a frame, in samples."""
     frame_step: PositiveInt | None = None
-    """Steps from one frame to the next; null: half a frame."""
+    """Hop length: samples between the starts of successive frames; null: half a frame."""
     fft_length: PositiveInt | None = None
-    """Twice as many frequencies as come out, but one; null: the power of 2 from frame_length on."""
+    """Length of the Fourier transform, of fft_length // 2 + 1 frequencies; null: frame_length up to a power of 2."""
     window: Literal["hann", "hamming", "blackman", "bartlett", "cosine", "nuttall"] | None = "hann"
-    """How a frame fades in and out; null: it does not."""
+    """Window function applied to each frame; null: none."""
     periodic: bool = False
-    """The window is one period of a wave, not a whole bell."""
+    """Use a periodic window, of one sample more with the last dropped; false: a symmetric one."""
     scaling: Literal["density", "spectrum"] | None = "density"
-    """What the window is divided by: the root of the sum of its squares, or its sum; null: nothing."""
+    """Scaling of the window: density: by the root of its sum of squares; spectrum: by its sum; null: none."""
     padding: Literal["valid", "same"] = "valid"
-    """valid: only whole frames; same: as many as there are steps (with a frame_step of 1)."""
+    """valid: no padding; same: padded at both ends to ceil(T / frame_step) frames."""
     expand_dims: bool = False
-    """Keep channels and frequencies on axes of their own."""
+    """Keep channels and frequencies on separate axes."""
     data_format: DataFormat = "channels_last"
 
     @model_validator(mode="after")
@@ -88,19 +92,19 @@ class STFTSpectrogramModule(WeightedModule):
     def forward(self, x: Tensor) -> Tensor:  # (N, T, C) -> (N, T', C * F) or (N, T', F, C)
         x = x.mT if self.last else x
         channels, steps = x.shape[1:]
-        padded = F.pad(x.reshape(-1, 1, steps), flat(self.frames.pads((steps,))))
+        padded = F.pad(x.reshape(-1, 1, steps), pad_order(self.frames.pads((steps,))))
         parts = {
             side: F.conv1d(padded, getattr(self, f"{side}_kernel"), stride=self.frames.strides)
             for side in ("real", "imag")
             if f"{side}_kernel" in self.weight_specs
         }
-        told = self._tell(**parts).unflatten(0, (-1, channels))  # (N, C, F, T')
+        spectrogram = self._output(**parts).unflatten(0, (-1, channels))  # (N, C, F, T')
         if self.expand_dims:
-            return told.permute(0, 3, 2, 1) if self.last else told.mT
-        told = told.flatten(1, 2)
-        return told.mT if self.last else told
+            return spectrogram.permute(0, 3, 2, 1) if self.last else spectrogram.mT
+        spectrogram = spectrogram.flatten(1, 2)
+        return spectrogram.mT if self.last else spectrogram
 
-    def _tell(self, real: Tensor | None = None, imag: Tensor | None = None) -> Tensor:  # (N * C, F, T') each
+    def _output(self, real: Tensor | None = None, imag: Tensor | None = None) -> Tensor:  # (N * C, F, T') each
         if real is None or imag is None:
             only = imag if real is None else real
             assert only is not None
@@ -110,7 +114,7 @@ class STFTSpectrogramModule(WeightedModule):
         if self.mode == "angle":
             return torch.atan2(imag, real)
         power = real.square() + imag.square()
-        if self.mode == "psd":  # every frequency but the first and the last stands for its negative, too
+        if self.mode == "psd":  # every frequency but the first and the last also represents its negative
             return power + F.pad(power[:, 1:-1], (0, 0, 1, 1))
         magnitude = power.clamp(min=_EPSILON).sqrt()
         return magnitude if self.mode == "magnitude" else magnitude.clamp(min=_EPSILON).log()

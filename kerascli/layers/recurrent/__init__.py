@@ -1,1 +1,1 @@
-"""Layers: recurrent."""
+"""Recurrent layers."""

@@ -1,4 +1,4 @@
-"""What recurrent layers and cells share: their settings' manners, states, masks, and what is done with the outputs."""
+"""Base of the recurrent layers and cells: settings, states, masks and outputs."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -14,42 +14,44 @@ from kerascli.parts.initializers import Zeros
 from kerascli.shapes import Shape, TensorSpec, show_shape
 
 
-class Looping(BaseLayer):
-    """What goes through the steps of a sequence, by a cell of its own or by one that the config describes."""
+class SequenceSettings(BaseLayer):
+    """Settings of any layer that runs over the steps of a sequence, with its own cell or one defined in the config."""
 
     loops = True
 
     return_sequences: bool = False
-    """Return the output of every step, not the last one's."""
+    """Return the output of every step, (N, T, units); false: only the last one's, (N, units)."""
     return_state: bool = False
-    """Return the last state too, as further results."""
+    """Also return the last state, as additional results after the output."""
     go_backwards: bool = False
-    """Read the steps from the last to the first."""
+    """Process the steps from the last to the first; a returned sequence is in that reversed order."""
     stateful: bool = False
-    """A batch goes on where the batch before it has ended, row by row; see fit.reset_states."""
+    """Start each row from the last state of the same row of the previous batch; see fit.reset_states."""
     unroll: bool = False
-    """Accepted as in Keras; it changes nothing."""
+    """Accepted as in Keras, without effect."""
 
     if TYPE_CHECKING:  # declared by each layer, where Keras has it: last
         zero_output_for_mask: bool
 
     @property
     def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Of a whole sequence the mask goes on; one output a sample has none."""
+        """Pass the mask on if the output is a sequence; drop it if there is one output a sample."""
         return "pass" if self.return_sequences else "stop"
 
     def keeps_states(self) -> bool:
         return self.stateful
 
 
-class Recurrent(Looping, Layer):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """A layer that goes through the steps of a sequence."""
+class Recurrent(SequenceSettings, Layer):  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Base class of layers that run over the steps of a sequence."""
 
     uses_mask = True
     state_count: ClassVar[int] = 1
-    """How many tensors its state has."""
+    """Number of tensors in the state."""
     call_arguments = {  # noqa: RUF012
-        "initial_state": CallArgument("tensors", "the states to start from, in the order in which they are returned"),
+        "initial_state": CallArgument(
+            "tensors", "initial states, in the order in which they are returned; default: zeros"
+        ),
     }
 
     def result_count(self) -> int:
@@ -60,12 +62,12 @@ class Recurrent(Looping, Layer):  # pyright: ignore[reportIncompatibleVariableOv
 
 
 class Cell(Layer):
-    """One step of a recurrence. As a node of its own it returns its output and the states after the step."""
+    """Base class of cells, one step of a recurrence; as a node it returns its output and the states after the step."""
 
     state_count: ClassVar[int] = 1
-    """How many tensors its state has."""
+    """Number of tensors in the state."""
     call_arguments = {  # noqa: RUF012
-        "states": CallArgument("tensors", "the states before the step; none: zeros"),
+        "states": CallArgument("tensors", "states before the step; default: zeros"),
     }
 
     def result_count(self) -> int:
@@ -73,29 +75,29 @@ class Cell(Layer):
 
     @abstractmethod
     def build(self, x: TensorSpec) -> "StepModule":
-        """The module for steps like `x`, which has no time axis."""
+        """Return the module for steps like `x`, which has no time axis."""
 
 
 class Recurrence(nn.Module):
-    """What turns the steps of sequences into outputs and a last state: of a layer, or of a cell."""
+    """Base class of modules, of layers or of cells, that map sequences and a state to outputs and the last state."""
 
-    output_at = 0
-    """Which tensor of the state is the output."""
+    output_index = 0
+    """Index of the state tensor that is the output."""
 
     @abstractmethod
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
-        """The shapes of its states for steps of a shape, all without the batch axis."""
+        """Return the shapes of the states for steps of shape `step`, all without the batch axis."""
 
     def output_shape(self, step: TensorSpec) -> tuple[int, ...]:
-        """The shape of an output for steps that the recurrence was built for: their sizes are known."""
-        return self.state_shapes(tuple(size for size in step.shape if size is not None))[self.output_at]
+        """Return the shape of an output for steps that the recurrence was built for, whose sizes are known."""
+        return self.state_shapes(tuple(size for size in step.shape if size is not None))[self.output_index]
 
     @abstractmethod
     def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
-        """Sequences (N, T, *), the state before them, mask (N, T) -> outputs (N, T, *) and the state after them."""
+        """Map sequences (N, T, *), a state and a mask (N, T) to outputs (N, T, *) and the last state."""
 
-    def start(self, x: Tensor, given: Sequence[Tensor] | None, word: str = "initial state") -> State:
-        """The given states, checked, or zeros."""
+    def initial_states(self, x: Tensor, given: Sequence[Tensor] | None, word: str = "initial state") -> State:
+        """Return the given states, or zeros if None; raises ShapeMismatch for wrong shapes."""
         shapes: list[tuple[int, ...]] = [(x.shape[0], *shape) for shape in self.state_shapes(tuple(x.shape[2:]))]
         if given is None:
             return tuple(x.new_zeros(shape) for shape in shapes)
@@ -111,38 +113,38 @@ def _shown(shapes: Sequence[Shape]) -> str:
 
 
 class StepModule(Recurrence):
-    """A cell, called by itself."""
+    """Module of a cell that is called as a node of its own."""
 
     def forward(
         self, x: Tensor, states: Sequence[Tensor] | None = None
     ) -> tuple[Tensor, ...]:  # (N, *) -> (N, units) and the states
         steps = x.unsqueeze(1)
-        outputs, state = self.run(steps, self.start(steps, states, "state"), None)
+        outputs, state = self.run(steps, self.initial_states(steps, states, "state"), None)
         return outputs[:, 0], *state
 
 
 class StatefulModule(WeightedModule):
-    """A module that can go on from batch to batch."""
+    """Base class of modules that can carry their state over from batch to batch."""
 
     @property
     @abstractmethod
     def stateful(self) -> bool:
-        """Whether its settings want that."""
+        """True if the settings ask for carried-over states."""
 
     @abstractmethod
     def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
-        """Declare the states, of batches of so many rows, for steps of a shape."""
+        """Declare the states, for batches of `rows` rows and steps of shape `step`."""
 
 
 class SequenceModule(Recurrence, StatefulModule):
-    """A recurrent layer: a recurrence, and what its settings make of it."""
+    """Module of a recurrent layer: a recurrence, with the layer's direction, mask, kept states and results."""
 
     settings: Recurrent
     zero_output_for_mask: bool | None = None
-    """Masked steps give zeros instead of the output before them; None: as the settings say."""
+    """Override of the setting: outputs of masked steps are 0 (True) or the output before (False); None: no override."""
 
     kept: tuple[str, ...] = ()
-    """The names of the states that go on from batch to batch."""
+    """Names of the states that are carried over from batch to batch."""
 
     @property
     def stateful(self) -> bool:
@@ -154,29 +156,29 @@ class SequenceModule(Recurrence, StatefulModule):
         for name, shape in zip(self.kept, shapes, strict=True):
             self.add_weight(name, (rows, *shape), initializer=Zeros(), trainable=False, is_state=True)
 
-    def used_mask(self, mask: Tensor, x: Tensor) -> Tensor:
-        """Return the mask (N, T) of steps; a layer whose state has positions may take a mask of these, too."""
+    def step_mask(self, mask: Tensor, x: Tensor) -> Tensor:
+        """Return the mask (N, T) of steps; a layer whose state has positions may also accept a mask of these."""
         return mask_of_steps(mask, x)
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, initial_state: Sequence[Tensor] | None = None
     ) -> Tensor | tuple[Tensor, ...] | Outcome:  # (N, T, *) -> (N, units), or (N, T, units)
         settings = self.settings
-        mask = None if mask is None else self.used_mask(mask, x)
+        mask = None if mask is None else self.step_mask(mask, x)
         if settings.go_backwards:
             x = x.flip(1)
             mask = None if mask is None else mask.flip(1)
         kept = [getattr(self, name) for name in self.kept]
-        state = self.start(x, initial_state if initial_state is not None or x.is_meta else kept or None)
-        if x.is_meta:  # shape inference: there torch would take its kernels apart, one step after the other
-            outputs = x.new_empty(*x.shape[:2], *state[self.output_at].shape[1:])
+        state = self.initial_states(x, initial_state if initial_state is not None or x.is_meta else kept or None)
+        if x.is_meta:  # shape inference: on the meta device torch would decompose its kernels, step by step
+            outputs = x.new_empty(*x.shape[:2], *state[self.output_index].shape[1:])
         else:
             outputs, state = self.run(x, state, mask)
         zeros = settings.zero_output_for_mask if self.zero_output_for_mask is None else self.zero_output_for_mask
         if mask is not None and zeros:
             outputs = outputs.masked_fill(~broadcast_mask(mask, outputs), 0)
-        if not settings.return_sequences:  # the last one is in the state, but for a mask or where nothing was run
-            outputs = state[self.output_at] if mask is None and not x.is_meta else outputs[:, -1]
+        if not settings.return_sequences:  # the last one is in the state, unless there is a mask or nothing was run
+            outputs = state[self.output_index] if mask is None and not x.is_meta else outputs[:, -1]
         value = (outputs, *state) if settings.return_state else outputs
         if not kept or x.is_meta:
             return value

@@ -1,4 +1,4 @@
-"""What the cells share: weights, dropout the same at every step, and all steps at once or one after the other."""
+"""Base of the cells: weights, dropout that is the same at every step, and running steps fused or one by one."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -10,21 +10,21 @@ from torch.nn import functional as F
 
 from kerascli.layers.base import ShapeMismatch, WeightedModule
 from kerascli.layers.recurrent.base import Recurrence
-from kerascli.layers.recurrent.masks import back_in_time, seen_first
+from kerascli.layers.recurrent.masks import restore_order, unmasked_first
 from kerascli.layers.recurrent.steps import State, run_steps
 from kerascli.layers.regularization.dropout import dropout_mask
 from kerascli.parts.base import Initializer
 from kerascli.shapes import TensorSpec
 
-SHUT = 1e4
-"""sigmoid(-SHUT) is 0 in every precision, and float16 still holds it."""
+GATE_OPEN = 1e4
+"""Input that opens a gate, and negated closes it: sigmoid(-1e4) is 0 in every precision, and float16 can hold 1e4."""
 
 Products = Callable[[Tensor, int, int], Tensor]
-"""(output before, first gate, end) -> what it adds to these gates: (N, units) -> (N, gates * units)."""
+"""Function (previous output, first gate, end) -> recurrent part of these gates: (N, units) -> (N, gates * units)."""
 
 
 class CellSettings(Protocol):
-    """Settings of a cell, or of a layer that has one; all weights are kernels of several gates and their bias."""
+    """Settings of a cell, or of a layer with a cell; each weight joins the kernels or biases of all gates."""
 
     @property
     def units(self) -> int: ...
@@ -40,19 +40,20 @@ class CellSettings(Protocol):
     def seed(self) -> int | None: ...
     @property
     def fused(self) -> bool:
-        """Whether torch has a kernel for all steps at once."""
+        """Return True if torch has a kernel for all steps at once."""
         ...
 
 
 class WeightedRecurrence(Recurrence, WeightedModule):
-    """The weights hold one gate after the other, in Keras's order.
+    """Recurrence with weights in which the gates are concatenated in Keras's order.
 
-    Masked steps of a fused kernel have one more feature, which is 1 there: its weights, `hold`, keep the memory as it
-    is to the last bit, or the output within bounds where it is taken from before the masked steps anyway.
+    For a fused kernel, masked steps have an additional feature, which is 1 there: its weights, `masked_gates`, keep the
+    cell state unchanged to the last bit, or the output within bounds where it is taken from before the masked steps
+    anyway.
     """
 
-    hold: ClassVar[tuple[float, ...]]
-    """A number a gate."""
+    masked_gates: ClassVar[tuple[float, ...]]
+    """Weight of the masked-step feature for each gate."""
     states: ClassVar[int] = 1
 
     kernel: Tensor
@@ -62,7 +63,7 @@ class WeightedRecurrence(Recurrence, WeightedModule):
     def __init__(self, settings: CellSettings, features: int) -> None:
         super().__init__()
         self.settings = settings
-        self.gates = len(self.hold)
+        self.gates = len(self.masked_gates)
         columns = self.gates * settings.units
         self.add_weight_of(settings, "kernel", (features, columns), axes=(1, 0))
         self.add_weight_of(settings, "recurrent_kernel", (settings.units, columns), axes=(1, 0))
@@ -76,16 +77,16 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         return self.settings.bias_initializer
 
     def biases(self) -> tuple[Tensor | None, Tensor | None]:
-        """What is added to the products with the inputs, and to those with the output before: Keras has one bias."""
+        """Return the biases of the input and of the recurrent products; Keras has one bias in most cells."""
         return self.bias, None
 
     @abstractmethod
     def step(self, x: Tensor, state: State, products: Products) -> State:
-        """`x` (N, gates * units) is what the inputs of the step add to the gates."""
+        """Compute the next state; `x` (N, gates * units) is the input part of the gates."""
 
     @abstractmethod
     def all_steps(self, x: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
-        """torch's fused kernel, for layers that are `fused`."""
+        """Run torch's fused kernel, in layers that are `fused`."""
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         return [(self.settings.units,)] * self.states
@@ -101,31 +102,31 @@ class WeightedRecurrence(Recurrence, WeightedModule):
             x = x * self.dropout_masks(x, self.settings.dropout, 1)[0]
         if mask is None:
             return self.all_steps(x, state, self.kernel)
-        x, seen = seen_first(x, mask)
+        x, seen = unmasked_first(x, mask)
         x = torch.cat([x, (~seen).unsqueeze(-1).to(x.dtype)], dim=-1)
-        hold = torch.cat([self.kernel.new_full((self.settings.units, 1), gate) for gate in self.hold])
-        outputs, (_, *memory) = self.all_steps(x, state, torch.cat([self.kernel, hold], dim=1))
-        outputs = back_in_time(outputs, mask)
+        masked_gates = torch.cat([self.kernel.new_full((self.settings.units, 1), gate) for gate in self.masked_gates])
+        outputs, (_, *memory) = self.all_steps(x, state, torch.cat([self.kernel, masked_gates], dim=1))
+        outputs = restore_order(outputs, mask)
         return outputs, (torch.where(mask.any(1, keepdim=True), outputs[:, -1], state[0]), *memory)
 
     def fused_weights(self, kernel: Tensor) -> list[Tensor]:
-        """As torch's kernels want them: two kernels and two biases, or none."""
+        """Return the weights as torch's kernels take them: two kernels and two biases, or no biases."""
         bias, second = self.biases()
         if bias is None:
             return [kernel, self.recurrent_kernel]
         return [kernel, self.recurrent_kernel, bias, torch.zeros_like(bias) if second is None else second]
 
     def _project(self, x: Tensor) -> Tensor:  # (N, T, F) -> (N, T, gates * units)
-        """What the inputs add to the gates, for all steps at once."""
+        """Compute the input part of the gates, for all steps at once."""
         rate, bias = self.settings.dropout if self.training else 0.0, self.biases()[0]
-        if rate and self.settings.recurrent_dropout:  # then each gate has a dropout of its own, as in Keras
+        if rate and self.settings.recurrent_dropout:  # then each gate has its own dropout, as in Keras
             kernel = self.kernel.unflatten(0, (self.gates, -1))
             y = torch.einsum("gntf,guf->ntgu", x * self.dropout_masks(x, rate, self.gates), kernel).flatten(2)
             return y if bias is None else y + bias
         return F.linear(x * self.dropout_masks(x, rate, 1)[0] if rate else x, self.kernel, bias)
 
     def _products(self, h: Tensor) -> Products:
-        """What the output before adds to the gates; with a dropout for each that stays the same over the steps."""
+        """Return the function of the recurrent part of the gates; each gate has one dropout mask for all steps."""
         units, rate, bias = h.shape[-1], self.settings.recurrent_dropout if self.training else 0.0, self.biases()[1]
         if not rate:
             kernel = self.recurrent_kernel
@@ -145,19 +146,19 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         return dropped
 
     def dropout_masks(self, x: Tensor, rate: float, count: int) -> Tensor:  # (N, T, *) -> (count, N, 1, *)
-        """The same for all steps of a sequence."""
+        """Return dropout masks that are the same for all steps of a sequence."""
         return dropout_mask(x[:, :1].expand(count, *x[:, :1].shape), rate, seed=self.settings.seed)
 
 
 def features_of(x: TensorSpec) -> int:
-    """The number of features of a step; raises ShapeMismatch."""
+    """Return the number of features of a step; raises ShapeMismatch."""
     if x.rank != 1 or x.shape[0] is None:
         raise ShapeMismatch(f"needs the features of one step, got {x}")
     return x.shape[0]
 
 
 def features_of_sequence(x: TensorSpec) -> int:
-    """The number of features of each step of a sequence; raises ShapeMismatch."""
+    """Return the number of features of each step of a sequence; raises ShapeMismatch."""
     if x.rank != 2 or x.shape[1] is None:
         hint = "put an embedding before it" if x.rank == 1 else None
         raise ShapeMismatch(f"needs sequences (steps, features), got {x}", hint=hint)

@@ -1,4 +1,4 @@
-"""ConvLSTM1D, ConvLSTM2D, ConvLSTM3D: LSTMs whose products are convolutions (Shi et al., 2015)."""
+"""ConvLSTM1D, ConvLSTM2D, ConvLSTM3D: LSTMs with convolutions in place of matrix products (Shi et al., 2015)."""
 
 from collections.abc import Callable
 from typing import Self
@@ -8,26 +8,26 @@ from pydantic import model_validator
 from torch import Tensor
 
 from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.convolutional.base import KERNEL_AXES, Filtering, convolve
+from kerascli.layers.convolutional.base import KERNEL_AXES, FilterArguments, convolve
 from kerascli.layers.geometry import (
     DilationRate,
-    Over1D,
-    Over2D,
-    Over3D,
     Window,
+    WindowArguments1D,
+    WindowArguments2D,
+    WindowArguments3D,
     from_channels_first,
     spatial_shape,
     to_channels_first,
 )
 from kerascli.layers.recurrent.base import Recurrent, SequenceModule
 from kerascli.layers.recurrent.fields import (
-    Constrained,
-    Forgetting,
-    Gated,
-    Initialized,
-    Penalized,
-    Regularized,
-    Seeded,
+    ActivityRegularizerArgument,
+    ConstraintArguments,
+    ForgetGateArguments,
+    GateArguments,
+    InitializerArguments,
+    RegularizerArguments,
+    SeedArgument,
     ZeroOutputForMask,
 )
 from kerascli.layers.recurrent.lstm import ForgetBias
@@ -40,15 +40,25 @@ from kerascli.shapes import DataFormat, TensorSpec, show_shape
 _GATES = 4
 
 
-class Framed(Filtering):
-    """What cells of frames begin with."""
+class ConvLSTMArguments(FilterArguments):
+    """First arguments of convolutional LSTMs."""
 
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
     activation: fields.OutputActivation = Tanh()
 
 
-class ConvLSTM(Recurrent, Seeded, Constrained, Penalized, Regularized, Forgetting, Initialized, Gated, Framed):  # pyright: ignore[reportIncompatibleVariableOverride]
+class ConvLSTM(  # pyright: ignore[reportIncompatibleVariableOverride]
+    Recurrent,
+    SeedArgument,
+    ConstraintArguments,
+    ActivityRegularizerArgument,
+    RegularizerArguments,
+    ForgetGateArguments,
+    InitializerArguments,
+    GateArguments,
+    ConvLSTMArguments,
+):
     """Settings of a convolutional LSTM; the classes for each rank narrow the sizes."""
 
     state_count = 2
@@ -73,7 +83,7 @@ class ConvLSTM(Recurrent, Seeded, Constrained, Penalized, Regularized, Forgettin
 
 
 class ConvLSTMModule(SequenceModule, WeightedModule):
-    """Gates stand in the order input, forget, memory, output; frames run with their channels first."""
+    """Module of a convolutional LSTM; gates are in the order input, forget, cell, output; frames run channels first."""
 
     kernel: Tensor
     recurrent_kernel: Tensor
@@ -83,25 +93,25 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         super().__init__()
         self.settings: ConvLSTM = settings  # pyright: ignore[reportIncompatibleVariableOverride]
         self.window = window
-        self.again = Window(window.size, (1,) * settings.rank, "same", (1,) * settings.rank)
+        self.recurrent_window = Window(window.size, (1,) * settings.rank, "same", (1,) * settings.rank)
         columns = _GATES * settings.filters
         axes = KERNEL_AXES[settings.rank]
         self.add_weight_of(settings, "kernel", (*window.size, channels, columns), axes=axes)
         self.add_weight_of(settings, "recurrent_kernel", (*window.size, settings.filters, columns), axes=axes)
         fill = settings.bias_initializer
-        start = ForgetBias(rest=fill) if settings.unit_forget_bias else fill
+        start = ForgetBias(others=fill) if settings.unit_forget_bias else fill
         self.add_weight_of(settings, "bias", (columns,) if settings.use_bias else None, initializer=start)
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         last = self.settings.data_format == "channels_last"
-        sizes = self.window.results(step[:-1] if last else step[1:])
+        sizes = self.window.output_sizes(step[:-1] if last else step[1:])
         shape = (*sizes, self.settings.filters) if last else (self.settings.filters, *sizes)
         return [shape, shape]
 
-    def used_mask(self, mask: Tensor, x: Tensor) -> Tensor:
+    def step_mask(self, mask: Tensor, x: Tensor) -> Tensor:
         """Return the mask (N, T) of steps or (N, T, *) of positions of the output; raises ShapeMismatch."""
         if mask.ndim <= 2:
-            return super().used_mask(mask, x)
+            return super().step_mask(mask, x)
         masked, frame = tuple(mask.shape[2:]), self.state_shapes(tuple(x.shape[2:]))[0]
         if len(masked) > len(frame) or any(size not in (1, of) for size, of in zip(masked, frame, strict=False)):
             raise ShapeMismatch(
@@ -118,7 +128,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
 
         axis = -1 if data_format == "channels_last" else 1
 
-        def step(frame: Tensor, state: State) -> State:  # activations see data_format: softmax is over the last axis
+        def step(frame: Tensor, state: State) -> State:  # activations expect data_format: softmax is over the last axis
             h, c = state
             gates = from_channels_first(frame + product(to_channels_first(h, data_format)), data_format)
             i, f, g, o = gates.chunk(_GATES, dim=axis)
@@ -128,7 +138,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         return run_steps(step, projected, state, mask)
 
     def _project(self, x: Tensor) -> Tensor:  # (N, T, *) -> (N, T, gates * filters, *)
-        """What the inputs add to the gates, for all steps at once."""
+        """Compute the input part of the gates, for all steps at once."""
         rate = self.settings.dropout if self.training else 0.0
         masks = self._dropout_masks(x[:, 0], rate) if rate else None
         frames = to_channels_first(x.flatten(0, 1), self.settings.data_format)
@@ -137,18 +147,18 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         return self._convolve(frames, masks, self.kernel, self.bias, self.window).unflatten(0, x.shape[:2])
 
     def _product(self, h: Tensor) -> Callable[[Tensor], Tensor]:
-        """What the output before adds to the gates."""
+        """Return the function that computes the recurrent part of the gates."""
         rate = self.settings.recurrent_dropout if self.training else 0.0
         masks = self._dropout_masks(h, rate) if rate else None
-        return lambda h: self._convolve(h, masks, self.recurrent_kernel, None, self.again)
+        return lambda h: self._convolve(h, masks, self.recurrent_kernel, None, self.recurrent_window)
 
     def _dropout_masks(self, frame: Tensor, rate: float) -> Tensor:  # (N, *) -> (N, gates * C, *)
-        """One for each gate, the same for all steps of a sequence."""
+        """Return a dropout mask for each gate, the same for all steps of a sequence."""
         masks = dropout_mask(frame.expand(_GATES, *frame.shape), rate, seed=self.settings.seed)
         return torch.cat([to_channels_first(mask, self.settings.data_format) for mask in masks], dim=1)
 
     def _convolve(self, x: Tensor, masks: Tensor | None, kernel: Tensor, bias: Tensor | None, window: Window) -> Tensor:
-        """With masks, each gate sees inputs of its own: a convolution of that many groups."""
+        """Convolve for all gates; with dropout masks each gate has its own inputs, as a group of the convolution."""
         groups = 1
         if masks is not None:
             x, groups = torch.cat([x] * _GATES, dim=1) * masks, _GATES
@@ -173,8 +183,13 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
     ),
     name="conv_lstm_1d",
 )
-class ConvLSTM1D(Over1D, ConvLSTM):
-    """An LSTM whose frames are sequences: `conv_1d` in place of its products. Returns the last frame, or all."""
+class ConvLSTM1D(WindowArguments1D, ConvLSTM):
+    """Convolutional LSTM over sequences of 1D frames: `lstm` with `conv_1d` in place of matrix products.
+
+    Input: (N, T, L, C). Output: (N, L', filters), or (N, T, L', filters) with `return_sequences`; `return_state` adds
+    the last output and the last cell state. With `data_format: channels_first` a frame is (C, L). Paper: Shi et al.,
+    2015.
+    """
 
 
 @layer(
@@ -192,13 +207,23 @@ class ConvLSTM1D(Over1D, ConvLSTM):
     ),
     name="conv_lstm_2d",
 )
-class ConvLSTM2D(Over2D, ConvLSTM):
-    """An LSTM whose frames are images: `conv_2d` in place of its products. Returns the last frame, or all."""
+class ConvLSTM2D(WindowArguments2D, ConvLSTM):
+    """Convolutional LSTM over sequences of images: `lstm` with `conv_2d` in place of matrix products.
+
+    Input: (N, T, H, W, C). Output: (N, H', W', filters), or (N, T, H', W', filters) with `return_sequences`;
+    `return_state` adds the last output and the last cell state. With `data_format: channels_first` a frame is (C, H,
+    W). Paper: Shi et al., 2015.
+    """
 
 
 @layer(
     Example(input=(3, 4, 5, 6, 2), output=(2, 3, 4, 4), config={"filters": 4, "kernel_size": 3}),
     name="conv_lstm_3d",
 )
-class ConvLSTM3D(Over3D, ConvLSTM):
-    """An LSTM whose frames are volumes: `conv_3d` in place of its products. Returns the last frame, or all."""
+class ConvLSTM3D(WindowArguments3D, ConvLSTM):
+    """Convolutional LSTM over sequences of volumes: `lstm` with `conv_3d` in place of matrix products.
+
+    Input: (N, T, D, H, W, C). Output: (N, D', H', W', filters), or (N, T, D', H', W', filters) with `return_sequences`;
+    `return_state` adds the last output and the last cell state. With `data_format: channels_first` a frame is (C, D, H,
+    W). Paper: Shi et al., 2015.
+    """

@@ -1,7 +1,7 @@
-"""Settings that recurrent layers and cells share, each in one place.
+"""Settings that recurrent layers and cells share, each defined once.
 
-A class here is a stretch of Keras's arguments. Whoever is made of several lists the last stretch first: pydantic
-begins with the fields of the last base class, and so they stand in Keras's order.
+Each class here is a group of consecutive arguments of Keras. A layer made of several lists the last group first:
+pydantic takes the fields of the last base class first, and so they are in Keras's order.
 """
 
 from typing import Annotated, Literal
@@ -16,79 +16,81 @@ from kerascli.shapes import Fraction, PositiveInt, Seed
 
 UseCudnn = Annotated[
     bool | Literal["auto"],
-    Field(description="True: the fused kernel or an error; false: step by step; auto: fused where it can be."),
+    Field(description="true: require torch's fused kernel; false: run step by step; auto: fused where possible."),
 ]
-ZeroOutputForMask = Annotated[bool, Field(description="Outputs of masked steps are 0, not the output before them.")]
+ZeroOutputForMask = Annotated[
+    bool, Field(description="Output 0 at masked steps; false: repeat the output before them.")
+]
 
 
-class Sized(Layer):
-    """What cells of vectors begin with."""
+class UnitArguments(Layer):
+    """First arguments of cells over feature vectors."""
 
     units: PositiveInt
-    """How many values come out."""
+    """Number of output units: dimensionality of the output and of the state."""
     activation: fields.OutputActivation = Tanh()
 
 
-class Gated(Layer):
-    """What cells with gates have more."""
+class GateArguments(Layer):
+    """Argument of cells with gates."""
 
     recurrent_activation: fields.ActivationField | None = Sigmoid()
-    """The activation of the gates."""
+    """Activation function of the gates; null: none."""
 
 
-class Initialized(Layer):
-    """What the weights start from."""
+class InitializerArguments(Layer):
+    """Use of a bias, and initializers of the weights."""
 
     use_bias: fields.UseBias = True
     kernel_initializer: fields.KernelInitializer = GlorotUniform()
     recurrent_initializer: fields.InitializerField = Orthogonal()
-    """What the recurrent kernel starts from."""
+    """Initializer of the recurrent kernel, which transforms the previous output."""
     bias_initializer: fields.BiasInitializer = Zeros()
 
 
-class Forgetting(Layer):
-    """What cells with a forget gate have more."""
+class ForgetGateArguments(Layer):
+    """Argument of cells with a forget gate."""
 
     unit_forget_bias: bool = True
-    """The bias of the forget gate starts from 1."""
+    """Initialize the forget gate's bias to 1 (Jozefowicz et al., 2015); bias_initializer fills the other gates'."""
 
 
-class Regularized(Layer):
-    """Penalties on the weights."""
+class RegularizerArguments(Layer):
+    """Regularizers of the weights."""
 
     kernel_regularizer: fields.KernelRegularizer = None
     recurrent_regularizer: fields.RegularizerField | None = None
-    """A penalty on the recurrent kernel, added to the loss."""
+    """Regularizer of the recurrent kernel, a penalty added to the loss."""
     bias_regularizer: fields.BiasRegularizer = None
 
 
-class Penalized(Layer):
-    """What a layer has and a cell has not."""
+class ActivityRegularizerArgument(Layer):
+    """Argument of recurrent layers that their cells do not have."""
 
     activity_regularizer: fields.ActivityRegularizer = None
 
 
-class Constrained(Layer):
-    """Constraints of the weights, and dropout."""
+class ConstraintArguments(Layer):
+    """Constraints of the weights, and dropout rates."""
 
     kernel_constraint: fields.KernelConstraint = None
     recurrent_constraint: fields.ConstraintField | None = None
-    """What the recurrent kernel is held to after each update."""
+    """Constraint applied to the recurrent kernel after each update."""
     bias_constraint: fields.BiasConstraint = None
     dropout: Fraction = 0.0
-    """The fraction of the inputs that is dropped in training, the same at every step."""
+    """Fraction of the input features that is dropped in training, the same at every step."""
     recurrent_dropout: Fraction = 0.0
-    """The fraction of the state that is dropped in training, the same at every step."""
+    """Fraction of the previous output's features that is dropped in training, the same at every step."""
 
 
-class Seeded(Layer):
-    """Where dropout has its seed, as a rule."""
+class SeedArgument(Layer):
+    """Seed of dropout, which most layers have after the dropout rates."""
 
     seed: Seed = None
 
 
-class LSTMWeights(Regularized, Forgetting, Initialized, Gated, Sized):
-    """What an LSTM and its cell begin with."""
+class LSTMArguments(RegularizerArguments, ForgetGateArguments, InitializerArguments, GateArguments, UnitArguments):
+    """Arguments of `lstm` and `lstm_cell` up to the regularizers."""
 
     activation: fields.ActivationField | None = Tanh()
-    """The activation of the memory and of the output."""
+    """Activation function of the cell candidate and of the output; null: none."""

@@ -8,15 +8,15 @@ from torch import Tensor
 
 from kerascli.layers.base import Example, layer
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
-from kerascli.layers.recurrent.cell import SHUT, Products, WeightedRecurrence, features_of, features_of_sequence
+from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.fields import (
-    Constrained,
-    Gated,
-    Initialized,
-    Penalized,
-    Regularized,
-    Seeded,
-    Sized,
+    ActivityRegularizerArgument,
+    ConstraintArguments,
+    GateArguments,
+    InitializerArguments,
+    RegularizerArguments,
+    SeedArgument,
+    UnitArguments,
     UseCudnn,
     ZeroOutputForMask,
 )
@@ -25,7 +25,7 @@ from kerascli.parts.activations import Linear, Sigmoid, Tanh
 from kerascli.shapes import Seed, TensorSpec
 
 ResetAfter = Annotated[
-    bool, Field(description="The reset gate acts after the product with the output before it, not before it.")
+    bool, Field(description="Apply the reset gate after the product with the recurrent kernel; false: before it.")
 ]
 
 
@@ -34,12 +34,21 @@ ResetAfter = Annotated[
     Example(input=(5, 3), output=(5, 4), config={"units": 4, "return_sequences": True, "recurrent_dropout": 0.2}),
     Example(input=(5, 3), output=[(4,), (4,)], config={"units": 4, "return_state": True, "reset_after": False}),
 )
-class GRU(Recurrent, Seeded, Constrained, Penalized, Regularized, Initialized, Gated, Sized):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """A recurrent layer whose gates update and reset its output; returns the last one, or with `return_sequences` all.
+class GRU(  # pyright: ignore[reportIncompatibleVariableOverride]
+    Recurrent,
+    SeedArgument,
+    ConstraintArguments,
+    ActivityRegularizerArgument,
+    RegularizerArguments,
+    InitializerArguments,
+    GateArguments,
+    UnitArguments,
+):
+    """Gated recurrent unit: a recurrent layer whose update and reset gates control its output (Cho et al., 2014).
 
-    `return_state` adds the last output as a result. Masked steps change nothing. The default activations with
-    `reset_after` and without `recurrent_dropout` run in one fused kernel, others step by step; `unroll` is accepted
-    and changes nothing.
+    Input: (N, T, F). Output: (N, units), or (N, T, units) with `return_sequences`; `return_state` adds the last output,
+    (N, units). Masked steps keep the state. The default activations with `reset_after` and without `recurrent_dropout`
+    run in one fused kernel, others step by step; `unroll` is accepted without effect.
     """
 
     reset_after: ResetAfter = True
@@ -70,8 +79,11 @@ class GRU(Recurrent, Seeded, Constrained, Penalized, Regularized, Initialized, G
         call={"states": [(4,)]},
     ),
 )
-class GRUCell(Constrained, Regularized, Initialized, Gated, Sized, Cell):
-    """One step of a `gru`: for `rnn`, or with `states` [output] as a node of its own."""
+class GRUCell(ConstraintArguments, RegularizerArguments, InitializerArguments, GateArguments, UnitArguments, Cell):
+    """Cell of `gru`, for one step: used in `rnn`, or as a node with `states` [output].
+
+    Input: (N, F). Outputs: (N, units), and the state after the step, (N, units).
+    """
 
     reset_after: ResetAfter = True
     seed: Seed = None
@@ -94,10 +106,13 @@ def _fits_kernel(settings: GRU | GRUCell) -> bool:
 
 
 class GRURecurrence(WeightedRecurrence):
-    """Gates stand in Keras's order: update, reset, new. torch's kernel has reset first, so it is given copies:
-    weights that are Keras's but for their axes stay views of each other, which constraints rely on."""
+    """Recurrence of a GRU; gates are in Keras's order: update, reset, new.
 
-    hold = (SHUT, 0.0, 0.0)
+    torch's kernel has reset first, so it gets reordered copies: weights that differ from Keras's in the order of axes
+    alone remain views of each other, which constraints rely on.
+    """
+
+    masked_gates = (GATE_OPEN, 0.0, 0.0)
 
     settings: GRU | GRUCell  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -135,10 +150,10 @@ def _reset_first(weight: Tensor) -> Tensor:
 
 
 class GRUCellModule(StepModule, GRURecurrence):
-    """The cell as a layer."""
+    """Module of the cell as a layer."""
 
 
 class GRUModule(SequenceModule, GRURecurrence):
-    """The layer."""
+    """Module of the layer."""
 
     settings: GRU  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -8,8 +8,15 @@ from torch import Tensor
 
 from kerascli.layers.base import Example, layer
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
-from kerascli.layers.recurrent.cell import SHUT, Products, WeightedRecurrence, features_of, features_of_sequence
-from kerascli.layers.recurrent.fields import Constrained, LSTMWeights, Penalized, Seeded, UseCudnn, ZeroOutputForMask
+from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
+from kerascli.layers.recurrent.fields import (
+    ActivityRegularizerArgument,
+    ConstraintArguments,
+    LSTMArguments,
+    SeedArgument,
+    UseCudnn,
+    ZeroOutputForMask,
+)
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts import fields
 from kerascli.parts.activations import Linear, Sigmoid, Tanh
@@ -22,12 +29,12 @@ from kerascli.shapes import TensorSpec
     Example(input=(5, 3), output=(5, 4), config={"units": 4, "return_sequences": True, "recurrent_dropout": 0.2}),
     Example(input=(5, 3), output=[(4,), (4,), (4,)], config={"units": 4, "return_state": True, "dropout": 0.2}),
 )
-class LSTM(Recurrent, Seeded, Constrained, Penalized, LSTMWeights):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """A recurrent layer with a memory; returns its last output, or with `return_sequences` the output of each step.
+class LSTM(Recurrent, SeedArgument, ConstraintArguments, ActivityRegularizerArgument, LSTMArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Long short-term memory layer: a recurrent layer with a gated cell state (Hochreiter and Schmidhuber, 1997).
 
-    `return_state` adds the last output and the last memory as results. Masked steps change nothing. The default
-    activations without `recurrent_dropout` run in one fused kernel, others step by step; `unroll` is
-    accepted and changes nothing.
+    Input: (N, T, F). Output: (N, units), or (N, T, units) with `return_sequences`; `return_state` adds the last output
+    and the last cell state, (N, units) each. Masked steps keep the state. The default activations without
+    `recurrent_dropout` run in one fused kernel, others step by step; `unroll` is accepted without effect.
     """
 
     state_count = 2
@@ -41,7 +48,7 @@ class LSTM(Recurrent, Seeded, Constrained, Penalized, LSTMWeights):  # pyright: 
 
     @property
     def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Of torch's kernels this one alone is one operation on the CPU."""
+        """True unless fused: of torch's recurrent kernels, only LSTM's is one operation on the CPU."""
         return not self.fused
 
     @model_validator(mode="after")
@@ -63,8 +70,11 @@ class LSTM(Recurrent, Seeded, Constrained, Penalized, LSTMWeights):  # pyright: 
         call={"states": [(4,), (4,)]},
     ),
 )
-class LSTMCell(Seeded, Constrained, LSTMWeights, Cell):
-    """One step of an `lstm`: for `rnn`, or with `states` [output, memory] as a node of its own."""
+class LSTMCell(SeedArgument, ConstraintArguments, LSTMArguments, Cell):
+    """Cell of `lstm`, for one step: used in `rnn`, or as a node with `states` [output, cell state].
+
+    Input: (N, F). Outputs: (N, units), then the output and the cell state after the step, (N, units) each.
+    """
 
     state_count = 2
 
@@ -85,16 +95,16 @@ def _fits_kernel(settings: LSTM | LSTMCell) -> bool:
 
 
 class LSTMRecurrence(WeightedRecurrence):
-    """Gates stand in the order input, forget, memory, output, in Keras as in torch."""
+    """Recurrence of an LSTM; gates are in the order input, forget, cell, output, in Keras as in torch."""
 
-    hold = (-SHUT, SHUT, 0.0, 0.0)
+    masked_gates = (-GATE_OPEN, GATE_OPEN, 0.0, 0.0)
     states = 2
 
     settings: LSTM | LSTMCell  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def bias_start(self) -> Initializer:
         fill = self.settings.bias_initializer
-        return ForgetBias(rest=fill) if self.settings.unit_forget_bias else fill
+        return ForgetBias(others=fill) if self.settings.unit_forget_bias else fill
 
     def step(self, x: Tensor, state: State, products: Products) -> State:
         activate, gate = self.settings.activation or Linear(), self.settings.recurrent_activation or Linear()
@@ -110,22 +120,22 @@ class LSTMRecurrence(WeightedRecurrence):
 
 
 class LSTMCellModule(StepModule, LSTMRecurrence):
-    """The cell as a layer."""
+    """Module of the cell as a layer."""
 
 
 class LSTMModule(SequenceModule, LSTMRecurrence):
-    """The layer."""
+    """Module of the layer."""
 
     settings: LSTM  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class ForgetBias(Initializer):
-    """Ones for the forget gate, so that a new layer remembers (Jozefowicz et al., 2015); `rest` for the others."""
+    """Initializer of the bias: ones for the forget gate (Jozefowicz et al., 2015), `others` for the other gates."""
 
-    rest: fields.InitializerField
+    others: fields.InitializerField
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         units = shape[0] // 4
-        before = self.rest((units,), dtype=dtype, generator=generator)
-        after = self.rest((2 * units,), dtype=dtype, generator=generator)
+        before = self.others((units,), dtype=dtype, generator=generator)
+        after = self.others((2 * units,), dtype=dtype, generator=generator)
         return torch.cat([before, torch.ones(units, dtype=dtype), after])

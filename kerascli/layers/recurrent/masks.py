@@ -1,6 +1,6 @@
-"""Masks for recurrent layers; above all for fused kernels, which know none.
+"""Masks for recurrent layers, above all for fused kernels, which take none.
 
-Moving the seen steps to the front serves any mask, front padding too, and, unlike packed sequences, needs no
+Moving the unmasked steps to the front handles any mask, front padding too, and, unlike packed sequences, needs no
 lengths on the host.
 """
 
@@ -9,17 +9,17 @@ from torch import Tensor
 
 
 def mask_of_steps(mask: Tensor, x: Tensor) -> Tensor:
-    """A mask (N,) of whole sequences, or one (N, T, *) of parts of steps, as one of steps (N, T).
+    """Reduce a mask (N,) of whole sequences, or (N, T, *) of parts of steps, to one of steps (N, T).
 
-    Such masks come from `time_distributed`, and from an embedding before it: a step counts if any part of it does.
+    Such masks come from `time_distributed`, and from an embedding before it: a step is unmasked if any part of it is.
     """
     if mask.ndim == 1:
         return mask.unsqueeze(1).expand(x.shape[:2])
     return mask.flatten(2).any(2) if mask.ndim > 2 else mask
 
 
-def seen_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, T, F) with the seen steps of each sequence first, in order; and which of these steps are seen."""
+def unmasked_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (N, T, F) with the unmasked steps of each sequence first, in order, and the mask of the moved steps."""
     seen = mask.cumsum(1)
     times = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
     places = torch.where(mask, seen - 1, seen[:, -1:] + times - seen)
@@ -27,8 +27,8 @@ def seen_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return x.gather(1, order.unsqueeze(-1).expand_as(x)), mask.gather(1, order)
 
 
-def back_in_time(outputs: Tensor, mask: Tensor) -> Tensor:
-    """Outputs of `seen_first` steps at their own times; a masked step repeats the output before it, or is 0."""
+def restore_order(outputs: Tensor, mask: Tensor) -> Tensor:
+    """Move outputs of `unmasked_first` steps to their times; a masked step repeats the output before it, or is 0."""
     latest = mask.cumsum(1).unsqueeze(-1) - 1
     moved = outputs.gather(1, latest.clamp(min=0).expand_as(outputs))
     return torch.where(latest >= 0, moved, 0.0)

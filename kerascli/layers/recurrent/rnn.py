@@ -1,4 +1,4 @@
-"""RNN: any cell, or a stack of cells, along the steps of a sequence."""
+"""RNN: any cell, or a stack of cells, run over the steps of a sequence."""
 
 from dataclasses import replace
 from typing import Annotated, Any
@@ -23,7 +23,9 @@ def _is_cell(value: BaseLayer) -> Cell:
 
 def _list_is_a_stack(value: Any) -> Any:
     if isinstance(value, dict) and "layers" in value:
-        raise ValueError("a cell can be described only where rnn is an entry of 'layers', not inside of another thing")
+        raise ValueError(
+            "a cell can be defined in place only where rnn is an entry of 'layers', not inside another layer"
+        )
     if not isinstance(value, list):
         return value
     try:
@@ -43,14 +45,14 @@ CellField = Annotated[
     BeforeValidator(_list_is_a_stack),
     WithJsonSchema({"anyOf": [_ONE, {"type": "array", "items": _ONE, "minItems": 1}, {"x-section": "rnn.cell"}]}),
 ]
-"""A cell, or a list of cells, which is a stack of them; one that is described in the config the graph reads itself."""
+"""Type of a cell, or of a list of cells, which is a stack; a cell defined in the config is read by the graph."""
 
 
-class OfCell(Layer):
-    """What `rnn` begins with."""
+class CellArgument(Layer):
+    """First argument of `rnn`."""
 
     cell: CellField
-    """What is done at every step: a cell, several on top of each other, or a model of one step."""
+    """Cell to run at each step: a cell, a list of cells (a stack), or a small model of one step."""
 
 
 @layer(
@@ -61,12 +63,13 @@ class OfCell(Layer):
         config={"cell": [{"lstm_cell": 4}, {"simple_rnn_cell": 2}], "return_sequences": True, "return_state": True},
     ),
 )
-class RNN(Recurrent, OfCell):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Takes a cell along the steps of a sequence; returns its last output, or with `return_sequences` all.
+class RNN(Recurrent, CellArgument):  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Runs a cell over the steps of a sequence.
 
-    A list of cells is a stack of them: each takes the outputs of the one before. A cell may be described, too: as a
-    small model of one step. `return_state` adds the states of every cell as results. Masked steps change nothing.
-    `unroll` is accepted and changes nothing.
+    Input: (N, T, *). Output: the last step's, (N, units), or all, (N, T, units), with `return_sequences`;
+    `return_state` adds the states of every cell. In a list of cells each takes the outputs of the one before. A cell
+    may also be defined in place, as a small model of one step. Masked steps keep the state; `unroll` is accepted
+    without effect.
     """
 
     takes_described_cell = True
@@ -94,10 +97,13 @@ class RNN(Recurrent, OfCell):  # pyright: ignore[reportIncompatibleVariableOverr
     name="stacked_rnn_cells",
 )
 class StackedRNNCells(Cell):
-    """Cells on top of each other as one cell; its states are those of every cell, in order."""
+    """Stack of cells as a single cell; its states are those of all cells, in order.
+
+    Input: (N, *). Outputs: the last cell's output, then the states of every cell.
+    """
 
     cells: Annotated[tuple[_OneCell, ...], BeforeValidator(_to_tuple), Field(min_length=1)]
-    """The cells, from the inputs up."""
+    """Cells from the first, which gets the input, to the last, which gives the output."""
 
     @property
     def state_count(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -113,7 +119,7 @@ class RNNModule(SequenceModule):
         self.settings = settings
         self._name = settings.cell.component_name
         self.add_module(self._name, build_inner(settings.cell, step, trainable=settings.trainable))
-        self.output_at = self._cell.output_at
+        self.output_index = self._cell.output_index
 
     @property
     def _cell(self) -> Recurrence:
@@ -129,7 +135,7 @@ class RNNModule(SequenceModule):
 
 
 class StackModule(StepModule):
-    """One cell goes through all steps before the next one does: the same numbers, and kernels stay fused."""
+    """Module of stacked cells; each runs over all steps before the next one: the same result, with fused kernels."""
 
     def __init__(self, settings: StackedRNNCells, step: TensorSpec) -> None:
         super().__init__()
@@ -143,7 +149,7 @@ class StackModule(StepModule):
             self.add_module(name, module)
             self._names.append(name)
             step = TensorSpec(module.output_shape(step), step.dtype)
-        self.output_at = sum(self._counts[:-1]) + self._cells[-1].output_at
+        self.output_index = sum(self._counts[:-1]) + self._cells[-1].output_index
 
     @property
     def _cells(self) -> list[Recurrence]:
@@ -155,7 +161,7 @@ class StackModule(StepModule):
         for cell in self._cells:
             own = cell.state_shapes(step)
             shapes += own
-            step = own[cell.output_at]
+            step = own[cell.output_index]
         return shapes
 
     def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:

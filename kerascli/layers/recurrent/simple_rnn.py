@@ -1,18 +1,18 @@
-"""SimpleRNN: the output is fed back as it is (Elman, 1990)."""
+"""SimpleRNN: fully connected recurrent layer that feeds its output back (Elman, 1990)."""
 
 import torch
 from torch import Tensor
 
 from kerascli.layers.base import Example, layer
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
-from kerascli.layers.recurrent.cell import SHUT, Products, WeightedRecurrence, features_of, features_of_sequence
+from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.fields import (
-    Constrained,
-    Initialized,
-    Penalized,
-    Regularized,
-    Seeded,
-    Sized,
+    ActivityRegularizerArgument,
+    ConstraintArguments,
+    InitializerArguments,
+    RegularizerArguments,
+    SeedArgument,
+    UnitArguments,
     ZeroOutputForMask,
 )
 from kerascli.layers.recurrent.steps import State
@@ -25,11 +25,19 @@ from kerascli.shapes import Seed, TensorSpec
     Example(input=(5, 3), output=(5, 4), config={"units": 4, "return_sequences": True, "recurrent_dropout": 0.2}),
     Example(input=(5, 3), output=[(4,), (4,)], config={"units": 4, "return_state": True, "activation": "relu"}),
 )
-class SimpleRNN(Recurrent, Constrained, Penalized, Regularized, Initialized, Sized):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """A recurrent layer that feeds its output back; returns its last output, or with `return_sequences` all.
+class SimpleRNN(  # pyright: ignore[reportIncompatibleVariableOverride]
+    Recurrent,
+    ConstraintArguments,
+    ActivityRegularizerArgument,
+    RegularizerArguments,
+    InitializerArguments,
+    UnitArguments,
+):
+    """Fully connected RNN: h_t = activation(x_t @ kernel + h_(t-1) @ recurrent_kernel + bias) (Elman, 1990).
 
-    `return_state` adds the last output as a result. Masked steps change nothing. With `tanh` or `relu` and without
-    `recurrent_dropout` it runs in one fused kernel, else step by step; `unroll` is accepted and changes nothing.
+    Input: (N, T, F). Output: (N, units), or (N, T, units) with `return_sequences`; `return_state` adds the last output,
+    (N, units). Masked steps keep the state. With `tanh` or `relu` and without `recurrent_dropout` it runs in one fused
+    kernel, else step by step; `unroll` is accepted without effect.
     """
 
     seed: Seed = None
@@ -52,8 +60,11 @@ class SimpleRNN(Recurrent, Constrained, Penalized, Regularized, Initialized, Siz
         call={"states": [(4,)]},
     ),
 )
-class SimpleRNNCell(Seeded, Constrained, Regularized, Initialized, Sized, Cell):
-    """One step of a `simple_rnn`: for `rnn`, or with `states` [output] as a node of its own."""
+class SimpleRNNCell(SeedArgument, ConstraintArguments, RegularizerArguments, InitializerArguments, UnitArguments, Cell):
+    """Cell of `simple_rnn`, for one step: used in `rnn`, or as a node with `states` [output].
+
+    Input: (N, F). Outputs: (N, units), and the state after the step, (N, units).
+    """
 
     @property
     def fused(self) -> bool:
@@ -68,7 +79,7 @@ def _fits_kernel(settings: SimpleRNN | SimpleRNNCell) -> bool:
 
 
 class SimpleRNNRecurrence(WeightedRecurrence):
-    hold = (-SHUT,)  # relu gives 0 then, so that no output grows without end
+    masked_gates = (-GATE_OPEN,)  # relu gives 0 then, so that no output grows without bound
 
     settings: SimpleRNN | SimpleRNNCell  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -83,10 +94,10 @@ class SimpleRNNRecurrence(WeightedRecurrence):
 
 
 class SimpleRNNCellModule(StepModule, SimpleRNNRecurrence):
-    """The cell as a layer."""
+    """Module of the cell as a layer."""
 
 
 class SimpleRNNModule(SequenceModule, SimpleRNNRecurrence):
-    """The layer."""
+    """Module of the layer."""
 
     settings: SimpleRNN  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -1,4 +1,4 @@
-"""Loops over time steps, with masks as Keras has them."""
+"""Loops over time steps, with masks as in Keras."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,11 @@ from kerascli.layers.geometry import broadcast_mask
 
 State = tuple[Tensor, ...]
 Step = Callable[[Tensor, State], State]
-"""(frame, state before) -> state after; the first tensor of a state is the output."""
+"""Function (step's input, state before) -> state after; the first tensor of a state is the output."""
 
 
 def run_steps(step: Step, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
-    """Outputs (N, T, *) for the frames of `x` (N, T, *), and the last state.
+    """Run `step` over the steps of `x` (N, T, *); return the outputs (N, T, *) and the last state.
 
     A masked step keeps the state and repeats the output before it.
     """

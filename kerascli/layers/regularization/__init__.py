@@ -1,1 +1,1 @@
-"""Layers: regularization."""
+"""Regularization layers."""

@@ -13,17 +13,17 @@ _SATURATED = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852
 
 @layer(Example(input=(8,), output=(8,), config={"rate": 0.1}))
 class AlphaDropout(Layer):
-    """Sets a share `rate` of the values to what selu saturates at, while training; mean and variance stay.
+    """Alpha dropout: in training sets values at random to selu's negative saturation, keeping mean and variance.
 
-    `noise_shape` is that of `dropout`.
+    Input and output: (N, *). Use it with `selu`. Paper: Klambauer et al., 2017.
     """
 
     mask = "pass"
 
     rate: OpenFraction
-    """The fraction of the values (of the channels in spatial_dropout) that is dropped in training."""
+    """Fraction of the values that is dropped in training."""
     noise_shape: AnyShape | None = None
-    """Axes of size 1 share one decision; null: every value its own."""
+    """Shape of the random mask, batch first: 1 drops all values along that axis together, null is the input's size."""
     seed: Seed = None
 
     def build(self, x: TensorSpec) -> nn.Module:

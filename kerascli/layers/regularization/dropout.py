@@ -1,4 +1,4 @@
-"""Dropout: zero a share of the values while training, scale up the rest (Srivastava et al., 2014)."""
+"""Dropout: sets random values to 0 in training and scales up the rest (Srivastava et al., 2014)."""
 
 from torch import Tensor, nn
 
@@ -13,18 +13,17 @@ from kerascli.shapes import AnyShape, Fraction, Seed, Shape, TensorSpec, show_sh
     Example(input=(5, 8), output=(5, 8), config={"rate": 0.4, "noise_shape": [None, 1, 8]}),
 )
 class Dropout(Layer):
-    """Zeroes a share `rate` of the values while training and scales the rest by 1 / (1 - rate).
+    """Dropout: in training sets a fraction `rate` of the values to 0, and scales the others by 1 / (1 - rate).
 
-    `noise_shape` (batch axis first, null: as the input) has a 1 for each axis along which values are dropped
-    together.
+    Input and output: (N, *); inference returns the input. Paper: Srivastava et al., 2014.
     """
 
     mask = "pass"
 
     rate: Fraction
-    """The fraction of the values (of the channels in spatial_dropout) that is dropped in training."""
+    """Fraction of the values that is dropped in training."""
     noise_shape: AnyShape | None = None
-    """Axes of size 1 share one decision; null: every value its own."""
+    """Shape of the random mask, batch first: 1 drops all values along that axis together, null is the input's size."""
     seed: Seed = None
 
     def build(self, x: TensorSpec) -> nn.Module:
@@ -34,7 +33,7 @@ class Dropout(Layer):
 
 
 def check_noise_shape(noise_shape: Shape, x: TensorSpec) -> None:
-    """Raise ShapeMismatch unless the noise has one number for each value of `x`, or one for a whole axis."""
+    """Raise ShapeMismatch unless `noise_shape` has, for each axis of `x`, its size, 1 or None."""
     shape = (None, *x.shape)
     fits = len(noise_shape) == len(shape) and noise_shape[0] in (None, 1)
     if not fits or any(n not in (None, 1, size) for n, size in zip(noise_shape, shape, strict=True)):
@@ -57,14 +56,14 @@ class DropoutModule(nn.Module):
 
 
 def dropout(x: Tensor, rate: float, noise_shape: Shape | None = None, seed: int | None = None) -> Tensor:
-    """`x` with a share `rate` of its values zeroed, the rest scaled up; in training only."""
+    """Return `x` with a fraction `rate` of its values set to 0 and the rest scaled up, as in training."""
     if rate == 0:
         return x
     return x * dropout_mask(x, rate, noise_shape, seed)
 
 
 def dropout_mask(x: Tensor, rate: float, noise_shape: Shape | None = None, seed: int | None = None) -> Tensor:
-    """0 with probability `rate`, else 1 / (1 - rate)."""
+    """Return a mask with 0 at probability `rate`, else 1 / (1 - rate)."""
     keep = 1 - rate
     with seeded(seed):
         mask = draws.bernoulli(x, keep, concrete(noise_shape, x))
@@ -72,5 +71,5 @@ def dropout_mask(x: Tensor, rate: float, noise_shape: Shape | None = None, seed:
 
 
 def concrete(noise_shape: Shape | None, x: Tensor) -> tuple[int, ...]:
-    """The shape of the noise for `x`."""
+    """Return the shape of the random mask for `x`."""
     return tuple(noise or size for noise, size in zip(noise_shape or x.shape, x.shape, strict=True))

@@ -1,4 +1,4 @@
-"""GaussianNoise and GaussianDropout: add or multiply by normal noise while training (Srivastava et al., 2014)."""
+"""GaussianNoise and GaussianDropout: additive or multiplicative normal noise in training (Srivastava et al., 2014)."""
 
 import math
 
@@ -12,12 +12,15 @@ from kerascli.shapes import NonNegativeFloat, OpenFraction, Seed, TensorSpec
 
 @layer(Example(input=(8, 3), output=(8, 3), config={"stddev": 0.1}))
 class GaussianNoise(Layer):
-    """Adds normally distributed noise of mean 0 while training."""
+    """Gaussian noise: in training adds normal noise of mean 0 and standard deviation `stddev`.
+
+    Input and output: (N, *); inference returns the input.
+    """
 
     mask = "pass"
 
     stddev: NonNegativeFloat
-    """The standard deviation of the noise."""
+    """Standard deviation of the noise."""
     seed: Seed = None
 
     def build(self, x: TensorSpec) -> nn.Module:
@@ -26,12 +29,15 @@ class GaussianNoise(Layer):
 
 @layer(Example(input=(8, 3), output=(8, 3), config={"rate": 0.2}))
 class GaussianDropout(Layer):
-    """Multiplies by normal noise of mean 1 and deviation sqrt(rate / (1 - rate)) while training."""
+    """Gaussian dropout: in training multiplies by normal noise of mean 1 (Srivastava et al., 2014).
+
+    The noise has standard deviation sqrt(rate / (1 - rate)). Input and output: (N, *); inference returns the input.
+    """
 
     mask = "pass"
 
     rate: OpenFraction
-    """As dropout's rate: the noise has the standard deviation sqrt(rate / (1 - rate))."""
+    """Drop rate of an equivalent `dropout`: the noise has standard deviation sqrt(rate / (1 - rate))."""
     seed: Seed = None
 
     def build(self, x: TensorSpec) -> nn.Module:
@@ -39,7 +45,7 @@ class GaussianDropout(Layer):
 
 
 class GaussianModule(nn.Module):
-    """The noise is added, or added to 1 and then a `factor`."""
+    """Module that adds the noise, or multiplies by 1 plus the noise if `factor`."""
 
     def __init__(self, stddev: float, seed: int | None, *, factor: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""SpatialDropout: dropout of whole channels (Tompson et al., 2015)."""
+"""SpatialDropout1D, SpatialDropout2D, SpatialDropout3D: dropout of whole channels (Tompson et al., 2015)."""
 
 from typing import ClassVar
 
@@ -12,12 +12,15 @@ from kerascli.shapes import DataFormat, Fraction, Seed, TensorSpec
 
 @layer(Example(input=(5, 8), output=(5, 8), config={"rate": 0.2}), name="spatial_dropout_1d")
 class SpatialDropout1D(Layer):
-    """Drops whole channels of sequences while training: the same ones in all steps."""
+    """Spatial dropout of sequences: in training drops whole channels, the same at all steps.
+
+    Input and output: (N, T, C). Paper: Tompson et al., 2015.
+    """
 
     mask = "pass"
 
     rate: Fraction
-    """The fraction of the values (of the channels in spatial_dropout) that is dropped in training."""
+    """Fraction of the channels that is dropped in training."""
     seed: Seed = None
 
     def build(self, x: TensorSpec) -> nn.Module:
@@ -26,13 +29,13 @@ class SpatialDropout1D(Layer):
 
 
 class SpatialDropout(Layer):
-    """Settings of a dropout whose channels may come first."""
+    """Settings of a spatial dropout with channels first or last."""
 
     mask = "pass"
     rank: ClassVar[int]
 
     rate: Fraction
-    """The fraction of the values (of the channels in spatial_dropout) that is dropped in training."""
+    """Fraction of the channels that is dropped in training."""
     data_format: DataFormat = "channels_last"
     seed: Seed = None
 
@@ -49,7 +52,10 @@ class SpatialDropout(Layer):
     name="spatial_dropout_2d",
 )
 class SpatialDropout2D(SpatialDropout):
-    """Drops whole channels of images while training."""
+    """Spatial dropout of images: in training drops whole channels.
+
+    Input and output: (N, H, W, C), or (N, C, H, W) with `data_format: channels_first`. Paper: Tompson et al., 2015.
+    """
 
     rank = 2
 
@@ -60,6 +66,10 @@ class SpatialDropout2D(SpatialDropout):
     name="spatial_dropout_3d",
 )
 class SpatialDropout3D(SpatialDropout):
-    """Drops whole channels of volumes while training."""
+    """Spatial dropout of volumes: in training drops whole channels.
+
+    Input and output: (N, D, H, W, C), or (N, C, D, H, W) with `data_format: channels_first`. Paper: Tompson et al.,
+    2015.
+    """
 
     rank = 3

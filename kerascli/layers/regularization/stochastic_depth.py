@@ -1,4 +1,4 @@
-"""StochasticDepth: skip whole residual branches, sample by sample, while training (Huang et al., 2016)."""
+"""StochasticDepth: skips residual branches at random, sample by sample, in training (Huang et al., 2016)."""
 
 from torch import nn
 
@@ -9,16 +9,16 @@ from kerascli.shapes import Fraction, TensorSpec
 
 @layer(Example(input=(4, 4, 3), output=(4, 4, 3), config={"drop_path_rate": 0.2}))
 class StochasticDepth(Layer):
-    """Zeroes all values of a sample together while training, the others are scaled by 1 / (1 - drop_path_rate).
+    """Stochastic depth: in training sets whole samples to 0 at random, and scales up the others.
 
-    It belongs at the end of a residual branch, before `add`. Keras keeps it in `keras.applications`, as a part of
-    ConvNeXt.
+    The factor of the others is 1 / (1 - drop_path_rate). Input and output: (N, *). Put it at the end of a residual
+    branch, before `add`. Keras keeps it in `keras.applications`, as a part of ConvNeXt. Paper: Huang et al., 2016.
     """
 
-    mask = "pass"  # Keras hands it on at inference only, where it returns its input
+    mask = "pass"  # Keras passes it on at inference only, where it returns its input
 
     drop_path_rate: Fraction
-    """Probability that a sample is zeroed."""
+    """Probability that a sample is set to 0."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         return DropoutModule(self.drop_path_rate, (None, *(1,) * x.rank), None)

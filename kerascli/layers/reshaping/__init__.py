@@ -1,1 +1,1 @@
-"""Layers: reshaping."""
+"""Reshaping layers."""

@@ -1,4 +1,4 @@
-"""Cropping1D, Cropping2D, Cropping3D: sequences, images and volumes without their margins."""
+"""Cropping1D, Cropping2D, Cropping3D: remove the margins of sequences, images and volumes."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,15 @@ from kerascli.shapes import DataFormat, Margin1D, Margin2D, Margin3D, TensorSpec
     Example(input=(5, 3), output=(3, 3), config={"cropping": [2, 0]}),
 )
 class Cropping1D(Layer):
-    """Cuts steps off both ends of a sequence."""
+    """Removes steps at both ends of a sequence.
+
+    Input: (N, T, C). Output: (N, T - before - after, C).
+    """
 
     takes_integers = True
 
     cropping: Margin1D = (1, 1)
-    """How many steps: one number, or [before, after]."""
+    """Number of steps to remove: one integer for both ends, or [before, after]."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         return _cropped(x, (self.cropping,), "channels_last")
@@ -30,12 +33,15 @@ class Cropping1D(Layer):
     Example(input=(3, 5, 6), output=(3, 3, 1), config={"cropping": [[2, 0], [1, 4]], "data_format": "channels_first"}),
 )
 class Cropping2D(Layer):
-    """Cuts off the margins of an image."""
+    """Removes the margins of an image.
+
+    Input: (N, H, W, C). Output: (N, H', W', C). With `data_format: channels_first`: (N, C, H, W) and (N, C, H', W').
+    """
 
     takes_integers = True
 
     cropping: Margin2D = ((0, 0), (0, 0))
-    """How many pixels: one number, [height, width], or [[top, bottom], [left, right]]."""
+    """Number of pixels to remove: one integer, [height, width], or [[top, bottom], [left, right]]."""
     data_format: DataFormat = "channels_last"
 
     def build(self, x: TensorSpec) -> nn.Module:
@@ -47,12 +53,15 @@ class Cropping2D(Layer):
     Example(input=(4, 5, 6, 2), output=(4, 3, 3, 2), config={"cropping": [0, 1, [1, 2]]}),
 )
 class Cropping3D(Layer):
-    """Cuts off the margins of a volume."""
+    """Removes the margins of a volume.
+
+    Input: (N, D, H, W, C). Output: (N, D', H', W', C). With `data_format: channels_first` the channels are axis 1.
+    """
 
     takes_integers = True
 
     cropping: Margin3D = ((1, 1), (1, 1), (1, 1))
-    """How many voxels: one number, or for each axis one number or [before, after]."""
+    """Number of voxels to remove: one integer, or for each axis an integer (at both ends) or [before, after]."""
     data_format: DataFormat = "channels_last"
 
     def build(self, x: TensorSpec) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Flatten: all axes but the batch become one."""
+"""Flatten: joins all axes after the batch into one."""
 
 from torch import Tensor, nn
 
@@ -12,7 +12,11 @@ from kerascli.shapes import DataFormat, TensorSpec
     Example(input=(), output=(1,)),
 )
 class Flatten(Layer):
-    """Lays all values of a sample out in one row; channels_first inputs come out as channels_last would."""
+    """Flattens all axes after the batch into one.
+
+    Input: (N, *). Output: (N, product of the sizes). With `data_format: channels_first` the channels are moved to the
+    end first, so that the values are in channels_last order.
+    """
 
     takes_integers = True
     moves_values = True

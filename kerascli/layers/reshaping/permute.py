@@ -1,4 +1,4 @@
-"""Permute: the axes of a sample in another order."""
+"""Permute: reorders the axes of a sample."""
 
 from typing import Annotated
 
@@ -20,13 +20,16 @@ def _check_dims(dims: tuple[int, ...]) -> tuple[int, ...]:
     Example(input=(2, 3, 4), output=(4, 2, 3), config={"dims": [3, 1, 2]}),
 )
 class Permute(Layer):
-    """Puts the axes in the order `dims`; 1 is the first after the batch."""
+    """Permutes the axes after the batch: axis i of the output is axis `dims[i]` of the input, counted from 1.
+
+    Input: (N, *). Output: (N, *), with the axes in the order `dims`.
+    """
 
     takes_integers = True
     moves_values = True
 
     dims: Annotated[Sizes, AfterValidator(_check_dims)]
-    """The old axes in their new order, counted from 1."""
+    """Input axes in the output's order, counted from 1: [2, 1] swaps two axes."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         if x.rank != len(self.dims):

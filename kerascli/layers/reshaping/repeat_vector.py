@@ -1,4 +1,4 @@
-"""RepeatVector: a vector becomes a sequence of equal steps."""
+"""RepeatVector: repeats a vector as the steps of a sequence."""
 
 from torch import Tensor, nn
 
@@ -8,13 +8,13 @@ from kerascli.shapes import PositiveInt, TensorSpec
 
 @layer(Example(input=(3,), output=(5, 3), config={"n": 5}))
 class RepeatVector(Layer):
-    """Repeats a vector `n` times, as the steps of a sequence."""
+    """Repeats a vector `n` times, as the steps of a sequence: (N, F) becomes (N, n, F)."""
 
     takes_integers = True
     moves_values = True
 
     n: PositiveInt
-    """How many times."""
+    """Number of repetitions: the steps of the output."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         if x.rank != 1:

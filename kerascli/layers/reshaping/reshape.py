@@ -21,13 +21,16 @@ def _check_target(shape: tuple[int, ...]) -> tuple[int, ...]:
     Example(input=(6, 4), output=(8, 3), config={"target_shape": [-1, 3]}),
 )
 class Reshape(Layer):
-    """Gives each sample another shape; -1 stands for the size that is left."""
+    """Reshapes each sample to `target_shape`.
+
+    Input: (N, *). Output: (N, *target_shape).
+    """
 
     takes_integers = True
     moves_values = True
 
     target_shape: Annotated[Ints, AfterValidator(_check_target)]
-    """The new shape, without the batch axis; one size may be -1: what is left."""
+    """New shape without the batch axis; one size may be -1, which is inferred from the others."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         if None not in x.shape and not _fits(x.shape, self.target_shape):

@@ -1,4 +1,4 @@
-"""UpSampling1D, UpSampling2D, UpSampling3D: each step, pixel or voxel several times, or images interpolated."""
+"""UpSampling1D, UpSampling2D, UpSampling3D: repeat steps, pixels or voxels, or interpolate images."""
 
 from typing import Literal
 
@@ -13,10 +13,13 @@ from kerascli.shapes import DataFormat, PositiveInt, Size2D, Size3D, TensorSpec
 
 @layer(Example(input=(4, 3), output=(8, 3)), Example(input=(4, 3), output=(12, 3), config={"size": 3}))
 class UpSampling1D(Layer):
-    """Repeats each step of a sequence `size` times."""
+    """Repeats each step of a sequence `size` times.
+
+    Input: (N, T, C). Output: (N, T * size, C).
+    """
 
     size: PositiveInt = 2
-    """How many times each step comes."""
+    """Number of times that each step is repeated."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         spatial_shape(x, 1, "channels_last")
@@ -33,13 +36,16 @@ class UpSampling1D(Layer):
     ),
 )
 class UpSampling2D(Layer):
-    """Makes an image `size` times larger: repeats its pixels, or interpolates between them."""
+    """Enlarges images `size` times by repeating pixels or by interpolation.
+
+    Input: (N, H, W, C). Output: (N, H * size, W * size, C). With `data_format: channels_first` the channels are axis 1.
+    """
 
     size: Size2D = (2, 2)
-    """How many times higher and wider it becomes."""
+    """Factors of height and width: one integer for both, or [height, width]."""
     data_format: DataFormat = "channels_last"
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"] = "nearest"
-    """nearest: repeat the pixels; the others: weighted means of the pixels around."""
+    """nearest: repeat the pixels; the others: interpolate by weighted means of neighbouring pixels."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         spatial_shape(x, 2, self.data_format)
@@ -57,10 +63,14 @@ class UpSampling2D(Layer):
     Example(input=(2, 3, 4, 2), output=(2, 6, 12, 2), config={"size": [1, 2, 3]}),
 )
 class UpSampling3D(Layer):
-    """Repeats each voxel of a volume `size` times along each axis."""
+    """Repeats each voxel of a volume `size` times along each axis.
+
+    Input: (N, D, H, W, C). Output: (N, D * size, H * size, W * size, C). With `data_format: channels_first` the
+    channels are axis 1.
+    """
 
     size: Size3D = (2, 2, 2)
-    """How many times larger it becomes."""
+    """Factors of the three sizes: one integer for all, or [depth, height, width]."""
     data_format: DataFormat = "channels_last"
 
     def build(self, x: TensorSpec) -> nn.Module:
@@ -83,7 +93,7 @@ class RepeatingModule(UpSamplingModule):
             x = x.unsqueeze(axis + 1)
             x = x.expand(*x.shape[: axis + 1], times, *x.shape[axis + 2 :])
             larger[axis] *= times
-        return x.reshape(larger)  # the one copy
+        return x.reshape(larger)  # the only copy
 
 
 class BilinearModule(UpSamplingModule):
@@ -95,7 +105,7 @@ class BilinearModule(UpSamplingModule):
 
 
 class SmoothModule(UpSamplingModule):
-    """Weighted means of the pixels around."""
+    """Module that interpolates by weighted means of neighbouring pixels (bicubic, lanczos3, lanczos5)."""
 
     def __init__(self, times: tuple[int, ...], data_format: DataFormat, interpolation: str) -> None:
         super().__init__(times, data_format)

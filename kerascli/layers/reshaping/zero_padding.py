@@ -1,4 +1,4 @@
-"""ZeroPadding1D, ZeroPadding2D, ZeroPadding3D: zeros around sequences, images and volumes."""
+"""ZeroPadding1D, ZeroPadding2D, ZeroPadding3D: add zeros around sequences, images and volumes."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.geometry import flat, spatial_shape
+from kerascli.layers.geometry import pad_order, spatial_shape
 from kerascli.shapes import DataFormat, Margin1D, Margin2D, Margin3D, TensorSpec
 
 
@@ -15,12 +15,15 @@ from kerascli.shapes import DataFormat, Margin1D, Margin2D, Margin3D, TensorSpec
     Example(input=(3, 5), output=(3, 7), config={"padding": [2, 0], "data_format": "channels_first"}),
 )
 class ZeroPadding1D(Layer):
-    """Puts steps of zeros before and after a sequence."""
+    """Adds steps of zeros before and after a sequence.
+
+    Input: (N, T, C). Output: (N, before + T + after, C). With `data_format: channels_first`: (N, C, T).
+    """
 
     takes_integers = True
 
     padding: Margin1D = (1, 1)
-    """How many steps: one number, or [before, after]."""
+    """Number of steps to add: one integer for both ends, or [before, after]."""
     data_format: DataFormat = "channels_last"
 
     def build(self, x: TensorSpec) -> nn.Module:
@@ -32,12 +35,15 @@ class ZeroPadding1D(Layer):
     Example(input=(5, 6, 3), output=(7, 11, 3), config={"padding": [[2, 0], [1, 4]]}),
 )
 class ZeroPadding2D(Layer):
-    """Puts zeros around an image."""
+    """Adds zeros around an image.
+
+    Input: (N, H, W, C). Output: (N, H', W', C). With `data_format: channels_first`: (N, C, H, W) and (N, C, H', W').
+    """
 
     takes_integers = True
 
     padding: Margin2D = ((1, 1), (1, 1))
-    """How many pixels: one number, [height, width], or [[top, bottom], [left, right]]."""
+    """Number of pixels to add: one integer, [height, width], or [[top, bottom], [left, right]]."""
     data_format: DataFormat = "channels_last"
 
     def build(self, x: TensorSpec) -> nn.Module:
@@ -49,12 +55,15 @@ class ZeroPadding2D(Layer):
     Example(input=(4, 5, 6, 2), output=(4, 7, 9, 2), config={"padding": [0, 1, [1, 2]]}),
 )
 class ZeroPadding3D(Layer):
-    """Puts zeros around a volume."""
+    """Adds zeros around a volume.
+
+    Input: (N, D, H, W, C). Output: (N, D', H', W', C). With `data_format: channels_first` the channels are axis 1.
+    """
 
     takes_integers = True
 
     padding: Margin3D = ((1, 1), (1, 1), (1, 1))
-    """How many voxels: one number, or for each axis one number or [before, after]."""
+    """Number of voxels to add: one integer, or for each axis an integer (at both ends) or [before, after]."""
     data_format: DataFormat = "channels_last"
 
     def build(self, x: TensorSpec) -> nn.Module:
@@ -64,7 +73,7 @@ class ZeroPadding3D(Layer):
 def _padded(x: TensorSpec, margins: Sequence[tuple[int, int]], data_format: DataFormat) -> nn.Module:
     spatial_shape(x, len(margins), data_format)
     channels = [(0, 0)] if data_format == "channels_last" else []
-    return ZeroPaddingModule(flat([*margins, *channels]))
+    return ZeroPaddingModule(pad_order([*margins, *channels]))
 
 
 class ZeroPaddingModule(nn.Module):

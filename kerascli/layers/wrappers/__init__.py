@@ -1,1 +1,1 @@
-"""Layers: wrappers of other layers."""
+"""Layers that wrap other layers."""

@@ -1,4 +1,4 @@
-"""Bidirectional: a recurrent layer read forwards and another read backwards (Schuster and Paliwal, 1997)."""
+"""Bidirectional: a recurrent layer run forwards and another run backwards (Schuster and Paliwal, 1997)."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
@@ -40,24 +40,28 @@ RecurrentField = Annotated[Recurrent, LAYERS.field(), AfterValidator(_is_recurre
     ),
 )
 class Bidirectional(Layer):
-    """Reads a sequence in both directions, with weights for each, and merges the two outputs.
+    """Bidirectional wrapper: runs a recurrent layer forwards and another backwards, and merges their outputs.
 
-    Without a `backward_layer` the second one is like the first. The states that `return_state` adds, and those of
-    `initial_state`, are the forward layer's and then the backward layer's. Outputs of masked steps are 0.
+    Input: (N, T, F). Output, merged by concat: (N, 2 * units), or (N, T, 2 * units) with `return_sequences`; by sum,
+    mul or ave: units features. Without a `backward_layer` the second one is like the first, with its own weights. The
+    states of `return_state` and of `initial_state` are the forward layer's, then the backward layer's. Outputs of
+    masked steps are 0. Paper: Schuster and Paliwal, 1997.
     """
 
-    refused = {"weights": "weights to start from are read from a file: init_from"}  # noqa: RUF012
+    refused = {"weights": "initial weights are read from a file: init_from"}  # noqa: RUF012
     uses_mask = True
     call_arguments = {  # noqa: RUF012
-        "initial_state": CallArgument("tensors", "the states to start from: the forward layer's, then the backward's"),
+        "initial_state": CallArgument(
+            "tensors", "initial states: the forward layer's, then the backward layer's; default: zeros"
+        ),
     }
 
     layer: RecurrentField
-    """The recurrent layer that reads forwards."""
+    """Recurrent layer that runs forwards."""
     merge_mode: Literal["sum", "mul", "concat", "ave"] | None = "concat"
-    """How the two outputs become one; null: both are results."""
+    """Merge of the two outputs; ave: mean; null: return both as results."""
     backward_layer: RecurrentField | None = None
-    """The one that reads backwards, with go_backwards: true; null: like the first."""
+    """Recurrent layer that runs backwards, with go_backwards: true; null: like `layer`, with its own weights."""
 
     @model_validator(mode="after")
     def _fit_each_other(self) -> Self:
@@ -70,7 +74,7 @@ class Bidirectional(Layer):
 
     @property
     def backward(self) -> Recurrent:
-        """The layer that reads backwards."""
+        """Layer that runs backwards."""
         return self.backward_layer or self.layer.model_copy(update={"go_backwards": True})
 
     @property
@@ -120,7 +124,7 @@ class BidirectionalModule(nn.Module):
         calls, outputs, after = InnerCalls(), [], []
         states = self._halves(initial_state)
         for name, one, module, state in zip(self.names, self.layers, self.directions, states, strict=True):
-            result = calls.note(name, module(x, mask=mask, initial_state=state))
+            result = calls.collect(name, module(x, mask=mask, initial_state=state))
             calls.penalize(name, one, result)
             output, *rest = result if isinstance(result, tuple) else (result,)
             outputs.append(output)

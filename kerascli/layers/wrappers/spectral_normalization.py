@@ -1,4 +1,4 @@
-"""SpectralNormalization: a layer whose kernel has a largest singular value of 1 (Miyato et al., 2018)."""
+"""SpectralNormalization: keeps the largest singular value of a layer's kernel at 1 (Miyato et al., 2018)."""
 
 from typing import Any, Literal, Self
 
@@ -13,7 +13,7 @@ from kerascli.layers.recurrent.base import Recurrent
 from kerascli.parts.initializers import TruncatedNormal
 from kerascli.shapes import PositiveInt, TensorSpec
 
-_EPSILON = 1e-7  # Keras's least length of a vector
+_EPSILON = 1e-7  # Keras's minimum of a vector's norm
 
 
 @layer(
@@ -25,19 +25,20 @@ _EPSILON = 1e-7  # Keras's least length of a vector
     ),
 )
 class SpectralNormalization(Layer):
-    """In training divides the kernel of a layer by its largest singular value, which is found bit by bit.
+    """Spectral normalization: in training divides a layer's kernel by its largest singular value (Miyato et al., 2018).
 
-    As in Keras the divided kernel takes the place of the old one, and gradients do not see the division. A layer that
-    is not trainable keeps its kernel.
+    Input and output: those of the layer. The singular value is estimated by power iteration. As in Keras the divided
+    kernel replaces the kernel, and gradients do not flow through the division. A layer that is not trainable keeps its
+    kernel.
     """
 
     uses_mask = True
     mixes_samples = True
 
     layer: LayerField
-    """The layer, with a kernel or embeddings."""
+    """Layer to wrap, with a kernel or embeddings."""
     power_iterations: PositiveInt = 1
-    """Steps towards the largest singular value, each time."""
+    """Number of power iterations in each training step."""
 
     @model_validator(mode="after")
     def _takes_one(self) -> Self:
@@ -94,16 +95,16 @@ class SpectralNormalizationModule(WeightedModule):
             with torch.no_grad():
                 kernel, vector_u = self._normalized(old)
             weights[self.spec.name] = with_value(old, kernel)
-            calls.note(self.name, Outcome(None, updates={self.spec.name: kernel}))
-            calls.note("", Outcome(None, updates={"vector_u": vector_u}))
-        result = calls.note(self.name, functional_call(inner, weights, (x,), arguments))
+            calls.collect(self.name, Outcome(None, updates={self.spec.name: kernel}))
+            calls.collect("", Outcome(None, updates={"vector_u": vector_u}))
+        result = calls.collect(self.name, functional_call(inner, weights, (x,), arguments))
         calls.penalize(self.name, self.layer, result)
         return calls.outcome(result)
 
     def _normalized(self, kernel: Tensor) -> tuple[Tensor, Tensor]:
-        """The divided kernel, in torch's layout, and the next vector; a kernel of zeros leaves both as they are.
+        """Return the divided kernel, in torch's layout, and the next vector; a kernel of zeros leaves both unchanged.
 
-        Sums of products, since mixed precision would round the results of matrix products.
+        It sums products, since mixed precision would round the results of matrix products.
         """
         matrix = self.spec.to_keras(kernel).reshape(-1, self.spec.shape[-1])
         left = right = self.vector_u

@@ -1,4 +1,4 @@
-"""TimeDistributed: one layer for every step of a sequence."""
+"""TimeDistributed: applies a layer to every step of a sequence."""
 
 from dataclasses import replace
 from typing import Annotated, Any, Self
@@ -19,17 +19,18 @@ from kerascli.shapes import TensorSpec
     Example(input=(5, 4), output=(5, 4), config={"layer": "batch_normalization"}),
 )
 class TimeDistributed(Layer):
-    """Calls a layer on every step of a sequence, with the same weights.
+    """Applies a layer to every step of a sequence, with the same weights.
 
-    Steps are computed together, unless the layer in training mixes the samples of a batch, as `batch_normalization`
-    does: then one after the other, as in Keras.
+    Input: (N, T, *). Output: (N, T, *), with the layer's output at each step. Steps are computed together, unless the
+    layer in training mixes the samples of a batch, as `batch_normalization` does: then one after the other, as in
+    Keras.
     """
 
     mask = "pass"
     uses_mask = True
 
     layer: Annotated[LayerField, WithJsonSchema({"anyOf": [{"x-component": "layer"}, {"type": "string"}]})]
-    """The layer that is called on every step, or the name of a shared layer or model."""
+    """Layer to apply to every step, or the name of a shared layer or model."""
 
     @model_validator(mode="after")
     def _takes_one(self) -> Self:
@@ -63,7 +64,7 @@ class TimeDistributed(Layer):
         return TimeDistributedModule(self.layer, build_inner(self.layer, self.step(x), trainable=self.trainable))
 
     def step(self, x: TensorSpec) -> TensorSpec:
-        """What the layer in it is called on."""
+        """Return the spec of one step, on which the inner layer is called; raises ShapeMismatch."""
         if x.rank < 2:
             raise ShapeMismatch(f"needs sequences (steps, features), got {x}")
         return TensorSpec(x.shape[1:], x.dtype)
@@ -80,13 +81,13 @@ class TimeDistributedModule(nn.Module):
         calls = InnerCalls()
         mask = mask if self.layer.uses_mask else None
         if self.training and self.layer.mixes_samples:
-            result = calls.note(self.name, self._one_by_one(x, mask))
+            result = calls.collect(self.name, self._one_by_one(x, mask))
         else:
             arguments = {} if mask is None else {"mask": mask.flatten(0, 1)}
             result = self.get_submodule(self.name)(x.flatten(0, 1), **arguments)
-            if isinstance(result, Outcome):  # a loss is a mean over samples, and as many are added as there are steps
+            if isinstance(result, Outcome):  # a loss is a mean over samples; those of all steps are summed
                 result = replace(result, losses={key: loss * x.shape[1] for key, loss in result.losses.items()})
-            result = calls.note(self.name, result)
+            result = calls.collect(self.name, result)
             several = result if isinstance(result, tuple) else (result,)
             several = tuple(one.unflatten(0, x.shape[:2]) for one in several)
             result = several if isinstance(result, tuple) else several[0]
@@ -94,7 +95,7 @@ class TimeDistributedModule(nn.Module):
         return calls.outcome(result)
 
     def _one_by_one(self, x: Tensor, mask: Tensor | None) -> Outcome:
-        """Each step sees the weights as the step before left them."""
+        """Run the layer step by step; each step uses the weights as the step before left them."""
         module, seen = self.get_submodule(self.name), [Outcome(())]
         weights = dict((*module.named_parameters(), *module.named_buffers()))
         carried: dict[str, Tensor] = {}

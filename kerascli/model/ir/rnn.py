@@ -6,7 +6,7 @@ from typing import Self, TypeVar
 from pydantic import InstanceOf
 
 from kerascli.layers.base import BaseLayer
-from kerascli.layers.recurrent.base import Looping
+from kerascli.layers.recurrent.base import SequenceSettings
 from kerascli.model.ir.cells import Cell
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ class _OfDescribedCell(BaseLayer):
     """The states that the node's `initial_state` names, in the order of its last inputs."""
 
 
-class DescribedRNN(Looping, _OfDescribedCell):  # pyright: ignore[reportIncompatibleVariableOverride]
+class DescribedRNN(SequenceSettings, _OfDescribedCell):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Its node is called on the sequences, the constants and the states to start from."""
 
     component_name = "rnn"

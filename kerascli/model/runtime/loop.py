@@ -182,7 +182,7 @@ def _taken_out(steps: Sequence[Step], known: Iterable[str]) -> tuple[list[Step],
     known, out, left = set(known), [], []
     for step in steps:
         layer = step.node.layer
-        if layer.by_rows and not layer.adds_losses() and known.issuperset(step.node.used_names()):
+        if layer.row_independent and not layer.adds_losses() and known.issuperset(step.node.used_names()):
             out.append(step)
             known.update(step.node.outputs)
         else:

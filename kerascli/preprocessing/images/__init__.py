@@ -1,4 +1,4 @@
-"""What is done to images, one operation a file: each is a layer and a transform of data."""
+"""Operations on images, one per file: each is a layer and a data transform."""
 
 import importlib
 import pkgutil
@@ -8,7 +8,7 @@ from kerascli.preprocessing.images.base import REGISTERED, ImageOperation
 
 
 def operations() -> Iterator[type[ImageOperation]]:
-    """All operations, each file of this folder imported."""
+    """Return all operations, after importing every file of this folder."""
     for info in pkgutil.iter_modules(__path__, f"{__name__}."):
         importlib.import_module(info.name)
     return iter(REGISTERED)

@@ -1,4 +1,4 @@
-"""AugMix: images mixed with what chains of operations make of them (Hendrycks et al., 2019)."""
+"""AugMix: images mixed with augmented versions of themselves (Hendrycks et al., 2019)."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, operation, span
 from kerascli.preprocessing.images.gamma import log_gamma_numbers
-from kerascli.preprocessing.images.rand_augment import augmentations, one_of, which
+from kerascli.preprocessing.images.rand_augment import apply_selected, augmentations, draw_index
 from kerascli.preprocessing.images.warp import Interpolation
 from kerascli.shapes import DataFormat, PositiveFloat, PositiveInt, Seed
 
@@ -21,43 +21,44 @@ Chain = list[tuple[Tensor, list[Any]]]
     Use({"num_chains": 1, "all_ops": False, "factor": [0.1, 0.3], "value_range": [0.0, 1.0]}),
 )
 class AugMix(ImageOperation):
-    """Mixes each image with several versions of itself while training, each changed by a few operations.
+    """AugMix: in training mixes each image with several versions of itself, each changed by a chain of operations.
 
-    All operations are computed for all images in each place of each chain, and one, or none, is taken: no step
-    waits to see what was drawn. In Keras a batch shares one choice.
+    Input and output: (N, H, W, C), with 1 or 3 channels. Each image has its own choice of operations; in Keras a batch
+    shares one. All operations are computed for all images at each position of each chain, and one, or none, is
+    selected, so that nothing waits for the random numbers. Paper: Hendrycks et al., 2019.
     """
 
     channels = (1, 3)
 
     value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
+    """Minimum and maximum of the pixel values."""
     num_chains: PositiveInt = 3
-    """How many changed versions are mixed."""
+    """Number of augmented versions (chains) to mix."""
     chain_depth: PositiveInt = 3
-    """How many operations make one."""
+    """Maximal number of operations in each chain; a position may also stay without one."""
     factor: Factor = 0.3
-    """How strong they are: the factor of each of them."""
+    """Strength of the operations, passed to each as its factor: from 0 to 1, or [lowest, highest]."""
     alpha: PositiveFloat = 1.0
-    """How evenly versions and image are mixed; small: mostly one of them."""
+    """Concentration of the mixing weights' Dirichlet and beta distributions; small: mostly one version or the image."""
     all_ops: bool = True
-    """Change brightness, colour, contrast and sharpness, too."""
+    """Include brightness, colour, contrast and sharpness among the operations."""
     interpolation: Interpolation = "bilinear"
-    """How values between pixels are found."""
+    """Interpolation between pixels."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def parts(self) -> list[ImageOperation]:
-        """The operations that a chain is made of."""
+        """Return the operations from which chains are made."""
         found = augmentations(span(self.factor), self.value_range, self.interpolation)
         return found if self.all_ops else found[:_WITHOUT_COLOURS]
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor, list[Chain]]:
-        """The parts of the versions (N, chains) and of the image (N, 1, 1, 1), and the chains."""
+        """Draw the weights of the versions (N, chains) and of the image (N, 1, 1, 1), and the chains."""
         versions = log_gamma_numbers(x.new_empty((x.shape[0], self.num_chains)), self.alpha).softmax(1)
         image = log_gamma_numbers(x.new_empty((x.shape[0], 2)), self.alpha).softmax(1)[:, :1]
         parts = self.parts()
         chains = [
-            [(which(x, len(parts) + 1), [part.draw(x) for part in parts]) for _ in range(self.chain_depth)]
+            [(draw_index(x, len(parts) + 1), [part.draw(x) for part in parts]) for _ in range(self.chain_depth)]
             for _ in range(self.num_chains)
         ]
         return versions, image.view(-1, 1, 1, 1), chains
@@ -69,6 +70,6 @@ class AugMix(ImageOperation):
         for weight, chain in zip(versions.unbind(1), chains, strict=True):
             changed = x
             for index, numbers in chain:
-                changed = one_of(parts, changed, index, numbers)
+                changed = apply_selected(parts, changed, index, numbers)
             mixed = mixed + changed * weight.view(-1, 1, 1, 1)
         return torch.lerp(mixed, x, image).clamp(*self.value_range)

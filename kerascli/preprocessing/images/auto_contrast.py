@@ -1,4 +1,4 @@
-"""AutoContrast: values stretched over their whole range."""
+"""AutoContrast: stretches pixel values to the whole range."""
 
 import torch
 from torch import Tensor
@@ -10,12 +10,15 @@ from kerascli.shapes import DataFormat
 
 @operation(Use({"value_range": [0.0, 1.0]}), Use(dtype="int64"))
 class AutoContrast(ImageOperation):
-    """Stretches each channel of each image from the lowest to the highest value; a channel of one value stays."""
+    """Stretches each channel of each image linearly to the whole range of values, in training and at inference.
+
+    Input and output: (N, H, W, C). A channel with a single value stays as it is.
+    """
 
     always = True
 
     value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
+    """Minimum and maximum of the pixel values."""
     data_format: DataFormat = "channels_last"
 
     def change(self, x: Tensor, drawn: None) -> Tensor:

@@ -1,4 +1,4 @@
-"""What an operation on images is: frozen settings, what is drawn for them, and what is done with it."""
+"""Base of the operations on images: frozen settings, their random parameters, and the change of images."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -27,27 +27,27 @@ def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Signed = Annotated[float, Field(ge=-1, le=1)]
 Factor = _Share | Annotated[tuple[_Share, _Share], BeforeValidator(to_tuple)]
-"""From 0 to 1: a number, or the lowest and the highest."""
+"""Type of a factor from 0 to 1: a number, or [lowest, highest]."""
 SignedFactor = _Signed | Annotated[tuple[_Signed, _Signed], BeforeValidator(to_tuple)]
-"""From -1 to 1: a number, or the lowest and the highest."""
+"""Type of a factor from -1 to 1: a number, or [lowest, highest]."""
 ValueRange = Annotated[tuple[float, float], BeforeValidator(to_tuple), AfterValidator(_ordered)]
 
 Span = tuple[float, float]
 
 
 def span(factor: float | Span) -> Span:
-    """What a factor from 0 on is drawn from: a number is the highest."""
+    """Return the range of a factor that is not negative: from 0 to the number, or the two numbers in order."""
     return (min(factor), max(factor)) if isinstance(factor, tuple) else (0.0, factor)
 
 
 def signed_span(factor: float | Span) -> Span:
-    """What a factor on both sides of 0 is drawn from: a number is as far as it goes either way."""
+    """Return the range of a signed factor: from minus to plus the number, or the two numbers in order."""
     return (min(factor), max(factor)) if isinstance(factor, tuple) else (-abs(factor), abs(factor))
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A documented use: arguments, and what becomes of images of this shape."""
+    """Example of an operation: its arguments, and the shapes of its input and output."""
 
     config: Mapping[str, Any] = field(default_factory=dict)
     input: Shape = (8, 6, 3)
@@ -56,38 +56,38 @@ class Use:
 
 
 class ImageOperation(Component):
-    """Something done to images. Its methods see float (N, C, H, W), whatever the data's format is."""
+    """Base class of operations on images; its methods get float (N, C, H, W), whatever the data's format."""
 
     uses: ClassVar[tuple[Use, ...]] = ()
     always: ClassVar[bool] = False
-    """It acts at inference, too; otherwise in training alone."""
+    """True: the operation also runs at inference; otherwise in training alone."""
     keeps_integers: ClassVar[bool] = False
-    """Whole numbers stay whole numbers; otherwise they become floats."""
+    """True: integers stay integers; otherwise they become floating point."""
     channels: ClassVar[tuple[int, ...]] = ()
-    """The numbers of channels that it can take; empty: any."""
-    refused: ClassVar[Mapping[str, str]] = {"bounding_box_format": "batches hold images and labels, no boxes"}
+    """Supported numbers of channels; empty: any."""
+    refused: ClassVar[Mapping[str, str]] = {"bounding_box_format": "batches hold images and labels, no bounding boxes"}
 
     if TYPE_CHECKING:  # declared by each operation, in the place that Keras has it
         data_format: DataFormat
 
     def size(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:
-        """The size of the images that come out. Raises ValueError for those that it cannot take."""
+        """Return height and width of the output images. Raises ValueError for unsupported sizes."""
         return height, width
 
     def draw(self, x: Tensor) -> Any:
-        """The random parameters, one of each a sample."""
+        """Draw the random parameters, separately for each sample."""
         return None
 
     def change(self, x: Tensor, drawn: Any) -> Tensor:
-        """What is done, given what was drawn."""
+        """Return the changed images, given the random parameters."""
         raise NotImplementedError
 
-    def rest(self, x: Tensor) -> Tensor:
-        """What is done at inference."""
+    def at_inference(self, x: Tensor) -> Tensor:
+        """Return the images at inference: unchanged, unless overridden."""
         return x
 
     def shape(self, shape: Shape) -> Shape:
-        """The shape, without the batch axis, of what comes out. Raises ValueError for what it cannot take."""
+        """Return the output's shape, without the batch axis. Raises ValueError for an unsupported input."""
         last = self.data_format == "channels_last"
         order = "height, width, channels" if last else "channels, height, width"
         if len(shape) != 3:
@@ -101,17 +101,17 @@ class ImageOperation(Component):
 
 
 class FactorOperation(ImageOperation):
-    """An operation on values whose strength is one factor; each says anew what its factor means."""
+    """Base class of operations on pixel values with one factor, which each documents anew."""
 
     factor: Factor
     value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
+    """Minimum and maximum of the pixel values."""
     data_format: DataFormat = "channels_last"
     seed: Seed = None
 
 
 class ImageModule(nn.Module):
-    """Runs an operation on a batch, in full precision."""
+    """Module that runs an operation on a batch, in full precision."""
 
     def __init__(self, operation: ImageOperation) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class ImageModule(nn.Module):
                     drawn = operation.draw(images)
                 images = operation.change(images, drawn)
             else:
-                images = operation.rest(images)
+                images = operation.at_inference(images)
         images = images.movedim(1, -1) if last else images
         return images.to(x.dtype) if x.is_floating_point() else _whole(images, x.dtype)
 
@@ -143,21 +143,21 @@ def _whole(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _full_precision(x: Tensor) -> AbstractContextManager[Any]:
-    """Half precision is too coarse for places in an image."""
+    """Disable autocast: half precision is too coarse for positions in an image."""
     kind = x.device.type
     known = torch.amp.autocast_mode.is_autocast_available(kind)
     return torch.autocast(kind, enabled=False) if known and torch.is_autocast_enabled(kind) else nullcontext()
 
 
 def uniform(x: Tensor, between: Span, *shape: int) -> Tensor:
-    """Uniform numbers of `shape` for each sample; by default one that can be multiplied with its image."""
+    """Draw uniform numbers of `shape` for each sample; by default one that broadcasts over its image."""
     like = x.new_empty((x.shape[0], *(shape or (1, 1, 1))))
     low, high = between
     return draws.uniform(like, low, high) if low < high else like.fill_(low)
 
 
-def chosen(x: Tensor, factor: float | Span) -> Tensor:
-    """Which images are to be changed (N, 1, 1, 1); as in Keras the probability itself is drawn from `factor`."""
+def draw_selected(x: Tensor, factor: float | Span) -> Tensor:
+    """Draw which images to change (N, 1, 1, 1); as in Keras the probability itself is drawn from `factor`."""
     return uniform(x, (0, 1)) < uniform(x, span(factor))
 
 
@@ -167,7 +167,7 @@ O = TypeVar("O", bound=type[ImageOperation])
 
 
 def operation(*uses: Use) -> Callable[[O], O]:
-    """Register an operation as a layer and as a transform; its first use is the one that the reference shows."""
+    """Register an operation as a layer and as a transform; the reference shows its first example."""
     assert uses, "an operation has an example"
 
     def register(cls: O) -> O:

@@ -1,4 +1,4 @@
-"""CenterCrop: the middle of images."""
+"""CenterCrop: crops the centre of images."""
 
 from torch import Tensor
 
@@ -12,14 +12,17 @@ from kerascli.shapes import DataFormat, PositiveInt
     Use({"height": 9, "width": 5, "data_format": "channels_first"}, (3, 8, 6), (3, 9, 5)),
 )
 class CenterCrop(ImageOperation):
-    """Cuts `height` x `width` out of the middle; images that are smaller are scaled up first."""
+    """Crops images to their central `height` x `width` pixels, in training and at inference.
+
+    Input: (N, H, W, C). Output: (N, height, width, C). Smaller images are cropped to the aspect ratio and scaled up.
+    """
 
     always = True
 
     height: PositiveInt
-    """The height of the result."""
+    """Height of the output, in pixels."""
     width: PositiveInt
-    """The width of the result."""
+    """Width of the output, in pixels."""
     data_format: DataFormat = "channels_last"
 
     def size(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:

@@ -15,16 +15,19 @@ _SHADES = 256
     Use({"value_range": [0.0, 1.0], "clip_limit": 2.0, "tile_grid_size": 3}, dtype="int64"),
 )
 class ContrastLimitedAdaptiveHistogramEqualization(ImageOperation):
-    """Spreads values tile by tile, so that all shades are about equally frequent; between tiles it goes smoothly."""
+    """CLAHE: equalizes the histogram of each tile with limited contrast, in training and at inference.
+
+    Input and output: (N, H, W, C). Results are interpolated between tiles. Paper: Zuiderveld, 1994.
+    """
 
     always = True
 
     value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
+    """Minimum and maximum of the pixel values."""
     clip_limit: NonNegativeFloat = 4.0
-    """How many times the mean a shade may count, so that noise is not drawn out; 0: no limit."""
+    """Limit of each histogram bin, in multiples of the mean bin, so that noise is not amplified; 0: no limit."""
     tile_grid_size: Size2D = (8, 8)
-    """How many tiles there are, down and across."""
+    """Number of tiles: one integer for both axes, or [rows, columns]."""
     data_format: DataFormat = "channels_last"
 
     def change(self, x: Tensor, drawn: None) -> Tensor:
@@ -39,7 +42,7 @@ class ContrastLimitedAdaptiveHistogramEqualization(ImageOperation):
         return rescaled(spread, (0, 255), self.value_range)
 
     def _tables(self, tiles: Tensor, dtype: torch.dtype) -> Tensor:
-        """What each shade becomes in each tile: (N, C, d, a, pixels) -> (N, C, d, a, 256)."""
+        """Return the lookup table of each tile: (N, C, d, a, pixels) -> (N, C, d, a, 256)."""
         pixels = tiles.shape[-1]
         count = torch.zeros(*tiles.shape[:-1], _SHADES, dtype=torch.long, device=tiles.device)
         share = count.scatter_add(-1, tiles, torch.ones_like(tiles)).to(dtype)
@@ -47,13 +50,13 @@ class ContrastLimitedAdaptiveHistogramEqualization(ImageOperation):
             kept = share.clamp(max=self.clip_limit * pixels / _SHADES)
             share = kept + (share - kept).sum(-1, keepdim=True) / _SHADES
         below = share.cumsum(-1)
-        first = below[..., :1]  # what is below the lowest shade's end: the sums rise
+        first = below[..., :1]  # count of the lowest shade: the cumulative sum's minimum
         rest = pixels - first
         return ((below - first) * 255 / torch.where(rest == 0, 1.0, rest)).clamp(0, 255)
 
 
 def _mirrored(x: Tensor, axis: int, size: int) -> Tensor:
-    """An axis made longer by its reflection, the border included."""
+    """Extend an axis to `size` by reflection, border pixels included."""
     old = x.shape[axis]
     if size == old:
         return x
@@ -62,7 +65,7 @@ def _mirrored(x: Tensor, axis: int, size: int) -> Tensor:
 
 
 def _between_tiles(tables: Tensor, shades: Tensor, high: int, wide: int) -> Tensor:
-    """Every shade looked up in the tables of the four nearest tiles, and their results mixed by distance."""
+    """Look up each shade in the tables of the four nearest tiles, and interpolate the results by distance."""
     down, across = tables.shape[2:4]
     top, bottom, below = _neighbours(shades, 2, high, down)
     left, right, beside = _neighbours(shades, 3, wide, across)
@@ -78,7 +81,7 @@ def _between_tiles(tables: Tensor, shades: Tensor, high: int, wide: int) -> Tens
 
 
 def _neighbours(x: Tensor, axis: int, size: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each pixel along an axis: the tiles whose middles are before and after it, and how far it is on the way."""
+    """Return, for each pixel along an axis, the tiles with centres before and after it, and the fraction of the way."""
     place = torch.arange(x.shape[axis], dtype=torch.float64, device=x.device) / size - 0.5
     before = place.floor()
     first, second = (tile.clamp(0, count - 1).long() for tile in (before, before + 1))

@@ -1,4 +1,4 @@
-"""Equalization: all shades equally frequent."""
+"""Equalization: equalizes the histogram of pixel values."""
 
 from typing import Annotated
 
@@ -13,15 +13,15 @@ from kerascli.shapes import DataFormat
 
 @operation(Use(dtype="int64"), Use({"value_range": [0.0, 1.0], "bins": 16}, dtype="int64"))
 class Equalization(ImageOperation):
-    """Spreads the values of each channel of each image so that all shades are equally frequent; in training only.
+    """Histogram equalization: in training spreads each channel's values so that they are about equally frequent.
 
-    Keras counts the shades of a whole batch together where it is given one; here an image is alone.
+    Input and output: (N, H, W, C). Each image is equalized on its own; Keras uses the histogram of the whole batch.
     """
 
     value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
+    """Minimum and maximum of the pixel values."""
     bins: Annotated[int, Field(ge=2, le=65536)] = 256
-    """How many shades are told apart."""
+    """Number of histogram bins."""
     data_format: DataFormat = "channels_last"
 
     def change(self, x: Tensor, drawn: None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Numbers of the gamma distribution, of which those of the beta and Dirichlet distributions are made."""
+"""Random numbers of the gamma distribution, from which those of the beta and Dirichlet distributions are made."""
 
 import torch
 from torch import Tensor
@@ -6,14 +6,14 @@ from torch import Tensor
 from kerascli import draws
 
 _TRIALS = 16
-"""A trial fails with a probability below 0.05: that all do is as good as impossible."""
+"""Number of parallel trials; each fails with a probability below 0.05, so that all failing is next to impossible."""
 
 
 def log_gamma_numbers(like: Tensor, alpha: float | Tensor) -> Tensor:
-    """Logarithms of gamma(alpha) distributed numbers in the shape of `like`.
+    """Draw logarithms of gamma(alpha) distributed numbers in the shape of `like`.
 
-    Marsaglia and Tsang (2000) for alpha + 1, brought down by u ** (1 / alpha): the rejections are trials side by side,
-    and logarithms do not vanish where a small alpha makes numbers too small.
+    It is Marsaglia and Tsang's method (2000) for alpha + 1, reduced by u ** (1 / alpha): instead of rejecting, it makes
+    several trials at once; logarithms do not underflow where a small alpha makes numbers too small.
     """
     alpha = alpha if isinstance(alpha, Tensor) else like.new_full((), alpha)
     trials = like.new_empty((*like.shape, _TRIALS))

@@ -1,4 +1,4 @@
-"""RandAugment: a few operations of many on each image (Cubuk et al., 2019)."""
+"""RandAugment: random operations on each image (Cubuk et al., 2019)."""
 
 from typing import Any
 
@@ -23,38 +23,39 @@ from kerascli.shapes import DataFormat, PositiveInt, Seed
 
 @operation(Use(), Use({"num_ops": 1, "factor": [0.2, 0.4], "value_range": [0.0, 1.0], "interpolation": "nearest"}))
 class RandAugment(ImageOperation):
-    """Does `num_ops` operations of eleven to each image while training, each image its own.
+    """RandAugment: in training applies `num_ops` random operations of eleven to each image, chosen for each separately.
 
-    All eleven are computed for all images, and one is taken: no step waits to see what was drawn.
+    Input and output: (N, H, W, C), with 1 or 3 channels. All eleven operations are computed for all images, and one is
+    selected, so that nothing waits for the random numbers. Paper: Cubuk et al., 2019.
     """
 
     channels = (1, 3)
 
     value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
+    """Minimum and maximum of the pixel values."""
     num_ops: PositiveInt = 2
-    """How many operations an image goes through."""
+    """Number of operations applied to each image, one after the other."""
     factor: Factor = 0.5
-    """How strong they are: the factor of each of them."""
+    """Strength of the operations, passed to each as its factor: from 0 to 1, or [lowest, highest]."""
     interpolation: Interpolation = "bilinear"
-    """How values between pixels are found."""
+    """Interpolation between pixels."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> list[tuple[Tensor, list[Any]]]:
-        """For each turn the number of each image's operation (N, 1, 1, 1), and what all operations draw."""
+        """Draw, for each round, the index of each image's operation (N, 1, 1, 1) and all operations' parameters."""
         parts = augmentations(span(self.factor), self.value_range, self.interpolation)
-        return [(which(x, len(parts)), [part.draw(x) for part in parts]) for _ in range(self.num_ops)]
+        return [(draw_index(x, len(parts)), [part.draw(x) for part in parts]) for _ in range(self.num_ops)]
 
     def change(self, x: Tensor, drawn: list[tuple[Tensor, list[Any]]]) -> Tensor:
         parts = augmentations(span(self.factor), self.value_range, self.interpolation)
         for index, numbers in drawn:
-            x = one_of(parts, x, index, numbers)
+            x = apply_selected(parts, x, index, numbers)
         return x
 
 
 def augmentations(factor: Span, value_range: Span, interpolation: Interpolation) -> list[ImageOperation]:
-    """The eleven operations of Keras, those that move or reshade images first, those that recolour them last."""
+    """Return Keras's eleven operations: first those on positions and shades, last those on colours."""
     return [
         RandomShear(x_factor=factor, y_factor=factor, interpolation=interpolation),
         RandomTranslation(height_factor=factor, width_factor=factor, interpolation=interpolation),
@@ -70,13 +71,13 @@ def augmentations(factor: Span, value_range: Span, interpolation: Interpolation)
     ]
 
 
-def which(x: Tensor, count: int) -> Tensor:
-    """A number from 0 to count - 1 for each image (N, 1, 1, 1)."""
+def draw_index(x: Tensor, count: int) -> Tensor:
+    """Draw an index from 0 to count - 1 for each image (N, 1, 1, 1)."""
     return uniform(x, (0, count)).floor().clamp(max=count - 1)
 
 
-def one_of(parts: list[ImageOperation], x: Tensor, index: Tensor, drawn: list[Any]) -> Tensor:
-    """Each image after the operation of its index; an index beyond the last: as it is."""
+def apply_selected(parts: list[ImageOperation], x: Tensor, index: Tensor, drawn: list[Any]) -> Tensor:
+    """Apply to each image the operation of its index; an index beyond the last leaves it unchanged."""
     result = x
     for number, (part, numbers) in enumerate(zip(parts, drawn, strict=True)):
         result = torch.where(index == number, part.change(x, numbers), result)

@@ -1,4 +1,4 @@
-"""RandomBrightness: images lighter or darker."""
+"""RandomBrightness: makes images brighter or darker."""
 
 from torch import Tensor
 
@@ -16,12 +16,15 @@ from kerascli.shapes import DataFormat, Seed
 
 @operation(Use({"factor": 0.2}), Use({"factor": [-0.1, 0.3], "value_range": [0.0, 1.0]}))
 class RandomBrightness(ImageOperation):
-    """Adds one number to all values of an image while training, within the range of values."""
+    """Adds a random number to all values of an image in training, and clips to the range of values.
+
+    Input and output: (N, H, W, C).
+    """
 
     factor: SignedFactor
-    """The largest change as a fraction of the range of values, up and down; or [lowest, highest]."""
+    """Change as a fraction of the range of values, drawn from -factor to factor, or from [lowest, highest]."""
     value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
+    """Minimum and maximum of the pixel values."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
 

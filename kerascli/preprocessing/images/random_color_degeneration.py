@@ -1,4 +1,4 @@
-"""RandomColorDegeneration: images on their way to grey."""
+"""RandomColorDegeneration: blends images with their grayscale version."""
 
 from torch import Tensor
 
@@ -8,12 +8,15 @@ from kerascli.preprocessing.images.color import grayscale
 
 @operation(Use({"factor": 0.5}), Use({"factor": [0.2, 0.8], "value_range": [0.0, 1.0]}))
 class RandomColorDegeneration(FactorOperation):
-    """Mixes images with their grey selves while training: 0 changes nothing, 1 is grey."""
+    """Blends each image with its grayscale version in training: factor 0 leaves it as it is, 1 replaces it.
+
+    Input and output: (N, H, W, C), with 1 or 3 channels.
+    """
 
     channels = (1, 3)
 
     factor: Factor
-    """The part of grey: drawn from 0 to this, or from [lowest, highest]."""
+    """Weight of the grayscale version, drawn from 0 to factor, or from [lowest, highest]."""
 
     def draw(self, x: Tensor) -> Tensor:
         return uniform(x, span(self.factor))

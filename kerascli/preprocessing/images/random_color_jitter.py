@@ -1,4 +1,4 @@
-"""RandomColorJitter: brightness, contrast, saturation and hue, one after the other."""
+"""RandomColorJitter: random brightness, contrast, saturation and hue, one after the other."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,25 +18,28 @@ from kerascli.shapes import DataFormat, Seed
     Use({"value_range": [0.0, 1.0], "contrast_factor": [0.1, 0.2]}),
 )
 class RandomColorJitter(ImageOperation):
-    """Changes brightness, contrast, saturation and hue while training; null leaves one as it is."""
+    """Changes brightness, contrast, saturation and hue of images at random in training, in this order.
+
+    Input and output: (N, H, W, 3).
+    """
 
     channels = (3,)
 
     value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
+    """Minimum and maximum of the pixel values."""
     brightness_factor: SignedFactor | None = None
-    """The factor of random_brightness."""
+    """Factor of random_brightness; null: brightness stays as it is."""
     contrast_factor: Factor | None = None
-    """The factor of random_contrast."""
+    """Factor of random_contrast; null: contrast stays as it is."""
     saturation_factor: Factor | None = None
-    """The factor of random_saturation."""
+    """Factor of random_saturation; null: saturation stays as it is."""
     hue_factor: Factor | None = None
-    """The factor of random_hue."""
+    """Factor of random_hue; null: hue stays as it is."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def parts(self) -> Iterator[ImageOperation]:
-        """What is done, in order."""
+        """Yield the operations to apply, in order."""
         if self.brightness_factor is not None:
             yield RandomBrightness(factor=self.brightness_factor, value_range=self.value_range)
         if self.contrast_factor is not None:

@@ -1,4 +1,4 @@
-"""RandomContrast: values nearer to their mean, or further from it."""
+"""RandomContrast: increases or reduces the contrast of images."""
 
 from torch import Tensor
 
@@ -8,12 +8,15 @@ from kerascli.shapes import DataFormat, Seed
 
 @operation(Use({"factor": 0.2}), Use({"factor": [0.1, 0.3], "value_range": [0.0, 1.0]}))
 class RandomContrast(ImageOperation):
-    """Multiplies the distances from the mean of each channel while training, within the range of values."""
+    """Multiplies the differences from each channel's mean by a random number in training, and clips to the range.
+
+    Input and output: (N, H, W, C).
+    """
 
     factor: Factor
-    """Multiplied by 1 - factor to 1 + factor; or by 1 - the first to 1 + the second of [lower, upper]."""
+    """Range of the multiplier: 1 - factor to 1 + factor, or for [lower, upper] 1 - lower to 1 + upper."""
     value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
+    """Minimum and maximum of the pixel values."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
 

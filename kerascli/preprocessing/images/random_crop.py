@@ -1,4 +1,4 @@
-"""RandomCrop: a part of each image, from anywhere."""
+"""RandomCrop: crops images at a random position."""
 
 import torch
 from torch import Tensor
@@ -13,16 +13,16 @@ from kerascli.shapes import DataFormat, PositiveInt, Seed
     Use({"height": 9, "width": 5, "data_format": "channels_first"}, (3, 8, 6), (3, 9, 5)),
 )
 class RandomCrop(ImageOperation):
-    """Cuts `height` x `width` out of each image while training, elsewhere in each.
+    """Crops images to `height` x `width` in training, each at its own random position.
 
-    At inference, and of images that are not larger, it takes the largest part in the middle that has the right
-    aspect ratio and scales it.
+    Input: (N, H, W, C). Output: (N, height, width, C). At inference, and for images that are not larger, the largest
+    central part with the right aspect ratio is scaled to that size.
     """
 
     height: PositiveInt
-    """The height of the result."""
+    """Height of the output, in pixels."""
     width: PositiveInt
-    """The width of the result."""
+    """Width of the output, in pixels."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
 
@@ -30,13 +30,13 @@ class RandomCrop(ImageOperation):
         return self.height, self.width
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the parts begin: rows (N, 1), columns (N, 1)."""
+        """Draw where the crops start: rows (N, 1), columns (N, 1)."""
         return _starts(x, x.shape[-2] - self.height), _starts(x, x.shape[-1] - self.width)
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
         rows, columns = x.shape[-2:]
         if rows <= self.height or columns <= self.width:
-            return self.rest(x)
+            return self.at_inference(x)
         down, across = (
             start + torch.arange(size, device=x.device)
             for start, size in zip(drawn, (self.height, self.width), strict=True)
@@ -44,11 +44,11 @@ class RandomCrop(ImageOperation):
         x = x.gather(2, down[:, None, :, None].expand(-1, x.shape[1], -1, columns))
         return x.gather(3, across[:, None, None, :].expand(-1, x.shape[1], self.height, -1))
 
-    def rest(self, x: Tensor) -> Tensor:
+    def at_inference(self, x: Tensor) -> Tensor:
         return smart_resize(x, self.height, self.width)
 
 
 def _starts(x: Tensor, last: int) -> Tensor:
-    """Whole numbers from 0 to `last` (N, 1)."""
+    """Draw integers from 0 to `last` (N, 1)."""
     last = max(last, 0)
     return uniform(x, (0, last + 1), 1).floor().clamp(max=last).long()

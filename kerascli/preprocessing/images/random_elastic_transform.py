@@ -1,4 +1,4 @@
-"""RandomElasticTransform: images bent as if they were of rubber (Simard et al., 2003)."""
+"""RandomElasticTransform: smooth random distortion of images (Simard et al., 2003)."""
 
 from typing import Literal
 
@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 
 from kerascli import draws
-from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, chosen, operation, span, uniform
+from kerascli.preprocessing.images.base import (
+    Factor,
+    ImageOperation,
+    Use,
+    ValueRange,
+    draw_selected,
+    operation,
+    span,
+    uniform,
+)
 from kerascli.preprocessing.images.blur import blur, gaussian_taps
 from kerascli.preprocessing.images.warp import FillMode, Interpolation, pixels, warp
 from kerascli.shapes import DataFormat, Seed
@@ -14,30 +23,33 @@ from kerascli.shapes import DataFormat, Seed
 
 @operation(Use(), Use({"factor": [0.5, 1.0], "scale": 0.5, "interpolation": "nearest", "fill_mode": "mirror"}))
 class RandomElasticTransform(ImageOperation):
-    """Bends some images while training: every pixel moves a little, much like its neighbours."""
+    """Distorts some images elastically in training: pixels are displaced by smoothed random noise.
+
+    Input and output: (N, H, W, C). Paper: Simard et al., 2003.
+    """
 
     factor: Factor = 1.0
-    """Each image's probability to be changed is drawn from 0 to this, or from [lowest, highest]."""
+    """Bounds of the probability to change an image, drawn from 0 to factor, or from [lowest, highest]."""
     scale: Factor = 1.0
-    """How strongly an image is bent: drawn from 0 to this, or from [lowest, highest]."""
+    """Strength of the distortion, drawn from 0 to scale, or from [lowest, highest]."""
     interpolation: Interpolation = "bilinear"
-    """How values between pixels are found."""
+    """Interpolation between pixels."""
     fill_mode: FillMode | Literal["mirror"] = "reflect"
-    """What lies outside of an image: its reflection (mirror: without the border), copies, fill_value or its border."""
+    """Fill outside of the image: reflection (mirror: without the border), wrapped copies, fill_value or border."""
     fill_value: float = 0.0
-    """What lies outside with fill_mode constant."""
+    """Value outside of the image with fill_mode constant."""
     value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
+    """Minimum and maximum of the pixel values."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Which images (N, 1, 1, 1), how strongly (N, 1), and noise across and down (N, 2, H, W)."""
+        """Draw which images to change (N, 1, 1, 1), the strength (N, 1), and noise across and down (N, 2, H, W)."""
         noise = x.new_empty((x.shape[0], 2, *x.shape[-2:]))
-        return chosen(x, self.factor), uniform(x, span(self.scale), 1), draws.normal(noise)
+        return draw_selected(x, self.factor), uniform(x, span(self.scale), 1), draws.normal(noise)
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        which, strength, noise = drawn
+        selected, strength, noise = drawn
         height, width = x.shape[-2:]
         largest = span(self.scale)[1]
         if largest == 0:
@@ -52,4 +64,4 @@ class RandomElasticTransform(ImageOperation):
             x, across + shift[:, 0], down + shift[:, 1],
             interpolation=self.interpolation, fill_mode=self.fill_mode, fill_value=self.fill_value,
         )  # fmt: skip
-        return torch.where(which, bent, x).clamp(*self.value_range)
+        return torch.where(selected, bent, x).clamp(*self.value_range)

@@ -1,4 +1,4 @@
-"""RandomErasing: a hole in some images (Zhong et al., 2017)."""
+"""RandomErasing: fills a random rectangle of images (Zhong et al., 2017)."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from kerascli.preprocessing.images.base import (
     ImageOperation,
     Use,
     ValueRange,
-    chosen,
+    draw_selected,
     operation,
     span,
     to_tuple,
@@ -26,16 +26,19 @@ Drawn = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 @operation(Use(), Use({"factor": [0.5, 1.0], "scale": [0.1, 0.5], "fill_value": [1.0, 2.0, 3.0]}))
 class RandomErasing(ImageOperation):
-    """Puts noise, or one colour, into a rectangle of some images while training."""
+    """Fills a random rectangle of some images with noise or a colour in training.
+
+    Input and output: (N, H, W, C). Paper: Zhong et al., 2017.
+    """
 
     factor: Factor = 1.0
-    """Each image's probability to be changed is drawn from 0 to this, or from [lowest, highest]."""
+    """Bounds of the probability to change an image, drawn from 0 to factor, or from [lowest, highest]."""
     scale: Factor = (0.02, 0.33)
-    """The square of the rectangle's part of each side: drawn from 0 to this, or from [lowest, highest]."""
+    """Square of the rectangle's fraction of a side, drawn per side from 0 to scale, or from [lowest, highest]."""
     fill_value: float | Annotated[tuple[float, float, float], BeforeValidator(to_tuple)] | None = None
-    """What is put there: null: noise; a number; or one for each of three channels."""
+    """Fill of the rectangle: a number, one for each of three channels, or null: normal noise."""
     value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images; what is put there is held to it."""
+    """Minimum and maximum of the pixel values; the fill is clipped to it."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
 
@@ -47,18 +50,20 @@ class RandomErasing(ImageOperation):
         return shape
 
     def draw(self, x: Tensor) -> Drawn:
-        """Which images (N, 1, 1, 1); the rectangle's parts of height and width, and of the way to the end it starts
-        at, down and across (N, 2); noise like the images."""
+        """Draw which images to change (N, 1, 1, 1), the rectangles, and noise like the images.
+
+        A rectangle is its fractions of height and width, and its start as a fraction of the possible ones, (N, 2) each.
+        """
         parts = uniform(x, span(self.scale), 2).sqrt()
         noise = draws.normal(x) if self.fill_value is None else None
-        return chosen(x, self.factor), parts, uniform(x, (0, 1), 2), noise
+        return draw_selected(x, self.factor), parts, uniform(x, (0, 1), 2), noise
 
     def change(self, x: Tensor, drawn: Drawn) -> Tensor:
-        which, parts, starts, noise = drawn
+        selected, parts, starts, noise = drawn
         across, down = pixels(x)
         inside = _within(down, x.shape[-2], parts[:, 0], starts[:, 0])
         inside = inside & _within(across, x.shape[-1], parts[:, 1], starts[:, 1])
-        return torch.where(which & inside.unsqueeze(1), self._filling(x, noise), x)
+        return torch.where(selected & inside.unsqueeze(1), self._filling(x, noise), x)
 
     def _filling(self, x: Tensor, noise: Tensor | None) -> Tensor:
         low, high = self.value_range
@@ -70,7 +75,7 @@ class RandomErasing(ImageOperation):
 
 
 def _within(place: Tensor, size: int, part: Tensor, start: Tensor) -> Tensor:
-    """Whether pixels lie in a stretch of `part` of the size; `start` says where it begins, 1 at the latest place."""
+    """Return True for pixels in an interval of `part` of the size; `start` places it, 1 as late as possible."""
     length = part * size
     first = start * (size - length)
     return (place >= first.view(-1, 1, 1)) & (place < (first + length).view(-1, 1, 1))

@@ -1,4 +1,4 @@
-"""RandomFlip: half of the images mirrored."""
+"""RandomFlip: mirrors half of the images."""
 
 from typing import Literal
 
@@ -14,13 +14,14 @@ _AXES = {"horizontal": (-1,), "vertical": (-2,), "horizontal_and_vertical": (-1,
 
 @operation(Use(), Use({"mode": "vertical", "data_format": "channels_first"}, (3, 8, 6), (3, 8, 6)))
 class RandomFlip(ImageOperation):
-    """Mirrors each image with probability 1/2 while training.
+    """Flips each image with probability 1/2 in training.
 
-    As in Keras 3 horizontal_and_vertical does both or none; two layers flip independently.
+    Input and output: (N, H, W, C). As in Keras 3 horizontal_and_vertical flips both ways or not at all; for independent
+    flips use two layers.
     """
 
     mode: Literal["horizontal", "vertical", "horizontal_and_vertical"] = "horizontal_and_vertical"
-    """Left to right, upside down, or both at once."""
+    """Direction: left to right, upside down, or both together."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
 

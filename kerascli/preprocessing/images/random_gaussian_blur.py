@@ -1,26 +1,38 @@
-"""RandomGaussianBlur: some images out of focus."""
+"""RandomGaussianBlur: blurs images at random."""
 
 import torch
 from pydantic import field_validator
 from torch import Tensor
 
-from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, chosen, operation, span, uniform
+from kerascli.preprocessing.images.base import (
+    Factor,
+    ImageOperation,
+    Use,
+    ValueRange,
+    draw_selected,
+    operation,
+    span,
+    uniform,
+)
 from kerascli.preprocessing.images.blur import blur, gaussian_taps
 from kerascli.shapes import DataFormat, Seed, Size2D
 
 
 @operation(Use(), Use({"factor": [0.5, 1.0], "kernel_size": [3, 5], "sigma": [0.5, 0.9], "value_range": [0.0, 1.0]}))
 class RandomGaussianBlur(ImageOperation):
-    """Blurs some images while training, each by a width of its own down and across."""
+    """Blurs some images by a Gaussian in training, with random widths along each axis.
+
+    Input and output: (N, H, W, C).
+    """
 
     factor: Factor = 1.0
-    """Each image's probability to be blurred is drawn from 0 to this, or from [lowest, highest]."""
+    """Bounds of the probability to blur an image, drawn from 0 to factor, or from [lowest, highest]."""
     kernel_size: Size2D = (3, 3)
-    """Pixels that one is mixed of, down and across; odd."""
+    """Size of the blur's window in pixels: one odd integer, or [height, width]."""
     sigma: Factor = 1.0
-    """The standard deviation of the weights in pixels: drawn from 0 to this, or from [lowest, highest]."""
+    """Standard deviation of the Gaussian in pixels, drawn from 0 to sigma, or from [lowest, highest]."""
     value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
+    """Minimum and maximum of the pixel values."""
     data_format: DataFormat = "channels_last"
     seed: Seed = None
 
@@ -32,11 +44,11 @@ class RandomGaussianBlur(ImageOperation):
         return size
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Which images (N, 1, 1, 1), and the widths across and down (N, 2)."""
-        return chosen(x, self.factor), uniform(x, span(self.sigma), 2) + 1e-6
+        """Draw which images to blur (N, 1, 1, 1), and the standard deviations across and down (N, 2)."""
+        return draw_selected(x, self.factor), uniform(x, span(self.sigma), 2) + 1e-6
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
-        which, sigma = drawn
+        selected, sigma = drawn
         down, across = (size // 2 for size in self.kernel_size)
         blurred = blur(x, gaussian_taps(sigma[:, :1], across), gaussian_taps(sigma[:, 1:], down))
-        return torch.where(which, blurred, x).clamp(*self.value_range)
+        return torch.where(selected, blurred, x).clamp(*self.value_range)

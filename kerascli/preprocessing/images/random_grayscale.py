@@ -1,4 +1,4 @@
-"""RandomGrayscale: some images grey."""
+"""RandomGrayscale: converts images to grayscale at random."""
 
 import torch
 from torch import Tensor
@@ -10,12 +10,15 @@ from kerascli.shapes import DataFormat, Fraction, Seed
 
 @operation(Use(), Use({"factor": 0.9, "data_format": "channels_first"}, (3, 8, 6), (3, 8, 6)))
 class RandomGrayscale(ImageOperation):
-    """Makes some images grey while training; they keep their three channels."""
+    """Converts some images to grayscale in training; they keep their channels, with equal values.
+
+    Input and output: (N, H, W, C), with 1 or 3 channels.
+    """
 
     channels = (1, 3)
 
     factor: Fraction = 0.5
-    """Each image's probability to become grey."""
+    """Probability to convert an image."""
     data_format: DataFormat = "channels_last"
     seed: Seed = None
 

@@ -1,4 +1,4 @@
-"""RandomHue: colours turned on the colour wheel."""
+"""RandomHue: shifts the hue of images."""
 
 import torch
 from torch import Tensor
@@ -9,15 +9,18 @@ from kerascli.preprocessing.images.color import from_hsv, rescaled, to_hsv
 
 @operation(Use({"factor": 0.2}), Use({"factor": [0.2, 0.5], "value_range": [0.0, 1.0]}))
 class RandomHue(FactorOperation):
-    """Turns all colours of an image the same way on the colour wheel while training."""
+    """Shifts the hue of each image by a random angle in training.
+
+    Input and output: (N, H, W, 3).
+    """
 
     channels = (3,)
 
     factor: Factor
-    """How far, to either side: 1 is half the wheel. Drawn from 0 to this, or from [lowest, highest]."""
+    """Shift of the hue to either side, drawn from 0 to factor, or from [lowest, highest]; 1: half the colour wheel."""
 
     def draw(self, x: Tensor) -> Tensor:
-        """Parts of the wheel (N, 1, 1)."""
+        """Draw shifts as fractions of the colour wheel (N, 1, 1)."""
         sign = torch.where(uniform(x, (0, 1), 1, 1) > 0.5, -0.5, 0.5)
         return sign * uniform(x, span(self.factor), 1, 1)
 

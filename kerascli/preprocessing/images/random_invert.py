@@ -1,25 +1,28 @@
-"""RandomInvert: some images as negatives."""
+"""RandomInvert: inverts images at random."""
 
 import torch
 from torch import Tensor
 
-from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, chosen, operation
+from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, draw_selected, operation
 from kerascli.shapes import DataFormat, Seed
 
 
 @operation(Use(), Use({"factor": [0.2, 0.6], "value_range": [0.0, 1.0]}))
 class RandomInvert(ImageOperation):
-    """Takes some images from the highest value while training."""
+    """Inverts some images in training: values become the maximum of the range minus the value.
+
+    Input and output: (N, H, W, C).
+    """
 
     factor: Factor = 1.0
-    """Each image's probability to be inverted is drawn from 0 to this, or from [lowest, highest]."""
+    """Bounds of the probability to invert an image, drawn from 0 to factor, or from [lowest, highest]."""
     value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
+    """Minimum and maximum of the pixel values."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> Tensor:
-        return chosen(x, self.factor)
+        return draw_selected(x, self.factor)
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         return torch.where(drawn, self.value_range[1] - x, x)

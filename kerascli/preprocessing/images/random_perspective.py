@@ -1,25 +1,28 @@
-"""RandomPerspective: images as if seen at an angle."""
+"""RandomPerspective: changes the perspective of images."""
 
 import torch
 from torch import Tensor
 
-from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, chosen, operation, uniform
+from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, draw_selected, operation, uniform
 from kerascli.preprocessing.images.warp import Interpolation, pixels, warp
 from kerascli.shapes import DataFormat, Fraction, Seed
 
 
 @operation(Use(), Use({"factor": [0.5, 1.0], "scale": 0.4, "interpolation": "nearest", "fill_value": 2.0}))
 class RandomPerspective(ImageOperation):
-    """Moves the corners of some images while training, and the image with them; the upper left one stays."""
+    """Transforms the perspective of some images in training, by moving their corners; the upper left one stays.
+
+    Input and output: (N, H, W, C).
+    """
 
     factor: Factor = 1.0
-    """Each image's probability to be changed is drawn from 0 to this, or from [lowest, highest]."""
+    """Bounds of the probability to change an image, drawn from 0 to factor, or from [lowest, highest]."""
     scale: Fraction = 1.0
-    """How far the corners move: by up to half of this, as a fraction of their coordinates."""
+    """Largest movement of the corners: by up to half of this, as a fraction of their coordinates."""
     interpolation: Interpolation = "bilinear"
-    """How values between pixels are found."""
+    """Interpolation between pixels."""
     fill_value: float = 0.0
-    """What lies outside of an image."""
+    """Value outside of the image."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
 
@@ -29,22 +32,22 @@ class RandomPerspective(ImageOperation):
         return height, width
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Which images (N, 1, 1, 1), and by what their four corners' (x, y) grow (N, 4, 2)."""
-        return chosen(x, self.factor), uniform(x, (-self.scale / 2, self.scale / 2), 4, 2)
+        """Draw which images to change (N, 1, 1, 1), and the relative change of their four corners' (x, y) (N, 4, 2)."""
+        return draw_selected(x, self.factor), uniform(x, (-self.scale / 2, self.scale / 2), 4, 2)
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
-        which, growth = drawn
+        selected, growth = drawn
         height, width = x.shape[-2:]
         across, down = _sources(x, growth, width - 1, height - 1)
         bent = warp(x, across, down, interpolation=self.interpolation, fill_mode="constant", fill_value=self.fill_value)
-        return torch.where(which, bent, x)
+        return torch.where(selected, bent, x)
 
 
 def _sources(x: Tensor, growth: Tensor, right: int, bottom: int) -> tuple[Tensor, Tensor]:
-    """Where each pixel comes from, if the corners (0, 0), (right, 0), (0, bottom), (right, bottom) have grown.
+    """Return each pixel's source, when the corners (0, 0), (right, 0), (0, bottom), (right, bottom) have moved.
 
-    In closed form: the map from the unit square to the quadrilateral, then its inverse by cofactors (Heckbert,
-    Fundamentals of Texture Mapping and Image Warping, 1989, section 2.2.3). Corners in his order.
+    It is in closed form: the map from the unit square to the quadrilateral, then its inverse by cofactors (Heckbert,
+    Fundamentals of Texture Mapping and Image Warping, 1989, section 2.2.3). Corners are in Heckbert's order.
     """
     ones = torch.ones_like(growth[:, 0, 0])
     x1, y1 = right * (1 + growth[:, 1, 0]), 0 * ones

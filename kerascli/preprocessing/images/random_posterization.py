@@ -1,4 +1,4 @@
-"""RandomPosterization: fewer shades."""
+"""RandomPosterization: reduces the number of shades."""
 
 from typing import Annotated
 
@@ -14,13 +14,16 @@ Bits = _Bits | Annotated[tuple[_Bits, _Bits], BeforeValidator(to_tuple)]
 
 @operation(Use({"factor": 5}), Use({"factor": [2, 5], "value_range": [0.0, 1.0]}))
 class RandomPosterization(FactorOperation):
-    """Keeps the highest bits of values from 0 to 255 while training, and clears the others."""
+    """Posterizes images in training: keeps the highest bits of values from 0 to 255 and clears the others.
+
+    Input and output: (N, H, W, C).
+    """
 
     factor: Bits  # pyright: ignore[reportIncompatibleVariableOverride]
-    """How many bits are kept: from 1 to below this (1: just 1), or from the first to below the second of [a, b]."""
+    """Number of bits to keep, drawn from 1 to factor - 1 (1: always 1), or from a to b - 1 for [a, b]."""
 
     def draw(self, x: Tensor) -> Tensor:
-        """The distance of the shades that are left: a power of 2."""
+        """Draw the distance of the remaining shades: a power of 2."""
         low, high = sorted(self.factor) if isinstance(self.factor, tuple) else (1, self.factor)
         last = max(low, high - 1)
         bits = uniform(x, (low, last + 1)).floor().clamp(max=last)

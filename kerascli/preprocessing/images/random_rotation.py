@@ -1,4 +1,4 @@
-"""RandomRotation: images turned about their middle."""
+"""RandomRotation: rotates images about their centre."""
 
 import math
 
@@ -11,21 +11,24 @@ from kerascli.shapes import DataFormat, Seed
 
 @operation(Use({"factor": 0.1}), Use({"factor": [0.0, 0.25], "fill_mode": "wrap", "interpolation": "nearest"}))
 class RandomRotation(ImageOperation):
-    """Turns images about their middle while training; positive angles turn counter-clockwise."""
+    """Rotates images about their centre by a random angle in training; positive angles are counter-clockwise.
+
+    Input and output: (N, H, W, C).
+    """
 
     factor: SignedFactor
-    """The largest angle as a fraction of a full turn, to both sides; or [lowest, highest]."""
+    """Angle as a fraction of a full turn (2 pi), drawn from -factor to factor, or from [lowest, highest]."""
     fill_mode: FillMode = "reflect"
-    """What lies outside of an image: its reflection, its copies, fill_value, or its border drawn out."""
+    """Fill outside of the image: its reflection, wrapped copies, fill_value (constant), or the nearest border pixel."""
     interpolation: Interpolation = "bilinear"
-    """How values between pixels are found."""
+    """Interpolation between pixels."""
     seed: Seed = None
     fill_value: float = 0.0
-    """What lies outside with fill_mode constant."""
+    """Value outside of the image with fill_mode constant."""
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> Tensor:
-        """Angles in radians (N, 1, 1)."""
+        """Draw angles in radians (N, 1, 1)."""
         low, high = signed_span(self.factor)
         return uniform(x, (2 * math.pi * low, 2 * math.pi * high), 1, 1)
 

@@ -1,4 +1,4 @@
-"""RandomSaturation: colours stronger or weaker."""
+"""RandomSaturation: increases or reduces the saturation of images."""
 
 from torch import Tensor
 
@@ -10,17 +10,20 @@ _EPSILON = 1e-7
 
 @operation(Use({"factor": 0.6}), Use({"factor": [0.4, 0.5], "value_range": [0.0, 1.0]}))
 class RandomSaturation(FactorOperation):
-    """Multiplies the saturation by factor / (1 - factor) while training; 0 is grey, 0.5 changes nothing."""
+    """Multiplies the saturation by factor / (1 - factor) in training: 0 gives grayscale, 0.5 no change.
+
+    Input and output: (N, H, W, 3).
+    """
 
     channels = (3,)
 
     factor: Factor
-    """Drawn from 0 to this, or from [lowest, highest]."""
+    """Factor, drawn from 0 to this, or from [lowest, highest]."""
     value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images; as in Keras the saturation is held to it."""
+    """Minimum and maximum of the pixel values; as in Keras the saturation is clipped to it."""
 
     def draw(self, x: Tensor) -> Tensor:
-        """What the saturation is multiplied by (N, 1, 1)."""
+        """Draw the multiplier of the saturation (N, 1, 1)."""
         factor = uniform(x, span(self.factor), 1, 1)
         return factor / (1 - factor + _EPSILON)
 

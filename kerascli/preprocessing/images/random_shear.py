@@ -1,4 +1,4 @@
-"""RandomShear: images pushed askew."""
+"""RandomShear: shears images."""
 
 import torch
 from torch import Tensor
@@ -13,23 +13,26 @@ from kerascli.shapes import DataFormat, Seed
     Use({"x_factor": [0.1, 0.3], "interpolation": "nearest", "fill_mode": "constant", "fill_value": 1.0}),
 )
 class RandomShear(ImageOperation):
-    """Shears images while training: rows are moved sideways and columns up, the more the further from the corner."""
+    """Shears images in training: rows shift sideways and columns vertically, in proportion to their index.
+
+    Input and output: (N, H, W, C).
+    """
 
     x_factor: Factor = 0.0
-    """How far sideways a row moves for each row above it at most, to both sides; or [least, most]."""
+    """Horizontal shift per row, drawn from -x_factor to x_factor, or from [lowest, highest] with a random sign."""
     y_factor: Factor = 0.0
-    """How far up a column moves for each column left of it at most, or down; or [least, most]."""
+    """Vertical shift per column, drawn from -y_factor to y_factor, or from [lowest, highest] with a random sign."""
     interpolation: Interpolation = "bilinear"
-    """How values between pixels are found."""
+    """Interpolation between pixels."""
     fill_mode: FillMode = "reflect"
-    """What lies outside of an image: its reflection, its copies, fill_value, or its border drawn out."""
+    """Fill outside of the image: its reflection, wrapped copies, fill_value (constant), or the nearest border pixel."""
     fill_value: float = 0.0
-    """What lies outside with fill_mode constant."""
+    """Value outside of the image with fill_mode constant."""
     data_format: DataFormat = "channels_last"
     seed: Seed = None
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Sideways and up (N, 1, 1); one sign for both."""
+        """Draw horizontal and vertical shifts (N, 1, 1), with one sign for both."""
         sign = torch.where(uniform(x, (0, 1), 1, 1) > 0.5, -1.0, 1.0)
         across, down = (uniform(x, signed_span(factor), 1, 1) for factor in (self.x_factor, self.y_factor))
         return sign * across, sign * down

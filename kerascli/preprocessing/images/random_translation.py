@@ -1,4 +1,4 @@
-"""RandomTranslation: images moved."""
+"""RandomTranslation: shifts images."""
 
 from torch import Tensor
 
@@ -12,23 +12,26 @@ from kerascli.shapes import DataFormat, Seed
     Use({"height_factor": 0.2, "width_factor": [-0.3, 0.1], "fill_mode": "constant", "interpolation": "nearest"}),
 )
 class RandomTranslation(ImageOperation):
-    """Moves images while training, by fractions of their height and width; down and to the right are positive."""
+    """Shifts images in training, by random fractions of their height and width; positive is down and right.
+
+    Input and output: (N, H, W, C).
+    """
 
     height_factor: SignedFactor
-    """How far down at most, as a fraction of the height; a number means as far up; or [least, most]."""
+    """Shift down as a fraction of the height, drawn from -factor to factor, or from [lowest, highest]."""
     width_factor: SignedFactor
-    """How far to the right at most, as a fraction of the width; a number means as far left; or [least, most]."""
+    """Shift right as a fraction of the width, drawn from -factor to factor, or from [lowest, highest]."""
     fill_mode: FillMode = "reflect"
-    """What lies outside of an image: its reflection, its copies, fill_value, or its border drawn out."""
+    """Fill outside of the image: its reflection, wrapped copies, fill_value (constant), or the nearest border pixel."""
     interpolation: Interpolation = "bilinear"
-    """How values between pixels are found."""
+    """Interpolation between pixels."""
     seed: Seed = None
     fill_value: float = 0.0
-    """What lies outside with fill_mode constant."""
+    """Value outside of the image with fill_mode constant."""
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels down and to the right (N, 1, 1)."""
+        """Draw the shifts down and to the right, in pixels (N, 1, 1)."""
         height, width = x.shape[-2:]
         down, right = (uniform(x, signed_span(factor), 1, 1) for factor in (self.height_factor, self.width_factor))
         return down * height, right * width

@@ -1,4 +1,4 @@
-"""RandomZoom: images larger or smaller within their frame."""
+"""RandomZoom: zooms in or out."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from kerascli.shapes import DataFormat, Seed
 
 def _not_endless(factor: float | tuple[float, float]) -> float | tuple[float, float]:
     if -1.0 in (factor if isinstance(factor, tuple) else (factor,)):
-        raise ValueError("must be above -1: at -1 one point fills the image")
+        raise ValueError("must be above -1: at -1 a single point would fill the image")
     return factor
 
 
@@ -24,23 +24,26 @@ ZoomFactor = Annotated[SignedFactor, AfterValidator(_not_endless)]
     Use({"height_factor": [-0.2, 0.3], "width_factor": 0.1, "fill_mode": "nearest", "interpolation": "nearest"}),
 )
 class RandomZoom(ImageOperation):
-    """Zooms out (positive factors) and in (negative ones) while training; the frame keeps its size."""
+    """Zooms images in training, out for positive factors and in for negative ones; their size stays.
+
+    Input and output: (N, H, W, C).
+    """
 
     height_factor: ZoomFactor
-    """How much larger a piece the height shows, as a fraction, or as much smaller; or [lowest, highest]."""
+    """Change of the shown height as a fraction, drawn from -factor to factor, or from [lowest, highest]."""
     width_factor: ZoomFactor | None = None
-    """The same for the width; null: as the height, so that nothing is distorted."""
+    """Change of the shown width as a fraction, likewise; null: as the height, which keeps the aspect ratio."""
     fill_mode: FillMode = "reflect"
-    """What lies outside of an image: its reflection, its copies, fill_value, or its border drawn out."""
+    """Fill outside of the image: its reflection, wrapped copies, fill_value (constant), or the nearest border pixel."""
     interpolation: Interpolation = "bilinear"
-    """How values between pixels are found."""
+    """Interpolation between pixels."""
     seed: Seed = None
     fill_value: float = 0.0
-    """What lies outside with fill_mode constant."""
+    """Value outside of the image with fill_mode constant."""
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """How many times the height and the width are shown (N, 1, 1)."""
+        """Draw the multiples of height and width that are shown (N, 1, 1)."""
         high = 1 + uniform(x, signed_span(self.height_factor), 1, 1)
         if self.width_factor is None:
             return high, high

@@ -1,4 +1,4 @@
-"""Resizing: images of another size."""
+"""Resizing: scales images to a given size."""
 
 from typing import Literal, Self
 
@@ -21,27 +21,30 @@ INTERPOLATIONS = (*_TORCH_MODES, "lanczos3", "lanczos5")
     Use({"height": 5, "width": 4, "interpolation": "lanczos3", "data_format": "channels_first"}, (3, 8, 6), (3, 5, 4)),
 )
 class Resizing(ImageOperation):
-    """Scales images to `height` x `width`. Whole numbers stay whole numbers."""
+    """Resizes images to `height` x `width`, in training and at inference; integers stay integers.
+
+    Input: (N, H, W, C). Output: (N, height, width, C).
+    """
 
     always = True
     keeps_integers = True
 
     height: PositiveInt
-    """The height of the result."""
+    """Height of the output, in pixels."""
     width: PositiveInt
-    """The width of the result."""
+    """Width of the output, in pixels."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"] = "bilinear"
-    """How values between pixels are found."""
+    """Interpolation between pixels."""
     crop_to_aspect_ratio: bool = False
-    """Cut what is too long off both ends first, so that nothing is distorted."""
+    """Crop the longer sides centrally first, so that the aspect ratio stays."""
     pad_to_aspect_ratio: bool = False
-    """Fill up what is too short at both ends first, so that nothing is distorted."""
+    """Pad the shorter sides on both ends first, so that the aspect ratio stays."""
     fill_mode: Literal["constant"] = "constant"
-    """What is filled up with; Keras knows only constant."""
+    """Padding for pad_to_aspect_ratio; Keras allows constant alone."""
     fill_value: float = 0.0
-    """The value that is filled up with."""
+    """Value of the padding."""
     antialias: bool = False
-    """Blur before images get smaller (bilinear, bicubic and lanczos)."""
+    """Low-pass filter images that get smaller (bilinear, bicubic, lanczos)."""
     data_format: DataFormat = "channels_last"
 
     @model_validator(mode="after")
@@ -62,7 +65,7 @@ class Resizing(ImageOperation):
 
 
 def resized(x: Tensor, height: int, width: int, interpolation: str, antialias: bool) -> Tensor:
-    """(N, C, H, W) -> (N, C, height, width)."""
+    """Resize (N, C, H, W) to (N, C, height, width)."""
     if interpolation in ("lanczos3", "lanczos5"):
         return _lanczos(x, height, width, interpolation, antialias)
     smooth = interpolation != "nearest"
@@ -76,13 +79,13 @@ def resized(x: Tensor, height: int, width: int, interpolation: str, antialias: b
 
 
 def smart_resize(x: Tensor, height: int, width: int) -> Tensor:
-    """The largest part in the middle that has the aspect ratio of the result, scaled to its size."""
+    """Crop the largest central part with the output's aspect ratio, and scale it bilinearly."""
     x = crop_to_aspect_ratio(x, height, width)
     return F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
 
 
 def crop_to_aspect_ratio(x: Tensor, height: int, width: int) -> Tensor:
-    """The largest part in the middle of (N, C, H, W) that is as wide for its height as height x width."""
+    """Crop (N, C, H, W) to the largest central part with the aspect ratio of height x width."""
     rows, columns = x.shape[-2:]
     high = max(min(rows, int(columns * height / width)), 1)
     wide = max(min(columns, int(rows * width / height)), 1)
@@ -91,7 +94,7 @@ def crop_to_aspect_ratio(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def pad_to_aspect_ratio(x: Tensor, height: int, width: int, value: float) -> Tensor:
-    """Filled up on both sides, until it is as wide for its height as height x width."""
+    """Pad (N, C, H, W) on both sides to the aspect ratio of height x width."""
     rows, columns = x.shape[-2:]
     top = (max(rows, int(columns * height / width)) - rows) // 2
     left = (max(columns, int(rows * width / height)) - columns) // 2

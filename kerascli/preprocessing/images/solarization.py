@@ -1,4 +1,4 @@
-"""Solarization: light values turned dark."""
+"""Solarization: inverts the pixel values above a threshold."""
 
 import torch
 from torch import Tensor
@@ -10,19 +10,22 @@ from kerascli.shapes import DataFormat, Seed
 
 @operation(Use({"threshold_factor": 0.8}), Use({"addition_factor": [0.1, 0.3], "value_range": [0.0, 1.0]}))
 class Solarization(ImageOperation):
-    """Adds a number to all values of an image, then takes what is above a threshold from 255; in training only."""
+    """Solarizes images in training: adds a random number, then inverts the values from a threshold on.
+
+    Input and output: (N, H, W, C). Values are scaled to 0 to 255 for it; a value v is inverted to 255 - v.
+    """
 
     addition_factor: Factor = 0.0
-    """What is added, in parts of 255: drawn from 0 to this, or from [lowest, highest]."""
+    """Number to add, as a fraction of 255, drawn from 0 to factor, or from [lowest, highest]."""
     threshold_factor: Factor = 0.0
-    """The threshold, in parts of 255: drawn from 0 to this, or from [lowest, highest]."""
+    """Threshold as a fraction of 255, drawn from 0 to factor, or from [lowest, highest]."""
     value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
+    """Minimum and maximum of the pixel values."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What is added, and the threshold."""
+        """Draw the number to add and the threshold."""
         return 255 * uniform(x, span(self.addition_factor)), 255 * uniform(x, span(self.threshold_factor))
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Images moved, turned and bent: every pixel of the result says where in the image it comes from."""
+"""Geometric transforms of images, in which each output pixel is sampled at its source position."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ Row = tuple[Tensor | float, Tensor | float, Tensor | float]
 
 
 def pixels(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The places of all pixels: across (1, 1, W), down (1, H, 1)."""
+    """Return the positions of all pixels: across (1, 1, W), down (1, H, 1)."""
     height, width = x.shape[-2:]
     across, down = (torch.arange(size, dtype=x.dtype, device=x.device) for size in (width, height))
     return across.view(1, 1, -1), down.view(1, -1, 1)
@@ -26,7 +26,7 @@ def pixels(x: Tensor) -> tuple[Tensor, Tensor]:
 def affine(
     x: Tensor, across: Row, down: Row, *, interpolation: Interpolation, fill_mode: FillMode, fill_value: float
 ) -> Tensor:
-    """The pixel at (i, j) comes from (across . (i, j, 1), down . (i, j, 1)); entries are (N, 1, 1) or numbers."""
+    """Sample output pixel (i, j) at (across . (i, j, 1), down . (i, j, 1)); entries are (N, 1, 1) or numbers."""
     i, j = pixels(x)
     source = [a * i + b * j + c for a, b, c in (across, down)]
     return warp(x, *source, interpolation=interpolation, fill_mode=fill_mode, fill_value=fill_value)
@@ -41,15 +41,15 @@ def warp(
     fill_mode: FillMode | Literal["mirror"],
     fill_value: float,
 ) -> Tensor:
-    """The image at the given places (N, H, W): torch's sampler, told what lies outside as Keras has it."""
+    """Sample the image at the positions (N, H, W) by torch's sampler, with Keras's fill modes outside of it."""
     if interpolation == "nearest":
         across, down = across.round(), down.round()
     height, width = x.shape[-2:]
-    if fill_mode == "wrap":  # between the last pixel and the first of the next copy lies the one pixel that is added
+    if fill_mode == "wrap":  # one pixel is added, for positions between the last pixel and the first of the next copy
         across, down = across.remainder(width), down.remainder(height)
         x = F.pad(x, (0, 1, 0, 1), mode="circular")
         height, width = height + 1, width + 1
-    corners = fill_mode == "mirror"  # reflected about the middle of the border pixels, not about their outer edge
+    corners = fill_mode == "mirror"  # reflected about the border pixels' centres, not their outer edges
     grid = torch.stack(
         torch.broadcast_tensors(_normalized(across, width, corners), _normalized(down, height, corners)), -1
     )
@@ -65,5 +65,5 @@ def warp(
 
 
 def _normalized(places: Tensor, size: int, corners: bool) -> Tensor:
-    """Pixels as torch's sampler counts them: from -1 to 1."""
+    """Convert pixel positions to those of torch's sampler, from -1 to 1."""
     return places * (2 / max(size - 1, 1)) - 1 if corners else (places * 2 + 1) / size - 1

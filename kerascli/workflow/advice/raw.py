@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kerascli.data.storage.on_disk import Rows, chosen, count
+from kerascli.data.storage.on_disk import Rows, compose_rows, count
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
 
@@ -41,7 +41,7 @@ class Raw:
 
     def take(self, places: Rows) -> "Raw":
         """Some of the rows, by their places among them."""
-        return Raw(self.whole, chosen(self.rows, places))
+        return Raw(self.whole, compose_rows(self.rows, places))
 
     def array(self) -> np.ndarray:
         """The rows."""

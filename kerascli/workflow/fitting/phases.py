@@ -26,6 +26,7 @@ from kerascli.training.loop import Plan
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer, assign_weights
 from kerascli.workflow.fitting.binding import bind_with_profiler
+from kerascli.workflow.fitting.class_weights import with_class_weights
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.plan import make_plan
 
@@ -95,7 +96,7 @@ def described(config: Config, prepared: PreparedData, known: RunSpec | None = No
             prepared.warnings.append(text)
 
     check_values(spec.graphs, spec.compared(), prepared.splits, prepared, warn)
-    return Phase(config, prepared, spec)
+    return Phase(config, prepared, with_class_weights(spec, prepared))
 
 
 def experiment_of(phase: Phase, device: Choice) -> Experiment:

@@ -34,5 +34,7 @@ class SampleWriter:
 def sample_writer(record: RunRecord, experiment: Experiment, prepared: PreparedData) -> SampleWriter:
     """What keeps the samples of a training."""
     samplers = [callback for callback in experiment.spec.fit.callbacks if isinstance(callback, Sampler)]
-    studio = ModelStudio(experiment, prepared.splits, prepared.learned, prepared.facts.targets, prepared.aside)
+    studio = ModelStudio(
+        experiment, prepared.splits, prepared.learned, prepared.facts.targets, prepared.display_columns
+    )
     return SampleWriter(record, samplers, studio)

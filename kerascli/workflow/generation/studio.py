@@ -12,7 +12,7 @@ from kerascli.callbacks.samples import ModelFacts, Rows
 from kerascli.config.sample_checks import models_of
 from kerascli.data.base import Field, Learned
 from kerascli.data.batches.rows import Split
-from kerascli.data.pipeline.display_columns import Shown
+from kerascli.data.pipeline.display_columns import DisplayColumn
 from kerascli.data.text_codec import TextCodec, text_codecs
 from kerascli.errors import ConfigError
 from kerascli.training.build import Experiment
@@ -33,7 +33,7 @@ class ModelStudio:
         splits: Mapping[str, Split],
         learned: Mapping[str, Learned],
         targets: Mapping[str, Field],
-        aside: Mapping[str, Mapping[str, Shown]],
+        aside: Mapping[str, Mapping[str, DisplayColumn]],
     ) -> None:
         self.experiment = experiment
         self.learned = learned

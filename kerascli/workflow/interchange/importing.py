@@ -18,7 +18,7 @@ from kerascli.config.describe import describe
 from kerascli.config.load import open_config
 from kerascli.config.run import resolved
 from kerascli.config.yaml.dump import dump_yaml
-from kerascli.data.pipeline.learning import save_learned
+from kerascli.data.pipeline.learned_state import save_learned
 from kerascli.data.pipeline.prepare import no_stages
 from kerascli.errors import Fault, FileRefused
 from kerascli.interop.keras.hdf5 import Hdf5

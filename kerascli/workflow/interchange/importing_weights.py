@@ -10,7 +10,7 @@ import torch
 from kerascli.config.composition.references import escape_references
 from kerascli.config.load import Config, open_config
 from kerascli.config.yaml.dump import dump_yaml
-from kerascli.data.pipeline.learning import save_learned
+from kerascli.data.pipeline.learned_state import save_learned
 from kerascli.data.pipeline.prepare import PreparedData, no_stages
 from kerascli.errors import Fault
 from kerascli.interop.keras_import.weights import fill

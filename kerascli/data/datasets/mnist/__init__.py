@@ -1,4 +1,4 @@
-"""MNIST: 70,000 handwritten digits, 28 x 28 grey values; inside the package, nothing is downloaded."""
+"""Dataset `mnist`: MNIST, 70,000 grayscale images of handwritten digits, 28 x 28; shipped in the package."""
 
 import functools
 import lzma
@@ -20,7 +20,10 @@ _PREFIXES = {"train": "train", "test": "t10k"}
 
 @source()
 class Mnist(Source):
-    """60,000 digits to train on and 10,000 to test: `x` (28, 28) uint8, `y` 0..9."""
+    """MNIST handwritten digits (LeCun et al., 1998): 60,000 images for training and 10,000 for testing.
+
+    `x` (28, 28) uint8 in 0..255, `y` 0..9. Shipped in the package; nothing is downloaded.
+    """
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"x": Field((28, 28), "uint8"), "y": Field((), "uint8", num_classes=10)}
@@ -43,7 +46,7 @@ class Mnist(Source):
 
 @functools.cache
 def _arrays() -> dict[str, Future[np.ndarray]]:
-    """The files by name, unpacked by a thread; read-only, so one copy serves the whole process."""
+    """Return futures of the arrays by file name, unpacked in a thread; read-only, so the process shares one copy."""
     thread = ThreadPoolExecutor(1, "mnist")
     names = [f"{prefix}-{kind}" for prefix in _PREFIXES.values() for kind in (_IMAGES, _LABELS)]
     arrays = {name: thread.submit(_array, name) for name in names}
@@ -56,7 +59,7 @@ def _array(name: str) -> np.ndarray:
 
 
 def idx_bytes(name: str) -> bytearray:
-    """One of the four original files, byte by byte; unpacked in pieces, or it would lie in memory twice."""
+    """Return the bytes of one of the four original files; unpacked in pieces, so that it is in memory only once."""
     rows = 60_000 if name.startswith("train") else 10_000
     unpacked = bytearray(16 + 784 * rows if "images" in name else 8 + rows)
     unpacker, packed = lzma.LZMADecompressor(), (_FOLDER / f"{name}.xz").read_bytes()

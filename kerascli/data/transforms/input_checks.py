@@ -1,4 +1,4 @@
-"""What transforms check of their inputs, in one wording."""
+"""Checks of the inputs that transforms share, with the same messages."""
 
 from collections.abc import Iterator
 
@@ -10,36 +10,38 @@ from kerascli.data.storage.table import BadRow, first_wrong
 
 
 def need_numbers(field: Field) -> None:
-    """Raises ValueError for text."""
+    """Raise ValueError if the field is text."""
     if field.is_text:
-        raise ValueError("needs numbers, got text; put string_lookup (words) or cast (numbers in text) before it")
+        raise ValueError(
+            "needs numbers, got text; add string_lookup (for strings) or cast (for numbers in text) before it"
+        )
 
 
 def need_text(field: Field) -> None:
-    """Raises ValueError for numbers."""
+    """Raise ValueError if the field is known to be numeric."""
     if not field.is_text and field.dtype != "unknown":
         raise ValueError(f"needs text, got numbers ({field.dtype})")
 
 
 def float_dtype(field: Field) -> str:
-    """What arithmetic on a column yields: float64 until float32 can hold what comes in."""
+    """Return the dtype of arithmetic on a column: float32 if it holds the input exactly, else float64."""
     if field.dtype == "unknown":
         return "unknown"
     return "float32" if field.dtype in EXACT_IN_FLOAT32 else "float64"
 
 
 def need_integers(field: Field) -> None:
-    """Raises ValueError for text and for numbers with a fraction."""
+    """Raise ValueError if the field is text or floating point."""
     need_numbers(field)
     if not field.is_integer:
-        raise ValueError(f"needs whole numbers, got {field.dtype}; put cast: int64 before it")
+        raise ValueError(f"needs integers, got {field.dtype}; add cast: int64 before it")
 
 
-def present(rows: Blocks, step: str) -> Iterator[np.ndarray]:
-    """The rows in parts; raises BadRow for one that lacks a number, or has an infinite one."""
+def checked_finite(rows: Blocks, step: str) -> Iterator[np.ndarray]:
+    """Yield the rows in parts. Raises BadRow for a row with a missing (nan) or infinite value."""
     for part in rows.parts():
         bad = ~np.isfinite(part)
         if bad.any():
             row, at = first_wrong(bad)
-            raise BadRow(row, "missing value", at=at, hint=f"put impute before {step}")
+            raise BadRow(row, "missing value", at=at, hint=f"add impute before {step}")
         yield part

@@ -1,4 +1,4 @@
-"""A pipeline with its place in the data section: what errors and learned facts are named after."""
+"""Pipeline with its location in the data section, by which errors and learned state are identified."""
 
 from dataclasses import dataclass
 
@@ -9,21 +9,21 @@ from kerascli.errors import Path as ConfigPath
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """A pipeline of a section, by its name."""
+class NamedPipeline:
+    """Pipeline with the section and name under which it is declared in the config."""
 
     section: str
     name: str
     pipeline: Pipeline
     target: bool
-    """Whether lookups work as in targets; false for a transform that inputs and targets share."""
+    """True if lookups behave as in targets; false if the pipeline shares a transform with an input."""
 
     @property
     def id(self) -> tuple[str, str]:
         return self.section, self.name
 
     def key(self, index: int) -> str:
-        """Where the facts of step `index` are kept."""
+        """Return the key of the learned state of step `index`."""
         shared = self.pipeline.steps[index].shared
         return f"shared.{shared}" if shared else f"{self.section}.{self.name}.{index}"
 
@@ -33,20 +33,20 @@ class Route:
         return DataError(Fault(f"{self.section}.{self.name}{named}: {text}", self.path(index), hint=hint))
 
     def path(self, index: int | None) -> ConfigPath:
-        """Where a step (None: all of them) stands in the config."""
+        """Return the path of a step (None: of the pipeline) in the config."""
         step = None if index is None else self.pipeline.steps[index]
         at = () if step is None or step.place is None else (step.place,)
         return ("data", self.section, self.name, *at)
 
 
-def located(bad: BadRow, route: Route, table: Table, index: int | None = None) -> DataError:
-    """A row of an array as a place in the file; of step `index` the setting that is to blame, too."""
-    columns, (value, width) = route.pipeline.columns, bad.at
-    column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else route.name
+def data_error_at(bad: BadRow, named: NamedPipeline, table: Table, index: int | None = None) -> DataError:
+    """Convert a BadRow to an error with its place in the file, and with the setting of step `index` at fault."""
+    columns, (value, width) = named.pipeline.columns, bad.at
+    column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else named.name
     place = table.place(bad.row, column, bad.at)
     if bad.setting is None or index is None:
         return DataError(Fault(bad.text, place=place, hint=bad.hint))
-    name = route.pipeline.steps[index].transform.component_name
-    path = (*route.path(index), name, bad.setting)
+    name = named.pipeline.steps[index].transform.component_name
+    path = (*named.path(index), name, bad.setting)
     related = (Related(f"'{bad.setting}' of {name}", path),)
     return DataError(Fault(bad.text, path, place=place, hint=bad.hint, related=related))

@@ -7,47 +7,47 @@ import numpy as np
 
 from kerascli.component import Component
 from kerascli.data.base import Field, Source
-from kerascli.data.pipeline.route import Route
+from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.errors import ConfigError, Fault
 from kerascli.files import memory_limit
 from kerascli.shapes import MAX_VALUES
 from kerascli.storage import size_text
 
-_MADE_BYTES = 8
-"""Bytes of a number while a source makes it."""
+_GENERATED_BYTES = 8
+"""Bytes of a number while a source generates it (float64)."""
 
 
-def check_room(route: Route, index: int, made: Field, rows: int | None = None) -> None:
-    """Refuse what step `index` makes if a row of it, or `rows` of them, cannot be held. Raises ConfigError."""
+def check_step_memory(named: NamedPipeline, index: int, made: Field, rows: int | None = None) -> None:
+    """Refuse the output of step `index` if one row of it, or `rows` of them, exceed memory. Raises ConfigError."""
     values = math.prod(size or 1 for size in made.shape)
-    step = route.pipeline.steps[index].transform
+    step = named.pipeline.steps[index].transform
     if values > MAX_VALUES:
         text = f"{largest_setting(step)}a row would have {values:,} numbers; the limit is {MAX_VALUES:,}"
-        raise ConfigError(route.fault(text, index).faults)
+        raise ConfigError(named.fault(text, index).faults)
     if rows is None or made.dtype in {"string", "sequence", "record", "unknown"}:
         return
     size = rows * values * np.dtype(made.dtype).itemsize
     if size > memory_limit():
         text = f"{largest_setting(step)}{rows:,} rows of {values:,} numbers take {size_text(size)}"
-        raise ConfigError(route.fault(f"{text}; at most {size_text(memory_limit())} may be used", index).faults)
+        raise ConfigError(named.fault(f"{text}; at most {size_text(memory_limit())} may be used", index).faults)
 
 
-def check_source(source: Source, known: Mapping[str, Field]) -> None:
-    """Refuse a source that makes its rows and is asked for more than memory holds. Raises ConfigError."""
+def check_source_memory(source: Source, known: Mapping[str, Field]) -> None:
+    """Refuse a source that generates more rows than fit in memory. Raises ConfigError."""
     rows = getattr(source, "rows", None)
     if not isinstance(rows, int):
         return
     values = sum(math.prod(size or 1 for size in field.shape) for field in known.values())
-    size = rows * values * _MADE_BYTES
+    size = rows * values * _GENERATED_BYTES
     if size > memory_limit():
         name = source.component_name
         text = f"{largest_setting(source)}{rows:,} rows of {values:,} numbers take {size_text(size)}"
         raise ConfigError(Fault(f"{name}: {text}; at most {size_text(memory_limit())} may be used", ("data", "source")))
 
 
-def largest_setting(thing: Component) -> str:
-    """`maxlen 100,000,000,000: ` of the largest whole number among the settings; nothing where there is none."""
-    found = [(value, name) for name in type(thing).model_fields for value in _numbers(getattr(thing, name))]
+def largest_setting(component: Component) -> str:
+    """Return name and value of a component's largest integer setting (`maxlen 100,000,000,000: `), or ''."""
+    found = [(value, name) for name in type(component).model_fields for value in _numbers(getattr(component, name))]
     return f"{max(found)[1]} {max(found)[0]:,}: " if found and max(found)[0] > 1 else ""
 
 

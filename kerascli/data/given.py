@@ -1,0 +1,188 @@
+"""Rows that a command is given: files, folders, patterns, standard input and texts, as one table."""
+
+import glob
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kerascli.data.base import Field
+from kerascli.data.joined import joined
+from kerascli.data.read import read_raw
+from kerascli.data.section import DataSpec
+from kerascli.data.sources.folders import FolderSource, labelled_files, unlabelled_files
+from kerascli.data.sources.image_settings import SUFFIXES, image_column
+from kerascli.data.storage.image_files import Images, Reading, need_pillow
+from kerascli.data.storage.json_lines import read_json_lines
+from kerascli.data.storage.table import Table, table_of
+from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text
+from kerascli.files import missing_file
+
+STDIN, STDIN_NAME = "-", "standard input"
+FILE = "file"
+"""Column of the names of files that are a row each."""
+_MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """How a run's data is read from what a command is given."""
+
+    spec: DataSpec
+    columns: Mapping[str, Field]
+    """Columns of the training rows."""
+    targets: bool
+    """Targets are read, too: a folder of files has a folder for each class."""
+    keep: frozenset[str] = frozenset()
+    """Other columns to read, if a table has them."""
+
+    def read(self, what: Sequence[str], texts: Sequence[str] = ()) -> Table:
+        """Read everything as one table, in this order. Raises DataError, ConfigError, FileRefused."""
+        tables: list[Table] = []
+        files: list[Path] = []  # a row each, which are read together
+
+        def read_files() -> None:
+            if files:
+                tables.append(self._rows(list(files)))
+                files.clear()
+
+        for item in what:
+            if item == STDIN:
+                read_files()
+                tables.append(self._standard_input())
+                continue
+            for path in matching(item):
+                if self._is_row(path):
+                    files.append(path)
+                    continue
+                read_files()
+                tables.append(self._folder(path) if path.is_dir() else self._file(path))
+        read_files()
+        if texts:
+            tables.append(table_of({self.text_column("--text"): np.array(texts, object)}, "--text"))
+        return joined(list(map(self.checked, tables)))
+
+    def used(self) -> dict[str, None]:
+        """Return the columns that are used, in order."""
+        sections = [self.spec.inputs, *([self.spec.targets, self.spec.sample_weight] if self.targets else [])]
+        pipelines = [pipeline for section in sections for pipeline in section.values()]
+        return dict.fromkeys(column for pipeline in pipelines for column in pipeline.columns)
+
+    def text_column(self, option: str) -> str:
+        """Return the column of text that all inputs are made of. Raises ConfigError where there is another."""
+        used = self._input_columns()
+        if len(used) != 1 or not self.columns[used[0]].is_text:
+            text = f"{option}: the inputs are made of the columns {', '.join(map(safe_text, used))}"
+            raise ConfigError(text, hint="give a table with these columns: a .csv or .jsonl file")
+        return used[0]
+
+    def checked(self, table: Table) -> Table:
+        """Refuse a table that lacks columns, and name them all. Raises DataError."""
+        missing = [column for column in self.used() if column not in table]
+        if len(missing) == 1:
+            table.column(missing[0])
+        if missing:
+            names = ", ".join(f"'{safe_text(name, 40)}'" for name in missing)
+            listed = ", ".join(safe_text(name, 40) for name in list(table)[:20])
+            fault = Fault(f"the columns {names} are not there", place=Place(table.name), hint=f"it has {listed}")
+            raise DataError(fault)
+        return table
+
+    def _input_columns(self) -> list[str]:
+        return list(dict.fromkeys(column for pipeline in self.spec.inputs.values() for column in pipeline.columns))
+
+    def _is_row(self, path: Path) -> bool:
+        if path.is_dir():
+            return False
+        return self.spec.source.reads_alone(path) or (path.name.lower().endswith(SUFFIXES) and bool(self._images()))
+
+    def _rows(self, files: list[Path]) -> Table:
+        """Read files that are a row each."""
+        if self.spec.source.reads_alone(files[0]):
+            return self.spec.source.read_rows(files)
+        (name, field), *_ = self._images().items()
+        need_pillow()
+        height, width, *channels = (size or 1 for size in field.shape)
+        images = Images(files, Reading((height, width), _MODES[channels[0] if channels else 1], "bilinear", crop=False))
+        values = image_column(images) if channels else images[slice(None)][..., 0]
+        return Table({FILE: np.array(list(map(str, files)), object), name: values}, len(files), name="the files")
+
+    def _images(self) -> dict[str, Field]:
+        """Return the one column that the inputs are made of, if it holds images of bytes, as files do."""
+        used = self._input_columns()
+        field = self.columns.get(used[0]) if len(used) == 1 and not self.targets else None
+        if field is None or field.dtype != "uint8" or None in field.shape or len(field.shape) not in (2, 3):
+            return {}
+        return {used[0]: field} if field.shape[2:] in [(), *((count,) for count in _MODES)] else {}
+
+    def _file(self, path: Path) -> Table:
+        if path.name.lower().endswith(SUFFIXES):
+            columns = ", ".join(map(safe_text, self._input_columns()))
+            raise DataError(f"'{safe_text(str(path))}' is an image; the inputs are made of the columns {columns}")
+        return read_raw(self.spec, path, columns=self.keep | self.used().keys())
+
+    def _folder(self, folder: Path) -> Table:
+        """Read a folder of files that are a row each; with targets, of a folder for each class."""
+        source, shown = self.spec.source, str(folder)
+        if isinstance(source, FolderSource):
+            if self.targets and source.labels is not None:
+                filed = labelled_files(folder, shown, self.columns["label"].classes or (), source.suffixes)
+                return source.read_rows(filed.paths, filed.labels)
+            return source.read_rows(unlabelled_files(folder, shown, source.suffixes))
+        if source.reads_alone(Path("image.png")) or self._images():
+            return self._rows(unlabelled_files(folder, shown, SUFFIXES))
+        hint = f"give files, or a pattern: '{safe_text(shown)}/*.csv'"
+        text = f"'{safe_text(shown)}' is a folder; the run's source ({source.component_name}) reads files"
+        raise DataError(text, hint=hint)
+
+    def _standard_input(self) -> Table:
+        """Read JSON Lines, lines of text, or what a file of the run's source holds."""
+        data = sys.stdin.buffer.read()
+        if not data.strip():
+            raise DataError(Fault("there are no rows", place=Place(STDIN_NAME)))
+        if data.lstrip()[:1] == b"{":
+            return read_json_lines(data, STDIN_NAME)
+        lines = self._lines(data)
+        if lines is not None:
+            return lines
+        with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+            file.write(data)
+            file.flush()
+            return read_raw(self.spec, Path(file.name), columns=self.keep | self.used().keys(), name=STDIN_NAME)
+
+    def _lines(self, data: bytes) -> Table | None:
+        """Return lines as texts; None for a table, and for what is no text."""
+        lines = [(number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip()]
+        column = self.column_of_lines(lines[0][1])
+        if column is None:
+            return None
+        try:
+            texts = [line.decode("utf-8-sig") for _, line in lines]
+        except UnicodeDecodeError:
+            return None
+        return Table(
+            {column: np.array(texts, object)}, len(texts), name=STDIN_NAME, numbers=np.array([n for n, _ in lines])
+        )
+
+    def column_of_lines(self, first: bytes) -> str | None:
+        """Return the column that lines of text are: the only one, and of text; None if `first` is a table's header."""
+        used = self._input_columns()
+        if self.targets or len(used) != 1 or not self.columns[used[0]].is_text or used[0].encode() in first:
+            return None
+        return used[0]
+
+
+def matching(item: str) -> list[Path]:
+    """Return the path, or the files that a pattern of the shell stands for. Raises DataError where there is none."""
+    path = Path(item)
+    if path.exists():
+        return [path]
+    if not set("*?[") & set(item):
+        raise missing_file(path, item)
+    found = sorted(map(Path, glob.glob(item, recursive=True)))
+    if not found:
+        raise DataError(f"there is no file like '{safe_text(item)}'")
+    return found

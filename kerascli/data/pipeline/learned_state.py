@@ -1,0 +1,161 @@
+"""Fit transforms on the training rows, and save and load their state in a run as JSON and arrays (no pickle)."""
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from kerascli.data.base import Field, Learned
+from kerascli.data.pipeline.columns import column_field, read_columns
+from kerascli.data.pipeline.memory_checks import check_step_memory
+from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
+from kerascli.data.pipeline.pipeline import infer_step, run_step
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.table import BadRow, Table
+from kerascli.errors import FileRefused
+from kerascli.files import load_json
+from kerascli.npz import load_npz
+
+COLUMNS = "columns"
+"""Key of the fields of the training columns, by which later files are read in the same way."""
+
+_JSON_FILE, _ARRAYS_FILE = "preprocessing.json", "preprocessing.npz"
+
+
+@dataclass(slots=True)
+class _FitProgress:
+    """Progress of fitting one pipeline, up to its last step that needs the training rows."""
+
+    named: NamedPipeline
+    fields: list[Field]
+    """Fields before each step up to the one at `position`."""
+    position: int
+    end: int
+    values: np.ndarray | None
+    """Rows before the step at `position`; None if they are on disk."""
+
+    @property
+    def key(self) -> str:
+        return self.named.key(self.position)
+
+    @property
+    def field(self) -> Field:
+        return self.fields[self.position]
+
+    def blocks(self, table: Table, learned: Mapping[str, Learned]) -> Iterator[np.ndarray]:
+        """Yield the rows before the step at `position`; rows on disk pass through the previous steps again."""
+        if self.values is not None:
+            yield self.values
+            return
+        for part in table.parts(self.named.pipeline.columns):
+            values = read_columns(self.named, part, self.fields[0])
+            for index in range(self.position):
+                values = run_step(self.named, index, values, self.fields[index], learned[self.named.key(index)], part)
+            yield values
+
+
+def learn(named_pipelines: Sequence[NamedPipeline], table: Table, columns: Mapping[str, Field]) -> dict[str, Learned]:
+    """Fit all transforms of the pipelines on the training rows. Raises DataError.
+
+    A shared transform is fitted once, on the rows of all pipelines that use it, when each of them has reached it.
+    """
+    learned = {COLUMNS: Learned({name: asdict(field) for name, field in columns.items()}, {})}
+    fits = [fit for named in named_pipelines if (fit := _start(named, table, columns)) is not None]
+    while fits:
+        keys = dict.fromkeys(fit.key for fit in fits)  # a dict keeps an order that is the same in every process
+        users = {key: [fit for fit in fits if _still_uses(fit, key)] for key in keys}
+        ready = next((key for key in keys if all(fit.key == key for fit in users[key])), None)
+        if ready is None:
+            raise fits[0].named.fault("shared transforms are in a different order in another pipeline")
+        if ready not in learned:
+            learned[ready] = _learn_step(users[ready], table, learned)
+        for fit in users[ready]:
+            _advance(fit, table, learned[ready])
+        fits = [fit for fit in fits if fit.position <= fit.end]
+    return learned
+
+
+def _start(named: NamedPipeline, table: Table, columns: Mapping[str, Field]) -> _FitProgress | None:
+    wanting = [i for i, step in enumerate(named.pipeline.steps) if step.transform.needs_rows]
+    if not wanting:
+        return None
+    field = column_field(named, columns)
+    values = None if table.on_disk(named.pipeline.columns) else read_columns(named, table, field)
+    return _FitProgress(named, [field], 0, wanting[-1], values)
+
+
+def _still_uses(fit: _FitProgress, key: str) -> bool:
+    return any(fit.named.key(index) == key for index in range(fit.position, fit.end + 1))
+
+
+def _learn_step(fits: list[_FitProgress], table: Table, learned: Mapping[str, Learned]) -> Learned:
+    first = fits[0]
+    step = first.named.pipeline.steps[first.position].transform
+    alike = len({fit.field.shape for fit in fits}) == 1
+
+    def make() -> Iterator[np.ndarray]:
+        for fit in fits:
+            for block in fit.blocks(table, learned):
+                yield block if alike else block.reshape(-1)
+
+    rows = Blocks(make)
+    try:
+        found = step.learn(rows, first.field, target=first.named.target)
+    except BadRow as bad:
+        index, row = divmod(rows.first + bad.row, table.rows)  # each pipeline yields all rows of the table
+        raise data_error_at(BadRow(row, bad.text, at=bad.at, hint=bad.hint), fits[index].named, table) from None
+    except ValueError as error:
+        raise first.named.fault(str(error), first.position) from None
+    where = f"{first.named.section}.{first.named.name} ({step.component_name})"
+    return replace(found, warnings=tuple(f"{where}: {warning}" for warning in found.warnings))
+
+
+def _advance(fit: _FitProgress, table: Table, learned: Learned) -> None:
+    if fit.position < fit.end:
+        made = infer_step(fit.named, fit.position, fit.field, learned)
+        if fit.values is not None:
+            check_step_memory(fit.named, fit.position, made, len(fit.values))
+            fit.values = run_step(fit.named, fit.position, fit.values, fit.field, learned, table)
+        fit.fields.append(made)
+    fit.position += 1
+
+
+def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
+    """Return the fields of the training columns from the learned state. Raises FileRefused."""
+    found: dict[str, Field] = {}
+    try:
+        for name, facts in learned[COLUMNS].facts.items():
+            classes = facts["classes"]
+            given = {**facts, "shape": tuple(facts["shape"]), "classes": classes and tuple(classes), "columns": ()}
+            found[name] = Field(**given)
+            if not found[name].is_text and not found[name].is_ragged:
+                np.dtype(found[name].dtype)
+    except (KeyError, TypeError):
+        raise FileRefused(f"'{_JSON_FILE}' is not what kerascli writes there") from None
+    return found
+
+
+def save_learned(learned: Mapping[str, Learned]) -> dict[str, bytes]:
+    """Serialize the learned state as files by name, for a run's `preprocessing/`."""
+    facts = {key: dict(item.facts) for key, item in learned.items()}
+    arrays = {f"{key}/{name}": array for key, item in learned.items() for name, array in item.arrays.items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
+    return {_JSON_FILE: json.dumps(facts, ensure_ascii=False, indent=1).encode(), _ARRAYS_FILE: buffer.getvalue()}
+
+
+def load_learned(files: Mapping[str, bytes]) -> dict[str, Learned]:
+    """Load the learned state saved by `save_learned`. Raises FileRefused."""
+    for name in (_JSON_FILE, _ARRAYS_FILE):
+        if name not in files:
+            raise FileRefused(f"the run's preprocessing has no '{name}'")
+    facts = load_json(files[_JSON_FILE], _JSON_FILE)
+    if not isinstance(facts, dict) or not all(isinstance(item, dict) for item in facts.values()):
+        raise FileRefused(f"'{_JSON_FILE}' is not what kerascli writes there")
+    arrays: dict[str, dict[str, np.ndarray]] = {}
+    for full, array in load_npz(io.BytesIO(files[_ARRAYS_FILE]), _ARRAYS_FILE).items():
+        key, _, name = full.rpartition("/")
+        arrays.setdefault(key, {})[name] = array
+    return {key: Learned(item, arrays.get(key, {})) for key, item in facts.items()}

@@ -1,0 +1,95 @@
+"""The training rows of a source, divided into splits as a data section says."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from kerascli.data.base import Context
+from kerascli.data.section import DataSpec, SplitSpec
+from kerascli.data.split import grouped_split, ordered_split, random_split, tail_start
+from kerascli.data.storage.blocks import unique_inverse
+from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.table import Table
+from kerascli.data.storage.tokens import is_ragged
+from kerascli.errors import ConfigError, DataError, Fault, safe_text
+
+
+def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[str, Table]:
+    """Return the tables by split. Raises DataError, ConfigError."""
+    if spec.split is None or "train" not in tables:
+        return tables
+    for name in spec.split.parts():
+        if name in tables:
+            text = f"split.{name}: the source has its own '{name}' split of {tables[name].rows} rows"
+            raise ConfigError(Fault(text, ("data", "split", name), "key", hint=f"take '{name}' out of split"))
+    train = tables["train"]
+    rows = _chosen(spec.split, train, context.seed if spec.split.seed is None else spec.split.seed)
+    for name, chosen in rows.items():
+        if not len(chosen):
+            share = spec.split.parts().get(name, 1 - sum(spec.split.parts().values()))
+            text = f"split: {share:g} of {train.rows} rows is 0 rows for '{name}'"
+            raise DataError(Fault(text, ("data", "split", name)))
+    return {**tables, **{name: train.take(chosen) for name, chosen in rows.items()}}
+
+
+def _chosen(split: SplitSpec, train: Table, seed: int) -> Mapping[str, np.ndarray]:
+    """Return the rows of `train` and of every part."""
+    if split.order is not None:
+        return ordered_split(_times(train, split.order), split.parts())
+    strata = None if split.stratify is None else _classes(train, "stratify", split.stratify)
+    if split.group is None:
+        return random_split(train.rows, split.parts(), seed, strata, split.stratify or "")
+    groups = unique_inverse(_classes(train, "group", split.group))[1]
+    classes = np.zeros_like(groups) if strata is None else unique_inverse(strata)[1]
+    return grouped_split(groups, classes, split.parts(), seed)
+
+
+def _classes(train: Table, key: str, column: str) -> Values:
+    """Return a column of words or whole numbers. Raises DataError."""
+    values = train.column(column)
+    if len(values.shape) != 1 or values.dtype.kind == "f" or is_ragged(values):
+        text = f"split.{key}: column '{column}' has no {'classes' if key == 'stratify' else 'groups'}"
+        hint = "expected words or whole numbers, none missing"
+        raise DataError(Fault(text, ("data", "split", key), hint=hint))
+    return values
+
+
+def _times(train: Table, column: str) -> np.ndarray:
+    """Return a column of numbers, or of dates as ISO 8601 writes them. Raises DataError."""
+    values = train.column(column)
+    path = ("data", "split", "order")
+    if len(values.shape) != 1 or is_ragged(values) or not isinstance(values, np.ndarray):
+        raise DataError(Fault(f"split.order: column '{column}' has no numbers or dates, one a row", path))
+    if values.dtype != object:
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            place = train.place(int(np.isnan(values).argmax()), column)
+            raise DataError(Fault("missing value: the rows are split by this column", place=place))
+        return values
+    texts = [text.strip().removesuffix("Z") for text in values.tolist()]
+    try:
+        found = np.array(texts, "datetime64[us]")
+        row = int(np.isnat(found).argmax()) if np.isnat(found).any() else None
+    except ValueError:
+        found, row = np.empty(0, "datetime64[us]"), next(row for row, text in enumerate(texts) if not _is_date(text))
+    if row is not None:
+        text = f"'{safe_text(values[row], 40)}' is no date: expected 2026-11-27, or with a time 2026-11-27T15:30"
+        raise DataError(Fault(text, place=train.place(row, column)))
+    return found
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return not np.isnat(np.datetime64(text, "us"))
+    except ValueError:
+        return False
+
+
+def cut_tail(tables: dict[str, Table], part: float) -> dict[str, Table]:
+    """Keras's validation_split, taken before anything is learned. Raises DataError, ConfigError."""
+    if "validation" in tables:
+        text = "validation_split: the data has a 'validation' split already"
+        hint = "write validation_data: validation instead"
+        raise ConfigError(Fault(text, ("fit", "validation_split"), "key", hint=hint))
+    train = tables["train"]
+    start = tail_start(train.rows, part)
+    return {**tables, "train": train.take(slice(0, start)), "validation": train.take(slice(start, None))}

@@ -1,0 +1,104 @@
+"""JSON Lines to typed columns: an object a line, its keys the columns."""
+
+import json
+from typing import Any, NoReturn
+
+import numpy as np
+
+from kerascli.data.storage.csv_text import numbers_of
+from kerascli.data.storage.table import Table
+from kerascli.errors import DataError, Fault, Place, safe_text
+
+
+def read_json_lines(data: bytes, name: str, *, first: int = 1) -> Table:
+    """Objects of numbers, texts and lists of numbers as a table; a key that a line lacks, and null, are missing values.
+
+    A column with a text in any line is text. `first` is the number of the first line in messages. Raises DataError with
+    the line that is not sound.
+    """
+    texts = [(number, line) for number, line in enumerate(data.split(b"\n"), first) if line.strip()]
+    lines = [number for number, _ in texts]
+    rows = [parse_line(line, name, number) for number, line in texts]
+    if not rows:
+        raise DataError(Fault("the file is empty", place=Place(name, first)))
+    keys = dict.fromkeys(key for row in rows for key in row)
+    if not keys:
+        raise DataError(Fault("there are no columns", place=Place(name, lines[0])))
+    numbers = np.array(lines)
+    columns = {key: _column([row.get(key) for row in rows], key, name, numbers) for key in keys}
+    return Table(columns, len(rows), name=name, numbers=numbers)
+
+
+def parse_line(line: bytes, name: str, number: int) -> dict[str, Any]:
+    """Return the object in a line. Raises DataError."""
+    try:
+        row = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise DataError(Fault(f"not UTF-8 (byte {line[error.start]:#04x})", place=Place(name, number))) from None
+    except (ValueError, RecursionError) as error:
+        what = f"{error.msg} (column {error.colno})" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise DataError(Fault(f"not valid JSON: {safe_text(what, 120)}", place=Place(name, number))) from None
+    if not isinstance(row, dict):
+        text = f"expected an object {{...}}, got {_kind(row)}"
+        raise DataError(Fault(text, place=Place(name, number)))
+    return row
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("a key appears twice")
+    return row
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a number of JSON; null is a missing value")
+
+
+def _column(values: list[Any], key: str, name: str, lines: np.ndarray) -> np.ndarray:
+    for row, value in enumerate(values):
+        if isinstance(value, dict) or (isinstance(value, list) and not _is_numbers(value)):
+            place = Place(f"{name}:{lines[row]}:{key}")
+            raise DataError(Fault(f"expected a number, a text or a list of numbers, got {_kind(value)}", place=place))
+    if any(isinstance(value, list) for value in values):
+        return _arrays(values, key, name, lines)
+    texts = ["" if value is None else value if isinstance(value, str) else _number(value) for value in values]
+    found = None if any(isinstance(value, str) for value in values) else numbers_of(texts)
+    if found is not None:
+        return found
+    column = np.empty(len(texts), object)
+    column[:] = texts
+    return column
+
+
+def _is_numbers(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_numbers, value))
+    return isinstance(value, int | float)
+
+
+def _number(value: float | bool) -> str:
+    return str(int(value)) if isinstance(value, bool) else repr(value)
+
+
+def _arrays(values: list[Any], key: str, name: str, lines: np.ndarray) -> np.ndarray:
+    shape = np.shape(values[0]) if isinstance(values[0], list) else ()
+    for row, value in enumerate(values):
+        try:
+            found = np.shape(value) if isinstance(value, list) else None
+        except ValueError:  # lists of different lengths in it
+            found = None
+        if found != shape:
+            text = f"expected a list of numbers of shape {shape}, as in the first line, got {_kind(value)}"
+            if found is not None:
+                text += f" of shape {found}"
+            raise DataError(Fault(text, place=Place(f"{name}:{lines[row]}:{key}")))
+    array = np.array(values)
+    if array.dtype == object:
+        raise DataError(Fault(f"'{safe_text(key)}' holds integers beyond 64 bits", place=Place(name)))
+    return array
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,36 @@
+"""Curves of a binary classifier: ROC, precision against recall, calibration."""
+
+from typing import TYPE_CHECKING
+
+from kerascli.errors import safe_text
+from kerascli.report.plots import COLORS, GREY, STYLE, new_figure
+from kerascli.report.thresholds import Thresholds
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def binary_curves(found: Thresholds, positive: str, title: str) -> "Figure":
+    """Draw the three curves beside each other; `positive` is the name of the positive class."""
+    import matplotlib
+
+    share = float(found.truth.mean()) if len(found.truth) else 0.0
+    with matplotlib.rc_context(STYLE):
+        figure = new_figure((11.4, 3.9))
+        roc, precision, calibration = figure.subplots(1, 3)
+        roc.step(*found.roc, color=COLORS[0], where="post")
+        roc.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="dotted")
+        roc.set(title=f"ROC, area {found.roc_auc:.4f}", xlabel="false positive rate", ylabel="true positive rate")
+        precision.step(*found.precision_recall, color=COLORS[0], where="post")
+        precision.axhline(share, color=GREY, linewidth=0.9, linestyle="dotted")
+        precision.set(title=f"average precision {found.average_precision:.4f}", xlabel="recall", ylabel="precision")
+        points = found.calibration()
+        calibration.plot([mean for mean, *_ in points], [true for _, true, _ in points], color=COLORS[0], marker="o")
+        calibration.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="dotted")
+        calibration.set(
+            title="calibration", xlabel=f"mean probability of '{safe_text(positive, 30)}'", ylabel="share of the class"
+        )
+        for axes in (roc, precision, calibration):
+            axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=GREY)
+    return figure

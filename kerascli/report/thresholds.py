@@ -1,0 +1,141 @@
+"""Thresholds of a binary classifier: what each comes to, the best of them, and areas under its curves."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+AIMS = ("f1", "accuracy", "balanced_accuracy")
+"""Metrics that a threshold can be chosen for."""
+_STEPS = tuple(step / 10 for step in range(1, 10))
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Metrics of the positive class where a probability above the threshold is positive."""
+
+    threshold: float
+    precision: float
+    recall: float
+    f1: float
+    accuracy: float
+    balanced_accuracy: float
+    positives: int
+    """Rows that are predicted positive."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Probabilities of the positive class (rows,) and the true classes (rows,), 0 or 1."""
+
+    probability: np.ndarray
+    truth: np.ndarray
+
+    def at(self, threshold: float) -> Point:
+        """Return the metrics at a threshold; one without rows to go by is 0, as in scikit-learn."""
+        return self._point(threshold, self.probability > threshold)
+
+    def table(self) -> list[Point]:
+        """Return the metrics at 0.1, 0.2 ... 0.9."""
+        return [self.at(threshold) for threshold in _STEPS]
+
+    def best(self, aim: str) -> Point:
+        """Return the metrics at the threshold that maximizes one of AIMS; of several the highest."""
+        hits, alarms = self._counts
+        rows, true = len(self.truth), int(self.truth.sum())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = {
+                "f1": 2 * hits / (hits + alarms + true),
+                "accuracy": (hits + rows - true - alarms) / rows,
+                "balanced_accuracy": (_share(hits, true) + 1 - _share(alarms, rows - true)) / 2,
+            }[aim]
+        return self.at(float(self._cuts[int(np.nanargmax(values))]))
+
+    def holding(self, recall: float) -> Point:
+        """Return the metrics at the highest threshold with at least this recall."""
+        hits, _ = self._counts
+        reached = _share(hits, int(self.truth.sum())) >= recall
+        return self.at(float(self._cuts[int(reached.argmax())]))
+
+    @property
+    def roc(self) -> tuple[np.ndarray, np.ndarray]:
+        """False and true positive rates, from the highest threshold to the lowest."""
+        hits, alarms = self._counts
+        true = int(self.truth.sum())
+        return _share(alarms, len(self.truth) - true), _share(hits, true)
+
+    @property
+    def precision_recall(self) -> tuple[np.ndarray, np.ndarray]:
+        """Recall and precision, from the highest threshold with a positive prediction to the lowest."""
+        hits, alarms = self._counts
+        return _share(hits, int(self.truth.sum()))[1:], hits[1:] / (hits + alarms)[1:]
+
+    @property
+    def roc_auc(self) -> float:
+        """Area under the ROC curve, by trapezoids."""
+        x, y = self.roc
+        return float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2))
+
+    @property
+    def average_precision(self) -> float:
+        """Area under the precision-recall curve, by steps as in scikit-learn."""
+        recall, precision = self.precision_recall
+        return float(np.sum(np.diff(recall, prepend=0) * precision))
+
+    def calibration(self, bins: int = 10) -> list[tuple[float, float, int]]:
+        """Return mean probability, share of positives and rows, of bins of equal width that have rows."""
+        number = np.minimum((self.probability * bins).astype(int), bins - 1)
+        rows = np.bincount(number, minlength=bins)
+        means, shares = (
+            np.bincount(number, values, bins) / np.maximum(rows, 1) for values in (self.probability, self.truth)
+        )
+        return [(float(means[i]), float(shares[i]), int(rows[i])) for i in range(bins) if rows[i]]
+
+    @cached_property
+    def _ordered(self) -> tuple[np.ndarray, np.ndarray]:
+        order = np.argsort(-self.probability, kind="stable")
+        return self.probability[order].astype(float), self.truth[order].astype(int)
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        """Places of the last row of each distinct probability, in falling order."""
+        probability, _ = self._ordered
+        return np.append(np.flatnonzero(np.diff(probability)), len(probability) - 1)
+
+    @cached_property
+    def _counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """True and false positives where none is positive, then down to each distinct probability."""
+        _, truth = self._ordered
+        hits = np.append(0, truth.cumsum()[self._ends])
+        return hits, np.append(0, self._ends + 1) - hits
+
+    @cached_property
+    def _cuts(self) -> np.ndarray:
+        """A threshold for each of the counts: between two probabilities, as `above` leaves out the lower one."""
+        distinct = self._ordered[0][self._ends]
+        return np.append(distinct[0], np.append((distinct[:-1] + distinct[1:]) / 2, distinct[-1] / 2))
+
+    def _point(self, threshold: float, positive: np.ndarray) -> Point:
+        truth = self.truth.astype(bool)
+        hits, rows, true = int((positive & truth).sum()), len(truth), int(truth.sum())
+        positives = int(positive.sum())
+        precision, recall = hits / positives if positives else 0.0, hits / true if true else 0.0
+        f1 = 2 * hits / (positives + true) if positives + true else 0.0
+        rejected = rows - positives - (true - hits)
+        specificity = rejected / (rows - true) if rows > true else 0.0
+        return Point(threshold, precision, recall, f1, (hits + rejected) / rows, (recall + specificity) / 2, positives)
+
+
+def _share(part: np.ndarray, whole: int) -> np.ndarray:
+    return part / whole if whole else np.zeros(len(part))
+
+
+def threshold_table(points: list[Point]) -> str:
+    """The points as aligned text."""
+    lines = ["threshold  precision  recall      f1  accuracy  positives"]
+    for each in points:
+        lines.append(
+            f"{each.threshold:>9.4g}  {each.precision:>9.4f}  {each.recall:>6.4f}  {each.f1:>6.4f}  "
+            f"{each.accuracy:>8.4f}  {each.positives:>9,}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,75 @@
+"""The prepared rows that a command means: a split of the run's data, or what it is given."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kerascli.data.base import SPLITS
+from kerascli.data.batches.rows import Split
+from kerascli.data.given import FILE, STDIN, Given
+from kerascli.data.pipeline.learned_state import known_columns
+from kerascli.data.pipeline.prepare import prepare_rows
+from kerascli.errors import ConfigError, DataError, safe_text, suggestion
+from kerascli.files import missing_file
+from kerascli.workflow.changed_data import load_again
+from kerascli.workflow.interchange.keras_names import recorded_names
+from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.raw_arrays import no_split, raw_rows
+
+
+def rows_of(run: OpenedRun, *what: str, targets: bool, texts: Sequence[str] = (), keep: Sequence[str] = ()) -> Split:
+    """Return the rows of a split, or of files, folders, patterns, standard input and texts together.
+
+    The name of a split is the split; `./test` is the file or folder. Columns in `keep` are read, too. Raises DataError,
+    ConfigError.
+    """
+    if run.takes_arrays or (not targets and run.has_own_inputs):
+        return _arrays(run, what, texts, keep, targets=targets)
+    assert run.data is not None
+    if len(what) == 1 and what[0] in SPLITS and not texts:
+        prepared = load_again(run)
+        if what[0] not in prepared.splits:
+            known = ", ".join(prepared.splits)
+            raise DataError(f"the run's data has no '{what[0]}' split", hint=f"it has {known}")
+        return prepared.splits[what[0]]
+    for each in what:
+        if each in SPLITS:
+            raise ConfigError(f"the split '{each}' goes alone", hint=f"for the file or folder of this name: ./{each}")
+        if not Path(each).exists() and each != STDIN and not set("*?[/.") & set(each):
+            text = f"there is no file and no split '{safe_text(each)}'{suggestion(each, SPLITS)}"
+            raise ConfigError(text, hint=f"splits: {', '.join(SPLITS)}")
+    given = Given(run.data, known_columns(run.learned), targets, frozenset(keep))
+    return prepare_rows(run.data, run.learned, given.read(what, texts), targets=targets)
+
+
+def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Sequence[str], *, targets: bool) -> Split:
+    """Return the rows of one file of arrays, which a run without data of its own takes."""
+    why = "run has no data section"
+    if run.data is not None:
+        why = f"{'view' if run.takes_arrays else 'model'} has inputs of its own"
+    if texts or keep or len(what) != 1:
+        option = "--text" if texts else "--keep" if keep else "several files"
+        raise ConfigError(f"{option}: the {why}, and takes one file of arrays")
+    path = Path(what[0])
+    if not path.exists():
+        raise no_split(what[0], why) if what[0] in SPLITS else missing_file(path, what[0])
+    return raw_rows(run.experiment, path, targets=targets, keras_names=recorded_names(run.record))
+
+
+def kept_columns(rows: Split, keep: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return raw columns of rows, as numbers or words; by default the names of files that are a row each.
+
+    Raises DataError.
+    """
+    table = rows.origin.table if rows.origin is not None else None
+    if table is None:
+        return {}
+    names = keep or [name for name in (FILE,) if name in table]
+    found: dict[str, np.ndarray] = {}
+    for name in names:
+        values = table.column(name)
+        if len(values.shape) != 1 or not isinstance(values, np.ndarray):
+            raise DataError(f"--keep {safe_text(name)}: expected numbers or words, got arrays of {values.shape[1:]}")
+        found[name] = values if values.dtype.kind in "biuf" else table.text(name)
+    return found

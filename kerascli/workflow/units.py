@@ -1,0 +1,101 @@
+"""Predictions and metrics in the units of the raw columns: the transforms of targets, undone."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kerascli import draws
+from kerascli.data.base import Inverse
+from kerascli.data.batches.loader import Batch, BatchSource
+from kerascli.metrics.comparisons import MetricUse, OutputTarget
+from kerascli.metrics.distances import MeanAbsoluteError
+from kerascli.model.runtime.graph import GraphOutcome
+from kerascli.training.classes import tells_classes
+from kerascli.training.evaluate import add_states
+from kerascli.training.layer_states import Memory
+from kerascli.training.objective import full_precision, measured
+from kerascli.workflow.opened import OpenedRun
+
+_DEFAULT = (MetricUse("mean_absolute_error", MeanAbsoluteError(), weighted=False, columns=("mean_absolute_error",)),)
+"""Metrics of an output that has none in the config."""
+
+
+def inverse_of(run: OpenedRun, pair: OutputTarget) -> Inverse | None:
+    """Return the function that takes an output (rows, *) to the units of its target's column; None if there is none.
+
+    An output that is not of its target's shape, such as the parameters of a distribution, has no such units.
+    """
+    undo = run.stages.inverses.get(pair.target)
+    if undo is None or pair.loss is None or tells_classes(pair.loss):
+        return None
+    shape = [size for size in run.stages.facts.targets[pair.target].shape if size is not None]
+    if math.prod(shape) != math.prod(size or 0 for size in run.experiment.spec.built.specs[pair.output].shape):
+        return None
+
+    def inverse(values: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):  # exp of what a bad model predicts: infinite, and reported as such
+            return undo(values.reshape(len(values), *shape)).reshape(values.shape)
+
+    return inverse
+
+
+def significant(values: np.ndarray) -> np.ndarray:
+    """Round numbers that were computed in float32, and undone in float64, to nine digits: no more are known."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        digits = 8 - np.floor(np.log10(np.abs(values)))
+        factor = 10.0 ** np.abs(np.clip(digits, -300, 300))
+        rounded = np.where(digits > 0, np.round(values * factor) / factor, np.round(values / factor) * factor)
+    return np.where(np.isfinite(rounded), rounded, values)
+
+
+def metrics_in_units(run: OpenedRun, source: BatchSource) -> dict[str, dict[str, float]]:
+    """Return target -> metric -> value, for the outputs that have units of their own."""
+    compiled = run.experiment.spec.compile
+    found = [_Measured(pair, undo) for pair in compiled.pairs if (undo := inverse_of(run, pair))] if compiled else []
+    if not found:
+        return {}
+    module = run.experiment.module.eval()
+    memory, sums = Memory(module.states()), None
+    for number, batch in enumerate(source.epoch(0)):
+        drawn = draws.Draws(run.experiment.spec.seed, f"evaluate/{number}", 0)
+        with torch.inference_mode(), draws.using(drawn), memory.of_batch():
+            outcome = module.predict(batch.inputs)
+            memory.keep(outcome.updates)
+            targets = module.target_stage(batch.targets)
+            states = [state for each in found for state in each.states(outcome, targets[each.pair.target], batch)]
+            sums = add_states(sums, states)
+    assert sums is not None, "a split has rows"
+    remaining = iter(sums)
+    return {each.pair.target: each.results(remaining) for each in found}
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """An output that is compared with its target in the units of the target's column."""
+
+    pair: OutputTarget
+    undo: Inverse
+
+    @property
+    def metrics(self) -> Sequence[MetricUse]:
+        return self.pair.metrics or _DEFAULT
+
+    def states(self, outcome: GraphOutcome, y_true: Tensor, batch: Batch) -> list[Tensor]:
+        y_true, y_pred = self._in_units(y_true), self._in_units(full_precision(outcome.outputs[self.pair.output]))
+        weight, mask = batch.sample_weight.get(self.pair.target), outcome.masks.get(self.pair.output)
+        weight, mask = (None if values is None else values.cpu() for values in (weight, mask))
+        return [measured(use.metric, y_true, y_pred, weight if use.weighted else None, mask) for use in self.metrics]
+
+    def _in_units(self, values: Tensor) -> Tensor:
+        return torch.from_numpy(self.undo(values.cpu().numpy()))
+
+    def results(self, states: Iterator[Tensor]) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for use in self.metrics:
+            values = use.metric.result(next(states).double()).reshape(-1).tolist()
+            found.update(zip(use.columns, values, strict=True))
+        return found

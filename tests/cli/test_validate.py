@@ -1,0 +1,58 @@
+"""`kerascli validate` with several configs, as pre-commit and shells name them."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from kerascli.cli import validate
+from kerascli.cli.commands import app
+from tests.support.runs_harness import kerascli, write
+
+SOUND = "model: {inputs: {x: [3]}, layers: [{dense: 1}]}\ncompile: {loss: mse}\n"
+PLUGIN = """
+from torch import nn
+
+from kerascli.layers.base import Example, Layer, layer
+
+
+@layer(Example(input=(3,), output=(3,)))
+class Same(Layer):
+    def build(self, x):
+        return nn.Identity()
+"""
+
+
+def test_every_config_is_checked_by_itself(tmp_path: Path) -> None:
+    """A plugin of one is unknown to the next; two plugins may have components of the same name."""
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder, PLUGIN, "p.py")
+        write(tmp_path / folder, f"plugins: [p.py]\n{SOUND.replace('[{', '[same, {')}", "c.yaml")
+    write(tmp_path, SOUND.replace("[{", "[same, {"), "-without.yaml")
+    names = ["one/c.yaml", "-without.yaml", "two/c.yaml"]
+    done = kerascli("validate", "--no-data", "--", *names, cwd=tmp_path)
+    assert done.returncode == 2
+    assert [line for line in done.stdout.splitlines() if ": ok" in line] == ["one/c.yaml: ok", "two/c.yaml: ok"]
+    assert done.stderr.startswith("-without.yaml:1:36: error: there is no layer 'same'\n")
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"), [([0, 0, 0], 0), ([0, 3, 0], 3), ([3, 0, 2], 2), ([2, 4, 3], 2), ([0, 1, 2], 1)]
+)
+def test_the_exit_code_is_the_smallest_that_is_not_0(
+    codes: list[int], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> SimpleNamespace:
+        commands.append(command[command.index("validate") :])
+        return SimpleNamespace(returncode=codes[len(commands) - 1])
+
+    monkeypatch.setattr(validate, "subprocess", SimpleNamespace(run=run))
+    names = ["a.yaml", "b.yaml", "c.yaml"]
+    line = ["validate", *names, "a.yaml", "--set", "fit.epochs=2", "--flag", "n=1", "--flag", "m=2", "--no-data"]
+    assert CliRunner().invoke(app, line).exit_code == code
+    given = ["validate", "--set=fit.epochs=2", "--flag=n=1", "--flag=m=2", "--no-data", "--"]
+    assert commands == [[*given, name] for name in names]

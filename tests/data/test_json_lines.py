@@ -1,0 +1,60 @@
+"""JSON Lines as columns; what is not sound is an error with its line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerascli.data.base import SOURCES, Context
+from kerascli.data.storage.json_lines import read_json_lines
+from kerascli.errors import DataError
+
+
+def test_keys_are_columns_of_the_types_that_json_has() -> None:
+    table = read_json_lines(
+        b'{"n": 1, "x": 0.5, "word": "a", "mixed": 7, "list": [1, 2], "flag": true}\n\n'
+        b'{"n": 2, "x": null, "word": "", "mixed": "b", "list": [3, 4], "flag": false}\n'
+        b'{"n": 3, "word": "07", "mixed": 1.5, "list": [5, 6], "flag": true}',
+        "rows.jsonl",
+    )
+    assert table.rows == 3
+    assert table.numbers().tolist() == [1, 3, 4]  # the blank line counts
+    np.testing.assert_array_equal(table["n"], np.array([1, 2, 3]), strict=True)
+    np.testing.assert_array_equal(table["x"], [0.5, np.nan, np.nan])
+    assert table.array("word").tolist() == ["a", "", "07"]  # a text stays one, whatever it looks like
+    assert table.array("mixed").tolist() == ["7", "b", "1.5"]
+    np.testing.assert_array_equal(table["list"], np.array([[1, 2], [3, 4], [5, 6]]), strict=True)
+    assert table.array("flag").tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ('{"a": 1}\n[2]', "f:2", r"expected an object \{...\}, got a list"),
+        ('{"a": 1}\n{"a": 2', "f:2", r"not valid JSON: Expecting ',' delimiter \(column 8\)"),
+        ('{"a": NaN}', "f:1", "NaN is not a number of JSON; null is a missing value"),
+        ('{"a": 1, "a": 2}', "f:1", "a key appears twice"),
+        ('{"a": 1}\n\n{"a": {"b": 1}}', "f:3:a", "expected a number, a text or a list of numbers, got an object"),
+        ('{"a": [1, "x"]}', "f:1:a", "got a list"),
+        ('{"a": [1, 2]}\n{"a": [1]}', "f:2:a", r"of shape \(2,\), as in the first line, got a list of shape \(1,\)"),
+        ('{"a": [1, 2]}\n{"a": null}', "f:2:a", "got null"),
+        ("\n\n", "f:1", "the file is empty"),
+        ("{}", "f:1", "there are no columns"),
+        ('{"a": ' + "[" * 100_000, "f:1", "not valid JSON: maximum recursion depth"),
+    ],
+)
+def test_a_line_that_is_not_sound_is_named(text: str, line: str, message: str) -> None:
+    with pytest.raises(DataError, match=message) as error:
+        read_json_lines(text.encode(), "f")
+    assert str(error.value.faults[0].place) == line
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [("json_lines", '{"a": 1, "b": "x"}\n{"a": 2, "b": "y"}\n'), ("tsv", "a\tb\n1\tx\n2\ty\n")],
+)
+def test_they_are_sources(tmp_path: Path, source: str, text: str) -> None:
+    (tmp_path / "rows").write_text(text)
+    table = SOURCES.parse({source: {"path": "rows"}}).load(Context(tmp_path, 0))["train"]
+    assert table.array("a").tolist() == [1, 2]
+    assert table.array("b").tolist() == ["x", "y"]

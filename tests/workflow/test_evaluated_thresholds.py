@@ -1,0 +1,105 @@
+"""`evaluate` of a binary classifier: a table of thresholds, curves, a threshold that is asked for, groups of rows."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from kerascli.errors import ConfigError, DataError
+from kerascli.runs.record import RunRecord
+from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
+from kerascli.workflow.given_rows import rows_of
+from kerascli.workflow.opened import open_run
+from kerascli.workflow.predict import predict_run
+from tests.support.runs_harness import kerascli, train, write
+
+CONFIG = """
+seed: 1
+data:
+  source: {csv: {path: rows.csv}}
+  inputs: {x: [{columns: [a, b]}, normalization]}
+  targets: {y: [{string_lookup: {positive: fraud}}]}
+model: {layers: [{dense: {units: 1, activation: sigmoid, name: out}}]}
+compile: {loss: binary_crossentropy, optimizer: {adam: 0.1}, metrics: [accuracy]}
+fit: {epochs: 4}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    folder = tmp_path_factory.mktemp("fraud")
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(2, 200)).round(3).tolist()
+    words = ["fraud" if x + y + z > 1 else "sound" for x, y, z in zip(a, b, random.normal(size=200), strict=True)]
+    rows = [
+        f"{x},{y},{word},{['north', 'south'][i % 2]}" for i, (x, y, word) in enumerate(zip(a, b, words, strict=True))
+    ]
+    (folder / "rows.csv").write_text("\n".join(["a,b,y,region", *rows, ""]))
+    return train(write(folder, CONFIG), folder / "runs")[0]
+
+
+def truth_and_probability(run: RunRecord) -> tuple[np.ndarray, np.ndarray]:
+    found = predict_run(open_run(run), "train", keep=["y"])
+    return found.kept["y"] == "fraud", found.columns["p(fraud)"]
+
+
+def test_the_table_and_the_areas_are_of_the_positive_class(run: RunRecord, tmp_path: Path) -> None:
+    truth, probability = truth_and_probability(run)
+    facts = json.loads(kerascli("evaluate", str(run.path), "train", "--json", cwd=tmp_path).stdout)["thresholds"]["out"]
+    assert facts["roc_auc"] == pytest.approx(metrics.roc_auc_score(truth, probability), abs=1e-6)
+    assert [row["threshold"] for row in facts["table"]] == [step / 10 for step in range(1, 10)]
+    assert facts["table"][2]["recall"] == pytest.approx(metrics.recall_score(truth, probability > 0.3))
+
+
+@pytest.mark.parametrize("option", [["--maximize", "f1"], ["--hold-recall", "0.8"]])
+def test_a_threshold_that_was_found_is_that_of_predict(run: RunRecord, tmp_path: Path, option: list[str]) -> None:
+    result = kerascli("evaluate", str(run.path), "train", *option, cwd=tmp_path)
+    *_, row, last = result.stdout.splitlines()
+    threshold = last.removeprefix("predict with --threshold ")
+    rows = kerascli("predict", str(run.path), "train", "--threshold", threshold, "--classes", cwd=tmp_path).stdout
+    predicted = np.array([line == "fraud" for line in rows.splitlines()[1:]])
+    truth, _ = truth_and_probability(run)
+    assert float(row.split()[2]) == pytest.approx(metrics.recall_score(truth, predicted), abs=1e-4)
+    if option[0] == "--hold-recall":
+        assert metrics.recall_score(truth, predicted) >= 0.8
+    pictures = sorted(path.name for path in (run.path / "plots").iterdir())
+    assert pictures == ["confusion_out_train.png", "curves_out_train.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--maximize", "f2"], "--maximize f2: expected f1, accuracy or balanced_accuracy"),
+        (["--maximize", "f1", "--hold-recall", "0.5"], "--maximize and --hold-recall: give one of them"),
+        (["--by", "regoin"], "column 'regoin' is not there; did you mean 'region'"),
+    ],
+)
+def test_a_wrong_option_is_refused(run: RunRecord, tmp_path: Path, options: list[str], text: str) -> None:
+    result = kerascli("evaluate", str(run.path), "train", *options, cwd=tmp_path)
+    assert text in result.stderr
+    assert result.returncode in (2, 3)
+
+
+def test_groups_are_evaluated_by_themselves(run: RunRecord, tmp_path: Path) -> None:
+    opened = open_run(run)
+    rows = rows_of(opened, "train", targets=True)
+    whole = evaluate_rows(opened, rows, "train").result
+    groups = dict(evaluate_groups(opened, rows, "region"))
+    assert list(groups) == ["north", "south"]
+    truth, probability = truth_and_probability(run)
+    for first, name in enumerate(groups):
+        expected = metrics.accuracy_score(truth[first::2], probability[first::2] > 0.5)
+        assert groups[name].logs["accuracy"] == pytest.approx(expected)
+        assert groups[name].rows == 100
+    mean = np.mean([found.logs["loss"] for found in groups.values()])
+    assert mean == pytest.approx(whole.logs["loss"], rel=1e-5)
+    shown = kerascli("evaluate", str(run.path), "train", "--by", "region", cwd=tmp_path).stdout
+    assert "  region north  loss " in shown
+
+
+def test_groups_of_measures_are_refused(run: RunRecord) -> None:
+    opened = open_run(run)
+    with pytest.raises((ConfigError, DataError), match="--by a: expected a column of words or whole numbers"):
+        evaluate_groups(opened, rows_of(opened, "train", targets=True), "a")
