@@ -7,8 +7,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from site_pages.links import repository  # its folder is on the path now
-
 import kerascli
 
 project = "kerascli"
@@ -28,6 +26,3 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_show_copyright = False
-html_theme_options = (
-    {"source_repository": repository(), "source_branch": "main", "source_directory": "docs/"} if (repository()) else {}
-)
