@@ -51,9 +51,9 @@ MAY = {
 # The same within rooms, of their files and folders; a room that does not stand here has no floors.
 INNER_FLOORS = {
     "data": [
-        ["storage", "download"], ["base", "split", "text"], ["batches", "datasets", "mixing", "where"],
+        ["storage", "download"], ["base", "joined", "split", "text"], ["batches", "datasets", "mixing", "where"],
         ["augmentations", "section"], ["digests"], ["pipeline"], ["sources", "transforms"],
-        ["features", "read", "text_codec"], ["teacher_forcing"],
+        ["features", "read", "text_codec"], ["given", "teacher_forcing"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [

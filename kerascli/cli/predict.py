@@ -11,47 +11,51 @@ from kerascli.errors import ConfigError, DataError, StorageError, one_of
 
 if TYPE_CHECKING:
     from kerascli.workflow.opened import OpenedRun
-    from kerascli.workflow.predict import Form
+    from kerascli.workflow.predict import Form, Predictions
 
 
 def register(app: typer.Typer) -> None:
     app.command("predict")(predict)
 
 
+Text = Annotated[
+    list[str] | None, typer.Option("--text", metavar="TEXT", help="Predict this text; may be given several times.")
+]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option("--keep", metavar="COLUMN", help="Copy a raw column into the output; may be given several times."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="A .csv, .jsonl, .parquet, .npy or .npz file; default: stdout."
+    ),
+]
+Classes = Annotated[bool, typer.Option("--classes", help="Only the most probable class of each row.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold", min=0, max=1, metavar="P", help="Of two classes, the second if its probability is > P."
+    ),
+]
+Raw = Annotated[bool, typer.Option("--raw", help="Do not undo the transforms of targets.")]
+KerasNames = Annotated[bool, typer.Option("--keras-names", help="Name the outputs as the imported Keras file does.")]
+Stream = Annotated[
+    bool, typer.Option("--stream", help="Predict each row of standard input as it comes; skip bad rows.")
+]
+
+
 def predict(
     run: options.Run,
     what: options.What = None,
-    text: Annotated[
-        list[str] | None, typer.Option("--text", metavar="TEXT", help="Predict this text; may be given several times.")
-    ] = None,
-    keep: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--keep", metavar="COLUMN", help="Carry a raw column into the output; may be given several times."
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="A .csv, .jsonl, .parquet, .npy or .npz file; default: stdout."
-        ),
-    ] = None,
-    classes: Annotated[bool, typer.Option("--classes", help="Only the most probable class of each row.")] = False,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            "--threshold", min=0, max=1, metavar="P", help="Of two classes, the second if its probability is above P."
-        ),
-    ] = None,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Leave the transforms of targets: numbers as the model computes them.")
-    ] = False,
-    keras_names: Annotated[
-        bool, typer.Option("--keras-names", help="Name the outputs as the imported Keras file does.")
-    ] = False,
-    stream: Annotated[
-        bool, typer.Option("--stream", help="Predict each row of standard input as it comes; skip bad rows.")
-    ] = False,
+    text: Text = None,
+    keep: Keep = None,
+    output: Output = None,
+    classes: Classes = False,
+    threshold: Threshold = None,
+    raw: Raw = False,
+    keras_names: KerasNames = False,
+    stream: Stream = False,
     as_json: options.JsonLines = False,
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
@@ -69,7 +73,6 @@ def predict(
         from kerascli.workflow.outputs import writable
 
         writable(output, output.suffix.lower(), run=record, reads=[Path(w) for w in what if w not in options.SPLITS])
-    from kerascli.report.predictions import csv_text, json_lines, write_predictions
     from kerascli.workflow.opened import open_run
     from kerascli.workflow.predict import Form, predict_run
 
@@ -80,6 +83,13 @@ def predict(
         return
     found = predict_run(opened, what, view, texts=text, keep=keep, form=form)
     options.warn(opened.warnings)
+    _show(found, output, classes=classes, as_json=as_json)
+
+
+def _show(found: "Predictions", output: Path | None, *, classes: bool, as_json: bool) -> None:
+    """Write predictions to a file, or print them."""
+    from kerascli.report.predictions import csv_text, json_lines, write_predictions
+
     columns = found.table(classes=classes)
     if found.non_finite_rows:
         options.note(f"warning: {found.non_finite_rows:,} rows have an output that is nan or infinite")

@@ -6,11 +6,13 @@ from kerascli.data.section import DataSpec
 from kerascli.data.sources.npz import read_npz
 from kerascli.data.sources.parquet import read_parquet
 from kerascli.data.storage.array_files import read_arrays
+from kerascli.data.storage.compressed import read_text_file, uncompressed_suffix
 from kerascli.data.storage.csv_text import read_csv
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.table import Table, table_of
+from kerascli.data.storage.text_format import TextFormat
 from kerascli.errors import DataError, Fault, Place
-from kerascli.files import memory_limit, open_regular, read_bytes
+from kerascli.files import open_regular
 
 _TEXT = {".csv": ",", ".tsv": "\t", ".txt": ","}
 _JSON_LINES = (".jsonl", ".ndjson")
@@ -31,14 +33,14 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
         return _npy(spec, path, name)
     if head.startswith(b"PAR1"):
         return read_parquet(path, name, columns)
-    suffix = path.suffix.lower()
+    suffix = uncompressed_suffix(path)
     if suffix in _JSON_LINES:
-        return read_json_lines(read_bytes(path, memory_limit() // 8, name), name)
+        return read_json_lines(read_text_file(path, name), name)
     table = spec.source.read(path, name, columns)
     if table is not None:
         return table
     if suffix in _TEXT:
-        return read_csv(read_bytes(path, memory_limit() // 8, name), name, delimiter=_TEXT[suffix])
+        return read_csv(read_text_file(path, name), name, TextFormat(_TEXT[suffix]))
     raise DataError(Fault("expected a csv, tsv, jsonl, npz, npy or parquet file", place=Place(name)))
 
 

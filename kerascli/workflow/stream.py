@@ -2,8 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
-from typing import Any
+from itertools import chain, islice
 
 import numpy as np
 
@@ -71,14 +70,18 @@ def _settings(source: Source) -> Csv:
 
 
 def _delimited(settings: Csv, numbered: Iterator[tuple[int, bytes]]) -> Iterator[Table | DataError]:
-    lines = _Lines(numbered, settings.encoding)
-    quoting: Any = csv.QUOTE_MINIMAL if settings.quotes else csv.QUOTE_NONE
-    reader = csv.reader(lines, delimiter=settings.delimiter, quoting=quoting, strict=True)
-    names = settings.names or tuple(next(reader))
+    form = settings.text_format()
+    comment = form.comment.encode(form.encoding)
+    read = (each for each in islice(numbered, form.skip_rows, None) if not comment or not each[1].startswith(comment))
+    lines = _Lines(read, form.encoding)
+    reader = form.reader(lines)
+    names = form.names or tuple(next(reader))
     try:
         for row in reader:
             if len(row) == len(names):
-                columns = TextColumns({name: (field,) for name, field in zip(names, row, strict=True)})
+                columns = TextColumns(
+                    {name: form.present([field]) for name, field in zip(names, row, strict=True)}, form
+                )
                 yield Table(columns, 1, name=STDIN_NAME, numbers=np.array([lines.number]))
             else:
                 text = f"{len(row)} {'field' if len(row) == 1 else 'fields'}, the header has {len(names)}"

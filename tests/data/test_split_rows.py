@@ -90,10 +90,10 @@ BAD = {
     "order and seed": ({"test": 0.2, "order": "date", "seed": 1}, "order: not with 'seed'"),
     "a word as a date": ({"test": 0.2, "order": "word"}, "'one' is no date: expected 2026-11-27"),
     "a missing date": ({"test": 0.2, "order": "gap"}, "'' is no date"),
-    "groups of measures": ({"test": 0.2, "group": "part"}, "split.group: column 'part' has no groups"),
+    "groups of measures": ({"test": 0.2, "group": "part"}, "split.group: column 'part' does not hold groups"),
     "one group": ({"test": 0.2, "group": "one"}, "split: 0.2 of 3 rows is 0 rows for 'test'"),
     "one time": ({"test": 0.2, "order": "one"}, "rows is 0 rows for 'train'"),
-    "no such column": ({"test": 0.2, "group": "costumer"}, "column 'costumer' is not there; did you mean 'customer'"),
+    "no such column": ({"test": 0.2, "group": "costumer"}, "there is no column 'costumer'; did you mean 'customer'"),
 }
 
 

@@ -73,7 +73,7 @@ def test_a_threshold_that_was_found_is_that_of_predict(run: RunRecord, tmp_path:
     [
         (["--maximize", "f2"], "--maximize f2: expected f1, accuracy or balanced_accuracy"),
         (["--maximize", "f1", "--hold-recall", "0.5"], "--maximize and --hold-recall: give one of them"),
-        (["--by", "regoin"], "column 'regoin' is not there; did you mean 'region'"),
+        (["--by", "regoin"], "there is no column 'regoin'; did you mean 'region'"),
     ],
 )
 def test_a_wrong_option_is_refused(run: RunRecord, tmp_path: Path, options: list[str], text: str) -> None:

@@ -195,7 +195,7 @@ def test_faults_of_joined_tables_have_their_file(table: RunRecord, tmp_path: Pat
 
 def test_all_missing_columns_are_named_and_others_ignored(table: RunRecord, tmp_path: Path) -> None:
     (tmp_path / "few.csv").write_text("b;other\n1;x\n")
-    with pytest.raises(DataError, match="the columns 'a', 'kind' are not there"):
+    with pytest.raises(DataError, match="there are no columns 'a', 'kind'"):
         predict_run(open_run(table), str(tmp_path / "few.csv"))
 
 

@@ -48,8 +48,8 @@ def _classes(train: Table, key: str, column: str) -> Values:
     """Return a column of words or whole numbers. Raises DataError."""
     values = train.column(column)
     if len(values.shape) != 1 or values.dtype.kind == "f" or is_ragged(values):
-        text = f"split.{key}: column '{column}' has no {'classes' if key == 'stratify' else 'groups'}"
-        hint = "expected words or whole numbers, none missing"
+        text = f"split.{key}: column '{column}' does not hold {'class labels' if key == 'stratify' else 'groups'}"
+        hint = "expected one string or integer per row, none missing"
         raise DataError(Fault(text, ("data", "split", key), hint=hint))
     return values
 

@@ -1,17 +1,18 @@
 """Source `csv`: files of delimited text."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, model_validator
 from pydantic import Field as Setting
 
 from kerascli.data.base import Field, source
 from kerascli.data.sources.file_source import FileSource
+from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.csv_text import read_csv
 from kerascli.data.storage.table import Table
-from kerascli.files import memory_limit, read_bytes
-from kerascli.shapes import Words
+from kerascli.data.storage.text_format import TextFormat
+from kerascli.shapes import NonNegativeInt, Words
 
 
 def _known_encoding(encoding: str) -> str:
@@ -26,7 +27,7 @@ def _known_encoding(encoding: str) -> str:
 class Csv(FileSource):
     """Delimited text files with a header line; columns of numbers or text.
 
-    An empty field is a missing value. Nothing else is: "NA" and "null" are text.
+    An empty field is a missing value; others are those in `na_values`. Files may be compressed: gzip, bzip2, Zstandard.
     """
 
     any_column = Field((), "unknown")
@@ -39,20 +40,46 @@ class Csv(FileSource):
     """Column names for files without a header line; empty: the first line is the header."""
     quotes: bool = True
     """Allow fields in double quotes; false: a double quote is an ordinary character."""
+    na_values: Words = ()
+    """Fields that are missing values, beside empty ones, for example [NA, "-"]."""
+    decimal: Annotated[str, Setting(min_length=1, max_length=1)] = "."
+    """Decimal separator of numbers."""
+    thousands: Annotated[str, Setting(min_length=1, max_length=1)] | None = None
+    """Thousands separator of numbers; null: they have none."""
+    skip_rows: NonNegativeInt = 0
+    """Number of lines to skip at the start of a file, before the header."""
+    comment: Annotated[str, Setting(min_length=1)] | None = None
+    """Prefix of lines to skip; null: no line is a comment."""
+    dtypes: dict[str, Literal["text", "number"]] = Setting(default={})
+    """Column -> text or number; other columns are numbers where every field is one. Keeps zip codes as text."""
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> Self:
+        marks = {"delimiter": self.delimiter, "decimal": self.decimal, "thousands": self.thousands}
+        names = list(marks)
+        for i, name in enumerate(names):
+            for other in names[i + 1 :]:
+                if marks[name] == marks[other]:
+                    raise ValueError(f"{other}: '{marks[other]}' is the {name} already")
+        return self
+
+    def text_format(self) -> TextFormat:
+        """Return how the files are written."""
+        return TextFormat(
+            self.delimiter, self.encoding, self.names, self.quotes, frozenset(self.na_values), self.decimal,
+            self.thousands or "", self.skip_rows, self.comment or "", self.dtypes,
+        )  # fmt: skip
 
     def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         return self.read_file(path, name, columns)
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        data = read_bytes(path, memory_limit() // 8, name)  # as Python objects, fields take several times their bytes
-        return read_csv(
-            data, name, delimiter=self.delimiter, encoding=self.encoding, header=self.names, quotes=self.quotes
-        )
+        return read_csv(read_text_file(path, name), name, self.text_format())
 
 
 @source()
 class Tsv(Csv):
-    """Columns of numbers or text in a file whose fields are separated by tabs; an empty field is a missing value."""
+    """Text files with a header line and tabs between the fields; otherwise as `csv`."""
 
     delimiter: Annotated[str, Setting(min_length=1, max_length=1)] = "\t"
-    """What stands between two fields."""
+    """Character that separates fields."""

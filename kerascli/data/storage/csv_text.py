@@ -8,17 +8,15 @@ import contextlib
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
 from kerascli.data.storage.table import Table
-from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.data.storage.text_format import TextFormat
+from kerascli.errors import DataError, Fault, Place, safe_text, suggestion
 
-if TYPE_CHECKING:
-    from _csv import Reader
-
+DEFAULT = TextFormat()
 MAX_FIELD = 2**20
 """Maximum number of characters of a field."""
 
@@ -27,15 +25,17 @@ INEXACT = "has too many digits for a number (64-bit integers; up to 2**53 beside
 
 
 class TextColumns(Mapping[str, np.ndarray]):
-    """Columns of a delimited file by name: numbers if all nonempty fields are numbers, else text."""
+    """Columns of text fields, converted to numbers where every nonempty field of a column is one."""
 
-    def __init__(self, fields: dict[str, tuple[str, ...]]) -> None:
+    def __init__(self, fields: dict[str, Sequence[str]], form: TextFormat = DEFAULT) -> None:
         self._fields = fields
+        self._form = form
         self._typed: dict[str, np.ndarray] = {}
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._typed:
-            numbers = numbers_of(self._fields[name])
+            plain = None if self._form.dtypes.get(name) == "text" else self._form.plain_numbers(self._fields[name])
+            numbers = None if plain is None else numbers_of(plain)
             self._typed[name] = self.text(name) if numbers is None else numbers
         return self._typed[name]
 
@@ -55,49 +55,43 @@ class TextColumns(Mapping[str, np.ndarray]):
         return out
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """Format of delimited text: delimiter and quoting."""
-
-    delimiter: str
-    quotes: bool
-
-    def reader(self, text: str) -> "Reader":
-        quoting = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
-        return csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter, quoting=quoting, strict=True)
-
-
-def read_csv(
-    data: bytes,
-    name: str,
-    *,
-    delimiter: str = ",",
-    encoding: str = "utf-8",
-    header: tuple[str, ...] = (),
-    quotes: bool = True,
-) -> Table:
-    """Parse delimited text to a table. Raises DataError with the line of the first error.
-
-    `header` names the columns of a file without a header line. Without `quotes`, a double quote is an ordinary
-    character.
-    """
-    text = _decode(data, name, encoding, delimiter)
-    form = _Form(delimiter, quotes)
-    rows = _rows(text, name, form)
-    lines = np.arange(1, len(rows) + 1)
-    if text.count("\n") + (not text.endswith("\n")) != len(rows) or not all(rows):
-        lines, rows = _lines(text, form)
+def read_csv(data: bytes, name: str, form: TextFormat = DEFAULT) -> Table:
+    """Parse delimited text to a table. Raises DataError with the line of the first error."""
+    text = _decode(data, name, form.encoding, form.delimiter)
+    for _ in range(form.skip_rows):
+        text = text.partition("\n")[2]
+    rows, lines = _rows(text, name, form)
     if not rows:
         raise DataError(Fault("the file is empty", place=Place(name, 1)))
-    names = header or tuple(rows[0])
-    _check_names(names, name, delimiter)
-    if not header:
+    names = form.names or tuple(rows[0])
+    _check_names(names, name, form.delimiter, int(lines[0]))
+    if not form.names:
         lines, rows = lines[1:], rows[1:]
     if not rows:
         raise DataError(Fault("a header but no rows", place=Place(name)))
     _check_widths(rows, lines, len(names), name)
-    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
-    return Table(TextColumns(columns), len(rows), name=name, numbers=lines)
+    columns = {column: form.present(fields) for column, fields in zip(names, zip(*rows, strict=True), strict=True)}
+    found = TextColumns(columns, form)
+    _check_dtypes(found, form, lines, name)
+    return Table(found, len(rows), name=name, numbers=lines)
+
+
+def _check_dtypes(columns: TextColumns, form: TextFormat, lines: np.ndarray, name: str) -> None:
+    """Refuse words in a column of numbers, and settings of a column that does not exist. Raises DataError."""
+    for column, dtype in form.dtypes.items():
+        if column not in columns:
+            text = f"dtypes: there is no column '{safe_text(column, 40)}'{suggestion(column, columns)}"
+            raise DataError(Fault(text, place=Place(name, int(lines[0]) - 1)))
+        if dtype == "number" and columns[column].dtype == object:
+            fields = columns.text(column).tolist()
+            row = next((row for row, each in enumerate(fields) if not _is_number(each, form)), 0)
+            text = f"'{safe_text(fields[row], 40)}' is not a number, as dtypes says of this column"
+            raise DataError(Fault(text, place=Place(f"{name}:{lines[row]}:{column}")))
+
+
+def _is_number(text: str, form: TextFormat) -> bool:
+    plain = form.plain_numbers([text])
+    return plain is not None and numbers_of(plain) is not None
 
 
 def numbers_of(fields: Sequence[str]) -> np.ndarray | None:
@@ -173,22 +167,26 @@ def _column_at(header: str, before: str, delimiter: str) -> str:
     return f"column '{safe_text(names[position], 40)}'" if position < len(names) else ""
 
 
-def _rows(text: str, name: str, form: _Form) -> list[list[str]]:
+def _rows(text: str, name: str, form: TextFormat) -> tuple[list[list[str]], np.ndarray]:
+    """Return the rows, without blank lines and comments, and the lines on which they begin."""
     csv.field_size_limit(MAX_FIELD)
     try:
-        return list(form.reader(text))
+        rows = list(form.reader(io.StringIO(text, newline=""))) if not form.comment else []
     except csv.Error as error:
         _refuse(text, name, form, str(error))
+    lines = np.arange(1, len(rows) + 1)
+    if form.comment or text.count("\n") + (not text.endswith("\n")) != len(rows) or not all(rows):
+        lines, rows = _lines(text, name, form)
+    return rows, lines + form.skip_rows
 
 
-def _refuse(text: str, name: str, form: _Form, reason: str) -> NoReturn:
+def _refuse(text: str, name: str, form: TextFormat, reason: str) -> NoReturn:
     """Raise DataError with the line on which the unreadable row begins."""
-    reader, line, hint = form.reader(text), 1, None
-    try:
-        for _ in reader:
-            line = reader.line_num + 1
-    except csv.Error:
-        pass
+    source, hint = _Lines(text, form.comment), None
+    with contextlib.suppress(csv.Error):
+        for _ in form.reader(source):
+            source.begins = True
+    line = source.first + form.skip_rows
     match reason:
         case _ if "unexpected end of data" in reason:
             fault, hint = "a quote opened here is never closed", _NO_QUOTES
@@ -204,29 +202,56 @@ def _refuse(text: str, name: str, form: _Form, reason: str) -> NoReturn:
 _NO_QUOTES = "if quotes in this file are characters like any other, set 'quotes: false' of the source"
 
 
-def _lines(text: str, form: _Form) -> tuple[np.ndarray, list[list[str]]]:
-    """Parse rows with the lines they begin on, for files with multi-line rows or blank lines."""
-    reader = form.reader(text)
-    lines, rows, line = [], [], 1
-    for row in reader:
-        if row:
-            lines.append(line)
-            rows.append(row)
-        line = reader.line_num + 1
+def _lines(text: str, name: str, form: TextFormat) -> tuple[np.ndarray, list[list[str]]]:
+    """Return rows and the lines on which they begin, where some take several lines, are blank or comments."""
+    source = _Lines(text, form.comment)
+    lines: list[int] = []
+    rows: list[list[str]] = []
+    try:
+        for row in form.reader(source):
+            if row:
+                lines.append(source.first)
+                rows.append(row)
+            source.begins = True
+    except csv.Error as error:
+        _refuse(text, name, form, str(error))
     return np.array(lines, np.int64), rows
 
 
-def _check_names(names: tuple[str, ...], name: str, delimiter: str) -> None:
+class _Lines:
+    """Lines of a text. Comments are skipped where a row may begin: not within quotes."""
+
+    def __init__(self, text: str, comment: str) -> None:
+        self._lines = enumerate(io.StringIO(text, newline=""), 1)
+        self._comment = comment
+        self.begins = True
+        self.first = 1
+        """Number of the line on which the last row began."""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        for number, line in self._lines:
+            if self.begins and self._comment and line.startswith(self._comment):
+                continue
+            if self.begins:
+                self.begins, self.first = False, number
+            return line
+        raise StopIteration
+
+
+def _check_names(names: tuple[str, ...], name: str, delimiter: str, line: int) -> None:
     other = next((mark for mark in ";\t|," if mark in names[0]), None)
     if len(names) == 1 and other and other != delimiter:
         text = f"a single column '{safe_text(names[0], 40)}'"
         hint = f"set 'delimiter' of the source to '{safe_text(other)}'"
-        raise DataError(Fault(text, place=Place(name, 1), hint=hint))
+        raise DataError(Fault(text, place=Place(name, line), hint=hint))
     seen: dict[str, int] = {}
     for position, column in enumerate(names, 1):
         if column in seen:
             text = f"column '{safe_text(column, 40)}' appears twice (columns {seen[column]} and {position})"
-            raise DataError(Fault(text, place=Place(name, 1)))
+            raise DataError(Fault(text, place=Place(name, line)))
         seen[column] = position
 
 

@@ -1,0 +1,78 @@
+"""Compressed text files: gzip, bzip2 and Zstandard, detected by their first bytes and read under a limit."""
+
+import bz2
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.files import memory_limit, read_bytes
+
+SUFFIXES = (".gz", ".bz2", ".zst")
+_CHUNK = 2**20
+_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "Zstandard"}
+
+
+def uncompressed_suffix(path: Path) -> str:
+    """Return the suffix of a file in lower case, without that of its compression: `.csv` of a.csv.gz."""
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if suffix in SUFFIXES else suffix
+
+
+def read_text_file(path: Path, name: str) -> bytes:
+    """Return the bytes of a text file, uncompressed. Raises DataError where it is damaged, or beyond the limit."""
+    limit = memory_limit() // 8  # as Python objects, fields take several times their bytes
+    data = read_bytes(path, limit, name)
+    kind = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
+    if kind is None:
+        return data
+    found = io.BytesIO()
+    try:
+        for chunk in _READERS[kind](data):
+            found.write(chunk)
+            if found.tell() > limit:
+                raise DataError(f"'{safe_text(name)}' unpacks to more than {limit:,} bytes, the limit here")
+    except (zlib.error, OSError, EOFError) as error:
+        text = f"the {kind} file is damaged: {safe_text(str(error), 100)}"
+        raise DataError(Fault(text, place=Place(name))) from None
+    return found.getvalue()
+
+
+def _gzip(data: bytes) -> Iterator[bytes]:
+    """Yield the contents of one member after the other."""
+    while data:
+        reader = zlib.decompressobj(wbits=31)
+        rest = data
+        while rest and not reader.eof:
+            yield reader.decompress(rest, _CHUNK)
+            rest = reader.unconsumed_tail
+        if not reader.eof:
+            raise EOFError("it ends before its end")
+        data = reader.unused_data.lstrip(b"\0")
+
+
+def _bzip2(data: bytes) -> Iterator[bytes]:
+    while data:
+        reader = bz2.BZ2Decompressor()
+        yield reader.decompress(data, _CHUNK)
+        while not reader.eof:
+            if reader.needs_input:
+                raise EOFError("it ends before its end")
+            yield reader.decompress(b"", _CHUNK)
+        data = reader.unused_data
+
+
+def _zstandard(data: bytes) -> Iterator[bytes]:
+    try:
+        import pyarrow as pa
+    except ModuleNotFoundError:
+        raise DataError("reading .zst needs the package 'pyarrow'", hint='pip install "kerascli[parquet]"') from None
+    with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
+        while chunk := stream.read(_CHUNK):
+            yield chunk
+
+
+_READERS: dict[str, Callable[[bytes], Iterator[bytes]]] = {
+    "gzip": _gzip, "bzip2": _bzip2, "Zstandard": _zstandard,
+}  # fmt: skip

@@ -1,0 +1,57 @@
+"""Format of delimited text: what separates fields, which are missing, and how numbers are written."""
+
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """Settings of a CSV file; those of `csv` with its defaults."""
+
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    names: tuple[str, ...] = ()
+    """Column names of a file without a header line."""
+    quotes: bool = True
+    na_values: frozenset[str] = frozenset()
+    """Fields that are missing values, beside empty ones."""
+    decimal: str = "."
+    thousands: str = ""
+    skip_rows: int = 0
+    """Number of lines before the header that are skipped."""
+    comment: str = ""
+    """Prefix of lines that are skipped."""
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    """Column -> `text` or `number`."""
+
+    def reader(self, lines: Iterator[str]) -> "Reader":
+        """Return a reader of the rows in lines with their ends."""
+        quoting = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
+        return csv.reader(lines, delimiter=self.delimiter, quoting=quoting, strict=True)
+
+    def present(self, fields: Sequence[str]) -> Sequence[str]:
+        """Return the fields with an empty one for each missing value."""
+        if not self.na_values:
+            return fields
+        return ["" if each in self.na_values else each for each in fields]
+
+    def plain_numbers(self, fields: Sequence[str]) -> Sequence[str] | None:
+        """Return fields with numbers as Python writes them; None if one is no number in this format."""
+        if self.decimal == "." and not self.thousands:
+            return fields
+        if not all(self._number.fullmatch(each) for each in fields if each):
+            return None
+        return [each.replace(self.thousands, "").replace(self.decimal, ".") for each in fields]
+
+    @cached_property
+    def _number(self) -> "re.Pattern[str]":
+        whole = rf"(?:\d{{1,3}}(?:{re.escape(self.thousands)}\d{{3}})+|\d+)" if self.thousands else r"\d+"
+        point = re.escape(self.decimal)
+        return re.compile(rf"\s*[+-]?(?:{whole}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?\s*")
