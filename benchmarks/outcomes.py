@@ -40,8 +40,8 @@ class Outcome:
         wrong figure in a column of compiled ones."""
         if not is_ours(self.peer) or "--help" in self.peer:
             return
-        told = [line for line in stderr.splitlines() if line.startswith("tier: ")]
-        self.compiled = any(line.startswith("tier: compiled") for line in told)
+        told = [line for line in stderr.splitlines() if line.startswith("execution mode: ")]
+        self.compiled = any(line.startswith("execution mode: compiled") for line in told)
         if self.peer.startswith("kerascli-compiled") and not self.compiled:
             raise Died(f"not compiled: {told[0] if told else last_line(stderr)}")
 

@@ -12,7 +12,7 @@ from benchmarks.peers.torch_models import build
 from benchmarks.peers.with_kerascli import config_of
 from benchmarks.workloads import BATCH, Job
 from kerascli.device import choose_device
-from kerascli.workflow.fitting.phases import described, experiment_of
+from kerascli.workflow.fitting.phases import build_phase, make_phase
 
 WIDTHS = (256, 128)
 SETS = ("fit.shuffle=false", "fit.validation_split=null", "fit.steps_per_epoch=1")
@@ -30,7 +30,7 @@ def compare(job: Job) -> dict[str, list[float]]:
 def _initial_weights(job: Job) -> list[Tensor]:
     """Kernels (inputs, units) and biases in turn; they depend on the seed and their names alone."""
     config = config_of(job)
-    experiment = experiment_of(described(config, config.load_data()), choose_device("cpu"))
+    experiment = build_phase(make_phase(config, config.load_data()), choose_device("cpu"))
     return [weight.keras().clone() for weight in experiment.weights]
 
 

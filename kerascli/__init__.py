@@ -1,3 +1,3 @@
-"""kerascli: deep learning described, not programmed."""
+"""kerascli: trains PyTorch models from one YAML file in Keras's terms."""
 
 __version__ = "0.1.0"

@@ -1,13 +1,13 @@
-"""The program's entry, `kerascli` and `python -m kerascli`: signals are heeded before anything else is imported."""
+"""Entry point of `kerascli` and `python -m kerascli`; sets signal handlers before it imports anything else."""
 
-# `signal` is made of it, but takes milliseconds to import, in which Ctrl-C would show a traceback.
+# `signal` is built on `_signal`, but takes milliseconds to import, in which Ctrl-C would show a traceback.
 import _signal  # pyright: ignore[reportMissingImports]
 import os
 from types import FrameType
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    """End in one line: nothing has begun yet, and an exception could be lost in an import."""
+    """Exit with a one-line message: nothing has begun yet, and an import could swallow an exception."""
     try:  # noqa: SIM105  # contextlib would be one more import before the handlers are set
         os.write(2, b"error: interrupted\n")
     except OSError:
@@ -20,7 +20,7 @@ if os.name != "posix":  # elsewhere there are no SIGHUP, no flock and no file mo
     raise SystemExit(2)
 
 for _number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
-    if _signal.getsignal(_number) != _signal.SIG_IGN:  # as nohup leaves SIGHUP
+    if _signal.getsignal(_number) != _signal.SIG_IGN:  # nohup sets SIGHUP to be ignored
         _signal.signal(_number, _end)
 
 

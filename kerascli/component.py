@@ -1,8 +1,8 @@
-"""Components and registries: how a name in a config becomes checked, frozen data.
+"""Components and registries, which turn a name in a config into validated, frozen data.
 
-A component is one named thing a config can ask for. Its class is a frozen pydantic model whose fields are
-its arguments in Keras's words; a registry per kind finds it by name and reads its three written forms:
-`relu`, `dropout: 0.4`, `dense: {units: 256}`.
+A component is a layer, loss, optimizer, ... that a config names. Its class is a frozen pydantic model whose fields
+are its arguments under Keras's names. The registry of its kind finds it by name and parses its three written
+forms: `relu`, `dropout: 0.4`, `dense: {units: 256}`.
 """
 
 import importlib
@@ -21,34 +21,34 @@ from kerascli.wording import fault_list
 
 
 class Component(BaseModel):
-    """One named thing a config can ask for; subclasses are abstract or registered, never both."""
+    """Base of the components that a config can name; subclasses are abstract or registered, never both."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
     component_name: ClassVar[str] = ""
-    """The canonical name, set by the registry."""
+    """Canonical name, set by the registry."""
     refused: ClassVar[Mapping[str, str]] = {}
-    """Arguments of Keras's class that this one lacks, each with the reason; base classes add theirs."""
+    """Arguments of Keras's class that are not supported, each with the reason; those of base classes add up."""
 
     @classmethod
     def reason_against(cls, argument: str) -> str | None:
-        """Return the reason why an argument of Keras's is missing here; None for one that is unknown."""
+        """Return the reason why an argument of Keras's class is not supported; None for an unknown argument."""
         found = (base.__dict__.get("refused", {}).get(argument) for base in cls.__mro__)
         return next((reason for reason in found if reason), None)
 
     @classmethod
     def first_argument(cls) -> str | None:
-        """The field that `name: value` fills."""
+        """Return the name of the field that the short form `name: value` sets; None if there are no fields."""
         return next(iter(cls.model_fields), None)
 
     def dump(self) -> dict[str, Any] | str:
-        """The written form, complete: every argument, defaults too; reads back as an equal object."""
+        """Return the written form with every argument, defaults included; parsing it gives an equal component."""
         arguments = {name: plain(getattr(self, name)) for name in type(self).model_fields}
         return {self.component_name: arguments} if arguments else self.component_name
 
 
 def plain(value: Any) -> Any:
-    """Components and tuples inside a value as YAML-ready data."""
+    """Return a value as YAML-ready data, with the components inside of it dumped and tuples as lists."""
     if isinstance(value, Component):
         return value.dump()
     if isinstance(value, (tuple, list)):
@@ -59,28 +59,28 @@ def plain(value: Any) -> Any:
 
 
 class Invalid(ValueError):
-    """Faults by path; whoever knows the text turns the paths into places. Pydantic's validators may raise it."""
+    """Faults with paths; `Document.error` turns the paths into places. Pydantic's validators may raise it."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
         super().__init__("; ".join(fault.text for fault in self.faults))
 
     def below(self, path: Path) -> "Invalid":
-        """The same faults, seen from `path` above."""
+        """Return the same faults with `path` in front of their paths."""
         return Invalid(fault.below(path) for fault in self.faults)
 
 
 class Names:
-    """The names of one kind of component in all their spellings; `keys` leads from a spelling to its name."""
+    """Names of one kind of component, found in any spelling; `keys` maps normalized spellings to names."""
 
     def __init__(self, kind: str, prefixes: Iterable[str], keys: dict[str, str]) -> None:
         self.kind = kind
         self.prefixes = tuple(prefixes)
-        """R's prefixes, without their underscores."""
+        """Prefixes of the names in R's keras (`layer`, `loss`), without their underscores."""
         self.keys = keys
 
     def find(self, written: str) -> str | None:
-        """The name that is meant by any spelling of it, R's prefix included."""
+        """Return the canonical name of a spelling, also one with R's prefix; None if it is unknown."""
         key = _key(written)
         if key not in self.keys:
             key = next((key.removeprefix(p) for p in self.prefixes if key.removeprefix(p) in self.keys), key)
@@ -94,14 +94,13 @@ class Names:
         return f"; did you mean '{self.keys[close]}'?" if close else ""
 
     def unknown(self, written: str, path: Path, all_kinds: Iterable["Names"]) -> Fault:
-        """The fault of a name that there is none of in this kind."""
+        """Return the fault of an unknown name; its hint tells if another kind has that name."""
         others = [each.kind for each in all_kinds if each.find(written)]
         meant = "" if others else self.suggestion(written)
         hint = None if meant else f"'kerascli list {plural(self.kind)}' shows all"
         if others:  # a transform among the layers, an activation for a loss
-            hint = (
-                f"{written} is {' and '.join(map(a_or_an, others))}: 'kerascli explain {written}' shows where it stands"
-            )
+            kinds = " and ".join(map(a_or_an, others))
+            hint = f"{written} is {kinds}: 'kerascli explain {written}' shows where it can be used"
         return Fault(f"there is no {self.kind} '{written}'{meant}", path, "key" if path else "value", hint=hint)
 
 
@@ -109,7 +108,7 @@ C = TypeVar("C", bound=Component)
 
 
 class Registry(Generic[C]):
-    """All components of one kind; imports the kind's packages when first asked."""
+    """Registry of the components of one kind; imports the kind's packages on first use."""
 
     def __init__(self, kind: str, base: type[C], packages: tuple[str, ...], prefixes: tuple[str, ...] = ()) -> None:
         self.kind = kind
@@ -124,7 +123,7 @@ class Registry(Generic[C]):
         _REGISTRIES[kind] = self
 
     def register(self, cls: type[C], *, name: str | None = None, aliases: tuple[str, ...] = ()) -> type[C]:
-        """Add a class under its canonical name and aliases; two classes of one name are a bug."""
+        """Register a class under its canonical name and aliases. Raises TypeError if a name is taken."""
         name = name or snake_case(cls.__name__)
         for spelling in (name, *aliases):
             other = self._spelled.keys.setdefault(_key(spelling), name)
@@ -139,7 +138,7 @@ class Registry(Generic[C]):
         return cls
 
     def load(self) -> None:
-        """Import every module of the kind's packages, once."""
+        """Import every module of the kind's packages; later calls do nothing."""
         if self._loaded:
             return
         self._loaded = True
@@ -161,12 +160,12 @@ class Registry(Generic[C]):
 
     @property
     def spelled(self) -> Names:
-        """The names in all their spellings."""
+        """Names of the kind, found in any spelling."""
         self.load()
         return self._spelled
 
     def find(self, name: str) -> type[C] | None:
-        """The class of a name in any spelling, R's prefix included; None if there is none."""
+        """Return the class of a name in any spelling, also with R's prefix; None if it is unknown."""
         return self._classes.get(self.spelled.find(name) or "")
 
     def get(self, name: str, path: Path = ()) -> type[C]:
@@ -176,7 +175,7 @@ class Registry(Generic[C]):
         return cls
 
     def parse(self, value: Any) -> C:
-        """One of the three written forms -> the component. Raises `Invalid`, with paths below `value`."""
+        """Parse one of the three written forms into a component. Raises `Invalid`, with paths relative to `value`."""
         if isinstance(value, self.base):
             return value
         name, arguments = split_form(value, self.kind)
@@ -184,27 +183,27 @@ class Registry(Generic[C]):
         return self.construct(cls, name, arguments)
 
     def construct(self, cls: type[C], written: str, arguments: Any) -> C:
-        """Arguments as they stand after `written:` -> the component; paths start with `written`."""
+        """Make a component of the arguments written after `written:`. Raises `Invalid`; paths start with `written`."""
         settings, path = arguments_of(cls, written, arguments)
         try:
             return cls.model_validate(settings)
         except ValidationError as error:
             faults = fault_list(error, cls, path)
-            if path and settings is not arguments:  # the first argument stands there without its name
+            if path and settings is not arguments:  # the first argument is written without its name
                 faults = (replace(fault, path=path + fault.path[len(path) + 1 :]) for fault in faults)
             if not path:  # a bare name has no key of its own
                 faults = (replace(fault, at="value") for fault in faults)
             raise Invalid(faults) from None
 
     def field(self) -> Any:
-        """The annotation for a field that holds a component of this kind."""
+        """Return the annotation of a field that holds a component of this kind."""
         return _ComponentField(self)
 
 
 _REGISTRIES: dict[str, Registry[Any]] = {}
 _ROOMS = ("parts", "layers", "losses", "metrics", "schedules", "optimizers", "callbacks", "data")
 _HOMES = (*(f"kerascli.{room}.base" for room in _ROOMS), "kerascli.data.mixing")
-"""The modules that define the base class of a kind and make its registry."""
+"""Modules that define the base class of a kind and create its registry."""
 
 
 @cache
@@ -219,7 +218,7 @@ _NO_ARGUMENTS = object()
 
 
 def split_form(value: Any, kind: str) -> tuple[str, Any]:
-    """`name` or `{name: arguments}` -> (name, arguments)."""
+    """Split `name` or `{name: arguments}` into name and arguments. Raises `Invalid` for any other value."""
     if isinstance(value, str):
         return value, _NO_ARGUMENTS
     if isinstance(value, dict) and len(value) == 1:
@@ -233,14 +232,14 @@ def split_form(value: Any, kind: str) -> tuple[str, Any]:
         if value[first] is None:
             hint = f"indent the arguments below '{first}:', or write {first}: {{...}}"
         elif isinstance(value[first], dict) and _REGISTRIES[kind].find(str(list(value)[1])) is None:
-            hint = f"arguments stand inside: {first}: {{..., {list(value)[1]}: ...}}"
+            hint = f"arguments are written inside: {first}: {{..., {list(value)[1]}: ...}}"
         text = f"expected one {kind}, got a mapping of {len(value)} keys: {', '.join(map(str, value))}"
         raise Invalid([Fault(text, hint=hint)])
     raise Invalid([Fault(f"expected {a_or_an(kind)} (a name, or name: arguments), got {show(value)}")])
 
 
 def arguments_of(cls: type[Component], written: str, arguments: Any) -> tuple[dict[str, Any], Path]:
-    """What stands after `written:` as keyword arguments, and the path they stand at."""
+    """Return what is written after `written:` as keyword arguments, and their path. Raises `Invalid`."""
     first = cls.first_argument()
     path: Path = (written,)
     if arguments is _NO_ARGUMENTS:
@@ -258,7 +257,7 @@ def arguments_of(cls: type[Component], written: str, arguments: Any) -> tuple[di
 
 
 def _is_first_argument(cls: type[Component], first: str | None, arguments: dict[str, Any]) -> bool:
-    """`bidirectional: {lstm: 64}`: the only key is no argument but a component that the first takes."""
+    """Return True if the mapping is the first argument itself, a component: `bidirectional: {lstm: 64}`."""
     if first is None or len(arguments) != 1:
         return False
     key = next(iter(arguments))
@@ -266,12 +265,12 @@ def _is_first_argument(cls: type[Component], first: str | None, arguments: dict[
 
 
 def names_first_argument(cls: type[Component], key: Any) -> bool:
-    """Whether `key` is a component that the first argument of `cls` takes."""
+    """Return True if `key` names a component that the first argument of `cls` accepts."""
     return isinstance(key, str) and any(registry.find(key) is not None for registry in first_registries(cls))
 
 
 def first_registries(cls: type[Component]) -> list[Registry[Any]]:
-    """The kinds of components that the first argument of `cls` takes."""
+    """Return the registries of the kinds of component that the first argument of `cls` accepts."""
     first = cls.first_argument()
     metadata = [] if first is None else _metadata(cls.model_fields[first])
     return [each.registry for each in metadata if isinstance(each, _ComponentField)]
@@ -288,7 +287,7 @@ def _metadata(info: Any) -> list[Any]:
 
 
 class _ComponentField:
-    """Marks a field as holding a component; reads its written forms while pydantic validates."""
+    """Annotation of a field that holds a component, which pydantic parses from its written forms."""
 
     def __init__(self, registry: Registry[Any]) -> None:
         self.registry = registry
@@ -301,7 +300,7 @@ class _ComponentField:
 
 
 def snake_case(name: str) -> str:
-    """MaxPooling2D -> max_pooling_2d, LSTM -> lstm, AdamW -> adam_w."""
+    """Return a class name in snake case: MaxPooling2D -> max_pooling_2d, LSTM -> lstm, AdamW -> adam_w."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
     return words.lower()
 
@@ -311,7 +310,7 @@ def _key(name: str) -> str:
 
 
 def plural(kind: str) -> str:
-    """`layers`, `losses`."""
+    """Return the plural of a kind: `layers`, `losses`."""
     return {"loss": "losses"}.get(kind, kind.replace(" ", "_") + "s")
 
 

@@ -1,4 +1,4 @@
-"""CPUs that this process may use: its affinity and its cgroup's quota; and how idle threads wait. Needs no torch."""
+"""CPUs available to this process (affinity, cgroup quota), and settings of idle threads. Does not import torch."""
 
 import contextlib
 import math
@@ -9,28 +9,33 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 SPIN_COUNT = "3000"
-"""GNU OpenMP's spin count. A thread that waits for the others looks so many times (some tens of microseconds) whether
-they are there, then it sleeps. By default it looks for milliseconds, on a core that the others need where the machine
-is not idle. Sleeping sooner costs an idle machine a wake-up at every barrier: `python -m benchmarks.busy`."""
+"""GNU OpenMP's spin count: iterations (some tens of microseconds) of a thread's busy-waiting before it sleeps.
+
+By default it spins for milliseconds, on a core that the others need if the machine is not idle. Sleeping sooner costs
+an idle machine a wake-up at every barrier: `python -m benchmarks.busy`."""
 _WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME", "KMP_LIBRARY")
 _POOLS = {
     "OPENBLAS_NUM_THREADS": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
     "TORCHINDUCTOR_COMPILE_THREADS": ("TORCHINDUCTOR_COMPILE_THREADS",),
 }
-"""Variables for numpy's and the compiler's pools, which start one thread or process for each CPU, whatever the quota;
-and what the user may have set them by."""
+"""Environment variables of numpy's and the compiler's pools, each with those by which the user may set it.
+
+By default the pools start one thread or process for each CPU, whatever the quota."""
 
 
 @dataclass(frozen=True, slots=True)
 class CpuLimit:
-    """Number of CPUs that may be used, and what limits it (None: nothing, it is all of the machine's)."""
+    """Number of CPUs that may be used, and the reason for the limit (None: all of the machine's)."""
 
     count: int
     reason: str | None
 
 
 def prepare_environment(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Set what the thread pools of torch and numpy read when they are loaded; what the user has set stays."""
+    """Set the environment variables of the thread pools of torch and numpy, unless the user has set them.
+
+    The libraries read them when they are loaded.
+    """
     if not any(name in environ for name in _WAITING):
         environ["GOMP_SPINCOUNT"] = SPIN_COUNT
     quota = cpu_quota()
@@ -57,10 +62,10 @@ def affinity() -> int:
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
-    """Return the CPU time a second that the cgroup may use, in CPUs; None without a limit.
+    """Return the CPU time per second that the cgroup may use, in CPUs; None without a limit.
 
-    Every group above has a say: the least counts. cgroup v1 (`cpu.cfs_quota_us`) and v2 (`cpu.max`), side by side, too.
-    `root` is where `/proc` and the mounted groups lie.
+    The least of the group's and its ancestors' quotas counts. Supports cgroup v1 (`cpu.cfs_quota_us`), v2 (`cpu.max`)
+    and both at once. `root` is the folder with `/proc` and the mounted groups.
     """
     return min((found for folder in _groups(root) if (found := _quota_of(folder)) is not None), default=None)
 
@@ -74,7 +79,7 @@ def _written(quota: float) -> str:
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """Yield the folders of this process's group and of the groups above it, as far as they are mounted here."""
+    """Yield the folders of this process's cgroup and of its ancestors, as far as they are mounted here."""
     groups = dict(_memberships(root))
     for kind, top, point in _mounts(root):
         if (path := groups.get(kind)) is None:
@@ -86,7 +91,7 @@ def _groups(root: Path) -> Iterator[Path]:
 
 
 def _memberships(root: Path) -> Iterator[tuple[str, PurePosixPath]]:
-    """Yield (version, path of the group) from /proc/self/cgroup; of version 1 for the `cpu` controller."""
+    """Yield (version, path) of this process's cgroups from /proc/self/cgroup; of version 1 for the `cpu` controller."""
     for line in _lines(root / "proc/self/cgroup"):
         number, controllers, path = line.split(":", 2) if line.count(":") > 1 else ("", "", "")
         if number == "0" and not controllers:
@@ -96,7 +101,7 @@ def _memberships(root: Path) -> Iterator[tuple[str, PurePosixPath]]:
 
 
 def _mounts(root: Path) -> Iterator[tuple[str, PurePosixPath, PurePosixPath]]:
-    """Yield (version, path of the mounted group, folder that it is mounted on) from /proc/self/mountinfo."""
+    """Yield (version, path of the mounted cgroup, mount point) from /proc/self/mountinfo."""
     for line in _lines(root / "proc/self/mountinfo"):
         before, _, after = line.partition(" - ")
         mount, system = before.split(), after.split()
@@ -109,12 +114,12 @@ def _mounts(root: Path) -> Iterator[tuple[str, PurePosixPath, PurePosixPath]]:
 
 
 def _unescaped(text: str) -> str:
-    """Return the path; the kernel writes a space in it as \\040."""
+    """Return a path of mountinfo without escapes; the kernel writes a space in it as \\040."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 
 def _quota_of(folder: Path) -> float | None:
-    """Return the quota of one group; None where it has none, or does not say."""
+    """Return the CPU quota of one cgroup in CPUs; None if it has none or cannot be read."""
     with contextlib.suppress(ValueError, IndexError, ZeroDivisionError):
         if lines := _lines(folder / "cpu.max"):
             quota, period = lines[0].split()[:2]
@@ -129,7 +134,7 @@ def _share(quota: int, period: int) -> float | None:
 
 
 def _lines(path: Path) -> list[str]:
-    """Return the lines of a file of the kernel's; none where it cannot be read (no Linux, no permission)."""
+    """Return the lines of a kernel file; none if it cannot be read (not on Linux, no permission)."""
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:

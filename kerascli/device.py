@@ -1,4 +1,4 @@
-"""Device, threads and determinism: every automatic choice comes with its reason."""
+"""Choice of device and threads, each with its reason, and process-wide settings of torch and the allocator."""
 
 import ctypes
 import os
@@ -12,12 +12,12 @@ from kerascli.cpus import cpu_limit
 from kerascli.errors import ConfigError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""Numbers of glibc's malloc.h."""
+"""Parameter numbers of `mallopt` in glibc's malloc.h."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Something chosen for the user, and why."""
+    """Automatic choice, and the reason for it."""
 
     value: str
     reason: str
@@ -25,7 +25,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """Number of threads on the CPU, and why; `told`: printed, since it is not what one would expect."""
+    """Number of CPU threads, and the reason; `told`: print it, since it is not what one would expect."""
 
     count: int
     reason: str
@@ -33,9 +33,9 @@ class Threads:
 
 
 def choose_device(wanted: str = "auto", *, recorded: str | None = None) -> Choice:
-    """`auto`, `cpu`, `cuda`, `cuda:1`, `mps` -> a device that is there, with the reason.
+    """Return the available device for `auto`, `cpu`, `cuda`, `cuda:1` or `mps`, with the reason.
 
-    `recorded` is the device of a run that goes on. Raises ConfigError when the device is not there.
+    `recorded` is the device of a resumed run, for `auto`. Raises ConfigError if the device is not available.
     """
     if wanted == "auto" and recorded is not None:
         return Choice(choose_device(recorded).value, "as in the run")
@@ -45,7 +45,7 @@ def choose_device(wanted: str = "auto", *, recorded: str | None = None) -> Choic
         raise ConfigError(f"--device: expected auto, cpu, cuda, cuda:N or mps, got '{wanted}'")
     missing = _missing(wanted)
     if missing:
-        raise ConfigError(f"--device {wanted}: {missing}", hint="--device auto takes the best one that is there")
+        raise ConfigError(f"--device {wanted}: {missing}", hint="--device auto takes the best one available")
     return Choice(wanted, "asked for")
 
 
@@ -73,11 +73,11 @@ def _missing(wanted: str) -> str | None:
 
 
 def use_threads(wanted: int | None = None, *, recorded: int | None = None) -> Threads:
-    """Set and return the number of threads on the CPU: as asked for, as in the run that goes on, or torch's own choice
-    within the CPUs that may be used.
+    """Set and return the number of CPU threads: `wanted`, `recorded` of a resumed run, or torch's default.
 
-    The last bits of some sums depend on it, so a run that goes on keeps its number. Torch's own choice is one a
-    physical core that the process may run on, whatever the cgroup's quota; or what the environment says.
+    The default is limited to the CPUs that may be used: torch itself takes one thread per physical core that the
+    process may run on, whatever the cgroup's quota, or the number in the environment. A resumed run keeps its number,
+    since the last bits of some sums depend on it.
     """
     own = _own_threads()
     if wanted is not None and recorded not in (None, wanted):
@@ -95,19 +95,19 @@ def use_threads(wanted: int | None = None, *, recorded: int | None = None) -> Th
 
 
 def _own_threads() -> Threads:
-    """Return the number of threads where neither an option nor a run says one."""
+    """Return the number of threads if neither an option nor a run sets it."""
     count, limit = torch.get_num_threads(), cpu_limit()
-    if said := [name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if os.environ.get(name)]:
-        return Threads(count, said[0])
+    if variables := [name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if os.environ.get(name)]:
+        return Threads(count, variables[0])
     if limit.reason is None or limit.count > count:
         return Threads(count, "one a core")
     return Threads(limit.count, limit.reason, told=True)
 
 
 def prepare_cpu() -> None:
-    """Settings of the processor and the allocator that training is faster with; before the first tensor.
+    """Set up the processor and the allocator for faster training; call it before the first tensor is made.
 
-    Denormal numbers are taken for zero, as XLA does: averages that decay towards zero are many times slower
+    Denormal numbers are flushed to zero, as by XLA: moving averages that decay towards zero are many times slower
     otherwise. Threads inherit that when they start.
     """
     torch.set_flush_denormal(True)
@@ -117,8 +117,8 @@ def prepare_cpu() -> None:
 def _keep_memory() -> None:
     """Let glibc keep the memory of freed tensors for the next ones.
 
-    By default it maps each tensor above some size anew and gives it back at once: a convolutional network then
-    spends a sixth of its time in the kernel, which fills new pages with zeros.
+    By default it maps new pages for each tensor above some size and returns them at once: a convolutional network
+    then spends a sixth of its time in the kernel, which fills new pages with zeros.
     """
     if sys.platform != "linux":
         return
@@ -129,14 +129,16 @@ def _keep_memory() -> None:
 
 
 def prepare_gpu(device: torch.device) -> None:
-    """Products of float32 matrices on CUDA in TF32, as in TensorFlow and JAX, and as torch's convolutions already are:
-    several times faster, with ten bits of each factor's fraction and sums in float32."""
+    """Let CUDA multiply float32 matrices in TF32, as TensorFlow and JAX do, and as torch's convolutions already do.
+
+    It is several times faster, with 10-bit fractions of the factors and sums in float32.
+    """
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
 
 
 def make_deterministic(device: torch.device) -> None:
-    """Bit-identical repeats on CUDA, at some cost; the CPU needs nothing."""
+    """Use deterministic algorithms on CUDA, which are slower; the CPU is deterministic anyway."""
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)

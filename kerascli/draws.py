@@ -1,8 +1,8 @@
-"""The one door to random numbers: every draw is keyed, so nothing depends on what was drawn before.
+"""Random numbers by key, independent of the draws made before. All random numbers of training come from here.
 
-A draw is made from (seed, stream, step, rank, node, how many draws the node made in this step). Resuming
-therefore needs no generator state, a node keeps its numbers when another node is added, and a compiled graph can
-be given numbers that were made outside of it.
+The key of a draw is (seed, stream, step, rank, node, number of the node's draw in this step). Resuming therefore needs
+no generator state, a node keeps its numbers when another node is added, and numbers can be generated outside of a
+compiled graph and passed to it.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ Kind = Literal["normal", "uniform", "bernoulli"]
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What is drawn: `parameters` are (low, high) of uniform, (probability,) of bernoulli."""
+    """Specification of a random tensor; `parameters` are (low, high) of uniform, (probability,) of bernoulli."""
 
     kind: Kind
     shape: tuple[int, ...]
@@ -33,7 +33,7 @@ class Draw:
 
 
 class Drawer(Protocol):
-    """Where numbers come from; `nodes` are the names of the running nodes, outermost first."""
+    """Source of random numbers; `nodes` are the names of the running nodes, outermost first."""
 
     nodes: list[str]
 
@@ -41,7 +41,7 @@ class Drawer(Protocol):
 
 
 class Draws:
-    """The numbers of one step of one stream (`train`, `evaluate`, ...); made anew each step."""
+    """Random numbers of one step of one stream (`train`, `evaluate`, ...); each step makes a new object."""
 
     def __init__(self, seed: int, stream: str, step: int, rank: int = 0) -> None:
         self._prefix = f"{seed}/{stream}/{step}/{rank}"
@@ -49,19 +49,19 @@ class Draws:
         self.nodes: list[str] = []
 
     def make(self, draw: Draw) -> Tensor:
-        """The next numbers of the running node."""
+        """Return the next random tensor of the running node."""
         node = "/".join(self.nodes)
         count = self._counts.get(node, 0)
         self._counts[node] = count + 1
         return self.make_at(f"{node}/{count}", draw)
 
     def make_at(self, place: str, draw: Draw) -> Tensor:
-        """The numbers of a node's n-th draw: `dropout_1/0`."""
+        """Return the random tensor of a node's n-th draw, such as `dropout_1/0`."""
         return _FILL[draw.kind](draw, f"{self._prefix}/{place}")
 
 
 class Tape:
-    """Makes nothing of worth, but notes what a graph draws, and where."""
+    """Source of zeros that records the draws of a graph, each with its node and number."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
@@ -77,7 +77,7 @@ class Tape:
 
 
 class Replay:
-    """Hands out numbers that were made before, in the order of a tape."""
+    """Source of random numbers that were made before, in the order of a `Tape`."""
 
     def __init__(self, numbers: Sequence[Tensor]) -> None:
         self._numbers = numbers
@@ -94,7 +94,7 @@ _current: Drawer | None = None
 
 
 def key_seed(key: str) -> int:
-    """A 63-bit seed from a key, the same on every machine."""
+    """Return a 63-bit seed for a key, the same on every machine."""
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
@@ -111,13 +111,13 @@ def using(drawer: Drawer) -> Iterator[None]:
 
 
 def node_stack() -> list[str]:
-    """The names of the running nodes, outermost first: a graph appends a node's name and pops it after."""
+    """Return the names of the running nodes, outermost first; a graph appends a node's name and pops it after."""
     return [] if _current is None else _current.nodes
 
 
 @contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
-    """Draws inside the block follow `seed` too: another seed gives other numbers, the rest of the key stays.
+    """Add `seed` to the key of the draws inside the block, so that another seed gives other numbers.
 
     Keras's layer seeds replace the global seed; here they refine the run's, so that every step, rank and call
     still draws its own numbers and a resumed run repeats them.
@@ -134,21 +134,21 @@ def seeded(seed: int | None) -> Iterator[None]:
 
 
 def normal(like: Tensor) -> Tensor:
-    """Standard normal numbers of the shape, dtype and device of `like`."""
+    """Return standard normal numbers of the shape, dtype and device of `like`."""
     return _draw(Draw("normal", tuple(like.shape), like.dtype, like.device))
 
 
 def uniform(like: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """Uniform numbers in [low, high) of the shape, dtype and device of `like`."""
+    """Return uniform numbers in [low, high) of the shape, dtype and device of `like`."""
     return _draw(Draw("uniform", tuple(like.shape), like.dtype, like.device, (low, high)))
 
 
 def bernoulli(like: Tensor, probability: float, shape: tuple[int, ...] | None = None) -> Tensor:
-    """1 with `probability`, else 0, in the dtype and on the device of `like`; `shape` if not like's.
+    """Return 1 with `probability`, else 0, in the dtype, on the device and (unless given) of the shape of `like`.
 
-    Sixteen random bits decide, four decisions to one 64-bit draw: several times faster than
-    `Tensor.bernoulli_`, and wrong in the probability by less than 2**-17. What is drawn are bytes, so that a
-    program which is given its numbers reads a quarter of the memory.
+    Each value takes 16 random bits, four values a 64-bit number: several times faster than `Tensor.bernoulli_`,
+    with an error of the probability below 2**-17. The numbers are drawn as bytes, so that a traced graph that is given
+    them reads a quarter of the memory.
     """
     shape = tuple(like.shape) if shape is None else shape
     return _draw(Draw("bernoulli", shape, torch.uint8, like.device, (probability,))).to(like.dtype)
@@ -195,7 +195,7 @@ _sfc64 = np.random.SFC64(0)
 
 
 def _bits(words: int, key: str) -> np.ndarray:
-    """64-bit numbers. The generator's state is a hash already: to make one from a seed takes longer than to draw."""
+    """Return random 64-bit integers. The hash is used as the generator's state: seeding takes longer than drawing."""
     state = np.frombuffer(hashlib.blake2b(key.encode(), digest_size=32).digest(), "<u8")
     _sfc64.state = {"bit_generator": "SFC64", "state": {"state": state}, "has_uint32": 0, "uinteger": 0}
     return _sfc64.random_raw(words)

@@ -1,4 +1,4 @@
-"""What goes wrong and how it is said: faults are data first, text second.
+"""Errors that a user can cause, as data with a place in the config, and their text.
 
 KerasCliError                 exit code
 ├── ConfigError               2   the config, a flag or an option
@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 Path = tuple[str | int, ...]
-"""Where a value stands in a config: ("model", "layers", 0, "dense", "units")."""
+"""Path of a value in a config: ("model", "layers", 0, "dense", "units")."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A spot in a text: lines and columns count from 1; `source` is the whole line."""
+    """Position in a text file; lines and columns count from 1, `source` is the whole line."""
 
     file: str
     line: int | None = None
@@ -37,7 +37,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """Another spot that a fault is about: `text` says which, `path` (or `place`) where."""
+    """Note of a fault about another position: `text` describes it, `path` (or `place`) locates it."""
 
     text: str
     path: Path = ()
@@ -45,13 +45,13 @@ class Related:
 
 
 def used_here(uses: Iterable[Path]) -> tuple[Related, ...]:
-    """Notes that lead from a template to where it is used."""
+    """Return notes that lead from a template (a block) to the places that use it."""
     return tuple(Related("used here", path) for path in uses)
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong: `path` (and whether its key or its value) until a place is known."""
+    """Error or warning about a config: `path` and `at` (its key or its value) locate it until `place` is known."""
 
     text: str
     path: Path = ()
@@ -61,14 +61,14 @@ class Fault:
     level: Literal["error", "warning"] = "error"
     related: tuple[Related, ...] = ()
     span: tuple[int, int] | None = None
-    """Column (from 1) and length inside the text at `path`, if it is about a part of it."""
+    """Column (from 1) and length inside the text at `path`, if the fault is about a part of it."""
 
     def below(self, path: Path) -> "Fault":
-        """The same, seen from `path` above."""
+        """Return the same fault with `path` in front of its path."""
         return replace(self, path=(*path, *self.path))
 
     def lines(self) -> list[str]:
-        """The fault as a person reads it: what and where, the source with a caret, a hint."""
+        """Return the lines to print: place and text, the source line with a caret, notes and a hint."""
         where = f"{self.place}: " if self.place else ""
         out = [f"{where}{self.level}: {safe_text(self.text, 2000)}"]
         if self.place and self.place.line is not None and self.place.source:
@@ -80,7 +80,7 @@ class Fault:
 
 
 class KerasCliError(Exception):
-    """Something that a user can cause and repair; carries at least one fault."""
+    """Base of the errors that a user can cause and repair; carries at least one fault."""
 
     exit_code: ClassVar[int] = 1
 
@@ -100,7 +100,7 @@ class DataError(KerasCliError):
 
 
 class DataMissing(DataError):
-    """A file or a folder is not there."""
+    """A file or folder of the data does not exist."""
 
 
 class FileRefused(KerasCliError):
@@ -116,7 +116,7 @@ class StorageError(KerasCliError):
 
 
 class Interrupted(KerasCliError):
-    """Training was interrupted by a signal and saved: 129 for SIGHUP, 130 for Ctrl-C, 143 for SIGTERM."""
+    """Training was interrupted by a signal and saved; exit code 129 for SIGHUP, 130 for Ctrl-C, 143 for SIGTERM."""
 
     def __init__(self, fault: str | Fault, *, signal_number: int, hint: str | None = None) -> None:
         super().__init__(fault, hint=hint)
@@ -128,32 +128,32 @@ class Interrupted(KerasCliError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` was probably meant to be; keys of YAML that are no text are passed over."""
+    """Return the known word most similar to `word`, or None if none is similar; keys that are not text are ignored."""
     words = [each for each in known if isinstance(each, str)]
     near = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)
     return near[0] if near else None
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'units'?`, or nothing when no known word is near."""
+    """Return `; did you mean 'units'?`, or an empty text if no known word is similar."""
     near = nearest(word, known)
     return f"; did you mean '{near}'?" if near else ""
 
 
 def one_of(words: Sequence[str]) -> str:
-    """`a, b or c`."""
+    """Return words as an enumeration: `a, b or c`."""
     words = [str(word) for word in words]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def there_are(words: Iterable[str]) -> str:
-    """`there is a`, `there are a, b`."""
+    """Return the alternatives as a clause: `there is a`, `there are a, b`."""
     words = list(words)
     return f"there {'is' if len(words) == 1 else 'are'} {', '.join(words)}"
 
 
 def show(value: object) -> str:
-    """A value from a file as an error shows it: typed, cut at 60 characters, nothing unprintable."""
+    """Return a value from a file as messages show it: with its type, cut at 60 characters, nothing unprintable."""
     match value:
         case None:
             return "nothing (null)"
@@ -170,12 +170,12 @@ def show(value: object) -> str:
 
 
 def a_or_an(noun: str) -> str:
-    """`a layer`, `an optimizer`."""
+    """Return a noun with its article: `a layer`, `an optimizer`."""
     return f"an {noun}" if noun[:1] in "aeiou" else f"a {noun}"
 
 
 def _written(value: object) -> str:
-    """A value in YAML's flow style, near enough for an error."""
+    """Return a value approximately in YAML's flow style, for messages."""
     match value:
         case None:
             return "null"
@@ -190,18 +190,18 @@ def _written(value: object) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says first; its kind where it says nothing."""
+    """Return the first line of an error's text, or the name of its class if it has none."""
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def safe_text(text: str, limit: int = 500) -> str:
-    """Text from a file, fit for a terminal: controls, escapes and bidi marks become \\x1b forms."""
+    """Return text from a file, safe for a terminal: control, escape and bidi characters become \\x1b forms."""
     text = text if len(text) <= limit else text[: limit - 3] + "..."
     return "".join(c if _printable(c) else c.encode("unicode_escape").decode() for c in text)
 
 
 def safe_lines(text: str) -> str:
-    """As `safe_text`, of any length and with its lines."""
+    """Return text of any length, safe for a terminal as by `safe_text`, with its line breaks."""
     return "\n".join(safe_text(line, len(line)) for line in text.split("\n"))
 
 
@@ -214,7 +214,7 @@ def _cut(text: str, limit: int = 60) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 key`, `2 keys`."""
+    """Return a number with its noun: `1 key`, `2 keys`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 

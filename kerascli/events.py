@@ -1,4 +1,4 @@
-"""What work reports while it goes on; the edges print it or write it."""
+"""Events that training and other work yield; `cli/` prints them, `runs/` records them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Logs = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A run folder is there, the model is built; `summary` is its table as text."""
+    """The run folder exists and the model is built; `summary` is the table of layers as text."""
 
     run: str
     summary: str
@@ -18,22 +18,22 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class PhaseBegin:
-    """A phase of a fit that has several begins, or is gone on with."""
+    """A phase of a fit with several phases begins or is resumed."""
 
     number: int
     of: int
     epochs: int
     trained: int
-    """Parameters that it trains ..."""
+    """Number of trainable parameters."""
     parameters: int
-    """... of how many there are."""
+    """Number of all parameters."""
     fresh: bool
-    """Whether its optimizer is a new one."""
+    """True if the phase begins with a new optimizer."""
 
 
 @dataclass(frozen=True, slots=True)
 class EpochBegin:
-    """Epochs count from 1, as people do and as history.csv does."""
+    """An epoch begins; epochs count from 1, as in history.csv."""
 
     epoch: int
     epochs: int
@@ -42,7 +42,7 @@ class EpochBegin:
 
 @dataclass(frozen=True, slots=True)
 class AppendRow:
-    """Add a row to a CSV file in the run folder's logs/."""
+    """Append a row to a CSV file in the run folder's logs/."""
 
     file: str
     row: Logs
@@ -51,7 +51,7 @@ class AppendRow:
 
 @dataclass(frozen=True, slots=True)
 class WriteScalars:
-    """Add figures of a step to TensorBoard's files in a folder of logs/."""
+    """Append a step's losses and metrics to TensorBoard's event files in a folder of logs/."""
 
     folder: str
     step: int
@@ -60,7 +60,7 @@ class WriteScalars:
 
 @dataclass(frozen=True, slots=True)
 class WriteHistograms:
-    """Add histograms of all weights to them."""
+    """Append histograms of all weights to TensorBoard's event files in a folder of logs/."""
 
     folder: str
     step: int
@@ -68,7 +68,7 @@ class WriteHistograms:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """Send something to a server, which may fail."""
+    """Send an HTTP POST request, which is allowed to fail."""
 
     url: str
     body: bytes
@@ -77,52 +77,52 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class WriteSample:
-    """Have the callback of that sample make it with the model as it is, and keep it in the run's samples/."""
+    """Let the sampling callback of this name make its sample with the current model, for the run's samples/."""
 
     name: str
     epoch: int
 
 
 Record = AppendRow | WriteScalars | WriteHistograms | Post | WriteSample
-"""What a callback wants to be written outside of checkpoints."""
+"""Request of a callback to write something other than a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchEnd:
-    """A step is done; `logs` is given at most ten times a second, since reading it may wait."""
+    """A training step ended; `logs` is given at most ten times a second, since reading them may wait for the device."""
 
     epoch: int
     step: int
     steps: int
     logs: Logs | None = None
     slots: tuple[str, ...] = ()
-    """Named slots that are to be kept on disk."""
+    """Named checkpoint slots to save."""
     records: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Nothing new, but a moment at which work may be interrupted (between batches of a validation)."""
+    """A moment at which work may be interrupted, without news: between batches of a validation."""
 
 
 @dataclass(frozen=True, slots=True)
 class EpochEnd:
-    """An epoch is done, validated and decided upon."""
+    """An epoch ended, after its validation and its callbacks."""
 
     epoch: int
     epochs: int
     logs: Logs
     seconds: float
     messages: tuple[str, ...] = ()
-    """What callbacks had to say."""
+    """Messages of callbacks."""
     slots: tuple[str, ...] = ()
-    """Named slots that are to be kept on disk."""
+    """Named checkpoint slots to save."""
     records: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A checkpoint is on disk, complete and durable."""
+    """A checkpoint is saved, complete and durable."""
 
     name: str
     epoch: int
@@ -132,13 +132,13 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Training is over: `completed` or by a `callback`, and in words why."""
+    """Training ended: `reason` is `completed` or `callback`, `text` explains it."""
 
     reason: str
     text: str
     epoch: int
     messages: tuple[str, ...] = ()
-    """What callbacks had to say at the end."""
+    """Messages of callbacks at the end of training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,33 +153,33 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something chosen for the user, with the reason; or a warning."""
+    """Message about an automatic choice, with its reason; or a warning."""
 
     text: str
     level: Literal["info", "warning"] = "info"
     place: str = ""
-    """Where in a file it stands: `config.yaml:12:7`."""
+    """Position in a file that the message is about: `config.yaml:12:7`."""
     below: tuple[str, ...] = ()
-    """Lines to show below it: the line of the file, the way out."""
+    """Lines to print below the text: the source line with a caret, a hint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One kind of work: the median time of the steps or epochs that had it, its share of all time."""
+    """Kind of work in a profile: median time per step or epoch that contains it, and share of the total time."""
 
     name: str
     milliseconds: float
     per: Literal["step", "epoch"]
     times: int
-    """How many of them had such work, ..."""
+    """Number of steps (or epochs) with this work."""
     of: int
-    """... of how many that were timed."""
+    """Number of steps (or epochs) that were timed."""
     share: float
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What torch does under one name in one place (a layer, forward or backward), a step."""
+    """Torch operation in a profile: calls and time per step, in one place (a layer, forward or backward)."""
 
     name: str
     place: str
@@ -190,7 +190,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class LayerTime:
-    """What a step's operations of one layer take, and their share of those of all layers."""
+    """Time that a step's operations of one layer take, and its share of the time of all layers."""
 
     name: str
     forward_milliseconds: float
@@ -200,29 +200,29 @@ class LayerTime:
 
 @dataclass(frozen=True, slots=True)
 class Profiled:
-    """Where the time of a training went."""
+    """Profile of a training: time by kind of work, layer and operation."""
 
     tier: str
-    """How steps were run: compiled, traced or eager."""
+    """Execution mode of the steps: compiled, traced or eager."""
     steps: int
-    """All that were trained ..."""
+    """Number of training steps."""
     counted: int
-    """... and those whose times are given: not the first one, nor those that torch's profiler slowed."""
+    """Number of steps in the times: without the first one, and those that torch's profiler slowed."""
     step_milliseconds: float
     once: Mapping[str, float]
-    """What happened once, in seconds: it is part of no share."""
+    """Seconds of one-time work, by name; not part of any share."""
     phases: tuple[Phase, ...]
     layers: tuple[LayerTime, ...]
-    """The most expensive ones."""
+    """The most expensive layers."""
     layers_in: str
-    """What they were seen in: steps of the training, or steps run layer by layer before it."""
+    """Steps that the layers were timed in: those of the training, or steps run layer by layer before it."""
     operations: tuple[Operation, ...]
-    """The most expensive ones."""
+    """The most expensive operations."""
     operations_in: str
-    """The steps that they were seen in; empty where there are none."""
+    """Steps that the operations were timed in; empty if there are none."""
     advice: tuple[str, ...]
     notes: tuple[str, ...]
-    """What could not be measured, and what to bear in mind."""
+    """Remarks on what could not be measured and on the limits of the profile."""
     files: tuple[str, ...] = ()
 
 

@@ -1,7 +1,7 @@
-"""The one door for files from outside: regular files only, under caps that hold before memory is taken.
+"""Reading of untrusted files: regular files only, with size limits that are checked before memory is allocated.
 
-Nothing that is read is executed or unpickled (published weights are, as tensors alone: `interop/published.py`). Sizes
-come from headers and are compared with what is there.
+All reads of files from outside go through this module. Nothing is executed or unpickled (but published weights, as
+tensors alone: `interop/published.py`). Sizes declared in headers are compared with the sizes of the files.
 """
 
 import errno
@@ -23,12 +23,12 @@ MAX_JSON_BYTES = 256 * 2**20
 MAX_JSON_DEPTH = 64
 MAX_MEMBERS = 10_000
 MAX_RATIO = 200
-"""Between the bytes that a file unpacks to and its own; measured data reaches some tens."""
+"""Maximum ratio of a file's unpacked size to its own; real data reaches a few tens."""
 UNPACKED_FREELY = 256 * 2**20
-"""So many bytes may be packed as tightly as they can be."""
+"""Unpacked size in bytes up to which any ratio is accepted."""
 
 SAMPLED_BYTES = 2**30
-"""A larger file is known by a sample of its bytes: to read it whole would take longer than many a training."""
+"""Size in bytes above which a file's digest is that of a sample: reading all of it could take longer than training."""
 _SAMPLES, _SAMPLE_BYTES = 1024, 2**16
 
 _CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
@@ -38,11 +38,11 @@ DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError,
     OverflowError,
 )  # fmt: skip
-"""What zipfile, zlib and numpy raise at damaged archives, found by changing bytes at random."""
+"""Exceptions that zipfile, zlib and numpy raise for damaged archives, found by changing bytes at random."""
 
 
 class NotRegular(Exception):
-    """What is at a path is no regular file; its text says what it is ("a folder")."""
+    """A path does not lead to a regular file; the text says what it leads to ("a folder")."""
 
     def __init__(self, mode: int) -> None:
         super().__init__(_kind(mode))
@@ -50,7 +50,7 @@ class NotRegular(Exception):
 
 
 def open_file(path: Path) -> BufferedReader:
-    """Open a regular file for reading; never waits, whatever it is. Raises OSError, ValueError and NotRegular."""
+    """Open a regular file for reading, without waiting even for a pipe. Raises OSError, ValueError and NotRegular."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
@@ -60,7 +60,10 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
-    """Open a regular file of the data for reading, as `open_file` does. Raises DataError."""
+    """Open a regular file of the data for reading, as `open_file` does; `shown` is its name in messages.
+
+    Raises DataError.
+    """
     name = str(path) if shown is None else shown
     try:
         return open_file(path)
@@ -75,7 +78,7 @@ def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
 
 
 def impossible_path(path: str | Path) -> str | None:
-    """Return why no file can have a path (a zero byte in it, a name that is too long), or None where one can."""
+    """Return the reason why a path is impossible (a zero byte, a name that is too long), or None if it is possible."""
     try:
         os.stat(path)
     except OSError as error:
@@ -86,19 +89,19 @@ def impossible_path(path: str | Path) -> str | None:
 
 
 def read_bytes(path: Path, limit: int, shown: str | None = None) -> bytes:
-    """A whole file of at most `limit` bytes. Raises DataError, StorageError."""
+    """Return the contents of a file of at most `limit` bytes. Raises DataError and StorageError."""
     with open_regular(path, shown) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise DataError(f"'{safe_text(shown or str(path))}' has {size:,} bytes; the limit here is {limit:,}")
         try:
-            return file.read(size + 1)  # with a larger number, memory would be taken for that
+            return file.read(size + 1)  # read() allocates as much memory as it is asked for
         except OSError as error:
             raise StorageError(f"cannot read '{safe_text(shown or str(path))}': {_reason(error)}") from None
 
 
 def memory_limit() -> int:
-    """How many bytes the arrays of one file may take: half of the machine's memory, or of the container's."""
+    """Return the limit in bytes for the arrays of one file: half of the memory of the machine or its container."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         allowed = _CONTAINER_MEMORY.read_text().strip()
@@ -108,17 +111,17 @@ def memory_limit() -> int:
 
 
 def refuse_bomb(unpacked: int, packed: int, name: str, hint: str) -> None:
-    """Refuse a file that would unpack to far more than it is. Raises FileRefused; `hint` says how else to store it."""
+    """Raise FileRefused if a file would unpack to far more than its size; `hint` says how else to store the data."""
     if unpacked > UNPACKED_FREELY and unpacked > MAX_RATIO * packed:
         text = f"'{safe_text(name)}' has {packed:,} bytes and unpacks to {unpacked:,}; the limit is {MAX_RATIO} to 1"
         raise FileRefused(text, hint=hint)
 
 
 def available_memory() -> int:
-    """How many bytes can be taken now without anything being swapped out; half of all where the system does not say."""
+    """Return the bytes that can be allocated without swapping; half of all memory if the system does not report it."""
     try:
-        said = dict(line.split(":") for line in _MEMORY_INFO.read_text().splitlines())
-        return min(int(said["MemAvailable"].split()[0]) * 1024, 2 * memory_limit())
+        fields = dict(line.split(":") for line in _MEMORY_INFO.read_text().splitlines())
+        return min(int(fields["MemAvailable"].split()[0]) * 1024, 2 * memory_limit())
     except (OSError, KeyError):
         return memory_limit()
 
@@ -127,10 +130,10 @@ _digests: dict[tuple[str, int, int], str] = {}
 
 
 def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, or `sampled:` and that of a sample; computed once per process. Raises DataError.
+    """Return the SHA-256 of a file, of a large one `sampled:` and that of a sample. Raises DataError.
 
-    The sample is the size, the end, and 1,024 blocks from the first byte on. At their ends npz files keep checksums of
-    all their arrays and parquet files the statistics of their columns, so that a file written anew differs there.
+    It is computed once per process. The sample is the size, the end, and 1,024 blocks from the first byte on. At their
+    ends npz files keep checksums of all arrays and parquet files the statistics of columns: a rewritten file differs.
     """
     with open_regular(path) as file:
         key = _, size, _ = _digest_key(path, file)
@@ -142,7 +145,7 @@ def file_digest(path: Path) -> str:
 
 
 def read_digested(path: Path, shown: str) -> bytes:
-    """A whole file; `file_digest` says of these very bytes what they are. Raises DataError."""
+    """Return the contents of a file, whose digest `file_digest` then knows. Raises DataError."""
     with open_regular(path, shown) as file:
         data = file.read()
         _digests[_digest_key(path, file)] = hashlib.sha256(data).hexdigest()
@@ -163,12 +166,15 @@ def _sample(file: BufferedReader, size: int) -> str:
 
 
 def sample_starts(size: int, block: int) -> Iterator[int]:
-    """Where the blocks of a sample begin: 1,024 at even distances and one at the end."""
+    """Return the offsets of a sample's blocks: 1,024 at even distances and one at the end."""
     return (number * (size - block) // _SAMPLES for number in range(_SAMPLES + 1))
 
 
 def load_json(data: bytes, name: str) -> Any:
-    """JSON under caps; equal keys, NaN and deep nesting are refused. Raises FileRefused."""
+    """Parse JSON of limited size and depth; `name` is that of messages.
+
+    Raises FileRefused, also for duplicate keys and NaN.
+    """
     if len(data) > MAX_JSON_BYTES:
         raise FileRefused(f"'{name}' has {len(data):,} bytes; the limit here is {MAX_JSON_BYTES:,}")
     if _depth(data) > MAX_JSON_DEPTH:
@@ -180,7 +186,7 @@ def load_json(data: bytes, name: str) -> Any:
 
 
 def missing_file(path: Path, name: str) -> DataMissing:
-    """Return the error of a file that does not exist, with the name of one in its folder that is nearly the same."""
+    """Return the error for a missing file, with a file of a similar name in its folder as suggestion."""
     folder = path.parent
     close = nearest(path.name, [entry.name for entry in folder.iterdir()][:1000]) if folder.is_dir() else None
     known = f"; did you mean '{folder / close if str(folder) != '.' else close}'?" if close else ""
@@ -201,11 +207,11 @@ def _kind(mode: int) -> str:
 
 
 def _depth(data: bytes) -> int:
-    """How deep brackets nest, counted without recursion; brackets in texts count too, which only errs to be safe."""
+    """Return the depth of nested brackets, without recursion; brackets in strings count, too, so it may be too high."""
     import numpy as np  # most files that are read here need none of it
 
     deepest = depth = 0
-    for start in range(0, len(data), 2**20):  # the counts take many times the bytes
+    for start in range(0, len(data), 2**20):  # in parts, since the counts take many times the memory of the bytes
         codes = np.frombuffer(data, np.uint8, min(2**20, len(data) - start), start)
         steps = np.isin(codes, (0x5B, 0x7B)).astype(np.int32) - np.isin(codes, (0x5D, 0x7D))
         depths = np.cumsum(steps)
@@ -216,7 +222,7 @@ def _depth(data: bytes) -> int:
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found := dict(pairs)) < len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("a duplicate key in an object")
     return found
 
 

@@ -1,9 +1,9 @@
-"""Signals that ask the program to end: SIGINT (Ctrl-C), SIGTERM, SIGHUP (a closed terminal). None is ever lost.
+"""Handling of SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed terminal), such that none is lost.
 
 Python drops an exception that a signal handler raises inside a weakref callback, a `__del__` or a bare `except`.
-So the handler remembers the number first. Work that can be saved looks at it between two steps (`deferred`); all
-other work is left by an exception, which is raised again until it arrives. A second Ctrl-C or SIGTERM ends the
-process at once, even when the main thread is in C code: a thread of its own counts them.
+So the handler records the number first. Work that can be saved checks it between two steps (`deferred`); all other
+work is left by an exception, which is raised again until it arrives. A second Ctrl-C or SIGTERM ends the process at
+once, even while the main thread is in C code: a separate thread counts them.
 """
 
 import contextlib
@@ -17,29 +17,29 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INSIST_SECONDS = 0.5
-"""An exception that has not arrived after this time is raised again."""
+"""Time after which an exception that has not arrived is raised again."""
 _IMPORT_PATIENCE = 4
-"""So many times an exception waits for the end of an import, which could swallow it, or whose C++ could abort on it."""
+"""Number of times that an exception is put off during an import, which could swallow it, or whose C++ could abort."""
 _INSISTENCE = 20
-"""After as many exceptions that never arrived the process ends without cleaning up."""
+"""Number of exceptions that never arrived after which the process ends without cleaning up."""
 _AGAIN = signal.SIGURG
-"""Carries the thread's request to the main thread; the system's own default is to ignore it."""
+"""Signal by which the thread asks the main thread to raise again; the system's default is to ignore it."""
 
 
 class Signalled(BaseException):
-    """Leave work that cannot be saved. Not an Exception, lest a library's `except Exception` swallows it."""
+    """A signal came during work that cannot be saved. Not an Exception, so that no `except Exception` swallows it."""
 
     def __init__(self, number: int) -> None:
         self.code = 128 + number
 
 
 class Signals:
-    """The signals that have come; `number` is the first of them, or None."""
+    """Signals received so far; `number` is the first of them, or None."""
 
     def __init__(self) -> None:
         self.number: int | None = None
         self._seen: int | None = None
-        """The first signal that the thread was told of; Python drops one whose handler is replaced before it runs."""
+        """First signal that the thread received; Python drops one whose handler is replaced before it runs."""
         self._deferred = False
         self._answered = False
         self._closed = False
@@ -48,13 +48,13 @@ class Signals:
         self._put_off = 0
 
     def check(self) -> None:
-        """Raise Signalled if a signal has come that nobody has answered yet."""
+        """Raise Signalled if a signal was received that has not been handled yet."""
         if self.number is not None and not (self._answered or self._deferred or self._closed):
             raise Signalled(self.number)
 
     @contextlib.contextmanager
     def deferring(self) -> Iterator[None]:
-        """Raise nothing within the block. One that is left by an exception has answered; else the exception follows."""
+        """Put off Signalled until the end of the block; a block that raises an exception has handled the signal."""
         self._deferred = True
         try:
             yield
@@ -82,14 +82,14 @@ class Signals:
         self._raise(frame)
 
     def _raise(self, frame: FrameType | None) -> None:
-        """As `check`, but not in the middle of an import, unless that takes long."""
+        """Raise as `check` does, but put it off during an import, unless that takes long."""
         if self._put_off < _IMPORT_PATIENCE and _is_importing(frame):
             self._put_off += 1
         else:
             self.check()
 
     def _watch(self, descriptor: int, main_thread: int) -> None:
-        """Count signals as they come (Python's handlers wait for C code to return), and insist on the first."""
+        """Count signals as they come, while Python's handlers wait for C code, and repeat the request of the first."""
         asked, came = 0, False
         while True:
             ready, _, _ = select.select([descriptor], [], [], INSIST_SECONDS if came else None)
@@ -110,14 +110,14 @@ class Signals:
 
 
 _present: Signals | None = None
-"""Signals of the command that runs in this process."""
+"""Signals received by the command that runs in this process."""
 
 
 @contextlib.contextmanager
 def listening() -> Iterator[Signals]:
-    """Heed signals while a command runs; afterwards they have their default effect. Only in the main thread.
+    """Handle signals while a command runs; afterwards they have their default effect. Only in the main thread.
 
-    Raises Signalled at the end of the block, whatever else was raised in it, if a signal has not been answered.
+    Raises Signalled at the end of the block, whatever else was raised in it, if a signal has not been handled.
     """
     global _present
     signals = Signals()
@@ -149,9 +149,9 @@ def listening() -> Iterator[Signals]:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[Signals]:
-    """Within the block a signal only sets `number`; one that came before is taken over.
+    """Within the block only record signals in `number`; one received before is taken over.
 
-    Where no command listens, the block has handlers of its own; outside the main thread signals stay as they are.
+    Outside of `listening` the block sets its own handlers; outside of the main thread signals stay as they are.
     """
     if threading.current_thread() is not threading.main_thread():
         yield Signals()
@@ -171,14 +171,14 @@ def deferred() -> Iterator[Signals]:
 
 
 def end_at_once(number: int, frame: FrameType | None = None) -> None:
-    """End the process in one line, with nothing saved or cleaned up; a signal handler."""
+    """End the process with a one-line message, without saving or cleaning up; usable as a signal handler."""
     with contextlib.suppress(OSError):
         os.write(2, b"error: interrupted\n")
     os._exit(128 + number)
 
 
 def _heeded() -> list[signal.Signals]:
-    """The signals that are not ignored: nohup and a shell's background jobs set some to be."""
+    """Return the signals that are not ignored, as nohup and a shell's background jobs set some to be."""
     return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
@@ -196,7 +196,7 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _is_in_flight(error: BaseException | None) -> bool:
-    """Return True if the interrupted code cleans up because of a Signalled already."""
+    """Return True if the interrupted code is already cleaning up after a Signalled."""
     while error is not None:
         if isinstance(error, Signalled):
             return True

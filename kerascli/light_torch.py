@@ -1,8 +1,7 @@
-"""torch without its compiler, for work that only seems to need it.
+"""Use of torch without importing its compiler, for shape inference and tracing.
 
-When a shape is inferred on the meta device, or a program is noted, torch imports all of `torch._dynamo` (0.6 s, a
-third of what a small run takes to start) for one thing: to mark functions of its own as not to be compiled. Here the
-marks mean nothing, since nothing is compiled from Python's bytecode.
+For both, torch imports all of `torch._dynamo` (0.6 s, a third of the start of a small run) just to mark functions of
+its own as not to be compiled. The marks have no effect here, since nothing is compiled from Python's bytecode.
 """
 
 import importlib
@@ -17,7 +16,7 @@ _NAME = "torch._dynamo"
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Inside the block torch finds a stand-in for its compiler, if that is not there yet."""
+    """Replace `torch._dynamo` by a stand-in within the block, unless it is imported already."""
     if _NAME in sys.modules:
         yield
         return
@@ -31,7 +30,7 @@ def without_compiler() -> Iterator[None]:
 
 
 class _StandIn(ModuleType):
-    """Marks no function; asked for anything else, it makes way for the compiler itself."""
+    """Stand-in for `torch._dynamo` whose `disable` does nothing; any other attribute imports the real module."""
 
     @staticmethod
     def disable(function: Callable[..., Any], recursive: bool = True, *, wrapping: bool = True) -> Callable[..., Any]:

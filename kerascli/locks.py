@@ -1,4 +1,4 @@
-"""Locks on folders: of two processes one has a run; the kernel frees it however that process ends."""
+"""Exclusive locks on folders, between processes; the kernel releases them however the process ends."""
 
 import contextlib
 import fcntl
@@ -19,7 +19,7 @@ _LOCK_FILE = ".lock"
 
 @contextlib.contextmanager
 def lock(folder: Path, *, patience_seconds: float = 0.07) -> Iterator[None]:
-    """Hold `folder` for this process; the kernel frees it however the process ends. Refused when held for longer."""
+    """Lock `folder` for this process. Raises StorageError if another process holds it for longer than the patience."""
     with reported("lock", folder):
         descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
@@ -40,9 +40,9 @@ def lock(folder: Path, *, patience_seconds: float = 0.07) -> Iterator[None]:
 
 
 def locked(folder: Path) -> bool:
-    """Whether a process holds `folder`."""
+    """Return True if a process holds the lock of `folder`."""
     try:
-        # A FIFO of that name must not hang us.
+        # O_NONBLOCK: opening a FIFO of that name must not hang.
         descriptor = os.open(folder / _LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
@@ -59,7 +59,7 @@ _held: set[int] = set()
 
 
 def _forget_locks() -> None:
-    """A forked data worker must not keep the lock of a parent that was killed."""
+    """Release the locks in a forked data worker, which must not keep those of a parent that was killed."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()
@@ -69,7 +69,7 @@ os.register_at_fork(after_in_child=_forget_locks)
 
 
 def _acquire(descriptor: int, patience_seconds: float) -> bool:
-    """Try until patience ends, at least a little: `locked` in another process takes it for a moment."""
+    """Try to lock until the patience ends; it should not be 0, since `locked` in another process locks for a moment."""
     end = time.monotonic() + patience_seconds
     while True:
         with contextlib.suppress(BlockingIOError):
@@ -92,5 +92,5 @@ def _holder(descriptor: int) -> str:
     try:
         holder = json.loads(os.pread(descriptor, 4096, 0))
         return safe_text(f"pid {holder['pid']} on host {holder['host']} since {holder['since']}")
-    except (ValueError, TypeError, KeyError, RecursionError):  # caught between its lock and its line
+    except (ValueError, TypeError, KeyError, RecursionError):  # read between its locking and its writing
         return "another process"

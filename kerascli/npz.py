@@ -1,4 +1,4 @@
-"""Archives of numpy arrays: headers are read under caps and compared with what is there, before any memory is taken."""
+"""Reading of npz archives; headers are size-limited and compared with the data before memory is allocated."""
 
 import io
 import math
@@ -18,7 +18,7 @@ _MAX_HEADER = 2**16
 
 @dataclass(frozen=True, slots=True)
 class NpyHeader:
-    """What an npy stream says of itself, and where its data begins."""
+    """Header of an npy stream, and the offset at which its data begins."""
 
     shape: tuple[int, ...]
     fortran_order: bool
@@ -33,7 +33,10 @@ class NpyHeader:
 def load_npz(
     source: IO[bytes], name: str, limit: int | None = None, *, without: Collection[str] = ()
 ) -> dict[str, np.ndarray]:
-    """The arrays of an npz file. Raises FileRefused before anything larger than `limit` bytes is allocated."""
+    """Return the arrays of an npz file, but for those in `without`.
+
+    Raises FileRefused before anything larger than `limit` bytes is allocated.
+    """
     allowed = memory_limit() if limit is None else limit
     try:
         with zipfile.ZipFile(source) as archive:
@@ -48,16 +51,16 @@ def load_npz(
         raise FileRefused(f"'{name}' is not a sound npz file: {safe_text(str(error), 120)}") from None
 
 
-_UNPACKED_NPZ = "numbers that numpy.savez wrote, uncompressed, are read in pieces, whatever their size"
+_UNPACKED_NPZ = "uncompressed arrays, as numpy.savez writes them, are read in pieces, whatever their size"
 
 
 def array_name(member: zipfile.ZipInfo) -> str:
-    """What numpy calls an array of an npz file."""
+    """Return numpy's name of an array in an npz file."""
     return member.filename.removesuffix(".npy")
 
 
 def npz_headers(source: IO[bytes], name: str) -> dict[str, NpyHeader]:
-    """What the arrays of an npz file say of themselves, without reading them. Raises FileRefused."""
+    """Return the headers of the arrays in an npz file, without reading the data. Raises FileRefused."""
     headers: dict[str, NpyHeader] = {}
     try:
         with zipfile.ZipFile(source) as archive:
@@ -76,7 +79,7 @@ def npz_headers(source: IO[bytes], name: str) -> dict[str, NpyHeader]:
 
 
 def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
-    """The header of an npy stream of `size` bytes; leaves the stream after it. Raises FileRefused."""
+    """Return the header of an npy stream of `size` bytes, and leave the stream after it. Raises FileRefused."""
     where = f"'{safe_text(key)}' in '{name}'" if key else f"'{name}'"
     try:
         header = _header(file)
@@ -88,19 +91,21 @@ def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
     if min(shape, default=0) < 0:
         raise FileRefused(f"{where} is not an npy array: a negative size in the shape {shape}")
     if header.nbytes > found:
-        raise FileRefused(f"{where} says {header.nbytes:,} bytes of data (shape {shape}) and has {found:,}")
+        raise FileRefused(f"{where} declares {header.nbytes:,} bytes of data (shape {shape}) but has {found:,}")
     return header
 
 
 def _header(file: IO[bytes]) -> NpyHeader:
-    """The header under a cap of its own: numpy reads as much as it says that it is, up to 4 GiB, before it looks."""
+    """Return the header, whose size is limited: numpy itself reads up to 4 GiB, as declared, before it checks."""
     is_short = npy_format.read_magic(file) == (1, 0)  # type: ignore[arg-type]
-    said = file.read(2 if is_short else 4)
-    length = int.from_bytes(said, "little")
+    length_field = file.read(2 if is_short else 4)
+    length = int.from_bytes(length_field, "little")
     if length > _MAX_HEADER:
         raise ValueError(f"a header of {length:,} bytes; the limit is {_MAX_HEADER:,}")
     read = npy_format.read_array_header_1_0 if is_short else npy_format.read_array_header_2_0
-    return NpyHeader(*read(io.BytesIO(said + file.read(length))), start=npy_format.MAGIC_LEN + len(said) + length)
+    return NpyHeader(
+        *read(io.BytesIO(length_field + file.read(length))), start=npy_format.MAGIC_LEN + len(length_field) + length
+    )
 
 
 def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:

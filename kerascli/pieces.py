@@ -1,4 +1,4 @@
-"""Contents of a file, produced piece by piece, so that the whole never has to be in memory."""
+"""Contents of a file as a stream of pieces, so that the whole never has to be in memory."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -10,11 +10,11 @@ Piece = bytes | memoryview
 
 _SLICE_BYTES = 2 * 1024**2
 _WAITING_SLICES = 16
-"""Slices that may be written and not yet hashed: a tensor that was copied from a GPU is not held for longer."""
+"""Maximum number of slices written but not yet hashed, so that tensors copied from a GPU are soon released."""
 
 
 class Pieces:
-    """Contents of a file of known size. `make` is called for each reading."""
+    """Contents of a file of known size; `make` is called anew for each iteration."""
 
     def __init__(self, size: int, make: Callable[[], Iterable[Piece]]) -> None:
         self._size = size
@@ -48,7 +48,7 @@ def slices(data: Pieces) -> Iterator[memoryview]:
 
 
 class Hasher:
-    """SHA-256 of what is written; that of a large file in a thread beside the writing, which takes about as long."""
+    """SHA-256 of data as it is written; of large files in a parallel thread, since hashing takes as long as writing."""
 
     def __init__(self, size: int) -> None:
         self._digest = hashlib.sha256()
@@ -67,7 +67,7 @@ class Hasher:
             self._thread.join()
 
     def update(self, data: memoryview) -> None:
-        """Hash a slice, which must stay as it is until the end."""
+        """Hash a slice, which must not be changed until the end."""
         if self._thread is None:
             self._digest.update(data)
             return

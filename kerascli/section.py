@@ -1,4 +1,4 @@
-"""A section of a config as a class: its fields are its keys, each with its type, default, limits and documentation."""
+"""Base class of the sections of a config; fields are keys, each with its type, default, limits and documentation."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
@@ -13,24 +13,24 @@ from kerascli.wording import fault_list
 
 
 class BaseSection(BaseModel):
-    """A section, frozen; from its fields come checks, JSON Schema, `explain` and the lists of keys in messages."""
+    """Section of a config, frozen; its fields define checks, JSON Schema, `explain` and lists of keys in messages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     title: ClassVar[str] = ""
-    """What messages call it: "compile", "an update"."""
+    """Name of the section in messages: "compile", "an update"."""
     key_noun: ClassVar[str] = "key"
-    """What messages call a key of it."""
+    """Noun for a key of the section in messages."""
     key_list: ClassVar[str] = ""
-    """What a hint says before the list of all keys ("a phase has"); empty: there is no such hint."""
+    """Words before the list of all keys in a hint ("a phase has"); empty: no such hint."""
 
     def has(self, key: str) -> bool:
-        """Return True if a key is written, perhaps with null."""
+        """Return True if a key is written, even with null."""
         return key in self.model_fields_set
 
 
 def section_ref(name: str) -> WithJsonSchema:
-    """Return the annotation of a field that holds the section `name`, which is read on its own."""
+    """Return the annotation of a field that holds the section `name`, which is parsed separately."""
     return WithJsonSchema({"x-section": name})
 
 
@@ -40,10 +40,10 @@ S = TypeVar("S", bound=BaseSection)
 def read_section(
     cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None
 ) -> tuple[S, list[Fault]]:
-    """Return what is sound of a section, and its faults with their paths.
+    """Return a section with its valid keys, and the faults of the others with their paths.
 
-    A field that is wrong has its default; so has one that is missing, or None where it has no default: to report
-    what is missing is left to the caller. `title` replaces that of the class in messages.
+    An invalid or missing field has its default, or None if it has no default; missing fields are not reported, that is
+    left to the caller. `title` replaces the title of the class in messages.
     """
     faults = key_faults(cls, written, path, title)
     try:
@@ -55,7 +55,7 @@ def read_section(
 
 
 def parse_section(cls: type[S], written: Mapping[Any, Any], path: Path) -> S:
-    """Return a section that is sound and complete. Raises Invalid with its faults otherwise."""
+    """Return the section, which must be valid and complete. Raises Invalid with all faults."""
     try:
         return cls.model_validate(written)
     except ValidationError as error:
@@ -63,20 +63,20 @@ def parse_section(cls: type[S], written: Mapping[Any, Any], path: Path) -> S:
 
 
 def keys_of(cls: type[S], written: Mapping[Any, Any]) -> S:
-    """Return the known keys of a mapping as a section; of those missing see `read_section`. Raises ValidationError."""
+    """Return the known keys of a mapping as a section; missing ones as in `read_section`. Raises ValidationError."""
     known = {key: written[key] for key in key_names(cls) if key in written}
     return cast("type[S]", _lenient(cls)).model_validate(known)
 
 
 def meant_keys(cls: type[BaseSection], written: Mapping[Any, Any]) -> set[str]:
-    """Return the keys that unknown ones were probably meant to be."""
+    """Return the known keys that the unknown ones are probably misspellings of."""
     known = key_names(cls)
     near = (nearest(str(key), known) for key in written if key not in known)
     return {key for key in near if key is not None}
 
 
 def key_faults(cls: type[BaseSection], written: Iterable[Any], path: Path, title: str | None = None) -> list[Fault]:
-    """Return a fault for every key that a section has not."""
+    """Return a fault for every key that the section does not have."""
     return unknown_keys(
         written, key_names(cls), cls.title if title is None else title, path, cls.key_noun, cls.key_list
     )
@@ -85,7 +85,7 @@ def key_faults(cls: type[BaseSection], written: Iterable[Any], path: Path, title
 def unknown_keys(
     written: Iterable[Any], known: Sequence[str], title: str, path: Path, noun: str = "key", listed: str = ""
 ) -> list[Fault]:
-    """Return a fault for every key that is not among the known ones."""
+    """Return a fault for every key that is not among the `known` ones; `title`, `noun`, `listed` word the message."""
     faults, where = [], f" in {title}" if title else ""
     for key in written:
         if key not in known:
@@ -97,13 +97,13 @@ def unknown_keys(
 
 @cache
 def key_names(cls: type[BaseSection]) -> tuple[str, ...]:
-    """Return the keys of a section as they are written."""
+    """Return the keys of a section as written in a config (by alias)."""
     return tuple(info.alias or name for name, info in cls.model_fields.items())
 
 
 @cache
 def _lenient(cls: type[BaseSection]) -> type[BaseSection]:
-    """Return the class with None as the default of every field that has none."""
+    """Return the class with None as the default of every required field."""
     required = {name: copy(info) for name, info in cls.model_fields.items() if info.is_required()}
     for info in required.values():
         info.default = None

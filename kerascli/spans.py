@@ -1,4 +1,4 @@
-"""Marks on stretches of work: they cost next to nothing until somebody listens."""
+"""Named spans of work for profilers; they cost next to nothing while no listener is set."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Listener(Protocol):
-    """Who wants to know when marked work begins and ends; what begins last ends first."""
+    """Receiver of the begin and end of spans, which nest: the last to begin is the first to end."""
 
     def begin(self, name: str) -> None: ...
 
@@ -15,13 +15,13 @@ class Listener(Protocol):
 
 
 def span(name: str) -> AbstractContextManager[None]:
-    """Mark the block as work of that name."""
+    """Return a context manager that marks its block as a span of this name."""
     return _SILENCE if _listener is None else _Span(name, _listener)
 
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Within the block, `listener` hears of every span of this process."""
+    """Send every span of this process to `listener` within the block."""
     global _listener
     before, _listener = _listener, listener
     try:
@@ -31,7 +31,7 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 class _Silence:
-    """One object for all spans that nobody hears of: entering it is all they cost."""
+    """Context manager that does nothing; one object serves all spans while there is no listener."""
 
     __slots__ = ()
 

@@ -1,8 +1,8 @@
-"""The one door for writes: a file is complete and durable under its name, or the old one is untouched.
+"""Atomic, durable writes: a file is complete under its name, or the old one is unchanged. All writes go through here.
 
-The order is the promise: a temporary file in the same folder, fsync, close, rename, fsync of the folder. A kill or
-a power cut at any moment leaves the old contents or the new, and a write that has returned survives both. A failed
-fsync is never retried on the same file: the kernel may already have dropped the data.
+The order is a temporary file in the same folder, fsync, close, rename, fsync of the folder. A kill or a power failure
+at any moment leaves the old contents or the new, and a write that has returned survives both. A failed fsync is never
+retried on the same file: the kernel may already have dropped the data.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from kerascli.pieces import Hasher, Piece, Pieces, pieces, slices
 _TEMPORARY = re.compile(r"\..+\.tmp-(\d+)", re.DOTALL)
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
-# Every file operation is one of these, so that a test can make the n-th one fail or kill the process.
+# All file operations go through these functions, so that tests can make the n-th one fail or kill the process.
 
 
 def _open(path: Path, flags: int) -> int:
@@ -44,7 +44,7 @@ def _fsync(descriptor: int) -> None:
             fcntl.fcntl(descriptor, full)
             return
         except OSError as error:
-            if error.errno not in {errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}:  # network file systems do not know it
+            if error.errno not in {errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}:  # unsupported by network file systems
                 raise
     os.fsync(descriptor)
 
@@ -71,7 +71,7 @@ def _rmtree(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A file that is complete and durable, but still under a temporary name; `place` gives it its own."""
+    """File that is complete and durable under a temporary name; `place` gives it its final name."""
 
     temporary: Path
     size: int
@@ -79,9 +79,9 @@ class Staged:
 
 
 def write_bytes(path: Path, data: Piece | Pieces) -> str:
-    """Replace the file at `path` whole and return its SHA-256.
+    """Replace the file at `path` atomically and return its SHA-256.
 
-    After a StorageError the old one is intact, or, where only the folder could not be synced, the new one is there.
+    After a StorageError the old file is intact, or, if only syncing the folder failed, the new one is in place.
     """
     with staged(path, data) as file:
         place(file, path)
@@ -92,7 +92,7 @@ def write_bytes(path: Path, data: Piece | Pieces) -> str:
 
 @contextlib.contextmanager
 def staged(path: Path, data: Piece | Pieces) -> Iterator[Staged]:
-    """Write `data` beside `path` and hash it in the same pass; what was not placed at the end is removed.
+    """Write `data` to a temporary file next to `path`, hashing it in the same pass; removed unless it is placed.
 
     For files whose name or record needs their digest, and for several files that share one sync of their folder.
     """
@@ -114,40 +114,43 @@ def place(file: Staged, path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
+    """Make the names in a folder durable by fsync."""
     with reported("write", folder):
         _sync_folder(folder)
 
 
 def append(path: Path, data: bytes) -> None:
-    """Add to the end of an existing file; durable after `sync_file`. A kill can leave a part of `data`."""
+    """Append to an existing file; durable after `sync_file`. A kill can leave a part of `data`."""
     with reported("write", path, len(data)), _opened(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW) as descriptor:
         _write_whole(descriptor, data)
 
 
 def sync_file(path: Path) -> None:
-    """Make what was appended to a file durable."""
+    """Make the data appended to a file durable by fsync."""
     with reported("write", path), _opened(path, os.O_RDONLY | os.O_NOFOLLOW) as descriptor:
         _fsync(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_bytes`, with `text_bytes`."""
+    """Replace the file at `path` by a text atomically, encoded by `text_bytes`."""
     write_bytes(path, text_bytes(text))
 
 
 def text_bytes(text: str) -> bytes:
-    """Encode text as UTF-8; a byte of a file name that is no text becomes \\udcff, as JSON has it."""
+    """Encode text as UTF-8; an undecodable byte of a file name becomes \\udcff, as in JSON."""
     return text.encode("utf-8", errors="backslashreplace")
 
 
 def json_text(data: Any, *, ascii_only: bool = False) -> str:
-    """JSON that every reader accepts: a number that is not finite becomes null."""
+    """Return data as strict JSON: numbers that are not finite become null."""
     return json.dumps(_finite(data), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
 
 
 def output_file(path: Path) -> Path:
-    """The file that a path given by the user means. Links are followed; StorageError for what is no regular file."""
+    """Return the file to write for a path given by the user, links followed.
+
+    Raises StorageError if it is not a regular file.
+    """
     file = Path(os.path.realpath(path))
     with reported("write", path), contextlib.suppress(FileNotFoundError):
         mode = os.lstat(file).st_mode
@@ -159,13 +162,13 @@ def output_file(path: Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """`~/.cache/kerascli`, or what the system has in its place."""
+    """Return the cache folder: `~/.cache/kerascli`, or its equivalent under XDG_CACHE_HOME or on macOS."""
     home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
     return Path(os.environ.get("XDG_CACHE_HOME") or home) / "kerascli"
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder and those above it, where they are missing, durably."""
+    """Create a folder and its missing parents durably."""
     with reported("create", path):
         for folder in reversed([path, *path.parents]):
             if not folder.is_dir() and not new_folder(folder) and not folder.is_dir():
@@ -173,7 +176,7 @@ def make_folder(path: Path) -> None:
 
 
 def new_folder(path: Path) -> bool:
-    """Make the folder durably; false when something of that name exists. Of two processes, one gets true."""
+    """Create a folder durably and return True; False if the name exists. Of two processes only one gets True."""
     with reported("create", path):
         try:
             _mkdir(path)
@@ -184,13 +187,13 @@ def new_folder(path: Path) -> bool:
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file, or a link itself; nothing happens when it is gone already."""
+    """Remove a file, or a link itself; a missing one is ignored."""
     with reported("remove", path), contextlib.suppress(FileNotFoundError):
         _unlink(path)
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder at once: it vanishes under its name first. Links in it are removed, not followed."""
+    """Remove a folder atomically, by renaming it first. Links in it are removed, not followed."""
     temporary = _temporary(path)
     with reported("remove", path):
         _rename(path, temporary)
@@ -199,19 +202,19 @@ def remove_folder(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left half written in `folder`."""
+    """Remove the temporary files and folders that killed processes left in `folder`."""
     with reported("clean", folder), os.scandir(folder) as entries:
         for entry in entries:
             found = _TEMPORARY.fullmatch(entry.name)
-            # A file with our own number is older than us: the number was used again, as in containers.
+            # A file with our own process id is older than this process: ids are reused, as in containers.
             if not found or (int(found[1]) != os.getpid() and _alive(int(found[1]))):
                 continue
-            with contextlib.suppress(FileNotFoundError):  # another process may sweep, too
+            with contextlib.suppress(FileNotFoundError):  # another process may be removing it, too
                 (_rmtree if entry.is_dir(follow_symlinks=False) else _unlink)(Path(entry.path))
 
 
 def size_text(count: int) -> str:
-    """A number of bytes as people read it: 34 MB."""
+    """Return a number of bytes with a unit: 34 MB."""
     value, unit = float(count), "bytes"
     for unit in ("bytes", "kB", "MB", "GB", "TB"):
         if value < 1000 or unit == "TB":
@@ -221,12 +224,12 @@ def size_text(count: int) -> str:
 
 
 def _temporary(path: Path) -> Path:
-    # Cut: a name may have 255 bytes, and so may this one.
+    # Cut, since file names are limited to 255 bytes and `path` may use them all.
     return path.with_name(f".{path.name[:60]}.tmp-{os.getpid()}")
 
 
 def _fill(path: Path, data: Pieces) -> str:
-    """Write and sync a new file; returns its SHA-256."""
+    """Write and sync a new file, and return its SHA-256."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     with _opened(path, flags) as descriptor, Hasher(len(data)) as hasher:
         for each in slices(data):
@@ -240,7 +243,7 @@ def _fill(path: Path, data: Pieces) -> str:
 def _opened(path: Path, flags: int) -> Iterator[int]:
     try:
         descriptor = _open(path, flags)
-    except FileExistsError:  # a temporary file, left by a killed process that had our number
+    except FileExistsError:  # a temporary file of a killed process that had our process id
         _unlink(path)
         descriptor = _open(path, flags)
     try:
@@ -266,7 +269,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def reported(verb: str, path: Path, needed_bytes: int | None = None) -> Iterator[None]:
-    """What the system refuses becomes a StorageError: `cannot {verb} '{path}': ...`."""
+    """Turn an OSError in the block into a StorageError: `cannot {verb} '{path}': ...`."""
     try:
         yield
     except OSError as error:

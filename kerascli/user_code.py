@@ -1,4 +1,4 @@
-"""Python files of the user's own: trusted local code, run once, its errors told at the user's line."""
+"""Custom Python files (plugins, data functions): trusted local code, run once, its errors located at its own lines."""
 
 import hashlib
 import importlib.abc
@@ -15,13 +15,13 @@ from kerascli.errors import Place, safe_text
 
 @dataclass(frozen=True, slots=True)
 class UserCode:
-    """A Python file that was read once: these very bytes are run, recorded and shown."""
+    """Python file that is read once; the same bytes are run, recorded and shown in messages."""
 
     path: Path
     source: bytes
 
     def module(self) -> ModuleType:
-        """Return the module, which is run again only when the file changed; raises whatever the code raises."""
+        """Import the file and return the module; it runs again only if it changed. Raises whatever the code raises."""
         known = f"{os.path.realpath(self.path)}\n".encode(errors="surrogateescape")
         name = f"kerascli_user_{hashlib.sha256(known + self.source).hexdigest()[:16]}"
         if name in sys.modules:
@@ -39,7 +39,7 @@ class UserCode:
         return module
 
     def told(self, error: BaseException, shown: str) -> tuple[str, Place]:
-        """What an error of the code says, and the user's line at which it came up; `shown` names the file."""
+        """Return the text of an error raised by the code, and its line in the file; `shown` is the file's name."""
         if isinstance(error, SyntaxError) and self._is_file(error.filename):
             return error.msg, Place(shown, error.lineno, error.offset, (error.text or "").rstrip("\n"))
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if self._is_file(frame.filename)]
@@ -57,7 +57,7 @@ class UserCode:
 
 
 class _Loader(importlib.abc.SourceLoader):
-    """Hands importlib the bytes that were read, so that it reads no file, and no cache of what it once compiled."""
+    """Loader of the bytes that were read, so that importlib reads neither the file nor a cache of compiled code."""
 
     def __init__(self, code: UserCode) -> None:
         self._code = code

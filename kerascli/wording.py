@@ -1,4 +1,4 @@
-"""Pydantic's findings in kerascli's words."""
+"""Conversion of pydantic's validation errors into faults with messages in the config's terms."""
 
 import typing
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from kerascli.errors import Fault, Path, counted, nearest, one_of, show, suggestion
 
 _KINDS = {
-    "int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number",
+    "int_type": "an integer", "int_parsing": "an integer", "int_from_float": "an integer",
     "float_type": "a number", "float_parsing": "a number", "bool_type": "true or false",
     "string_type": "text", "tuple_type": "a list", "list_type": "a list", "dict_type": "a mapping",
     "model_type": "a mapping", "none_required": "nothing (null)",
@@ -25,7 +25,7 @@ _BOUNDS = {
 
 
 def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = ()) -> list[Fault]:
-    """A pydantic error as our faults, in our words, at the paths of the written config."""
+    """Return the faults of a pydantic error, with their paths in the config below `written`."""
     found: list[Fault] = []
     missing: dict[Path, list[str]] = {}
     details = error.errors(include_url=False)
@@ -33,17 +33,17 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
     meant = {word for key in unknown if (word := nearest(key, owner.model_fields))}
     for detail in details:
         if detail["type"] == "missing":
-            if detail["loc"][-1] not in meant:  # else it is there, misspelt: said once
+            if detail["loc"][-1] not in meant:  # else it is present, misspelt: one fault is enough
                 missing.setdefault(detail["loc"][:-1], []).append(str(detail["loc"][-1]))
             continue
-        own = getattr(detail.get("ctx", {}).get("error"), "faults", None)  # of an Invalid
+        own = getattr(detail.get("ctx", {}).get("error"), "faults", None)  # the faults of an Invalid
         found += [describe(dict(detail), owner)] if own is None else [fault.below(detail["loc"]) for fault in own]
     found += [describe_missing(names, path, owner) for path, names in missing.items()]
     return [fault.below(written) for fault in _without_repeats(found)]
 
 
 def _without_repeats(faults: list[Fault]) -> Iterator[Fault]:
-    """A union reports each member: of faults at one place the first says enough, and one further down says more."""
+    """Yield one fault for each path, since a union reports each member; a fault deeper inside replaces one above."""
     seen = {fault.path[:length] for fault in faults for length in range(len(fault.path))}
     for fault in faults:
         if fault.at == "value":
@@ -54,13 +54,13 @@ def _without_repeats(faults: list[Fault]) -> Iterator[Fault]:
 
 
 def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
-    """One pydantic error detail as a fault; the path is relative to the owner's arguments."""
+    """Return one pydantic error detail as a fault, with a path relative to the owner's arguments."""
     path = _without_union_tags(detail["loc"])
     name = _dotted(path)
     title = _title(owner)
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "extra_forbidden":
-        key = detail["loc"][-1]  # the user's, even where it looks like a member of a union
+        key = detail["loc"][-1]  # as written, even if it looks like a member of a union
         path = (*_without_union_tags(detail["loc"][:-1]), key)
         reason = getattr(owner, "reason_against", lambda _: None)(str(key))
         explained = hasattr(owner, "component_name")
@@ -76,7 +76,7 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
         expected = one_of(_literals(context["expected"]))
         close = suggestion(value, _literals(context["expected"])) if isinstance(value, str) else ""
         return Fault(f"{name}: expected {expected}, got {show(value)}{close}", path)
-    if kind == "too_short":  # of a list as long as one likes: a short list of a fixed length lacks its last places
+    if kind == "too_short":  # of lists of any length; too short lists of a fixed length are reported as "missing"
         wanted = counted(context["min_length"], "value")
         return Fault(f"{name}: expected at least {wanted}, got {context['actual_length'] or 'none'}", path)
     if kind == "too_long":
@@ -87,7 +87,7 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
 
 
 def describe_missing(names: list[str], path: Path, owner: type[BaseModel]) -> Fault:
-    """Required arguments that are not there, as one fault; numbers are places in a list that is too short."""
+    """Return one fault for all missing required arguments; numbers are missing items of a list that is too short."""
     if names[0].isdigit():
         return Fault(f"{_dotted(path)}: expected {int(names[-1]) + 1} values, got {names[0]}", path)
     needs = " and ".join(f"'{name}'" for name in names)
@@ -108,21 +108,21 @@ def _title(owner: type[BaseModel]) -> str:
 
 
 def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Pydantic adds the member of a union ('int', 'tuple[...]') to a location; people do not write it."""
+    """Return a location without the members of unions ('int', 'tuple[...]') that pydantic adds to it."""
     tags = {"int", "float", "bool", "str", "none", "constrained-int", "constrained-float", "constrained-str"}
     return tuple(p for p in loc if not (isinstance(p, str) and (p in tags or "[" in p or "(" in p)))
 
 
 def unknown_key(key: str, path: Path, title: str, known: list[str], *, reason: str | None, explained: bool) -> Fault:
-    """The fault of a key that is none of the `known`; Keras has it if there is a `reason` why `title` has not."""
+    """Return the fault of an unknown key; `reason` says why a key that Keras has is not supported by `title`."""
     if reason is not None:
-        return Fault(f"{title} has no '{key}': {reason}", path, "key", hint=f"leave '{key}' out")
+        return Fault(f"{title} has no '{key}': {reason}", path, "key", hint=f"remove '{key}'")
     more = suggestion(key, known)
     hint = None
     if not more and known and len(known) <= 6:
         more = f"; it takes {', '.join(known)}"
     elif not more and explained:
-        hint = f"'kerascli explain {title}' shows all that it takes"
+        hint = f"'kerascli explain {title}' lists its arguments"
     return Fault(f"unknown key '{key}' in {title}{more}", path, "key", hint=hint)
 
 
@@ -137,7 +137,7 @@ def _type_hint(kind: str, value: Any) -> str | None:
     if kind in {"tuple_type", "list_type"} and not isinstance(value, dict):
         return f"write [{value}]"
     if kind == "bool_type" and isinstance(value, str) and value.lower() in {"yes", "on", "no", "off"}:
-        return f"'{value}' is a word here; write {'true' if value.lower() in {'yes', 'on'} else 'false'}"
+        return f"'{value}' is text in YAML 1.2; write {'true' if value.lower() in {'yes', 'on'} else 'false'}"
     return None
 
 

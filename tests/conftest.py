@@ -1,4 +1,4 @@
-"""Before anything is imported: Keras computes with torch, on one thread, and pictures need no screen."""
+"""Set up before other imports: Keras uses torch on one thread, and plots need no display."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 @pytest.fixture(autouse=True)
 def _nothing_has_been_compiled() -> None:
-    """`auto` takes what is there: another test's programs, too."""
+    """An empty cache for compiled code: `auto` would use programs that other tests compiled."""
     programs = Path(_CACHE.name, "kerascli", "compiled", "programs")
     if programs.exists():
         shutil.rmtree(programs)
@@ -39,7 +39,7 @@ def _nothing_has_been_compiled() -> None:
 
 @pytest.fixture(autouse=True)
 def _torch_has_the_dtype_from_before() -> Iterator[None]:
-    """A test that computes in float64 leaves that to no other one."""
+    """Restore torch's default dtype after each test."""
     before = sys.modules["torch"].get_default_dtype() if "torch" in sys.modules else None
     yield
     if before is not None:
@@ -48,7 +48,7 @@ def _torch_has_the_dtype_from_before() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _keras_forgets_its_policy() -> None:
-    """Keras keeps the dtype policy of the first layer that a test made, whatever `floatx` another test sets."""
+    """Reset Keras's dtype policy, which it keeps from the first layer whatever `floatx` a test sets."""
     if "keras" in sys.modules:
         from keras.src.backend.common import global_state
 
@@ -57,7 +57,7 @@ def _keras_forgets_its_policy() -> None:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
-    """Downloads come from here, and are kept in a home of Keras's below `tmp_path`."""
+    """Local server for downloads, with an empty Keras home below `tmp_path`."""
     found = Server()
     thread = threading.Thread(target=found.http.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -72,7 +72,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of torch's without anything in it, and no network."""
+    """Empty torch cache, without network access."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("KERASCLI_DATASETS_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "*")

@@ -1,4 +1,4 @@
-"""The house keeps its shape: imports flow one way, commands start light, nothing dangerous is called."""
+"""Architecture: imports go one way, commands start fast, and dangerous functions are not called."""
 
 import ast
 import re
@@ -57,7 +57,7 @@ INNER_FLOORS = {
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
-        ["yaml", "known", "splits", "top_level"], ["composition", "misspelt"],
+        ["yaml", "component_index", "splits", "top_level"], ["composition", "misspelt"],
         ["absent_data", "facts", "sections", "starter"], ["run", "schema"], ["sample_checks"], ["cross_checks"],
         ["describe"], ["load"],
     ],
@@ -68,7 +68,7 @@ INNER_FLOORS = {
 }  # fmt: skip
 
 COMPILER_MAY = {"light_torch", "storage", "spans", "cpus", "errors", "component", "device", "draws"}
-"""The compiler takes any module with example inputs: it knows neither the config nor data, models and training."""
+"""The compiler takes any module with example inputs, and does not know configs, data, models or training."""
 
 
 @cache
@@ -77,7 +77,7 @@ def _tree(path: Path) -> ast.Module:
 
 
 def _imports(path: Path, *, running: bool = False) -> Iterator[str]:
-    """What a file imports; `running`: without what only type checkers see."""
+    """Return the modules that a file imports; with `running`, without those for type checkers only."""
     tree = _tree(path)
     checked = {
         each
@@ -97,7 +97,7 @@ def _imports(path: Path, *, running: bool = False) -> Iterator[str]:
 
 
 def _beside(path: Path, module: str, folder: tuple[str, ...]) -> tuple[str, str] | None:
-    """The two children of a folder, if a file in one imports a module in the other."""
+    """Return the two children of a folder if a file in one imports a module in the other."""
     own, other = (path.relative_to(PACKAGE).with_suffix("").parts, tuple(module.split(".")[1:]))
     depth = len(folder)
     if not module.startswith("kerascli.") or own[:depth] != folder or other[:depth] != folder:
@@ -126,7 +126,7 @@ def test_imports_flow_one_way(room: str) -> None:
 
 
 def test_one_file_of_training_knows_the_config() -> None:
-    """The others take modules, components and plain data: a training can be tested with an nn.Linear and a list."""
+    """All others take modules, components and plain data, so a training can be tested with an nn.Linear and a list."""
     knowing = {
         path.relative_to(PACKAGE).as_posix()
         for path in (PACKAGE / "training").rglob("*.py")
@@ -136,7 +136,7 @@ def test_one_file_of_training_knows_the_config() -> None:
 
 
 def test_no_folder_has_a_circle() -> None:
-    """The files and folders in a folder can be ordered so that each imports only those before it."""
+    """The files and folders in a folder can be sorted so that each imports only earlier ones."""
     uses: dict[tuple[str, ...], dict[str, set[str]]] = {}
     for path in FILES:
         own = path.relative_to(PACKAGE).parent.parts
@@ -150,7 +150,7 @@ def test_no_folder_has_a_circle() -> None:
 
 
 def _circle(graph: dict[str, set[str]]) -> list[str]:
-    """Return the names that import each other, or lie between such."""
+    """Return the names that import each other, directly or through others."""
     left = graph
     while True:
         used = {name for uses in left.values() for name in uses}
@@ -179,7 +179,7 @@ FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "joblib", "cloudpick
 FORBIDDEN_ATTRIBUTES = {("yaml", "load"), ("yaml", "unsafe_load"), ("os", "system")}
 UNPICKLING = {"torch.load", "torch.serialization.load", "torch.jit.load"}
 DOORS = {"interop/published.py", "interop/torch_files.py"}
-"""Published weights, by checksum, and the bytes that we wrote ourselves a moment ago."""
+"""Files that may unpickle: published weights, verified by checksum, and bytes written by the same process."""
 
 
 def test_nothing_read_is_ever_executed() -> None:
@@ -213,11 +213,11 @@ PRIVATE_OF_TORCH = {
     "optimizers/clipping.py": {"torch._foreach_norm", "torch._foreach_mul_"},
     "optimizers/flat.py": {"torch._foreach_copy_"},
 }
-"""One file owns the private names of torch; those of rooms below it are in its list, too."""
+"""The file that lists the private names of torch, including those used in earlier packages."""
 
 
 def _torch_names(path: Path) -> Iterator[str]:
-    """Names of torch that a file imports or looks up, dotted, as far as they are written."""
+    """Yield the dotted names of torch that a file imports or uses, as far as they are written out."""
     yield from (module for module in _imports(path) if module.startswith("torch."))
     known = {"torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "fx": "torch.fx", "aten": "torch.ops.aten"}
     for node in ast.walk(_tree(path)):
@@ -260,9 +260,9 @@ READERS = {
     "data/datasets/mnist/__init__.py": "data of the package",
     "profiling/window.py": "a trace that torch wrote a moment ago",
 }
-"""Files that open others past files.py, each with its reason."""
+"""Files that open other files without files.py, with the reason."""
 OPENED = {"archive", "tarfile", "Image", "RunRecord"}
-"""What has an `open` of its own: of members, and of bytes that came through the door."""
+"""Objects with an `open` of their own: archives, and bytes read by files.py."""
 PAST_THE_DOOR = {"os.open", "os.fdopen", "io.open", "np.load", "np.fromfile", "np.memmap", "np.loadtxt", "h5py.File"}
 
 
@@ -289,7 +289,7 @@ def test_files_from_outside_come_through_one_door() -> None:
 
 
 def test_random_numbers_come_from_draws_alone() -> None:
-    """Layers and parts never reach for torch's global generator."""
+    """Layers and other components never use torch's global generator."""
     names = {"rand", "randn", "rand_like", "randn_like", "bernoulli", "randint", "randperm", "dropout"}
     found = []
     for path in FILES:

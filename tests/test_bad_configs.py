@@ -1,4 +1,4 @@
-"""What a person reads who wrote a config that cannot be: the files of `bad_configs`, whole output by whole output.
+"""Error messages for invalid configs: the files of `bad_configs`, compared as a whole.
 
 Such a file starts with a good config. A case changes it (lines with - are replaced by the lines with + below them),
 perhaps with arguments of the command line ($), and shows what is said. A case may be a whole config instead.
@@ -55,7 +55,7 @@ def read_cases(path: Path) -> Iterator[Case]:
 
 
 def changed(good: str, change: list[str]) -> str:
-    """The good config with runs of '-' lines replaced by the '+' lines that follow; or the text itself."""
+    """Return the good config with runs of '-' lines replaced by the '+' lines after them, or the text itself."""
     if not change or change[0][:1] != "-":
         return "\n".join(change) + "\n" if change else good
     for old, new in re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)*)", "\n".join(change) + "\n", re.M):
@@ -97,11 +97,11 @@ def test_a_bad_config_is_refused_in_these_words(case: Case, tmp_path: Path, monk
 
 
 LEAKS = re.compile(r"[Ii]nput should|pydantic|Traceback|NoneType|<class|object at 0x|\{'\w|\['\w")
-"""Words of Python and pydantic, and how Python writes mappings and lists."""
+"""Words of Python and pydantic, and Python's notation of mappings and lists, that must not appear."""
 
 
 @pytest.mark.parametrize("case", BAD, ids=str)
-def test_every_fault_is_said_once_in_order_and_in_plain_words(case: Case) -> None:
+def test_every_fault_is_reported_once_in_order_and_in_plain_words(case: Case) -> None:
     heads = re.findall(r"^(?:config\.yaml:(\d+):(\d+)|--set .*?|--flag .*?): error: (.*)$", case.said, re.M)
     assert heads, case.said
     places = [(int(line), int(column)) for line, column, _ in heads if line]
@@ -116,7 +116,7 @@ def test_every_fault_is_said_once_in_order_and_in_plain_words(case: Case) -> Non
 
 @pytest.mark.parametrize("case", BAD, ids=str)
 def test_the_caret_is_below_what_is_meant(case: Case) -> None:
-    """Under the first character of a word, never under a blank or a bracket that opens nothing."""
+    """The caret is under the first character of a word, not under a blank or a bracket."""
     for shown, caret in re.findall(r"^  \d+ \| (.*)\n +\| (.*)$", case.said, re.M):
         start = len(caret) - len(caret.lstrip())
         assert shown[start : start + 1].strip(), case.said
@@ -190,7 +190,7 @@ ODD = (None, [], {}, -1, "x", [[1]], {"x": {"y": None}})
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Every path of a config."""
+    """Yield every path of a config."""
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in entries:
         yield (*path, key)
@@ -201,7 +201,7 @@ def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
 def test_whatever_stands_in_a_config_it_is_valid_or_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An odd value at every place, one at a time: nothing but a KerasCliError, in no words of Python's."""
+    """An odd value at every place, one at a time, raises only a KerasCliError, without Python's words."""
     monkeypatch.chdir(tmp_path)
     data = parse_document(GOOD[name].text, name).data
     refusals = []
@@ -224,10 +224,10 @@ def test_a_fact_that_the_data_does_not_tell_is_stood_in_for_until_the_data_is_re
     assert config.describe(config.facts()).unknown == (f"{tmp_path}/config.yaml:7:22: $targets.y.max_length",)
     with pytest.raises(ConfigError) as caught:
         config.describe(config.facts(), {"train": 800, "validation": 200})
-    assert [fault.text for fault in caught.value.faults] == ["'$targets.y.max_length': the data does not tell"]
+    assert [fault.text for fault in caught.value.faults] == ["'$targets.y.max_length': the data has no such fact"]
 
 
-def test_a_split_that_there_is_not_is_said_once_the_data_is_read(tmp_path: Path) -> None:
+def test_a_split_that_there_is_not_is_reported_once_the_data_is_read(tmp_path: Path) -> None:
     text = GOOD["sections"].text.replace("validation_split: 0.2", "validation_data: tset")
     (tmp_path / "config.yaml").write_text(text)
     config = open_config(tmp_path / "config.yaml")

@@ -1,4 +1,4 @@
-"""Every config that we ship does everything that a run can do."""
+"""Every shipped config can be validated, trained, evaluated, exported and so on."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ from tests.support.runs_harness import train
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml"))
 NEED_FILES = {"fine_tuning"}
-"""Configs of files that do not come with us: a test of their own makes such files."""
+"""Configs of files that are not shipped; other tests create such files."""
 HERE = [config for config in CONFIGS if config.stem not in NEED_FILES]
 SMALLER = {
     "cifar10_densenet": ["layers=2"],
@@ -34,7 +34,7 @@ SMALLER = {
     "resnet18_cifar10": ["size=32"],
     "unet": ["filters=2", "size=32"],
 }
-"""Flags that make a model small enough for two steps in a second; the graph stays the same."""
+"""Flags that make a model small enough for two steps in a second, with the same graph."""
 
 
 def _id(path: Path) -> str:
@@ -43,7 +43,7 @@ def _id(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with all configs, and small data where they look for theirs."""
+    """A folder with all configs, and small data where they look for it."""
     folder = tmp_path_factory.mktemp("shipped")
     shutil.copytree(ROOT / "configs", folder / "configs")
     with pytest.MonkeyPatch.context() as patch:
@@ -165,6 +165,6 @@ def test_well_known_networks_take_fewer_than_sixty_lines(name: str) -> None:
 def test_the_models_of_keras_examples_have_their_number_of_parameters(
     name: str, parameters: int, shipped: Path
 ) -> None:
-    """The figures are those of Keras's own summaries."""
+    """The numbers are those of Keras's own summaries."""
     [path] = (shipped / "configs").rglob(f"{name}.yaml")
     assert summary_of(path, sets=[], flags=[]).total == parameters

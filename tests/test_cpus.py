@@ -1,4 +1,4 @@
-"""CPUs that may be used: quotas of both versions of cgroups, what waits how, and how many threads a run has."""
+"""Number of usable CPUs: quotas of both cgroup versions, how threads wait, and threads per run."""
 
 import json
 import os
@@ -26,7 +26,7 @@ AT = "/sys/fs/cgroup"
 
 
 def machine(root: Path, groups: str, mounts: list[str], files: dict[str, str]) -> Path:
-    """Write the files in which the kernel shows a process's groups, below a folder."""
+    """Write, below a folder, the files in which the kernel shows a process's cgroups."""
     for name, text in {
         "proc/self/cgroup": groups, "proc/self/mountinfo": OTHERS + "\n".join(mounts), **files,
     }.items():  # fmt: skip
@@ -154,7 +154,7 @@ def test_other_pools_have_no_more_threads_than_the_quota_unless_the_user_says_so
 def test_every_way_in_says_it_before_torch_is_loaded(
     command: list[str], said: dict[str, str], spins: str, tmp_path: Path
 ) -> None:
-    """OpenMP itself tells what it has read, at the moment when it is loaded with torch."""
+    """OpenMP prints the settings that it reads when it is loaded with torch."""
     config = write(tmp_path, HARD)
     env = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     asked = [sys.executable, *command, "summary", str(config)]
@@ -165,7 +165,7 @@ def test_every_way_in_says_it_before_torch_is_loaded(
 
 @pytest.fixture
 def threads() -> Iterator[Callable[[], int]]:
-    """Number of torch's threads, which is restored afterwards."""
+    """Set torch's number of threads, and restore it afterwards."""
     before = torch.get_num_threads()
     yield torch.get_num_threads
     torch.set_num_threads(before)
@@ -181,7 +181,7 @@ def _limited(monkeypatch: pytest.MonkeyPatch, limit: CpuLimit) -> None:
     monkeypatch.setattr(device, "cpu_limit", lambda: limit)
 
 
-def test_threads_are_as_many_as_the_quota_allows_and_the_reason_is_told_and_recorded(
+def test_threads_are_as_many_as_the_quota_allows_and_the_reason_is_reported_and_recorded(
     tmp_path: Path, threads: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.set_num_threads(4)
@@ -261,7 +261,7 @@ fit: {epochs: 1, batch_size: 128}
 
 
 def test_how_threads_wait_changes_no_bit(tmp_path: Path) -> None:
-    """libgomp's own default is 300,000 rounds; with two threads there is something to wait for."""
+    """libgomp's default is 300,000 rounds; two threads are needed for one to wait."""
     config = write(tmp_path, WIDE)
     outcomes = []
     for name, environment in {"brief": {}, "long": {"GOMP_SPINCOUNT": "300000"}}.items():

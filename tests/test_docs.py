@@ -1,4 +1,4 @@
-"""What the documentation shows is so: configs are valid, commands exist, messages read as told, the plugin trains."""
+"""The documentation is correct: configs are valid, commands exist, messages match, the plugin trains."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from kerascli.config.load import open_config
 from kerascli.errors import ConfigError, Interrupted, KerasCliError
 from kerascli.interrupts import SIGNALS
 from kerascli.profiling.advice import RULES
-from kerascli.profiling.ledger import ORDER, REST
+from kerascli.profiling.lap_sums import ORDER, REST
 from kerascli.runs.index import find_run
 from kerascli.workflow.check import check
 from tests.support.runs_harness import kerascli, write
@@ -40,7 +40,7 @@ _FENCE = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block; the comment before it says what it is, if it is not a whole config."""
+    """A fenced block; the comment before it tells its kind, unless it is a whole config."""
 
     page: Path
     line: int
@@ -75,7 +75,7 @@ BASES["fit"] = BASES["compile"].partition("fit:")[0]
 
 
 def on_top(block: Block) -> str:
-    """A fragment as a config that extends another one; a fragment without its section's key is put below it."""
+    """Return a fragment as a config that extends another; one without its section's key is put below it."""
     section, *below = block.value.split(".")
     text = block.text
     for key in reversed([section, *below]) if below else []:
@@ -85,7 +85,7 @@ def on_top(block: Block) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the pages' commands are given: with the table of penguins, and all files that the pages show."""
+    """Folder for the pages' commands, with the table of penguins and all files on the pages."""
     shutil.copytree(ROOT / "configs" / "data", tmp_path / "data")
     for block in BLOCKS:
         if block.mark in {"file", "faulty"}:

@@ -1,4 +1,4 @@
-"""Every kind of thing is known to every command, in a process that has imported nothing else before."""
+"""Every kind of component is known to every command, in a process that has imported nothing before."""
 
 import json
 import subprocess
@@ -17,11 +17,11 @@ for info in pkgutil.walk_packages(kerascli.__path__, "kerascli."):
         importlib.import_module(info.name)
 print(json.dumps({r.kind: r.names() for r in gc.get_objects() if isinstance(r, Registry)}))
 """
-"""The oracle: all modules are imported, and all registries are taken from memory, whoever lists them."""
+"""All registries, found by importing all modules and searching memory."""
 
 
 def fresh(*command: str) -> str:
-    """What a process of its own prints; this one has imported everything."""
+    """Return the output of a new process; this one has imported everything."""
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -49,19 +49,19 @@ def test_a_kind_that_no_layer_needs_is_listed_and_explained(kinds: dict[str, lis
     assert fresh("-m", "kerascli", "explain", "losses").startswith("losses: kind\n  A name")
 
 
-def test_a_thing_of_another_kind_is_recognized_whatever_was_imported() -> None:
+def test_a_component_of_another_kind_is_recognized_whatever_was_imported() -> None:
     code = (
         "from kerascli.component import Invalid\n"
         "from kerascli.parts.base import ACTIVATIONS\n"
         "try: ACTIVATIONS.get('huber')\n"
         "except Invalid as invalid: print(invalid.faults[0].hint)"
     )
-    assert fresh("-c", code) == "huber is a loss and a metric: 'kerascli explain huber' shows where it stands\n"
+    assert fresh("-c", code) == "huber is a loss and a metric: 'kerascli explain huber' shows where it can be used\n"
 
 
 def test_a_registry_that_nothing_would_find_is_refused() -> None:
     class Thing(Component):
-        """A kind whose module is not among those that the commands know."""
+        """A component of a kind whose module the commands do not know."""
 
     with pytest.raises(TypeError, match=r"test_registries is missing from _HOMES"):
         Registry("thing", Thing, ())

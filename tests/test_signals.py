@@ -1,4 +1,4 @@
-"""No signal is lost, wherever it comes: the program ends with its exit code, and a training is saved first."""
+"""Signals are never lost: the program ends with its exit code, and a training is saved first."""
 
 import contextlib
 import gc
@@ -42,7 +42,7 @@ LONG = (
 
 @pytest.fixture(autouse=True)
 def insistent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An exception that was swallowed is raised again soon; afterwards the test runner has its handlers back."""
+    """Raise a swallowed exception again soon; the test runner's handlers are restored afterwards."""
     monkeypatch.setattr(interrupts, "INSIST_SECONDS", 0.01)
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # where Python tells of what it dropped
     before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -52,7 +52,7 @@ def insistent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def run(work: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> object:
-    """The exit code of the program when its command does `work`."""
+    """Return the program's exit code when its command does `work`."""
     monkeypatch.setattr(commands, "app", lambda prog_name: work())
     with pytest.raises(SystemExit) as end:
         program.main()
@@ -60,7 +60,7 @@ def run(work: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> object:
 
 
 def forked(work: Callable[[], object]) -> int:
-    """The exit code of a child that does `work`; 0 when that comes to its end."""
+    """Return the exit code of a child that does `work`; 0 if it finishes."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -77,7 +77,7 @@ def forked(work: Callable[[], object]) -> int:
 
 
 def raise_signal() -> None:
-    """As another process would; the handler runs before this returns."""
+    """Send a signal as another process would; the handler runs before this returns."""
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -179,7 +179,7 @@ def test_a_training_that_takes_a_signal_over_saves_says_how_to_go_on_and_loses_n
     left = find_run("latest", tmp_path / "runs")
     assert capsys.readouterr().err.splitlines() == [
         "error: interrupted at epoch 1, step 0; saved",
-        f"  hint: go on with: kerascli train --resume {left.path}",
+        f"  hint: resume with: kerascli train --resume {left.path}",
     ]
     assert left.status() == "interrupted"
     go_on(left)
@@ -219,7 +219,7 @@ def test_cleaning_up_after_a_signal_is_not_interrupted(monkeypatch: pytest.Monke
 
 
 def test_an_error_of_the_work_that_a_signal_left_alone_keeps_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that is full when the checkpoint is to be written."""
+    """The disk is full when the checkpoint is written."""
 
     def work() -> None:
         with deferred():
@@ -242,7 +242,7 @@ def test_an_early_end_of_a_training_does_not_make_later_signals_go_unheard(monke
 def test_an_import_is_brought_to_its_end_unless_it_takes_long(
     takes_long: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An exception in the middle of one can be swallowed, or end in C++ that aborts."""
+    """An exception during an import can be swallowed, or abort C++ code."""
     monkeypatch.setattr(interrupts, "INSIST_SECONDS", 0.05)
     seconds = 30 if takes_long else 0.05
     code = f"import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep({seconds})\nEND = True\n"
@@ -305,7 +305,7 @@ def test_a_closed_terminal_which_sends_sighup_several_times_does_not_count_as_as
 
 @pytest.mark.parametrize("number", CODES)
 def test_a_signal_before_anything_is_imported_ends_in_one_line(number: signal.Signals) -> None:
-    """The entry imports nothing of ours but itself, sets its handlers, and only then the rest."""
+    """The entry point imports only itself, sets its handlers, and then imports the rest."""
     code = (
         "import os, signal, sys\n"
         "import kerascli.__main__\n"
@@ -337,13 +337,13 @@ def test_a_signal_saves_says_how_to_go_on_and_exits_by_the_table(tmp_path: Path,
     run = find_run("latest", tmp_path / "runs")
     tail = errors.strip().splitlines()[-2:]
     assert tail[0].startswith("error: interrupted at epoch ")
-    assert tail[1] == f"  hint: go on with: kerascli train --resume runs/{run.folder_name}"
+    assert tail[1] == f"  hint: resume with: kerascli train --resume runs/{run.folder_name}"
     assert run.status() == "interrupted"
     assert RunRecord.open(run.path).checkpoints.newest().step > 0
 
 
 def test_a_training_whose_terminal_is_closed_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever it still wants to write there."""
+    """It is saved even if it still writes to the terminal."""
     config = write(tmp_path, LONG)
     monkeypatch.chdir(tmp_path)
     pid, terminal = pty.fork()
@@ -395,7 +395,7 @@ def test_a_signal_while_the_data_is_read_for_a_resume_is_not_put_off(
 
 
 def test_an_epochs_line_that_cannot_be_shown_any_more_stops_nothing(tmp_path: Path) -> None:
-    """The bar is taken away from a terminal that has gone."""
+    """The progress bar is removed from a terminal that is closed."""
     view = TrainingView(open(os.devnull, "w"))  # noqa: SIM115
     view.live = True
 
@@ -410,7 +410,7 @@ def test_an_epochs_line_that_cannot_be_shown_any_more_stops_nothing(tmp_path: Pa
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_that_python_drops_is_remembered(number: signal.Signals) -> None:
-    """As one that comes while its handler is replaced: Python finds no handler any more, and goes on."""
+    """Such as a signal while its handler is replaced: Python finds no handler and continues."""
 
     def lose() -> None:
         with listening():

@@ -1,4 +1,4 @@
-"""Durable writes under faults: every crash point, every failing operation, against an in-place writer as control."""
+"""Durable writes under faults: every crash point and failing operation, with in-place writes as control."""
 
 import contextlib
 import errno
@@ -29,7 +29,7 @@ OLD, NEW = b"old " * 50, b"new and longer " * 50
 
 @pytest.fixture(autouse=True)
 def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here processes die, not the machine, so waiting for the disk proves nothing; that it is asked is tested."""
+    """Skip fsync, since processes are killed here, not the machine; a test checks that it is called."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -37,7 +37,7 @@ def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def broken_crash_points(tmp_path: Path, write: Callable[[Path, bytes], object]) -> tuple[int, int]:
-    """How many crash points leave a damaged file, and how many there are."""
+    """Return the number of crash points that leave a damaged file, and of all crash points."""
     path = tmp_path / "a"
     ends = crash_points(lambda: in_place(path, OLD), lambda: write(path, NEW))
     broken = [path.read_bytes() not in ((NEW,) if ended else (OLD, NEW)) for ended in ends]
@@ -102,7 +102,7 @@ def test_the_order_is_write_sync_rename_sync_of_the_folder(tmp_path: Path, monke
     ]  # fmt: skip
 
 
-def test_a_limit_set_by_the_kernel_is_told_with_the_space_that_is_needed(tmp_path: Path) -> None:
+def test_a_limit_set_by_the_kernel_is_reported_with_the_space_that_is_needed(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(OLD)
 
@@ -225,7 +225,7 @@ def save(folder: Path, step: int, mark: int, *slots: str) -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> tuple[Path, Callable[[], None]]:
-    """A run folder with checkpoints of steps 2 and 3 (marks 2 and 3) and `best` at 2, and what restores it."""
+    """A run folder with checkpoints of steps 2 and 3, and `best` at 2, and the function that restores it."""
     template, folder = tmp_path / "template", tmp_path / "run"
     for step in (1, 2, 3):
         save(template, step, step, *(["best"] if step == 2 else []))
@@ -239,7 +239,7 @@ def run(tmp_path: Path) -> tuple[Path, Callable[[], None]]:
 
 
 def is_sound(folder: Path, mark: int, *, saved: bool) -> bool:
-    """The newest checkpoint and `best` are as before or as saved, whole and unmixed; as saved when that was said."""
+    """Return True if the newest checkpoint and `best` are intact, and new if they were reported saved."""
     found = Checkpoints(folder / "checkpoints")
     try:
         newest, best = found.newest(), found.named("best")
@@ -254,7 +254,7 @@ def is_sound(folder: Path, mark: int, *, saved: bool) -> bool:
 
 
 def assert_nothing_is_left_behind(folder: Path) -> None:
-    """After the start-up sweep and two saves, the folder holds these and no orphan."""
+    """Assert that, after the start-up clean-up and two saves, the folder has these files and no others."""
     with RunRecord(folder).locked():
         for step in (5, 6):
             save(folder, step, step, "best")
@@ -337,7 +337,7 @@ def test_a_kill_at_any_point_of_a_run_leaves_a_run_that_can_be_read(tmp_path: Pa
                 seen.add((run.status(), len(run.history())))
             else:
                 assert run.status() == "killed"
-                with pytest.raises(FileRefused, match="died before it had begun"):
+                with pytest.raises(FileRefused, match="ended before training began"):
                     run.config()
     assert seen == {("killed", 0), ("killed", 1), ("killed", 2), ("completed", 2)}
 
@@ -388,7 +388,7 @@ def hold(folder: Path, ready: int) -> None:
 
 @contextlib.contextmanager
 def holder(folder: Path, work: Callable[[Path, int], None] = hold) -> Iterator[int]:
-    """A child process that holds the folder; killed at the end."""
+    """A child process that holds the folder's lock; killed at the end."""
     out, ready = os.pipe()
     pid = fork(lambda: work(folder, ready))
     try:

@@ -221,7 +221,7 @@ def _die_after_rows(rows: int) -> None:
 def _trust_everything() -> None:
     """The control: no checksum is compared."""
     from kerascli.errors import FileRefused
-    from kerascli.runs import checkpoint_manifest, checkpoints, history_writer, sealed, vouched
+    from kerascli.runs import checkpoint_manifest, checkpoints, history_writer, sealed, verified_files
     from kerascli.runs.reading import must_read
 
     def read_manifest(path: Path) -> Any:
@@ -230,7 +230,7 @@ def _trust_everything() -> None:
         except (ValueError, KeyError, TypeError, FileRefused) as error:
             raise checkpoint_manifest.Damaged(str(error)) from None
 
-    vouched.check = lambda path, data, accepted: None
+    verified_files.check = lambda path, data, accepted: None
     history_writer.Prefix.check = lambda self, path: must_read(path)
     sealed._seal = lambda rest: b""
     sealed._SEAL_BYTES = 0

@@ -42,7 +42,7 @@ class Failures:
             return
         began = (found / "run.json").exists()
         gone_on = run(["train", "--resume", str(found)], self.folder, tiny.often_saved)
-        if gone_on.code == 4 and not began and "died before it had begun" in gone_on.err:
+        if gone_on.code == 4 and not began and "ended before training began" in gone_on.err:
             tally.add(case, "code 6, nothing had begun, and resume says so")
         elif gone_on.code != 0 or not gone_on.is_decent:
             tally.add(case, "", f"cannot go on, {gone_on.last_words()}")

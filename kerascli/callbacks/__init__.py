@@ -1,1 +1,1 @@
-"""Callbacks of Keras as pure decisions: facts in, decisions out."""
+"""Keras's callbacks, as pure functions from the facts of an epoch to decisions."""

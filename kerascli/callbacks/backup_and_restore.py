@@ -1,4 +1,4 @@
-"""BackupAndRestore: here a checkpoint at fixed times; to go on from one is `train --resume`, with or without this."""
+"""BackupAndRestore: checkpoints at fixed times. `train --resume` continues from one, with or without this callback."""
 
 from typing import Literal
 
@@ -10,10 +10,10 @@ _SLOT = "backup"
 
 @callback()
 class BackupAndRestore(Callback):
-    """Saves after every epoch, or after every `save_freq` batches, under `backup`.
+    """Save a checkpoint named `backup` after every epoch, or after every `save_freq` batches.
 
-    Every run saves itself now and then and goes on exactly where it was with `train --resume`; with this it is known
-    when.
+    Every run saves checkpoints from time to time, from which `train --resume` continues exactly; this callback only
+    fixes the times.
     """
 
     refused = {  # noqa: RUF012
@@ -22,9 +22,9 @@ class BackupAndRestore(Callback):
     }
 
     save_freq: Literal["epoch"] | PositiveInt = "epoch"
-    """epoch, or every how many batches."""
+    """Frequency of saving: `epoch`, at the end of each epoch, or a number of batches."""
     double_checkpoint: bool = False
-    """Makes no difference: the last two checkpoints are always kept, and the newest that is whole is used."""
+    """No effect: the last two checkpoints are always kept, and the newest complete one is used."""
 
     def claims(self) -> tuple[str, ...]:
         return (f"the checkpoint '{_SLOT}'",)

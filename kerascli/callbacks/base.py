@@ -1,4 +1,4 @@
-"""What a callback is: it sees an epoch's figures and decides; the recorder carries decisions out."""
+"""Base class and registry of callbacks, which return decisions on an epoch's logs that the recorder executes."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping
@@ -8,60 +8,62 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import Field
 
 from kerascli.component import Component, Registry
-from kerascli.errors import suggestion, there_are
+from kerascli.errors import suggestion
 from kerascli.events import AppendRow, Post, WriteHistograms, WriteSample, WriteScalars
 from kerascli.shapes import NonNegativeInt
 
-Verbose = Annotated[NonNegativeInt, Field(description="1: say so when it acts.")]
+Verbose = Annotated[NonNegativeInt, Field(description="1: print a message when the callback acts; 0: silent.")]
 
 State = Mapping[str, Any]
-"""A callback's memory between epochs: JSON, part of every checkpoint."""
+"""State of a callback between epochs: JSON data, saved in every checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class EpochFacts:
-    """What is known when an epoch ends, or so far within it. Epochs count from 1."""
+    """Logs and progress of an epoch (numbered from 1), at its end or within it."""
 
     epoch: int
     epochs: int
     logs: Mapping[str, float]
     learning_rates: Mapping[str, float]
-    """By update; an ordinary fit has one, under no name."""
+    """Learning rate by update; without `train_step` there is one, with an empty name."""
     steps: int
     directions: Mapping[str, Literal["min", "max"]]
-    """Which way each logged figure is better; what `mode: auto` goes by."""
+    """Direction of improvement of each logged metric, used by `mode: auto`."""
     step: int = 0
-    """Steps done so far, over all epochs."""
+    """Number of steps done, over all epochs."""
     seconds: float = 0.0
-    """What the epoch has taken so far."""
+    """Duration of the epoch so far."""
 
     @property
     def learning_rate(self) -> float:
-        """The rate, of several the first one's."""
+        """Learning rate; with several updates that of the first."""
         return next(iter(self.learning_rates.values()))
 
     def rates(self, update: str | None) -> dict[str, float]:
-        """The rates of one update, or of all."""
+        """Return the learning rates of one update, or of all (None)."""
         return {name: rate for name, rate in self.learning_rates.items() if update in (None, name)}
 
 
 @dataclass(frozen=True, slots=True)
 class SetLearningRate:
-    """The rate from the next update on."""
+    """Decision to set the learning rate from the next update on."""
 
     value: float
     update: str = ""
-    """Which of several; one alone has no name."""
+    """Name of the update; empty without `train_step`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
+    """Decision to stop training after this epoch."""
+
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class SaveSlot:
-    """Keep the present weights under a name (`best`)."""
+    """Decision to save the current weights under a name (`best`)."""
 
     slot: str
     to_disk: bool = False
@@ -69,30 +71,30 @@ class SaveSlot:
 
 @dataclass(frozen=True, slots=True)
 class RestoreSlot:
-    """Put the weights kept under a name back."""
+    """Decision to restore the weights saved under a name."""
 
     slot: str
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """A line for the person at the terminal."""
+    """Decision to print a line at the console."""
 
     text: str
 
 
 def rate_columns(rates: Mapping[str, float]) -> dict[str, float]:
-    """Learning rates by the names that history has for them."""
+    """Return learning rates by their column names in history."""
     return {f"{name}_learning_rate" if name else "learning_rate": rate for name, rate in rates.items()}
 
 
 def rates_text(rates: Mapping[str, float], verb: str = "") -> str:
-    """`learning rate reduced to 0.001`; of several with their names."""
+    """Format learning rates as `learning rate reduced to 0.001`; several with the names of their updates."""
     return ", ".join(f"{name + ' ' if name else ''}learning rate {verb}{rate:g}" for name, rate in rates.items())
 
 
 UpdateName = str | None
-"""Which update of a `train_step` a callback is for; none: all."""
+"""Name of the update of a `train_step` whose learning rate a callback sets; None: all."""
 
 Decision = (
     SetLearningRate
@@ -109,58 +111,58 @@ Decision = (
 
 
 class Callback(Component):
-    """Facts in, decisions out; nothing else is touched."""
+    """Base class of callbacks: pure functions from the facts of an epoch to decisions, with a JSON state."""
 
     sets_learning_rate: ClassVar[bool] = False
-    """Its decisions change the rate: not with an optimizer that follows a schedule."""
-    judges_averages: ClassVar[bool] = False
-    """Validations see the moving averages of the weights: needs an optimizer with `use_ema`."""
+    """The callback sets the learning rate, which excludes an optimizer with a schedule."""
+    validates_with_averages: ClassVar[bool] = False
+    """Validation uses the moving averages of the weights, which needs an optimizer with `use_ema`."""
 
     def begin(self, facts: EpochFacts) -> list[Decision]:
-        """Before an epoch (`logs` is the epoch before's)."""
+        """Return the decisions before an epoch; `facts.logs` are those of the previous epoch."""
         return []
 
     def claims(self) -> tuple[str, ...]:
-        """What it alone may write, in words: a slot, a file of logs/."""
+        """Return descriptions of what only this callback may write: a checkpoint, a file in logs/."""
         return ()
 
     def watched(self) -> tuple[str, ...]:
-        """The figures that must exist (`val_loss`); `validate` checks them."""
+        """Return the metrics that must exist in the logs (`val_loss`); `validate` checks them."""
         return ()
 
-    def names_figure_in(self, figure: str) -> str:
-        """The setting that names a figure that it watches."""
+    def argument_that_names(self, metric: str) -> str:
+        """Return the argument that names a monitored metric."""
         return "monitor"
 
     def check(self, names: Collection[str]) -> str | None:
-        """Whether all that is watched is among the figures that training logs; if not, what to do about it."""
-        for figure in self.watched():
-            if figure in names:
+        """Return what is wrong, with the remedy, if a monitored metric is not among the logged `names`; else None."""
+        for metric in self.watched():
+            if metric in names:
                 continue
-            if figure.removeprefix("val_") in names:
-                return f"there is no '{figure}' without validation; add validation_data or validation_split to fit"
-            close = suggestion(figure, names) or f"; {there_are(sorted(names))}"
-            return f"there is no figure '{figure}' to watch{close}"
+            if metric.removeprefix("val_") in names:
+                return f"there is no '{metric}' without validation; add validation_data or validation_split to fit"
+            close = suggestion(metric, names) or f"; available: {', '.join(sorted(names))}"
+            return f"unknown metric '{metric}' in {self.argument_that_names(metric)}{close}"
         return None
 
     def start(self) -> State:
-        """The state before the first epoch."""
+        """Return the state before the first epoch."""
         return {}
 
     @abstractmethod
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        """After an epoch and its validation."""
+        """Return the decisions and the new state after an epoch and its validation."""
 
     def batch_period(self) -> int | None:
-        """Every how many steps `batch_end` is asked; None: never. Each time waits for the device."""
+        """Return the number of steps between calls of `batch_end`; None: never. Each call syncs with the device."""
         return None
 
     def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        """Within an epoch, with its figures so far: what to save, to write or to say; nothing stops or changes here."""
+        """Return the decisions within an epoch, on its logs so far: only to save, write or print."""
         return [], state
 
     def train_end(self, state: State) -> list[Decision]:
-        """After the last epoch, or after a stop."""
+        """Return the decisions after the last epoch or a stop."""
         return []
 
 
@@ -170,7 +172,7 @@ T = TypeVar("T", bound=type[Callback])
 
 
 def callback(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[T], T]:
-    """Register a callback."""
+    """Return a decorator that registers a class as a callback."""
 
     def register(cls: T) -> T:
         CALLBACKS.register(cls, name=name, aliases=aliases)

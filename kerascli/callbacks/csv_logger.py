@@ -1,4 +1,4 @@
-"""CSVLogger: the figures of each epoch in a file of the run folder's logs/."""
+"""CSVLogger: metrics of each epoch in a CSV file in the run folder's logs/."""
 
 import re
 from typing import Annotated
@@ -10,14 +10,17 @@ from kerascli.callbacks.base import AppendRow, Callback, Decision, EpochFacts, S
 
 @callback(name="csv_logger")
 class CSVLogger(Callback):
-    """A row an epoch, which counts from 0 there, as in Keras; figures by name. history.csv is written in any case."""
+    """Write the metrics of each epoch as a row of a CSV file; metrics are in alphabetical order.
+
+    Epochs are numbered from 0, as in Keras. Every run also writes history.csv.
+    """
 
     filename: str
-    """The file, inside the run's folder."""
+    """Name of the file, such as training.csv, in logs/ of the run folder."""
     separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    """What stands between two figures."""
+    """Separator of the columns, one character."""
     append: bool = False
-    """Makes no difference: every run has a file of its own, and a resumed run goes on in it."""
+    """No effect: every run has its own file, to which a resumed run appends."""
 
     @field_validator("filename")
     @classmethod

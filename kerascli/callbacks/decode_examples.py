@@ -1,4 +1,4 @@
-"""DecodeExamples: sequences in words: what was asked, what is right, what the model says."""
+"""DecodeExamples: input, target and prediction of rows as text."""
 
 from dataclasses import dataclass
 
@@ -11,26 +11,26 @@ from kerascli.shapes import PositiveInt
 
 @callback()
 class DecodeExamples(ShowsRows):
-    """Rows as text: the inputs, the truth, and the model's output with a mark where it is wrong.
+    """Write rows as text: inputs, target and the model's prediction, which is marked if it is wrong.
 
-    A decoder is given the words that it has written itself, not the true ones.
+    A decoder gets its own previous output tokens as input, not the target's (no teacher forcing).
     """
 
     count: PositiveInt = 10
-    """How many rows."""
+    """Number of rows."""
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
-        if found := super().misfit(model):
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+        if found := super().mismatch(model):
             return found
         shape = self.chosen(model.outputs).shape
         if len(shape) not in (1, 2):
-            return "output", "needs an output with a probability for each word: (words,) or (steps, words)"
+            return "output", "needs an output with one probability per token: (tokens,) or (steps, tokens)"
         if self._target(model) not in model.texts:
-            return "output", "needs a target that is text, of text_vectorization or string_lookup"
+            return "output", "needs a text target, made by text_vectorization or string_lookup"
         return None
 
     def _target(self, model: ModelFacts) -> str | None:
-        """The target that the output is held against."""
+        """Return the target to compare the output to."""
         if model.decodes is not None:
             return model.decodes[1]
         name = self.output or next(iter(model.outputs))
@@ -43,35 +43,35 @@ class DecodeExamples(ShowsRows):
         target = self._target(facts)
         assert target is not None
         if facts.decodes is not None:
-            said = studio.decoded(self.view, inputs)
+            predicted = studio.decoded(self.view, inputs)
         else:
-            said = self.chosen(studio.run(self.view, inputs)).argmax(-1).numpy()
-        found = examples(studio, self.view, rows, target, said)
+            predicted = self.chosen(studio.run(self.view, inputs)).argmax(-1).numpy()
+        found = examples(studio, self.view, rows, target, predicted)
         lines = [line for example in found for line in [*example.lines(), ""]]
         return Text("\n".join([*lines, f"{sum(example.right for example in found)} of {rows.rows} right", ""]))
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A row in words."""
+    """A row as text."""
 
     asked: dict[str, str]
-    """The inputs that are text, by name."""
+    """Text inputs by name."""
     truth: str
-    said: str
+    predicted: str
 
     @property
     def right(self) -> bool:
-        return self.said == self.truth
+        return self.predicted == self.truth
 
     def lines(self) -> list[str]:
         asked = [f"{name}: {_shown(text)}" for name, text in self.asked.items()]
         wrong = "" if self.right else "   (wrong)"
-        return [*asked, f"  truth: {_shown(self.truth)}", f"  model: {_shown(self.said)}{wrong}"]
+        return [*asked, f"  truth: {_shown(self.truth)}", f"  model: {_shown(self.predicted)}{wrong}"]
 
 
-def examples(studio: Studio, view: str | None, rows: Rows, target: str, said: np.ndarray) -> list[Example]:
-    """Rows in words: what they ask, what is right by `target`, and what the model says."""
+def examples(studio: Studio, view: str | None, rows: Rows, target: str, predicted: np.ndarray) -> list[Example]:
+    """Return rows as text: their inputs, `target` and the model's predictions `predicted` (token ids)."""
     facts = studio.facts(view)
     names = [name for name in facts.inputs if facts.decodes is None or name != facts.decodes[0]]
     found = []
@@ -79,10 +79,10 @@ def examples(studio: Studio, view: str | None, rows: Rows, target: str, said: np
         texts = {name: studio.text(name, rows.inputs[name][row].cpu().numpy()) for name in names}
         asked = {name: text for name, text in texts.items() if text is not None}
         truth = studio.text(target, rows.targets[target][row])
-        found.append(Example(asked, truth or "", studio.text(target, said[row]) or ""))
+        found.append(Example(asked, truth or "", studio.text(target, predicted[row]) or ""))
     return found
 
 
 def _shown(text: str) -> str:
-    """On one line."""
+    """Escape newlines."""
     return text.replace("\n", "\\n")

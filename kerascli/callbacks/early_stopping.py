@@ -1,4 +1,4 @@
-"""EarlyStopping: stop when a figure has stopped getting better."""
+"""EarlyStopping: end training when a metric has stopped improving."""
 
 from kerascli.callbacks.base import Decision, EpochFacts, RestoreSlot, SaveSlot, Say, State, Stop, Verbose, callback
 from kerascli.callbacks.monitor import Monitor, from_json, to_json
@@ -7,23 +7,22 @@ from kerascli.shapes import NonNegativeInt
 
 @callback()
 class EarlyStopping(Monitor):
-    """Stops after `patience` epochs without an improvement of more than `min_delta`.
+    """Stop training after `patience` epochs in which a metric did not improve by more than `min_delta`.
 
-    `baseline`: what improvements must also beat to start the count anew. `start_from_epoch` counts from 0,
-    as in Keras. With `restore_best_weights` the best epoch's weights come back, however training ends.
+    As in Keras, training does not stop after the first epoch.
     """
 
     min_delta: float = 0.0
-    """By how much a figure has to be better to count."""
+    """Minimum change of the metric that counts as an improvement (its absolute value)."""
     patience: NonNegativeInt = 0
-    """Epochs without improvement that are waited for."""
+    """Number of epochs without improvement after which training stops."""
     verbose: Verbose = 0
     baseline: float | None = None
-    """The figure that has to be reached first."""
+    """Value of the metric that an improvement must also beat to reset the count of epochs; null: none."""
     restore_best_weights: bool = False
-    """End with the weights of the best epoch."""
+    """Restore the weights of the best epoch at the end of training, even if training was not stopped early."""
     start_from_epoch: NonNegativeInt = 0
-    """Epochs before the watching begins."""
+    """Number of epochs (counted from 0, as in Keras) before the metric is first considered."""
 
     def claims(self) -> tuple[str, ...]:
         return (f"the best weights by '{self.monitor}'",) if self.restore_best_weights else ()
@@ -32,7 +31,7 @@ class EarlyStopping(Monitor):
         return {"wait": 0, "best": None, "best_epoch": None}
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        current = self.figure(facts)
+        current = self.monitored_value(facts)
         if current is None:
             return [self.missing(facts)], state
         if facts.epoch - 1 < self.start_from_epoch:
@@ -57,5 +56,5 @@ class EarlyStopping(Monitor):
 
     @property
     def _slot(self) -> str:
-        """Two that watch different figures keep different weights."""
+        """Name of the saved weights, by metric, so that several callbacks do not share weights."""
         return f"early_stopping-{self.monitor}"

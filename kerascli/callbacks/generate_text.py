@@ -1,4 +1,4 @@
-"""GenerateText: what a language model writes, at several temperatures."""
+"""GenerateText: text samples of a language model at several temperatures."""
 
 from typing import Annotated
 
@@ -17,20 +17,22 @@ Temperatures = Annotated[
 
 @callback()
 class GenerateText(Sampler):
-    """Text that the model writes after a beginning, at each of several temperatures."""
+    """Write text that the language model generates from a prompt, at each of several sampling temperatures."""
 
     seed_text: str | None = None
-    """How it begins; null: with a text of the data."""
+    """Prompt; null: a text of the data."""
     length: PositiveInt = 400
-    """How many characters or words are written."""
+    """Number of tokens (characters or words) to generate."""
     temperatures: Temperatures = (0.2, 0.5, 1.0, 1.2)
-    """Low: the likely; 1: as the model has it; high: the daring."""
+    """Sampling temperatures: logits are divided by it, so below 1 likely tokens become likelier, above 1 less likely;
+    1: the model's probabilities.
+    """
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         if model.decodes is not None:
-            return "view", "needs a language model; what a decoder writes is shown by decode_examples"
+            return "view", "needs a language model; use decode_examples for a decoder"
         if len(model.inputs) != 1 or not set(model.inputs) & set(model.texts):
-            return "view", "needs a model whose one input is text, split by text_vectorization"
+            return "view", "needs a model with a single text input, made by text_vectorization"
         return None
 
     def sample(self, studio: Studio) -> Text:

@@ -1,4 +1,4 @@
-"""HeatMap: a tensor of one row as colours: attention, what a memory reads and writes, activations."""
+"""HeatMap: an output of one row as heat maps, such as attention weights, memory reads and writes, activations."""
 
 from kerascli.callbacks.base import callback
 from kerascli.callbacks.samples import Heat, ModelFacts, Rows, ShowsRows, Studio
@@ -11,32 +11,33 @@ _AXES = ("panels", "down", "across")
 
 @callback(aliases=("activation_map",))
 class HeatMap(ShowsRows):
-    """An output (rows, columns) of one row as a picture; of several matrices each has a panel.
+    """Draw an output of one data row as heat maps: one matrix (rows, columns), or one panel per matrix.
 
-    Attention weights are (heads, to, from); of feature maps (height, width, channels) every channel is a panel.
+    Attention weights have the shape (heads, queries, keys), with one panel per head; feature maps (height, width,
+    channels) have one panel per channel with `channels_last`. At most 16 panels are drawn.
     """
 
     row: NonNegativeInt = 0
-    """Which row, from 0."""
+    """Index of the data row, from 0."""
     channels_last: bool = False
-    """The panels are on the last axis, not on the first."""
+    """Panels are along the last axis of the output, not along the first."""
     down: str | None = None
-    """The input or target that is text and whose words are the matrix's rows; what is behind them is left out."""
+    """Text input or target whose tokens label the matrix's rows; padding after the tokens is cut off."""
     across: str | None = None
-    """The same of its columns."""
+    """Text input or target whose tokens label the matrix's columns; padding after the tokens is cut off."""
     panels: str | None = None
-    """The same of the panels."""
+    """Text input or target whose tokens label the panels; padding after the tokens is cut off."""
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
-        if found := super().misfit(model):
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+        if found := super().mismatch(model):
             return found
         for setting in _AXES:
             name = getattr(self, setting)
             if name is not None and name not in model.texts:
                 known = suggestion(name, model.texts) or f"; there are {', '.join(sorted(model.texts)) or 'none'}"
-                return setting, f"'{name}' is no text of the data{known}"
+                return setting, f"'{name}' is not a text input or target{known}"
         shape = self.chosen(model.outputs).shape
-        return None if len(shape) in (2, 3) else ("output", f"needs one or several matrices, got {show_shape(shape)}")
+        return None if len(shape) in (2, 3) else ("output", f"needs an output of matrices, got {show_shape(shape)}")
 
     def sample(self, studio: Studio) -> Heat:
         rows = studio.rows(self.row + 1, self.split)
@@ -57,7 +58,7 @@ class HeatMap(ShowsRows):
 
     @staticmethod
     def _words(studio: Studio, rows: Rows, index: int, name: str | None) -> list[str]:
-        """The words of a row up to the last that is no padding."""
+        """Return the tokens of a row without the padding at its end."""
         if name is None:
             return []
         numbers = rows.targets[name] if name in rows.targets else rows.inputs[name].cpu().numpy()

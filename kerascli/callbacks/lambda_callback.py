@@ -1,4 +1,4 @@
-"""LambdaCallback: what formulas over an epoch's figures say."""
+"""LambdaCallback: formulas over an epoch's metrics that stop training or are printed."""
 
 from typing import Annotated
 
@@ -21,28 +21,31 @@ def _can_be_read(text: str) -> str:
 
 Formula = Annotated[str, AfterValidator(_can_be_read)]
 
-_CODE = "a config holds no Python code: write a formula as 'stop' or 'show', or a callback of your own as a plugin"
+_CODE = "a config contains no Python code; write a formula for 'stop' or 'show', or a custom callback as a plugin"
 _TIMES = ("epoch_begin", "epoch_end", "train_begin", "train_end", "train_batch_begin", "train_batch_end")
 
 
 @callback()
 class LambdaCallback(Callback):
-    """Stops by a formula, and shows the value of another, over `epoch` (from 0), `lr` and the epoch's figures."""
+    """Stop training by a formula, or print the value of one, after each epoch.
+
+    Formulas are over the epoch's metrics (`loss`, `val_loss`), `epoch` (from 0) and `lr`, the learning rate.
+    """
 
     refused = {f"on_{time}": _CODE for time in _TIMES}  # noqa: RUF012
 
     stop: Formula | None = None
-    """A condition such as `val_loss > 2 * loss`: training stops after the first epoch in which it is true."""
+    """Condition such as `val_loss > 2 * loss`: training stops after the first epoch in which it is true."""
     show: Formula | None = None
-    """A formula such as `val_loss / loss`, whose value is said after each epoch."""
+    """Formula such as `val_loss / loss`, whose value is printed after each epoch."""
 
     def watched(self) -> tuple[str, ...]:
         texts = [text for text in (self.stop, self.show) if text is not None]
         names = dict.fromkeys(name for text in texts for name in names_in(parse(text)))
         return tuple(name for name in names if name not in _OF_THE_EPOCH)
 
-    def names_figure_in(self, figure: str) -> str:
-        return "stop" if self.stop is not None and figure in names_in(parse(self.stop)) else "show"
+    def argument_that_names(self, metric: str) -> str:
+        return "stop" if self.stop is not None and metric in names_in(parse(self.stop)) else "show"
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
         known: dict[str, Value] = {**facts.logs, "epoch": facts.epoch - 1, "lr": facts.learning_rate}
@@ -51,8 +54,8 @@ class LambdaCallback(Callback):
         decisions: list[Decision] = []
         if self.show is not None:
             value = self._value(self.show, known)
-            said = f"{value:.4g}" if isinstance(value, float) else str(value).lower()
-            decisions.append(Say(f"{self.show} = {said}"))
+            shown = f"{value:.4g}" if isinstance(value, float) else str(value).lower()
+            decisions.append(Say(f"{self.show} = {shown}"))
         if self.stop is not None and self._value(self.stop, known):
             decisions.append(Stop(f"{self.stop} in epoch {facts.epoch}"))
         return decisions, state

@@ -1,4 +1,4 @@
-"""LatentScatter: where an encoder puts rows of the data."""
+"""LatentScatter: scatter plot of an encoder's outputs."""
 
 from collections.abc import Sequence
 
@@ -11,24 +11,23 @@ from kerascli.shapes import PositiveInt, show_shape
 
 @callback()
 class LatentScatter(ShowsRows):
-    """Rows as points, by an output of two numbers; coloured by class, where the data has classes."""
+    """Draw a scatter plot of data rows by an output of shape (None, 2), coloured by class if the data has classes."""
 
     count: PositiveInt = 2000
-    """How many rows, at most."""
+    """Maximum number of rows."""
     colour: str | None = None
-    """A target, or a column of the data that the model is not given, whose classes colour the points.
-
-    Null: the first target that holds class numbers.
+    """Target, or column of the data that is no input of the model, whose classes colour the points; null: the first
+    target with integer class labels, if any.
     """
 
     def shown(self) -> dict[str, str]:
         return {} if self.colour is None else {"colour": self.colour}
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
-        if found := super().misfit(model):
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+        if found := super().mismatch(model):
             return found
         shape = self.chosen(model.outputs).shape
-        return None if shape == (2,) else ("output", f"needs two numbers a row, got {show_shape((None, *shape))}")
+        return None if shape == (2,) else ("output", f"needs an output (None, 2), got {show_shape((None, *shape))}")
 
     def sample(self, studio: Studio) -> Points:
         rows = studio.rows(self.count, self.split)

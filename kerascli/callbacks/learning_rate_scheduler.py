@@ -1,4 +1,4 @@
-"""LearningRateScheduler: the rate of each epoch, by a formula, a table or a schedule."""
+"""LearningRateScheduler: learning rate by epoch, as a formula, a table or a schedule."""
 
 import math
 from typing import Annotated, Any
@@ -25,15 +25,15 @@ Pairs = tuple[tuple[int, float], ...]
 
 
 def _read(value: Any) -> Any:
-    """Settles which of the three forms it is, so that errors speak of that one."""
+    """Parse a schedule, first deciding which of the three forms it has, so that errors are about that one."""
     if isinstance(value, (list, tuple)):
         if not value or not all(map(_is_pair, value)):
-            raise ValueError(f"expected pairs [from epoch, rate] such as [[0, 0.1], [10, 0.01]], got {show(value)}")
+            raise ValueError(f"expected pairs [first epoch, rate] such as [[0, 0.1], [10, 0.01]], got {show(value)}")
         return tuple((epoch, float(rate)) for epoch, rate in value)
     if isinstance(value, (dict, Schedule)):
         return SCHEDULES.parse(value)
     if not isinstance(value, str):
-        raise ValueError(f"expected a formula, a list of [from epoch, rate] or a schedule, got {show(value)}")
+        raise ValueError(f"expected a formula, a list of [first epoch, rate] or a schedule, got {show(value)}")
     return value
 
 
@@ -46,19 +46,17 @@ def _is_pair(value: Any) -> bool:
 
 @callback()
 class LearningRateScheduler(Callback):
-    """Sets the rate before each epoch. Epochs count from 0, as in Keras's schedule functions.
-
-    `schedule` is a formula over `epoch` and `lr` (`lr * 0.9 if epoch > 10 else lr`), a list of
-    [from epoch, rate], or a schedule (`{exponential_decay: ...}`) whose steps are epochs.
-    """
+    """Set the learning rate before each epoch; epochs are numbered from 0, as in Keras's schedule functions."""
 
     sets_learning_rate = True
 
     schedule: Annotated[str | Pairs | ScheduleField, BeforeValidator(_read)]
-    """A formula over epoch and lr, [from epoch, rate] pairs, a schedule."""
+    """Formula over epoch and lr (`lr * 0.9 if epoch > 10 else lr`), list of [first epoch, learning rate], or schedule
+    (`{exponential_decay: ...}`) whose steps are epochs.
+    """
     verbose: Verbose = 0
     update: UpdateName = None
-    """Of a train_step: the update whose learning rate is set; null: all."""
+    """Name of the update of a `train_step` whose learning rate is set; null: all updates."""
 
     @field_validator("schedule")
     @classmethod
@@ -68,7 +66,7 @@ class LearningRateScheduler(Callback):
         if isinstance(value, tuple):
             epochs = [epoch for epoch, _ in value]
             if epochs != sorted(set(epochs)):
-                raise ValueError(f"expected [from epoch, rate] in rising order of epochs, got epochs {epochs}")
+                raise ValueError(f"expected [first epoch, rate] in ascending order of epochs, got epochs {epochs}")
         return value
 
     def begin(self, facts: EpochFacts) -> list[Decision]:
@@ -91,7 +89,7 @@ class LearningRateScheduler(Callback):
 
 
 def _rate_by_formula(text: str, epoch: int, rate: float) -> float:
-    """The formula's value; raises ValueError when that is no rate."""
+    """Evaluate the formula. Raises ValueError if the value is not a number above 0."""
     try:
         tree, names = parse(text), {"epoch": epoch, "lr": rate}
         check(tree, names)

@@ -1,4 +1,4 @@
-"""ManifoldGrid: what a decoder makes of the points of its plane."""
+"""ManifoldGrid: images that a decoder makes of a grid of latent points."""
 
 from statistics import NormalDist
 
@@ -12,22 +12,23 @@ from kerascli.shapes import PositiveFloat, PositiveInt, show_shape
 
 @callback()
 class ManifoldGrid(ShowsImages):
-    """Images that a decoder makes of a grid of points, as Keras's variational autoencoders are shown.
+    """Draw the images that a decoder makes of a grid of points of a two-dimensional latent space.
 
-    The points are quantiles of the normal distribution from 5 to 95 per cent, or with `extent` evenly spaced.
+    As in Keras's examples of variational autoencoders. The coordinates are the quantiles of the standard normal
+    distribution from 5 to 95 per cent, or with `extent` evenly spaced.
     """
 
     size: PositiveInt = 15
-    """How many images on a side."""
+    """Number of images along each side of the grid."""
     extent: PositiveFloat | None = None
-    """The grid goes from -extent to extent in even steps; null: by quantiles."""
+    """Range of the grid, from -extent to extent, evenly spaced; null: normal quantiles."""
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         shapes = [spec.shape for spec in model.inputs.values()]
         if shapes != [(2,)]:
             words = ", ".join(show_shape((None, *shape)) for shape in shapes)
-            return "view", f"needs a model or a view whose one input is two numbers a row, got {words}"
-        return super().misfit(model)
+            return "view", f"needs a model or view with a single input of shape (None, 2), got {words}"
+        return super().mismatch(model)
 
     def sample(self, studio: Studio) -> Images:
         if self.extent is not None:
@@ -39,4 +40,4 @@ class ManifoldGrid(ShowsImages):
         (name,) = studio.facts(self.view).inputs
         pixels = self.pixels(self.chosen(studio.run(self.view, {name: points})))
         grid = pixels.reshape(self.size, self.size, *pixels.shape[1:])
-        return Images(grid, f"made of {name}", across=steps.tolist(), down=steps[::-1].tolist())
+        return Images(grid, f"decoded from {name}", across=steps.tolist(), down=steps[::-1].tolist())

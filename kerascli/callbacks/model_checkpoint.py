@@ -1,4 +1,4 @@
-"""ModelCheckpoint: keep the weights of epochs, all or the best, in the run's folder."""
+"""ModelCheckpoint: checkpoints of all epochs, or of the best, in the run folder."""
 
 from typing import Any, Literal, Self
 
@@ -11,25 +11,24 @@ from kerascli.shapes import PositiveInt
 
 @callback()
 class ModelCheckpoint(Monitor):
-    """Saves after every epoch under `epoch-0001` ..., or with `save_best_only` the best one under `best`.
+    """Save a checkpoint after every epoch as `epoch-0001` ..., or with `save_best_only` the best one as `best`.
 
-    With a number as `save_freq` it saves after every so many batches of all epochs, under `batch-00000100` ...; what
-    is watched is then a figure of the training so far.
-
-    Checkpoints to resume from are written in any case; this is for those that are to be kept.
+    With a number as `save_freq`, checkpoints are saved after every so many batches, counted over all epochs, as
+    `batch-00000100` ...; the monitored metric is then that of the epoch's training so far. These checkpoints are kept;
+    those to resume from are written in any case.
     """
 
     refused = {"filepath": "checkpoints have their place in the run folder: 'best', 'epoch-0001' ..."}  # noqa: RUF012
 
     verbose: Verbose = 0
     save_best_only: bool = False
-    """Save only epochs that are better than all before."""
+    """Save only if the monitored metric is better than in all saves before."""
     save_weights_only: Literal[False] = False
-    """A checkpoint is always complete and can be resumed: only false."""
+    """Only false is supported: a checkpoint is always complete and can be resumed."""
     save_freq: Literal["epoch"] | PositiveInt = "epoch"
-    """epoch: at the end of each; a number: after so many batches."""
+    """Frequency of saving: `epoch`, at the end of each epoch, or a number of batches."""
     initial_value_threshold: float | None = None
-    """The figure that has to be beaten first."""
+    """Value that the metric must beat before the first save, with save_best_only; null: none."""
 
     @model_validator(mode="before")
     @classmethod
@@ -67,8 +66,8 @@ class ModelCheckpoint(Monitor):
     def _save(self, slot: str, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
         if not self.save_best_only:
             return [*self._say("saved"), SaveSlot(slot, to_disk=True)], state
-        current, best = self.figure(facts), from_json(state["best"])
-        if current is None:  # Keras would overwrite the best with it
+        current, best = self.monitored_value(facts), from_json(state["best"])
+        if current is None:  # Keras would overwrite the best checkpoint in this case
             return [self.missing(facts)], state
         if not self.improves(current, best, facts):
             return self._say(f"'{self.monitor}' did not improve from {best:.5f}"), state

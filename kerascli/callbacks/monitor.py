@@ -1,4 +1,4 @@
-"""What callbacks share that watch a figure: which way is better, and by how much it must be."""
+"""Base class of callbacks that monitor a metric: direction and size of an improvement."""
 
 import math
 from typing import Any, Literal
@@ -12,30 +12,30 @@ Mode = Literal["auto", "min", "max"]
 
 
 class Monitor(Callback):
-    """Watches one figure of the logs."""
+    """Base class of callbacks that monitor one metric of the logs."""
 
     monitor: str = "val_loss"
-    """The figure to watch, as logs call it."""
+    """Name of the metric to monitor, as in logs."""
     mode: Mode = "auto"
-    """Which way is better; auto: known from the figure."""
+    """Direction of improvement: `min` (lower is better), `max`, or `auto`, that of the metric."""
 
     def watched(self) -> tuple[str, ...]:
         return (self.monitor,)
 
-    def figure(self, facts: EpochFacts) -> float | None:
-        """The watched figure; None in an epoch without validation."""
+    def monitored_value(self, facts: EpochFacts) -> float | None:
+        """Return the value of the monitored metric; None in an epoch without validation."""
         return facts.logs.get(self.monitor)
 
     def missing(self, facts: EpochFacts) -> Say:
-        """What is said of an epoch whose figure is missing: it does not count."""
+        """Return the message that an epoch does not count, since its metric is missing."""
         return Say(
-            f"{self.component_name}: '{self.monitor}' was not measured in epoch {facts.epoch}, which does not count"
+            f"{self.component_name}: '{self.monitor}' is not in the logs of epoch {facts.epoch}, which is ignored"
         )
 
     def improves(self, value: float, best: float | None, facts: EpochFacts, *, by: float = 0.0) -> bool:
-        """Whether `value` is better than `best` by more than `by`; anything is better than None.
+        """Return True if `value` is better than `best` by more than `by`; every value is better than None.
 
-        Compared in float32, as Keras does: 0.8 - 0.1 is not more than 0.7.
+        The comparison is in float32, as in Keras, where 0.8 - 0.1 is not more than 0.7.
         """
         if best is None:
             return True
@@ -50,15 +50,15 @@ class Monitor(Callback):
         for name in (self.monitor, self.monitor.removeprefix("val_")):
             if name in facts.directions:
                 return facts.directions[name]
-        text = f"{self.component_name}: cannot tell whether '{self.monitor}' is better when it is small or great"
+        text = f"{self.component_name}: cannot infer whether '{self.monitor}' is better lower or higher"
         raise ConfigError(text, hint="set mode: min or mode: max")
 
 
 def to_json(value: float | None) -> Any:
-    """A figure as JSON can hold it: nan and infinities become texts."""
+    """Convert a metric's value to JSON; NaN and infinities become strings."""
     return value if value is None or math.isfinite(value) else str(value)
 
 
 def from_json(value: Any) -> float | None:
-    """What `to_json` made, read back."""
+    """Convert a value of `to_json` back to a float."""
     return None if value is None else float(value)

@@ -1,4 +1,4 @@
-"""Reconstructions: images, and below each what the model makes of it."""
+"""Reconstructions: input images and the model's outputs for them."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,18 @@ from kerascli.shapes import PositiveInt, Words, show_shape
 
 @callback()
 class Reconstructions(ShowsRows, ShowsImages):
-    """Images in the upper row, the model's output for each below it; `value_range` is that of both."""
+    """Draw input images in the upper row and the model's output for each below; `value_range` is that of both."""
 
     count: PositiveInt = 10
-    """How many images."""
+    """Number of images."""
     outputs: Words = ()
-    """Outputs to show in place of the input and one output, a row for each."""
+    """Names of outputs to draw, one row each, in place of the input and one output."""
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         if self.outputs and self.output is not None:
-            return "outputs", "give either this or 'output', not both"
+            return "outputs", "give 'outputs' or 'output', not both"
         for each in self._each():
-            found = super(Reconstructions, each).misfit(model)
+            found = super(Reconstructions, each).mismatch(model)
             if found is not None:
                 return ("outputs" if self.outputs and found[0] == "output" else found[0]), found[1]
         if self.outputs:
@@ -30,7 +30,7 @@ class Reconstructions(ShowsRows, ShowsImages):
         shape = next(iter(model.inputs.values())).shape
         given = image_shape(shape, None if len(shape) > 1 else self.image_shape)
         if given is None:
-            return "view", f"the model's first input is no image: {show_shape(shape)}"
+            return "view", f"the model's first input is not an image: {show_shape(shape)}"
         made = image_shape(self.chosen(model.outputs).shape, self.image_shape)
         assert made is not None
         if (made[0] % given[0], made[1] * given[0]) != (0, made[0] * given[1]):
@@ -44,23 +44,23 @@ class Reconstructions(ShowsRows, ShowsImages):
         outputs = studio.run(self.view, {name: rows.inputs[name] for name in names})
         if self.outputs:
             shown = np.stack([self.pixels(outputs[name]) for name in self.outputs])
-            return Images(shown, f"made of {rows.split} images", self.outputs)
+            return Images(shown, f"outputs for {rows.split} images", self.outputs)
         given = self.pixels(rows.inputs[names[0]])
         made = self.pixels(self.chosen(outputs))
         channels = max(given.shape[-1], made.shape[-1])
         pair = [np.repeat(each, channels, -1) if each.shape[-1] < channels else each for each in (given, made)]
-        if pair[0].shape != pair[1].shape:  # an image that comes out larger is compared with the one enlarged
+        if pair[0].shape != pair[1].shape:  # the input is enlarged to the size of a larger output
             factor = pair[1].shape[1] // pair[0].shape[1]
             pair[0] = pair[0].repeat(factor, 1).repeat(factor, 2)
-        return Images(np.stack(pair), f"{rows.split} images, and what is made of them", ("input", "output"))
+        return Images(np.stack(pair), f"{rows.split} images and their reconstructions", ("input", "output"))
 
     def _each(self) -> list["Reconstructions"]:
-        """One for each output that is shown."""
+        """Return one callback per output to draw."""
         return [self.model_copy(update={"output": name}) for name in self.outputs] or [self]
 
 
 def _unlike(outputs: Sequence[str], model: ModelFacts) -> tuple[str, str] | None:
-    """Images in rows below one another are of one shape."""
+    """Return the fault if the outputs, drawn in one grid, have different shapes, or None."""
     shapes = {name: model.outputs[name].shape for name in outputs}
     if len(set(shapes.values())) == 1:
         return None

@@ -1,4 +1,4 @@
-"""ReduceLROnPlateau: smaller steps when a figure has stopped getting better."""
+"""ReduceLROnPlateau: lower the learning rate when a metric has stopped improving."""
 
 from typing import Annotated
 
@@ -22,32 +22,32 @@ from kerascli.shapes import NonNegativeFloat, NonNegativeInt
 
 @callback(name="reduce_lr_on_plateau")
 class ReduceLROnPlateau(Monitor):
-    """Multiplies the rate by `factor` after `patience` epochs without improvement, down to `min_lr`.
+    """Multiply the learning rate by `factor` after `patience` epochs in which a metric did not improve.
 
-    Rates are float64 here and float32 in Keras: they differ by up to one part in 10^7.
+    Learning rates are float64 here and float32 in Keras, a relative difference of up to 1e-7.
     """
 
     sets_learning_rate = True
 
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """What the rate is multiplied by."""
+    """Factor of the learning rate: new = max(learning_rate * factor, min_lr)."""
     patience: NonNegativeInt = 10
-    """Epochs without improvement that are waited for."""
+    """Number of epochs without improvement after which the learning rate is reduced."""
     verbose: Verbose = 0
     min_delta: float = 0.0001
-    """By how much a figure has to be better to count."""
+    """Minimum change of the metric that counts as an improvement (its absolute value)."""
     cooldown: NonNegativeInt = 0
-    """Epochs to wait after the rate fell."""
+    """Number of epochs after a reduction before epochs without improvement are counted again."""
     min_lr: NonNegativeFloat = 0.0
-    """The rate falls no lower."""
+    """Lower bound of the learning rate."""
     update: UpdateName = None
-    """Of a train_step: the update whose learning rate is set; null: all."""
+    """Name of the update of a `train_step` whose learning rate is set; null: all updates."""
 
     def start(self) -> State:
         return {"wait": 0, "best": None, "cooldown": 0}
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        current = self.figure(facts)
+        current = self.monitored_value(facts)
         if current is None:
             return [self.missing(facts)], state
         wait, cooldown = state["wait"], state["cooldown"]

@@ -1,4 +1,4 @@
-"""RemoteMonitor: send each epoch's figures to a server."""
+"""RemoteMonitor: send each epoch's metrics to a server."""
 
 import json
 import math
@@ -11,21 +11,22 @@ from kerascli.callbacks.base import Callback, Decision, EpochFacts, Post, State,
 
 @callback()
 class RemoteMonitor(Callback):
-    """Posts a mapping of figures, with the epoch's number from 0. A server that does not answer is said once.
+    """Send the metrics of each epoch to a server by HTTP POST, as JSON with the epoch's number (from 0).
 
-    Training waits a few seconds for it at most. Figures that are no finite numbers are sent as null.
+    Values that are not finite are sent as null. Training waits a few seconds at most for an answer; a server that does
+    not answer is reported once.
     """
 
     root: str = "http://localhost:9000"
-    """The server."""
+    """Address of the server, http or https."""
     path: str = "/publish/epoch/end/"
-    """Where on it."""
+    """Path that is appended to `root`."""
     field: str = "data"
-    """The form's field, without `send_as_json`."""
+    """Form field that holds the JSON, without `send_as_json`."""
     headers: dict[str, str] | None = None
-    """Sent along."""
+    """Additional HTTP headers; null: none."""
     send_as_json: bool = False
-    """Send JSON itself, not a form that has it in a field."""
+    """Send the JSON as the request body (application/json), not in a form field."""
 
     @field_validator("root")
     @classmethod
@@ -36,8 +37,8 @@ class RemoteMonitor(Callback):
         return value
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        figures = {name: value if math.isfinite(value) else None for name, value in facts.logs.items()}
-        text = json.dumps({"epoch": facts.epoch - 1, **figures})
+        metrics = {name: value if math.isfinite(value) else None for name, value in facts.logs.items()}
+        text = json.dumps({"epoch": facts.epoch - 1, **metrics})
         kind = "application/json" if self.send_as_json else "application/x-www-form-urlencoded"
         body = text if self.send_as_json else urlencode({self.field: text})
         return [Post(self.root + self.path, body.encode(), {"Content-Type": kind, **(self.headers or {})})], state

@@ -1,4 +1,4 @@
-"""SampleImages: what a generator makes of the same noise, epoch by epoch."""
+"""SampleImages: images that a generator makes of fixed noise."""
 
 from typing import Literal
 
@@ -11,25 +11,25 @@ from kerascli.shapes import PositiveInt
 
 @callback()
 class SampleImages(ShowsImages):
-    """A grid of images that the model, or a view, makes of noise; it is the same noise in every epoch.
+    """Draw a grid of images that the model, or a view, generates from noise, the same noise in every epoch.
 
-    An input of whole numbers is a class: the columns go through the classes in turn.
+    An integer input is taken as a class label; the columns cycle through the classes.
     """
 
     rows: PositiveInt = 4
-    """Of pictures."""
+    """Number of rows of the grid."""
     columns: PositiveInt = 8
-    """Pictures beside one another."""
+    """Number of columns of the grid."""
     noise: Literal["normal", "uniform"] = "normal"
-    """normal: mean 0, deviation 1; uniform: from -1 to 1."""
+    """Distribution of the noise: normal (mean 0, standard deviation 1) or uniform (from -1 to 1)."""
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         for name, spec in model.inputs.items():
             if None in spec.shape:
                 return "view", f"its input '{name}' has no fixed size: {spec}"
             if spec.is_integer and spec.shape not in ((), (1,)):
-                return "view", f"its input '{name}' wants more than a class number: {spec} of {spec.dtype}"
-        return super().misfit(model)
+                return "view", f"its input '{name}' is neither noise nor one class label: {spec} of {spec.dtype}"
+        return super().mismatch(model)
 
     def sample(self, studio: Studio) -> Images:
         model, count = studio.facts(self.view), self.rows * self.columns
@@ -42,4 +42,4 @@ class SampleImages(ShowsImages):
             else:
                 inputs[name] = studio.noise(shape, self.noise, self.seed)
         pixels = self.pixels(self.chosen(studio.run(self.view, inputs)))
-        return Images(pixels.reshape(self.rows, self.columns, *pixels.shape[1:]), "made of noise")
+        return Images(pixels.reshape(self.rows, self.columns, *pixels.shape[1:]), "generated from noise")

@@ -1,4 +1,4 @@
-"""What callbacks that show what a model makes have in common: what they may look at, and what comes of it."""
+"""Base classes of callbacks that save samples of the model's outputs, with the samples' types."""
 
 import re
 from abc import abstractmethod
@@ -20,20 +20,20 @@ Range = Annotated[tuple[float, float], BeforeValidator(lambda v: tuple(v) if isi
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Pictures in rows: (rows, columns, height, width, channels), from 0 to 1."""
+    """Sample: a grid of images (rows, columns, height, width, channels) with values from 0 to 1."""
 
     values: np.ndarray
     title: str
     row_names: Sequence[str] = ()
     across: Sequence[float] = ()
-    """What each column stands for; the images then touch."""
+    """Coordinate of each column; the images are then drawn without gaps."""
     down: Sequence[float] = ()
-    """What each row stands for."""
+    """Coordinate of each row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Points (rows, 2), each of a class, or of none."""
+    """Sample: a scatter plot of points (rows, 2), optionally with classes."""
 
     values: np.ndarray
     title: str
@@ -44,17 +44,19 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Heat:
-    """Matrices (panels, rows, columns) as colours."""
+    """Sample: heat maps of matrices (panels, rows, columns)."""
 
     values: np.ndarray
     title: str
     axes: tuple[str, str]
     names: tuple[Sequence[str], Sequence[str], Sequence[str]] = ((), (), ())
-    """What panels, rows and columns are called, where that is more than their numbers."""
+    """Names of panels, rows and columns; empty: their numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
+    """Sample: a text."""
+
     text: str
 
 
@@ -63,79 +65,79 @@ Sample = Images | Points | Heat | Text
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What is known of the model, or of a view, before there are weights."""
+    """Specification of the model or of a view, known before it has weights."""
 
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     reads_data: bool
-    """Its inputs are the data's."""
+    """The inputs are those of the data."""
     classes: Mapping[str, int]
-    """Of inputs that an embedding looks up: how many numbers it knows."""
+    """Number of ids (input_dim) of the embedding of each input that has one."""
     texts: Collection[str]
-    """Inputs and targets of the data that are text."""
+    """Names of inputs and targets of the data that are text."""
     decodes: tuple[str, str] | None = None
-    """Of a decoder: its input for what is written so far, and the target that this is."""
+    """For a decoder: its input of previous tokens, and the target that these come from."""
     targets: Collection[str] = ()
-    """Those of the data."""
+    """Names of the data's targets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of a split, as the model gets them; the targets as the pipelines left them."""
+    """Rows of a split: inputs as the model takes them, targets as the pipelines return them."""
 
     split: str
     inputs: Mapping[str, Tensor]
     targets: Mapping[str, np.ndarray]
     aside: Mapping[str, tuple[np.ndarray, Sequence[str]]]
-    """Columns that callbacks show: class numbers, and the classes' names."""
+    """Columns for display by callbacks only: class labels, and the names of the classes."""
     rows: int
 
 
 class Studio(Protocol):
-    """The model as it is at the moment, and rows of the data. What is drawn here is drawn nowhere else."""
+    """Protocol of access to the current model and to rows of the data, with random numbers of its own."""
 
     def facts(self, view: str | None) -> ModelFacts: ...
 
     def noise(self, shape: Sequence[int], kind: Literal["normal", "uniform"], seed: int) -> Tensor: ...
 
     def run(self, view: str | None, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Outputs on the CPU, in inference."""
+        """Return the model's outputs in inference mode, on the CPU."""
         ...
 
     def rows(self, count: int, split: str | None) -> Rows:
-        """The first rows of a split; None: of one that is held out, if there is any."""
+        """Return the first rows of a split; None: of a held-out split, if there is one."""
         ...
 
     def text(self, name: str, numbers: np.ndarray) -> str | None:
-        """What the numbers (or one-hot rows) of a row of an input or a target say; None where it is no text."""
+        """Return token ids (or one-hot rows) of a row of an input or target as text; None if it is not text."""
         ...
 
     def decoded(self, view: str | None, inputs: Mapping[str, Tensor]) -> np.ndarray:
-        """What a decoder writes, always the most probable: numbers of the target's words (N, T), -1 behind the end."""
+        """Decode greedily: return the decoder's token ids (N, T) of the target, -1 after the end."""
         ...
 
     def words(self, name: str, numbers: np.ndarray) -> list[str]:
-        """What each number (or one-hot row) of an input or a target that is text stands for; '' is padding."""
+        """Return the token of each id (or one-hot row) of a text input or target; '' for padding."""
         ...
 
     def class_names(self, target: str) -> Sequence[str]: ...
 
     def continued(self, view: str | None, prompt: str | None, length: int, temperature: float, seed: int) -> str:
-        """The prompt (none: a text of the data) and what the model writes after it."""
+        """Return the prompt (None: a text of the data) followed by `length` generated tokens."""
         ...
 
 
 class Sampler(Callback):
-    """Makes something with the model every few epochs; the run keeps it under samples/. It changes no training."""
+    """Base class of callbacks that save a sample under samples/ of the run every few epochs; training is unaffected."""
 
     view: str | None = None
-    """A view of the model in its place; null: the model itself."""
+    """Name of the view of the model to run; null: the model itself."""
     every: PositiveInt = 1
-    """Every how many epochs, and after the last."""
+    """Number of epochs between samples; there is always one after the last epoch."""
     seed: int = Field(default=0, ge=0, le=2**53)
-    """What is drawn follows from it; it is the same in every epoch."""
+    """Seed of the random numbers, which are the same in every epoch."""
     file: str | None = None
-    """What the samples are called; null: as the callback is."""
+    """Name of the samples' files; null: the callback's name."""
 
     @field_validator("file")
     @classmethod
@@ -152,7 +154,7 @@ class Sampler(Callback):
         return (f"the samples '{self.sample_name}'",)
 
     def shown(self) -> dict[str, str]:
-        """By setting the column of the data that it shows beside what the model makes, or the target."""
+        """Return the columns or targets of the data that are displayed besides the model's outputs, by argument."""
         return {}
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
@@ -160,34 +162,34 @@ class Sampler(Callback):
         return [WriteSample(self.sample_name, facts.epoch)] if is_due else [], state
 
     def check_model(self, models: Mapping[str | None, ModelFacts]) -> tuple[str, str] | None:
-        """The setting that does not go with the model, and why."""
+        """Return the argument that does not match the model, and the reason, or None."""
         if self.view not in models:
             views = [name for name in models if name is not None]
             known = f"; {there_are(views)}" if views else ", and no other"
             return "view", f"the model has no view '{self.view}'{suggestion(str(self.view), views) or known}"
-        return self.misfit(models[self.view])
+        return self.mismatch(models[self.view])
 
     @abstractmethod
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
-        """The setting that does not go with what is run, and why."""
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+        """Return the argument that does not match the model or view to run, and the reason, or None."""
 
     @abstractmethod
     def sample(self, studio: Studio) -> Sample:
-        """Make it."""
+        """Compute the sample."""
 
 
 class WithOutput(Sampler):
-    """Shows one output."""
+    """Base class of callbacks that display one output."""
 
     output: str | None = None
-    """Which output, where there are several."""
+    """Name of the output to display; required if there are several."""
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         if self.output is not None and self.output not in model.outputs:
             near = suggestion(self.output, model.outputs) or f"; {there_are(model.outputs)}"
             return "output", f"there is no output '{self.output}'{near}"
         if self.output is None and len(model.outputs) > 1:
-            return "output", f"which output? there are {', '.join(model.outputs)}"
+            return "output", f"the model has several outputs; set output to one of {', '.join(model.outputs)}"
         return None
 
     def chosen(self, outputs: Mapping[str, Any]) -> Any:
@@ -195,40 +197,40 @@ class WithOutput(Sampler):
 
 
 class ShowsRows(WithOutput):
-    """Shows what becomes of rows of the data."""
+    """Base class of callbacks that display the model's output for rows of the data."""
 
     split: Literal["train", "validation", "test"] | None = None
-    """Of which split; null: of the first that there is of validation, test and train."""
+    """Split that the rows are from; null: the first existing one of validation, test and train."""
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
-        found = super().misfit(model)
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+        found = super().mismatch(model)
         if found is None and not model.reads_data:
-            whose = "the model has inputs of its own, and" if self.view is None else "a view with inputs of its own"
-            return "view", f"{whose} is given no rows of the data"
+            whose = "the model" if self.view is None else "the view"
+            return "view", f"{whose} has its own inputs and cannot be run on rows of the data"
         return found
 
 
 class ShowsImages(WithOutput):
-    """Shows an output as images."""
+    """Base class of callbacks that display an output as images."""
 
     value_range: Range = (0.0, 1.0)
-    """What is black and what is white: [0, 1], [-1, 1], [0, 255]."""
+    """Values of black and white, such as [0, 1], [-1, 1] or [0, 255]; values outside are clipped."""
     image_shape: AnyShape | None = None
-    """[height, width, channels] of an output that is flat; null: it is square."""
+    """Shape [height, width, channels] of an output that is flat; null: a square image."""
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
-        if found := super().misfit(model):
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+        if found := super().mismatch(model):
             return found
         low, high = self.value_range
         if low >= high:
-            return "value_range", f"expected [black, white], black being less, got {show(list(self.value_range))}"
+            return "value_range", f"expected [black, white], black below white, got {show(list(self.value_range))}"
         shape = self.chosen(model.outputs).shape
         if image_shape(shape, self.image_shape) is None:
-            return "image_shape", f"{show_shape(shape)} is no image of {_words(self.image_shape)}"
+            return "image_shape", f"{show_shape(shape)} is not an image of {_words(self.image_shape)}"
         return None
 
     def pixels(self, values: Tensor) -> np.ndarray:
-        """(N, *) -> (N, height, width, channels), from 0 to 1."""
+        """Convert an output (N, *) to images (N, height, width, channels) with values from 0 to 1."""
         shape = image_shape(tuple(values.shape[1:]), self.image_shape)
         assert shape is not None
         low, high = self.value_range
@@ -237,7 +239,7 @@ class ShowsImages(WithOutput):
 
 
 def image_shape(shape: Shape, wanted: Shape | None) -> tuple[int, int, int] | None:
-    """Height, width and channels of what has a shape; None where it is no image."""
+    """Return height, width and channels of an output's shape; None if it is not an image."""
     if wanted is None and len(shape) == 1 and shape[0] is not None:
         for channels in (1, 3):
             side = int((shape[0] / channels) ** 0.5 + 0.5)

@@ -1,4 +1,4 @@
-"""SwapEMAWeights: validate the moving averages of the weights, train on the weights themselves."""
+"""SwapEMAWeights: validation with the moving averages of the weights."""
 
 from typing import Any, Literal
 
@@ -9,12 +9,15 @@ from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, callb
 
 @callback(name="swap_ema_weights")
 class SwapEMAWeights(Callback):
-    """Validations see the averages that an optimizer with `use_ema: true` keeps; they are the weights at the end."""
+    """Validate with the exponential moving averages of the weights, which an optimizer with `use_ema: true` keeps.
 
-    judges_averages = True
+    Training continues with the weights themselves; at its end the averages become the weights.
+    """
+
+    validates_with_averages = True
 
     swap_on_epoch: Literal[False] = False
-    """Only false: a checkpoint holds the weights and their averages."""
+    """Only false is supported: a checkpoint contains the weights and their averages."""
 
     @field_validator("swap_on_epoch", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""TensorBoard: figures and histograms of weights in event files, which `tensorboard --logdir RUN/logs` shows."""
+"""TensorBoard: metrics and histograms of weights in event files, for `tensorboard --logdir RUN/logs`."""
 
 import re
 from collections.abc import Collection
@@ -22,30 +22,31 @@ from kerascli.shapes import NonNegativeInt, PositiveInt
 
 @callback(name="tensorboard")
 class TensorBoard(Callback):
-    """Figures under `epoch_loss` ... in the folders `train` and `validation`; steps are epochs from 0, as in Keras.
+    """Write metrics as event files for TensorBoard: `epoch_loss` ..., in the folders `train` and `validation`.
 
-    With a number as `update_freq` also `batch_loss` ... every so many batches, by the number of batches done. Needs
-    the package tensorboard (the extra `kerascli[tensorboard]`).
+    Steps are epochs from 0, as in Keras. With `batch` or a number as `update_freq` also `batch_loss` ..., whose steps
+    are batches. `tensorboard --logdir RUN/logs` displays them. Needs the package tensorboard
+    (`pip install 'kerascli[tensorboard]'`).
     """
 
     refused = {  # noqa: RUF012
         "write_graph": "'kerascli summary' shows the model",
         "write_images": "weights are shown as histograms: set histogram_freq",
-        "profile_batch": "'kerascli train --profile' says where the time goes",
+        "profile_batch": "use 'kerascli train --profile'",
         "embeddings_freq": "embeddings are among the run's weights, in model.safetensors",
         "embeddings_metadata": "embeddings are among the run's weights, in model.safetensors",
     }
 
     log_dir: str = "tensorboard"
-    """The folder inside the run's logs/."""
+    """Name of the folder in logs/ of the run folder."""
     histogram_freq: NonNegativeInt = 0
-    """Every how many epochs to write histograms of the weights; 0: never."""
+    """Number of epochs between histograms of the weights; 0: no histograms."""
     write_steps_per_second: bool = False
-    """Write how many steps an epoch made in a second."""
+    """Also write the training steps per second of each epoch."""
     update_freq: Annotated[Literal["epoch"] | PositiveInt, BeforeValidator(lambda v: 1 if v == "batch" else v)] = (
         "epoch"
     )
-    """epoch, batch, or every how many batches."""
+    """Frequency of writing: `epoch`, `batch` (every batch), or a number of batches."""
 
     @field_validator("log_dir")
     @classmethod
@@ -67,18 +68,18 @@ class TensorBoard(Callback):
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
         epoch, train = facts.epoch - 1, f"{self.log_dir}/train"
-        figures = {f"epoch_{name}": value for name, value in facts.logs.items() if not name.startswith("val_")}
-        figures |= {f"epoch_{name}": rate for name, rate in rate_columns(facts.learning_rates).items()}
+        metrics = {f"epoch_{name}": value for name, value in facts.logs.items() if not name.startswith("val_")}
+        metrics |= {f"epoch_{name}": rate for name, rate in rate_columns(facts.learning_rates).items()}
         if self.write_steps_per_second:
-            figures["epoch_steps_per_second"] = facts.steps / max(facts.seconds, 1e-9)
-        decisions: list[Decision] = [WriteScalars(train, epoch, figures)]
-        judged = {f"epoch_{n.removeprefix('val_')}": v for n, v in facts.logs.items() if n.startswith("val_")}
-        if judged:
-            decisions.append(WriteScalars(f"{self.log_dir}/validation", epoch, judged))
+            metrics["epoch_steps_per_second"] = facts.steps / max(facts.seconds, 1e-9)
+        decisions: list[Decision] = [WriteScalars(train, epoch, metrics)]
+        validation = {f"epoch_{n.removeprefix('val_')}": v for n, v in facts.logs.items() if n.startswith("val_")}
+        if validation:
+            decisions.append(WriteScalars(f"{self.log_dir}/validation", epoch, validation))
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             decisions.append(WriteHistograms(train, epoch))
         return decisions, state
 
     def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        figures = {f"batch_{name}": value for name, value in facts.logs.items()}
-        return [WriteScalars(f"{self.log_dir}/train", facts.step, figures)], state
+        metrics = {f"batch_{name}": value for name, value in facts.logs.items()}
+        return [WriteScalars(f"{self.log_dir}/train", facts.step, metrics)], state

@@ -1,4 +1,4 @@
-"""TerminateOnNaN: here for configs that name it; a loss that is no number stops training in any case."""
+"""TerminateOnNaN: accepted for compatibility, since a loss that is not finite always stops training."""
 
 import math
 
@@ -7,10 +7,13 @@ from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, Stop,
 
 @callback(name="terminate_on_nan", aliases=("terminate_on_naan",))
 class TerminateOnNaN(Callback):
-    """Stops when an epoch's loss is nan or infinite. Steps are watched by training itself, which stops sooner."""
+    """Stop training if the loss of an epoch is NaN or infinite.
+
+    Every training also checks the loss of each step, and stops sooner, without this callback.
+    """
 
     refused = {  # noqa: RUF012
-        "raise_error": "training ends with an error at the first loss that is no number, with or without this callback"
+        "raise_error": "training ends with an error at the first loss that is not finite, with or without this callback"
     }
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:

@@ -1,1 +1,1 @@
-"""The commands: one file each, nothing heavy imported until a command runs."""
+"""Commands of the `kerascli` program: one file each; heavy imports wait until a command runs."""

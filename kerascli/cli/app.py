@@ -1,4 +1,4 @@
-"""The `kerascli` program: its signals, its streams, and what happens to errors."""
+"""The `kerascli` program: signals, output streams, and the report of errors."""
 
 import contextlib
 import errno
@@ -12,13 +12,13 @@ from kerascli.interrupts import Signalled, listening
 _MACHINE = {
     errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
 }  # fmt: skip
-"""Errors of the disk, its permissions and its limits: nobody's bug."""
+"""Error numbers of the disk, its permissions and limits, which are no bug of kerascli."""
 _PATH = {errno.ENAMETOOLONG, errno.ELOOP}
-"""Errors of a path on the command line that no file can have."""
+"""Error numbers of paths on the command line that cannot exist."""
 
 
 def main() -> None:
-    """Run a command; every error that a user can cause ends in a few lines and its exit code."""
+    """Run a command; every error that a user can cause is reported in a few lines and by an exit code."""
     try:
         code = _run()
     except Signalled as found:
@@ -29,12 +29,12 @@ def main() -> None:
 
 
 def _run() -> int | str | None:
-    """The exit code of the command."""
+    """Run the command and return its exit code; None for success."""
     try:
         with listening():
             _prepare_streams()
             from kerascli.cli.commands import app
-            from kerascli.compiler.cache import use_own_cache  # a signal during imports is told as any other
+            from kerascli.compiler.cache import use_own_cache  # a signal during imports is handled like any other
             from kerascli.cpus import prepare_environment
 
             prepare_environment()
@@ -46,7 +46,7 @@ def _run() -> int | str | None:
         _tell(error)
         return error.code if isinstance(error, Interrupted) else error.exit_code
     except MemoryError:
-        _say("error: no memory is left\n  hint: less data, or a smaller model, needs less")
+        _say("error: out of memory\n  hint: use less data, or a smaller model")
         return 5
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _MACHINE | _PATH:
@@ -59,15 +59,15 @@ def _run() -> int | str | None:
 
 
 def _prepare_streams() -> None:
-    """A closed stream is as /dev/null; a character that the terminal does not know is written as its escape.
+    """Replace closed streams by /dev/null, and escape characters that the terminal cannot show.
 
-    Under PYTHONUNBUFFERED, which images of containers set, Python drops what a write did not take whole, in silence:
-    the rest of an output on a full disk, or whose reader has gone. With a buffer, flushed at once, it does not.
+    Under PYTHONUNBUFFERED, which container images set, Python silently drops the rest of a partial write: on a full
+    disk, or if the reader has closed the pipe. With line buffering it raises an error instead.
     """
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # as long as the program
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # open as long as the program runs
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stdout.buffer, io.RawIOBase):
-        sys.stdout = open(  # noqa: SIM115  # as long as the program
+        sys.stdout = open(  # noqa: SIM115  # open as long as the program runs
             sys.stdout.fileno(), "w", buffering=1, encoding=sys.stdout.encoding, closefd=False
         )
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -75,7 +75,7 @@ def _prepare_streams() -> None:
 
 
 def _leave_streams() -> None:
-    """Drop output that a closed terminal did not take: Python would fail on it once more and exit with 120."""
+    """Drop output that a closed terminal did not accept: Python would fail on it again and exit with 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -84,7 +84,7 @@ def _leave_streams() -> None:
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # nobody listens: the exit code still tells
+    with contextlib.suppress(OSError):  # stderr is closed: the exit code still reports the error
         sys.stderr.write(f"{text}\n")
 
 
@@ -93,7 +93,7 @@ def _tell(error: KerasCliError) -> None:
 
 
 def _report_bug(error: Exception) -> None:
-    """A bug of ours: say where, keep the traceback in a file."""
+    """Report an unexpected exception, with its place and a file that has the traceback."""
     import traceback
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The commands as one typer program."""
+"""All commands as one typer program."""
 
 import contextlib
 import os
@@ -29,14 +29,14 @@ from kerascli.cli import (
     validate,
 )
 
-_HELP = "Deep learning described, not programmed: one YAML file in Keras's words becomes a trained PyTorch model."
+_HELP = "Deep learning described, not programmed: train a PyTorch model from one YAML file in Keras's vocabulary."
 
 
 class Program(TyperGroup):
-    """All commands; when the reader of the output has gone (`| head`), they end as SIGPIPE ends others: in silence."""
+    """Group of all commands, which end silently, like SIGPIPE ends others, if the reader has gone (`| head`)."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        with _unread():  # --help and --version are printed here
+        with _unread():  # --help and --version print here
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
@@ -48,11 +48,11 @@ class Program(TyperGroup):
 
 @contextlib.contextmanager
 def _unread() -> Iterator[None]:
-    """End with the code of SIGPIPE where nobody reads what is printed; click would end with 1, our code for a bug."""
+    """Exit with the code of SIGPIPE if the output is not read; click would exit with 1, the code of a bug."""
     try:
         yield
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered has to go somewhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # buffered output is flushed to /dev/null
         raise SystemExit(128 + signal.SIGPIPE) from None
 
 
@@ -82,4 +82,4 @@ def _version(value: bool) -> None:
 def _global_options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    """Options of the program itself."""
+    """Options of the program, before a command."""

@@ -1,4 +1,4 @@
-"""kerascli evaluate [RUN] [WHAT...]"""
+"""The command `kerascli evaluate [RUN] [WHAT...]`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kerascli.events import Evaluated
     from kerascli.report.thresholds import Point
     from kerascli.runs.record import RunRecord
-    from kerascli.workflow.evaluate import Classified, Evaluation
+    from kerascli.workflow.evaluate import ClassScores, Evaluation
     from kerascli.workflow.opened import OpenedRun
 
 
@@ -26,15 +26,23 @@ def evaluate(
     run: options.Run = "latest",
     what: options.What = None,
     by: Annotated[
-        str | None, typer.Option("--by", metavar="COLUMN", help="Also by each value of a raw column.")
+        str | None, typer.Option("--by", metavar="COLUMN", help="Also evaluate each value of a raw column separately.")
     ] = None,
     maximize: Annotated[
         str | None,
-        typer.Option("--maximize", metavar="METRIC", help="Of two classes, find the threshold: f1, accuracy ..."),
+        typer.Option(
+            "--maximize", metavar="METRIC", help="For two classes: find the threshold with the best f1, accuracy ..."
+        ),
     ] = None,
     hold_recall: Annotated[
         float | None,
-        typer.Option("--hold-recall", min=0, max=1, metavar="R", help="... or the highest with at least this recall."),
+        typer.Option(
+            "--hold-recall",
+            min=0,
+            max=1,
+            metavar="R",
+            help="For two classes: find the highest threshold with at least this recall.",
+        ),
     ] = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",
@@ -42,9 +50,9 @@ def evaluate(
     runs_dir: options.RunsDir = options.RUNS_DIR,
     as_json: options.Json = False,
 ) -> None:
-    """Compute a run's loss and metrics, and how it does on each class.
+    """Compute a run's loss and metrics, and the scores of each class.
 
-    Without WHAT on its test split or, where it has none, on validation or train.
+    Without WHAT the test split is evaluated or, if there is none, validation or train.
     """
     what = what or []
     record = _record(run, what, runs_dir, checkpoint)
@@ -57,7 +65,7 @@ def evaluate(
     evaluation = evaluate_rows(opened, rows, name)
     groups = evaluate_groups(opened, rows, by) if by is not None else []
     chosen = _chosen(evaluation, maximize, hold_recall)
-    pictures = [text for c in evaluation.classified for text in _pictures(record, c, name)]
+    pictures = [text for c in evaluation.class_scores for text in _pictures(record, c, name)]
     if as_json:
         options.say_json(_facts(record, evaluation, groups, chosen))
     else:
@@ -76,7 +84,7 @@ def _chosen(evaluation: "Evaluation", maximize: str | None, hold_recall: float |
         raise ConfigError("--maximize and --hold-recall: give one of them")
     if maximize is not None and maximize not in AIMS:
         raise ConfigError(f"--maximize {safe_text(maximize)}: expected {one_of(AIMS)}{suggestion(maximize, AIMS)}")
-    binary = {c.output: c.thresholds for c in evaluation.classified if c.thresholds is not None}
+    binary = {c.output: c.thresholds for c in evaluation.class_scores if c.thresholds is not None}
     if not binary:
         option = "--maximize" if maximize is not None else "--hold-recall"
         raise ConfigError(f"{option}: this model does not predict one of two classes by one probability")
@@ -96,7 +104,7 @@ def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | Non
 
 
 def _rows(run: "OpenedRun", what: Sequence[str]) -> tuple[str, "Split"]:
-    """What was asked for; else the split that says most, of those that the run's data has."""
+    """Return the name and rows of `what`; by default of the first of test, validation and train that the data has."""
     from kerascli.workflow.changed_data import load_again
     from kerascli.workflow.given_rows import rows_of
 
@@ -114,25 +122,26 @@ def _text(
     evaluation: "Evaluation", groups: "Sequence[tuple[str, Evaluated]]", by: str, chosen: "Mapping[str, Point]"
 ) -> str:
     from kerascli.report.classes import class_table
-    from kerascli.report.console import figures
+    from kerascli.report.console import metrics_text
     from kerascli.report.thresholds import threshold_table
 
     result = evaluation.result
-    lines = [f"{safe_text(result.split)}  {figures(result.logs)}  ({result.rows:,} rows)"]
-    lines += [f"  {safe_text(target)} in its units  {figures(logs)}" for target, logs in evaluation.in_units.items()]
+    lines = [f"{safe_text(result.split)}  {metrics_text(result.logs)}  ({result.rows:,} rows)"]
     lines += [
-        f"  {safe_text(by)} {safe_text(name)}  {figures(found.logs)}  ({found.rows:,} rows)" for name, found in groups
+        f"  {safe_text(target)} in its units  {metrics_text(logs)}" for target, logs in evaluation.in_units.items()
     ]
-    for classified in evaluation.classified:
-        lines += ["", *([classified.output] if len(evaluation.classified) > 1 else []), class_table(classified.rows)]
-        if classified.thresholds is not None:
-            positive = safe_text(classified.names[1])
-            areas = (
-                f"{classified.thresholds.roc_auc:.4f}, average precision {classified.thresholds.average_precision:.4f}"
-            )
+    lines += [
+        f"  {safe_text(by)} {safe_text(name)}  {metrics_text(found.logs)}  ({found.rows:,} rows)"
+        for name, found in groups
+    ]
+    for scores in evaluation.class_scores:
+        lines += ["", *([scores.output] if len(evaluation.class_scores) > 1 else []), class_table(scores.rows)]
+        if scores.thresholds is not None:
+            positive = safe_text(scores.names[1])
+            areas = f"{scores.thresholds.roc_auc:.4f}, average precision {scores.thresholds.average_precision:.4f}"
             lines += ["", f"'{positive}' where its probability is above a threshold (ROC AUC {areas})"]
-            lines += [threshold_table(classified.thresholds.table())]
-        if (point := chosen.get(classified.output)) is not None:
+            lines += [threshold_table(scores.thresholds.table())]
+        if (point := chosen.get(scores.output)) is not None:
             lines += ["", threshold_table([point]), f"predict with --threshold {point.threshold:.9g}"]
     return "\n".join([*lines, ""])
 
@@ -148,14 +157,14 @@ def _facts(
     result = evaluation.result
     facts: dict[str, Any] = {
         "run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs),
-        "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.classified},
+        "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
         "in_units": evaluation.in_units,
         "thresholds": {
             c.output: {
                 "roc_auc": c.thresholds.roc_auc, "average_precision": c.thresholds.average_precision,
                 "table": [asdict(point) for point in c.thresholds.table()],
             }
-            for c in evaluation.classified
+            for c in evaluation.class_scores
             if c.thresholds is not None
         },
     }  # fmt: skip
@@ -166,17 +175,17 @@ def _facts(
     return facts
 
 
-def _pictures(record: "RunRecord", classified: "Classified", rows: str) -> Iterator[str]:
-    """Draw what was classified, a file a split; yield what each shows, and where it is."""
+def _pictures(record: "RunRecord", scores: "ClassScores", rows: str) -> Iterator[str]:
+    """Draw the plots of an output, a file for each split; yield a line for each, with its path."""
     from kerascli.report.curves import binary_curves
     from kerascli.report.plots import confusion_matrix, save
 
     part = rows if rows in options.SPLITS else "rows"
-    path = record.plot_path(f"confusion_{classified.output}_{part}.png")
-    title = f"{classified.output}, {safe_text(rows, 40)}"
-    save(confusion_matrix(classified.matrix.tolist(), classified.names, title), path)
+    path = record.plot_path(f"confusion_{scores.output}_{part}.png")
+    title = f"{scores.output}, {safe_text(rows, 40)}"
+    save(confusion_matrix(scores.matrix.tolist(), scores.names, title), path)
     yield f"confusion matrix: {path}"
-    if classified.thresholds is not None:
-        path = record.plot_path(f"curves_{classified.output}_{part}.png")
-        save(binary_curves(classified.thresholds, classified.names[1], title), path)
+    if scores.thresholds is not None:
+        path = record.plot_path(f"curves_{scores.output}_{part}.png")
+        save(binary_curves(scores.thresholds, scores.names[1], title), path)
         yield f"ROC, precision-recall and calibration: {path}"

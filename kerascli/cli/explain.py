@@ -1,4 +1,4 @@
-"""kerascli explain NAME|SECTION|KEY"""
+"""The command `kerascli explain NAME|SECTION|KEY`."""
 
 from typing import Annotated
 
@@ -12,15 +12,15 @@ def register(app: typer.Typer) -> None:
 
 
 def explain_command(
-    name: Annotated[str, typer.Argument(help="conv_2d, fit, fit.validation_split, initializers, ...")],
+    name: Annotated[str, typer.Argument(help="For example conv_2d, fit, fit.validation_split, initializers.")],
     as_json: options.Json = False,
 ) -> None:
-    """Say what a name means, its arguments, an example."""
+    """Explain a component, section or key, with an example."""
     typer.echo(explain(name, as_json=as_json, width=options.terminal_width()))
 
 
 def explain(name: str, *, as_json: bool = False, width: int | None = None) -> str:
-    """The reference of all that goes by a name, as wide as a terminal. Raises ConfigError."""
+    """Return the reference of everything with this name, wrapped to `width` columns. Raises ConfigError."""
     import json
 
     from kerascli.report import reference

@@ -1,4 +1,4 @@
-"""kerascli export RUN"""
+"""The command `kerascli export RUN`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,13 +24,13 @@ def export(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: the run's name in this folder.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Output file; default: named after the run.")
     ] = None,
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Write a run's model as a file of Keras, PyTorch or ONNX."""
+    """Export a run's model to a Keras, PyTorch or ONNX file."""
     kind = kind or "keras"
     record = options.trained_run(run, runs_dir, checkpoint)
     from kerascli.workflow.interchange.exporting import SUFFIXES, check_output, export_run

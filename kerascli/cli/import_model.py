@@ -1,4 +1,4 @@
-"""kerascli import MODEL"""
+"""The command `kerascli import MODEL`."""
 
 import sys
 from pathlib import Path
@@ -15,35 +15,38 @@ def register(app: typer.Typer) -> None:
 
 
 def import_command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras, .h5 or .hdf5 file, or a model's .json.")],
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Part of the run folder's name; default: the file's.")
-    ] = None,
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A .keras, .h5 or .hdf5 file, or an architecture as .json.")
+    ],
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run; default: the file's name.")] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", metavar="CONFIG", help="A config with data and fit to train further with, or with views."
+            "--data", metavar="CONFIG", help="A config with data and fit for further training, or with views."
         ),
     ] = None,
     no_compile: Annotated[
-        bool, typer.Option("--no-compile", help="Leave the file's loss, metrics and optimizer.")
+        bool, typer.Option("--no-compile", help="Do not import the loss, metrics and optimizer.")
     ] = False,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="CONFIG", help="MODEL holds weights alone; the model is this config's."),
+        typer.Option("--config", metavar="CONFIG", help="Load MODEL, a file of weights, into this config's model."),
     ] = None,
-    by_name: Annotated[
-        bool, typer.Option("--by-name", help="With --config: only the layers that both have, by their names.")
-    ] = False,
+    by_name: Annotated[bool, typer.Option("--by-name", help="With --config: load layers whose names match.")] = False,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Make a run of a model that Keras saved: for predict, evaluate and further training."""
+    """Import a model saved by Keras as a run.
+
+    The run can predict, be evaluated and be trained further.
+    """
     if by_name and config is None:
-        raise ConfigError("--by-name needs --config: a whole model has names of its own")
+        raise ConfigError("--by-name needs --config: layers are matched by name only with the model of a config")
     if config is not None:
         if data is not None or no_compile:
             other = "--data" if data is not None else "--no-compile"
-            raise ConfigError(f"--config and {other} cannot be given together: the config says all but the weights")
+            raise ConfigError(
+                f"--config and {other} cannot be given together: with --config only weights are read from the file"
+            )
         from kerascli.workflow.interchange.importing_weights import import_weights
 
         found = import_weights(model, config, runs_dir=runs_dir, name=name, by_name=by_name, command=sys.argv[1:])

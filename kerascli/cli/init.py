@@ -1,4 +1,4 @@
-"""kerascli init [NAME.yaml] [--template NAME | --from DATA.csv --target COLUMN]"""
+"""The command `kerascli init [NAME.yaml] [--template NAME | --from DATA.csv --target COLUMN]`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,17 +17,17 @@ def register(app: typer.Typer) -> None:
 
 
 def init_command(
-    config: Annotated[Path, typer.Argument(help="The file to write.")] = Path("config.yaml"),
+    config: Annotated[Path, typer.Argument(help="Config file to write.")] = Path("config.yaml"),
     template: Annotated[str | None, typer.Option("--template", help="cnn, lstm, mlp (default) or tiny.")] = None,
-    data: Annotated[Path | None, typer.Option("--from", metavar="FILE", help="A csv file to learn from.")] = None,
-    target: Annotated[str | None, typer.Option("--target", help="The column to predict; default: the last.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
+    data: Annotated[Path | None, typer.Option("--from", metavar="FILE", help="CSV file to write a config for.")] = None,
+    target: Annotated[str | None, typer.Option("--target", help="Column to predict; default: the last.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing config.")] = False,
 ) -> None:
-    """Write a config to start from, or for a CSV file."""
+    """Write a config from a template, or for a CSV file."""
     if data is not None and template is not None:
         raise ConfigError("give --template or --from, not both")
     if target is not None and data is None:
-        raise ConfigError("--target goes with --from")
+        raise ConfigError("--target needs --from")
     check_name(config)
     if config.exists():
         check_free(config, force=force)
@@ -37,12 +37,12 @@ def init_command(
 
 
 def template_names() -> list[str]:
-    """What can be given as --template."""
+    """Return the names that --template accepts."""
     return sorted(path.stem for path in _TEMPLATES.glob("*.yaml"))
 
 
 def from_template(name: str, config: Path) -> str:
-    """A template as the text of `config`. Raises ConfigError."""
+    """Return the text of a template, with `config` in its commands. Raises ConfigError."""
     known = template_names()
     if name not in known:
         raise ConfigError(
@@ -53,7 +53,10 @@ def from_template(name: str, config: Path) -> str:
 
 
 def from_table(data: Path, target: str | None, config: Path) -> str:
-    """A config for a csv file, its path relative to `config`. Raises ConfigError, DataError."""
+    """Return the text of a config for a CSV file, whose path is written relative to `config`.
+
+    Raises ConfigError, DataError.
+    """
     import os
 
     from kerascli.config.starter import config_text, study
@@ -69,7 +72,7 @@ def from_table(data: Path, target: str | None, config: Path) -> str:
 
 
 def check_name(config: Path) -> None:
-    """Refuse a name that is no config's: it is rather that of the data. Raises ConfigError."""
+    """Raise ConfigError if a path does not end in .yaml or .yml: it is probably the data's."""
     if config.suffix.lower() in {".yaml", ".yml"}:
         return
     named = _quoted(config.parent / f"{config.stem or 'config'}.yaml")
@@ -80,7 +83,7 @@ def check_name(config: Path) -> None:
 
 
 def write_new(config: Path, text: str, *, force: bool) -> None:
-    """Write the file; a config that is there already is only replaced by force, anything else never.
+    """Write the file; an existing config is replaced only with `force`, any other file never.
 
     Raises ConfigError, StorageError.
     """
@@ -91,17 +94,17 @@ def write_new(config: Path, text: str, *, force: bool) -> None:
 
 
 def check_free(config: Path, *, force: bool) -> Path:
-    """The file that may be written. Raises ConfigError, StorageError."""
+    """Return the file to write if it is free or may be replaced. Raises ConfigError, StorageError."""
     from kerascli.workflow.outputs import CONFIG, writable
 
     file = writable(config, CONFIG)
     if config.exists() and not force:
-        raise ConfigError(f"'{safe_text(str(config))}' is there already", hint="--force replaces it")
+        raise ConfigError(f"'{safe_text(str(config))}' already exists", hint="--force replaces it")
     return file
 
 
 def _delimiter(data: Path) -> str:
-    """What the first line is divided by: the most frequent of the usual marks."""
+    """Return the delimiter of a CSV file: the most frequent of `,`, `;`, tab and `|` in its first line."""
     from kerascli.files import open_regular
 
     with open_regular(data, str(data)) as file:

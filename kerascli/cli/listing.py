@@ -1,4 +1,4 @@
-"""kerascli list [KIND]"""
+"""The command `kerascli list [KIND]`."""
 
 from typing import Annotated
 
@@ -12,15 +12,15 @@ def register(app: typer.Typer) -> None:
 
 
 def list_command(
-    kind: Annotated[str | None, typer.Argument(help="layers, losses, optimizers, ...; default: the kinds.")] = None,
+    kind: Annotated[str | None, typer.Argument(help="layers, losses, optimizers, ...; default: all kinds.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """List what a config can ask for, by kind."""
+    """List the components of a kind: layers, losses, optimizers, ..."""
     typer.echo(list_text(kind, as_json=as_json, width=options.terminal_width()))
 
 
 def list_text(kind: str | None, *, as_json: bool = False, width: int | None = None) -> str:
-    """A line a thing (more at a terminal that is too narrow), or the same as JSON. Raises ConfigError."""
+    """Return one line for each kind or component, wrapped to `width` columns, or JSON. Raises ConfigError."""
     import json
     from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what a missing argument means."""
+"""Options that several commands share, and defaults of their arguments."""
 
 import contextlib
 import shlex
@@ -19,24 +19,35 @@ if TYPE_CHECKING:
 
 RUNS_DIR = Path("runs")
 SPLITS = ("test", "validation", "train")
-"""Names of splits; any other word is the path of a file or a folder."""
+"""Names of splits, in order of preference; any other word is the path of a file or a folder."""
 
 Config = Annotated[
-    Path | None, typer.Argument(metavar="CONFIG", help="The config; default: the only one in this folder.")
+    Path | None, typer.Argument(metavar="CONFIG", help="Config file; default: the only one in this folder.")
 ]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="latest, a run's name, a prefix of it, or its path.")]
-RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="FOLDER", help="The folder that holds the runs.")]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="FOLDER", help="Folder of the runs.")]
 Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, max=4096, metavar="N", help="Threads on the CPU; default: one a core it may use."),
+    typer.Option(
+        "--threads", min=1, max=4096, metavar="N", help="Number of CPU threads; default: one per usable core."
+    ),
 ]
 Checkpoint = Annotated[
-    str | None, typer.Option("--checkpoint", metavar="NAME", help="Take the weights of a named checkpoint: best.")
+    str | None,
+    typer.Option("--checkpoint", metavar="NAME", help="Use the weights of a named checkpoint, for example best."),
 ]
-Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a value: fit.epochs=2.")]
-Flags = Annotated[list[str], typer.Option("--flag", metavar="NAME=VALUE", help="Set a flag that the config declares.")]
-View = Annotated[str | None, typer.Option("--view", metavar="NAME", help="A view of the model in its place.")]
+Sets = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, for example fit.epochs=2; may be repeated."),
+]
+Flags = Annotated[
+    list[str],
+    typer.Option("--flag", metavar="NAME=VALUE", help="Set a flag that the config declares; may be repeated."),
+]
+View = Annotated[
+    str | None, typer.Option("--view", metavar="NAME", help="Use a view of the model instead of the model.")
+]
 What = Annotated[
     list[str] | None,
     typer.Argument(
@@ -50,36 +61,36 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def note(text: str) -> None:
-    """Say what was chosen for the user, on stderr; that nobody reads it there is no reason to stop."""
+    """Print a note on stderr, for example about a default; a closed stderr is ignored."""
     with contextlib.suppress(BrokenPipeError):
         typer.echo(safe_lines(text), err=True)
 
 
 def warn(faults: Iterable[Fault]) -> None:
-    """Say warnings on stderr, each with its place and the way out."""
+    """Print warnings on stderr, each with its place and hint."""
     for fault in faults:
         typer.echo("\n".join(fault.lines()), err=True)
 
 
 def say(text: str) -> None:
-    """Print data on stdout: as it is for a program, without control characters for a terminal."""
+    """Print data on stdout: unchanged for a program, without control characters for a terminal."""
     sys.stdout.write(safe_lines(text) if sys.stdout.isatty() else text)
 
 
 def terminal_width() -> int | None:
-    """The columns of the terminal that reads stdout; None: a pipe or a file, where a line is a thing."""
+    """Return the number of columns of the terminal on stdout; None if stdout is none, where lines are not wrapped."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def say_json(data: Any) -> None:
-    """Print facts as JSON, in ASCII: fit for any terminal."""
+    """Print data on stdout as JSON, in ASCII."""
     from kerascli.storage import json_text
 
     sys.stdout.write(json_text(data, ascii_only=True))
 
 
 def config_or_only(config: Path | None) -> Path:
-    """The config that was named, or the only one in this folder (said on stderr). Raises ConfigError."""
+    """Return the given config, or the only one in this folder, with a note on stderr. Raises ConfigError."""
     if config is not None:
         return config
     found = sorted(path for pattern in ("*.yaml", "*.yml") for path in Path().glob(pattern))
@@ -87,13 +98,18 @@ def config_or_only(config: Path | None) -> Path:
         note(f"config: {found[0]} (the only one here)")
         return found[0]
     if not found:
-        raise ConfigError("which config? there is none in this folder", hint="'kerascli init' writes one")
-    raise ConfigError(f"which config? there are {len(found)} here", hint=", ".join(map(str, found[:6])))
+        raise ConfigError("no config is given, and there is none in this folder", hint="'kerascli init' writes one")
+    raise ConfigError(
+        f"no config is given, and there are {len(found)} in this folder", hint=", ".join(map(str, found[:6]))
+    )
 
 
 def read_config(path: Path, sets: Sequence[str], flags: Sequence[str], command: str = "") -> "Document":
-    """Read a config with its sets; faults of the text, and names that it is known to misspell for `command`, come
-    before torch, which takes a second, is loaded."""
+    """Read a config and apply its overrides. Raises ConfigError.
+
+    Faults of the text, and names that are known from an earlier check by `command` to be misspelt, are raised before
+    torch is loaded, which takes a second.
+    """
     from kerascli.config.composition.extends import read_extended
     from kerascli.config.composition.overrides import override
     from kerascli.config.composition.references import read_flags
@@ -107,7 +123,7 @@ def read_config(path: Path, sets: Sequence[str], flags: Sequence[str], command: 
 
 @contextlib.contextmanager
 def remembered(document: "Document", command: str, flags: Sequence[str]) -> Iterator[None]:
-    """Around a whole check of a config: what it comes to is known the next time."""
+    """Record the faults raised by a complete check of a config, for `refuse_misspelt` the next time."""
     from kerascli.config.misspelt import remember
 
     try:
@@ -120,7 +136,7 @@ def remembered(document: "Document", command: str, flags: Sequence[str]) -> Iter
 def config_or_run(
     what: str | None, runs_dir: Path, sets: Sequence[str], flags: Sequence[str]
 ) -> "Document | RunRecord":
-    """A file is a config, whose text is sound then; anything else names a run. Raises ConfigError."""
+    """Return a config, parsed, if `what` is a file, else the run of that name. Raises ConfigError."""
     from kerascli.runs.index import LATEST, list_runs
 
     if what is None and not sets and not flags and list_runs(runs_dir):
@@ -129,12 +145,12 @@ def config_or_run(
         path = config_or_only(None if what is None else Path(what))
         return read_config(path, sets, flags)
     if sets or flags:
-        raise ConfigError(f"{'--set' if sets else '--flag'} goes with a config: a run keeps its settings")
+        raise ConfigError(f"{'--set' if sets else '--flag'} can only be used with a config: a run keeps its settings")
     return find_run(what, runs_dir)
 
 
 def find_run(selector: str, runs_dir: Path) -> "RunRecord":
-    """The run that is meant; `latest` is said by name on stderr."""
+    """Return the selected run, with a note on stderr of the name of `latest`, and warnings. Raises ConfigError."""
     from kerascli.runs.index import LATEST
     from kerascli.runs.index import find_run as find
 
@@ -142,39 +158,39 @@ def find_run(selector: str, runs_dir: Path) -> "RunRecord":
     if selector == LATEST:
         note(f"run: {record.path} (the latest)")
     if not record.has_checksums:
-        note(f"warning: {record.path} is from before runs had checksums: damage to its files would not be noticed")
-    if record.status() != "running":  # its checkpoints come and go
+        note(f"warning: {record.path} was made before runs had checksums: damage to its files would not be detected")
+    if record.status() != "running":  # its checkpoints are being replaced
         for text in record.checkpoints.doubts():
             note(f"warning: {text}")
     return record
 
 
 def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRecord":
-    """A run whose weights can be used: its training has ended, or a checkpoint is named. Raises ConfigError."""
+    """Return a run whose weights can be used: its training has ended, or a checkpoint is named. Raises ConfigError."""
     record = find_run(selector, runs_dir)
-    record.facts()  # refused where it is damaged, or where the run never began
+    record.facts()  # raises FileRefused if it is damaged, or if the run never began
     status = record.status()
     if checkpoint is not None or status not in {"running", "interrupted", "killed"}:
         return record
     slots = record.checkpoints.slots()
     if slots:
-        hint = f"take a checkpoint of it: --checkpoint {'best' if 'best' in slots else slots[-1]}"
+        hint = f"use a checkpoint of it: --checkpoint {'best' if 'best' in slots else slots[-1]}"
     elif status == "running":
-        hint = "wait for its end"
+        hint = "wait until it ends"
     else:
-        hint = f"go on with it: kerascli train --resume {shlex.quote(str(record.path))}"
+        hint = f"resume it: kerascli train --resume {shlex.quote(str(record.path))}"
     raise ConfigError(f"the training of '{record.path}' has not ended (it is {status})", hint=hint)
 
 
 def check_device(device: str) -> None:
-    """Refuse a device that is not there before any work is done. Raises ConfigError."""
+    """Raise ConfigError, before any work, for a device that is not available."""
     from kerascli.device import choose_device
 
     choose_device(device)
 
 
 def download_bar() -> "DownloadBar":
-    """What shows the downloads of a built-in dataset."""
+    """Return the progress display for downloads of built-in datasets."""
     from kerascli.report.downloads import DownloadBar
 
     return DownloadBar(sys.stderr)

@@ -1,4 +1,4 @@
-"""kerascli plot: the training curves of runs, or the picture of a model."""
+"""The command `kerascli plot`: the training curves of runs, or a diagram of a model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,32 +16,32 @@ from kerascli.storage import write_bytes
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command to the program."""
     app.command("plot")(_command)
 
 
 def _command(
     runs: Annotated[
-        list[str] | None, typer.Argument(metavar="RUN", help="Default: the latest run. With --model a config, too.")
+        list[str] | None, typer.Argument(metavar="RUN", help="Default: the latest run. With --model: a run or config.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A .png, .svg or .pdf file; with --model .mmd (Mermaid), .dot, too."),
+        typer.Option("--output", "-o", help="A .png, .svg or .pdf file; with --model also .mmd, .dot, .gv."),
     ] = None,
-    metric: Annotated[list[str] | None, typer.Option("--metric", help="A figure to show; may be repeated.")] = None,
-    log: Annotated[bool, typer.Option("--log", help="A logarithmic scale.")] = False,
-    model: Annotated[bool, typer.Option("--model", help="Draw the model: its layers and how they connect.")] = False,
-    expand: Annotated[bool, typer.Option("--expand", help="With --model: the inside of blocks, all repeats.")] = False,
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="Metric to plot; may be repeated.")] = None,
+    log: Annotated[bool, typer.Option("--log", help="Use a logarithmic scale.")] = False,
+    model: Annotated[bool, typer.Option("--model", help="Draw a model's layers and their connections.")] = False,
+    expand: Annotated[bool, typer.Option("--expand", help="With --model: draw inside blocks, every repeat.")] = False,
     view: options.View = None,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Draw loss and metrics over the epochs of runs; with --model, the layers of a config or a run."""
+    """Plot the metrics of runs or, with --model, draw a model."""
     given = {"--metric": metric, "--log": log, "--expand": expand, "--view": view, "--set": sets, "--flag": flags}
     for option in ("--metric", "--log") if model else ("--expand", "--view", "--set", "--flag"):
         if given[option]:
-            raise ConfigError(f"{option} {'does not go' if model else 'goes'} with --model")
+            raise ConfigError(f"{option} {'cannot' if model else 'can only'} be used with --model")
     if model:
         file = draw_model(runs or [], output, runs_dir, sets=sets, flags=flags, expand=expand, view=view)
         options.say(f"{file}\n")
@@ -60,7 +60,7 @@ def draw_model(
     expand: bool = False,
     view: str | None = None,
 ) -> Path:
-    """Draw the model of a config or a run; a run has a place for it in its folder. Returns the file's path."""
+    """Draw the model of a config or a run, by default into the run's folder. Returns the file's path."""
     if len(what) > 1:
         raise ConfigError("--model draws one model", hint=f"kerascli plot --model {what[0]}")
     from kerascli.report.architecture.encoding import SUFFIXES, encoded_model
@@ -68,8 +68,8 @@ def draw_model(
     file = None if output is None else _file(output, SUFFIXES)
     found = options.config_or_run(next(iter(what), None), runs_dir, sets, flags)
     if isinstance(found, Document) and output is None:
-        hint = f"name the picture: -o {Path(found.name).stem}.png"
-        raise ConfigError("a config has no folder for pictures", hint=hint)
+        hint = f"name the file: -o {Path(found.name).stem}.png"
+        raise ConfigError("the diagram of a config needs a file name", hint=hint)
     from kerascli.workflow.check import graphs_of, spec_of, spec_of_run
 
     if isinstance(found, Document):
@@ -86,10 +86,10 @@ def draw_model(
 def draw(
     runs: Sequence[RunRecord], output: Path | None, metrics: Sequence[str] | None = None, *, log_scale: bool = False
 ) -> Path:
-    """Draw the runs' histories into a file, by default in the run's own folder; returns its path."""
+    """Plot the histories of runs into a file, by default in the run's folder. Returns the file's path."""
     if output is None:
         if len(runs) > 1:
-            raise ConfigError("several runs have no folder in common", hint="name the picture: -o curves.png")
+            raise ConfigError("the plot of several runs needs a file name", hint="name the file: -o curves.png")
         output = file = runs[0].plot_path("history.png")
     else:
         file = _file(output)
@@ -100,7 +100,7 @@ def draw(
 
 
 def _file(output: Path, suffixes: Sequence[str] = plots.SUFFIXES) -> Path:
-    """The file of a picture, if it may be written. Raises ConfigError, StorageError."""
+    """Return the file of a plot if it may be written. Raises ConfigError, StorageError."""
     from kerascli.workflow.outputs import writable
 
     plots.check_suffix(output, suffixes)
@@ -108,7 +108,7 @@ def _file(output: Path, suffixes: Sequence[str] = plots.SUFFIXES) -> Path:
 
 
 def _labels(runs: Sequence[RunRecord]) -> list[str]:
-    """The shortest names that tell the runs apart."""
+    """Return the shortest names that distinguish the runs."""
     for names in ([run.name for run in runs], [run.folder_name for run in runs]):
         if len(runs) > 1 and len(set(names)) == len(runs):
             return names

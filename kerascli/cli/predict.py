@@ -1,4 +1,4 @@
-"""kerascli predict RUN WHAT..."""
+"""The command `kerascli predict RUN WHAT...`."""
 
 import sys
 from pathlib import Path
@@ -18,9 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command("predict")(predict)
 
 
-Text = Annotated[
-    list[str] | None, typer.Option("--text", metavar="TEXT", help="Predict this text; may be given several times.")
-]
+Text = Annotated[list[str] | None, typer.Option("--text", metavar="TEXT", help="Predict this text; may be repeated.")]
 Keep = Annotated[
     list[str] | None,
     typer.Option("--keep", metavar="COLUMN", help="Copy a raw column into the output; may be given several times."),
@@ -31,7 +29,7 @@ Output = Annotated[
         "--output", "-o", metavar="FILE", help="A .csv, .jsonl, .parquet, .npy or .npz file; default: stdout."
     ),
 ]
-Classes = Annotated[bool, typer.Option("--classes", help="Only the most probable class of each row.")]
+Classes = Annotated[bool, typer.Option("--classes", help="Only the predicted class of each row.")]
 Threshold = Annotated[
     float | None,
     typer.Option(
@@ -39,7 +37,7 @@ Threshold = Annotated[
     ),
 ]
 Raw = Annotated[bool, typer.Option("--raw", help="Do not undo the transforms of targets.")]
-KerasNames = Annotated[bool, typer.Option("--keras-names", help="Name the outputs as the imported Keras file does.")]
+KerasNames = Annotated[bool, typer.Option("--keras-names", help="Use the output names of the imported Keras file.")]
 Stream = Annotated[
     bool, typer.Option("--stream", help="Predict each row of standard input as it comes; skip bad rows.")
 ]
@@ -63,7 +61,7 @@ def predict(
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Predict the classes or numbers of raw rows."""
+    """Predict classes or values for rows: of files, a split, or texts."""
     what, text, keep = what or [], text or [], keep or []
     _check_given(what, text, stream=stream, output=output)
     if output is not None:
@@ -101,7 +99,7 @@ def _show(found: "Predictions", output: Path | None, *, classes: bool, as_json: 
 
 
 def _check_given(what: list[str], text: list[str], *, stream: bool, output: Path | None) -> None:
-    """Refuse arguments that do not go together. Raises ConfigError."""
+    """Raise ConfigError for arguments that cannot be combined, or if there is nothing to predict."""
     if stream and (what != ["-"] or text or output is not None):
         raise ConfigError("--stream reads standard input and writes standard output", hint="predict RUN - --stream")
     if not what and not text:
@@ -110,7 +108,7 @@ def _check_given(what: list[str], text: list[str], *, stream: bool, output: Path
 
 
 def _stream(run: "OpenedRun", form: "Form", keep: list[str], *, classes: bool, as_json: bool) -> None:
-    """Print the prediction of each row as it comes. Raises DataError at the end where rows were bad."""
+    """Print the prediction of each row of standard input as it comes. Raises DataError at the end if rows were bad."""
     from kerascli.report.predictions import csv_text, json_lines
     from kerascli.workflow.stream import predict_stream
 
@@ -131,7 +129,7 @@ def _stream(run: "OpenedRun", form: "Form", keep: list[str], *, classes: bool, a
 
 
 def _check_output(output: Path, *, classes: bool, as_json: bool) -> None:
-    """Before any work: whether the file can be what it is to be. Raises ConfigError, StorageError."""
+    """Raise ConfigError or StorageError, before any work, if the output file cannot be written in that format."""
     from kerascli.report.predictions import FORMATS, TABLES
     from kerascli.storage import output_file
 
@@ -141,7 +139,7 @@ def _check_output(output: Path, *, classes: bool, as_json: bool) -> None:
     if kind not in FORMATS:
         raise ConfigError(f"-o {output}: expected a name that ends in {one_of(FORMATS)}")
     if classes and kind not in TABLES:
-        raise ConfigError(f"-o {output}: {kind} holds the outputs; --classes goes with {one_of(TABLES)}")
+        raise ConfigError(f"-o {output}: {kind} holds the raw outputs; --classes needs {one_of(TABLES)}")
     output_file(output)
     if not output.parent.is_dir():
         raise StorageError(f"cannot write '{output}': there is no folder '{output.parent}'")

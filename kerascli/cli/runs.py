@@ -1,4 +1,4 @@
-"""kerascli runs: list, show, compare and remove runs."""
+"""The commands `kerascli runs`: list, show, compare and remove runs."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ _SHOWN_LAST = ("versions", "machine")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the group of commands; `runs` alone lists."""
+    """Add the group of commands; `kerascli runs` alone lists the runs."""
     group = typer.Typer(help="List, show, compare and remove runs.", rich_markup_mode=None)
     group.callback(invoke_without_command=True)(_list)
     group.command("show")(_show)
@@ -30,20 +30,20 @@ def register(app: typer.Typer) -> None:
 
 
 def _list(context: typer.Context, json: Json = False, runs_dir: RunsDir = RUNS_DIR) -> None:
-    """List the runs, the first started first."""
+    """List the runs, oldest first."""
     if context.invoked_subcommand is None:
-        list_all(runs_dir, as_json=json)
+        print_list(runs_dir, as_json=json)
     elif json or runs_dir != RUNS_DIR:
-        raise ConfigError(f"options of '{context.invoked_subcommand}' stand after it, not before")
+        raise ConfigError(f"options of '{context.invoked_subcommand}' go after it, not before")
 
 
 def _show(
-    run: Annotated[str, typer.Argument(help="A run: path, name, prefix or latest.")] = index.LATEST,
+    run: Annotated[str, typer.Argument(help="latest, a run's name, a prefix of it, or its path.")] = index.LATEST,
     json: Json = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
-    """Show what is recorded of a run."""
-    show(find_run(run, runs_dir), as_json=json)
+    """Show the recorded facts of a run."""
+    print_facts(find_run(run, runs_dir), as_json=json)
 
 
 def _compare(
@@ -51,15 +51,15 @@ def _compare(
     json: Json = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
-    """Show the settings in which runs differ, and their results."""
+    """Compare runs: the settings that differ, and the results."""
     if len(runs) < 2:
         raise ConfigError("compare: expected at least two runs, got 1")
-    side_by_side([find_run(run, runs_dir) for run in runs], as_json=json)
+    print_comparison([find_run(run, runs_dir) for run in runs], as_json=json)
 
 
 def _remove(
     runs: Annotated[list[str], typer.Argument(metavar="RUN", help="The runs to remove.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Remove runs with all their files."""
@@ -67,7 +67,7 @@ def _remove(
     for selector in dict.fromkeys(runs):  # one run may be named in several ways
         run = find_run(selector, runs_dir)
         found.setdefault(os.path.abspath(run.path), run)
-    if not yes and not _agreed(found.values()):
+    if not yes and not _is_confirmed(found.values()):
         note("nothing was removed")
         return
     for run in found.values():
@@ -75,15 +75,15 @@ def _remove(
         note(f"removed {run.path}")
 
 
-def _agreed(runs: Iterable[RunRecord]) -> bool:
+def _is_confirmed(runs: Iterable[RunRecord]) -> bool:
     note("\n".join(str(run.path) for run in runs))
     try:
-        return typer.confirm("Remove with all files?", err=True)
+        return typer.confirm("Remove these runs with all their files?", err=True)
     except typer.Abort:
-        raise ConfigError("there was no answer, and nothing was removed", hint="--yes removes without asking") from None
+        raise ConfigError("no answer was given: nothing was removed", hint="--yes removes without asking") from None
 
 
-def list_all(runs_dir: Path, *, as_json: bool = False) -> None:
+def print_list(runs_dir: Path, *, as_json: bool = False) -> None:
     """Print the runs of a folder."""
     lines = [tables.RunLine.of(run) for run in index.list_runs(runs_dir)]
     if as_json:
@@ -94,8 +94,8 @@ def list_all(runs_dir: Path, *, as_json: bool = False) -> None:
         note(f"there are no runs in {quoted(runs_dir)}")
 
 
-def show(run: RunRecord, *, as_json: bool = False) -> None:
-    """Print the facts of a run; as JSON with its history."""
+def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
+    """Print the recorded facts of a run; as JSON also its history."""
     facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}
     if as_json:
         say_json({**facts, "history": run.history()})
@@ -107,8 +107,8 @@ def show(run: RunRecord, *, as_json: bool = False) -> None:
     tables.show(tables.facts_table(said))
 
 
-def side_by_side(runs: Sequence[RunRecord], *, as_json: bool = False) -> None:
-    """Print a comparison."""
+def print_comparison(runs: Sequence[RunRecord], *, as_json: bool = False) -> None:
+    """Print a comparison of runs."""
     found = compare(runs)
     if as_json:
         say_json(found.as_json())

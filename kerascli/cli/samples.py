@@ -1,4 +1,4 @@
-"""kerascli samples RUN"""
+"""The command `kerascli samples RUN`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,12 +16,12 @@ def register(app: typer.Typer) -> None:
 def samples(
     run: options.Run,
     callback: Annotated[
-        list[str] | None, typer.Option("--callback", metavar="NAME", help="Only this one's; may be repeated.")
+        list[str] | None, typer.Option("--callback", metavar="NAME", help="Only this callback; may be repeated.")
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FOLDER", help="A folder, made if need be; default: samples/ of the run."
+            "--output", "-o", metavar="FOLDER", help="Folder, created if needed; default: the run's samples/."
         ),
     ] = None,
     checkpoint: options.Checkpoint = None,
@@ -29,7 +29,7 @@ def samples(
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Make the samples of a run's callbacks again, from its weights."""
+    """Make the samples of a run's callbacks again from its weights."""
     record = options.trained_run(run, runs_dir, checkpoint)
     from kerascli.workflow.make_samples import draw_samples
     from kerascli.workflow.opened import open_run

@@ -1,4 +1,4 @@
-"""kerascli schema [-o FILE]"""
+"""The command `kerascli schema [-o FILE]`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +13,9 @@ def register(app: typer.Typer) -> None:
 
 
 def schema_command(
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write; default: stdout.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Output file; default: stdout.")] = None,
 ) -> None:
-    """Write the JSON Schema of configs, for your editor."""
+    """Write the JSON Schema of configs, for editors."""
     text = schema()
     if output is None:
         options.say(text)
@@ -24,11 +24,11 @@ def schema_command(
     from kerascli.workflow.outputs import SCHEMA, writable
 
     write_text(writable(output, SCHEMA), text)
-    options.note(f"{output}: name it in a config's first line: # yaml-language-server: $schema={output}")
+    options.note(f"wrote {output}; to use it, begin a config with: # yaml-language-server: $schema={output}")
 
 
 def schema() -> str:
-    """The schema as text."""
+    """Return the JSON Schema of configs as text."""
     from kerascli.config.schema.json_schema import json_schema
     from kerascli.storage import json_text
 

@@ -1,4 +1,4 @@
-"""kerascli summary [CONFIG|RUN]"""
+"""The command `kerascli summary [CONFIG|RUN]`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,12 +18,12 @@ def register(app: typer.Typer) -> None:
 
 def summary_command(
     what: Annotated[
-        str | None, typer.Argument(metavar="CONFIG|RUN", help="A config, or a run: latest, a name.")
+        str | None, typer.Argument(metavar="CONFIG|RUN", help="A config file, or a run: latest, a name, a path.")
     ] = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
-    expand: Annotated[bool, typer.Option("--expand", help="Show the layers inside of shared models, too.")] = False,
+    expand: Annotated[bool, typer.Option("--expand", help="Also show the layers inside shared models.")] = False,
     view: options.View = None,
     as_json: options.Json = False,
 ) -> None:
@@ -41,7 +41,10 @@ def summary(
     view: str | None = None,
     as_json: bool = False,
 ) -> str:
-    """The table of a config or a run, or the same facts as JSON. A file is a config; anything else names a run."""
+    """Return the summary table of a config's or a run's model, or the same facts as JSON.
+
+    `what` is a config if it is a file or ends in .yaml or .yml, else a run.
+    """
     found = options.config_or_run(what, runs_dir, sets, flags)
     if isinstance(found, Document):
         from kerascli.workflow.check import summary_of

@@ -1,4 +1,4 @@
-"""kerascli train [CONFIG]"""
+"""The command `kerascli train [CONFIG]`."""
 
 import contextlib
 import sys
@@ -26,21 +26,21 @@ def train(
     device: options.Device = "auto",
     threads: options.Threads = None,
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Part of the run folder's name; default: the config's.")
+        str | None, typer.Option(metavar="NAME", help="Name of the run; default: the config's name.")
     ] = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Go on with a run: latest, a name, a prefix or a path.")
+        str | None, typer.Option(metavar="RUN", help="Resume a run: latest, a name, a prefix or a path.")
     ] = None,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Say where the time goes, and write a trace of some steps into the run.")
+        bool, typer.Option("--profile", help="Report where the time goes; save a trace of some steps in the run.")
     ] = False,
-    smoke: Annotated[bool, typer.Option("--smoke", help="Two steps of everything in a temporary run, for CI.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Test a config by two steps in a temporary run.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Train the model that a config describes, or go on with a run."""
+    """Train the model of a config, or resume a run."""
     given = {
         "a config": config is not None, "--name": name is not None, "--runs-dir": runs_dir != options.RUNS_DIR,
         "--flag": bool(flags), "--json": as_json, "--resume": resume is not None,
@@ -51,7 +51,7 @@ def train(
     )
     if smoke:
         _refuse(
-            given, ["--resume", "--name", "--runs-dir", "--json", "--profile"], "--smoke: it trains a run of its own"
+            given, ["--resume", "--name", "--runs-dir", "--json", "--profile"], "--smoke: it trains a temporary run"
         )
         _smoke_test(options.config_or_only(config), chosen, sets, flags)
     elif resume is not None:
@@ -62,14 +62,17 @@ def train(
 
 
 def _refuse(given: dict[str, bool], names: list[str], why: str) -> None:
-    """No option is ignored in silence."""
+    """Raise ConfigError for the first of `names` that was given: no option is silently ignored."""
     for name in names:
         if given[name]:
-            raise ConfigError(f"{name} cannot go with {why}")
+            raise ConfigError(f"{name} cannot be used with {why}")
 
 
 def _start(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str], *, as_json: bool) -> None:
-    """Train and show it; results go to stdout, everything else to stderr. What can be refused at once, is."""
+    """Train and show the events: results on stdout, everything else on stderr.
+
+    Errors that need no torch are raised before it is loaded.
+    """
     from kerascli.runs.record import check_name
 
     if chosen.name is not None:
@@ -87,10 +90,10 @@ def _start(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[s
 
 
 def _resume(run: str, chosen: Options, sets: Sequence[str], *, as_json: bool) -> None:
-    """Go on with a run, as `_start`."""
+    """Resume a run and show its events as `_start` does."""
     from kerascli.runs.index import find_run
 
-    record = find_run(run, chosen.runs_dir)  # its name is said when it goes on
+    record = find_run(run, chosen.runs_dir)  # its name is printed when training resumes
     options.check_device(chosen.device)
     from kerascli.workflow.train import resume
 
@@ -99,7 +102,7 @@ def _resume(run: str, chosen: Options, sets: Sequence[str], *, as_json: bool) ->
 
 @dataclass(slots=True)
 class _Outcome:
-    """Results so far: the run's folder, split -> metric -> value, warnings, the profile if there is one."""
+    """Results of a training so far: run folder, split -> metric -> value, warnings, the profile if there is one."""
 
     run: str = ""
     results: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -123,7 +126,7 @@ class _Outcome:
 
 
 def _follow(events: "Iterator[Event]", *, as_json: bool) -> None:
-    from kerascli.report.console import TrainingView, figures
+    from kerascli.report.console import TrainingView, metrics_text
 
     view, outcome = TrainingView(sys.stderr, quiet=as_json), _Outcome()
     try:
@@ -137,7 +140,7 @@ def _follow(events: "Iterator[Event]", *, as_json: bool) -> None:
             options.say_json({**facts, **profile})
             return
         for split, logs in outcome.results.items():
-            typer.echo(f"{split}  {figures(logs)}")
+            typer.echo(f"{split}  {metrics_text(logs)}")
         typer.echo(f"run   {safe_text(outcome.run)}")
         if outcome.profile is not None:
             typer.echo()
@@ -162,7 +165,7 @@ def _say_profile(profile: "Profiled") -> None:
 
 
 def _smoke_test(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> None:
-    """Two steps of everything that a run can do, in a temporary folder."""
+    """Test a config: two steps of every use of a run, in a temporary folder."""
     document = options.read_config(config, sets, flags)
     options.check_device(chosen.device)
     from kerascli.workflow.smoke import smoke

@@ -41,13 +41,13 @@ def validate(
 
     with options.remembered(document, command, flags):
         found = check(document, sets=(), flags=flags, progress=options.download_bar(), no_data=no_data)
-    if not (found.data_is_missing or no_data):  # else more is told with what is wrong
+    if not (found.data_is_missing or no_data):  # without data, an error is reported with what was not checked
         remember(document, command, flags)
     options.warn(found.warnings)
     for line in found.lines:
         options.say(f"{line}\n")
     if found.data_is_missing:
-        text = "the data is not there: only what does not depend on it was checked"
+        text = "the data was not found: only what does not depend on it was checked"
         hint = "--no-data checks a config without its data, and exits with 0"
         raise DataMissing(Fault(text, place=Place(str(path)), hint=hint))
 

@@ -1,1 +1,1 @@
-"""A faster way to run a module: traced, simplified, compiled, or replayed as a CUDA graph."""
+"""Faster execution of modules: traced, simplified, compiled, or replayed as a CUDA graph."""

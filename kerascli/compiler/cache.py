@@ -1,4 +1,4 @@
-"""Where torch's compiler keeps what it made: a folder of the user's own, for what lies there is executed."""
+"""Cache folder of torch's compiler: private to the user, because the files in it are executed."""
 
 import os
 from pathlib import Path
@@ -9,17 +9,17 @@ _VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def use_own_cache() -> None:
-    """Before anything of torch asks: it would settle on a folder in the shared one for temporary files."""
+    """Set torch's cache folder; call it before torch uses one, by default in the shared temporary folder."""
     os.environ.setdefault(_VARIABLE, str(cache_folder()))
 
 
 def make_own_cache() -> None:
-    """Have the folder, for this user alone. Raises OSError."""
+    """Create the folder, accessible to this user only. Raises OSError."""
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)  # refused where it is somebody else's
+    folder.chmod(0o700)  # fails if another user owns it
 
 
 def cache_folder() -> Path:
-    """`~/.cache/kerascli/compiled`, or what the system has in its place."""
+    """Return `~/.cache/kerascli/compiled`, or the system's equivalent."""
     return storage.cache_folder() / "compiled"

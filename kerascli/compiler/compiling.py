@@ -1,7 +1,7 @@
-"""Programs made into native code by torch's compiler, and kept in the user's cache: a second run only loads them.
+"""Compile programs to native code with torch's compiler, cached for the user so that a second run only loads them.
 
-On the CPU a program becomes a shared library, which torch runs without its compiler: that alone takes two seconds to
-load. On a GPU the compiler keeps what it made by itself.
+On the CPU a program becomes a shared library, which torch runs without loading its compiler; loading that takes two
+seconds. On a GPU torch's compiler caches its kernels itself.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ from kerascli.compiler.torch_private import compile_in_process, compile_library,
 from kerascli.compiler.tracing import trace
 
 Run = Callable[..., Sequence[Tensor | None]]
-"""(*inputs of a program) -> what its code returns."""
+"""(*inputs of a program) -> results of its code."""
 
 _LIBRARY = "program.so"
 
 
 def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
-    """The code for arguments of exactly such forms. Raises whatever torch's compiler raises."""
+    """Compile code for arguments of the examples' shapes, strides and dtypes. Raises what torch's compiler raises."""
     make_own_cache()
     if any(not tensor.is_cpu for tensor in examples):
         return compile_in_process(code, examples)
@@ -34,7 +34,7 @@ def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
     library = _library(code, examples)
     try:
         call = load_library(library)
-    except RuntimeError:  # it is not there, or damaged
+    except RuntimeError:  # missing or damaged
         shutil.rmtree(library.parent, ignore_errors=True)
         _make(_without_gaps(code, there), examples, library)
         call = load_library(library)
@@ -51,14 +51,14 @@ def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
 
 
 def is_compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> bool:
-    """Whether `compiled` would only load what was made before."""
+    """Return True if `compiled` would only load cached code."""
     return all(tensor.is_cpu for tensor in examples) and _library(code, examples).exists()
 
 
-def why_not(code: fx.GraphModule, device: torch.device) -> str | None:
-    """Return why compiling is not even tried: what this machine lacks, or torch's compiler would refuse after seconds.
+def reason_not_to_compile(code: fx.GraphModule, device: torch.device) -> str | None:
+    """Return the reason why compiling would fail, from this machine or the operations; None if it may work.
 
-    None: it is worth a try.
+    This saves the seconds until torch's compiler fails.
     """
     if device.type == "mps":
         return "torch does not compile for Apple's GPU reliably"
@@ -75,7 +75,7 @@ def compiled_function(function: Callable[..., Any], examples: Sequence[Tensor]) 
 
 
 def is_compiled_function(function: Callable[..., Any], examples: Sequence[Tensor]) -> bool:
-    """Return True if `compiled_function` would only load what was made before. Raises what tracing raises."""
+    """Return True if `compiled_function` would only load cached code. Raises what tracing raises."""
     return is_compiled(_traced(function, examples), examples)
 
 
@@ -84,7 +84,7 @@ def _traced(function: Callable[..., Any], examples: Sequence[Tensor]) -> fx.Grap
 
 
 def _library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
-    """Where the library lies: by all that it is made from. Its kernels are for this processor and so many threads."""
+    """Return the library's path, by a digest of all that it depends on, including the CPU and the number of threads."""
     digest = hashlib.sha256()
     digest.update(f"{torch.__version__} {torch.version.git_version} {torch.get_num_threads()} {processor()}".encode())
     digest.update(code.code.encode())
@@ -101,24 +101,24 @@ def _form(tensor: Tensor) -> str:
 
 
 def _make(code: fx.GraphModule, examples: Sequence[Tensor], library: Path) -> None:
-    """Put the library there, whole or not at all."""
+    """Compile the library and move it to its path atomically."""
     programs = library.parent.parent
     programs.mkdir(mode=0o700, parents=True, exist_ok=True)
     made_at = compile_library(code, examples)
     with TemporaryDirectory(dir=programs, ignore_cleanup_errors=True) as made:
         shutil.copyfile(made_at, Path(made, _LIBRARY))
-        others = made_at.with_suffix(".json")  # operators that are not torch's own
+        others = made_at.with_suffix(".json")  # custom operators
         if others.exists():
             shutil.copyfile(others, Path(made, _LIBRARY).with_suffix(".json"))
         try:
             Path(made).replace(library.parent)
-        except OSError:  # another run was quicker
+        except OSError:  # another run has created it meanwhile
             if not library.exists():
                 raise
 
 
 def _result_places(code: fx.GraphModule) -> tuple[list[int], int]:
-    """Which of the results are tensors, and how many results there are."""
+    """Return the positions of the results that are tensors, and the number of results."""
     results = _results(code)
     return [place for place, result in enumerate(results) if isinstance(result, fx.Node)], len(results)
 
@@ -129,7 +129,7 @@ def _results(code: fx.GraphModule) -> Sequence[Any]:
 
 
 def _without_gaps(code: fx.GraphModule, there: Sequence[int]) -> fx.GraphModule:
-    """The same code with those results alone, and without notes: theirs are of tensors on the meta device."""
+    """Return the code with only these results, and without metadata, which refers to tensors on the meta device."""
     results, graph = _results(code), fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     graph.graph_copy(code.graph, copies)

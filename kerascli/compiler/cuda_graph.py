@@ -1,4 +1,4 @@
-"""A program as one CUDA graph: the GPU is handed a whole step at once, not some hundred operations one by one."""
+"""Run a program as one CUDA graph: one launch per training step instead of some hundred."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,14 +9,14 @@ from torch import Tensor
 from kerascli.compiler.torch_private import copy_all
 
 _WARM_UPS = 3
-"""Runs before the capture, in which libraries choose their kernels and take their workspace."""
+"""Number of runs before the capture, in which libraries choose kernels and allocate workspaces."""
 
 
 class Replayed:
-    """Calls a function of tensors by replaying what it did once.
+    """A function of tensors that is captured once as a CUDA graph and replayed in every call.
 
-    The first `fixed` arguments are tensors that stay where they are, such as weights; the others are copied in. What
-    is returned is overwritten by the next call. `cuda` is torch's module, or something like it.
+    The first `fixed` arguments are tensors at fixed addresses, such as weights; the others are copied in. The next call
+    overwrites the returned tensors. `cuda` is torch.cuda, or a stand-in for tests.
     """
 
     def __init__(

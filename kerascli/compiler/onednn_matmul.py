@@ -1,4 +1,4 @@
-"""Products of matrices by oneDNN's kernels on processors where torch's own BLAS is the slower one."""
+"""Use oneDNN for matrix products on CPUs where it is faster than torch's BLAS."""
 
 import math
 from functools import cache
@@ -14,7 +14,7 @@ aten = torch.ops.aten
 
 _LIBRARY = torch.library.Library("kerascli", "DEF")
 _LIBRARY.define("linear(Tensor x, Tensor weight, Tensor? bias, str activation) -> Tensor")
-"""oneDNN's product under a name of ours: torch's compiler takes its own for one of weights that never change."""
+"""Custom operator for oneDNN's product: torch's compiler assumes that the weights of its own one are constant."""
 
 
 def _form(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
@@ -25,20 +25,20 @@ _LIBRARY.impl("linear", onednn_linear, "CPU")
 torch.library.register_fake("kerascli::linear", _form, lib=_LIBRARY)
 
 _LARGE = 2**24
-"""Multiplications of a product from which oneDNN's kernels are worth their longer start."""
+"""Least number of multiplications in a product for which oneDNN makes up for its longer start."""
 
 
 @cache
 def onednn_is_faster() -> bool:
-    """On AMD's processors, where MKL keeps its best kernels back: oneDNN is 1.1 times as fast on Zen 4, twice on Zen 5.
+    """Return True on AMD CPUs, where MKL avoids its best kernels; oneDNN is 1.1 (Zen 4) to 2 (Zen 5) times as fast.
 
-    Elsewhere MKL, Accelerate and OpenBLAS are as fast. It is the machine that decides, as it does inside of MKL.
+    Elsewhere MKL, Accelerate and OpenBLAS are as fast. Results may differ by machine, as they do within MKL.
     """
     return torch.backends.mkldnn.is_available() and "AuthenticAMD" in processor()
 
 
 def use_onednn(graph: fx.Graph) -> None:
-    """Turn large float32 products into oneDNN's, with the relu that follows one in the same kernel."""
+    """Replace large float32 products by oneDNN's, fused with a relu that follows."""
     for node in list(graph.nodes):
         found = _product(node)
         if found is None:
@@ -58,7 +58,7 @@ def use_onednn(graph: fx.Graph) -> None:
 
 
 def _contiguous(graph: fx.Graph, node: fx.Node) -> fx.Node:
-    """oneDNN copies a left side that is not; a copy in the program is one that a compiler can fuse."""
+    """Return a contiguous node: oneDNN would copy it otherwise, and a compiler can fuse a copy in the program."""
     value = node.meta["val"]
     if value.is_contiguous():
         return node
@@ -68,7 +68,7 @@ def _contiguous(graph: fx.Graph, node: fx.Node) -> fx.Node:
 
 
 class Product(NamedTuple):
-    """left @ right + bias."""
+    """Operands of a matrix product: left @ right + bias."""
 
     left: fx.Node
     right: fx.Node
@@ -76,7 +76,7 @@ class Product(NamedTuple):
 
 
 def _product(node: fx.Node) -> Product | None:
-    """What a node multiplies, if that is worth it."""
+    """Return the operands of a node that is a large float32 matrix product on the CPU, else None."""
     if node.target is aten.mm.default:
         found = Product(*_nodes(node))
     elif node.target is aten.addmm.default and not node.kwargs:

@@ -1,4 +1,4 @@
-"""What makes a program faster without changing what it computes: each pass rewrites the list of operations."""
+"""Optimization passes over the graph of a program, which do not change its results."""
 
 import operator
 from collections.abc import Callable, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from kerascli.compiler.softmax_passes import use_normalized
+from kerascli.compiler.softmax_passes import simplify_softmax
 from kerascli.compiler.torch_private import OpOverload, onednn_convolution, torch_function
 
 aten = torch.ops.aten
@@ -18,15 +18,15 @@ _KERNELS = {
     "aten::embedding", "kerascli::linear",
 }  # fmt: skip
 _METHODS = {"view", "expand", "repeat"}
-"""Operators without a function of their name that are methods with the same arguments."""
+"""Operators that are methods of tensors, with the same arguments, but not functions of torch."""
 _FOLDED_ELEMENTS = 2**16
-"""Constants are kept in memory up to this size; larger ones are made anew each step, which costs no more."""
+"""Largest number of elements of a folded constant; larger ones are recomputed in each step, which costs no more."""
 
 
 def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
-    """All passes, in the order in which they help one another."""
+    """Apply all passes in place, each after those that it profits from."""
     drop_aliases(code.graph)
-    use_normalized(code.graph)
+    simplify_softmax(code.graph)
     fold_constants(code)
     if on_cpu:
         fuse_relu(code.graph)
@@ -38,20 +38,23 @@ def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
 
 
 def costly_operations(graph: fx.Graph) -> int:
-    """How many operations a compiler could fuse: those that are neither views nor products of matrices."""
+    """Return the number of operations that a compiler could fuse: all but views, products, convolutions, embeddings."""
     return sum(
         isinstance(node.target, OpOverload) and not _may_alias(node) and node.target._schema.name not in _KERNELS
         for node in graph.nodes
     )
 
 
-def convolves(graph: fx.Graph) -> bool:
-    """On two cores batch normalization compiled for such layouts took twice the time of torch's own kernel."""
+def has_convolutions(graph: fx.Graph) -> bool:
+    """Return True if the graph has convolutions.
+
+    Batch normalization compiled for their memory layouts took twice the time of torch's kernel on two cores.
+    """
     return any(node.target is aten.convolution.default for node in graph.nodes)
 
 
 def drop_aliases(graph: fx.Graph) -> None:
-    """Without autograd a detached tensor is the tensor, and a matrix that is transposed twice is itself."""
+    """Remove operations without effect outside autograd: detaching, double transposition, views of the same shape."""
     for node in list(graph.nodes):
         if node.target in _ALIASES:
             _replace(graph, node, node.args[0])
@@ -62,7 +65,7 @@ def drop_aliases(graph: fx.Graph) -> None:
 
 
 def fold_constants(code: fx.GraphModule) -> None:
-    """What depends on nothing that is given, such as the numbers 0 to 9, is computed once."""
+    """Compute once what depends on no input, such as a range of numbers."""
     known: dict[fx.Node, Tensor] = {}
     for node in code.graph.nodes:
         if _is_constant(node, known):
@@ -87,7 +90,7 @@ def _is_constant(node: fx.Node, known: Mapping[fx.Node, Tensor]) -> bool:
 
 
 def _blank(node: fx.Node) -> Tensor:
-    """A tensor like that of a node, for those who ask for its form alone."""
+    """Return an empty tensor like a node's, for operators that use only its shape, dtype and device."""
     value = node.meta["val"]
     return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=node.meta["device"])
 
@@ -97,7 +100,7 @@ def _is_random(target: OpOverload) -> bool:
 
 
 def _only_reads(node: fx.Node) -> bool:
-    """Known not to write into what it is given: schemas of kernels that fill their arguments do not always say so."""
+    """Return True if an operation cannot write into its arguments; the schemas of some kernels that do omit it."""
     target = node.target
     return isinstance(target, OpOverload) and torch.Tag.pointwise in target.tags and not target._schema.is_mutable
 
@@ -107,21 +110,21 @@ def _is_pure(node: fx.Node) -> bool:
 
 
 def _is_written(node: fx.Node) -> bool:
-    """Whether an operation writes into a tensor or a view of it."""
+    """Return True if an operation writes into the node's tensor or a view of it."""
     return any(
         user.op != "output" and (not _is_pure(user) or (_may_alias(user) and _is_written(user))) for user in node.users
     )
 
 
 def fuse_relu(graph: fx.Graph) -> None:
-    """oneDNN's convolutions apply relu while the result is still in the cache."""
+    """Fuse relu into oneDNN's convolutions, which apply it while the result is in the CPU's cache."""
     if not torch.backends.mkldnn.is_available():
         return
     for node in list(graph.nodes):
         if node.target is not aten.relu.default:
             continue
         before, moved = node.args[0], None
-        if before.target is aten.permute.default and len(before.users) == 1:  # to channels last, as Keras has it
+        if before.target is aten.permute.default and len(before.users) == 1:  # to channels last, Keras's layout
             before, moved = before.args[0], before
         if before.target is not aten.convolution.default or len(before.users) > 1 or not _plain(before):
             continue
@@ -145,9 +148,9 @@ def fuse_relu(graph: fx.Graph) -> None:
 
 
 def reuse_memory(graph: fx.Graph) -> None:
-    """An elementwise operation writes into its first operand where nobody needs that any more.
+    """Make elementwise operations write into their first operand if no later operation needs it.
 
-    A large result costs more for the pages that the system hands out than for the computing.
+    For a large result, allocating memory pages costs more than computing it.
     """
     last_use = _last_uses(graph)
     fresh = {node for node in graph.nodes if _fresh(node)}
@@ -162,9 +165,9 @@ def reuse_memory(graph: fx.Graph) -> None:
 
 
 def call_directly(graph: fx.Graph) -> None:
-    """Torch's own functions and methods start an operation in half a microsecond less than the operators do.
+    """Replace operators by torch's functions and methods, whose calls take half a microsecond less.
 
-    Last of all: passes know operators.
+    This is the last pass, because the others look for operators.
     """
     for node in graph.nodes:
         target = node.target
@@ -181,7 +184,7 @@ def call_directly(graph: fx.Graph) -> None:
 
 
 def _in_place(target: Any) -> Callable[[fx.Graph, fx.Node], None] | None:
-    """How an operation is made one that writes into its first operand, if it can be."""
+    """Return a function that changes a node to write into its first operand; None if it has no such variant."""
     if target is aten.threshold_backward.default:
         return _threshold_in_place
     if not isinstance(target, OpOverload) or torch.Tag.pointwise not in target.tags:
@@ -203,7 +206,7 @@ def _threshold_in_place(_: fx.Graph, node: fx.Node) -> None:
 
 
 def _last_uses(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
-    """For every node the last one that needs its memory, through views of it too; None for what is returned."""
+    """Return for every node the last one that uses its memory, also through views; None if it is returned."""
     place = {node: number for number, node in enumerate(graph.nodes)}
     last: dict[fx.Node, fx.Node | None] = {}
     for node in reversed(graph.nodes):
@@ -223,28 +226,28 @@ def _last_uses(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
 
 
 def _may_alias(node: fx.Node) -> bool:
-    """Whether a result can lie in the memory of an argument."""
+    """Return True if a result may share memory with an argument."""
     if not isinstance(node.target, OpOverload):
         return True
     return any(result.alias_info is not None for result in node.target._schema.returns)
 
 
 def _whole(node: fx.Node) -> fx.Node:
-    """The tensor that a view is of."""
+    """Return the node whose tensor a view is of."""
     while isinstance(node.target, OpOverload) and node.target.is_view and isinstance(node.args[0], fx.Node):
         node = node.args[0]
     return node
 
 
 def _fresh(node: fx.Node) -> bool:
-    """Whether a tensor's memory is its own, and was made by the program: one of an operation's results too."""
+    """Return True if the program allocates the node's memory, and no argument shares it."""
     source = node.args[0] if node.target is operator.getitem else node
     made = isinstance(source, fx.Node) and source.op == "call_function" and not _may_alias(source)
     return made and isinstance(node.meta.get("val"), Tensor)
 
 
 def _used_once(node: fx.Node) -> bool:
-    """Whether no other operand lies in the memory of the first, and none is part of a list."""
+    """Return True if no other operand shares memory with the first, and no operand is a list."""
     first = node.args[0]
     whole = _whole(first)  # pyright: ignore[reportArgumentType]
     if first in node.args[1:] or any(isinstance(argument, (list, tuple)) for argument in node.args):

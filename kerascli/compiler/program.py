@@ -1,4 +1,4 @@
-"""A function of tensors as a flat program: one list of torch operations, with no Python between them."""
+"""Programs: functions of tensors as one graph of torch operations, without Python code between them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from kerascli.compiler.passes import simplify
 from kerascli.compiler.tracing import trace
 
 FlatRunner = Callable[[Sequence[Tensor], draws.Draws], Sequence[Tensor | None]]
-"""(inputs, the random numbers of this call) -> the results of a program."""
+"""(inputs, random numbers of this call) -> results of a program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The operations of a function for inputs of fixed shapes: (tensors that it reads, inputs, numbers) -> results."""
+    """Operations of a function, for inputs of fixed shapes: (tensors read, inputs, random numbers) -> results."""
 
     code: fx.GraphModule
     reads: tuple[Tensor, ...]
-    """Tensors that are read where they are, such as weights."""
+    """Tensors that are read in place, such as weights."""
     drawn: Sequence[tuple[str, draws.Draw]]
-    """The random numbers that are drawn, each with its place."""
+    """Random draws of the function, each with its place."""
 
     @property
     def device(self) -> torch.device:
@@ -36,15 +36,15 @@ class Program:
         return [*self.reads, *inputs, *(numbers.make_at(place, draw) for place, draw in self.drawn)]
 
     def compiled(self, inputs: Sequence[Tensor]) -> FlatRunner:
-        """Return a runner of native code for inputs like these. Raises whatever torch's compiler raises."""
+        """Return a runner of native code for inputs like these. Raises what torch's compiler raises."""
         return self._runner(compiled(self.code, self._examples(inputs)), inputs)
 
     def is_compiled(self, inputs: Sequence[Tensor]) -> bool:
-        """Return True if `compiled` would only load what was made before."""
+        """Return True if `compiled` would only load cached code."""
         return is_compiled(self.code, self._examples(inputs))
 
     def simplified(self, inputs: Sequence[Tensor]) -> FlatRunner:
-        """Simplify the code in place; return a runner of it."""
+        """Simplify the code in place, and return a runner of it."""
         simplify(self.code, on_cpu=self.device.type == "cpu")
         return self._runner(self.code.forward, inputs)
 
@@ -57,7 +57,7 @@ class Program:
                 run = Replayed(run, self.arguments(inputs, draws.Draws(0, "capture", 0)), fixed=len(self.reads))
 
         def runner(inputs: Sequence[Tensor], numbers: draws.Draws) -> Sequence[Tensor | None]:
-            # No input asks for gradients. With them off altogether, oneDNN's LSTM would keep nothing for its backward.
+            # No input requires gradients, but with gradients disabled oneDNN's LSTM saves nothing for its backward.
             with torch.enable_grad():
                 return run(*self.arguments(inputs, numbers))
 
@@ -74,8 +74,8 @@ def trace_program(
     """Trace a function or module that returns a list of tensors, with its backward if it runs autograd itself.
 
     `reads` are the tensors besides `inputs` that may change between calls, known by identity; others become
-    constants. `drawn` are the random numbers that the function draws, as a `draws.Tape` of it has them. Raises
-    whatever torch raises where Python looks at a value.
+    constants. `drawn` are the function's random draws, as recorded by a `draws.Tape`. Raises what torch raises if
+    Python code depends on a value.
     """
     example = draws.Draws(0, "trace", 0)
     numbers = [example.make_at(place, draw) for place, draw in drawn]

@@ -1,7 +1,7 @@
-"""What is known of a softmax: it sums to 1, and nothing that is the same for all its inputs changes it.
+"""Simplifications of softmax: it sums to 1, and adding a constant to all its inputs does not change it.
 
-Keras's cross-entropies divide probabilities by their sum, which for those of a softmax is 1 already: ten of the
-operations of a step that come to nothing, forward and backward.
+Keras's cross-entropies divide probabilities by their sum, which is 1 for a softmax: removing this saves ten operations
+of a training step, forward and backward.
 """
 
 from typing import Any
@@ -14,8 +14,8 @@ from kerascli.compiler.torch_private import SOFTMAX, SOFTMAX_BACKWARD
 aten = torch.ops.aten
 
 
-def use_normalized(graph: fx.Graph) -> None:
-    """Drop divisions by the sum of a softmax, and what is added to its gradient along its axis."""
+def simplify_softmax(graph: fx.Graph) -> None:
+    """Remove divisions by the sum of a softmax, and terms of its gradient that are constant along its axis."""
     for node in list(graph.nodes):
         if _sums_softmax(node):
             for user in list(node.users):
@@ -39,7 +39,7 @@ def _sums_softmax(node: fx.Node) -> bool:
 
 
 def _without_constant(gradient: Any, axis: Any) -> fx.Node:
-    """A sum's operand that alone changes along the axis, or the sum itself."""
+    """Return the operand of a sum whose other operand is constant along the axis, or else the sum itself."""
     if gradient.target is not aten.add.Tensor or gradient.kwargs:
         return gradient
     for one, other in (gradient.args, gradient.args[::-1]):

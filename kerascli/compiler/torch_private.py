@@ -1,6 +1,6 @@
-"""Every private name of torch that the package uses: what a new version of torch is checked against.
+"""Every private name of torch that the package uses, to check new versions of torch against.
 
-The compiler's are wrapped here. Rooms below the compiler use theirs in place; `NAMES` lists those, too.
+Those that the compiler uses are wrapped here. Packages below the compiler use theirs directly; `NAMES` lists both.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,16 +15,16 @@ from torch.utils._pytree import tree_map_only as tree_map_only
 NAMES = {
     "torch._C._VariableFunctions": "passes: operators as torch's own functions, which start faster",
     "torch._C._aoti.AOTIModelContainerRunnerCpu": "compiling: runs a library without loading the compiler",
-    "torch._dynamo.disable": "light_torch.py: all that tracing and shape inference ask of the compiler",
+    "torch._dynamo.disable": "light_torch.py: the only part of the compiler that tracing and shape inference use",
     "torch._foreach_copy_": "cuda_graph, optimizers/flat.py: many copies as one operation",
     "torch._foreach_mul_": "optimizers/clipping.py: many products as one operation",
     "torch._foreach_norm": "optimizers/clipping.py: many norms as one operation",
     "torch._inductor.aot_compile": "compiling: a library for the CPU",
     "torch._inductor.config.aot_inductor.precompile_headers": "compiling: no files in the shared temporary folder",
     "torch._inductor.config.cpp_cache_precompile_headers": "compiling: no files in the shared temporary folder",
-    "torch._inductor.config.patch": "compiling: settings for a while",
+    "torch._inductor.config.patch": "compiling: temporary settings",
     "torch._inductor.standalone_compile": "compiling: code for a GPU",
-    "torch._ops.OpOverload": "passes: what tells an operator from other functions",
+    "torch._ops.OpOverload": "passes: distinguishes operators from other functions",
     "torch.ops.aten._softmax.default": "softmax_passes: an operator whose name is private",
     "torch.ops.aten._softmax_backward_data.default": "softmax_passes: an operator whose name is private",
     "torch.ops.aten.relu.default._overloadname": "passes: the overload that an in-place variant must have",
@@ -34,7 +34,7 @@ NAMES = {
     "torch.utils._python_dispatch.TorchDispatchMode": "tracing: sees every operation",
     "torch.utils._pytree.tree_map_only": "tracing: tensors in nested arguments",
 }
-"""Dotted name -> the file that uses it, and what for."""
+"""Dotted name -> file that uses it, and purpose."""
 
 OpOverload = torch._ops.OpOverload
 SOFTMAX = torch.ops.aten._softmax.default
@@ -42,7 +42,7 @@ SOFTMAX_BACKWARD = torch.ops.aten._softmax_backward_data.default
 
 
 def torch_function(name: str) -> Callable[..., Any] | None:
-    """Return what `torch.name` is for an operator that is implemented in C++, or None."""
+    """Return the function `torch.name` if it is implemented in C++, else None."""
     return getattr(torch._C._VariableFunctions, name, None)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -52,7 +52,7 @@ def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None, activation: st
 
 
 def onednn_convolution() -> OpOverload:
-    """Return oneDNN's operator for a convolution followed by an activation; only where torch has oneDNN."""
+    """Return oneDNN's operator for a convolution followed by an activation; needs a torch with oneDNN."""
     return torch.ops.mkldnn._convolution_pointwise.default
 
 
@@ -62,10 +62,10 @@ def copy_all(targets: list[Tensor], sources: tuple[Tensor, ...]) -> None:
 
 
 def compile_library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
-    """Compile code for the CPU; return where the shared library lies."""
+    """Compile code for the CPU, and return the path of the shared library."""
     from torch._inductor import aot_compile
 
-    # Headers that are compiled ahead would save a second, but lie in the shared folder for temporary files.
+    # Precompiled headers would save a second, but are stored in the shared temporary folder.
     options = {"cpp_cache_precompile_headers": False, "aot_inductor.precompile_headers": False}
     with torch.no_grad():
         return Path(str(aot_compile(code, tuple(examples), options=options)))
@@ -78,7 +78,7 @@ def load_library(library: Path) -> Callable[[list[Tensor]], list[Tensor]]:
 
 
 def compile_in_process(code: fx.GraphModule, examples: Sequence[Tensor]) -> Callable[..., Sequence[Tensor | None]]:
-    """Compile code for the device of its examples; torch's own cache keeps the kernels."""
+    """Compile code for the device of the examples; torch caches the kernels itself."""
     from torch._inductor import config, standalone_compile
 
     inputs: list[Any] = list(examples)

@@ -1,6 +1,6 @@
-"""Trace the operations of a function: what torch's make_fx does for real tensors, and no more.
+"""Trace the operations of a function on real tensors, as torch's make_fx does.
 
-make_fx loads torch's whole compiler before it begins (0.6 s); most programs are never compiled.
+make_fx loads torch's whole compiler first (0.6 s), but most programs are never compiled.
 """
 
 import operator
@@ -17,11 +17,11 @@ from kerascli.light_torch import without_compiler
 
 @without_compiler()
 def trace(function: Callable[..., Any], inputs: Sequence[Tensor]) -> fx.GraphModule:
-    """Run a function or module; return its operations, those of autograd too, as a graph of as many inputs.
+    """Run a function or module; return its operations, including those of autograd, as a graph with the same inputs.
 
-    Each node's `meta` has the form of its result, `val`, on the meta device, and `device`, where that really is.
-    Tensors that are neither inputs nor results are constants of the module. Raises ValueError where Python looks at
-    a number in a tensor, or a shape depends on one: another batch would come to another program.
+    Each node's `meta` has its result as `val`, on the meta device, and its true `device`. Tensors that are neither
+    inputs nor results become constants of the module. Raises ValueError if Python code or a shape depends on a value
+    in a tensor, since another batch would need another program.
     """
     tracer = _Tracer()
     for number, tensor in enumerate(inputs):
@@ -41,8 +41,8 @@ class _Tracer(TorchDispatchMode):
         self._nodes = WeakTensorKeyDictionary()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if _looks(func, args):
-            raise ValueError(f"what happens depends on a number in a tensor ({func})")
+        if _depends_on_values(func, args):
+            raise ValueError(f"control flow or a shape depends on a value in a tensor ({func})")
         given = tree_map_only(Tensor, self.node_of, (args, kwargs or {}))
         result = func(*args, **(kwargs or {}))
         node = self.graph.call_function(func, *given)
@@ -55,7 +55,7 @@ class _Tracer(TorchDispatchMode):
         return result
 
     def record(self, tensor: Tensor, node: fx.Node) -> None:
-        """From here on a tensor is what a node comes to: an operation in place hands the same tensor out again."""
+        """Map a tensor to the node that computes it; after an in-place operation, the same tensor has a new node."""
         node.meta["val"] = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
         node.meta["device"] = tensor.device
         self._nodes[tensor] = node
@@ -68,8 +68,8 @@ class _Tracer(TorchDispatchMode):
         return self._nodes[tensor]
 
 
-def _looks(func: Any, args: Sequence[Any]) -> bool:
-    """Whether the result, or its shape, goes by the numbers in a tensor."""
-    if func is torch.ops.aten.index.Tensor:  # by positions, the shape is that of the positions
+def _depends_on_values(func: Any, args: Sequence[Any]) -> bool:
+    """Return True if an operation returns a Python value from a tensor, or a shape that depends on its values."""
+    if func is torch.ops.aten.index.Tensor:  # with positions as index, the shape is that of the positions
         return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1])
     return torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags

@@ -1,1 +1,1 @@
-"""The config: text with places, references, `extends` and overrides, then every section checked."""
+"""Reading of configs: YAML with places, references, `extends` and overrides, and the checks of every section."""

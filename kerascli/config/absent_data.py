@@ -1,4 +1,4 @@
-"""Data that is not there: what stands in for its sizes, and where it is to be had."""
+"""Missing data: placeholders for its sizes, and the source that the config's comment names."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from kerascli.errors import DataMissing, safe_text
 
 
 def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
-    """With a stand-in for the length of vectors that only the data tells, such as those of `to_categorical`."""
+    """Return the inputs with a placeholder for vector lengths that only the data has, as after `to_categorical`."""
     return {
         name: replace(field, shape=(*field.shape[:-1], STAND_IN))
         if field.dtype == "float32" and field.shape[-1:] == (None,)
@@ -21,7 +21,7 @@ def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
 
 
 def where_from(text: str) -> str | None:
-    """What the comment that a config opens with says of the data: from its first address to the paragraph's end."""
+    """Return the part of a config's opening comment from its first URL to the paragraph's end, or None."""
     comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
     lines = (line.removeprefix("#").strip() for line in comment)
     paragraph = takewhile(bool, dropwhile(lambda line: "://" not in line, lines))
@@ -29,13 +29,13 @@ def where_from(text: str) -> str | None:
 
 
 @contextmanager
-def told_where_from(text: str) -> Iterator[None]:
-    """A file that is missing is told with where the config says that it is from."""
+def with_source_hint(text: str) -> Iterator[None]:
+    """Add to the error of a missing file, as a hint, the source of the data in the config's opening comment."""
     try:
         yield
     except DataMissing as error:
-        said = where_from(text)
-        if said is None:
+        source = where_from(text)
+        if source is None:
             raise
-        faults = [replace(fault, hint=f"the config says: {said}") for fault in error.faults]
+        faults = [replace(fault, hint=f"the config says: {source}") for fault in error.faults]
         raise DataMissing(faults) from None

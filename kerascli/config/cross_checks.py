@@ -1,4 +1,4 @@
-"""What no section of a config can know alone."""
+"""Checks across sections of a config."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,25 +26,25 @@ def cross_faults(
     targets: Mapping[str, Field] | None,
     splits: Mapping[str, int] | None,
 ) -> list[Fault]:
-    """Faults of sections that are sound but do not go together; `sections` says how things are written."""
+    """Return the faults of sections that are valid but contradict each other; `sections` are those as written."""
     faults = [*_input_faults(spec, sections), *_validation_faults(spec, splits), *_state_faults(spec)]
     if spec.compile is not None:
         for pair in spec.compile.pairs:
             faults += _class_faults(spec, pair, targets)
     if spec.training is not None:
-        faults += _rival_faults(spec.fit.callbacks)
+        faults += _overwrite_faults(spec.fit.callbacks)
         for index, callback in enumerate(spec.fit.callbacks):
             written = sections["fit"]["callbacks"][index]
             name, arguments = next(iter(written.items())) if isinstance(written, dict) else (written, None)
             path: Path = ("fit", "callbacks", index, name)
-            faults += _figure_faults(spec, callback, path, arguments, are_classes_known=targets is not None)
+            faults += _monitor_faults(spec, callback, path, arguments, are_classes_known=targets is not None)
             faults += _callback_faults(spec, callback, path, arguments, splits)
-        faults += [*_weight_faults(spec, sections, targets), *_row_faults(spec)]
+        faults += [*_class_weight_faults(spec, sections, targets), *_sample_weight_faults(spec)]
     return faults
 
 
 def idle_fit_faults(spec: RunSpec) -> list[Fault]:
-    """A model that is to be trained has weights that are."""
+    """Return a fault if the model is to be trained, but has no trainable weights."""
     if spec.compile is None or spec.built.trainable():
         return []
     path: Path = ("fit", "trainable") if spec.fit.trainable else ("model", "layers")
@@ -52,12 +52,12 @@ def idle_fit_faults(spec: RunSpec) -> list[Fault]:
 
 
 def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]:
-    """Inputs that the model declares are those of the data, by name."""
+    """Yield a fault for every input of the data that the model does not use, and for every one that the data lacks."""
     if spec.data is not None and spec.train_step is not None:
         used = {given.name for graph in spec.graphs for given in graph.model.inputs}
         for name in spec.data.inputs:
             if name not in used:
-                text = f"input '{name}' is used by no update, and not by the model"
+                text = f"input '{name}' is used neither by an update nor by the model"
                 yield Fault(text, ("data", "inputs", name), "key")
         return
     if spec.data is None or sections["model"].get("inputs") is None:
@@ -79,23 +79,23 @@ def _validation_faults(spec: RunSpec, splits: Mapping[str, int] | None) -> Itera
 
 
 def _state_faults(spec: RunSpec) -> Iterator[Fault]:
-    """Stateful layers need batches of one size in which each row goes on where that of the batch before ended."""
+    """Yield the faults of stateful layers, which need unshuffled batches of one size: each continues the one before."""
     stateful = next((node for node in spec.model.nodes if node.layer.keeps_states()), None)
     if stateful is None:
         if spec.fit.reset_states != "epoch":
-            yield Fault("reset_states: no layer of the model is stateful", ("fit", "reset_states"), hint="take it out")
+            yield Fault("reset_states: no layer of the model is stateful", ("fit", "reset_states"), hint="remove it")
         return
     if spec.fit.shuffle:
-        text = f"'{stateful.name}' is stateful: a batch goes on where the one before it ended, but rows are shuffled"
+        text = f"'{stateful.name}' is stateful: a batch continues the one before it, but rows are shuffled"
         yield Fault(text, stateful.path, "key", hint="fit.shuffle: false")
     size = spec.fit.validation_batch_size
     if size not in (None, spec.fit.batch_size):
-        text = f"validation_batch_size: '{stateful.name}' is stateful, all batches have {spec.fit.batch_size} rows"
-        yield Fault(text, ("fit", "validation_batch_size"), hint="take it out")
+        text = f"validation_batch_size: '{stateful.name}' is stateful: all batches must have {spec.fit.batch_size} rows"
+        yield Fault(text, ("fit", "validation_batch_size"), hint="remove it")
 
 
 def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field] | None) -> Iterator[Fault]:
-    """Class numbers go up to the number of outputs."""
+    """Yield a fault if a target has more classes than its output has units."""
     field = None if targets is None else targets.get(pair.target)
     if pair.loss is None or field is None or field.num_classes is None:
         return
@@ -105,94 +105,92 @@ def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field
     if field.num_classes - 1 > labels.high and field.num_classes - 1 != labels.besides:
         node = next(node for node in spec.model.nodes if pair.output in node.outputs)
         text = f"'{pair.output}' has {labels.high + 1} outputs, target '{pair.target}' has {field.num_classes} classes"
-        yield Fault(text, node.path, "key", hint=f"one output a class: units: $targets.{pair.target}.num_classes")
+        yield Fault(text, node.path, "key", hint=f"one output per class: units: $targets.{pair.target}.num_classes")
 
 
-def _rival_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
-    """Two callbacks that keep something in one place would overwrite each other's."""
+def _overwrite_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
+    """Yield a fault for callbacks that would overwrite each other's checkpoint or file."""
     taken: set[str] = set()
     for index, callback in enumerate(callbacks):
         for place in callback.claims():
             if place in taken:
                 hint = "give one of them another 'file'" if isinstance(callback, Sampler) else None
-                yield Fault(f"two callbacks keep {place}", ("fit", "callbacks", index), "key", hint=hint)
+                yield Fault(f"two callbacks write {place}", ("fit", "callbacks", index), "key", hint=hint)
             taken.add(place)
 
 
 def _callback_faults(
     spec: RunSpec, callback: Callback, path: Path, arguments: Any, splits: Mapping[str, int] | None
 ) -> Iterator[Fault]:
-    """`arguments` are what stands after the callback's name, at `path`."""
+    """Yield the faults of a callback in this run; `arguments` are those written after its name, at `path`."""
     assert spec.training is not None
     rules = {name: optimizer.rule for name, optimizer in spec.training.optimizers.items()}
-    if callback.judges_averages and not any(rule.use_ema for rule in rules.values()):
-        text = f"{callback.component_name} needs moving averages of the weights, which the optimizer does not keep"
+    if callback.validates_with_averages and not any(rule.use_ema for rule in rules.values()):
+        text = f"{callback.component_name} needs moving averages of the weights, but the optimizer keeps none"
         yield Fault(text, path, "key", hint=f"set use_ema: true on {next(iter(rules.values())).component_name}")
     if isinstance(callback, Sampler):
         yield from sample_faults(spec, callback, path, arguments, splits)
     if callback.sets_learning_rate:
-        yield from _rate_faults(callback, rules, path)
+        yield from _learning_rate_faults(callback, rules, path)
 
 
-def _figure_faults(
+def _monitor_faults(
     spec: RunSpec, callback: Callback, path: Path, arguments: Any, *, are_classes_known: bool
 ) -> Iterator[Fault]:
-    """What a callback watches is a column of the history."""
-    figures, several, watched = spec.log_names(), spec.several(), callback.watched()
-    missing = [figure for figure in watched if figure not in figures]
-    if (
-        missing
-        and not are_classes_known
-        and all(figure.startswith(tuple(f"{n}_" for n in several)) for figure in missing)
-    ):
-        return  # columns are called by classes, whose names the data is to tell
-    problem = _whole_metric(watched, several) or callback.check(figures)
+    """Yield a fault if a callback monitors a name that is not a column of the history."""
+    names, several, monitored = spec.log_names(), spec.several(), callback.watched()
+    missing = [name for name in monitored if name not in names]
+    if missing and not are_classes_known and all(name.startswith(tuple(f"{n}_" for n in several)) for name in missing):
+        return  # the columns are named by classes, which only the data knows
+    problem = _multi_value_problem(monitored, several) or callback.check(names)
     if problem:
-        key = callback.names_figure_in(next(iter(missing), ""))
-        is_said = isinstance(arguments, dict) and key in arguments
-        yield Fault(problem, (*path, key) if is_said else path, "value" if is_said else "key")
+        key = callback.argument_that_names(next(iter(missing), ""))
+        is_written = isinstance(arguments, dict) and key in arguments
+        yield Fault(problem, (*path, key) if is_written else path, "value" if is_written else "key")
 
 
-def _whole_metric(watched: Sequence[str], several: Mapping[str, Sequence[str]]) -> str | None:
-    """What is wrong where a callback watches a metric of several values: one of them it can watch."""
-    for figure in watched:
-        if figure in several:
-            columns = ", ".join(several[figure])
-            return f"'{figure}' has {len(several[figure])} values; watch one of its columns: {columns}"
+def _multi_value_problem(monitored: Sequence[str], several: Mapping[str, Sequence[str]]) -> str | None:
+    """Return a message if a callback monitors a metric of several values instead of one of its columns, or None."""
+    for name in monitored:
+        if name in several:
+            columns = ", ".join(several[name])
+            return f"'{name}' has {len(several[name])} values; monitor one of its columns: {columns}"
     return None
 
 
-def _rate_faults(callback: Callback, rules: Mapping[str, Optimizer], path: Path) -> Iterator[Fault]:
-    """A rate that a callback sets is one that nothing else sets."""
+def _learning_rate_faults(callback: Callback, rules: Mapping[str, Optimizer], path: Path) -> Iterator[Fault]:
+    """Yield a fault if a callback sets the learning rate of an unknown update, or one that follows a schedule."""
     update = getattr(callback, "update", None)
     if update is not None and update not in rules:
         known = [name for name in rules if name]
-        hint = f"updates: {', '.join(known)}" if known else "take it out: there is one optimizer"
+        hint = f"updates: {', '.join(known)}" if known else "remove it: there is only one optimizer"
         text = f"update: there is no update '{update}' in fit.train_step{suggestion(update, known)}"
         yield Fault(text, (*path, "update"), hint=hint)
         return
     for name, rule in rules.items():
         rate = rule.learning_rate
         if isinstance(rate, Schedule) and update in (None, name):
-            whose = f"the optimizer of '{name}'" if name else "the optimizer"
-            text = f"{callback.component_name} sets the learning rate, but {whose} follows '{rate.component_name}'"
+            owner = f"the optimizer of '{name}'" if name else "the optimizer"
+            text = f"{callback.component_name} sets the learning rate, but {owner} follows '{rate.component_name}'"
             hint = "give the optimizer a number as learning_rate, or drop the callback"
             yield Fault(text, path, "key", hint=hint)
 
 
-def _weight_faults(spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[str, Field] | None) -> Iterator[Fault]:
-    """Class weights are for the classes of one target, and the only weights."""
+def _class_weight_faults(
+    spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[str, Field] | None
+) -> Iterator[Fault]:
+    """Yield the faults of `class_weight`, which needs a single output, known classes and no sample weights."""
     if spec.fit.class_weight is None:
         return
     path: Path = ("fit", "class_weight")
     if spec.compile is None:
-        text = "class_weight: not with train_step, whose losses are between any two tensors"
+        text = "class_weight cannot be used with train_step, whose losses compare any two tensors"
         yield Fault(text, path, "key", hint="use data.sample_weight, or the weight of a loss")
     elif len(spec.compile.pairs) > 1:
-        text = "class_weight: only for a model with one output, as in Keras"
+        text = "class_weight is only for a model with one output, as in Keras"
         yield Fault(text, path, "key", hint="use data.sample_weight for several outputs")
     elif spec.data is not None and spec.data.sample_weight:
-        yield Fault("class_weight: give either this or data.sample_weight, not both", path, "key")
+        yield Fault("class_weight and data.sample_weight cannot be combined; give one of them", path, "key")
     else:
         field = next(iter((targets or {}).values()), None)
         if spec.fit.class_weight == "balanced":
@@ -206,23 +204,23 @@ def _weight_faults(spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[
             yield replace(fault, path=path_as_written(fault.path, sections["fit"]))
 
 
-def _row_faults(spec: RunSpec) -> Iterator[Fault]:
-    """Sample weights go with values of samples, not with values for all rows."""
+def _sample_weight_faults(spec: RunSpec) -> Iterator[Fault]:
+    """Yield a fault for losses and metrics reduced over the rows of a batch, if there are sample or class weights."""
     uses: list[tuple[str, Component | None]] = []
     if spec.compile is not None:
         for pair in spec.compile.pairs:
-            judges = (pair.loss, *(use.metric for use in pair.metrics if use.weighted))
-            uses += [(pair.target, judge) for judge in judges]
+            components = (pair.loss, *(use.metric for use in pair.metrics if use.weighted))
+            uses += [(pair.target, component) for component in components]
     if spec.train_step is not None:
         terms = (term for update in spec.train_step.updates for term in update.terms)
         uses += [(str(t.of.y_true), t.loss) for t in terms if t.of is not None and t.of.is_target]
     weighted = spec.data.sample_weight if spec.data is not None else {}
-    for target, judge in uses:
-        if not takes_weights(judge) and (target in weighted or spec.fit.class_weight is not None):
+    for target, component in uses:
+        if not takes_weights(component) and (target in weighted or spec.fit.class_weight is not None):
             path: Path = ("data", "sample_weight", target) if target in weighted else ("fit", "class_weight")
-            name = judge.component_name if judge is not None else ""
-            text = f"'{name}' along axis 0 has values for all rows of a batch, which weights of samples cannot weigh"
-            yield Fault(text, path, "key", hint=f"give {name} an axis without the rows (0): [1, 2] ...")
+            name = component.component_name if component is not None else ""
+            text = f"'{name}' along axis 0 reduces over the rows of a batch: sample weights cannot be applied"
+            yield Fault(text, path, "key", hint=f"give {name} axes without 0, the rows: [1, 2] ...")
 
 
 def _unknown_classes(weights: Mapping[str, float], path: Path, field: Field | None) -> Iterator[Fault]:
@@ -231,7 +229,7 @@ def _unknown_classes(weights: Mapping[str, float], path: Path, field: Field | No
     if field.num_classes is None:
         for key in weights:
             if not key.isdigit():
-                text = f"class_weight: '{key}' is no class number, and the classes of the target have no names"
+                text = f"class_weight: '{key}' is not a class index, and the classes of the target have no names"
                 yield Fault(text, (*path, key), "key")
         return
     known = [*map(str, range(field.num_classes)), *(field.classes or ())]

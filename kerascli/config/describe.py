@@ -1,4 +1,4 @@
-"""Sections become a RunSpec: each is read, then all are held against each other."""
+"""Parsing of all sections into a RunSpec, and their checks against each other."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from kerascli.config.composition.references import References
 from kerascli.config.cross_checks import cross_faults
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.compile import CompileSpec
-from kerascli.config.sections.fit import FitSpec, has_steps, parse_fit, set_trainable
+from kerascli.config.sections.fit import FitSpec, has_train_step, parse_fit, valid_trainable
 from kerascli.config.sections.init_from import parse_init_from
 from kerascli.config.sections.read_compile import parse_compile
 from kerascli.config.sections.read_steps import parse_steps
@@ -21,7 +21,7 @@ from kerascli.errors import Fault
 from kerascli.model.freezing import updated_faults, with_trainable
 from kerascli.model.inference.build import build
 from kerascli.model.inference.views import build_views
-from kerascli.model.ir.dead_nodes import idle_inside, uncalled_faults
+from kerascli.model.ir.dead_nodes import dead_inner_node_faults, uncalled_faults
 from kerascli.model.ir.nodes import Model
 from kerascli.model.ir.targets import name_of
 from kerascli.model.runtime.built import Built
@@ -42,20 +42,20 @@ def describe(
     splits: Mapping[str, int] | None = None,
     references: References | None = None,
 ) -> RunSpec:
-    """Sections with every reference resolved -> RunSpec. Raises Invalid with all faults that can be found.
+    """Parse the sections, with references resolved, into a RunSpec. Raises Invalid with all faults that can be found.
 
-    `inputs` and `targets` are what is known of the data; `splits` are the names of its splits, if known.
-    `references` reads the `$` of blocks and repeats, which are resolved where they are used.
+    `inputs` and `targets` are the known facts of the data; `splits` are its splits, if known. `references` resolves the
+    references in blocks and repeats, which are resolved where they are used.
     """
     faults: list[Fault] = []
-    several = has_steps(sections)
+    several = has_train_step(sections)
     classes = {name: field.classes for name, field in (targets or {}).items() if field.classes}
     wanted = None if targets is None else _specs(targets)
     found = _try(faults, lambda: _read_model(sections, data, inputs, wanted, references))
     written, scope = (None, None) if found is None else found
     init_from = _try(faults, lambda: parse_init_from(sections.get("model")))
     fit = _try(faults, lambda: parse_fit(sections.get("fit")))
-    trainable = {} if several else set_trainable(sections.get("fit")) if fit is None else fit.trainable
+    trainable = {} if several else valid_trainable(sections.get("fit")) if fit is None else fit.trainable
     model = None if written is None else _trained(faults, written, trainable)
     if model is not None and init_from is not None:
         faults += unknown_layers(model, init_from.map)
@@ -84,7 +84,7 @@ def describe(
 def check_splits(
     spec: RunSpec, sections: Mapping[Any, Any], splits: Mapping[str, int] | None, others: Sequence[Fault] = ()
 ) -> RunSpec:
-    """Hold the sections of a run against each other and the splits of its data. Raises Invalid, with `others`, too."""
+    """Check the sections of a run against each other and the data's splits. Raises Invalid, with `others` included."""
     faults = [*others, *cross_faults(spec, sections, spec.targets, splits)]
     if faults:
         raise Invalid(faults)
@@ -98,16 +98,19 @@ def _read_model(
     targets: Mapping[str, TensorSpec] | None,
     references: References | None,
 ) -> tuple[Model, Scope]:
-    """The model as it is written, and the scope in which further ones are read. Raises Invalid."""
+    """Parse the model as written; return it with the scope in which forward passes and views are parsed.
+
+    Raises Invalid.
+    """
     unread = [] if data is None else [name for name in data.inputs if name not in inputs]
-    section, several = sections.get("model"), has_steps(sections)
+    section, several = sections.get("model"), has_train_step(sections)
     return parse_scope(
         section, _specs(inputs), references, data_targets=targets, called_elsewhere=several, unread=unread
     )
 
 
 def _trained(faults: list[Fault], written: Model, trainable: Mapping[str, bool]) -> Model:
-    """The model with what `fit.trainable` says of its layers; or as it is written, where that is at fault."""
+    """Return the model with `fit.trainable` applied; unchanged if that has faults, which are added to `faults`."""
     model = _try(faults, lambda: with_trainable(written, trainable))
     if model is not None and trainable:
         faults += updated_faults(model, trainable)
@@ -115,25 +118,26 @@ def _trained(faults: list[Fault], written: Model, trainable: Mapping[str, bool])
 
 
 def _with_views(faults: list[Fault], built: Built, train_step: TrainStepSpec | None, rows: int) -> Built:
-    """The model with its views, which have the weights of its updates, too."""
+    """Return the model with its views, which may also use the weights that only updates use."""
     owners = train_step.passes[-1].built.owners if train_step is not None else built.owners
     views = _try(faults, lambda: build_views(built.model, owners, rows))
     return built if views is None else replace(built, views=views)
 
 
 def _beside_steps(fit: Mapping[str, Any]) -> list[Fault]:
-    """What `train_step` has no place for."""
-    found = Fault("trainable: not with train_step", ("fit", "trainable"), "key", hint="take one of the two out")
+    """Return faults for keys of `fit` that cannot be combined with `train_step`."""
+    text = "trainable cannot be combined with train_step"
+    found = Fault(text, ("fit", "trainable"), "key", hint="remove one of the two")
     return [found] if fit.get("trainable") else []
 
 
 def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
-    """What is shared, and called neither in the model nor in an update; and what is in it, of use to none of them."""
+    """Return faults for shared layers and models that nothing calls, and for nodes inside of them without effect."""
     if train_step is None:
         return uncalled_faults({each.name: each for each in model.shared}, model.entries)
     models = [model, *(each.built.model for each in train_step.passes)]
     entries = [entry for each in models for entry in each.entries]
-    return [*uncalled_faults({each.name: each for each in model.shared}, entries), *idle_inside(models)]
+    return [*uncalled_faults({each.name: each for each in model.shared}, entries), *dead_inner_node_faults(models)]
 
 
 def _compiled(
@@ -143,7 +147,7 @@ def _compiled(
     targets: Mapping[str, TensorSpec] | None,
     classes: Mapping[str, Sequence[str]],
 ) -> CompileSpec:
-    """The compile section beside what is known of the model; None: it could not be read."""
+    """Parse the compile section for a model; `model` and `built` are None if they could not be made."""
     if model is None:
         return parse_compile(section, None, targets, extra_losses=True, figures=(), named=())
     outputs = {name: built.specs[name] if built else None for name in model.outputs}
@@ -155,8 +159,8 @@ def _compiled(
 
 
 def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:
-    """What is wrong with a run whose data section cannot be read."""
-    several = has_steps(sections)
+    """Return the faults of all other sections of a run whose data section could not be parsed."""
+    several = has_train_step(sections)
     model = sections.get("model")
     faults: list[Fault] = []
     if "model" in sections:

@@ -1,4 +1,4 @@
-"""What `$inputs.NAME...` and `$targets.NAME...` stand for."""
+"""Values of the references `$inputs.NAME...` and `$targets.NAME...`."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from kerascli.expressions import Value
 
 
 def lookup(facts: DataFacts) -> Facts:
-    """`inputs.x.max_length` -> what is known."""
+    """Return the function that looks up facts of the data, such as `inputs.x.max_length`."""
     groups: dict[str, Mapping[str, Field]] = {"inputs": facts.inputs, "targets": facts.targets}
     members = ("shape", "num_classes", "vocabulary_size", "max_length")
 

@@ -1,4 +1,4 @@
-"""A config file, with everything that is said on the command line, as an object to ask."""
+"""Config: a config file with the options of the command line applied, read and checked."""
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kerascli.component import Invalid
-from kerascli.config.absent_data import told_where_from, with_sizes
+from kerascli.config.absent_data import with_sizes, with_source_hint
 from kerascli.config.composition.extends import extend, read_extended
 from kerascli.config.composition.folders import data_folder, in_one_folder
 from kerascli.config.composition.overrides import override
@@ -39,12 +39,12 @@ from kerascli.runs.record import RunRecord
 from kerascli.user_code import UserCode
 
 Progress = Callable[[str, int, int], None]
-"""(what, bytes so far, bytes in all), while something long goes on."""
+"""Callback for the progress of downloads: (name, bytes so far, total bytes)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A config whose text, names and data section are sound; the rest is told by `describe`."""
+    """Config whose text, names and data section are valid; `describe` checks the rest."""
 
     path: Path
     document: Document
@@ -55,17 +55,17 @@ class Config:
     plugins: tuple[UserCode, ...]
     data: DataSpec | None
     progress: Progress | None = None
-    """Told of downloads."""
+    """Callback for the progress of downloads."""
     refused: tuple[Fault, ...] = ()
-    """What is wrong with the phases of the fit themselves: told with what `describe` finds."""
+    """Faults of `fit.phases` itself, which are reported with those that `describe` finds."""
     within: tuple[Document, int] | None = None
-    """Of a phase, the whole config and which phase it is, from 0."""
+    """Whole config and index (from 0) of the phase; None: the fit has no phases."""
     before: "tuple[Config, ...]" = ()
-    """Of a fit in phases this is the last one, whose model, data and loss the run ends with; these are the others."""
+    """Configs of the earlier phases; this is the last one, whose model, data and loss the run ends with."""
 
     @property
     def phases(self) -> "tuple[Config, ...]":
-        """A config for each phase of the fit; one alone is this."""
+        """Configs of all phases of the fit; only this one without phases."""
         return (*self.before, self)
 
     @property
@@ -74,38 +74,38 @@ class Config:
         return Context(data_folder(self.document), self.seed, self.progress, display_columns=aside)
 
     def facts(self, *, look: bool = True) -> DataFacts:
-        """Return the facts of the data that are known without loading it; without `look` no file is looked for."""
+        """Return the facts of the data that are known without loading it; without `look` no file is accessed."""
         if self.data is None:
             return DataFacts({}, {}, known=False, reason="the config has no 'data' section")
-        with self.faults(), told_where_from(self.text):
+        with self.faults(), with_source_hint(self.text):
             return data_facts(self.data, self.context, look=look)
 
     def load_data(self, *, learned: Mapping[str, Learned] | None = None) -> PreparedData:
-        """The data, prepared. `learned` is what an earlier run's transforms learned."""
+        """Load and prepare the data. `learned` is the state of an earlier run's transforms."""
         if self.data is None:
             hint = "add data: {source: ..., inputs: ..., targets: ...}"
             raise self.error([Fault("the config has no 'data' section", (), hint=hint)])
-        with self.faults(), told_where_from(self.text):
+        with self.faults(), with_source_hint(self.text):
             return load_data(self.data, self.context, validation_split=self.validation_split, learned=learned)
 
     @property
     def validation_split(self) -> float:
-        """The part of the training rows that `fit` sets aside."""
+        """Fraction of the training rows that `fit` validates on."""
         return _validation_split(self.document.data.get("fit"))
 
     @property
     def init_folder(self) -> Path:
-        """What the path in `model.init_from` is relative to."""
+        """Folder that the path in `model.init_from` is relative to."""
         path = ("model", "init_from")
         return self.document.folder_of((*path, "file" if self.document.at((*path, "file")) else "run"))
 
     @property
     def data_key(self) -> str:
-        """Equal for two phases that prepare the same data."""
+        """Key that is equal for two phases that prepare the same data."""
         return repr((self.data and self.data.dump(), self.validation_split, sorted(self.context.display_columns)))
 
     def check_early(self) -> RunSpec | None:
-        """Describe the run before its data is downloaded or read; None where that is needed. Raises ConfigError."""
+        """Describe the run before its data is downloaded or read; None if that needs the data. Raises ConfigError."""
         facts = self.facts()
         if facts.known:
             return self.describe(facts)
@@ -117,10 +117,10 @@ class Config:
     def describe(
         self, facts: DataFacts, splits: Mapping[str, int] | None = None, known: RunSpec | None = None
     ) -> RunSpec:
-        """The whole run, checked. Raises ConfigError with every fault of every section.
+        """Describe the whole run. Raises ConfigError with the faults of all sections.
 
-        `splits` None: the data was not read, and a figure that only its reading would tell is stood in for. What
-        `known` says is not worked out again if the same facts were known then.
+        `splits` None: the data was not read, and placeholders replace the facts that only reading it gives. `known`, a
+        description made before, is returned after its checks if it was made from the same facts.
         """
         document, broken = try_resolve(self.document, self.flags, lookup(facts))
         references = References(self.document, self.flags, lookup(facts))
@@ -152,13 +152,13 @@ class Config:
         )
 
     def _refuse_unknown(self, paths: Iterable[FaultPath]) -> None:
-        """Facts that the data was to tell, and does not."""
+        """Raise ConfigError for references to facts that the data does not have."""
         self._refuse(
-            [Fault(f"'{self.document.at(path)}': the data does not tell", path) for path in sorted(paths, key=str)]
+            [Fault(f"'{self.document.at(path)}': the data has no such fact", path) for path in sorted(paths, key=str)]
         )
 
     def resolved(self, specs: Sequence[RunSpec], folder: Path) -> dict[str, Any]:
-        """The complete config, to lie in a run's `folder` beside its copies of plugins; `specs` are of its phases."""
+        """Return the complete config for a run's `folder`, with paths relative to it; `specs` are of its phases."""
         plugins = {"plugins": [f"plugins/{code.path.name}" for code in self.plugins]} if self.plugins else {}
         phases = zip(self.phases, specs, strict=True)
         return {**plugins, **folded([phase._resolved(spec, folder) for phase, spec in phases])}
@@ -174,7 +174,7 @@ class Config:
             raise self.error(faults)
 
     def error(self, faults: Sequence[Fault]) -> Faulty:
-        """Faults by path, with those of the phases."""
+        """Return faults as one error with places, together with those of `fit.phases`."""
         found = self.document.error(faults).everything
         return one_error(
             [*self.refused, *(with_phase(found, *self.within) if self.within else found)], self.document.name
@@ -182,7 +182,7 @@ class Config:
 
     @contextmanager
     def faults(self) -> Iterator[None]:
-        """Faults by path become one error with places."""
+        """Turn faults raised in the block into one error with places."""
         try:
             yield
         except Invalid as invalid:
@@ -198,21 +198,21 @@ def open_config(
     flags: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Config:
-    """Read a config file, or take what was read of one, with `extends`, `--set` and `--flag` applied.
+    """Read a config file (or take its document), and apply `extends`, `--set` and `--flag`.
 
-    Raises ConfigError: of sections, flags, plugins and data, and then also with what can be told of the rest.
+    Raises ConfigError with the faults of keys, flags, plugins and data, and then also with those found in the rest.
     """
     document = config if isinstance(config, Document) else read_extended(config)
     return _opened(Path(document.name), override(document, sets), flags, progress)
 
 
 def open_recorded(record: RunRecord, *, sets: Sequence[str] = (), progress: Progress | None = None) -> Config:
-    """Read the complete config of a run, of which only the plugins that it vouches for are run.
+    """Read the complete config of a run; only the plugins with the run's checksums are executed.
 
-    Raises FileRefused where one of its files is not as the run wrote it, and what `open_config` raises.
+    Raises FileRefused if a file is not as the run wrote it, and the errors of `open_config`.
     """
     text, path, plugins = record.resolved(), record.resolved_path, record.plugins()
-    if path.is_symlink():  # of another file nothing is to be shown
+    if path.is_symlink():  # nothing of another file must be shown
         raise FileRefused(f"'{safe_text(str(path))}' is a link; the files of a run are its own")
     document = extend(parse_document(text, str(path), folder=path.parent))
     return _opened(path, override(document, sets), (), progress, plugins)
@@ -225,7 +225,7 @@ def _opened(
     progress: Progress | None,
     recorded: Sequence[UserCode] | None = None,
 ) -> Config:
-    """The config of a document; of a run's own, `recorded` are the plugins that may be run."""
+    """Return the config of a document; `recorded` are the plugins that may be run, for the document of a run."""
     documents, refused = unfold(document)
     refused = document.error(refused).everything
     faults = config_faults(document.data)
@@ -253,8 +253,8 @@ def _opened(
 
 
 def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Fault]) -> None:
-    """Faults of the data section and of what stands above it, with what can be told of the rest."""
-    if not faults and not of_data:  # it is another phase that is refused
+    """Raise ConfigError with the faults of the top level and the data section, and those found in the rest."""
+    if not faults and not of_data:  # another phase has the faults
         with suppress(DataError):
             phase.check_early()
         return
@@ -266,7 +266,7 @@ def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Faul
 
 
 def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec | None, list[Fault]]:
-    """The data section, in which no facts of the data can be named."""
+    """Parse the data section, in which references to facts of the data are faults; return its faults, too."""
     if "data" not in document.data:
         return None, []
     skip = lambda path: path[:1] not in {(), ("data",)}  # noqa: E731
@@ -279,7 +279,7 @@ def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec 
 
 
 def _with_others(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault]:
-    """Faults of references, and those others that do not come of them."""
+    """Return the faults of references, and those others that are not consequences of them."""
     paths = [fault.path for fault in broken]
     rest = (fault for fault in others if not any(fault.path[: len(path)] == path for path in paths))
     return [*broken, *rest]
@@ -295,7 +295,7 @@ def _name_of(path: Path) -> str:
 
 
 def _validation_split(section: Any) -> float:
-    """The data is split before the rest is read; what else is wrong with `fit` is told when it is."""
+    """Return a valid `validation_split`, else 0: the data is split before `fit` is parsed and its faults reported."""
     split = section.get("validation_split", 0.0) if isinstance(section, dict) else 0.0
     if isinstance(section, dict) and section.get("validation_data") is not None:
         return 0.0

@@ -1,7 +1,7 @@
 """Report misspelt names and keys of a config before torch is loaded, if nothing else can be wrong with it.
 
-A config that differs from a checked one in misspelt names and keys alone has no other faults: the full check would
-report the same. Of checked configs only digests are kept. Any other config takes the full check.
+A config that differs from a checked one only in misspelt names and keys has no other faults: the full check would
+report the same. Of checked configs only digests are kept. All other configs need the full check.
 """
 
 import hashlib
@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from kerascli.config import known
-from kerascli.config.known import Known, Settings
+from kerascli.config import component_index
+from kerascli.config.component_index import ComponentIndex, Settings
 from kerascli.config.top_level import ConfigSection
 from kerascli.config.yaml.document import Document
 from kerascli.errors import ConfigError, Fault, Path, nearest
@@ -21,26 +21,26 @@ from kerascli.section import key_faults
 from kerascli.wording import unknown_key
 
 _FORMS = ("repeat", "rnn")
-"""Entries of `layers` that are more than a layer with its settings."""
+"""Entries of `layers` that are not just a layer with its settings."""
 _WIRES = frozenset({"name", "inputs", "outputs", "when"})
 _CUT = "\0"
 """Placeholder for a part that a digest excludes."""
 
 Part = tuple[Path, Literal["value", "name", "key"]]
-"""A place that may be misspelt, and its kind: a bare name, a name with arguments, or a key with its value."""
+"""Path of a part that may be misspelt, and its kind: a bare name, a name with arguments, or a key with its value."""
 
 
 def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> None:
-    """Raise ConfigError if names or keys are misspelt, and nothing else is wrong."""
-    found = known.load()
+    """Raise ConfigError if names or keys are misspelt and the config has no other faults."""
+    found = component_index.load()
     look = None if found is None else _look(document, found)
     if found and look and look.faults and _Digests(document, command, flags).of(look.open) in found.sound:
         raise document.error(look.faults)
 
 
 def remember(document: Document, command: str, flags: Sequence[str], error: ConfigError | None = None) -> None:
-    """Record the outcome of a full check: the config is sound, or misspelt names and keys are its only faults."""
-    found = known.load() or known.make()
+    """Record the outcome of a full check, if the config is valid or misspelt names and keys are its only faults."""
+    found = component_index.load() or component_index.make()
     if (look := _look(document, found)) is None:
         return
     digests = _Digests(document, command, flags)
@@ -50,9 +50,9 @@ def remember(document: Document, command: str, flags: Sequence[str], error: Conf
         _keep(found, [digests.of(look.open)])
 
 
-def _keep(found: Known, sound: list[str]) -> None:
+def _keep(found: ComponentIndex, sound: list[str]) -> None:
     if not found.sound.keys() >= set(sound):
-        known.save(found, sound)
+        component_index.save(found, sound)
 
 
 @dataclass(slots=True)
@@ -63,12 +63,12 @@ class _Look:
     open: list[Part] = field(default_factory=list)
 
 
-def _look(document: Document, found: Known) -> _Look | None:
-    """Return what is misspelt; None if the full check could report it in other words, or more than that."""
+def _look(document: Document, found: ComponentIndex) -> _Look | None:
+    """Return the misspelt names and keys; None if the full check could report them otherwise, or more faults."""
     data, look = document.data, _Look()
     fit, model = data.get("fit"), data.get("model")
     source = data.get("data", {}).get("source") if isinstance(data.get("data", {}), dict) else None
-    if "plugins" in data or (isinstance(source, dict) and "python" in source):  # whose code may say anything
+    if "plugins" in data or (isinstance(source, dict) and "python" in source):  # custom code may define any name
         return None
     if isinstance(fit, dict) and {"phases", "train_step"} & fit.keys():
         return None
@@ -86,7 +86,7 @@ def _look(document: Document, found: Known) -> _Look | None:
     return look
 
 
-def _faults(path: Path, kind: str, entry: Any, found: Known) -> list[tuple[Fault, Part]] | None:
+def _faults(path: Path, kind: str, entry: Any, found: ComponentIndex) -> list[tuple[Fault, Part]] | None:
     """Return the faults of an entry, each with the part to exclude; None if only the full check can tell."""
     written, arguments = (entry, None) if isinstance(entry, str) else next(iter(entry.items()))
     if kind == "layer" and written in _FORMS:
@@ -95,7 +95,7 @@ def _faults(path: Path, kind: str, entry: Any, found: Known) -> list[tuple[Fault
         return None
     name = found.names[kind].find(written)
     if name is None:
-        if any(each.find(written) for each in found.names.values()):  # more is told of it
+        if any(each.find(written) for each in found.names.values()):  # the full check has a better message
             return None
         at = path if isinstance(entry, str) else (*path, written)
         below = () if isinstance(entry, str) else (written,)
@@ -125,13 +125,13 @@ def _unknown(
     ]  # fmt: skip
 
 
-def _is_first(key: Any, arguments: Mapping[Any, Any], settings: Settings, found: Known) -> bool:
+def _is_first(key: Any, arguments: Mapping[Any, Any], settings: Settings, found: ComponentIndex) -> bool:
     """Return True if a component takes the place of the first argument: `bidirectional: {lstm: 64}`."""
     return len(arguments) == 1 and isinstance(key, str) and any(found.names[kind].find(key) for kind in settings.first)
 
 
 def _entries(data: Mapping[Any, Any]) -> Iterator[tuple[Path, str, Any]]:
-    """Yield the components at the places that every config has for them, each with its path and kind."""
+    """Yield the components at fixed paths of a config (layers, loss, ...), each with its path and kind."""
     for path, kind, several in (
         (("model", "layers"), "layer", True),
         (("compile", "optimizer"), "optimizer", False),
@@ -149,7 +149,7 @@ def _entries(data: Mapping[Any, Any]) -> Iterator[tuple[Path, str, Any]]:
 
 
 def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
-    """Yield the parts of a sound config that a later version of it may misspell."""
+    """Yield the parts of a valid config that a later version of it may misspell."""
     for section in {"data", "compile", "fit"} & data.keys():
         yield (section,), "key"
     model = data["model"]
@@ -157,7 +157,7 @@ def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
     arguments = [a for each in entries if isinstance(each, dict) for a in each.values() if isinstance(a, dict)]
     is_chain = "outputs" not in model and not any(_WIRES & each.keys() for each in arguments)
     for path, kind, entry in _entries(data):
-        if kind == "layer" and not is_chain:  # what one layer is called decides what is said of others
+        if kind == "layer" and not is_chain:  # the name of a layer affects the messages about others
             continue
         if isinstance(entry, str):
             yield path, "value"
@@ -169,7 +169,7 @@ def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
 
 
 class _Digests:
-    """Digests of a config as a command reads it, some of its parts excluded."""
+    """Digests of a config as a command reads it, without some of its parts."""
 
     def __init__(self, document: Document, command: str, flags: Sequence[str]) -> None:
         self._data = document.data
@@ -199,7 +199,7 @@ class _Digests:
 
 
 def _without(value: Any, part: Part, depth: int = 0) -> Any:
-    """Return a copy without a part."""
+    """Return a copy of a config without a part."""
     path, what = part
     here, last = path[depth], depth + 1 == len(path)
     found = _CUT if last and what == "value" else value[here] if last else _without(value[here], part, depth + 1)
@@ -224,7 +224,9 @@ def _files(data: Any, document: Document) -> Iterator[tuple[str, int, int]]:
                     status = os.stat(folder / name)
                 except OSError:
                     continue
-                changed = time.time_ns() if stat.S_ISDIR(status.st_mode) else status.st_mtime_ns  # what is in it may
+                changed = (
+                    time.time_ns() if stat.S_ISDIR(status.st_mode) else status.st_mtime_ns
+                )  # its contents may change
                 yield name, status.st_size, changed
     elif isinstance(data, dict | list):
         for item in data.values() if isinstance(data, dict) else data:

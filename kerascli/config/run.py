@@ -1,4 +1,4 @@
-"""A whole run, described: frozen, and written out as a complete config."""
+"""RunSpec, the complete, frozen description of a run, and its dump as a complete config."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
 from kerascli.metrics.comparisons import Comparison, LossTerm
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, View
-from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.runtime.built import Built
 from kerascli.shapes import TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """What was asked for, complete. `built` is the model on the meta device."""
+    """Complete description of a run. `built` is the model on the meta device."""
 
     name: str
     seed: int
@@ -33,39 +33,39 @@ class RunSpec:
     compile: CompileSpec | None
     fit: FitSpec
     train_step: TrainStepSpec | None = None
-    """`fit.train_step`, in place of what `compile` says of one optimizer."""
+    """The `fit.train_step` section, in place of the optimizer and losses of `compile`."""
     init_from: InitFrom | None = None
     inputs: Mapping[str, Field] = field(default_factory=dict, compare=False)
     targets: Mapping[str, Field] | None = field(default=None, compare=False)
-    """Facts of the data that this was worked out from."""
+    """Facts of the data that the description was made from; None: the targets are unknown."""
     unknown: tuple[str, ...] = field(default=(), compare=False)
-    """References that could not be followed for lack of data, with their places."""
+    """References that could not be resolved for lack of data, with their places."""
 
     @property
     def training(self) -> CompileSpec | TrainStepSpec | None:
-        """What is trained towards what; None: the model only predicts."""
+        """Optimizers, losses and metrics: of `train_step`, or of `compile`; None: the model only predicts."""
         return self.compile if self.train_step is None else self.train_step
 
     @property
     def graphs(self) -> list[Built]:
-        """The model, and the forward passes of the updates of a `train_step`."""
+        """Graphs of the model and of the forward passes of a `train_step`."""
         return [self.built, *(each.built for each in (self.train_step.passes if self.train_step is not None else ()))]
 
     def compared(self) -> Iterator[tuple[str, Loss | Metric, TensorSpec]]:
-        """Every target with a loss or metric of it, and the output that is compared."""
+        """Yield every target with each loss or metric that it has, and the spec of the output compared with it."""
         for pair in self.compile.pairs if self.compile is not None else ():
-            for judge in (pair.loss, *(use.metric for use in pair.metrics)):
-                if judge is not None:
-                    yield pair.target, judge, self.built.specs[pair.output]
+            for component in (pair.loss, *(use.metric for use in pair.metrics)):
+                if component is not None:
+                    yield pair.target, component, self.built.specs[pair.output]
         for each in self.train_step.passes if self.train_step is not None else ():
             for update in each.updates:
                 pairs = [*((t.loss, t.of) for t in update.terms), *((m.metric, m.of) for m in update.metrics)]
-                for judge, of in pairs:
-                    if judge is not None and of is not None and of.is_target:
-                        yield str(of.y_true), judge, each.built.specs[of.y_pred]
+                for component, of in pairs:
+                    if component is not None and of is not None and of.is_target:
+                        yield str(of.y_true), component, each.built.specs[of.y_pred]
 
     def log_names(self) -> dict[str, Any]:
-        """Every figure that an epoch logs, and which way it is better."""
+        """Return the names that an epoch logs, `val_` included, each with the direction of improvement."""
         assert self.training is not None
         names = dict(self.training.log_names())
         if self.fit.validates():
@@ -73,7 +73,7 @@ class RunSpec:
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """The metrics of several values, by name, with the columns of each in the history."""
+        """Return the metrics with several values, each with the names of its columns in the history."""
         assert self.training is not None
         found = self.training.several()
         if self.fit.validates():
@@ -82,7 +82,7 @@ class RunSpec:
 
 
 def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
-    """The run as a complete config: every default written out. `data` is the data section with its paths rebased."""
+    """Return the run as a complete config, with every default. `data` is the data section with its paths rebased."""
     out: dict[str, Any] = {"name": spec.name, "seed": spec.seed}
     if data is not None:
         out["data"] = data
@@ -98,7 +98,7 @@ def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
 
 
 def dump_train_step(train_step: TrainStepSpec) -> list[dict[str, Any]]:
-    """The updates, complete; they read back as equal ones."""
+    """Return the updates with every default; parsing them gives equal ones."""
     return [_dump_update(update, each) for each in train_step.passes for update in each.updates]
 
 
@@ -126,7 +126,7 @@ def _dump_compared(of: Comparison) -> dict[str, Any]:
 
 
 def dump_model(model: Model) -> dict[str, Any]:
-    """A model section that reads back as an equal model; every name and input is written, no block and no repeat."""
+    """Return a model section that parses to an equal model: with every name and input, blocks and repeats expanded."""
     views = {"views": {name: _dump_view(view) for name, view in model.views.items()}} if model.views else {}
     if model.alone:
         shared = {each.name: _dump_shared(each) for each in model.shared}
@@ -175,15 +175,15 @@ def _dump_node(node: Node) -> dict[str, Any]:
         layer = layer.renamed(dict(zip(layer.names(), node.inputs, strict=False)))
     elif node.inputs:
         entry["inputs"] = list(node.inputs)
-    if isinstance(layer, DescribedRNN):
-        return {"rnn": {**_dump_described(layer, node), "name": node.name, **_dump_results(node)}}
+    if isinstance(layer, CustomCellRNN):
+        return {"rnn": {**_dump_custom_cell(layer, node), "name": node.name, **_dump_results(node)}}
     settings = {name: plain(getattr(layer, name)) for name in type(layer).model_fields}
     return {layer.component_name: {**settings, **entry, **_dump_results(node)}}
 
 
-def _dump_described(layer: DescribedRNN, node: Node) -> dict[str, Any]:
+def _dump_custom_cell(layer: CustomCellRNN, node: Node) -> dict[str, Any]:
     cell = layer.cell
-    sequences, constants, given = layer.parted(node.inputs)
+    sequences, constants, given = layer.split_inputs(node.inputs)
     states = {
         state.name: {
             "shape": list(state.shape), "initializer": plain(state.initializer), "trainable": state.trainable,
@@ -205,7 +205,7 @@ def _dump_call(call: Call) -> dict[str, Any]:
 
 
 def _dump_results(entry: Entry) -> dict[str, Any]:
-    """The names of results, where they do not follow from the entry's, and call arguments."""
+    """Return call arguments, and the names of outputs if they do not follow from the entry's name."""
     plain_names = (entry.name, *("_" for _ in entry.outputs[1:]))
     named = {"outputs": list(entry.outputs)} if entry.outputs and entry.outputs != plain_names else {}
     call = {key: list(value) if isinstance(value, tuple) else value for key, value in entry.call.items()}

@@ -1,4 +1,4 @@
-"""Callbacks that make samples, held against the model: before anything is trained."""
+"""Checks of sampling callbacks against the model, before training."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ from kerascli.model.runtime.built import Built
 
 
 def models_of(spec: RunSpec) -> dict[str | None, ModelFacts]:
-    """The model (None) and its views, as samplers know them."""
+    """Return the facts that sampling callbacks need of the model (under None) and of its views."""
     found: dict[str | None, ModelFacts] = {None: _facts(spec.built, spec.data, own_inputs=False)}
     for name, view in spec.model.views.items():
         found[name] = _facts(spec.built.views[name], spec.data, own_inputs=view.own_inputs)
@@ -33,7 +33,9 @@ def _facts(built: Built, data: DataSpec | None, *, own_inputs: bool) -> ModelFac
     outputs = {name: built.specs[name] for name in built.model.outputs}
     forcing = teacher_forcing(data) if data is not None and reads_data else None
     decodes = None
-    if forcing is not None and forcing.input in inputs and len(inputs) > 1:  # alone it is a language model
+    if (
+        forcing is not None and forcing.input in inputs and len(inputs) > 1
+    ):  # with a single input it is a language model
         decodes = forcing.input, forcing.target
     return ModelFacts(inputs, outputs, reads_data, classes, _texts(data), decodes, tuple(data.targets) if data else ())
 
@@ -49,19 +51,19 @@ def _texts(data: DataSpec | None) -> frozenset[str]:
 def sample_faults(
     spec: RunSpec, callback: Sampler, path: Path, arguments: Any, splits: Mapping[str, int] | None
 ) -> Iterator[Fault]:
-    """What does not go together; `path` leads to the callback's name."""
+    """Yield the faults of a sampling callback in this run; `path` is that of the callback's name."""
     found = callback.check_model(models_of(spec))
     if found is not None:
         setting, text = found
-        is_said = isinstance(arguments, dict) and setting in arguments
-        where = (*path, setting) if is_said else path
-        yield Fault(f"{callback.component_name}: {text}", where, "value" if is_said else "key")
+        is_written = isinstance(arguments, dict) and setting in arguments
+        where = (*path, setting) if is_written else path
+        yield Fault(f"{callback.component_name}: {text}", where, "value" if is_written else "key")
     if isinstance(callback, ShowsRows) and callback.split is not None:
         yield from split_faults(f"{callback.component_name}: split", callback.split, splits, (*path, "split"))
     view = spec.model.views.get(callback.view or "")
     stateful = next((node for node in (view.model if view else spec.model).nodes if node.layer.keeps_states()), None)
     if stateful is not None:
-        text = f"{callback.component_name}: '{stateful.name}' is stateful: it takes no rows but those of whole batches"
+        text = f"{callback.component_name}: '{stateful.name}' is stateful: it takes only whole batches of rows"
         yield Fault(text, path, "key")
 
 
@@ -69,14 +71,14 @@ _CALLBACKS: Path = ("fit", "callbacks")
 
 
 def shown_columns(document: Document, flags: Mapping[str, Flag]) -> dict[str, Path]:
-    """Columns of the data that callbacks show, and where they name them; known before the rest of `fit` is read."""
+    """Return the columns of the data that callbacks show, each with its path, before the rest of `fit` is parsed."""
     resolved, _ = try_resolve(document, flags, lambda _: UNKNOWN, lambda path: path[:2] != _CALLBACKS[: len(path)])
     written = resolved.at(_CALLBACKS)
     found: dict[str, Path] = {}
     for index, entry in enumerate(written if isinstance(written, list) else []):
         try:
             callback = CALLBACKS.parse(entry)
-        except Invalid:  # told when `fit` is read
+        except Invalid:  # reported when `fit` is parsed
             continue
         if isinstance(callback, Sampler) and isinstance(entry, dict):
             (name,) = entry

@@ -1,4 +1,4 @@
-"""The splits of the data, where other sections name them."""
+"""Check of the names of splits in other sections."""
 
 from collections.abc import Iterator, Mapping
 
@@ -7,7 +7,7 @@ from kerascli.errors import Fault, Path, suggestion
 
 
 def split_faults(what: str, wanted: str, splits: Mapping[str, int] | None, path: Path) -> Iterator[Fault]:
-    """Where `what` at a path wants a split that there is not; `splits` None: it is not known which there are."""
+    """Yield a fault if the setting `what` at `path` names an unknown split; `splits` None: they are unknown."""
     known = splits or SPLITS
     if wanted not in known:
         hint = f"the data has {', '.join(known)}" if splits else None

@@ -1,4 +1,4 @@
-"""A first config for a table of numbers and words: what its columns are, and what to do with each kind."""
+"""First config for a table of numbers and words, from the kinds of its columns."""
 
 import math
 import re
@@ -15,16 +15,16 @@ from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, sug
 from kerascli.model.syntax.names import Names
 
 MAX_WORDS = 50
-"""A text column of more different words is left out: it is a name, an id or prose."""
+"""Maximum number of different words in a text column; with more it is a name, an id or prose, and is left out."""
 MAX_CLASSES = 20
-"""Whole numbers of at most so many values are classes, if there are 10 rows for each."""
+"""Maximum number of different integers that are taken for classes, if there are 10 rows for each."""
 
 Role = Literal["numbers", "words", "left out"]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column as the config will treat it, and why."""
+    """Role of a column in the config, with the reason if it is left out."""
 
     name: str
     role: Role
@@ -34,22 +34,22 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """What was found in a table; `text` is the config."""
+    """Findings about a table, from which `config_text` writes the config."""
 
     columns: list[Column]
     target: str
     classes: int | None
-    """None: the target is a number to be predicted."""
+    """Number of classes of the target; None: the target is a number (regression)."""
     is_text: bool
     stratify: bool
     scale: float
-    """What a target that is no class is multiplied by: a power of ten that brings its values near 1."""
+    """Factor for a numeric target: a power of ten that brings its values near 1."""
     inputs: dict[str, list[Any]]
-    """For each input its pipeline, as a config says it."""
+    """Pipeline of each input, in the form of a config."""
 
 
 def study(table: Table, target: str) -> Starter:
-    """Look at every column. Raises ConfigError for a target that is not there, DataError for one of no use."""
+    """Examine every column. Raises ConfigError if there is no such target, DataError if it cannot be learned."""
     if target not in table:
         hint = f"the columns are: {', '.join(map(safe_text, list(table)[:20]))}"
         raise ConfigError(f"--target: there is no column '{target}'{suggestion(target, table)}", hint=hint)
@@ -59,7 +59,7 @@ def study(table: Table, target: str) -> Starter:
         place = table.place(int(missing.argmax()), target)
         hint = "remove those rows, or choose another target"
         rows = "1 row" if missing.sum() == 1 else f"{missing.sum():,} rows"
-        raise DataError(Fault(f"no value of the target in {rows}", place=place, hint=hint))
+        raise DataError(Fault(f"the target is missing in {rows}", place=place, hint=hint))
     found, counts = np.unique(values, return_counts=True)
     is_text = values.dtype == object
     is_classes = is_text or (
@@ -67,7 +67,7 @@ def study(table: Table, target: str) -> Starter:
     )
     if len(found) == 1 or (is_text and 2 * len(found) > len(values)):
         what = "has one value" if len(found) == 1 else f"has {len(found):,} different words in {len(values):,} rows"
-        raise DataError(Fault(f"the target '{target}' {what}; nothing to learn", place=Place(table.name)))
+        raise DataError(Fault(f"the target '{target}' {what}: nothing to learn", place=Place(table.name)))
     columns = [_study(name, table.array(name)) for name in table if name != target]
     if all(column.role == "left out" for column in columns):
         raise DataError(Fault("no column to learn from", place=Place(table.name), hint=_reasons(columns)))
@@ -78,7 +78,7 @@ def study(table: Table, target: str) -> Starter:
 
 
 def config_text(starter: Starter, *, file: str, csv: str, delimiter: str) -> str:
-    """The config that `file` will be, for the table at `csv`, a path relative to it."""
+    """Return the text of the config `file`, for the table at `csv`, a path relative to the config."""
     target = _name(starter.target, [])
     return "\n".join(
         [
@@ -92,9 +92,9 @@ def config_text(starter: Starter, *, file: str, csv: str, delimiter: str) -> str
             *_compile(starter),
             "",
             "fit:",
-            "  epochs: 100                    # at most: it stops when validation gets no better",
+            "  epochs: 100                    # at most: training stops when validation no longer improves",
             "  batch_size: 32",
-            "  validation_data: validation    # 'kerascli evaluate latest test' tells how good it is in the end",
+            "  validation_data: validation    # 'kerascli evaluate latest test' evaluates on the test rows",
             "  callbacks:",
             "    - early_stopping: {monitor: val_loss, patience: 10, restore_best_weights: true}",
             "",
@@ -113,7 +113,7 @@ def _study(name: str, values: np.ndarray) -> Column:
             return Column(name, "left out", reason=f"{len(found):,} different words")
         return Column(name, "words", bool(missing.any()))
     if _is_count(values):
-        return Column(name, "left out", reason="it numbers the rows")
+        return Column(name, "left out", reason="row numbers")
     return Column(name, "numbers", bool(missing.any()))
 
 
@@ -133,7 +133,7 @@ def _missing(values: np.ndarray) -> np.ndarray:
 
 
 def _inputs(columns: list[Column]) -> dict[str, list[Any]]:
-    """Numbers together, as one input; every column of words as its own."""
+    """Return the inputs: all numeric columns together as one, and every text column as one."""
     inputs: dict[str, list[Any]] = {}
     numbers = [column for column in columns if column.role == "numbers"]
     if numbers:
@@ -154,7 +154,7 @@ def _columns(names: str | list[str]) -> dict[str, Any]:
 
 
 def _name(column: str, taken: Iterable[str]) -> str:
-    """A column's name as that of an input or a target: a word that no component has."""
+    """Return a name for the input or target of a column: an identifier that is not the name of a component."""
     name = re.sub(r"[^A-Za-z0-9_]+", "_", column).strip("_") or "column"
     name = f"c_{name}" if name[0].isdigit() else name
     while Names().refuse(name) is not None or name in taken:
@@ -166,7 +166,7 @@ def _sentence(starter: Starter) -> str:
     target = safe_text(starter.target)
     if starter.classes is None:
         return f"Predicts the number '{target}'."
-    return f"Tells which of {starter.classes} classes of '{target}' a row belongs to."
+    return f"Classifies rows into {starter.classes} classes of '{target}'."
 
 
 def _data(starter: Starter, target: str, csv: str, delimiter: str) -> list[str]:
@@ -182,7 +182,7 @@ def _data(starter: Starter, target: str, csv: str, delimiter: str) -> list[str]:
     section = {"source": {"csv": settings}, "split": split, "inputs": starter.inputs, "targets": {target: steps}}
     lines = dump_yaml({"data": section}).splitlines()
     if starter.scale != 1:
-        lines.append("    # rescaled to numbers near 1, which are learned faster: predictions are in this unit")
+        lines.append("    # rescaled to values near 1, which train faster: predictions are in this unit")
     return lines + [f"  # left out: {safe_text(c.name)} ({c.reason})" for c in starter.columns if c.role == "left out"]
 
 

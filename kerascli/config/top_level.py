@@ -1,4 +1,4 @@
-"""The top level of a config: its sections, and what is written beside them."""
+"""The top level of a config: its sections, and the keys next to them."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -24,38 +24,38 @@ def _run_name(name: Any) -> Any:
 
 def _seed(seed: Any) -> Any:
     if seed is not None and not (type(seed) is int and 0 <= seed < MAX_SEED):
-        raise ValueError(f"expected a whole number from 0 to 2**53, got {show(seed)}")
+        raise ValueError(f"expected an integer from 0 to 2**53, got {show(seed)}")
     return seed
 
 
 class ConfigSection(BaseSection):
-    """One file describes one experiment."""
+    """Configuration of one experiment: data, model, compilation and training."""
 
     key_noun: ClassVar[str] = "section"
     key_list: ClassVar[str] = "a config has"
 
     extends: Annotated[Any, WithJsonSchema(_TEXT)] = None
-    """A config that this one is put on top of: mappings merge, lists are replaced."""
+    """Path of a base config that this one is merged into: mappings merge, lists are replaced, null deletes a key."""
     plugins: Annotated[Any, WithJsonSchema({"type": "array", "items": _TEXT})] = None
-    """Python files with your own components; they are run."""
+    """Python files that register custom components; their code is run."""
     name: Annotated[str | None, BeforeValidator(_run_name), WithJsonSchema(_TEXT)] = None
-    """Part of the run folder's name; none: the file's name."""
+    """Name of the run, part of its folder's name; default: the config file's name."""
     seed: Annotated[int | None, BeforeValidator(_seed), WithJsonSchema({"type": "integer", "minimum": 0})] = None
-    """All random numbers follow from it; none: drawn, recorded."""
+    """Seed of all random numbers; default: drawn at random and recorded in the run."""
     flags: Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties": _FLAG})] = None
-    """Hyper-parameters with their defaults, used as $name."""
+    """Hyperparameters with their default values, referred to as $name and set with --flag."""
     data: Annotated[Any, section_ref("data")] = None
-    """A source, how it is split, and a pipeline for every input and target."""
+    """Source of the data, its splits, and a preprocessing pipeline for every input and target."""
     model: Annotated[Any, section_ref("model")]
-    """The layers."""
+    """Layers of the model and how they are connected."""
     compile: Annotated[Any, section_ref("compile")] = None
-    """Loss, optimizer, metrics, precision."""
+    """Optimizer, losses, metrics and precision."""
     fit: Annotated[Any, section_ref("fit")] = None
-    """Epochs, batches, validation, callbacks."""
+    """Epochs, batches, validation and callbacks."""
 
 
 def config_faults(config: Mapping[Any, Any]) -> list[Fault]:
-    """Return what is wrong with a config's keys, its name and its seed; what is in its sections they read."""
+    """Return the faults of a config's keys, name and seed; the contents of sections are checked elsewhere."""
     _, faults = read_section(ConfigSection, config, ())
     if "model" not in config and "model" not in meant_keys(ConfigSection, config):
         faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))

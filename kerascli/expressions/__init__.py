@@ -1,4 +1,4 @@
-"""The closed language of expressions: text -> checked tree -> value. Nothing is ever handed to `eval`."""
+"""Expression language: text -> checked syntax tree -> value, without Python's `eval`."""
 
 from kerascli.expressions.numbers import Value, check, evaluate
 from kerascli.expressions.parser import parse

@@ -1,4 +1,4 @@
-"""The value of an expression over plain numbers, texts and lists; every step is bounded."""
+"""Evaluation of expressions over numbers, strings and lists; every step has bounded size."""
 
 import math
 import operator
@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from kerascli.errors import show, suggestion
-from kerascli.expressions.meant import meant_by
 from kerascli.expressions.parser import MAX_INTEGER
+from kerascli.expressions.suggestions import suggestion_for
 from kerascli.expressions.tree import (
     Binary,
     Call,
@@ -30,7 +30,7 @@ from kerascli.expressions.tree import (
 Value = int | float | bool | str | None | list[Any]
 
 _MAX_BITS = 512
-"""Whole numbers on the way to a result; a longer power or product is refused before it is computed."""
+"""Maximum bits of intermediate integers; a power or product beyond it is an error before it is computed."""
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
@@ -43,7 +43,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def _round(value: float, digits: int | None = None) -> float:
-    """Python's round: halves to even. Its digits are bounded, since it computes 10**digits."""
+    """Round as Python does, halves to even. The digits are bounded, since it computes 10**digits."""
     if digits is not None and abs(digits) > 30:
         raise ValueError
     return round(value, digits)
@@ -58,22 +58,22 @@ FUNCTIONS: Mapping[str, tuple[int, int, Callable[..., Any]]] = {
     "sin": (1, 1, math.sin), "cos": (1, 1, math.cos), "tan": (1, 1, math.tan),
     "min": (1, 99, min), "max": (1, 99, max), "sum": (1, 1, sum), "len": (1, 1, len),
 }  # fmt: skip
-"""By name: the least and the most arguments, and what computes it."""
+"""By name: minimum and maximum number of arguments, and the function."""
 _OF_LISTS = {"min", "max", "sum", "len"}
 
 
 def evaluate(tree: Node, names: Mapping[str, Value]) -> Value:
-    """The value of a tree; `names` are numbers, texts, booleans or lists of them. Raises ExpressionError."""
+    """Evaluate a tree; `names` are numbers, strings, booleans or lists of them. Raises ExpressionError."""
     value = Evaluator(names).value(tree)
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
-        raise ExpressionError("the result is out of range: a whole number is at most 10^18", tree.column, tree.length)
+        raise ExpressionError("the result is out of range: an integer is at most 10^18", tree.column, tree.length)
     return value
 
 
 def check(tree: Node, names: Collection[str] | None = None) -> None:
-    """Refuse what no values make right, also where `evaluate` may never come. Raises ExpressionError.
+    """Check a tree for errors that do not depend on values, also in branches that `evaluate` may not reach.
 
-    `names` are those that there will be; None: that is not known here.
+    `names` are the names that will be defined; None: they are unknown. Raises ExpressionError.
     """
     known = Evaluator(dict.fromkeys(names or (), 0))
     for node, _ in walk(tree):
@@ -90,7 +90,7 @@ def _check_call(node: Call) -> None:
     if "." in node.function:
         raise dotted(node)
     if node.function not in FUNCTIONS:
-        text = f"there is no function '{node.function}' over numbers{suggestion(node.function, FUNCTIONS)}"
+        text = f"there is no function '{node.function}' of numbers{suggestion(node.function, FUNCTIONS)}"
         raise ExpressionError(text, node.column, node.length)
     if node.keywords:
         first = node.keywords[0]
@@ -107,11 +107,11 @@ def _check_count(node: Call) -> None:
 
 def _check_operator(node: Binary) -> None:
     if node.operator not in _ARITHMETIC:
-        raise ExpressionError(f"'{node.operator}' works on tensors, not on plain numbers", node.column, node.length)
+        raise ExpressionError(f"'{node.operator}' takes tensors, not numbers", node.column, node.length)
 
 
 class Evaluator:
-    """Walks a tree; over other values (`kerascli.ops.expression`) it is derived from."""
+    """Evaluator of a tree over numbers; `kerascli.ops.evaluator` derives one over tensors."""
 
     def __init__(self, names: Mapping[str, Value]) -> None:
         self._names = names
@@ -134,7 +134,7 @@ class Evaluator:
                 return [self.value(item) for item in node.items]
             case Call():
                 return self._call(node)
-        raise ExpressionError("this cannot be computed over plain numbers", node.column, node.length)
+        raise ExpressionError("this cannot be computed with numbers", node.column, node.length)
 
     def _name(self, node: Name) -> Value:
         try:
@@ -142,7 +142,7 @@ class Evaluator:
         except KeyError:
             if node.name in CONSTANTS:
                 return CONSTANTS[node.name]
-        close = meant_by(node.name) or suggestion(node.name, [*self._names, *CONSTANTS])
+        close = suggestion_for(node.name) or suggestion(node.name, [*self._names, *CONSTANTS])
         raise UnknownName(node.name, close, node.column, node.length)
 
     def _test(self, value: Value, node: Conditional) -> bool:
@@ -213,7 +213,7 @@ class Evaluator:
 
     def _item(self, node: Index, value: Value) -> Value:
         if not isinstance(value, list) or len(node.items) != 1 or isinstance(node.items[0], Everything):
-            raise ExpressionError(f"only a list has an index, got {show(value)}", node.column, node.length)
+            raise ExpressionError(f"only a list can be indexed, got {show(value)}", node.column, node.length)
         item = node.items[0]
         if isinstance(item, Slice):
             parts = [None if part is None else self._whole(part) for part in (item.start, item.stop, item.step)]
@@ -222,13 +222,13 @@ class Evaluator:
             return value[slice(*parts)]
         index = self._whole(item)
         if not -len(value) <= index < len(value):
-            raise ExpressionError(f"index {index} of a list of {len(value)}", item.column, item.length)
+            raise ExpressionError(f"index {index} is out of range for a list of {len(value)}", item.column, item.length)
         return value[index]
 
     def _whole(self, node: Node) -> int:
         value = self.value(node)
         if not isinstance(value, int) or isinstance(value, bool):
-            raise ExpressionError(f"expected a whole number, got {show(value)}", node.column, node.length)
+            raise ExpressionError(f"expected an integer, got {show(value)}", node.column, node.length)
         return value
 
     @staticmethod
@@ -239,7 +239,7 @@ class Evaluator:
 
     @staticmethod
     def _compute(function: Callable[..., Any], numbers: Sequence[int | float], node: Node) -> Value:
-        """Apply, with every way to fail or to blow up as an ExpressionError at the operator."""
+        """Apply a function to numbers. Raises ExpressionError at the operator for errors and too large results."""
         try:
             if function is operator.pow:
                 _check_power(*numbers)
@@ -252,7 +252,7 @@ class Evaluator:
             shown = ", ".join(show(number) for number in numbers)
             raise ExpressionError(f"not defined for {shown}", node.column, node.length) from None
         except TypeError:
-            raise ExpressionError("expected a whole number", node.column, node.length) from None
+            raise ExpressionError("expected an integer", node.column, node.length) from None
         if isinstance(value, complex) or (isinstance(value, float) and not math.isfinite(value)):
             raise ExpressionError("the result is not a finite number", node.column, node.length)
         if isinstance(value, int) and value.bit_length() > _MAX_BITS:
@@ -264,13 +264,13 @@ _MODULES = frozenset(("keras", "ops", "backend", "nn", "linalg", "math", "numpy"
 
 
 def dotted(node: Call) -> ExpressionError:
-    """What is said of a call of something's method, or of a module's function."""
+    """Return the error for a call of a method, or of a function with a module name."""
     owner, _, name = node.function.rpartition(".")
     *before, last = owner.split(".")
     if not _MODULES.issuperset(before) or last not in {*_MODULES, "image"} or owner == "image":
-        return ExpressionError(f"there are no methods; write {name}({owner}, ...)", node.column, node.length)
+        return ExpressionError(f"methods are not supported; write {name}({owner}, ...)", node.column, node.length)
     name = {"random": "random_", "image": "image."}.get(last, "") + name
-    return ExpressionError(f"functions have no module before them; write {name}(...)", node.column, node.length)
+    return ExpressionError(f"functions are written without a module; write {name}(...)", node.column, node.length)
 
 
 class _TooLargeError(Exception):

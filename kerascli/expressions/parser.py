@@ -1,12 +1,12 @@
-"""Text -> tree, with Python's precedence; a Pratt parser, bounded in length and depth.
+"""Pratt parser of expressions, with Python's precedence, bounded in length and depth.
 
-A chain such as `a + b - c` is not deep, however long: what goes through trees goes along it (`tree.spine`).
+A chain such as `a + b - c` does not count as deep, however long: trees are traversed along it (`tree.spine`).
 """
 
 import math
 import re
 
-from kerascli.expressions.meant import WORDS
+from kerascli.expressions.suggestions import WORDS
 from kerascli.expressions.tokens import Token, tokenize
 from kerascli.expressions.tree import (
     Binary,
@@ -27,7 +27,7 @@ from kerascli.expressions.tree import (
 
 MAX_BRACKETS = 50
 MAX_DEPTH = 150
-"""Of operands inside operands; `-`, `**` and `if` go deeper without a bracket."""
+"""Maximum nesting of operands; `-`, `**` and `if` nest without brackets."""
 MAX_INTEGER = 10**18
 
 _BINDING = {
@@ -43,7 +43,7 @@ _NO_OPERAND = {
 
 
 def parse(text: str) -> Node:
-    """The tree of an expression; raises ExpressionError."""
+    """Parse an expression to a tree. Raises ExpressionError."""
     parser = _Parser(tokenize(text))
     tree = parser.expression(0)
     if parser.token.kind != "end":
@@ -63,7 +63,7 @@ class _Parser:
         return self._tokens[self._position]
 
     def expression(self, binding: int) -> Node:
-        """An operand and all operators that bind tighter than `binding`."""
+        """Parse an operand and all following operators that bind tighter than `binding`."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise self._too_deep(f"{MAX_DEPTH} operations")
@@ -74,10 +74,10 @@ class _Parser:
         return left
 
     def _too_deep(self, what: str) -> ExpressionError:
-        return self.token.error(f"more than {what} inside one another; give parts names of their own")
+        return self.token.error(f"more than {what} nested; split the expression into named parts")
 
     def _open(self) -> None:
-        """Behind a bracket that opens."""
+        """Count an opening bracket. Raises ExpressionError if there are too many."""
         self._brackets += 1
         if self._brackets > MAX_BRACKETS:
             raise self._too_deep(f"{MAX_BRACKETS} brackets")
@@ -120,14 +120,14 @@ class _Parser:
         return Items(token.column, token.length, items, is_tuple=False)
 
     def _group(self, opening: Token) -> Node:
-        """`(a)`, or the tuples `(a, b)`, `(a,)` and `()`."""
+        """Parse the rest of `(a)`, or of the tuples `(a, b)`, `(a,)` and `()`."""
         items, has_comma = self._items(")")
         if len(items) == 1 and not has_comma:
             return items[0]
         return Items(opening.column, opening.length, items, is_tuple=True)
 
     def _items(self, closing: str) -> tuple[tuple[Node, ...], bool]:
-        """Values up to the closing bracket, and whether there was a comma."""
+        """Parse values up to the closing bracket; also return True if there was a comma."""
         items: list[Node] = []
         has_comma = False
         self._open()
@@ -157,7 +157,7 @@ class _Parser:
             return Conditional(token.column, token.length, test, left, self.expression(0))
         if _BINDING[operator] == _COMPARISON:
             return self._comparison(left, token)
-        # a power binds to the right, and its right side may have a sign
+        # a power is right-associative, and its right side can have a sign
         right = self.expression(_POWER - 1 if operator == "**" else _BINDING[operator])
         return Binary(token.column, token.length, operator, left, right)
 
@@ -180,7 +180,7 @@ class _Parser:
                 name = self._next()
                 if name.text in keywords or "." in name.text:
                     raise name.error(
-                        f"the argument '{name.text}' is given twice" if name.text in keywords else "no name"
+                        f"the argument '{name.text}' is given twice" if name.text in keywords else "invalid name"
                     )
                 self._next()
                 keywords[name.text] = Keyword(name.column, name.length, name.text, self.expression(0))
@@ -239,5 +239,5 @@ def _number(token: Token) -> int | float:
     if len(text) > 1 and text.startswith("0"):
         raise token.error(f"ambiguous number '{text}': no leading zeros")
     if len(text) > 19 or int(text) > MAX_INTEGER:
-        raise token.error("a whole number is at most 10^18")
+        raise token.error("an integer is at most 10^18")
     return int(text)

@@ -1,4 +1,4 @@
-"""References inside a text: `$name`, `$(expression)`; `$$` is a literal `$`."""
+"""References inside a string, `$name` and `$(expression)`; `$$` is a literal `$`."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,12 +12,12 @@ from kerascli.expressions.tree import ExpressionError, Name, Node, names_in
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _FACT = re.compile(r"(inputs|targets)(\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
-"""Only these names have dots: `$name.keras` is the name and a suffix."""
+"""Names with dots; all others end at a dot, so that `$name.keras` is the name and a suffix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A reference and where its expression starts (columns from 1) and where it ends."""
+    """A reference: its expression with its column (from 1), and the offsets of the reference in the text."""
 
     tree: Node
     column: int
@@ -26,14 +26,14 @@ class Reference:
 
 
 def has_reference(text: str) -> bool:
-    """Whether there is anything to substitute, `$$` included."""
+    """Return True if there is anything to substitute, `$$` included."""
     return "$" in text
 
 
 def substitute(text: str, names: Mapping[str, Value]) -> Value:
-    """The text with its references replaced; a text that is one reference becomes its value, with its type.
+    """Replace the references in a text; a text that is a single reference becomes its value, with its type.
 
-    Raises ExpressionError with columns into `text`.
+    Raises ExpressionError with columns in `text`.
     """
     parts = list(_parts(text))
     if len(parts) == 1 and isinstance(parts[0], Reference):
@@ -42,16 +42,16 @@ def substitute(text: str, names: Mapping[str, Value]) -> Value:
 
 
 def references(text: str) -> list[Reference]:
-    """The references in a text; raises ExpressionError."""
+    """Return the references in a text. Raises ExpressionError."""
     return [part for part in _parts(text) if isinstance(part, Reference)]
 
 
 def names_referred_to(written: Any) -> set[str]:
-    """The names behind every `$` in a value of a config."""
+    """Return the names that the references in a config value use."""
     if isinstance(written, str) and has_reference(written):
         try:
             return {name for each in references(written) for name in names_in(each.tree)}
-        except ExpressionError:  # it is told where it is evaluated
+        except ExpressionError:  # reported when the text is evaluated
             return set(_NAME.findall(written))
     items = written.values() if isinstance(written, dict) else written if isinstance(written, list) else ()
     return {name for item in items for name in names_referred_to(item)}
@@ -89,7 +89,7 @@ def _reference(text: str, dollar: int) -> Reference:
 
 
 def _closing(text: str, opening: int) -> int:
-    """Where the bracket at `opening` closes; brackets in quotes do not count."""
+    """Return the position of the bracket that closes the one at `opening`, ignoring brackets in quotes."""
     depth, quote = 0, ""
     for position in range(opening, len(text)):
         character = text[position]
@@ -116,5 +116,5 @@ def _evaluate(reference: Reference, names: Mapping[str, Value]) -> Value:
 def _format(value: Value, reference: Reference) -> str:
     if isinstance(value, list) or value is None:
         length = reference.end - reference.start
-        raise ExpressionError(f"{show(value)} cannot stand inside a text", reference.start + 1, length)
+        raise ExpressionError(f"{show(value)} cannot be inserted into a text", reference.start + 1, length)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,11 +1,11 @@
-"""An expression in words: numbers, texts, names and operators."""
+"""Tokenizer of expressions: numbers, strings, names and operators."""
 
 import re
 from dataclasses import dataclass
 from typing import Literal
 
 from kerascli.errors import safe_text
-from kerascli.expressions.meant import CHARACTERS
+from kerascli.expressions.suggestions import CHARACTERS
 from kerascli.expressions.tree import ExpressionError
 
 MAX_LENGTH = 10_000
@@ -39,7 +39,7 @@ class Token:
 
 
 def tokenize(text: str) -> list[Token]:
-    """All tokens, an `end` last; raises ExpressionError."""
+    """Return all tokens, with an `end` last. Raises ExpressionError."""
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"an expression has at most {MAX_LENGTH:,} characters, this one has {len(text):,}", 1)
     tokens: list[Token] = []
@@ -60,6 +60,6 @@ def tokenize(text: str) -> list[Token]:
 def _unknown(text: str, position: int) -> ExpressionError:
     character = text[position]
     if character in "'\"":
-        return ExpressionError("a quote that is never closed, or with a backslash in it", position + 1)
+        return ExpressionError("a quoted text that is not closed, or contains a backslash", position + 1)
     meant = CHARACTERS.get(character, "names have the letters a to z, digits and '_'" if character.isalpha() else "")
     return ExpressionError(f"unexpected '{safe_text(character)}'{meant and '; '}{meant}", position + 1)

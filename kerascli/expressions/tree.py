@@ -1,11 +1,11 @@
-"""What an expression is: frozen nodes, each with the column (from 1) and length of what it stands for."""
+"""Syntax tree of expressions: frozen nodes, each with its column (from 1) and length in the text."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 
 class ExpressionError(ValueError):
-    """Something wrong inside an expression: `column` (from 1) and `length` point into its text."""
+    """Raised for an error in an expression; `column` (from 1) and `length` are its position in the text."""
 
     def __init__(self, text: str, column: int, length: int = 1) -> None:
         super().__init__(text)
@@ -14,12 +14,12 @@ class ExpressionError(ValueError):
         self.length = length
 
     def shifted(self, columns: int) -> "ExpressionError":
-        """The same, seen from a text in which the expression starts that much later."""
+        """Return the same error for a text in which the expression starts `columns` later."""
         return ExpressionError(self.text, self.column + columns, self.length)
 
 
 class UnknownName(ExpressionError):
-    """A name that stands for nothing where it is written; `meant` suggests another one, or is empty."""
+    """Raised for an undefined name; `meant` is a suggestion, or empty."""
 
     def __init__(self, name: str, meant: str, column: int, length: int) -> None:
         super().__init__(f"unknown name '{name}'{meant}", column, length)
@@ -38,14 +38,14 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Literal(Node):
-    """A number, a quoted text, true, false or none."""
+    """A literal: a number, a quoted string, true, false or none."""
 
     value: int | float | str | bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class Everything(Node):
-    """`...` in an index: all axes that are not named."""
+    """An ellipsis `...` in an index: all axes that are not indexed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Name(Node):
 
 @dataclass(frozen=True, slots=True)
 class Unary(Node):
-    """`-x`, `+x`, `not x`."""
+    """A unary operation: `-x`, `+x` or `not x`."""
 
     operator: str
     operand: Node
@@ -65,7 +65,7 @@ class Unary(Node):
 
 @dataclass(frozen=True, slots=True)
 class Binary(Node):
-    """`+ - * / // % ** @`, and `and`, `or`; column and length are the operator's."""
+    """A binary operation, `+ - * / // % ** @`, `and` or `or`; column and length are the operator's."""
 
     operator: str
     left: Node
@@ -74,7 +74,7 @@ class Binary(Node):
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Node):
-    """`a < b <= c`: every neighbouring pair must hold."""
+    """A chained comparison `a < b <= c`: each neighbouring pair must hold."""
 
     operators: tuple[str, ...]
     operands: tuple[Node, ...]
@@ -82,7 +82,7 @@ class Comparison(Node):
 
 @dataclass(frozen=True, slots=True)
 class Conditional(Node):
-    """`then if test else otherwise`."""
+    """A conditional expression `then if test else otherwise`."""
 
     test: Node
     then: Node
@@ -91,7 +91,7 @@ class Conditional(Node):
 
 @dataclass(frozen=True, slots=True)
 class Keyword(Node):
-    """`name=value` in a call; column and length are the name's."""
+    """A keyword argument `name=value` of a call; column and length are the name's."""
 
     name: str
     value: Node
@@ -99,7 +99,7 @@ class Keyword(Node):
 
 @dataclass(frozen=True, slots=True)
 class Call(Node):
-    """`function(arguments, keyword=...)`; column and length are the function name's."""
+    """A call `function(arguments, keyword=...)`; column and length are the function name's."""
 
     function: str
     arguments: tuple[Node, ...]
@@ -107,13 +107,13 @@ class Call(Node):
 
     @property
     def named(self) -> dict[str, Node]:
-        """The values of the keywords by name."""
+        """Values of the keyword arguments by name."""
         return {keyword.name: keyword.value for keyword in self.keywords}
 
 
 @dataclass(frozen=True, slots=True)
 class Index(Node):
-    """`value[items]`; an item is a node or a `Slice`."""
+    """An index expression `value[items]`; an item is a node or a `Slice`."""
 
     value: Node
     items: tuple[Node, ...]
@@ -128,14 +128,14 @@ class Slice(Node):
 
 @dataclass(frozen=True, slots=True)
 class Items(Node):
-    """`[a, b]` or `(a, b)`."""
+    """A list `[a, b]` or tuple `(a, b)`."""
 
     items: tuple[Node, ...]
     is_tuple: bool
 
 
 def children(node: Node) -> tuple[Node, ...]:
-    """The nodes directly below, from left to right."""
+    """Return the child nodes, from left to right."""
     match node:
         case Unary():
             return (node.operand,)
@@ -158,7 +158,7 @@ def children(node: Node) -> tuple[Node, ...]:
 
 
 def mapped(node: Node, change: Callable[[Node], Node]) -> Node:
-    """The same node over changed ones; what has a `spine` is gone along instead."""
+    """Return the node with its children changed; binary operations and indices have `spine` instead."""
     match node:
         case Unary():
             return replace(node, operand=change(node.operand))
@@ -176,9 +176,9 @@ def mapped(node: Node, change: Callable[[Node], Node]) -> Node:
 
 
 def spine(node: Binary | Index) -> tuple[Node, list[Binary | Index]]:
-    """What `a + b[0] - c` begins with, and what is done to it, from the first to the last.
+    """Return the first operand of a chain such as `a + b[0] - c`, and the operations on it, in order.
 
-    Such a chain leans to the left as deep as it is long: nothing may go down into it by calling itself.
+    The tree of such a chain is as deep as the chain is long, so it must not be traversed by recursion.
     """
     steps: list[Binary | Index] = []
     first: Node = node
@@ -189,7 +189,7 @@ def spine(node: Binary | Index) -> tuple[Node, list[Binary | Index]]:
 
 
 def walk(root: Node) -> Iterator[tuple[Node, int]]:
-    """Every node with its depth (the root's is 1)."""
+    """Yield every node with its depth (1 for the root)."""
     pending = [(root, 1)]
     while pending:
         node, depth = pending.pop()
@@ -198,7 +198,7 @@ def walk(root: Node) -> Iterator[tuple[Node, int]]:
 
 
 def names_in(root: Node) -> dict[str, Name]:
-    """The names that an expression uses (functions are none), each where it stands first."""
+    """Return the names that an expression uses (without functions), each with its first occurrence."""
     found: dict[str, Name] = {}
     for node, _ in walk(root):
         if isinstance(node, Name):

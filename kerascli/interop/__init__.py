@@ -1,1 +1,1 @@
-"""Files of Keras: read as what a stranger sent, and turned into our own words and weights."""
+"""Import and export of model files: Keras's formats, read as untrusted input, and torch's."""

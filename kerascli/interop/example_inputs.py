@@ -1,4 +1,4 @@
-"""Random inputs of a model: what an exported file is compared on."""
+"""Random inputs of a model, to compare the outputs of an exported file on."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,13 +12,13 @@ from kerascli.model.ir.nodes import Model
 from kerascli.shapes import TensorSpec
 
 _OPEN_SIZES = (12, 24, 48, 96, 192, 384, 720)
-"""Sizes to try for dimensions that are not known; the last one is the smallest that shape inference takes them for."""
+"""Sizes to try for unknown dimensions; the last one is the smaller of the two that shape inference uses."""
 _LIMITS = ("input_dim", "num_tokens", "num_classes", "num_bins")
-"""Settings of layers that say which numbers they take."""
+"""Arguments of layers that give the exclusive upper bound of their integer inputs."""
 
 
 def sample_inputs(model: Model, rows: int, *, seed: int = 0) -> dict[str, Tensor]:
-    """Return normally distributed floats, and integers in the range of their layers; the same in every call."""
+    """Return `rows` samples, always the same: normally distributed floats, integers in the range of their layers."""
     unknown = open_size(model)
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, Tensor] = {}
@@ -35,14 +35,14 @@ def sample_inputs(model: Model, rows: int, *, seed: int = 0) -> dict[str, Tensor
 
 
 def open_size(model: Model) -> int:
-    """Return a size for the unknown dimensions of the inputs: the first of some that every layer can take."""
+    """Return a size for the unknown dimensions of the inputs: the first of some fixed ones that every layer accepts."""
     if all(None not in given.spec.shape for given in model.inputs):
         return _OPEN_SIZES[0]
     for size in _OPEN_SIZES[:-1]:
         inputs = tuple(replace(given, spec=_known(given.spec, size)) for given in model.inputs)
         try:
             specs = build(replace(model, inputs=inputs)).specs
-        except Invalid:  # such as a window larger than what is left of an image
+        except Invalid:  # such as a window larger than its input
             continue
         if all(0 not in spec.shape for spec in specs.values()):
             return size
@@ -54,7 +54,7 @@ def _known(spec: TensorSpec, size: int) -> TensorSpec:
 
 
 def _limits(model: Model) -> Mapping[str, int]:
-    """By tensor, how many numbers every layer called on it has a place for; through layers without settings, too."""
+    """Return the exclusive upper bound of the values of each integer tensor, from all layers that it leads to."""
     limits: dict[str, int] = {}
     for node in reversed(model.nodes):
         own = [getattr(node.layer, name, None) for name in _LIMITS]

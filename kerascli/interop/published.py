@@ -1,8 +1,8 @@
-"""Weights that torchvision publishes: the one door through which a pickle is read at all.
+"""Read the weights that torchvision publishes; the only place where kerascli reads a pickle.
 
-Only files of the table in `config/sections/torchvision.py` come through it. A file is read once; these bytes have to
-have the checksum in its name before anything looks into them, and are then loaded with `weights_only`, which makes
-tensors and calls nothing else. A checksum of eight digits alone would be no protection from someone who means harm.
+Only files listed in `config/sections/torchvision.py` are accepted. A file is read once, and its bytes are checked
+against the checksum in its name before they are parsed; they are then loaded with `weights_only`, which creates
+tensors and runs no code. A checksum of eight digits alone would not protect against a malicious file.
 """
 
 import hashlib
@@ -23,16 +23,16 @@ from kerascli.files import DAMAGED, MAX_MEMBERS, memory_limit, read_bytes
 MAX_BYTES = 2**30
 _ZIP = b"PK\x03\x04"
 _BEFORE_ZIP = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""What torch's files began with before they were zip archives: some of the published ones are that old."""
+"""First bytes of torch's format before it was a zip archive; some published files are that old."""
 
 
 def cache_path(published: Published) -> Path:
-    """Where torch keeps such a file: `$TORCH_HOME/hub/checkpoints`, by default below `~/.cache/torch`."""
+    """Return the path of a file in torch's cache: `$TORCH_HOME/hub/checkpoints`, by default below `~/.cache/torch`."""
     return Path(torch.hub.get_dir()) / "checkpoints" / published.file
 
 
 def published_tensors(published: Published, progress: Progress | None = None) -> tuple[dict[str, Tensor], str]:
-    """The tensors by torchvision's names, and the SHA-256 of their file; it is downloaded where it is not there.
+    """Return the tensors by torchvision's names, and the SHA-256 of their file, downloaded if it is not cached.
 
     Raises DataError, FileRefused.
     """
@@ -40,14 +40,14 @@ def published_tensors(published: Published, progress: Progress | None = None) ->
 
     def problem(data: bytes) -> str | None:
         found = hashlib.sha256(data).hexdigest()[: len(wanted)]
-        return None if found == wanted else f"its SHA-256 begins with {found}, its name says {wanted}"
+        return None if found == wanted else f"its SHA-256 begins with {found}, not with {wanted} as in its name"
 
     name = safe_text(str(path))
     if os.path.exists(path):
         data = read_bytes(path, min(MAX_BYTES, memory_limit()))
         if wrong := problem(data):
             hint = "remove the file: it is then downloaded again"
-            raise FileRefused(f"'{name}' is not what torchvision publishes: {wrong}", hint=hint)
+            raise FileRefused(f"'{name}' is not the published file: {wrong}", hint=hint)
     else:
         asked = ("model", "init_from", "torchvision")
         data = download(published.url, path, limit=MAX_BYTES, problem=problem, asked=asked, progress=progress)
@@ -55,27 +55,27 @@ def published_tensors(published: Published, progress: Progress | None = None) ->
 
 
 def _tensors(data: bytes, name: str) -> dict[str, Tensor]:
-    _refuse_packed(data, name)
+    _refuse_compressed(data, name)
     try:
-        with warnings.catch_warnings(action="ignore"):  # torch's own words about a file: we say what is wrong with it
+        with warnings.catch_warnings(action="ignore"):  # torch warns about a file that is refused below
             found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch, pickle and zip have a class for each way to fail
-        raise FileRefused(f"'{name}' is damaged, or holds more than tensors: {first_line(error)}") from None
+    except Exception as error:  # torch, pickle and zip raise errors of many classes
+        raise FileRefused(f"'{name}' is damaged, or contains more than tensors: {first_line(error)}") from None
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise FileRefused(f"'{name}' holds no tensors by name")
+        raise FileRefused(f"'{name}' is not a dictionary of tensors by name")
     tensors = {key: _plain(key, value, name) for key, value in found.items()}
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     if size > len(data):
-        raise FileRefused(f"'{name}' says {size:,} bytes of tensors and has {len(data):,}")
+        raise FileRefused(f"'{name}' declares {size:,} bytes of tensors, but has {len(data):,}")
     return tensors
 
 
-def _refuse_packed(data: bytes, name: str) -> None:
-    """torch packs nothing: what is larger inside than out is none of its files. Raises FileRefused."""
+def _refuse_compressed(data: bytes, name: str) -> None:
+    """Raise FileRefused for an archive with compressed or overlapping members, which torch never writes."""
     if data.startswith(_BEFORE_ZIP):
         return
     if not data.startswith(_ZIP):
-        raise FileRefused(f"'{name}' is no file of torch")
+        raise FileRefused(f"'{name}' is not a file of torch")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
@@ -83,15 +83,15 @@ def _refuse_packed(data: bytes, name: str) -> None:
         raise FileRefused(f"'{name}' is damaged: {safe_text(str(error), 120)}") from None
     packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
     if packed or len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > len(data):
-        raise FileRefused(f"'{name}' is packed in a way that torch does not use")
+        raise FileRefused(f"'{name}' is compressed in a way that torch does not use")
 
 
 def _plain(key: str, value: object, name: str) -> Tensor:
-    """A tensor of numbers that lie in memory, without its history. Raises FileRefused."""
+    """Return a dense, real tensor on the CPU, detached. Raises FileRefused for any other value."""
     shown = f"'{safe_text(key, 80)}' in '{name}'"
     if not isinstance(value, Tensor):
-        raise FileRefused(f"{shown} is no tensor")
+        raise FileRefused(f"{shown} is not a tensor")
     value = value.detach()
     if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized or value.is_complex():
-        raise FileRefused(f"{shown} is no tensor of numbers")
+        raise FileRefused(f"{shown} is not a dense tensor of real numbers")
     return value

@@ -1,4 +1,4 @@
-"""A model as files that need no Keras: safetensors, a torch state dict, torch.export, ONNX."""
+"""Export of models to formats that do not need Keras: safetensors, torch state dict, torch.export, ONNX."""
 
 import io
 import json
@@ -18,11 +18,11 @@ from kerascli.training.build import Experiment
 from kerascli.training.train_step import autocast
 
 MAX_ONNX_BYTES = 2**31 - 1
-"""What one protobuf message holds."""
+"""Largest size of a protobuf message."""
 
 
 class Forward(nn.Module):
-    """The graph as PyTorch expects a model: tensors in the order of the inputs in, those of the outputs out."""
+    """The graph as a plain torch module: takes tensors in the order of the inputs, returns those of the outputs."""
 
     def __init__(self, experiment: Experiment) -> None:
         super().__init__()
@@ -37,20 +37,20 @@ class Forward(nn.Module):
 
 
 def safetensors_bytes(weights: Sequence[Weight], model: Mapping[str, Any]) -> bytes:
-    """The weights by our names, in Keras's layout; the model section is the JSON `model` of the metadata."""
+    """Return a safetensors file: weights by name, in Keras's layout, and the model section as JSON in the metadata."""
     tensors = {weight.name: weight.keras().to("cpu").contiguous() for weight in weights}
     return save_tensors(tensors, metadata={"format": "pt", "model": json.dumps(model)})
 
 
 def state_dict_bytes(weights: Sequence[Weight]) -> bytes:
-    """`dense.kernel` and so on in torch's layout, for torch.load(weights_only=True)."""
+    """Return a state dict (`dense.kernel`, ...) in torch's layout, for torch.load(weights_only=True)."""
     out = io.BytesIO()
     torch.save({key: value.contiguous().clone() for key, value in _by_dots(weights).items()}, out)
     return out.getvalue()
 
 
 def state_dict_of(data: bytes) -> dict[str, Tensor]:
-    """The tensors of a state dict, as its readers get them."""
+    """Return the tensors of a state dict file."""
     return torch.serialization.load(io.BytesIO(data), weights_only=True)
 
 
@@ -59,34 +59,34 @@ def _by_dots(weights: Sequence[Weight]) -> dict[str, Tensor]:
 
 
 def differs(weights: Sequence[Weight], found: Mapping[str, Tensor], *, torch_layout: bool) -> bool:
-    """Whether tensors read back are not these weights."""
+    """Return True if tensors read back from a file differ from the weights in names or values."""
     own = _by_dots(weights) if torch_layout else {weight.name: weight.keras().to("cpu") for weight in weights}
     return own.keys() != found.keys() or not all(torch.equal(value, found[name]) for name, value in own.items())
 
 
 def program_bytes(experiment: Experiment, inputs: Sequence[Tensor]) -> bytes:
-    """The forward as a program of torch.export; the batch may have any size."""
+    """Return a torch.export file of the forward pass, for batches of any size."""
     out = io.BytesIO()
     torch.export.save(_program(experiment, inputs), out)
     return out.getvalue()
 
 
 def run_program(data: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """What such a file computes."""
+    """Return the outputs that a torch.export file computes."""
     return list(torch.export.load(io.BytesIO(data)).module()(*inputs))
 
 
 def _program(experiment: Experiment, inputs: Sequence[Tensor]) -> Any:
     forward = Forward(experiment).eval()
     try:
-        with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # torch's own, about torch
+        with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # warnings of torch about its own code
             return torch.export.export(forward, tuple(inputs), dynamic_shapes=(_dynamic(experiment),))
-    except Exception as error:  # torch.export has a class for each way to fail
-        raise ConfigError(f"torch.export cannot take this model: {first_line(error)}") from error
+    except Exception as error:  # torch.export raises errors of many classes
+        raise ConfigError(f"torch.export cannot export this model: {first_line(error)}") from error
 
 
 def _dynamic(experiment: Experiment) -> tuple[dict[int, Any], ...]:
-    """The batch of every input has any size, and so has, where the model's code lets it, what a spec leaves open."""
+    """Return the inputs' dynamic axes: the batch axis, and unknown dimensions where the model's code allows it."""
     dim = torch.export.Dim
     return tuple(
         {0: dim.DYNAMIC, **{axis + 1: dim.AUTO for axis, size in enumerate(given.spec.shape) if size is None}}
@@ -95,32 +95,32 @@ def _dynamic(experiment: Experiment) -> tuple[dict[int, Any], ...]:
 
 
 def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor]) -> bytes:
-    """The forward as an ONNX model, inputs and outputs by their names. Raises ConfigError."""
+    """Return an ONNX file of the forward pass, with the model's names of inputs and outputs. Raises ConfigError."""
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
         text = f"ONNX files need the packages {', '.join(missing)}, which are not installed"
         raise ConfigError(text, hint='pip install "kerascli[onnx]"')
     model = experiment.spec.model
     program = _program(experiment, inputs)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells of packages that are not needed here
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that are not needed here
     try:
-        with warnings.catch_warnings(action="ignore"):  # torch's own, about torch
+        with warnings.catch_warnings(action="ignore"):  # warnings of torch about its own code
             made = torch.onnx.export(
                 program, dynamo=True, verbose=False, external_data=False,
                 input_names=[given.name for given in model.inputs], output_names=list(model.outputs),
             )  # fmt: skip
-    except Exception as error:  # its own, onnxscript's and torch's
+    except Exception as error:  # errors of torch.onnx, onnxscript and torch
         text = f"torch.onnx cannot export this model: {safe_text(first_line(_origin(error)))}"
-        raise ConfigError(text, hint="--format torch_export or keras may take it") from error
+        raise ConfigError(text, hint="try --format torch_export or keras") from error
     assert made is not None
     size = sum(weight.tensor.nbytes for weight in experiment.weights)
     if size > MAX_ONNX_BYTES:
-        raise ConfigError(f"an ONNX file holds at most 2 GB, the weights have {size:,} bytes")
+        raise ConfigError(f"an ONNX file holds at most 2 GB, but the weights have {size:,} bytes")
     return made.model_proto.SerializeToString()
 
 
 def run_onnx(data: bytes, names: Sequence[str], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """What such a file computes in ONNX Runtime."""
+    """Return the outputs that ONNX Runtime computes from an ONNX file."""
     import onnxruntime  # pyright: ignore[reportMissingImports]
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
@@ -129,7 +129,7 @@ def run_onnx(data: bytes, names: Sequence[str], inputs: Sequence[Tensor]) -> lis
 
 
 def _origin(error: BaseException) -> BaseException:
-    """Return the first of a chain of errors: torch's exporter wraps the one that names the operation."""
+    """Return the innermost of chained errors, which names the operation."""
     while (before := error.__cause__ or error.__context__) is not None:
         error = before
     return error

@@ -1,4 +1,4 @@
-"""Tensors by torchvision's names as weights by ours: `layer1.0.conv1.weight` is `layer1_0_conv1/kernel`."""
+"""Map torchvision's names of tensors to names of weights: `layer1.0.conv1.weight` is `layer1_0_conv1/kernel`."""
 
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -9,36 +9,36 @@ from kerascli.errors import ConfigError, Fault, FileRefused, safe_text
 from kerascli.model.ir.nodes import Node
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.weights import Weight
-from kerascli.model.transfer import Take
+from kerascli.model.transfer import LayerSource
 
 _NORMALIZATION = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 _OTHERS = {"weight": "kernel", "bias": "bias"}
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 _COUNTER = "num_batches_tracked"
 _OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
-"""In files of DenseNet; torchvision's model has norm1 and conv1."""
+"""Names in DenseNet files, such as `norm.1`, that are `norm1` in torchvision's model."""
 _AXES = {2: (1, 0), 4: (2, 3, 1, 0)}
-"""torch's axes in Keras's order, of kernels that no layer takes: a dense one's, a convolution's."""
+"""Permutation from torch's to Keras's layout by rank (dense, 2D convolution), for kernels that no layer takes."""
 
 
-def there(layer: str) -> str:
-    """What a layer of torchvision's is called here: dots, and dashes of RegNet, become underscores."""
+def config_name(layer: str) -> str:
+    """Return the name of a torchvision layer in a config: dots, and the dashes of RegNet, become underscores."""
     return re.sub("[.-]", "_", layer)
 
 
-def by_our_names(
-    tensors: Mapping[str, Tensor], weights: Sequence[Weight], takes: Mapping[str, Take], file: str
+def to_our_names(
+    tensors: Mapping[str, Tensor], weights: Sequence[Weight], takes: Mapping[str, LayerSource], file: str
 ) -> dict[str, Tensor]:
-    """The tensors by our names and in Keras's layout, in float32. How axes lie, the layer that takes them says.
+    """Return the tensors by names of weights, in Keras's layout as their layer defines it, and in float32.
 
-    `takes` are those of `map`; a layer inside of a shared model goes by its own name. Raises FileRefused where a name
-    is none, or two are one.
+    `takes` are the entries of `map`; a layer inside a shared model matches by its own name. Raises FileRefused for
+    a name that is not valid, and for two tensors of one weight.
     """
     takers: dict[str, list[tuple[str, Weight]]] = {}
     for weight in weights:
         layer, _, name = weight.name.rpartition("/")
         take = takes.get(layer.replace("/", "."))
-        wanted = f"{take.there if take else layer.rpartition('/')[2]}/{name}"
+        wanted = f"{take.layer if take else layer.rpartition('/')[2]}/{name}"
         takers.setdefault(wanted, []).append((wanted if take else weight.name, weight))
     names: set[str] = set()
     found: dict[str, Tensor] = {}
@@ -46,7 +46,7 @@ def by_our_names(
         if key.endswith(_COUNTER):
             continue
         if not _NAME.fullmatch(key):
-            raise FileRefused(f"'{file}' has a tensor '{safe_text(key, 80)}', which is no name of a weight")
+            raise FileRefused(f"'{file}' has a tensor '{safe_text(key, 80)}', which is not a valid name of a weight")
         name = _our_name(key, tensors)
         if name in names:
             raise FileRefused(f"'{file}' has two tensors for '{name}'")
@@ -58,15 +58,15 @@ def by_our_names(
 
 def _our_name(key: str, tensors: Mapping[str, Tensor]) -> str:
     layer, _, parameter = _OLD_NAME.sub(r"\1\2", key).rpartition(".")
-    if not layer or parameter not in _NORMALIZATION:  # `layer_scale` of ConvNeXt: a node `weight` here
-        return f"{there(key)}/value"
+    if not layer or parameter not in _NORMALIZATION:  # `layer_scale` of ConvNeXt: a `weight` node here
+        return f"{config_name(key)}/value"
     factor = tensors.get(f"{key.removesuffix(parameter)}weight")
     names = _NORMALIZATION if factor is None or factor.ndim == 1 else _OTHERS
-    return f"{there(layer)}/{names.get(parameter, parameter)}"
+    return f"{config_name(layer)}/{names.get(parameter, parameter)}"
 
 
 def _in_keras_layout(tensor: Tensor, taker: Weight | None) -> Tensor:
-    if tensor.ndim == 3 and tensor.shape[1:] == (1, 1):  # one number a channel
+    if tensor.ndim == 3 and tensor.shape[1:] == (1, 1):  # one value per channel
         return tensor.flatten()
     if taker is not None and len(taker.spec.axes or ()) == tensor.ndim:
         return taker.spec.to_keras(tensor)
@@ -75,9 +75,9 @@ def _in_keras_layout(tensor: Tensor, taker: Weight | None) -> Tensor:
 
 
 def refuse_flattened(built: Built, weights: Iterable[Weight], taken: Container[str]) -> None:
-    """torch flattens channels first, Keras last: a kernel taken behind would meet its pixels in another order.
+    """Raise ConfigError if a taken dense kernel follows a flattening that orders values differently than torch's.
 
-    Raises ConfigError.
+    torch flattens images with channels first, Keras with channels last.
     """
     makers = {name: node for node in built.model.nodes for name in node.outputs}
     weighted = {weight.name.rpartition("/")[0] for weight in weights}
@@ -88,13 +88,13 @@ def refuse_flattened(built: Built, weights: Iterable[Weight], taken: Container[s
         flat = next((place for place, maker in enumerate(before) if _flattens(maker, built)), None)
         if flat is None or (_channels_first(before[flat + 1 :]) and not _channels_first(before[flat : flat + 1])):
             continue
-        text = f"init_from: the kernel of '{node.name}' has its pixels by channels, '{before[flat].name}' has not"
+        text = f"init_from: the kernel of '{node.name}' needs channels first, '{before[flat].name}' flattens them last"
         hint = f"put permute: [3, 1, 2] before '{before[flat].name}'"
         raise ConfigError([Fault(text, node.path, "key", hint=hint)])
 
 
 def _before(node: Node, makers: Mapping[str, Node], weighted: Container[str]) -> Iterator[Node]:
-    """What a node is given by, up to the next layer with weights."""
+    """Yield the nodes before a node, back to the nearest layer with weights."""
     maker = makers.get(node.inputs[0])
     while maker is not None:
         yield maker

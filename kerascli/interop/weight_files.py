@@ -1,4 +1,4 @@
-"""Files that hold weights and no model, of Keras 3 or of Keras 2 and R; of a whole model only its weights are taken."""
+"""Read weights files of Keras 3, Keras 2 and R; from a file of a whole model, only the weights are taken."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from kerascli.errors import ConfigError, FileRefused, counted, nearest, safe_tex
 from kerascli.files import file_digest, open_regular
 from kerascli.interop.keras import archive, hdf5
 from kerascli.interop.keras.hdf5 import Hdf5
-from kerascli.interop.keras.places import layers_place, parts_of
+from kerascli.interop.keras.places import layers_place, weights_by_path
 from kerascli.interop.keras_export.keras_file import in_group, ordered
 from kerascli.interop.keras_export.keras_graph import keras_graph
 from kerascli.interop.keras_import.weights import Pairs
@@ -24,18 +24,18 @@ _MODEL = "model_weights"
 
 @dataclass(frozen=True, slots=True)
 class FileLayer:
-    """The weights of one layer, or of one model in the model."""
+    """Weights in a file of one layer, or of one nested model."""
 
     name: str
     place: str
-    """Its group: of Keras 3 `layers/dense_1`, before it by the layer's name."""
+    """HDF5 group: by class and number in Keras 3 (`layers/dense_1`), by the layer's name before."""
     groups: Mapping[str, Sequence[str]]
-    """Keras's place in the layer -> the paths of the arrays there in order; before Keras 3 all are at ``."""
+    """Place within the layer -> paths of its arrays in order; before Keras 3, all are at ''."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnLayer:
-    """The same of a model of ours."""
+    """Weights in our model of one layer, or of one shared model; fields are those of FileLayer."""
 
     name: str
     place: str
@@ -44,20 +44,20 @@ class OwnLayer:
 
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
-    """An open file; `layers` are those that have weights, in its order."""
+    """An open weights file; `layers` are its layers with weights, in order."""
 
     name: str
     digest: str
     arrays: Hdf5
     layers: tuple[FileLayer, ...]
     by_place: bool
-    """Of Keras 3: layers are found by class and number, else one after the other."""
+    """If True (Keras 3), layers are matched by class and number; otherwise in order."""
 
     def layer(self, name: str) -> FileLayer | None:
         return next((layer for layer in self.layers if layer.name == name), None)
 
     def pairs(self, own: OwnLayer, layer: FileLayer) -> Pairs:
-        """Which array is for which weight. Shapes are compared when they are read. Raises FileRefused."""
+        """Pair the weights of a layer with arrays of the file, without comparing shapes. Raises FileRefused."""
         groups = own.groups if self.by_place else {"": in_group([w for ws in own.groups.values() for w in ws])}
         pairs: Pairs = []
         for place, weights in groups.items():
@@ -65,50 +65,50 @@ class WeightsFile:
             if len(paths) != len(weights):
                 where = f"'{safe_text(layer.name)}'"
                 raise FileRefused(
-                    f"layer '{own.name}' has {len(weights)} weights, in the file {where} has {len(paths)}"
+                    f"layer '{own.name}' has {len(weights)} weights, but {where} in the file has {len(paths)}"
                 )
             pairs += zip(weights, paths, strict=True)
         if more := [place for place in layer.groups if place not in groups]:
             raise FileRefused(
-                f"the file has weights of '{safe_text(f'{layer.name}/{more[0]}')}' that '{own.name}' has not"
+                f"the file has weights of '{safe_text(f'{layer.name}/{more[0]}')}' that '{own.name}' lacks"
             )
         for weight, path in [] if self.by_place else pairs:
             leaf = path.rpartition("/")[2].partition(":")[0]
             if leaf != weight.spec.name:
-                text = f"weight '{weight.name}' meets '{safe_text(path)}' in the file: its weights are in another order"
+                text = f"weight '{weight.name}' would get '{safe_text(path)}': the file has another order of weights"
                 raise FileRefused(text)
         return pairs
 
 
 @contextmanager
 def open_weights(path: Path) -> Iterator[WeightsFile]:
-    """Open by content: `.weights.h5`, `.h5`, `.keras`. Raises DataError, FileRefused, ConfigError."""
+    """Open a .weights.h5, .h5 or .keras file, told apart by content. Raises DataError, FileRefused, ConfigError."""
     name = safe_text(str(path))
     with ExitStack() as stack:
         file = stack.enter_context(open_regular(path))
         head = file.read(8)
         file.seek(0)
         size = path.stat().st_size
-        stretch = archive.Stretch(file, 0, size)
+        weights = archive.ByteRange(file, 0, size)
         if head.startswith(archive.MAGIC):
-            stretch = archive.read_archive(file, name).weights
-            stack.callback(stretch.file.close)
+            weights = archive.read_archive(file, name).weights
+            stack.callback(weights.file.close)
         elif head != hdf5.MAGIC:
-            raise FileRefused(f"'{name}' is no file of Keras's weights: expected .weights.h5, .h5 or .keras")
-        arrays = stack.enter_context(Hdf5(stretch.file.fileno(), stretch.start, stretch.size, name))
+            raise FileRefused(f"'{name}' is not a weights file of Keras: expected .weights.h5, .h5 or .keras")
+        arrays = stack.enter_context(Hdf5(weights.file.fileno(), weights.start, weights.size, name))
         group = _MODEL if any(path.startswith(f"{_MODEL}/") for path in arrays.datasets()) else ""
         names = arrays.texts(group, "layer_names")
         layers = _before_keras_3(arrays, group, names) if names else _of_keras_3(arrays)
         if not layers:
             hint = "only files of Sequential and functional models can be read"
-            raise FileRefused(f"'{name}' holds no weights of layers", hint=hint)
+            raise FileRefused(f"'{name}' contains no weights of layers", hint=hint)
         yield WeightsFile(name, file_digest(path), arrays, layers, by_place=not names)
 
 
 def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Sequence[Weight]) -> list[OwnLayer]:
-    """The layers of a model that have weights, in the order and with the numbers that Keras gives them.
+    """Return the layers of a model that have weights, in Keras's order and numbered as Keras does.
 
-    A model that Keras has no words for is taken in the order in which it is written.
+    A model that Keras cannot express is taken in the order of its entries.
     """
     try:
         graph = keras_graph(model, specs, name="model", names={}, precision="float32")
@@ -123,13 +123,13 @@ def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Sequence[
 
 
 def match(file: WeightsFile, own: Sequence[OwnLayer], *, by_name: bool) -> tuple[Pairs, list[str]]:
-    """Which arrays go where, and the names of our layers that get none, as by name some may. Raises FileRefused."""
+    """Pair weights with arrays; return also the names of layers without any, if matched by name. Raises FileRefused."""
     if by_name:
         found = [(layer, file.layer(layer.name)) for layer in own]
         if not any(other for _, other in found):
             known = [layer.name for layer in file.layers]
             close = nearest(own[0].name, known) or known[0]
-            text = f"no layer of the model has a name of the file's: the file has '{safe_text(close)}'"
+            text = f"no layer of the model has the name of a layer in the file, such as '{safe_text(close)}'"
             raise FileRefused(text, hint=f"its layers: {', '.join(map(safe_text, known[:20]))}")
         pairs = [pair for layer, other in found if other is not None for pair in file.pairs(layer, other)]
         return pairs, [layer.name for layer, other in found if other is None]
@@ -142,7 +142,7 @@ def match(file: WeightsFile, own: Sequence[OwnLayer], *, by_name: bool) -> tuple
         text = (
             f"the model has {counted(len(own), 'layer')} with weights ({ours}), the file {len(file.layers)} ({others})"
         )
-        raise FileRefused(text, hint="--by-name takes those of the same name, and leaves the others as they begin")
+        raise FileRefused(text, hint="--by-name matches layers by name; the others keep their initial values")
     return [pair for layer, other in both if other is not None for pair in file.pairs(layer, other)], []
 
 
@@ -152,7 +152,7 @@ def _of_keras_3(arrays: Hdf5) -> tuple[FileLayer, ...]:
         if "seed_generator" not in path and (found := _TOP.match(path)):
             groups.setdefault(found[1], {}).setdefault(found[2] or "", {})[int(found[3])] = path
     layers: list[FileLayer] = []
-    for top, places in sorted(groups.items(), key=lambda item: _naturally(item[0])):
+    for top, places in sorted(groups.items(), key=lambda item: _natural_key(item[0])):
         name = arrays.text(f"{top}/vars", "name") or top.partition("/")[2]
         paths = {place: [each for _, each in sorted(numbered.items())] for place, numbered in places.items()}
         layers.append(FileLayer(name, top, paths))
@@ -165,14 +165,14 @@ def _before_keras_3(arrays: Hdf5, group: str, names: Sequence[str]) -> tuple[Fil
         place = f"{group}/{name}".strip("/")
         paths = [f"{place}/{weight}" for weight in arrays.texts(place, "weight_names")]
         if unknown := [path for path in paths if path not in datasets]:
-            raise FileRefused(f"the file names a weight '{safe_text(unknown[0])}' that is not in it")
+            raise FileRefused(f"the file lists a weight '{safe_text(unknown[0])}' that it does not contain")
         if paths:
             layers.append(FileLayer(name, place, {"": paths}))
     return tuple(layers)
 
 
-def _naturally(place: str) -> tuple[str, int]:
-    """dense, dense_1, dense_2, dense_10."""
+def _natural_key(place: str) -> tuple[str, int]:
+    """Return a sort key that orders numbered names naturally: dense, dense_1, dense_2, dense_10."""
     base, _, number = place.rpartition("_")
     return (base, int(number)) if number.isdecimal() else (place, 0)
 
@@ -187,16 +187,14 @@ def _as_written(model: Model, weights: Sequence[Weight]) -> list[OwnLayer]:
     found: dict[str, OwnLayer] = {}
     for entry in model.entries:
         if isinstance(entry, Call) and entry.of.layer is None:
-            text = (
-                f"'{entry.of.name}' is shared in a model that Keras has no words for: its weights cannot be told apart"
-            )
-            raise ConfigError(text, hint="take the weights of its layers by a model that Keras knows")
+            text = f"'{entry.of.name}' is shared in a model that Keras cannot express: its weights cannot be matched"
+            raise ConfigError(text, hint="import them into a config that Keras can express")
         node = entry.nodes[0] if isinstance(entry, Call) else entry
         own = [weight for weight in weights if weight.name.startswith(f"{node.weights_name}/")]
         if not own or node.weights_name in found:
             continue
         class_name = type(node.layer).__name__
         number = counts[class_name] = counts.get(class_name, -1) + 1
-        groups = parts_of(node.layer, node.weights_name, own)
+        groups = weights_by_path(node.layer, node.weights_name, own)
         found[node.weights_name] = OwnLayer(node.weights_name, f"layers/{layers_place(class_name, number)}", groups)
     return list(found.values())

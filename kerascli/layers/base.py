@@ -74,7 +74,7 @@ class BaseLayer(Component):
     """True: the metric is the sum over the samples of an epoch, not the mean."""
     moves_values: ClassVar[bool] = False
     """True: every value of the result is a value of the input."""
-    takes_described_cell: ClassVar[bool] = False
+    takes_custom_cell: ClassVar[bool] = False
     """True: as an entry of `layers`, the layer's cell may be defined in place, as a small model of one step."""
     id_count: ClassVar[int | None] = None
     """Number of valid input ids, which start from 0; None: the input is not ids."""

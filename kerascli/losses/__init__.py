@@ -1,1 +1,1 @@
-"""Losses of Keras: a value a sample, then weights, masks and a reduction."""
+"""Keras's losses: one value per sample, then sample weights, masks and a reduction."""

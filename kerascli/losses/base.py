@@ -1,4 +1,4 @@
-"""What a loss is: a value for each sample, reduced as Keras reduces."""
+"""Base class and registry of losses: per-sample values, weighted, masked and reduced by Keras's rules."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -16,50 +16,52 @@ Reduction = Literal["sum_over_batch_size", "sum", "mean", "mean_with_sample_weig
 
 
 class Loss(Component):
-    """The distance of predictions from targets; `values` is what a concrete loss defines."""
+    """Base class of losses. A subclass implements `values`, the loss of each sample; this class reduces them."""
 
     reduction: Reduction = "sum_over_batch_size"
-    """How the values of the samples become one figure."""
+    """Reduction of the per-sample losses: their mean (`sum_over_batch_size`, `mean`), `sum`, or the weighted sum over
+    the sum of the weights (`mean_with_sample_weight`); `none`, one value per sample, cannot be trained on.
+    """
 
     predicts: ClassVar[Literal["values", "classes", "labels"]] = "values"
-    """What predictions are: values, scores of classes of which one is true, or of labels of which several may be."""
+    """Kind of predictions: real values, scores of mutually exclusive classes, or of independent (multi-hot) labels."""
     sparse_targets: ClassVar[bool] = False
-    """Targets are class numbers, one fewer axis than the predictions (or a last axis of 1)."""
+    """Targets are integer class labels, with one axis fewer than the predictions (or a last axis of 1)."""
 
     @abstractmethod
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """One value a sample (and time step, pixel ...): the last axis of the predictions is gone.
+        """Compute one loss per sample (and time step, pixel ...), without the last axis of the predictions.
 
-        Both have one shape and dtype: (N, *, F), F is 1 for a number a sample. With `sparse_targets` they are as they
-        come, targets (N, *) or (N, *, 1).
+        Targets and predictions have the same dtype and shape (N, *, F); F is 1 for one number per sample. With
+        `sparse_targets` they are passed unchanged, the targets as (N, *) or (N, *, 1).
         """
 
     def counted(self, y_true: Tensor) -> Tensor | None:
-        """Which values count, where a loss leaves some out; None: all."""
+        """Return a boolean mask of the values that enter the loss; None for all of them."""
         return None
 
     def adds_up(self) -> bool:
-        """Whether the mean over all rows is the mean of batches' means, however rows are put into batches."""
+        """Return True if the loss over all rows is the mean of the batches' losses, independent of the batching."""
         return self.reduction == "sum_over_batch_size"
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return targets and predictions as `values` takes them: of one dtype and shape, or as class numbers.
+        """Return targets and predictions in one dtype and shape, as `values` takes them, or as integer class labels.
 
-        Half precision is lifted to float32, (N,) meets (N, 1) as (N, 1). Raises DataError where shapes do not fit.
+        Half precision is cast to float32; (N,) against (N, 1) becomes (N, 1). Raises DataError if the shapes differ.
         """
         y_pred = y_pred if y_pred.dtype == torch.float64 else y_pred.to(torch.float32)
         return (y_true, y_pred) if self.sparse_targets else aligned_pair(y_true.to(y_pred.dtype), y_pred, weight_rank)
 
     def sample_values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """`values` of tensors as they come."""
+        """Compute `values` of tensors that are not yet aligned."""
         return self.values(*self.aligned(y_true, y_pred))
 
     def __call__(
         self, y_true: Tensor, y_pred: Tensor, *, sample_weight: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """The reduced loss, a scalar (per value with reduction 'none').
+        """Compute the reduced loss: a scalar, or one value per sample with reduction 'none'.
 
-        `sample_weight` and `mask` (true: counts) have the leading axes of the values: (N,) or (N, T) ...
+        `sample_weight` and `mask` (True: the value is used) have the leading axes of the values: (N,) or (N, T) ...
         """
         y_true, y_pred = self.aligned(y_true, y_pred, axes_of(sample_weight, mask))
         values = self.values(y_true, y_pred)
@@ -68,24 +70,26 @@ class Loss(Component):
             counted = counted.reshape(values.shape)
             mask = counted if mask is None else mask & counted
         if mask is not None and values.ndim == 0:
-            spread(mask, values, "a mask")  # what it leaves out is in the value already
+            spread(mask, values, "a mask")  # `values` has excluded the masked elements already
         weight = _merged_weight(sample_weight, mask, values.dtype, self.reduction)
         return _reduced(values, weight, self.reduction)
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
-        """Which labels of classes targets may be; None where they are other numbers."""
+        """Return the class labels that targets may hold; None if targets are not class labels."""
         return class_labels(output) if self.sparse_targets else None
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        """What does not fit (in words that name the remedy), or None. `validate` adds the place."""
+        """Return how target and output do not match, with the remedy, or None. `validate` adds the position."""
         if self.reduction == "none":
-            return f"'{self.component_name}' with reduction 'none' gives no single figure to train on; leave it out"
+            return f"'{self.component_name}' with reduction 'none' gives no scalar to train on; remove 'reduction'"
         if target.dtype == "string":
-            return f"'{self.component_name}' needs numbers, got text; add string_lookup to the target's pipeline"
+            return (
+                f"'{self.component_name}' needs numeric targets, got text; add string_lookup to the target's pipeline"
+            )
         return axes_fault(self, output) or self.check_shapes(target, output)
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        """The part of `check` that is about shapes; here: the two are the same, but for a last axis of 1."""
+        """Return how the shapes do not match, or None; by default they must be equal up to a last axis of 1."""
         if same_shape(target.shape, output.shape):
             return None
         name = self.component_name
@@ -97,7 +101,7 @@ class Loss(Component):
 
 
 def same_shape(target: Shape, output: Shape) -> bool:
-    """Equal where both are known, once a last axis of 1 that only one of them has is left out."""
+    """Return True if the known sizes are equal; a last axis of 1 that only one of the shapes has is ignored."""
     if len(target) == len(output) + 1 and target[-1] == 1:
         target = target[:-1]
     elif len(output) == len(target) + 1 and output[-1] == 1:
@@ -110,20 +114,20 @@ def same_shape(target: Shape, output: Shape) -> bool:
 def _merged_weight(
     sample_weight: Tensor | None, mask: Tensor | None, dtype: torch.dtype, reduction: Reduction
 ) -> Tensor | None:
-    """Weights and mask as one weight. A mean over masked values is a mean over those that count."""
+    """Combine sample weights and mask into one weight; a mean then runs over the unmasked values only."""
     weight = None if sample_weight is None else sample_weight.to(dtype)
     if mask is None:
         return weight
     keep = mask.to(dtype)
     if reduction in {"mean", "sum_over_batch_size"}:
-        # the reduction divides by all values: what counts is weighted by total / counting
+        # the reduction divides by the number of all values, so unmasked ones are weighted by total / unmasked
         keep = keep * (keep.numel() / keep.sum().clamp(min=1))
     return keep if weight is None else keep * spread(weight, keep, "sample weights")
 
 
 def _reduced(values: Tensor, weight: Tensor | None, reduction: Reduction) -> Tensor:
     if weight is not None and values.ndim == 0:
-        values = values * weight  # one value for the batch, as often as there are weights: Keras's rule
+        values = values * weight  # Keras broadcasts a batch's single value to the weights
     elif weight is not None:
         values, weight = match_ranks(values, weight)
         values = values * spread(weight, values, "sample weights or a mask")
@@ -143,7 +147,7 @@ L = TypeVar("L", bound=type[Loss])
 
 
 def loss(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[L], L]:
-    """Register a loss."""
+    """Return a decorator that registers a class as a loss."""
 
     def register(cls: L) -> L:
         LOSSES.register(cls, name=name, aliases=aliases)

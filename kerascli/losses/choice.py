@@ -1,4 +1,4 @@
-"""`crossentropy`: the cross-entropy that fits targets and outputs."""
+"""The `crossentropy` loss, which selects a cross-entropy by the shapes of targets and outputs."""
 
 from torch import Tensor
 
@@ -11,7 +11,10 @@ from kerascli.shapes import Shape, TensorSpec
 
 @loss(aliases=("ce",))
 class Crossentropy(Loss):
-    """Binary, categorical or sparse categorical cross-entropy: whichever the shapes call for."""
+    """Binary, categorical or sparse categorical cross-entropy of probabilities, selected by the shapes.
+
+    One output unit: binary; integer class labels: sparse categorical; one-hot targets: categorical.
+    """
 
     predicts = "classes"
     sparse_targets = True
@@ -20,7 +23,7 @@ class Crossentropy(Loss):
         return crossentropy_for(tuple(y_true.shape[1:]), tuple(y_pred.shape[1:])).sample_values(y_true, y_pred)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """As they come, since the shapes choose; but with a value for each step where steps are weighed."""
+        """Return both unchanged, since their shapes select the loss; weighted time steps get a last axis of 1."""
         return with_steps(*super().aligned(y_true, y_pred), weight_rank)
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
@@ -31,7 +34,10 @@ class Crossentropy(Loss):
 
 
 def crossentropy_for(target: Shape, output: Shape) -> Loss:
-    """What Keras takes 'crossentropy' for (keras/src/trainers/compile_utils.py); shapes without the batch axis."""
+    """Return the loss that Keras selects for 'crossentropy' (keras/src/trainers/compile_utils.py).
+
+    Shapes are without the batch axis.
+    """
     if not output or output[-1] == 1:
         return BinaryCrossentropy()
     if len(target) < len(output) or target[-1] == 1:

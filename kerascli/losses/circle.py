@@ -1,4 +1,4 @@
-"""Circle loss: embeddings of one class near each other, those of different classes apart (Sun et al., 2020)."""
+"""Circle loss for metric learning (Sun et al., 2020)."""
 
 import torch
 from torch import Tensor
@@ -8,47 +8,51 @@ from kerascli.losses.base import Loss, loss
 from kerascli.losses.labels import Labels
 from kerascli.shapes import PositiveFloat, TensorSpec
 
-_NEVER = -1e30
-"""A logit that counts for nothing; minus infinity would give gradients that are no numbers."""
+_EXCLUDED = -1e30
+"""Logit of an excluded pair; minus infinity would give NaN gradients."""
 
 
 @loss()
 class Circle(Loss):
-    """softplus of how near each embedding's least alike friends and most alike strangers of the batch are.
+    """Circle loss for metric learning (Sun et al., 2020).
 
-    Outputs are embeddings of length 1 (N, D), targets class numbers. Rows that have no friend or no stranger in
-    their batch do not count.
+    Each embedding's cosine similarities to its positive pairs (same label) and negative pairs (different label) in the
+    batch are weighted by their distance from the optimum. Outputs are L2-normalized embeddings (N, D), targets integer
+    class labels. Rows without a positive or without a negative pair in their batch are ignored.
     """
 
     sparse_targets = True
 
     gamma: PositiveFloat = 80.0
-    """How sharply near and far are told apart."""
+    """Scale factor of the similarity scores: the larger, the sharper positive and negative pairs are separated."""
     margin: float = 0.4
-    """How far apart classes are to be."""
+    """Relaxation of the optimum: cosine similarities should be above 1 - margin for positive pairs, below margin for
+    negative pairs.
+    """
     remove_diagonal: bool = True
-    """A row is no friend of itself."""
+    """Exclude each embedding's pair with itself from the positive pairs."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        friends, strangers = self._pairs(y_true)
-        apart = (1 - y_pred @ y_pred.T).clamp(min=0)
-        near = -self.gamma * (self.margin + apart).clamp(min=0) * (self.margin - apart)
-        far = self.gamma * (1 + self.margin - apart).clamp(min=0) * (1 - self.margin - apart)
-        logits = [x.masked_fill(~mask, _NEVER).logsumexp(1) for x, mask in ((near, friends), (far, strangers))]
+        positive_pairs, negative_pairs = self._pairs(y_true)
+        distance = (1 - y_pred @ y_pred.T).clamp(min=0)
+        positive = -self.gamma * (self.margin + distance).clamp(min=0) * (self.margin - distance)
+        negative = self.gamma * (1 + self.margin - distance).clamp(min=0) * (1 - self.margin - distance)
+        pairs = ((positive, positive_pairs), (negative, negative_pairs))
+        logits = [x.masked_fill(~mask, _EXCLUDED).logsumexp(1) for x, mask in pairs]
         return F.softplus(logits[0] + logits[1])
 
     def counted(self, y_true: Tensor) -> Tensor:
-        friends, strangers = self._pairs(y_true)
-        return friends.any(1) & strangers.any(1)
+        positive_pairs, negative_pairs = self._pairs(y_true)
+        return positive_pairs.any(1) & negative_pairs.any(1)
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels:
-        return Labels(words="labels are whole numbers, whatever the size of the embeddings")
+        return Labels(words="class labels are integers; the size of the embeddings is no limit")
 
     def adds_up(self) -> bool:
         return False
 
     def _pairs(self, y_true: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, N): which rows are of one class, and which of two."""
+        """Return boolean matrices (N, N) of the positive pairs (same label) and of the negative pairs."""
         classes = y_true.reshape(-1).long()
         same = classes.unsqueeze(1) == classes
         if not self.remove_diagonal:
@@ -58,4 +62,4 @@ class Circle(Loss):
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
         if output.rank == 1 and output.shape != (1,) and target.shape in ((), (1,)):
             return None
-        return f"'circle' needs class numbers (None,) and embeddings (None, size), got {target} and {output}"
+        return f"'circle' needs integer class labels (None,) and embeddings (None, size), got {target} and {output}"

@@ -1,4 +1,4 @@
-"""Cosine similarity as a loss: -1 where directions agree, 1 where they are opposite."""
+"""Negative cosine similarity as a loss."""
 
 from torch import Tensor
 
@@ -8,7 +8,10 @@ from kerascli.losses.crossentropy import Axes
 
 @loss(aliases=("cosine_proximity",))
 class CosineSimilarity(Loss):
-    """-sum(l2_norm(y_true) * l2_norm(y_pred)) along `axis`."""
+    """Negative cosine similarity: -sum(l2_normalize(y_true) * l2_normalize(y_pred)) along `axis`.
+
+    -1 for vectors of the same direction, 0 for orthogonal ones, 1 for opposite ones.
+    """
 
     axis: Axes = -1
 
@@ -17,7 +20,7 @@ class CosineSimilarity(Loss):
 
 
 def cosine_similarity(y_true: Tensor, y_pred: Tensor, axis: int | tuple[int, ...]) -> Tensor:
-    """The cosine between vectors along `axis`; 0 for a vector of zeros."""
+    """Compute the cosine of the angle between vectors along `axis`; 0 for a zero vector."""
     return (_normalized(y_true, axis) * _normalized(y_pred, axis)).sum(axis)
 
 

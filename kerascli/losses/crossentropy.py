@@ -1,4 +1,4 @@
-"""Cross-entropies: the log loss of classes, given one-hot, by number, or yes and no."""
+"""Categorical, sparse categorical, generalized and binary cross-entropy."""
 
 from typing import Annotated
 
@@ -12,24 +12,26 @@ from kerascli.losses.labels import YES_OR_NO, Labels, class_labels
 from kerascli.shapes import ALONG, Fraction, TensorSpec
 
 EPSILON = 1e-7
-"""keras.config.epsilon(): probabilities are clipped to [EPSILON, 1 - EPSILON]."""
+"""Value of keras.config.epsilon(); probabilities are clipped to [EPSILON, 1 - EPSILON]."""
 
 Axis = Annotated[int, Field(ge=-8, le=8), ALONG]
 Axes = Annotated[Axis | Annotated[tuple[Axis, ...], Field(min_length=1, strict=False)], ALONG]
 FromLogits = Annotated[
-    bool, Field(description="The predictions are not probabilities yet: the last layer has no activation.")
+    bool, Field(description="Predictions are logits (no activation in the last layer), not probabilities.")
 ]
-LabelSmoothing = Annotated[Fraction, Field(description="How far targets are moved from 0 and 1 to the middle.")]
-IgnoreClass = Annotated[int | None, Field(description="Targets of this class do not count.")]
+LabelSmoothing = Annotated[
+    Fraction, Field(description="Fraction by which targets are moved from 0 and 1 towards the uniform distribution.")
+]
+IgnoreClass = Annotated[int | None, Field(description="Class label whose targets are ignored; null: no class.")]
 
 
 def probabilities(y_pred: Tensor, axis: int | tuple[int, ...]) -> Tensor:
-    """Predictions made to sum to 1 over the classes, kept away from 0 and 1."""
+    """Return predictions normalized to sum to 1 over the classes, then clipped away from 0 and 1."""
     return clipped(y_pred / y_pred.sum(dim=axis, keepdim=True))
 
 
 def clipped(p: Tensor) -> Tensor:
-    """Kept away from 0 and 1; the gradient of hardtanh is one kernel, that of clamp four."""
+    """Clip probabilities to [EPSILON, 1 - EPSILON]; the gradient of hardtanh is one kernel, that of clamp four."""
     return F.hardtanh(p, EPSILON, 1 - EPSILON)
 
 
@@ -38,19 +40,19 @@ def _log_probabilities(y_pred: Tensor, axis: int | tuple[int, ...], from_logits:
 
 
 def log_softmax(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:
-    """The logarithms of probabilities that sum to 1 along one axis, or along several together."""
+    """Compute log-probabilities whose exponentials sum to 1 along one axis, or over several axes jointly."""
     return F.log_softmax(x, dim=axis) if isinstance(axis, int) else x - x.logsumexp(axis, keepdim=True)
 
 
 def smoothed(y_true: Tensor, label_smoothing: float) -> Tensor:
-    """One-hot targets with a share spread over all classes."""
+    """Return one-hot targets with the fraction `label_smoothing` spread evenly over all classes."""
     if label_smoothing == 0:
         return y_true
     return y_true * (1 - label_smoothing) + label_smoothing / y_true.shape[-1]
 
 
 def one_hot_fault(name: str, sparse: str | None, target: TensorSpec, output: TensorSpec) -> str | None:
-    """What keeps `target` from being one-hot targets for `output`."""
+    """Return why `target` cannot be one-hot targets of `output`, or None."""
     if not output.shape or output.shape[-1] == 1:
         return f"'{name}' needs one output per class, got {output}; use 'binary_crossentropy' for one output"
     if len(target.shape) == len(output.shape) and same_shape(target.shape, output.shape):
@@ -59,7 +61,7 @@ def one_hot_fault(name: str, sparse: str | None, target: TensorSpec, output: Ten
         classes = output.shape[-1]
         other = f"use '{sparse}' or " if sparse else ""
         remedy = f"{other}add to_categorical: {classes if classes is not None else '...'} to the target"
-        return f"'{name}' needs one-hot targets of shape {output}, got class numbers {target}; {remedy}"
+        return f"'{name}' needs one-hot targets of shape {output}, got integer class labels {target}; {remedy}"
     return f"'{name}' needs one-hot targets of the output's shape {output}, got {target}"
 
 
@@ -69,7 +71,7 @@ def _are_class_numbers(target: TensorSpec, output: TensorSpec) -> bool:
 
 @loss()
 class CategoricalCrossentropy(Loss):
-    """-sum(y_true * log(y_pred)) over the classes; targets are one-hot."""
+    """Cross-entropy of mutually exclusive classes with one-hot targets: -sum(y_true * log(y_pred)) over the classes."""
 
     predicts = "classes"
 
@@ -87,7 +89,7 @@ class CategoricalCrossentropy(Loss):
 
 @loss()
 class SparseCategoricalCrossentropy(Loss):
-    """-log of the predicted probability of the target's class; targets are class numbers."""
+    """Cross-entropy of mutually exclusive classes with integer class labels: -log of the true class's probability."""
 
     predicts = "classes"
     sparse_targets = True
@@ -121,15 +123,15 @@ class SparseCategoricalCrossentropy(Loss):
 
 @loss()
 class CategoricalGeneralizedCrossEntropy(Loss):
-    """(1 - p ** q) / q, p the predicted probability of the target's class: wrong labels harm less.
+    """Generalized cross-entropy (Zhang and Sabuncu, 2018), robust to wrong labels: (1 - p ** q) / q.
 
-    Targets are class numbers, outputs probabilities. q towards 0: cross-entropy, towards 1: an absolute error.
+    p is the predicted probability of the true class. Targets are integer class labels, outputs probabilities.
     """
 
     sparse_targets = True
 
     q: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """How little wrong labels harm, between 0 and 1."""
+    """Robustness to wrong labels, between 0 and 1: near 0 the loss is the cross-entropy, near 1 an absolute error."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         p = y_pred.gather(-1, class_numbers(y_true, y_pred).unsqueeze(-1)).squeeze(-1)
@@ -141,7 +143,10 @@ class CategoricalGeneralizedCrossEntropy(Loss):
 
 @loss()
 class BinaryCrossentropy(Loss):
-    """-log of the predicted probability of what was the case, for each yes-or-no output."""
+    """Binary cross-entropy: mean of -(y_true * log(y_pred) + (1 - y_true) * log(1 - y_pred)) along `axis`.
+
+    For targets of 0 or 1: one binary output, or several independent labels (multi-hot).
+    """
 
     predicts = "labels"
 
@@ -159,7 +164,7 @@ class BinaryCrossentropy(Loss):
 
 
 def binary_crossentropy(y_true: Tensor, y_pred: Tensor, *, from_logits: bool) -> Tensor:
-    """Return the cross-entropy of every element; probabilities are clipped, as in Keras, and NaN gives NaN."""
+    """Compute the binary cross-entropy of every element; probabilities are clipped as in Keras, NaN gives NaN."""
     if from_logits:
         return F.binary_cross_entropy_with_logits(y_pred, y_true, reduction="none")
     p = clipped(y_pred)
@@ -168,19 +173,22 @@ def binary_crossentropy(y_true: Tensor, y_pred: Tensor, *, from_logits: bool) ->
 
 
 def class_numbers(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> Tensor:
-    """Class numbers (N, *) as int64, from (N, *) or (N, *, 1), for predictions (N, *, C). Raises DataError."""
+    """Return integer class labels (N, *) as int64, from (N, *) or (N, *, 1).
+
+    Raises DataError if they do not match predictions (N, *, C).
+    """
     if y_true.ndim == y_pred.ndim and y_true.shape[axis] == 1:
         y_true = y_true.squeeze(axis)
     expected = list(y_pred.shape)
     del expected[axis]
     if list(y_true.shape) != expected:
         shapes = f"{tuple(y_true.shape)} and predictions of shape {tuple(y_pred.shape)}"
-        raise DataError(f"class numbers of shape {shapes} do not match")
+        raise DataError(f"class labels of shape {shapes} do not match")
     return y_true.long()
 
 
 def class_number_fault(name: str, target: TensorSpec, output: TensorSpec, axis: int = -1) -> str | None:
-    """What keeps `target` from being class numbers for `output`."""
+    """Return why `target` cannot be integer class labels of `output`, or None."""
     if not output.shape or output.shape[-1] == 1:
         return f"'{name}' needs one output per class, got {output}; use 'binary_crossentropy' for one output"
     sizes = list(output.shape)
@@ -189,6 +197,6 @@ def class_number_fault(name: str, target: TensorSpec, output: TensorSpec, axis: 
     if same_shape(target.shape, wanted.shape) and len(target.shape) >= len(wanted.shape):
         return None
     if len(target.shape) == len(output.shape) and same_shape(target.shape, output.shape):
-        remedy = f"use '{name.removeprefix('sparse_')}' or leave to_categorical out of the target"
-        return f"'{name}' needs class numbers {wanted}, got one-hot targets {target}; {remedy}"
-    return f"'{name}' needs class numbers of shape {wanted} for an output of shape {output}, got {target}"
+        remedy = f"use '{name.removeprefix('sparse_')}' or remove to_categorical from the target"
+        return f"'{name}' needs integer class labels {wanted}, got one-hot targets {target}; {remedy}"
+    return f"'{name}' needs integer class labels of shape {wanted} for an output of shape {output}, got {target}"

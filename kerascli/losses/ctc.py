@@ -1,4 +1,4 @@
-"""CTC: sequences of labels without known places in time (Graves et al., 2006)."""
+"""Connectionist temporal classification (CTC) loss (Graves et al., 2006)."""
 
 import torch
 from torch import Tensor
@@ -13,9 +13,10 @@ _BLANK = 0
 
 @loss(name="ctc")
 class CTC(Loss):
-    """-log of the probability of all alignments; outputs are logits (N, T, classes), class 0 is the blank.
+    """Connectionist temporal classification (Graves et al., 2006) for label sequences without known alignment.
 
-    Targets are label numbers from 1 (N, L), filled up with 0 behind.
+    -log of the total probability of all alignments. Outputs are logits (N, T, classes); class 0 is the blank. Targets
+    are integer labels from 1 of shape (N, L), padded with 0 at the end.
     """
 
     sparse_targets = True

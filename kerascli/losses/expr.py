@@ -1,4 +1,4 @@
-"""A loss that is a formula over y_true and y_pred."""
+"""The `expr` loss: a formula over y_true and y_pred."""
 
 from collections.abc import Callable
 
@@ -14,16 +14,19 @@ from kerascli.shapes import TensorSpec
 
 @loss()
 class Expr(Loss):
-    """A formula over y_true and y_pred with a value a sample: "mean(square(y_true - y_pred), axis=-1)"."""
+    """Loss given as a formula over y_true and y_pred, with one value per sample.
+
+    For example "mean(square(y_true - y_pred), axis=-1)".
+    """
 
     value: PairExpression
-    """The formula; it needs quotes where it contains a comma, a bracket or a colon."""
+    """Formula over y_true and y_pred; quote it if it contains a comma, a bracket or a colon."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return value_of_pair(self.value, y_true, y_pred)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """As in a metric: the formula may hold class numbers against probabilities."""
+        """Return both with a common rank only, as in a metric: a formula may compare class labels to probabilities."""
         y_pred = y_pred if y_pred.dtype == torch.float64 else y_pred.to(torch.float32)
         return meet(y_true.to(y_pred.dtype), y_pred, weight_rank)
 
@@ -34,7 +37,7 @@ class Expr(Loss):
 def pair_fault(
     name: str, values: Callable[[Tensor, Tensor], Tensor], target: TensorSpec, output: TensorSpec
 ) -> str | None:
-    """What keeps a formula from having a value a sample, tried without numbers."""
+    """Return why a formula does not give one value per sample, by a trial on the meta device, or None."""
     for rows in (2, 3):
         y_true, y_pred = (torch.empty((rows, *(s or 6 for s in x.shape)), device="meta") for x in (target, output))
         try:
@@ -42,5 +45,5 @@ def pair_fault(
         except ExpressionError as error:
             return f"'{name}': {error.text} (targets {target}, output {output})"
         if value.ndim == 0 or value.shape[0] != rows:
-            return f"'{name}' needs a value for each sample: take means over the other axes only"
+            return f"'{name}' needs one value per sample; reduce over the other axes only"
     return None

@@ -1,4 +1,4 @@
-"""Focal cross-entropies: what is easy counts less (Lin et al., 2017)."""
+"""Focal cross-entropies, which down-weight easy samples (Lin et al., 2017)."""
 
 from typing import Annotated, Self
 
@@ -21,21 +21,24 @@ from kerascli.losses.labels import YES_OR_NO, Labels
 from kerascli.shapes import Fraction, NonNegativeFloat, TensorSpec
 
 ClassWeights = NonNegativeFloat | Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1, strict=False)]
-"""A weight of all classes, or one for each class."""
+"""One weight for all classes, or one per class."""
 
 
 @loss()
 class BinaryFocalCrossentropy(Loss):
-    """Binary cross-entropy times (1 - probability of what was the case) ** gamma."""
+    """Binary focal cross-entropy (Lin et al., 2017): binary cross-entropy times (1 - p_t) ** gamma.
+
+    p_t is the predicted probability of the true value, so easy samples are down-weighted.
+    """
 
     predicts = "labels"
 
     apply_class_balancing: bool = False
-    """Let alpha weigh the two classes."""
+    """Weight class 1 by alpha and class 0 by 1 - alpha."""
     alpha: Fraction = 0.25
-    """The weight of class 1, with apply_class_balancing."""
+    """Weight of class 1, used with apply_class_balancing; class 0 has 1 - alpha."""
     gamma: NonNegativeFloat = 2.0
-    """How much less the values count that are right already; 0: not at all less."""
+    """Focusing parameter: a larger value gives easy samples less weight; 0 gives the plain cross-entropy."""
     from_logits: FromLogits = False
     label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
@@ -56,14 +59,17 @@ class BinaryFocalCrossentropy(Loss):
 
 @loss()
 class CategoricalFocalCrossentropy(Loss):
-    """Categorical cross-entropy times alpha * (1 - probability) ** gamma; targets are one-hot."""
+    """Categorical focal cross-entropy (Lin et al., 2017): cross-entropy times alpha * (1 - p) ** gamma.
+
+    p is the predicted probability of the class, so easy samples are down-weighted. Targets are one-hot.
+    """
 
     predicts = "classes"
 
     alpha: ClassWeights = 0.25
-    """Weight of all classes, or a list with the weight of each class."""
+    """Weight of all classes, or a list with one weight per class."""
     gamma: NonNegativeFloat = 2.0
-    """How much less the values count that are right already; 0: not at all less."""
+    """Focusing parameter: a larger value gives easy samples less weight; 0 gives the plain cross-entropy."""
     from_logits: FromLogits = False
     label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
@@ -87,9 +93,9 @@ class CategoricalFocalCrossentropy(Loss):
         return fault
 
     def _weights(self, p: Tensor) -> Tensor | float:
-        """Return alpha, shaped to multiply (N, *, classes); made without a copy from the host to the device."""
+        """Return alpha shaped to multiply (N, *, classes), built on the device without a copy from the host."""
         if not isinstance(self.alpha, tuple):
             return self.alpha
-        assert isinstance(self.axis, int), "else alpha was refused"
+        assert isinstance(self.axis, int), "a list for alpha needs one axis"
         weights = torch.cat([p.new_full((1,), weight) for weight in self.alpha])
         return weights.reshape([-1 if axis == self.axis % p.ndim else 1 for axis in range(p.ndim)])

@@ -1,4 +1,4 @@
-"""Hinge losses: nothing once an output is far enough on the right side; targets are -1 and 1, or 0 and 1."""
+"""Hinge losses, zero for outputs on the correct side by a margin of 1; targets are -1 and 1, or 0 and 1."""
 
 import torch
 from torch import Tensor
@@ -8,23 +8,33 @@ from kerascli.losses.base import Loss, loss
 
 @loss()
 class Hinge(Loss):
-    """mean(max(1 - y_true * y_pred, 0))."""
+    """Hinge loss: mean(max(1 - y_true * y_pred, 0)) over the last axis.
+
+    Targets are -1 or 1; a batch whose targets are all 0 or 1 is converted to -1 and 1.
+    """
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return _missing(y_true, y_pred).mean(-1)
+        return _margin_shortfall(y_true, y_pred).mean(-1)
 
 
 @loss()
 class SquaredHinge(Loss):
-    """mean(max(1 - y_true * y_pred, 0) ** 2)."""
+    """Squared hinge loss: mean(max(1 - y_true * y_pred, 0) ** 2) over the last axis.
+
+    Targets are -1 or 1; a batch whose targets are all 0 or 1 is converted to -1 and 1.
+    """
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return _missing(y_true, y_pred).square().mean(-1)
+        return _margin_shortfall(y_true, y_pred).square().mean(-1)
 
 
 @loss()
 class CategoricalHinge(Loss):
-    """max(1 + the greatest wrong output - the right one, 0); targets are one-hot."""
+    """Multi-class hinge loss: max(1 + neg - pos, 0), with one-hot targets.
+
+    pos is the output of the true class, sum(y_true * y_pred); neg the largest of the others,
+    max((1 - y_true) * y_pred).
+    """
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         right = (y_true * y_pred).sum(-1)
@@ -32,8 +42,8 @@ class CategoricalHinge(Loss):
         return (wrong - right + 1).clamp(min=0)
 
 
-def _missing(y_true: Tensor, y_pred: Tensor) -> Tensor:
-    """What each output lacks to a margin of 1; a batch of nothing but 0 and 1 is read as -1 and 1, as in Keras."""
+def _margin_shortfall(y_true: Tensor, y_pred: Tensor) -> Tensor:
+    """Return max(1 - y_true * y_pred, 0); as in Keras, targets of only 0 and 1 are converted to -1 and 1."""
     binary = ((y_true == 0) | (y_true == 1)).all()
     signs = torch.where(binary, 2 * y_true - 1, y_true)
     return (1 - signs * y_pred).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Labels of classes: which numbers targets may be, for the losses and metrics that take classes by number."""
+"""Allowed ranges of integer class labels, for losses and metrics with sparse targets."""
 
 from dataclasses import dataclass
 
@@ -7,29 +7,29 @@ from kerascli.shapes import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The numbers that a component takes as targets."""
+    """Range of the target values that a loss or metric accepts."""
 
     low: int | None = None
-    """The smallest; None: no limit."""
+    """Smallest allowed label; None: no limit."""
     high: int | None = None
-    """The largest; None: no limit."""
+    """Largest allowed label; None: no limit."""
     whole: bool = True
-    """Fractions would be cut off: they are no labels."""
+    """Labels must be integers, since fractions would be truncated."""
     besides: int | None = None
-    """A label outside the limits that stands for no class."""
+    """Additional label outside the limits that denotes no class, such as ignore_class."""
     words: str = ""
-    """Why there are these limits."""
+    """Reason for the limits, for error messages."""
 
 
 def class_labels(output: TensorSpec, axis: int = -1, besides: int | None = None) -> Labels:
-    """Labels of an output with a unit for each class on `axis`, which counts the batch axis."""
+    """Return the labels of an output with one unit per class on `axis` (axis 0 is the batch)."""
     at = axis if axis < 0 else axis - 1
     size = output.shape[at] if -output.rank <= at < output.rank else None
     if size is None:
-        return Labels(0, besides=besides, words="classes count from 0")
-    words = f"the {size} units of the output stand for the classes 0 to {size - 1}"
+        return Labels(0, besides=besides, words="class labels start at 0")
+    words = f"the output has {size} units, for the classes 0 to {size - 1}"
     return Labels(0, size - 1, besides=besides, words=words)
 
 
 YES_OR_NO = Labels(0, 1, whole=False, words="binary targets are 0 or 1")
-"""Shares between them are targets, too."""
+"""Labels of binary targets, 0 to 1; fractions between them (soft labels) are allowed."""

@@ -1,19 +1,21 @@
-"""Losses of segmentation: how little the predicted region overlaps the true one."""
+"""Overlap losses of segmentation: Dice and Tversky."""
 
 from typing import Annotated
 
+from pydantic import Field
 from torch import Tensor
 
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import EPSILON, Axes
-from kerascli.shapes import ALONG, NonNegativeFloat
+from kerascli.shapes import NonNegativeFloat
 
-SummedAxes = Annotated[Axes | None, ALONG]
-"""Axes that are summed; None: all, the batch too, as in Keras."""
+SummedAxes = Annotated[
+    Axes | None, Field(description="Axes to sum over; null: all axes, the batch included, as in Keras.")
+]
 
 
 class _Overlap(Loss):
-    """One value for all that is summed; by default that is the batch."""
+    """Base class of overlap losses: one value for all elements that are summed, by default for the whole batch."""
 
     def adds_up(self) -> bool:
         axes = getattr(self, "axis", None)
@@ -23,7 +25,10 @@ class _Overlap(Loss):
 
 @loss()
 class Dice(_Overlap):
-    """1 - 2 * overlap / (size of one + size of the other)."""
+    """Dice loss of segmentation: 1 - 2 * sum(y_true * y_pred) / (sum(y_true) + sum(y_pred)).
+
+    Sums run over `axis`; by default over all axes, the batch included.
+    """
 
     axis: SummedAxes = None
 
@@ -34,16 +39,21 @@ class Dice(_Overlap):
 
 @loss()
 class Tversky(_Overlap):
-    """1 - overlap / (overlap + alpha * missed + beta * invented)."""
+    """Tversky loss of segmentation (Salehi et al., 2017): 1 - TP / (TP + alpha * FN + beta * FP).
+
+    TP = sum(y_true * y_pred), FN = sum(y_true * (1 - y_pred)), FP = sum((1 - y_true) * y_pred), over `axis` (by default
+    all axes, the batch included). With alpha = beta = 0.5 it is the Dice loss.
+    """
 
     alpha: NonNegativeFloat = 0.5
-    """Weight of false negatives (Keras's page says false positives; its code weighs these)."""
+    """Weight of false negatives (Keras's docs say false positives; its code, and this, weigh false negatives)."""
     beta: NonNegativeFloat = 0.5
-    """Weight of false positives."""
+    """Weight of false positives (Keras's docs say false negatives; see alpha)."""
     axis: SummedAxes = None
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        overlap = (y_true * y_pred).sum(self.axis)
-        missed = (y_true * (1 - y_pred)).sum(self.axis)
-        invented = (y_pred * (1 - y_true)).sum(self.axis)
-        return 1 - overlap / (overlap + missed * self.alpha + invented * self.beta + EPSILON)
+        true_positives = (y_true * y_pred).sum(self.axis)
+        false_negatives = (y_true * (1 - y_pred)).sum(self.axis)
+        false_positives = (y_pred * (1 - y_true)).sum(self.axis)
+        weighted = true_positives + false_negatives * self.alpha + false_positives * self.beta
+        return 1 - true_positives / (weighted + EPSILON)

@@ -1,4 +1,4 @@
-"""How tensors of different ranks meet: (N,) and (N, 1) never become (N, N)."""
+"""Rank alignment of targets, predictions and weights: (N,) and (N, 1) never broadcast to (N, N)."""
 
 from torch import Tensor
 
@@ -8,7 +8,7 @@ from kerascli.shapes import TensorSpec
 
 
 def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Keras's rule for a last axis of 1 that only one has: (N,) grows it, longer ones drop it."""
+    """Apply Keras's rule to a last axis of 1 that only one tensor has: (N,) gains it, higher ranks drop it."""
     if a.ndim == b.ndim + 1 and a.shape[-1] == 1:
         return (a, b.unsqueeze(-1)) if b.ndim == 1 else (a.squeeze(-1), b)
     if b.ndim == a.ndim + 1 and b.shape[-1] == 1:
@@ -17,7 +17,7 @@ def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def with_steps(y_true: Tensor, y_pred: Tensor, weight_rank: int) -> tuple[Tensor, Tensor]:
-    """Make (N, T) targets of (N, T, 1) predictions (N, T, 1), where each step has a weight or a mask of its own.
+    """Return (N, T) targets of (N, T, 1) predictions as (N, T, 1) if each time step has its own weight or mask.
 
     `weight_rank` is the number of axes of the weights and masks.
     """
@@ -27,12 +27,15 @@ def with_steps(y_true: Tensor, y_pred: Tensor, weight_rank: int) -> tuple[Tensor
 
 
 def meet(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-    """Bring targets and predictions to one rank: by `with_steps`, else by `match_ranks`."""
+    """Return targets and predictions with a common rank, by `with_steps` or else by `match_ranks`."""
     return match_ranks(*with_steps(y_true, y_pred, weight_rank))
 
 
 def aligned_pair(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-    """Give targets and predictions one shape (N, *, F), by `meet`; two of (N,) become (N, 1). Raises DataError."""
+    """Return targets and predictions with a common shape (N, *, F), by `meet`; two of (N,) become (N, 1).
+
+    Raises DataError if the shapes differ.
+    """
     y_true, y_pred = meet(y_true, y_pred, weight_rank)
     if y_true.shape != y_pred.shape:
         shapes = f"{tuple(y_true.shape)} do not match predictions of shape {tuple(y_pred.shape)}"
@@ -41,19 +44,22 @@ def aligned_pair(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[
 
 
 def takes_weights(component: object) -> bool:
-    """Return False for a loss or metric whose `axis` takes rows together, not all else: no weight goes with a value.
+    """Return True if a loss's or metric's values can be weighted by row: `axis` does not include the batch axis.
 
-    One value for the whole batch (`axis` None) is multiplied by the weight of each row, as in Keras.
+    With `axis` None there is one value for the whole batch, which is multiplied by the weight of each row, as in Keras.
     """
     axis = getattr(component, "axis", -1)
     return axis is None or 0 not in (axis if isinstance(axis, tuple) else (axis,))
 
 
 def axes_fault(component: Component, output: TensorSpec) -> str | None:
-    """Return what is wrong with the `axis` of a loss or metric: each is to be one of the output's axes, named once."""
+    """Return what is wrong with the `axis` of a loss or metric, or None.
+
+    Each must be an axis of the output, given once.
+    """
     axis = getattr(component, "axis", None)
     axes = axis if isinstance(axis, tuple) else () if axis is None else (axis,)
-    rank = max(len(output.whole), 2)  # a number a row becomes (rows, 1)
+    rank = max(len(output.whole), 2)  # an output of shape (rows,) becomes (rows, 1)
     name = component.component_name
     for each in axes:
         if not -rank <= each < rank:
@@ -64,12 +70,15 @@ def axes_fault(component: Component, output: TensorSpec) -> str | None:
 
 
 def axes_of(*weights: Tensor | None) -> int:
-    """Return the largest number of axes of the weights and masks that are given; 1 where there are none."""
+    """Return the maximum rank of the given weights and masks; 1 without any."""
     return max((weight.ndim for weight in weights if weight is not None), default=1)
 
 
 def spread(weight: Tensor, values: Tensor, what: str) -> Tensor:
-    """`weight` with axes of 1 behind, so that it goes with the leading axes of `values`. Raises DataError."""
+    """Return `weight` with trailing axes of 1, so that it broadcasts along the leading axes of `values`.
+
+    Raises DataError if the leading axes differ.
+    """
     fits = weight.ndim <= values.ndim and all(w in (1, v) for w, v in zip(weight.shape, values.shape, strict=False))
     if not fits:
         raise DataError(f"{what} of shape {tuple(weight.shape)} do not fit values of shape {tuple(values.shape)}")

@@ -1,4 +1,4 @@
-"""Losses of regression: how far numbers are from numbers, as a mean over the last axis."""
+"""Regression losses, averaged over the last axis."""
 
 import math
 
@@ -13,7 +13,7 @@ from kerascli.shapes import PositiveFloat
 
 @loss(aliases=("mse",))
 class MeanSquaredError(Loss):
-    """mean((y_true - y_pred) ** 2)."""
+    """Mean squared error: mean((y_true - y_pred) ** 2) over the last axis."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return (y_true - y_pred).square().mean(-1)
@@ -21,7 +21,7 @@ class MeanSquaredError(Loss):
 
 @loss(aliases=("mae",))
 class MeanAbsoluteError(Loss):
-    """mean(|y_true - y_pred|)."""
+    """Mean absolute error: mean(|y_true - y_pred|) over the last axis."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return (y_true - y_pred).abs().mean(-1)
@@ -29,7 +29,7 @@ class MeanAbsoluteError(Loss):
 
 @loss(aliases=("mape",))
 class MeanAbsolutePercentageError(Loss):
-    """100 * mean(|y_true - y_pred| / |y_true|)."""
+    """Mean absolute percentage error: 100 * mean(|y_true - y_pred| / max(|y_true|, 1e-7)) over the last axis."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return 100 * ((y_true - y_pred) / y_true.abs().clamp(min=EPSILON)).abs().mean(-1)
@@ -37,7 +37,10 @@ class MeanAbsolutePercentageError(Loss):
 
 @loss(aliases=("msle",))
 class MeanSquaredLogarithmicError(Loss):
-    """mean((log(1 + y_true) - log(1 + y_pred)) ** 2); what is below 0 counts as 0."""
+    """Mean squared logarithmic error: mean((log(1 + y_true) - log(1 + y_pred)) ** 2) over the last axis.
+
+    Negative values of either are replaced by 0 (1e-7, as in Keras).
+    """
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         predicted, true = (x.clamp(min=EPSILON).log1p() for x in (y_pred, y_true))
@@ -46,7 +49,10 @@ class MeanSquaredLogarithmicError(Loss):
 
 @loss(aliases=("logcosh",))
 class LogCosh(Loss):
-    """mean(log(cosh(y_pred - y_true))): a square near 0, a straight line far from it."""
+    """Log-cosh error: mean(log(cosh(y_pred - y_true))) over the last axis.
+
+    Near x ** 2 / 2 for small errors x, near |x| - log(2) for large ones.
+    """
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         error = y_pred - y_true
@@ -55,10 +61,10 @@ class LogCosh(Loss):
 
 @loss()
 class Huber(Loss):
-    """Half the square of errors up to `delta`, a straight line beyond."""
+    """Huber loss: mean of 0.5 * error ** 2 for |error| <= delta, else delta * |error| - 0.5 * delta ** 2."""
 
     delta: PositiveFloat = 1.0
-    """From where on errors count linearly."""
+    """Absolute error above which the loss is linear instead of quadratic."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         error = (y_pred - y_true).abs()
@@ -68,7 +74,7 @@ class Huber(Loss):
 
 @loss()
 class Poisson(Loss):
-    """mean(y_pred - y_true * log(y_pred)): for counts."""
+    """Poisson loss of counts: mean(y_pred - y_true * log(y_pred + 1e-7)) over the last axis."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return (y_pred - y_true * (y_pred + EPSILON).log()).mean(-1)
@@ -76,7 +82,10 @@ class Poisson(Loss):
 
 @loss(aliases=("kld", "kullback_leibler_divergence"))
 class KLDivergence(Loss):
-    """sum(y_true * log(y_true / y_pred)) over the last axis: between distributions."""
+    """Kullback-Leibler divergence of distributions: sum(y_true * log(y_true / y_pred)) over the last axis.
+
+    Both are clipped to [1e-7, 1].
+    """
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y_true, y_pred = y_true.clamp(EPSILON, 1), y_pred.clamp(EPSILON, 1)

@@ -1,1 +1,1 @@
-"""Metrics of Keras, as states that add up over batches and processes."""
+"""Keras's metrics, as states that add up over batches and processes."""

@@ -1,4 +1,4 @@
-"""Accuracies: the share of predictions that name the right class."""
+"""Accuracy metrics: fractions of correct predictions."""
 
 from torch import Tensor
 
@@ -9,18 +9,18 @@ from kerascli.metrics.base import MeanMetric, metric, shape_fault
 from kerascli.shapes import PositiveInt, Shape, TensorSpec
 
 
-class ShareRight(MeanMetric):
-    """A mean of hits; more is better."""
+class FractionCorrect(MeanMetric):
+    """Base class of accuracies: the fraction of correct predictions; higher is better."""
 
     direction = "max"
 
 
 @metric()
-class BinaryAccuracy(ShareRight):
-    """How often a probability is on the right side of the threshold."""
+class BinaryAccuracy(FractionCorrect):
+    """Fraction of outputs that match binary targets (0 or 1) after thresholding."""
 
     threshold: float = 0.5
-    """From which value on a prediction counts as positive."""
+    """Outputs above this value are predicted as 1."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return (y_pred > self.threshold) == y_true
@@ -30,8 +30,8 @@ class BinaryAccuracy(ShareRight):
 
 
 @metric()
-class CategoricalAccuracy(ShareRight):
-    """How often the greatest output is the target's class; targets are one-hot."""
+class CategoricalAccuracy(FractionCorrect):
+    """Fraction of samples whose largest output is the true class; targets are one-hot."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return y_true.argmax(-1) == y_pred.argmax(-1)
@@ -41,8 +41,8 @@ class CategoricalAccuracy(ShareRight):
 
 
 @metric()
-class SparseCategoricalAccuracy(ShareRight):
-    """How often the greatest output is the target's class; targets are class numbers."""
+class SparseCategoricalAccuracy(FractionCorrect):
+    """Fraction of samples whose largest output is the true class; targets are integer class labels."""
 
     sparse_targets = True
 
@@ -54,11 +54,11 @@ class SparseCategoricalAccuracy(ShareRight):
 
 
 @metric()
-class TopKCategoricalAccuracy(ShareRight):
-    """How often the target's class is among the `k` greatest outputs; targets are one-hot."""
+class TopKCategoricalAccuracy(FractionCorrect):
+    """Fraction of samples whose true class is among the `k` largest outputs; targets are one-hot."""
 
     k: PositiveInt = 5
-    """How many of the highest predictions count."""
+    """Number of largest outputs among which the true class is searched."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return _in_top(y_true.argmax(-1), y_pred, self.k)
@@ -68,15 +68,15 @@ class TopKCategoricalAccuracy(ShareRight):
 
 
 @metric()
-class SparseTopKCategoricalAccuracy(ShareRight):
-    """How often the target's class is among the `k` greatest outputs; targets are class numbers."""
+class SparseTopKCategoricalAccuracy(FractionCorrect):
+    """Fraction of samples whose true class is among the `k` largest outputs; targets are integer class labels."""
 
     sparse_targets = True
 
     k: PositiveInt = 5
-    """How many of the highest predictions count."""
+    """Number of largest outputs among which the true class is searched."""
     from_sorted_ids: bool = False
-    """The outputs are ids of classes, the one with the highest score first, not scores."""
+    """Outputs are class ids in descending order of their scores, not the scores."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if self.from_sorted_ids:
@@ -93,27 +93,30 @@ class SparseTopKCategoricalAccuracy(ShareRight):
 
 
 def _ids_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None:
-    """Return what keeps `output`, ids of classes in the order of their scores, from being compared with `target`."""
+    """Return why `output`, class ids in descending order of score, cannot be compared with `target`, or None."""
     if output.shape and same_shape(target.shape, output.shape[:-1]):
         return None
-    return f"'{name}' with from_sorted_ids needs a class number for each list of ids {output}, got {target}"
+    return f"'{name}' with from_sorted_ids needs one class label per list of class ids {output}, got {target}"
 
 
 def _in_top(classes: Tensor, y_pred: Tensor, k: int) -> Tensor:
-    """Fewer than `k` outputs are greater than that of the class; ties count as in."""
+    """Return True where fewer than `k` outputs are greater than the true class's; ties count as correct."""
     own = y_pred.gather(-1, classes.unsqueeze(-1))
     return (y_pred > own).sum(-1) < k
 
 
 @metric(aliases=("acc",))
-class Accuracy(ShareRight):
-    """Binary, categorical or sparse categorical accuracy: whichever the shapes call for."""
+class Accuracy(FractionCorrect):
+    """Binary, categorical or sparse categorical accuracy, selected by the shapes of targets and outputs.
+
+    One output unit: binary; integer class labels: sparse categorical; one-hot targets: categorical.
+    """
 
     sparse_targets = True
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        meant = accuracy_for(tuple(y_true.shape[1:]), tuple(y_pred.shape[1:]))
-        return meant.values(*meant.aligned(y_true, y_pred))
+        selected = accuracy_for(tuple(y_true.shape[1:]), tuple(y_pred.shape[1:]))
+        return selected.values(*selected.aligned(y_true, y_pred))
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
         return accuracy_for(target.shape, output.shape).labels(target, output)
@@ -122,8 +125,11 @@ class Accuracy(ShareRight):
         return accuracy_for(target.shape, output.shape).check(target, output)
 
 
-def accuracy_for(target: Shape, output: Shape) -> ShareRight:
-    """What Keras takes 'accuracy' for (keras/src/trainers/compile_utils.py); shapes without the batch axis."""
+def accuracy_for(target: Shape, output: Shape) -> FractionCorrect:
+    """Return the metric that Keras selects for 'accuracy' (keras/src/trainers/compile_utils.py).
+
+    Shapes are without the batch axis.
+    """
     if not output or output[-1] == 1:
         return BinaryAccuracy()
     if len(target) < len(output) or target[-1] == 1:

@@ -1,4 +1,4 @@
-"""AUC: the area under the ROC or the precision-recall curve, from counts at thresholds."""
+"""AUC: area under the ROC or the precision-recall curve, from confusion counts at thresholds."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -20,24 +20,29 @@ def _upper(value: Any) -> Any:
 
 @metric()
 class AUC(Metric):
-    """The area under a curve over thresholds; with `multi_label`, the mean of the labels' areas."""
+    """Area under the ROC or the precision-recall curve, approximated at thresholds between 0 and 1.
+
+    Targets are 0 or 1, outputs probabilities. With `multi_label`, the mean of the areas of the labels.
+    """
 
     direction = "max"
 
     num_thresholds: Annotated[int, Field(ge=2, le=MAX_THRESHOLDS)] = 200
-    """How many thresholds the curve is taken at."""
+    """Number of evenly spaced thresholds from 0 to 1 at which the curve is evaluated."""
     curve: Annotated[Literal["ROC", "PR"], BeforeValidator(_upper)] = "ROC"
-    """Of which curve: ROC, or precision over recall."""
+    """Curve: ROC (true over false positive rate) or PR (precision over recall)."""
     summation_method: Literal["interpolation", "minoring", "majoring"] = "interpolation"
-    """How the area between two points is counted."""
+    """Riemann sum: interpolation (trapezoids; for PR as in Davis and Goadrich, 2006), minoring (lower bound) or
+    majoring (upper bound).
+    """
     thresholds: Floats | None = None
-    """Where the curve is taken; null: at num_thresholds even ones."""
+    """Thresholds from 0 to 1 to use in place of num_thresholds evenly spaced ones; both ends are added."""
     multi_label: bool = False
-    """Every output is a label of its own."""
+    """Compute one area per output unit (label) and average them; false: flatten all labels into one."""
     num_labels: PositiveInt | None = None
-    """How many labels there are."""
+    """Number of labels (output units), with multi_label; null: that of the output."""
     label_weights: Floats | None = None
-    """What each label counts."""
+    """Weight of each label: of its area with multi_label, else of its predictions."""
     from_logits: FromLogits = False
 
     @model_validator(mode="after")
@@ -52,7 +57,7 @@ class AUC(Metric):
         if self.from_logits:
             y_pred = y_pred.sigmoid()
         inner = even_thresholds(self.num_thresholds)[1:-1] if self.thresholds is None else sorted(self.thresholds)
-        # all outputs are above the first threshold, none above the last: both ends of the curve are on it
+        # all outputs are above the first threshold and none above the last, so that both ends of the curve are included
         edges = [-_EPSILON, *inner, 1 + _EPSILON]
         by_label = self.multi_label or self.label_weights is not None
         return outcomes(y_true, y_pred, sample_weight, edges, by_label=by_label)
@@ -72,7 +77,7 @@ class AUC(Metric):
         return area.mean() if weights is None else ratio((area * weights).sum(), weights.sum())
 
     def _riemann_area(self, at: Confusion) -> Tensor:
-        x, y = (at.false_alarms, at.recall) if self.curve == "ROC" else (at.recall, at.precision)
+        x, y = (at.false_positive_rate, at.recall) if self.curve == "ROC" else (at.recall, at.precision)
         if self.summation_method == "interpolation":
             heights = (y[:-1] + y[1:]) / 2
         elif self.summation_method == "minoring":
@@ -85,16 +90,19 @@ class AUC(Metric):
         labels = output.shape[-1] if output.shape else 1
         given = self.num_labels if self.label_weights is None else len(self.label_weights)
         if given is not None and labels is not None and given != labels:
-            return f"'{self.component_name}' is told of {given} labels, but the output {output} has {labels}"
+            return f"'{self.component_name}' is configured for {given} labels, but the output {output} has {labels}"
         return shape_fault(self.component_name, target, output)
 
 
 def _interpolated_pr_area(at: Confusion) -> Tensor:
-    """Between thresholds, hits grow in line with positives, so precision bends (Davis and Goadrich, 2006)."""
-    hits, positives = at.true_positives, at.true_positives + at.false_positives
-    hits_gained = hits[:-1] - hits[1:]
-    slope = ratio(hits_gained, positives[:-1] - positives[1:])
-    intercept = hits[1:] - slope * positives[1:]
+    """Compute the PR area with true positives interpolated linearly in predicted positives, not precision itself.
+
+    See Davis and Goadrich (2006).
+    """
+    true_positives, positives = at.true_positives, at.true_positives + at.false_positives
+    gained = true_positives[:-1] - true_positives[1:]
+    slope = ratio(gained, positives[:-1] - positives[1:])
+    intercept = true_positives[1:] - slope * positives[1:]
     both = (positives[:-1] > 0) & (positives[1:] > 0)
     growth = torch.where(both, ratio(positives[:-1], positives[1:]), 1.0)
-    return ratio(slope * (hits_gained + intercept * growth.log()), (hits + at.false_negatives)[1:]).sum(0)
+    return ratio(slope * (gained + intercept * growth.log()), (true_positives + at.false_negatives)[1:]).sum(0)

@@ -1,4 +1,4 @@
-"""What a metric is: a state for each batch, states that add up, a value of the sum."""
+"""Base class and registry of metrics: an additive state per batch, and the value of the summed state."""
 
 import re
 from abc import abstractmethod
@@ -24,33 +24,33 @@ def _log_name(name: str) -> str:
 
 
 class Metric(Component):
-    """A figure over many batches. The state is one tensor; those of batches and processes are added.
+    """Base class of metrics. The state is one tensor; the states of batches and processes are added.
 
-    The name in logs is what the user wrote, as in Keras: `mse` logs 'mse', `mean_squared_error` logs
-    'mean_squared_error'; `name` says otherwise.
+    As in Keras, a metric is logged under the name that the user wrote: `mse` as 'mse', `mean_squared_error` as
+    'mean_squared_error'; `name` overrides it.
     """
 
     name: Annotated[str, AfterValidator(_log_name)] | None = None
-    """What logs call it; null: the name that was written."""
+    """Name of the metric in logs and history; null: the name as written in the config."""
 
     direction: ClassVar[Literal["min", "max"]] = "min"
-    """Which way is better: what `mode: auto` of callbacks goes by."""
+    """Direction of improvement, used by `mode: auto` of callbacks."""
 
     sparse_targets: ClassVar[bool] = False
-    """Targets are class numbers, one fewer axis than the predictions (or a last axis of 1)."""
+    """Targets are integer class labels, with one axis fewer than the predictions (or a last axis of 1)."""
 
     @abstractmethod
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
-        """The state of a batch: a tensor (any fixed shape) on y_pred's device; no waiting for it.
+        """Compute the state of a batch: a tensor of any fixed shape on y_pred's device, without a device sync.
 
-        Targets and predictions are as `aligned` returns them. `sample_weight` has one value a sample (or time step),
-        masks already multiplied in.
+        Targets and predictions are as `aligned` returns them. `sample_weight` has one value per sample (or time step);
+        masks have been multiplied into it.
         """
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return targets and predictions as `measure` takes them, as a loss does: of one dtype and shape (N, *, F).
+        """Return targets and predictions as `measure` takes them, as in losses: of one dtype and shape (N, *, F).
 
-        With `sparse_targets` they are as they come. Raises DataError where shapes do not fit.
+        With `sparse_targets` they are returned unchanged. Raises DataError if the shapes differ.
         """
         if self.sparse_targets:
             return y_true, y_pred
@@ -59,9 +59,9 @@ class Metric(Component):
     def __call__(
         self, y_true: Tensor, y_pred: Tensor, *, sample_weight: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """The state of a batch of targets and predictions as they come.
+        """Compute the state of a batch of targets and predictions that are not yet aligned.
 
-        `sample_weight` and `mask` (true: counts) have the leading axes of the predictions: (N,) or (N, T) ...
+        `sample_weight` and `mask` (True: the value is used) have the leading axes of the predictions: (N,), (N, T) ...
         """
         weight = sample_weight
         if mask is not None:
@@ -71,34 +71,34 @@ class Metric(Component):
 
     @abstractmethod
     def result(self, state: Tensor) -> Tensor:
-        """The figure of an added-up state, a scalar; or a vector, whose values `value_names` tells apart."""
+        """Compute the metric of a summed state: a scalar, or a vector whose elements `value_names` names."""
 
     def value_names(self, output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
-        """Return what tells the values of `result` apart, in their order; () for a metric of one value.
+        """Return the names of the elements of `result`, in order; () for a metric with one value.
 
-        `classes` are the names of the target's classes, None where it has no named classes.
+        `classes` are the class names of the target, None if its classes have no names.
         """
         return ()
 
     def columns(self, name: str, output: TensorSpec | None, classes: Sequence[str] | None = None) -> tuple[str, ...]:
-        """Return the columns of the metric in logs: `name`, or `name_<value>` for each of several values."""
+        """Return the metric's columns in logs: `name`, or one `name_<value name>` for each of several values."""
         values = () if output is None else self.value_names(output, classes)
         return tuple(f"{name}_{value}" for value in values) or (name,)
 
     def adds_up(self) -> bool:
-        """Whether the figure is the same however rows are put into batches."""
+        """Return True if the metric does not depend on how rows are divided into batches."""
         return True
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
-        """Which labels of classes targets may be; None where they are other numbers."""
+        """Return the class labels that targets may hold; None if targets are not class labels."""
         return class_labels(output) if self.sparse_targets else None
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        """What does not fit (in words that name the remedy), or None. `validate` adds the place."""
+        """Return how target and output do not match, with the remedy, or None. `validate` adds the position."""
         return None
 
     def log_name(self) -> str:
-        """The name in logs and history."""
+        """Return the name of the metric in logs and history."""
         return self.name or self.component_name
 
     @classmethod
@@ -107,11 +107,11 @@ class Metric(Component):
 
 
 class MeanMetric(Metric):
-    """The mean of a value for each sample; the state is (sum, number of samples or sum of weights)."""
+    """Base class of means over samples; the state is (sum, number of samples or sum of weights)."""
 
     @abstractmethod
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """One value a sample (and time step ...): (N, *)."""
+        """Compute one value per sample (and time step ...), of shape (N, *)."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         values = self.values(y_true, y_pred)
@@ -127,18 +127,18 @@ class MeanMetric(Metric):
 
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """part / whole, and 0 where there is no whole."""
+    """Compute part / whole, 0 where whole is 0."""
     return torch.where(whole == 0, 0.0, part / whole)
 
 
 def sum_and_count(values: Tensor, count: int) -> Tensor:
-    """The state of unweighted values; one small kernel puts the count beside the sum."""
+    """Return the state (sum, count) of unweighted values; one small kernel appends the count to the sum."""
     total = values.sum(dtype=count_dtype(values)).reshape(1)
     return torch.nn.functional.pad(total, (0, 1), value=float(count))
 
 
 def _weighted(values: Tensor, sample_weight: Tensor) -> Tensor:
-    """Means over the axes behind the samples' are taken before adding, of values and weights alike."""
+    """Return the state of weighted values; values and weights are first averaged over all axes but the batch's."""
     dtype = count_dtype(values)
     values, weight = match_ranks(values.to(dtype), sample_weight.to(dtype))
     if values.ndim > weight.ndim:
@@ -151,9 +151,10 @@ def _weighted(values: Tensor, sample_weight: Tensor) -> Tensor:
 
 
 def class_names(output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
-    """Return what tells the values of an output's units apart: names of classes, else numbers; () for one unit.
+    """Return names for the values of an output's units: class names, else numbers from 0; () for a single unit.
 
-    What is no letter, digit, `_`, `-` or `.` in a name becomes `_`. Names that are then the same give way to numbers.
+    In class names, characters other than letters, digits, `_`, `-` and `.` become `_`. If two names are then equal,
+    numbers are used.
     """
     units = output.shape[-1] if output.shape else 1
     if units in (None, 1):
@@ -163,33 +164,33 @@ def class_names(output: TensorSpec, classes: Sequence[str] | None) -> tuple[str,
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names if each is there once and none is empty, else their numbers from 0."""
+    """Return the names if they are distinct and not empty, else numbers from 0."""
     if all(names) and len(set(names)) == len(names):
         return tuple(names)
     return tuple(str(number) for number in range(len(names)))
 
 
 def units_fault(name: str, output: TensorSpec) -> str | None:
-    """Return what keeps a metric from having a value for each unit of the output: their number must be known."""
+    """Return why a metric cannot have one value per output unit (their number is unknown), or None."""
     if output.shape and output.shape[-1] is None:
-        return f"'{name}' has a value for each unit of the output, whose number must be known, got {output}"
+        return f"'{name}' has one value per output unit and needs their number, got an output of shape {output}"
     return None
 
 
 def shape_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None:
-    """What keeps targets from having the output's shape, or None."""
+    """Return how the targets' shape differs from the output's, or None."""
     if same_shape(target.shape, output.shape):
         return None
     return f"'{name}' needs targets of the output's shape {output}, got {target}"
 
 
 def count_dtype(like: Tensor) -> torch.dtype:
-    """What states are added in: float64, in which counts stay exact; MPS has none."""
+    """Return the dtype of states: float64, in which counts are exact; float32 on MPS, which has no float64."""
     return torch.float32 if like.device.type == "mps" else torch.float64
 
 
 class MetricRegistry(Registry[Metric]):
-    """Keeps the spelling that the user chose as the metric's name, since that is what Keras logs."""
+    """Registry that keeps the user's spelling as the metric's name, since Keras logs a metric under it."""
 
     def construct(self, cls: type[Metric], written: str, arguments: Any) -> Metric:
         metric = super().construct(cls, written, arguments)
@@ -204,7 +205,7 @@ M = TypeVar("M", bound=type[Metric])
 
 
 def metric(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[M], M]:
-    """Register a metric."""
+    """Return a decorator that registers a class as a metric."""
 
     def register(cls: M) -> M:
         METRICS.register(cls, name=name, aliases=aliases)

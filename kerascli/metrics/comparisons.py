@@ -1,4 +1,4 @@
-"""Which outputs are compared with which targets, by which losses and metrics."""
+"""Pairings of outputs and targets with their losses and metrics."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,18 @@ from kerascli.metrics.base import Metric
 
 @dataclass(frozen=True, slots=True)
 class MetricUse:
-    """A metric of an output, and what logs call it and its values there (without the output's name)."""
+    """A metric of an output, with its name and columns in logs (without the output's name)."""
 
     name: str
     metric: Metric
     weighted: bool
     columns: tuple[str, ...]
-    """The name, or one for each of several values."""
+    """Names of the metric's values: `name`, or one for each of several values."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTarget:
-    """What one output is trained towards and judged by."""
+    """The target, loss, loss weight and metrics of one output."""
 
     output: str
     target: str
@@ -27,23 +27,23 @@ class OutputTarget:
     weight: float
     metrics: tuple[MetricUse, ...]
     prefix: str = ""
-    """Before the names of metrics: `kind_` in a model of several outputs."""
+    """Prefix of metric names: `<output>_` in a model with several outputs, else empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What is held against what: tensors of the forward pass, targets, numbers."""
+    """The operands of a loss or metric of an update: a tensor of the forward pass, and a tensor, target or number."""
 
     y_pred: str
     y_true: str | float
     is_target: bool = False
     class_numbers: bool = False
-    """A number stands for a class, not for a value of each prediction."""
+    """The number in `y_true` is a class label, not the target value of each prediction."""
 
 
 @dataclass(frozen=True, slots=True)
 class LossTerm:
-    """A part of an update's loss: a loss between two tensors, or the formula of a node."""
+    """A weighted term of an update's loss: a loss between two tensors, or the value of a graph node."""
 
     name: str
     weight: float = 1.0
@@ -54,10 +54,10 @@ class LossTerm:
 
 @dataclass(frozen=True, slots=True)
 class UpdateMetric:
-    """A metric of an update."""
+    """A metric of an update, with its operands and its columns in logs."""
 
     name: str
     metric: Metric
     of: Comparison
     columns: tuple[str, ...]
-    """What logs call its values after the update's name: one, or one for each."""
+    """Names of the metric's values in logs, after the update's name: one for each value."""

@@ -1,4 +1,4 @@
-"""Counting hits and misses at thresholds: true and false positives and negatives."""
+"""Counts of true and false positives and negatives at thresholds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from kerascli.metrics.base import count_dtype, ratio
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Weights of each kind of outcome at each threshold: (T,), or (T, L) by label."""
+    """Summed weights of true and false positives and negatives at each threshold: (T,), or (T, L) by label."""
 
     true_positives: Tensor
     false_positives: Tensor
@@ -28,8 +28,8 @@ class Confusion:
         return ratio(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
-    def false_alarms(self) -> Tensor:
-        """The share of negative targets that is taken for positive."""
+    def false_positive_rate(self) -> Tensor:
+        """False positive rate: the fraction of negative targets that are predicted as positive."""
         return ratio(self.false_positives, self.true_negatives + self.false_positives)
 
     @property
@@ -38,11 +38,11 @@ class Confusion:
 
 
 MAX_THRESHOLDS = 2**20
-"""Each is compared with every prediction of a batch."""
+"""Maximum number of thresholds, since each is compared with every prediction of a batch."""
 
 
 def even_thresholds(count: int) -> list[float]:
-    """`count` thresholds from 0 to 1, both included."""
+    """Return `count` evenly spaced thresholds from 0 to 1, both included."""
     return [i / (count - 1) for i in range(count)]
 
 
@@ -55,10 +55,10 @@ def outcomes(
     by_label: bool = False,
     even: bool | None = None,
 ) -> Tensor:
-    """The weight of positive and of negative targets by how many thresholds their outputs are above.
+    """Sum the weights of positive and of negative targets, grouped by the number of thresholds below their output.
 
-    Shape (2, T + 1), or (2, T + 1, L) by label (the last axis). These states add up; `confusion` reads them.
-    `thresholds` are in rising order. `even` says that they are even ones from 0 to 1; None: see whether they are.
+    Returns an additive state of shape (2, T + 1), or (2, T + 1, L) by label (the last axis); `confusion` decodes it.
+    `thresholds` are in ascending order. `even`: they are evenly spaced from 0 to 1; None: determine it.
     """
     places, labels = len(thresholds) + 1, y_pred.shape[-1] if by_label else 1
     dtype = count_dtype(y_pred)
@@ -69,21 +69,21 @@ def outcomes(
     cell = torch.where(y_true.bool(), 0, places) + _passed(y_pred, thresholds, even)
     if by_label:
         cell = cell * labels + torch.arange(labels, device=cell.device)
-    # one flat scatter: what CUDA can do deterministically
+    # CUDA is deterministic for a flat scatter only
     counts = torch.zeros(2 * places * labels, dtype=dtype, device=y_pred.device)
     counts.scatter_add_(0, cell.flatten(), weight.expand(y_pred.shape).flatten())
     return counts.view(2, places, labels) if by_label else counts.view(2, places)
 
 
 def confusion(state: Tensor) -> Confusion:
-    """A state of `outcomes` as counts at each threshold, on the CPU (CUDA has no deterministic cumsum)."""
+    """Decode a state of `outcomes` to counts at each threshold, on the CPU (CUDA has no deterministic cumsum)."""
     above = state.cpu().flip(1).cumsum(1).flip(1)
-    everything, (hits, alarms) = above[:, :1], above[:, 1:]
-    return Confusion(hits, alarms, everything[1] - alarms, everything[0] - hits)
+    everything, (true_positives, false_positives) = above[:, :1], above[:, 1:]
+    return Confusion(true_positives, false_positives, everything[1] - false_positives, everything[0] - true_positives)
 
 
 def top_k_only(y_pred: Tensor, k: int) -> Tensor:
-    """Predictions with all but the `k` greatest of each row pushed below any threshold."""
+    """Return predictions with all but the `k` largest of each row set to BELOW_ALL, below any threshold."""
     chosen = torch.zeros_like(y_pred, dtype=torch.bool).scatter(-1, y_pred.topk(k, dim=-1).indices, True)
     return torch.where(chosen, y_pred, BELOW_ALL)
 
@@ -92,18 +92,18 @@ BELOW_ALL = -1e10
 
 
 def _passed(y_pred: Tensor, thresholds: Sequence[float], even: bool) -> Tensor:
-    """How many thresholds each prediction is above, int64."""
+    """Count the thresholds that each prediction is above, as int64."""
     y_pred = y_pred.nan_to_num(nan=float("-inf"))
     if not even:
-        # each compared by itself: a tensor of thresholds would be sent to the device with every batch
+        # compared one by one, since a tensor of thresholds would be copied to the device with every batch
         return torch.stack([y_pred > threshold for threshold in thresholds]).sum(0)
-    # Keras computes the place among even thresholds: the same roundings decide at the edges
+    # Keras computes the bucket of evenly spaced thresholds; the same rounding applies at the edges
     passed = (y_pred.clamp(0, 1) * (len(thresholds) - 1)).ceil().long()
     return passed.clamp(min=1) if thresholds[0] < 0 else passed
 
 
 def are_even(thresholds: Sequence[float]) -> bool:
-    """Return True if the thresholds are even ones from 0 to 1, in rising order."""
+    """Return True if the thresholds are evenly spaced from 0 to 1, in ascending order."""
     return len(thresholds) >= 3 and all(
         abs(t - even) <= 1e-7 + 1e-5 * even
         for t, even in zip(thresholds, even_thresholds(len(thresholds)), strict=True)

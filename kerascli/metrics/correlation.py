@@ -1,4 +1,4 @@
-"""Correlations: how predictions go along with targets, whatever their scale, or on the same scale."""
+"""Correlation metrics: Pearson's and the concordance correlation coefficient."""
 
 from torch import Tensor
 
@@ -9,7 +9,7 @@ from kerascli.shapes import TensorSpec
 
 
 class _Correlation(MeanMetric):
-    """The mean of the coefficients along `axis`; axis 0 correlates the rows of a batch, so batches matter there."""
+    """Base class of mean correlation coefficients along `axis`; with axis 0 the value depends on the batching."""
 
     direction = "max"
 
@@ -21,21 +21,27 @@ class _Correlation(MeanMetric):
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         if self.axis == -1 and output.shape[-1:] in ((), (1,)) and target.rank >= output.rank - (output.rank == 1):
-            return f"'{self.component_name}' has one number a row to correlate; set axis: 0 to go along the batch"
+            return (
+                f"'{self.component_name}' has one value per row to correlate; set axis: 0 to correlate over the batch"
+            )
         return axes_fault(self, output) or shape_fault(self.component_name, target, output)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Whatever is weighed, (N, T) meets (N, T, 1) as (N, T): one step alone has no correlation."""
+        """Return (N, T) against (N, T, 1) as (N, T) even with weighted steps: one step alone has no correlation."""
         return super().aligned(y_true, y_pred)
 
     def means(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-        """The means of targets and predictions along the axis."""
+        """Compute the means of targets and predictions along `axis`, with the axis kept."""
         return y_true.mean(self.axis, keepdim=True), y_pred.mean(self.axis, keepdim=True)
 
 
 @metric()
 class PearsonCorrelation(_Correlation):
-    """The mean of Pearson's coefficients: 1 where one is a rising line of the other, -1 where a falling one."""
+    """Mean Pearson correlation coefficient of targets and predictions along `axis`.
+
+    From -1 to 1, the extremes for linear relations of negative and positive slope. Axis 0 correlates the rows of each
+    batch.
+    """
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         true_mean, mean = self.means(y_true, y_pred)
@@ -46,7 +52,11 @@ class PearsonCorrelation(_Correlation):
 
 @metric()
 class ConcordanceCorrelation(_Correlation):
-    """The mean of the concordance coefficients: 1 where predictions equal targets, less where they are shifted."""
+    """Mean concordance correlation coefficient of targets and predictions along `axis`.
+
+    1 if predictions equal targets; unlike Pearson's it is lowered by differences of location and scale. Axis 0
+    correlates the rows of each batch.
+    """
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         true_mean, mean = self.means(y_true, y_pred)

@@ -1,4 +1,4 @@
-"""Losses as metrics: their means over samples, without what is added to the loss (penalties, weights of outputs)."""
+"""Losses as metrics: means over samples, without regularization penalties and loss weights."""
 
 from typing import ClassVar
 
@@ -14,12 +14,12 @@ from kerascli.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, T
 
 
 class LossMetric(MeanMetric):
-    """The mean of a loss, which takes the settings of the metric."""
+    """Base class of means of a loss that takes the metric's arguments."""
 
     loss_class: ClassVar[type[Loss]]
 
     def loss(self) -> Loss:
-        """The loss that is averaged."""
+        """Return the loss that is averaged, with the metric's arguments."""
         return self.loss_class(**self.model_dump(exclude={"name"}))
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -34,35 +34,35 @@ class LossMetric(MeanMetric):
 
 @metric(aliases=("mse",))
 class MeanSquaredError(LossMetric):
-    """The mean of squared errors."""
+    """Mean squared error: mean((y_true - y_pred) ** 2)."""
 
     loss_class = regression.MeanSquaredError
 
 
 @metric(aliases=("mae",))
 class MeanAbsoluteError(LossMetric):
-    """The mean of errors without their signs."""
+    """Mean absolute error: mean(|y_true - y_pred|)."""
 
     loss_class = regression.MeanAbsoluteError
 
 
 @metric(aliases=("mape",))
 class MeanAbsolutePercentageError(LossMetric):
-    """The mean of errors in percent of the targets."""
+    """Mean absolute percentage error: 100 * mean(|y_true - y_pred| / max(|y_true|, 1e-7))."""
 
     loss_class = regression.MeanAbsolutePercentageError
 
 
 @metric(aliases=("msle",))
 class MeanSquaredLogarithmicError(LossMetric):
-    """The mean of squared errors of log(1 + x)."""
+    """Mean squared logarithmic error: mean((log(1 + y_true) - log(1 + y_pred)) ** 2)."""
 
     loss_class = regression.MeanSquaredLogarithmicError
 
 
 @metric(aliases=("rmse",))
 class RootMeanSquaredError(MeanMetric):
-    """The root of the mean of squared errors: of the whole set, not a mean of batches' roots."""
+    """Root mean squared error: sqrt(mean((y_true - y_pred) ** 2)), over all samples, not a mean over batches."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return (y_pred - y_true).square()
@@ -76,27 +76,27 @@ class RootMeanSquaredError(MeanMetric):
 
 @metric(aliases=("log_cosh", "logcosh"))
 class LogCoshError(LossMetric):
-    """The mean of log(cosh(error))."""
+    """Mean log-cosh error: mean(log(cosh(y_pred - y_true)))."""
 
     loss_class = regression.LogCosh
 
 
 @metric()
 class Huber(LossMetric):
-    """The mean Huber loss."""
+    """Mean Huber loss: 0.5 * error ** 2 for |error| <= delta, else delta * |error| - 0.5 * delta ** 2."""
 
     loss_class = regression.Huber
 
     delta: PositiveFloat = 1.0
-    """From where on errors count linearly."""
+    """Absolute error above which the loss is linear instead of quadratic."""
 
 
 @metric()
 class MeanRelativeError(MeanMetric):
-    """The mean of |error| / `normalizer`: one number for each output, or one for all; 0 where that is 0."""
+    """Mean relative error: mean(|y_true - y_pred| / normalizer), 0 where the normalizer is 0."""
 
     normalizer: NonNegativeFloat | Floats
-    """What errors are divided by: one number, or one for each output."""
+    """Divisor of the absolute errors: one number, or one per output unit."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         inverse = [1 / n if n else 0.0 for n in self._numbers()]
@@ -115,21 +115,24 @@ class MeanRelativeError(MeanMetric):
 
 @metric()
 class Poisson(LossMetric):
-    """The mean Poisson loss."""
+    """Mean Poisson loss of counts: mean(y_pred - y_true * log(y_pred + 1e-7))."""
 
     loss_class = regression.Poisson
 
 
 @metric(aliases=("kld", "kullback_leibler_divergence"))
 class KLDivergence(LossMetric):
-    """The mean divergence of predicted from true distributions."""
+    """Mean Kullback-Leibler divergence: sum(y_true * log(y_true / y_pred)) over the last axis of distributions."""
 
     loss_class = regression.KLDivergence
 
 
 @metric(aliases=("cosine_proximity",))
 class CosineSimilarity(MeanMetric):
-    """The mean cosine between targets and predictions: 1 is best (the loss of this name is its negative)."""
+    """Mean cosine similarity of targets and predictions along `axis`, from -1 to 1.
+
+    1 is best; the loss of the same name is its negative.
+    """
 
     direction = "max"
 
@@ -144,28 +147,31 @@ class CosineSimilarity(MeanMetric):
 
 @metric()
 class Hinge(LossMetric):
-    """The mean hinge loss."""
+    """Mean hinge loss: mean(max(1 - y_true * y_pred, 0)); targets are -1 and 1, or 0 and 1."""
 
     loss_class = hinge.Hinge
 
 
 @metric()
 class SquaredHinge(LossMetric):
-    """The mean squared hinge loss."""
+    """Mean squared hinge loss: mean(max(1 - y_true * y_pred, 0) ** 2); targets are -1 and 1, or 0 and 1."""
 
     loss_class = hinge.SquaredHinge
 
 
 @metric()
 class CategoricalHinge(LossMetric):
-    """The mean categorical hinge loss."""
+    """Mean categorical hinge loss, max(1 + neg - pos, 0), of the true (pos) and largest other output.
+
+    Targets are one-hot.
+    """
 
     loss_class = hinge.CategoricalHinge
 
 
 @metric()
 class BinaryCrossentropy(LossMetric):
-    """The mean binary cross-entropy."""
+    """Mean binary cross-entropy of targets of 0 or 1, and of independent (multi-hot) labels."""
 
     loss_class = crossentropy.BinaryCrossentropy
 
@@ -175,7 +181,7 @@ class BinaryCrossentropy(LossMetric):
 
 @metric()
 class CategoricalCrossentropy(LossMetric):
-    """The mean categorical cross-entropy; targets are one-hot."""
+    """Mean cross-entropy of mutually exclusive classes; targets are one-hot."""
 
     loss_class = crossentropy.CategoricalCrossentropy
 
@@ -186,9 +192,9 @@ class CategoricalCrossentropy(LossMetric):
 
 @metric()
 class SparseCategoricalCrossentropy(LossMetric):
-    """The mean categorical cross-entropy; targets are class numbers.
+    """Mean cross-entropy of mutually exclusive classes; targets are integer class labels.
 
-    As in Keras, an ignored class counts as 0, or not at all where there are sample weights.
+    As in Keras, an ignored class enters the mean with the value 0, or not at all if there are sample weights.
     """
 
     loss_class = crossentropy.SparseCategoricalCrossentropy
@@ -208,16 +214,16 @@ class SparseCategoricalCrossentropy(LossMetric):
 
 @metric()
 class BinaryFocalCrossentropy(LossMetric):
-    """The mean binary focal cross-entropy."""
+    """Mean binary focal cross-entropy (Lin et al., 2017): binary cross-entropy times (1 - p_t) ** gamma."""
 
     loss_class = focal.BinaryFocalCrossentropy
 
     apply_class_balancing: bool = False
-    """Let alpha weigh the two classes."""
+    """Weight class 1 by alpha and class 0 by 1 - alpha."""
     alpha: Fraction = 0.25
-    """What the values are multiplied by."""
+    """Weight of class 1, used with apply_class_balancing; class 0 has 1 - alpha."""
     gamma: NonNegativeFloat = 2.0
-    """How much less the values count that are right already; 0: not at all less."""
+    """Focusing parameter: a larger value gives easy samples less weight; 0 gives the plain cross-entropy."""
     from_logits: FromLogits = False
     label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
@@ -225,14 +231,17 @@ class BinaryFocalCrossentropy(LossMetric):
 
 @metric()
 class CategoricalFocalCrossentropy(LossMetric):
-    """The mean categorical focal cross-entropy; targets are one-hot."""
+    """Mean categorical focal cross-entropy (Lin et al., 2017): cross-entropy times alpha * (1 - p) ** gamma.
+
+    Targets are one-hot.
+    """
 
     loss_class = focal.CategoricalFocalCrossentropy
 
     alpha: focal.ClassWeights = 0.25
-    """What the values are multiplied by."""
+    """Weight of all classes, or a list with one weight per class."""
     gamma: NonNegativeFloat = 2.0
-    """How much less the values count that are right already; 0: not at all less."""
+    """Focusing parameter: a larger value gives easy samples less weight; 0 gives the plain cross-entropy."""
     from_logits: FromLogits = False
     label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1

@@ -1,4 +1,4 @@
-"""F scores: precision and recall in one figure."""
+"""F scores: weighted harmonic means of precision and recall."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -15,34 +15,37 @@ _EPSILON = 1e-7
 
 
 class _FScore(Metric):
-    """A value for each class, or their average."""
+    """Base class of F scores per class, or of their average."""
 
     direction = "max"
 
     average: Literal["micro", "macro", "weighted"] | None = None
-    """How the values of the classes become one; null: a value for each class, in a column of its own."""
+    """Averaging over classes: micro (from the summed counts), macro (unweighted mean) or weighted (by the number of
+    true samples); null: one value per class, each in its own column.
+    """
     threshold: Annotated[float, Field(gt=0, le=1)] | None = None
-    """From which value on a prediction counts as positive."""
+    """Outputs above this value are predicted as positive; null: the largest output of each sample is."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
-        """(3, classes): true positives, false positives, false negatives."""
+        """Count true positives, false positives and false negatives per class, as (3, classes)."""
         if self.threshold is None:
-            chosen = (y_pred >= y_pred.amax(-1, keepdim=True)) & (y_pred.abs() > 1e-9)
+            predicted = (y_pred >= y_pred.amax(-1, keepdim=True)) & (y_pred.abs() > 1e-9)
         else:
-            chosen = y_pred > self.threshold
+            predicted = y_pred > self.threshold
         dtype = count_dtype(y_pred)
-        p, y = chosen.to(dtype), y_true.to(dtype)
+        p, y = predicted.to(dtype), y_true.to(dtype)
         counts = torch.stack([p * y, p * (1 - y), (1 - p) * y])
         if sample_weight is not None:
             counts = counts * spread(sample_weight.to(dtype), y, "sample weights or a mask")
         return counts.sum(1)
 
     def score(self, state: Tensor, beta: float) -> Tensor:
-        hits, alarms, misses = state.sum(1) if self.average == "micro" else state
-        precision, recall = hits / (hits + alarms + _EPSILON), hits / (hits + misses + _EPSILON)
+        true_positives, false_positives, false_negatives = state.sum(1) if self.average == "micro" else state
+        precision = true_positives / (true_positives + false_positives + _EPSILON)
+        recall = true_positives / (true_positives + false_negatives + _EPSILON)
         scores = (1 + beta**2) * precision * recall / (beta**2 * precision + recall + _EPSILON)
         if self.average == "weighted":
-            targets = hits + misses
+            targets = true_positives + false_negatives
             return (scores * targets / (targets.sum() + _EPSILON)).sum()
         return scores if self.average is None else scores.mean()
 
@@ -58,10 +61,13 @@ class _FScore(Metric):
 
 @metric(name="fbeta_score", aliases=("f_beta_score",))
 class FBetaScore(_FScore):
-    """Recall counts `beta` times as much as precision."""
+    """F-beta score: (1 + beta ** 2) * precision * recall / (beta ** 2 * precision + recall).
+
+    Targets are one-hot or multi-hot of shape (N, classes), like the outputs.
+    """
 
     beta: PositiveFloat = 1.0
-    """How many times more recall counts than precision."""
+    """Weight of recall relative to precision; 1 gives the F1 score."""
 
     def result(self, state: Tensor) -> Tensor:
         return self.score(state, self.beta)
@@ -69,7 +75,10 @@ class FBetaScore(_FScore):
 
 @metric(name="f1_score")
 class F1Score(_FScore):
-    """The harmonic mean of precision and recall."""
+    """F1 score, the harmonic mean of precision and recall: 2 * precision * recall / (precision + recall).
+
+    Targets are one-hot or multi-hot of shape (N, classes), like the outputs.
+    """
 
     def result(self, state: Tensor) -> Tensor:
         return self.score(state, 1.0)

@@ -1,4 +1,4 @@
-"""Intersection over union: how well regions of classes overlap."""
+"""Intersection-over-union metrics: TP / (TP + FP + FN) of each class."""
 
 from typing import Annotated, Self
 
@@ -17,8 +17,11 @@ _EPSILON = 1e-7
 Classes = Annotated[int, Field(ge=2, le=10_000)]
 
 
-class _Overlap(Metric):
-    """The state counts (true class, predicted class); values outside the classes do not count, as in Keras."""
+class _IoUMetric(Metric):
+    """Base class of IoU metrics. The state is a confusion matrix (true class, predicted class).
+
+    Labels outside the classes are ignored, as in Keras.
+    """
 
     direction = "max"
 
@@ -35,7 +38,7 @@ class _Overlap(Metric):
         return counts.scatter_add_(0, cell.flatten(), weight.flatten()).view(classes, classes)
 
     def mean_overlap(self, state: Tensor, classes: tuple[int, ...]) -> Tensor:
-        """The mean over those of `classes` that occur at all."""
+        """Compute the mean IoU of those `classes` that occur in targets or predictions."""
         both = state.diagonal()
         either = state.sum(0) + state.sum(1) - both
         chosen = list(classes)
@@ -44,25 +47,27 @@ class _Overlap(Metric):
         return torch.where(occurs, both / (either + _EPSILON), 0.0).sum() / (occurs.sum() + _EPSILON)
 
 
-class _OfClasses(_Overlap):
-    """Targets and predictions as class numbers, or with a value for each class on `axis`."""
+class _MultiClassIoU(_IoUMetric):
+    """Base class of IoU metrics of several classes, as integer labels or with one value per class on `axis`."""
 
     num_classes: Classes
-    """How many classes there are."""
+    """Number of classes."""
     ignore_class: IgnoreClass = None
     sparse_y_pred: bool
-    """Predictions are class numbers, not a value for each class."""
+    """Predictions are integer class labels; false: they have one value per class on `axis`, of which the argmax
+    is taken.
+    """
     axis: Axis = -1
 
     def true_are_numbers(self) -> bool:
-        """Return True if targets are integer class labels, not a value for each class."""
+        """Return True if targets are integer class labels, False if they have one value per class."""
         return False
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
-        return Labels(words="class numbers are whole") if self.true_are_numbers() else None
+        return Labels(words="class labels are integers") if self.true_are_numbers() else None
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """As class numbers of one shape; a value for each class becomes the number of the greatest."""
+        """Return both as integer class labels of one shape; values per class are replaced by their argmax."""
         y_true = y_true if self.true_are_numbers() else y_true.argmax(self.axis)
         y_pred = y_pred if self.sparse_y_pred else y_pred.argmax(self.axis)
         return aligned_pair(y_true, y_pred, weight_rank)
@@ -82,15 +87,15 @@ class _OfClasses(_Overlap):
         ):  # fmt: skip
             found = spec.shape if sparse else self._without_classes(spec.shape)
             if found is None:
-                needed = f"a value for each of {self.num_classes} classes on axis {self.axis}"
+                needed = f"one value for each of {self.num_classes} classes on axis {self.axis}"
                 return f"'{self.component_name}' needs {needed}, got {what} {spec}"
             numbers.append(found)
         if same_shape(*numbers):
             return None
-        return f"'{self.component_name}' needs a class number of the targets for each of the output: {target}, {output}"
+        return f"'{self.component_name}' needs targets and outputs of the same positions, got {target} and {output}"
 
     def _without_classes(self, shape: Shape) -> Shape | None:
-        """The shape without the axis of the classes; None where that is not there."""
+        """Return the shape without the class axis; None if there is no axis of num_classes."""
         sizes = list(shape)
         axis = self.axis if self.axis < 0 else self.axis - 1  # `axis` counts the batch axis
         if not -len(sizes) <= axis < len(sizes) or sizes[axis] not in (self.num_classes, None):
@@ -99,28 +104,28 @@ class _OfClasses(_Overlap):
         return tuple(sizes)
 
 
-class _Chosen(_OfClasses):
-    """The mean over `target_class_ids` alone."""
+class _SelectedClassesIoU(_MultiClassIoU):
+    """Base class of mean IoU over `target_class_ids` only."""
 
     target_class_ids: Ints
-    """The classes that count."""
+    """Labels of the classes to average over."""
 
     @model_validator(mode="after")
     def _are_classes(self) -> Self:
         if not self.target_class_ids or not all(0 <= i < self.num_classes for i in self.target_class_ids):
             ids = list(self.target_class_ids)
-            raise ValueError(f"target_class_ids: expected class numbers from 0 to {self.num_classes - 1}, got {ids}")
+            raise ValueError(f"target_class_ids: expected class labels from 0 to {self.num_classes - 1}, got {ids}")
         return self
 
     def result(self, state: Tensor) -> Tensor:
         return self.mean_overlap(state, self.target_class_ids)
 
 
-class _Numbers(_OfClasses):
-    """Targets, and with `sparse_y_pred` predictions, are class numbers."""
+class _SparseIoU(_MultiClassIoU):
+    """Base class of IoU metrics whose targets and predictions are integer class labels by default."""
 
     sparse_y_true: bool = True
-    """Targets are class numbers, not a value for each class."""
+    """Targets are integer class labels; false: they are one-hot, with one value per class on `axis`."""
     sparse_y_pred: bool = True
 
     def true_are_numbers(self) -> bool:
@@ -128,44 +133,50 @@ class _Numbers(_OfClasses):
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         if self.sparse_y_pred and output.shape and output.shape[-1] == self.num_classes != 1:
-            return f"'{self.component_name}' takes the output {output} for class numbers; set sparse_y_pred: false"
+            return f"'{self.component_name}' takes the output {output} as class labels; set sparse_y_pred: false"
         return super().check(target, output)
 
 
-class _OneHot(_OfClasses):
-    """Targets, and without `sparse_y_pred` predictions, have one value for each class."""
+class _OneHotTargetsIoU(_MultiClassIoU):
+    """Base class of IoU metrics with one-hot targets, whose predictions have one value per class by default."""
 
     sparse_y_pred: bool = False
 
 
 @metric(name="mean_iou")
-class MeanIoU(_Numbers):
-    """The mean over all classes. An output of one value a class needs `sparse_y_pred: false`."""
+class MeanIoU(_SparseIoU):
+    """Mean intersection over union of all classes: TP / (TP + FP + FN), averaged over the classes that occur.
+
+    Targets and predictions are integer class labels; an output with one value per class needs `sparse_y_pred: false`.
+    """
 
 
 @metric(name="iou")
-class IoU(_Numbers, _Chosen):
-    """The mean over `target_class_ids`."""
+class IoU(_SparseIoU, _SelectedClassesIoU):
+    """Mean intersection over union of the classes `target_class_ids`: TP / (TP + FP + FN).
+
+    Targets and predictions are integer class labels; an output with one value per class needs `sparse_y_pred: false`.
+    """
 
 
 @metric(name="one_hot_mean_iou")
-class OneHotMeanIoU(_OneHot):
-    """The mean over all classes, of one-hot targets."""
+class OneHotMeanIoU(_OneHotTargetsIoU):
+    """Mean intersection over union of all classes, TP / (TP + FP + FN), with one-hot targets."""
 
 
 @metric(name="one_hot_iou")
-class OneHotIoU(_OneHot, _Chosen):
-    """The mean over `target_class_ids`, of one-hot targets."""
+class OneHotIoU(_OneHotTargetsIoU, _SelectedClassesIoU):
+    """Mean intersection over union of the classes `target_class_ids`, TP / (TP + FP + FN), with one-hot targets."""
 
 
 @metric(name="binary_iou")
-class BinaryIoU(_Overlap):
-    """The mean over no (0) and yes (1), told apart by `threshold`."""
+class BinaryIoU(_IoUMetric):
+    """Mean intersection over union, TP / (TP + FP + FN), of the classes 0 and 1, separated by `threshold`."""
 
     target_class_ids: Ints = (0, 1)
-    """The classes that count."""
+    """Labels of the classes to average over: 0, 1 or both."""
     threshold: float = 0.5
-    """From which value on a prediction counts as positive."""
+    """Outputs of at least this value are predicted as class 1, the others as class 0."""
 
     @model_validator(mode="after")
     def _are_classes(self) -> Self:

@@ -1,4 +1,4 @@
-"""The best of one figure where another is at least so good: recall at precision and its three relatives."""
+"""Best value of one metric at thresholds where another has a minimum: recall at precision and three others."""
 
 from abc import abstractmethod
 from typing import Annotated
@@ -12,15 +12,15 @@ from kerascli.metrics.confusion import MAX_THRESHOLDS, Confusion, confusion, eve
 from kerascli.shapes import Fraction, NonNegativeInt, TensorSpec
 
 
-class _AtPoint(Metric):
-    """Looks along `num_thresholds` thresholds from 0 to 1."""
+class _OperatingPointMetric(Metric):
+    """Base class of metrics at the best of `num_thresholds` thresholds from 0 to 1."""
 
     direction = "max"
 
     num_thresholds: Annotated[int, Field(ge=1, le=MAX_THRESHOLDS)] = 200
-    """How many thresholds the curve is taken at."""
+    """Number of evenly spaced thresholds from 0 to 1 to search; 1: the threshold 0.5."""
     class_id: NonNegativeInt | None = None
-    """Look at this class alone; null: all."""
+    """Output unit (class) to evaluate alone; null: all."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         if self.class_id is not None:
@@ -30,12 +30,12 @@ class _AtPoint(Metric):
         return outcomes(y_true, y_pred, sample_weight, thresholds)
 
     def result(self, state: Tensor) -> Tensor:
-        wanted, given, least = self._curve(confusion(state))
-        return torch.where(given >= least, wanted, 0.0).amax()
+        reported, constrained, minimum = self._curve(confusion(state))
+        return torch.where(constrained >= minimum, reported, 0.0).amax()
 
     @abstractmethod
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
-        """The figure that is reported, the one that is given, and how good that must be."""
+        """Return the metric to report and the constrained metric at each threshold, and the latter's minimum."""
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         outputs = output.shape[-1] if output.shape else 1
@@ -46,48 +46,48 @@ class _AtPoint(Metric):
 
     @classmethod
     def first_argument(cls) -> str | None:
-        return next(name for name in cls.model_fields if name not in _AtPoint.model_fields)
+        return next(name for name in cls.model_fields if name not in _OperatingPointMetric.model_fields)
 
 
 @metric()
-class SensitivityAtSpecificity(_AtPoint):
-    """The greatest share of positives found where at least `specificity` of negatives are left alone."""
+class SensitivityAtSpecificity(_OperatingPointMetric):
+    """Best sensitivity, TP / (TP + FN), over the thresholds with at least the given specificity, TN / (TN + FP)."""
 
     specificity: Fraction
-    """The specificity to hold."""
+    """Required specificity."""
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
         return at.recall, at.specificity, self.specificity
 
 
 @metric()
-class SpecificityAtSensitivity(_AtPoint):
-    """The greatest share of negatives left alone where at least `sensitivity` of positives are found."""
+class SpecificityAtSensitivity(_OperatingPointMetric):
+    """Best specificity, TN / (TN + FP), over the thresholds with at least the given sensitivity, TP / (TP + FN)."""
 
     sensitivity: Fraction
-    """The sensitivity to hold."""
+    """Required sensitivity."""
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
         return at.specificity, at.recall, self.sensitivity
 
 
 @metric()
-class PrecisionAtRecall(_AtPoint):
-    """The best precision where at least `recall` of positives are found."""
+class PrecisionAtRecall(_OperatingPointMetric):
+    """Best precision, TP / (TP + FP), over the thresholds with at least the given recall, TP / (TP + FN)."""
 
     recall: Fraction
-    """The recall to hold."""
+    """Required recall."""
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
         return at.precision, at.recall, self.recall
 
 
 @metric()
-class RecallAtPrecision(_AtPoint):
-    """The greatest share of positives found where at least `precision` of alarms are right."""
+class RecallAtPrecision(_OperatingPointMetric):
+    """Best recall, TP / (TP + FN), over the thresholds with at least the given precision, TP / (TP + FP)."""
 
     precision: Fraction
-    """The precision to hold."""
+    """Required precision."""
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
         return at.recall, at.precision, self.precision

@@ -1,4 +1,4 @@
-"""Precision, recall and plain counts of outcomes, at one threshold or several."""
+"""Precision, recall and counts of true and false positives and negatives, at one or several thresholds."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from kerascli.shapes import Fraction, NonNegativeInt, PositiveInt, TensorSpec
 
 
 def _one(value: Any) -> Any:
-    """A list of one threshold is that threshold: Keras gives one value there, too."""
+    """Convert a list of one threshold to a number, since Keras returns one value for it, too."""
     if value in ([], ()):
         raise ValueError("expected a number from 0 to 1 or a list of such, got an empty list")
     return value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
@@ -22,18 +22,20 @@ def _one(value: Any) -> Any:
 Thresholds = Annotated[
     Fraction | Annotated[tuple[Fraction, ...], Field(min_length=1, strict=False)] | None, BeforeValidator(_one)
 ]
-"""Outputs above it are positive; several give a value each. None: 0.5 (with `top_k`: all that are in the top)."""
+"""One threshold or several, with one value each; None: 0.5 (with `top_k`: no threshold)."""
 
 
-class _Outcomes(Metric):
-    """What is said of outcomes at one threshold, or at each of several."""
+class _ConfusionMetric(Metric):
+    """Base class of metrics computed from true and false positives and negatives at one or several thresholds."""
 
     thresholds: Thresholds = None
-    """Predictions above it are positive; a list gives a value for each; null: 0.5, or with top_k none."""
+    """Outputs above the threshold are predicted as positive; a list gives one value per threshold; null: 0.5, or no
+    threshold with top_k.
+    """
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         thresholds = self._thresholds()
-        # as in Keras, even thresholds are even in rising order only: at their edges it rounds in another way
+        # as in Keras, evenly spaced thresholds (rounded differently at the edges) must be in ascending order
         return outcomes(y_true, y_pred, sample_weight, sorted(thresholds), even=are_even(thresholds))
 
     def result(self, state: Tensor) -> Tensor:
@@ -43,7 +45,7 @@ class _Outcomes(Metric):
 
     @abstractmethod
     def outcome(self, at: Confusion) -> Tensor:
-        """Return the value at each threshold: (T,)."""
+        """Compute the metric at each threshold, of shape (T,)."""
 
     def value_names(self, output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
         thresholds = self._thresholds()
@@ -58,15 +60,15 @@ class _Outcomes(Metric):
         return self.thresholds if isinstance(self.thresholds, tuple) else (self.thresholds,)
 
 
-class _OfClass(_Outcomes):
-    """Of one class, or of the outputs in the top `k`, where wanted."""
+class _ClassMetric(_ConfusionMetric):
+    """Base class of precision and recall, optionally of one class or of the `top_k` outputs of each sample."""
 
     direction = "max"
 
     top_k: PositiveInt | None = None
-    """Only the k highest predictions count as positive."""
+    """Number of largest outputs of each sample that can be predicted as positive; null: no limit."""
     class_id: NonNegativeInt | None = None
-    """Look at this class alone; null: all."""
+    """Output unit (class) to evaluate alone; null: all."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         if self.top_k is not None:
@@ -89,24 +91,24 @@ class _OfClass(_Outcomes):
 
 
 @metric()
-class Precision(_OfClass):
-    """What share of the positive outputs is right."""
+class Precision(_ClassMetric):
+    """Precision, the fraction of predicted positives that are correct: TP / (TP + FP)."""
 
     def outcome(self, at: Confusion) -> Tensor:
         return at.precision
 
 
 @metric()
-class Recall(_OfClass):
-    """What share of the positive targets is found."""
+class Recall(_ClassMetric):
+    """Recall, the fraction of positive targets that are predicted as positive: TP / (TP + FN)."""
 
     def outcome(self, at: Confusion) -> Tensor:
         return at.recall
 
 
 @metric()
-class TruePositives(_Outcomes):
-    """The number of positive targets that are found."""
+class TruePositives(_ConfusionMetric):
+    """Number of true positives: positive targets predicted as positive (with sample weights, their sum)."""
 
     direction = "max"
 
@@ -115,8 +117,8 @@ class TruePositives(_Outcomes):
 
 
 @metric()
-class TrueNegatives(_Outcomes):
-    """The number of negative targets that are left alone."""
+class TrueNegatives(_ConfusionMetric):
+    """Number of true negatives: negative targets predicted as negative (with sample weights, their sum)."""
 
     direction = "max"
 
@@ -125,16 +127,16 @@ class TrueNegatives(_Outcomes):
 
 
 @metric()
-class FalsePositives(_Outcomes):
-    """The number of false alarms."""
+class FalsePositives(_ConfusionMetric):
+    """Number of false positives: negative targets predicted as positive (with sample weights, their sum)."""
 
     def outcome(self, at: Confusion) -> Tensor:
         return at.false_positives
 
 
 @metric()
-class FalseNegatives(_Outcomes):
-    """The number of positive targets that are missed."""
+class FalseNegatives(_ConfusionMetric):
+    """Number of false negatives: positive targets predicted as negative (with sample weights, their sum)."""
 
     def outcome(self, at: Confusion) -> Tensor:
         return at.false_negatives

@@ -1,4 +1,4 @@
-"""R2: the share of the targets' variance that predictions explain."""
+"""R2 score, the coefficient of determination."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -13,17 +13,23 @@ from kerascli.shapes import NonNegativeInt, TensorSpec
 
 @metric(name="r2_score")
 class R2Score(Metric):
-    """1 - squared errors / squared deviations from the mean, of each output, or averaged."""
+    """Coefficient of determination: 1 - sum((y_true - y_pred) ** 2) / sum((y_true - mean(y_true)) ** 2).
+
+    One value per output unit, or their average. Outputs have the shape (N, outputs).
+    """
 
     direction = "max"
 
     class_aggregation: Literal["uniform_average", "variance_weighted_average"] | None = "uniform_average"
-    """How the values of the outputs become one; null: a value for each output."""
+    """Averaging over output units: unweighted, or weighted by the targets' variance; null: one value per unit."""
     num_regressors: NonNegativeInt = 0
-    """For the adjusted figure: how many features there are; 0: not adjusted."""
+    """Number of independent variables (features), for the adjusted R2; 0: not adjusted."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
-        """(5, outputs): sum of squared targets, of targets, of squared errors, of weights; number of values."""
+        """Return per output the sums of squared targets, targets, squared errors and weights, and the number of values.
+
+        Shape (5, outputs).
+        """
         dtype = count_dtype(y_pred)
         y_true, y_pred = y_true.to(dtype), y_pred.to(dtype)
         weight = torch.ones_like(y_true)
@@ -47,7 +53,7 @@ class R2Score(Metric):
             score = (deviations * scores).sum() / deviations.sum()
         if self.num_regressors == 0:
             return score
-        n = values[0]  # Keras's number of samples counts every output
+        n = values[0]  # Keras counts every output of a sample as a sample
         adjusted = 1 - (1 - score) * (n - 1) / (n - self.num_regressors - 1)
         return torch.where(self.num_regressors < n - 1, adjusted, score)
 

@@ -1,4 +1,4 @@
-"""Which layers are trained: patterns over names, applied to a model as Keras's `layer.trainable = ...` is."""
+"""Freeze and unfreeze layers by patterns over their names, as Keras's `layer.trainable = ...` does."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, suggestion
 from kerascli.layers.base import BaseLayer
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, flat
-from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.ir.shared_layer import part_of, wrapped
 from kerascli.model.ir.updates import set_by
 
@@ -17,9 +17,9 @@ _RANGE = re.compile(r"(.+?)\.\.(.+)")
 
 
 def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fit", "trainable")) -> Model:
-    """The model with layers trained or not as the patterns say; of several that name a layer the last one counts.
+    """Return the model with `trainable` of its layers set by patterns; the last pattern that matches a layer wins.
 
-    Raises Invalid for a pattern that names nothing.
+    Raises Invalid for a pattern that matches no layer.
     """
     if not patterns:
         return model
@@ -30,7 +30,7 @@ def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fi
         try:
             chosen |= dict.fromkeys(names.matching(pattern), value)
         except LookupError as error:
-            hint = "a layer, a shared thing, base.dense_1, base.block5_*, or first..last"
+            hint = "expected a layer, a shared model, base.dense_1, base.block5_*, or first..last"
             faults.append(Fault(f"trainable: {error.args[0]}", (*path, pattern), "key", hint=hint))
     if faults:
         raise Invalid(faults)
@@ -39,39 +39,42 @@ def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fi
 
 
 def updated_faults(model: Model, patterns: Mapping[str, bool], path: Path = ("fit", "trainable")) -> list[Fault]:
-    """Patterns by which an optimizer trains a weight that an `update` sets; `model` is what they have made."""
+    """Return faults for patterns that let the optimizer train a weight which an `update` assigns.
+
+    `model` is the model after the patterns have been applied.
+    """
     names, found = _Names(model), list[Fault]()
     weights = {node.weights_name for node in set_by(model.nodes).values() if node.layer.trainable}
     for pattern in (each for each in patterns if patterns[each]):
         for name in weights.intersection(names.matching(pattern)):
-            text = f"trainable: '{name}' is set by an update: the optimizer cannot change it, too"
-            hint = f"take the update out, or add {name}: false behind it"
+            text = f"trainable: '{name}' is assigned by an update, so the optimizer cannot train it"
+            hint = f"remove the update, or add {name}: false after this pattern"
             found.append(Fault(text, (*path, pattern), "key", hint=hint))
     return found
 
 
 def trained_layers(model: Model) -> dict[str, bool]:
-    """Whether each layer is trained, by the name of its weights."""
+    """Return whether each layer is trained: weight prefix -> bool."""
     return {node.weights_name: node.layer.trainable for node in _with_inner(model.nodes)}
 
 
 def _with_inner(nodes: Iterable[Node]) -> Iterator[Node]:
-    """Nodes and those inside of them: of cells, and of what is called on every step."""
+    """Yield nodes and the nodes inside them: those of custom cells and of models wrapped by `time_distributed`."""
     for node in nodes:
         yield node
-        if isinstance(node.layer, DescribedRNN):
+        if isinstance(node.layer, CustomCellRNN):
             yield from _with_inner(node.layer.cell.nodes)
         elif (shared := wrapped(node)) is not None and shared.layer is None:
             yield from _with_inner(flat(shared.entries))
 
 
 class _Names:
-    """What layers can be called: `dense`, `base.block5_conv1`, `base`; a call of `base` stands for `base`."""
+    """Names that patterns match: `dense`, `base.block5_conv1`, `base`; the name of a call of `base` means `base`."""
 
     def __init__(self, model: Model) -> None:
         nodes = list(_with_inner(model.nodes))
         self.layers = list(dict.fromkeys(node.weights_name for node in nodes))
-        """In order of definition."""
+        """Weight prefixes of all layers, in order of definition."""
         self._below: dict[str, list[str]] = {}
         for name in self.layers:
             for above in _and_above(name.replace("/", ".")):
@@ -82,7 +85,7 @@ class _Names:
                 known += [] if node.weights_name in known else [node.weights_name]
 
     def matching(self, pattern: str) -> Iterator[str] | Sequence[str]:
-        """The layers that a name, a glob or a range means; LookupError(text) where there are none."""
+        """Return the layers that a name, a glob or a range matches. Raises LookupError(text) if there are none."""
         if pattern in self._below:
             return self._below[pattern]
         if ends := _RANGE.fullmatch(pattern):
@@ -93,7 +96,7 @@ class _Names:
         return found
 
     def _between(self, first: str, last: str) -> Sequence[str]:
-        """Both ends included; the second may leave out what it is in: base.block4_conv1..block5_conv3."""
+        """Return a range of layers, both ends included; `last` may omit its prefix: base.block4_conv1..block5_conv3."""
         beside = f"{first.rpartition('.')[0]}.{last}"
         last = beside if last not in self._below and beside in self._below else last
         for end in (first, last):
@@ -109,7 +112,7 @@ class _Names:
 
 
 def _and_above(name: str) -> Iterator[str]:
-    """a.b.c, a.b, a"""
+    """Yield a dotted name and its prefixes: a.b.c, a.b, a."""
     while name:
         yield name
         name = name.rpartition(".")[0]
@@ -124,7 +127,7 @@ def _entry(entry: Entry, chosen: Mapping[str, bool]) -> Entry:
 
 def _node(node: Node, chosen: Mapping[str, bool]) -> Node:
     layer = _layer(node.layer, chosen.get(node.weights_name))
-    if isinstance(layer, DescribedRNN):
+    if isinstance(layer, CustomCellRNN):
         entries = tuple(_entry(entry, chosen) for entry in layer.cell.entries)
         layer = layer.of(replace(layer.cell, entries=entries))
     elif (shared := wrapped(node)) is not None:

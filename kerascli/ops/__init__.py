@@ -1,1 +1,1 @@
-"""The tensor operations that expressions call: Keras's, by Keras's names."""
+"""Tensor operations for expressions: those of keras.ops, under Keras's names."""

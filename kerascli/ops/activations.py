@@ -1,4 +1,4 @@
-"""Every activation is an operation, with its settings as arguments."""
+"""Registration of every activation as an operation, with the activation's fields as arguments."""
 
 import inspect
 from typing import Any
@@ -9,7 +9,7 @@ from kerascli.ops.base import OPS
 from kerascli.parts.base import ACTIVATIONS, Activation
 
 _OTHER_DEFAULTS = {"gelu": {"approximate": True}}
-"""Where Keras's operation has another default than its activation."""
+"""Defaults in which Keras's operation differs from its activation."""
 
 
 def _register(cls: type[Activation]) -> None:

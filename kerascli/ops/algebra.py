@@ -1,4 +1,4 @@
-"""Products and other linear algebra; of stacks of matrices each by itself."""
+"""Products and linear algebra. Axes before the last two are batches of matrices."""
 
 import string
 
@@ -11,13 +11,13 @@ from kerascli.ops.base import ArgumentError, as_float, op
 
 @op()
 def matmul(x1: Tensor, x2: Tensor) -> Tensor:
-    """x1 @ x2: the product of the last two axes; the others are a stack."""
+    """Compute the matrix product x1 @ x2 over the last two axes; the other axes are batch axes."""
     return torch.matmul(x1, x2)
 
 
 @op()
 def dot(x1: Tensor, x2: Tensor) -> Tensor:
-    """The sum over the last axis of x1 and the last but one of x2; all other axes stay."""
+    """Compute the dot product: a sum of products over the last axis of x1 and the last but one (or only) axis of x2."""
     if x1.ndim == 0 or x2.ndim == 0:
         return x1 * x2
     return torch.tensordot(x1, x2, ([-1], [-1 if x2.ndim == 1 else -2]))  # type: ignore[arg-type]
@@ -25,25 +25,25 @@ def dot(x1: Tensor, x2: Tensor) -> Tensor:
 
 @op()
 def inner(x1: Tensor, x2: Tensor) -> Tensor:
-    """The sum over the last axes; all other axes stay."""
+    """Compute the inner product: a sum of products over the last axes of x1 and x2."""
     return torch.inner(x1, x2)
 
 
 @op()
 def vdot(x1: Tensor, x2: Tensor) -> Tensor:
-    """The product of both as one row each, a single value."""
+    """Compute the dot product of x1 and x2, flattened to vectors: a scalar."""
     return torch.dot(x1.reshape(-1), x2.reshape(-1))
 
 
 @op()
 def outer(x1: Tensor, x2: Tensor) -> Tensor:
-    """All products of a value of x1 (as a row) and one of x2."""
+    """Compute the outer product of x1 and x2, flattened to vectors: a matrix of all products."""
     return torch.outer(x1.reshape(-1), x2.reshape(-1))
 
 
 @op()
 def tensordot(x1: Tensor, x2: Tensor, axes: list | int = 2) -> Tensor:  # type: ignore[type-arg]
-    """The sum over the last `axes` axes of x1 and the first of x2, or over [axes of x1, axes of x2]."""
+    """Contract the last `axes` axes of x1 with the first of x2, or the lists of axes [axes of x1, axes of x2]."""
     if isinstance(axes, list):
         axes = [[pair] if isinstance(pair, int) else pair for pair in axes]
     return torch.tensordot(x1, x2, axes)  # type: ignore[arg-type]
@@ -51,24 +51,24 @@ def tensordot(x1: Tensor, x2: Tensor, axes: list | int = 2) -> Tensor:  # type: 
 
 @op()
 def einsum(subscripts: str, /, *operands: Tensor) -> Tensor:
-    """Einstein's sum: a letter for each axis; letters that are not behind '->' are summed over."""
+    """Evaluate the Einstein summation convention, such as einsum('bij,bjk->bik', a, b), for the operands."""
     inputs = subscripts.replace(" ", "").partition("->")[0].split(",")
     if len(inputs) != len(operands):
-        raise ArgumentError(f"einsum: '{subscripts}' is of {len(inputs)} tensors, got {len(operands)}")
+        raise ArgumentError(f"einsum: '{subscripts}' needs {len(inputs)} tensors, got {len(operands)}")
     if not set(subscripts) <= {*string.ascii_letters, *",->. "}:
-        raise ArgumentError(f"einsum: '{subscripts}': letters, ',', '->' and '...' only")
+        raise ArgumentError(f"einsum: '{subscripts}': expected letters, ',', '->' and '...' only")
     return torch.einsum(subscripts, *operands)
 
 
 @op()
 def kron(x1: Tensor, x2: Tensor) -> Tensor:
-    """Each value of x1 times the whole of x2."""
+    """Compute the Kronecker product: the blocks are x2 times each element of x1."""
     return torch.kron(x1, x2)
 
 
 @op()
 def cross(x1: Tensor, x2: Tensor, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Tensor:
-    """The cross product of vectors of three; `axis` stands for the three axes of x1, x2 and the result."""
+    """Compute the cross product of vectors of size 3; `axis` overrides axisa, axisb and axisc."""
     of_x1, of_x2, of_result = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
     found = torch.linalg.cross(x1.movedim(of_x1, -1), x2.movedim(of_x2, -1))
     return found.movedim(-1, of_result)
@@ -76,56 +76,56 @@ def cross(x1: Tensor, x2: Tensor, axisa: int = -1, axisb: int = -1, axisc: int =
 
 @op()
 def cdist(x: Tensor, y: Tensor) -> Tensor:
-    """The distance of each row of x from each row of y."""
+    """Compute the Euclidean distance between each row of x and each row of y."""
     return (x.unsqueeze(-2) - y.unsqueeze(-3)).square().sum(-1).sqrt()
 
 
 @op(widens=True)
 def det(x: Tensor) -> Tensor:
-    """The determinant."""
+    """Compute the determinant of a square matrix."""
     return torch.linalg.det(x)
 
 
 @op(widens=True)
 def slogdet(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Two tensors: the sign of the determinant, and the logarithm of its size."""
+    """Compute the sign of the determinant and the logarithm of its absolute value: two tensors."""
     sign, size = torch.linalg.slogdet(x)
     return sign, size
 
 
 @op(widens=True)
 def logdet(x: Tensor) -> Tensor:
-    """The logarithm of the determinant."""
+    """Compute the logarithm of the determinant of a square matrix."""
     return torch.logdet(x)
 
 
 @op(widens=True)
 def inv(x: Tensor) -> Tensor:
-    """The inverse."""
+    """Compute the inverse of a square matrix."""
     return torch.linalg.inv(x)
 
 
 @op(widens=True)
 def pinv(x: Tensor, rcond: float | None = None) -> Tensor:
-    """The pseudo-inverse (Moore-Penrose); singular values below `rcond` times the largest count as 0."""
+    """Compute the Moore-Penrose pseudo-inverse; singular values below `rcond` times the largest are set to 0."""
     return torch.linalg.pinv(x, rtol=rcond)
 
 
 @op(widens=True)
 def cholesky(x: Tensor, upper: bool = False) -> Tensor:
-    """The triangular factor of a positive definite matrix."""
+    """Compute the Cholesky factor of a positive definite matrix, lower or `upper` triangular."""
     return torch.linalg.cholesky(x, upper=upper)
 
 
 @op(widens=True)
 def solve(a: Tensor, b: Tensor) -> Tensor:
-    """x in a @ x = b."""
+    """Solve the linear system a @ x = b for x."""
     return torch.linalg.solve(a, b)
 
 
 @op(widens=True)
 def solve_triangular(a: Tensor, b: Tensor, lower: bool = False) -> Tensor:
-    """x in a @ x = b, a being triangular."""
+    """Solve the linear system a @ x = b for x, with an upper (or `lower`) triangular matrix a."""
     if b.ndim == a.ndim - 1:
         return torch.linalg.solve_triangular(a, b.unsqueeze(-1), upper=not lower).squeeze(-1)
     return torch.linalg.solve_triangular(a, b, upper=not lower)
@@ -133,42 +133,42 @@ def solve_triangular(a: Tensor, b: Tensor, lower: bool = False) -> Tensor:
 
 @op(widens=True)
 def qr(x: Tensor, mode: str = "reduced") -> tuple[Tensor, Tensor]:
-    """Two tensors: orthogonal columns, and an upper triangle, whose product is x."""
+    """Compute the QR decomposition x = q @ r, with orthonormal columns q and upper triangular r: two tensors."""
     q, r = torch.linalg.qr(x, mode)
     return q, r
 
 
 @op(widens=True)
 def cholesky_inverse(x: Tensor, upper: bool = False) -> Tensor:
-    """The inverse of a matrix whose triangular factor is x."""
+    """Compute the inverse of a matrix from its Cholesky factor x."""
     return torch.cholesky_inverse(x, upper=upper)
 
 
 @op(widens=True)
 def eigh(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Two tensors, of symmetric matrices: the eigenvalues, the smallest first, and the eigenvectors as columns."""
+    """Compute the eigenvalues (ascending) and eigenvectors (columns) of a symmetric matrix: two tensors."""
     values, vectors = torch.linalg.eigh(x)
     return values, vectors
 
 
 @op(widens=True)
 def svd(x: Tensor, full_matrices: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-    """Three tensors u, s, v: x is u times the singular values s times v."""
+    """Compute the singular value decomposition x = u @ diag(s) @ v: three tensors u, s, v."""
     u, s, v = torch.linalg.svd(x, full_matrices=full_matrices)
     return u, s, v
 
 
 @op()
 def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
-    """The powers of each value, as a row."""
+    """Build the Vandermonde matrix: a row of powers of each element, by default in descending order."""
     powers = torch.arange(x.shape[-1] if N is None else N, device=x.device)
     return x.unsqueeze(-1) ** (powers if increasing else powers.flip(0))
 
 
 @op(widens=True)
 def lstsq(a: Tensor, b: Tensor, rcond: float | None = None) -> Tensor:
-    """x for which a @ x is nearest to b, by least squares."""
-    if a.is_meta:  # torch does not know the shape ahead
+    """Compute the least-squares solution x of a @ x = b."""
+    if a.is_meta:  # torch cannot infer the shape on the meta device
         return a.mT @ b
     if rcond is None:
         return torch.linalg.lstsq(a, b).solution
@@ -177,21 +177,21 @@ def lstsq(a: Tensor, b: Tensor, rcond: float | None = None) -> Tensor:
 
 @op(widens=True)
 def lu_factor(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Two tensors: both triangles in one matrix, of x with rows exchanged; and with which row each was exchanged."""
+    """Compute the LU decomposition with pivoting: both factors in one matrix, and the pivot row of each row."""
     factors, pivots = torch.linalg.lu_factor(x)
     return factors, pivots - 1
 
 
 @op(widens=True)
 def eig(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Two complex tensors: the eigenvalues, and the eigenvectors as columns; of symmetric matrices take eigh."""
+    """Compute eigenvalues and eigenvectors (columns): two complex tensors; for symmetric matrices use eigh."""
     values, vectors = torch.linalg.eig(x)
     return values, vectors
 
 
 @op(widens=True)
 def matrix_rank(x: Tensor, tol: float | None = None) -> Tensor:
-    """How many singular values are above `tol`; null: above what rounding makes."""
+    """Compute the rank, the number of singular values above `tol`; null: above the rounding error."""
     sizes = torch.linalg.svdvals(x)
     if tol is None:
         least = torch.finfo(x.dtype).eps * max(x.shape[-2:]) * sizes.amax(-1, keepdim=True)
@@ -201,7 +201,7 @@ def matrix_rank(x: Tensor, tol: float | None = None) -> Tensor:
 
 @op()
 def corrcoef(x: Tensor) -> Tensor:
-    """The correlation of each row with each."""
+    """Compute the matrix of Pearson correlation coefficients of the rows."""
     if x.ndim > 2:
         raise ArgumentError(f"corrcoef needs a matrix, whose rows are variables, got {x.ndim} axes")
     rows = as_float(x).reshape(-1, x.shape[-1])
@@ -214,7 +214,7 @@ def corrcoef(x: Tensor) -> Tensor:
 
 @op()
 def correlate(x1: Tensor, x2: Tensor, mode: str = "valid") -> Tensor:
-    """The sums of x1 times x2, for each way in which the one vector lies along the other."""
+    """Compute the cross-correlation of two vectors; mode: 'valid', 'same' or 'full'."""
     if x1.ndim != 1 or x2.ndim != 1:
         raise ArgumentError("correlate needs two vectors")
     if mode not in {"valid", "same", "full"}:

@@ -1,4 +1,4 @@
-"""What an operation is: a function whose signature is Keras's, with checked arguments."""
+"""Operations: functions with Keras's signatures whose arguments are checked, and their registry."""
 
 import importlib
 import inspect
@@ -14,7 +14,7 @@ from kerascli.errors import counted, nearest, show, suggestion
 
 Number = int | float | bool
 Value = Tensor | Number
-"""A tensor, or a number that takes part as it is and leaves the dtype of the others alone."""
+"""Type of an operand: a tensor, or a Python number, which does not affect the dtype of the result."""
 Tensors = Sequence[Tensor]
 Axes = int | Sequence[int] | None
 Sizes = Sequence[int]
@@ -23,9 +23,10 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class ArgumentError(ValueError):
-    """A call that does not fit its operation; `argument` counts the written arguments, None: the call as a whole.
+    """Raised for a call that does not match its operation.
 
-    `named`: the name that the argument is given by is at fault, not its value.
+    `argument` is the position or name of the faulty argument in the call, None for the call as a whole. With `named`,
+    the keyword's name is at fault, not its value.
     """
 
     def __init__(self, text: str, argument: int | str | None = None, *, named: bool = False) -> None:
@@ -37,9 +38,9 @@ class ArgumentError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One operation. `makes` says that it makes tensors of no other: it is given `device`.
+    """An operation. With `makes`, it creates a tensor without tensor arguments, and is passed `device`.
 
-    `widens`: torch has it in full precision only, so that half precision becomes float32.
+    With `widens`, torch lacks it in half precision, and such arguments are cast to float32.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Op:
     alias_of: str | None = None
 
     def bind(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
-        """Written arguments by name, several for `*x`. Raises ArgumentError."""
+        """Return the arguments of a call by parameter name, those of `*x` as a list. Raises ArgumentError."""
         names = [name for name, p in self.parameters.items() if p.kind not in VARIADIC]
         rest = next((n for n, p in self.parameters.items() if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
         first = [n for n in names if self.parameters[n].kind is not inspect.Parameter.KEYWORD_ONLY]
@@ -75,11 +76,11 @@ class Op:
 
     @property
     def _further(self) -> inspect.Parameter | None:
-        """What stands for keywords of any name."""
+        """Parameter for arbitrary keywords (`**x`), or None."""
         return next((p for p in self.parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD), None)
 
     def call(self, arguments: Sequence[Any], keywords: Mapping[str, Any], device: torch.device) -> Any:
-        """The value for tensors, numbers, texts and lists. Raises ArgumentError and what torch raises."""
+        """Compute the operation for tensors, numbers, strings and lists. Raises ArgumentError and torch's errors."""
         bound = self.bind(arguments, keywords)
         several: list[Any] = []
         for name, value in list(bound.items()):
@@ -99,7 +100,7 @@ class Op:
         return self.function(*leading, *several, **bound)
 
     def _taken(self, parameter: inspect.Parameter, value: Any, device: torch.device, written: int | str | None) -> Any:
-        """An argument as the function takes it. `written`: its place or name in the call; None: the parameter's."""
+        """Convert an argument for the function. `written`: its position or name in the call; None: the parameter's."""
         try:
             return self._fitting(parameter, value, device)
         except ArgumentError as error:
@@ -112,19 +113,19 @@ class Op:
             return as_tensor(value, device)
         if kind is Tensors:
             if isinstance(value, Tensor) or not isinstance(value, list):
-                raise ArgumentError(f"{self.name}: {parameter.name}: expected a list of tensors, got {told(value)}")
+                raise ArgumentError(f"{self.name}: {parameter.name}: expected a list of tensors, got {describe(value)}")
             return [as_tensor(item, device) for item in value]
         if kind == Tensor | str | None:
             return value if value is None or isinstance(value, str) else as_tensor(value, device)
         if kind in (Value, Value | None):
             if isinstance(value, str) or (value is None and kind is Value):
-                raise ArgumentError(f"{self.name}: expected a tensor or a number, got {told(value)}")
+                raise ArgumentError(f"{self.name}: expected a tensor or a number, got {describe(value)}")
             return as_tensor(value, device) if isinstance(value, list) else value
         fits, words = _PLAIN[kind]
         if not fits(value):
             two = self.name in {"max", "min"} and isinstance(value, Tensor)
             meant = f"; of two tensors write {self.name}imum(a, b)" if two else ""
-            raise ArgumentError(f"{self.name}: {parameter.name}: expected {words}, got {told(value)}{meant}")
+            raise ArgumentError(f"{self.name}: {parameter.name}: expected {words}, got {describe(value)}{meant}")
         return value
 
 
@@ -152,29 +153,29 @@ def _are_numbers(value: Any) -> bool:
 
 
 _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
-    int: (_is_whole, "a whole number"),
-    int | None: (lambda v: v is None or _is_whole(v), "a whole number"),
+    int: (_is_whole, "an integer"),
+    int | None: (lambda v: v is None or _is_whole(v), "an integer"),
     float: (_is_number, "a number"),
     float | None: (lambda v: v is None or _is_number(v), "a number"),
     bool: (lambda v: isinstance(v, bool), "true or false"),
     str: (lambda v: isinstance(v, str), "a text in quotes"),
     str | None: (lambda v: v is None or isinstance(v, str), "a text in quotes"),
     Axes: (lambda v: v is None or _is_whole(v) or _are_whole(v), "an axis or a list of axes"),
-    Sizes: (_are_whole, "a list of whole numbers"),
-    Sizes | None: (lambda v: v is None or _are_whole(v), "a list of whole numbers"),
-    list | int: (lambda v: isinstance(v, list) or _is_whole(v), "a whole number or a list"),
-    int | Sizes: (lambda v: _is_whole(v) or _are_whole(v), "a whole number or a list of them"),
-    int | Sizes | None: (lambda v: v is None or _is_whole(v) or _are_whole(v), "a whole number or a list of them"),
-    int | str | None: (lambda v: v is None or _is_whole(v) or isinstance(v, str), "a whole number or a text"),
+    Sizes: (_are_whole, "a list of integers"),
+    Sizes | None: (lambda v: v is None or _are_whole(v), "a list of integers"),
+    list | int: (lambda v: isinstance(v, list) or _is_whole(v), "an integer or a list"),
+    int | Sizes: (lambda v: _is_whole(v) or _are_whole(v), "an integer or a list of integers"),
+    int | Sizes | None: (lambda v: v is None or _is_whole(v) or _are_whole(v), "an integer or a list of integers"),
+    int | str | None: (lambda v: v is None or _is_whole(v) or isinstance(v, str), "an integer or a text"),
     list: (lambda v: isinstance(v, list), "a list"),
     Numbers: (_are_numbers, "a list of numbers"),
     Numbers | None: (lambda v: v is None or _are_numbers(v), "a list of numbers"),
 }  # fmt: skip
-"""What an annotation takes, and what it is called."""
+"""By annotation: a predicate for allowed values, and their description in errors."""
 
 
-def told(value: Any) -> str:
-    """What a value is, for an error."""
+def describe(value: Any) -> str:
+    """Describe a value in an error."""
     if isinstance(value, Tensor):
         return "a tensor"
     if isinstance(value, list) and any(isinstance(item, Tensor) for item in value):
@@ -183,7 +184,7 @@ def told(value: Any) -> str:
 
 
 def as_tensor(value: Any, device: torch.device) -> Tensor:
-    """A number or nested lists as a tensor, made on the device: nothing is copied to it."""
+    """Convert a number or nested lists to a tensor, created on the device without a copy from the host."""
     if isinstance(value, Tensor):
         return value
     if isinstance(value, bool):
@@ -195,7 +196,7 @@ def as_tensor(value: Any, device: torch.device) -> Tensor:
         parts = [as_tensor(item, device) for item in value]
         dtype = max((part.dtype for part in parts), key=_rank)
         return torch.stack([part.to(dtype) for part in parts])
-    raise ArgumentError(f"expected a tensor, got {told(value)}")
+    raise ArgumentError(f"expected a tensor, got {describe(value)}")
 
 
 def _rank(dtype: torch.dtype) -> tuple[bool, bool, int]:
@@ -203,13 +204,13 @@ def _rank(dtype: torch.dtype) -> tuple[bool, bool, int]:
 
 
 def dtype_of(name: str | None) -> torch.dtype:
-    """A dtype by Keras's name; None: that of the model's weights."""
+    """Return a torch dtype by Keras's name; None: that of the model's weights. Raises ArgumentError."""
     if name is None or name == "float":
         return torch.get_default_dtype()
     dtype = getattr(torch, {"int": "int32"}.get(name, name), None)
     if not isinstance(dtype, torch.dtype):
         raise ArgumentError(f"there is no dtype '{name}'{suggestion(name, _DTYPES)}")
-    if name == "float32":  # of floats there is one dtype, that of the weights
+    if name == "float32":  # the default float dtype is that of the weights
         return torch.get_default_dtype()
     return dtype
 
@@ -218,12 +219,12 @@ _DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloa
 
 
 def as_float(x: Tensor) -> Tensor:
-    """What has a mean: whole numbers become floats."""
+    """Cast integers and booleans to float."""
     return x if x.is_floating_point() or x.is_complex() else x.to(torch.get_default_dtype())
 
 
 def all_axes(x: Tensor, axis: Axes) -> tuple[int, ...]:
-    """Axes as a tuple; None: all. Raises ArgumentError for one that there is not."""
+    """Return axes as a tuple; None: all axes. Raises ArgumentError for an axis out of range."""
     if axis is None:
         return tuple(range(x.ndim))
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
@@ -235,12 +236,12 @@ def all_axes(x: Tensor, axis: Axes) -> tuple[int, ...]:
 
 
 def one_axis(x: Tensor, axis: int) -> int:
-    """An axis, counted from the start."""
+    """Return a non-negative axis. Raises ArgumentError if it is out of range."""
     return all_axes(x, axis)[0] % max(x.ndim, 1)
 
 
 class Ops:
-    """All operations by name; the files of this package are imported when first asked."""
+    """Registry of operations by name; the modules of this package are imported on first access."""
 
     def __init__(self) -> None:
         self._ops: dict[str, Op] = {}
@@ -268,7 +269,7 @@ class Ops:
         return self._ops.get(name.removeprefix("ops."))
 
     def names(self) -> list[str]:
-        """In order of the alphabet, aliases left out."""
+        """Return the names of all operations in alphabetical order, without aliases."""
         self.load()
         return sorted(name for name, op in self._ops.items() if op.alias_of is None)
 
@@ -287,7 +288,7 @@ OPS = Ops()
 def op(
     name: str | None = None, *aliases: str, widens: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a function under its name (or another one); its docstring says what it does."""
+    """Return a decorator that registers a function under its name or `name`; its docstring is the description."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         meaning = (function.__doc__ or "").strip()

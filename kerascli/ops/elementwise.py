@@ -1,4 +1,4 @@
-"""Operations value by value, of one tensor."""
+"""Elementwise operations of one tensor."""
 
 from collections.abc import Callable
 
@@ -17,51 +17,51 @@ def _of_floats(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tenso
 
 
 _SIMPLE: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
-    "abs": (torch.abs, "The size of each value."),
-    "negative": (torch.neg, "-x."),
-    "square": (torch.square, "x * x."),
-    "sqrt": (torch.sqrt, "The square root."),
-    "rsqrt": (torch.rsqrt, "1 / sqrt(x)."),
-    "cbrt": (_cbrt, "The cube root."),
-    "reciprocal": (torch.reciprocal, "1 / x."),
-    "exp": (torch.exp, "e ** x."),
-    "exp2": (torch.exp2, "2 ** x."),
-    "expm1": (torch.expm1, "exp(x) - 1, exact near 0."),
-    "log": (torch.log, "The natural logarithm."),
-    "log2": (torch.log2, "The logarithm to base 2."),
-    "log10": (torch.log10, "The logarithm to base 10."),
-    "log1p": (torch.log1p, "log(1 + x), exact near 0."),
-    "sign": (torch.sign, "-1, 0 or 1."),
-    "floor": (torch.floor, "The next whole number below."),
-    "ceil": (torch.ceil, "The next whole number above."),
-    "trunc": (torch.trunc, "The whole number towards 0."),
-    "sin": (torch.sin, "The sine."),
-    "cos": (torch.cos, "The cosine."),
-    "tan": (torch.tan, "The tangent."),
-    "arcsin": (torch.asin, "The inverse sine."),
-    "arccos": (torch.acos, "The inverse cosine."),
-    "arctan": (torch.atan, "The inverse tangent."),
-    "sinh": (torch.sinh, "The hyperbolic sine."),
-    "cosh": (torch.cosh, "The hyperbolic cosine."),
-    "arcsinh": (torch.asinh, "The inverse hyperbolic sine."),
-    "arccosh": (torch.acosh, "The inverse hyperbolic cosine."),
-    "arctanh": (torch.atanh, "The inverse hyperbolic tangent."),
-    "sinc": (torch.sinc, "sin(pi x) / (pi x), 1 at 0."),
-    "deg2rad": (_of_floats(torch.deg2rad), "Degrees as radians."),
-    "rad2deg": (_of_floats(torch.rad2deg), "Radians as degrees."),
-    "erf": (torch.erf, "The error function."),
-    "erfc": (torch.erfc, "1 - erf(x)."),
-    "erfinv": (torch.erfinv, "The inverse of erf."),
-    "i0": (torch.i0, "The modified Bessel function of order 0."),
-    "isnan": (torch.isnan, "True where a value is not a number."),
-    "isinf": (torch.isinf, "True where a value is infinite."),
-    "isfinite": (torch.isfinite, "True where a value is a finite number."),
-    "isposinf": (torch.isposinf, "True where a value is infinite and positive."),
-    "isneginf": (torch.isneginf, "True where a value is infinite and negative."),
-    "signbit": (torch.signbit, "True where the sign is a minus."),
-    "logical_not": (torch.logical_not, "True where a value is false or 0."),
-    "bitwise_not": (torch.bitwise_not, "Each bit the other way round."),
-    "stop_gradient": (torch.detach, "The same values; no gradient flows back through them."),
+    "abs": (torch.abs, "Compute the absolute value of each element."),
+    "negative": (torch.neg, "Compute -x."),
+    "square": (torch.square, "Compute x ** 2."),
+    "sqrt": (torch.sqrt, "Compute the square root of each element."),
+    "rsqrt": (torch.rsqrt, "Compute the reciprocal square root, 1 / sqrt(x)."),
+    "cbrt": (_cbrt, "Compute the cube root of each element."),
+    "reciprocal": (torch.reciprocal, "Compute the reciprocal, 1 / x."),
+    "exp": (torch.exp, "Compute the exponential, e ** x."),
+    "exp2": (torch.exp2, "Compute 2 ** x."),
+    "expm1": (torch.expm1, "Compute exp(x) - 1, accurately near 0."),
+    "log": (torch.log, "Compute the natural logarithm of each element."),
+    "log2": (torch.log2, "Compute the base-2 logarithm of each element."),
+    "log10": (torch.log10, "Compute the base-10 logarithm of each element."),
+    "log1p": (torch.log1p, "Compute log(1 + x), accurately near 0."),
+    "sign": (torch.sign, "Return the sign of each element: -1, 0 or 1."),
+    "floor": (torch.floor, "Round each element down to an integer."),
+    "ceil": (torch.ceil, "Round each element up to an integer."),
+    "trunc": (torch.trunc, "Round each element towards 0 to an integer."),
+    "sin": (torch.sin, "Compute the sine of each element, in radians."),
+    "cos": (torch.cos, "Compute the cosine of each element, in radians."),
+    "tan": (torch.tan, "Compute the tangent of each element, in radians."),
+    "arcsin": (torch.asin, "Compute the inverse sine of each element."),
+    "arccos": (torch.acos, "Compute the inverse cosine of each element."),
+    "arctan": (torch.atan, "Compute the inverse tangent of each element."),
+    "sinh": (torch.sinh, "Compute the hyperbolic sine of each element."),
+    "cosh": (torch.cosh, "Compute the hyperbolic cosine of each element."),
+    "arcsinh": (torch.asinh, "Compute the inverse hyperbolic sine of each element."),
+    "arccosh": (torch.acosh, "Compute the inverse hyperbolic cosine of each element."),
+    "arctanh": (torch.atanh, "Compute the inverse hyperbolic tangent of each element."),
+    "sinc": (torch.sinc, "Compute the normalized sinc, sin(pi * x) / (pi * x); 1 at 0."),
+    "deg2rad": (_of_floats(torch.deg2rad), "Convert degrees to radians."),
+    "rad2deg": (_of_floats(torch.rad2deg), "Convert radians to degrees."),
+    "erf": (torch.erf, "Compute the error function of each element."),
+    "erfc": (torch.erfc, "Compute the complementary error function, 1 - erf(x)."),
+    "erfinv": (torch.erfinv, "Compute the inverse of the error function."),
+    "i0": (torch.i0, "Compute the modified Bessel function of the first kind, order 0."),
+    "isnan": (torch.isnan, "Return True for each element that is NaN."),
+    "isinf": (torch.isinf, "Return True for each element that is infinite."),
+    "isfinite": (torch.isfinite, "Return True for each element that is finite (not infinite, not NaN)."),
+    "isposinf": (torch.isposinf, "Return True for each element that is positive infinity."),
+    "isneginf": (torch.isneginf, "Return True for each element that is negative infinity."),
+    "signbit": (torch.signbit, "Return True for each element whose sign is negative (-0.0 included)."),
+    "logical_not": (torch.logical_not, "Return the logical negation: True for each element that is False or 0."),
+    "bitwise_not": (torch.bitwise_not, "Invert the bits of each element."),
+    "stop_gradient": (torch.detach, "Return the same values without their gradient."),
 }  # fmt: skip
 _ALIASES = {"abs": ("absolute", "fabs"), "bitwise_not": ("bitwise_invert",)}
 
@@ -79,33 +79,33 @@ for _name, (_function, _meaning) in _SIMPLE.items():
 
 @op()
 def clip(x: Tensor, x_min: Value, x_max: Value) -> Tensor:
-    """Values below x_min become x_min, those above x_max become x_max."""
-    if isinstance(x_min, Tensor) or isinstance(x_max, Tensor):  # torch takes two numbers or two tensors
+    """Clip each element to the range from x_min to x_max."""
+    if isinstance(x_min, Tensor) or isinstance(x_max, Tensor):  # torch needs two numbers or two tensors
         return torch.clamp(x, as_tensor(x_min, x.device), as_tensor(x_max, x.device))
     return torch.clamp(x, x_min, x_max)
 
 
 @op("round")
 def round_(x: Tensor, decimals: int = 0) -> Tensor:
-    """The nearest number with so many decimals; halves go to the even one."""
+    """Round each element to a number of decimals; halves are rounded to the even neighbour."""
     return torch.round(x, decimals=decimals)
 
 
 @op()
 def nan_to_num(x: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
-    """Other numbers for what is not finite; null: the largest and the smallest there are."""
+    """Replace NaN and infinities by the given numbers; null: the largest and smallest finite number."""
     return torch.nan_to_num(x, nan, posinf, neginf)
 
 
 @op()
 def cast(x: Tensor, dtype: str) -> Tensor:
-    """The values in another dtype: 'float32', 'int32', 'bool' ..."""
+    """Cast a tensor to another dtype: 'float32', 'int32', 'bool' ..."""
     return x.to(dtype_of(dtype))
 
 
 @op()
 def saturate_cast(x: Tensor, dtype: str) -> Tensor:
-    """As cast; what the dtype cannot hold becomes its nearest limit."""
+    """Cast a tensor to another dtype; values out of its range are replaced by the nearest limit."""
     wanted = dtype_of(dtype)
     if wanted == torch.bool:
         return x.to(wanted)
@@ -115,17 +115,17 @@ def saturate_cast(x: Tensor, dtype: str) -> Tensor:
 
 @op("dtype")
 def dtype_name(x: Tensor) -> str:
-    """The name of the dtype, a text: cast(a, dtype(b))."""
+    """Return the name of a tensor's dtype, a string, as in cast(a, dtype(b))."""
     return str(x.dtype).removeprefix("torch.")
 
 
 @op()
 def copy(x: Tensor) -> Tensor:
-    """The same values."""
+    """Return a copy of a tensor."""
     return x.clone()
 
 
 @op()
 def view(x: Tensor, dtype: str | None = None) -> Tensor:
-    """The same bytes, read as another dtype."""
+    """Reinterpret the bytes of a tensor as another dtype."""
     return x.view(x.dtype if dtype is None else dtype_of(dtype))

@@ -1,4 +1,4 @@
-"""The value of a tree over tensors: operations are run, and what goes wrong is told with its place."""
+"""Evaluation of an expression tree over tensors; errors have the position in the expression."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from kerascli.errors import first_line
-from kerascli.expressions.meant import FUNCTIONS_OF_TENSORS
 from kerascli.expressions.numbers import FUNCTIONS, Evaluator
+from kerascli.expressions.suggestions import FUNCTIONS_OF_TENSORS
 from kerascli.expressions.tree import (
     Binary,
     Call,
@@ -32,11 +32,11 @@ OPERATORS = {
 }  # fmt: skip
 
 _GROWTH = 64
-"""How many times as many values as it is given a formula may make in a trial on the meta device."""
+"""Maximum size of a result, relative to the inputs, in a trial on the meta device."""
 
 
 def at_argument(error: ArgumentError, node: Call) -> ExpressionError:
-    """An argument's fault, where the argument stands."""
+    """Return the error with the position of the faulty argument in the call."""
     place: Node = node
     if isinstance(error.argument, int) and error.argument < len(node.arguments):
         place = node.arguments[error.argument]
@@ -47,17 +47,17 @@ def at_argument(error: ArgumentError, node: Call) -> ExpressionError:
 
 
 class TensorEvaluator(Evaluator):
-    """Numbers stay numbers as long as they meet no tensor."""
+    """Evaluator of expressions over tensors; operations among numbers alone are computed in Python."""
 
     def __init__(self, names: Mapping[str, Any], device: torch.device) -> None:
         super().__init__(names)
         self._device = device
         given = sum(value.numel() for value in names.values() if isinstance(value, Tensor) and value.is_meta)
-        self._most_values = max(MAX_VALUES, _GROWTH * given)  # a trial takes sizes that are not known for large ones
+        self._most_values = max(MAX_VALUES, _GROWTH * given)  # a trial assumes large sizes for unknown ones
 
     def _test(self, value: Any, node: Conditional) -> bool:
         if isinstance(value, (Tensor, list)):
-            text = "'if' looks at a number; of tensors write where(test, a, b)"
+            text = "'if' needs a number; for tensors write where(test, a, b)"
             raise ExpressionError(text, node.column, node.length)
         return bool(value)
 
@@ -88,7 +88,7 @@ class TensorEvaluator(Evaluator):
 
     @staticmethod
     def _are_tensors(*values: Any) -> bool:
-        """A list beside a number is taken for a tensor, too."""
+        """Return True if a value is a tensor, or a list, which becomes one."""
         return any(isinstance(value, (Tensor, list)) for value in values)
 
     def _call(self, node: Call) -> Any:
@@ -99,7 +99,7 @@ class TensorEvaluator(Evaluator):
             return self._applied(node, arguments)
         if op is None:
             meant = FUNCTIONS_OF_TENSORS.get(node.function, "")
-            text = f"{node.function} works on numbers, not on tensors{meant and '; '}{meant}"
+            text = f"{node.function} takes numbers, not tensors{meant and '; '}{meant}"
             raise ExpressionError(text, node.column, node.length)
         return self._run(node.function, arguments, keywords, node)
 
@@ -123,7 +123,7 @@ class TensorEvaluator(Evaluator):
         return self._guarded(lambda: op.call(arguments, keywords, self._device), node, (*arguments, *keywords.values()))
 
     def _guarded(self, compute: Callable[[], Any], node: Node, given: Sequence[Any] = ()) -> Any:
-        """A value of ours; whatever goes wrong is an ExpressionError at the node."""
+        """Return the computed value within the size limit; all errors are raised as ExpressionError at the node."""
         try:
             value = compute()
         except ArgumentError as error:
@@ -139,7 +139,7 @@ class TensorEvaluator(Evaluator):
         return value
 
     def _refusal(self, node: Node, given: Sequence[Any], reason: str) -> str:
-        """torch's reason, behind the shapes; of two shapes that do not meet they say it all."""
+        """Return the error text: the shapes, then torch's reason, unless they are just two incompatible shapes."""
         match node:
             case Call():
                 name = node.function
@@ -148,11 +148,11 @@ class TensorEvaluator(Evaluator):
             case Comparison():
                 name = f"'{node.operators[0]}'"
             case _:
-                return f"no such place: {reason}"
+                return f"invalid index: {reason}"
         if reason == "ZeroDivisionError":
-            return f"{name} divides whole numbers by 0"
+            return f"{name} divides integers by 0"
         if "bool tensor" in reason:
-            return f"{name} cannot take true and false; cast(x, 'float32') makes numbers of them"
+            return f"{name} does not accept booleans; convert them by cast(x, 'float32')"
         tensors = [x for value in given for x in (value if isinstance(value, list) else [value])]
         shapes = [self._shape(x) for x in tensors if isinstance(x, Tensor)]
         text = f"{name} cannot take {' and '.join(shapes)}" if shapes else f"{name} cannot be computed"
@@ -160,7 +160,7 @@ class TensorEvaluator(Evaluator):
         return text if is_plain else f"{text}: {reason}"
 
     def _shape(self, x: Tensor) -> str:
-        """With the size of the batch as a size that is not known."""
+        """Format a shape, with None for the batch size."""
         sizes = tuple(x.shape)
         return show_shape((None, *sizes[1:]) if sizes[:1] == (self._names["batch_size"],) else sizes)
 

@@ -1,4 +1,4 @@
-"""Expressions over tensors: a text, checked once, whose value is computed by operations."""
+"""Expressions over tensors: parsed and checked once, then evaluated by operations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,8 +11,8 @@ from torch import Tensor
 from kerascli.component import Invalid
 from kerascli.errors import Fault, suggestion
 from kerascli.expressions import ExpressionError, Node, evaluate, parse, walk
-from kerascli.expressions.meant import meant_by
 from kerascli.expressions.numbers import CONSTANTS, FUNCTIONS, dotted
+from kerascli.expressions.suggestions import suggestion_for
 from kerascli.expressions.tree import (
     Binary,
     Call,
@@ -32,12 +32,12 @@ from kerascli.ops.evaluator import TensorEvaluator, at_argument
 from kerascli.ops.left_out import LEFT_OUT
 
 GIVEN = ("batch_size", "training")
-"""Names that every expression knows: a number, and true or false."""
+"""Names that every expression can use: `batch_size`, a number, and `training`, a boolean."""
 
 
 @dataclass(frozen=True)
 class Expression:
-    """A checked text; `names` are the tensors that it is of, in the order in which they first stand in it."""
+    """A checked expression. `names` are its input tensors, in the order of their first occurrence."""
 
     text: str
     tree: Node
@@ -49,21 +49,21 @@ class Expression:
 
     @cached_property
     def asks_for_batch(self) -> bool:
-        """Whether its tensors alone do not say how large the batch is, or on which device it lies."""
+        """True if the input tensors do not determine batch size and device, so that the batch must be passed."""
         sized = any(isinstance(node, Name) and node.name == "batch_size" for node, _ in walk(self.tree))
         return sized or not self.names
 
     def place(self, name: str) -> tuple[int, int]:
-        """The column (from 1) and the length of a name where it first stands."""
+        """Return the column (from 1) and length of the first occurrence of a name."""
         first = next(node for node, _ in walk(parse(self.text)) if isinstance(node, Name) and node.name == name)
         return first.column, first.length
 
     def constants(self) -> set[str]:
-        """`pi` and `e`, where they are used."""
+        """Return the constants (`pi`, `e`) that the expression uses."""
         return {node.name for node, _ in walk(parse(self.text)) if isinstance(node, Name)} & set(CONSTANTS)
 
     def renamed(self, names: Mapping[str, str]) -> str:
-        """The text with other names for its tensors."""
+        """Return the text with its tensors renamed."""
         text = self.text
         standing = [node for node, _ in walk(parse(text)) if isinstance(node, Name) and node.name in names]
         for node in sorted(standing, key=lambda node: -node.column):
@@ -72,7 +72,7 @@ class Expression:
         return text
 
     def __call__(self, tensors: Mapping[str, Tensor], like: Tensor, *, training: bool) -> Any:
-        """The value: a tensor, a number, or a list of values. New tensors are made where `like` is.
+        """Evaluate to a tensor, a number, or a list of values. New tensors are created on the device of `like`.
 
         Raises ExpressionError.
         """
@@ -80,14 +80,14 @@ class Expression:
         value = TensorEvaluator({**tensors, **given}, like.device).value(self.tree)
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, Tensor) and part.is_complex():
-                text = "the value is complex, a tensor is real; take real(...), imag(...) or abs(...)"
+                text = "the value is complex, but must be real; use real(...), imag(...) or abs(...)"
                 raise ExpressionError(text, self.tree.column, self.tree.length)
         return value
 
 
 @lru_cache(maxsize=512)
 def expression(text: str) -> Expression:
-    """The expression of a text, its calls checked. Raises ExpressionError."""
+    """Parse an expression and check its calls. Raises ExpressionError."""
     tree = _folded(parse(text))
     for node, _ in walk(tree):
         if isinstance(node, Call):
@@ -104,7 +104,7 @@ def _check(text: str) -> str:
 
 
 ExpressionField = Annotated[str, AfterValidator(_check)]
-"""A field that holds an expression over tensors."""
+"""Field type of an expression over tensors."""
 
 
 _PAIR = ("y_true", "y_pred")
@@ -114,20 +114,20 @@ def _check_pair(text: str) -> str:
     found = expression(_check(text))
     for name in found.names:
         if name not in _PAIR:
-            meant = meant_by(name) or suggestion(name, _PAIR) or "; here are y_true and y_pred alone"
+            meant = suggestion_for(name) or suggestion(name, _PAIR) or "; available: y_true, y_pred"
             raise Invalid([Fault(f"unknown name '{name}'{meant}", span=found.place(name))])
     return text
 
 
 PairExpression = Annotated[str, AfterValidator(_check_pair)]
-"""A field that holds an expression over y_true and y_pred."""
+"""Field type of an expression over y_true and y_pred."""
 
 
 def value_of_pair(text: str, y_true: Tensor, y_pred: Tensor) -> Tensor:
-    """The value of a `PairExpression`. Raises ExpressionError."""
+    """Evaluate a `PairExpression` to a tensor. Raises ExpressionError."""
     value = expression(text)({"y_true": y_true, "y_pred": y_pred}, y_pred, training=False)
     if not isinstance(value, Tensor):
-        raise ExpressionError("the value is no tensor", 1, len(text))
+        raise ExpressionError("the value is not a tensor", 1, len(text))
     return value
 
 
@@ -137,7 +137,7 @@ def _check_call(node: Call) -> None:
         if node.function not in FUNCTIONS:
             raise _unknown(node)
         return
-    if node.function in FUNCTIONS and not node.keywords:  # over numbers it may take others: max(2, 3)
+    if node.function in FUNCTIONS and not node.keywords:  # over numbers it can take other arguments: max(2, 3)
         return
     try:
         op.bind(node.arguments, node.named)
@@ -146,10 +146,10 @@ def _check_call(node: Call) -> None:
 
 
 def _unknown(node: Call) -> ExpressionError:
-    """What is said of an operation that there is not."""
+    """Return the error for an unknown operation."""
     name = node.function
     if name in LEFT_OUT:
-        return ExpressionError(f"{name} is not for formulas: {LEFT_OUT[name]}", node.column, node.length)
+        return ExpressionError(f"{name} is not available in formulas: {LEFT_OUT[name]}", node.column, node.length)
     owner, dot, method = name.rpartition(".")
     if dot and (owner != "image" or OPS.find(method)):
         return dotted(node)
@@ -158,7 +158,7 @@ def _unknown(node: Call) -> ExpressionError:
 
 
 def _folded(tree: Node) -> Node:
-    """What is computed of numbers alone is computed now."""
+    """Fold constants: replace subexpressions of numbers by their values."""
     if not isinstance(tree, Binary | Index):
         return _computed(mapped(tree, _folded))
     first, steps = spine(tree)
@@ -172,7 +172,7 @@ def _folded(tree: Node) -> Node:
 
 
 def _computed(tree: Node) -> Node:
-    """A node whose parts are folded."""
+    """Return a node whose operands are folded as a literal if they are all constant."""
     if not isinstance(tree, Unary | Binary | Comparison | Conditional | Call) or not all(
         map(_is_known, children(tree))
     ):
@@ -186,7 +186,7 @@ def _computed(tree: Node) -> Node:
 
 
 def _is_known(part: Node) -> bool:
-    """Whether it is a number, or a list of them: what is computed of numbers has become one."""
+    """Return True for a folded constant: a number, or a list of numbers."""
     match part:
         case Literal():
             return not isinstance(part.value, str)

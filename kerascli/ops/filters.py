@@ -1,4 +1,4 @@
-"""Poolings, and convolutions with kernels that are tensors. Channels are last."""
+"""Pooling, and convolution with kernels given as tensors; channels are last."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 def max_pool(
     inputs: Tensor, pool_size: int | Sizes, strides: int | Sizes | None = None, padding: str = "valid"
 ) -> Tensor:
-    """The largest value of each window; padding is 'valid' or 'same'."""
+    """Compute the maximum of each window of (N, *sizes, channels); padding: 'valid' or 'same'."""
     pools = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
     sizes, steps, _, margins = windows(
         "max_pool", inputs, pool_size, pool_size if strides is None else strides, 1, padding
@@ -27,7 +27,7 @@ def max_pool(
 def average_pool(
     inputs: Tensor, pool_size: int | Sizes, strides: int | Sizes | None = None, padding: str = "valid"
 ) -> Tensor:
-    """The mean of each window; what 'same' pads does not count."""
+    """Compute the mean of each window of (N, *sizes, channels), without the padding of 'same'."""
     pools = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
     steps = pool_size if strides is None else strides
     sizes, steps, _, margins = windows("average_pool", inputs, pool_size, steps, 1, padding)
@@ -38,7 +38,7 @@ def average_pool(
 
 @op()
 def adaptive_max_pool(inputs: Tensor, output_size: int | Sizes) -> Tensor:
-    """The largest values of so many windows as the result is to have, as equal as can be."""
+    """Compute the maximum of `output_size` windows per axis, which are as equal as possible."""
     pools = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)
     sizes = _each("adaptive_max_pool", output_size, _rank("adaptive_max_pool", inputs))
     return _channels_last(lambda y: pools[len(sizes) - 1](y, sizes), inputs)  # type: ignore[arg-type]
@@ -46,7 +46,7 @@ def adaptive_max_pool(inputs: Tensor, output_size: int | Sizes) -> Tensor:
 
 @op()
 def adaptive_average_pool(inputs: Tensor, output_size: int | Sizes) -> Tensor:
-    """The means of so many windows as the result is to have, as equal as can be."""
+    """Compute the mean of `output_size` windows per axis, which are as equal as possible."""
     pools = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
     sizes = _each("adaptive_average_pool", output_size, _rank("adaptive_average_pool", inputs))
     return _channels_last(lambda y: pools[len(sizes) - 1](y, sizes), inputs)  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ def adaptive_average_pool(inputs: Tensor, output_size: int | Sizes) -> Tensor:
 def conv(
     inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: str = "valid", dilation_rate: int | Sizes = 1
 ) -> Tensor:
-    """A convolution in one to three dimensions; the kernel is (*sizes, channels, filters)."""
+    """Compute a convolution in 1 to 3 dimensions; the kernel has the shape (*sizes, channels, filters)."""
     return _convolved("conv", inputs, kernel, strides, padding, dilation_rate)
 
 
@@ -64,7 +64,7 @@ def conv(
 def depthwise_conv(
     inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: str = "valid", dilation_rate: int | Sizes = 1
 ) -> Tensor:
-    """A convolution of each channel by itself; the kernel is (*sizes, channels, filters a channel)."""
+    """Compute a convolution per channel; the kernel has the shape (*sizes, channels, filters per channel)."""
     whole = kernel.reshape(*kernel.shape[:-2], 1, -1)
     return _convolved("depthwise_conv", inputs, whole, strides, padding, dilation_rate)
 
@@ -74,7 +74,7 @@ def separable_conv(
     inputs: Tensor, depthwise_kernel: Tensor, pointwise_kernel: Tensor, strides: int | Sizes = 1,
     padding: str = "valid", dilation_rate: int | Sizes = 1,
 ) -> Tensor:  # fmt: skip
-    """depthwise_conv, and then a convolution whose windows are single places."""
+    """Compute a depthwise convolution, followed by a pointwise one (kernel sizes of 1)."""
     if any(size != 1 for size in pointwise_kernel.shape[:-2]):
         raise ArgumentError("separable_conv: pointwise_kernel: expected sizes of 1 before channels and filters")
     return conv(depthwise_conv(inputs, depthwise_kernel, strides, padding, dilation_rate), pointwise_kernel)
@@ -85,7 +85,7 @@ def conv_transpose(
     inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: str = "valid",
     output_padding: int | Sizes | None = None, dilation_rate: int | Sizes = 1,
 ) -> Tensor:  # fmt: skip
-    """The way back of a convolution, to larger sizes; the kernel is (*sizes, filters, channels)."""
+    """Compute a transposed convolution, which upsamples; the kernel has the shape (*sizes, filters, channels)."""
     name, rank = "conv_transpose", _rank("conv_transpose", inputs)
     if kernel.ndim != inputs.ndim or kernel.shape[-1] != inputs.shape[-1]:
         raise ArgumentError(f"{name}: expected a kernel (*sizes, filters, {inputs.shape[-1]}) of {rank + 2} axes")
@@ -103,7 +103,7 @@ def conv_transpose(
 
 
 def cut_of_transposed(reach: int, stride: int, extra: int | None, padding: str) -> tuple[int, int]:
-    """What is cut off before and after the (n - 1) * stride + reach places that n inputs reach; below 0: added."""
+    """Return the cropping before and after the (n - 1) * stride + reach outputs of n inputs; negative: padding."""
     if padding == "valid":
         return 0, -(max(stride - reach, 0) if extra is None else extra)
     total = reach - stride if extra is None else reach - reach % 2 - extra
@@ -122,7 +122,7 @@ def _convolved(
 ) -> Tensor:
     if kernel.ndim != x.ndim or not 3 <= x.ndim <= 5:
         raise ArgumentError(
-            f"{name}: inputs (batch, *sizes, channels) and kernel have 3 to 5 axes, as many as each other"
+            f"{name}: expected inputs (batch, *sizes, channels) and kernel of 3 to 5 axes, the same number of both"
         )
     if x.shape[-1] % kernel.shape[-2]:
         raise ArgumentError(f"{name}: the kernel is for {kernel.shape[-2]} channels, the inputs have {x.shape[-1]}")
@@ -134,14 +134,14 @@ def _convolved(
 
 
 def _channels_last(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """torch has channels in the second axis."""
+    """Apply `function`, which needs channels on the second axis as in torch, to channels-last `x`."""
     return function(x.movedim(-1, 1)).movedim(1, -1)
 
 
 def windows(
     name: str, x: Tensor, sizes: int | Sizes, strides: int | Sizes, dilation: int | Sizes, padding: str
 ) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Sizes, strides and dilations by axis, and what is put around as F.pad takes it: the last axis first."""
+    """Return sizes, strides and dilations per axis, and the padding in F.pad's order (last axis first)."""
     count = _rank(name, x)
     if padding not in {"valid", "same"}:
         raise ArgumentError(f"{name}: padding: expected 'valid' or 'same', got '{padding}'", "padding")
@@ -157,5 +157,5 @@ def windows(
 def _each(name: str, value: int | Sizes, count: int) -> list[int]:
     values = [value] * count if isinstance(value, int) else list(value)
     if len(values) != count or any(one < 1 for one in values):
-        raise ArgumentError(f"{name}: expected a number from 1, or {count} of them, got {value}")
+        raise ArgumentError(f"{name}: expected an integer from 1, or {count} of them, got {value}")
     return values

@@ -1,4 +1,4 @@
-"""Colours of images (*, H, W, channels)."""
+"""Colour conversions of images (*, H, W, channels)."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from kerascli.preprocessing.images.color import from_hsv, grayscale, to_hsv
 
 @op("image.rgb_to_grayscale")
 def rgb_to_grayscale(images: Tensor) -> Tensor:
-    """One channel of three; images of one channel stay."""
+    """Convert RGB images (*, H, W, 3) to grayscale (*, H, W, 1); images of one channel are unchanged."""
     if images.ndim and images.shape[-1] not in (1, 3):
         raise ArgumentError(f"image.rgb_to_grayscale needs images of 1 or 3 channels, got {images.shape[-1]}")
     return of_images("image.rgb_to_grayscale", as_float(images), grayscale).to(images.dtype)
@@ -18,13 +18,13 @@ def rgb_to_grayscale(images: Tensor) -> Tensor:
 
 @op("image.rgb_to_hsv")
 def rgb_to_hsv(images: Tensor) -> Tensor:
-    """Hue, saturation and value, from 0 to 1, of red, green and blue."""
+    """Convert RGB images (*, H, W, 3) to HSV: hue, saturation and value, from 0 to 1."""
     of_floats("image.rgb_to_hsv", images, 3)
     return of_images("image.rgb_to_hsv", images, lambda x: torch.stack(to_hsv(x), 1))
 
 
 @op("image.hsv_to_rgb")
 def hsv_to_rgb(images: Tensor) -> Tensor:
-    """Red, green and blue of hue, saturation and value."""
+    """Convert HSV images (*, H, W, 3), from 0 to 1, to RGB."""
     of_floats("image.hsv_to_rgb", images, 3)
     return of_images("image.hsv_to_rgb", images, lambda x: from_hsv(*x.unbind(1)))

@@ -1,4 +1,4 @@
-"""Filters over images (N, H, W, channels), each channel by itself, and a likeness that is made of them."""
+"""Filters of images (N, H, W, channels), applied per channel, and structural similarity."""
 
 import torch
 from torch import Tensor
@@ -10,9 +10,11 @@ from kerascli.ops.images import of_images
 
 @op("image.gaussian_blur")
 def gaussian_blur(images: Tensor, kernel_size: Sizes = (3, 3), sigma: Numbers = (1.0, 1.0)) -> Tensor:
-    """Means, weighted by a bell of sigma [across, down]; around the image there are zeros."""
+    """Blur images with a Gaussian kernel; sigma is [horizontal, vertical], the padding is zero."""
     if len(kernel_size) != 2 or len(sigma) != 2 or any(size < 1 or size % 2 == 0 for size in kernel_size):
-        raise ArgumentError("image.gaussian_blur: kernel_size: expected two odd numbers, and two of sigma")
+        raise ArgumentError(
+            "image.gaussian_blur: kernel_size and sigma: expected two numbers each, odd ones for kernel_size"
+        )
     if min(sigma) <= 0:
         raise ArgumentError(f"image.gaussian_blur: sigma: expected two numbers above 0, got {list(sigma)}", "sigma")
 
@@ -25,7 +27,7 @@ def gaussian_blur(images: Tensor, kernel_size: Sizes = (3, 3), sigma: Numbers = 
 
 @op("image.sobel_edges")
 def sobel_edges(images: Tensor) -> Tensor:
-    """(N, H, W, channels, 2): how much the values change downwards, and across."""
+    """Compute the Sobel gradients of images, vertical and horizontal: (N, H, W, channels, 2)."""
 
     def change(x: Tensor) -> Tensor:
         x = F.pad(x, (1, 1, 1, 1))
@@ -42,7 +44,7 @@ def ssim(
     image1: Tensor, image2: Tensor, max_val: float = 1.0, filter_size: int = 11, filter_sigma: float = 1.5,
     k1: float = 0.01, k2: float = 0.03,
 ) -> Tensor:  # fmt: skip
-    """The structural similarity of two images, for each sample: 1 where they are the same."""
+    """Compute the structural similarity (SSIM) of two images per sample; 1 for equal images."""
     if image1.shape != image2.shape or image1.ndim not in (3, 4):
         raise ArgumentError("image.ssim needs two tensors (batch, height, width, channels) of one shape")
     if not 1 <= filter_size <= min(image1.shape[-3:-1]):
@@ -59,14 +61,14 @@ def ssim(
 
 
 def _taps(x: Tensor, size: int, sigma: float) -> Tensor:
-    """A bell of `size` weights that sum to 1."""
+    """Return a Gaussian kernel of `size` weights that sum to 1."""
     offset = torch.arange(size, dtype=x.dtype, device=x.device) - (size - 1) / 2
     taps = torch.exp(-0.5 * (offset / sigma) ** 2)
     return taps / taps.sum()
 
 
 def _filtered(x: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """(N, C, H, W) under weights for each axis, one axis after the other."""
+    """Apply a separable filter to (N, C, H, W), one axis after the other."""
     y = x.flatten(0, 1).unsqueeze(1)
     y = F.conv2d(F.conv2d(y, across.view(1, 1, 1, -1)), down.view(1, 1, -1, 1))
     return y.squeeze(1).unflatten(0, x.shape[:2])

@@ -1,4 +1,4 @@
-"""Pieces of images and volumes, as vectors; and signals and images of pieces."""
+"""Extraction of patches from images and volumes, and their recombination."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,7 +12,7 @@ def extract_patches(
     images: Tensor, size: int | Sizes, strides: int | Sizes | None = None, dilation_rate: int | Sizes = 1,
     padding: str = "valid",
 ) -> Tensor:  # fmt: skip
-    """(*, H', W', patch): the windows of images (*, H, W, channels), each as a vector; of volumes for three sizes."""
+    """Extract windows of images (*, H, W, channels) as vectors: (*, H', W', patch); with three sizes of volumes."""
     if not isinstance(size, int) and len(size) == 3:
         return extract_patches_3d(images, size, strides, dilation_rate, padding)
     return _patches("image.extract_patches", images, size, strides, dilation_rate, padding, 2)
@@ -23,7 +23,7 @@ def extract_patches_3d(
     volumes: Tensor, size: int | Sizes, strides: int | Sizes | None = None, dilation_rate: int | Sizes = 1,
     padding: str = "valid",
 ) -> Tensor:  # fmt: skip
-    """(*, D', H', W', patch): the windows of volumes (*, D, H, W, channels), each as a vector."""
+    """Extract windows of volumes (*, D, H, W, channels) as vectors: (*, D', H', W', patch)."""
     return _patches("image.extract_patches_3d", volumes, size, strides, dilation_rate, padding, 3)
 
 
@@ -37,7 +37,7 @@ def _patches(
     sizes, strides, rates, margins = windows(name, y, size, steps, dilation, padding)
     y = F.pad(y, [0, 0, *margins])
     for axis, (count, stride, rate) in enumerate(zip(sizes, strides, rates, strict=True), 1):
-        y = y.unfold(axis, (count - 1) * rate + 1, stride)[..., ::rate]  # each window as an axis at the end
+        y = y.unfold(axis, (count - 1) * rate + 1, stride)[..., ::rate]  # appends an axis of the window's elements
     y = y.movedim(rank + 1, -1).flatten(rank + 1)
     return y if x.ndim == rank + 2 else y.squeeze(0)
 
@@ -46,7 +46,7 @@ def _patches(
 def unfold(
     x: Tensor, kernel_size: int | Sizes, dilation: int | Sizes = 1, padding: int | Sizes = 0, stride: int | Sizes = 1
 ) -> Tensor:
-    """(N, C * window, windows): the windows of images (N, C, H, W) as columns."""
+    """Extract windows of images (N, C, H, W) as columns: (N, C * window, windows)."""
     if x.ndim != 4:
         raise ArgumentError(f"unfold needs images (batch, channels, height, width), got {x.ndim} axes")
     return F.unfold(x, kernel_size, dilation, padding, stride)  # type: ignore[arg-type]
@@ -57,7 +57,7 @@ def fold(
     x: Tensor, output_size: int | Sizes, kernel_size: int | Sizes, dilation: int | Sizes = 1,
     padding: int | Sizes = 0, stride: int | Sizes = 1,
 ) -> Tensor:  # fmt: skip
-    """Images (N, C, H, W) of columns (N, C * window, windows): what windows share is added up."""
+    """Combine columns (N, C * window, windows) to images (N, C, H, W); overlapping elements are added."""
     if x.ndim != 3:
         raise ArgumentError(f"fold needs columns (batch, channels * window, windows), got {x.ndim} axes")
     return F.fold(x, output_size, kernel_size, dilation, padding, stride)  # type: ignore[arg-type]

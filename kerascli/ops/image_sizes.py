@@ -1,4 +1,4 @@
-"""Images (*, H, W, channels) of another size: scaled, cut, with a border."""
+"""Resizing, padding and cropping of images (*, H, W, channels)."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ def resize(
     crop_to_aspect_ratio: bool = False, pad_to_aspect_ratio: bool = False, fill_mode: str = "constant",
     fill_value: float = 0.0,
 ) -> Tensor:  # fmt: skip
-    """Scaled to [height, width]; cut or filled up first, where the aspect ratio is to stay."""
+    """Resize images to [height, width]; optionally crop or pad them first to keep the aspect ratio."""
     if len(size) != 2 or min(size) < 1:
         raise ArgumentError(f"image.resize: size: expected [height, width], got {list(size)}", "size")
     one_of("image.resize", "interpolation", interpolation, INTERPOLATIONS)
@@ -43,7 +43,7 @@ def pad_images(
     images: Tensor, top_padding: int | None = None, left_padding: int | None = None, bottom_padding: int | None = None,
     right_padding: int | None = None, target_height: int | None = None, target_width: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """With zeros around; of two paddings and a target, on each axis, two are given."""
+    """Pad images with zeros; give two of the two paddings and the target size for each axis."""
     height, width = images.shape[-3:-1]
     top, bottom = _both_ends("pad_images", "height", top_padding, bottom_padding, target_height, height, 1)
     left, right = _both_ends("pad_images", "width", left_padding, right_padding, target_width, width, 1)
@@ -56,7 +56,7 @@ def crop_images(
     bottom_cropping: int | None = None, right_cropping: int | None = None, target_height: int | None = None,
     target_width: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """Cut off at the ends; of two croppings and a target, on each axis, two are given."""
+    """Crop images; give two of the two croppings and the target size for each axis."""
     height, width = images.shape[-3:-1]
     top, bottom = _both_ends("crop_images", "height", top_cropping, bottom_cropping, target_height, height, -1)
     left, right = _both_ends("crop_images", "width", left_cropping, right_cropping, target_width, width, -1)
@@ -66,7 +66,7 @@ def crop_images(
 def _both_ends(
     name: str, axis: str, before: int | None, after: int | None, target: int | None, size: int, sign: int
 ) -> tuple[int, int]:
-    """What is added (sign 1) or taken away (-1) before and after."""
+    """Return the padding (sign 1) or cropping (sign -1) before and after an axis."""
     ends = ("top", "bottom") if axis == "height" else ("left", "right")
     if sum(value is None for value in (before, after, target)) != 1:
         text = f"image.{name}: expected two of {ends[0]}, {ends[1]} and target_{axis}"
@@ -75,7 +75,7 @@ def _both_ends(
     first = before if before is not None else total - (after or 0)
     last = after if after is not None else total - (before or 0)
     if min(first, last) < 0 or size + sign * (first + last) < 0:
-        raise ArgumentError(f"image.{name}: an axis of {size} cannot have {first} and {last} at its ends")
+        raise ArgumentError(f"image.{name}: cannot {name.partition('_')[0]} an axis of {size} by {first} and {last}")
     return first, last
 
 
@@ -84,7 +84,7 @@ def scale_and_translate(
     images: Tensor, output_shape: Sizes, scale: Tensor, translation: Tensor, spatial_dims: Sizes, method: str,
     antialias: bool = True,
 ) -> Tensor:  # fmt: skip
-    """Scaled and moved along the axes `spatial_dims`, by a number each; what comes from outside is 0."""
+    """Scale and translate images along the axes `spatial_dims`, by one number each; outside values are 0."""
     one_of("image.scale_and_translate", "method", method, tuple(_METHODS))
     curve = CURVES[_METHODS[method]]
     if len(output_shape) != images.ndim:
@@ -105,13 +105,13 @@ _METHODS = {
     "tricubic": "bicubic", "lanczos3": "lanczos3", "lanczos5": "lanczos5",
 }  # fmt: skip
 _NOTHING = 1000 * torch.finfo(torch.float32).eps
-"""Weights whose sum is less belong to a place that nothing reaches."""
+"""Minimum sum of weights; below it, no input contributes to an output."""
 
 
 def _weights(
     x: Tensor, size: int, new: int, scale: Tensor, moved: Tensor, curve: Callable[[Tensor], Tensor], antialias: bool
 ) -> Tensor:
-    """(size, new): what each value gives to each new one."""
+    """Return the weights (size, new) of each input value in each output value."""
     back = 1 / as_float(scale).to(x.dtype)
     place = (torch.arange(new, dtype=x.dtype, device=x.device) + 0.5 - moved) * back - 0.5
     pixel = torch.arange(size, dtype=x.dtype, device=x.device).unsqueeze(1)

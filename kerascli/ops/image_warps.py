@@ -1,4 +1,4 @@
-"""Images (*, H, W, channels) moved, turned and bent; and any tensor at places between its values."""
+"""Affine and perspective transforms of images (*, H, W, channels), and interpolation at coordinates."""
 
 import itertools
 
@@ -18,11 +18,11 @@ def affine_transform(
     images: Tensor, transform: Tensor, interpolation: str = "bilinear", fill_mode: str = "constant",
     fill_value: float = 0,
 ) -> Tensor:  # fmt: skip
-    """The pixel (x, y) is that at (a0 x + a1 y + a2, b0 x + b1 y + b2); transform: [a0, a1, a2, b0, b1, b2, 0, 0]."""
+    """Apply an affine transform [a0, a1, a2, b0, b1, b2, 0, 0]: out(x, y) = in(a0 x + a1 y + a2, b0 x + b1 y + b2)."""
     one_of("image.affine_transform", "interpolation", interpolation, _INTERPOLATIONS)
     one_of("image.affine_transform", "fill_mode", fill_mode, _FILL_MODES)
     if transform.ndim not in (1, 2) or transform.shape[-1] != 8:
-        raise ArgumentError("image.affine_transform: transform: expected 8 numbers, or 8 for each sample", 1)
+        raise ArgumentError("image.affine_transform: transform: expected shape (8,) or (batch, 8)", 1)
     a0, a1, a2, b0, b1, b2, _, _ = as_float(transform).reshape(-1, 8, 1, 1).unbind(1)
 
     def change(x: Tensor) -> Tensor:
@@ -37,10 +37,10 @@ def affine_transform(
 def perspective_transform(
     images: Tensor, start_points: Tensor, end_points: Tensor, interpolation: str = "bilinear", fill_value: float = 0
 ) -> Tensor:
-    """What lies at four points [[x, y], ...] comes to four others; (4, 2), or (batch, 4, 2)."""
+    """Apply the perspective transform that maps four points [[x, y], ...] to four others: (4, 2) or (batch, 4, 2)."""
     one_of("image.perspective_transform", "interpolation", interpolation, _INTERPOLATIONS)
     if start_points.shape != end_points.shape or start_points.shape[-2:] != (4, 2) or start_points.ndim > 3:
-        raise ArgumentError("image.perspective_transform: the points are two tensors (4, 2), or (batch, 4, 2)")
+        raise ArgumentError("image.perspective_transform: expected two tensors of points (4, 2) or (batch, 4, 2)")
 
     def change(x: Tensor) -> Tensor:
         a = _homography(*(points.to(x.dtype).reshape(-1, 4, 2) for points in (start_points, end_points)))
@@ -54,7 +54,7 @@ def perspective_transform(
 
 
 def _homography(start: Tensor, end: Tensor) -> Tensor:
-    """(N, 8): the way from the end points (N, 4, 2) back to the start points."""
+    """Return the homographies (N, 8) that map the end points (N, 4, 2) to the start points."""
     x, y = end.unbind(-1)
     one, none = torch.ones_like(x), torch.zeros_like(x)
     places = [[x, y, one, none, none, none], [none, none, none, x, y, one]]
@@ -69,12 +69,14 @@ def _homography(start: Tensor, end: Tensor) -> Tensor:
 def map_coordinates(
     inputs: Tensor, coordinates: Tensor, order: int, fill_mode: str = "constant", fill_value: float = 0
 ) -> Tensor:
-    """The values at places (axes of inputs, *), which may lie between: the nearest (order 0), or linear (order 1)."""
+    """Interpolate a tensor at coordinates (axes of inputs, *): nearest (order 0) or linear (order 1)."""
     one_of("image.map_coordinates", "fill_mode", fill_mode, _FILL_MODES)
     if order not in (0, 1):
         raise ArgumentError(f"image.map_coordinates: order: expected 0 or 1, got {order}", "order")
     if coordinates.ndim < 1 or coordinates.shape[0] != inputs.ndim:
-        raise ArgumentError(f"image.map_coordinates: coordinates: expected {inputs.ndim} along axis 0, one an axis", 1)
+        raise ArgumentError(
+            f"image.map_coordinates: coordinates: expected a first axis of {inputs.ndim}, the axes of inputs", 1
+        )
     by_axis = [_neighbours(place, order) for place in as_float(coordinates).unbind()]
     total = None
     for corner in itertools.product(*by_axis):
@@ -91,7 +93,7 @@ def map_coordinates(
 
 
 def _neighbours(place: Tensor, order: int) -> list[tuple[Tensor, Tensor]]:
-    """Whole places around one, each with its weight."""
+    """Return the neighbouring integer coordinates with their interpolation weights."""
     if order == 0:
         return [(place.round().long(), torch.ones_like(place))]
     lower = place.floor()
@@ -99,13 +101,13 @@ def _neighbours(place: Tensor, order: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def _inside(place: Tensor, size: int, fill_mode: str) -> Tensor:
-    """The place that stands for one outside."""
+    """Map coordinates outside an axis to coordinates inside, by fill mode."""
     match fill_mode:
         case "wrap":
             return place.remainder(size)
-        case "mirror":  # about the middle of the border values
+        case "mirror":  # about the centers of the border values
             return ((place + size - 1).remainder(max(2 * size - 2, 1)) - (size - 1)).abs()
-        case "reflect":  # about their outer edges
+        case "reflect":  # about the outer edges of the border values
             return ((2 * place + 1 + 2 * size).remainder(4 * size) - 2 * size).abs().sub(1).floor_divide(2)
         case _:
             return place.clamp(0, size - 1)

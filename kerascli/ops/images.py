@@ -1,4 +1,4 @@
-"""What operations over images share: they see channels first, and a batch always."""
+"""Shared helpers of image operations, which compute on batches with channels first."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from kerascli.ops.elementwise import dtype_name, saturate_cast
 
 
 def of_images(name: str, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """`change` (N, C, H, W) -> (N, C, *) of images (N, H, W, C), or of one (H, W, C); the dtype stays."""
+    """Apply `change`, (N, C, H, W) -> (N, C, *), to images (N, H, W, C) or (H, W, C), in their dtype."""
     if x.ndim not in (3, 4):
         raise ArgumentError(f"{name} needs images (batch, height, width, channels), got {x.ndim} axes")
     images = in_full(x) if x.ndim == 4 else in_full(x).unsqueeze(0)
@@ -20,20 +20,20 @@ def of_images(name: str, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tenso
 
 
 def in_full(x: Tensor) -> Tensor:
-    """Half precision is too coarse for places in an image, whole numbers have none between them."""
+    """Cast to float32 (float64 is kept): half precision is too coarse for coordinates, integers have no fractions."""
     return x if x.dtype == torch.float64 else x.float()
 
 
 def of_floats(name: str, x: Tensor, channels: int) -> None:
-    """Refuses what has no colours."""
+    """Raise ArgumentError unless `x` is a float tensor with the given number of channels."""
     if not x.is_floating_point():
-        raise ArgumentError(f"{name} needs floats; write cast(x, 'float32') / 255")
+        raise ArgumentError(f"{name} needs a float tensor; write cast(x, 'float32') / 255")
     if x.shape[-1] != channels:
         raise ArgumentError(f"{name} needs images of {channels} channels, got {x.shape[-1]}")
 
 
 def one_of(name: str, key: str, value: str, known: tuple[str, ...]) -> None:
-    """Refuses a word that there is not."""
+    """Raise ArgumentError unless `value` is one of `known`."""
     if value not in known:
         words = ", ".join(f"'{word}'" for word in known)
         raise ArgumentError(f"{name}: {key}: expected one of {words}, got '{value}'", key)

@@ -1,4 +1,4 @@
-"""`x[...]`: NumPy's basic indexing, and whole numbers in a tensor."""
+"""Indexing `x[...]` as in NumPy: basic indexing, and integer tensors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import ArgumentError, told
+from kerascli.ops.base import ArgumentError, describe
 
 
 def index(x: Tensor, items: Sequence[Any]) -> Tensor:
-    """Numbers, slices (steps may be negative), `...`, None for a new axis, and tensors of whole numbers."""
+    """Index a tensor by integers, slices (also with negative steps), `...`, None (a new axis) and integer tensors."""
     if sum(item is Ellipsis for item in items) > 1:
-        raise ArgumentError("only one '...' can stand in an index")
+        raise ArgumentError("an index can have only one '...'")
     used = sum(item is not None and item is not Ellipsis for item in items)
     if used > x.ndim:
-        raise ArgumentError(f"{used} places of a tensor of {x.ndim} axes")
+        raise ArgumentError(f"too many indices: {used} for a tensor of {x.ndim} axes")
     found: list[Any] = []
     axis = 0
     for item in items:
@@ -31,7 +31,7 @@ def index(x: Tensor, items: Sequence[Any]) -> Tensor:
 
 
 def _forwards(x: Tensor, part: slice, axis: int) -> tuple[Tensor, slice]:
-    """torch knows no negative steps: what one would take, taken forwards, and turned."""
+    """Replace a negative step, which torch lacks, by a positive one and a flip."""
     if part.step is None or part.step > 0:
         return x, part
     if part.step == 0:
@@ -48,6 +48,8 @@ def _checked(item: Any) -> Any:
         return item
     if isinstance(item, Tensor) and not item.is_floating_point():
         if item.dtype == torch.bool:
-            raise ArgumentError("how many values a true-or-false index takes is not known ahead; use where(...)")
+            raise ArgumentError(
+                "a boolean index is not supported, since its number of values is unknown; use where(...)"
+            )
         return item.long()
-    raise ArgumentError(f"an index is a whole number, a slice or a tensor of whole numbers, got {told(item)}")
+    raise ArgumentError(f"expected an integer, a slice or an integer tensor as index, got {describe(item)}")

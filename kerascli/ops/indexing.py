@@ -1,4 +1,4 @@
-"""Operations that look values up, put them in order or count them."""
+"""Operations of lookup, sorting, cumulation, segments and scattering."""
 
 import math
 
@@ -10,7 +10,7 @@ from kerascli.ops.base import ArgumentError, Sizes, as_float, dtype_of, one_axis
 
 @op()
 def take(x: Tensor, indices: Tensor, axis: int | None = None) -> Tensor:
-    """The entries of an axis at the given places; negative ones count from the end. Without an axis: of x as a row."""
+    """Take the entries of an axis at the given indices (negative: from the end); without an axis, of x flattened."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, one_axis(x, axis))
     places = _from_the_end(indices, x.shape[axis])
     found = x.index_select(axis, places.reshape(-1))
@@ -19,7 +19,7 @@ def take(x: Tensor, indices: Tensor, axis: int | None = None) -> Tensor:
 
 @op()
 def take_along_axis(x: Tensor, indices: Tensor, axis: int | None = None) -> Tensor:
-    """For each place along an axis its own entry: as argsort and argmax give them."""
+    """Take one entry per index along an axis, for indices as from argsort; without an axis, of x flattened."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     return torch.take_along_dim(x, _from_the_end(indices, x.shape[axis]), axis)
 
@@ -31,7 +31,7 @@ def _from_the_end(indices: Tensor, size: int) -> Tensor:
 
 @op()
 def one_hot(x: Tensor, num_classes: int, axis: int = -1, dtype: str | None = None) -> Tensor:
-    """A vector for each number with a 1 at its place; for numbers out of range nothing but 0."""
+    """Encode integers as one-hot vectors; integers out of range become zeros."""
     classes = torch.arange(num_classes, device=x.device)
     found = (x.long().unsqueeze(-1) == classes).to(dtype_of(dtype))
     return found.movedim(-1, axis)
@@ -39,111 +39,111 @@ def one_hot(x: Tensor, num_classes: int, axis: int = -1, dtype: str | None = Non
 
 @op()
 def multi_hot(inputs: Tensor, num_classes: int, axis: int = -1, dtype: str | None = None) -> Tensor:
-    """A vector for each row with a 1 at the place of each of its numbers."""
+    """Encode each row of integers as one multi-hot vector."""
     return one_hot(inputs, num_classes, axis, dtype).amax(1 if inputs.ndim > 1 else 0)
 
 
 @op()
 def sort(x: Tensor, axis: int | None = -1) -> Tensor:
-    """From the smallest to the largest; axis None: all values in one axis."""
+    """Sort in ascending order along an axis; null: all elements, flattened."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     return torch.sort(x, dim=axis, stable=True).values
 
 
 @op()
 def argsort(x: Tensor, axis: int | None = -1) -> Tensor:
-    """The places of the values from the smallest to the largest; axis None: all values in one axis."""
+    """Return the indices that sort an axis in ascending order; null: those of x flattened."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     return torch.argsort(x, dim=axis, stable=True).to(torch.int32)
 
 
 @op()
 def top_k(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
-    """Two tensors: the k largest values of the last axis, and their places."""
+    """Return the k largest values of the last axis and their indices: two tensors."""
     values, places = torch.topk(x, k, sorted=sorted)
     return values, places.to(torch.int32)
 
 
 @op()
 def in_top_k(targets: Tensor, predictions: Tensor, k: int) -> Tensor:
-    """True where the target's prediction is among the k largest of its row."""
+    """Return True for each row whose target class is among the k largest predictions."""
     least = torch.topk(predictions, k).values[..., -1:]
     return (torch.take_along_dim(predictions, targets.long()[:, None], -1) >= least)[:, 0]
 
 
 @op()
 def cumsum(x: Tensor, axis: int | None = None, dtype: str | None = None) -> Tensor:
-    """Sums of all values so far."""
+    """Compute the cumulative sum along an axis; null: of x flattened."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     return torch.cumsum(x, axis, dtype=None if dtype is None else dtype_of(dtype))
 
 
 @op()
 def cumprod(x: Tensor, axis: int | None = None, dtype: str | None = None) -> Tensor:
-    """Products of all values so far."""
+    """Compute the cumulative product along an axis; null: of x flattened."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     return torch.cumprod(x, axis, dtype=None if dtype is None else dtype_of(dtype))
 
 
 @op()
 def diff(a: Tensor, n: int = 1, axis: int = -1) -> Tensor:
-    """Each value less the one before, n times."""
+    """Compute the n-th discrete difference along an axis."""
     return torch.diff(a, n, axis)
 
 
 @op()
 def trapezoid(y: Tensor, x: Tensor | None = None, dx: float = 1.0, axis: int = -1) -> Tensor:
-    """The area below points, by trapezoids."""
+    """Integrate along an axis by the trapezoidal rule."""
     return torch.trapezoid(y, x, dim=axis) if x is not None else torch.trapezoid(y, dx=dx, dim=axis)
 
 
 @op()
 def searchsorted(sorted_sequence: Tensor, values: Tensor, side: str = "left") -> Tensor:
-    """The places in a sorted vector before which the values belong."""
+    """Return the indices in a sorted vector before which the values would be inserted."""
     if side not in {"left", "right"}:
-        raise ArgumentError("searchsorted: side is 'left' or 'right'")
+        raise ArgumentError(f"searchsorted: side: expected 'left' or 'right', got '{side}'")
     return torch.searchsorted(sorted_sequence, values.contiguous(), side=side).to(torch.int32)
 
 
 @op()
 def digitize(x: Tensor, bins: Tensor) -> Tensor:
-    """The number of the bin that each value falls into; bins are their limits, in order."""
+    """Return the index of the bin of each element; `bins` are the edges, in ascending order."""
     return torch.bucketize(as_float(x), bins.to(as_float(x).dtype), right=True).to(torch.int32)
 
 
 @op()
 def segment_sum(data: Tensor, segment_ids: Tensor, num_segments: int) -> Tensor:
-    """The sum of the rows of each number; rows of other numbers are left out."""
+    """Compute the sum of the rows of each segment id; ids out of range are ignored."""
     return _by_segment(data, segment_ids, num_segments, "sum", 0.0)
 
 
 @op()
 def segment_max(data: Tensor, segment_ids: Tensor, num_segments: int) -> Tensor:
-    """The largest values of the rows of each number, -inf where there is none."""
+    """Compute the maximum of the rows of each segment id; -inf for ids without rows."""
     return _by_segment(data, segment_ids, num_segments, "amax", -torch.inf)
 
 
 @op()
 def segment_min(data: Tensor, segment_ids: Tensor, num_segments: int) -> Tensor:
-    """The smallest values of the rows of each number, inf where there is none."""
+    """Compute the minimum of the rows of each segment id; inf for ids without rows."""
     return _by_segment(data, segment_ids, num_segments, "amin", torch.inf)
 
 
 @op()
 def segment_prod(data: Tensor, segment_ids: Tensor, num_segments: int) -> Tensor:
-    """The product of the rows of each number, 1 where there is none."""
+    """Compute the product of the rows of each segment id; 1 for ids without rows."""
     return _by_segment(data, segment_ids, num_segments, "prod", 1.0)
 
 
 @op()
 def isin(x1: Tensor, x2: Tensor, *, invert: bool = False) -> Tensor:
-    """Whether each value of x1 is one of those of x2."""
+    """Return True for each element of x1 that is an element of x2."""
     return torch.isin(x1, x2, invert=invert)
 
 
 def _by_segment(data: Tensor, segment_ids: Tensor, count: int, reduction: str, empty: float) -> Tensor:
     ids = segment_ids.long()
-    ids = torch.where((ids >= 0) & (ids < count), ids, count)  # a place of their own, which is left out
+    ids = torch.where((ids >= 0) & (ids < count), ids, count)  # an additional segment, dropped at the end
     out = torch.full((count + 1, *data.shape[1:]), empty, dtype=data.dtype, device=data.device)
     where = ids.reshape(-1, *[1] * (data.ndim - 1)).expand_as(data)
     return out.scatter_reduce(0, where, data, reduction)[:-1]
@@ -151,14 +151,14 @@ def _by_segment(data: Tensor, segment_ids: Tensor, count: int, reduction: str, e
 
 @op()
 def scatter(indices: Tensor, values: Tensor, shape: list) -> Tensor:  # type: ignore[type-arg]
-    """A tensor of zeros to which values are added at the places in the last axis of `indices`."""
+    """Build a tensor of zeros with `values` added at the indices in the last axis of `indices`."""
     out = torch.zeros(tuple(shape), dtype=values.dtype, device=values.device)
     return out.index_put(indices.long().unbind(-1), values, accumulate=True)
 
 
 @op()
 def scatter_update(inputs: Tensor, indices: Tensor, updates: Tensor, reduction: str | None = None) -> Tensor:
-    """The tensor with other values (or their sum, max, min, mul) at the places in the last axis of `indices`."""
+    """Replace values at the indices in the last axis of `indices`, or combine them by add, max, min or mul."""
     places, updates = indices.long().unbind(-1), updates.to(inputs.dtype)
     if reduction is None or reduction == "add":
         return inputs.index_put(places, updates, accumulate=reduction == "add")
@@ -174,22 +174,22 @@ def scatter_update(inputs: Tensor, indices: Tensor, updates: Tensor, reduction: 
 
 @op()
 def extract_sequences(x: Tensor, sequence_length: int, sequence_stride: int) -> Tensor:
-    """Windows along the last axis, as a new axis before it."""
+    """Extract windows along the last axis, as a new axis before it."""
     return x.unfold(-1, sequence_length, sequence_stride)
 
 
 @op()
 def argpartition(x: Tensor, kth: int, axis: int | None = -1) -> Tensor:
-    """Places of the values: the kth smallest at place kth, smaller ones before it, larger ones behind."""
+    """Return indices that partition an axis: the kth smallest at index kth, smaller ones before, larger ones after."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     if not -x.shape[axis] <= kth < x.shape[axis]:
-        raise ArgumentError(f"argpartition: kth: expected a place of {x.shape[axis]}, got {kth}", "kth")
+        raise ArgumentError(f"argpartition: kth: expected an index of an axis of {x.shape[axis]}, got {kth}", "kth")
     return argsort(x, axis)
 
 
 @op()
 def unravel_index(indices: Tensor, shape: Sizes) -> list[Tensor]:
-    """For places in a tensor as one row: a tensor of places for each axis of its shape."""
+    """Convert indices of a flattened tensor to one tensor of indices per axis of `shape`."""
     found: list[Tensor] = []
     rest = _from_the_end(indices, math.prod(shape))
     for size in reversed(shape):

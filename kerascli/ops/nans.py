@@ -1,4 +1,4 @@
-"""Reductions that pass over what is not a number."""
+"""Reductions that ignore NaN."""
 
 import torch
 from torch import Tensor
@@ -10,19 +10,19 @@ from kerascli.ops.reductions import along_axes, argmax, argmin, max_, min_, prod
 
 @op()
 def nansum(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The sum of the values that are numbers."""
+    """Compute the sum along axes, ignoring NaN."""
     return torch.nansum(x, all_axes(x, axis), keepdim=keepdims)
 
 
 @op()
 def nanmean(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The mean of the values that are numbers."""
+    """Compute the mean along axes, ignoring NaN."""
     return torch.nanmean(as_float(x), all_axes(x, axis), keepdim=keepdims)
 
 
 @op()
 def nanvar(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The variance of the values that are numbers."""
+    """Compute the variance along axes, ignoring NaN."""
     middle, is_number = nanmean(x, axis, keepdims=True), ~x.isnan()
     squares = torch.where(is_number, x.nan_to_num() - middle, 0.0) ** 2
     return sum_(squares, axis, keepdims) / sum_(is_number, axis, keepdims)
@@ -30,37 +30,37 @@ def nanvar(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 @op()
 def nanstd(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The standard deviation of the values that are numbers."""
+    """Compute the standard deviation along axes, ignoring NaN."""
     return nanvar(x, axis, keepdims).sqrt()
 
 
 @op()
 def nanmax(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The largest of the values that are numbers."""
+    """Compute the maximum along axes, ignoring NaN."""
     return max_(torch.where(x.isnan(), -torch.inf, x), axis, keepdims)
 
 
 @op()
 def nanmin(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The smallest of the values that are numbers."""
+    """Compute the minimum along axes, ignoring NaN."""
     return min_(torch.where(x.isnan(), torch.inf, x), axis, keepdims)
 
 
 @op()
 def nanprod(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The product of the values that are numbers."""
+    """Compute the product along axes, ignoring NaN."""
     return prod(torch.where(x.isnan(), 1.0, x), axis, keepdims)
 
 
 @op()
 def nanargmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """Where the largest number is; -1 where there is none."""
+    """Return the index of the maximum, ignoring NaN; -1 if all values are NaN."""
     return _place(argmax(torch.where(x.isnan(), -torch.inf, x), axis, keepdims), x, axis, keepdims)
 
 
 @op()
 def nanargmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """Where the smallest number is; -1 where there is none."""
+    """Return the index of the minimum, ignoring NaN; -1 if all values are NaN."""
     return _place(argmin(torch.where(x.isnan(), torch.inf, x), axis, keepdims), x, axis, keepdims)
 
 
@@ -70,29 +70,29 @@ def _place(found: Tensor, x: Tensor, axis: int | None, keepdims: bool) -> Tensor
 
 @op()
 def nancumsum(x: Tensor, axis: int | None = None, dtype: str | None = None) -> Tensor:
-    """Sums of all numbers so far."""
+    """Compute the cumulative sum along an axis, with NaN as 0; null: of x flattened."""
     return cumsum(torch.where(x.isnan(), 0.0, x), axis, dtype)
 
 
 @op()
 def nancumprod(x: Tensor, axis: int | None = None, dtype: str | None = None) -> Tensor:
-    """Products of all numbers so far."""
+    """Compute the cumulative product along an axis, with NaN as 1; null: of x flattened."""
     return cumprod(torch.where(x.isnan(), 1.0, x), axis, dtype)
 
 
 @op(widens=True)
 def nanquantile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """As quantile, of the values that are numbers."""
+    """Compute quantiles along axes, ignoring NaN; see quantile."""
     return along_axes(torch.nanquantile, x, q, axis, method, keepdims)
 
 
 @op(widens=True)
 def nanpercentile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """As percentile, of the values that are numbers."""
+    """Compute percentiles along axes, ignoring NaN; see percentile."""
     return nanquantile(x, q / 100, axis, method, keepdims)
 
 
 @op(widens=True)
 def nanmedian(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The number in the middle; the mean of two where there are two."""
+    """Compute the median along axes, ignoring NaN; the mean of the middle two for an even count."""
     return nanquantile(x, as_tensor(0.5, x.device), axis, "linear", keepdims)

@@ -1,4 +1,4 @@
-"""Operations of neural networks: norms, losses, attention."""
+"""Operations of neural networks: normalization, losses, attention."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ _EPSILON = 1e-7
 
 @op(widens=True)
 def normalize(x: Tensor, axis: Axes = -1, order: int = 2, epsilon: float | None = None) -> Tensor:
-    """Scaled to length 1 along axes; `order` says by which norm."""
+    """Normalize to unit norm along axes; `order` is the order of the norm."""
     least = _EPSILON if epsilon is None else epsilon
     axes = all_axes(x, axis)
     if order == 2:
@@ -25,7 +25,7 @@ def normalize(x: Tensor, axis: Axes = -1, order: int = 2, epsilon: float | None 
 def layer_normalization(
     x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, axis: Axes = -1, epsilon: float | None = None
 ) -> Tensor:
-    """(x - mean) / deviation along axes, then times gamma plus beta."""
+    """Apply layer normalization along axes: (x - mean) / sqrt(variance + epsilon) * gamma + beta."""
     axes = all_axes(x, axis)
     variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
     y = (x - mean) * (variance + (_EPSILON if epsilon is None else epsilon)).rsqrt()
@@ -35,7 +35,7 @@ def layer_normalization(
 
 @op()
 def rms_normalization(x: Tensor, scale: Tensor | None = None, axis: Axes = -1, epsilon: float | None = None) -> Tensor:
-    """x over the root of its mean square along axes, times scale."""
+    """Apply root mean square normalization along axes: x / sqrt(mean(x ** 2) + epsilon) * scale."""
     axes = all_axes(x, axis)
     y = x * (x.square().mean(axes, keepdim=True) + (_EPSILON if epsilon is None else epsilon)).rsqrt()
     return y if scale is None else y * _along(scale, x, axes)
@@ -46,14 +46,14 @@ def batch_normalization(
     x: Tensor, mean: Tensor, variance: Tensor, axis: int, offset: Tensor | None = None, scale: Tensor | None = None,
     epsilon: float = 1e-3,
 ) -> Tensor:  # fmt: skip
-    """(x - mean) / sqrt(variance + epsilon) * scale + offset; all four have the length of the axis."""
+    """Apply batch normalization with given vectors: (x - mean) / sqrt(variance + epsilon) * scale + offset."""
     factor = (variance + epsilon).rsqrt() if scale is None else (variance + epsilon).rsqrt() * scale
     shift = -mean * factor if offset is None else offset - mean * factor
     return x * _along(factor, x, (axis,)) + _along(shift, x, (axis,))
 
 
 def _along(weight: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """A weight of some axes of x, made to meet x."""
+    """Reshape a weight of some axes of x to broadcast against x."""
     if weight.ndim == x.ndim:
         return weight
     kept = {axis % x.ndim for axis in all_axes(x, axes)}
@@ -62,7 +62,7 @@ def _along(weight: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 @op()
 def binary_crossentropy(target: Tensor, output: Tensor, from_logits: bool = False) -> Tensor:
-    """For each value; output are probabilities, or logits."""
+    """Compute the binary cross-entropy of each element; outputs are probabilities, or logits with from_logits."""
     target = target.to(as_float(output).dtype)
     if from_logits:
         return F.binary_cross_entropy_with_logits(output, target, reduction="none")
@@ -72,7 +72,7 @@ def binary_crossentropy(target: Tensor, output: Tensor, from_logits: bool = Fals
 
 @op()
 def categorical_crossentropy(target: Tensor, output: Tensor, from_logits: bool = False, axis: int = -1) -> Tensor:
-    """For each sample; targets are one-hot."""
+    """Compute the cross-entropy of each sample with one-hot targets."""
     if target.shape != output.shape:
         raise ArgumentError("categorical_crossentropy: target and output differ in shape")
     return -(target * _log_probabilities(output, from_logits, axis)).sum(axis)
@@ -82,7 +82,7 @@ def categorical_crossentropy(target: Tensor, output: Tensor, from_logits: bool =
 def sparse_categorical_crossentropy(
     target: Tensor, output: Tensor, from_logits: bool = False, axis: int = -1
 ) -> Tensor:
-    """For each sample; targets are class numbers."""
+    """Compute the cross-entropy of each sample with integer class labels as targets."""
     if target.ndim < output.ndim:
         target = target.unsqueeze(axis)
     return -torch.take_along_dim(_log_probabilities(output, from_logits, axis), target.long(), axis).squeeze(axis)
@@ -92,8 +92,8 @@ def sparse_categorical_crossentropy(
 def ctc_loss(
     target: Tensor, output: Tensor, target_length: Tensor, output_length: Tensor, mask_index: int = 0
 ) -> Tensor:
-    """For each sample; targets are label numbers (N, L), outputs logits (N, T, classes); `mask_index` is the blank."""
-    if output.is_meta:  # torch does not know the shape ahead
+    """Compute the CTC loss per sample of labels (N, L) and logits (N, T, classes); `mask_index` is the blank."""
+    if output.is_meta:  # torch cannot infer the shape on the meta device
         return as_float(output)[:, 0, 0]
     log_p = as_float(output).transpose(0, 1).log_softmax(-1)
     lengths = output_length.long(), target_length.long()
@@ -104,7 +104,7 @@ def ctc_loss(
 def ctc_decode(
     inputs: Tensor, sequence_lengths: Tensor, strategy: str = "greedy", merge_repeated: bool = True, mask_index: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Two tensors: the likeliest label at each step without blanks (1, N, T), filled up with -1; minus its score."""
+    """Decode CTC outputs greedily: labels without blanks (1, N, T), padded with -1, and negative scores (N, 1)."""
     if strategy != "greedy":
         raise ArgumentError(f"ctc_decode: strategy: expected 'greedy', got '{strategy}'", "strategy")
     scores, labels = as_float(inputs).max(-1)
@@ -115,14 +115,14 @@ def ctc_decode(
         repeated = F.pad(labels[:, 1:] == labels[:, :-1], (1, 0))
         labels = torch.where(repeated, mask_index, labels)
     blank = labels == mask_index
-    order = torch.where(blank, inputs.shape[1], steps).argsort(dim=-1, stable=True)  # labels first, in their order
+    order = torch.where(blank, inputs.shape[1], steps).argsort(dim=-1, stable=True)  # labels before blanks
     found = torch.where(blank, -1, labels).take_along_dim(order, -1).to(torch.int32)
     return found.unsqueeze(0), -torch.where(beyond, 0.0, scores).sum(1, keepdim=True)
 
 
 @op()
 def psnr(x1: Tensor, x2: Tensor, max_val: Tensor) -> Tensor:
-    """How close two images are, in decibels; `max_val` is the largest value that there can be."""
+    """Compute the peak signal-to-noise ratio of two images in decibels; `max_val` is the largest possible value."""
     return 20 * max_val.to(as_float(x1).dtype).log10() - 10 * (x1 - x2).square().mean().log10()
 
 
@@ -137,7 +137,7 @@ def dot_product_attention(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None, mask: Tensor | None = None,
     scale: float | None = None, is_causal: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Means of values, weighted by how well keys go with queries: tensors (N, T, heads, F)."""
+    """Compute scaled dot-product attention, softmax(query @ key^T * scale + bias) @ value, on (N, T, heads, F)."""
     if min(query.ndim, key.ndim, value.ndim) != 4:
         raise ArgumentError("dot_product_attention needs tensors of four axes: batch, time, heads, features")
     if bias is not None and mask is not None:

@@ -1,4 +1,4 @@
-"""Random tensors: keyed draws, so that a resumed run draws the same; drawn in inference, too."""
+"""Random tensors. Numbers are keyed, so that a resumed run draws the same ones; they are drawn in inference, too."""
 
 import math
 
@@ -10,7 +10,7 @@ from kerascli.ops.base import ArgumentError, Sizes, Value, dtype_of, op
 
 
 def _like(shape: int | Sizes, dtype: str | None, device: torch.device) -> Tensor:
-    """A tensor of a shape that takes no memory."""
+    """Return a tensor of the given shape that takes no memory."""
     sizes = [shape] if isinstance(shape, int) else list(shape)
     return torch.empty((), dtype=dtype_of(dtype), device=device).expand(sizes)
 
@@ -19,7 +19,7 @@ def _like(shape: int | Sizes, dtype: str | None, device: torch.device) -> Tensor
 def random_normal(
     shape: int | Sizes, mean: Value = 0.0, stddev: Value = 1.0, dtype: str | None = None, *, device: torch.device
 ) -> Tensor:
-    """Normal numbers; the shape has the batch axis: random_normal(shape(x))."""
+    """Draw normally distributed numbers; the shape includes the batch axis, as in random_normal(shape(x))."""
     return draws.normal(_like(shape, dtype, device)) * stddev + mean
 
 
@@ -27,7 +27,7 @@ def random_normal(
 def random_truncated_normal(
     shape: int | Sizes, mean: Value = 0.0, stddev: Value = 1.0, dtype: str | None = None, *, device: torch.device
 ) -> Tensor:
-    """Normal numbers that are at most two standard deviations from the mean."""
+    """Draw normally distributed numbers truncated to two standard deviations from the mean."""
     edge = math.erf(2 / math.sqrt(2))
     inner = draws.uniform(_like(shape, dtype, device), -edge, edge)
     return inner.erfinv() * math.sqrt(2) * stddev + mean
@@ -37,7 +37,7 @@ def random_truncated_normal(
 def random_uniform(
     shape: int | Sizes, minval: Value = 0.0, maxval: Value = 1.0, dtype: str | None = None, *, device: torch.device
 ) -> Tensor:
-    """Uniform numbers from minval up to maxval."""
+    """Draw uniformly distributed numbers from minval to maxval, exclusive."""
     return draws.uniform(_like(shape, dtype, device)) * (maxval - minval) + minval
 
 
@@ -45,16 +45,16 @@ def random_uniform(
 def random_randint(
     shape: int | Sizes, minval: int, maxval: int, dtype: str = "int32", *, device: torch.device
 ) -> Tensor:
-    """Whole numbers from minval to maxval - 1."""
+    """Draw uniformly distributed integers from minval to maxval - 1."""
     if maxval <= minval:
-        raise ArgumentError(f"random_randint: there is no whole number from {minval} below {maxval}")
+        raise ArgumentError(f"random_randint: expected minval below maxval, got {minval} and {maxval}")
     scaled = draws.uniform(_like(shape, None, device)) * (maxval - minval) + minval
     return scaled.floor().clamp(max=maxval - 1).to(dtype_of(dtype))
 
 
 @op()
 def random_bernoulli(shape: int | Sizes, p: Value = 0.5, dtype: str | None = None, *, device: torch.device) -> Tensor:
-    """1 with probability p, else 0."""
+    """Draw 1 with probability p, else 0."""
     like = _like(shape, dtype, device)
     if isinstance(p, Tensor):
         return (draws.uniform(like) < p).to(like.dtype)
@@ -65,7 +65,7 @@ def random_bernoulli(shape: int | Sizes, p: Value = 0.5, dtype: str | None = Non
 
 @op()
 def random_categorical(logits: Tensor, num_samples: int, dtype: str = "int32") -> Tensor:
-    """Class numbers (N, num_samples), drawn by the logits (N, classes)."""
+    """Draw class indices (N, num_samples) with the probabilities softmax(logits), logits of shape (N, classes)."""
     noise = draws.uniform(logits.unsqueeze(-2).expand(*logits.shape[:-1], num_samples, logits.shape[-1]))
     gumbel = -(-noise.clamp(min=torch.finfo(noise.dtype).tiny).log()).log()
     return (logits.unsqueeze(-2) + gumbel).argmax(-1).to(dtype_of(dtype))
@@ -73,7 +73,7 @@ def random_categorical(logits: Tensor, num_samples: int, dtype: str = "int32") -
 
 @op()
 def random_dropout(inputs: Tensor, rate: float) -> Tensor:
-    """Values are 0 with probability `rate`, the rest is scaled up; in inference, too."""
+    """Set elements to 0 with probability `rate` and scale the others by 1 / (1 - rate); in inference, too."""
     if not 0 <= rate < 1:
         raise ArgumentError(f"random_dropout: rate: expected a number from 0 below 1, got {rate}")
     return inputs * draws.bernoulli(inputs, 1 - rate) / (1 - rate)

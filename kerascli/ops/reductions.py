@@ -1,4 +1,4 @@
-"""Operations that make one value of many, along axes: all axes where none is given."""
+"""Reductions along axes, by default along all axes."""
 
 from collections.abc import Callable
 
@@ -10,94 +10,94 @@ from kerascli.ops.base import ArgumentError, Axes, Value, all_axes, as_float, as
 
 @op("sum")
 def sum_(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The sum."""
+    """Compute the sum along axes; null: all axes."""
     return torch.sum(x, all_axes(x, axis), keepdim=keepdims) if axis != [] else x
 
 
 @op()
 def mean(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The mean."""
+    """Compute the mean along axes; null: all axes."""
     return torch.mean(as_float(x), all_axes(x, axis), keepdim=keepdims)
 
 
 @op()
 def var(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The variance, divided by the number of values."""
+    """Compute the (population) variance along axes, mean((x - mean(x)) ** 2); null: all axes."""
     return torch.var(as_float(x), all_axes(x, axis), correction=0, keepdim=keepdims)
 
 
 @op()
 def std(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The standard deviation: the root of var."""
+    """Compute the (population) standard deviation along axes, sqrt(var(x)); null: all axes."""
     return torch.std(as_float(x), all_axes(x, axis), correction=0, keepdim=keepdims)
 
 
 @op()
 def moments(x: Tensor, axes: Axes, keepdims: bool = False) -> tuple[Tensor, Tensor]:
-    """Two tensors: mean and variance."""
+    """Compute mean and variance along axes: two tensors."""
     return mean(x, axes, keepdims), var(x, axes, keepdims)
 
 
 @op()
 def prod(x: Tensor, axis: Axes = None, keepdims: bool = False, dtype: str | None = None) -> Tensor:
-    """The product."""
+    """Compute the product along axes; null: all axes."""
     return _one_by_one(torch.prod, x if dtype is None else x.to(dtype_of(dtype)), axis, keepdims)
 
 
 @op("max", "amax")
 def max_(x: Tensor, axis: Axes = None, keepdims: bool = False, initial: float | None = None) -> Tensor:
-    """The largest value, at least `initial`."""
+    """Compute the maximum along axes, at least `initial`; null: all axes."""
     found = torch.amax(x, all_axes(x, axis), keepdim=keepdims)
     return found if initial is None else found.clamp(min=initial)
 
 
 @op("min", "amin")
 def min_(x: Tensor, axis: Axes = None, keepdims: bool = False, initial: float | None = None) -> Tensor:
-    """The smallest value, at most `initial`."""
+    """Compute the minimum along axes, at most `initial`; null: all axes."""
     found = torch.amin(x, all_axes(x, axis), keepdim=keepdims)
     return found if initial is None else found.clamp(max=initial)
 
 
 @op()
 def ptp(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The largest value less the smallest."""
+    """Compute the range (peak to peak), maximum - minimum, along axes."""
     return max_(x, axis, keepdims) - min_(x, axis, keepdims)
 
 
 @op("all")
 def all_(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """True where all values are."""
+    """Return True if all elements along axes are true (not 0)."""
     return torch.all(x, all_axes(x, axis), keepdim=keepdims)
 
 
 @op("any")
 def any_(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """True where a value is."""
+    """Return True if any element along axes is true (not 0)."""
     return torch.any(x, all_axes(x, axis), keepdim=keepdims)
 
 
 @op()
 def count_nonzero(x: Tensor, axis: Axes = None) -> Tensor:
-    """How many values are not 0."""
+    """Count the elements along axes that are not 0."""
     return torch.count_nonzero(x, dim=all_axes(x, axis)).to(torch.int32)
 
 
 @op()
 def logsumexp(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """log(sum(exp(x))), computed stably."""
+    """Compute log(sum(exp(x))) along axes, numerically stable."""
     return torch.logsumexp(x, all_axes(x, axis), keepdim=keepdims)
 
 
 @op(widens=True)
 def norm(x: Tensor, ord: int | str | None = None, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The norm of vectors (one axis; all, where none is given) or matrices (two axes): 1, 2, 'fro', 'nuc'; null: 2."""
+    """Compute the norm of vectors (one axis; null: all) or matrices (two axes); ord: 1, 2, 'fro', 'nuc'; null: 2."""
     axes = tuple(axis) if isinstance(axis, (list, tuple)) else axis
     return torch.linalg.norm(as_float(x), ord, axes, keepdim=keepdims)
 
 
 @op()
 def average(x: Tensor, axis: int | None = None, weights: Value | None = None) -> Tensor:
-    """The mean, each value counted by its weight; weights have x's shape, or the axis's length."""
+    """Compute the weighted mean along an axis; weights have the shape of x or the size of the axis."""
     if weights is None:
         return mean(x, axis)
     weight = as_tensor(weights, x.device)
@@ -110,26 +110,26 @@ def average(x: Tensor, axis: int | None = None, weights: Value | None = None) ->
 
 @op()
 def argmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """Where the largest value is; without an axis: in x as one long row."""
+    """Return the index of the maximum along an axis; null: in x flattened."""
     return torch.argmax(x, axis, keepdim=keepdims).to(torch.int32)
 
 
 @op()
 def argmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """Where the smallest value is; without an axis: in x as one long row."""
+    """Return the index of the minimum along an axis; null: in x flattened."""
     return torch.argmin(x, axis, keepdim=keepdims).to(torch.int32)
 
 
 @op(widens=True)
 def quantile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """The value that a share q of the values is below; several q give a new first axis."""
+    """Compute the q-th quantiles along axes, q from 0 to 1; several q are a new first axis."""
     return along_axes(torch.quantile, x, q, axis, method, keepdims)
 
 
 def along_axes(
     function: Callable[..., Tensor], x: Tensor, q: Tensor, axis: Axes, method: str, keepdims: bool
 ) -> Tensor:
-    """torch's quantiles know one axis: over several they are of these as one."""
+    """Apply torch's quantile function, which takes one axis, to several axes flattened."""
     axes = sorted(axis % x.ndim for axis in all_axes(x, axis))
     rest = [i for i in range(x.ndim) if i not in axes]
     flat = as_float(x).permute(*rest, *axes).flatten(len(rest)) if axes else as_float(x)[..., None]
@@ -142,18 +142,18 @@ def along_axes(
 
 @op(widens=True)
 def percentile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """As quantile, with q from 0 to 100."""
+    """Compute the q-th percentiles along axes, q from 0 to 100; several q are a new first axis."""
     return quantile(x, q / 100, axis, method, keepdims)
 
 
 @op(widens=True)
 def median(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The value in the middle; the mean of two where there are two."""
+    """Compute the median along axes; the mean of the middle two for an even count."""
     return quantile(x, as_tensor(0.5, x.device), axis, "linear", keepdims)
 
 
 def _one_by_one(function: Callable[..., Tensor], x: Tensor, axis: Axes, keepdims: bool) -> Tensor:
-    """Over several axes, of a function that knows one."""
+    """Apply a reduction that takes one axis to several axes in turn."""
     for i in sorted((i % x.ndim for i in all_axes(x, axis)), reverse=True):
         x = function(x, i, keepdim=keepdims)
     return x

@@ -1,4 +1,4 @@
-"""Operations that move values about: shapes, order, joining and cutting."""
+"""Operations that change shape and order: reshape, transpose, join, slice, pad."""
 
 import torch
 from torch import Tensor
@@ -9,59 +9,59 @@ from kerascli.ops.base import ArgumentError, Axes, Sizes, Tensors, Value, all_ax
 
 @op()
 def shape(x: Tensor) -> list[int]:
-    """The sizes of all axes, the batch's first: a list of numbers, `shape(x)[1]` is one."""
+    """Return the shape, a list of integers with the batch size first; shape(x)[1] is a number."""
     return list(x.shape)
 
 
 @op()
 def ndim(x: Tensor) -> int:
-    """The number of axes, a number."""
+    """Return the number of axes."""
     return x.ndim
 
 
 @op()
 def size(x: Tensor) -> int:
-    """The number of values, a number."""
+    """Return the number of elements."""
     return x.numel()
 
 
 @op()
 def reshape(x: Tensor, newshape: int | Sizes) -> Tensor:
-    """The same values in another shape, the batch axis included; one size may be -1: what is left."""
+    """Reshape a tensor; the shape includes the batch axis, and one size can be -1 (inferred)."""
     return x.reshape([newshape] if isinstance(newshape, int) else list(newshape))
 
 
 @op()
 def ravel(x: Tensor) -> Tensor:
-    """All values in a row."""
+    """Flatten a tensor to a vector."""
     return x.reshape(-1)
 
 
 @op()
 def transpose(x: Tensor, axes: Sizes | None = None) -> Tensor:
-    """The axes in another order; none given: the other way round."""
+    """Permute the axes; null: in reverse order."""
     return x.permute(*(reversed(range(x.ndim)) if axes is None else axes))
 
 
 @op()
 def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
-    """Two axes change places."""
+    """Swap two axes."""
     return x.swapaxes(axis1, axis2)
 
 
 @op()
 def moveaxis(x: Tensor, source: int | Sizes, destination: int | Sizes) -> Tensor:
-    """Axes move to other places, the rest keep their order."""
+    """Move axes to other positions; the others keep their order."""
     return torch.movedim(x, source, destination)  # type: ignore[arg-type]
 
 
 @op()
 def expand_dims(x: Tensor, axis: int | Sizes) -> Tensor:
-    """New axes of size 1."""
+    """Insert axes of size 1 at the given positions."""
     axes = [axis] if isinstance(axis, int) else axis
     rank = x.ndim + len(axes)
     if any(not -rank <= i < rank for i in axes):
-        raise ArgumentError(f"expand_dims: axis {axis} of a tensor that would have {rank} axes")
+        raise ArgumentError(f"expand_dims: axis {axis} is out of range for a result of {rank} axes")
     for i in sorted(i % rank for i in axes):
         x = x.unsqueeze(i)
     return x
@@ -69,7 +69,7 @@ def expand_dims(x: Tensor, axis: int | Sizes) -> Tensor:
 
 @op()
 def squeeze(x: Tensor, axis: Axes = None) -> Tensor:
-    """Without axes of size 1."""
+    """Remove axes of size 1; null: all such axes."""
     axes = all_axes(x, axis) if axis is not None else tuple(i for i in range(x.ndim) if x.shape[i] == 1)
     if any(x.shape[i] != 1 for i in axes):
         raise ArgumentError(f"squeeze: axis {axis} has a size other than 1")
@@ -78,43 +78,43 @@ def squeeze(x: Tensor, axis: Axes = None) -> Tensor:
 
 @op()
 def broadcast_to(x: Tensor, shape: Sizes) -> Tensor:
-    """Repeated along axes of size 1, and new axes in front, until it has the shape."""
+    """Broadcast a tensor to a shape: repeat it along axes of size 1, and along new leading axes."""
     return x.expand(*shape)
 
 
 @op()
 def flip(x: Tensor, axis: Axes = None) -> Tensor:
-    """The other way round along axes; none given: along all."""
+    """Reverse the order of elements along axes; null: along all axes."""
     return x.flip(all_axes(x, axis))
 
 
 @op()
 def fliplr(x: Tensor) -> Tensor:
-    """The other way round along axis 1."""
+    """Reverse the order of elements along axis 1 (left to right)."""
     return x.fliplr()
 
 
 @op()
 def flipud(x: Tensor) -> Tensor:
-    """The other way round along axis 0."""
+    """Reverse the order of elements along axis 0 (up to down)."""
     return x.flipud()
 
 
 @op()
 def rot90(array: Tensor, k: int = 1, axes: Sizes = (0, 1)) -> Tensor:
-    """Turned k times by a right angle, from the first axis to the second."""
+    """Rotate by 90 degrees k times in the plane of two axes, from the first towards the second."""
     return torch.rot90(array, k, list(axes))
 
 
 @op()
 def roll(x: Tensor, shift: int | Sizes, axis: Axes = None) -> Tensor:
-    """Moved on by `shift` places; what leaves at the end comes in at the start."""
+    """Roll elements along axes by `shift` positions; those beyond the end reappear at the start."""
     return torch.roll(x, shift, axis)  # type: ignore[arg-type]
 
 
 @op()
 def repeat(x: Tensor, repeats: int, axis: int | None = None) -> Tensor:
-    """Each value so many times, one after the other; without an axis: of x as one row."""
+    """Repeat each element `repeats` times along an axis; null: of x flattened."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, one_axis(x, axis))
     sizes = [*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :]]
     return x.unsqueeze(axis + 1).expand(sizes).flatten(axis, axis + 1)
@@ -122,13 +122,13 @@ def repeat(x: Tensor, repeats: int, axis: int | None = None) -> Tensor:
 
 @op()
 def tile(x: Tensor, repeats: int | Sizes) -> Tensor:
-    """The whole so many times, by axis."""
+    """Tile a tensor: repeat it as a whole, `repeats` times per axis."""
     return torch.tile(x, (repeats,) if isinstance(repeats, int) else tuple(repeats))
 
 
 @op()
 def pad(x: Tensor, pad_width: list, mode: str = "constant", constant_values: float | None = None) -> Tensor:  # type: ignore[type-arg]
-    """So many values [before, after] for each axis: 0 or `constant_values`, or 'reflect', 'symmetric' ones."""
+    """Pad each axis by [before, after] elements; mode: 'constant' (0 or constant_values), 'reflect' or 'symmetric'."""
     widths = [list(pair) if isinstance(pair, list) else [pair, pair] for pair in pad_width]
     widths = widths * x.ndim if len(widths) == 1 else widths
     if len(widths) != x.ndim or any(len(pair) != 2 or not all(isinstance(n, int) for n in pair) for pair in widths):
@@ -137,12 +137,14 @@ def pad(x: Tensor, pad_width: list, mode: str = "constant", constant_values: flo
         flat = [n for pair in reversed(widths) for n in pair]
         return F.pad(x, flat, value=constant_values or 0.0)
     if constant_values is not None or mode not in {"reflect", "symmetric"}:
-        raise ArgumentError("pad: mode is 'constant', 'reflect' or 'symmetric'; only the first has constant_values")
+        raise ArgumentError(
+            "pad: mode: expected 'constant', 'reflect' or 'symmetric'; constant_values is for 'constant' only"
+        )
     for axis, (before, after) in enumerate(widths):
         inner = 1 if mode == "reflect" else 0
         length = x.shape[axis]
         if max(before, after) > length - inner:
-            raise ArgumentError(f"pad: {max(before, after)} values beside an axis of {length} cannot be {mode} ones")
+            raise ArgumentError(f"pad: an axis of {length} is too short for {mode} padding of {max(before, after)}")
         head = x.narrow(axis, inner, before).flip(axis)
         tail = x.narrow(axis, length - inner - after, after).flip(axis)
         x = torch.cat([head, x, tail], axis)
@@ -151,85 +153,85 @@ def pad(x: Tensor, pad_width: list, mode: str = "constant", constant_values: flo
 
 @op()
 def concatenate(xs: Tensors, axis: int = 0) -> Tensor:
-    """Joined along an axis."""
+    """Concatenate tensors along an existing axis."""
     return torch.cat(list(xs), axis)
 
 
 @op()
 def append(x1: Tensor, x2: Tensor, axis: int | None = None) -> Tensor:
-    """x2 behind x1; without an axis: both as one row."""
+    """Append x2 to x1 along an axis; null: both flattened."""
     return torch.cat([x1, x2], axis) if axis is not None else torch.cat([x1.reshape(-1), x2.reshape(-1)])
 
 
 @op()
 def stack(x: Tensors, axis: int = 0) -> Tensor:
-    """Joined along a new axis."""
+    """Stack tensors along a new axis."""
     return torch.stack(list(x), axis)
 
 
 @op()
 def hstack(xs: Tensors) -> Tensor:
-    """Joined along axis 1, vectors along axis 0."""
+    """Concatenate tensors along axis 1, vectors along axis 0."""
     return torch.hstack(list(xs))
 
 
 @op()
 def vstack(xs: Tensors) -> Tensor:
-    """Joined along axis 0, vectors as rows."""
+    """Concatenate tensors along axis 0; vectors become rows."""
     return torch.vstack(list(xs))
 
 
 @op()
 def dstack(xs: Tensors) -> Tensor:
-    """Joined along axis 2."""
+    """Concatenate tensors along axis 2, which is added if missing."""
     return torch.dstack(list(xs))
 
 
 @op()
 def meshgrid(*x: Tensor, indexing: str = "xy") -> list[Tensor]:
-    """A tensor for each vector, in which it varies along one axis: all combinations."""
+    """Build coordinate tensors of a grid from vectors, one tensor per vector; indexing: 'xy' or 'ij'."""
     return list(torch.meshgrid(*x, indexing=indexing))
 
 
 @op()
 def diag(x: Tensor, k: int = 0) -> Tensor:
-    """A matrix with the vector on its diagonal, or the diagonal of a matrix."""
+    """Build a matrix with a vector on its k-th diagonal, or return the k-th diagonal of a matrix."""
     return torch.diag(x, k)
 
 
 @op()
 def diagflat(x: Tensor, k: int = 0) -> Tensor:
-    """A matrix with all values on its k-th diagonal."""
+    """Build a matrix with all elements of x, flattened, on its k-th diagonal."""
     return torch.diagflat(x, k)
 
 
 @op()
 def diagonal(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """The diagonal of two axes, as a last axis."""
+    """Return the diagonal of two axes as a new last axis."""
     return torch.diagonal(x, offset, axis1, axis2)
 
 
 @op()
 def trace(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """The sum of the diagonal."""
+    """Compute the sum of the diagonal of two axes."""
     return torch.diagonal(x, offset, axis1, axis2).sum(-1)
 
 
 @op()
 def tril(x: Tensor, k: int = 0) -> Tensor:
-    """0 above the k-th diagonal of the last two axes."""
+    """Return the lower triangle of the last two axes, with 0 above the k-th diagonal."""
     return torch.tril(x, k)
 
 
 @op()
 def triu(x: Tensor, k: int = 0) -> Tensor:
-    """0 below the k-th diagonal of the last two axes."""
+    """Return the upper triangle of the last two axes, with 0 below the k-th diagonal."""
     return torch.triu(x, k)
 
 
 @op("slice")
 def slice_(inputs: Tensor, start_indices: Sizes, shape: Sizes) -> Tensor:
-    """A part: from where on, and how much of each axis."""
+    """Slice a tensor: `shape` elements from `start_indices` on, per axis."""
     for axis, (start, length) in enumerate(zip(start_indices, shape, strict=True)):
         inputs = inputs.narrow(axis, start, length)
     return inputs
@@ -237,7 +239,7 @@ def slice_(inputs: Tensor, start_indices: Sizes, shape: Sizes) -> Tensor:
 
 @op()
 def slice_update(inputs: Tensor, start_indices: Sizes, updates: Tensor) -> Tensor:
-    """The same tensor with other values from a place on."""
+    """Return a copy of a tensor with the slice at `start_indices` replaced by `updates`."""
     places = [slice(start, start + length) for start, length in zip(start_indices, updates.shape, strict=True)]
     out = inputs.clone()
     out[tuple(places)] = updates
@@ -246,7 +248,7 @@ def slice_update(inputs: Tensor, start_indices: Sizes, updates: Tensor) -> Tenso
 
 @op()
 def depth_to_space(x: Tensor, block_size: int, data_format: str = "channels_last") -> Tensor:
-    """(N, H, W, C * b * b) -> (N, H * b, W * b, C). With 'channels_first' the channels vary slowest, as in torch."""
+    """Rearrange channels into space: (N, H, W, C * b * b) -> (N, H * b, W * b, C); channels_first: as pixel_shuffle."""
     if _is_channels_first("depth_to_space", data_format):
         return F.pixel_shuffle(x, block_size)
     n, h, w, c = x.shape
@@ -256,7 +258,7 @@ def depth_to_space(x: Tensor, block_size: int, data_format: str = "channels_last
 
 @op()
 def space_to_depth(x: Tensor, block_size: int, data_format: str = "channels_last") -> Tensor:
-    """(N, H * b, W * b, C) -> (N, H, W, C * b * b). With 'channels_first' the channels vary slowest, as in torch."""
+    """Rearrange space into channels, the inverse of depth_to_space; channels_first: as torch's pixel_unshuffle."""
     if _is_channels_first("space_to_depth", data_format):
         return F.pixel_unshuffle(x, block_size)
     n, h, w, c = x.shape
@@ -273,7 +275,7 @@ def _is_channels_first(name: str, data_format: str) -> bool:
 
 @op()
 def select(condlist: Tensors, choicelist: Tensors, default: Value = 0) -> Tensor:
-    """Of each value the choice whose condition is the first that is true, else the default."""
+    """Select elementwise the choice of the first condition that is true, else the default."""
     out = as_tensor(default, choicelist[0].device).to(choicelist[0].dtype)
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
         out = torch.where(condition.bool(), choice, out)

@@ -1,4 +1,4 @@
-"""Windows: weights by which a piece of a signal fades in and out, the same from both ends."""
+"""Symmetric window functions of signal processing."""
 
 from collections.abc import Callable
 
@@ -9,10 +9,10 @@ from torch.signal import windows
 from kerascli.ops.base import OPS, op
 
 _WINDOWS: dict[str, tuple[Callable[..., Tensor], str]] = {
-    "bartlett": (windows.bartlett, "Bartlett's window of x values: up and down in straight lines."),
-    "blackman": (windows.blackman, "Blackman's window of x values: three cosines."),
-    "hamming": (windows.hamming, "Hamming's window of x values: a raised cosine on a step."),
-    "hanning": (windows.hann, "Hann's window of x values: a raised cosine."),
+    "bartlett": (windows.bartlett, "Create the Bartlett (triangular) window of x samples."),
+    "blackman": (windows.blackman, "Create the Blackman window of x samples."),
+    "hamming": (windows.hamming, "Create the Hamming window of x samples."),
+    "hanning": (windows.hann, "Create the Hann window of x samples."),
 }
 
 
@@ -29,5 +29,5 @@ for _name, (_function, _meaning) in _WINDOWS.items():
 
 @op()
 def kaiser(x: int, beta: float, *, device: torch.device) -> Tensor:
-    """Kaiser's window of x values; the larger beta, the narrower."""
+    """Create the Kaiser window of x samples; a larger beta gives a narrower window."""
     return windows.kaiser(x, beta=float(beta), dtype=torch.get_default_dtype(), device=device)

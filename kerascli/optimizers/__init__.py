@@ -1,1 +1,1 @@
-"""Optimizers of Keras: the numbers of keras.optimizers, over flat buffers."""
+"""Keras's optimizers, with the numerics of keras.optimizers, over flat parameter vectors."""

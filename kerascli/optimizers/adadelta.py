@@ -1,4 +1,4 @@
-"""Adadelta: steps whose size follows from earlier steps and gradients (Zeiler, 2012)."""
+"""Adadelta optimizer (Zeiler, 2012)."""
 
 from collections.abc import Mapping
 
@@ -12,11 +12,14 @@ from kerascli.shapes import Fraction
 
 @optimizer()
 class Adadelta(Optimizer):
-    """Keras 3's default rate is 0.001; the paper's, and that of Keras 2's examples in R, is 1.0."""
+    """Adadelta (Zeiler, 2012): step sizes adapted by moving averages of squared gradients and squared updates.
+
+    The default learning rate is Keras 3's 0.001; the paper, and Keras 2's examples in R, use 1.0.
+    """
 
     learning_rate: LearningRate = 0.001
     rho: Fraction = 0.95
-    """How slowly the mean of squared gradients forgets."""
+    """Decay rate of the moving averages of squared gradients and of squared updates."""
     epsilon: Epsilon = 1e-7
 
     def slots(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Adafactor: Adam's step sizes from the means of rows and columns, which take less memory (Shazeer and Stern, 2018)."""
+"""Adafactor optimizer, with factored second moments (Shazeer and Stern, 2018)."""
 
 import math
 from collections.abc import Mapping
@@ -13,24 +13,25 @@ from kerascli.shapes import NonNegativeFloat, PositiveFloat
 
 @optimizer()
 class Adafactor(Optimizer):
-    """Keeps one number for each row and column of a kernel (its last two axes), not one for each value.
+    """Adafactor (Shazeer and Stern, 2018): adaptive steps with factored second moments, which need less memory.
 
-    The rate of an update is at most 1 / sqrt(its number).
+    For a weight of two or more axes the second moment is kept as one average per row and per column of the last two
+    axes, not per element. The learning rate of update t (from 1) is at most 1 / sqrt(t).
     """
 
     elementwise = False
 
     learning_rate: LearningRate = 0.001
     beta_2_decay: Annotated[float, Field(lt=0)] = -0.8
-    """The power of the update number that `beta_2` comes near to 1 by."""
+    """Exponent of the decay rate of the second moment: beta_2 = 1 - t ** beta_2_decay in update t (from 1)."""
     epsilon_1: NonNegativeFloat = 1e-30
-    """Added to the squares of the gradients."""
+    """Small constant added to the squared gradients for numerical stability."""
     epsilon_2: NonNegativeFloat = 1e-3
-    """The smallest size of a weight that steps are in proportion to."""
+    """Lower bound of the root mean square of a weight, to which its steps are proportional."""
     clip_threshold: PositiveFloat = 1.0
-    """Steps whose root mean square is greater are scaled down to it."""
+    """Maximum root mean square of a normalized step; larger steps are scaled down to it."""
     relative_step: bool = True
-    """Makes no difference, as in Keras 3: the rate is held below 1 / sqrt(update) in any case."""
+    """No effect, as in Keras 3: the learning rate is at most 1 / sqrt(t) in any case."""
 
     def slots(self) -> tuple[str, ...]:
         return ("row", "column", "velocity")

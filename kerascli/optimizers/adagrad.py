@@ -1,4 +1,4 @@
-"""Adagrad: steps divided by the size of all gradients so far (Duchi, Hazan and Singer, 2011)."""
+"""Adagrad optimizer (Duchi et al., 2011)."""
 
 from collections.abc import Mapping
 
@@ -12,11 +12,14 @@ from kerascli.shapes import NonNegativeFloat
 
 @optimizer()
 class Adagrad(Optimizer):
-    """Steps that only get smaller, the more so for weights with great gradients."""
+    """Adagrad (Duchi et al., 2011): gradients divided by the root of the sum of all squared gradients so far.
+
+    Step sizes only decrease, the faster the larger a weight's gradients are.
+    """
 
     learning_rate: LearningRate = 0.001
     initial_accumulator_value: NonNegativeFloat = 0.1
-    """What the sums of squares start from."""
+    """Initial value of the accumulated squared gradients."""
     epsilon: Epsilon = 1e-7
 
     def slots(self) -> tuple[str, ...]:

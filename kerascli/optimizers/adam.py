@@ -1,10 +1,11 @@
-"""Adam and AdamW: running means of the gradient and of its square (Kingma and Ba, 2014)."""
+"""Adam (Kingma and Ba, 2014) and AdamW (Loshchilov and Hutter, 2019)."""
 
 import math
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
-from pydantic import field_validator
+from pydantic import Field, field_validator
 from torch import Tensor
 from torch.optim.adam import adam
 
@@ -14,10 +15,17 @@ from kerascli.shapes import NonNegativeFloat
 
 @optimizer()
 class Adam(AdamLike):
-    """Steps along the mean gradient, divided by the root of the mean square."""
+    """Adam (Kingma and Ba, 2014): steps along the mean gradient, divided by the root of the mean squared gradient.
 
+    Both are exponential moving averages (the first and second moments), corrected for their start at 0.
+    """
+
+    epsilon: Annotated[
+        NonNegativeFloat,
+        Field(description='Small constant for numerical stability, "epsilon hat" of Kingma and Ba (2014, section 2).'),
+    ] = 1e-7
     amsgrad: bool = False
-    """Divide by the largest second moment so far instead of the present one."""
+    """AMSGrad (Reddi et al., 2018): divide by the maximum of all second-moment estimates so far, not by the current."""
 
     one_pass = True
 
@@ -25,7 +33,7 @@ class Adam(AdamLike):
         return (*super().slots(), *(("velocity_hat",) if self.amsgrad else ()))
 
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
-        # torch adds epsilon after its correction of the velocity, Keras before it
+        # torch adds epsilon after the bias correction of the second moment, Keras before it
         epsilon = self.epsilon / math.sqrt(1 - self.beta_2**moment.step)
         steps_before = torch.full((), moment.step - 1, dtype=torch.float32, device=weight.device)
         adam(
@@ -38,7 +46,10 @@ class Adam(AdamLike):
 
 @optimizer(name="adam_w")
 class AdamW(Adam):
-    """Adam with weight decay; as everywhere in Keras 3, decay acts on the weight, not on the gradient."""
+    """AdamW (Loshchilov and Hutter, 2019): Adam with decoupled weight decay, by default 0.004.
+
+    As in all optimizers of Keras 3, decay is applied to the weights, not to the gradients.
+    """
 
     weight_decay: NonNegativeFloat | None = 0.004
 

@@ -1,17 +1,27 @@
-"""Adamax: Adam with the greatest gradient so far in place of the mean square (Kingma and Ba, 2014)."""
+"""Adamax optimizer (Kingma and Ba, 2014, section 7.1)."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from kerascli.optimizers import scaled
 from kerascli.optimizers.base import AdamLike, Moment, optimizer
+from kerascli.shapes import OpenFraction
 
 
 @optimizer()
 class Adamax(AdamLike):
-    """Adam by the greatest gradient so far; fits embeddings, whose gradients are mostly 0."""
+    """Adamax (Kingma and Ba, 2014, section 7.1): Adam with the infinity norm of past gradients for the second moment.
+
+    The norm is max(beta_2 * norm, |gradient|). Suited to embeddings, whose gradients are mostly 0.
+    """
+
+    beta_2: Annotated[OpenFraction, Field(description="Exponential decay rate of the infinity norm of gradients.")] = (
+        0.999
+    )
 
     def slots(self) -> tuple[str, ...]:
         return ("momentum", "norm")

@@ -1,4 +1,4 @@
-"""Applying gradients as Keras does: clip, decay, update, average, constrain, over flat vectors."""
+"""Application of gradients as in Keras: clip, decay, update, average, constrain, over flat vectors."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -9,7 +9,7 @@ from torch import Tensor
 from kerascli.errors import ConfigError, FileRefused
 from kerascli.optimizers.base import BaseOptimizer, Moment, Optimizer
 from kerascli.optimizers.clipping import clip_each_norm, clip_global_norm
-from kerascli.optimizers.flat import FlatGroup, NamedWeight, Stretch, grouped
+from kerascli.optimizers.flat import FlatGroup, NamedWeight, VectorRange, grouped
 from kerascli.optimizers.guard import Guard, are_finite
 from kerascli.optimizers.loss_scale_optimizer import LossScale, LossScaleOptimizer
 from kerascli.optimizers.rule import Compiler, Written, compiled_rule, write
@@ -18,28 +18,29 @@ from kerascli.schedules.base import Schedule
 _ACCUMULATOR = "gradient_accumulator"
 _AVERAGE = "average"
 _COPIED_ELEMENTS = 2**20
-"""Up to so many weights on the CPU, gradients are copied into one vector and updated in one go; copying the
-gradients of larger models takes longer than starting some more operations."""
+"""Maximum number of weights on the CPU whose gradients are copied to one vector for one update; copying the
+gradients of larger models takes longer than launching some more operations.
+"""
 
 
 class FlatOptimizer:
     """An optimizer bound to a model's trainable weights, whose parameters become views of flat vectors.
 
-    All weights are on one device; none at all is a ConfigError. `iterations` counts the steps done, from 0, as
-    Keras's does: with gradient accumulation every batch is one.
+    All weights are on one device; raises ConfigError without any. `iterations` is the number of steps done; with
+    gradient accumulation, every batch is a step.
     """
 
     def __init__(
         self, settings: BaseOptimizer, weights: Sequence[NamedWeight], beside: "FlatOptimizer | None" = None
     ) -> None:
-        """`beside` is another one of the same training: a step of either that is not finite is the last of both."""
+        """Bind to `weights`. A non-finite step of this or of `beside`, another optimizer, stops both."""
         if not weights:
             raise ConfigError("there is nothing to train: the model has no trainable weight")
         self.optimizer = optimizer = settings.rule
         device = weights[0][1].device
         scaled = isinstance(settings, LossScaleOptimizer)
         self.loss_scale = LossScale(settings, device) if scaled else None
-        """What gradients are to be multiplied by, where that changes in training."""
+        """State of dynamic loss scaling, None without it."""
         self._iterations = 0
         self._rate: float | Schedule = optimizer.learning_rate
         self._positions = grouped(weights)
@@ -60,17 +61,17 @@ class FlatOptimizer:
 
     @property
     def iterations(self) -> int:
-        """Good steps done. Waits for the device."""
+        """Number of good steps done. Syncs with the device."""
         bad = None if self._guard.waits else self.bad_step()
         return self._iterations if bad is None else bad - 1
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the next step."""
+        """Learning rate of the next step."""
         return self._rate(self._iterations) if isinstance(self._rate, Schedule) else self._rate
 
     def set_learning_rate(self, value: float) -> None:
-        """The rate from the next step on; raises ValueError where a schedule rules."""
+        """Set the learning rate from the next step on. Raises ValueError if it follows a schedule."""
         if isinstance(self._rate, Schedule):
             name = self._rate.component_name
             raise ValueError(f"the learning rate follows the schedule '{name}' and cannot be set to {value}")
@@ -84,13 +85,11 @@ class FlatOptimizer:
         loss: Tensor,
         assigned: Sequence[tuple[Tensor, Tensor]] = (),
     ) -> None:
-        """One step, from gradients in the order of the weights; a weight without one is left alone.
+        """Make one step from gradients in the order of the weights; a weight without one is not updated.
 
-        `assigned` are weights with the values that the forward pass gave them, from which the step starts.
-
-        With a `loss_scale_factor` or a `loss_scale` they are those of the loss times that factor.
-
-        A loss or gradient that is not finite: this step and those after it change nothing (`bad_step`).
+        With a `loss_scale_factor` or `loss_scale`, the gradients must be those of the scaled loss. `assigned` are
+        weights with the values that the forward pass gave them, from which the step starts. If loss or gradients are
+        not finite, this step and all later ones change nothing (`bad_step`).
         """
         for group, positions in zip(self._groups, self._positions, strict=True):
             group.take([gradients[i] for i in positions])
@@ -115,7 +114,7 @@ class FlatOptimizer:
         given: Sequence[Tensor],
         assigned: Sequence[tuple[Tensor, Tensor]],
     ) -> None:
-        """`step`, or a smaller scale, where that may help: what the forward pass assigned counts all the same."""
+        """Run `step`, or lower the scale after an overflow; assigned values take effect either way."""
         sound, finite = are_finite([loss.detach()]), are_finite(given)
         if sound and not finite and self.bad_step() is None and scale.overflow():
             self._guard.skip()
@@ -127,21 +126,21 @@ class FlatOptimizer:
             scale.good()
 
     def keep_if_good(self, new: Tensor, old: Tensor) -> Tensor:
-        """`new`, or `old` where this step or one before it was bad; without waiting for the device."""
+        """Return `new` if all steps so far were good, else `old`; without a device sync."""
         return self._guard.choose(new, old)
 
     def bad_step(self) -> int | None:
-        """The first step, counted from 1, that was not finite, or None. Waits for the device."""
+        """Return the first step, from 1, that was not finite, or None. Syncs with the device."""
         return self._guard.bad_step()
 
     @torch.no_grad()
     def rules(self) -> list[Written]:
-        """What `compile` would compile."""
+        """Return the rules that `compile` would compile."""
         return [write(self.optimizer, group.weights, self._slots_of(group)) for group in self._compilable()]
 
     @torch.no_grad()
     def compile(self, compiler: Compiler) -> None:
-        """Make one pass of a rule of several, for vectors on the CPU. Raises what `compiled_rule` raises."""
+        """Compile rules of several operations to one pass, on the CPU. Raises what `compiled_rule` raises."""
         for group in self._compilable():
             group.rule = compiled_rule(self.optimizer, group.weights, self._slots_of(group), compiler)
 
@@ -155,25 +154,25 @@ class FlatOptimizer:
 
     @torch.no_grad()
     def finish(self) -> None:
-        """At the end of training the weights become their moving averages, where those are kept."""
+        """Replace the weights by their moving averages at the end of training, with `use_ema`."""
         if self.optimizer.use_ema:
             for group in self._groups:
                 group.weights.copy_(group.slots[_AVERAGE])
 
     @torch.no_grad()
     def swap_averages(self) -> None:
-        """Exchange the weights and their moving averages."""
+        """Swap the weights and their moving averages."""
         for group in self._groups:
             weights = group.weights.clone()
             group.weights.copy_(group.slots[_AVERAGE])
             group.slots[_AVERAGE].copy_(weights)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """A copy of `state`."""
+        """Return a copy of `state`."""
         return {name: value.clone(memory_format=torch.contiguous_format) for name, value in self.state().items()}
 
     def state(self) -> dict[str, Tensor]:
-        """All state: `adam/dense/kernel/velocity` ... in Keras's layout, `iterations`, `learning_rate`. Views."""
+        """Return views of all state: `adam/dense/kernel/velocity` (Keras's layout), `iterations`, `learning_rate`."""
         state = dict(self._named_state())
         state |= {} if self.loss_scale is None else self.loss_scale.state()
         state["iterations"] = torch.tensor(self.iterations)
@@ -183,7 +182,7 @@ class FlatOptimizer:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from a `state_dict`; raises FileRefused when it is another optimizer's or model's."""
+        """Restore a `state_dict`. Raises FileRefused if it is that of another optimizer or model."""
         own = self.state()
         if odd := sorted(own.keys() ^ state.keys()):
             where = "is missing" if odd[0] in own else "belongs to something else"
@@ -242,7 +241,7 @@ class FlatOptimizer:
         moment = Moment(self._updates + 1, self.learning_rate)
         for group in self._groups:
             rule = group.rule if group.rule is not None and group.is_complete else self.optimizer.update
-            parts = group.stretches() if self.optimizer.elementwise else _one_by_one(group)
+            parts = group.ranges() if self.optimizer.elementwise else _one_by_one(group)
             for part in parts:
                 decay = self.optimizer.decay(part.slots)
                 if decay is not None:
@@ -261,7 +260,7 @@ class FlatOptimizer:
             clip_global_norm([gradient for _, gradient in self._own_gradients()], optimizer.global_clipnorm)
 
     def _average(self) -> None:
-        """The moving average of the weights; Keras takes a step, not an update, as its beat."""
+        """Update the moving average of the weights: in every step, as in Keras, not only in every update."""
         optimizer, updates = self.optimizer, self._updates
         if not optimizer.use_ema:
             return
@@ -274,18 +273,18 @@ class FlatOptimizer:
 
     @property
     def _updates(self) -> int:
-        """Keras's `optimizer.iterations`: updates before this step."""
+        """Number of updates before this step, Keras's `optimizer.iterations`."""
         return self._iterations // (self.optimizer.gradient_accumulation_steps or 1)
 
 
 def _changes_gradients(optimizer: Optimizer) -> bool:
-    """Whether something is done to gradients before the rule sees them."""
+    """Return True if gradients are changed (clipped, unscaled, accumulated) before the rule."""
     own = ("clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor", "gradient_accumulation_steps")
     return any(getattr(optimizer, name) is not None for name in own)
 
 
-def _one_by_one(group: FlatGroup) -> Iterator[Stretch]:
-    """Each weight in Keras's shape, for rules that look at a weight as a whole."""
+def _one_by_one(group: FlatGroup) -> Iterator[VectorRange]:
+    """Yield each weight in Keras's shape, for rules that are not elementwise."""
     assert group.gradient is not None
     for s in group.present:
-        yield Stretch(s.keras(group.weights), group.state[s.name], s.keras(group.gradient))
+        yield VectorRange(s.keras(group.weights), group.state[s.name], s.keras(group.gradient))

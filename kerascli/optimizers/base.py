@@ -1,4 +1,4 @@
-"""What an optimizer is: a rule that updates flat vectors, the settings that all of them share."""
+"""Base classes and registry of optimizers: update rules over flat vectors, with the arguments that all share."""
 
 import re
 from abc import abstractmethod
@@ -16,7 +16,7 @@ from kerascli.shapes import NonNegativeFloat, OpenFraction, PositiveFloat, Posit
 
 
 def _rate(value: Any) -> Any:
-    """A number stays, a name or a mapping is a schedule: settled here, so that errors speak of one of them."""
+    """Parse a learning rate as a number or a schedule, first deciding which, so that errors are about one of them."""
     if isinstance(value, (str, dict, Schedule)):
         if isinstance(value, str) and re.fullmatch(r"[-+.\deE]+", value):
             raise ValueError(f"expected a number or a schedule, got the text '{value}'; remove the quotes")
@@ -31,18 +31,24 @@ def _rate(value: Any) -> Any:
 LearningRate = Annotated[
     float | Annotated[Schedule, SCHEDULES.field()],
     BeforeValidator(_rate),
-    Field(description="How far an update goes: a number, or a schedule over the updates."),
+    Field(description="Learning rate: a number above 0, or a schedule over the parameter updates."),
 ]
-Epsilon = Annotated[NonNegativeFloat, Field(description="A small number that keeps a division from going wrong.")]
-Beta1 = Annotated[OpenFraction, Field(description="How slowly the mean of the gradients forgets.")]
-Beta2 = Annotated[OpenFraction, Field(description="How slowly the mean of their squares forgets.")]
+Epsilon = Annotated[
+    NonNegativeFloat, Field(description="Small constant added to a denominator for numerical stability.")
+]
+Beta1 = Annotated[
+    OpenFraction, Field(description="Exponential decay rate of the first-moment (mean gradient) estimate.")
+]
+Beta2 = Annotated[
+    OpenFraction, Field(description="Exponential decay rate of the second-moment (mean squared gradient) estimate.")
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Where an update stands: `step` counts updates from 1, `learning_rate` is this update's.
+    """Number (`step`, from 1) and learning rate of a parameter update.
 
-    While a rule is compiled, tensors of one number stand for both.
+    While a rule is compiled, both are scalar tensors.
     """
 
     step: int
@@ -50,43 +56,45 @@ class Moment:
 
 
 class BaseOptimizer(Component):
-    """An update rule, or what goes around one."""
+    """Base class of update rules and of wrappers around one."""
 
-    refused: ClassVar[Mapping[str, str]] = {"name": "an optimizer goes by its class, one of several by its update"}
+    refused: ClassVar[Mapping[str, str]] = {
+        "name": "an optimizer is identified by its class, one of several by its update"
+    }
 
     @property
     @abstractmethod
     def rule(self) -> "Optimizer":
-        """What makes the updates."""
+        """The update rule, without wrappers."""
 
 
 class Optimizer(BaseOptimizer):
-    """An update rule; each declares its own default of `learning_rate`."""
+    """Base class of update rules; each declares its own default of `learning_rate`."""
 
     learning_rate: LearningRate
     weight_decay: NonNegativeFloat | None = None
-    """The part of each weight that every update takes away."""
+    """Decoupled weight decay: each update first multiplies the weights by 1 - weight_decay * learning_rate."""
     clipnorm: PositiveFloat | None = None
-    """Scale down each weight's gradient that is longer than this."""
+    """Maximum L2 norm of each weight's gradient, scaled down to it; excludes clipvalue and global_clipnorm."""
     clipvalue: PositiveFloat | None = None
-    """Cut each number of a gradient to this, up and down."""
+    """Maximum absolute value of gradient elements, clipped to it; excludes clipnorm and global_clipnorm."""
     global_clipnorm: PositiveFloat | None = None
-    """Scale all gradients down together when together they are longer than this."""
+    """Maximum joint L2 norm of all gradients, scaled down to it; excludes clipnorm and clipvalue."""
     use_ema: bool = False
-    """Keep a moving average of the weights."""
+    """Maintain an exponential moving average (EMA) of the weights, which replaces them at the end of training."""
     ema_momentum: OpenFraction = 0.99
-    """How slowly the averaged weights forget."""
+    """Momentum of the EMA: average = ema_momentum * average + (1 - ema_momentum) * weight."""
     ema_overwrite_frequency: PositiveInt | None = None
-    """Every how many updates the averages replace the weights; null: at the end."""
+    """Number of updates after which the averages replace the weights, each time; null: only at the end of training."""
     loss_scale_factor: PositiveFloat | None = None
-    """What the loss is multiplied by, and the gradients divided by."""
+    """Constant that the loss is multiplied by and the gradients are divided by, against underflow of gradients."""
     gradient_accumulation_steps: Annotated[int, Field(ge=2)] | None = None
-    """Add up the gradients of this many batches for one update."""
+    """Number of batches whose gradients are averaged for one update; null: an update after every batch."""
 
     elementwise: ClassVar[bool] = True
-    """`update` may be given all weights as one flat vector; otherwise it gets each weight in Keras's layout."""
+    """`update` can be applied to all weights as one flat vector; False: it needs each weight in Keras's layout."""
     one_pass: ClassVar[bool] = False
-    """`update` is one operation of torch's already, which compiling would not make quicker."""
+    """`update` is a single fused operation of torch already, which compiling would not speed up."""
 
     @model_validator(mode="after")
     def _one_way_to_clip(self) -> Self:
@@ -105,33 +113,33 @@ class Optimizer(BaseOptimizer):
 
     @abstractmethod
     def slots(self) -> tuple[str, ...]:
-        """Names of the state vectors that go with each weight (`momentum`, `velocity`)."""
+        """Return the names of the state vectors of each weight (`momentum`, `velocity`)."""
 
     def slot_start(self, slot: str) -> float | None:
-        """What a state vector is filled with; None: the weights."""
+        """Return the initial value of a state vector; None: the weights themselves."""
         return 0.0
 
     def slot_shape(self, slot: str, name: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-        """The shape of a state of the weight `name` (`dense/kernel`), whose own is `shape`; None: it has no such state.
+        """Return the shape of a state of the weight `name` (`dense/kernel`) of shape `shape`; None: no such state.
 
-        Only a rule that is not `elementwise` may say another than `shape`.
+        Only a rule that is not `elementwise` may return another shape than `shape`.
         """
         return shape
 
     def decay(self, state: Mapping[str, Tensor]) -> float | None:
-        """`weight_decay` of the weight that has this state."""
+        """Return the weight decay of the weight with this state."""
         return self.weight_decay
 
     @abstractmethod
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
-        """Change `weight` and `state` in place, not `gradient`: it may be shared.
+        """Update `weight` and `state` in place, but not `gradient`, which may be shared.
 
-        Clipping, decay and averaging are done around this. `state` may hold more than the optimizer's slots.
+        The caller does clipping, weight decay and averaging. `state` may contain more than the optimizer's slots.
         """
 
 
 class AdamLike(Optimizer):
-    """A rule by running means of the gradients and of their squares; by default these are its states."""
+    """Base class of rules with first- and second-moment estimates, by default their two states."""
 
     learning_rate: LearningRate = 0.001
     beta_1: Beta1 = 0.9
@@ -148,7 +156,7 @@ O = TypeVar("O", bound=type[BaseOptimizer])
 
 
 def optimizer(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[O], O]:
-    """Register an optimizer; a rule declares `learning_rate` first."""
+    """Return a decorator that registers an optimizer class; a rule declares `learning_rate` first."""
 
     def register(cls: O) -> O:
         OPTIMIZERS.register(cls, name=name, aliases=aliases)

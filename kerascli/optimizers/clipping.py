@@ -1,4 +1,4 @@
-"""Gradient clipping: by value, by each weight's norm, by the norm of all (keras.optimizers' arguments)."""
+"""Gradient clipping by each weight's norm and by the global norm, as keras.optimizers' clipnorm and global_clipnorm."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def clip_each_norm(gradients: Sequence[Tensor], limit: float) -> None:
-    """Scale each gradient in place so that its norm is at most `limit`."""
+    """Scale each gradient in place so that its L2 norm is at most `limit`."""
     if not gradients:
         return
     norms = torch._foreach_norm(list(gradients))  # pyright: ignore[reportPrivateImportUsage]
@@ -15,7 +15,7 @@ def clip_each_norm(gradients: Sequence[Tensor], limit: float) -> None:
 
 
 def clip_global_norm(vectors: Sequence[Tensor], limit: float) -> None:
-    """Scale all vectors in place so that their common norm is at most `limit`."""
+    """Scale all vectors in place by one factor, so that their joint L2 norm is at most `limit`."""
     norms = [torch.linalg.vector_norm(vector) for vector in vectors]
     norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack([n.to(norms[0]) for n in norms]))
     for vector in vectors:

@@ -1,4 +1,4 @@
-"""Weights side by side in one vector: an update is then a few passes over memory, not a few per weight."""
+"""Concatenation of weights to flat vectors: an update takes a few passes over memory, not a few per weight."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -12,15 +12,15 @@ from kerascli.optimizers.rule import Rule
 from kerascli.parts.base import Constraint
 
 _ALIGNMENT_BYTES = 64
-"""Each weight starts on a cache line, which matrix kernels need for their fast paths."""
+"""Alignment of weights in a vector: to cache lines, which the fast paths of matrix kernels need."""
 
 
 _CACHED_ELEMENTS = 2**17
-"""Elements a thread of the CPU: what all passes of an update can keep in its cache, half the time for large models."""
+"""Elements per CPU thread that fit its cache for all passes of an update; halves the time for large models."""
 
 
 class Layout(Protocol):
-    """What an optimizer must know of a weight: `WeightSpec` of layers has it."""
+    """Protocol of a weight's constraint and layout in Keras, implemented by `WeightSpec` of layers."""
 
     @property
     def constraint(self) -> Constraint | None: ...
@@ -29,16 +29,16 @@ class Layout(Protocol):
 
 
 NamedWeight = tuple[str, nn.Parameter, Layout]
-"""Canonical name (`dense/kernel`), torch's parameter, how Keras sees it."""
+"""Canonical name (`dense/kernel`), torch parameter, layout in Keras."""
 
 
 SlotShape = Callable[[str, tuple[int, ...]], tuple[int, ...] | None]
-"""(a weight's name, its shape in Keras) -> the shape of a state of it; None: it has none."""
+"""Function from a weight's name and shape in Keras to the shape of its state; None: it has no such state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One weight's place in its vectors."""
+    """Range of one weight in the vectors of its group."""
 
     name: str
     parameter: nn.Parameter
@@ -47,17 +47,17 @@ class Slice:
     stop: int
 
     def of(self, vector: Tensor) -> Tensor:
-        """The weight's part of a vector, in torch's shape."""
+        """Return the weight's part of a vector as a view in torch's shape."""
         return vector[self.start : self.stop].view(self.parameter.shape)
 
     def keras(self, vector: Tensor) -> Tensor:
-        """The weight's part of a vector, in Keras's shape: a view."""
+        """Return the weight's part of a vector as a view in Keras's shape."""
         return self.layout.to_keras(self.of(vector))
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """A part of a group's vectors that is updated in one go, and its gradient."""
+class VectorRange:
+    """Part of a group's vectors that one call of the rule updates, with its gradient."""
 
     weights: Tensor
     slots: dict[str, Tensor]
@@ -65,10 +65,10 @@ class Stretch:
 
 
 class FlatGroup:
-    """The weights of one dtype and device. Their parameters become views of `weights`.
+    """Weights of one dtype and device, whose parameters become views of the vector `weights`.
 
-    With `own_gradient`, gradients are copied into one vector, which may be written to. Without, each weight is
-    updated straight from its own, which may not: autograd hands the same tensor out twice.
+    With `own_gradient`, gradients are copied to one vector that may be modified. Otherwise each weight is updated
+    directly from its gradient, which must not be modified, since autograd can return one tensor for several weights.
     """
 
     def __init__(self, named: Sequence[NamedWeight], *, own_gradient: bool) -> None:
@@ -82,15 +82,15 @@ class FlatGroup:
         self.weights = torch.zeros(end, dtype=first.dtype, device=first.device)
         self.gradient = torch.zeros_like(self.weights) if own_gradient else None
         self.slots: dict[str, Tensor] = {}
-        """The state vectors, by name ..."""
+        """State vectors by slot name."""
         self.state: dict[str, dict[str, Tensor]] = {s.name: {} for s in self.slices}
-        """... and each weight's parts of them, in Keras's layout: views."""
+        """Each weight's views of the state vectors, in Keras's layout."""
         self.present: list[Slice] = []
-        """The weights that have a gradient in this step."""
+        """Weights that have a gradient in the current step."""
         self.given: list[Tensor] = []
-        """Their gradients, or the one vector."""
+        """Gradients of `present`, or the single gradient vector."""
         self.rule: Rule | None = None
-        """Updates the whole vectors, faster than the optimizer's own."""
+        """Compiled rule for whole vectors, faster than the optimizer's own `update`."""
         self._views: dict[tuple[int, int], tuple[Tensor, dict[str, Tensor]]] = {}
         self._own = [] if self.gradient is None else [s.of(self.gradient) for s in self.slices]
         for s in self.slices:
@@ -98,7 +98,7 @@ class FlatGroup:
             s.parameter.data = s.of(self.weights)
 
     def add_slot(self, slot: str, start: float | None = 0.0, shape_of: SlotShape | None = None) -> None:
-        """A state vector filled with `start`, or with the weights (None). `shape_of` says how its parts are shaped."""
+        """Add a state vector filled with `start` (None: with the weights). `shape_of` gives the shapes of its parts."""
         own = {s.name: tuple(s.keras(self.weights).shape) for s in self.slices}
         shapes = {name: shape_of(name, shape) if shape_of else shape for name, shape in own.items()}
         if shapes == own:
@@ -107,7 +107,7 @@ class FlatGroup:
         else:
             known = {name: shape for name, shape in shapes.items() if shape is not None}
             sizes = [math.prod(shape) for shape in known.values()]
-            assert start is not None, "only a state of the weights' own shapes can start as they do"
+            assert start is not None, "only a state of the weights' shapes can be initialized with them"
             vector = self.weights.new_full((sum(sizes),), start)
             views = {n: part.view(known[n]) for n, part in zip(known, vector.split(sizes), strict=True)}
         self.slots[slot] = vector
@@ -115,7 +115,7 @@ class FlatGroup:
             self.state[name][slot] = view
 
     def take(self, gradients: Sequence[Tensor | None]) -> None:
-        """Note the gradients of a step, in the order of the weights; None: the weight is left alone."""
+        """Set the gradients of a step, in the order of the weights; None: the weight is not updated."""
         there = [i for i, gradient in enumerate(gradients) if gradient is not None]
         self.present = [self.slices[i] for i in there]
         self.given = [gradient for gradient in gradients if gradient is not None]
@@ -130,11 +130,11 @@ class FlatGroup:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every weight has a gradient in this step."""
+        """True if every weight has a gradient in the current step."""
         return len(self.present) == len(self.slices)
 
-    def stretches(self) -> Iterator[Stretch]:
-        """All that is to be updated, in parts as long as the caches like them."""
+    def ranges(self) -> Iterator[VectorRange]:
+        """Yield the vectors to update, in parts that fit the CPU caches."""
         if self.gradient is None:
             parts = [(s.start, g.reshape(-1)) for s, g in zip(self.present, self.given, strict=True)]
         elif self.is_complete:
@@ -148,10 +148,10 @@ class FlatGroup:
             for first in range(0, gradient.numel(), longest):
                 part = gradient[first : first + longest] if gradient.numel() > longest else gradient
                 weights, slots = self._view(start + first, start + first + part.numel())
-                yield Stretch(weights, slots, part)
+                yield VectorRange(weights, slots, part)
 
     def _view(self, start: int, stop: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """A part of all vectors; made once, since making a view takes as long as updating a small weight."""
+        """Return views of a range of all vectors, cached: a new view takes as long as updating a small weight."""
         if (start, stop) not in self._views:
             slots = {slot: vector[start:stop] for slot, vector in self.slots.items()}
             self._views[start, stop] = (self.weights[start:stop], slots)
@@ -159,7 +159,7 @@ class FlatGroup:
 
 
 def grouped(named: Sequence[NamedWeight]) -> list[list[int]]:
-    """Positions of the weights by dtype and device."""
+    """Return the positions of the weights, grouped by dtype and device."""
     groups: dict[tuple[torch.dtype, torch.device], list[int]] = {}
     for position, (_, parameter, _) in enumerate(named):
         groups.setdefault((parameter.dtype, parameter.device), []).append(position)

@@ -1,4 +1,4 @@
-"""FTRL: follow the regularised leader, which sets weights to exact zeros (McMahan et al., 2013)."""
+"""FTRL (follow the regularized leader) optimizer (McMahan et al., 2013)."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -12,21 +12,24 @@ from kerascli.shapes import NonNegativeFloat
 
 @optimizer()
 class Ftrl(Optimizer):
-    """For wide and sparse linear models; `l1_regularization_strength` sets weights to 0."""
+    """FTRL, follow the regularized leader (McMahan et al., 2013), for shallow models with large, sparse features.
+
+    `l1_regularization_strength` sets weights to exactly 0.
+    """
 
     learning_rate: LearningRate = 0.001
     learning_rate_power: Annotated[float, Field(le=0)] = -0.5
-    """The power of the sums of squares that the rate is multiplied by."""
+    """Exponent of the accumulated squared gradients, by which the learning rate is scaled; 0: it stays constant."""
     initial_accumulator_value: NonNegativeFloat = 0.1
-    """What the sums of squares start from."""
+    """Initial value of the accumulated squared gradients."""
     l1_regularization_strength: NonNegativeFloat = 0.0
-    """A penalty on the size of the weights."""
+    """L1 penalty on the weights."""
     l2_regularization_strength: NonNegativeFloat = 0.0
-    """A penalty on the square of the weights."""
+    """L2 penalty on the weights, as in the paper (a stabilization penalty)."""
     l2_shrinkage_regularization_strength: NonNegativeFloat = 0.0
-    """The same, in the gradient alone."""
+    """L2 penalty added to the gradient (a magnitude penalty), but not to the accumulated squared gradients."""
     beta: float = 0.0
-    """A further penalty on the square of the weights, which falls with a higher rate."""
+    """beta of the paper: adds beta / (2 * learning_rate) to the L2 penalty."""
 
     def slots(self) -> tuple[str, ...]:
         return ("accumulator", "linear")

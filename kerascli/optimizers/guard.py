@@ -1,4 +1,7 @@
-"""A step whose loss or gradient is not finite changes nothing, nor does any after it; no waiting to find out."""
+"""Guard against non-finite losses and gradients: the step and all later ones leave the weights unchanged.
+
+The check needs no device sync.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,19 +11,20 @@ from torch import Tensor
 
 
 class Guard:
-    """Lets good steps through. On the CPU it looks at once; elsewhere the answer stays on the device, or `waits`.
+    """Apply steps with finite losses and gradients only.
 
-    Guards with one `beside` them stop together: a bad step of one is the last of all.
+    On the CPU, or with `waits`, the check is synchronous; otherwise its result stays on the device. Guards linked by
+    `beside` stop together: a bad step of one is the last step of all.
     """
 
     def __init__(self, device: torch.device, beside: "Guard | None" = None, *, waits: bool = False) -> None:
         self.waits = waits or device.type == "cpu"
-        """Whether looking costs nothing: then a bad step is left out, not undone."""
+        """The check is synchronous: a bad step is skipped instead of undone."""
         self._good = torch.zeros((), dtype=torch.int64, device=device)
         self._ok = torch.ones((), dtype=torch.bool, device=device) if beside is None else beside._ok
 
     def run(self, step: Callable[[], None], loss: Tensor, gradients: Sequence[Tensor], live: Sequence[Tensor]) -> None:
-        """Do `step`, which changes `live`, unless the loss, a gradient or an earlier step was bad."""
+        """Run `step`, which changes `live`, unless the loss, a gradient or an earlier step was not finite."""
         if self.waits:
             self.run_known(step, good=are_finite((loss.detach(), *gradients)))
         else:
@@ -32,7 +36,7 @@ class Guard:
             self._good += self._ok
 
     def run_known(self, step: Callable[[], None], *, good: bool) -> None:
-        """`run` for one that has looked already."""
+        """Run `step` if `good`, the result of the caller's own check, and all earlier steps were good."""
         if not good:
             self._ok.fill_(False)
         if self._ok:
@@ -40,33 +44,33 @@ class Guard:
             self._good += 1
 
     def skip(self) -> None:
-        """A step that changes nothing and is not bad."""
+        """Count a step that changes nothing and is not bad."""
         self._good += 1
 
     def choose(self, new: Tensor, old: Tensor) -> Tensor:
-        """`new` while all steps were good, else `old`."""
+        """Return `new` if all steps were good so far, else `old`."""
         if self.waits:
             return new if self._ok else old
         return torch.where(self._ok, new, old)
 
     def start_at(self, steps: int) -> None:
-        """Forget what was; `steps` good ones came before."""
+        """Reset to the state after `steps` good steps."""
         self._good.fill_(steps)
         self._ok.fill_(True)
 
     def bad_step(self) -> int | None:
-        """The first bad step, counted from 1, or None. Waits for the device."""
+        """Return the number of the first bad step, from 1, or None. Syncs with the device."""
         return None if bool(self._ok) else int(self._good) + 1
 
 
 def are_finite(values: Sequence[Tensor]) -> bool:
-    """Return True if no number is NaN or infinite. Waits for the device."""
+    """Return True if no element is NaN or infinite. Syncs with the device."""
     return all(map(math.isfinite, _extremes(values).tolist())) if values else True
 
 
 def _extremes(values: Sequence[Tensor]) -> Tensor:
-    """The smallest and the largest number of each tensor: both are finite if, and only if, all its numbers are.
+    """Return the minimum and maximum of each tensor, which are finite if and only if all its elements are.
 
-    One pass over each; a sum would take as long, and overflow where no number does.
+    One pass over each tensor; a sum would take as long, and could overflow although no element is infinite.
     """
     return torch.stack([extreme for value in values for extreme in torch.aminmax(value)])

@@ -1,4 +1,4 @@
-"""LAMB: Adam's step, scaled for each weight by the weight's own norm (You et al., 2019)."""
+"""LAMB optimizer, Adam with layer-wise scaled steps (You et al., 2019)."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,10 @@ from kerascli.optimizers.base import AdamLike, Moment, optimizer
 
 @optimizer()
 class Lamb(AdamLike):
-    """Adam for very large batches: no weight moves by more than a share of its own size."""
+    """LAMB (You et al., 2019), for very large batches: Adam's step, scaled for each weight by the weight's norm.
+
+    Each weight's update has the norm learning_rate * norm(weight); it is Adam's if the norm of weight or step is 0.
+    """
 
     elementwise = False
 

@@ -1,4 +1,4 @@
-"""Lion: the sign of a mix of momentum and gradient (Chen et al., 2023)."""
+"""Lion optimizer (Chen et al., 2023)."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -14,13 +14,16 @@ from kerascli.shapes import Fraction
 
 @optimizer()
 class Lion(Optimizer):
-    """Steps of one size, forward or back; wants a rate some ten times smaller than Adam's."""
+    """Lion (Chen et al., 2023): steps of the sign of beta_1 * momentum + (1 - beta_1) * gradient.
+
+    All elements move by the learning rate, which should be some 3 to 10 times smaller than Adam's.
+    """
 
     learning_rate: LearningRate = 0.001
     beta_1: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """How slowly the mean of the gradients forgets."""
+    """Weight of the momentum in the mix with the current gradient whose sign is the step."""
     beta_2: Fraction = 0.99
-    """How slowly the mean of their squares forgets."""
+    """Exponential decay rate of the momentum (the first-moment estimate)."""
 
     def slots(self) -> tuple[str, ...]:
         return ("momentum",)

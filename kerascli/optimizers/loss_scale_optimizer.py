@@ -1,4 +1,4 @@
-"""LossScaleOptimizer: gradients in half precision, kept from vanishing by a factor that finds its own size."""
+"""LossScaleOptimizer: dynamic loss scaling, against underflow of gradients in half precision."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer, Optimizer, optim
 from kerascli.shapes import PositiveFloat, PositiveInt
 
 _SMALLEST = 2.0**-16
-"""What is not finite with such a factor is so for another reason."""
+"""Minimum of the scale: gradients that are not finite at this scale are so for another reason than overflow."""
 _LARGEST = 2.0**126
 
 
@@ -21,25 +21,26 @@ def _unscaled(inner: BaseOptimizer) -> Optimizer:
     if not isinstance(inner, Optimizer):
         raise ValueError(f"expected an optimizer that does not scale the loss itself, got {inner.component_name}")
     if inner.loss_scale_factor is not None:
-        raise ValueError("loss_scale_factor would scale the loss twice; take it out, or give it as initial_scale")
+        raise ValueError("loss_scale_factor would scale the loss twice; remove it, or set initial_scale instead")
     return inner
 
 
 @optimizer()
 class LossScaleOptimizer(BaseOptimizer):
-    """Multiplies the loss by a factor, and divides the gradients by it; a step with an overflow is left out.
+    """Dynamic loss scaling: the loss is multiplied and the gradients are divided by a scale, against underflow.
 
-    The factor is halved then, and doubled after `dynamic_growth_steps` good steps. `mixed_float16` uses it by itself.
+    If a gradient is not finite, the step is skipped and the scale halved; after `dynamic_growth_steps` finite steps the
+    scale is doubled. The dtype policy `mixed_float16` applies this wrapper automatically.
     """
 
     refused = dict.fromkeys(Optimizer.model_fields, "it is a setting of inner_optimizer")
 
     inner_optimizer: Annotated[BaseOptimizer, OPTIMIZERS.field(), AfterValidator(_unscaled)]
-    """Makes the steps; clipping, decay and the like are settings of it."""
+    """Optimizer that makes the updates; clipping, weight decay and the like are its arguments."""
     initial_scale: PositiveFloat = 2.0**15
-    """The first factor; one that is too high is soon lowered."""
+    """Initial scale; one that is too high is lowered quickly."""
     dynamic_growth_steps: PositiveInt = 2000
-    """Good steps after which the factor is doubled."""
+    """Number of consecutive steps with finite gradients after which the scale is doubled."""
 
     @property
     def rule(self) -> Optimizer:
@@ -48,28 +49,28 @@ class LossScaleOptimizer(BaseOptimizer):
 
 
 class LossScale:
-    """The factor as training goes on. `factor` is read where it lies by the program of a step."""
+    """State of dynamic loss scaling. A traced step reads the tensor `factor` in place."""
 
     def __init__(self, settings: LossScaleOptimizer, device: torch.device) -> None:
         self.factor = torch.tensor(settings.initial_scale, dtype=torch.float32, device=device)
         self.skipped = 0
-        """Steps that were left out."""
+        """Number of skipped steps."""
         self._value = float(self.factor)
         self._growth_steps = settings.dynamic_growth_steps
         self._good = 0
-        """Since the factor was last changed."""
+        """Number of finite steps since the scale was last changed."""
 
     def unscale(self, gradient: Tensor) -> None:
         gradient.div_(self._value)
 
     def good(self) -> None:
-        """A step was made."""
+        """Record a step with finite gradients; doubles the scale when it is due."""
         self._good += 1
         if self._good == self._growth_steps:
             self._set(min(self._value * 2, _LARGEST))
 
     def overflow(self) -> bool:
-        """A step is left out; False where no smaller factor would help."""
+        """Record a skipped step and halve the scale; return False if the scale is at its minimum."""
         if self._value / 2 < _SMALLEST:
             return False
         self.skipped += 1
@@ -81,7 +82,7 @@ class LossScale:
         self.factor.fill_(value)
 
     def state(self) -> dict[str, Tensor]:
-        """Keras's variables, and the count of what was left out. The factor is no copy."""
+        """Return Keras's variables and the number of skipped steps. The scale is not copied."""
         return {
             "loss_scale_optimizer/dynamic_scale": self.factor,
             "loss_scale_optimizer/step_counter": torch.tensor(self._good),
@@ -89,7 +90,7 @@ class LossScale:
         }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Raises FileRefused for a factor that cannot be."""
+        """Restore a `state`. Raises FileRefused for an impossible scale or count."""
         scale, good, skipped = (state[name].item() for name in self.state())
         if not (math.isfinite(scale) and scale > 0 and good >= 0 and skipped >= 0):
             raise FileRefused(f"the optimizer's loss scale is {scale} after {good} good and {skipped} skipped steps")

@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrix is made orthogonal before it is a step (Jordan et al., 2024; Liu et al., 2025)."""
+"""Muon optimizer, momentum with orthogonalized updates (Jordan et al., 2024; Liu et al., 2025)."""
 
 import math
 import re
@@ -24,42 +24,43 @@ def _patterns(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 @optimizer()
 class Muon(Optimizer):
-    """Orthogonal steps for matrices, Adam's for all other weights: biases, convolutions, embeddings, `exclude_layers`.
+    """Muon (Jordan et al., 2024; Liu et al., 2025): momentum steps of matrices, orthogonalized by Newton-Schulz.
 
-    Name the output layer in `exclude_layers`: it, too, is better off with Adam.
+    Weights that do not have two axes, embeddings and `exclude_layers` are updated by Adam. The output layer should be
+    among `exclude_layers`.
     """
 
     elementwise = False
 
     learning_rate: LearningRate = 0.001
     adam_beta_1: OpenFraction = 0.9
-    """How slowly Adam's mean of the gradients forgets."""
+    """Exponential decay rate of Adam's first-moment (mean gradient) estimate."""
     adam_beta_2: OpenFraction = 0.999
-    """How slowly Adam's mean of their squares forgets."""
+    """Exponential decay rate of Adam's second-moment (mean squared gradient) estimate."""
     adam_weight_decay: NonNegativeFloat | None = 0.004
-    """`weight_decay` of the weights that Adam moves."""
+    """Decoupled weight decay of the weights that Adam updates; `weight_decay` is that of the others."""
     epsilon: Epsilon = 1e-7
     weight_decay: NonNegativeFloat | None = 0.004
     exclude_layers: Annotated[Words, AfterValidator(_patterns)] | None = None
-    """Regular expressions; a weight (`dense_1/kernel`) in which one is found is moved by Adam."""
+    """Regular expressions; weights whose name (`dense_1/kernel`) contains a match are updated by Adam."""
     exclude_embeddings: bool = True
-    """Leave weights with `embedding` in their names to Adam."""
+    """Update weights with `embedding` in their names by Adam."""
     muon_a: float = 3.4445
-    """The first coefficient of the iteration that makes a matrix orthogonal ..."""
+    """Coefficient a of the Newton-Schulz iteration X -> a X + b (X X^T) X + c (X X^T)^2 X."""
     muon_b: float = -4.7750
-    """... the second ..."""
+    """Coefficient b of the Newton-Schulz iteration; see muon_a."""
     muon_c: float = 2.0315
-    """... and the third."""
+    """Coefficient c of the Newton-Schulz iteration; see muon_a."""
     adam_lr_ratio: PositiveFloat = 1.0
-    """What Adam's rate is multiplied by."""
+    """Ratio of Adam's learning rate to `learning_rate`."""
     momentum: Fraction = 0.95
-    """The part of the last step that is taken again."""
+    """Momentum: velocity = momentum * velocity + gradient."""
     ns_steps: NonNegativeInt = 5
-    """How often that iteration is done."""
+    """Number of Newton-Schulz iterations."""
     nesterov: bool = True
-    """Look ahead along the momentum."""
+    """Use Nesterov momentum: orthogonalize gradient + momentum * velocity."""
     rms_rate: PositiveFloat | None = 0.2
-    """Scales steps to the size of Adam's, times this; null: not."""
+    """Scale steps by sqrt(max(rows, columns)) * rms_rate, to match the root mean square of Adam's; null: no scaling."""
 
     def slots(self) -> tuple[str, ...]:
         return ("momentum", "velocity")
@@ -87,7 +88,7 @@ class Muon(Optimizer):
         weight.addcdiv_(momentum, velocity.sqrt().add_(self.epsilon), value=-rate)
 
     def _orthogonal(self, x: Tensor) -> Tensor:
-        """Newton and Schulz's iteration: singular values of a matrix come near to 1, its directions stay."""
+        """Orthogonalize a matrix approximately: Newton-Schulz iteration moves its singular values towards 1."""
         tall = x.shape[0] > x.shape[1]
         x = x.T if tall else x
         x = x / (torch.linalg.matrix_norm(x) + 1e-7)

@@ -1,4 +1,4 @@
-"""Nadam: Adam that looks ahead, as Nesterov's momentum does (Dozat, 2016)."""
+"""Nadam optimizer, Adam with Nesterov momentum (Dozat, 2016)."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,10 @@ from kerascli.optimizers.base import AdamLike, Moment, optimizer
 
 @optimizer()
 class Nadam(AdamLike):
-    """Adam with Nesterov's look ahead; the momentum warms up over the first updates."""
+    """Nadam (Dozat, 2016): Adam with Nesterov momentum, whose momentum increases over the first updates.
+
+    In update t (from 1) the momentum is beta_1 * (1 - 0.5 * 0.96 ** t).
+    """
 
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
         now, ahead = self._momentum_at(moment.step), self._momentum_at(moment.step + 1)
@@ -26,7 +29,7 @@ class Nadam(AdamLike):
         return self.beta_1 * (1 - 0.5 * 0.96**step)
 
     def momentum_product(self, step: int) -> float:
-        """Return the product of the momenta up to `step`, cut off where further factors leave 1 - product as it is."""
+        """Return the product of the momenta up to `step`, without factors that leave 1 - product unchanged."""
         if self.beta_1 == 0:
             return 0.0
         steps = min(step, math.ceil(-42 / math.log(self.beta_1)))

@@ -1,4 +1,4 @@
-"""RMSprop: steps divided by a running mean of the gradient's size (Hinton, 2012)."""
+"""RMSprop optimizer (Hinton, 2012)."""
 
 from collections.abc import Mapping
 
@@ -11,16 +11,19 @@ from kerascli.shapes import Fraction
 
 @optimizer(name="rmsprop")
 class RMSprop(Optimizer):
-    """Steps divided by the root of the gradient's mean square; Keras's default optimizer."""
+    """RMSprop (Hinton, 2012): gradients divided by the root of a moving average of their squares.
+
+    The default optimizer of Keras's `compile`.
+    """
 
     learning_rate: LearningRate = 0.001
     rho: Fraction = 0.9
-    """How slowly the mean of squared gradients forgets."""
+    """Decay rate of the moving average of squared gradients."""
     momentum: Fraction = 0.0
-    """The part of the last step that is taken again."""
+    """Momentum: step = momentum * step + learning_rate * normalized gradient; 0: none."""
     epsilon: Epsilon = 1e-7
     centered: bool = False
-    """Divide by the deviation of the gradients instead of their size."""
+    """Divide by the estimated standard deviation of the gradients instead of their root mean square."""
 
     def slots(self) -> tuple[str, ...]:
         momentum = ("momentum",) if self.momentum > 0 else ()
@@ -32,7 +35,7 @@ class RMSprop(Optimizer):
         if self.centered:
             average = state["average_gradient"].lerp_(gradient, 1 - self.rho)
             size.addcmul_(average, average, value=-1)
-        size.rsqrt_()  # takes half of sqrt_'s time
+        size.rsqrt_()  # takes half the time of sqrt_
         if self.momentum > 0:
             step = state["momentum"].mul_(self.momentum)
             scaled.add_product(step, gradient, size, moment.learning_rate)

@@ -1,4 +1,4 @@
-"""An update rule that is compiled into one pass over memory."""
+"""Compilation of an update rule into a single pass over memory."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ from torch import Tensor
 from kerascli.optimizers.base import Moment, Optimizer
 
 Rule = Callable[[Tensor, Tensor, Mapping[str, Tensor], Moment], None]
-"""`update` of an optimizer: (weight, gradient, state, moment), of which it changes the first and the third."""
+"""Signature of an optimizer's `update`: (weight, gradient, state, moment); weight and state are changed in place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A rule as a function of tensors alone, that writes into some of them; step and rate are tensors to it."""
+    """An update rule as a function of tensors only, step and learning rate included, some changed in place."""
 
     function: Callable[..., None]
     examples: list[Tensor]
-    """Arguments like those of a step."""
+    """Example arguments of `function`."""
 
 
 Compiler = Callable[[Written], Callable[..., object]]
-"""A function -> the same, compiled for arguments like its examples."""
+"""Function that compiles a rule for arguments like its examples."""
 
 
 def write(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor]) -> Written:
-    """The rule for vectors like these."""
+    """Return the rule as a function of tensors, with examples like the given vectors."""
     names = list(slots)
 
     def function(weight: Tensor, gradient: Tensor, *others: Tensor) -> None:
@@ -41,10 +41,10 @@ def write(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor]) ->
 
 
 def compiled_rule(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor], compiler: Compiler) -> Rule:
-    """The rule for vectors like these, tried once beside the plain one.
+    """Compile the rule for vectors like these, and verify it against the uncompiled rule.
 
-    Raises ValueError where they differ, and whatever `compiler` raises, as for a rule that needs step and rate as
-    Python's numbers.
+    Raises ValueError if their results differ, and whatever `compiler` raises, as for a rule that needs step and
+    learning rate as Python numbers.
     """
     names, written = list(slots), write(optimizer, weights, slots)
     gradient, fresh = written.examples[1], written.examples[:-2]

@@ -1,10 +1,10 @@
-"""Adding multiples in place, by a number or by a tensor that holds one: a compiled rule takes its rate as a tensor."""
+"""In-place scaled additions whose factor is a number, or a scalar tensor as in compiled rules."""
 
 from torch import Tensor
 
 
 def add(weight: Tensor, x: Tensor, factor: float | Tensor) -> None:
-    """weight += factor * x."""
+    """Compute weight += factor * x in place."""
     if isinstance(factor, Tensor):
         weight.add_(x * factor)
     else:
@@ -12,7 +12,7 @@ def add(weight: Tensor, x: Tensor, factor: float | Tensor) -> None:
 
 
 def add_product(weight: Tensor, a: Tensor, b: Tensor, factor: float | Tensor) -> None:
-    """weight += factor * a * b."""
+    """Compute weight += factor * a * b in place."""
     if isinstance(factor, Tensor):
         weight.add_(a * b * factor)
     else:
@@ -20,7 +20,7 @@ def add_product(weight: Tensor, a: Tensor, b: Tensor, factor: float | Tensor) ->
 
 
 def add_quotient(weight: Tensor, a: Tensor, b: Tensor, factor: float | Tensor) -> None:
-    """weight += factor * a / b."""
+    """Compute weight += factor * a / b in place."""
     if isinstance(factor, Tensor):
         weight.add_(a / b * factor)
     else:

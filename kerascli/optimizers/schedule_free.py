@@ -1,4 +1,4 @@
-"""Schedule-free AdamW: an average of the weights in place of a falling rate (Defazio et al., 2024)."""
+"""Schedule-free AdamW optimizer (Defazio et al., 2024)."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -12,18 +12,19 @@ from kerascli.shapes import NonNegativeInt
 
 @optimizer()
 class ScheduleFreeAdamW(Optimizer):
-    """Adam's steps on weights of its own; gradients are taken between these (`momentum`) and their mean so far.
+    """Schedule-free AdamW (Defazio et al., 2024): averaging of the iterates in place of a learning rate schedule.
 
-    As in Keras, those in between are the model's weights in validation and afterwards, too.
+    Adam steps update a sequence z (the state `momentum`); x is its running mean. Gradients are computed at the model's
+    weights, y = beta_1 * x + (1 - beta_1) * z. As in Keras, y is also used in validation and after training.
     """
 
     learning_rate: LearningRate = 0.0025
     beta_1: Annotated[float, Field(gt=0, lt=1)] = 0.9
-    """How near to their mean the weights are at which gradients are taken."""
+    """Interpolation between the updated sequence (0) and its mean (1) at which gradients are computed."""
     beta_2: Beta2 = 0.999
     epsilon: Epsilon = 1e-8
     warmup_steps: NonNegativeInt = 0
-    """Updates over which the rate rises to its full height."""
+    """Number of updates over which the learning rate increases linearly from 0."""
 
     def slots(self) -> tuple[str, ...]:
         return ("momentum", "velocity")

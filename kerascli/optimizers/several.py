@@ -1,4 +1,4 @@
-"""The optimizers of a training: as a rule one; with `train_step` one for each update, by its name."""
+"""Collection of the optimizers of a training: usually one; with `train_step`, one per update."""
 
 from collections.abc import Mapping
 
@@ -9,9 +9,9 @@ from kerascli.optimizers.apply import FlatOptimizer
 
 
 class Optimizers:
-    """Optimizers by the name of their update; the name of one alone is empty.
+    """Optimizers by the name of their update; a single one has the empty name.
 
-    `repeats` says how often an update is done in a step of the training.
+    `repeats` is the number of times that an update is made in one training step.
     """
 
     def __init__(self, by_name: Mapping[str, FlatOptimizer], repeats: Mapping[str, int] | None = None) -> None:
@@ -20,37 +20,37 @@ class Optimizers:
 
     @property
     def learning_rates(self) -> dict[str, float]:
-        """The rate of each one's next update."""
+        """Learning rate of each optimizer's next update."""
         return {name: optimizer.learning_rate for name, optimizer in self.by_name.items()}
 
     def keep_if_good(self, new: Tensor, old: Tensor) -> Tensor:
-        """`new`, or `old` where a step was bad: they all stop together."""
+        """Return `new` if all steps were good so far, else `old`; all optimizers stop together."""
         return next(iter(self.by_name.values())).keep_if_good(new, old)
 
     def bad_step(self) -> int | None:
-        """The first step of the training, counted from 1, that was not finite, or None. Waits for the device."""
+        """Return the first training step, from 1, that was not finite, or None. Syncs with the device."""
         found = {name: optimizer.bad_step() for name, optimizer in self.by_name.items()}
         steps = [(bad - 1) // self._repeats.get(name, 1) + 1 for name, bad in found.items() if bad is not None]
         return min(steps, default=None)
 
     def finish(self) -> None:
-        """At the end of training the weights become their moving averages, where those are kept."""
+        """Replace the weights by their moving averages at the end of training, for optimizers with `use_ema`."""
         for optimizer in self.by_name.values():
             optimizer.finish()
 
     def swap_averages(self) -> None:
-        """Exchange weights and their moving averages, where those are kept."""
+        """Swap the weights and their moving averages, for optimizers with `use_ema`."""
         for optimizer in self.by_name.values():
             if optimizer.optimizer.use_ema:
                 optimizer.swap_averages()
 
     def state(self) -> dict[str, Tensor]:
-        """All state, by update where there are several: `critic/adam/dense/kernel/velocity`. No copies."""
+        """Return all state, without copies; of several optimizers by update: `critic/adam/dense/kernel/velocity`."""
         states = {name: optimizer.state() for name, optimizer in self.by_name.items()}
         return {_full(name, key): value for name, state in states.items() for key, value in state.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from a `state`; raises FileRefused when it is another training's."""
+        """Restore a `state`. Raises FileRefused if it is that of another training."""
         rest = dict(state)
         for name, optimizer in self.by_name.items():
             own = [key for key in rest if key.startswith(_full(name, ""))]

@@ -1,4 +1,4 @@
-"""SGD: the gradient, with momentum where wanted."""
+"""SGD: stochastic gradient descent, optionally with momentum."""
 
 from collections.abc import Mapping
 
@@ -11,13 +11,17 @@ from kerascli.shapes import Fraction
 
 @optimizer(name="sgd")
 class SGD(Optimizer):
-    """Stochastic gradient descent; momentum carries the learning rate of its time, as in Keras."""
+    """Stochastic gradient descent, optionally with (Nesterov) momentum.
+
+    velocity = momentum * velocity - learning_rate * gradient; weight += velocity. As in Keras, the velocity contains
+    the learning rates of past updates.
+    """
 
     learning_rate: LearningRate = 0.01
     momentum: Fraction = 0.0
-    """The part of the last step that is taken again; 0: plain descent."""
+    """Momentum, the decay rate of the velocity; 0: plain gradient descent."""
     nesterov: bool = False
-    """Look ahead along the momentum."""
+    """Use Nesterov momentum: weight += momentum * velocity - learning_rate * gradient."""
 
     def slots(self) -> tuple[str, ...]:
         return ("momentum",) if self.momentum != 0 else ()

@@ -1,1 +1,1 @@
-"""The small parts that layers are made of: activations, initializers, regularizers, constraints."""
+"""Activations, initializers, regularizers and constraints, the parts that layers and optimizers share."""

@@ -1,4 +1,4 @@
-"""Activations: the functions that follow a layer's linear part (keras.activations)."""
+"""Activation functions (keras.activations)."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -12,7 +12,7 @@ from kerascli.shapes import Axis
 
 
 class Plain(Activation):
-    """One of torch's functions, without settings."""
+    """Base class of activations that are one of torch's functions, without arguments."""
 
     function: ClassVar[Callable[[Tensor], Tensor]]
 
@@ -22,7 +22,7 @@ class Plain(Activation):
 
 @part(ACTIVATIONS)
 class Linear(Activation):
-    """Leaves its input as it is."""
+    """Linear (identity) activation: x."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return x
@@ -30,14 +30,14 @@ class Linear(Activation):
 
 @part(ACTIVATIONS, name="relu")
 class ReLU(Activation):
-    """max(x, 0), with Keras's leak, ceiling and threshold."""
+    """Rectified linear unit: max(x, 0), optionally with a negative slope, a maximum and a threshold."""
 
     negative_slope: float = 0.0
-    """What negative values are multiplied by."""
+    """Slope of the negative part."""
     max_value: float | None = None
-    """The largest value; null: no limit."""
+    """Maximum of the output (saturation); null: no limit."""
     threshold: float = 0.0
-    """Where the function changes."""
+    """Input value up to which the output is 0, or negative_slope * (x - threshold)."""
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.max_value is None and self.threshold == 0:
@@ -50,10 +50,10 @@ class ReLU(Activation):
 
 @part(ACTIVATIONS, name="leaky_relu")
 class LeakyReLU(Activation):
-    """x above 0, negative_slope * x below."""
+    """Leaky rectified linear unit: x for x > 0, else negative_slope * x (Maas et al., 2013)."""
 
     negative_slope: float = 0.2
-    """What negative values are multiplied by."""
+    """Slope of the negative part."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, self.negative_slope)
@@ -61,17 +61,17 @@ class LeakyReLU(Activation):
 
 @part(ACTIVATIONS, name="relu6")
 class ReLU6(Plain):
-    """min(max(x, 0), 6)."""
+    """Rectified linear unit with a maximum of 6: min(max(x, 0), 6)."""
 
     function = F.relu6
 
 
 @part(ACTIVATIONS)
 class Elu(Activation):
-    """x above 0, alpha * (exp(x) - 1) below (Clevert et al., 2016)."""
+    """Exponential linear unit: x for x > 0, else alpha * (exp(x) - 1) (Clevert et al., 2016)."""
 
     alpha: float = 1.0
-    """What large negative values come near to, with a minus."""
+    """Scale of the negative part, whose limit is -alpha."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.elu(x, self.alpha)
@@ -79,10 +79,10 @@ class Elu(Activation):
 
 @part(ACTIVATIONS)
 class Celu(Activation):
-    """max(x, 0) + min(0, alpha * (exp(x / alpha) - 1)) (Barron, 2017)."""
+    """Continuously differentiable ELU: max(x, 0) + min(0, alpha * (exp(x / alpha) - 1)) (Barron, 2017)."""
 
     alpha: float = 1.0
-    """What large negative values come near to, with a minus."""
+    """Scale of the negative part, whose limit is -alpha."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.celu(x, self.alpha)
@@ -90,17 +90,17 @@ class Celu(Activation):
 
 @part(ACTIVATIONS)
 class Selu(Plain):
-    """A scaled elu that keeps mean 0 and variance 1; wants lecun_normal kernels (Klambauer et al., 2017)."""
+    """Scaled ELU, 1.0507 * elu(x, 1.6733): mean 0, variance 1 with lecun_normal kernels (Klambauer et al., 2017)."""
 
     function = F.selu
 
 
 @part(ACTIVATIONS)
 class Gelu(Activation):
-    """x * Phi(x), Phi the normal distribution function (Hendrycks and Gimpel, 2016); approximate: by tanh."""
+    """Gaussian error linear unit: x * P(X <= x) for X ~ N(0, 1) (Hendrycks and Gimpel, 2016)."""
 
     approximate: bool = False
-    """Compute it by tanh, which is faster."""
+    """Use the faster approximation by tanh."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.gelu(x, approximate="tanh" if self.approximate else "none")
@@ -108,28 +108,28 @@ class Gelu(Activation):
 
 @part(ACTIVATIONS, aliases=("swish",))
 class Silu(Plain):
-    """x * sigmoid(x), also called swish (Ramachandran et al., 2017)."""
+    """Sigmoid linear unit, also called swish: x * sigmoid(x) (Ramachandran et al., 2017)."""
 
     function = F.silu
 
 
 @part(ACTIVATIONS, aliases=("hard_swish",))
 class HardSilu(Plain):
-    """x * hard_sigmoid(x), also called hard_swish (Howard et al., 2019)."""
+    """Hard SiLU, also called hard swish: x * hard_sigmoid(x) (Howard et al., 2019)."""
 
     function = F.hardswish
 
 
 @part(ACTIVATIONS)
 class Mish(Plain):
-    """x * tanh(softplus(x)) (Misra, 2019)."""
+    """Mish: x * tanh(softplus(x)) (Misra, 2019)."""
 
     function = F.mish
 
 
 @part(ACTIVATIONS)
 class Glu(Activation):
-    """The first half of an axis times the sigmoid of the second half (Dauphin et al., 2017)."""
+    """Gated linear unit: a * sigmoid(b) of the halves a and b of an (even) axis (Dauphin et al., 2017)."""
 
     axis: Axis = -1
 
@@ -139,61 +139,61 @@ class Glu(Activation):
 
 @part(ACTIVATIONS)
 class Sigmoid(Plain):
-    """1 / (1 + exp(-x)): into (0, 1)."""
+    """Sigmoid: 1 / (1 + exp(-x)), from 0 to 1."""
 
     function = torch.sigmoid
 
 
 @part(ACTIVATIONS)
 class HardSigmoid(Plain):
-    """A piecewise linear sigmoid: x / 6 + 0.5, clipped to [0, 1]."""
+    """Hard sigmoid, a piecewise linear approximation: x / 6 + 0.5, clipped to [0, 1]."""
 
     function = F.hardsigmoid
 
 
 @part(ACTIVATIONS)
 class LogSigmoid(Plain):
-    """log(sigmoid(x)), computed stably."""
+    """Logarithm of the sigmoid: log(1 / (1 + exp(-x))), numerically stable."""
 
     function = F.logsigmoid
 
 
 @part(ACTIVATIONS)
 class SparseSigmoid(Activation):
-    """(x + 1) / 2, clipped to [0, 1]."""
+    """Sparse sigmoid: 0.5 * (x + 1), clipped to [0, 1]."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        # Not clamp: at -1 and 1 the slope is 0, as in Keras.
+        # Not clamp, since the gradient at -1 and 1 is 0 in Keras.
         return torch.where(x <= -1, 0.0, torch.where(x >= 1, 1.0, 0.5 * (x + 1)))
 
 
 @part(ACTIVATIONS)
 class Tanh(Plain):
-    """The hyperbolic tangent: into (-1, 1)."""
+    """Hyperbolic tangent, from -1 to 1."""
 
     function = torch.tanh
 
 
 @part(ACTIVATIONS)
 class HardTanh(Plain):
-    """x, clipped to [-1, 1]."""
+    """Hard hyperbolic tangent: x clipped to [-1, 1]."""
 
     function = F.hardtanh
 
 
 @part(ACTIVATIONS)
 class TanhShrink(Plain):
-    """x - tanh(x)."""
+    """Tanh shrinkage: x - tanh(x)."""
 
     function = F.tanhshrink
 
 
 @part(ACTIVATIONS)
 class SoftShrink(Activation):
-    """x moved towards 0 by `threshold`, 0 where it would cross."""
+    """Soft shrinkage: x - threshold for x > threshold, x + threshold for x < -threshold, else 0."""
 
     threshold: float = 0.5
-    """Where the function changes."""
+    """Limit of |x| up to which the output is 0."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.softshrink(x, self.threshold)
@@ -201,10 +201,10 @@ class SoftShrink(Activation):
 
 @part(ACTIVATIONS)
 class HardShrink(Activation):
-    """x where its size is above `threshold`, else 0."""
+    """Hard shrinkage: x for |x| > threshold, else 0."""
 
     threshold: float = 0.5
-    """Where the function changes."""
+    """Limit of |x| up to which the output is 0."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.hardshrink(x, self.threshold)
@@ -212,12 +212,12 @@ class HardShrink(Activation):
 
 @part(ACTIVATIONS)
 class Threshold(Activation):
-    """x where it is above `threshold`, else `default_value`."""
+    """Threshold: x for x > threshold, else default_value."""
 
     threshold: float
-    """Where the function changes."""
+    """Limit of x up to which the output is default_value."""
     default_value: float
-    """What stands for values that are not above the threshold."""
+    """Output for inputs that are not above the threshold."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.threshold(x, self.threshold, self.default_value)
@@ -225,14 +225,14 @@ class Threshold(Activation):
 
 @part(ACTIVATIONS)
 class Softplus(Plain):
-    """log(1 + exp(x)): a smooth relu."""
+    """Softplus, a smooth approximation of relu: log(1 + exp(x))."""
 
     function = F.softplus
 
 
 @part(ACTIVATIONS)
 class SparsePlus(Activation):
-    """0 up to -1, (x + 1)^2 / 4 up to 1, then x."""
+    """Sparse plus: 0 for x <= -1, (x + 1) ** 2 / 4 for -1 < x < 1, x for x >= 1."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return torch.where(x <= -1, 0.0, torch.where(x < 1, 0.25 * (x + 1) ** 2, x))
@@ -240,10 +240,10 @@ class SparsePlus(Activation):
 
 @part(ACTIVATIONS)
 class Squareplus(Activation):
-    """(x + sqrt(x^2 + b)) / 2: a smooth relu without exponentials (Barron, 2021)."""
+    """Squareplus, a smooth approximation of relu without exponentials: (x + sqrt(x ** 2 + b)) / 2 (Barron, 2021)."""
 
     b: float = 4.0
-    """How round the bend is; 0: relu."""
+    """Smoothness: the larger, the rounder the bend at 0; 0: relu."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return (x + torch.sqrt(x**2 + self.b)) / 2
@@ -251,21 +251,21 @@ class Squareplus(Activation):
 
 @part(ACTIVATIONS)
 class Softsign(Plain):
-    """x / (1 + |x|): into (-1, 1)."""
+    """Softsign: x / (1 + |x|), from -1 to 1."""
 
     function = F.softsign
 
 
 @part(ACTIVATIONS)
 class Exponential(Plain):
-    """exp(x)."""
+    """Exponential: exp(x)."""
 
     function = torch.exp
 
 
 @part(ACTIVATIONS)
 class Softmax(Activation):
-    """exp(x) over its sum along an axis: probabilities."""
+    """Softmax, probabilities that sum to 1 along `axis`: exp(x) / sum(exp(x))."""
 
     axis: Axis = -1
 
@@ -275,7 +275,7 @@ class Softmax(Activation):
 
 @part(ACTIVATIONS)
 class LogSoftmax(Activation):
-    """log(softmax(x)), computed stably."""
+    """Logarithm of softmax along `axis`: x - log(sum(exp(x))), numerically stable."""
 
     axis: Axis = -1
 
@@ -285,14 +285,14 @@ class LogSoftmax(Activation):
 
 @part(ACTIVATIONS)
 class Sparsemax(Activation):
-    """The nearest point of the probability simplex: like softmax, with exact zeros (Martins and Astudillo, 2016)."""
+    """Sparsemax, the projection onto the probability simplex: exact zeros (Martins and Astudillo, 2016)."""
 
     axis: Axis = -1
 
     def __call__(self, x: Tensor) -> Tensor:
         z = x.movedim(self.axis, -1)
         ordered = z.sort(dim=-1, descending=True).values
-        above = ordered.cumsum(-1) - 1  # of the k largest
+        above = ordered.cumsum(-1) - 1  # sum of the k largest, minus 1
         ranks = torch.arange(1, z.shape[-1] + 1, device=x.device, dtype=x.dtype)
         support = (ordered * ranks > above).sum(-1, keepdim=True)
         tau = above.gather(-1, support - 1) / support

@@ -1,4 +1,4 @@
-"""What the four kinds of parts are, and their registries."""
+"""Base classes and registries of activations, initializers, regularizers and constraints."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -11,37 +11,37 @@ from kerascli.component import Component, Registry
 
 
 class Activation(Component):
-    """An elementwise function, or one over the last axis."""
+    """Base class of activations: an elementwise function, or one along an axis."""
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor: ...
 
 
 class Initializer(Component):
-    """Fills a new weight."""
+    """Base class of initializers, which fill a new weight."""
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raise ValueError if this cannot fill a weight of `shape`."""
+        """Raise ValueError if the initializer cannot fill a weight of `shape`."""
 
     @abstractmethod
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
-        """Values on the CPU for a weight of Keras's shape; every random number comes from `generator`."""
+        """Return values on the CPU for a weight of Keras's shape; all random numbers are drawn from `generator`."""
 
 
 class Regularizer(Component):
-    """A penalty on a weight (in Keras's layout), or on a layer's output."""
+    """Base class of regularizers: a penalty on a weight (in Keras's layout) or on a layer's output."""
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
-        """The penalty, a scalar."""
+        """Compute the penalty, a scalar."""
 
 
 class Constraint(Component):
-    """A projection of a weight after each update."""
+    """Base class of constraints: a projection of a weight, applied after each update."""
 
     @abstractmethod
     def __call__(self, weight: Tensor) -> Tensor:
-        """The projected weight; `weight` is in Keras's layout, so `axis` means what it means there."""
+        """Return the projected weight. `weight` is in Keras's layout, so that `axis` has Keras's meaning."""
 
 
 ACTIVATIONS = Registry("activation", Activation, ("kerascli.parts.activations",), ("activation_",))
@@ -53,7 +53,7 @@ P = TypeVar("P", bound=type[Component])
 
 
 def part(registry: Registry[Any], *, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[P], P]:
-    """Register a part in the registry of its kind: `@part(ACTIVATIONS)`."""
+    """Return a decorator that registers a class in the given registry: `@part(ACTIVATIONS)`."""
 
     def register(cls: P) -> P:
         registry.register(cls, name=name, aliases=aliases)

@@ -1,4 +1,4 @@
-"""Constraints: projections of weights after each update (keras.constraints)."""
+"""Constraints: projections of weights, applied after each update (keras.constraints)."""
 
 from torch import Tensor
 
@@ -10,10 +10,13 @@ EPSILON = 1e-7
 
 @part(CONSTRAINTS)
 class MaxNorm(Constraint):
-    """Norms along `axis` at most `max_value`; axis 0 of a dense kernel: the weights into one unit."""
+    """Constraint that scales weights so that their L2 norms along `axis` are at most `max_value`.
+
+    Along axis 0 of a dense kernel (inputs, units), the norm is that of each unit's incoming weights.
+    """
 
     max_value: NonNegativeFloat = 2.0
-    """The largest norm."""
+    """Maximum norm."""
     axis: Axes = 0
 
     def __call__(self, weight: Tensor) -> Tensor:
@@ -23,7 +26,7 @@ class MaxNorm(Constraint):
 
 @part(CONSTRAINTS)
 class NonNeg(Constraint):
-    """No weight below 0."""
+    """Constraint that sets negative weights to 0."""
 
     def __call__(self, weight: Tensor) -> Tensor:
         return weight.clamp(min=0)
@@ -31,7 +34,7 @@ class NonNeg(Constraint):
 
 @part(CONSTRAINTS)
 class UnitNorm(Constraint):
-    """Norms along `axis` of 1."""
+    """Constraint that scales weights to an L2 norm of 1 along `axis`."""
 
     axis: Axes = 0
 
@@ -41,14 +44,17 @@ class UnitNorm(Constraint):
 
 @part(CONSTRAINTS)
 class MinMaxNorm(Constraint):
-    """Norms along `axis` pulled into [min_value, max_value]; `rate` below 1: only part of the way."""
+    """Constraint that scales weights so that their L2 norms along `axis` are in [min_value, max_value].
+
+    With a `rate` below 1 each update moves the norm only by that fraction of the way.
+    """
 
     min_value: NonNegativeFloat = 0.0
-    """The smallest norm."""
+    """Minimum norm."""
     max_value: NonNegativeFloat = 1.0
-    """The largest norm."""
+    """Maximum norm."""
     rate: Fraction = 1.0
-    """How much of the way to the limits each update goes; 1: all of it."""
+    """Fraction of the way to the clipped norm per update: norm = rate * clip(norm) + (1 - rate) * norm; 1: strict."""
     axis: Axes = 0
 
     def __call__(self, weight: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Field types for components that hold parts; what many of them share says here what it means."""
+"""Field types of activations, initializers, regularizers and constraints, with their shared descriptions."""
 
 from typing import Annotated
 
@@ -21,15 +21,23 @@ RegularizerField = Annotated[Regularizer, REGULARIZERS.field()]
 ConstraintField = Annotated[Constraint, CONSTRAINTS.field()]
 
 OutputActivation = Annotated[
-    ActivationField | None, Field(description="What is done to the result, value by value; none: nothing.")
+    ActivationField | None, Field(description="Activation function of the output; null: linear, a(x) = x.")
 ]
-UseBias = Annotated[bool, Field(description="Add a learned number to each output.")]
-KernelInitializer = Annotated[InitializerField, Field(description="What the kernel starts from.")]
-KernelRegularizer = Annotated[RegularizerField | None, Field(description="A penalty on the kernel, added to the loss.")]
-KernelConstraint = Annotated[ConstraintField | None, Field(description="What the kernel is held to after each update.")]
-BiasInitializer = Annotated[InitializerField, Field(description="What the bias starts from.")]
-BiasRegularizer = Annotated[RegularizerField | None, Field(description="A penalty on the bias, added to the loss.")]
-BiasConstraint = Annotated[ConstraintField | None, Field(description="What the bias is held to after each update.")]
+UseBias = Annotated[bool, Field(description="Add a trainable bias to the output.")]
+KernelInitializer = Annotated[InitializerField, Field(description="Initializer of the kernel.")]
+KernelRegularizer = Annotated[
+    RegularizerField | None, Field(description="Regularizer of the kernel, a penalty added to the loss.")
+]
+KernelConstraint = Annotated[
+    ConstraintField | None, Field(description="Constraint applied to the kernel after each update.")
+]
+BiasInitializer = Annotated[InitializerField, Field(description="Initializer of the bias.")]
+BiasRegularizer = Annotated[
+    RegularizerField | None, Field(description="Regularizer of the bias, a penalty added to the loss.")
+]
+BiasConstraint = Annotated[
+    ConstraintField | None, Field(description="Constraint applied to the bias after each update.")
+]
 ActivityRegularizer = Annotated[
-    RegularizerField | None, Field(description="A penalty on the output, added to the loss.")
+    RegularizerField | None, Field(description="Regularizer of the layer's output, a penalty added to the loss.")
 ]

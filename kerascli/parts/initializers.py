@@ -1,4 +1,4 @@
-"""Initializers: what a new weight is filled with (keras.initializers)."""
+"""Initializers of weights (keras.initializers)."""
 
 import math
 from typing import ClassVar, Literal, Self
@@ -15,7 +15,7 @@ from kerascli.shapes import Ints, NonNegativeFloat, PositiveFloat, Seed, show_sh
 
 @part(INITIALIZERS, aliases=("zero",))
 class Zeros(Initializer):
-    """All zeros."""
+    """Initializer that fills a weight with zeros."""
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         return torch.zeros(shape, dtype=dtype)
@@ -23,7 +23,7 @@ class Zeros(Initializer):
 
 @part(INITIALIZERS, aliases=("one",))
 class Ones(Initializer):
-    """All ones."""
+    """Initializer that fills a weight with ones."""
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         return torch.ones(shape, dtype=dtype)
@@ -31,10 +31,10 @@ class Ones(Initializer):
 
 @part(INITIALIZERS)
 class Constant(Initializer):
-    """One number everywhere."""
+    """Initializer that fills a weight with one constant."""
 
     value: float = 0.0
-    """The one value."""
+    """Constant value."""
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         return torch.full(shape, self.value, dtype=dtype)
@@ -42,10 +42,10 @@ class Constant(Initializer):
 
 @part(INITIALIZERS, aliases=("identity_initializer",))
 class Identity(Initializer):
-    """`gain` on the diagonal, zeros elsewhere; for matrices."""
+    """Initializer of matrices with `gain` on the diagonal and zeros elsewhere."""
 
     gain: float = 1.0
-    """What all values are multiplied by."""
+    """Multiplicative factor of the identity matrix."""
 
     def check(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 2:
@@ -57,12 +57,12 @@ class Identity(Initializer):
 
 @part(INITIALIZERS, aliases=("normal",))
 class RandomNormal(Initializer):
-    """Normally distributed numbers. A `seed` here, as in every random initializer, wins over the run's."""
+    """Initializer with normally distributed values. As in every random initializer, `seed` overrides the run's."""
 
     mean: float = 0.0
-    """The mean of the values."""
+    """Mean of the values."""
     stddev: NonNegativeFloat = 0.05
-    """The standard deviation of the values."""
+    """Standard deviation of the values."""
     seed: Seed = None
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
@@ -71,12 +71,12 @@ class RandomNormal(Initializer):
 
 @part(INITIALIZERS)
 class TruncatedNormal(Initializer):
-    """Normally distributed numbers, those beyond two standard deviations drawn again."""
+    """Initializer with normally distributed values, redrawn if more than two standard deviations from the mean."""
 
     mean: float = 0.0
-    """The mean of the values."""
+    """Mean of the values."""
     stddev: NonNegativeFloat = 0.05
-    """The standard deviation of the values."""
+    """Standard deviation of the normal distribution before truncation."""
     seed: Seed = None
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
@@ -85,12 +85,12 @@ class TruncatedNormal(Initializer):
 
 @part(INITIALIZERS, aliases=("uniform",))
 class RandomUniform(Initializer):
-    """Uniform numbers from `minval` to `maxval`."""
+    """Initializer with uniformly distributed values from `minval` to `maxval`."""
 
     minval: float = -0.05
-    """The smallest value."""
+    """Lower bound of the values."""
     maxval: float = 0.05
-    """The largest value."""
+    """Upper bound of the values."""
     seed: Seed = None
 
     @model_validator(mode="after")
@@ -106,10 +106,10 @@ class RandomUniform(Initializer):
 
 @part(INITIALIZERS, aliases=("orthogonal_initializer",))
 class Orthogonal(Initializer):
-    """Orthonormal rows or columns, times `gain`; axes before the last count as one (Saxe et al., 2014)."""
+    """Initializer with orthonormal rows (all axes but the last) or columns, times `gain` (Saxe et al., 2014)."""
 
     gain: float = 1.0
-    """What all values are multiplied by."""
+    """Multiplicative factor of the orthogonal matrix."""
     seed: Seed = None
 
     def check(self, shape: tuple[int, ...]) -> None:
@@ -120,7 +120,7 @@ class Orthogonal(Initializer):
         rows, columns = math.prod(shape[:-1]), shape[-1]
         tall = _normal((max(rows, columns), min(rows, columns)), dtype, _source(self.seed, generator))
         q, r = torch.linalg.qr(tall)
-        q = q * r.diagonal().sign()  # without it Q would not be uniform over the orthogonal matrices
+        q = q * r.diagonal().sign()  # otherwise Q would not be uniformly distributed over the orthogonal matrices
         return self.gain * (q.T if rows < columns else q).reshape(shape)
 
 
@@ -130,23 +130,23 @@ Distribution = Literal["truncated_normal", "untruncated_normal", "uniform", "nor
 
 @part(INITIALIZERS)
 class VarianceScaling(Initializer):
-    """Zero mean and a variance of scale / fan; `normal` is `truncated_normal`, as in Keras.
+    """Initializer with mean 0 and variance scale / n, where n follows from the weight's shape by `mode`.
 
-    `input_axes` and `output_axes` say which axes the fans are the products of; by default the last but one and
-    the last, times the axes before (a convolution's window).
+    fan_in and fan_out are the products of the sizes of `input_axes` and `output_axes`; by default those of the last but
+    one and the last axis, times the axes before (a convolution's window).
     """
 
     scale: PositiveFloat = 1.0
-    """What the variance is multiplied by."""
+    """Scale of the variance."""
     mode: Mode = "fan_in"
-    """What the variance is divided by: inputs, outputs or their mean."""
+    """Divisor n of the variance: fan_in, the number of inputs, fan_out, that of outputs, or fan_avg, their mean."""
     distribution: Distribution = "truncated_normal"
-    """What the values are drawn from."""
+    """Distribution of the values; `normal` is `truncated_normal`, as in Keras (at two standard deviations)."""
     seed: Seed = None
     input_axes: Ints | None = None
-    """Axes of the weight that count as inputs; null: Keras's rule."""
+    """Axes of the weight whose sizes multiply to fan_in; null: Keras's rule."""
     output_axes: Ints | None = None
-    """Axes of the weight that count as outputs; null: Keras's rule."""
+    """Axes of the weight whose sizes multiply to fan_out; null: Keras's rule."""
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         fan = _fan(self.mode, *fans(shape, self.input_axes, self.output_axes))
@@ -154,7 +154,7 @@ class VarianceScaling(Initializer):
 
 
 class FixedScaling(Initializer):
-    """A variance scaling whose scale, fan and distribution have a name."""
+    """Base class of variance scaling initializers with fixed scale, mode and distribution."""
 
     scale: ClassVar[float]
     mode: ClassVar[Mode]
@@ -162,9 +162,9 @@ class FixedScaling(Initializer):
 
     seed: Seed = None
     input_axes: Ints | None = None
-    """Axes of the weight that count as inputs; null: Keras's rule."""
+    """Axes of the weight whose sizes multiply to fan_in; null: Keras's rule."""
     output_axes: Ints | None = None
-    """Axes of the weight that count as outputs; null: Keras's rule."""
+    """Axes of the weight whose sizes multiply to fan_out; null: Keras's rule."""
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         fan = _fan(self.mode, *fans(shape, self.input_axes, self.output_axes))
@@ -173,58 +173,61 @@ class FixedScaling(Initializer):
 
 @part(INITIALIZERS)
 class GlorotUniform(FixedScaling):
-    """Uniform within sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    """Glorot (Xavier) initializer: uniform within +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
 
     scale, mode, distribution = 1.0, "fan_avg", "uniform"
 
 
 @part(INITIALIZERS)
 class GlorotNormal(FixedScaling):
-    """Truncated normal with the deviation sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    """Glorot (Xavier) initializer: truncated normal, stddev sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
 
     scale, mode, distribution = 1.0, "fan_avg", "truncated_normal"
 
 
 @part(INITIALIZERS)
 class HeUniform(FixedScaling):
-    """Uniform within sqrt(6 / fan_in), for relu (He et al., 2015)."""
+    """He initializer, for relu: uniform within +-sqrt(6 / fan_in) (He et al., 2015)."""
 
     scale, mode, distribution = 2.0, "fan_in", "uniform"
 
 
 @part(INITIALIZERS)
 class HeNormal(FixedScaling):
-    """Truncated normal with the deviation sqrt(2 / fan_in), for relu (He et al., 2015)."""
+    """He initializer, for relu: truncated normal, stddev sqrt(2 / fan_in) (He et al., 2015)."""
 
     scale, mode, distribution = 2.0, "fan_in", "truncated_normal"
 
 
 @part(INITIALIZERS)
 class LecunUniform(FixedScaling):
-    """Uniform within sqrt(3 / fan_in) (LeCun et al., 1998)."""
+    """LeCun initializer: uniform within +-sqrt(3 / fan_in) (LeCun et al., 1998)."""
 
     scale, mode, distribution = 1.0, "fan_in", "uniform"
 
 
 @part(INITIALIZERS)
 class LecunNormal(FixedScaling):
-    """Truncated normal with the deviation sqrt(1 / fan_in), for selu (LeCun et al., 1998)."""
+    """LeCun initializer, for selu: truncated normal, stddev sqrt(1 / fan_in) (LeCun et al., 1998)."""
 
     scale, mode, distribution = 1.0, "fan_in", "truncated_normal"
 
 
 @part(INITIALIZERS, name="stft", aliases=("stft_initializer",))
 class STFT(Initializer):
-    """The real or imaginary half of a short-time Fourier transform: (frame length, channels, frequencies)."""
+    """Initializer with the real or imaginary kernel of a short-time Fourier transform.
+
+    The weight has the shape (frame length, channels, frequencies), with at least 2 frequencies.
+    """
 
     side: Literal["real", "imag"] = "real"
-    """The real or the imaginary part."""
+    """Part of the complex kernel: real or imaginary."""
     window: Literal["hann", "hamming", "blackman", "bartlett", "cosine", "nuttall"] | None = "hann"
-    """What the frames are weighted by; null: nothing."""
+    """Window function of the frames; null: no window."""
     scaling: Literal["density", "spectrum"] | None = "density"
-    """How the transform is scaled; null: not at all."""
+    """Normalization of the window: density by its L2 norm, spectrum by its L1 norm; null: none."""
     periodic: bool = False
-    """The window is that of a period."""
+    """Use the periodic instead of the symmetric window."""
 
     def check(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 3 or shape[2] < 2:
@@ -246,7 +249,7 @@ class STFT(Initializer):
 def fans(
     shape: tuple[int, ...], input_axes: tuple[int, ...] | None = None, output_axes: tuple[int, ...] | None = None
 ) -> tuple[int, int]:
-    """Fan in and fan out of a weight of Keras's shape (keras/src/initializers/random_initializers.py)."""
+    """Compute fan_in and fan_out of a weight of Keras's shape (keras/src/initializers/random_initializers.py)."""
     if input_axes is not None and output_axes is not None:
         return math.prod(shape[axis] for axis in input_axes), math.prod(shape[axis] for axis in output_axes)
     if len(shape) < 2:
@@ -272,7 +275,7 @@ def _scaled(
 
 
 _TRUNCATED_STDDEV = 0.87962566103423978
-"""The standard deviation of a standard normal number that is known to be between -2 and 2."""
+"""Standard deviation of a standard normal distribution that is truncated to [-2, 2]."""
 
 
 def _source(seed: int | None, generator: torch.Generator) -> torch.Generator:
@@ -288,7 +291,7 @@ def _truncated(shape: tuple[int, ...], dtype: torch.dtype, source: torch.Generat
 
 
 def with_fans(initializer: Initializer, input_axes: tuple[int, ...], output_axes: tuple[int, ...]) -> Initializer:
-    """The same initializer for a weight with several axes of inputs or outputs, unless it says which they are."""
+    """Return the initializer with these input and output axes, unless it has its own."""
     if not isinstance(initializer, (VarianceScaling, FixedScaling)):
         return initializer
     if initializer.input_axes is not None and initializer.output_axes is not None:

@@ -13,10 +13,10 @@ EPSILON = 1e-7
 
 @part(REGULARIZERS)
 class L1(Regularizer):
-    """l1 * sum(|x|)."""
+    """L1 penalty: l1 * sum(|x|)."""
 
     l1: NonNegativeFloat = 0.01
-    """What the sum of sizes is multiplied by."""
+    """L1 regularization factor."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.l1 * x.abs().sum()
@@ -24,10 +24,10 @@ class L1(Regularizer):
 
 @part(REGULARIZERS)
 class L2(Regularizer):
-    """l2 * sum(x^2)."""
+    """L2 penalty: l2 * sum(x ** 2)."""
 
     l2: NonNegativeFloat = 0.01
-    """What the sum of squares is multiplied by."""
+    """L2 regularization factor."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.l2 * x.square().sum()
@@ -35,12 +35,12 @@ class L2(Regularizer):
 
 @part(REGULARIZERS, name="l1_l2")
 class L1L2(Regularizer):
-    """l1 * sum(|x|) + l2 * sum(x^2)."""
+    """L1 and L2 penalty: l1 * sum(|x|) + l2 * sum(x ** 2)."""
 
     l1: NonNegativeFloat = 0.0
-    """What the sum of sizes is multiplied by."""
+    """L1 regularization factor."""
     l2: NonNegativeFloat = 0.0
-    """What the sum of squares is multiplied by."""
+    """L2 regularization factor."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.l1 * x.abs().sum() + self.l2 * x.square().sum()
@@ -48,12 +48,15 @@ class L1L2(Regularizer):
 
 @part(REGULARIZERS, aliases=("orthogonal",))
 class OrthogonalRegularizer(Regularizer):
-    """`factor` times the mean size of the cosines between the rows (or columns) of a matrix."""
+    """Penalty that makes the rows (or columns) of a matrix orthogonal to each other.
+
+    `factor` times the mean absolute cosine similarity over all pairs of different rows (or columns).
+    """
 
     factor: NonNegativeFloat = 0.01
-    """What the penalty is multiplied by."""
+    """Regularization factor."""
     mode: Literal["rows", "columns"] = "rows"
-    """What is to be orthogonal."""
+    """Vectors to make orthogonal: the rows or the columns."""
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim != 2:
@@ -61,5 +64,5 @@ class OrthogonalRegularizer(Regularizer):
         rows = x if self.mode == "rows" else x.T
         rows = rows * rows.square().sum(1, keepdim=True).rsqrt().clamp(max=1 / EPSILON)
         cosines = (rows @ rows.T) * (1 - torch.eye(len(rows), dtype=x.dtype, device=x.device))
-        pairs = max(1.0, len(rows) * (len(rows) - 1) / 2)  # one row alone: no pair, no penalty
+        pairs = max(1.0, len(rows) * (len(rows) - 1) / 2)  # a single row has no pair, and no penalty
         return self.factor * 0.5 * cosines.abs().sum() / pairs

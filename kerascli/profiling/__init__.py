@@ -1,1 +1,1 @@
-"""Where a training's time goes: marked work added up, torch's profiler over a few steps, and what to do about it."""
+"""Profile a training run: time of marked phases, torch's profiler over a few steps, and advice."""

@@ -1,4 +1,4 @@
-"""What stands out in a profile, and what a user can do about it."""
+"""Advice from a profile: which phases take a large share, and what reduces it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from kerascli.events import LayerTime, Phase
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A phase that takes more than this share stands out; `text` says so and what helps."""
+    """A phase whose share of the time above `share` is reported; `text` says so and what helps."""
 
     phase: str
     share: float
@@ -17,23 +17,23 @@ class Rule:
 
 
 RULES = (
-    # Picking rows from memory is a copy of the batch: a few percent even of a small model's step.
+    # Selecting rows from memory copies the batch: a few percent even of a small model's step.
     Rule(
         "data", 0.20,
         "steps wait for their rows: a larger batch_size picks more at a time; fewer columns, and uint8 or float32 "
-        "instead of float64, make rows smaller; rows that are read from a file at each step want a faster disk",
+        "instead of float64, make rows smaller; rows that are read from a file at each step need a faster disk",
     ),
     # An update reads and writes each weight a few times; a batch of any size uses each weight once a row, twice.
     Rule(
         "optimizer", 0.40,
-        "the update costs nearly as much as finding the gradients: a larger batch_size means fewer updates an epoch; "
+        "the update costs nearly as much as computing the gradients: a larger batch_size means fewer updates an epoch; "
         "sgd costs less than adam",
     ),
-    # They add a few numbers a step, and are read ten times a second.
-    Rule("metrics", 0.15, "figures are expensive: fewer metrics, or auc with fewer num_thresholds"),
+    # They add a few numbers a step, and are read at most ten times a second.
+    Rule("metrics", 0.15, "metrics are expensive: use fewer, or auc with fewer num_thresholds"),
     # One decision each, an epoch.
     Rule("callbacks", 0.10, "callbacks are expensive: early_stopping and others that keep weights copy them all"),
-    # More time to judge the model than to train it.
+    # Evaluating the model takes more time than training it.
     Rule(
         "validation", 0.50,
         "validation takes longer than training: validation_freq: 5 validates every fifth epoch, validation_steps a "
@@ -61,36 +61,36 @@ RULES = (
 )  # fmt: skip
 
 OPERATION_MICROSECONDS = 10.0
-"""torch takes about 5 µs to start an operation and to note it for the gradient: where the mean is below twice that,
-less than half of the time is spent on arithmetic."""
+"""Mean time of an operation below which less than half of it is arithmetic: torch takes about 5 µs to start an
+operation and to record it for the gradient."""
 
 COMPILING_SHARE = 0.5
-"""A program that took more than half of the time to compile has not paid for itself."""
+"""Compilation that took more than this share of the time has not paid off."""
 
 LEAST_SECONDS = 1.0
-"""Below this, writing the run's files is most of a training."""
+"""Below this, most of the time of a training is spent on writing the run's files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What advice goes by."""
+    """Measurements that the advice is based on."""
 
     phases: Sequence[Phase]
     layers: tuple[LayerTime, ...]
-    """The most expensive first."""
+    """Layers, the most expensive first."""
     step_seconds: float
     seconds: float
-    """All steps and the ends of epochs."""
+    """Duration of all steps and the ends of epochs."""
     compiling_seconds: float
     operations: float
-    """How many a step starts; 0 where not known."""
-    tier: str
+    """Number of operations that a step starts; 0 if unknown."""
+    execution_mode: str
     jit_compile: bool | str
-    """As in the config."""
+    """The setting as in the config."""
 
 
 def advice(facts: Facts) -> tuple[str, ...]:
-    """A sentence for all that stands out, first for the phase that takes most; at least one."""
+    """Return a sentence for each finding, the phase with the largest share first; at least one."""
     rules = {rule.phase: rule for rule in RULES}
     said = []
     for phase in sorted(facts.phases, key=lambda phase: -phase.share):
@@ -102,7 +102,8 @@ def advice(facts: Facts) -> tuple[str, ...]:
 
 def _short_operations(facts: Facts) -> Iterator[str]:
     if facts.operations and (mean := facts.step_seconds * 1e6 / facts.operations) < OPERATION_MICROSECONDS:
-        may_compile = facts.tier == "traced" and facts.jit_compile is False  # else it has been considered, or cannot be
+        # with another setting it was considered already, or cannot be compiled
+        may_compile = facts.execution_mode == "traced" and facts.jit_compile is False
         ways = "a larger batch_size, or jit_compile: auto" if may_compile else "a larger batch_size"
         counts = f"{facts.operations:.0f} a step, {mean:.1f} µs each"
         yield f"steps are so short that starting each operation costs more than computing: {ways} ({counts})"
@@ -110,7 +111,7 @@ def _short_operations(facts: Facts) -> Iterator[str]:
 
 def _compiling(facts: Facts) -> Iterator[str]:
     both = facts.compiling_seconds + facts.seconds
-    if facts.compiling_seconds and facts.tier != "compiled":
+    if facts.compiling_seconds and facts.execution_mode != "compiled":
         yield f"compiling took {facts.compiling_seconds:.1f} s for nothing: jit_compile: false"
     elif facts.compiling_seconds > COMPILING_SHARE * both:
         way = "jit_compile: auto compiles longer trainings only" if facts.jit_compile is True else "jit_compile: false"

@@ -1,4 +1,4 @@
-"""A clock that is told of marked work and says, lap by lap, what the time went into."""
+"""A clock that measures how much of each lap is spent on marked work."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from time import perf_counter
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """Seconds, and how many of them went into work of which name."""
+    """Duration of a lap, and its parts by the name of the work."""
 
     seconds: float
     parts: dict[str, float]
 
 
 class Clock:
-    """Adds up outermost work: what is marked within marked work is part of it.
+    """Measures the outermost marked work: work marked inside it counts as part of it.
 
-    A device may still be at work when a call returns; `wait` waits for it, so that time is found where it is caused.
+    A device may still compute when a call returns; `wait` waits for it, so that time is counted where it is caused.
     """
 
     def __init__(self, wait: Callable[[], None]) -> None:
@@ -26,7 +26,7 @@ class Clock:
         self.restart()
 
     def restart(self) -> None:
-        """Begin a lap; what was measured since the last one is forgotten."""
+        """Begin a new lap and discard what was measured since the last one."""
         self._parts: dict[str, float] = {}
         self._began = perf_counter()
 
@@ -42,7 +42,7 @@ class Clock:
             self._parts[name] = self._parts.get(name, 0.0) + perf_counter() - self._entered
 
     def lap(self) -> Lap:
-        """The time since the last lap ended, or since `restart`."""
+        """Return the lap since the last one ended, or since `restart`."""
         now = perf_counter()
         done = Lap(now - self._began, self._parts)
         self._parts, self._began = {}, now

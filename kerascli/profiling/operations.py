@@ -1,4 +1,4 @@
-"""What torch's profiler saw, by operation and by layer."""
+"""Read torch's profiler: work by operation and by layer."""
 
 from bisect import bisect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from kerascli.events import LayerTime, Operation
 
 LAYER = "layer: "
-"""Marks that stand for layers begin with this ..."""
+"""Prefix of marks that stand for layers."""
 STEP = "step: "
-"""... and those around whole steps with this."""
+"""Prefix of marks around whole steps."""
 
 _ENGINE = "autograd::engine::evaluate_function: "
 _BACKWARD, _MARK = 1, 7
-"""Of at::RecordScope: the work of a gradient function; a mark, ours or torch's."""
+"""Values of at::RecordScope: the work of a gradient function; a mark by kerascli or torch."""
 
 
 K = TypeVar("K")
@@ -23,42 +23,42 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One operation that ran: its own time, without that of operations in it."""
+    """An operation that ran, with its own time, without that of nested operations."""
 
     name: str
     step: int
     layer: str
-    """Empty where it belongs to none, or to none that is known."""
+    """Name of the layer; empty if it belongs to none, or to an unknown one."""
     phase: str
     backward: bool
     milliseconds: float
     calls: int
-    """0 for what the gradient's engine does around a gradient function, 1 for all else."""
+    """0 for work of the autograd engine around a gradient function, else 1."""
     outermost: bool
-    """It was started by Python or by the gradient's engine, and is no part of another operation."""
+    """True if it was started by Python or the autograd engine, not by another operation."""
 
     @property
     def place(self) -> str:
-        """`dense`, `dense, backward` or `optimizer`."""
+        """Where the operation ran: `dense`, `dense, backward` or `optimizer`."""
         if not self.backward:
             return self.layer or self.phase
         return f"{self.layer}, backward" if self.layer else "backward"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """All work of some steps."""
+class RecordedWork:
+    """All recorded work of some steps."""
 
     work: Sequence[Work] = ()
     lasted: Sequence[float] = ()
-    """Milliseconds of each step."""
+    """Duration of each step in milliseconds."""
 
     @property
     def steps(self) -> int:
         return len(self.lasted)
 
     def most_expensive(self, count: int = 10) -> tuple[Operation, ...]:
-        """Operations by name and place, a step; none that took no time of a device."""
+        """Return operations grouped by name and place, for a step; those without device time are left out."""
         groups = _grouped(self.work, lambda each: (each.name, each.place))
         times = {key: self._milliseconds(group) for key, group in groups.items()}
         total = sum(times.values()) or 1.0
@@ -69,7 +69,7 @@ class Seen:
         )
 
     def layers(self, count: int = 10) -> tuple[LayerTime, ...]:
-        """The layers that take most, a step."""
+        """Return the layers with the largest share, for a step."""
         groups = _grouped((each for each in self.work if each.layer), lambda each: (each.layer, each.backward))
         times = {key: self._milliseconds(group) for key, group in groups.items()}
         total = sum(times.values()) or 1.0
@@ -80,21 +80,21 @@ class Seen:
         return tuple(sorted(found, key=lambda layer: (-layer.share, layer.name))[:count])
 
     def started(self) -> float:
-        """How many operations a step starts, those not counted that are parts of others."""
+        """Return the number of operations that a step starts, without nested ones."""
         return sum(each.outermost for each in self.work) / self.steps if self.steps else 0.0
 
     def _milliseconds(self, group: Iterable[Work]) -> float:
-        """Of the median step: one that something else on the machine held up says nothing."""
+        """Return the time of a median step, which ignores steps delayed by other processes."""
         times = [0.0] * self.steps
         for each in group:
             times[each.step] += each.milliseconds
         return median(times)
 
 
-def seen(events: Sequence[Any], steps: int, *, on_device: bool) -> Seen:
-    """Torch's FunctionEvents of the first `steps` steps, with what they belong to; one more may be incomplete.
+def recorded_work(events: Sequence[Any], steps: int, *, on_device: bool) -> RecordedWork:
+    """Convert torch's FunctionEvents of the first `steps` steps to work; a further, incomplete step is dropped.
 
-    `on_device`: by the time that they took of the device, not of the CPU.
+    With `on_device` times are those of the device, not of the CPU.
     """
     lasted = sorted((e.time_range for e in events if _is_step(e)), key=lambda lasted: lasted.start)[:steps]
     ran = [e for e in events if e.device_type.name == "CPU" and e.scope != _MARK and not e.is_async]
@@ -105,7 +105,7 @@ def seen(events: Sequence[Any], steps: int, *, on_device: bool) -> Seen:
         step = bisect(starts, event.time_range.start) - 1
         if step >= 0 and event.time_range.start < lasted[step].end:
             work.append(_work(event, step, layers, on_device))
-    return Seen(work, [(each.end - each.start) / 1000 for each in lasted])
+    return RecordedWork(work, [(each.end - each.start) / 1000 for each in lasted])
 
 
 def _grouped(work: Iterable[Work], key: Callable[[Work], K]) -> dict[K, list[Work]]:
@@ -123,7 +123,7 @@ def _work(event: Any, step: int, layers: Mapping[int, str], on_device: bool) -> 
             backward = True
             layer = layer or layers.get(around.sequence_nr, "")
         elif around.scope == _MARK and not _is_step(around):
-            phase = around.name  # the outermost: within a phase torch marks what it compiled
+            phase = around.name  # the outermost: within a phase torch marks compiled code
         around = around.cpu_parent
     own = event.self_device_time_total if on_device else event.self_cpu_time_total
     parent = event.cpu_parent
@@ -147,10 +147,10 @@ def _is_backward(event: Any) -> bool:
 
 
 def _layers_by_sequence(ran: Iterable[Any]) -> dict[int, str]:
-    """Number of a gradient function -> the layer whose forward made it.
+    """Return a mapping from the number of a gradient function to the layer whose forward created it.
 
-    An operation bears the number that the next gradient function will get; so of all that bear one, the last to
-    begin has made it.
+    An operation has the number that the next gradient function will get; so of all with one number, the last to
+    begin has created it.
     """
     found = {}
     for event in sorted(ran, key=lambda event: event.time_range.start):

@@ -1,4 +1,4 @@
-"""The profiler of one training: it follows the events, hears of marked work, and says where the time went."""
+"""Profiler of a training run: follows events, times marked work, and reports where the time went."""
 
 from collections.abc import Callable, Iterator, Mapping
 from statistics import median
@@ -9,46 +9,46 @@ from torch import nn
 from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Profiled
 from kerascli.profiling.advice import Facts, advice
 from kerascli.profiling.clock import Clock
-from kerascli.profiling.ledger import Pages, phases
-from kerascli.profiling.operations import Seen
+from kerascli.profiling.lap_sums import LapSums, phases
+from kerascli.profiling.operations import RecordedWork
 from kerascli.profiling.replay import layer_by_layer
 from kerascli.profiling.window import LEAST_STEPS, Window, synchronize
 
 _MAKING = ("tracing", "compiling")
-"""What is done once for all steps; when a program is tried, phases of steps are heard as well."""
+"""Work done once for all steps; while a graph is tested, phases of steps are marked as well."""
 _SLOWED = 1.5
-"""Torch's profiler adds microseconds to each operation. Above this, its milliseconds mislead."""
+"""Limit of the slowdown by torch's profiler, which adds microseconds to each operation; above it times mislead."""
 
 
 class Profiler:
-    """Listens to the spans of a training on `device`; `follow` tells it where steps and epochs end.
+    """Times the spans of a training run on `device`; `follow` marks where steps and epochs end.
 
-    The first step is a matter of its own, some are seen by torch's profiler, which slows them; the rest are timed.
+    The first step is timed separately; some are recorded by torch's profiler, which slows them; the rest are timed.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._clock = Clock(self._wait)
         self._window = Window(device)
-        self._tier, self._jit_compile = "eager", False
-        self._first, self._steps, self._epochs = Pages(), Pages(), Pages()
+        self._mode, self._jit_compile = "eager", False
+        self._first, self._steps, self._epochs = LapSums(), LapSums(), LapSums()
         self._before: dict[str, float] = {}
-        self._apart: Seen | None = None
-        self._apart_refusal = ""
+        self._replayed: RecordedWork | None = None
+        self._replay_refusal = ""
         self._seen = self._epochs_left = 0
 
-    def know(
-        self, tier: str, jit_compile: bool | str, layers: Mapping[str, nn.Module], step: Callable[[], object]
+    def set_model(
+        self, mode: str, jit_compile: bool | str, layers: Mapping[str, nn.Module], step: Callable[[], object]
     ) -> None:
-        """How steps are run, and by which setting; the modules by the names under which their operations are told.
+        """Set the execution mode of the steps, the `jit_compile` setting, and the modules by the names to report.
 
-        `step` runs forward and backward as modules, whatever the tier is, and changes nothing.
+        `step` runs forward and backward as modules, in any execution mode, and changes nothing.
         """
-        self._tier, self._jit_compile = tier, jit_compile
-        if tier == "eager":
+        self._mode, self._jit_compile = mode, jit_compile
+        if mode == "eager":
             self._window.layers = layers
         else:
-            self._apart, self._apart_refusal = layer_by_layer(self._device, layers, step)
+            self._replayed, self._replay_refusal = layer_by_layer(self._device, layers, step)
 
     def begin(self, name: str) -> None:
         self._clock.begin(name)
@@ -61,11 +61,11 @@ class Profiler:
         self._clock.end(name)
 
     def _wait(self) -> None:
-        if not self._window.open:  # its trace shows what runs beside what, as without us
+        if not self._window.open:  # a trace shows what overlaps, as without the profiler
             synchronize(self._device)
 
     def follow(self, events: Iterator[Event], batches_done: int) -> Iterator[Event]:
-        """Hand every event on. `batches_done`: those of the first epoch that were trained in an earlier process."""
+        """Yield every event; `batches_done` batches of the first epoch were trained in an earlier process."""
         self._before = self._clock.lap().parts
         for event in events:
             match event:
@@ -106,7 +106,7 @@ class Profiler:
             self._clock.restart()
 
     def finish(self) -> Profiled | None:
-        """What was found; None where nothing was trained."""
+        """Return the profile; None if no step was trained."""
         self._window.stop()
         if self._seen == 0:
             return None
@@ -116,7 +116,7 @@ class Profiler:
             once["first step"] = self._first.seconds
         found = phases(steps, self._epochs, self._seen)
         work = self._window.work()
-        by_layer = work if self._apart is None else self._apart
+        by_layer = work if self._replayed is None else self._replayed
         facts = Facts(
             phases=found,
             layers=by_layer.layers(),
@@ -124,45 +124,46 @@ class Profiler:
             seconds=steps.seconds / steps.laps * self._seen + self._epochs.seconds,
             compiling_seconds=once.get("compiling", 0.0),
             operations=work.started(),
-            tier=self._tier,
+            execution_mode=self._mode,
             jit_compile=self._jit_compile,
         )
         return Profiled(
-            tier=self._tier,
+            tier=self._mode,
             steps=self._seen,
             counted=steps.laps,
             step_milliseconds=steps.median_seconds * 1000,
             once=once,
             phases=found,
             layers=facts.layers,
-            layers_in=str(self._window) if self._apart is None else "steps run layer by layer, before the training",
+            layers_in=str(self._window) if self._replayed is None else "steps run layer by layer, before the training",
             operations=work.most_expensive(),
             operations_in=str(self._window),
             advice=advice(facts),
             notes=tuple(self._notes(work, steps)),
         )
 
-    def _notes(self, work: Seen, steps: Pages) -> Iterator[str]:
+    def _notes(self, work: RecordedWork, steps: LapSums) -> Iterator[str]:
         if self._seen == 1:
-            yield "there was one step alone: its times are those of a first step, which takes longer than others"
-        if self._tier != "eager":
-            yield f"steps run as one program (tier: {self._tier}): forward and backward cannot be timed apart in it"
-        if self._apart_refusal:
-            yield f"layers were not measured: {self._apart_refusal}"
+            yield "there was only one step: its times are those of a first step, which takes longer than others"
+        if self._mode != "eager":
+            mode = f"execution mode: {self._mode}"
+            yield f"steps run as one graph ({mode}): forward and backward cannot be timed apart in it"
+        if self._replay_refusal:
+            yield f"layers were not measured: {self._replay_refusal}"
         if self._window.refusal:
             yield f"operations were not measured: {self._window.refusal}"
         elif not self._window.steps:
             yield f"operations were not measured: that takes {LEAST_STEPS} steps in all"
         elif not work.most_expensive():
-            yield "torch's profiler does not tell the device's time by operation here: look at the trace"
+            yield "torch's profiler does not report the device's time by operation here: look at the trace"
         elif (slower := median(work.lasted) / (steps.median_seconds * 1000)) > _SLOWED:
             yield (
-                f"steps took {slower:.1f} times as long while torch's profiler noted operations: of those, and of "
+                f"steps took {slower:.1f} times as long while torch's profiler recorded operations: for those, and for "
                 "layers, trust the shares more than the times"
             )
         if self._device.type != "cpu":
-            yield "each phase was waited for: without --profile they overlap, and steps take less"
+            yield "each phase waited for the device: without --profile phases overlap, and steps are faster"
 
     def trace(self) -> tuple[str, bytes] | None:
-        """A file of the Chrome trace format: its name and contents; None where no operations were seen."""
+        """Return the name and contents of a file in the Chrome trace format; None if no operations were recorded."""
         return self._window.trace() if self._window.steps else None

@@ -1,4 +1,4 @@
-"""A step that is one program has no layers: it is run as modules a few times, to tell what each would take."""
+"""Time the layers of a step that runs as one graph, by running it as modules a few times."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,19 +6,19 @@ import torch
 from torch import nn
 
 from kerascli.errors import first_line
-from kerascli.profiling.operations import Seen
+from kerascli.profiling.operations import RecordedWork
 from kerascli.profiling.window import Window
 
 _STEPS = 5
-"""After one that is not looked at."""
+"""Number of timed steps, after one that is not timed."""
 
 
 def layer_by_layer(
     device: torch.device, layers: Mapping[str, nn.Module], step: Callable[[], object]
-) -> tuple[Seen, str]:
-    """The work of some steps; `step` runs forward and backward of `layers`, and changes nothing.
+) -> tuple[RecordedWork, str]:
+    """Return the work of some steps; `step` runs forward and backward of `layers`, and changes nothing.
 
-    Modules need more memory than a program: where the device has too little, nothing was seen, and a text says so.
+    Modules need more memory than a graph: if the device has too little, the work is empty and the text says why.
     """
     window = Window(device)
     window.layers = layers
@@ -29,7 +29,7 @@ def layer_by_layer(
             step()
             window.step_done(last=number == _STEPS - 1)
     except (RuntimeError, MemoryError) as error:
-        return Seen(), first_line(error)
+        return RecordedWork(), first_line(error)
     finally:
         window.stop()
     return window.work(), window.refusal

@@ -1,4 +1,4 @@
-"""Torch's profiler over a few steps: what their operations cost, and a trace to look at."""
+"""Torch's profiler over a few steps: the cost of their operations, and a trace."""
 
 import gzip
 import os
@@ -14,29 +14,29 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.hooks import RemovableHandle
 
 from kerascli.errors import first_line
-from kerascli.profiling.operations import LAYER, STEP, Seen, seen
+from kerascli.profiling.operations import LAYER, STEP, RecordedWork, recorded_work
 
 LEAST_STEPS = 3
-"""The first, which is never like the others, one that is timed, and one that torch's profiler sees."""
+"""Minimum number of steps: the first, which is atypical, one that is timed, and one for torch's profiler."""
 
 _WARM_UP_STEPS = 10
-"""By then memory is taken, kernels are chosen and processors run at their speed."""
+"""Number of steps after which memory is allocated, kernels are chosen and processors run at full speed."""
 _STEPS = 20
-"""Enough for a mean, and few enough for a trace that opens at once."""
+"""Number of recorded steps: enough for a mean, and few enough for a trace that opens at once."""
 LARGE_BYTES = 16_000_000
-"""A trace above this is compressed; what shows traces reads both."""
+"""Size from which a trace is compressed; viewers read both forms."""
 
 
 class Window:
-    """Consecutive steps of one epoch, once in a training: opened and closed between two steps."""
+    """Window of consecutive steps of one epoch, once in a training: opened and closed between two steps."""
 
     def __init__(self, device: torch.device) -> None:
         self.layers: Mapping[str, nn.Module] = {}
         self.open = False
         self.steps = 0
-        """Complete ones that were seen."""
+        """Number of complete steps that were recorded."""
         self.refusal = ""
-        """Why torch's profiler did not start."""
+        """Reason why torch's profiler did not start."""
         self._device = device
         self._warm_up = self._size = 0
         self._epoch = self._first = 0
@@ -45,17 +45,17 @@ class Window:
         self._hooks: list[RemovableHandle] = []
 
     def plan(self, steps: int) -> None:
-        """Of a short training of so many steps, a third comes before the window and a third is in it."""
+        """Set the window for a training of `steps` steps: of a short one a third comes before it, a third is in it."""
         self._warm_up, self._size = min(_WARM_UP_STEPS, steps // LEAST_STEPS), min(_STEPS, steps // LEAST_STEPS)
 
     def is_due(self, steps_done: int, left: int, steps: int, *, last_epoch: bool) -> bool:
-        """Whether to open now, after so many steps in all, with `left` of the epoch's `steps` to come."""
+        """Return True if the window opens after `steps_done` steps, with `left` of the epoch's `steps` to come."""
         if self._first or steps_done < self._warm_up or not self._warm_up:
             return False
         return left >= min(self._size, steps) or (last_epoch and left > 0)
 
     def start(self, epoch: int, step: int) -> None:
-        """Open before that step. Where torch's profiler cannot start, `refusal` says why."""
+        """Open the window before a step. If torch's profiler cannot start, `refusal` says why."""
         self._epoch, self._first = epoch, step
         os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else its library says on stderr that it starts and stops
         activities = [ProfilerActivity.CPU]
@@ -64,7 +64,7 @@ class Window:
         started = profile(activities=activities)
         try:
             started.start()
-        except RuntimeError as error:  # another profiler is at work in this process, or the device allows none
+        except RuntimeError as error:  # another profiler is active in this process, or the device allows none
             self.refusal = f"torch's profiler did not start: {first_line(error)}"
             return
         self._profile = started
@@ -75,7 +75,7 @@ class Window:
         self.begin(f"{STEP}{step}")
 
     def step_done(self, *, last: bool) -> None:
-        """A step has ended; the window closes when it has seen enough, or with the epoch."""
+        """End a step; the window closes when it has recorded enough, or at the end of the epoch."""
         self.end()
         self.steps += 1
         if last or self.steps == self._size:
@@ -98,7 +98,7 @@ class Window:
             self.steps, self.refusal = 0, f"torch's profiler did not end well: {first_line(error)}"
 
     def begin(self, name: str) -> None:
-        """Work of that name begins: a bar in the trace."""
+        """Begin marked work: a bar in the trace."""
         mark = record_function(name)
         mark.__enter__()
         self._marks.append(mark)
@@ -106,35 +106,35 @@ class Window:
     def end(self) -> None:
         self._marks.pop().__exit__(None, None, None)
 
-    def work(self) -> Seen:
-        """All operations of the steps that were seen."""
+    def work(self) -> RecordedWork:
+        """Return all operations of the recorded steps."""
         if not self.steps:
-            return Seen()
-        return seen(self._profile.events(), self.steps, on_device=self._device.type == "cuda")
+            return RecordedWork()
+        return recorded_work(self._profile.events(), self.steps, on_device=self._device.type == "cuda")
 
     def trace(self) -> tuple[str, bytes]:
-        """A file of the Chrome trace format: its name and contents."""
+        """Return the name and contents of a file in the Chrome trace format."""
         with tempfile.TemporaryDirectory(prefix="kerascli-profile-") as folder:
             path = Path(folder) / "trace.json"
             self._profile.export_chrome_trace(str(path))
             return trace_file(path.read_bytes())
 
     def __str__(self) -> str:
-        """`epoch 1, steps 11 to 30`, or nothing."""
+        """Return `epoch 1, steps 11 to 30`; empty if no step was recorded."""
         last = self._first + self.steps - 1
         steps = f"step {last}" if self.steps == 1 else f"steps {self._first} to {last}"
         return f"epoch {self._epoch}, {steps}" if self.steps else ""
 
 
 def trace_file(trace: bytes) -> tuple[str, bytes]:
-    """What to call the file of a trace, and what it holds."""
+    """Return the file name and contents for a trace."""
     if len(trace) <= LARGE_BYTES:
         return "trace.json", trace
     return "trace.json.gz", gzip.compress(trace, compresslevel=6, mtime=0)
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for what the device still has to do; not while its work is recorded for replay, where waiting is refused."""
+    """Wait for the device; not while its work is captured in a CUDA graph, when waiting is an error."""
     if device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_current_stream_capturing()):
         return
     torch.accelerator.synchronize()

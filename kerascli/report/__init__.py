@@ -1,1 +1,1 @@
-"""What people look at: tables, pictures, progress."""
+"""Output for users: tables, plots, diagrams, progress at the terminal."""

@@ -1,4 +1,4 @@
-"""What a classifier gets right, class by class."""
+"""Scores of a classifier by class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from kerascli.errors import safe_text
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """Precision, recall and F1 of one class; `support` is how many rows it has."""
+    """Precision, recall and F1 of one class; `support` is its number of rows."""
 
     name: str
     precision: float
@@ -21,13 +21,13 @@ class ClassRow:
 
 
 def confusion(y_true: np.ndarray, y_pred: np.ndarray, classes: int) -> np.ndarray:
-    """Counts (true class, predicted class) from class numbers (rows,)."""
+    """Return the confusion matrix (true class, predicted class) of integer class labels (rows,)."""
     pairs = y_true.astype(np.int64) * classes + y_pred.astype(np.int64)
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
 def class_rows(matrix: np.ndarray, names: Sequence[str]) -> list[ClassRow]:
-    """A row a class; a figure without any row to go by is 0, as in scikit-learn."""
+    """Return the scores of each class; one with a denominator of 0 is 0, as in scikit-learn."""
     hits = np.diag(matrix).astype(float)
     predicted, support = matrix.sum(axis=0), matrix.sum(axis=1)
     precision = np.divide(hits, predicted, out=np.zeros_like(hits), where=predicted > 0)
@@ -39,7 +39,7 @@ def class_rows(matrix: np.ndarray, names: Sequence[str]) -> list[ClassRow]:
 
 
 def class_table(rows: Sequence[ClassRow]) -> str:
-    """The rows as aligned text."""
+    """Return the scores as a text table."""
     names = [safe_text(row.name) for row in rows]
     width = max(5, *map(cell_len, names))
     lines = [f"{'class':<{width}}  precision  recall      f1  support"]

@@ -1,4 +1,4 @@
-"""Runs side by side: the settings in which they differ, and what came out."""
+"""Compare runs: the settings that differ, and the results."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,12 +12,12 @@ from kerascli.runs.history import is_figure
 from kerascli.runs.record import RunRecord
 
 ABSENT = "absent"
-"""What stands for a setting that a run does not have; null is a value."""
+"""Value of a setting that a run does not have; null is a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Every list has an entry a run, in the order of `runs`."""
+    """Settings and results of runs; every list has an entry for each run, in the order of `runs`."""
 
     runs: list[str]
     settings: dict[str, list[Any]]
@@ -27,7 +27,7 @@ class Comparison:
         return asdict(self)
 
     def tables(self) -> list[Table]:
-        """The settings that differ, then the results."""
+        """Return the tables of differing settings and of results."""
         settings, results = new_table("setting"), new_table("result")
         for run in map(safe_text, self.runs):
             settings.add_column(run, overflow="fold")
@@ -40,7 +40,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[RunRecord]) -> Comparison:
-    """Compare the complete configs and the recorded figures of runs."""
+    """Compare the resolved configs and the recorded results of runs."""
     settings = [dict(_flat(_resolved(run))) for run in runs]
     results = [_results(run) for run in runs]
     all_settings = [[each.get(key, ABSENT) for each in settings] for key in _keys(settings)]
@@ -60,7 +60,7 @@ def _resolved(run: RunRecord) -> dict[str | int, Any]:
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """`model.layers[1].dense.units`: 64. A list of plain values is one value."""
+    """Yield paths such as `model.layers[1].dense.units` with their values; a list of plain values is one value."""
     if isinstance(value, Mapping) and value:
         for key, entry in value.items():
             yield from _flat(entry, f"{path}.{key}" if path else str(key))
@@ -72,7 +72,7 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _results(run: RunRecord) -> dict[str, float]:
-    """Of each figure the last value, and the best where it is known which way is better; then the evaluations."""
+    """Return the last value of each metric, the best if its direction is known, the evaluations and the duration."""
     facts, rows = run.facts(), run.history()
     directions = facts.get("directions", {})
     found: dict[str, float] = {"epochs": len(rows)}

@@ -1,4 +1,4 @@
-"""What training looks like at a terminal (a bar an epoch) and elsewhere (a line an epoch)."""
+"""Show training events: a progress bar for each epoch at a terminal, else a line."""
 
 import contextlib
 import time
@@ -14,9 +14,9 @@ _TIME_WIDTH = 7  # 1:23:45
 
 
 class TrainingView:
-    """Shows events as they come; nothing is computed here. When nobody can see it any more, training goes on.
+    """Prints events as they come; if the stream is closed, training continues.
 
-    `quiet` shows warnings only.
+    `quiet` prints warnings only.
     """
 
     def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
@@ -37,7 +37,7 @@ class TrainingView:
             self._gone, self.live, self._progress = True, False, None
 
     def close(self) -> None:
-        """Take the bar away, if the terminal is still there."""
+        """Remove the progress bar, if the terminal still exists."""
         progress, self._progress = self._progress, None
         if progress is not None:
             with contextlib.suppress(OSError):
@@ -62,11 +62,11 @@ class TrainingView:
             case Note():
                 self._note(event)
             case _:
-                pass  # results are data and go to stdout; why training stopped was said with its epoch
+                pass  # results are data and go to stdout; the reason of a stop was printed with its epoch
 
     def _phase(self, event: PhaseBegin) -> None:
-        optimizer = "a new optimizer" if event.fresh else "the optimizer goes on"
-        trained = f"{event.trained:,} of {event.parameters:,} parameters are trained"
+        optimizer = "a new optimizer" if event.fresh else "the optimizer continues"
+        trained = f"{event.trained:,} of {event.parameters:,} parameters are trainable"
         self._say(f"phase {event.number}/{event.of}: {counted(event.epochs, 'epoch')}, {trained}, {optimizer}")
 
     def _epoch(self, event: EpochBegin) -> None:
@@ -79,18 +79,18 @@ class TrainingView:
         progress = Progress(
             TextColumn("{task.description}"), bar, MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}", markup=False), TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[figures]}", markup=False),
+            TextColumn("{task.fields[metrics]}", markup=False),
             console=self.console, transient=True, auto_refresh=False,
         )  # fmt: skip
         progress.start()
         text = f"epoch {event.epoch:>{self._width}}/{event.epochs}"
-        self._progress, self._task = progress, progress.add_task(text, total=event.steps, rate="", figures="")
+        self._progress, self._task = progress, progress.add_task(text, total=event.steps, rate="", metrics="")
         self._taken = len(text) + (bar.bar_width or 0) + 2 * len(str(event.steps)) + 1 + _TIME_WIDTH + len("     ")
 
     def _advance(self, event: BatchEnd, logs: Logs, progress: Progress) -> None:
         rate = f"{event.step / max(1e-9, time.monotonic() - self._began):,.0f} steps/s"
-        shown = fitting(logs, self.console.width - self._taken - len(rate))
-        progress.update(self._task, completed=event.step, rate=rate, figures=shown, refresh=True)
+        shown = first_that_fit(logs, self.console.width - self._taken - len(rate))
+        progress.update(self._task, completed=event.step, rate=rate, metrics=shown, refresh=True)
 
     def _epoch_end(self, event: EpochEnd) -> None:
         self.close()
@@ -119,25 +119,25 @@ class _Console(Console):
         raise BrokenPipeError  # rich would end the program
 
 
-def fitting(logs: Logs, room: int) -> str:
-    """As many of the first figures as fit into `room` characters."""
+def first_that_fit(logs: Logs, room: int) -> str:
+    """Return as many of the first metrics as fit into `room` characters."""
     pairs = _pairs(logs)
     while pairs and len("  ".join(pairs)) > room:
         pairs.pop()
     return "  ".join(pairs)
 
 
-def figures(logs: Logs) -> str:
-    """loss 0.1234  accuracy 0.9640"""
+def metrics_text(logs: Logs) -> str:
+    """Return metrics as text: `loss 0.1234  accuracy 0.9640`."""
     return "  ".join(_pairs(logs))
 
 
 def _pairs(logs: Logs) -> list[str]:
-    return [f"{safe_text(name)} {figure(value)}" for name, value in logs.items()]
+    return [f"{safe_text(name)} {number_text(value)}" for name, value in logs.items()]
 
 
 def _wrapped(head: str, parts: list[str], width: int) -> str:
-    """The parts after the head, in as many lines as it takes; no part is torn."""
+    """Append the parts to the head, wrapped between parts to the width."""
     lines = [head]
     for part in parts:
         if len(lines[-1]) + len(part) + 2 > width:
@@ -146,8 +146,8 @@ def _wrapped(head: str, parts: list[str], width: int) -> str:
     return "\n".join(lines)
 
 
-def figure(value: float) -> str:
-    """Four places, or as many digits as a small or large number needs."""
+def number_text(value: float) -> str:
+    """Return four decimal places, or scientific notation for small and large numbers."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.4f}"
     return f"{value:.3e}"

@@ -1,4 +1,4 @@
-"""Curves of a binary classifier: ROC, precision against recall, calibration."""
+"""Plots for a binary classifier: ROC curve, precision-recall curve, calibration curve."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def binary_curves(found: Thresholds, positive: str, title: str) -> "Figure":
-    """Draw the three curves beside each other; `positive` is the name of the positive class."""
+    """Plot the three curves side by side; `positive` is the name of the positive class."""
     import matplotlib
 
     share = float(found.truth.mean()) if len(found.truth) else 0.0

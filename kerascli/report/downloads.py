@@ -1,4 +1,4 @@
-"""A bar while data is downloaded at a terminal, a line before and after elsewhere."""
+"""Show downloads: a progress bar at a terminal, else a line before and after."""
 
 from typing import TextIO
 
@@ -15,7 +15,7 @@ from rich.progress import (
 
 
 class DownloadBar:
-    """Called with (what, bytes so far, bytes in all or 0); made for one command, which may download several files."""
+    """Callback (name, bytes so far, total bytes or 0) that shows the downloads of one command."""
 
     def __init__(self, stream: TextIO) -> None:
         self._console = Console(file=stream, highlight=False, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Pictures of what a model makes: grids of images, points, heat maps. matplotlib is loaded when one is drawn."""
+"""Images of samples: grids, scatter plots, heat maps. matplotlib is imported when one is drawn."""
 
 import math
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 _GAP = 2
 _PIXELS = 900
-"""How many dots the longer side of a grid has, about."""
+"""Approximate number of pixels of the longer side of a grid."""
 _DPI = 150
 _PANEL = 2.6
 _LABELS = 8
-"""More at a side would run into each other."""
+"""Maximum number of labels at a side of a grid; more would overlap."""
 _WORDS = 40
-"""The same of the words at a heat map."""
+"""Maximum number of labels at a side of a heat map."""
 
 
 def picture(sample: Images | Points | Heat) -> bytes:
-    """A PNG of it."""
+    """Return a sample as a PNG."""
     import matplotlib
 
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
@@ -61,13 +61,13 @@ def _images(sample: Images) -> "Figure":
 def _labels(
     places: Sequence[float], names: Sequence[str], most: int = _LABELS
 ) -> tuple[Sequence[float], Sequence[str]]:
-    """As many of the names as there is room for, with their places."""
+    """Return evenly spaced labels, at most `most`, with their positions."""
     every = max(1, math.ceil(len(names) / most))
     return places[: len(names) : every], names[::every]
 
 
 def _sheet(sample: Images) -> tuple[np.ndarray, tuple[list[float], list[float]]]:
-    """All images as one, and where the middles of the rows and of the columns are."""
+    """Return all images in one array, and the centers of its rows and columns."""
     rows, columns, height, width, channels = sample.values.shape
     gap = 0 if sample.across else _GAP
     sheet = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), np.float32)

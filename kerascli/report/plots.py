@@ -1,4 +1,4 @@
-"""Pictures of runs: training curves and confusion matrices. matplotlib is loaded when one is drawn, torch never."""
+"""Plots of runs: training curves and confusion matrices. matplotlib is imported when one is drawn, torch never."""
 
 import io
 import math
@@ -47,7 +47,7 @@ STYLE: dict[Any, Any] = {
     "lines.markersize": 4,
     "legend.frameon": False,
     "legend.fontsize": 9.5,
-    "svg.hashsalt": "kerascli",  # the same figures give the same file
+    "svg.hashsalt": "kerascli",  # the same data gives the same file
 }
 _PREFIXES = {"training": "", "validation": "val_"}
 _LINES = {"training": "solid", "validation": "dashed"}
@@ -58,13 +58,13 @@ Runs = Sequence[tuple[str, Sequence[Row]]]
 
 
 def panels(runs: Runs) -> list[str]:
-    """The figures of the runs that get a panel of themselves: the loss first, no clock, no learning rate."""
+    """Return the metrics that get a panel: the loss first, no durations, no learning rates."""
     names = dict.fromkeys(name.removeprefix("val_") for _, rows in runs for row in rows for name in row)
     return sorted(filter(is_figure, names), key=lambda name: name != "loss")
 
 
 def plot_history(runs: Runs, metrics: Sequence[str] | None = None, *, log_scale: bool = False) -> "Figure":
-    """A panel a metric over the epochs; training is solid, validation dashed, several runs have a colour each."""
+    """Plot a panel for each metric: training solid, validation dashed, one color for each of several runs."""
     import matplotlib
 
     names = _chosen(runs, metrics)
@@ -86,7 +86,7 @@ def plot_history(runs: Runs, metrics: Sequence[str] | None = None, *, log_scale:
 
 
 def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], title: str = "") -> "Figure":
-    """Counts of true class (row) against predicted class (column), shaded by the share of the row."""
+    """Plot counts of true class (row) against predicted class (column), shaded by the share of the row."""
     import matplotlib
     import numpy as np
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
@@ -102,7 +102,7 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], 
         figure = new_figure((side + 1.4, side + 0.4))
         axes = figure.subplots()
         blues = LinearSegmentedColormap.from_list("kerascli", ["#ffffff", "#a9c7f2", "#2f6fd6", "#123a7a"])
-        image = axes.imshow(shares, cmap=blues, norm=PowerNorm(0.6, 0, 1))  # bent, so that few errors show
+        image = axes.imshow(shares, cmap=blues, norm=PowerNorm(0.6, 0, 1))  # a power scale, so that few errors show
         bar = figure.colorbar(image, ax=axes, shrink=0.75, aspect=30, label="share of the true class")
         bar.ax.spines[:].set_visible(False)
         bar.ax.tick_params(length=0)
@@ -121,18 +121,18 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], 
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write the picture in the form that the suffix says; the file appears whole or not at all."""
+    """Write the figure in the format of the suffix, atomically."""
     check_suffix(path)
     storage.write_bytes(path, encoded(figure, path.suffix))
 
 
 def encoded(figure: "Figure", suffix: str) -> bytes:
-    """The picture as the contents of a file of that kind."""
+    """Return the figure as the contents of a file with that suffix."""
     import matplotlib
 
     form = suffix.lower().removeprefix(".")
     out = io.BytesIO()
-    # Without a date, the same figures give the same file.
+    # Without a date, the same data gives the same file.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box: nothing that a warning at the terminal would help.
@@ -142,7 +142,7 @@ def encoded(figure: "Figure", suffix: str) -> bytes:
 
 
 def check_suffix(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
-    """ConfigError unless pictures of that kind are made; a command asks before it works."""
+    """Raise ConfigError if the suffix is not a format of plots; commands check before any work."""
     if path.suffix.lower() not in suffixes:
         raise ConfigError(f"cannot draw {quoted(path)}: expected a file that ends in {one_of(suffixes)}")
 
@@ -162,7 +162,7 @@ def _chosen(runs: Runs, metrics: Sequence[str] | None) -> list[str]:
     )
     for name in wanted:
         if name not in known:
-            near = suggestion(name, known) or f"; recorded are {', '.join(map(safe_text, sorted(known)))}"
+            near = suggestion(name, known) or f"; recorded: {', '.join(map(safe_text, sorted(known)))}"
             raise ConfigError(f"no metric {quoted(name)} in the history{near}")
     return wanted
 
@@ -197,7 +197,7 @@ def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool) -> None:
 
 
 def _phase_starts(runs: Runs) -> list[float]:
-    """Between which epochs one phase of a single run followed another."""
+    """Return the positions between epochs at which the phases of a single run change."""
     rows = runs[0][1] if len(runs) == 1 else ()
     return [row["epoch"] - 0.5 for before, row in pairwise(rows) if before.get("phase") != row.get("phase")]
 
@@ -262,6 +262,6 @@ def _counts(axes: "Axes", counts: list[list[float]], shares: list[list[float]]) 
 
 
 def _literal(text: str, limit: int = 80) -> str:
-    """Text as it stands: no mathematics in `$`, no name hidden from the legend by a leading underscore."""
+    """Return text to be drawn literally: no math in `$`, and shown in legends despite a leading underscore."""
     text = safe_text(text, limit).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text

@@ -1,4 +1,4 @@
-"""Predictions as files: CSV, NumPy, Parquet."""
+"""Write predictions as CSV, NumPy or Parquet files."""
 
 import csv
 import io
@@ -15,12 +15,12 @@ from kerascli import storage
 from kerascli.errors import ConfigError
 
 TABLES = (".csv", ".jsonl", ".parquet")
-"""Files of named columns."""
+"""Suffixes of files of named columns."""
 FORMATS = (*TABLES, ".npy", ".npz")
 
 
 def csv_text(columns: Mapping[str, np.ndarray], *, header: bool = True) -> str:
-    """A header and a line a row; a number has as many digits as its precision needs, a missing one is empty."""
+    """Return a CSV text; numbers have the digits of their precision, missing ones are empty."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     if header:
@@ -53,7 +53,7 @@ def _cells(values: np.ndarray) -> list[str]:
 
 
 def write_predictions(path: Path, columns: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:
-    """Write by suffix: columns to .csv, .jsonl and .parquet, the plain outputs to .npy (one output) and .npz."""
+    """Write a file by its suffix: columns to .csv, .jsonl, .parquet, raw outputs to .npy (one output) and .npz."""
     match path.suffix.lower():
         case ".csv":
             data = csv_text(columns).encode()
@@ -69,7 +69,7 @@ def write_predictions(path: Path, columns: Mapping[str, np.ndarray], outputs: Ma
 
 
 def _npz(outputs: Mapping[str, np.ndarray]) -> bytes:
-    """Write what numpy.savez does, which takes no array named `file` or `allow_pickle`."""
+    """Return the bytes that numpy.savez writes, which accepts no arrays named `file` or `allow_pickle`."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, values in outputs.items():

@@ -1,4 +1,4 @@
-"""A profile as text: where the time went, what it went into in torch, what to do about it."""
+"""Format a profile as text: time by phase, layer and operation, and advice."""
 
 import textwrap
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ from kerascli.errors import safe_text
 from kerascli.events import Profiled
 
 _WIDTH = 100
-"""Of sentences; tables are as wide as their names."""
+"""Width of sentences; tables are as wide as their names."""
 _NAME = 48
-"""A longer name of an operation is cut."""
+"""Maximum width of the name of an operation."""
 
 
 def profile_text(profile: Profiled) -> str:
-    """Tables and sentences for a terminal and for a file."""
+    """Return the tables and sentences of a profile, for a terminal and a file."""
     parts = [_head(profile), _phases(profile)]
     if profile.layers:
         parts += [f"layers ({profile.layers_in})", _layers(profile)]
@@ -29,7 +29,7 @@ def _head(profile: Profiled) -> str:
     each = f"{milliseconds(profile.step_milliseconds)} each"
     of = f" (median of {profile.counted:,})" if profile.counted > 1 else ""
     steps = "1 step" if profile.steps == 1 else f"{profile.steps:,} steps"
-    return f"profile: {steps}, {each}{of}; tier: {profile.tier}"
+    return f"profile: {steps}, {each}{of}; execution mode: {profile.tier}"
 
 
 def _phases(profile: Profiled) -> str:
@@ -60,7 +60,7 @@ def _operations(profile: Profiled) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Three digits or more: 0.025 ms, 2.62 ms, 3,848 ms."""
+    """Return a duration with fewer decimal places the longer it is: 0.025 ms, 2.62 ms, 3,848 ms."""
     places = 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:,.{places}f} ms"
 

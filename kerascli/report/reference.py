@@ -1,4 +1,4 @@
-"""What kerascli knows, by name: kinds, components, sections, keys; all of it from the registries and the specs."""
+"""Reference of the config language by name: kinds, components, sections, keys; from the registries and specs."""
 
 import re
 import textwrap
@@ -24,17 +24,17 @@ _USED = {
     "activation": "activation: {}", "initializer": "kernel_initializer: {}",
     "regularizer": "kernel_regularizer: {}", "constraint": "kernel_constraint: {}",
 }  # fmt: skip
-"""Where a thing of each kind stands."""
+"""Example in a config for each kind of component."""
 
 _WIDTH = 120
-"""Of text that no terminal reads."""
+"""Width of text without a terminal."""
 _NAMES = 28
-"""The widest column of names."""
+"""Maximum width of the column of names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key: what it takes in words, its default as YAML (None: there is none), whether it is required."""
+    """A key: its type in words, its default as YAML (None: no default), whether it is required."""
 
     name: str
     takes: str
@@ -52,7 +52,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that can be asked for; `beside` are node keys and call arguments, `members` what a kind has."""
+    """Reference entry of a name; `beside` are node keys and call arguments, `members` the components of a kind."""
 
     kind: str
     name: str
@@ -69,7 +69,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A line of a list."""
+    """A line of a list of components."""
 
     name: str
     aliases: tuple[str, ...]
@@ -77,13 +77,13 @@ class Member:
 
 
 def kinds() -> dict[str, int]:
-    """Every kind and how many things it has."""
+    """Return the number of components of each kind."""
     counts = {kind: len(registry.names()) for kind, registry in registries().items()}
     return dict(sorted({**counts, "op": len(OPS.names())}.items()))
 
 
 def find_kind(word: str) -> Registry[Any]:
-    """The registry of a kind, in the singular or the plural. Raises ConfigError."""
+    """Return the registry of a kind, named in the singular or plural. Raises ConfigError."""
     found = _kind(word)
     if found is None:
         hint = f"kinds: {', '.join(map(plural, sorted(registries())))}"
@@ -92,7 +92,7 @@ def find_kind(word: str) -> Registry[Any]:
 
 
 def members(kind: str) -> tuple[Member, ...]:
-    """The things of a kind, in the singular or the plural, by name. Raises ConfigError."""
+    """Return the components of a kind, named in the singular or plural. Raises ConfigError."""
     if kind.lower() in {"op", "ops"}:
         found = map(OPS.find, OPS.names())
         return tuple(Member(op.name, OPS.aliases(op.name), op.meaning) for op in found if op)
@@ -104,7 +104,7 @@ def _members(registry: Registry[Any]) -> tuple[Member, ...]:
 
 
 def explain(word: str) -> list[Entry]:
-    """All that goes by a name: a section, a kind, components in any spelling, else keys. Raises ConfigError."""
+    """Return all entries of a name: sections, kinds, components in any spelling, else keys. Raises ConfigError."""
     found = [*_of_sections(word), *_of_kinds(word), *_of_components(word)]
     below = [entry for name in sections() if name.endswith(f".{word.lower()}") for entry in _of_sections(name)]
     found = found or [*_of_ops(word)] or [*_of_dotted(word), *_of_keys(word), *below]
@@ -114,17 +114,17 @@ def explain(word: str) -> list[Entry]:
 
 
 def render(entries: Sequence[Entry], width: int | None = None) -> str:
-    """Entries as plain text, an empty line between them; `width` is that of the terminal."""
+    """Return entries as plain text with blank lines between them, wrapped to the `width` of the terminal."""
     return "\n\n".join(_entry_text(entry, width) for entry in entries)
 
 
 def _entry_text(entry: Entry, width: int | None) -> str:
     text = fitted(_lines(entry, width or _WIDTH), width)
-    return f"{text}\n\nexample:\n  {entry.example}" if entry.example else text  # not fitted: it is there to be copied
+    return f"{text}\n\nexample:\n  {entry.example}" if entry.example else text  # not wrapped: it is meant to be copied
 
 
 def fitted(lines: Iterator[str], width: int | None) -> str:
-    """Lines that are too long for a terminal go on under their text: after the name that it is about."""
+    """Wrap lines to a width, indented to the text after their name."""
     if width is None:
         return "\n".join(lines)
     return "\n".join(part for line in lines for part in _broken(line, width))
@@ -153,10 +153,10 @@ def _of_kinds(word: str) -> Iterator[Entry]:
     if registry is not None:
         yield Entry("kind", plural(registry.kind), _KIND_MEANING, members=_members(registry))
     if word.lower() in {"op", "ops"}:
-        yield Entry("kind", "ops", "What an expression over tensors may call.", members=members("ops"))
+        yield Entry("kind", "ops", "Functions that a formula over tensors may call.", members=members("ops"))
 
 
-_KIND_MEANING = "A name, a name with its first argument (name: value), or with its arguments (name: {...})."
+_KIND_MEANING = "Written as a name, a name with its first argument (name: value), or with its arguments (name: {...})."
 
 
 def _of_components(word: str) -> Iterator[Entry]:
@@ -182,10 +182,10 @@ def component_entry(kind: str, cls: type[Component]) -> Entry:
 
 
 def _of_ops(word: str) -> Iterator[Entry]:
-    """`ops.einsum`, `einsum`; of `ops.unique`, which there is not, why."""
+    """Yield the entry of an op (`ops.einsum`, `einsum`); for an unsupported op such as `ops.unique`, the reason."""
     word = word.lower()
     if word.startswith("ops.") and word[4:] in LEFT_OUT:
-        yield Entry("not an op", word[4:], f"Not for formulas: {LEFT_OUT[word[4:]]}.")
+        yield Entry("not an op", word[4:], f"Not available in formulas: {LEFT_OUT[word[4:]]}.")
     op = OPS.find(word)
     if op is not None:
         name = op.alias_of or op.name
@@ -194,7 +194,7 @@ def _of_ops(word: str) -> Iterator[Entry]:
 
 
 def _of_dotted(word: str) -> Iterator[Entry]:
-    """`fit.epochs`, `dense.units`."""
+    """Yield the entry of a key with its owner: `fit.epochs`, `dense.units`."""
     owner, dot, name = word.rpartition(".")
     if dot:
         for entry in (*_of_sections(owner), *_of_components(owner)):
@@ -204,7 +204,7 @@ def _of_dotted(word: str) -> Iterator[Entry]:
 
 
 def _of_keys(word: str) -> Iterator[Entry]:
-    """A key alone: of the sections that have it, or else of the components, told once where they agree."""
+    """Yield the entries of a key, of sections or else of components; owners with equal keys share an entry."""
     owners = [(section.name, tuple(map(Key.of, section.settings))) for section in sections().values()]
     owners.append(("a node", tuple(map(Key.of, node_settings(BaseLayer)))))
     found = [(owner, key) for owner, keys in owners for key in keys if key.name == word]
@@ -232,7 +232,7 @@ def _kind_words() -> list[str]:
 
 
 def _known() -> list[str]:
-    """Everything that can be explained."""
+    """Return every name that can be explained."""
     parts = sections()
     keys = [spelling for s in parts.values() for key in s.settings for spelling in (key.name, f"{s.name}.{key.name}")]
     names = [name for registry in registries().values() for name in registry.names()]
@@ -243,11 +243,11 @@ def _known() -> list[str]:
 
 
 def _hint(word: str) -> str | None:
-    return None if suggestion(word, _known()) else "'kerascli list' shows the kinds of things"
+    return None if suggestion(word, _known()) else "'kerascli list' shows the kinds of components"
 
 
 def _example(kind: str, cls: type[Component], found: list[Setting]) -> str:
-    """YAML to copy; of a layer its documented use with the shapes, of others the shortest form."""
+    """Return YAML to copy: a layer's documented example with shapes, the shortest form of others."""
     name = cls.component_name
     if not issubclass(cls, BaseLayer):
         needed = ", ".join(f"{setting.name}: ..." for setting in found if setting.required)
@@ -279,7 +279,7 @@ def _lines(entry: Entry, width: int) -> Iterator[str]:
         yield from _key_lines(entry.keys)
     if entry.beside:
         yield ""
-        yield "beside them:" if entry.keys and entry.kind == "layer" else "beside a layer's settings:"
+        yield "keys of the node:" if entry.keys and entry.kind == "layer" else "keys of every node:"
         yield from _key_lines(entry.beside)
     if entry.members:
         yield ""
@@ -294,7 +294,7 @@ def _key_lines(keys: Sequence[Key]) -> Iterator[str]:
 
 
 def member_lines(found: Sequence[Member]) -> Iterator[str]:
-    """Names, what they are, aliases: in columns. One very long name does not move the column of all."""
+    """Yield lines with name, meaning and aliases in columns; very long names do not widen the column."""
     width = min(_NAMES, max((len(member.name) for member in found), default=0))
     for member in found:
         also = f" (also {', '.join(member.aliases)})" if member.aliases else ""

@@ -1,4 +1,4 @@
-"""The table that Keras's `summary()` prints: layers, shapes, parameters, connections."""
+"""Summary of a model as a table like Keras's `summary()`: layers, shapes, parameters, connections."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from torch import nn
 
 from kerascli.model.ir.nodes import Call, Node
 from kerascli.model.runtime.graph import Graph
-from kerascli.model.runtime.submodules import parts_of
+from kerascli.model.runtime.submodules import submodules_of
 from kerascli.model.runtime.weights import Weight, lasting
 
 
@@ -24,12 +24,12 @@ class Row:
     connected_to: tuple[str, ...]
     trainable: bool
     inside: bool = False
-    """Of a layer inside of the shared model above: its parameters are counted there."""
+    """True for a layer inside the shared model above, whose parameters are counted there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a model consists of; sizes in bytes are those of its weights."""
+    """Layers of a model and its numbers of parameters; sizes in bytes are those of the weights."""
 
     title: str
     rows: tuple[Row, ...]
@@ -45,9 +45,9 @@ class Summary:
 
 
 def summarize(graph: Graph, title: str, *, expand: bool = False, beside: Sequence[Graph] = ()) -> Summary:
-    """Works on the meta device: no weight needs to exist. `expand` adds the layers inside of shared models.
+    """Summarize a graph on the meta device: no weights are needed. `expand` adds the layers inside shared models.
 
-    Of the graphs `beside` it, which updates of a `train_step` run, what they call in addition is shown.
+    `beside` are the graphs of a `train_step`'s updates, whose further shared layers are shown.
     """
     weights = lasting({w.name: w for each in (graph, *beside) for w in each.weights()}.values())
     rows = tuple(_rows(graph, expand=expand))
@@ -68,9 +68,9 @@ def summarize(graph: Graph, title: str, *, expand: bool = False, beside: Sequenc
 
 
 def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None) -> Iterator[Row]:
-    """A row an entry; what is shared has one row, however often it is called.
+    """Yield a row for each entry; a shared layer or model has one row for all of its calls.
 
-    With `without` only what is shared, and not among those.
+    With `without` only shared ones that are not among those names.
     """
     model = graph.model
     if not model.is_sequential and without is None:
@@ -97,7 +97,7 @@ def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None)
 
 
 def _shared_row(graph: Graph, modules: Mapping[str, nn.Module], calls: list[Call], counted: set[str]) -> Row:
-    """Named by what is shared, with the names of its calls where they are others."""
+    """Return the row of a shared layer or model, with the names of its calls if they differ from its own."""
     shared, names = calls[0].of, [call.name for call in calls]
     title = shared.name if names == [shared.name] else f"{shared.name}: {', '.join(names)}"
     kind = "model" if shared.layer is None else shared.layer.component_name
@@ -114,10 +114,10 @@ def _row(
     counted: set[str],
     outputs: Sequence[str] | None = None,
 ) -> Row:
-    """`counted` are the names of weights that another row has counted."""
+    """Return a row; `counted` are the names of weights that other rows have counted."""
     outputs = nodes[0].outputs if outputs is None else outputs
     shapes = ", ".join(str(graph.specs[output]) for output in outputs if output in graph.specs)
-    parts = [part for node in nodes for part in parts_of(node, modules[node.name])]
+    parts = [part for node in nodes for part in submodules_of(node, modules[node.name])]
     own = {weight.name: weight for part in parts for weight in lasting(part.weights())}
     new = [weight for name, weight in own.items() if name not in counted]
     counted.update(own)
@@ -130,7 +130,7 @@ def _bytes(weights: list[Weight]) -> int:
 
 
 def render(summary: Summary, *, width: int = 80) -> str:
-    """The table and the totals as plain text; no line is cut."""
+    """Return the table and the totals as plain text; lines are wrapped, not cut."""
     table = Table(box=box.HEAVY_HEAD, show_lines=True, pad_edge=True)
     table.add_column("Layer (type)", overflow="fold")
     table.add_column("Output Shape", overflow="fold")
@@ -164,7 +164,7 @@ def _totals(summary: Summary) -> str:
 
 
 def _size(size: float) -> str:
-    """918.54 KB, as Keras writes sizes."""
+    """Return a size as Keras writes it: 918.54 KB."""
     for unit in ("B", "KB", "MB", "GB"):
         if size < 1024 or unit == "GB":
             return f"{size:.2f} {unit}"

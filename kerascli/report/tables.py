@@ -1,4 +1,4 @@
-"""Tables for people: runs in a list, one run in full."""
+"""Tables of runs: a list, and the facts of one run."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _LISTED_FIGURES = 3
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """A run as a list shows it; `last` is the last epoch's figures. What is damaged is left out, never an error."""
+    """A run in a list; `last` are the metrics of the last epoch. Damaged files are left out, not raised."""
 
     run: str
     path: str
@@ -44,13 +44,13 @@ class RunLine:
         return cls(run.folder_name, str(run.path), status, started, seconds, len(rows), last)
 
     def figures(self) -> dict[str, int | float]:
-        """The figures of the last epoch that say most: those of validation, where there are any."""
+        """Return the validation metrics of the last epoch or, without validation, its training metrics."""
         shown = {name: value for name, value in self.last.items() if is_figure(name)}
         return {name: value for name, value in shown.items() if name.startswith("val_")} or shown
 
 
 def list_table(lines: Sequence[RunLine]) -> Table:
-    """A row a run."""
+    """Return a table with a row for each run."""
     table = new_table("run", "status")
     table.add_column("epochs", justify="right")
     table.add_column("time", justify="right")
@@ -64,7 +64,7 @@ def list_table(lines: Sequence[RunLine]) -> Table:
 
 
 def facts_table(facts: Mapping[str, Any]) -> Table:
-    """Names and values; a mapping's entries in a row each."""
+    """Return a table of names and values, with a row for each entry of a mapping."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", overflow="fold")
     table.add_column(overflow="fold")
@@ -79,7 +79,7 @@ def facts_table(facts: Mapping[str, Any]) -> Table:
 
 
 def new_table(*columns: str) -> Table:
-    """An empty table in the house style."""
+    """Return an empty table in the common style."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -87,7 +87,7 @@ def new_table(*columns: str) -> Table:
 
 
 def show(table: Table) -> None:
-    """Print a table on stdout: data, so plain where nobody looks."""
+    """Print a table on stdout, as plain text if that is no terminal."""
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
     console = Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
     with console.capture() as capture:
@@ -96,7 +96,7 @@ def show(table: Table) -> None:
 
 
 def value_text(value: Any) -> str:
-    """A value as a config writes it, fit for a terminal."""
+    """Return a value as a config writes it, without control characters."""
     match value:
         case None:
             return "-"
@@ -113,12 +113,12 @@ def value_text(value: Any) -> str:
 
 
 def number_text(value: int | float) -> str:
-    """Five digits are enough to compare by eye."""
+    """Return a number with five significant digits."""
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def duration_text(seconds: Any) -> str:
-    """1:02:03, 4:05 or 6.7 s."""
+    """Return a duration as 1:02:03, 4:05 or 6.7 s."""
     if not isinstance(seconds, (int, float)):
         return "-"
     if seconds < 60:

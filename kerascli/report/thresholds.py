@@ -1,4 +1,4 @@
-"""Thresholds of a binary classifier: what each comes to, the best of them, and areas under its curves."""
+"""Decision thresholds of a binary classifier: metrics at each, the best one, and areas under the curves."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +12,7 @@ _STEPS = tuple(step / 10 for step in range(1, 10))
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Metrics of the positive class where a probability above the threshold is positive."""
+    """Metrics of the positive class at a threshold: probabilities above it are predicted positive."""
 
     threshold: float
     precision: float
@@ -21,7 +21,7 @@ class Point:
     accuracy: float
     balanced_accuracy: float
     positives: int
-    """Rows that are predicted positive."""
+    """Number of rows that are predicted positive."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Thresholds:
     truth: np.ndarray
 
     def at(self, threshold: float) -> Point:
-        """Return the metrics at a threshold; one without rows to go by is 0, as in scikit-learn."""
+        """Return the metrics at a threshold; one with a denominator of 0 is 0, as in scikit-learn."""
         return self._point(threshold, self.probability > threshold)
 
     def table(self) -> list[Point]:
@@ -59,14 +59,14 @@ class Thresholds:
 
     @property
     def roc(self) -> tuple[np.ndarray, np.ndarray]:
-        """False and true positive rates, from the highest threshold to the lowest."""
+        """Return the false and true positive rates, from the highest threshold to the lowest."""
         hits, alarms = self._counts
         true = int(self.truth.sum())
         return _share(alarms, len(self.truth) - true), _share(hits, true)
 
     @property
     def precision_recall(self) -> tuple[np.ndarray, np.ndarray]:
-        """Recall and precision, from the highest threshold with a positive prediction to the lowest."""
+        """Return recall and precision, from the highest threshold with a positive prediction to the lowest."""
         hits, alarms = self._counts
         return _share(hits, int(self.truth.sum()))[1:], hits[1:] / (hits + alarms)[1:]
 
@@ -98,20 +98,20 @@ class Thresholds:
 
     @cached_property
     def _ends(self) -> np.ndarray:
-        """Places of the last row of each distinct probability, in falling order."""
+        """Return the index of the last row of each distinct probability, in descending order."""
         probability, _ = self._ordered
         return np.append(np.flatnonzero(np.diff(probability)), len(probability) - 1)
 
     @cached_property
     def _counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """True and false positives where none is positive, then down to each distinct probability."""
+        """Return the numbers of true and false positives: 0, then at each distinct probability in descending order."""
         _, truth = self._ordered
         hits = np.append(0, truth.cumsum()[self._ends])
         return hits, np.append(0, self._ends + 1) - hits
 
     @cached_property
     def _cuts(self) -> np.ndarray:
-        """A threshold for each of the counts: between two probabilities, as `above` leaves out the lower one."""
+        """Return a threshold for each of the counts, between two probabilities: only the upper one is above it."""
         distinct = self._ordered[0][self._ends]
         return np.append(distinct[0], np.append((distinct[:-1] + distinct[1:]) / 2, distinct[-1] / 2))
 
@@ -131,7 +131,7 @@ def _share(part: np.ndarray, whole: int) -> np.ndarray:
 
 
 def threshold_table(points: list[Point]) -> str:
-    """The points as aligned text."""
+    """Return the points as a text table."""
     lines = ["threshold  precision  recall      f1  accuracy  positives"]
     for each in points:
         lines.append(

@@ -1,4 +1,4 @@
-"""What a setting takes, in words: `positive whole number or 2 of them`, `valid or same`."""
+"""Types of settings in words: `positive integer or 2 of them`, `valid or same`."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _TYPES = {"string": "text", "boolean": "true or false", "null": "null", "object"
 
 
 def type_words(schema: Schema) -> str:
-    """The alternatives in order, null last."""
+    """Return the alternatives of a schema in words, null last."""
     found = list(options(schema))
     kept = [option for option in found if not _is_several(option, found)]
     kept.sort(key=lambda option: option.get("type") == "null")
@@ -19,7 +19,7 @@ def type_words(schema: Schema) -> str:
 
 
 def _alternatives(option: Schema, among: list[Schema]) -> list[str]:
-    """Each value that may be written where they are few, else what they are."""
+    """Return the allowed values if they are enumerated, else the type."""
     if option.get("type") == "boolean":
         return ["true", "false"]
     if "enum" in option and "x-component" not in option:
@@ -29,13 +29,13 @@ def _alternatives(option: Schema, among: list[Schema]) -> list[str]:
 
 
 def _is_several(option: Schema, among: list[Schema]) -> bool:
-    """A list of a fixed number of what another alternative is one of."""
+    """Return True for a list of fixed length whose items are of another alternative's type."""
     places = _places(option)
     return places > 0 and _place(option) in among
 
 
 def _places(schema: Schema) -> int:
-    """How many things a list of a fixed length has, which are all of one kind; 0: it is none."""
+    """Return the length of a list of fixed length with items of one type; else 0."""
     kinds = schema.get("prefixItems", [])
     if kinds:
         return len(kinds) if all(kind == kinds[0] for kind in kinds) else 0
@@ -47,7 +47,7 @@ def _place(schema: Schema) -> Schema | None:
 
 
 def _count(option: Schema, among: list[Schema]) -> int | None:
-    """How many of these may stand in a list instead."""
+    """Return the length of the list that may be given instead, if there is such an alternative."""
     return next((_places(other) for other in among if _is_several(other, among) and _place(other) == option), None)
 
 
@@ -56,7 +56,7 @@ def _one(schema: Schema) -> str:
     if "x-component" in schema:
         return schema["x-component"]
     if "x-section" in schema:
-        return {"rnn.cell": "described cell"}.get(schema["x-section"], "section")
+        return {"rnn.cell": "custom cell"}.get(schema["x-section"], "section")
     if "x-pipeline" in schema:
         return "pipeline"
     if "enum" in schema:
@@ -75,7 +75,7 @@ def _one(schema: Schema) -> str:
 
 
 def _number(schema: Schema) -> str:
-    noun = "whole number" if schema["type"] == "integer" else "number"
+    noun = "integer" if schema["type"] == "integer" else "number"
     low, above = schema.get("minimum"), schema.get("exclusiveMinimum")
     high, below = schema.get("maximum", _LARGEST), schema.get("exclusiveMaximum")
     high = None if high >= _LARGEST else high
@@ -96,12 +96,12 @@ def _list(schema: Schema) -> str:
 
 
 def _is_shape(schema: Schema) -> bool:
-    """A list of sizes, null for those that are not known."""
+    """Return True for a list of sizes, where null is an unknown size."""
     return {option.get("type") for option in options(schema.get("items", {}))} == {"integer", "null"}
 
 
 def _many(schema: Schema) -> str:
-    """The plural of every alternative but null."""
+    """Return the plural of every alternative but null."""
     several = (option for option in options(schema) if option.get("type") != "null")
     return one_of(list(dict.fromkeys(map(_plural, several))))
 
@@ -116,10 +116,10 @@ def _plural(schema: Schema) -> str:
     if kind == "array":
         return word.replace("list ", "lists ", 1) if word.startswith("list ") else f"{word}s"
     if kind in {"integer", "number"}:
-        return word.replace("number", "numbers", 1)
+        return word.replace("integer", "integers", 1).replace("number", "numbers", 1)
     if kind == "object":
         return word.replace("mapping", "mappings", 1)
-    return {"text": "texts", "name": "names", "pipeline": "pipelines"}.get(word, word)
+    return {"text": "texts", "name": "names", "pipeline": "pipelines", "section": "sections"}.get(word, word)
 
 
 def _plain(bound: Any) -> str:

@@ -1,1 +1,1 @@
-"""Run folders: what is recorded of a training, where, and how it is found again. No torch here."""
+"""Run folders: record of a training, its history and checkpoints, and lookup of runs. Does not import torch."""

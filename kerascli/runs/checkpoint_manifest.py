@@ -1,4 +1,4 @@
-"""The manifest of a checkpoint: the files that belong to it, each with its SHA-256, and its own."""
+"""Manifest of a checkpoint: its files, each with its SHA-256, and the SHA-256 of the manifest itself."""
 
 import json
 from pathlib import Path
@@ -13,16 +13,16 @@ from kerascli.runs.reading import TEXT_LIMIT_BYTES, read_bytes
 BLOB_NAME = r"[a-z][a-z0-9_-]{0,60}(\.[a-z0-9_-]{1,20})?"
 SLOT_NAME = r"[a-z][a-z0-9_-]{0,60}"
 
-# A manifest is JSON whose first value is the SHA-256 of the bytes of its second: it vouches for itself.
+# A manifest is JSON whose first value is the SHA-256 of the bytes of its second.
 _OPEN, _MIDDLE, _CLOSE = b'{"sha256": "', b'", "checkpoint": ', b"}\n"
 
 
 class Damaged(Exception):
-    """Why a checkpoint cannot be used, in words."""
+    """A checkpoint cannot be used; the text is the reason."""
 
 
 class BlobFile(BaseModel):
-    """Size and SHA-256 of a blob."""
+    """Size and SHA-256 of a file (blob) of a checkpoint."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -31,23 +31,23 @@ class BlobFile(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Files and facts of a checkpoint; checked part by part, since file names are made from them."""
+    """Files and facts of a checkpoint; every part is validated, since file names are made from them."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     format: Literal[1, 2] = 2
     step: Annotated[int, Field(ge=0, lt=10**15)]
     slots: list[Annotated[str, Field(pattern=rf"^{SLOT_NAME}\z")]] = []
-    """Slots that it fills; format 1 did not say."""
+    """Named slots that the checkpoint fills; not recorded in format 1."""
     files: dict[Annotated[str, Field(pattern=rf"^{BLOB_NAME}\z")], BlobFile]
     facts: dict[str, Any]
 
     def paths(self, folder: Path) -> dict[str, Path]:
-        return {name: folder / blob_file(self.step, name, said.sha256) for name, said in self.files.items()}
+        return {name: folder / blob_file(self.step, name, file.sha256) for name, file in self.files.items()}
 
 
 def blob_file(step: int, name: str, sha256: str) -> str:
-    """Return the name of the file that holds a blob."""
+    """Return the file name of a checkpoint's blob."""
     return f"step-{step:08d}.{sha256[:16]}.{name}"
 
 
@@ -68,12 +68,12 @@ def read_manifest(path: Path) -> Manifest:
         raise Damaged("the manifest is not in the form that this version of kerascli writes") from None
 
 
-def read_verified(path: Path, name: str, said: BlobFile) -> bytes:
-    """Return the bytes of a blob, if they are those of its manifest. Raises Damaged."""
-    data = read_contents(path, f"'{name}'", said.bytes)
-    if len(data) != said.bytes:
-        raise Damaged(f"'{name}' has {len(data)} bytes, expected {said.bytes}")
-    if pieces(data).sha256() != said.sha256:
+def read_verified(path: Path, name: str, recorded: BlobFile) -> bytes:
+    """Return the bytes of a blob. Raises Damaged if they are not those in the manifest."""
+    data = read_contents(path, f"'{name}'", recorded.bytes)
+    if len(data) != recorded.bytes:
+        raise Damaged(f"'{name}' has {len(data)} bytes, expected {recorded.bytes}")
+    if pieces(data).sha256() != recorded.sha256:
         raise Damaged(f"sha256 of '{name}' differs")
     return data
 

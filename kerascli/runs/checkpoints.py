@@ -1,11 +1,11 @@
-"""Checkpoints: bytes and JSON under a SHA-256 manifest; the newest intact one is always found.
+"""Checkpoints: files and JSON facts under a manifest with SHA-256; the newest intact one is always found.
 
     checkpoints/step-00000800.json                    the manifest, written last: with it the checkpoint exists
     checkpoints/step-00000800.1f3a….training          the files, named by step and content
     checkpoints/best.json                             a named slot: a copy of the manifest
 
-No file that a manifest speaks of is ever overwritten, so a save that dies half-way harms no earlier one. A manifest
-names the slots that it fills: a copy that a crash kept from being written is made good from it.
+No file that a manifest lists is ever overwritten, so a save that is interrupted harms no earlier one. A manifest names
+the slots that it fills, so that a copy missing after a crash can be restored from it.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ _SLOT = re.compile(rf"(?!step-)({SLOT_NAME})\.json")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A verified checkpoint; `warnings` name the damaged ones that were passed over."""
+    """Verified checkpoint; `warnings` name the damaged ones that were skipped."""
 
     step: int
     blobs: Mapping[str, bytes]
@@ -49,7 +49,7 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run; `keep` of the newest stay, and every named slot."""
+    """Checkpoints of one run; the `keep` newest are kept, and every named slot."""
 
     def __init__(self, folder: Path, *, keep: int = 2) -> None:
         if keep < 2:
@@ -57,14 +57,14 @@ class Checkpoints:
         self.folder = folder
         self.keep = keep
         self._kept: list[int] | None = None
-        """Steps that are there, oldest first, once this object has cleared up: no save has to list the folder again."""
+        """Steps of the kept checkpoints, oldest first, once the folder was cleaned up: saves then need not list it."""
 
     def save(
         self, step: int, blobs: Mapping[str, bytes | Pieces], facts: Mapping[str, Any], *, slots: tuple[str, ...] = ()
     ) -> None:
-        """Make the checkpoint of `step` durable, then point `slots` at it, then remove what is no longer kept.
+        """Save the checkpoint of `step` durably, then point `slots` at it, then remove those no longer kept.
 
-        Later steps go, too: they belong to a course of training that was given up when an earlier one was resumed.
+        Later steps are removed, too: they are of a training that was abandoned when an earlier step was resumed.
         """
         for slot in slots:
             if not _SLOT.fullmatch(f"{slot}.json"):
@@ -72,7 +72,7 @@ class Checkpoints:
         storage.make_folder(self.folder)
         filled = self._slots_of(self._manifest(step))  # by an earlier save of the same step
         files = {name: self._write_blob(step, name, blob) for name, blob in blobs.items()}
-        storage.sync_folder(self.folder)  # the manifest must not outlive what it speaks of
+        storage.sync_folder(self.folder)  # the manifest must not be durable before its files
         manifest = Manifest(step=step, files=files, facts=dict(facts), slots=sorted({*slots, *filled}))
         before = [self._manifest_in(slot) for slot in manifest.slots]
         text = sealed_manifest(json.dumps(manifest.model_dump()).encode())
@@ -83,9 +83,10 @@ class Checkpoints:
         self._prune(step, [each for each in before if each is not None])
 
     def settle(self, step: int) -> None:
-        """Before training goes on from `step`: fill slots that a crash left empty, give up what is later, clear up.
+        """Prepare to resume from `step`: fill slots that a crash left empty, remove later checkpoints, clean up.
 
-        What is later is damaged, and its steps are trained again. It goes before anything is undone that it speaks of.
+        Later checkpoints are damaged, and their steps are trained again. They are removed before anything that they
+        refer to is changed.
         """
         for slot in self.slots():
             with contextlib.suppress(Damaged):
@@ -100,15 +101,15 @@ class Checkpoints:
         self._kept = self._clear_up(step) or None
 
     def steps(self) -> list[int]:
-        """The steps that have a checkpoint, oldest first; whether they are intact is not looked at."""
+        """Return the steps that have a checkpoint, intact or not, oldest first."""
         return sorted(int(found[1]) for name in self._names() if (found := _STEP.fullmatch(name)))
 
     def newest(self) -> Checkpoint:
-        """The intact checkpoint of the highest step; FileRefused when there is none."""
+        """Return the intact checkpoint of the highest step. Raises FileRefused if there is none."""
         return self._first_intact(self.steps()[::-1])
 
     def named(self, slot: str) -> Checkpoint:
-        """The checkpoint in a slot (`best`); FileRefused when it is missing or damaged."""
+        """Return the checkpoint in a slot (`best`). Raises FileRefused if it is missing or damaged."""
         if slot not in self.slots():
             raise FileRefused(f"{quoted(self.folder.parent)} has no checkpoint {quoted(slot)}")
         try:
@@ -117,14 +118,14 @@ class Checkpoints:
             raise FileRefused(f"checkpoint '{slot}' of {quoted(self.folder.parent)} is damaged: {reason}") from None
 
     def newest_facts(self) -> Mapping[str, Any]:
-        """The facts of the newest checkpoint whose manifest is intact."""
+        """Return the facts of the newest checkpoint with an intact manifest; empty if there is none."""
         for step in self.steps()[::-1]:
             with contextlib.suppress(Damaged):
                 return read_manifest(self._manifest(step)).facts
         return {}
 
     def slots(self) -> list[str]:
-        """The named slots that are filled."""
+        """Return the names of the slots that are filled."""
         filled = {found[1] for name in self._names() if (found := _SLOT.fullmatch(name))}
         return sorted(filled.union(*(self._slots_of(self._manifest(step)) for step in self.steps())))
 
@@ -143,13 +144,13 @@ class Checkpoints:
                 held = read_manifest(self._slot(slot))
                 newer = any(slot in each.slots and each.step > held.step for each in intact.values())
                 if newer or intact.get(held.step, held) != held or held.step > max(intact, default=held.step):
-                    raise Damaged("it is not what the manifests of steps say")
+                    raise Damaged("it contradicts the manifests of steps")
             except Damaged as reason:
                 found.append(f"'{slot}': {reason}")
         return [f"{quoted(self.folder.parent)}: damaged checkpoint, {text}" for text in found]
 
     def _source(self, slot: str, up_to: int = 10**15) -> Path:
-        """The manifest that fills a slot: that of the last step that said so, if a crash came before its copy."""
+        """Return the file of a slot's manifest: after a crash before its copy, that of the last step that fills it."""
         path, filled = self._slot(slot), -1
         with contextlib.suppress(Damaged):
             filled = read_manifest(path).step
@@ -159,7 +160,7 @@ class Checkpoints:
         return path
 
     def _slots_of(self, path: Path) -> list[str]:
-        """The slots that a manifest names; none when it is not there or damaged."""
+        """Return the slots that a manifest names; none if it is missing or damaged."""
         with contextlib.suppress(Damaged):
             return [slot for slot in read_manifest(path).slots if _SLOT.fullmatch(f"{slot}.json")]
         return []
@@ -193,11 +194,11 @@ class Checkpoints:
     def _load(self, path: Path) -> Checkpoint:
         manifest = read_manifest(path)
         paths = manifest.paths(self.folder)
-        blobs = {name: read_verified(paths[name], name, said) for name, said in manifest.files.items()}
+        blobs = {name: read_verified(paths[name], name, file) for name, file in manifest.files.items()}
         return Checkpoint(manifest.step, blobs, manifest.facts)
 
     def _prune(self, newest: int, replaced: list[Manifest]) -> None:
-        """Remove what is no longer kept; `replaced` are the manifests that slots held before this save."""
+        """Remove checkpoints that are no longer kept; `replaced` are the manifests in slots before this save."""
         steps, self._kept = [*(self._kept or ()), newest], None
         try:
             dropped = [read_manifest(self._manifest(step)) for step in steps[: -self.keep]]
@@ -217,13 +218,13 @@ class Checkpoints:
         self._kept = kept
 
     def _clear_up(self, newest: int) -> list[int]:
-        """Look at every file of the folder; returns the steps that are kept."""
+        """Remove all files of the folder that no kept checkpoint or slot needs; return the kept steps."""
         kept = [step for step in self.steps() if step <= newest][-self.keep :]
         for step in set(self.steps()) - set(kept):
             storage.remove_file(self._manifest(step))
         wanted: set[str] = set()
         for path in (*map(self._manifest, kept), *map(self._slot, self.slots())):
-            with contextlib.suppress(Damaged):  # nothing can be read with it, so it keeps no file
+            with contextlib.suppress(Damaged):  # a damaged manifest cannot be used, so its files are not kept
                 wanted.update(each.name for each in read_manifest(path).paths(self.folder).values())
         for name in self._names():
             if _BLOB.fullmatch(name) and name not in wanted:

@@ -1,4 +1,4 @@
-"""run.json: what later commands rely on has the form that we write, or the file is refused."""
+"""Reading of run.json; the facts that later commands rely on are validated."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from kerascli.runs.sealed import is_sealed, unsealed
 from kerascli.runs.starts import Start
 
 FORMAT = 2
-"""Format of the run folders written now. Format 1 had checksums of weights, plugins and checkpoints alone."""
+"""Format of the run folders written now. Format 1 had checksums only of weights, plugins and checkpoints."""
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
 
@@ -25,7 +25,7 @@ class _Plugin(BaseModel):
 
 
 class _Imported(BaseModel):
-    """Keras's names of what an imported model has, by kerascli's; None in runs from before they were recorded."""
+    """Keras's names of an imported model's layers, inputs and outputs, by kerascli's; None in older runs."""
 
     model_config = ConfigDict(strict=True)
 
@@ -35,7 +35,7 @@ class _Imported(BaseModel):
 
 
 class _Facts(BaseModel):
-    """The facts that are read again; all others are for people, in any form."""
+    """Facts that later commands read; all others are informative and may have any form."""
 
     model_config = ConfigDict(strict=True)
 
@@ -60,7 +60,7 @@ class _Facts(BaseModel):
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """All that a run.json says; FileRefused where it is damaged or says something that cannot be."""
+    """Return all facts in a run.json. Raises FileRefused if it is damaged or has an invalid value."""
     data = must_read(path, TEXT_LIMIT_BYTES)
     facts = unsealed(data, path) if is_sealed(data) else _of_format_1(json_object(data, path), path)
     known = facts.get("format")
@@ -77,7 +77,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def _of_format_1(facts: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Facts of the format that had no seal, in the form of the present one."""
+    """Return the facts of a run.json of format 1, which had no checksum, in the present form."""
     if facts.keys() & {"sha256", "format", "files"}:
         raise FileRefused(f"{quoted(path)} is damaged: its first line is not that of a sealed file")
     weights = facts.pop("weights_sha256", None)

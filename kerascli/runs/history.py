@@ -1,4 +1,4 @@
-"""history.csv: a row an epoch, numbers exact; R, pandas and a spreadsheet read it."""
+"""Format of history.csv: one row per epoch, with exact numbers, readable by R, pandas and spreadsheets."""
 
 import csv
 import io
@@ -16,36 +16,36 @@ _WHOLE = re.compile(r"-?\d{1,18}")
 
 
 def header(names: Sequence[str]) -> str:
-    """Return the first line of the file."""
+    """Return the header line of history.csv."""
     return _line(names)
 
 
 def line(row: Row, names: Sequence[str]) -> str:
-    """Return a row as a line. It may lack columns (validation every other epoch); their cells are empty."""
+    """Return a row of history.csv; columns that it lacks (validation every other epoch) have empty cells."""
     if unknown := row.keys() - set(names):
         raise ValueError(f"history.csv has no columns {sorted(unknown)}")
     return _line([_cell(row.get(name)) for name in names])
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Return column names in the file's order: `epoch`, `phase`, the figures as given, learning rates, the clock."""
+    """Return column names in the file's order: `epoch`, `phase`, losses and metrics as given, learning rates, times."""
     return sorted(dict.fromkeys(names), key=_rank)  # a stable sort
 
 
 def is_clock(name: str) -> bool:
-    """Whether a column holds measured time, which no rerun repeats."""
+    """Return True for a column of measured time, which differs between reruns."""
     return name.endswith("seconds")
 
 
 def is_figure(name: str) -> bool:
-    """Whether a column is a loss or a metric."""
+    """Return True for a column of a loss or metric."""
     return name not in {"epoch", "phase"} and not name.endswith("learning_rate") and not is_clock(name)
 
 
 def parse(data: bytes, path: Path) -> list[dict[str, int | float]]:
-    """Return the rows, each with the cells that are not empty, equal to the numbers written.
+    """Return the rows of history.csv, each with its non-empty cells as exactly the numbers written.
 
-    A last line without its end is passed over: it is being written, or a kill cut it. Raises FileRefused.
+    A last line without a line break is ignored: it is being written, or was cut by a kill. Raises FileRefused.
     """
     whole = data[: data.rfind(b"\n") + 1]
     try:
@@ -66,7 +66,7 @@ def parse(data: bytes, path: Path) -> list[dict[str, int | float]]:
     ]
     for line, row in enumerate(found, start=2):
         if not isinstance(row.get("epoch"), int):
-            raise FileRefused(f"{quoted(path)} is damaged: line {line}, column 'epoch': expected a whole number")
+            raise FileRefused(f"{quoted(path)} is damaged: line {line}, column 'epoch': expected an integer")
     return found
 
 
@@ -90,7 +90,7 @@ def _cell(value: int | float | None) -> str:
         return str(int(value))
     if math.isnan(value):
         return "NaN"
-    # `float`: numpy's numbers are floats too, and have another repr.
+    # float(): numpy's floats have another repr
     return repr(float(value)) if math.isfinite(value) else "Inf" if value > 0 else "-Inf"
 
 

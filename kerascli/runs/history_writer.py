@@ -1,4 +1,4 @@
-"""Appending to history.csv: an epoch costs as much at the end of a long run as at its start."""
+"""Appending to history.csv, at a constant cost per epoch however long the run is."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from kerascli.runs.reading import must_read, quoted
 
 
 class Prefix(BaseModel):
-    """Length and SHA-256 of the beginning of history.csv, which a checkpoint or run.json vouches for."""
+    """Length and SHA-256 of the beginning of history.csv, as recorded in a checkpoint or run.json."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     size: NonNegativeInt = 0
-    """In bytes."""
+    """Length in bytes."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")] = hashlib.sha256().hexdigest()
 
     def check(self, path: Path) -> bytes:
-        """Return the contents of `path`. Raises FileRefused unless they begin so."""
+        """Return the contents of `path`. Raises FileRefused unless they begin with this prefix."""
         data = must_read(path)
         if len(data) < self.size:
             raise FileRefused(f"{quoted(path)} is damaged: it has {len(data)} of the {self.size} bytes recorded")
@@ -33,10 +33,10 @@ class Prefix(BaseModel):
 
 
 class HistoryWriter:
-    """history.csv of a run that is being trained, with the digest of all that it holds."""
+    """Writer of history.csv during training, which keeps the digest of its contents."""
 
     def __init__(self, path: Path, names: Sequence[str], prefix: Prefix) -> None:
-        """Check that the file begins with `prefix`; `cut` then makes it that. Raises FileRefused."""
+        """Check that the file begins with `prefix`, to which `cut` then shortens it. Raises FileRefused."""
         self.path = path
         self._names = names
         self._size = 0
@@ -51,21 +51,21 @@ class HistoryWriter:
         self._synced = True
 
     def cut(self) -> None:
-        """Take away the epochs that are trained again, and a line that a kill left torn; a new file gets its header."""
+        """Remove the epochs that are trained again, and a line cut by a kill; a new file gets its header."""
         if self._size != len(self._known):
             storage.write_bytes(self.path, self._known)
         self._size, self._known = len(self._known), b""
 
     def append(self, row: history.Row) -> None:
-        """Add the row of an epoch; durable after `vouched`."""
+        """Append the row of an epoch; it is durable after `synced_prefix`."""
         line = history.line(row, self._names).encode()
         storage.append(self.path, line)
         self._size += len(line)
         self._digest.update(line)
         self._synced = False
 
-    def vouched(self) -> Prefix:
-        """Make all rows durable and return what vouches for them."""
+    def synced_prefix(self) -> Prefix:
+        """Make all rows durable and return the length and digest of the file."""
         if not self._synced:
             storage.sync_file(self.path)
             self._synced = True

@@ -1,4 +1,4 @@
-"""Finding runs: by path, by folder name, by an unambiguous prefix, or `latest`; and removing them."""
+"""Lookup of runs by path, name, unambiguous prefix or `latest`, and their removal."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ LATEST = "latest"
 
 
 def list_runs(runs_dir: Path) -> list[RunRecord]:
-    """The runs in a folder, the first started first. Links are passed over."""
+    """Return the runs in a folder in the order of their start; links are ignored."""
     if not runs_dir.is_dir():
         return []
     folders = [path for path in runs_dir.iterdir() if not path.is_symlink() and not path.name.startswith(".")]
@@ -24,7 +24,7 @@ def list_runs(runs_dir: Path) -> list[RunRecord]:
 
 
 def find_run(selector: str, runs_dir: Path) -> RunRecord:
-    """The one run that `selector` means; ConfigError when it is none or several."""
+    """Return the run that `selector` names. Raises ConfigError if there is none, or several."""
     if _is_path(selector):
         path = Path(selector)
         return RunRecord.open(path.resolve() if path.name in {"", ".."} else path)
@@ -48,7 +48,7 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
 
 
 def remove(run: RunRecord) -> None:
-    """Remove a run's folder; refused when it is a link, is no run or is held by a process."""
+    """Remove a run's folder. Raises StorageError if it is a link or locked by a process, FileRefused if not a run."""
     if run.path.is_symlink():
         raise StorageError(f"{quoted(run.path)} is a link and is not removed", hint="remove the link itself")
     if not is_run(run.path):
@@ -70,26 +70,26 @@ def _ambiguous(selector: str, matches: Sequence[RunRecord]) -> ConfigError:
 
 
 def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetime, datetime, str]:
-    """By the number of the start. What was not started in this folder by this version comes before, by its time:
+    """Return the sort key of a run: the number of its start.
 
-    the second in the folder's name, then what run.json says to the microsecond. Of a run and its copy, which have the
-    same number, the copy comes first.
+    Runs from other folders or older versions have none and come first, by time: the second in the folder's name, then
+    the microsecond in run.json. A copy, which has the number of its original, comes before it.
     """
     try:
         facts = run.facts()
     except FileRefused:
         facts = {}
-    said = _time(str(facts.get("started")), "%Y-%m-%dT%H:%M:%S.%fZ") or datetime.min.replace(tzinfo=UTC)
+    started = _time(str(facts.get("started")), "%Y-%m-%dT%H:%M:%S.%fZ") or datetime.min.replace(tzinfo=UTC)
     found = FOLDER.fullmatch(run.folder_name)
     named = _time(found[1], "%Y-%m-%dT%H-%M-%SZ") if found else None
     is_original = facts.get("folder_name") == run.folder_name
-    return _number(run, facts, newest), is_original, named or said, said, run.folder_name
+    return _number(run, facts, newest), is_original, named or started, started, run.folder_name
 
 
 def _number(run: RunRecord, facts: Mapping[str, Any], newest: LastStart | None) -> int:
     if newest is None:
         return 0
-    if newest.folder_name == run.folder_name:  # it may have died before it could write its number down
+    if newest.folder_name == run.folder_name:  # it may have ended before its number was recorded
         return newest.number
     start = facts.get("start")
     return start["number"] if start is not None and start["sequence"] == newest.sequence else 0

@@ -1,4 +1,4 @@
-"""What run.json says about where a run happened: versions, machine, git commit. No torch is loaded for it."""
+"""Facts in run.json about the environment of a run: versions, machine, git commit. Does not import torch."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ _PACKAGES = ("kerascli", "torch", "numpy", "pydantic", "safetensors")
 
 
 def run_facts() -> dict[str, Any]:
-    """What does not come from the config: the folder that the command was given in, its commit, versions, machine."""
+    """Return the facts of the environment: working directory, its git commit, versions, machine."""
     return {
         "folder": os.getcwd(),
         "git_commit": git_commit(Path.cwd()),
@@ -24,7 +24,7 @@ def run_facts() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Python's and the packages' versions, from their metadata."""
+    """Return the versions of Python and of the main packages, from their metadata."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -35,13 +35,13 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """The computer: host, system, processor, its usable cores, the cgroup's CPU quota."""
+    """Return the facts of the computer: host, system, processor, its usable cores, the cgroup's CPU quota."""
     cores = {"cpu_cores": affinity(), "cpu_quota": cpu_quota()}
     return {"host": socket.gethostname(), "platform": platform.platform(), "cpu": _cpu(), **cores}
 
 
 def git_commit(folder: Path) -> str | None:
-    """The commit that is checked out at `folder`; nothing where git or a repository is missing."""
+    """Return the commit checked out at `folder`; None without git or a repository."""
     command = ["git", "-C", str(folder), "rev-parse", "--verify", "HEAD"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)

@@ -1,4 +1,4 @@
-"""Reading the files of a run folder: regular files, of a size that makes sense, or refused in words."""
+"""Reading of files in a run folder: only regular files of limited size."""
 
 import json
 import os
@@ -13,7 +13,7 @@ TEXT_LIMIT_BYTES = 64 * 1000**2
 
 
 def read_bytes(path: Path, limit_bytes: int | None = None) -> bytes:
-    """The file's contents; OSError as the system gives it, FileRefused when it is no file or too large."""
+    """Return a file's contents. Raises OSError, and FileRefused if it is not a regular file or too large."""
     try:
         with open_file(path) as file:
             size = os.fstat(file.fileno()).st_size
@@ -25,7 +25,7 @@ def read_bytes(path: Path, limit_bytes: int | None = None) -> bytes:
 
 
 def must_read(path: Path, limit_bytes: int | None = None) -> bytes:
-    """The contents of a file that a run must have; FileRefused where it cannot be read."""
+    """Return the contents of a file that a run must have. Raises FileRefused if it cannot be read."""
     try:
         return read_bytes(path, limit_bytes)
     except OSError as error:
@@ -33,12 +33,12 @@ def must_read(path: Path, limit_bytes: int | None = None) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file that a run must have."""
+    """Return the text of a file that a run must have. Raises FileRefused."""
     return decoded(must_read(path, TEXT_LIMIT_BYTES), path)
 
 
 def decoded(data: bytes, path: Path) -> str:
-    """The text of a file's contents."""
+    """Decode the contents of a UTF-8 file. Raises FileRefused."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -46,7 +46,7 @@ def decoded(data: bytes, path: Path) -> str:
 
 
 def json_object(data: bytes, path: Path) -> dict[str, Any]:
-    """The mapping in the contents of a JSON file."""
+    """Return the object in the contents of a JSON file. Raises FileRefused."""
     try:
         found = json.loads(decoded(data, path))
     except (ValueError, RecursionError):
@@ -57,5 +57,5 @@ def json_object(data: bytes, path: Path) -> dict[str, Any]:
 
 
 def quoted(name: Path | str) -> str:
-    """A path or a name from outside as messages show it."""
+    """Return a path or name from outside in quotes, safe for a terminal."""
     return f"'{safe_text(str(name))}'"

@@ -1,4 +1,4 @@
-"""A run folder, written and read: the only code that knows the names of the files in it.
+"""Writing and reading of a run folder; no other code knows the names of the files in it.
 
 runs/2026-11-24T22-17-58Z-mnist_mlp/
   config.yaml   resolved.yaml   run.json   history.csv   summary.txt   model.safetensors
@@ -28,7 +28,7 @@ from kerascli.runs.history_writer import HistoryWriter, Prefix
 from kerascli.runs.outputs import LOGS, PLOTS, PROFILE, SAMPLES, OutputFiles
 from kerascli.runs.reading import decoded, must_read, quoted
 from kerascli.runs.sealed import sealed
-from kerascli.runs.vouched import VouchedFiles, check
+from kerascli.runs.verified_files import VerifiedFiles, check
 from kerascli.user_code import UserCode
 
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
@@ -43,10 +43,10 @@ _FOLDERS = (_PREPROCESSING, _PLUGINS, _CHECKPOINTS, PLOTS, LOGS, PROFILE, SAMPLE
 
 
 class RunRecord(OutputFiles):
-    """One run. Made by `create` or `open`; whoever writes holds `locked()`.
+    """Folder of one run, made by `create` or `open`; writing needs the lock of `locked()`.
 
-    What is known at the start is written first, run.json last: with it the run has begun, and from any crash after
-    that it can go on.
+    The files known at the start are written first, run.json last: with it the run has begun, and can be resumed after
+    any crash.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,11 +55,11 @@ class RunRecord(OutputFiles):
         self._seconds_before = 0.0
         self._start: starts.Start | None = None
         self._history: HistoryWriter | None = None
-        self._files = VouchedFiles(path, self.facts, self._write_facts)
+        self._files = VerifiedFiles(path, self.facts, self._write_facts)
 
     @classmethod
     def create(cls, runs_dir: Path, name: str) -> "RunRecord":
-        """A new folder named by the present time and `name`; two processes never get the same one."""
+        """Create a new folder, named by the present time and `name`; two processes never get the same one."""
         check_name(name)
         storage.make_folder(runs_dir)
         storage.sweep(runs_dir)
@@ -80,21 +80,24 @@ class RunRecord(OutputFiles):
 
     @classmethod
     def open(cls, path: Path) -> "RunRecord":
-        """An existing run; FileRefused when the folder is none."""
+        """Open an existing run. Raises FileRefused if the folder is not a run."""
         if not is_run(path):
             raise FileRefused(f"{quoted(path)} is not a run: it has no {_FACTS}")
         return cls(path)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run while writing to it (refused when another process does), and clear up after killed ones."""
+        """Lock the run for writing, and remove the temporary files of killed processes.
+
+        Raises StorageError if another process holds the lock.
+        """
         with locks.lock(self.path):
             for folder in (self.path, *(self.path / name for name in _FOLDERS)):
                 if folder.is_dir() and not folder.is_symlink():
                     storage.sweep(folder)
             yield
 
-    # What the run is
+    # Identity and status
 
     @property
     def folder_name(self) -> str:
@@ -102,7 +105,7 @@ class RunRecord(OutputFiles):
 
     @property
     def name(self) -> str:
-        """The part of the folder's name after the time."""
+        """Part of the folder's name after the time."""
         found = FOLDER.fullmatch(self.path.name)
         return found[2] if found else self.path.name
 
@@ -115,28 +118,28 @@ class RunRecord(OutputFiles):
         later = (_CHECKPOINTS, _HISTORY, _WEIGHTS)
         if not self.has_begun and not any((self.path / name).exists() for name in later):
             hint = "start it again: kerascli train CONFIG"
-            raise FileRefused(f"the run {quoted(self.path)} died before it had begun: it has no {_FACTS}", hint=hint)
+            raise FileRefused(f"the run {quoted(self.path)} ended before training began: it has no {_FACTS}", hint=hint)
         return read_facts(self.path / _FACTS)
 
     @property
     def has_checksums(self) -> bool:
-        """Return True if damage to the run's files is noticed, which it is not in a run of format 1."""
+        """True if damage to the run's files is detected, which it is not in a run of format 1."""
         try:
             return self.facts()["format"] > 1
         except FileRefused:
             return True
 
     def status(self) -> Status | Literal["killed", "unknown"]:
-        """As recorded; `killed` when it began and no process holds it any more, `unknown` when run.json is damaged."""
-        said = "running"
+        """Return the recorded status; `killed` if no process runs it any more, `unknown` if run.json is damaged."""
+        status = "running"
         if self.has_begun:
             try:
-                said = self.facts().get("status")
+                status = self.facts().get("status")
             except FileRefused:
                 return "unknown"
-        if said == "running":
+        if status == "running":
             return "running" if locks.locked(self.path) else "killed"
-        return said if said in {"completed", "stopped", "interrupted", "failed"} else "unknown"
+        return status if status in {"completed", "stopped", "interrupted", "failed"} else "unknown"
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -145,11 +148,11 @@ class RunRecord(OutputFiles):
     # run.json
 
     def begin(self, facts: Mapping[str, Any]) -> None:
-        """Say that this process runs it. On resume the first start stays, and the seconds go on."""
+        """Record that this process runs the run. On resume the first start is kept, and the seconds add up."""
         known = self.facts() if self.has_begun else self._first_facts()
         if "pid" in known:
             known["resumed"] = [*known.get("resumed", []), _now()]
-        known.pop("history", None)  # which is cut and added to; checkpoints vouch for it
+        known.pop("history", None)  # it is cut and appended to; its digest is in checkpoints
         self._began = time.monotonic()
         self._seconds_before = known.get("seconds", 0.0)
         own = {"status": "running", "reason": None, "ended": None, "pid": os.getpid(), "host": socket.gethostname()}
@@ -165,8 +168,8 @@ class RunRecord(OutputFiles):
         self._write_facts({**self.facts(), **facts})
 
     def finish(self, status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> None:
-        """Say how it ended. `results`: split -> figure -> value."""
-        known = {} if self._history is None else {"history": self._history.vouched().model_dump()}
+        """Record how the run ended. `results` maps split -> loss or metric -> value."""
+        known = {} if self._history is None else {"history": self._history.synced_prefix().model_dump()}
         self.note(**ended(status, reason=reason, results=results), **known)
 
     def _write_facts(self, facts: dict[str, Any]) -> None:
@@ -185,7 +188,7 @@ class RunRecord(OutputFiles):
         return self._history
 
     def history(self) -> list[dict[str, int | float]]:
-        """The rows of history.csv; none when no epoch has ended. Raises FileRefused."""
+        """Return the rows of history.csv; none if no epoch has ended. Raises FileRefused."""
         path = self.path / _HISTORY
         prefix, is_all = self._recorded_history()
         if prefix.size == 0 and not path.exists():
@@ -196,14 +199,14 @@ class RunRecord(OutputFiles):
         return history.parse(data, path)
 
     def _recorded_history(self) -> tuple[Prefix, bool]:
-        """Return the recorded size and SHA-256 of history.csv, and True if they are of the whole file."""
+        """Return the recorded size and SHA-256 of history.csv, and True if they are those of the whole file."""
         facts = self.facts()
         if facts["format"] == 1:
             return Prefix(), False
-        said = facts.get("history")
-        found = said if said is not None else self.checkpoints.newest_facts().get("history", {})
+        recorded = facts.get("history")
+        found = recorded if recorded is not None else self.checkpoints.newest_facts().get("history", {})
         try:
-            return Prefix.model_validate(found), said is not None
+            return Prefix.model_validate(found), recorded is not None
         except ValidationError:
             raise FileRefused(f"the newest checkpoint of {quoted(self.path)} has no record of {_HISTORY}") from None
 
@@ -213,19 +216,19 @@ class RunRecord(OutputFiles):
         self._write_text(_CONFIG, text)
 
     def config(self) -> str:
-        """The config as the user wrote it."""
+        """Return the config as the user wrote it."""
         return self._read_text(_CONFIG)
 
     def write_resolved(self, text: str) -> None:
         self._write_text(_RESOLVED, text)
 
     def resolved(self) -> str:
-        """The complete config that was run."""
+        """Return the complete config of the run."""
         return self._read_text(_RESOLVED)
 
     @property
     def resolved_path(self) -> Path:
-        """Where the complete config lies."""
+        """Path of the complete config."""
         return self.path / _RESOLVED
 
     def write_summary(self, text: str) -> None:
@@ -238,30 +241,30 @@ class RunRecord(OutputFiles):
         self._files.write(_WEIGHTS, data, began=self.has_begun)
 
     def weights(self) -> bytes:
-        """The final model.safetensors; FileRefused when the run has none, or not the one that it wrote."""
+        """Return the final model.safetensors. Raises FileRefused if it is missing or not the one that the run wrote."""
         return self._files.read(_WEIGHTS)
 
     def write_preprocessing(self, file: str, data: bytes) -> None:
-        """Keep what a transform has learnt."""
+        """Write the learned state of a transform."""
         self._inside(_PREPROCESSING, file)
         self._files.write(f"{_PREPROCESSING}/{file}", data, began=self.has_begun)
 
     def preprocessing(self) -> Mapping[str, bytes]:
-        """Return the learned state of transforms, by file. Raises FileRefused unless it is all that the run wrote."""
+        """Return the learned state of transforms, by file. Raises FileRefused if files were changed."""
         return self._files.read_folder(_PREPROCESSING, set(self._names(_PREPROCESSING)))
 
     def write_plugin(self, code: UserCode) -> dict[str, str]:
-        """Keep a copy of the user's code; returns what run.json should say of it."""
+        """Write a copy of custom code; return its entry for run.json."""
         name = code.path.name
         return {"file": name, "sha256": storage.write_bytes(self._inside(_PLUGINS, name), code.source)}
 
     def plugins(self) -> list[UserCode]:
-        """The copies of the user's code, in the order they were given; refused when one is not as it was written."""
+        """Return the copies of custom code, in their order in the config. Raises FileRefused if one was changed."""
         found = []
-        for said in self.facts().get("plugins", []):
-            path = self._inside(_PLUGINS, said["file"], make=False)
+        for entry in self.facts().get("plugins", []):
+            path = self._inside(_PLUGINS, entry["file"], make=False)
             found.append(UserCode(path, must_read(path)))
-            check(path, found[-1].source, {said["sha256"]})
+            check(path, found[-1].source, {entry["sha256"]})
         return found
 
     def _write_text(self, name: str, text: str) -> None:
@@ -272,24 +275,24 @@ class RunRecord(OutputFiles):
 
 
 def ended(status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return what run.json says of how a run ended."""
+    """Return the facts in run.json about the end of a run."""
     return {"status": status, "reason": reason, "ended": _now(), "results": dict(results or {})}
 
 
 def check_name(name: str) -> None:
-    """ConfigError unless `name` may be part of a run folder's name."""
+    """Raise ConfigError unless `name` may be part of a run folder's name."""
     if not NAME.fullmatch(name):
         rule = "a name has 1 to 100 letters, digits, '.', '_' and '-', and begins with a letter or a digit"
         raise ConfigError(f"name: {quoted(name)} cannot name a run", hint=rule)
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder is a run: it has a run.json, or the name of a run that died before writing one."""
+    """Return True if a folder is a run: it has a run.json, or the name of a run that ended before writing one."""
     return path.is_dir() and ((path / _FACTS).is_file() or FOLDER.fullmatch(path.name) is not None)
 
 
 def run_around(file: Path) -> Path | None:
-    """Return the run whose own file this would be; its plots and samples may be anybody's."""
+    """Return the run folder that a file would be part of; None outside of runs, and in their plots/ and samples/."""
     for folder in file.parents:
         named = FOLDER.fullmatch(folder.name) is not None
         if is_run(folder) and (named or (folder / _RESOLVED).is_file()):

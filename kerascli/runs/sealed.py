@@ -1,4 +1,4 @@
-"""JSON that vouches for itself: its first value is the SHA-256 of all bytes after that value's line."""
+"""JSON files with a checksum of themselves: the first value is the SHA-256 of all bytes after that value's line."""
 
 import hashlib
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def is_sealed(data: bytes) -> bool:
 
 
 def unsealed(data: bytes, path: Path) -> dict[str, Any]:
-    """Return the facts of a sealed file. Raises FileRefused where a byte of it was changed."""
+    """Return the facts of a sealed file. Raises FileRefused if a byte of it was changed."""
     rest = data[_SEAL_BYTES:]
     if data[:_SEAL_BYTES] != _seal(rest):
         raise FileRefused(f"{quoted(path)} is damaged: its sha256 differs from the one in its first line")

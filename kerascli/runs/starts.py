@@ -1,4 +1,4 @@
-"""The order in which runs were started: each takes a number under a lock, since clocks jump and folders are copied."""
+"""Order of the starts of runs: each gets a number under a lock, since clocks jump and folders are copied."""
 
 import secrets
 from collections.abc import Callable
@@ -17,17 +17,17 @@ _PATIENCE_SECONDS = 30.0
 
 
 class Start(BaseModel):
-    """Place of a run among those that were started in the same folder."""
+    """Number of a run among those that were started in the same folder."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     sequence: str
-    """Random name of the folder's sequence: numbers of runs that were copied from elsewhere are not of it."""
+    """Random name of the folder's sequence, which runs copied from elsewhere do not have."""
     number: NonNegativeInt
 
 
 class LastStart(Start):
-    """The newest start, as the folder remembers it; the run itself may have died before its run.json."""
+    """Newest start recorded in the folder; the run itself may have ended before writing its run.json."""
 
     folder_name: str
 
@@ -40,13 +40,13 @@ def take(runs_dir: Path, make_folder: Callable[[], Path]) -> tuple[Path, Start]:
             sequence=before.sequence if before else secrets.token_hex(8), number=before.number + 1 if before else 1
         )
         path = make_folder()
-        said: dict[str, Any] = {**start.model_dump(), "folder_name": path.name}
-        storage.write_bytes(runs_dir / _FILE, sealed(said))
+        facts: dict[str, Any] = {**start.model_dump(), "folder_name": path.name}
+        storage.write_bytes(runs_dir / _FILE, sealed(facts))
     return path, start
 
 
 def last(runs_dir: Path) -> LastStart | None:
-    """Return the newest start; None where that is not known: the next start then begins a sequence of its own."""
+    """Return the newest start; None if it is unknown: the next start then begins a new sequence."""
     path = runs_dir / _FILE
     try:
         return LastStart.model_validate(unsealed(must_read(path, TEXT_LIMIT_BYTES), path))

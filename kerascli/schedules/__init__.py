@@ -1,1 +1,1 @@
-"""Learning rate schedules of Keras."""
+"""Keras's learning rate schedules."""

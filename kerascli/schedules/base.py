@@ -1,4 +1,4 @@
-"""What a schedule is: the learning rate as a function of the update number."""
+"""Base class and registry of learning rate schedules, functions of the update number."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -8,9 +8,9 @@ from kerascli.component import Component, Registry
 
 
 class Schedule(Component):
-    """A learning rate for each update (0, 1, ...), in plain floats: no torch needed."""
+    """Base class of schedules: the learning rate of each update (from 0) as a Python float, without torch."""
 
-    refused: ClassVar[Mapping[str, str]] = {"name": "a schedule goes by its class"}
+    refused: ClassVar[Mapping[str, str]] = {"name": "a schedule is identified by its class"}
 
     @abstractmethod
     def __call__(self, step: int) -> float: ...
@@ -26,7 +26,7 @@ S = TypeVar("S", bound=type[Schedule])
 
 
 def schedule(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[S], S]:
-    """Register a schedule."""
+    """Return a decorator that registers a class as a schedule."""
 
     def register(cls: S) -> S:
         SCHEDULES.register(cls, name=name, aliases=aliases)

@@ -1,4 +1,4 @@
-"""Rates that fall along a cosine, once or with restarts (Loshchilov and Hutter, 2016)."""
+"""Cosine decay schedules, without and with restarts (Loshchilov and Hutter, 2016)."""
 
 import math
 from typing import Annotated, Self
@@ -11,18 +11,22 @@ from kerascli.shapes import Fraction, NonNegativeFloat, NonNegativeInt, Positive
 
 @schedule()
 class CosineDecay(Schedule):
-    """Down to alpha * initial; with `warmup_target`, first up to it in a line over `warmup_steps`."""
+    """Cosine decay (Loshchilov and Hutter, 2016), optionally after a linear warmup.
+
+    The learning rate falls from the initial one to alpha times it over decay_steps updates, then stays. With
+    `warmup_target`, it first rises linearly to it over warmup_steps, and falls from there.
+    """
 
     initial_learning_rate: NonNegativeFloat
-    """The rate of the first update."""
+    """Learning rate of the first update."""
     decay_steps: PositiveInt
-    """The number of updates over which the rate falls."""
+    """Number of updates of the decay, after the warmup."""
     alpha: Fraction = 0.0
-    """The part of the first rate that is left in the end."""
+    """Minimum learning rate, as a fraction of the one from which the decay starts."""
     warmup_target: PositiveFloat | None = None
-    """The rate that it rises to; null: there is no rise."""
+    """Learning rate at the end of the warmup, from which the decay starts; null: no warmup."""
     warmup_steps: NonNegativeInt = 0
-    """Updates over which the rate rises first."""
+    """Number of updates of the warmup; needs warmup_target."""
 
     @model_validator(mode="after")
     def _warms_up_to_something(self) -> Self:
@@ -47,18 +51,21 @@ class CosineDecay(Schedule):
 
 @schedule()
 class CosineDecayRestarts(Schedule):
-    """Falls again and again; each time is t_mul times as long and starts m_mul times as high."""
+    """Cosine decay with warm restarts (SGDR; Loshchilov and Hutter, 2016).
+
+    Each restart's decay is t_mul times as long as the one before and starts at m_mul times its learning rate.
+    """
 
     initial_learning_rate: PositiveFloat
-    """The rate of the first update."""
+    """Learning rate of the first update."""
     first_decay_steps: PositiveInt
-    """The updates of the first fall."""
+    """Number of updates of the first decay."""
     t_mul: Annotated[float, Field(ge=1)] = 2.0
-    """How many times longer each fall is than the one before."""
+    """Factor of the length of each decay, relative to the one before."""
     m_mul: PositiveFloat = 1.0
-    """How many times higher each fall begins than the one before."""
+    """Factor of the start learning rate of each decay, relative to the one before."""
     alpha: Fraction = 0.0
-    """The part of the first rate that is left in the end."""
+    """Minimum learning rate, as a fraction of initial_learning_rate."""
 
     def __call__(self, step: int) -> float:
         restarts, start, length = 0, 0.0, float(self.first_decay_steps)

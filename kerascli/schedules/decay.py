@@ -1,4 +1,4 @@
-"""Rates that fall by a formula: exponential, inverse time, polynomial, piecewise constant."""
+"""Decay schedules: exponential, inverse time, polynomial and piecewise constant."""
 
 import math
 from typing import Self
@@ -10,22 +10,22 @@ from kerascli.shapes import Floats, Ints, NonNegativeFloat, PositiveFloat, Posit
 
 
 class Decay(Schedule):
-    """A rate that falls from the first update on."""
+    """Base class of schedules that decay from the first update on."""
 
     initial_learning_rate: PositiveFloat
-    """The rate of the first update."""
+    """Learning rate of the first update."""
     decay_steps: PositiveInt
-    """The number of updates over which the rate falls."""
+    """Number of updates of one decay period."""
 
 
 @schedule()
 class ExponentialDecay(Decay):
-    """initial * decay_rate ** (step / decay_steps)."""
+    """Exponential decay: initial_learning_rate * decay_rate ** (step / decay_steps), by update number from 0."""
 
     decay_rate: PositiveFloat
-    """How much the rate falls in decay_steps."""
+    """Factor of the learning rate per decay_steps updates."""
     staircase: bool = False
-    """The rate falls in steps, not smoothly."""
+    """Use the integer part of step / decay_steps, so that the learning rate is piecewise constant."""
 
     def __call__(self, step: int) -> float:
         return self.initial_learning_rate * self.decay_rate ** _periods(step, self.decay_steps, self.staircase)
@@ -33,12 +33,12 @@ class ExponentialDecay(Decay):
 
 @schedule()
 class InverseTimeDecay(Decay):
-    """initial / (1 + decay_rate * step / decay_steps)."""
+    """Inverse time decay: initial_learning_rate / (1 + decay_rate * step / decay_steps), by update number from 0."""
 
     decay_rate: NonNegativeFloat
-    """How much the rate falls in decay_steps."""
+    """Increase of the divisor 1 + decay_rate * step / decay_steps per decay_steps updates."""
     staircase: bool = False
-    """The rate falls in steps, not smoothly."""
+    """Use the integer part of step / decay_steps, so that the learning rate is piecewise constant."""
 
     def __call__(self, step: int) -> float:
         return self.initial_learning_rate / (1 + self.decay_rate * _periods(step, self.decay_steps, self.staircase))
@@ -46,14 +46,17 @@ class InverseTimeDecay(Decay):
 
 @schedule()
 class PolynomialDecay(Decay):
-    """From initial to end along (1 - step / decay_steps) ** power; with `cycle`, over and over, ever slower."""
+    """Polynomial decay: (initial - end) * (1 - step / decay_steps) ** power + end, by update number from 0.
+
+    After decay_steps the learning rate stays at end_learning_rate, or with `cycle` rises and decays again.
+    """
 
     end_learning_rate: NonNegativeFloat = 0.0001
-    """The rate after decay_steps."""
+    """Learning rate at the end of the decay."""
     power: PositiveFloat = 1.0
-    """The exponent of the fall; 1: along a line."""
+    """Exponent of the decay; 1: linear."""
     cycle: bool = False
-    """Start again, over a longer time, when the end is reached."""
+    """After the end, replace decay_steps by its next multiple, which raises the learning rate again."""
 
     def __call__(self, step: int) -> float:
         steps = self.decay_steps * (max(1, math.ceil(step / self.decay_steps)) if self.cycle else 1)
@@ -63,12 +66,16 @@ class PolynomialDecay(Decay):
 
 @schedule()
 class PiecewiseConstantDecay(Schedule):
-    """values[0] up to and including step boundaries[0], values[1] up to boundaries[1] ..., then the last."""
+    """Piecewise constant learning rate, by update number from 0.
+
+    values[0] up to and including update boundaries[0], values[1] up to and including boundaries[1], and so on; the last
+    value after the last boundary.
+    """
 
     boundaries: Ints
-    """The updates after which the next value holds."""
+    """Update numbers, in ascending order, after which the next value applies."""
     values: Floats
-    """The rates: one more than there are boundaries."""
+    """Learning rates, all above 0; one more than there are boundaries."""
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

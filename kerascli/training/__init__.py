@@ -1,1 +1,1 @@
-"""Training, evaluation and prediction over torch objects: generators of events, nothing printed or written."""
+"""Training, evaluation and prediction with torch: generators of events; nothing is printed or written here."""

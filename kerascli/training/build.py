@@ -24,19 +24,19 @@ from kerascli.training.update_objective import AllPasses, PassObjective, UpdateO
 
 @dataclass(slots=True)
 class Experiment:
-    """A model with memory on its device, and what trains or evaluates it."""
+    """A model in memory on its device, with all that is needed to train or evaluate it."""
 
     spec: RunSpec
     graph: Graph
     module: GraphStep
-    """Predicts and evaluates."""
+    """Module for prediction and evaluation."""
     forward_passes: tuple[ForwardPass[GraphStep], ...]
-    """What a training step consists of; an ordinary one has a single one, of `module` itself."""
+    """Forward passes of a training step; without `train_step` a single one, of `module` itself."""
     weights: list[Weight]
     device: torch.device
 
     def view(self, name: str) -> "Experiment":
-        """A view of the model, with these very weights; of the run it has the inputs' pipelines, and no targets."""
+        """Return a view of the model that shares its weights; it has the run's input pipelines, and no targets."""
         built, view = self.spec.built.views[name], self.spec.model.views[name]
         spec = replace(self.spec, model=view.model, built=built, compile=None, train_step=None)
         graph = Graph(built)
@@ -50,9 +50,9 @@ class Experiment:
 def build_experiment(
     spec: RunSpec, stages: Stages, *, device: torch.device, mixing: nn.Module | None = None
 ) -> Experiment:
-    """Make the weights (by the spec's seed) and the training step; without a compile section it only predicts.
+    """Build the model (weights by the spec's seed) and its training step; without a compile section it only predicts.
 
-    `mixing` is done to batches in training; None: nothing is.
+    `mixing` is applied to batches in training, for example mixup; None: batches are left as they are.
     """
     prepare_gpu(device)
     if spec.train_step is not None:
@@ -77,7 +77,7 @@ def build_experiment(
 def _of_train_step(
     spec: RunSpec, train_step: TrainStepSpec, stages: Stages, device: torch.device, mixing: nn.Module | None
 ) -> Experiment:
-    """The model that predicts, and a graph for each forward pass: they have their weights in common."""
+    """Build the model, and a graph for each forward pass of a `train_step`; all share their weights."""
     graphs = [Graph(spec.built), *(Graph(each.built) for each in train_step.passes)]
     weights = list({weight.name: weight for graph in graphs for weight in graph.weights()}.values())
     materialize(nn.ModuleList(graphs), weights, seed=spec.seed, device=device)
@@ -107,7 +107,7 @@ def _modules(stages: Stages, device: torch.device) -> tuple[nn.Module, nn.Module
 
 
 def _class_weight(spec: RunSpec, targets: Mapping[str, Field]) -> Tensor | None:
-    """Weights by class number, 1 where nothing is said."""
+    """Return the weights by class label, 1 for classes that are not listed; None without `class_weight`."""
     given = spec.fit.class_weight
     if given is None or given == "balanced":  # that of a run has its numbers
         return None

@@ -1,4 +1,4 @@
-"""Everything that a run needs to go on exactly, as tensors by name and JSON; and back."""
+"""State of a training run for exact resume, as named tensors and JSON facts; and back."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ _COUNTERS = ("epoch", "batch", "step", "seconds", "said", "stopped", "phase", "f
 
 
 def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """(tensors, facts for JSON) of the present moment: the tensors themselves, which the next step changes."""
+    """Return (tensors, facts for JSON) of the current state: the tensors are no copies, the next step changes them."""
     tensors = {f"weights/{weight.name}": weight.keras() for weight in trainer.weights}
     tensors.update({f"optimizer/{name}": value for name, value in trainer.optimizers.state().items()})
     tensors.update({f"states/{index}": value for index, value in enumerate(progress.states or [])})
@@ -29,8 +29,8 @@ def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict
     return tensors, facts
 
 
-class Standing(BaseModel):
-    """The facts, checked: a run may be from another version, or from a stranger."""
+class CheckpointFacts(BaseModel):
+    """Facts of a checkpoint, validated: it may come from another version or an untrusted source."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -47,29 +47,29 @@ class Standing(BaseModel):
     history: Prefix
 
 
-def stands(facts: Mapping[str, Any]) -> Standing:
-    """Where a checkpoint stands. Raises FileRefused."""
-    for name in sorted(Standing.model_fields.keys() - facts.keys()):
+def checkpoint_facts(facts: Mapping[str, Any]) -> CheckpointFacts:
+    """Return the validated facts of a checkpoint. Raises FileRefused."""
+    for name in sorted(CheckpointFacts.model_fields.keys() - facts.keys()):
         raise _of_another_version(f"lacks '{name}'")
-    for name in sorted(facts.keys() - Standing.model_fields.keys()):
+    for name in sorted(facts.keys() - CheckpointFacts.model_fields.keys()):
         raise _of_another_version(f"has '{name}'", "a later")
     try:
-        return Standing.model_validate(facts)
+        return CheckpointFacts.model_validate(facts)
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise FileRefused(f"the state in the newest checkpoint is not one of kerascli's: '{where}' is wrong") from None
+        raise FileRefused(f"the state in the newest checkpoint is invalid: '{where}' has a wrong value") from None
 
 
 def saved_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the model's weights, by name and in Keras's layout, out of the tensors of a checkpoint."""
+    """Return the model's weights, by name and in Keras's layout, from the tensors of a checkpoint."""
     return _below(tensors, "weights/")
 
 
 def reinstate(
     trainer: Trainer, tensors: dict[str, Tensor], facts: Mapping[str, Any], callbacks: Sequence[Callback]
 ) -> Progress:
-    """Put weights and optimizer back, return the progress. Raises FileRefused where the model is another."""
-    known = stands(facts)
+    """Restore weights and optimizer, return the progress. Raises FileRefused if the model is another."""
+    known = checkpoint_facts(facts)
     trainer.restore(saved_weights(tensors))
     trainer.optimizers.load_state_dict(_below(tensors, "optimizer/"))
     progress = Progress(**{name: getattr(known, name) for name in _COUNTERS})
@@ -80,7 +80,7 @@ def reinstate(
     if states.keys() != {
         str(index) for index, _ in enumerate(trainer.module.objective.metrics if progress.batch else ())
     }:
-        raise _of_another_version("has figures that are not those of this training")
+        raise _of_another_version("has metrics that are not those of this training")
     if states:
         progress.states = [states[str(index)].to(device) for index in range(len(states))]
     for name, value in _below(tensors, "slots/").items():
@@ -91,7 +91,7 @@ def reinstate(
 
 
 def _check_callbacks(progress: Progress, callbacks: Sequence[Callback]) -> None:
-    """Each goes on from what it kept; before the first epoch of a phase none has kept anything."""
+    """Raise FileRefused if callbacks lack a saved state; before the first epoch of a phase there is none."""
     if not progress.callbacks and progress.epoch == progress.first and progress.batch == 0:
         return
     if len(progress.callbacks) != len(callbacks):

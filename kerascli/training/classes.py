@@ -1,4 +1,4 @@
-"""Which classes a model's outputs mean."""
+"""Interpret a model's outputs as classes."""
 
 from dataclasses import dataclass
 from typing import TypeGuard
@@ -12,15 +12,15 @@ from kerascli.losses.base import Loss
 
 @dataclass(frozen=True, slots=True)
 class ClassReading:
-    """How one output is read as classes."""
+    """Interpretation of one output as classes."""
 
     names: tuple[str, ...]
     from_logits: bool
     binary: bool
-    """One unit: the probability of the second class."""
+    """True for one unit: the probability of the second class."""
 
     def probabilities(self, output: Tensor) -> Tensor:
-        """Outputs (rows, units) -> probabilities (rows, classes)."""
+        """Return probabilities (rows, classes) for outputs (rows, units)."""
         if self.binary:
             second = torch.sigmoid(output) if self.from_logits else output
             second = second.reshape(len(output), 1)
@@ -35,14 +35,14 @@ class ClassReading:
         return (probabilities[:, 1] > threshold).long()
 
 
-def tells_classes(loss: Loss | None) -> TypeGuard[Loss]:
-    """Whether a loss is one between classes."""
+def is_classification_loss(loss: Loss | None) -> TypeGuard[Loss]:
+    """Return True if a loss is a classification loss."""
     return loss is not None and loss.predicts != "values"
 
 
 def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> ClassReading | None:
-    """How to read an output (rows, units) as classes; None where it is none."""
-    if not tells_classes(loss) or output.dim() > 2:
+    """Return how to interpret an output (rows, units) as classes; None if it predicts none."""
+    if not is_classification_loss(loss) or output.dim() > 2:
         return None
     units = output.shape[1] if output.dim() == 2 else 1
     count = 2 if units == 1 else units

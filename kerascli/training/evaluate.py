@@ -1,4 +1,4 @@
-"""Loss and metrics over a split: large numbers stay on the device until the end."""
+"""Compute loss and metrics over a split; states stay on the device until the end."""
 
 from collections.abc import Generator, Iterable
 
@@ -8,22 +8,25 @@ from torch import Tensor
 from kerascli import draws
 from kerascli.data.batches.loader import Batch
 from kerascli.events import Tick
-from kerascli.training.layer_states import Memory
+from kerascli.training.layer_states import EvaluationStates
 from kerascli.training.train_step import TrainStepModule
 
 
 def evaluate(
     module: TrainStepModule, batches: Iterable[Batch], *, seed: int, step: int = 0
 ) -> Generator[Tick, None, dict[str, float]]:
-    """Yield a Tick a batch, return the figures. `step` keys the draws of models that sample in inference."""
+    """Yield a Tick for each batch, return loss and metrics.
+
+    `step` keys the random numbers of models that sample in inference.
+    """
     module.eval()
     sums: list[Tensor] | None = None
-    memory = Memory(module.states())
+    own_states = EvaluationStates(module.states())
     for number, batch in enumerate(batches):
-        # not around the yield: whoever gets the event would be in inference mode too
-        with torch.inference_mode(), draws.using(draws.Draws(seed, f"evaluate/{number}", step)), memory.of_batch():
+        # not around the yield: the receiver of the event would be in inference mode too
+        with torch.inference_mode(), draws.using(draws.Draws(seed, f"evaluate/{number}", step)), own_states.for_batch():
             outcome = module(batch)
-            memory.keep(outcome.updates)
+            own_states.keep(outcome.updates)
             sums = add_states(sums, outcome.loss.states)
         yield Tick()
     assert sums is not None, "a split has rows"
@@ -31,7 +34,7 @@ def evaluate(
 
 
 def add_states(sums: list[Tensor] | None, states: list[Tensor]) -> list[Tensor]:
-    """Add a batch's states to what there is, in place."""
+    """Add a batch's metric states to the sums, in place."""
     if sums is None:
         return [state.clone() for state in states]
     for total, state in zip(sums, states, strict=True):

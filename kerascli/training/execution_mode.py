@@ -1,7 +1,7 @@
-"""How a forward pass is run: as the module it is, as a traced graph, or as a compiled one.
+"""Choose how a forward pass is executed: eager (as a module), as a traced graph, or as a compiled one.
 
 Chosen once and kept on resume. The choice depends on the machine and the config, never on a clock, or two runs with
-one seed would differ. Every execution mode draws the same numbers; a smaller last batch runs as the module in all.
+one seed would differ. All modes draw the same random numbers; a smaller last batch always runs as the module.
 """
 
 import math
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from kerascli import draws
-from kerascli.compiler.compiling import compiled_function, is_compiled_function, why_not
-from kerascli.compiler.passes import convolves, costly_operations
+from kerascli.compiler.compiling import compiled_function, is_compiled_function, reason_not_to_compile
+from kerascli.compiler.passes import costly_operations, has_convolutions
 from kerascli.compiler.program import FlatRunner, Program, trace_program
 from kerascli.component import Component
 from kerascli.data.batches.loader import Batch
@@ -27,13 +27,13 @@ from kerascli.spans import span
 from kerascli.training.forward_pass import Eager, ForwardPass, Layout, Runner, StepOutcome
 
 _TOLERANCE = 1e-2
-"""How far a program's numbers may be from the module's, by the largest of a tensor. Other kernels add in another
-order, which leaves sums that cancel with fewer digits: through eight normalized convolutions with relus the gradients
-of the module itself are 2e-3 from those in float64. A wrong program is off by far more."""
+"""Maximum difference between the results of a graph and of the module, relative to the largest value of a tensor.
+Other kernels add in another order, which costs digits where sums cancel: through eight normalized convolutions with
+relus the module's own gradients differ by 2e-3 from those in float64. A wrong graph differs by far more."""
 _SECONDS_TO_COMPILE = 20.0
-"""What has not been compiled before: a small model and its optimizer's rule, on two cores."""
+"""Time to compile a small model and its optimizer's rule on two cores, with an empty cache."""
 _SECONDS_SAVED = 5e-6
-"""By compiling, for each operation of a step that is fused away."""
+"""Time saved by compilation for each operation of a step that is fused away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,15 @@ class Request:
 
     forward_pass: ForwardPass
     batches: Sequence[Batch]
-    """The first one, and another where there is one: programs are traced on the one and tried on the other."""
+    """The first batch, and a second if there is one: graphs are traced on the first and tested on the second."""
     steps: int
-    """How often it will be run."""
+    """Number of times that the forward pass will run."""
     jit_compile: bool | Literal["auto"] = "auto"
     live_scales: Mapping[str, Tensor] = field(default_factory=dict)
-    """What multiplies the loss of an update, where that changes in training; by its name."""
+    """Loss scales of updates, by the update's name, that change in training."""
     rules: Callable[[], Sequence[Written]] = list
-    """Of the optimizers: what is compiled besides the step. They come with copies of all weights: ask late."""
+    """Return the optimizers' rules, which are compiled, too. They come with copies of all weights: call late.
+    """
 
     @property
     def device(self) -> torch.device:
@@ -57,36 +58,36 @@ class Request:
 
 
 def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, Choice]:
-    """The best runner that is there, and its mode: `compiled`, `traced` or `eager`, with the reason."""
+    """Return the fastest available runner, and its mode (`compiled`, `traced` or `eager`) with the reason."""
     module = Eager(request.forward_pass, request.live_scales)
     if recorded == "eager":
         return module, Choice("eager", "as in the run")
-    untraced = _untraced(request)
+    untraced = _reason_not_to_trace(request)
     if untraced is not None:
         return module, Choice("eager", untraced)
     first = request.batches[0]
     with span("tracing"):
         try:
             program, layout = _traced(module, first)
-        except Exception as error:  # whatever torch raises, the module does the same work
+        except Exception as error:  # whatever torch raises, the module gives the same results
             return module, Choice("eager", _failure("tracing", error))
     mode = _mode(request, program, recorded)
     if mode.value == "compiled":
         with span("compiling"):
             try:
                 run = program.compiled(_leaves(first))
-                return _tried(request, Programmed(run, first.rows, layout, module), module), mode
+                return _verified(request, GraphRunner(run, first.rows, layout, module), module), mode
             except Exception as error:
                 mode = Choice("traced", _failure("compiling", error))
     try:
         run = program.simplified(_leaves(first))
-        return _tried(request, Programmed(run, first.rows, layout, module), module), mode
+        return _verified(request, GraphRunner(run, first.rows, layout, module), module), mode
     except Exception as error:
-        return module, Choice("eager", _failure("the traced program", error))
+        return module, Choice("eager", _failure("the traced graph", error))
 
 
-class Programmed:
-    """Runs full batches through a program, and others through the module."""
+class GraphRunner:
+    """Runs full batches through a traced graph, and others through the module."""
 
     def __init__(self, run: FlatRunner, rows: int, layout: Layout, module: Runner) -> None:
         self._run = run
@@ -102,7 +103,7 @@ class Programmed:
 
 
 def _traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
-    """The operations of forward and backward on a batch. The program reads weights and scales where they lie."""
+    """Trace forward and backward on a batch. The graph reads weights and loss scales in place."""
     tape = draws.Tape()
     with torch.no_grad(), draws.using(tape):
         module.module(batch)
@@ -124,13 +125,13 @@ def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
     wanted = request.jit_compile
     if wanted is False:
         return Choice("traced", "jit_compile is false")
-    missing = why_not(program.code, request.device)
+    missing = reason_not_to_compile(program.code, request.device)
     if missing:
         return Choice("traced", f"jit_compile is {'true' if wanted is True else 'auto'}, but {missing}")
     if wanted is True:
         return Choice("compiled", "jit_compile is true")
-    if request.device.type == "cpu" and convolves(program.code.graph):
-        return Choice("traced", "convolutions, and what stands between them, are slower compiled")
+    if request.device.type == "cpu" and has_convolutions(program.code.graph):
+        return Choice("traced", "convolutions, and the operations between them, are slower when compiled")
     if _compiled_before(request, program):
         return Choice("compiled", "it has been compiled before")
     saved = costly_operations(program.code.graph) * _SECONDS_SAVED * request.steps
@@ -140,23 +141,23 @@ def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
 
 
 def _compiled_before(request: Request, program: Program) -> bool:
-    """The step, and with it the rules, but for those that cannot be."""
+    """Return True if the step and its rules are in the compiler's cache; rules that cannot be compiled are ignored."""
     if not program.is_compiled(_leaves(request.batches[0])):
         return False
     for rule in request.rules():
-        with suppress(Exception):  # whatever is raised, it would be raised again
+        with suppress(Exception):  # it would be raised again at compilation
             if not is_compiled_function(rule.function, rule.examples):
                 return False
     return True
 
 
 def compile_rule(rule: Written) -> Callable[..., object]:
-    """A function that writes into its arguments, compiled for such as its examples."""
+    """Compile a function that writes into its arguments, for arguments like its examples."""
     return compiled_function(rule.function, rule.examples)
 
 
-def _tried(request: Request, runner: Runner, module: Runner) -> Runner:
-    """A runner, once it has done a step as the module does it. Raises ValueError where it has not."""
+def _verified(request: Request, runner: Runner, module: Runner) -> Runner:
+    """Return a runner after one step that agrees with the module's. Raises ValueError if it does not."""
     batch = next(batch for batch in reversed(request.batches) if batch.rows == request.batches[0].rows)
     found, wanted = (each(batch, draws.Draws(0, "try", 0)) for each in (runner, module))
     apart = largest_difference(found, wanted)
@@ -169,19 +170,19 @@ def _failure(what: str, error: Exception) -> str:
     return f"{what} failed: {type(error).__name__}: {first_line(error)}"
 
 
-def _untraced(request: Request) -> str | None:
-    """Why a step is not even tried as a program; None where it is."""
+def _reason_not_to_trace(request: Request) -> str | None:
+    """Return the reason not to trace a step; None if it can be traced."""
     for component in _with_inner(request.forward_pass.module.components()):
         name = component.component_name
         if not type(component).__module__.startswith("kerascli."):
-            return f"'{name}' is not kerascli's own: Python code runs as it is"
+            return f"'{name}' is a custom component: its Python code is not traced"
         if isinstance(component, BaseLayer) and component.loops and request.device.type == "cpu":
-            return f"'{name}' goes step by step on the CPU: as a program it would be as long as its sequences"
+            return f"'{name}' loops over time steps on the CPU: a traced graph would unroll them all"
     return None
 
 
 def _with_inner(components: Sequence[Component]) -> Iterator[Component]:
-    """Components and those inside them."""
+    """Yield components and those nested in them."""
     for component in components:
         yield component
         inner = [value for name in type(component).model_fields for value in _flat(getattr(component, name))]
@@ -202,10 +203,10 @@ _PIECE = 2**18
 
 
 def largest_difference(found: StepOutcome, wanted: StepOutcome) -> float:
-    """How far two outcomes are apart: the largest difference, by the largest number of its kind.
+    """Return the largest difference of two outcomes, relative to the largest value of its kind.
 
-    Gradients are one kind: one that is zero but for rounding, such as that of a bias before a batch normalization,
-    is small by the others.
+    All gradients are of one kind: a gradient that is zero but for rounding, such as that of a bias before a batch
+    normalization, is compared with the size of the others.
     """
     kinds: list[list[tuple[Tensor | None, Tensor | None]]] = [
         *([pair] for pair in zip(found.totals, wanted.totals, strict=True)),
@@ -225,7 +226,7 @@ def _apart(pairs: Sequence[tuple[Tensor | None, Tensor | None]]) -> float:
         elif found.shape != wanted.shape or found.dtype != wanted.dtype:
             return math.inf
         elif wanted.numel():
-            # piece by piece: this is when a run takes the most memory
+            # piece by piece: memory use peaks here
             for ours, theirs in zip(found.flatten().split(_PIECE), wanted.flatten().split(_PIECE), strict=True):
                 size = max(size, theirs.abs().max().item())
                 apart = max(apart, (ours - theirs).abs_().nan_to_num_(math.inf).max().item())
@@ -237,7 +238,7 @@ def _leaves(batch: Batch) -> list[Tensor]:
 
 
 def _like(batch: Batch, leaves: Sequence[Tensor]) -> Batch:
-    """The same batch with other tensors."""
+    """Return a batch of the same structure with other tensors."""
     remaining = iter(leaves)
     inputs, targets, weights = (
         {name: next(remaining) for name in section} for section in (batch.inputs, batch.targets, batch.sample_weight)

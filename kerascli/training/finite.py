@@ -1,4 +1,4 @@
-"""Refuse to go on with numbers that are NaN or infinite, and to save them."""
+"""Stop training if weights, gradients or losses are NaN or infinite, before they are saved."""
 
 from collections.abc import Mapping
 

@@ -19,31 +19,31 @@ M = TypeVar("M", bound=TrainStepModule, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class ParameterUpdate:
-    """An optimizer, and the weights that it changes by the gradients of one loss."""
+    """An optimizer and the weights that it updates by the gradients of one loss."""
 
     name: str
-    """Empty where a training has one alone."""
+    """Name of the update; empty without `train_step`."""
     optimizer: BaseOptimizer
     weights: tuple[Weight, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardPass(Generic[M]):
-    """A module that is run once, and the parameter updates that follow: one for each of its losses."""
+    """A module that runs once, and the parameter updates that follow: one for each of its losses."""
 
     module: M
     updates: tuple[ParameterUpdate, ...]
     repeat: int = 1
-    """How often both are done in a training step."""
+    """Number of times that pass and updates are repeated in a training step."""
 
     @property
     def stream(self) -> str:
-        """Keys its random numbers."""
+        """Key of the pass's random numbers."""
         return f"train/{name}" if (name := self.updates[0].name) else "train"
 
 
 class Layout(NamedTuple):
-    """How many tensors of each kind a `StepOutcome` has; updates by name."""
+    """Number of tensors of each kind in a `StepOutcome`, and the names of its `updates`."""
 
     totals: int
     states: int
@@ -51,7 +51,7 @@ class Layout(NamedTuple):
     updates: tuple[str, ...]
 
     def outcome(self, flat: Sequence[Tensor | None]) -> "StepOutcome":
-        """Return the outcome whose `flat` tensors these are."""
+        """Return the outcome with these tensors, in the order of `StepOutcome.flat`."""
         states, gradients = self.totals + self.states, self.totals + self.states + self.gradients
         updates = zip(self.updates, flat[gradients:], strict=True)
         return StepOutcome(
@@ -67,11 +67,11 @@ class StepOutcome:
     """Result of a forward pass and its backward, before any weight changes."""
 
     totals: list[Tensor]
-    """Losses that were differentiated: a scalar for each parameter update."""
+    """Losses that were differentiated: one scalar for each parameter update."""
     states: list[Tensor]
-    """States of the metrics; those of batches add up."""
+    """States of the metrics, which add up over batches."""
     gradients: list[Tensor | None]
-    """In the order of the updates and their weights; None where the loss does not depend on one."""
+    """Gradients in the order of the updates and their weights; None if the loss does not depend on the weight."""
     updates: dict[str, Tensor]
     """New values of non-trainable weights, by weight name."""
 
@@ -83,13 +83,13 @@ class StepOutcome:
 
 
 Runner = Callable[[Batch, draws.Draws], StepOutcome]
-"""(batch, the random numbers of this step) -> the outcome of a forward pass."""
+"""Function (batch, random numbers of the step) -> outcome of a forward pass."""
 
 
 class Eager:
-    """Runs a forward pass as modules: all gradients are taken before any weight changes.
+    """Runs a forward pass as modules: all gradients are computed before any weight changes.
 
-    `live_scales` are factors of losses that change in training, by the name of their update.
+    `live_scales` are loss scales that change in training, by the name of their update.
     """
 
     def __init__(self, forward_pass: ForwardPass, live_scales: Mapping[str, Tensor] | None = None) -> None:
@@ -109,7 +109,7 @@ class Eager:
             return self.run(batch)
 
     def run(self, batch: Batch) -> StepOutcome:
-        """Forward and backward, with the random numbers of whoever calls."""
+        """Run forward and backward, with the caller's random numbers."""
         with span("forward"):
             outcome = self.module(batch)
         totals, gradients = outcome.loss.totals, []

@@ -1,4 +1,4 @@
-"""The training loop: a generator of events over a trainer, batches and callbacks."""
+"""The training loop: a generator of events from a trainer, batches and callbacks."""
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Record, Stopp
 from kerascli.spans import span
 from kerascli.training.evaluate import add_states, evaluate
 from kerascli.training.finite import refuse_bad_step, refuse_bad_weights
-from kerascli.training.layer_states import forget
+from kerascli.training.layer_states import reset_states
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
 
@@ -30,29 +30,29 @@ _REDRAW_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do: the fit section with everything that the data decides filled in."""
+    """Training plan: the fit section with everything filled in that depends on the data."""
 
     epochs: int
     steps: int
     batches: Callable[[int, int], Iterable[Batch]]
-    """(epoch from 0, first batch) -> the batches of the epoch from there on."""
+    """Function (epoch from 0, first batch) -> the batches of the epoch from there on."""
     validation: Callable[[], Iterable[Batch]] | None
     validates: Callable[[int], bool]
-    """Whether the epoch (from 1) is followed by a validation."""
+    """Function that returns True if a validation follows the epoch (from 1)."""
     callbacks: Sequence[Callback]
     directions: dict[str, str]
-    forgets: bool = True
-    """Whether stateful layers begin each epoch anew."""
+    resets_states: bool = True
+    """True if stateful layers are reset before each epoch."""
     phase: int | None = None
-    """Its number, from 1, where the fit has several: a column of the history."""
+    """Number of the phase, from 1, if the fit has several: a column of the history."""
 
 
 def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
-    """Train from where `progress` stands. Raises TrainingStopped where the loss or a weight is not finite.
+    """Train from the state in `progress`. Raises TrainingStopped if the loss or a weight is not finite.
 
-    At every event but the last, `progress`, the weights and the optimizer belong together and can be saved.
-    What callbacks and averages do to the weights when all is done comes after the last epoch's event: a run that
-    is extended goes on from before it, as if it had never ended.
+    At every event but the last, `progress`, the weights and the optimizer are consistent and can be saved.
+    What callbacks and averages do to the weights at the end comes after the last epoch's event: a run that
+    is extended continues from before it, as if it had never ended.
     """
     if not progress.callbacks:
         progress.callbacks = [dict(callback.start()) for callback in plan.callbacks]
@@ -61,7 +61,7 @@ def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     trainer.optimizers.finish()  # first, as in Keras: weights that a callback restores are those of its best epoch
     said: list[str] = []
     for callback, state in zip(plan.callbacks, progress.callbacks, strict=True):
-        said += _carry_out(callback.train_end(state), trainer, progress)
+        said += _apply_decisions(callback.train_end(state), trainer, progress)
     if progress.stopped is not None:
         yield Stopped("callback", progress.stopped, progress.epoch, tuple(said))
     else:
@@ -72,13 +72,13 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     number = progress.epoch + 1
     started = time.monotonic() - progress.seconds
     yield EpochBegin(number, plan.epochs, plan.steps)
-    if progress.batch == 0 and plan.forgets:
-        forget(trainer.module.states())
-    if progress.batch == 0:  # after the event, at which a run may be left: to go on from there must not do it twice
+    if progress.batch == 0 and plan.resets_states:
+        reset_states(trainer.module.states())
+    if progress.batch == 0:  # after the event, at which a run may be left: a resumed run must not do it twice
         facts = _facts(trainer, plan, progress, progress.row, number)
         with span("callbacks"):
             for callback in plan.callbacks:
-                progress.said += _carry_out(callback.begin(facts), trainer, progress)
+                progress.said += _apply_decisions(callback.begin(facts), trainer, progress)
     yield from _batches(trainer, plan, progress, started)
     assert progress.states is not None
     with span("metrics"):
@@ -93,7 +93,7 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     with span("callbacks"):
         facts = replace(_facts(trainer, plan, progress, logs, number), seconds=time.monotonic() - started)
         asked = range(len(plan.callbacks))
-        carried = _decide(trainer, plan, progress, asked, lambda callback: callback.epoch_end, facts)
+        carried = _run_callbacks(trainer, plan, progress, asked, lambda callback: callback.epoch_end, facts)
     seconds = time.monotonic() - started
     phase = {} if plan.phase is None else {"phase": plan.phase}
     progress.row = {"epoch": number, **phase, **logs, **rates, "epoch_seconds": seconds}
@@ -108,7 +108,7 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -
     drawn = time.monotonic()
     number = progress.epoch + 1
     periods = {i: n for i, callback in enumerate(plan.callbacks) if (n := callback.batch_period()) is not None}
-    for batch in _awaited(plan.batches(progress.epoch, progress.batch)):
+    for batch in _timed_batches(plan.batches(progress.epoch, progress.batch)):
         states = trainer.step(batch, progress.step)
         with span("metrics"):
             progress.states = add_states(progress.states, states)
@@ -122,20 +122,20 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -
             with span("metrics"):
                 refuse_bad_step(trainer, plan.steps, number)
                 logs = trainer.module.objective.figures(progress.states)
-        carried = _Carried()
+        carried = _CallbackResults()
         if due := [i for i, period in periods.items() if progress.step % period == 0]:
             progress.seconds = now - started
             with span("callbacks"):
                 refuse_bad_step(trainer, plan.steps, number)
                 so_far = trainer.module.objective.figures(progress.states)
                 facts = replace(_facts(trainer, plan, progress, so_far, number), seconds=progress.seconds)
-                carried = _decide(trainer, plan, progress, due, lambda callback: callback.batch_end, facts)
+                carried = _run_callbacks(trainer, plan, progress, due, lambda callback: callback.batch_end, facts)
                 progress.said += carried.messages
         yield BatchEnd(number, progress.batch, plan.steps, logs, carried.slots, carried.records)
 
 
-def _awaited(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """The batches; waiting for one is work of its own, and may be the most of it."""
+def _timed_batches(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield the batches; waiting for one is timed as work of its own."""
     iterator = iter(batches)
     while True:
         with span("data"):
@@ -148,7 +148,7 @@ def _awaited(batches: Iterable[Batch]) -> Iterator[Batch]:
 def _validate(trainer: Trainer, plan: Plan, progress: Progress) -> Generator[Event, None, dict[str, float]]:
     assert plan.validation is not None
     work = evaluate(trainer.module, plan.validation(), seed=trainer.seed, step=progress.step)
-    if any(callback.judges_averages for callback in plan.callbacks):
+    if any(callback.validates_with_averages for callback in plan.callbacks):
         work = _on_averages(work, trainer)
     figures = yield from work
     return figures
@@ -157,7 +157,7 @@ def _validate(trainer: Trainer, plan: Plan, progress: Progress) -> Generator[Eve
 def _on_averages(
     work: Generator[Tick, None, dict[str, float]], trainer: Trainer
 ) -> Generator[Tick, None, dict[str, float]]:
-    """An evaluation of the weights' moving averages; at its events, at which a run is saved, the weights are back."""
+    """Evaluate with the weights' moving averages; at its events, where a run may be saved, the weights are back."""
     while True:
         trainer.optimizers.swap_averages()
         try:
@@ -170,38 +170,38 @@ def _on_averages(
 
 
 @dataclass(slots=True)
-class _Carried:
+class _CallbackResults:
     messages: tuple[str, ...] = ()
     slots: tuple[str, ...] = ()
     records: tuple[Record, ...] = ()
 
 
-def _decide(
+def _run_callbacks(
     trainer: Trainer,
     plan: Plan,
     progress: Progress,
     asked: Iterable[int],
     question: Callable[[Callback], Callable[[EpochFacts, State], tuple[list[Decision], State]]],
     facts: EpochFacts,
-) -> _Carried:
-    """Ask callbacks in order; the rate that one sets, the next one sees."""
+) -> _CallbackResults:
+    """Ask callbacks in order; each sees the learning rate that the one before has set."""
     all_decisions: list[Decision] = []
     said: list[str] = []
     for index in asked:
         facts = replace(facts, learning_rates=trainer.optimizers.learning_rates)
         decisions, state = question(plan.callbacks[index])(facts, progress.callbacks[index])
         progress.callbacks[index] = dict(state)
-        said += _carry_out(decisions, trainer, progress)
+        said += _apply_decisions(decisions, trainer, progress)
         all_decisions += decisions
-    return _Carried(
+    return _CallbackResults(
         messages=tuple(said),
         slots=tuple(d.slot for d in all_decisions if isinstance(d, SaveSlot) and d.to_disk),
         records=tuple(decision for decision in all_decisions if isinstance(decision, Record)),
     )
 
 
-def _carry_out(decisions: Iterable[Decision], trainer: Trainer, progress: Progress) -> list[str]:
-    """Do what is to be done to weights, rate and progress; returns what is to be said."""
+def _apply_decisions(decisions: Iterable[Decision], trainer: Trainer, progress: Progress) -> list[str]:
+    """Apply decisions to weights, learning rate and progress; return the messages to print."""
     said = []
     for decision in decisions:
         match decision:
@@ -217,7 +217,7 @@ def _carry_out(decisions: Iterable[Decision], trainer: Trainer, progress: Progre
             case Say(text):
                 said.append(text)
             case _:
-                pass  # slots on disk and records are the recorder's
+                pass  # the recorder handles slots on disk and records
     return said
 
 

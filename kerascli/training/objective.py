@@ -1,4 +1,4 @@
-"""The objective: what outputs and targets come to: the loss to descend, and states that add up to figures."""
+"""Objective of training: the loss to minimize, and metric states that add up over batches."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,33 +17,33 @@ from kerascli.model.runtime.weights import Weight
 
 @dataclass(slots=True)
 class LossOutput:
-    """`totals` are the scalars to descend; `states` go with `Objective.names`, and those of batches add up."""
+    """Losses to minimize, and metric states in the order of `Objective.names`, which add up over batches."""
 
     totals: list[Tensor]
-    """One, or one for each of the updates that share a forward pass."""
+    """One scalar, or one for each of the updates that share a forward pass."""
     states: list[Tensor]
 
 
 Reduction = Literal["mean", "sum"]
-"""How figures of batches become one: a mean, each batch counted by its rows, or their sum."""
+"""Reduction of a value over batches: their mean, weighted by rows, or their sum."""
 
 
 class BaseObjective(nn.Module):
-    """(outcome of the graph, targets, sample weights, rows) -> LossOutput, in float32 whatever the precision."""
+    """Maps (graph outcome, targets, sample weights, rows) to a LossOutput, in float32 whatever the precision."""
 
     def __init__(self, names: Iterable[str], metrics: Sequence[Metric | Reduction], losses: Iterable[Loss]) -> None:
-        """The names of all figures; for each state its metric (of one figure or more), or the figure's reduction."""
+        """Set the names of all logged values, and for each state its metric (of one value or more) or its reduction."""
         super().__init__()
         self.names = tuple(names)
         self.metrics = tuple(metrics)
         self.losses = tuple(losses)
 
     def components(self) -> list[Component]:
-        """What computes here."""
+        """Return the losses and metrics."""
         return [*self.losses, *(metric for metric in self.metrics if isinstance(metric, Metric))]
 
     def figures(self, states: Sequence[Tensor]) -> dict[str, float]:
-        """Added-up states as the figures of logs; waits for the device once, and computes on the CPU."""
+        """Return logged values from added-up states; waits for the device once, and computes on the CPU."""
         flat = torch.cat([state.detach().reshape(-1) for state in states]).cpu().double()
         parts = flat.split([state.numel() for state in states])
         values = [
@@ -59,7 +59,7 @@ def _reduced(state: Tensor, reduction: Reduction) -> Tensor:
 
 
 class Objective(BaseObjective):
-    """Losses and metrics of a model's outputs, each compared with a target; one total."""
+    """Losses and metrics of a model's outputs, each compared with a target, and one total loss."""
 
     class_weight: Tensor | None
 
@@ -73,9 +73,9 @@ class Objective(BaseObjective):
         sums: Collection[str] = (),
         class_weight: Tensor | None = None,
     ) -> None:
-        """`names` are the total, each loss where there are several, the model's own `figures`, and the metrics.
+        """`names` are the total, each loss if there are several, `figures` (logged by layers), and the metrics.
 
-        `sums` are those of the figures that add up over all rows; the others are means.
+        `sums` are those of the `figures` that are summed over all rows; the others are means.
         """
         uses = [use for pair in pairs for use in pair.metrics]
         plain = len(names) - sum(len(use.columns) for use in uses)
@@ -94,7 +94,7 @@ class Objective(BaseObjective):
         sample_weight: Mapping[str, Tensor],
         rows: int,
     ) -> LossOutput:
-        """Targets by target name (N, *), sample weights by target name (N,) -> the batch's loss and metric states."""
+        """Compute the batch's loss and metric states; targets (N, *) and sample weights (N,) by target name."""
         parts: list[Tensor] = []
         losses: list[Tensor] = []
         figures: list[Tensor] = []
@@ -117,33 +117,33 @@ class Objective(BaseObjective):
 
     def _sample_weight(self, pair: OutputTarget, y_true: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:
         if self.class_weight is not None and self.training:
-            last = len(self.class_weight) - 1  # where classes that were not named are weighted 1, as in Keras
+            last = len(self.class_weight) - 1  # classes that are not listed are weighted 1, as in Keras
             return self.class_weight[class_numbers(y_true).clamp(max=last)]
         return given.get(pair.target)
 
 
 def reductions(names: Iterable[str], sums: Collection[str]) -> list[Reduction]:
-    """How the values of batches under these names become that of an epoch."""
+    """Return the reduction over batches of each value."""
     return ["sum" if name in sums else "mean" for name in names]
 
 
 def full_precision(y_pred: Tensor) -> Tensor:
-    """Outputs as losses and metrics take them: never in half precision."""
+    """Cast half-precision outputs to float32 for losses and metrics."""
     return y_pred.float() if y_pred.dtype in (torch.bfloat16, torch.float16) else y_pred
 
 
 def summed(parts: Sequence[Tensor]) -> Tensor:
-    """The sum of scalars."""
+    """Return the sum of scalars."""
     return parts[0] if len(parts) == 1 else torch.stack([part.reshape(()) for part in parts]).sum()
 
 
 def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor:
-    """The state of a metric for a batch."""
+    """Return the state of a metric for a batch."""
     return metric(y_true, y_pred.detach(), sample_weight=weight, mask=mask)
 
 
 def figure_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean") -> Tensor:
-    """A batch's mean counts as often as the batch has rows, as in Keras; a sum counts once."""
+    """Return the state of a batch's value: a mean is weighted by the rows of the batch, as in Keras; a sum is not."""
     value = value.detach()
     rows = 1 if reduction == "sum" else rows
     dtype = torch.float32 if value.device.type == "mps" else torch.float64
@@ -153,14 +153,14 @@ def figure_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean
 
 
 def penalty(weight: Weight) -> Tensor:
-    """What its regularizer adds to the loss."""
+    """Return the penalty of a weight's regularizer."""
     regularizer = weight.spec.regularizer
     assert regularizer is not None
     return regularizer(weight.spec.to_keras(weight.tensor))
 
 
 def class_numbers(y_true: Tensor) -> Tensor:
-    """Class numbers (rows,) from targets as the loss sees them: numbers, or one-hot rows."""
+    """Return class labels (rows,) from integer or one-hot targets."""
     if y_true.dim() > 1:
         y_true = y_true.argmax(-1) if y_true.shape[-1] != 1 else y_true.squeeze(-1)
     return y_true.round().long() if y_true.is_floating_point() else y_true.long()

@@ -1,4 +1,4 @@
-"""A model's outputs for rows in order."""
+"""Compute a model's outputs for rows in order."""
 
 from collections.abc import Iterable
 
@@ -7,20 +7,20 @@ from torch import Tensor
 
 from kerascli import draws
 from kerascli.data.batches.loader import Batch
-from kerascli.training.layer_states import Memory
+from kerascli.training.layer_states import EvaluationStates
 from kerascli.training.train_step import GraphStep
 
 
 def predict(module: GraphStep, batches: Iterable[Batch], *, seed: int) -> dict[str, Tensor]:
-    """Outputs by name (rows, *), on the CPU, in float32 where they were computed in half precision."""
+    """Return outputs (rows, *) by name, on the CPU; half precision is converted to float32."""
     module.eval()
     parts: dict[str, list[Tensor]] = {}
-    memory = Memory(module.states())
+    own_states = EvaluationStates(module.states())
     with torch.inference_mode():
         for number, batch in enumerate(batches):
-            with draws.using(draws.Draws(seed, f"predict/{number}", 0)), memory.of_batch():
+            with draws.using(draws.Draws(seed, f"predict/{number}", 0)), own_states.for_batch():
                 outcome = module.predict(batch.inputs)
-                memory.keep(outcome.updates)
+                own_states.keep(outcome.updates)
             for name, value in outcome.outputs.items():
                 value = value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
                 parts.setdefault(name, []).append(value.to("cpu"))

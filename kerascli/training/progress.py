@@ -1,4 +1,4 @@
-"""Where training stands: all that a run needs to go on exactly, apart from weights and optimizer."""
+"""Progress of a training run: all state for exact resume, apart from weights and optimizer."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,29 +8,29 @@ from torch import Tensor
 
 @dataclass(slots=True)
 class Progress:
-    """Changed by the loop alone. Between two events it is always complete."""
+    """Counters and callback states, changed by the loop alone; consistent between two events."""
 
     epoch: int = 0
-    """Finished epochs."""
+    """Number of finished epochs."""
     batch: int = 0
-    """Finished batches of the running epoch."""
+    """Number of finished batches of the current epoch."""
     step: int = 0
-    """Finished updates, over all epochs."""
+    """Number of finished training steps, over all epochs."""
     states: list[Tensor] | None = None
-    """Added-up states of the running epoch's figures."""
+    """Added-up metric states of the current epoch."""
     seconds: float = 0.0
-    """Seconds that the running epoch has taken in earlier processes."""
+    """Seconds that the current epoch has taken so far, for a run that is resumed within it."""
     callbacks: list[dict[str, Any]] = field(default_factory=list)
-    """The callbacks' states, in their order."""
+    """States of the callbacks, in their order."""
     row: dict[str, float] = field(default_factory=dict)
-    """Row of the history for the last finished epoch."""
+    """History row of the last finished epoch."""
     slots: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     """Weights kept under a name, in Keras's layout, on the CPU."""
     said: list[str] = field(default_factory=list)
-    """What callbacks said when the running epoch began."""
+    """Messages of callbacks at the start of the current epoch."""
     stopped: str | None = None
-    """Why a callback stopped training."""
+    """Reason why a callback stopped training."""
     phase: int = 0
-    """Which phase of the fit runs, from 0."""
+    """Index of the current phase of the fit, from 0."""
     first: int = 0
-    """Epochs that were finished when it began."""
+    """Number of epochs that were finished when the phase began."""

@@ -1,4 +1,4 @@
-"""A training step: each forward pass, then its parameter updates; nothing waits for the device."""
+"""A training step: each forward pass, then its parameter updates, without waiting for the device."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ from kerascli.training.train_step import TrainStepModule
 
 
 class Trainer:
-    """Changes weights: the forward passes of a training step, each with its runner, and the optimizers."""
+    """Trains a model: runs the forward passes of a training step and applies the optimizers."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Trainer:
         self._by_name = {weight.name: weight for weight in weights}
 
     def step(self, batch: Batch, number: int) -> list[Tensor]:
-        """Step `number` (from 0) on a batch; returns the states of its figures."""
+        """Run step `number` (from 0) on a batch; return its metric states."""
         states: list[Tensor] = []
         for forward_pass, run in self._passes:
             own: list[Tensor] = []
@@ -47,11 +47,11 @@ class Trainer:
                 with span("optimizer"):
                     self._apply(forward_pass, outcome)
                 own = outcome.states
-            states += own  # of the last time
+            states += own  # of the last repeat
         return states
 
     def _apply(self, forward_pass: ForwardPass, outcome: StepOutcome) -> None:
-        """All gradients are there already: the first of several optimizers changes nothing for the next."""
+        """Apply the updates; all gradients were computed before, so no update affects the next one's gradients."""
         updates = dict(outcome.updates)
         start = 0
         for update, total in zip(forward_pass.updates, outcome.totals, strict=True):
@@ -62,7 +62,7 @@ class Trainer:
         self._store(updates)
 
     def _store(self, updates: dict[str, Tensor]) -> None:
-        """New moving statistics and the like; a bad step leaves them as they are."""
+        """Store new values of non-trainable weights (moving statistics), unless loss or gradients are not finite."""
         if not updates:
             return
         with torch.no_grad():
@@ -71,26 +71,26 @@ class Trainer:
                 weight.copy_(self.optimizers.keep_if_good(value, weight))
 
     def weights_file(self) -> Pieces:
-        """All weights of the model in Keras's layout, for a file."""
+        """Return the contents of a file with all weights of the model, in Keras's layout."""
         return tensor_pieces({weight.name: weight.keras() for weight in lasting(self.weights)})
 
     def snapshot(self) -> dict[str, Tensor]:
-        """All weights in Keras's layout, copied to the CPU."""
+        """Return copies of all weights on the CPU, in Keras's layout."""
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
 
     def restore(self, values: Mapping[str, Tensor]) -> None:
-        """Put a snapshot back."""
+        """Restore weights from a snapshot."""
         assign_weights(self.weights, values)
 
 
 def assign_weights(weights: Sequence[Weight], values: Mapping[str, Tensor]) -> None:
-    """Store values by name, in Keras's layout. Raises FileRefused where they are another model's."""
+    """Assign values in Keras's layout by weight name. Raises FileRefused if they belong to another model."""
     saved = {name: tuple(value.shape) for name, value in values.items()}
     wanted = {weight.name: tuple(weight.spec.shape) for weight in weights}
     differing = sorted(name for name in {*saved, *wanted} if saved.get(name) != wanted.get(name))
     if differing:
         name = differing[0]
-        text = f"the weights are of another model: '{name}' is {saved.get(name)} there, {wanted.get(name)} here"
-        raise FileRefused(text, hint="start a new run, or set the model back to what it was")
+        text = f"the weights are of another model: '{name}' has shape {saved.get(name)} there, {wanted.get(name)} here"
+        raise FileRefused(text, hint="start a new run, or restore the model in the config")
     for weight in weights:
         weight.assign(values[weight.name])

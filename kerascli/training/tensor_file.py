@@ -1,4 +1,4 @@
-"""A file of safetensors that is written tensor by tensor."""
+"""Write a safetensors file tensor by tensor."""
 
 import json
 import math
@@ -17,7 +17,7 @@ _ALIGNED = 8
 
 
 def tensor_pieces(tensors: Mapping[str, Tensor]) -> Pieces:
-    """The tensors as they are when the file is written; views need no memory of their own."""
+    """Return the contents of a file of tensors, read when the file is written; views are not copied before."""
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))  # so that all are aligned
     header: dict[str, object] = {}
     end = 0

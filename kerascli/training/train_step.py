@@ -1,4 +1,4 @@
-"""The forward pass of a training step as one module: batch in, losses and metrics out."""
+"""Module of one forward pass of a training step: batch in, losses and metrics out."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from kerascli.training.objective import BaseObjective, LossOutput
 
 @dataclass(slots=True)
 class TrainStepOutput:
-    """Losses and metrics of a batch, and what its forward pass changes."""
+    """Losses and metrics of a batch, and the weights that its forward pass changes."""
 
     loss: LossOutput
     updates: dict[str, Tensor]
@@ -25,7 +25,7 @@ class TrainStepOutput:
 
 
 class TrainStepModule(nn.Module):
-    """A forward pass with its losses and metrics: all that the loop and `evaluate` ask of a model."""
+    """A forward pass with losses and metrics: the interface of the training loop and of `evaluate`."""
 
     def __init__(self, objective: BaseObjective) -> None:
         super().__init__()
@@ -35,20 +35,20 @@ class TrainStepModule(nn.Module):
     def forward(self, batch: Batch) -> TrainStepOutput: ...
 
     def weights(self) -> list[Weight]:
-        """What a forward pass reads, and training or the forward pass changes."""
+        """Return the weights that a forward pass reads and that training or the pass itself changes."""
         return []
 
     def components(self) -> list[Component]:
-        """What computes in a step."""
+        """Return the layers, losses and metrics of a step."""
         return self.objective.components()
 
     def states(self) -> list[Weight]:
-        """What stateful layers remember of the batch before."""
+        """Return the states of stateful layers, kept from one batch to the next."""
         return [weight for weight in self.weights() if weight.spec.is_state]
 
 
 class GraphStep(TrainStepModule):
-    """Finishes the batch (rescale, one-hot ... mix its samples), runs the graph, computes losses and metrics."""
+    """Applies the batch-wise stages (rescaling, one-hot, mixup ...), runs the graph, computes losses and metrics."""
 
     def __init__(
         self,
@@ -83,18 +83,18 @@ class GraphStep(TrainStepModule):
         return [*(node.layer for node in self.graph.model.nodes), *super().components()]
 
     def predict(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
-        """Outputs for prepared inputs."""
+        """Return the graph's outcome for prepared inputs."""
         return self.run(self.input_stage(dict(inputs)))
 
     def run(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
-        """The graph under the precision asked for; losses are always computed in full precision."""
+        """Run the graph in the configured precision; losses are always computed in full precision."""
         device = next(iter(inputs.values())).device
         with autocast(self.precision, device):
             return self.graph(inputs, targets)
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Keras's mixed policies: compute in half precision, keep weights in full."""
+    """Return the autocast context of a Keras mixed-precision policy: computation in half precision, weights in full."""
     if precision == "float32":
         return nullcontext()
     dtype = torch.bfloat16 if precision == "mixed_bfloat16" else torch.float16

@@ -1,4 +1,4 @@
-"""Objectives of a training of several updates: of one forward pass, and of all together."""
+"""Objectives of a `train_step` with several updates: of one update, of one forward pass, of all passes."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -25,7 +25,7 @@ from kerascli.training.train_step import GraphStep, TrainStepOutput
 
 
 class UpdateObjective(BaseObjective):
-    """The loss of one update, a sum of terms, and its metrics."""
+    """Loss of one update, a sum of terms, and its metrics."""
 
     def __init__(
         self,
@@ -37,10 +37,10 @@ class UpdateObjective(BaseObjective):
         figures: Sequence[str] = (),
         sums: Collection[str] = (),
     ) -> None:
-        """`names` are the total, the terms, the `figures` of its own layers, and the metrics.
+        """`names` are the total, the terms, `figures` (logged by the update's own layers), and the metrics.
 
-        `weights` are those that it trains: their regularizers count here. `sums` are nodes whose figures add up over
-        all rows.
+        `weights` are those that it trains, whose regularizers are added here. `sums` are nodes whose values are summed
+        over all rows.
         """
         means: list[Reduction] = ["mean"] * (1 + len(terms))
         losses = [term.loss for term in terms if term.loss is not None]
@@ -59,7 +59,7 @@ class UpdateObjective(BaseObjective):
         rows: int,
         added: Sequence[Tensor] = (),
     ) -> LossOutput:
-        """`added` are losses of layers that count for this update."""
+        """Compute the loss and states; `added` are losses of layers, added to this update's loss."""
         values = [_loss(term, outcome, targets, sample_weight) for term in self._terms]
         parts = [*added, *(weighted for _, weighted in values), *(penalty(weight) for weight in self._penalized)]
         total = summed(parts)
@@ -72,7 +72,7 @@ class UpdateObjective(BaseObjective):
 
 
 class _Joined(BaseObjective):
-    """The figures of several objectives."""
+    """Concatenation of several objectives' losses and metrics."""
 
     def __init__(self, parts: Sequence[BaseObjective]) -> None:
         super().__init__(
@@ -83,7 +83,7 @@ class _Joined(BaseObjective):
 
 
 class PassObjective(_Joined):
-    """A loss for each of the updates that share a forward pass; what layers add by themselves counts for the first."""
+    """Losses of the updates that share a forward pass; losses that layers add count for the first update."""
 
     def __init__(self, updates: Sequence[UpdateObjective]) -> None:
         super().__init__(updates)
@@ -97,7 +97,7 @@ class PassObjective(_Joined):
         sample_weight: Mapping[str, Tensor],
         rows: int,
     ) -> LossOutput:
-        """Targets and sample weights by target name -> a total for each update, and the states of all."""
+        """Return a total for each update and the states of all; targets and sample weights are given by target name."""
         found = LossOutput([], [])
         added = [value for name, value in outcome.losses.items() if name not in self._formulas]
         for update in self.updates:
@@ -111,7 +111,7 @@ class PassObjective(_Joined):
 def _loss(
     term: LossTerm, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """A term's value, and what it adds to the loss."""
+    """Return a term's value, and its weighted value in the loss."""
     if term.loss is None or term.of is None:
         return outcome.metrics[term.node], outcome.losses[term.node]
     y_true, y_pred = _pair(term.of, outcome, targets)
@@ -129,7 +129,7 @@ def _pair(of: Comparison, outcome: GraphOutcome, targets: Mapping[str, Tensor]) 
 
 
 class AllPasses(GraphStep):
-    """Predicts with the model, and evaluates every forward pass without an update in between."""
+    """Predicts with the model; evaluates all forward passes, without updates between them."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class AllPasses(GraphStep):
         states: list[Tensor] = []
         nodes = draws.node_stack()
         for name, each in zip(self._names, self.passes, strict=True):
-            nodes.append(name)  # nodes of two passes may have one name, and still draw numbers of their own
+            nodes.append(name)  # nodes of two passes may have one name, and must draw different numbers
             states += each(batch).loss.states
             nodes.pop()
         return TrainStepOutput(LossOutput([], states), {})

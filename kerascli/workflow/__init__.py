@@ -1,1 +1,1 @@
-"""Train, evaluate, predict: build, run, record; each yields or returns what the edges show."""
+"""Workflows of the commands: build, run and record; generators of events or functions that return results."""

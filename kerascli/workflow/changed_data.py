@@ -1,4 +1,4 @@
-"""The data of a finished run, read again: what has changed in it since the run was trained is a warning."""
+"""Load the data of a finished run again, with a warning for what changed since the run was trained."""
 
 from collections.abc import Iterator, Mapping
 
@@ -7,11 +7,11 @@ from kerascli.errors import Fault
 from kerascli.workflow.opened import OpenedRun
 
 _SHORT = 12
-_HINT = "the numbers are those of the data as it is now; put the old file back to compare with what the run recorded"
+_HINT = "the results are for the data as it is now; restore the old file to compare with the recorded results"
 
 
 def load_again(run: OpenedRun) -> PreparedData:
-    """Load the splits of a run; `run.warnings` gets a fault for each file that is not what it was trained on.
+    """Load the splits of a run; `run.warnings` gets a fault for each file that differs from the training data.
 
     Raises DataError, ConfigError, FileRefused.
     """
@@ -24,7 +24,7 @@ def load_again(run: OpenedRun) -> PreparedData:
 
 
 def _changes(found: Mapping[str, str], recorded: Mapping[str, str], phases: int) -> Iterator[Fault]:
-    """Compare digests, wherever the files lie now; a run without recorded digests was not trained here."""
+    """Compare digests, wherever the files are now; a run without recorded digests (an imported one) is not compared."""
     for name, digest in found.items() if recorded else ():
         if digest in recorded.values():
             continue
@@ -35,6 +35,6 @@ def _changes(found: Mapping[str, str], recorded: Mapping[str, str], phases: int)
 
 
 def _short(digest: str) -> str:
-    """The beginning of a digest, with what stands before it (`sampled:`)."""
+    """Return the beginning of a digest with its prefix (`sampled:`)."""
     kind, colon, value = digest.rpartition(":")
     return f"{kind}{colon}{value[:_SHORT]}"

@@ -1,4 +1,4 @@
-"""What can be known of a config before training, and of a run without its data."""
+"""Check a config before training, and describe the model of a config or of a run without reading its data."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,15 +26,15 @@ from kerascli.workflow.opened import known_view
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A config that is sound as far as it could be checked."""
+class CheckResult:
+    """Result of checking a valid config, as far as it could be checked."""
 
     lines: list[str]
-    """Lines that tell what is sound, and what could not be checked."""
+    """Lines to print: what was checked, and what could not be checked."""
     warnings: list[Fault]
-    """Warnings of what trains as it stands, but is probably not meant."""
+    """Warnings about what is valid but probably not intended."""
     data_is_missing: bool
-    """True if data was looked for and is not there."""
+    """True if data was looked for and not found."""
 
 
 def check(
@@ -44,8 +44,8 @@ def check(
     flags: Sequence[str],
     progress: Progress | None = None,
     no_data: bool = False,
-) -> Checked:
-    """Check all that can be known before training; with `no_data` no data is looked for. Raises KerasCliError."""
+) -> CheckResult:
+    """Check everything that can be known before training; with `no_data` no data is read. Raises KerasCliError."""
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     known: dict[str, tuple[DataFacts, PreparedData | None, list[str]]] = {}
     best = _facts_without_data if no_data else _best_facts
@@ -53,7 +53,7 @@ def check(
     def described(phase: Config) -> RunSpec:
         facts, prepared, unchecked = known.get(phase.data_key) or best(phase)
         known[phase.data_key] = facts, prepared, unchecked
-        with _said(unchecked):
+        with _with_unchecked(unchecked):
             spec = phase.describe(facts, prepared and _rows(prepared))
             if faults := idle_fit_faults(spec):
                 raise phase.error(faults)
@@ -77,18 +77,18 @@ def check(
     if config.before:
         lines.append(f"  fit: {len(config.phases)} phases")
     if spec.init_from is not None:
-        unchecked.append(_begins_with(config, spec.init_from))
+        unchecked.append(_unchecked_init_from(config, spec.init_from))
     if config.data is None:
         unchecked.append("there is no 'data' section")
     if spec.training is None:
         unchecked.append("there is no 'compile' section")
     learned = {} if prepared is None else dict.fromkeys(prepared.warnings)
     warnings = [*advise(cases), *(Fault(text, level="warning") for text in learned)]
-    return Checked([*lines, *(f"  not checked: {text}" for text in unchecked)], warnings, missing)
+    return CheckResult([*lines, *(f"  not checked: {text}" for text in unchecked)], warnings, missing)
 
 
-def _begins_with(config: Config, begin: InitFrom) -> str:
-    """What a run is to begin with is looked at when it starts."""
+def _unchecked_init_from(config: Config, begin: InitFrom) -> str:
+    """Return a line that says that `model.init_from` is not checked, and why."""
     what = next(source for source in (begin.run, begin.file, begin.torchvision) if source is not None)
     absent = begin.file is not None and not (config.init_folder / begin.file).exists()
     reason = f"there is no file '{safe_text(what)}'" if absent else f"'{safe_text(what)}' is read when a run starts"
@@ -104,12 +104,12 @@ def summary_of(
     expand: bool = False,
     view: str | None = None,
 ) -> Summary:
-    """The summary of a config's model, with or without its data."""
+    """Return the summary of a config's model, with or without its data."""
     return _summary(spec_of(source, sets=sets, flags=flags, progress=progress), expand=expand, view=view)
 
 
 def summary_of_run(record: RunRecord, *, expand: bool = False, view: str | None = None) -> Summary:
-    """The summary of a run's model, from its folder alone."""
+    """Return the summary of a run's model, from the run's folder alone."""
     return _summary(spec_of_run(record), expand=expand, view=view)
 
 
@@ -121,26 +121,26 @@ def _summary(spec: RunSpec, *, expand: bool = False, view: str | None = None) ->
 def spec_of(
     source: Path | Document, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None
 ) -> RunSpec:
-    """What a config says, with or without its data, of its model."""
+    """Return the spec of a config without its compile section, with or without its data."""
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     document = replace(config.document, data={k: v for k, v in config.document.data.items() if k != "compile"})
     config = replace(config, document=document)
     facts, _, unchecked = _best_facts(config)
-    with _said(unchecked):
+    with _with_unchecked(unchecked):
         return config.describe(facts)
 
 
 def spec_of_run(record: RunRecord) -> RunSpec:
-    """The same of a run, from its folder alone."""
+    """Return the spec of a run, from the run's folder alone."""
     config = open_recorded(record)
     facts = config.facts() if config.data is None else stages(config.data, load_learned(record.preprocessing())).facts
     return config.describe(facts)
 
 
 def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
-    """The model under its name, or a view of it, without memory for weights; and what updates of a `train_step` run.
+    """Return the title and graph of the model or a view, on the meta device, and those of a `train_step`'s updates.
 
-    Raises ConfigError where there is no such view.
+    Raises ConfigError if there is no such view.
     """
     if view is None:
         own, *beside = map(Graph, spec.graphs)
@@ -150,8 +150,8 @@ def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[
 
 
 @contextmanager
-def _said(unchecked: Sequence[str]) -> Iterator[None]:
-    """With faults it is said, too, what was not known: it may be why."""
+def _with_unchecked(unchecked: Sequence[str]) -> Iterator[None]:
+    """Add what could not be checked to the faults raised inside: it may be their cause."""
     try:
         yield
     except ConfigError as error:
@@ -162,7 +162,7 @@ def _said(unchecked: Sequence[str]) -> Iterator[None]:
 
 
 def _layers(spec: RunSpec) -> int:
-    """How many run: of a `train_step` those that its updates call in addition are counted once each."""
+    """Return the number of layers; those that only the updates of a `train_step` call are counted once each."""
     passes = spec.train_step.passes if spec.train_step is not None else ()
     calls = [entry for each in passes for entry in each.built.model.entries if isinstance(entry, Call)]
     more = {node.weights_name for call in calls for node in call.nodes}
@@ -170,7 +170,7 @@ def _layers(spec: RunSpec) -> int:
 
 
 def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
-    """Facts from the source if it knows them, else from the data itself, else nothing but the reason."""
+    """Return facts from the source if it knows them, else from the loaded data, else why they are unknown."""
     facts = config.facts()
     if config.data is None:
         return facts, None, []
@@ -178,7 +178,7 @@ def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[st
     places = [*files, *(("folder", path) for path in config.data.source.folders(config.context))]
     absent = [f"there is no {kind} '{safe_text(str(path))}'" for kind, path in places if not path.exists()]
     if facts.known and not files and not absent:
-        return facts, None, []  # it is generated, or one that everybody knows
+        return facts, None, []  # generated data, or a well-known dataset
     if absent:
         text = f"the data, and what depends on it: {absent[0]}"
         said = where_from(config.text)
@@ -188,7 +188,7 @@ def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[st
 
 
 def _facts_without_data(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
-    """Facts that are known without looking at any file."""
+    """Return the facts that are known without looking at any file."""
     text = "the data, and what depends on it: --no-data"
     return config.facts(look=False), None, [] if config.data is None else [text]
 

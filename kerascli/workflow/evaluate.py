@@ -1,4 +1,4 @@
-"""Evaluate a run: loss and metrics over a split or a raw file, and what a classifier gets right."""
+"""Evaluate a run: loss and metrics over a split or a file, and the scores of each class."""
 
 import time
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from kerascli.report.classes import ClassRow, class_rows, confusion
 from kerascli.report.thresholds import Thresholds
 from kerascli.training.build import Experiment
 from kerascli.training.checks.label_range_checks import check_values
-from kerascli.training.classes import class_reading, tells_classes
+from kerascli.training.classes import class_reading, is_classification_loss
 from kerascli.training.evaluate import evaluate
 from kerascli.training.objective import class_numbers
 from kerascli.training.predict import predict
@@ -27,21 +27,21 @@ from kerascli.workflow.units import metrics_in_units
 
 
 @dataclass(frozen=True, slots=True)
-class Classified:
-    """How an output's classes were told apart: counts (true, predicted), and a row a class."""
+class ClassScores:
+    """Classification results of an output: confusion matrix (true, predicted), and the scores of each class."""
 
     output: str
     names: tuple[str, ...]
     matrix: np.ndarray
     rows: tuple[ClassRow, ...]
     thresholds: Thresholds | None
-    """Of an output of one unit: its probabilities of the second class."""
+    """Probabilities of the second class, for an output of one unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     result: Evaluated
-    classified: tuple[Classified, ...]
+    class_scores: tuple[ClassScores, ...]
     in_units: dict[str, dict[str, float]]
     """Target -> metric -> value, in the units of the target's column, where its transforms can be undone."""
 
@@ -51,27 +51,27 @@ MOST_GROUPS = 100
 
 @memory_for_batches()
 def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
-    """Evaluate a run on prepared rows; `name` is what the result is called. Raises KerasCliError."""
+    """Evaluate a run on prepared rows; `name` is the name of the result. Raises KerasCliError."""
     experiment, spec = run.experiment, run.experiment.spec
     if spec.training is None:
         raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
     check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
     started = time.monotonic()
     source = rows_in_order(experiment, rows)
-    figures = _finished(evaluate(experiment.module, source.epoch(0), seed=spec.seed))
+    figures = _result_of(evaluate(experiment.module, source.epoch(0), seed=spec.seed))
     seconds = time.monotonic() - started
     result = Evaluated(name, figures, rows.rows, seconds)
     return Evaluation(result, tuple(_classify(run, source)), metrics_in_units(run, source))
 
 
 def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str, Evaluated]]:
-    """Evaluate the rows of each value of a raw column by themselves. Raises KerasCliError."""
+    """Evaluate the rows of each value of a raw column separately. Raises KerasCliError."""
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
         raise ConfigError("--by: these rows have no columns")
     values = table.column(column)
     if len(values.shape) != 1 or values.dtype.kind == "f" or not isinstance(values, np.ndarray):
-        raise DataError(f"--by {safe_text(column)}: expected a column of words or whole numbers")
+        raise DataError(f"--by {safe_text(column)}: expected a column of strings or integers")
     names, numbers = unique_inverse(values)
     if len(names) > MOST_GROUPS:
         raise DataError(f"--by {safe_text(column)}: {len(names):,} values; at most {MOST_GROUPS} groups are evaluated")
@@ -82,8 +82,8 @@ def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str,
     return found
 
 
-def _finished(work: Iterator[object]) -> dict[str, float]:
-    """Run a generator to its end and take what it returns."""
+def _result_of(work: Iterator[object]) -> dict[str, float]:
+    """Run a generator to its end and return its result."""
     while True:
         try:
             next(work)
@@ -91,11 +91,11 @@ def _finished(work: Iterator[object]) -> dict[str, float]:
             return end.value
 
 
-def _classify(run: OpenedRun, source: BatchSource) -> Iterator[Classified]:
-    """One row of Classified for every output that is read as classes."""
+def _classify(run: OpenedRun, source: BatchSource) -> Iterator[ClassScores]:
+    """Yield the classification results of every output that predicts classes."""
     experiment = run.experiment
     compiled = experiment.spec.compile
-    pairs = [pair for pair in compiled.pairs if tells_classes(pair.loss)] if compiled is not None else []
+    pairs = [pair for pair in compiled.pairs if is_classification_loss(pair.loss)] if compiled is not None else []
     outputs = predict(experiment.module, source.epoch(0), seed=experiment.spec.seed) if pairs else {}
     for pair in pairs:
         reading = class_reading(outputs[pair.output], run.stages.facts.targets.get(pair.target), pair.loss)
@@ -104,13 +104,13 @@ def _classify(run: OpenedRun, source: BatchSource) -> Iterator[Classified]:
         truth = torch.cat([class_numbers(t) for t in _targets(experiment, source.epoch(0), pair.target)])
         output = outputs[pair.output]
         counted = pair.loss.counted(truth) if pair.loss is not None else None
-        if counted is not None:  # a row that the loss leaves out may have a number that is no class
+        if counted is not None:  # a row that the loss masks out may hold a number that is no class
             truth, output = truth[counted], output[counted]
         predicted = reading.numbers(output)
         matrix = confusion(truth.numpy(), predicted.numpy(), len(reading.names))
         rows = tuple(class_rows(matrix, reading.names))
         second = Thresholds(reading.probabilities(output)[:, 1].numpy(), truth.numpy()) if reading.binary else None
-        yield Classified(pair.output, reading.names, matrix, rows, second)
+        yield ClassScores(pair.output, reading.names, matrix, rows, second)
 
 
 def _targets(experiment: Experiment, batches: Iterator[Batch], name: str) -> Iterator[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""The prepared rows that a command means: a split of the run's data, or what it is given."""
+"""Prepare the rows for a command: a split of the run's data, or files, standard input and texts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,10 +44,10 @@ def rows_of(run: OpenedRun, *what: str, targets: bool, texts: Sequence[str] = ()
 
 
 def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Sequence[str], *, targets: bool) -> Split:
-    """Return the rows of one file of arrays, which a run without data of its own takes."""
+    """Return the rows of one file of arrays, the input of a run without a data section."""
     why = "run has no data section"
     if run.data is not None:
-        why = f"{'view' if run.takes_arrays else 'model'} has inputs of its own"
+        why = f"{'view' if run.takes_arrays else 'model'} has inputs that the data does not provide"
     if texts or keep or len(what) != 1:
         option = "--text" if texts else "--keep" if keep else "several files"
         raise ConfigError(f"{option}: the {why}, and takes one file of arrays")
@@ -58,7 +58,7 @@ def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Seq
 
 
 def kept_columns(rows: Split, keep: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return raw columns of rows, as numbers or words; by default the names of files that are a row each.
+    """Return raw columns of rows, as numbers or strings; by default the file names if each file is a row.
 
     Raises DataError.
     """

@@ -1,4 +1,4 @@
-"""Samples of a run, made again from its weights."""
+"""Make the samples of a run again from its weights."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,14 +14,14 @@ from kerascli.workflow.outputs import writable, writable_folder
 
 
 def studio_of(run: OpenedRun, *, data: bool = True) -> ModelStudio:
-    """Where the samples of an opened run are made; with its data, if that is wanted and at hand."""
+    """Return the `ModelStudio` that makes samples of a run; with `data` also from its rows, if it has any."""
     prepared = load_again(run) if data and run.data is not None else None
     splits, aside = ({}, {}) if prepared is None else (prepared.splits, prepared.display_columns)
     return ModelStudio(run.experiment, splits, run.learned, run.stages.facts.targets, aside)
 
 
 def draw_samples(run: OpenedRun, names: Sequence[str], folder: Path | None) -> Iterator[Path]:
-    """Make samples from a run's weights: those of the callbacks that are named, or all. Raises ConfigError."""
+    """Make samples from a run's weights, of the named callbacks or of all; yield the files. Raises ConfigError."""
     callbacks = run.experiment.spec.fit.callbacks
     samplers = {callback.sample_name: callback for callback in callbacks if isinstance(callback, Sampler)}
     for name in names:

@@ -1,6 +1,6 @@
-"""What stops a computation that is sound: no memory left, or numbers that it cannot be done with.
+"""Convert errors of torch and Python about memory or values into TrainingStopped.
 
-torch and Python have several ways of saying so, users are told in one.
+torch and Python report them in several ways, users get one.
 """
 
 from collections.abc import Iterator
@@ -12,41 +12,41 @@ from kerascli.errors import TrainingStopped, first_line
 from kerascli.layers.base import ShapeMismatch
 
 _CPU_WORDS = "can't allocate memory"
-"""torch's allocator for the CPU raises a plain RuntimeError."""
+"""Message of torch's CPU allocator, which raises a plain RuntimeError."""
 
 
 STOPS = (RuntimeError, MemoryError, IndexError, ShapeMismatch)
-"""What `stopped_by` is to look at."""
+"""Errors that `stopped_by` converts."""
 _OUTSIDE = ("out of bounds", "out of DATA bounds", "out of range")
 
 
 def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
-    """The error as a person is told of it. Raises it again where it is about something else."""
+    """Return the error as TrainingStopped; reraise an error that is neither about memory nor about values."""
     text = first_line(error).rstrip(".")
-    own = text.startswith(("list ", "tuple ", "string "))  # Python's words: a bug of ours
+    own = text.startswith(("list ", "tuple ", "string "))  # Python's own message: a bug of kerascli
     algebra = torch.linalg.LinAlgError  # pyright: ignore[reportPrivateImportUsage]
     if isinstance(error, (ShapeMismatch, algebra)) or (not own and any(words in text for words in _OUTSIDE)):
         node = next((f"'{name}'" for name in getattr(error, "__notes__", ())), "a layer or a formula")
-        what = f"with the numbers that came {node} cannot be computed: {text}"
-        return TrainingStopped(what, hint="look for indices that are too large, and for matrices that have no inverse")
+        what = f"{node} cannot be computed with the values that it got: {text}"
+        return TrainingStopped(what, hint="look for indices out of range, and for singular matrices")
     if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and _CPU_WORDS not in str(error):
         raise error
     lines = str(error).splitlines()
-    return TrainingStopped(": ".join(["the device has no memory left", *lines[:1]]), hint=hint)
+    return TrainingStopped(": ".join(["the device is out of memory", *lines[:1]]), hint=hint)
 
 
 @contextmanager
 def memory_for_model() -> Iterator[None]:
-    """Around the making of a model and its optimizer."""
+    """Convert memory errors raised while a model and its optimizer are built."""
     try:
         yield
     except STOPS as error:
-        raise stopped_by(error, hint="a smaller model, or a device with more memory") from None
+        raise stopped_by(error, hint="use a smaller model, or a device with more memory") from None
 
 
 @contextmanager
 def memory_for_batches() -> Iterator[None]:
-    """Around running a model over rows."""
+    """Convert memory errors raised while a model runs over rows."""
     try:
         yield
     except STOPS as error:

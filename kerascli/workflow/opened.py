@@ -1,4 +1,4 @@
-"""A run, opened: its model with its weights, and what its pipelines learned. Needs the folder alone."""
+"""Open a run from its folder: its model with weights, and the learned state of its pipelines."""
 
 from dataclasses import dataclass, field, replace
 
@@ -31,29 +31,29 @@ class OpenedRun:
     experiment: Experiment
     stages: Stages
     data: DataSpec | None
-    """None in a run that was imported: it takes arrays as they are."""
+    """None for an imported run: it takes arrays as its inputs."""
     learned: dict[str, Learned]
     takes_arrays: bool = False
-    """It takes arrays as they are: what runs has inputs that the data does not give."""
+    """True if the run takes arrays as its inputs, since the model has inputs that the data does not provide."""
     warnings: list[Fault] = field(default_factory=list)
-    """Warnings about what was read for this run; views of the run share the list."""
+    """Warnings about the files of the run; views of the run share the list."""
 
     @property
     def has_own_inputs(self) -> bool:
-        """Whether the model has inputs that the data does not give: a generator's noise."""
+        """True if the model has inputs that the data does not provide, such as a generator's noise."""
         return self.data is not None and any(i.name not in self.data.inputs for i in self.experiment.spec.model.inputs)
 
     def view(self, name: str) -> "OpenedRun":
-        """The same run with a view in place of its model. Raises ConfigError."""
+        """Return the run with a view in place of its model. Raises ConfigError."""
         view = known_view(self.experiment.spec.model, name)
         run = replace(self, experiment=self.experiment.view(name))
         return replace(run, takes_arrays=self.takes_arrays or view.own_inputs or run.has_own_inputs)
 
 
 def known_view(model: Model, name: str) -> View:
-    """Raises ConfigError where the model has no such view."""
+    """Return a view of the model. Raises ConfigError if there is none of that name."""
     if name not in model.views:
-        hint = f"it has {', '.join(model.views)}" if model.views else "views stand under model.views"
+        hint = f"it has {', '.join(model.views)}" if model.views else "views are defined under model.views"
         raise ConfigError(
             f"--view: the model has no view '{safe_text(name)}'{suggestion(name, model.views)}", hint=hint
         )
@@ -82,7 +82,9 @@ def open_run(
     run = OpenedRun(record, config, experiment, found, config.data, learned, takes_arrays=config.data is None)
     if (bad := nonfinite(values)) is not None:
         text = f"the weight '{safe_text(bad)}' is nan or infinite: nothing computed with it can be relied on"
-        run.warnings.append(Fault(text, level="warning", hint="train again, or take an earlier one: --checkpoint NAME"))
+        run.warnings.append(
+            Fault(text, level="warning", hint="train again, or use an earlier checkpoint: --checkpoint NAME")
+        )
     return run
 
 

@@ -1,6 +1,6 @@
-"""Where a command may write: not over what it reads, not into what a run keeps, not over a file of another kind.
+"""Check where a command may write: never over its inputs, a run's own files, or a file of another kind.
 
-Whatever the flags. A file of the kind that is written is replaced, as every program does it.
+This holds whatever the flags. An existing file of the kind that is written is replaced.
 """
 
 import os
@@ -20,15 +20,15 @@ _BEGINNINGS = {
     ".keras": b"PK", ".h5": b"\x89HDF", ".hdf5": b"\x89HDF", ".pt": b"PK", ".pt2": b"PK", ".onnx": b"\x08",
     ".mmd": b"---\ntitle:", ".dot": b"digraph ", ".gv": b"digraph ",
 }  # fmt: skip
-"""First bytes of the files of a kind; kinds are called by their suffix."""
+"""First bytes of the files of each kind; kinds are named by their suffix."""
 CONFIG, SCHEMA = "a config of kerascli", "a JSON Schema"
-"""Kinds whose files may end in anything."""
+"""Kinds whose files may have any suffix."""
 
 
 def writable(path: Path, kind: str, *, run: RunRecord | None = None, reads: Iterable[Path] = ()) -> Path:
-    """Return the file that a path given by the user means, if a file of `kind` may be written there.
+    """Return the file at a path given by the user, if a file of `kind` may be written there.
 
-    `run` and `reads` are what the command reads. Raises ConfigError, and StorageError where there is no such place.
+    `run` and `reads` are read by the command. Raises ConfigError, and StorageError if the folder does not exist.
     """
     file = output_file(path)
     shown = safe_text(str(path))
@@ -40,7 +40,7 @@ def writable(path: Path, kind: str, *, run: RunRecord | None = None, reads: Iter
     if any(_is_within(file, given) for given in (*reads, *(() if run is None else _read_by(run)))):
         raise ConfigError(f"'{shown}' is read by this command and is not replaced", hint="name another file")
     if run is not None and file_digest(file) in _digests(run):
-        raise ConfigError(f"'{shown}' is what the run was made from and is not replaced", hint="name another file")
+        raise ConfigError(f"the run was made from '{shown}', which is not replaced", hint="name another file")
     if not _is_of_kind(file, kind):
         what = kind if kind in _CHECKED else f"a {kind} file"
         raise ConfigError(f"'{shown}' is not {what} and is not replaced", hint="name another file")
@@ -48,30 +48,30 @@ def writable(path: Path, kind: str, *, run: RunRecord | None = None, reads: Iter
 
 
 def writable_folder(path: Path) -> None:
-    """Refuse a folder that a run keeps. Raises ConfigError."""
+    """Raise ConfigError for a folder inside a run, other than its plots/ and samples/."""
     _refuse_run(Path(os.path.realpath(path)) / "file", safe_text(str(path)))
 
 
 def _refuse_run(file: Path, shown: str) -> None:
     run = run_around(file)
     if run is not None:
-        hint = f"its plots/ and samples/ take files; else name a place outside of '{safe_text(run.name)}'"
-        raise ConfigError(f"'{shown}' is in a run, whose files are its own", hint=hint)
+        hint = f"write to its plots/ or samples/, or outside of '{safe_text(run.name)}'"
+        raise ConfigError(f"'{shown}' is inside a run, where no other files are written", hint=hint)
 
 
 def _is_within(file: Path, given: Path) -> bool:
-    """Return True if a file is the one that is read, or lies in the folder that is read."""
+    """Return True if a file is the one that is read, or is inside the folder that is read."""
     real = Path(os.path.realpath(given))
     return file.is_relative_to(real) or (real.exists() and file.samefile(real))
 
 
 def _read_by(run: RunRecord) -> Iterator[Path]:
-    """The paths in the sections of a run's config that name files: every text of which a file is there."""
+    """Yield the existing files and folders that the data section and `init_from` of a run's config name."""
     from kerascli.config.yaml.text import parse_document
 
     try:
         resolved = parse_document(run.resolved(), str(run.resolved_path)).data
-    except KerasCliError:  # a damaged run is refused by the command itself
+    except KerasCliError:  # the command itself refuses a damaged run
         return
     model = resolved.get("model")
     begun = model.get("init_from") if isinstance(model, dict) else None
@@ -90,7 +90,7 @@ def _texts(data: Any) -> Iterator[str]:
 
 
 def _digests(run: RunRecord) -> set[str]:
-    """The digests of the files that a run was trained on, or imported from."""
+    """Return the digests of the files that a run was trained on, or imported from."""
     try:
         facts = run.facts()
     except KerasCliError:

@@ -1,4 +1,4 @@
-"""Predict with a run: outputs of raw rows as named columns, classes by name."""
+"""Predict with a run: outputs for rows as named columns, with the names of classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from kerascli.workflow.units import inverse_of, significant
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Predictions for each row: columns by name, and the plain outputs as arrays."""
+    """Predictions for each row: named columns, and the raw outputs as arrays."""
 
     kept: dict[str, np.ndarray]
     """Raw columns of the rows."""
@@ -32,7 +32,7 @@ class Predictions:
 
     @property
     def class_columns(self) -> Sequence[str]:
-        """Columns that hold class names."""
+        """Names of the columns that hold class names."""
         return [name for name, values in self.columns.items() if values.dtype == object]
 
     def table(self, *, classes: bool = False) -> dict[str, np.ndarray]:
@@ -48,7 +48,7 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How outputs become predictions."""
+    """Options that determine how outputs are converted to predictions."""
 
     keras_names: bool = False
     """Outputs have the names of the imported Keras file."""
@@ -109,7 +109,7 @@ def predict_rows(run: OpenedRun, rows: Split, form: Form = Form(), keep: Sequenc
 def _class_columns(
     prefix: str, reading: ClassReading, output: torch.Tensor, threshold: float | None
 ) -> dict[str, np.ndarray]:
-    """Return the class by name, and the probability of each."""
+    """Return columns with the predicted class and the probability of each class."""
     names, probabilities = np.array(reading.names, dtype=object), reading.probabilities(output).numpy()
     numbers = reading.numbers(output, threshold).numpy()
     return {f"{prefix}class": names[numbers]} | {
@@ -118,7 +118,7 @@ def _class_columns(
 
 
 def _plain_columns(name: str, output: np.ndarray) -> dict[str, np.ndarray]:
-    """One column a number; those of an output with several axes are numbered `name[i,j]`."""
+    """Return one column for each number of an output; those of several are named `name[i]`, `name[i,j]`."""
     values = output.reshape(len(output), -1)
     values = significant(values) if values.dtype == np.float64 else values
     if values.shape[1] == 1:

@@ -1,4 +1,4 @@
-"""Rows for a run that has no data section: arrays under the names of its inputs and outputs, as they are."""
+"""Read rows for a run without a data section: arrays named like its inputs and outputs, used without a pipeline."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ def raw_rows(
 ) -> MemorySplit:
     """Return the arrays of an npz file, of an npy file for a model of one input, or the numbers of a csv file.
 
-    Each has kerascli's name of an input or a target, or Keras's. Raises DataError, FileRefused.
+    Arrays have kerascli's name of an input or a target, or Keras's. Raises DataError, FileRefused.
     """
     name = str(path)
     model, compiled = experiment.spec.model, experiment.spec.compile
@@ -69,7 +69,7 @@ def _arrays_of_file(path: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
-    """A column `x` is an array, and so are `x[0]`, `x[1]` ... together, as predictions are written."""
+    """Return arrays from columns: a column `x`, or columns `x[0]`, `x[1]` ... together, as in predictions."""
     arrays = {column: table.array(column) for column in table}
     for key, spec in inputs.items():
         sizes = [1 if size is None else size for size in spec.shape]
@@ -90,7 +90,7 @@ def _name(
     table: Table,
     spec: TensorSpec | None,
 ) -> str:
-    """Return the one name in the file of an input or a target. Raises DataError where there is none, or two."""
+    """Return the one name in the file of an input or a target. Raises DataError if there is none, or two."""
     if len(given) == 1:
         return given[0]
     columns = _columns(key, spec) if len(table) and spec is not None else []
@@ -118,7 +118,7 @@ def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarr
 
 
 def _check_target(pair: OutputTarget, values: np.ndarray, output: TensorSpec, key: str, table: Table) -> None:
-    """Raise DataError where an array does not fit the loss or a metric of its output."""
+    """Raise DataError if an array does not fit the loss or a metric of its output."""
     target = TensorSpec(values.shape[1:])
     for component in (pair.loss, *(use.metric for use in pair.metrics)):
         problem = component.check(target, output) if component is not None else None
@@ -127,13 +127,13 @@ def _check_target(pair: OutputTarget, values: np.ndarray, output: TensorSpec, ke
 
 
 def _columns(key: str, spec: TensorSpec) -> list[str]:
-    """Return the columns of a text file that hold an input together, named as predictions name theirs."""
+    """Return the columns of a csv file that together hold an input, named as in predictions."""
     sizes = [1 if size is None else size for size in spec.shape]
     return [f"{key}[{','.join(map(str, place))}]" for place in np.ndindex(*sizes)]
 
 
 def _refuse_words(table: Table, arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
-    """Raises DataError at the first value of a column of a text file that is no number."""
+    """Raise DataError at the first value that is no number in the given columns of a csv file."""
     for name in names:
         if name in table and arrays[name].dtype == object:
             raise not_numbers(table, name, arrays[name])
@@ -148,7 +148,7 @@ def _as_input(values: np.ndarray, spec: TensorSpec, key: str, table: Table) -> n
         raise DataError(Fault(text, place=Place(table.name)))
     if spec.is_integer and values.dtype.kind == "f" and (wrong := values != np.floor(values)).any():
         row, (index, _) = first_wrong(wrong)
-        text = f"'{safe_text(key)}': expected whole numbers, got {values[row].flat[index]:g}"
+        text = f"'{safe_text(key)}': expected integers, got {values[row].flat[index]:g}"
         raise DataError(Fault(text, place=table.place(row, key)))
     if spec.is_integer or values.dtype.kind != "f":
         return values
@@ -159,6 +159,6 @@ def _as_input(values: np.ndarray, spec: TensorSpec, key: str, table: Table) -> n
 
 
 def no_split(what: str, why: str) -> ConfigError:
-    """Return the error of a split that is named where only files of arrays are taken."""
+    """Return the error for a split that is named where only files of arrays are accepted."""
     hint = "give a .npz file with an array for each input (and for evaluate each output), under its name"
     return ConfigError(f"the {why}, and so no split '{safe_text(what)}'", hint=hint)

@@ -1,4 +1,4 @@
-"""Two steps of everything that a run can do, in a temporary folder: what CI asks of a config."""
+"""Smoke test of a config: two steps of every use of a run, in a temporary folder."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -32,9 +32,9 @@ def smoke(
     progress: Progress | None = None,
     known_runs: Path = Path("runs"),
 ) -> Iterator[str]:
-    """Yield a line a part that worked; raises KerasCliError at the first that does not.
+    """Yield a line for each part that worked; raises KerasCliError at the first that does not.
 
-    `known_runs` is where runs are that the config begins with.
+    `known_runs` is the folder with the runs that `model.init_from` may name.
     """
     with tempfile.TemporaryDirectory(prefix="kerascli-smoke-") as folder:
         config = open_config(source, sets=sets, flags=flags, progress=progress)
@@ -49,7 +49,7 @@ def smoke(
             for _ in resume(record, options, [], progress=progress):
                 pass
             yield "resume: done"
-        except Interrupted as error:  # its hint speaks of a run that will not be there
+        except Interrupted as error:  # its hint names a run in the temporary folder
             raise Interrupted("interrupted", signal_number=error.signal_number) from None
         yield from _use(open_run(record, device=device, threads=threads, progress=progress))
 
@@ -61,7 +61,7 @@ def _fit(events: Iterator[Event]) -> Iterator[str]:
             case EpochBegin():
                 steps = event.steps
             case EpochEnd():
-                yield f"fit: {steps} steps, {len(event.logs)} figures"
+                yield f"fit: {steps} steps, {len(event.logs)} metrics"
             case Evaluated():
                 yield "test: done"
             case Note(text, "warning", place):
@@ -71,7 +71,7 @@ def _fit(events: Iterator[Event]) -> Iterator[str]:
 
 
 def _made(run: OpenedRun) -> MemorySplit:
-    """Rows for a model with inputs that the data does not give."""
+    """Return random rows for a model with inputs that the data does not provide."""
     made = sample_inputs(run.experiment.spec.model, _STEPS)
     return MemorySplit({name: values.numpy() for name, values in made.items()}, {}, {}, _STEPS)
 

@@ -1,4 +1,4 @@
-"""Predict rows one by one as they come in."""
+"""Predict rows of a stream one by one, as they arrive."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ from kerascli.workflow.predict import Form, Predictions, predict_rows
 def predict_stream(
     run: OpenedRun, lines: Iterable[bytes], form: Form, keep: Sequence[str] = ()
 ) -> Iterator[Predictions | DataError]:
-    """Yield the prediction of each row, or what is wrong with it; rows are as `predict` takes them from a pipe.
+    """Yield the prediction of each row, or its error; the format of rows is that of `predict` from a pipe.
 
     Raises DataError where no further row can be read, ConfigError.
     """
@@ -44,7 +44,7 @@ def predict_stream(
 
 
 def _tables(given: Given, lines: Iterator[bytes]) -> Iterator[Table | DataError]:
-    """Yield a table of one row for each line or, where quotes hold line ends, each row of a table."""
+    """Yield a table of one row for each line or, if quoted fields have line ends, for each row."""
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
     first = next(numbered, None)
     if first is None:
@@ -65,7 +65,7 @@ def _tables(given: Given, lines: Iterator[bytes]) -> Iterator[Table | DataError]
 
 
 def _settings(source: Source) -> Csv:
-    """Return the settings of delimited text: the run's own, if its source is of that kind."""
+    """Return the settings of delimited text: those of the run's source if it is a csv source, else the defaults."""
     return source if isinstance(source, Csv) else Csv(path=STDIN_NAME)
 
 
@@ -91,7 +91,7 @@ def _delimited(settings: Csv, numbered: Iterator[tuple[int, bytes]]) -> Iterator
 
 
 class _Lines:
-    """Lines as text; `number` is that of the last one that was taken."""
+    """Iterator over lines as text; `number` is the number of the last line read."""
 
     def __init__(self, numbered: Iterator[tuple[int, bytes]], encoding: str) -> None:
         self._numbered = numbered

@@ -1,4 +1,4 @@
-"""Train: prepare the data, build, fit, record; and go on where a run was left."""
+"""Train a config: prepare the data, build, fit, record; and resume a run."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from kerascli.runs.manifest import run_facts
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
-from kerascli.training.checkpoint import stands
+from kerascli.training.checkpoint import checkpoint_facts
 from kerascli.training.progress import Progress as Reached
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
@@ -41,7 +41,7 @@ from kerascli.workflow.interchange.init_from import init_weights
 
 
 def start(config: Config, options: Options) -> Iterator[Event]:
-    """A new run, from its folder to its result. Raises KerasCliError of any kind."""
+    """Train a config in a new run. Raises KerasCliError of any kind."""
     prepare_cpu()
     threads = use_threads(options.threads)
     use_own_cache()
@@ -76,7 +76,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
 def resume(
     record: RunRecord, options: Options, sets: Sequence[str], *, progress: Progress | None = None
 ) -> Iterator[Event]:
-    """Go on with a run that was killed, interrupted or finished; `sets` may raise `fit.epochs`."""
+    """Resume a run that was killed, interrupted or finished; `sets` may raise `fit.epochs`. Raises KerasCliError."""
     refused = [text for text in sets if text.partition("=")[0].strip() != "fit.epochs"]
     if refused:
         raise ConfigError(
@@ -91,7 +91,7 @@ def resume(
         config = open_recorded(record, sets=sets, progress=progress)
         if config.data is None:
             hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
-            raise ConfigError(f"the run '{record.path}' was imported without data to go on with", hint=hint)
+            raise ConfigError(f"the run '{record.path}' was imported without data to train on", hint=hint)
         phases = prepare_phases(config, load_learned(record.preprocessing()))
         for phase in phases:
             phase.prepared.tables.clear()
@@ -105,7 +105,7 @@ def resume(
         with deferred() as stop:
             record.begin({"device": device.value, "device_reason": device.reason, **_thread_facts(threads)})
             record.checkpoints.settle(runner.reached.step)
-            record.history_writer.cut()  # to what the checkpoint knows; an epoch after it is trained again
+            record.history_writer.cut()  # to the length at the checkpoint: later epochs are trained again
             if sets:
                 _write_resolved(record, phases)
             yield from _choice_notes(device, threads, runner.state.execution_mode, runner.state.experiment)
@@ -114,7 +114,7 @@ def resume(
 
 
 def _warnings(phases: list[Phase]) -> list[Fault]:
-    """Return the warnings of all phases, and release the raw rows that they were found in."""
+    """Return the warnings of all phases, and release the raw rows."""
     found = advise(Case(phase.config, phase.spec, phase.prepared) for phase in phases)
     for phase in phases:
         phase.prepared.tables.clear()
@@ -124,14 +124,16 @@ def _warnings(phases: list[Phase]) -> list[Fault]:
 def _restored(
     record: RunRecord, phases: list[Phase], device: Choice, options: Options, mode: str | None
 ) -> tuple[PhaseRunner, list[Note], Prefix]:
-    """The runner as the newest checkpoint has it, and what it vouches for in the history."""
+    """Return the runner restored from the newest checkpoint, notes, and the prefix of the history that it covers."""
     checkpoint, notes = newest(record)
     reached, history = Reached(epoch=phases[0].spec.fit.initial_epoch), Prefix()
     if checkpoint is not None:
-        known = stands(checkpoint.facts)
+        known = checkpoint_facts(checkpoint.facts)
         reached.phase, reached.first, history = known.phase, known.first, known.history
     if not 0 <= reached.phase < len(phases):
-        raise FileRefused(f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run has not")
+        raise FileRefused(
+            f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"
+        )
     runner = PhaseRunner(phases, device, options, reached, mode)
     if checkpoint is not None:
         runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks)
@@ -163,7 +165,7 @@ def _write_start(
     options: Options,
     facts: Mapping[str, Any],
 ) -> None:
-    """Everything about a run that is known before its first step; run.json comes last: with it the run has begun."""
+    """Write everything about a run that is known before its first step; run.json last: with it the run has begun."""
     spec, config = experiment.spec, phases[-1].config
     plugins = [record.write_plugin(code) for code in config.plugins]
     record.write_config(config.text)
@@ -198,11 +200,11 @@ def _choice_notes(device: Choice, threads: Threads, mode: Choice, experiment: Ex
     training = experiment.spec.training
     asked = training is not None and training.compute.jit_compile is True
     if mode.value == "compiled" or asked:
-        yield Note(f"tier: {mode.value} ({mode.reason})")
+        yield Note(f"execution mode: {mode.value} ({mode.reason})")
 
 
 def _refuse_other_data(known: Mapping[str, str], digests: Mapping[str, str]) -> None:
-    """A run goes on with the very rows that it began with, wherever their files lie now."""
+    """Raise DataError if a run would be resumed with other data than it began with, wherever the files are now."""
     if list(known.values()) != list(digests.values()):
         changed = [name for name, digest in digests.items() if digest not in known.values()]
         what = f": {changed[0]}" if changed else ""

@@ -1,4 +1,4 @@
-"""Predictions and metrics in the units of the raw columns: the transforms of targets, undone."""
+"""Predictions and metrics in the units of the raw columns, by inverting the transforms of targets."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,23 +14,23 @@ from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.metrics.comparisons import MetricUse, OutputTarget
 from kerascli.metrics.distances import MeanAbsoluteError
 from kerascli.model.runtime.graph import GraphOutcome
-from kerascli.training.classes import tells_classes
+from kerascli.training.classes import is_classification_loss
 from kerascli.training.evaluate import add_states
-from kerascli.training.layer_states import Memory
+from kerascli.training.layer_states import EvaluationStates
 from kerascli.training.objective import full_precision, measured
 from kerascli.workflow.opened import OpenedRun
 
 _DEFAULT = (MetricUse("mean_absolute_error", MeanAbsoluteError(), weighted=False, columns=("mean_absolute_error",)),)
-"""Metrics of an output that has none in the config."""
+"""Metrics of an output for which the config has none."""
 
 
 def inverse_of(run: OpenedRun, pair: OutputTarget) -> Inverse | None:
-    """Return the function that takes an output (rows, *) to the units of its target's column; None if there is none.
+    """Return the function that converts an output (rows, *) to the units of its target's column; None if there is none.
 
     An output that is not of its target's shape, such as the parameters of a distribution, has no such units.
     """
     undo = run.stages.inverses.get(pair.target)
-    if undo is None or pair.loss is None or tells_classes(pair.loss):
+    if undo is None or pair.loss is None or is_classification_loss(pair.loss):
         return None
     shape = [size for size in run.stages.facts.targets[pair.target].shape if size is not None]
     if math.prod(shape) != math.prod(size or 0 for size in run.experiment.spec.built.specs[pair.output].shape):
@@ -44,7 +44,7 @@ def inverse_of(run: OpenedRun, pair: OutputTarget) -> Inverse | None:
 
 
 def significant(values: np.ndarray) -> np.ndarray:
-    """Round numbers that were computed in float32, and undone in float64, to nine digits: no more are known."""
+    """Round values computed in float32 and converted in float64 to nine significant digits: float32 holds no more."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         digits = 8 - np.floor(np.log10(np.abs(values)))
         factor = 10.0 ** np.abs(np.clip(digits, -300, 300))
@@ -53,18 +53,18 @@ def significant(values: np.ndarray) -> np.ndarray:
 
 
 def metrics_in_units(run: OpenedRun, source: BatchSource) -> dict[str, dict[str, float]]:
-    """Return target -> metric -> value, for the outputs that have units of their own."""
+    """Return target -> metric -> value, for the outputs whose target transforms can be inverted."""
     compiled = run.experiment.spec.compile
     found = [_Measured(pair, undo) for pair in compiled.pairs if (undo := inverse_of(run, pair))] if compiled else []
     if not found:
         return {}
     module = run.experiment.module.eval()
-    memory, sums = Memory(module.states()), None
+    own_states, sums = EvaluationStates(module.states()), None
     for number, batch in enumerate(source.epoch(0)):
         drawn = draws.Draws(run.experiment.spec.seed, f"evaluate/{number}", 0)
-        with torch.inference_mode(), draws.using(drawn), memory.of_batch():
+        with torch.inference_mode(), draws.using(drawn), own_states.for_batch():
             outcome = module.predict(batch.inputs)
-            memory.keep(outcome.updates)
+            own_states.keep(outcome.updates)
             targets = module.target_stage(batch.targets)
             states = [state for each in found for state in each.states(outcome, targets[each.pair.target], batch)]
             sums = add_states(sums, states)

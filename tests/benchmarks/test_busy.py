@@ -1,4 +1,4 @@
-"""The benchmark of a busy machine: fair rounds, busy processes that end, ratios within a round."""
+"""The benchmark on a busy machine: it alternates fairly, its busy processes end, ratios are within a round."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ def test_the_report_says_what_is_held_and_leaves_out_what_was_not_measured() -> 
 
 
 class _Standing:
-    """Takes note of whose turn it was."""
+    """Candidate that records the order in which it is measured."""
 
     def __init__(self, name: str, diary: list[str]) -> None:
         self._name, self._diary = name, diary
@@ -101,7 +101,7 @@ def test_busy_processes_run_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_group_with_the_time_of_one_cpu_is_made_where_it_can_be_and_removed(tmp_path: Path) -> None:
-    """The quota that kerascli sees from within is the kernel's own answer."""
+    """The CPU quota that kerascli reads inside the group is the kernel's."""
     with busy.quota_of_one_cpu() as group:
         if group is None:
             pytest.skip("no cgroup can be made here")

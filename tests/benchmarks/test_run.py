@@ -1,4 +1,4 @@
-"""The benchmarks compare like with like, take fair turns and survive a peer that does not."""
+"""The benchmarks measure equal work, alternate fairly, and survive a peer library that fails."""
 
 import json
 import sys
@@ -90,7 +90,7 @@ def test_columns_that_nobody_fills_are_left_out() -> None:
     assert found.splitlines()[0] == "| seconds             | median |   min |   max | rounds |"
 
 
-def test_all_figures_are_kept_and_the_report_is_made_of_the_latest(tmp_path: Path) -> None:
+def test_all_metrics_are_kept_and_the_report_is_made_of_the_latest(tmp_path: Path) -> None:
     for seconds, commit in ((4.0, "old"), (2.0, "new")):
         found = [asdict(Outcome("kerascli-eager", [1.0])), asdict(Outcome("pytorch", [seconds]))]
         append(tmp_path, Record("epochs", "cnn", {"commit": commit}, {"rows": 640, "outcomes": found}))
@@ -169,7 +169,7 @@ def test_a_whole_process_is_measured_with_its_memory(tmp_path: Path) -> None:
     assert 128 < float(large) < 160
 
 
-def test_a_process_that_fails_is_told_by_its_last_words(tmp_path: Path) -> None:
+def test_a_process_that_fails_is_reported_by_its_last_words(tmp_path: Path) -> None:
     with pytest.raises(Died) as caught:
         processes.run(
             [sys.executable, "-c", "raise SystemExit('so\\nit ends\\n\\nhint: do not')"], environment(tmp_path)
@@ -177,12 +177,12 @@ def test_a_process_that_fails_is_told_by_its_last_words(tmp_path: Path) -> None:
     assert str(caught.value) == "it ends"
 
 
-def test_what_should_have_been_compiled_and_was_not_is_no_figure(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "import sys; print('tier: traced (no compiler)', file=sys.stderr)"]
+def test_what_should_have_been_compiled_and_was_not_is_no_metric(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import sys; print('execution mode: traced (no compiler)', file=sys.stderr)"]
     program = whole.Program(command, lambda: environment(tmp_path))
     names = ("kerascli-compiled-warm", "kerascli-auto-warm", "pytorch")
     compiled, auto, other = whole.run_all(dict.fromkeys(names, program), rounds=1, settle=0.0)
-    assert compiled.error == "not compiled: tier: traced (no compiler)"
+    assert compiled.error == "not compiled: execution mode: traced (no compiler)"
     assert (auto.error, auto.compiled, other.compiled) == (None, False, None)
 
 

@@ -1,4 +1,4 @@
-"""A small sample of each torture script ends clean, and its control, where something is broken, does not."""
+"""A small sample of each torture script passes, and its control, with a known defect, fails."""
 
 import ast
 import random
@@ -53,7 +53,7 @@ def test_whole_processes_do_the_same(tmp_path: Path) -> None:
 
 
 def test_every_write_of_the_storage_is_one_of_the_operations() -> None:
-    """Else it could not be made to fail."""
+    """Operations outside the list could not be made to fail."""
     changing = {"open", "write", "fsync", "close", "replace", "rename", "unlink", "remove", "mkdir", "rmdir", "rmtree",
                 "truncate", "ftruncate", "link", "symlink", "pwrite", "writev", "utime", "chmod"}  # fmt: skip
     tree = ast.parse(Path(storage.__file__).read_text(encoding="utf-8"))

@@ -46,7 +46,7 @@ def test_there_are_enough_hostile_files() -> None:
 
 @pytest.mark.parametrize("kind", ["packed", "plain"])
 def test_what_packs_too_well_can_be_stored_unpacked(kind: str, tmp_path: Path) -> None:
-    """The way out that the refusal names."""
+    """Storing the data uncompressed is what the refusal's hint suggests."""
     save = np.savez_compressed if kind == "packed" else np.savez
     save(tmp_path / "d.npz", x=np.zeros((300, 2**20), np.uint8), y=np.zeros(300, np.int64))
     (tmp_path / "c.yaml").write_text(

@@ -1,4 +1,4 @@
-"""Callbacks decide in the epochs in which Keras's do."""
+"""Callbacks stop, save and change the learning rate in the same epochs as Keras's."""
 
 import csv
 import json
@@ -49,7 +49,7 @@ def facts(epoch: int, logs: Mapping[str, float], *, rate: float = 0.1, epochs: i
 
 
 class Run:
-    """What comes of a callback's decisions over epochs; its state goes through JSON each time."""
+    """Result of a callback's decisions over epochs; its state is passed through JSON in each."""
 
     def __init__(self, callback: Callback, history: list[dict[str, float]], *, rate: float = 0.1) -> None:
         self.rates: list[float] = []
@@ -88,7 +88,7 @@ class Run:
 
 
 class Model:
-    """As much of a Keras model as callbacks ask for; its weights are the epoch's number."""
+    """Minimal Keras model for callbacks; its weights are the epoch's number."""
 
     def __init__(self, rate: float) -> None:
         self.stop_training = False
@@ -109,7 +109,7 @@ class Model:
 
 
 class Theirs:
-    """A Keras callback driven by the same history; epochs count from 1 as in Run."""
+    """A Keras callback driven by the same history; epochs count from 1, as in Run."""
 
     def __init__(self, callback: Any, history: list[dict[str, float]], *, rate: float = 0.1) -> None:
         self.model = Model(rate)
@@ -129,7 +129,7 @@ class Theirs:
 
 
 def history(seed: int, epochs: int = 30) -> list[dict[str, float]]:
-    """Figures that fall or rise, with noise, plateaus, ties and now and then a nan."""
+    """Metric values that fall or rise, with noise, plateaus, ties and occasional nan."""
     random = np.random.default_rng(seed)
     out = []
     for epoch in range(epochs):
@@ -244,7 +244,7 @@ def test_a_loss_that_is_no_number_stops() -> None:
     assert Run(CALLBACKS.parse("terminate_on_nan"), figures).stopped == 2
 
 
-def test_a_formula_over_figures_stops_where_a_function_of_keras_would() -> None:
+def test_a_formula_over_metrics_stops_where_a_function_of_keras_would() -> None:
     figures = history(1)
     bound = sorted(f["val_loss"] / f["loss"] for f in figures[2:])[2]
     text = f"val_loss / loss <= {bound} and epoch >= 2"
@@ -253,7 +253,7 @@ def test_a_formula_over_figures_stops_where_a_function_of_keras_would() -> None:
 
 
 @pytest.mark.parametrize("stop", [{"stop": "epoch > 9"}, {}])
-def test_a_formula_over_figures_is_shown_after_each_epoch_that_has_them(stop: dict[str, str]) -> None:
+def test_a_formula_over_metrics_is_shown_after_each_epoch_that_has_them(stop: dict[str, str]) -> None:
     callback = CALLBACKS.parse({"lambda_callback": {**stop, "show": "val_loss / loss"}})
     assert callback.watched() == ("val_loss", "loss")
     decisions, _ = callback.epoch_end(facts(1, {"loss": 0.5, "val_loss": 1.0}), callback.start())
@@ -264,10 +264,10 @@ def test_a_formula_over_figures_is_shown_after_each_epoch_that_has_them(stop: di
 
 
 @pytest.mark.parametrize("name", ["early_stopping", "reduce_lr_on_plateau", "model_checkpoint"])
-def test_an_epoch_without_the_figure_does_not_count_and_that_is_said(name: str) -> None:
+def test_an_epoch_without_the_metric_does_not_count_and_that_is_reported(name: str) -> None:
     callback = CALLBACKS.parse({name: {"save_best_only": True} if name == "model_checkpoint" else {"patience": 1}})
     decisions, state = callback.epoch_end(facts(3, {"loss": 1.0}), callback.start())
-    assert decisions == [Say(f"{name}: 'val_loss' was not measured in epoch 3, which does not count")]
+    assert decisions == [Say(f"{name}: 'val_loss' is not in the logs of epoch 3, which is ignored")]
     assert state == callback.start()
 
 
@@ -279,14 +279,14 @@ def test_what_is_watched_must_be_logged() -> None:
     )
     typo = CALLBACKS.parse({"early_stopping": "val_acuracy"})
     assert typo.check({"loss", "val_loss", "accuracy", "val_accuracy"}) == (
-        "there is no figure 'val_acuracy' to watch; did you mean 'val_accuracy'?"
+        "unknown metric 'val_acuracy' in monitor; did you mean 'val_accuracy'?"
     )
     assert CALLBACKS.parse("model_checkpoint").check({"loss"}) is None
 
 
-def test_a_figure_of_no_known_direction_needs_a_mode() -> None:
+def test_a_metric_of_no_known_direction_needs_a_mode() -> None:
     figures = [{"odd": 1.0}, {"odd": 2.0}]
-    with pytest.raises(ConfigError, match="cannot tell whether 'odd' is better when it is small or great"):
+    with pytest.raises(ConfigError, match="cannot infer whether 'odd' is better lower or higher"):
         Run(CALLBACKS.parse({"early_stopping": "odd"}), figures)
     assert Run(CALLBACKS.parse({"early_stopping": {"monitor": "odd", "mode": "max"}}), figures).stopped is None
 
@@ -309,8 +309,8 @@ def test_a_figure_of_no_known_direction_needs_a_mode() -> None:
         ({"learning_rate_scheduler": "lr * epch"}, "unknown name 'epch'; did you mean 'epoch'"),
         ({"lambda_callback": {"stop": "loss >"}}, "'loss >'"),
         ({"learning_rate_scheduler": "0 * lr"}, "expected a number greater than 0"),
-        ({"learning_rate_scheduler": [[5, 0.1], [0, 0.2]]}, "in rising order of epochs"),
-        ({"learning_rate_scheduler": [[0, -0.1]]}, r"expected pairs \[from epoch, rate\]"),
+        ({"learning_rate_scheduler": [[5, 0.1], [0, 0.2]]}, "in ascending order of epochs"),
+        ({"learning_rate_scheduler": [[0, -0.1]]}, r"expected pairs \[first epoch, rate\]"),
         ({"learning_rate_scheduler": 5}, "expected a formula, a list of"),
         ({"reduce_lr_on_plateau": {"factor": 1.0}}, "factor: must be less than 1"),
         ({"csv_logger": "../log.csv"}, "expected a plain file name"),
@@ -324,7 +324,7 @@ def test_settings_that_make_no_sense_are_refused(written: Any, text: str) -> Non
 
 @pytest.mark.parametrize("seed", range(12))
 def test_checkpoints_every_few_batches_are_those_of_keras(seed: int) -> None:
-    """Batches of all epochs are counted; the best is that of the figures so far."""
+    """Batches are counted over all epochs; the best is by the metrics so far."""
     best, every, steps = seed % 2 == 1, 2 + seed % 4, 5
     arguments = {"monitor": "loss", "save_best_only": best, "save_freq": every}
     theirs: Any = keras.callbacks.ModelCheckpoint("model.keras", **arguments)
@@ -361,8 +361,8 @@ def test_a_backup_is_made_after_every_epoch_or_every_few_batches() -> None:
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_figures_are_sent_as_keras_sends_them(as_json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the library that Keras sends with it gives a form's fields, or what is to become JSON."""
+def test_metrics_are_sent_as_keras_sends_them(as_json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras sends form fields or JSON with the requests library, which is replaced here."""
     sent: list[Any] = []
     requests = SimpleNamespace(
         post=lambda url, data=None, *, json=None, headers: sent.append((url, data, json, headers)),
@@ -388,7 +388,7 @@ def test_figures_are_sent_as_keras_sends_them(as_json: bool, monkeypatch: pytest
             assert (name, json.loads(text)) == ("told", json.loads(data["told"]))
 
 
-def test_a_figure_that_is_no_number_is_sent_as_null() -> None:
+def test_a_metric_that_is_no_number_is_sent_as_null() -> None:
     (ours,), _ = CALLBACKS.parse({"remote_monitor": {"send_as_json": True}}).epoch_end(
         facts(1, {"a": float("nan")}), {}
     )
@@ -396,7 +396,7 @@ def test_a_figure_that_is_no_number_is_sent_as_null() -> None:
     assert json.loads(ours.body) == {"epoch": 0, "a": None}
 
 
-def test_boards_are_given_figures_by_split_and_weights_now_and_then() -> None:
+def test_boards_are_given_metrics_by_split_and_weights_now_and_then() -> None:
     board = CALLBACKS.parse({"tensorboard": {"histogram_freq": 2, "update_freq": 10, "write_steps_per_second": True}})
     now = EpochFacts(3, 9, {"loss": 0.5, "val_loss": 0.7}, {"": 0.1}, 20, DIRECTIONS, 60, 4.0)
     assert board.epoch_end(now, {})[0] == [
@@ -414,7 +414,7 @@ def test_boards_are_given_figures_by_split_and_weights_now_and_then() -> None:
     assert CALLBACKS.parse({"tensorboard": {"update_freq": "batch"}}).batch_period() == 1
 
 
-def test_a_missing_package_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kerascli.callbacks.tensorboard.find_spec", lambda name: None)
     said = CALLBACKS.parse("tensorboard").check({"loss"})
     assert said == "tensorboard: the package is not installed; pip install 'kerascli[tensorboard]'"

@@ -1,4 +1,4 @@
-"""The program as its user meets it: exit code, stdout and stderr of each command, whole."""
+"""The command line as users see it: exit code, stdout and stderr of each command, compared as a whole."""
 
 import json
 import os
@@ -61,7 +61,7 @@ EPOCHS = "".join(f"epoch {n}/2  {FIGURES}  val_loss N  val_accuracy N  N s\n" fo
 
 
 class Said(NamedTuple):
-    """What a command did, times and measured numbers made equal."""
+    """Result of a command, with times and measured numbers masked."""
 
     code: int
     out: str
@@ -78,7 +78,7 @@ def normal(text: str) -> str:
 
 @pytest.fixture
 def kerascli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kerascli:
-    """Run `kerascli LINE` in this process, in the present folder."""
+    """Run `kerascli LINE` in this process, in the current folder."""
 
     def run(line: str) -> Said:
         before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -97,7 +97,7 @@ def kerascli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a config, its data and a finished run; to be copied."""
+    """A folder with a config, its data and a finished run, to be copied."""
     folder = tmp_path_factory.mktemp("trained")
     rng = np.random.default_rng(0)
     points = rng.normal(size=(100, 2)).round(3)
@@ -114,7 +114,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of that folder, in which we stand."""
+    """A copy of the folder with a finished run, as current folder."""
     folder = tmp_path / "here"
     shutil.copytree(trained, folder)
     monkeypatch.chdir(folder)
@@ -159,7 +159,7 @@ def test_paths_of_a_config_are_relative_to_it_and_may_have_spaces(kerascli: Kera
     assert (code, out) == (0, f"test  {FIGURES}\nrun   my runs/TIME-config\n")
 
 
-def test_evaluate_prints_figures_and_a_table_of_classes(kerascli: Kerascli, run_folder: Path) -> None:
+def test_evaluate_prints_metrics_and_a_table_of_classes(kerascli: Kerascli, run_folder: Path) -> None:
     code, out, err = kerascli("evaluate")
     assert (code, err) == (0, (
         "run: runs/TIME-config (the latest)\nconfusion matrix: runs/TIME-config/plots/confusion_answer_test.png\n"
@@ -232,7 +232,7 @@ def test_validate_says_what_it_could_not_check(kerascli: Kerascli, here: Path) -
         3,
         "config.yaml: ok\n  model: 2 layers, 22 parameters\n"
         "  not checked: the data, and what depends on it: there is no file 'points.csv'\n",
-        "config.yaml: error: the data is not there: only what does not depend on it was checked\n"
+        "config.yaml: error: the data was not found: only what does not depend on it was checked\n"
         "  hint: --no-data checks a config without its data, and exits with 0\n",
     )
 
@@ -265,7 +265,7 @@ def test_validate_without_data_does_not_look_for_it(
 def test_validate_without_data_sees_no_damaged_file(
     source: str, data: str, model: str, code: int, kerascli: Kerascli, here: Path
 ) -> None:
-    """Headers of arrays and names of folders are known without reading rows, but they are data."""
+    """Headers of arrays and names of folders are data, too, although they need no rows."""
     Path("x.npz").write_bytes(b"no archive")
     Path("none").mkdir()
     text = f"data: {{source: {{{source}}}, {data}}}\nmodel: {{{model}}}\ncompile: {{loss: mse}}\n"
@@ -285,7 +285,7 @@ def test_smoke_leaves_nothing_behind(kerascli: Kerascli, here: Path, monkeypatch
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     lines = [
-        "fit: 2 steps, 4 figures", "test: done", "checkpoint: step 2", "resume: done", "evaluate: 32 rows",
+        "fit: 2 steps, 4 metrics", "test: done", "checkpoint: step 2", "resume: done", "evaluate: 32 rows",
         "predict: 32 rows", "plot: history.png",
     ]  # fmt: skip
     said = kerascli("train config.yaml --smoke --device cpu --set fit.initial_epoch=1")
@@ -326,17 +326,17 @@ WRONG = {
         "and begins with a letter or a digit\n",
     ),
     "train config.yaml --resume latest": (
-        2, "error: a config cannot go with --resume: a run keeps its settings\n"
+        2, "error: a config cannot be used with --resume: a run keeps its settings\n"
     ),
-    "train --resume latest --flag a=1": (2, "error: --flag cannot go with --resume: a run keeps its settings\n"),
-    "train --resume latest --name x": (2, "error: --name cannot go with --resume: a run keeps its settings\n"),
+    "train --resume latest --flag a=1": (2, "error: --flag cannot be used with --resume: a run keeps its settings\n"),
+    "train --resume latest --name x": (2, "error: --name cannot be used with --resume: a run keeps its settings\n"),
     "train --resume latest --set compile.optimizer=sgd": (
         2,
         "error: --set compile.optimizer=sgd: a resumed run keeps its settings; only fit.epochs may change\n"
         "  hint: start a new run for other settings\n",
     ),
-    "train --smoke --json": (2, "error: --json cannot go with --smoke: it trains a run of its own\n"),
-    "train --smoke --resume latest": (2, "error: --resume cannot go with --smoke: it trains a run of its own\n"),
+    "train --smoke --json": (2, "error: --json cannot be used with --smoke: it trains a temporary run\n"),
+    "train --smoke --resume latest": (2, "error: --resume cannot be used with --smoke: it trains a temporary run\n"),
     "train config.yaml --device cpu --runs-dir points.csv": (
         6, "data: train 60, validation 20, test 20 rows\nerror: cannot create 'points.csv': not a directory\n"
     ),
@@ -369,10 +369,10 @@ WRONG = {
         6, "run: runs/TIME-config (the latest)\nerror: cannot write 'fifo.png': it is not a regular file\n"
     ),
     "predict config test -o x.npy --classes": (
-        2, "error: -o x.npy: .npy holds the outputs; --classes goes with .csv, .jsonl or .parquet\n"
+        2, "error: -o x.npy: .npy holds the raw outputs; --classes needs .csv, .jsonl or .parquet\n"
     ),
     "summary nope": (2, "error: no run 'nope' in 'runs'\n  hint: kerascli runs lists them\n"),
-    "summary config --set fit.epochs=1": (2, "error: --set goes with a config: a run keeps its settings\n"),
+    "summary config --set fit.epochs=1": (2, "error: --set can only be used with a config: a run keeps its settings\n"),
     "evaluate --runs-dir other": (
         2, "error: there are no runs in 'other'\n  hint: start one: kerascli train CONFIG\n"
     ),
@@ -390,7 +390,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("line", WRONG)
-def test_a_mistake_is_told_in_a_few_lines_with_its_code(line: str, kerascli: Kerascli, here: Path) -> None:
+def test_a_mistake_is_reported_in_a_few_lines_with_its_code(line: str, kerascli: Kerascli, here: Path) -> None:
     Path("few.csv").write_text("a,kind\n1.0,left\n", encoding="utf-8")
     Path("folder.csv").mkdir()
     for name in ("fifo.csv", "fifo.png"):
@@ -399,15 +399,17 @@ def test_a_mistake_is_told_in_a_few_lines_with_its_code(line: str, kerascli: Ker
     assert kerascli(line) == Said(code, "", err)
 
 
-def test_a_missing_config_is_told_by_what_there_is(
+def test_a_missing_config_is_reported_by_what_there_is(
     kerascli: Kerascli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    none = "error: which config? there is none in this folder\n  hint: 'kerascli init' writes one\n"
+    none = "error: no config is given, and there is none in this folder\n  hint: 'kerascli init' writes one\n"
     assert kerascli("train") == Said(2, "", none)
     for name in ("b.yaml", "a.yml"):
         Path(name).touch()
-    assert kerascli("validate") == Said(2, "", "error: which config? there are 2 here\n  hint: a.yml, b.yaml\n")
+    assert kerascli("validate") == Said(
+        2, "", "error: no config is given, and there are 2 in this folder\n  hint: a.yml, b.yaml\n"
+    )
 
 
 def test_names_from_outside_cannot_speak_to_the_terminal(kerascli: Kerascli, here: Path) -> None:
@@ -451,7 +453,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_weights(keras
     error, hint = err.splitlines()[-2:]
     where, _, kept = error.partition("; ")
     assert re.fullmatch(r"error: the loss became nan or infinite at epoch 1, step \d", where)
-    assert kept == "the last finite weights are kept in runs/TIME-wild"
+    assert kept == "the last finite weights are saved in runs/TIME-wild"
     assert hint.startswith("  hint: lower the learning rate")
     assert find_run("wild", here / "runs").status() == "failed"
 
@@ -464,13 +466,13 @@ def test_a_run_that_never_ended_says_how_to_go_on(kerascli: Kerascli, run_folder
     killed = Said(
         2, "",
         "error: the training of 'runs/TIME-config' has not ended (it is killed)\n"
-        "  hint: go on with it: kerascli train --resume runs/TIME-config\n",
+        "  hint: resume it: kerascli train --resume runs/TIME-config\n",
     )  # fmt: skip
     assert kerascli("evaluate config") == killed
     assert kerascli("predict config test") == killed
     with locks.lock(run_folder):
         assert kerascli("evaluate config").err == (
-            "error: the training of 'runs/TIME-config' has not ended (it is running)\n  hint: wait for its end\n"
+            "error: the training of 'runs/TIME-config' has not ended (it is running)\n  hint: wait until it ends\n"
         )
         assert re.fullmatch(
             r"error: 'runs/TIME-config' is in use by pid \d+ on host .*\n", kerascli("train --resume config").err
@@ -484,7 +486,7 @@ def test_a_named_checkpoint_of_such_a_run_can_be_used(kerascli: Kerascli, here: 
     assert kerascli(line).code == 0
     run = find_run("kept", here / "runs")
     edit_facts(run.path, status="running")
-    assert kerascli("evaluate kept").err.endswith("  hint: take a checkpoint of it: --checkpoint best\n")
+    assert kerascli("evaluate kept").err.endswith("  hint: use a checkpoint of it: --checkpoint best\n")
     assert kerascli("evaluate kept --checkpoint best").code == 0
 
 
@@ -497,7 +499,7 @@ def remove_weights(run: Path) -> None:
 
 
 def widen(run: Path) -> None:
-    """By a stranger, who gets the checksums right."""
+    """Widen an array in a file, with correct checksums, as an attacker could."""
     record = RunRecord(run)
     record.write_resolved(record.resolved().replace("units: 4", "units: 5"))
 
@@ -563,7 +565,7 @@ def test_ctrl_c_in_training_saves_and_the_run_can_go_on(
         code, out, err = kerascli("train config.yaml --device cpu --name cut")
     assert (code, out) == (130, "")
     assert err.splitlines()[-2:] == [
-        "error: interrupted at epoch 2, step 0; saved", "  hint: go on with: kerascli train --resume runs/TIME-cut",
+        "error: interrupted at epoch 2, step 0; saved", "  hint: resume with: kerascli train --resume runs/TIME-cut",
     ]  # fmt: skip
     code, out, err = kerascli("train --resume cut")
     assert (code, out) == (0, f"test  {FIGURES}\nrun   runs/TIME-cut\n")
@@ -601,7 +603,7 @@ def test_windows_is_refused_at_once_with_the_way_out() -> None:
 def test_a_program_that_was_told_to_ignore_a_signal_ignores_it(
     number: signal.Signals, kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the shell tells jobs in the background, and nohup those that outlive the terminal."""
+    """Shells ignore signals for background jobs, as nohup does for jobs that outlive the terminal."""
     seen = []
 
     def look(*_: object) -> Path:
@@ -681,7 +683,7 @@ def test_a_closed_stream_harms_nothing(here: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_under_the_output_is_told_as_one(here: Path) -> None:
+def test_a_full_disk_under_the_output_is_reported_as_one(here: Path) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess_run("runs", cwd=here, stdout=full, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (6, "error: no space left on device\n")
@@ -700,7 +702,7 @@ def test_an_exotic_terminal_gets_escapes_not_a_crash(here: Path) -> None:
     assert b"\\u2501" in done.stdout
 
 
-def test_a_bug_of_ours_is_told_with_a_file_to_report(
+def test_a_bug_of_ours_is_reported_with_a_file_to_report(
     kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(here))
@@ -721,7 +723,7 @@ def test_a_bug_of_ours_is_told_with_a_file_to_report(
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (MemoryError(), 5, "error: no memory is left\n  hint: less data, or a smaller model, needs less\n"),
+        (MemoryError(), 5, "error: out of memory\n  hint: use less data, or a smaller model\n"),
         (PermissionError(13, "Permission denied", "x"), 6, "error: 'x': permission denied\n"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`explain` and `list` say what the registries and specs say, about all of them, on a page or at a terminal."""
+"""`explain` and `list` show all components and sections, as plain text and at a terminal."""
 
 import json
 from typing import Any
@@ -40,7 +40,7 @@ TRAINING = [
 
 
 @pytest.mark.parametrize("kind", TRAINING)
-def test_the_example_of_a_thing_names_all_that_it_needs(kind: str) -> None:
+def test_the_example_of_a_component_names_all_that_it_needs(kind: str) -> None:
     for cls in registries()[kind]:
         (entry,) = (e for e in reference.explain(cls.component_name) if e.kind == kind)
         assert cls.component_name in entry.example
@@ -58,7 +58,7 @@ def test_explain_shows_a_layer_whole() -> None:
     said = explain("gaussian_noise")
     assert said.startswith("gaussian_noise: layer\n")
     assert "  stddev: number from 0 (required)\n      Standard deviation of the noise.\n" in said
-    assert "\nbeside them:\n  name: name\n" in said
+    assert "\nkeys of the node:\n  name: name\n" in said
     assert said.endswith("  - gaussian_noise: {stddev: 0.1}   # (None, 8, 3) -> (None, 8, 3)")
 
 
@@ -76,12 +76,12 @@ def test_at_a_terminal_no_line_is_too_long_and_no_word_is_lost(width: int) -> No
 
 def test_a_long_line_goes_on_after_the_name_that_it_is_about() -> None:
     lines = [
-        "  units: whole numbers from one up",
+        "  units: integers from one up",
         "dense       A layer that is fully connected",
         "a_name_so_long  It is",
     ]
     assert reference.fitted(iter(lines), 24).splitlines() == [
-        "  units: whole numbers", "         from one up",
+        "  units: integers from", "         one up",
         "dense       A layer that", "    is fully connected",
         "a_name_so_long  It is",
     ]  # fmt: skip
@@ -91,7 +91,7 @@ def test_a_long_line_goes_on_after_the_name_that_it_is_about() -> None:
     ]
 
 
-def test_explain_shows_all_things_of_a_name() -> None:
+def test_explain_shows_all_components_of_a_name() -> None:
     assert [(entry.kind, entry.name) for entry in reference.explain("Relu")] == [
         ("layer", "relu"),
         ("activation", "relu"),
@@ -130,7 +130,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(name: str, meant: str) -> N
     assert refused.value.faults[0].text == f"there is nothing called '{name}'; did you mean '{meant}'?"
 
 
-def test_the_list_counts_every_kind_and_names_every_thing() -> None:
+def test_the_list_counts_every_kind_and_names_every_component() -> None:
     counts = json.loads(list_text(None, as_json=True))
     assert counts == {**{k: len(registry.names()) for k, registry in registries().items()}, "op": len(OPS.names())}
     assert {line.split()[0]: int(line.split()[1]) for line in list_text(None).splitlines()} == counts
@@ -153,7 +153,7 @@ def test_operations_are_listed_and_explained() -> None:
     assert explain("ops.unique").splitlines()[0] == "unique: not an op"
     for name, reason in LEFT_OUT.items():
         (entry,) = reference.explain(f"ops.{name}")
-        assert entry.meaning == f"Not for formulas: {reason}."
+        assert entry.meaning == f"Not available in formulas: {reason}."
 
 
 def test_an_unknown_kind_is_refused() -> None:
@@ -164,9 +164,9 @@ def test_an_unknown_kind_is_refused() -> None:
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
-        ({"type": "integer", "minimum": 1, "maximum": 2**53}, "positive whole number"),
+        ({"type": "integer", "minimum": 1, "maximum": 2**53}, "positive integer"),
         ({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, "number from 0 below 1"),
-        ({"type": "integer", "minimum": 2, "maximum": 2**24}, "whole number from 2 up to 16777216"),
+        ({"type": "integer", "minimum": 2, "maximum": 2**24}, "integer from 2 up to 16777216"),
         ({"anyOf": [{"type": "null"}, {"type": "string"}]}, "text or null"),
         (
             {"anyOf": [{"enum": ["sum", "mean"]}, {"type": "boolean"}, {"type": "null"}]},
@@ -177,11 +177,11 @@ def test_an_unknown_kind_is_refused() -> None:
             "number or 2 of them",
         ),
         ({"enum": ["valid", "same", "causal"]}, "valid, same or causal"),
-        ({"type": "array", "items": {"type": "integer"}}, "list of whole numbers"),
+        ({"type": "array", "items": {"type": "integer"}}, "list of integers"),
         ({"type": "array", "items": {"x-component": "loss"}}, "list of losses"),
         ({"type": "object", "additionalProperties": {"type": "number"}}, "mapping of names to numbers"),
         ({"type": "array", "items": {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]}}, "shape"),
     ],
 )
-def test_types_are_told_in_words(schema: dict[str, Any], words: str) -> None:
+def test_types_are_reported_in_words(schema: dict[str, Any], words: str) -> None:
     assert type_words(schema) == words

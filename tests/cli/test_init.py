@@ -1,4 +1,4 @@
-"""Configs to start from are valid, say what they found, and replace nothing."""
+"""`init` writes valid configs, reports what it found in a table, and overwrites nothing."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def init(*arguments: str) -> str:
-    """The command; what it says on stderr."""
+    """Run `init`; return its stderr."""
     result = CliRunner().invoke(app, ["init", *arguments], catch_exceptions=False)
     assert result.stdout == ""
     return result.stderr
@@ -39,7 +39,7 @@ def table(text: str, name: str = "data.csv") -> Path:
 
 
 def described(text: str, name: str = "config.yaml") -> RunSpec:
-    """A config for a table, checked against the table itself."""
+    """Return the config for a table, checked against the table itself."""
     write_new(Path(name), text, force=False)
     config = open_config(Path(name))
     data = config.load_data()
@@ -66,7 +66,7 @@ def test_without_a_name_the_default_is_written() -> None:
 
 def test_a_file_is_replaced_by_force_only() -> None:
     table("model: {layers: [flatten]}\n", "config.yaml")
-    with pytest.raises(ConfigError, match=r"'config\.yaml' is there already") as refused:
+    with pytest.raises(ConfigError, match=r"'config\.yaml' already exists") as refused:
         init()
     assert refused.value.exit_code == 2
     assert Path("config.yaml").read_text(encoding="utf-8") == "model: {layers: [flatten]}\n"
@@ -109,7 +109,7 @@ def test_a_table_in_the_place_of_the_config_is_told_how_it_was_meant() -> None:
     [
         (["--template", "mpl"], "there is no template 'mpl'; did you mean 'mlp'?"),
         (["--template", "mlp", "--from", "x.csv"], "give --template or --from, not both"),
-        (["--target", "y"], "--target goes with --from"),
+        (["--target", "y"], "--target needs --from"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(arguments: list[str], said: str) -> None:
@@ -169,7 +169,7 @@ def test_columns_of_no_use_are_left_out_and_named() -> None:
     )  # fmt: skip
     config = from_table(table(text), "y", Path("config.yaml"))
     assert [line.strip() for line in config.splitlines() if "left out" in line] == [
-        "# left out: id (it numbers the rows)", "# left out: same (one value)",
+        "# left out: id (row numbers)", "# left out: same (one value)",
         "# left out: note (60 different words)", "# left out: empty (no value)",
     ]  # fmt: skip
     assert described(config).data is not None
@@ -192,7 +192,7 @@ def test_other_delimiters_are_seen() -> None:
     assert spec.data.source.dump()["csv"]["delimiter"] == ";"  # type: ignore[index]
 
 
-def test_the_last_column_is_the_target_and_that_is_said() -> None:
+def test_the_last_column_is_the_target_and_that_is_reported() -> None:
     table("a,y\n" + "1,p\n2,q\n4,p\n" * 20)
     assert "target: y (the last column)" in init("--from", "data.csv")
 
@@ -200,9 +200,9 @@ def test_the_last_column_is_the_target_and_that_is_said() -> None:
 @pytest.mark.parametrize(
     ("text", "target", "said"),
     [
-        ("a,y\n1,p\n2,\n3,q\n", "y", "no value of the target in 1 row"),
-        ("a,y\n1,p\n2,p\n4,p\n", "y", "the target 'y' has one value; nothing to learn"),
-        ("a,y\n1,p\n2,q\n4,r\n", "y", "the target 'y' has 3 different words in 3 rows; nothing to learn"),
+        ("a,y\n1,p\n2,\n3,q\n", "y", "the target is missing in 1 row"),
+        ("a,y\n1,p\n2,p\n4,p\n", "y", "the target 'y' has one value: nothing to learn"),
+        ("a,y\n1,p\n2,q\n4,r\n", "y", "the target 'y' has 3 different words in 3 rows: nothing to learn"),
         ("a,y\n1,p\n1,q\n1,p\n1,q\n", "y", "no column to learn from"),
     ],
 )

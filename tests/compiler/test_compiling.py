@@ -1,4 +1,4 @@
-"""Programs as native code: what it returns, what it is found again by, and what a run does with what was compiled."""
+"""Programs compiled to native code: results, cache keys, and use of cached code by runs."""
 
 import stat
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from tests.support.runs_harness import HARD, kerascli, outcome, train, write
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the test's own."""
+    """Cache folder of this test only."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     use_own_cache()
@@ -43,7 +43,7 @@ def never(*_: object) -> None:
 @needs_a_compiler
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
 def test_native_code_does_what_the_program_does(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a gap among its results and an argument that it changes. A damaged library is made anew."""
+    """A program with a missing result and an argument that it changes; a damaged library is compiled again."""
     x, y = torch.randn(4, 3), torch.randn(3, 5)
     code = code_of(scaled, x, y)
     assert not is_compiled(code, [x, y])
@@ -65,7 +65,7 @@ def test_native_code_does_what_the_program_does(programs: Path, monkeypatch: pyt
 
 
 def test_what_is_there_is_not_made_again(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the text of the program, its constants, and the forms of its arguments."""
+    """The cache key consists of the program's text, its constants, and the shapes and dtypes of its arguments."""
     monkeypatch.setattr(compiling, "_make", never)
     x, y = torch.ones(4, 3), torch.ones(3, 5)
     code = code_of(scaled, x, y)
@@ -97,7 +97,7 @@ def test_a_library_is_found_again_by_constants_and_threads(
 @needs_a_compiler
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
 def test_auto_takes_what_was_compiled_before_without_loading_the_compiler(tmp_path: Path, programs: Path) -> None:
-    """The optimizer's rule too: otherwise the whole run would have to be compiled for it."""
+    """The optimizer's update rule is cached, too; otherwise a run would load the compiler for it."""
     text = HARD.replace("rows: 640", "rows: 90").replace("{adam: ", "{rmsprop: ")
     config = write(tmp_path, text)
     first, _ = train(config, tmp_path / "first", ["fit.epochs=2", "compile.jit_compile=true"])
@@ -107,7 +107,7 @@ def test_auto_takes_what_was_compiled_before_without_loading_the_compiler(tmp_pa
         XDG_CACHE_HOME=str(tmp_path / "cache"), PYTHONPROFILEIMPORTTIME="1", OMP_NUM_THREADS="1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "tier: compiled (it has been compiled before)" in done.stderr
+    assert "execution mode: compiled (it has been compiled before)" in done.stderr
     assert "torch._inductor" not in done.stderr, "the compiler is loaded"
     assert outcome(find_run("latest", tmp_path / "second")) == outcome(first)
     other, _ = train(config, tmp_path / "third", ["fit.epochs=2", "compile.optimizer=adagrad"])

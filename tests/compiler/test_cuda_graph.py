@@ -1,4 +1,4 @@
-"""Replaying a captured step: which memory is read and written, told with a stand-in for torch's CUDA module."""
+"""Replay of a captured step reads and writes the expected memory; a stand-in replaces torch.cuda."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ class FakeStream:
 
 
 class Cuda:
-    """Captures by remembering what was called: a replay computes again from the same tensors into the same ones."""
+    """Stand-in for torch.cuda that records calls: a replay computes again from the same tensors into the same ones."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -53,7 +53,7 @@ class Cuda:
 
 
 def recorded(cuda: Cuda, function: Callable[..., list[Tensor]]) -> Callable[..., Sequence[Tensor]]:
-    """What a capture makes of a function: its results lie in memory of the graph's own."""
+    """Record a function as a capture does: its results are in memory of the graph."""
 
     def run(*arguments: Tensor) -> Sequence[Tensor]:
         found = function(*arguments)

@@ -1,4 +1,4 @@
-"""Passes over programs: what a program computes stays, how it computes it changes as meant."""
+"""Optimization passes keep a program's results and change its operations as intended."""
 
 import random
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from kerascli.compiler.onednn_matmul import use_onednn
 from kerascli.compiler.passes import costly_operations, drop_aliases, fold_constants, fuse_relu, reuse_memory, simplify
-from kerascli.compiler.softmax_passes import use_normalized
+from kerascli.compiler.softmax_passes import simplify_softmax
 from kerascli.compiler.tracing import trace
 
 aten = torch.ops.aten
@@ -67,7 +67,7 @@ def test_what_depends_on_nothing_is_computed_once() -> None:
 @pytest.mark.parametrize("axis", [-1, 1])
 @pytest.mark.parametrize("shape", [(4, 5), (2, 5, 3)])
 def test_probabilities_of_a_softmax_are_not_made_to_sum_to_1_again(shape: tuple[int, ...], axis: int) -> None:
-    """Beside autograd in float64, where what is left out is 1e-16."""
+    """Compared with autograd in float64, where the omitted terms are 1e-16."""
 
     def step(x: Tensor) -> list[Tensor]:
         x = x.detach().requires_grad_()
@@ -80,7 +80,7 @@ def test_probabilities_of_a_softmax_are_not_made_to_sum_to_1_again(shape: tuple[
     code = noted(step, x)
     before = targets(code)
     drop_aliases(code.graph)
-    use_normalized(code.graph)
+    simplify_softmax(code.graph)
     left = targets(tidy(code))
     assert before.count("aten.div.Tensor") - left.count("aten.div.Tensor") == 4
     assert len(before) - len(left) >= 10
@@ -94,7 +94,7 @@ def test_a_sum_along_another_axis_still_divides() -> None:
 
     x = some(4, 5)
     code = noted(function, x)
-    use_normalized(code.graph)
+    simplify_softmax(code.graph)
     torch.testing.assert_close(code(x), function(x))
     assert "aten.div.Tensor" in targets(tidy(code))
 
@@ -109,7 +109,7 @@ def test_a_sum_along_another_axis_still_divides() -> None:
     ids=["random", "large", "written"],
 )
 def test_what_must_be_made_anew_is_not_kept(function: Callable[[Tensor], Tensor]) -> None:
-    """A random number, a constant that would fill the memory, a tensor that is written into."""
+    """Random numbers, constants too large to keep, and tensors that are written to are not folded."""
     x = some(3)
     code = noted(function, x)
     fold_constants(code)
@@ -135,7 +135,7 @@ def test_a_relu_joins_its_convolution() -> None:
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch is built without oneDNN")
 def test_a_relu_joins_its_convolution_over_channels_that_come_last() -> None:
-    """As the layers of images are built: the channels are moved back before the activation."""
+    """Image layers move the channels back before the activation."""
 
     def function(x: Tensor, weight: Tensor) -> Tensor:
         return F.relu(F.conv2d(x.movedim(-1, 1), weight).movedim(1, -1)) + 1
@@ -202,7 +202,7 @@ def test_an_operand_that_is_turned_is_not_written_over() -> None:
 
 
 def test_what_lies_behind_a_view_is_reused_once_nothing_else_needs_it() -> None:
-    """relu after batch normalization in Keras's order of axes, which sees torch's result as a view."""
+    """relu after batch normalization in Keras's axis order takes a view of torch's result."""
 
     def function(x: Tensor, weight: Tensor) -> list[Tensor]:
         y = torch.native_batch_norm(x.permute(0, 3, 1, 2), weight, weight, None, None, True, 0.1, 1e-3)
@@ -222,7 +222,7 @@ def test_what_lies_behind_a_view_is_reused_once_nothing_else_needs_it() -> None:
 
 @pytest.mark.parametrize("seed", range(200))
 def test_any_program_computes_the_same_in_reused_memory(seed: int) -> None:
-    """Random programs of elementwise operations and views, of which several results are returned."""
+    """Random programs of elementwise operations and views with several results."""
     choice = random.Random(seed)
     inputs = [some(4, 4, seed=seed), some(4, 4, seed=seed + 1), some(4, 1, seed=seed + 2)]
 

@@ -1,4 +1,4 @@
-"""Programs of any module: what it reads, what it is given and what it draws; no model, no training."""
+"""Programs traced from any module: tensors read, inputs and random draws, without a model or training."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.support.needs import needs_a_compiler
 
 
 class Noisy(nn.Module):
-    """A module with weights and noise, whose results have a gap."""
+    """A module with weights and noise that returns None among its results."""
 
     def __init__(self) -> None:
         super().__init__()

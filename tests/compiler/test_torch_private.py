@@ -1,4 +1,4 @@
-"""The private names of torch that the package uses: all in one list, and all in the torch that is installed."""
+"""All private names of torch that the package uses are in one list, and exist in the installed torch."""
 
 import importlib
 import re
@@ -12,7 +12,7 @@ from kerascli.compiler.torch_private import NAMES
 
 
 def is_there(name: str) -> bool:
-    """Whether a dotted name leads to something, importing what is a module."""
+    """Return True if a dotted name exists, importing the modules in it."""
     found: object = torch
     path = "torch"
     for part in name.split(".")[1:]:
@@ -41,7 +41,7 @@ def test_a_name_that_vanished_is_found() -> None:
 
 
 def test_the_list_has_every_private_name_that_is_used() -> None:
-    """And no other: the last part of each stands in one of the files that may use private names."""
+    """The last part of each listed name occurs in a file that may use private names, and no other is used."""
     package = Path(kerascli.__file__).parent
     own = Path(torch_private.__file__).read_text(encoding="utf-8").partition("OpOverload = ")[2]
     others = ["light_torch.py", "optimizers/clipping.py", "optimizers/flat.py", "compiler/passes.py"]

@@ -1,4 +1,4 @@
-"""Noting operations: a program does what the function did, and what cannot be noted is said."""
+"""Tracing: a program computes what the function did, and functions that cannot be traced raise an error."""
 
 import subprocess
 import sys
@@ -41,7 +41,7 @@ def test_a_tensor_from_outside_is_a_constant() -> None:
     assert len(list(code.buffers())) == 1
 
 
-def test_several_results_of_one_operation_are_told_apart() -> None:
+def test_several_results_of_one_operation_are_distinguished() -> None:
     def function(x: Tensor) -> list[Tensor]:
         values, places = x.topk(2)
         low, high = x.split(2)
@@ -57,12 +57,12 @@ def test_several_results_of_one_operation_are_told_apart() -> None:
     ids=["item", "mask", "nonzero", "branch"],
 )
 def test_what_goes_by_the_numbers_in_a_tensor_is_refused(function: object) -> None:
-    with pytest.raises(ValueError, match="a number in a tensor"):
+    with pytest.raises(ValueError, match="a value in a tensor"):
         trace(function, [torch.tensor([1.0, -1.0])])  # pyright: ignore[reportArgumentType]
 
 
-def test_shapes_are_inferred_and_steps_are_noted_without_the_compiler() -> None:
-    """0.6 s of each command's start; in a process of its own, since others here load the compiler."""
+def test_shapes_are_inferred_and_steps_are_traced_without_the_compiler() -> None:
+    """Loading the compiler takes 0.6 s; tested in a separate process, since other tests load it."""
     program = """
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The schema in a real editor's server: it completes, explains and marks, and marks nothing that is sound.
+"""The JSON schema in a real language server: completion, hover, diagnostics, and none for valid configs.
 
 The server is that of PATH, of `npm install --no-save yaml-language-server` in the project's folder, or the command that
 YAML_LANGUAGE_SERVER names.
@@ -22,7 +22,7 @@ SOUND = [
     "mnist_mlp", "penguins_features", "two_inputs", "generative/eager_pix2pix", "generative/vq_vae",
     "sequences/neural_turing_machine", "text/nmt_attention", "transfer/mnist_net2net/wider",
 ]  # fmt: skip
-"""A config of every sort; tests/report/test_reference.py has them all, by a validator."""
+"""Valid configs of each kind; tests/report/test_reference.py validates all of them."""
 CONFIG = """data:
   source: mnist
   inputs: {x: []}
@@ -90,8 +90,8 @@ def test_names_are_completed(typed: str, offered: set[str], client: Client, fold
     [
         ("dense:", "Fully connected layer"),
         ("units:", "Number of output units"),
-        ("loss:", "What is made small"),
-        ("epochs:", "The number of the last epoch"),
+        ("loss:", "Loss to minimize"),
+        ("epochs:", "Number of the last epoch"),
         ("flatten", "* `flatten`: "),
     ],
 )

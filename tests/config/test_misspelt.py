@@ -1,4 +1,4 @@
-"""Misspelt names are told without torch, once a config has been checked as a whole: in the words of the whole check."""
+"""Misspelt names are reported without loading torch after a first full check, with the same messages."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kerascli.config import known, misspelt
+from kerascli.config import component_index, misspelt
 from kerascli.config.composition.extends import read_extended
 from kerascli.config.composition.overrides import override
 from kerascli.config.yaml.document import Document
@@ -37,7 +37,7 @@ CHANGES = (
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Nothing is known yet."""
+    """Empty cache: no config has been checked."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     return tmp_path / "cache"
@@ -49,7 +49,7 @@ def document(text: str, sets: tuple[str, ...] = ()) -> Document:
 
 
 def whole(config: Document) -> str | None:
-    """What the whole check says of a config, and is remembered for."""
+    """Faults of the full check of a config, cached."""
     try:
         check(config, sets=[], flags=[])
     except KerasCliError as error:
@@ -59,7 +59,7 @@ def whole(config: Document) -> str | None:
 
 
 def at_once(config: Document) -> str | None:
-    """What is said at once; None: nothing is certain."""
+    """Faults of the quick check; None if it is not certain."""
     try:
         misspelt.refuse_misspelt(config, "validate", [])
     except ConfigError as error:
@@ -68,7 +68,7 @@ def at_once(config: Document) -> str | None:
 
 
 def misspelt_parts(data: dict[Any, Any]) -> Iterator[dict[Any, Any]]:
-    """A config with each of its mappings' keys, and of its texts, misspelt in turn."""
+    """Return configs in which one key or text is misspelt, for each key and text."""
 
     def changed(value: Any) -> Iterator[Any]:
         if isinstance(value, dict):
@@ -89,15 +89,15 @@ def misspelt_parts(data: dict[Any, Any]) -> Iterator[dict[Any, Any]]:
 def test_what_is_said_at_once_is_all_that_the_whole_check_says(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     good = document(case.text)
     assert whole(good) is None
-    found_sound = known.load()
-    monkeypatch.setattr(known, "load", lambda: found_sound)
+    found_sound = component_index.load()
+    monkeypatch.setattr(component_index, "load", lambda: found_sound)
     for data in misspelt_parts(good.data):
         other = document(dump_yaml(data))
         if (found := at_once(other)) is not None:
             assert found == whole(other)
 
 
-def test_the_bad_configs_are_told_in_the_same_words() -> None:
+def test_the_bad_configs_are_reported_in_the_same_words() -> None:
     for case in GOOD.values():
         assert whole(document(case.text)) is None
     found = []
@@ -113,7 +113,7 @@ def test_the_bad_configs_are_told_in_the_same_words() -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), CHANGES)
-def test_each_kind_of_name_is_told_at_once(old: str, new: str) -> None:
+def test_each_kind_of_name_is_reported_at_once(old: str, new: str) -> None:
     assert whole(document(CONFIG)) is None
     bad = document(CONFIG.replace(old, new))
     assert at_once(bad) == whole(bad) is not None
@@ -155,7 +155,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(cache: Path) -> None:
 def test_another_state_of_the_program_knows_nothing_of_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert whole(document(CONFIG)) is None
     monkeypatch.setattr(sys, "version", "another Python")
-    assert known.load() is None
+    assert component_index.load() is None
 
 
 def test_data_that_changed_is_not_taken_for_sound() -> None:

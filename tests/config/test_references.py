@@ -1,4 +1,4 @@
-"""Flags, references to flags and facts, `extends` and `--set`: one document, and every value knows its file."""
+"""Flags, `$` references, `extends` and `--set`: they give one document in which every value knows its file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +35,7 @@ def messages(error: KerasCliError) -> list[str]:
 
 
 def paths(value: Any, here: tuple[Any, ...] = ()) -> set[tuple[Any, ...]]:
-    """Every path in a value, its own included."""
+    """Yield every path in a value, including the empty one."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return {here}.union(*(paths(item, (*here, key)) for key, item in items))
 
@@ -73,10 +73,10 @@ def test_a_flag_of_the_command_line_has_the_type_of_its_default() -> None:
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("units=abc", "flag units: expected a whole number, got the text 'abc'"),
-        ("units=1.5", "flag units: expected a whole number, got 1.5"),
-        ("units=true", "flag units: expected a whole number, got true"),
-        ("units=", "flag units: expected a whole number, got nothing (null)"),
+        ("units=abc", "flag units: expected an integer, got the text 'abc'"),
+        ("units=1.5", "flag units: expected an integer, got 1.5"),
+        ("units=true", "flag units: expected an integer, got true"),
+        ("units=", "flag units: expected an integer, got nothing (null)"),
         ("units=010", "flag units: ambiguous value '010': YAML 1.1 read a number with a leading zero as octal"),
         ("rate=abc", "flag rate: expected a number, got the text 'abc'"),
         ("rate=true", "flag rate: expected a number, got true"),
@@ -279,7 +279,7 @@ def test_circles_long_chains_and_missing_files_are_refused(tmp_path: Path) -> No
         write(tmp_path, **{f"n{i}": f"extends: n{i + 1}.yaml"})
     (tmp_path / f"n{MAX_CHAIN + 1}.yaml").write_text("a: 1")
     cases = {
-        a: f"{tmp_path}/b.yaml:1:10: error: extends goes in a circle: {a} -> {tmp_path}/b.yaml -> {a}",
+        a: f"{tmp_path}/b.yaml:1:10: error: extends is circular: {a} -> {tmp_path}/b.yaml -> {a}",
         tmp_path / "c.yaml": f"{tmp_path}/c.yaml:1:10: error: extends: expected the path of a config, got 3",
         tmp_path / "d.yaml": (
             f"{tmp_path}/d.yaml:1:10: error: there is no file '{tmp_path}/bb.yaml'; did you mean '{tmp_path}/b.yaml'?"
@@ -352,8 +352,8 @@ def test_set_changes_one_value_and_leaves_the_rest(sets: list[str], path: Any, v
     ("assignment", "message"),
     [
         ("model.layers[2].dropout.rate=1", "'model.layers[2].dropout' is 0.4: there is no 'rate' in it"),
-        ("model.layers[5].x=1", "there is no 'model.layers[5]'; there is model.layers[0] to model.layers[2]"),
-        ("model.layers.first=1", "'model.layers' is a list; 'first' is no index of it"),
+        ("model.layers[5].x=1", "there is no 'model.layers[5]'; the list has model.layers[0] to model.layers[2]"),
+        ("model.layers.first=1", "'model.layers' is a list; 'first' is not an index"),
         ("model.layers[2].dense.units=1", "'model.layers[2]' is 'dropout', not 'dense'"),
         ("model.layers[1].dense.units=1", "'model.layers[1]' is the text 'flatten': there is no 'dense' in it"),
         ("model.shared[0]=1", "there is no 'model.shared', so it has no item 0"),
@@ -365,10 +365,10 @@ def test_set_changes_one_value_and_leaves_the_rest(sets: list[str], path: Any, v
         ("fit.epochs", "expected path=value, got 'fit.epochs'"),
         ("fit.epochs=", "no value for 'fit.epochs'"),
         ("=3", "expected path=value, got '=3'"),
-        ("fit..epochs=3", "'fit..epochs' is no path to a setting"),
-        ("fit.epochs]=3", "'fit.epochs]' is no path to a setting"),
-        (".fit=3", "'.fit' is no path to a setting"),
-        ("fit.=3", "'fit.' is no path to a setting"),
+        ("fit..epochs=3", "'fit..epochs' is not the path of a setting"),
+        ("fit.epochs]=3", "'fit.epochs]' is not the path of a setting"),
+        (".fit=3", "'.fit' is not the path of a setting"),
+        ("fit.=3", "'fit.' is not the path of a setting"),
     ],
 )
 def test_a_wrong_override_says_what_is_there(assignment: str, message: str) -> None:
@@ -384,7 +384,7 @@ def test_below_an_argument_without_a_name_the_hint_says_how_to_set_it() -> None:
         with pytest.raises(ConfigError) as caught:
             override(document, [f"{path}=1"])
         hints.append(caught.value.faults[0].hint)
-    assert hints == ["the argument stands without its name: --set compile.optimizer.adam=... sets it", None, None]
+    assert hints == ["the argument is written without its name: --set compile.optimizer.adam=... sets it", None, None]
     assert override(document, ["compile.optimizer.adam=1"]).at(("compile", "optimizer")) == {"adam": 1}
 
 
@@ -407,14 +407,14 @@ def test_a_later_fault_about_an_override_names_the_option() -> None:
     document = override(parse_document(CONFIG, "c.yaml"), ["fit.epochs=abc", "model.layers[0].dense.unit=3"])
     error = document.error(
         [
-            Fault("epochs: expected a whole number, got the text 'abc'", ("fit", "epochs")),
+            Fault("epochs: expected an integer, got the text 'abc'", ("fit", "epochs")),
             Fault("unknown key 'unit' in dense", ("model", "layers", 0, "dense", "unit"), "key"),
             Fault("units: must be at least 4, got 3", ("model", "layers", 0, "dense", "units")),
         ]
     )
     assert messages(error) == [
         "c.yaml:5:22: error: units: must be at least 4, got 3",
-        "--set fit.epochs=abc: error: epochs: expected a whole number, got the text 'abc'",
+        "--set fit.epochs=abc: error: epochs: expected an integer, got the text 'abc'",
         "--set model.layers[0].dense.unit=3: error: unknown key 'unit' in dense",
     ]
 

@@ -1,4 +1,4 @@
-"""Config text: strict YAML with places; every refusal word for word; what is written reads back equal."""
+"""Config text: strict YAML with positions; every refusal word for word; dumped text reads back equal."""
 
 import math
 import os
@@ -38,7 +38,7 @@ BAD = [
     ("- a\n- b", "c.yaml:1:1: error: expected a mapping (key: value), got the list [a, b]"),
     ("a: 1\n---\nb: 2", "c.yaml:2:1: error: a config is one YAML document; a second one starts here"),
     ("a: 1\n...\nb: 1", "c.yaml:3:1: error: a key does not fit the indentation of the lines above"),
-    ("{a: 1} b", "c.yaml:1:8: error: something stands after the end of the config"),
+    ("{a: 1} b", "c.yaml:1:8: error: unexpected text after the end of the config"),
     # characters
     ("a: \x07", "c.yaml:1:4: error: the character U+0007 is not allowed"),
     ("a: 1\nb: x\u2028y", "c.yaml:2:5: error: the character U+2028 is not allowed"),
@@ -62,19 +62,19 @@ BAD = [
     ("a: .nan", "c.yaml:1:4: error: '.nan' is not a finite number"),
     ("a: 1e400", "c.yaml:1:4: error: '1e400' is not a finite number"),
     ("a: 1000000000000000001",
-     "c.yaml:1:4: error: the whole number 1000000000000000001 is out of range: at most 10^18 in size"),
+     "c.yaml:1:4: error: the integer 1000000000000000001 is out of range: at most 10^18 in size"),
     ("a: 0xFFFFFFFFFFFFFFFF",
-     "c.yaml:1:4: error: the whole number 0xFFFFFFFFFFFFFFFF is out of range: at most 10^18 in size"),
+     "c.yaml:1:4: error: the integer 0xFFFFFFFFFFFFFFFF is out of range: at most 10^18 in size"),
     (f"a: {'9' * 5000}",
-     f"c.yaml:1:4: error: the whole number {'9' * 27}... is out of range: at most 10^18 in size"),
+     f"c.yaml:1:4: error: the integer {'9' * 27}... is out of range: at most 10^18 in size"),
     # keys
     ("a: 1\nb: 2\na: 3", "c.yaml:3:1: error: duplicate key 'a'; first set at line 1"),
     ("x: {a: 1, a: 2}", "c.yaml:1:11: error: duplicate key 'a'; first set at line 1, column 5"),
     ("x: {1: a, 0x1: b}", "c.yaml:1:11: error: duplicate key '1'; first set at line 1, column 5"),
-    ("true: 1", "c.yaml:1:1: error: a key must be text or a whole number"),
-    ("a: {~: 1}", "c.yaml:1:5: error: a key must be text or a whole number"),
-    ("a: {1.5: 1}", "c.yaml:1:5: error: a key must be text or a whole number"),
-    ("a: {[1, 2]: 3}", "c.yaml:1:5: error: a key must be text or a whole number"),
+    ("true: 1", "c.yaml:1:1: error: a key must be text or an integer"),
+    ("a: {~: 1}", "c.yaml:1:5: error: a key must be text or an integer"),
+    ("a: {1.5: 1}", "c.yaml:1:5: error: a key must be text or an integer"),
+    ("a: {[1, 2]: 3}", "c.yaml:1:5: error: a key must be text or an integer"),
     ("a: {units:3}", "c.yaml:1:5: error: a space is missing after ':' in 'units:3'"),
     # structure
     ("a: b: c", "c.yaml:1:5: error: a ': ' is not expected here"),
@@ -92,7 +92,7 @@ BAD = [
     ("a: {b: x[0]}", "c.yaml:1:9: error: expected ',' or '}', got '['"),
     ("a: [b, , c]", "c.yaml:1:8: error: expected a value, got ','"),
     ("a: ]", "c.yaml:1:4: error: expected a value, got ']'"),
-    ("a: \"x\" y", "c.yaml:1:8: error: something stands after a complete value"),
+    ("a: \"x\" y", "c.yaml:1:8: error: unexpected text after a complete value"),
     # quotes and first characters
     ("a: 'x\nb: 1", "c.yaml:1:4: error: the quote is never closed"),
     ('a: "x', "c.yaml:1:4: error: the quote is never closed"),
@@ -116,21 +116,21 @@ BAD = [
     ("a: !x {b: 1}", "c.yaml:1:4: error: tags ('!...') are not allowed: a config is data only"),
     ("a: !e!x 1", "c.yaml:1:4: error: tags ('!...') are not allowed: a config is data only"),
     ("a: *b", "c.yaml:1:4: error: there is no anchor '&b' above"),
-    ("a: &b [*b]", "c.yaml:1:8: error: alias '*b' stands inside of what it stands for"),
-    ("a: &b {<<: *b}", "c.yaml:1:12: error: alias '*b' stands inside of what it stands for"),
+    ("a: &b [*b]", "c.yaml:1:8: error: alias '*b' is inside the value that it refers to"),
+    ("a: &b {<<: *b}", "c.yaml:1:12: error: alias '*b' is inside the value that it refers to"),
     ("a: &b 1\nc: &b 2", "c.yaml:2:4: error: anchor '&b' is set twice; first at line 1"),
     ("a: {<<: 3}",
      "c.yaml:1:9: error: '<<' merges a mapping or a list of mappings, by alias: '<<: *name'"),
     # bounds
     ("a: " + "[" * 40, "c.yaml:1:35: error: nested deeper than 32 levels"),
     ("a: [" + "1, " * 60_000 + "1]", "c.yaml:1:179996: error: more than 60,000 keys and values"),
-    ("a: x" + "x" * MAX_BYTES, "c.yaml: error: the file is larger than 1024 KiB: no config"),
+    ("a: x" + "x" * MAX_BYTES, "c.yaml: error: the file is larger than 1024 KiB, the limit for a config"),
     # expressions that YAML splits, arguments beside their thing
     ("a: {units: $(max(a, b))}", f"c.yaml:1:12: error: unbalanced brackets in '$(max(a': {SPLIT}"),
     ("a: [mean(a, b), c]", f"c.yaml:1:5: error: unbalanced brackets in 'mean(a': {SPLIT}"),
     ("a: {v: $(x[0])}", f"c.yaml:1:8: error: unbalanced brackets in '$(x': {SPLIT}"),
     ("a: $(f(x) #b)", f"c.yaml:1:4: error: unbalanced brackets in '$(f(x)': {SPLIT}"),
-    ("m:\n- dense:\n  units: 3", "c.yaml:3:3: error: 'units' stands beside 'dense', not below it"),
+    ("m:\n- dense:\n  units: 3", "c.yaml:3:3: error: 'units' is on the same level as 'dense', not nested in it"),
 ]  # fmt: skip
 
 
@@ -293,7 +293,7 @@ def test_no_line_of_a_fault_speaks_to_the_terminal() -> None:
     assert all(line.isprintable() for line in fault.lines())
 
 
-def test_equal_faults_are_said_once_and_other_files_after_the_config() -> None:
+def test_equal_faults_are_reported_once_and_other_files_after_the_config() -> None:
     document = parse_document("a: 1\nb: 2\n", "c.yaml")
     faults = [
         Fault("two", place=Place("z.yaml", 1, 1)), Fault("one", ("b",)), Fault("one", ("b",)), Fault("zero", ("a",)),
@@ -307,7 +307,7 @@ def test_equal_faults_are_said_once_and_other_files_after_the_config() -> None:
     ]
 
 
-def test_a_point_in_a_text_is_told_where_it_can_be() -> None:
+def test_a_point_in_a_text_is_reported_where_it_can_be() -> None:
     text = "a: x + unit\nb: 'x + unit'\nc: |\n  x + unit\nd: \"x + \\x75nit\"\n"
     document = parse_document(text, "c.yaml")
     places = [str(document.point((key,), 5, 4)) for key in "abcd"]

@@ -1,4 +1,4 @@
-"""Bad data, file by file: the first line that a user reads says where, what and how much."""
+"""Bad data files: the first line of the error names the place, the problem and its extent."""
 
 # ruff: noqa: E501  # a table reads best with one case a line
 
@@ -26,7 +26,7 @@ KIND = {"kind": "string_lookup"}
 
 
 def first_line(folder: Path, source: Any, **section: Any) -> str:
-    """What `train` would say first; '' if it says nothing."""
+    """Return the first line of the error of `train`; '' if there is none."""
     section.setdefault("inputs", NUMBERS)
     options = {"validation_split": section.pop("validation_split", 0.0)}
     try:
@@ -173,7 +173,7 @@ def npz(**arrays: Any) -> bytes:
 
 
 def bomb() -> bytes:
-    """An array of 2**50 bytes by its header, in a member that says it is as large."""
+    """An npz whose header declares 2**50 bytes, as does the zip member."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (2**50,)})
     buffer = io.BytesIO()
@@ -190,7 +190,7 @@ NPZ = {
     "complex": (npz(x=np.zeros(3, complex)), X, "t.npz: error: 'x' holds complex128; expected numbers or text"),
     "a scalar": (npz(x=np.array(3)), X, "t.npz: error: 'x' is a single value, not rows"),
     "nothing inside": (npz(), X, "t.npz: error: there are no arrays"),
-    "says more than it has": (bomb(), X, f"error: 'a' in 't.npz' says {2**50:,} bytes of data (shape ({2**50},)) and has 0"),
+    "says more than it has": (bomb(), X, f"error: 'a' in 't.npz' declares {2**50:,} bytes of data (shape ({2**50},)) but has 0"),
     "no zip": (b"not a zip at all", X, "error: 't.npz' is not a sound npz file: File is not a zip file"),
     "no arrays in the zip": (b"", X, "error: 't.npz' is not a sound npz file: File is not a zip file"),
     "of no split": (npz(x_train=np.zeros(3), w=np.zeros(3)), X, "t.npz: error: 'w' belongs to no split; the other arrays end in '_train', '_test', ..."),

@@ -1,4 +1,4 @@
-"""Downloaded data sets, against a server on this machine: kept under Keras's names, never kept when damaged."""
+"""Downloads of data sets from a local server: stored under Keras's names, and only if undamaged."""
 
 import gzip
 import hashlib
@@ -53,7 +53,7 @@ def test_a_damaged_file_at_home_is_replaced(server: Server, tmp_path: Path) -> N
         (b"s" * 1001, 0, "the server announces 1,001 bytes; the limit is 1,000"),
     ],
 )
-def test_what_goes_wrong_is_said_and_nothing_is_kept(
+def test_what_goes_wrong_is_reported_and_nothing_is_kept(
     served: bytes | None, cut: int, reason: str, server: Server, tmp_path: Path
 ) -> None:
     if served is not None:
@@ -79,7 +79,7 @@ def test_of_a_damaged_file_that_cannot_be_replaced_it_is_said(server: Server, tm
     assert path.read_bytes() == b"sou"
 
 
-def test_without_a_network_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_network_the_way_out_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("KERASCLI_DATASETS_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "*")
@@ -140,7 +140,7 @@ def test_spoilt_idx_files_are_noticed(
 
 
 def batch(pixels: bytes, labels: list[int]) -> bytes:
-    """A batch as Python 2 pickled it, written out by its opcodes (protocol 2), numpy's array included."""
+    """A batch as pickled by Python 2 (protocol 2), with a numpy array, written by opcodes."""
     numbers = b"".join(b"K" + bytes([label]) for label in labels)
     rows = struct.pack("<H", len(labels))
     array = (

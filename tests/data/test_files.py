@@ -1,4 +1,4 @@
-"""The door for files from outside: caps hold before memory is taken."""
+"""Reading files from outside: limits apply before memory is allocated."""
 
 import io
 import re
@@ -16,7 +16,7 @@ from kerascli.errors import DataError, FileRefused, KerasCliError
 
 
 def test_a_deflate_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    """250 kB of zip that would become 256 MB of zeros."""
+    """250 kB of zip that would decompress to 256 MB of zeros."""
     path = tmp_path / "bomb.npz"
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (2**28,)})
@@ -33,7 +33,7 @@ def test_a_deflate_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None
 
 
 def mutated(data: bytes, random: np.random.Generator) -> bytes:
-    """A few bytes changed, cut out or put in, or the end cut off."""
+    """Return data with a few bytes changed, removed or inserted, or truncated."""
     out = bytearray(data)
     for _ in range(random.choice([1, 1, 2, 8])):
         spot = int(random.integers(len(out) or 1))
@@ -98,7 +98,7 @@ def test_a_member_that_stands_twice_is_refused() -> None:
 
 
 def npy(shape: tuple[int, ...], data: bytes) -> bytes:
-    """An npy file of float64 that says of itself what it likes."""
+    """Return an npy file of float64 with an arbitrary header."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": shape})
     return header.getvalue() + data
@@ -166,7 +166,7 @@ def test_a_digest_follows_the_file(tmp_path: Path) -> None:
     ("data", "text"),
     [
         (b"[" * 65 + b"]" * 65, "'t' is nested deeper than 64 levels"),
-        (b'{"a": 1, "a": 2}', "'t' is not valid JSON: a key stands twice in one object"),
+        (b'{"a": 1, "a": 2}', "'t' is not valid JSON: a duplicate key in an object"),
         (b"[NaN]", "'t' is not valid JSON: NaN is not a number in JSON"),
         (b"{", "'t' is not valid JSON: "),
         (b"\xff", "'t' is not valid JSON: "),

@@ -1,4 +1,4 @@
-"""Batches: every row once, in an order that any process and any resume finds again."""
+"""Batches: every row once, in an order that any process, and a resumed run, reproduces."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_an_epoch_goes_on_at_any_batch(shuffle: bool) -> None:
 
 @pytest.fixture(params=[order.MANY_ROWS, 0])
 def few_or_many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Orders that are listed, and orders that are computed row by row."""
+    """Parametrize over orders stored as a list and orders computed row by row."""
     monkeypatch.setattr(order, "MANY_ROWS", request.param)
 
 
@@ -83,7 +83,7 @@ def test_shuffled_batches_are_evenly_mixed() -> None:
 
 @pytest.mark.usefixtures("few_or_many")
 def test_neighbours_in_the_file_are_no_neighbours_in_an_epoch() -> None:
-    """How far apart two rows are used, and which rows a tenth of the epoch sees, is as in a random order."""
+    """Distances between two rows, and the rows in a tenth of the epoch, are as in a random order."""
     rows = 50_000
     numbers = Order(rows, 5, 0)[:]
     places = np.argsort(numbers)

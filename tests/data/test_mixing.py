@@ -1,4 +1,4 @@
-"""`data.augment`: samples mixed in training batches alone, by keyed numbers, in every way a step is run."""
+"""`data.augment` mixes samples in training batches only, by keyed random numbers, in every execution mode."""
 
 from pathlib import Path
 
@@ -109,7 +109,7 @@ def test_boxes_lie_in_the_image_and_anywhere_in_it() -> None:
 
 
 def test_what_is_cut_out_is_what_the_labels_lose() -> None:
-    """On fine images the share of changed pixels is the share of the other label."""
+    """On fine-grained images, the share of changed pixels is the share of the other label."""
     images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 200, 300, 1)
     with draws.using(draws.Draws(4, "test", 0)):
         numbers = CutMix().draw(images)

@@ -1,4 +1,4 @@
-"""Data that stays on disk: the batches that memory would give, and little memory for them."""
+"""Data that stays on disk gives the same batches as data in memory, with little memory."""
 
 import errno
 import json
@@ -96,7 +96,7 @@ def npz(folder: Path) -> str:
 
 
 def half_packed(folder: Path) -> str:
-    """An npz file of which only some arrays are compressed."""
+    """An npz file in which some arrays are compressed."""
     np.savez_compressed(folder / "t.npz", y=Y, w=WEIGHT)
     np.savez(folder / "x.npz", x=X)
     import zipfile
@@ -107,7 +107,7 @@ def half_packed(folder: Path) -> str:
 
 
 def function(folder: Path) -> str:
-    """A function that returns mapped arrays."""
+    """A data function that returns memory-mapped arrays."""
     npy(folder)
     code = "from pathlib import Path\nimport numpy as np\nARRAYS = Path(__file__).parent / 'arrays'\n"
     code += "def load():\n    return {name: np.load(ARRAYS / f'{name}.npy', mmap_mode='r') for name in 'xyw'}\n"
@@ -136,7 +136,7 @@ def config(folder: Path, make: Callable[[Path], str]) -> Path:
 
 @pytest.fixture
 def to_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From its call on, nothing is small enough for memory, and blocks are of some fifty rows."""
+    """Treat all data as too large for memory, in blocks of about fifty rows."""
 
     def switch() -> None:
         monkeypatch.setattr(on_disk, "MEMORY_BYTES", 0)
@@ -182,7 +182,7 @@ def test_evaluating_and_predicting_on_disk_is_the_same(
             rows = rows_of(run, what, targets=True)
             yield isinstance(rows, DiskSplit)
             evaluation = evaluate_rows(run, rows, "test")
-            yield dict(evaluation.result.logs), [c.matrix.tolist() for c in evaluation.classified]
+            yield dict(evaluation.result.logs), [c.matrix.tolist() for c in evaluation.class_scores]
             yield {name: values.tolist() for name, values in predict_run(run, what).outputs.items()}
 
     in_memory = list(judge())
@@ -276,7 +276,7 @@ def test_the_bytes_of_images_stay_bytes(tmp_path: Path, to_disk: Callable[[], No
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_a_bad_value_is_told_with_its_row(shuffle: bool, tmp_path: Path, to_disk: Callable[[], None]) -> None:
+def test_a_bad_value_is_reported_with_its_row(shuffle: bool, tmp_path: Path, to_disk: Callable[[], None]) -> None:
     to_disk()
     x = np.ones((200, 3), np.float32)
     x[120, 1] = np.inf
@@ -287,7 +287,7 @@ def test_a_bad_value_is_told_with_its_row(shuffle: bool, tmp_path: Path, to_disk
     assert str(caught.value.faults[0].place) == "x.npy:121:x"
 
 
-def test_a_token_out_of_range_is_told_with_its_row(tmp_path: Path, to_disk: Callable[[], None]) -> None:
+def test_a_token_out_of_range_is_reported_with_its_row(tmp_path: Path, to_disk: Callable[[], None]) -> None:
     to_disk()
     tokens = np.zeros((ROWS, 3), np.int32)
     tokens[77, 1] = 9
@@ -404,7 +404,7 @@ def test_recut_changes_where_rows_are_cut_and_nothing_else(cuts: tuple[int, ...]
 
 
 class _Numbers(Stream):
-    """What is in memory, as if it could only be read in order."""
+    """Reader of arrays in memory that allows sequential access only."""
 
     def __init__(self, values: np.ndarray) -> None:
         super().__init__(len(values), values.shape[1:], values.dtype, 8)
@@ -465,7 +465,7 @@ def test_rows_of_unaligned_mapped_files_are_read_by_number(
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="anonymous memory is told by /proc")
 def test_ten_gigabytes_take_little_memory(tmp_path: Path) -> None:
-    """Sparse files: what is read of them are zeros, and takes no room on the disk."""
+    """Sparse files: they read as zeros and take no disk space."""
     peaks = {name: _peak(tmp_path / name, rows) for name, rows in (("small", 2_000), ("large", 3_400_000))}
     assert (tmp_path / "large/arrays/x.npy").stat().st_size > 10 * 10**9
     assert peaks["large"] - peaks["small"] < 300 * 10**6, peaks
@@ -494,7 +494,7 @@ print(json.dumps([peak, any("read from disk" in note for note in notes)]))
 
 
 def _peak(folder: Path, rows: int) -> int:
-    """The most anonymous memory of a process that trains on so many rows, in bytes."""
+    """Return the peak anonymous memory, in bytes, of a process that trains on so many rows."""
     (folder / "arrays").mkdir(parents=True)
     for name, shape, dtype in (("x", (rows, 784), np.float32), ("y", (rows,), np.uint8)):
         np.lib.format.open_memmap(folder / f"arrays/{name}.npy", mode="w+", dtype=dtype, shape=shape)

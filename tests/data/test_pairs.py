@@ -1,4 +1,4 @@
-"""Sources of pairs, of images with masks, of squares and of painted words; runs of words."""
+"""Sources of pairs, of images with masks, of squares and of painted words; n-grams of words."""
 
 import os
 
@@ -86,7 +86,7 @@ def test_the_facts_of_pairs_are_those_of_the_rows() -> None:
         ([0, 0, 1, 1], {"label": "z"}, "there is no column 'z'"),
     ],
 )
-def test_what_gives_no_pairs_is_said(y: list[int], settings: dict[str, str], said: str, tmp_path: Path) -> None:
+def test_what_gives_no_pairs_is_reported(y: list[int], settings: dict[str, str], said: str, tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", x=np.arange(len(y)), y=y)
     with pytest.raises(DataError, match=re.escape(said)):
         load_pairs(tmp_path, **settings)
@@ -160,7 +160,7 @@ def rows_of(*rows: list[int]) -> np.ndarray:
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_runs_of_words_are_numbered_behind_the_words(n: int) -> None:
-    """By the definition: sets of tuples of what stands side by side in a row."""
+    """Compared with the definition: sets of tuples of adjacent words in a row."""
     train = [RANDOM.integers(0, 5, size).tolist() for size in (6, 1, 0, 4, 9)]
     new = [RANDOM.integers(0, 5, size).tolist() for size in (7, 2)]
     step = TRANSFORMS.parse({"ngrams": n})

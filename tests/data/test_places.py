@@ -1,4 +1,4 @@
-"""A fault of one value names the file, the row and the column, wherever on its way through the program it is found."""
+"""A fault of one value names the file, row and column, wherever in the pipeline it is found."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,11 +22,11 @@ COLUMNS: dict[str, np.ndarray] = {
     "m": np.arange(ROWS) % 3, "v": np.roll(WORDS, 1),
 }  # fmt: skip
 BAD = 17
-"""The row (from 0) that is spoilt."""
+"""Index (from 0) of the invalid row."""
 
 
 def table(folder: Path, form: str, columns: Mapping[str, np.ndarray]) -> str:
-    """Write the columns as a file of a form; return its name."""
+    """Write columns as a file of a format; return its name."""
     path = folder / f"t.{form}"
     if form == "csv":
         lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
@@ -104,7 +104,7 @@ CASES = {
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("case", CASES)
-def test_a_value_is_told_by_file_row_and_column(case: str, form: str, tmp_path: Path) -> None:
+def test_a_value_is_reported_by_file_row_and_column(case: str, form: str, tmp_path: Path) -> None:
     data, more, spoilt, column = CASES[case]
     if form != "csv" and spoilt.get(column or "") == "":
         pytest.skip("an empty text is a missing one in csv files alone")
@@ -121,7 +121,7 @@ def test_a_value_is_told_by_file_row_and_column(case: str, form: str, tmp_path: 
         (lambda line: line.replace("dog", "dog,owl", 1), "t.csv:3: 7 fields, the header has 6"),
     ],
 )
-def test_a_text_that_is_not_sound_is_told_by_its_line(spoil: Any, said: str, tmp_path: Path) -> None:
+def test_a_text_that_is_not_sound_is_reported_by_its_line(spoil: Any, said: str, tmp_path: Path) -> None:
     name = table(tmp_path, "csv", COLUMNS)
     (tmp_path / name).write_text(spoil((tmp_path / name).read_text(encoding="utf-8")), encoding="utf-8")
     path = write(tmp_path, f"data: {{source: {{csv: {name}}}, inputs: {{a: []}}, targets: {{n: []}}}}\n{DENSE}\n")
@@ -145,7 +145,7 @@ PAIRS = "{pairs: {label: n, source: {csv: t.csv}}}"
     ],
 )
 @pytest.mark.parametrize("value", ["", "many"])
-def test_a_value_of_rows_that_are_made_of_others_is_told_where_it_stands(
+def test_a_value_of_rows_that_are_made_of_others_is_reported_where_it_stands(
     source: str, data: str, value: str, tmp_path: Path
 ) -> None:
     columns = {**COLUMNS, "b": COLUMNS["b"].astype(object)}

@@ -1,4 +1,4 @@
-"""Splitting, learning and preparing: who sees which rows, what waits for the batch, what a run keeps."""
+"""Splits, fitted transforms and preparation: which rows are used, what is done per batch, what a run stores."""
 
 import os
 
@@ -85,7 +85,7 @@ def test_a_split_depends_on_its_seed_alone() -> None:
 
 
 def philox(counter: int, key: int) -> list[int]:
-    """Four words of Philox-4x64-10, as Salmon et al. (2011) define it."""
+    """Return four words of Philox-4x64-10, as defined by Salmon et al. (2011)."""
     mask = 2**64 - 1
     state, keys = [counter, 0, 0, 0], [key, 0]
     for _ in range(10):
@@ -96,7 +96,7 @@ def philox(counter: int, key: int) -> list[int]:
 
 
 def test_the_shuffle_is_fixed_for_all_time() -> None:
-    """By definition: the order of Philox-4x64-10 words under the key, with counters from 1 on."""
+    """The order is that of Philox-4x64-10 words under the key, with counters from 1."""
     published = [0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B]
     assert philox(counter=0, key=0) == published  # Random123's kat_vectors
     words = philox(counter=1, key=0) + philox(counter=2, key=0)
@@ -171,7 +171,7 @@ def test_a_shared_transform_learns_from_all_who_use_it(tmp_path: Path) -> None:
 
 
 def test_transforms_learn_in_the_order_of_the_config(tmp_path: Path) -> None:
-    """So that the files of two runs with the same config are equal: in the order of a set they were not."""
+    """Transforms are fitted in the config's order, so that two runs of one config write equal files."""
     names = list("abcdefgh")
     inputs = {name: ["normalization"] for name in names}
     columns: dict[str, Any] = {name: [1.0, 2.0] for name in names}

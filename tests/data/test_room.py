@@ -1,4 +1,4 @@
-"""A size that no memory holds is told by its setting and its place, at once, and nothing is allocated for it."""
+"""A size that exceeds any memory is reported with its setting and place, without allocating anything."""
 
 import resource
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ LAYERS = {
 
 @pytest.fixture(autouse=True)
 def little_memory() -> Iterator[None]:
-    """Beside what the process has, 4 GB: a size that is tried all the same fails, and the machine stays up."""
+    """Limit memory to 4 GB more than the process has, so that a failed test does not exhaust the machine."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
     if pages:
@@ -68,7 +68,7 @@ def config(folder: Path, data: str = "inputs: {v: []}", layers: str = MODEL, com
 
 
 def refused(path: Path) -> tuple[str, str]:
-    """The one fault that `validate` finds: its place in the config, and the text."""
+    """Return the place and text of the single fault that `validate` finds."""
     with pytest.raises(ConfigError) as found:
         check(path, sets=[], flags=[])
     (fault,) = found.value.faults
@@ -100,7 +100,7 @@ def test_rows_that_would_be_held_together_are_counted(tmp_path: Path) -> None:
     )
 
 
-def test_the_same_is_said_by_train(tmp_path: Path) -> None:
+def test_the_same_is_reported_by_train(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\(pad_sequences\): maxlen 1,000,000,000,000: a row would have"):
         train(config(tmp_path, PIPELINES["pad_sequences"]), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()

@@ -1,4 +1,4 @@
-"""The data section: its forms, and faults at the place where they were written."""
+"""The data section: its written forms, and faults at their places."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sequences of numbers: Keras's data sets of them, the settings of its `load_data`, and padding."""
+"""Sequences of integers: Keras's data sets of them, the settings of its `load_data`, and padding."""
 
 import os
 
@@ -33,7 +33,7 @@ RANDOM = np.random.default_rng(1)
 
 
 def lists(*lengths: int, top: int = 70_000) -> np.ndarray:
-    """An object array of lists, as Keras's files hold it; words are as frequent as their number is small."""
+    """Return an object array of lists, as in Keras's files; smaller words are more frequent."""
     out = np.empty(len(lengths), object)
     for row, length in enumerate(lengths):
         out[row] = np.minimum(RANDOM.zipf(1.3, length), top).tolist()
@@ -47,7 +47,7 @@ def npz(**arrays: np.ndarray) -> bytes:
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes) -> None:
-    """A file where Keras and we look for it, accepted by both."""
+    """Write a file to the path where Keras and kerascli look for it, accepted by both."""
     monkeypatch.setenv("KERAS_HOME", str(folder))
     path = folder / "datasets" / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,14 +151,14 @@ def test_lists_are_read_from_all_forms_of_the_pickle(protocol: int) -> None:
 
 
 class Trap:
-    """Ends the process if it is ever unpickled."""
+    """Object that ends the process if it is unpickled."""
 
     def __reduce__(self) -> Any:
         return os.abort, ()
 
 
 @pytest.mark.parametrize("spoilt", [Trap(), [Trap()], ["text"], [1.5], [10**30], {"a": 1}, None])
-def test_other_things_in_the_lists_are_refused_and_never_made(spoilt: Any) -> None:
+def test_other_components_in_the_lists_are_refused_and_never_made(spoilt: Any) -> None:
     rows = lists(3, 2)
     rows[1] = spoilt
     for protocol in (2, 4):

@@ -33,7 +33,7 @@ RANDOM = np.random.default_rng(5)
 
 
 def load(written: Any, folder: Path = Path()) -> dict[str, Table]:
-    """The tables of a source, whose facts must be true."""
+    """Load the tables of a source, and check its declared facts."""
     source = SOURCES.parse(written)
     context = Context(folder, 0)
     facts = source.facts(context)
@@ -174,7 +174,7 @@ def test_answers_are_where_people_went_last() -> None:
 
 
 class Rows(list[Any]):
-    """What Keras makes its windows with: enough of grain to look at them."""
+    """Minimal stand-in for grain, which Keras makes its windows with."""
 
     def to_iter_dataset(self) -> list[Any]:
         return self
@@ -210,7 +210,7 @@ def test_windows_are_those_of_keras(
 def check_windows(
     data: np.ndarray, folder: Path, length: int, stride: int, rate: int, offset: int | None, **rows: int
 ) -> None:
-    """Against the definition in the documentation of timeseries_dataset_from_array."""
+    """Compare with the definition in the documentation of timeseries_dataset_from_array."""
     np.savez(folder / "t.npz", a=data[:, 0], b=data[:, 1])
     settings = {"sequence_length": length, "sequence_stride": stride, "sampling_rate": rate, "offset": offset, **rows}
     table = load({"timeseries": {"source": {"npz": "t.npz"}, **settings}}, folder)["train"]
@@ -274,7 +274,7 @@ def test_many_windows_are_made_batch_by_batch(tmp_path: Path, monkeypatch: pytes
         ("a\n1\n2\n", {"start_index": 9}, "'train' has 0 rows"),
     ],
 )
-def test_what_gives_no_windows_is_said(text: str, settings: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_what_gives_no_windows_is_reported(text: str, settings: dict[str, Any], said: str, tmp_path: Path) -> None:
     write(tmp_path, text, "t.csv")
     source = {"timeseries": {"source": {"csv": {"path": "t.csv"}}, "sequence_length": 4, **settings}}
     with pytest.raises(DataError, match=re.escape(said)):
@@ -353,7 +353,7 @@ def test_texts_in_folders_have_the_folders_as_classes(tmp_path: Path) -> None:
         ({"text_folder": {"directory": "nowhere", "labels": None}}, "there is no such folder"),
     ],
 )
-def test_a_wrong_folder_is_told(source: Any, said: str, tmp_path: Path) -> None:
+def test_a_wrong_folder_is_reported(source: Any, said: str, tmp_path: Path) -> None:
     files(tmp_path, {"d/pos/2.txt": b"good", "none/a/b.md": b"-"})
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=re.escape(said)):
@@ -368,7 +368,7 @@ def test_files_without_labels_are_those_of_the_folder(tmp_path: Path) -> None:
 
 
 def images(folder: Path) -> list[Path]:
-    """Four files of other sizes, kinds and colours; two classes."""
+    """Write four images of different sizes, formats and colour modes, in two classes."""
     kinds = [("a/1.png", "RGBA"), ("a/2.jpg", "RGB"), ("b/1.gif", "P"), ("b/2.bmp", "L")]
     for number, (name, mode) in enumerate(kinds):
         (folder / "d" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -409,7 +409,7 @@ def test_many_images_are_decoded_batch_by_batch(tmp_path: Path, monkeypatch: pyt
 
 
 def refusal(path: Path, reading: image_files.Reading) -> str | None:
-    """The place that is told when a file is refused."""
+    """Return the place that is reported when a file is refused."""
     try:
         assert image_files.decoded(path, reading).shape == (8, 8, 3)
     except DataError as error:

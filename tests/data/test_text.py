@@ -1,4 +1,4 @@
-"""Transforms of texts, categories and bins: Keras's own examples, what is refused, and how they go through a run."""
+"""Transforms of texts, categories and bins: Keras's examples, refusals, and their use in a run."""
 
 from pathlib import Path
 from typing import Any
@@ -179,13 +179,13 @@ def test_settings_that_cannot_be_are_refused(written: Any, text: str) -> None:
         ({"normalization": {"axis": 3}}, Field((2,), "float32"), "axis: expected different axes of 2"),
     ],
 )
-def test_columns_that_do_not_fit_are_told_before_loading(written: Any, field: Field, text: str) -> None:
+def test_columns_that_do_not_fit_are_reported_before_loading(written: Any, field: Field, text: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         TRANSFORMS.parse(written).infer(field, None, target=False)
     assert str(caught.value).startswith(text)
 
 
-def test_a_category_beyond_the_last_is_told_with_its_row() -> None:
+def test_a_category_beyond_the_last_is_reported_with_its_row() -> None:
     with pytest.raises(BadRow) as caught:
         run({"category_encoding": 3}, np.array([[0, 1], [2, 3]]))
     assert (caught.value.row, caught.value.text) == (1, "category 3 is outside 0..2")

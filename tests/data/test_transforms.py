@@ -1,4 +1,4 @@
-"""Transforms against Keras's layers, scikit-learn, or the definition."""
+"""Transforms compared with Keras's layers, scikit-learn or the definition."""
 
 import os
 
@@ -28,7 +28,7 @@ def field_of(values: np.ndarray) -> Field:
 
 
 def run(written: Any, values: np.ndarray, *, target: bool = False, train: np.ndarray | None = None) -> np.ndarray:
-    """Learn, check, apply; where there is a batch module, it must agree with `apply`, and both with the facts."""
+    """Fit, check and apply a transform; its batch module, if any, must agree with `apply`."""
     step = TRANSFORMS.parse(written)
     field = field_of(values)
     learned = step.learn(Blocks.of(values if train is None else train), field, target=target)
@@ -163,7 +163,7 @@ def test_impute_fills_words() -> None:
 
 @pytest.mark.parametrize("mode", ["int", "one_hot"])
 def test_string_lookup_orders_words_as_keras_does(mode: str) -> None:
-    """Keras needs TensorFlow for this layer; its rule is np.lexsort((tokens, counts))[::-1] behind the special ones."""
+    """Keras's rule is np.lexsort((tokens, counts))[::-1] after the special tokens; its layer needs TensorFlow."""
     x = RANDOM.choice(["ant", "bee", "cat", "dog"], 50).astype(object)
     tokens, counts = np.unique(x.astype(str), return_counts=True)
     vocabulary = ["[UNK]", *tokens[np.lexsort((tokens, counts))[::-1]]]
@@ -251,7 +251,9 @@ def test_cast(written: Any, values: np.ndarray, expected: list[Any]) -> None:
          "integer '2' is not in the vocabulary of 1 (1)"),
     ],
 )  # fmt: skip
-def test_values_that_do_not_fit_are_told_with_their_row(written: Any, values: np.ndarray, row: int, text: str) -> None:
+def test_values_that_do_not_fit_are_reported_with_their_row(
+    written: Any, values: np.ndarray, row: int, text: str
+) -> None:
     with pytest.raises(BadRow) as caught:
         run(written, values)
     assert (caught.value.row, caught.value.text) == (row, text)
@@ -270,7 +272,7 @@ def test_values_that_do_not_fit_are_told_with_their_row(written: Any, values: np
         ({"normalization": {"mean": [1, 2, 3], "variance": [1, 1, 1]}}, Field((2,), "float32"), "mean: expected 2"),
     ],
 )
-def test_columns_that_do_not_fit_are_told_before_loading(written: Any, field: Field, text: str) -> None:
+def test_columns_that_do_not_fit_are_reported_before_loading(written: Any, field: Field, text: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         TRANSFORMS.parse(written).infer(field, None, target=False)
     assert str(caught.value).startswith(text)

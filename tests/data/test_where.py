@@ -1,4 +1,4 @@
-"""`data.where`: some rows of every split, by the values of columns."""
+"""`data.where` filters the rows of every split by the values of columns."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_rows_with_one_of_the_values_stay_in_order(tmp_path: Path, where: str, s
         ("{word: [a, 1]}", "column 'word' has text, got 1"),
     ],
 )
-def test_what_no_row_can_have_is_said(tmp_path: Path, where: str, said: str) -> None:
+def test_what_no_row_can_have_is_reported(tmp_path: Path, where: str, said: str) -> None:
     with pytest.raises(DataError) as caught:
         open_config(config(tmp_path, where)).load_data()
     assert said in str(caught.value)

@@ -1,4 +1,4 @@
-"""Expressions: trees and values as Python's own parser has them; bounds; faults that point into the text."""
+"""Expressions: trees and values equal those of Python's parser; limits; faults with positions in the text."""
 
 import ast
 import math
@@ -42,7 +42,7 @@ _COMPARE: dict[type, tuple[str, Any]] = {
 
 
 def ours(node: Node | None) -> Any:  # noqa: C901 (a case a node)
-    """Our tree as nested tuples, places left out."""
+    """Return our tree as nested tuples, without positions."""
     match node:
         case None:
             return None
@@ -73,7 +73,7 @@ def ours(node: Node | None) -> Any:  # noqa: C901 (a case a node)
 
 
 def pythons(node: ast.AST | None) -> Any:  # noqa: C901
-    """Python's tree in the same form."""
+    """Return Python's tree as the same nested tuples."""
     match node:
         case None:
             return None
@@ -114,7 +114,7 @@ def pythons(node: ast.AST | None) -> Any:  # noqa: C901
 
 
 def value_by_python(node: ast.AST, names: dict[str, Any]) -> Any:  # noqa: C901
-    """The value of an expression over numbers, walking Python's own tree."""
+    """Evaluate an expression over numbers by walking Python's tree."""
 
     def value(part: ast.AST) -> Any:
         return value_by_python(part, names)
@@ -155,7 +155,7 @@ def attempt(text: str, names: dict[str, Any]) -> tuple[Any, ExpressionError | No
 
 
 class Writer:
-    """Random expressions as text, with as few brackets as it likes."""
+    """Generator of random expressions as text, with few brackets."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -283,26 +283,26 @@ def test_a_name_hides_a_constant_of_that_name() -> None:
         ("a is b", "expected an operator, got 'is'; write '=='", 3, 2),
         ("a, b", "expected an operator, got ','; several values are a list: [a, b]", 2, 1),
         ("units.shape", "unknown name 'units.shape'; write shape(units)", 1, 11),
-        ("-inf", "unknown name 'inf'; there are finite numbers only; -1e9 hides a value from a softmax", 2, 3),
-        ("np.sqrt(2)", "functions have no module before them; write sqrt(...)", 1, 7),
-        ("keras.random.normal(2)", "functions have no module before them; write random_normal(...)", 1, 19),
+        ("-inf", "unknown name 'inf'; only finite numbers are supported; -1e9 masks a value in a softmax", 2, 3),
+        ("np.sqrt(2)", "functions are written without a module; write sqrt(...)", 1, 7),
+        ("keras.random.normal(2)", "functions are written without a module; write random_normal(...)", 1, 19),
         ("a \x1b b", "unexpected '\\x1b'", 3, 1),
-        ("'open", "a quote that is never closed, or with a backslash in it", 1, 1),
+        ("'open", "a quoted text that is not closed, or contains a backslash", 1, 1),
         ("2x", "a number cannot end in 'x'", 2, 1),
         ("0777", "ambiguous number '0777': no leading zeros", 1, 4),
         ("1e999", "'1e999' is not a finite number", 1, 5),
-        ("9999999999999999999", "a whole number is at most 10^18", 1, 19),
+        ("9999999999999999999", "an integer is at most 10^18", 1, 19),
         ("f(x)(y)", "only a function can be called, by its name", 5, 1),
-        ("z.sum()", "there are no methods; write sum(z, ...)", 1, 5),
+        ("z.sum()", "methods are not supported; write sum(z, ...)", 1, 5),
         ("f(a=1, a=2)", "the argument 'a' is given twice", 8, 1),
         ("f(a=1, 2)", "an argument without a name cannot follow one with a name", 8, 1),
         ("x[]", "expected an index, got ']'", 3, 1),
-        ("lambda: 1", "expected an operator, got ':'; there are no functions here", 7, 1),
+        ("lambda: 1", "expected an operator, got ':'; functions cannot be defined", 7, 1),
         ("2 * not a", "expected a value, got 'not'", 5, 3),
         ("unitz + 1", "unknown name 'unitz'; did you mean 'units'?", 1, 5),
         ("1 + qqq", "unknown name 'qqq'", 5, 3),
-        ("sqr(2)", "there is no function 'sqr' over numbers; did you mean 'sqrt'?", 1, 3),
-        ("__import__('os')", "there is no function '__import__' over numbers", 1, 10),
+        ("sqr(2)", "there is no function 'sqr' of numbers; did you mean 'sqrt'?", 1, 3),
+        ("__import__('os')", "there is no function '__import__' of numbers", 1, 10),
         ("sqrt(1, 2)", "sqrt takes 1 argument, got 2", 1, 4),
         ("min()", "min takes 1 or more arguments, got 0", 1, 3),
         ("round(1.5, digits=1)", "round takes no argument named 'digits'", 12, 6),
@@ -311,14 +311,14 @@ def test_a_name_hides_a_constant_of_that_name() -> None:
         ("(-1) ** 0.5", "the result is not a finite number", 6, 2),
         ("exp(1000)", "the result is too large", 1, 3),
         ("1e308 * 10", "the result is not a finite number", 7, 1),
-        ("10 ** 18 * 2", "the result is out of range: a whole number is at most 10^18", 10, 1),
+        ("10 ** 18 * 2", "the result is out of range: an integer is at most 10^18", 10, 1),
         ("'a' + 1", "expected a number, got the text 'a'", 5, 1),
         ("units < 'a'", "'<' cannot compare 128 with the text 'a'", 7, 1),
-        ("units @ 2", "'@' works on tensors, not on plain numbers", 7, 1),
-        ("[1, 2][5]", "index 5 of a list of 2", 8, 1),
-        ("units[0]", "only a list has an index, got 128", 6, 1),
+        ("units @ 2", "'@' takes tensors, not numbers", 7, 1),
+        ("[1, 2][5]", "index 5 is out of range for a list of 2", 8, 1),
+        ("units[0]", "only a list can be indexed, got 128", 6, 1),
         ("[1][::0]", "the step of a slice cannot be 0", 5, 1),
-        ("[1][0.5]", "expected a whole number, got 0.5", 5, 3),
+        ("[1][0.5]", "expected an integer, got 0.5", 5, 3),
         ("sum(3)", "sum expected a list, got 3", 1, 3),
         ("round(5, -1000000000)", "not defined for 5, -1000000000", 1, 5),
     ],
@@ -364,7 +364,7 @@ def test_a_chain_is_not_deep_however_long() -> None:
 def test_what_is_inside_one_another_is_bounded(text: str, what: str, column: int) -> None:
     with pytest.raises(ExpressionError) as caught:
         parse(text)
-    assert caught.value.text == f"more than {what} inside one another; give parts names of their own"
+    assert caught.value.text == f"more than {what} nested; split the expression into named parts"
     assert caught.value.column == column
 
 
@@ -426,7 +426,7 @@ def test_a_reference_alone_keeps_its_type_and_inside_a_text_is_formatted(text: s
         ("ab $unit", "unknown name 'unit'; did you mean 'units'?", 5, 4),
         ("ab $(1 + unit)", "unknown name 'unit'; did you mean 'units'?", 10, 4),
         ("ab $(1 +)", "expected a value, got the end", 9, 1),
-        ("ab $shape", "the list [28, 28] cannot stand inside a text", 4, 6),
+        ("ab $shape", "the list [28, 28] cannot be inserted into a text", 4, 6),
     ],
 )  # fmt: skip
 def test_a_fault_in_a_template_points_into_the_whole_text(text: str, message: str, column: int, length: int) -> None:

@@ -1,4 +1,4 @@
-"""Losses and metrics of a Keras file as lists and mappings give the values that Keras gives."""
+"""Losses and metrics given as lists and mappings in a Keras file have Keras's values after import."""
 
 from pathlib import Path
 from typing import Any

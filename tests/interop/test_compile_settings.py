@@ -1,4 +1,4 @@
-"""Losses and metrics with lists as settings: Keras's file in, and out again, with the values that Keras gives."""
+"""Losses and metrics with list arguments have Keras's values after import and export."""
 
 import inspect
 from pathlib import Path
@@ -50,7 +50,7 @@ def _model(deep: bool) -> Any:
 
 
 def _of(logs: Any, name: str) -> list[float]:
-    """The values of one metric of ours."""
+    """Return the values of a metric of ours."""
     return [value for column, value in logs.items() if column == name or column.startswith(f"{name}_")]
 
 

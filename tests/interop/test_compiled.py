@@ -1,4 +1,4 @@
-"""Compiled models whose layers are stateful predict and train as Keras's, and go back to Keras."""
+"""Compiled models with stateful layers predict and train as in Keras, and can be exported again."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,13 +25,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 ROWS, BATCH, STEPS, FEATURES = 12, 4, 5, 3
 TOLERANCE = 1e-5
-"""A few batches in float32 on both sides, whose operations stand in another order."""
+"""Tolerance for a few batches in float32 whose operations are in another order."""
 DATA = "data: {source: {npz: {path: data.npz}}, inputs: {x: []}, targets: {y: []}}\n"
 
 
 @pytest.fixture(autouse=True)
 def _states_out_of_place(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keras on torch overwrites a state that the backward pass still needs: there no stateful layer trains."""
+    """Copy states before Keras on torch overwrites them, since the backward pass still needs them."""
 
     def assign(self: Any, value: torch.Tensor) -> None:
         if "state" in self.name and "seed" not in self.name and not self.trainable:
@@ -52,7 +52,7 @@ def recurrent() -> Any:
 
 
 def with_seeds() -> Any:
-    """Random layers have the states of their generators, the first of which stand before those of the recurrence."""
+    """Seed states of random layers, the first of which come before those of the recurrence."""
     return keras.Sequential(
         [
             keras.Input(batch_shape=(BATCH, STEPS, FEATURES), name="x"),
@@ -90,7 +90,7 @@ def predicted(record: RunRecord, folder: Path, x: np.ndarray) -> np.ndarray:
 
 
 def from_zeros(model: Any, x: np.ndarray) -> np.ndarray:
-    """What Keras predicts batch after batch, from states of zeros."""
+    """Return Keras's predictions batch by batch, with states that start from zeros."""
     for layer in model._flatten_layers():
         if getattr(layer, "stateful", False) and hasattr(layer, "reset_states"):
             layer.reset_states()
@@ -150,7 +150,7 @@ def test_training_goes_on_as_in_keras_from_the_same_file(tmp_path: Path) -> None
     [
         (
             "fit: {shuffle: true}\n",
-            "shuffle: the file's model is stateful: a batch goes on where the one before it ended",
+            "shuffle: the file's model is stateful: each batch continues the sequences of the previous one",
         ),
         ("fit: {batch_size: 6}\n", "batch_size: the file's model is stateful and takes batches of 4, got 6"),
     ],

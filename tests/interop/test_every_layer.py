@@ -1,4 +1,4 @@
-"""Each layer class of Keras walks in, by a model around it with settings that are not its defaults."""
+"""Each layer class of Keras can be imported, in a model and with arguments other than the defaults."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ Shapes = tuple[int | None, ...] | list[tuple[int | None, ...]]
 
 
 def model_of(layer: Any, shapes: Shapes, dtype: str = "float32", **call: Any) -> Any:
-    """A layer called on one input, or on a list of them."""
+    """Return a model with a layer called on one input or on a list of inputs."""
     several = isinstance(shapes, list)
     inputs = [keras.Input(shape, dtype=dtype, name=f"x{i}") for i, shape in enumerate(shapes if several else [shapes])]
     return keras.Model(inputs, layer(inputs if several else inputs[0], **call))
@@ -242,7 +242,7 @@ LEFT_OUT = {
 
 
 def adapted(layer: Any, shape: tuple[int, ...]) -> Any:
-    """A layer that has learned from data."""
+    """Return a layer adapted to data."""
     layer.adapt(np.random.default_rng(8).normal(3.0, 2.0, shape).astype("float32"))
     return layer
 
@@ -251,7 +251,7 @@ _ONLY_KERAS = frozenset({
     "RandomBrightness", "RandomColorDegeneration", "RandomPosterization", "RandomSaturation", "RandomSharpness",
     "Solarization",
 })  # fmt: skip
-"""Keras itself cannot save these as .h5."""
+"""Layers that Keras itself cannot save as .h5."""
 
 
 _ALL = [(name, i, ".keras") for name, cases in CASES.items() for i in range(len(cases))]
@@ -259,7 +259,7 @@ _OLD = [(name, len(cases) - 1, ".h5") for name, cases in CASES.items() if name n
 
 
 @pytest.mark.parametrize(("name", "case", "suffix"), [*_ALL, *_OLD])
-def test_a_layer_of_keras_walks_in(name: str, case: int, suffix: str, tmp_path: Path) -> None:
+def test_a_layer_of_keras_can_be_imported(name: str, case: int, suffix: str, tmp_path: Path) -> None:
     model = CASES[name][case]()
     if not any(isinstance(layer, L.Normalization) for layer in model.layers):
         shake(model, 0.05, 0.4)

@@ -1,4 +1,4 @@
-"""Whole models, expressions and trainings go to Keras and back with the same numbers."""
+"""Whole models, expressions and training states are exported to Keras and imported again without differences."""
 
 import re
 import sys

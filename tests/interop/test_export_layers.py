@@ -1,4 +1,4 @@
-"""Every layer that Keras has opens there from our files, with the same numbers."""
+"""Keras opens every exported layer that it has, and computes the same values."""
 
 import inspect
 from pathlib import Path
@@ -16,14 +16,14 @@ from tests.support.keras_export_harness import assert_equal_in_keras, experiment
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 
 NOT_KERAS = {"locally_connected_1d", "locally_connected_2d", "selu", "thresholded_relu"}
-"""Layers of R that Keras 3 has not."""
+"""Layers of Keras for R that Keras 3 lacks."""
 NEED_TENSORFLOW = {"hashing", "hashed_crossing", "integer_lookup"}
-"""Keras's own compute with TensorFlow alone, whatever the backend; ours are compared with its numbers elsewhere."""
+"""Layers that need TensorFlow in Keras on any backend; ours are compared with their values elsewhere."""
 NO_MODEL = {
     "add_loss", "add_metric", "expr", "weight", "update", "gru_cell", "lstm_cell", "simple_rnn_cell",
     "stacked_rnn_cells",
 }  # fmt: skip
-"""What is no layer of one call: cells are in `rnn`, expressions have tests of their own."""
+"""Layers that are not called by themselves: cells, which are in `rnn`, and expressions, which have their own tests."""
 APART = {
     ("average_pooling_2d", 1): "Keras on torch counts padding that is not there",
     ("average_pooling_3d", 1): "the same",
@@ -68,15 +68,15 @@ def test_a_layer_computes_the_same_from_an_h5_file(name: str, example: Example, 
 @pytest.mark.parametrize(
     ("name", "number", "suffix", "text"),
     [
-        ("attention", 0, ".h5", "Keras does not read Attention"),
-        ("group_query_attention", 0, ".h5", "Keras does not read GroupQueryAttention"),
-        ("layer_scale", 0, ".h5", "Keras does not read LayerScale"),
-        ("stochastic_depth", 0, ".h5", "Keras does not read StochasticDepth"),
-        ("custom_scale_layer", 0, ".h5", "Keras does not read CustomScaleLayer"),
-        ("softmax", 2, ".h5", "reads the first alone"),
+        ("attention", 0, ".h5", "Keras cannot read Attention"),
+        ("group_query_attention", 0, ".h5", "Keras cannot read GroupQueryAttention"),
+        ("layer_scale", 0, ".h5", "Keras cannot read LayerScale"),
+        ("stochastic_depth", 0, ".h5", "Keras cannot read StochasticDepth"),
+        ("custom_scale_layer", 0, ".h5", "Keras cannot read CustomScaleLayer"),
+        ("softmax", 2, ".h5", "reads only the first"),
         ("expr", 0, ".h5", "is an operation"),
         ("separable_conv_1d", 1, ".keras", "no causal padding"),
-        ("hashed_crossing", 1, ".keras", "Keras 3 crosses two inputs, and this crosses 3"),
+        ("hashed_crossing", 1, ".keras", "Keras 3 crosses two inputs, this node 3"),
     ],
 )
 def test_what_keras_would_refuse_or_read_otherwise_is_refused_before(
@@ -108,5 +108,5 @@ def test_a_layer_that_keras_has_not_is_refused_by_name(name: str, tmp_path: Path
 def test_what_is_shared_on_every_step_is_refused_by_name(tmp_path: Path) -> None:
     shared = {"tower": {"layers": [{"dense": 4}]}}
     section = {"inputs": {"x": [3, 4]}, "shared": shared, "layers": [{"time_distributed": "tower"}]}
-    with pytest.raises(ConfigError, match="'tower' is shared"):
+    with pytest.raises(ConfigError, match="'tower': a shared layer or model in time_distributed"):
         assert_equal_in_keras(experiment(section), tmp_path)

@@ -1,4 +1,4 @@
-"""What is shared becomes layers and models of Keras that are called several times, with the same numbers."""
+"""Shared layers and models are exported as Keras layers and models that are called several times."""
 
 import warnings
 from collections.abc import Callable
@@ -175,10 +175,10 @@ def _sums(model: Any) -> list[float]:
     return [float(np.sum(values)) for values in model.get_weights()]
 
 
-def test_losses_and_figures_inside_of_a_model_are_left_out_and_said() -> None:
+def test_losses_and_metrics_inside_of_a_model_are_left_out_and_said() -> None:
     loss = {"add_loss": {"value": "mean(square(a), axis=-1)", "name": "size"}}
     shared = {"tower": {"layers": [{"dense": {"units": 3, "name": "a"}}, loss]}}
     layers = [{"tower": {"inputs": "x", "name": "one"}}, {"tower": {"name": "two"}}]
     made = experiment({"inputs": {"x": [3]}, "shared": shared, "layers": layers})
     graph = keras_graph(made.spec.model, made.graph.specs, name="m", names={}, precision="float32")
-    assert graph.notes == ("'size' (add_loss) is left out: Keras's files have no place for it",)
+    assert graph.notes == ("'size' (add_loss) is not exported: Keras's files cannot store it",)

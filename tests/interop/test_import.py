@@ -1,4 +1,4 @@
-"""Models that Keras saved predict and train on here as they would there."""
+"""Models saved by Keras predict and train here as in Keras."""
 
 import json
 import re
@@ -122,7 +122,7 @@ def save(model: keras.Model, folder: Path, suffix: str) -> Path:
 
 
 def shake(model: keras.Model) -> None:
-    """No weight stays what it was made as: zeros and ones would hide a mix-up."""
+    """Randomize all weights: initial zeros and ones would hide mistakes of order."""
     generator = np.random.default_rng(1)
     model.set_weights([generator.uniform(0.2, 0.9, w.shape).astype("float32") for w in model.get_weights()])
 
@@ -226,7 +226,7 @@ def test_a_run_without_data_says_how_to_go_on(tmp_path: Path) -> None:
     assert "--data" in (refused.value.faults[0].hint or "")
 
 
-def test_the_optimizer_of_keras_2_starts_anew_and_that_is_said(tmp_path: Path) -> None:
+def test_the_optimizer_of_keras_2_starts_anew_and_that_is_reported(tmp_path: Path) -> None:
     model = dense_plain()
     model.compile("adam", loss="mse")
     model.fit(np.ones((4, 4)), np.ones((4, 2)), verbose=0)
@@ -242,7 +242,7 @@ def dense_plain() -> Any:
     return keras.Sequential([keras.Input((4,), name="x"), L.Dense(5, activation="tanh"), L.Dense(2, name="y")])
 
 
-def test_figures_of_an_imported_model_are_those_of_keras(tmp_path: Path) -> None:
+def test_metrics_of_an_imported_model_are_those_of_keras(tmp_path: Path) -> None:
     model = dense_plain()
     model.compile("sgd", loss=keras.losses.Huber(), metrics=["mae", keras.metrics.RootMeanSquaredError(name="off")])
     x, y = rows(model)["x"], np.random.default_rng(5).normal(size=(12, 2)).astype("float32")
@@ -269,7 +269,7 @@ def test_the_json_of_a_model_is_a_model_without_its_weights(tmp_path: Path) -> N
 
 
 def test_the_model_of_keras_2_is_read(tmp_path: Path) -> None:
-    """Its forms as that version wrote them: lists for calls, batch_input_shape, settings that are gone."""
+    """Keras 2's forms: lists for calls, batch_input_shape, arguments that no longer exist."""
     layers = [
         {"class_name": "InputLayer", "name": "in/put", "inbound_nodes": [],
          "config": {"batch_input_shape": [None, 4], "dtype": "float32", "sparse": False, "name": "in/put"}},
@@ -437,12 +437,12 @@ def test_a_file_without_the_arrays_says_what_is_expected(name: str, text: str, s
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        (np.eye(3), "'y': 'sparse_categorical_crossentropy' needs class numbers"),
-        (np.ones((3, 7)), "'y': 'sparse_categorical_crossentropy' needs class numbers of shape"),
+        (np.eye(3), "'y': 'sparse_categorical_crossentropy' needs integer class labels"),
+        (np.ones((3, 7)), "'y': 'sparse_categorical_crossentropy' needs integer class labels of shape"),
         (np.ones((3, 1), complex), "'y': expected numbers with an axis of rows, got complex128"),
     ],
 )
-def test_targets_that_do_not_fit_the_loss_are_told_by_file_and_name(
+def test_targets_that_do_not_fit_the_loss_are_reported_by_file_and_name(
     wrong: np.ndarray, text: str, tmp_path: Path
 ) -> None:
     model = keras.Sequential([keras.Input((4,), name="x"), L.Dense(3, activation="softmax", name="y")])

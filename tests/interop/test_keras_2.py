@@ -1,4 +1,4 @@
-"""Files as Keras 2, and R through it, wrote them: made by hand, since that version does not run here."""
+"""Files in the formats of Keras 2 and R, written by hand, since Keras 2 does not run here."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def functional(name: str, layers: list[Any], inputs: list[Any], outputs: list[An
 def write(
     path: Path, model: dict[str, Any], weights: dict[str, list[tuple[str, np.ndarray]]], *, parts: int = 1
 ) -> Path:
-    """Each layer's weights under its name; the list of their names is divided into parts, as a long one is."""
+    """Write each layer's weights under its name; the list of names is split into parts, as Keras does for long ones."""
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = json.dumps(model)
         file.attrs["keras_version"] = b"2.9.0"
@@ -75,7 +75,7 @@ def same(path: Path, model: Any, x: dict[str, np.ndarray], folder: Path) -> Any:
 
 @pytest.mark.parametrize("parts", [1, 3])
 def test_a_sequential_model_of_r(parts: int, tmp_path: Path) -> None:
-    """As a bare list of layers, the first with the shape of its input, names of weights in pieces."""
+    """A bare list of layers, the first with its input shape, and names of weights in parts."""
     model = keras.Sequential([
         keras.Input((6, 6, 1), name="conv2d_input"), L.Conv2D(3, 3, activation="relu", name="conv2d"),
         L.BatchNormalization(name="bn"), L.Flatten(name="flatten"), L.Dense(2, activation="softmax", name="dense"),
@@ -129,7 +129,7 @@ def test_a_model_with_masks_cells_and_both_directions(tmp_path: Path) -> None:
 
 
 def test_the_calls_of_a_nested_model_are_counted_from_1(tmp_path: Path) -> None:
-    """Two calls of one tower; its weights stand under its name, what is trained first."""
+    """Two calls of one tower; its weights are under its name, trainable ones first."""
     inner = keras.Input((4,), name="in")
     dense, norm = L.Dense(3, name="d"), L.BatchNormalization(name="n")
     tower = keras.Model(inner, norm(dense(inner)), name="tower")

@@ -1,4 +1,4 @@
-"""An optimizer around an optimizer comes from Keras's files and goes back."""
+"""An optimizer that wraps another one is imported from Keras's files and exported again."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Masks: what comes out of every layer of Keras, seen by the layers that use masks behind it."""
+"""Masks: the output mask of every Keras layer, as later layers use it."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -119,7 +119,7 @@ OF_TWO: Layers = {
 
 
 def masked_rows(model: Any) -> dict[str, np.ndarray]:
-    """Numbers for the inputs; steps are masked at the end, at the start and in the middle, none of them wholly."""
+    """Return inputs whose time steps are masked at the start, middle or end, but never all."""
     x = rows(model)
     for name, values in x.items():
         if values.ndim == 3:
@@ -194,7 +194,7 @@ def test_every_layer_of_keras_has_a_case_or_a_reason() -> None:
 def test_a_mask_of_the_value_alone_is_refused(tmp_path: Path) -> None:
     (a, x), (b, y) = words(), words(False)
     model = keras.Model([a, b], L.Attention()([x, y], mask=[None, keras.ops.not_equal(b, 2)]))
-    with pytest.raises(FileRefused, match="is called with 'mask', which cannot be said here"):
+    with pytest.raises(FileRefused, match="is called with 'mask', which is not supported"):
         import_model(save(model, tmp_path, ".keras"), runs_dir=tmp_path / "runs")
 
 
@@ -231,7 +231,7 @@ def test_a_model_with_masks_comes_back_to_keras_unchanged(make: Callable[[], Any
 
 
 def _attending(layers: Callable[[Any, Any], Any]) -> Any:
-    """A model whose attention takes off the mask that its input brings along; `layers` follow it."""
+    """Return a model whose attention removes the mask of its input; `layers` follow it."""
     x = L.Input((6, 4))
     return keras.Model(x, layers(x, L.MultiHeadAttention(2, 2)(x, x)))
 

@@ -1,4 +1,4 @@
-"""Layers that merge value by value leave out what masks hide, as Keras does, and hand on its mask."""
+"""Elementwise merging layers omit masked values and propagate the mask as Keras does."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ def sequences(count: int, *, masked: int) -> tuple[list[Any], list[Any]]:
 
 
 def padded(count: int) -> dict[str, np.ndarray]:
-    """Sequences of different lengths: some steps are hidden in one input, some in all."""
+    """Return sequences of different lengths: some steps are masked in one input, some in all."""
     generator = np.random.default_rng(5)
     found = {f"x{i}": generator.normal(size=(4, 5, 3)).astype("float32") for i in range(count)}
     for i, values in enumerate(found.values()):

@@ -1,4 +1,4 @@
-"""Whole models of Keras walk in and predict what they predicted there."""
+"""Whole Keras models predict the same values after import."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_what_is_called_several_times_is_shared(make: Callable[[], Any], suffix:
     "name",
     ["ResNet50", "EfficientNetB0", "ConvNeXtTiny"],  # benchmarks/keras_files has all of them
 )
-def test_a_model_of_keras_applications_walks_in(name: str, tmp_path: Path) -> None:
+def test_a_model_of_keras_applications_can_be_imported(name: str, tmp_path: Path) -> None:
     made = make_application(name, (32, 32, 3), include_top=True)
     assert made.inputs is not None
     found = both(made.model, tmp_path, x=dict(made.inputs))
@@ -67,8 +67,8 @@ def test_a_model_of_keras_applications_walks_in(name: str, tmp_path: Path) -> No
     assert found.imported.parameters == made.model.count_params() - learned
 
 
-def test_a_network_for_images_of_any_size_walks_out_again(tmp_path: Path) -> None:
-    """Of small images nothing is left for its last window: the check of the export has to draw larger ones."""
+def test_a_network_for_images_of_any_size_can_be_exported_again(tmp_path: Path) -> None:
+    """A small image leaves nothing for the last window, so the check of the export has to draw larger ones."""
     convolutions = [L.Conv2D(3, 3, strides=2, activation="elu") for _ in range(4)]
     model = keras.Sequential([keras.Input((None, None, 3)), *convolutions, L.GlobalAveragePooling2D()])
     shake(model, -0.3, 0.5)

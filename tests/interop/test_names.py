@@ -1,4 +1,4 @@
-"""Arrays are given under Keras's names or kerascli's, and outputs can be had under Keras's."""
+"""Arrays may have Keras's names or kerascli's, and outputs can be written under Keras's names."""
 
 import csv
 import io
@@ -33,37 +33,37 @@ pytestmark = [
 ]
 
 ATOL = 1e-5
-"""float32 sums of a few products, in another order."""
+"""Tolerance for float32 sums of a few products in another order."""
 
 
 def one() -> Any:
-    """`input` and `output` mean something in the language, and dashes are none of its letters."""
+    """A model with names that are reserved in a config, and with dashes, which names cannot have."""
     x = keras.Input((4,), name="input")
     return keras.Model(x, L.Dense(3, name="my-output")(x))
 
 
 def two() -> Any:
-    """Keras's `input_2` is not kerascli's, which is Keras's `input`."""
+    """A model whose `input_2` in Keras is another input than kerascli's `input_2`."""
     a, b = keras.Input((4,), name="input"), keras.Input((4,), name="input_2")
     h = L.Subtract(name="first-difference")([a, b])
     return keras.Model([a, b], [L.Dense(2, name="left-side")(h), L.Dense(1, name="sum")(h)])
 
 
 def by_key() -> Any:
-    """Keras knows inputs and outputs of a mapping by its keys, whatever their layers are called."""
+    """A model whose inputs and outputs Keras names by the keys of a mapping."""
     x = {"first key": keras.Input((4,), name="x"), "y": keras.Input((4,), name="first_key")}
     return keras.Model(x, {"the sum": L.Add(name="a")(list(x.values())), "b": L.Dense(2, name="c")(x["y"])})
 
 
 def nested() -> Any:
-    """An output of a model in the model: Keras calls it by this model, kerascli by its last layer."""
+    """A model with a nested model's output: Keras names it after the nested model, kerascli after its last layer."""
     x = keras.Input((4,), name="x")
     head = keras.Sequential([keras.Input((4,)), L.Dense(2, name="last")], name="head")
     return keras.Model(x, [head(x), keras.ops.add(x, 1), x])
 
 
 def same_name() -> Any:
-    """Keras calls the results of one layer by one name."""
+    """A model in which Keras gives several outputs of one layer the same name."""
     x = keras.Input((3, 4), name="input")
     return keras.Model(x, L.LSTM(2, return_state=True, name="r")(x))
 
@@ -79,7 +79,7 @@ def npz(folder: Path, **arrays: np.ndarray) -> str:
 
 
 def keras_rows(model: Any) -> dict[str, np.ndarray]:
-    """Rows by the names that Keras's predict takes in a mapping."""
+    """Return rows by the names that Keras's predict expects in a mapping."""
     x, struct = rows(model), model._inputs_struct
     return {key: x[tensor.name] for key, tensor in struct.items()} if isinstance(struct, dict) else x
 
@@ -183,7 +183,7 @@ def test_evaluate_takes_the_names_of_inputs_and_outputs(tmp_path: Path) -> None:
         rows_of(run, npz(tmp_path, **x, sum=y["sum"]), targets=True)
 
 
-def test_an_output_whose_name_in_keras_is_that_of_an_input_here_is_told_apart(tmp_path: Path) -> None:
+def test_an_output_whose_name_in_keras_is_that_of_an_input_here_is_distinguished(tmp_path: Path) -> None:
     x = keras.Input((4,), name="input")
     model: Any = keras.Model(x, L.Dense(4, name="input_2")(x))
     model.compile("sgd", loss="mse")
@@ -306,9 +306,7 @@ def test_a_run_that_was_not_imported_has_no_names_of_keras(tmp_path: Path) -> No
         pass
     (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     run = open_run(RunRecord.open(folder), device="cpu")
-    with pytest.raises(
-        ConfigError, match=r"--keras-names: the model of the run .* was not imported from a file of Keras"
-    ):
+    with pytest.raises(ConfigError, match=r"--keras-names: the model of the run .* was not imported from a Keras file"):
         predict_run(run, "train", form=Form(keras_names=True))
 
 
@@ -322,7 +320,7 @@ def test_weights_alone_bring_no_names(tmp_path: Path) -> None:
     run = open_run(found.record, device="cpu")
     path = npz(tmp_path, x=np.ones((2, 4), "float32"))
     assert predict_run(run, path).rows == 2
-    with pytest.raises(ConfigError, match="was not imported from a file of Keras"):
+    with pytest.raises(ConfigError, match="was not imported from a Keras file"):
         predict_run(run, path, form=Form(keras_names=True))
 
 
@@ -350,7 +348,7 @@ def test_names_of_inputs_that_are_paths_or_escapes_are_refused(name: str, tmp_pa
     for key in ("first", "second"):
         text = model.to_json().replace(f'"{key}"', json.dumps(name))
         (tmp_path / "model.json").write_text(text)
-        with pytest.raises(FileRefused, match="an input or output cannot be called"):
+        with pytest.raises(FileRefused, match="invalid name of an input or output"):
             import_model(tmp_path / "model.json", runs_dir=tmp_path / "runs")
 
 

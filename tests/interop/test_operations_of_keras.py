@@ -1,4 +1,4 @@
-"""Every function of keras.ops, used between layers: imported with its arguments, or refused with a reason."""
+"""Every function of keras.ops between layers is imported with its arguments, or refused with a reason."""
 
 import os
 
@@ -61,11 +61,11 @@ MORE = [
     "ctc_loss(j[:, :2] - 1, d[:, :, 0], j[:, 0] * 0 + 1, j[:, 0] * 0 + 4, mask_index=4)", "kron(v, v)",
     "lstsq(m[0], s[0])", "segment_min(v, j[0, :2] - 1, 2)", "segment_prod(v, j[0, :2] - 1, 2)",
 ]  # fmt: skip
-"""What the table of test_ops has not: arguments of Keras alone, shapes that Keras knows while a model is made."""
+"""Cases that test_ops lacks: arguments that only Keras has, and shapes that Keras knows when building a model."""
 
 
 def value_of(node: Node, names: dict[str, Any]) -> Any:
-    """An expression as calls of keras.ops: a graph where a name stands for one of Keras's tensors."""
+    """Evaluate an expression by calls of keras.ops; names are Keras's tensors."""
 
     def value(part: Node | None) -> Any:
         return None if part is None else value_of(part, names)
@@ -102,21 +102,21 @@ def _place(item: Node, value: Any) -> Any:
 
 
 def given_to(texts: Sequence[str]) -> dict[str, Any]:
-    """Inputs of Keras for the tensors that expressions are of."""
+    """Return Keras inputs for the tensors in the expressions."""
     used = {node.name for text in texts for node, _ in walk(parse(text)) if isinstance(node, Name)} | {"w"}
     of = keras.backend.standardize_dtype
     return {k: keras.Input(tuple(x.shape), dtype=of(x.dtype), name=f"in_{k}") for k, x in TENSORS.items() if k in used}
 
 
 def output(value: Any, like: Any) -> Any:
-    """A value as an output: a row of it for every row of the batch."""
+    """Return a value as an output, broadcast to one row per sample."""
     value = value[0] if isinstance(value, (list, tuple)) else value
     value = ops.real(value) + ops.imag(value) if "complex" in value.dtype else value
     return ops.cast(value, "float32") + ops.reshape(like[:, 0] * 0, (-1, *(1,) * len(value.shape)))
 
 
 def model_of(texts: Sequence[str]) -> keras.Model:
-    """A model with an output for each expression."""
+    """Return a model with an output for each expression."""
     given = given_to(texts)
     row = {name: x[0] for name, x in given.items()}
     outputs = [output(value_of(parse(text), row), given["w"]) for text in texts]
@@ -144,7 +144,7 @@ NOT_COMPARED = {
     "adaptive_max_pool(a, 2)": _FORM, "adaptive_max_pool(d, [2, 4])": _FORM, "adaptive_average_pool(a, 2)": _FORM,
     "adaptive_average_pool(d, 3)": _FORM, "adaptive_average_pool(d[..., None], [2, 3, 4])": _FORM,
 }  # fmt: skip
-"""Expressions of the other table that Keras does not take into a model."""
+"""Expressions in the table of test_ops that Keras refuses in a model."""
 UNCOMPARED_FUNCTIONS = {"conv_transpose": _NOT_ON_TORCH, "histogram": _NOT_ON_TORCH, "eig": _COMPLEX}
 
 
@@ -176,7 +176,7 @@ def test_operations_are_imported_and_give_keras_s_values(first: int, tmp_path: P
 
 @pytest.mark.parametrize("text", [text for text in CASES if text.startswith("conv_transpose(")])
 def test_what_keras_on_torch_cannot_compute_in_a_model_gives_the_function_s_value(text: str, tmp_path: Path) -> None:
-    """Keras hands the arguments of its transposed convolution on in the wrong order there."""
+    """Keras passes the arguments of its transposed convolution in the wrong order there."""
     model = model_of([text])
     run = open_run(import_model(save(model, tmp_path, ".keras"), runs_dir=tmp_path / "runs").record, device="cpu")
     (found,) = predict_run(run, str(arrays(run, model, rows_of(model), tmp_path / "x.npz"))).outputs.values()
@@ -190,7 +190,7 @@ NOT_IN_GRAPHS = {
     **dict.fromkeys(["eig", "polar", "view_as_complex", "view_as_real", "imag", "conj", "conjugate"], _COMPLEX),
     **dict.fromkeys(["bartlett", "blackman", "hamming", "hanning", "kaiser"], _CONSTANT),
 }  # fmt: skip
-"""Functions with no expression that is compared; some are imported none the less."""
+"""Functions without a compared expression; some of them are imported nevertheless."""
 
 
 def _public() -> set[str]:
@@ -214,9 +214,9 @@ REFUSED = {
     "bincount(i, minlength=8)": LEFT_OUT["bincount"],
     "nonzero(a)[0]": LEFT_OUT["nonzero"],
     "unique(w, size=3)": LEFT_OUT["unique"],
-    "one_hot(i, 7, sparse=true)": "a sparse tensor is none that kerascli has",
+    "one_hot(i, 7, sparse=true)": "kerascli has no sparse tensors",
     "moments(a, [1], synchronized=true)": "over several devices",
-    "linspace(w, w + 1, 5, axis=1)": "numbers run along the first axis",
+    "linspace(w, w + 1, 5, axis=1)": "values are laid out along the first axis only",
     "linspace(w, w + 1, 5)": "its 'start' is computed by the model",
     "polar(a, b)": _COMPLEX,
     "view_as_complex(d[..., :2])": _COMPLEX,

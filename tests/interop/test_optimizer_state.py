@@ -1,4 +1,4 @@
-"""Every optimizer, with every setting that has a state, goes on from Keras's files and goes on in Keras from ours."""
+"""Every optimizer, with each argument that adds a state, resumes from Keras's files, and in Keras from ours."""
 
 import warnings
 from pathlib import Path
@@ -22,7 +22,7 @@ from tests.support.keras_import_harness import save
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 
 TOLERANCE = 1e-5
-"""Nine updates in float32 on both sides, whose operations stand in another order."""
+"""Tolerance for nine updates in float32 whose operations are in another order."""
 FIT: dict[str, Any] = {"batch_size": 4, "shuffle": False, "verbose": 0}
 AVERAGE: dict[str, Any] = {"use_ema": True, "ema_momentum": 0.7}
 OVERWRITE: dict[str, Any] = {**AVERAGE, "ema_overwrite_frequency": 2}
@@ -63,19 +63,19 @@ SETTINGS: list[tuple[Any, dict[str, Any]]] = [
     (O.SGD, {"learning_rate": SCHEDULE, "momentum": 0.9}),
     (O.SGD, {"learning_rate": 0.05, "momentum": 0.9, "nesterov": True, "global_clipnorm": 0.5}),
 ]
-"""Classes and settings."""
+"""Optimizer classes with arguments."""
 INSIDE: list[tuple[Any, dict[str, Any]]] = [
     (O.Adam, {"learning_rate": 0.01, "amsgrad": True, **OVERWRITE}),
     (O.SGD, {"learning_rate": SCHEDULE, "momentum": 0.9, "clipvalue": 0.5, **SUM}),
     (O.Adafactor, {"learning_rate": 0.05}),
     (O.Muon, {"learning_rate": 0.01, "exclude_layers": ["y"]}),
 ]
-"""The same of optimizers in a LossScaleOptimizer."""
+"""Optimizer classes with arguments, to wrap in a LossScaleOptimizer."""
 
 
 @pytest.fixture(autouse=True)
 def _updates_out_of_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On torch Keras overwrites a momentum of ScheduleFreeAdamW in place under the update's copy of the old one."""
+    """Copy ScheduleFreeAdamW's momentum, which Keras on torch overwrites before the update has used it."""
 
     def assign_sub(self: Any, variable: Any, value: Any) -> None:
         variable._value = variable.value.detach() - value
@@ -91,7 +91,7 @@ def _named(value: Any) -> str:
 
 
 def _model(dtype: str) -> Any:
-    """Weights of one, two and three axes, in a model with a layer that is not trained."""
+    """Return a model with weights of one, two and three axes, and a frozen layer."""
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
         [
@@ -114,7 +114,7 @@ def _rows() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _trained(optimizer: Any, dtype: str = "float32") -> Any:
-    """A model of Keras after three steps."""
+    """Return a Keras model after three training steps."""
     model = _model(dtype)
     model.compile(optimizer, loss="mse")
     model.fit(*_rows(), epochs=1, **FIT)
@@ -148,7 +148,7 @@ def _assert_same_variables(ours: Any, theirs: Any) -> None:
 
 
 def _there_and_back(model: Any, folder: Path) -> Any:
-    """Three steps here from Keras's file, three steps of Keras from ours; returns the optimizer of our file."""
+    """Train three steps from Keras's file, then three in Keras from ours; return our file's optimizer."""
     found = _imported(model, folder)
     notes = [note for note in found.notes if not note.startswith("schedule_free_adam_w: Keras's updates on torch")]
     assert notes == []
@@ -187,7 +187,7 @@ def test_an_optimizer_inside_a_loss_scale_goes_on_with_it(kind: Any, settings: d
     assert int(back.step_counter) == 4
 
 
-def test_a_product_of_momenta_that_keras_has_lost_is_said(tmp_path: Path) -> None:
+def test_a_product_of_momenta_that_keras_has_lost_is_reported(tmp_path: Path) -> None:
     scaled: Any = O.LossScaleOptimizer
     found = _imported(_trained(scaled(O.Nadam(0.01))), tmp_path)
     assert [note.partition(":")[0] for note in found.notes] == ["nadam in a loss_scale_optimizer"]
@@ -201,7 +201,7 @@ def test_a_product_of_momenta_that_keras_has_lost_is_said(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("exclude", [["^dense"], ["^model/dense"]])
-def test_names_by_which_muon_would_update_others_in_keras_are_said(exclude: list[str], tmp_path: Path) -> None:
+def test_names_by_which_muon_would_update_others_in_keras_are_reported(exclude: list[str], tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((4,)), L.Dense(3, name="dense"), L.Dense(2, name="y")], name="model")
     model.compile(O.Muon(0.01, exclude_layers=exclude), loss="mse")
     found = import_model(save(model, tmp_path, ".keras"), runs_dir=tmp_path / "runs")
@@ -209,9 +209,9 @@ def test_names_by_which_muon_would_update_others_in_keras_are_said(exclude: list
 
 
 def test_a_model_that_keras_trained_without_a_loss_scale_begins_with_one(tmp_path: Path) -> None:
-    """Keras scales the loss by the policy of the model, which has none of its layers' after it was loaded."""
+    """Keras scales the loss if the model's own policy says so, which a loaded model's does not."""
     found = _imported(_trained(O.Adam(0.01), "mixed_float16"), tmp_path)
-    assert found.notes == ("the file has no loss scale: it starts with 32768",)
+    assert found.notes == ("the file has no loss scale: training continues with 32768",)
     assert found.record.checkpoints.newest().step == 3
 
 

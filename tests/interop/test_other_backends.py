@@ -1,4 +1,4 @@
-"""Files that we export, opened by Keras on TensorFlow and on JAX: every layer, expressions and some whole models.
+"""Exported files opened by Keras on TensorFlow and JAX: every layer, expressions and some whole models.
 
 Keras has one backend in a process, so that each opens all files in a child. Skipped where the backend is missing.
 """
@@ -69,12 +69,12 @@ DIFFERENT = {
         "max_pool(a, 2)": "pooling without strides is a mistake in a graph",
     },
 }
-"""What Keras computes otherwise on a backend, or cannot compute."""
+"""Cases that Keras computes differently on a backend, or cannot compute."""
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[np.ndarray]]]:
-    """Our files of all cases, each beside its inputs, and what our models compute."""
+    """Write the exported files of all cases, with inputs and the outputs of our models."""
     folder = tmp_path_factory.mktemp("files")
     found: list[list[np.ndarray]] = []
     for number, section in enumerate(CASES.values()):
@@ -89,7 +89,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[n
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def answers(request: pytest.FixtureRequest, written: tuple[Path, Any], tmp_path_factory: Any) -> tuple[str, Path]:
-    """A backend, and the folder with what it computes."""
+    """Run a backend; return its name and the folder of its outputs."""
     backend, folder = request.param, tmp_path_factory.mktemp("answers")
     if find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")

@@ -1,4 +1,4 @@
-"""Models that nobody thought of go out to Keras, come back, and go out again with the same numbers."""
+"""Random models are exported to Keras, imported, and exported again with the same values."""
 
 import warnings
 from contextlib import nullcontext

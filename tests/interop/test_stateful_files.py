@@ -1,4 +1,4 @@
-"""A stateful stack of cells comes in from a file of Keras, whose own reset_state fails on it."""
+"""A stateful stack of cells is imported from a Keras file; Keras's own reset_state fails on it."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A model begins with weights that torchvision publishes: what torch computes with them, and what is never opened."""
+"""Models initialized with torchvision's published weights compute what torch computes; other files are not opened."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from kerascli.device import Choice
 from kerascli.errors import ConfigError
 from kerascli.events import Note
 from kerascli.interop.torch_files import Forward
-from kerascli.interop.torchvision_names import by_our_names
+from kerascli.interop.torchvision_names import to_our_names
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.predict import predict
-from kerascli.workflow.fitting.phases import described, experiment_of
+from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.init_from import init_weights
 from tests.support import config_data
@@ -97,7 +97,7 @@ model:
 compile: {loss: {sparse_categorical_crossentropy: {from_logits: true}}, optimizer: sgd}
 fit: {epochs: 1, batch_size: 16}
 """
-"""A network of a few layers, under a name that torchvision has."""
+"""A small network, registered under a name of torchvision."""
 
 
 def small() -> nn.Sequential:
@@ -122,7 +122,7 @@ def without_data(config: Config) -> Experiment:
 
 
 def compared(config: Config, network: nn.Module, x: Tensor) -> None:
-    """In double precision, so that only a mistake can make a difference."""
+    """Compare in float64, so that only mistakes make a difference."""
     experiment = without_data(config)
     begun = init_weights(experiment, config.phases[0], Path())
     assert begun is not None
@@ -147,7 +147,7 @@ def images(*shape: int) -> Tensor:
 def test_resnet_18_is_torchs_in_every_digit(
     zipped: bool, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The config that we ship, with torchvision's own head; its file in torch's format, and in its former one."""
+    """The shipped config with torchvision's head, from files in torch's current and former formats."""
     network = unsettled(ResNet18())
     publish("resnet18", saved(network.state_dict(), zipped=zipped), home, monkeypatch)
     in_double = {"    - resizing: {height: $size, width: $size}\n": "", "{size: 96}": "{}"}
@@ -164,14 +164,14 @@ def test_mobile_net_v2_is_torchs_in_every_digit(home: Path, tmp_path: Path, monk
 def test_the_config_sees_pixels_as_torchvision_does(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the bytes of CIFAR-10 to the outputs, as a run has them: in single precision, in batches."""
+    """From the bytes of CIFAR-10 to the outputs, as in a run: in float32 and in batches."""
     network = unsettled(ResNet18())
     publish("resnet18", saved(network.state_dict()), home, monkeypatch)
     config_data.place_cifar10(tmp_path / "keras", monkeypatch)
     path = write(tmp_path, changed(CONFIG.read_text(encoding="utf-8"), WITH_ITS_HEAD))
     config = open_config(path, flags=["size=32"]).phases[0]
     prepared = config.load_data()
-    experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
+    experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
     init_weights(experiment, config, tmp_path)
     [ours] = predict(experiment.module, rows_in_order(experiment, prepared.splits["test"]).epoch(0), seed=0).values()
     pixels = torch.from_numpy(cifar10.Cifar10().load(config.context)["test"].array("x")).permute(0, 3, 1, 2) / 255
@@ -188,7 +188,7 @@ def test_a_run_says_what_it_took_and_needs_it_never_again(
     text = changed(SMALL, {"vgg11}": "vgg11, by_name: true}", "name: classifier_0": "name: head"})
     run, events = train(write(tmp_path, text), tmp_path / "runs")
     said = [event.text for event in events if isinstance(event, Note) and event.text.startswith("weights:")]
-    assert said == [f"weights: 6 of 8 weights from torchvision's {file.name}; new are those of head"]
+    assert said == [f"weights: 6 of 8 weights from torchvision's {file.name}; newly initialized: head"]
     facts = run.facts()["init_from"]
     assert facts["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     resolved = open_config(run.resolved_path)
@@ -211,7 +211,7 @@ def test_a_small_network_with_a_kernel_behind_flattened_pixels_is_torchs(
 
 
 class ConvNeXtBlock(nn.Module):
-    """Liu et al., 2022; a depthwise kernel, a normalization over channels, and a factor for each of them."""
+    """ConvNeXt block (Liu et al., 2022): depthwise convolution, normalization over channels, layer scale."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -273,7 +273,7 @@ def test_a_base_may_be_a_shared_model(home: Path, tmp_path: Path, monkeypatch: p
     assert names == {"classifier_0/kernel", "classifier_0/bias"}
     config = open_config(write(tmp_path, changed(SHARED, {"        - permute: [3, 1, 2]\n": ""})))
     experiment = without_data(config)
-    with pytest.raises(ConfigError, match="kernel of 'classifier_0' has its pixels by channels"):
+    with pytest.raises(ConfigError, match="kernel of 'classifier_0' needs channels first"):
         init_weights(experiment, config, tmp_path)
 
 
@@ -288,8 +288,8 @@ def test_layers_are_mapped_in_torchvisions_own_spelling(
 
 
 def test_what_files_call_otherwise_than_models_is_found() -> None:
-    """Old names of DenseNet, dashes of RegNet, norms over channels, a parameter of no layer, half precision."""
-    found = by_our_names(
+    """Old names of DenseNet, dashes of RegNet, norms over channels, a parameter without a layer, half precision."""
+    found = to_our_names(
         {
             "features.denseblock1.denselayer2.norm.1.weight": torch.ones(3),
             "features.denseblock1.denselayer2.norm.1.running_var": torch.ones(3),
@@ -322,18 +322,19 @@ def test_what_files_call_otherwise_than_models_is_found() -> None:
     ("change", "said", "hint"),
     [
         ({"name: features_0": "name: feature_0"},
-         "there is no weight 'feature_0/kernel' to take; did you mean 'features_0/kernel'?", "map says"),
-        ({"units: 5": "units: 6"}, "'classifier_0/kernel' is (16, 5) there, (16, 6) here", "by_name: true"),
+         "the source has no weight 'feature_0/kernel'; did you mean 'features_0/kernel'?", "renamed layers in map"),
+        ({"units: 5": "units: 6"}, "'classifier_0/kernel' has shape (16, 5) in the source, (16, 6) here",
+         "by_name: true"),
         ({"vgg11}": "vgg11, map: {classifier_0: classifier.1}}"},
-         "there is no layer 'classifier_1' to take from; did you mean 'classifier_0'?", None),
+         "the source has no layer 'classifier_1'; did you mean 'classifier_0'?", None),
         ({"vgg11}": "vgg11, map: {classifier_1: classifier.0}}"},
          "the model has no layer 'classifier_1'; did you mean 'classifier_0'?", None),
         ({"vgg11}": "vgg11, by_name: true}", "name: features_0": "name: features__0",
           "name: features_1": "name: norm", "name: classifier_0": "name: head"},
          "nothing in torchvision's", "its layers have names like 'features_0'; 'features__0' here"),
-        ({"    - permute: [3, 1, 2]\n": ""}, "kernel of 'classifier_0' has its pixels by channels, 'flatten' has not",
+        ({"    - permute: [3, 1, 2]\n": ""}, "the kernel of 'classifier_0' needs channels first, 'flatten' ",
          "put permute: [3, 1, 2] before 'flatten'"),
-        ({"flatten\n": "flatten: {data_format: channels_first}\n"}, "has its pixels by channels", "put permute"),
+        ({"flatten\n": "flatten: {data_format: channels_first}\n"}, "needs channels first", "put permute"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_one_error_at_its_place(

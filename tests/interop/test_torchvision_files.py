@@ -1,4 +1,4 @@
-"""Files of published weights: which are never opened, what of the others does not come in, how they are downloaded."""
+"""Files of published weights: which are refused unopened, what is rejected in others, and how they are downloaded."""
 
 import hashlib
 import io
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from kerascli.config.sections.torchvision import Weights, published, published_models
 from kerascli.errors import DataError, FileRefused
 from kerascli.interop.published import published_tensors
-from kerascli.interop.torchvision_names import by_our_names
+from kerascli.interop.torchvision_names import to_our_names
 from tests.support.needs import library
 from tests.support.runs_harness import train, write
 from tests.support.server import Server
@@ -34,7 +34,7 @@ compile: {loss: sparse_categorical_crossentropy}
 
 
 class Harm:
-    """A pickle that makes a folder when it is opened."""
+    """Object whose pickle creates a folder when it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -64,15 +64,15 @@ def test_a_file_of_another_checksum_is_never_opened(
     with pytest.raises(FileRefused) as caught:
         read()
     [fault] = caught.value.faults
-    begins = f"its SHA-256 begins with {hashlib.sha256(harm).hexdigest()[:8]}, its name says {file.stem[-8:]}"
-    assert fault.text == f"'{file}' is not what torchvision publishes: {begins}"
+    begins = f"its SHA-256 begins with {hashlib.sha256(harm).hexdigest()[:8]}, not with {file.stem[-8:]} as in its name"
+    assert fault.text == f"'{file}' is not the published file: {begins}"
     assert fault.hint == "remove the file: it is then downloaded again"
     assert file.read_bytes() == harm
     assert not (tmp_path / "harm").exists()
 
 
 def repacked(data: bytes) -> bytes:
-    """The same archive, deflated."""
+    """Return the same archive, compressed."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as new:
         for member in old.infolist():
@@ -81,7 +81,7 @@ def repacked(data: bytes) -> bytes:
 
 
 def inflated(count: int) -> bytes:
-    """A file of torch's former format that says it has `count` numbers, and has 12,345."""
+    """Return a file in torch's former format that declares `count` numbers but has 12,345."""
     data = saved({"a": torch.ones(12_345)}, zipped=False)
     old = pickle.dumps(12_345, 2)[2:-1]
     assert data.count(old) == 2
@@ -98,35 +98,38 @@ def in_a_tar() -> bytes:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda harm: saved({"a": harm}), "is damaged, or holds more than tensors"),
-        (lambda harm: saved({"a": harm}, zipped=False), "is damaged, or holds more than tensors"),
-        (lambda harm: saved(harm), "is damaged, or holds more than tensors"),
-        (lambda harm: pickle.dumps(harm), "is no file of torch"),
-        (lambda harm: saved(nn.Linear(2, 2)), "is damaged, or holds more than tensors"),
-        (lambda harm: saved([torch.ones(2)]), "holds no tensors by name"),
-        (lambda harm: saved({1: torch.ones(2)}), "holds no tensors by name"),
+        (lambda harm: saved({"a": harm}), "is damaged, or contains more than tensors"),
+        (lambda harm: saved({"a": harm}, zipped=False), "is damaged, or contains more than tensors"),
+        (lambda harm: saved(harm), "is damaged, or contains more than tensors"),
+        (lambda harm: pickle.dumps(harm), "is not a file of torch"),
+        (lambda harm: saved(nn.Linear(2, 2)), "is damaged, or contains more than tensors"),
+        (lambda harm: saved([torch.ones(2)]), "is not a dictionary of tensors by name"),
+        (lambda harm: saved({1: torch.ones(2)}), "is not a dictionary of tensors by name"),
         (lambda harm: saved({"a": {"b": torch.ones(2)}}), "'a' in "),
         (lambda harm: saved({"epoch": 5, **SOUND}), "'epoch' in "),
-        (lambda harm: saved({"a": torch.eye(3).to_sparse()}), "is no tensor of numbers"),
-        (lambda harm: saved({"a": torch.ones(3, dtype=torch.complex64)}), "is no tensor of numbers"),
-        (lambda harm: saved({"a": torch.ones(3, device="meta")}), "is no tensor of numbers"),
-        (lambda harm: saved({"a": torch.ones(1).expand(2**20, 2**20)}), "says 4,398,046,511,104 bytes of tensors"),
-        (lambda harm: saved({"a": torch.ones(1).expand(2**20, 2**20)}, zipped=False), "says 4,398,046,511,104 bytes"),
-        (lambda harm: inflated(2**44), "is damaged, or holds more than tensors"),
-        (lambda harm: inflated(12_346), "is damaged, or holds more than tensors"),
-        (lambda harm: repacked(saved({"a": torch.zeros(10**6)})), "is packed in a way that torch does not use"),
+        (lambda harm: saved({"a": torch.eye(3).to_sparse()}), "is not a dense tensor of real numbers"),
+        (lambda harm: saved({"a": torch.ones(3, dtype=torch.complex64)}), "is not a dense tensor of real numbers"),
+        (lambda harm: saved({"a": torch.ones(3, device="meta")}), "is not a dense tensor of real numbers"),
+        (lambda harm: saved({"a": torch.ones(1).expand(2**20, 2**20)}), "declares 4,398,046,511,104 bytes of tensors"),
+        (
+            lambda harm: saved({"a": torch.ones(1).expand(2**20, 2**20)}, zipped=False),
+            "declares 4,398,046,511,104 bytes",
+        ),
+        (lambda harm: inflated(2**44), "is damaged, or contains more than tensors"),
+        (lambda harm: inflated(12_346), "is damaged, or contains more than tensors"),
+        (lambda harm: repacked(saved({"a": torch.zeros(10**6)})), "is compressed in a way that torch does not use"),
         (lambda harm: saved(SOUND)[:-100], "is damaged"),
         (lambda harm: saved(SOUND, zipped=False)[:-100], "is damaged"),
         (lambda harm: saved(SOUND)[:40], "is damaged"),
-        (lambda harm: in_a_tar(), "is no file of torch"),
-        (lambda harm: b"", "is no file of torch"),
-        (lambda harm: b"<html>Sign in to this network</html>", "is no file of torch"),
+        (lambda harm: in_a_tar(), "is not a file of torch"),
+        (lambda harm: b"", "is not a file of torch"),
+        (lambda harm: b"<html>Sign in to this network</html>", "is not a file of torch"),
     ],
 )
 def test_of_a_right_checksum_only_tensors_come_in(
     make: Callable[[Harm], bytes], said: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eight digits can be forged: what is inside is not trusted either."""
+    """Eight digits of a checksum can be forged, so the contents are not trusted either."""
     data = make(Harm(tmp_path / "harm"))
     file = publish("vgg11", data, home, monkeypatch)
     with pytest.raises(FileRefused) as caught:
@@ -140,13 +143,13 @@ def test_of_a_right_checksum_only_tensors_come_in(
 @pytest.mark.parametrize(
     ("key", "said"),
     [
-        ("a\x1b[2J.weight", "has a tensor 'a\\x1b[2J.weight', which is no name of a weight"),
+        ("a\x1b[2J.weight", "has a tensor 'a\\x1b[2J.weight', which is not a valid name of a weight"),
         ("a.0.weight", "has two tensors for 'a_0/kernel'"),
     ],
 )
 def test_names_that_are_none_are_refused(key: str, said: str) -> None:
     with pytest.raises(FileRefused, match=re.escape(said)):
-        by_our_names({"a_0.weight": torch.ones(2, 2), key: torch.ones(2, 2)}, [], {}, "a file")
+        to_our_names({"a_0.weight": torch.ones(2, 2), key: torch.ones(2, 2)}, [], {}, "a file")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +180,9 @@ def test_a_link_to_the_file_will_do(home: Path, tmp_path: Path, monkeypatch: pyt
 def test_a_file_of_ones_own_does_not_come_in(tmp_path: Path) -> None:
     (tmp_path / "mine.pth").write_bytes(saved(SOUND))
     text = SMALL.replace("{torchvision: vgg11}", "{file: mine.pth}")
-    with pytest.raises(FileRefused, match=r"mine.pth' is a pickle by its name, which is never read") as caught:
+    with pytest.raises(
+        FileRefused, match=r"mine.pth' is a pickle file by its suffix, and pickles are never read"
+    ) as caught:
         train(write(tmp_path, text), tmp_path / "runs")
     assert caught.value.faults[0].place is not None
 
@@ -206,7 +211,7 @@ def test_a_file_is_downloaded_once_to_where_torch_looks(
 @pytest.mark.parametrize(
     ("cut", "served", "reason"),
     [
-        (0, b"PK\3\4 another file", "its SHA-256 begins with ccc14d77, its name says "),
+        (0, b"PK\3\4 another file", "its SHA-256 begins with ccc14d77, not with "),
         (9, saved(SOUND), "the connection ended after "),
         (0, None, "the server says 404 Not Found"),
     ],
@@ -224,7 +229,7 @@ def test_a_download_of_something_else_is_not_kept(
     assert not list(file.parent.iterdir())
 
 
-def test_without_a_network_the_way_out_is_said(home: Path, tmp_path: Path) -> None:
+def test_without_a_network_the_way_out_is_reported(home: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         train(write(tmp_path, SMALL), tmp_path / "runs")
     [fault] = caught.value.faults

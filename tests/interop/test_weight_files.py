@@ -1,4 +1,4 @@
-"""Weights that Keras saved without their model are taken by a config's model."""
+"""Weights files of Keras are imported into the model of a config."""
 
 from pathlib import Path
 from typing import Any
@@ -110,11 +110,11 @@ def test_a_model_that_is_called_twice_takes_its_weights_once(kind: str, tmp_path
 
 
 @pytest.mark.parametrize("kind", ["keras_3", "keras_2", "whole"])
-def test_by_name_only_layers_that_both_have_are_taken_and_the_others_are_said(kind: str, tmp_path: Path) -> None:
+def test_by_name_only_layers_that_both_have_are_taken_and_the_others_are_reported(kind: str, tmp_path: Path) -> None:
     theirs = model()
     layers = [*LAYERS[:2], {"dense": {"units": 7, "name": "new"}}]
     found = taken(saved(theirs, tmp_path, kind), {"inputs": {"x": [5, 3]}, "layers": layers}, by_name=True)
-    assert found.notes == ("not in the file: new; they begin as a new model's",)
+    assert found.notes == ("not in the file: new; newly initialized",)
     weights = {weight.name: weight.keras().numpy() for weight in open_run(found.record).experiment.weights}
     np.testing.assert_array_equal(weights["hidden/kernel"], theirs.get_layer("hidden").get_weights()[0])
 
@@ -124,10 +124,10 @@ def test_by_name_only_layers_that_both_have_are_taken_and_the_others_are_said(ki
     ("layers", "by_name", "said"),
     [
         (LAYERS[:3], False, r"the model has 3 layers with weights \(read, hidden, batch_normalization\), the file 4"),
-        ([*LAYERS[:3], {"dense": 7}], False, r"weight 'dense/kernel' has the shape \(4, 7\), in the file \(4, 2\)"),
+        ([*LAYERS[:3], {"dense": 7}], False, r"weight 'dense/kernel' has shape \(4, 7\), but \(4, 2\) in the file"),
         ([{"lstm": {"units": 3, "name": "read"}}, *LAYERS[1:]], True, "the file|in the file"),
-        ([{"flatten": {}}, {"dense": {"units": 7, "name": "hiden"}}], True, "no layer of the model .* has 'hidden'"),
-        ([*LAYERS[:3], {"dense": {"units": 2, "use_bias": False}}], False, "'dense' has 1 weights, in the file .* 2"),
+        ([{"flatten": {}}, {"dense": {"units": 7, "name": "hiden"}}], True, "no layer of the model .* 'hidden'"),
+        ([*LAYERS[:3], {"dense": {"units": 2, "use_bias": False}}], False, "has 1 weights, but .* in the file has 2"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_in_words(

@@ -1,4 +1,4 @@
-"""Recurrent layers whose hidden steps give zeros: in files of Keras, and out again."""
+"""Recurrent layers with zero_output_for_mask are imported from Keras files and exported again."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Formulas in a model, as loss and as metric: they train as a plain torch loop does, traced or not."""
+"""Formulas as layers, losses and metrics train as a plain torch loop does, eager or traced."""
 
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def _float32_after() -> Any:
 
 
 def plain_loop(data: dict[str, np.ndarray], weights: dict[str, np.ndarray]) -> dict[str, list[float]]:
-    """The same training by hand; `weights` change in place."""
+    """Train in plain torch; `weights` are updated in place."""
     w = {name: torch.tensor(value, requires_grad=True) for name, value in weights.items()}
     history: dict[str, list[float]] = {"loss": [], "size": [], "largest": [], "squares": []}
     for _ in range(3):
@@ -110,7 +110,7 @@ fit: {epochs: 2, batch_size: 16}
 """
 
 
-def test_figures_are_means_or_sums_over_all_samples_as_keras_s_metrics_of_values(tmp_path: Path) -> None:
+def test_metrics_are_means_or_sums_over_all_samples_as_keras_s_metrics_of_values(tmp_path: Path) -> None:
     random = np.random.default_rng(4)
     x, y = random.normal(size=(40, 3)).astype("float32"), random.normal(size=(40, 1)).astype("float32")
     trained = prepare(tmp_path, {"x": x, "y": y}, SUMMED).train()
@@ -170,7 +170,7 @@ def test_unknown_sizes_stay_unknown_and_known_ones_follow() -> None:
 
 
 def test_channels_of_an_image_of_any_size_have_room_in_a_formula() -> None:
-    """A trial takes an unknown size for up to 2,160: 3 * 2160 * 2160 * 192 values are more than a model may have."""
+    """Shape inference replaces unknown sizes by up to 2,160; 3 * 2160 * 2160 * 192 values exceed the limit."""
     made = built("{inputs: {x: [null, null, 192]}, layers: [{expr: x + 1}]}")
     assert made.specs["expr"].shape == (None, None, 192)
 
@@ -208,7 +208,7 @@ def test_numbers_are_computed_once() -> None:
 
 
 def test_a_loss_may_hold_class_numbers_against_probabilities() -> None:
-    """As a function of one's own does in Keras; and so may a metric."""
+    """As in a custom function in Keras; the same holds for a metric."""
     y_true, y_pred = torch.tensor([2, 0, 1]), torch.softmax(torch.arange(9.0).reshape(3, 3) ** 0.5, -1)
     text = "-log(take_along_axis(y_pred, cast(y_true, 'int64')[:, None], axis=-1)[:, 0])"
     expected = -y_pred[torch.arange(3), y_true].log()
@@ -236,7 +236,7 @@ def test_what_is_no_expression_is_refused(text: str) -> None:
         expression(text)
 
 
-def test_euler_s_number_and_a_node_of_its_name_are_told_apart() -> None:
+def test_euler_s_number_and_a_node_of_its_name_are_distinguished() -> None:
     with pytest.raises(Invalid, match="'e' is a number in an expression"):
         built('inputs: {e: [4]}\nlayers: [{dense: 3}, {expr: "prev * e"}]')
 
@@ -246,32 +246,32 @@ def test_euler_s_number_and_a_node_of_its_name_are_told_apart() -> None:
     [
         ("stft(s, 9, 2, 8)", "stft: sequence_length: expected 1 to fft_length, 8, got 9", 1),
         ("stft(s, 8, 2, 8, window='han')", "stft: window: expected 'hann', 'hamming', a vector or null, got 'han'", 25),
-        ("stft(s, 8, 2, 64)", "stft: center: a signal of 20 cannot be reflected by 32 values", 1),
+        ("stft(s, 8, 2, 64)", "stft: center: a signal of 20 is too short for reflection padding of 32", 1),
         ("fft([s, s[:, :3]])", "fft: x: expected [real parts, imaginary parts], two tensors of one shape", 1),
         ("image.resize(x, [4])", "image.resize: size: expected [height, width], got [4]", 1),
         ("image.pad_images(x, 1, 2)", "image.pad_images: expected two of top, bottom and target_height", 1),
-        ("image.crop_images(x, 5, 0, 5, 0)", "image.crop_images: an axis of 8 cannot have 5 and 5 at its ends", 1),
+        ("image.crop_images(x, 5, 0, 5, 0)", "image.crop_images: cannot crop an axis of 8 by 5 and 5", 1),
         ("image.rgb_to_hsv(x[..., :2])", "image.rgb_to_hsv needs images of 3 channels, got 2", 1),
         ("image.extract_patches(s, 2)",
          "image.extract_patches needs a tensor of 4 axes, the batch first and channels last", 1),
         ("image.scale_and_translate(x, [2, 4, 8, 3], [1, 2], [0], [1], 'linear')",
          "image.scale_and_translate: scale and translation: expected a number for each spatial dim", 1),
-        ("rearrange(s, 'a b -> b a', c=2)", "rearrange: 'c' is no axis of 'a b -> b a'", 30),
-        ("rearrange(s, 'a (b c) -> a b c', b=3)", "rearrange: an axis of 20 does not fall into (b c) with 3", 1),
-        ("rearrange(s, 'a (b c) -> a b c', b=1.5)", "rearrange: b: expected a whole number, got 1.5", 36),
-        ("sum(s, 'last')", "sum: axis: expected a whole number or a list of them, got the text 'last'", 8),
+        ("rearrange(s, 'a b -> b a', c=2)", "rearrange: 'c' is not an axis of 'a b -> b a'", 30),
+        ("rearrange(s, 'a (b c) -> a b c', b=3)", "rearrange: an axis of 20 cannot be split into (b c) with 3", 1),
+        ("rearrange(s, 'a (b c) -> a b c', b=1.5)", "rearrange: b: expected an integer, got 1.5", 36),
+        ("sum(s, 'last')", "sum: axis: expected an integer or a list of integers, got the text 'last'", 8),
         ("einsum('ab,ab->a', s, 'b')", "expected a tensor, got the text 'b'", 23),
         ("rearrange(s, 'a b -> a')",
-         "rearrange: pattern: each axis stands once on each side of '->', got 'a b -> a'", 1),
+         "rearrange: pattern: expected each axis once on each side of '->', got 'a b -> a'", 1),
         ("histogram(s, 2, [1, 0])", "histogram: range: expected [low, high], low below high", 1),
         ("sum(s, 2)", "there is no axis 2 in a tensor of 2 axes", 1),
         ("nanmedian(s, axis=5)", "there is no axis 5 in a tensor of 2 axes", 19),
         ("take(s, [0], axis=2)", "there is no axis 2 in a tensor of 2 axes", 19),
-        ("polar(s, s)", "the value is complex, a tensor is real; take real(...), imag(...) or abs(...)", 1),
-        ("cast(s, 'int32') // 0", "whole numbers cannot be divided by 0", 18),
+        ("polar(s, s)", "the value is complex, but must be real; use real(...), imag(...) or abs(...)", 1),
+        ("cast(s, 'int32') // 0", "integers cannot be divided by 0", 18),
     ],
 )  # fmt: skip
-def test_what_an_operation_cannot_do_is_said_of_it(text: str, message: str, column: int) -> None:
+def test_what_an_operation_cannot_do_is_reported_of_it(text: str, message: str, column: int) -> None:
     tensors = {"x": torch.zeros(2, 8, 8, 3), "s": torch.zeros(2, 20)}
     with pytest.raises(ExpressionError) as caught:
         expression(text)(tensors, tensors["x"], training=False)
@@ -279,7 +279,7 @@ def test_what_an_operation_cannot_do_is_said_of_it(text: str, message: str, colu
 
 
 class TestRandom:
-    """Drawn by keys: repeated by the same step, and of the right moments."""
+    """Keyed random draws: equal in a repeated step, and with the right moments."""
 
     LIKE = torch.zeros(400, 250, dtype=torch.float64)
 

@@ -1,4 +1,4 @@
-"""Layers that cannot be say why, and what to do."""
+"""Invalid layers are refused with a reason and a hint."""
 
 import pytest
 
@@ -227,7 +227,7 @@ SHAPE_FAULTS = [
 
 
 @pytest.mark.parametrize(("name", "config", "shapes", "text", "hint"), SHAPE_FAULTS)
-def test_what_does_not_fit_is_said(name, config, shapes, text, hint):
+def test_what_does_not_fit_is_reported(name, config, shapes, text, hint):
     with pytest.raises(ShapeMismatch) as caught:
         harness.make(harness.parse(name, config), *[TensorSpec(shape) for shape in shapes])
     assert (caught.value.fault.text, caught.value.fault.hint) == (text, hint)

@@ -1,4 +1,4 @@
-"""Every layer keeps its contracts; and what single layers promise beyond Keras's numbers."""
+"""Contract tests of every layer, and properties of single layers beyond Keras's values."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What recurrent layers promise beyond Keras's numbers: fused kernels and loops agree, dropout is what it should be."""
+"""Recurrent layers beyond Keras's values: fused kernels agree with loops, and dropout has its moments."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def made(name: str, config: dict[str, Any], *, dtype: torch.dtype = torch.float3
 
 
 class Looped:
-    """The settings of a layer whose kernel is not to be used."""
+    """Arguments of a layer that disable the fused kernel."""
 
     fused = False
 
@@ -45,7 +45,7 @@ class Looped:
 
 
 def pair(name: str, config: dict[str, Any]) -> tuple[Any, Any]:
-    """The fused kernel and the loop over steps, with equal weights."""
+    """Return the fused kernel and the loop over steps, with equal weights."""
     fused, loop = (made(name, config) for _ in range(2))
     assert fused.settings.fused
     loop.settings = Looped(loop.settings)
@@ -77,7 +77,7 @@ def test_masked_steps_leave_the_state_alone_in_bfloat16(name):
 
 
 def test_masked_steps_do_not_let_a_relu_grow_without_end():
-    """Its state would overflow on the way, and infinity times a gradient of zero is no number."""
+    """Its state would overflow in masked steps, and infinity times a gradient of zero is nan."""
     module = made("simple_rnn", {"activation": "relu", "recurrent_initializer": "ones"})
     x = torch.rand(2, 400, 4)
     module(x, mask=torch.arange(400).expand(2, -1) < 3).sum().backward()
@@ -112,7 +112,7 @@ def test_without_training_nothing_is_dropped(name, config):
 @pytest.mark.parametrize("name", ["lstm", "simple_rnn"])
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 def test_recurrent_dropout_keeps_the_mean_of_a_linear_layer(name, dropout):
-    """Without gates to bend it, the expected last state is that without dropout."""
+    """Without gates, which are nonlinear, the expected last state is that without dropout."""
     gates = {"recurrent_activation": None} if name == "lstm" else {}
     config = {"activation": None, **gates, "recurrent_dropout": 0.4, "dropout": dropout, "return_state": True}
     module = made(name, config, dtype=torch.float64)
@@ -227,7 +227,7 @@ def test_settings_that_cannot_be_are_refused(written, texts):
          "input is 2, a 3 window with padding valid leaves nothing"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_said(name, config, shape, text):
+def test_what_does_not_fit_is_reported(name, config, shape, text):
     with pytest.raises(ShapeMismatch) as caught:
         harness.make(harness.parse(name, config), TensorSpec(shape))
     assert caught.value.fault.text == text
@@ -242,7 +242,7 @@ def test_what_does_not_fit_is_said(name, config, shape, text):
          "needs 3 initial states of shape (None, 2), (None, 3), (None, 3), got (None, 2)"),
     ],
 )  # fmt: skip
-def test_states_that_do_not_fit_are_said(name, config, given, text):
+def test_states_that_do_not_fit_are_reported(name, config, given, text):
     module = harness.make(harness.parse(name, config), TensorSpec((9, 4)))
     states: list[Tensor] = [torch.zeros(shape, device="meta") for shape in given]
     with pytest.raises(ShapeMismatch) as caught:

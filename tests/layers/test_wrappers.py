@@ -1,4 +1,4 @@
-"""Layers around layers, in whole models: names, masks, freezing, side results, training."""
+"""Wrapper layers in whole models: names, masks, freezing, losses and updates, training."""
 
 import os
 
@@ -23,7 +23,7 @@ from kerascli.layers.base import LAYERS
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import materialize
-from kerascli.training.execution_mode import Programmed, make_runner
+from kerascli.training.execution_mode import GraphRunner, make_runner
 from tests.support.fit_harness import prepare
 from tests.support.models import parse_model
 from tests.training.test_execution_mode import assert_steps_agree, request_of
@@ -91,10 +91,10 @@ class TestWriting:
              "'spectral_normalization' needs a layer with a kernel or embeddings, got relu"),
         ],
     )  # fmt: skip
-    def test_what_does_not_fit_is_said(self, layer: str, text: str):
+    def test_what_does_not_fit_is_reported(self, layer: str, text: str):
         assert faults(f"inputs: {{x: [3]}}\nlayers: [{{{layer}}}]") == [text]
 
-    def test_outputs_that_cannot_be_merged_are_said(self):
+    def test_outputs_that_cannot_be_merged_are_reported(self):
         config = "{layer: {gru: 3}, merge_mode: sum, backward_layer: {gru: {units: 2, go_backwards: true}}}"
         assert faults(f"inputs: {{x: [5, 3]}}\nlayers: [{{bidirectional: {config}}}]") == [
             "'bidirectional' needs two outputs of one shape to merge them, got (None, 3) and (None, 2)"
@@ -193,7 +193,7 @@ layers:
         assert torch.equal(outcome.masks["time_distributed"], x != 0)
 
     def test_a_masked_document_is_read_sentence_by_sentence(self):
-        """An embedding of words, a gru along each sentence, another along the sentences."""
+        """An embedding, a gru along each sentence, and another along the sentences."""
         text = """
 inputs: {x: {shape: [3, 5], dtype: int64}}
 layers:
@@ -262,13 +262,13 @@ fit: {epochs: 1, batch_size: 16}
 
 
 def test_a_traced_step_is_the_module_s_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """But for the rounding of sums of a softmax, which a program takes for 1."""
+    """Equal but for the rounding of a softmax's sum, which a program replaces by 1."""
     monkeypatch.setattr(programs, "onednn_is_faster", lambda: False)
     path = tmp_path / "config.yaml"
     path.write_text(TRACED, encoding="utf-8")
     request, plan = request_of(path, "compile.jit_compile=false")
     runner, choice = make_runner(request)
-    assert (choice.value, type(runner)) == ("traced", Programmed)
+    assert (choice.value, type(runner)) == ("traced", GraphRunner)
     assert_steps_agree(request, plan, runner, 1e-6)
 
 
@@ -285,4 +285,4 @@ def test_a_loop_over_steps_is_no_program_on_the_cpu(tmp_path: Path, layer: str, 
     path.write_text(TRACED.replace("bidirectional: {lstm: {units: 5, return_sequences: true, dropout: 0.2}}", layer))
     _, choice = make_runner(request_of(path)[0])
     assert choice.value == "eager"
-    assert choice.reason.startswith(f"'{name}' goes step by step on the CPU")
+    assert choice.reason.startswith(f"'{name}' loops over time steps on the CPU")

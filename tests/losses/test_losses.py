@@ -1,4 +1,4 @@
-"""Losses keep their promises about weights, masks and shapes; that their numbers are Keras's is in tests/parity."""
+"""Losses: weights, masks and shapes; their values are compared with Keras's in tests/parity."""
 
 import math
 from typing import Any
@@ -59,7 +59,7 @@ def test_a_column_and_a_vector_meet_row_by_row(name: str) -> None:
 def test_shapes_that_do_not_fit_are_refused_and_never_broadcast() -> None:
     with pytest.raises(DataError, match=r"targets of shape \(3, 1\) do not match predictions of shape \(3, 2\)"):
         LOSSES.parse("mse")(torch.zeros(3, 1), torch.zeros(3, 2))
-    with pytest.raises(DataError, match=r"class numbers of shape \(3, 2\)"):
+    with pytest.raises(DataError, match=r"class labels of shape \(3, 2\)"):
         LOSSES.parse("sparse_categorical_crossentropy")(torch.zeros(3, 2), torch.ones(3, 4))
     with pytest.raises(DataError, match=r"sample weights or a mask of shape \(2,\) do not fit values of shape \(3,\)"):
         LOSSES.parse("mse")(torch.zeros(3, 2), torch.zeros(3, 2), sample_weight=torch.ones(2))
@@ -90,13 +90,13 @@ CLASSES, ONE_HOT, OUTPUT = TensorSpec((), "int64"), TensorSpec((10,)), TensorSpe
     [
         (
             "categorical_crossentropy", CLASSES, OUTPUT,
-            "'categorical_crossentropy' needs one-hot targets of shape (None, 10), got class numbers (None,); "
+            "'categorical_crossentropy' needs one-hot targets of shape (None, 10), got integer class labels (None,); "
             "use 'sparse_categorical_crossentropy' or add to_categorical: 10 to the target",
         ),
         (
             "sparse_categorical_crossentropy", ONE_HOT, OUTPUT,
-            "'sparse_categorical_crossentropy' needs class numbers (None,), got one-hot targets (None, 10); "
-            "use 'categorical_crossentropy' or leave to_categorical out of the target",
+            "'sparse_categorical_crossentropy' needs integer class labels (None,), got one-hot targets (None, 10); "
+            "use 'categorical_crossentropy' or remove to_categorical from the target",
         ),
         (
             "sparse_categorical_crossentropy", CLASSES, TensorSpec((1,)),
@@ -114,7 +114,7 @@ CLASSES, ONE_HOT, OUTPUT = TensorSpec((), "int64"), TensorSpec((10,)), TensorSpe
         ),
         (
             "mse", TensorSpec((), "string"), TensorSpec((1,)),
-            "'mean_squared_error' needs numbers, got text; add string_lookup to the target's pipeline",
+            "'mean_squared_error' needs numeric targets, got text; add string_lookup to the target's pipeline",
         ),
         (
             "crossentropy", TensorSpec((4, 10)), OUTPUT,
@@ -122,7 +122,7 @@ CLASSES, ONE_HOT, OUTPUT = TensorSpec((), "int64"), TensorSpec((10,)), TensorSpe
         ),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_said_with_the_remedy(
+def test_what_does_not_fit_is_reported_with_the_remedy(
     name: str, target: TensorSpec, output: TensorSpec, text: str
 ) -> None:
     assert LOSSES.parse(name).check(target, output) == text

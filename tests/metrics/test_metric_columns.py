@@ -1,4 +1,4 @@
-"""A metric of several values has a column for each, wherever figures go."""
+"""A metric with several values has a column for each in all outputs."""
 
 import os
 
@@ -45,7 +45,7 @@ VALUES = (
 
 
 def flowers(folder: Path, callbacks: str = "") -> Path:
-    """A config over a table with three kinds of flowers, and the table."""
+    """Write a config and a table with three kinds of flowers."""
     random = np.random.default_rng(3)
     lines = [f'{i % 3 + random.normal():.3f},{random.normal() - i % 3:.3f},"{KINDS[i % 3]}"' for i in range(64)]
     write(folder, "\n".join(["a,b,kind", *lines, ""]), "flowers.csv")
@@ -87,7 +87,7 @@ def test_to_watch_the_whole_metric_is_one_error_that_lists_its_columns(
     with pytest.raises(ConfigError) as caught:
         train(config, tmp_path / "runs")
     assert [fault.text for fault in caught.value.faults] == [
-        "'val_recall' has 2 values; watch one of its columns: val_recall_0.5, val_recall_0.25"
+        "'val_recall' has 2 values; monitor one of its columns: val_recall_0.5, val_recall_0.25"
     ]
 
 
@@ -182,7 +182,7 @@ fit:
 """
     run, _ = train(write(tmp_path, text), tmp_path / "runs")
     assert list(run.history()[0])[1:-2] == ["fit_loss", "fit_real", "fit_f1_0", "fit_f1_1"]
-    with pytest.raises(ConfigError, match="'fit_f1' has 2 values; watch one of its columns: fit_f1_0, fit_f1_1"):
+    with pytest.raises(ConfigError, match="'fit_f1' has 2 values; monitor one of its columns: fit_f1_0, fit_f1_1"):
         train(write(tmp_path, text.replace("monitor: fit_f1_1", "monitor: fit_f1")), tmp_path / "runs")
 
 
@@ -210,7 +210,9 @@ def test_values_are_named_by_class_threshold_or_number(
 
 def test_the_number_of_values_must_be_known() -> None:
     said = METRICS.parse("f1_score").check(TensorSpec((None,)), TensorSpec((None,)))
-    assert said == "'f1_score' has a value for each unit of the output, whose number must be known, got (None, None)"
+    assert (
+        said == "'f1_score' has one value per output unit and needs their number, got an output of shape (None, None)"
+    )
 
 
 @pytest.mark.parametrize(("axis", "said"), [
@@ -229,14 +231,14 @@ def test_axes_are_those_of_the_output(registry: Any, name: str, axis: int | list
     assert registry.parse({name: {"axis": axis}}).check(spec, spec) == (said and f"'{name}': {said}")
 
 
-def test_an_axis_of_classes_that_is_not_there_is_said() -> None:
+def test_an_axis_of_classes_that_is_not_there_is_reported() -> None:
     for registry in (LOSSES, METRICS):
         said = registry.parse({"sparse_categorical_crossentropy": {"axis": 5}}).check(TensorSpec(()), TensorSpec((3,)))
         assert said == "'sparse_categorical_crossentropy': axis 5 is none of the 2 axes of the output (None, 3)"
 
 
 def test_every_metric_of_keras_that_may_have_several_values_is_one_here() -> None:
-    """By trying: each metric of Keras with each of its settings that takes a list, or null."""
+    """Tries each Keras metric with each of its arguments that takes a list, or null."""
     found = set()
     trials: dict[str, Any] = {"thresholds": [0.3, 0.6], "average": None, "class_aggregation": None}
     for cls in METRICS:

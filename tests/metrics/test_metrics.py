@@ -1,4 +1,4 @@
-"""Metrics keep their promises about names, shapes and settings; that their figures are Keras's is in tests/parity."""
+"""Metrics: names, shapes and arguments; their values are compared with Keras's in tests/parity."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ def test_shapes_that_do_not_fit_are_refused_and_never_broadcast() -> None:
         ({"f1_score": {"average": "mean"}}, "expected micro, macro or weighted"),
         ({"auc": {"curve": "prx"}}, "expected ROC or PR"),
         ({"auc": {"num_labels": 3}}, "'num_labels' is for multi_label: true"),
-        ({"iou": {"num_classes": 3, "target_class_ids": [3]}}, "expected class numbers from 0 to 2"),
+        ({"iou": {"num_classes": 3, "target_class_ids": [3]}}, "expected class labels from 0 to 2"),
         ({"auc": {"thresholds": [0.5, 2.0]}}, "expected numbers from 0 to 1, got 2.0"),
     ],
 )
@@ -65,21 +65,21 @@ def test_settings_that_make_no_sense_are_refused(written: Any, text: str) -> Non
     [
         (
             "categorical_accuracy", (), (10,),
-            "'categorical_accuracy' needs one-hot targets of shape (None, 10), got class numbers (None,); "
+            "'categorical_accuracy' needs one-hot targets of shape (None, 10), got integer class labels (None,); "
             "use 'sparse_categorical_accuracy' or add to_categorical: 10 to the target",
         ),
         ("precision", (3,), (4,), "'precision' needs targets of the output's shape (None, 4), got (None, 3)"),
         ({"recall": {"class_id": 4}}, (4,), (4,), "'recall': class_id is 4, but the output (None, 4) has 4 classes"),
         ({"precision": {"top_k": 9}}, (4,), (4,), "'precision': top_k is 9, but the output (None, 4) has 4 classes"),
         ({"auc": {"multi_label": True, "num_labels": 3}}, (4,), (4,),
-         "'auc' is told of 3 labels, but the output (None, 4) has 4"),
+         "'auc' is configured for 3 labels, but the output (None, 4) has 4"),
         ("accuracy", (), (10,), None),
         ("accuracy", (10,), (10,), None),
         ("accuracy", (), (1,), None),
         ("mse", (1,), (), None),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_said(written: Any, target: Any, output: Any, text: str | None) -> None:
+def test_what_does_not_fit_is_reported(written: Any, target: Any, output: Any, text: str | None) -> None:
     assert METRICS.parse(written).check(TensorSpec(target), TensorSpec(output)) == text
 
 

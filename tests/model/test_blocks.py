@@ -1,4 +1,4 @@
-"""Blocks and repeats: which layers they come to, how those are named, and what they see."""
+"""Blocks and repeats: the layers that they expand to, their names, and the scope of names."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Described cells: what is drawn in them, what they share, what they are in a block, and how they are written out."""
+"""Custom cells: random draws, shared layers, use in blocks, and written form."""
 
 import torch
 from torch import Tensor
@@ -133,7 +133,7 @@ outputs: [y]
 
 
 def test_a_shared_model_with_a_cell_is_called_on_every_step() -> None:
-    """Its weights, those of what the cell shares, and its moving statistics are those of calls one by one."""
+    """The weights, those that the cell shares, and moving statistics equal those of single calls."""
     over = graph_of(READER.replace("LAYERS", "time_distributed: {layer: reader, name: y}")).float()
     calls = """expr: {value: "split(z, 2, axis=1)", outputs: [p, q]}
   - {reshape: {target_shape: [5, 4], inputs: p, name: first}}

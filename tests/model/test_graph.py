@@ -1,4 +1,4 @@
-"""The laws of graphs: they compute what Keras's functional models compute, and keep what they promise."""
+"""Graphs compute what Keras's functional models compute, and keep their contracts."""
 
 import os
 
@@ -22,7 +22,7 @@ from kerascli.component import Invalid
 from kerascli.config.run import dump_model
 from kerascli.config.yaml.text import dump_yaml, parse_document
 from kerascli.losses.regression import MeanSquaredError
-from kerascli.model.inference import shape_inference as trial
+from kerascli.model.inference import shape_inference
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.graph import Graph, GraphOutcome
@@ -34,7 +34,7 @@ from tests.support.models import parse_model
 
 @pytest.fixture(autouse=True)
 def _in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """On torch Keras computes 64-bit types in 32 bits; with TensorFlow it does not, and here it does not either."""
+    """Keras on torch casts 64-bit types to 32 bits, unlike on TensorFlow; make it compute in float64."""
     monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
     keras.config.set_floatx("float64")
     torch.set_default_dtype(torch.float64)
@@ -48,7 +48,7 @@ def built(text: str, **data_inputs: TensorSpec) -> Built:
 
 
 def graph_of(text: str, seed: int = 1, **data_inputs: TensorSpec) -> Graph:
-    """A graph with memory, as a run would make it."""
+    """Return a graph with allocated weights, as in a run."""
     graph = Graph(built(text, **data_inputs))
     materialize(graph, graph.weights(), seed=seed, device=torch.device("cpu"))
     return graph.double()
@@ -66,7 +66,7 @@ def faults(text: str) -> list[str]:
 
 
 def give_weights(graph: Graph, model: Any) -> dict[str, Any]:
-    """Keras's model gets the graph's weights; its own by our names."""
+    """Copy the graph's weights to Keras's model, matched by our names."""
     # Keras keeps the weights of an lstm one level down, in a cell
     theirs = {weight.path.replace("/lstm_cell/", "/"): weight for weight in model.weights}
     assert sorted(theirs) == sorted(weight.name for weight in graph.weights())
@@ -76,7 +76,7 @@ def give_weights(graph: Graph, model: Any) -> dict[str, Any]:
 
 
 def assert_like_keras(graph: Graph, model: Any, inputs: dict[str, Tensor]) -> None:
-    """Outputs of inference, and the gradients of a sum over all of them."""
+    """Compare the outputs at inference, and the gradients of their sum."""
     theirs = give_weights(graph, model)
     expected = model(inputs, training=False)
     got = run(graph, inputs).outputs
@@ -572,7 +572,7 @@ class TestSize:
 
 
 def test_values_of_numpy_reach_the_graph_as_they_are() -> None:
-    """The cast of inputs is to the declared dtype, not through float32."""
+    """Inputs are cast to the declared dtype directly, not through float32."""
     graph = graph_of("inputs: {x: [3]}\nlayers: [relu]")
     x = np.random.default_rng(0).normal(size=(2, 3)) ** 2
     assert np.array_equal(run(graph, {"x": torch.from_numpy(x)}).outputs["relu"].numpy(), x)
@@ -621,8 +621,10 @@ def test_of_equal_layers_on_equal_tensors_one_is_tried_and_others_are_not_taken_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tried: list[str] = []
-    run_it = trial._try_out
-    monkeypatch.setattr(trial, "_try_out", lambda node, *more: tried.append(node.name) or run_it(node, *more))
+    run_it = shape_inference._infer_outputs
+    monkeypatch.setattr(
+        shape_inference, "_infer_outputs", lambda node, *more: tried.append(node.name) or run_it(node, *more)
+    )
     found = built("""
     inputs: {x: {shape: [4], dtype: float64}, t: [null, 4]}
     layers:

@@ -1,4 +1,4 @@
-"""Weights as nodes, updates of them and targets in formulas: as Keras's own layers do it, traced or not."""
+"""Weight nodes, updates and targets in formulas compute as custom Keras layers do, eager or traced."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +50,7 @@ def data() -> Arrays:
 
 
 def graph_of(text: str, seed: int = 1) -> Graph:
-    """A graph with memory; what is written of its model reads back as the same model."""
+    """Return a graph with allocated weights, whose dumped model reads back as the same model."""
     model = parse_model(parse_document(text, "graph").data, {}, data_targets=TARGETS)
     dumped = dump_model(model)
     assert dump_model(parse_model(dumped, {}, data_targets=TARGETS)) == dumped
@@ -69,7 +69,7 @@ def values(graph: Graph) -> dict[str, Tensor]:
 
 
 def beside_keras(folder: Path, data: Arrays, config: str, model: keras.Model, names: dict[str, str], x: Any) -> Trained:
-    """Train both from Keras's first weights (`names`: ours -> Keras's, where they differ): loss, weights, outputs."""
+    """Train both from Keras's initial weights (`names`: ours -> Keras's); compare losses, weights, outputs."""
     ours, theirs = prepare(folder, data, config), weights_of(model)
     for weight in ours.experiment.weights:
         weight.assign(torch.from_numpy(theirs[names.get(weight.name, weight.name)]))
@@ -185,7 +185,7 @@ def test_a_run_with_weights_is_exported_where_a_format_has_a_place_for_them(data
     exported = export_run(record, "torch_export", tmp_path / "model.pt2")
     assert exported.difference is not None
     assert exported.difference < 1e-6
-    with pytest.raises(KerasCliError, match="'codebook' is a weight of its own"):
+    with pytest.raises(KerasCliError, match="'codebook' is a weight without a layer"):
         export_run(record, "keras", tmp_path / "model.keras")
 
 
@@ -339,7 +339,7 @@ def test_the_size_of_the_batch_is_known_beside_weights() -> None:
 
 
 def test_where_the_largest_values_of_a_pool_were_can_be_written_as_a_formula() -> None:
-    """The switches of a what-where autoencoder: the gradient of the pool's sum, as torch computes it."""
+    """The switches of a what-where autoencoder: the gradient of the pool's sum, as in torch."""
     text = """
     inputs: {x: [6, 6, 2]}
     layers:

@@ -1,4 +1,4 @@
-"""The classes of the model section: what is documented of each key, and how a mapping is read into them."""
+"""Classes of the model section: documentation of each key, and how mappings are read."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Models with shared parts train as Keras's do, traced or not, and are shown, kept and read back whole."""
+"""Models with shared layers train as Keras's do, eager or traced; they are shown, saved and read back."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +56,7 @@ AS_MODEL = CONFIG.replace(
 
 @pytest.fixture(autouse=True)
 def _in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """On torch Keras computes 64-bit types in 32 bits; with TensorFlow it does not, and here it does not either."""
+    """Keras on torch casts 64-bit types to 32 bits, unlike on TensorFlow; make it compute in float64."""
     monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
     keras.config.set_floatx("float64")
     yield

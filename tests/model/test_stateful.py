@@ -1,4 +1,4 @@
-"""Stateful layers go on where the batch before has ended: in training, in judging, and after a resume; as Keras's."""
+"""Stateful layers continue from the previous batch in training, evaluation and after a resume, as in Keras."""
 
 import os
 
@@ -52,7 +52,7 @@ FRAMES = "conv_lstm_2d: {filters: 2, kernel_size: 2, stateful: true, name: r}\n 
 @pytest.fixture(autouse=True)
 def _in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def assign(self: Any, value: torch.Tensor) -> None:
-        """Keras on torch overwrites a state that the backward pass still needs: there no stateful layer trains."""
+        """Copy states before Keras on torch overwrites them, since the backward pass still needs them."""
         if "state" in self.name and not self.trainable:
             self._value = torch.nn.Parameter(value.detach().clone(), requires_grad=False)
         else:
@@ -68,7 +68,7 @@ def _in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def by_keras(model: Any, x: np.ndarray, y: np.ndarray, *, forgets: bool) -> tuple[list[float], float, np.ndarray]:
-    """The losses of three epochs, an evaluation, predictions."""
+    """Return Keras's losses of three epochs, an evaluation and predictions."""
 
     def forget(*_: object) -> None:
         for layer in model.layers:
@@ -111,7 +111,7 @@ def by_keras(model: Any, x: np.ndarray, y: np.ndarray, *, forgets: bool) -> tupl
     ],
     ids=["lstm", "gru", "simple_rnn", "rnn", "conv_lstm", "bidirectional"],
 )  # fmt: skip
-def test_a_stateful_layer_trains_judges_and_predicts_as_keras_s(
+def test_a_stateful_layer_trains_evaluates_and_predicts_as_keras_s(
     written: str, theirs: Callable[[], Any], shape: tuple[int, ...], forgets: bool, tmp_path: Path
 ) -> None:
     random = np.random.default_rng(0)
@@ -183,7 +183,7 @@ fit: {epochs: 4, batch_size: 8, shuffle: false, validation_data: validation, res
 
 @pytest.mark.parametrize("stop_at", [3, 6, 13])
 def test_a_stateful_run_goes_on_exactly(tmp_path: Path, stop_at: int) -> None:
-    """Six steps are an epoch; the states of a described cell are among those that are kept."""
+    """Six steps are an epoch; the states of a custom cell are saved, too."""
     config = write(tmp_path, MANY)
     whole, _ = train(config, tmp_path / "whole", ["fit.epochs=4"])
     leave(config, tmp_path / "left", stop_at)
@@ -208,7 +208,7 @@ def test_what_is_remembered_is_not_exported(tmp_path: Path) -> None:
 
 
 def test_a_batch_of_another_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="batches of 10 rows: 48 rows leave a last one of 8"):
+    with pytest.raises(DataError, match="batches of 10 rows, but 48 rows leave a last batch of 8"):
         train(write(tmp_path, MANY), tmp_path, ["fit.batch_size=10"])
 
 
@@ -222,7 +222,7 @@ def test_weights_of_a_stateful_run_begin_another_one_of_other_batches(tmp_path: 
 
 def test_phases_of_a_stateful_model_have_batches_of_one_size(tmp_path: Path) -> None:
     text = MANY.replace("fit: {epochs: 4", "fit: {phases: [{epochs: 1}, {epochs: 1, batch_size: 4}]")
-    with pytest.raises(ConfigError, match="is stateful: in all phases batches have as many rows"):
+    with pytest.raises(ConfigError, match=r"batch_size: must be the same in all phases, since .* is stateful"):
         train(write(tmp_path, text), tmp_path, [])
     run, _ = train(write(tmp_path, text.replace(", batch_size: 4", "")), tmp_path / "runs", [])
     assert len(run.history()) == 2
@@ -235,5 +235,5 @@ def test_samples_and_several_updates_are_refused(tmp_path: Path) -> None:
     update = "{name: a, train: own, optimizer: adam, loss: {l: {loss: mse, y_true: y, y_pred: dense}}}"
     text = MANY.replace("compile: {loss: binary_crossentropy, optimizer: adam}\n", "")
     text = text.replace("reset_states: never", f"reset_states: never, train_step: [{update}]")
-    with pytest.raises(ConfigError, match="'bidirectional' is stateful: not with train_step"):
+    with pytest.raises(ConfigError, match="'bidirectional' is stateful, which train_step does not support"):
         train(write(tmp_path, text), tmp_path, [])

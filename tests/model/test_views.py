@@ -1,4 +1,4 @@
-"""Views: other models over the same weights; they compute what the model's own nodes do, whatever has trained them."""
+"""Views over trained weights compute what the model's own nodes compute."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import materialize
 from kerascli.model.syntax.section import parse_scope
-from kerascli.model.syntax.views import read_further
+from kerascli.model.syntax.views import read_view_at
 from kerascli.runs.record import RunRecord
 from kerascli.shapes import TensorSpec
 from kerascli.workflow.check import check
@@ -63,7 +63,7 @@ def dense(weights: dict[str, np.ndarray], name: str, x: np.ndarray) -> np.ndarra
 
 
 def decoded(weights: dict[str, np.ndarray], z: np.ndarray) -> np.ndarray:
-    """The shared decoder, written out."""
+    """Compute the shared decoder in plain torch."""
     norm = {
         key: weights[f"decoder/batch_normalization/{key}"]
         for key in ("gamma", "beta", "moving_mean", "moving_variance")
@@ -104,7 +104,7 @@ def test_what_one_view_predicts_another_reads(run: RunRecord, tmp_path: Path) ->
     ("what", "view", "said"),
     [
         ("train", "encoder", "no view 'encoder'; did you mean 'encode'"),
-        ("train", "decode", "view has inputs of its own"),
+        ("train", "decode", "view has inputs that the data does not provide"),
         ("wide.npz", "decode", "expected numbers of shape"),
         ("other.npz", "decode", "there is no array 'z'"),
     ],
@@ -176,7 +176,7 @@ def test_a_model_may_be_what_it_shares_alone() -> None:
     model, scope = parse_scope(section, {"x": TensorSpec((4,))})
     assert [given.name for given in model.inputs] == ["z"]
     assert dump_model(parse_model(dump_model(model), {})) == dump_model(model)
-    step = read_further(scope, "step", {
+    step = read_view_at(scope, "step", {
         "inputs": {"x": [4], "z": [3]},
         "layers": [{"generator": {"inputs": "z", "name": "fake"}}, {"critic": {"inputs": "fake", "name": "judged"}},
                    {"critic": {"inputs": "x", "name": "real"}}],
@@ -240,7 +240,7 @@ def test_views_have_what_only_updates_call(tmp_path: Path) -> None:
         np.testing.assert_allclose(found, truth, atol=1e-5, err_msg=view)  # float32 sums of six products
     (inner,) = predict_run(opened, "train", "inner").outputs.values()
     np.testing.assert_allclose(inner, np.tanh(dense(weights, "critic/dense", x)), atol=1e-5)
-    with pytest.raises(ConfigError, match="the view has inputs of its own"):
+    with pytest.raises(ConfigError, match="the view has inputs that the data does not provide"):
         predict_run(opened, "train", "on_noise")
 
 

@@ -1,4 +1,4 @@
-"""A bound optimizer keeps its promises; that its numbers are Keras's is in tests/parity."""
+"""Optimizers bound to weights: contracts; their updates are compared with Keras's in tests/parity."""
 
 from collections.abc import Callable
 from typing import Any
@@ -161,7 +161,7 @@ def test_settings_that_make_no_sense_are_refused(written: dict[str, Any], text: 
 
 
 def traced(rule: Written) -> Callable[..., object]:
-    """Stands for a compiler: the operations alone, without the rule's Python."""
+    """Stand-in for a compiler: the traced operations, without the rule's Python code."""
     return trace(rule.function, [tensor.clone() for tensor in rule.examples])
 
 
@@ -173,7 +173,7 @@ RULES = [
 
 @pytest.mark.parametrize("config", RULES, ids=str)
 def test_a_compiled_rule_follows_step_and_rate(config: Any) -> None:
-    """The rate changes from step to step, and is nevertheless no constant of what was compiled."""
+    """The learning rate changes between steps, and must not be a constant of the compiled code."""
     ours, plain = Ours(config), Ours(config)
     ours.optimizer.compile(traced)
     (group,) = ours.optimizer._groups

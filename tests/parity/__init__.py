@@ -1,1 +1,1 @@
-"""Every component beside Keras's own: the same numbers, or a reason in `ledger.LEFT_OUT`."""
+"""Comparison of every component with Keras's: equal values, or a reason in `ledger.LEFT_OUT`."""

@@ -1,4 +1,4 @@
-"""The ledger of all processes, and the verdict over it: a plugin of pytest, in the process that starts the others too.
+"""Pytest plugin that merges the ledgers of all processes, and checks that nothing was forgotten.
 
 Each process of pytest-xdist hands what it compared to the one that started it. When all tests have ended, whatever was
 forgotten fails the run. Nothing heavy is imported where nothing was compared.
@@ -13,11 +13,11 @@ import pytest
 HERE = Path(__file__).parent
 _LEDGER = "tests.parity.ledger"
 _PARTIAL = ("keyword", "markexpr", "lf", "deselect", "collectonly")
-"""Options of pytest that leave tests out."""
+"""Options of pytest that deselect tests."""
 
 
 class Books:
-    """Plugin that collects what all processes compared, and fails the run where a component was forgotten."""
+    """Plugin that collects what all processes compared, and fails the run if a component was forgotten."""
 
     def __init__(self) -> None:
         self._whole: list[bool] = []
@@ -25,7 +25,7 @@ class Books:
 
     @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take what a process has handed over; one that died has handed over nothing."""
+        """Take the entries that a finished process has sent; a crashed one has sent none."""
         found = getattr(node, "workeroutput", {}).get("parity")
         self._whole.append(bool(found and found["whole"]))
         if found and found["entries"]:

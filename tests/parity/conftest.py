@@ -6,13 +6,13 @@ from keras.src.backend.common import dtypes
 
 @pytest.fixture(autouse=True)
 def _keras_in_float64(monkeypatch):
-    """On torch Keras computes 64-bit types in 32 bits; with TensorFlow it does not, and here it does not either."""
+    """Keras on torch casts 64-bit types to 32 bits, unlike on TensorFlow; make it compute in float64."""
     monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
 
 
 @pytest.fixture
 def keras_makes_float64():
-    """What Keras makes by itself (constants, variables, states) is float64, too."""
+    """Constants, variables and states that Keras creates are float64, too."""
     before = keras.config.floatx()
     keras.config.set_floatx("float64")
     yield
@@ -21,7 +21,7 @@ def keras_makes_float64():
 
 @pytest.fixture
 def graphs_compute_in_float64():
-    """Floats that a graph is given are cast to torch's default type."""
+    """Set torch's default dtype, which float inputs of a graph are cast to, to float64."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)

@@ -1,4 +1,4 @@
-"""Images, operations on them outside of a graph, and what these have drawn in the words of Keras's layers."""
+"""Test images, image operations outside a graph, and their random draws as arguments of Keras's layers."""
 
 import math
 from collections.abc import Callable
@@ -18,14 +18,14 @@ UNIT = {"value_range": [0.0, 1.0]}
 
 
 def images_for(config: dict[str, Any], count: int = 6, height: int = 7, width: int = 9) -> Tensor:
-    """Whole numbers from 0 to 255, or what is left of them in another range of values."""
+    """Return images with integers from 0 to 255, scaled to another range of values if given."""
     shape = (count, 3, height, width) if config.get("data_format") == "channels_first" else (count, height, width, 3)
     values = np.random.default_rng(3).integers(0, 256, shape).astype(np.float64)
     return torch.tensor(values / 255 if config.get("value_range") == [0.0, 1.0] else values)
 
 
 def drawn_for(operation: ImageOperation, images: Tensor) -> tuple[Any, Tensor]:
-    """What the module of an operation draws for images, and the images as it sees them."""
+    """Return what an operation draws for images, and the images as passed to it."""
     x = images.movedim(-1, 1) if operation.data_format == "channels_last" else images
     with draws.using(draws.Draws(0, "test", 0)):
         return operation.draw(x), x
@@ -50,7 +50,7 @@ def flat(x: Tensor) -> Tensor:
 
 
 DEGREE = float(np.float32(math.pi / 180))
-"""As Keras has it, in whatever precision it computes the rest."""
+"""A degree in radians as in Keras, whatever the precision of the rest."""
 
 
 def _rotation(theirs: Any, angle: Tensor, x: Tensor) -> Any:

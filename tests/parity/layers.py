@@ -1,4 +1,4 @@
-"""A layer beside Keras's: the same weights and inputs give the same outputs, gradients and updates, in float64."""
+"""Comparison of a layer with Keras's: outputs, gradients and updates for the same weights and inputs, in float64."""
 
 import inspect
 import os
@@ -79,7 +79,7 @@ def assert_same(
 
 
 def _takes_them_apart(theirs: Any) -> bool:
-    """Several inputs as arguments, not as one list."""
+    """Return True if Keras's layer takes several inputs as separate arguments, not as a list."""
     return next(iter(inspect.signature(theirs.call).parameters)) == "query"
 
 
@@ -89,7 +89,7 @@ def _build(theirs: Any, xs: list[torch.Tensor]) -> None:
 
 
 def _call(theirs: Any, xs: list[torch.Tensor], training: bool, arguments: dict[str, Any]) -> Any:
-    """Keras's layer with the same arguments; masks of single inputs stand on the tensors there."""
+    """Call Keras's layer with the same arguments; masks of single inputs are attached to the tensors."""
     if theirs._call_has_training_arg:
         arguments["training"] = training
     masks = arguments.pop("masks", None)
@@ -101,5 +101,5 @@ def _call(theirs: Any, xs: list[torch.Tensor], training: bool, arguments: dict[s
 
 
 def mask_of(*rows: str) -> torch.Tensor:
-    """'1101': which steps count."""
+    """Return a mask from a text such as '1101'."""
     return torch.tensor([[c == "1" for c in row] for row in rows])

@@ -1,4 +1,4 @@
-"""What was compared with Keras and how far apart it was: `pytest tests --parity-report parity.md` writes it down."""
+"""Ledger of what was compared with Keras and the differences; `pytest tests --parity-report parity.md` writes it."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ LEFT_OUT: dict[tuple[str, str], str] = {
     **{("layer", name): _FORMULA for name in ("expr", "add_loss", "add_metric", "weight", "update")},
     **{(kind, "expr"): _FORMULA for kind in ("loss", "metric")},
 }  # fmt: skip
-"""(kind, name) of what has no case, and why: drawn at random and tested by its moments, ours alone, ..."""
+"""(kind, name) of components without a comparison, and the reason: drawn at random, not in Keras, ..."""
 
 REFUSED_SETTINGS: dict[str, dict[str, str]] = {
     "loss": {
@@ -49,7 +49,7 @@ REFUSED_SETTINGS: dict[str, dict[str, str]] = {
     "augmentation": {"seed": "draws are not Keras's"},
     "initializer": {"seed": "draws are not Keras's"},
 }
-"""By kind: settings that no case compares, in whichever component, and why."""
+"""By kind: arguments that no case compares in any component, and the reason."""
 
 REFUSED_IN: dict[tuple[str, str], str] = {
     **{
@@ -62,7 +62,7 @@ REFUSED_IN: dict[tuple[str, str], str] = {
     ("multi_head_attention", "query_mask"): "Keras forgets it: test_where_keras_is_wrong.py",
     ("resizing", "fill_mode"): "constant alone, as in Keras: another value is refused",
 }
-"""(layer, setting) that no case compares, and why."""
+"""(layer, argument) that no case compares, and the reason."""
 
 KINDS = (
     "layer", "activation", "loss", "metric", "optimizer", "schedule", "initializer", "regularizer", "constraint",
@@ -71,19 +71,19 @@ KINDS = (
 
 
 COMPARED_BY_SETTING = tuple(kind for kind in KINDS if kind not in ("loss", "metric"))
-"""Kinds whose cases say which settings they compare; losses and metrics are counted in test_settings.py."""
+"""Kinds whose cases list the compared arguments; losses and metrics are checked in test_settings.py."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One case that held: `gap` is the largest difference from Keras (relative above 1), None: not measured."""
+    """A passed case; `gap` is the largest difference from Keras (relative above 1), None if not measured."""
 
     kind: str
     name: str
     case: str
     gap: float | None
     settings: tuple[str, ...] = ()
-    """Arguments with another value than their default, call arguments included."""
+    """Arguments with a value other than their default, including call arguments."""
 
 
 ENTRIES: list[Entry] = []
@@ -98,7 +98,7 @@ def note(
     config: Mapping[str, Any] | None = None,
     called: Iterable[str] = (),
 ) -> None:
-    """Called at the end of a parity test, when it has held; `name` is our canonical one.
+    """Record a passed parity test; `name` is our canonical name of the component.
 
     `config` are the component's arguments, `called` the names of the call arguments of a layer.
     """
@@ -113,7 +113,7 @@ def _changed(component: Component) -> list[str]:
 
 
 def dumped() -> list[list[Any]]:
-    """The entries as plain values, which another process can take."""
+    """Return the entries as plain values, to send to another process."""
     return [[e.kind, e.name, e.case, None if e.gap is None else float(e.gap), list(e.settings)] for e in ENTRIES]
 
 
@@ -123,7 +123,7 @@ def take(entries: Iterable[Sequence[Any]]) -> None:
 
 
 def open_accounts() -> list[str]:
-    """Return components neither compared nor given a reason, and reasons of what is no component."""
+    """Return components without comparison or reason, and reasons for names that are not components."""
     found = []
     for kind in KINDS:
         noted = {entry.name for entry in ENTRIES if entry.kind == kind}
@@ -136,7 +136,7 @@ def open_accounts() -> list[str]:
 
 
 def _open_settings() -> list[str]:
-    """Return arguments of Keras's that are arguments here and had their default in every case, without a reason."""
+    """Return Keras's arguments that had their default in every case, without a reason."""
     compared: dict[tuple[str, str], set[str]] = defaultdict(set)
     for entry in ENTRIES:
         compared[entry.kind, entry.name] |= set(entry.settings)
@@ -155,14 +155,14 @@ def _open_settings() -> list[str]:
 
 
 def describe(config: dict[str, Any], *shapes: tuple[int, ...], **given: Any) -> str:
-    """A case in a few words; arrays and tensors by name alone."""
+    """Return a short description of a case; arrays and tensors by name only."""
     words = [f"{key}={value}" for key, value in config.items()] + [str(shape) for shape in shapes]
     return ", ".join(words + [f"{k}={v}" if isinstance(v, (bool, str)) else k for k, v in given.items()])
 
 
 @dataclass(slots=True)
 class Comparison:
-    """Asserts that tensors agree and keeps the largest gap; float64 sums in another order differ by less than 1e-9."""
+    """Asserts that tensors agree, and keeps the largest difference; tolerates 1e-9 for sums in another order."""
 
     atol: float = 1e-9
     rtol: float = 1e-9
@@ -176,7 +176,7 @@ class Comparison:
 
 
 def write_report(path: Path) -> None:
-    """A table a kind: every registered component with its cases, largest gap, or the reason why it has none."""
+    """Write a table for each kind: every component with its cases and largest difference, or the reason for none."""
     by_name: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in ENTRIES:
         by_name[entry.kind, entry.name].append(entry)

@@ -1,4 +1,4 @@
-"""Cases of the contract of losses and metrics: which shapes each takes, with which values, and Keras's counterpart."""
+"""Cases of losses and metrics: the shapes and values that each takes, and Keras's counterpart."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 ROWS = (32, 32, 7)
-"""Two whole batches and a short last one."""
+"""Sizes of batches: two full ones and a smaller last one."""
 K, T = 4, 5
 
 ARRANGEMENTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
@@ -29,7 +29,7 @@ ARRANGEMENTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "steps of rows, steps of one": ((T, K), (T, 1)),
     "labels, steps of rows": ((), (T, K)),
 }
-"""Shapes of targets and outputs, without the axis of the rows."""
+"""Shapes of targets and outputs, without the batch axis."""
 
 NUMBERS = frozenset({"vector, column", "column, column", "column, vector", "vector, vector"})
 STEPS = frozenset({"steps, steps of one", "steps of one, steps of one"})
@@ -43,32 +43,32 @@ LABELS = FLAT_LABELS | {"step labels, steps of rows", "step label column, steps 
 
 @dataclass(frozen=True)
 class Case:
-    """A component with arguments: the arrangements that it takes, what its values are like, and what Keras has."""
+    """A component with arguments: shapes that it takes, kind of values, and Keras's counterpart."""
 
     kind: str
     takes: frozenset[str]
     keras: Callable[[], Any] | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     rtol: float = 1e-9
-    """Tolerance for float64 sums in another order; larger where Keras computes in float32 whatever it is told."""
+    """Relative tolerance for float64 sums in another order; larger where Keras computes in float32 regardless."""
     weighted: bool = True
     masked: bool = True
-    """True if masked time steps count as rows that are left out."""
+    """True if masked time steps count as omitted rows."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """All rows of an arrangement."""
+    """Inputs and targets of all rows, for one arrangement of shapes."""
 
     true: np.ndarray
     pred: np.ndarray
     weight: np.ndarray
     mask: np.ndarray
-    """(N, T); a few steps of each row do not count."""
+    """Return a mask (N, T) with a few masked steps in each row."""
 
 
 def data_of(kind: str, arrangement: str) -> Data:
-    """Seeded numbers of a kind; labels and yes or no are whole numbers, as data has them."""
+    """Return seeded values of a kind; labels and binary targets are integers, as in data."""
     shapes = [(sum(ROWS), *shape) for shape in ARRANGEMENTS[arrangement]]
     random = np.random.default_rng(len(arrangement))
     if kind == "accuracy":
@@ -119,12 +119,12 @@ def _metric(name: str, **arguments: Any) -> Callable[[], Any]:
 
 
 def _overlap(name: str, **arguments: Any) -> Callable[[], Any]:
-    """Keras cuts weights to whole numbers there, unless it is told to compute in another type."""
+    """Keras truncates weights to integers here, unless it is given another dtype."""
     return lambda: getattr(keras.metrics, name)(**arguments, dtype="float64")
 
 
 def _mean_of(name: str, **arguments: Any) -> Callable[[], Any]:
-    """Return a maker of a metric that Keras has as a function alone."""
+    """Return a factory of a metric that Keras has only as a function."""
     return lambda: keras.metrics.MeanMetricWrapper(getattr(keras.metrics, name), name=name, **arguments)
 
 
@@ -158,7 +158,7 @@ LOSSES: dict[str, Case] = {
 }
 
 _ONE_AXIS = ROW | {"steps, steps of one", "steps of rows, steps of rows"}
-"""Where there is more than one number a row to correlate."""
+"""Shapes with more than one value per row to correlate."""
 _FLOAT32 = 1e-6
 
 METRICS: dict[str, Case] = {

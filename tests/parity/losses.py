@@ -1,4 +1,4 @@
-"""Targets and predictions as losses and metrics take them."""
+"""Targets and predictions for losses and metrics."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Expressions that test_ops compares: each operation, with its arguments."""
+"""Expressions that test_ops compares: each operation with its arguments."""
 
 
 def words(text: str) -> list[str]:
@@ -265,4 +265,4 @@ KERAS_CANNOT = [
     ("histogram(w * 0 + 2.5, 2)[0]", "cast([0, 3], 'float64')"),
     ("lstsq(s, m, rcond=1e-12)", "solve(s, m)"),
 ]
-"""What Keras on torch gets wrong or does not have: the same in other words."""
+"""Expressions that Keras on torch computes wrongly or lacks -> equivalent expression."""

@@ -1,4 +1,4 @@
-"""Arguments that Keras's classes have, from their own signatures, by kind of component."""
+"""Arguments of Keras's classes, from their signatures, by kind of component."""
 
 import os
 
@@ -23,17 +23,17 @@ MODULES: dict[str, Any] = {
     "constraint": keras.constraints,
     "callback": keras.callbacks,
 }
-"""By kind: where Keras has it. Losses and metrics have a test of their own, `test_settings.py`."""
+"""Kind -> Keras module. Losses and metrics are tested by `test_settings.py`."""
 
 _FROM_THE_CLASS = {"rank", "pool_dimensions", "pool_mode", "cell", "factor"}
-"""Arguments of base classes that a class of Keras's gives itself (`Conv2D`: `rank=2`), or refuses."""
+"""Arguments of base classes that a Keras class sets itself (`Conv2D`: `rank=2`), or refuses."""
 _TENSORS = {"x", "inputs", "data", "sequences", "sequence", "query", "key", "value", "kwargs"}
 
 Parameters = dict[str, inspect.Parameter]
 
 
 def pairs(kind: str) -> Iterator[tuple[type[Component], Any]]:
-    """Yield each component that Keras has, too, and Keras's class (or function)."""
+    """Yield each component that Keras has, too, with Keras's class or function."""
     registry, module = registries()[kind], MODULES[kind]
     wanted = inspect.isfunction if kind == "activation" else inspect.isclass  # keras.layers.add is a function
     found = {name: each for name, each in vars(module).items() if wanted(each)}
@@ -46,7 +46,7 @@ def pairs(kind: str) -> Iterator[tuple[type[Component], Any]]:
 
 
 def settings(theirs: Any) -> Parameters:
-    """Return the arguments of a class of Keras's, those that it hands on to its base classes included."""
+    """Return the arguments of a Keras class, including those passed on to its base classes."""
     if not inspect.isclass(theirs):
         return {name: each for name, each in inspect.signature(theirs).parameters.items() if name != "x"}
     found: Parameters = {}
@@ -62,5 +62,5 @@ def settings(theirs: Any) -> Parameters:
 
 
 def call_arguments(theirs: Any) -> set[str]:
-    """Return what a layer of Keras's can be called with beside its inputs."""
+    """Return the call arguments of a Keras layer, except its inputs."""
     return set(inspect.signature(theirs.call).parameters) - _TENSORS - {"self"}

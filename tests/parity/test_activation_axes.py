@@ -1,4 +1,4 @@
-"""Activations that see several values at once, as softmax does, run over the axis that Keras runs them over."""
+"""Activations over several values, such as softmax, use the same axis as Keras."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ CASES = {
 }
 STATES = {"LSTMCell": 2, "GRUCell": 1, "SimpleRNNCell": 1}
 LEFT_OUT = {"Activation", "LocallyConnected1D", "LocallyConnected2D"}
-"""The layer that is an activation, and layers that Keras 3 has no more."""
+"""Layers without a comparison: `activation` itself, and layers that Keras 3 no longer has."""
 FIELDS = ("activation", "recurrent_activation")
 SETTINGS = [
     (layer.__name__, field, data_format)

@@ -1,4 +1,4 @@
-"""Layers that Keras keeps beside the networks of keras.applications: outputs, gradients, and arithmetic of a draw."""
+"""Layers defined in keras.applications: outputs, gradients, and arithmetic given the random draws."""
 
 import math
 from typing import Any
@@ -15,7 +15,7 @@ from tests.support import layer_harness as harness
 
 
 class NamedLayerScale(convnext.LayerScale):
-    """Keras leaves the weight without a name."""
+    """Keras's LayerScale, whose weight has no name, with one."""
 
     def build(self, _: Any) -> None:
         super().build(_)
@@ -56,7 +56,7 @@ class TestStochasticDepth:
     def test_samples_are_dropped_whole_and_scaled_as_in_keras(
         self, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Keras is handed our draws: what is left is arithmetic."""
+        """Keras gets our random draws, so that only the arithmetic is compared."""
         x = torch.randn(shape, dtype=torch.float64)
         y = self.drawn(0.4, x)
         kept = (y != 0).flatten(1)

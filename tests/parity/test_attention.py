@@ -1,4 +1,4 @@
-"""Attentions give Keras's outputs, scores and gradients, whatever the masks, heads and axes."""
+"""Attention layers: outputs, scores and gradients equal Keras's, for all masks, heads and axes."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def test_attention_by_concatenation(config, call):
 
 
 def test_where_all_values_are_masked_the_fused_kernel_does_what_the_explicit_sum_does():
-    """As far as numbers go: a score beside -1e9 has seven digits after the point left."""
+    """Up to precision: a score next to -1e9 keeps seven digits."""
     module = harness.make(harness.parse("attention"), *[TensorSpec(shape[1:]) for shape in QVK])
     xs = [torch.randn(shape, dtype=torch.float64) for shape in QVK]
     masks = [None, mask_of("00000", "11111"), None]

@@ -1,4 +1,4 @@
-"""Described cells beside the same cells written in Python for `keras.layers.RNN`: outputs, states, all gradients."""
+"""Custom cells compared with the same cells in Python for `keras.layers.RNN`: outputs, states, gradients."""
 
 import os
 
@@ -31,7 +31,7 @@ def _in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Cell(layers.Layer):
-    """A cell of one step's function; its layers are made in the order in which ours stand."""
+    """A Keras cell from a step function; its layers are created in the order of ours."""
 
     def __init__(self, state_size: Any, output_size: Any, parts: dict[str, Any], step: Callable[..., Any]) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Cell(layers.Layer):
 
 
 def by_steps(cell: Any, frames: Sequence[Any], states: list[Any], *constants: Any, mask: Any = None) -> tuple[Any, Any]:
-    """What `keras.layers.RNN` does, for what it does not take in Keras 3: constants, several inputs and outputs."""
+    """Emulates `keras.layers.RNN` with what Keras 3 lacks: constants, several inputs and outputs."""
     more = {"constants": constants} if constants else {}
     found: list[list[Tensor]] = []
     for time, frame in enumerate(frames):
@@ -89,7 +89,7 @@ def plain_cell() -> Cell:
 
 
 def assert_like(graph: Any, ours: dict[str, Tensor], theirs: Callable[[dict[str, Tensor]], Any], weights: Any) -> None:
-    """`theirs` computes what the graph does, `weights()` are Keras's in the order of ours."""
+    """Assert that `theirs` computes what the graph does; `weights()` are Keras's in the order of ours."""
     inputs = [{k: v.detach().clone().requires_grad_(v.is_floating_point()) for k, v in ours.items()} for _ in range(2)]
     theirs(inputs[1])  # makes the weights
     own, others = graph.weights(), weights()
@@ -145,7 +145,7 @@ def test_a_plain_cell_is_keras_s(settings: dict[str, bool], masked: bool) -> Non
         )  # fmt: skip
     else:
         assert_like(graph_of(text), {"x": x}, lambda i: layer(i["x"], training=True), lambda: layer.weights)
-    ledger.note("layer", "rnn", f"described cell, {settings}, masked={masked}")
+    ledger.note("layer", "rnn", f"custom cell, {settings}, masked={masked}")
 
 
 @pytest.mark.parametrize("zero", [False, True])
@@ -295,7 +295,7 @@ outputs: [y, read]
 
 
 def test_an_attention_decoder_over_a_masked_constant_is_keras_s() -> None:
-    """Beside it stands a Keras cell that is handed the mask as a constant: there masks do not reach into cells."""
+    """The Keras cell gets the mask as a constant, because masks are not passed to cells in Keras."""
 
     def step(cell: Any, x: Any, states: Any, constants: Any) -> Any:
         known, seen = constants
@@ -382,4 +382,4 @@ def test_weights_in_a_cell_and_as_constants_are_those_of_a_cell_s_add_weight() -
 
     x = torch.randn(5, 7, 3)
     assert_like(graph_of(WEIGHTS), {"x": x}, lambda i: layer(i["x"], training=True), lambda: cell.weights)
-    ledger.note("layer", "rnn", "weights in a described cell")
+    ledger.note("layer", "rnn", "weights in a custom cell")

@@ -1,4 +1,4 @@
-"""Convolutions give Keras's outputs and gradients, whatever the strides, paddings, dilations and groups."""
+"""Convolutions: outputs and gradients equal Keras's, for all strides, paddings, dilations and groups."""
 
 import os
 
@@ -172,7 +172,7 @@ def test_separable_conv_2d(config, shape):
 @pytest.mark.parametrize("name", ["DepthwiseConv1D", "SeparableConv1D"])
 @pytest.mark.parametrize("more", [{"strides": 2}, {"dilation_rate": 2}])
 def test_causal_padding_is_padding_in_front(name, more):
-    """Keras 2 has it of separable_conv_1d, Keras 3 of conv_1d alone."""
+    """Causal padding exists in Keras 2 for separable_conv_1d, in Keras 3 only for conv_1d."""
     config = {"kernel_size": 3, **more, **({"filters": 4} if name == "SeparableConv1D" else {})}
     front = 2 * more.get("dilation_rate", 1)
     theirs = keras.Sequential(
@@ -186,7 +186,7 @@ def test_causal_padding_is_padding_in_front(name, more):
 
 @pytest.mark.parametrize("cls", FAMILY, ids=lambda cls: cls.component_name)
 def test_the_kernels_for_float32_agree_with_those_for_float64(cls):
-    """On a CPU they are others: oneDNN's."""
+    """On a CPU, float32 uses other kernels: oneDNN's."""
     for example in cls.examples:
         layer = harness.parse(cls.component_name, example.config)
         module = harness.materialise(harness.make(layer, *harness.specs_of(example)))
@@ -236,7 +236,7 @@ def test_images_and_sequences_stay_in_channels_last_format(name, config):
         ("separable_conv_1d", {"filters": 2, "kernel_size": 5}, (4, 3), "input is 4, a 5 window with padding valid"),
     ],
 )
-def test_what_does_not_fit_is_said(name, config, shape, text):
+def test_what_does_not_fit_is_reported(name, config, shape, text):
     layer = harness.parse(name, config)
     assert isinstance(layer, Layer)
     with pytest.raises(ShapeMismatch) as caught:

@@ -1,4 +1,4 @@
-"""Dense, embedding, activations and layers that only move numbers give Keras's outputs and gradients."""
+"""Dense, embedding, activation and reshaping layers: outputs and gradients equal Keras's."""
 
 from typing import Any
 

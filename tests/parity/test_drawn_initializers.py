@@ -1,4 +1,4 @@
-"""Initializers that draw give Keras's values where Keras is handed the same draws."""
+"""Random initializers: values equal Keras's, given the same random draws."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ CASES: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
 
 
 class Draws:
-    """Keras's random numbers: ours, of the seed that `fill` has, scaled and shifted as Keras asks for."""
+    """Replaces Keras's random numbers by ours for the seed of `fill`, scaled and shifted as requested."""
 
     def normal(self, shape: Any, mean: float = 0.0, stddev: float = 1.0, **_: Any) -> torch.Tensor:
         return fill("random_normal", tuple(shape), {"mean": 0.0, "stddev": 1.0}) * stddev + mean

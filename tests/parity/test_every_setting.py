@@ -1,4 +1,4 @@
-"""Every argument of Keras's classes is an argument here, with Keras's default, or an error that says why it is not."""
+"""Every argument of Keras's classes exists here, with Keras's default, or is refused with a reason."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ OTHER_DEFAULTS: dict[tuple[str, str], str] = {
     ("integer_lookup", "num_oov_indices"): "1 as in Keras, and none where it inverts: null",
     ("tensorboard", "log_dir"): "a folder within the run's logs/",
 }
-"""(component, argument) whose default is not Keras's, and why."""
+"""(component, argument) whose default differs from Keras's, and the reason."""
 DECAY = {"initial_learning_rate": 0.1, "decay_steps": 9, "first_decay_steps": 9, "decay_rate": 0.5}
 NEEDED: dict[str, dict[str, Any]] = {
     "threshold": {"threshold": 0.3, "default_value": 1.0},
@@ -32,7 +32,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "csv_logger": {"filename": "log.csv"},
     "learning_rate_scheduler": {"schedule": "lr"},
 }
-"""Arguments without a default, by component; layers have examples."""
+"""Values of required arguments, by component; layers have examples."""
 
 
 @pytest.mark.parametrize("kind", signatures.MODULES)
@@ -79,7 +79,7 @@ COMPARED_CALLBACKS: dict[str, set[str]] = {
     "csv_logger": {"separator"},
     "remote_monitor": {"root", "path", "field", "headers", "send_as_json"},
 }
-"""Arguments that tests/callbacks/test_callbacks.py compares with Keras at other values than their defaults."""
+"""Callback arguments that tests/callbacks/test_callbacks.py compares with Keras at values other than the defaults."""
 _OUR_FILES = (
     "files of a run are ours: what they hold is tested in tests/callbacks/test_callbacks.py, tests/runs/test_runs.py"
 )
@@ -116,7 +116,7 @@ REFUSED_VALUES = [
     ("callback", "model_checkpoint", "save_weights_only", True),
     ("callback", "swap_ema_weights", "swap_on_epoch", True),
 ]
-"""Arguments that are here with one value alone, and another value of Keras's."""
+"""Arguments with one allowed value here, and another value of Keras's that is refused."""
 
 
 @pytest.mark.parametrize(("kind", "name", "argument", "value"), REFUSED_VALUES)
@@ -129,14 +129,14 @@ def test_a_value_that_is_not_there_is_refused_by_name(kind: str, name: str, argu
 
 
 def _needed(cls: type[Component]) -> dict[str, Any]:
-    """Return what the component cannot be without."""
+    """Return the required arguments of a component."""
     example = cls.examples[0].config if issubclass(cls, BaseLayer) else NEEDED.get(cls.component_name, {})
     required = {name for name, info in cls.model_fields.items() if info.is_required()}
     return {name: value for name, value in example.items() if name in required}
 
 
 def _written(name: str, default: Any) -> Any:
-    """Return a default of Keras's as it is written in a config."""
+    """Return a Keras default as written in a config."""
     return keras.config.image_data_format() if name == "data_format" and default is None else plain(default)
 
 

@@ -1,4 +1,4 @@
-"""Padding, cropping and up-sampling give Keras's outputs and gradients."""
+"""Padding, cropping and up-sampling: outputs and gradients equal Keras's."""
 
 import os
 
@@ -70,7 +70,7 @@ def test_geometry(name, config, shape):
 
 
 class Smooth(keras.layers.Layer):
-    """What keras.ops.image says of these interpolations on every backend.
+    """Keras's interpolations as documented in keras.ops.image for every backend.
 
     `resize` on torch has no lanczos, and torch's own bicubic, which is not that of TensorFlow and JAX.
     """
@@ -151,7 +151,7 @@ def test_every_name_of_keras_is_a_layer_with_keras_s_arguments_in_keras_s_order(
         ("up_sampling_1d", {}, (4,), "needs sequences (steps, channels), got (None, 4)"),
     ],
 )
-def test_what_does_not_fit_is_said(name, config, shape, text):
+def test_what_does_not_fit_is_reported(name, config, shape, text):
     with pytest.raises(ShapeMismatch) as caught:
         harness.make(harness.parse(name, config), TensorSpec(shape))
     assert caught.value.fault.text == text
@@ -185,7 +185,7 @@ def test_what_does_not_fit_is_said(name, config, shape, text):
         ),
     ],
 )
-def test_what_is_written_wrong_is_said(name, config, texts):
+def test_what_is_written_wrong_is_reported(name, config, texts):
     with pytest.raises(Invalid) as caught:
         harness.parse(name, config)
     assert [fault.text for fault in caught.value.faults] == texts

@@ -1,4 +1,4 @@
-"""Keras 3 has no locally connected layers: equal weights everywhere are a convolution, others a sum written out."""
+"""Locally connected layers, which Keras 3 lacks: equal weights give a convolution, others an explicit sum."""
 
 from itertools import product
 from typing import Any

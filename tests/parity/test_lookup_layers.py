@@ -1,4 +1,4 @@
-"""Layers of whole numbers give what the transforms of the same names give, which are compared with Keras's."""
+"""Integer lookup layers equal the transforms of the same names, which are compared with Keras's."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Every loss and metric: the shapes that it takes, in batches, weighted and masked, against Keras on the same rows.
+"""Every loss and metric: accepted shapes, in batches, weighted and masked, compared with Keras on the same rows.
 
 Keras is given the targets in the shape of the outputs, so that its own rules for other shapes play no part, and for a
 metric all rows at once. Both compute in float64.
@@ -148,7 +148,7 @@ def _batches(data: Data) -> Iterator[list[np.ndarray]]:
 
 
 def _alike(true: np.ndarray, pred: np.ndarray, arrangement: str) -> tuple[np.ndarray, np.ndarray]:
-    """One number a row as (N, 1), one a step as (N, T), labels as (N, *)."""
+    """Return targets in the outputs' shape: one value per row as (N, 1), per step as (N, T), labels as (N, *)."""
     if arrangement == "steps, steps of one":
         return true, pred[..., 0]
     if arrangement in NUMBERS:
@@ -159,7 +159,7 @@ def _alike(true: np.ndarray, pred: np.ndarray, arrangement: str) -> tuple[np.nda
 
 
 def _theirs(case: Case, kind: str, arrangement: str) -> Any:
-    """Keras's counterpart; of what goes by the shapes, the one that goes by this name there."""
+    """Return Keras's counterpart; for names resolved by shapes, Keras's object of that name."""
     if case.keras is not None:
         return case.keras()
     column = arrangement not in LABELS and ARRANGEMENTS[arrangement][1][-1:] != (K,)
@@ -168,7 +168,7 @@ def _theirs(case: Case, kind: str, arrangement: str) -> Any:
 
 
 def _spread(theirs: Any, true: torch.Tensor, pred: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor | None:
-    """A weight a row with the axes of the loss's values, which Keras does not give it by itself."""
+    """Return weights per row, broadcast to the loss's values, which Keras does not do by itself."""
     if weight is None:
         return None
     axes = theirs.call(true.to(pred.dtype), pred).ndim
@@ -176,7 +176,7 @@ def _spread(theirs: Any, true: torch.Tensor, pred: torch.Tensor, weight: torch.T
 
 
 def _for_metric(theirs: Any, weight: np.ndarray, true: np.ndarray, pred: np.ndarray) -> np.ndarray:
-    """Means weigh rows; what counts outcomes wants a weight for each of them."""
+    """Return sample weights for a metric: per row for means, per value for counts of outcomes."""
     if isinstance(theirs, keras.metrics.Mean | keras.metrics.FBetaScore | keras.metrics.R2Score):
         return weight
     of_classes = isinstance(theirs, keras.metrics.IoU | keras.metrics.MeanIoU) and not theirs.sparse_y_pred

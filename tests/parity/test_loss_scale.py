@@ -1,4 +1,4 @@
-"""Twenty steps with overflows in between give Keras's weights and Keras's scales."""
+"""Twenty steps with overflows give Keras's weights and loss scales."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ CASES: list[tuple[str, dict[str, Any], float, int, dict[int, float]]] = [
     ("RMSprop", {"use_ema": True, "ema_momentum": 0.9}, 3.0, 1, {10: np.nan}),
     ("Adam", {"gradient_accumulation_steps": 3}, 64.0, 5, {6: np.inf, 7: np.inf}),
 ]
-"""Optimizer, its arguments, first scale, growth steps, what the gradients of a step are spoilt by."""
+"""Optimizer, arguments, initial scale, growth steps, and factor that spoils the gradients of a step."""
 
 
 @pytest.mark.parametrize(("name", "arguments", "scale", "growth", "overflows"), CASES)

@@ -1,4 +1,4 @@
-"""Losses give Keras's values and gradients, whatever their arguments, the reduction, the weights and the mask."""
+"""Losses: values and gradients equal Keras's, for all arguments, reductions, weights and masks."""
 
 import inspect
 from typing import Any
@@ -86,7 +86,7 @@ def test_a_loss_and_its_gradient_are_keras_s(
 def compare(
     name: str, arguments: dict[str, Any], y_true: Tensor, y_pred: Tensor, theirs: Any, *shapes: tuple[int, ...]
 ) -> None:
-    """Values and gradients of the predictions agree."""
+    """Assert that values, and gradients of the predictions, agree."""
     ours_in, theirs_in = (y_pred.clone().requires_grad_() for _ in range(2))
     loss = LOSSES.parse({name: arguments} if arguments else name)
     got, want = loss(y_true, ours_in), theirs(y_true, theirs_in)

@@ -1,4 +1,4 @@
-"""Merging layers give Keras's outputs, gradients and masks."""
+"""Merging layers: outputs, gradients and masks equal Keras's."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Metrics give Keras's figures over several batches, weighted or not, and their states add up."""
+"""Metrics: values over several batches, weighted or not, equal Keras's, and states can be summed."""
 
 import inspect
 from typing import Any
@@ -51,7 +51,7 @@ def batches(kind: str, rows: int = 7, inner: tuple[int, ...] = ()) -> list[Batch
 def agree(
     name: str, theirs: Any, arguments: dict[str, Any], data: list[Batch], *, weighted: bool, **gap: float
 ) -> None:
-    """Both give one figure of several batches; it goes into the ledger."""
+    """Assert equal values over several batches, and record it in the ledger."""
     metric = METRICS.parse({name: arguments} if arguments else name)
     compared = ledger.Comparison(**gap)
     ours = torch.as_tensor(figure(metric, data, weighted=weighted))
@@ -61,7 +61,7 @@ def agree(
 
 
 def figure(metric: Metric, data: list[Batch], *, weighted: bool) -> np.ndarray:
-    """Our figure: states of batches added."""
+    """Return our metric's value from the summed states of batches."""
     states = [
         metric(torch.tensor(t), torch.tensor(p), sample_weight=torch.tensor(w) if weighted else None)
         for t, p, w in data
@@ -166,7 +166,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("name", "kind", "arguments"), CASES)
-def test_the_figure_of_three_batches_is_keras_s(
+def test_the_metric_of_three_batches_is_keras_s(
     name: str, kind: str, arguments: dict[str, Any], weighted: bool
 ) -> None:
     data = batches(kind)
@@ -270,7 +270,7 @@ FUNCTIONS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("one_hot_logits", {"from_logits": True}), ("one_hot", {"alpha": [0.1, 0.2, 0.3, 0.4, 0.5]}),
     ],
 }  # fmt: skip
-"""What Keras's metrics have as functions alone."""
+"""Metrics that Keras has only as functions."""
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -1,4 +1,4 @@
-"""What mixes the samples of a batch does what Keras's layers do, given the same random numbers."""
+"""Augmentations that mix samples equal Keras's layers, given the same random numbers."""
 
 import inspect
 from collections.abc import Iterator
@@ -30,14 +30,14 @@ CASES = [
 
 
 def batch(config: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Images and one-hot rows."""
+    """Return images and one-hot labels."""
     numbers = torch.Generator().manual_seed(3)
     shape = (ROWS, 3, HEIGHT, WIDTH) if config.get("data_format") == "channels_first" else (ROWS, HEIGHT, WIDTH, 3)
     return torch.rand(shape, generator=numbers), torch.eye(4)[torch.randint(0, 4, (ROWS,), generator=numbers)]
 
 
 class Dictated:
-    """Keras's `backend.random`, with numbers that were drawn before, in the order in which a layer asks."""
+    """Replaces Keras's `backend.random` by given numbers, in the order in which a layer draws."""
 
     def __init__(self, step: Augmentation, drawn: Any, alpha: float) -> None:
         self._order, self._weights, *ways = drawn
@@ -59,7 +59,7 @@ class Dictated:
 
 
 def both(name: str, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, ...]]:
-    """Our step and what it drew, Keras's layer and the numbers that it is told, at several steps."""
+    """Yield, for several steps, our result with its draws, and Keras's layer with the same numbers."""
     step = AUGMENTATIONS.parse({name: config} if config else name)
     images, _ = batch(config)
     for number in range(4):

@@ -1,4 +1,4 @@
-"""Normalizations give Keras's outputs, gradients and moving averages, with masks, too."""
+"""Normalization layers: outputs, gradients and moving averages equal Keras's, also with masks."""
 
 import pytest
 import torch
@@ -91,7 +91,7 @@ def test_group_normalization(config, shape):
 
 @pytest.mark.parametrize("axis", [-1, 1])
 def test_group_normalization_of_an_input_without_gradient(axis):
-    """A path of its own: torch's fused backward fails there."""
+    """Covers a separate code path, because torch's fused backward fails there."""
     config = {"groups": 2, "axis": axis}
     module = harness.materialise(harness.make(harness.parse("group_normalization", config), TensorSpec((4, 6, 8))))
     results = []

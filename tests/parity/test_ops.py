@@ -1,4 +1,4 @@
-"""Every operation gives keras.ops's values, and its gradients, in float64: one table of expressions."""
+"""Operations: values and gradients equal keras.ops's in float64, for one table of expressions."""
 
 import os
 
@@ -24,7 +24,7 @@ from tests.parity.op_cases import CASES, KERAS_CANNOT, words
 
 
 def given() -> dict[str, Tensor]:
-    """The tensors that the cases are of; floats ask for gradients."""
+    """Return the tensors that the cases use; floats require gradients."""
     random = torch.Generator().manual_seed(3)
 
     def normal(*shape: int) -> Tensor:
@@ -44,7 +44,7 @@ def given() -> dict[str, Tensor]:
 
 
 def keras_function(name: str) -> Any:
-    """By our name: `image.resize` is in a module of keras.ops."""
+    """Return the keras.ops function of our name; `image.resize` is in a submodule."""
     owner, _, last = name.rpartition(".")
     module = getattr(keras.ops, owner) if owner else keras.ops
     return getattr(module, last, None) or getattr(keras.activations, last, None)
@@ -57,7 +57,7 @@ _OPERATORS = {
 
 
 def keras_value(node: Node, names: Mapping[str, Tensor]) -> Any:
-    """The same expression, computed by keras.ops and torch's own operators."""
+    """Evaluate the expression by keras.ops and torch's operators."""
 
     def value(part: Node | None) -> Any:
         return None if part is None else keras_value(part, names)
@@ -171,7 +171,7 @@ def test_every_operation_has_a_case() -> None:
 
 
 def test_arguments_and_defaults_are_keras_s() -> None:
-    """Names, order and defaults; what Keras has more of is told here."""
+    """Names, order and defaults; arguments that only Keras has are listed here."""
     import inspect
 
     left_out = {
@@ -220,7 +220,7 @@ def test_every_name_of_keras_ops_is_an_operation_or_has_its_reason() -> None:
 def test_what_is_left_out_gives_its_reason_where_it_is_called(name: str) -> None:
     with pytest.raises(ExpressionError) as caught:
         expression(f"2 * {name}(x)")
-    assert (caught.value.text, caught.value.column) == (f"{name} is not for formulas: {LEFT_OUT[name]}", 5)
+    assert (caught.value.text, caught.value.column) == (f"{name} is not available in formulas: {LEFT_OUT[name]}", 5)
 
 
 @pytest.mark.parametrize("text", list(dict.fromkeys([*CASES, *dict(KERAS_CANNOT)])))
@@ -234,7 +234,7 @@ def test_the_shape_is_known_without_the_values(text: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_taken_everywhere(dtype: torch.dtype) -> None:
-    """Mixed precision hands it to formulas; what torch has in full precision only, computes in it."""
+    """Formulas get it in mixed precision; what torch implements only in full precision is computed in it."""
     torch.set_default_dtype(torch.float32)
     tensors = {name: x.detach().to(dtype) if x.is_floating_point() else x for name, x in given().items()}
     for text in [*CASES, *dict(KERAS_CANNOT)]:

@@ -1,4 +1,4 @@
-"""Twenty steps of an optimizer give Keras's weights, whatever its arguments."""
+"""Optimizers: twenty steps give Keras's weights, for all arguments."""
 
 import inspect
 from typing import Any
@@ -22,7 +22,7 @@ pytestmark = [
 
 
 class UnitColumns(Constraint):
-    """Keras's UnitNorm over the first axis: wrong in any other layout."""
+    """Keras's UnitNorm over the first axis, which would be wrong in any other layout."""
 
     def __call__(self, weight: Tensor) -> Tensor:
         return weight / (1e-7 + weight.square().sum(0, keepdim=True).sqrt())
@@ -91,7 +91,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 RULES = [cls for cls in OPTIMIZERS if issubclass(cls, Optimizer)]
-"""What makes steps: not `loss_scale_optimizer`, which goes around one."""
+"""Optimizers with an update rule, all but the wrapper `loss_scale_optimizer`."""
 
 EVERYWHERE: list[dict[str, Any]] = [
     {"weight_decay": 0.1, "clipnorm": 0.7, "use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 3},
@@ -102,7 +102,7 @@ EVERYWHERE: list[dict[str, Any]] = [
 
 
 class ScheduleFreeAdamW(keras.optimizers.ScheduleFreeAdamW):
-    """Keras's, as it is on JAX and TensorFlow: torch changes a momentum in place under its update's copy of the old."""
+    """Keras's optimizer as on JAX and TensorFlow; on torch it changes a momentum in place before its use."""
 
     def assign_sub(self, variable: Any, value: Any) -> None:
         variable._value = variable.value.detach() - value
@@ -146,7 +146,7 @@ def numbers(variable: Any) -> np.ndarray:
 
 
 def compare(ours: Ours, theirs: Any, *, constraint: Any = None) -> float:
-    """The largest gap of any weight after any of 20 steps, and after the end."""
+    """Return the largest difference of any weight after each of 20 steps and at the end."""
     compared = ledger.Comparison()
     variables = [
         keras.Variable(value, dtype="float64", name=n.replace("/", "_")) for n, value in first_weights().items()

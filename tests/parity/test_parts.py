@@ -1,4 +1,4 @@
-"""Activations, initializers, regularizers and constraints give Keras's values and gradients."""
+"""Activations, initializers, regularizers and constraints: values and gradients equal Keras's."""
 
 from typing import Any
 

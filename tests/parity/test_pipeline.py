@@ -1,4 +1,4 @@
-"""A pipeline is its layers one after the other."""
+"""A pipeline equals its layers, applied one after the other."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ masks_end_here = pytest.mark.filterwarnings(
 
 
 def their_pipeline(*layers: tuple[Any, int]) -> Any:
-    """Keras's pipeline of layers in float64 that are built for so many features."""
+    """Return Keras's pipeline of layers in float64, built for a number of features."""
     for layer, features in layers:
         layer.build((4, 5, features))
     return keras.layers.Pipeline([layer for layer, _ in layers])
@@ -72,7 +72,7 @@ def test_its_first_layer_sees_the_mask_that_it_is_called_with(training):
 
 @masks_end_here
 def test_its_other_layers_see_the_mask_that_comes_along_with_its_input():
-    """In Keras one that it is called with reaches the first layer alone: a mistake, see docs/numbers.md."""
+    """Keras passes an explicit mask to the first layer only, a mistake; see docs/numbers.md."""
     theirs = their_pipeline(
         (keras.layers.Dense(2, dtype="float64"), 3), (keras.layers.BatchNormalization(dtype="float64"), 2)
     )

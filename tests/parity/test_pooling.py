@@ -1,4 +1,4 @@
-"""Poolings give Keras's outputs and gradients."""
+"""Pooling layers: outputs and gradients equal Keras's."""
 
 from functools import partial, reduce
 from typing import Any
@@ -100,7 +100,7 @@ def test_adaptive_pooling(kind, output_size, shape, data_format):
 
 
 class TestWhatKerasOnTorchCannotShow:
-    """Its average pooling repeats the border where TensorFlow's, and ours, leaves the padding out."""
+    """Keras's average pooling on torch repeats the border; on TensorFlow, as here, padding is not averaged."""
 
     @pytest.mark.parametrize(("size", "strides"), [(2, 1), (2, 2), (3, 2), (4, 3), (5, 4)])
     @pytest.mark.parametrize("sizes", [(5,), (6,), (7,), (5, 6), (7, 8), (4, 5, 6), (6, 7, 8)], ids=str)
@@ -138,7 +138,7 @@ class TestWhatKerasOnTorchCannotShow:
 )
 @pytest.mark.parametrize("sizes", [(9,), (9, 8), (5, 6, 7)], ids=str)
 def test_the_kernels_for_float32_agree_with_those_for_float64(name: str, config: dict[str, Any], sizes) -> None:
-    """On a CPU they are others, and of channels-last data others again."""
+    """On a CPU, float32 uses other kernels, and channels-last data others again."""
     x = torch.tensor(np.random.default_rng(0).normal(size=(2, *sizes, 8)), dtype=torch.float32)
     module = harness.make(harness.parse(f"{name}_{len(sizes)}d", config), TensorSpec((*sizes, 8)))
     torch.testing.assert_close(module(x), module(x.double()).float(), atol=1e-6, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Layers and transforms for categories, numbers and text give Keras's numbers.
+"""Layers and transforms for categories, numbers and text: values equal Keras's.
 
 For texts and hashes Keras needs TensorFlow, even on its torch backend: those tests are marked `keras_tf`.
 """
@@ -111,7 +111,7 @@ def test_discretization_learns_the_boundaries_of_keras(rows, num_bins, epsilon):
 
 
 def _learned_from(layer: keras.layers.Discretization, *batches: np.ndarray) -> None:
-    """What Keras's `adapt` does, without its look at TensorFlow's datasets."""
+    """Adapt a Keras layer without its use of TensorFlow's datasets."""
     layer.reset_state()
     for batch in batches:
         layer.update_state(batch)
@@ -133,7 +133,7 @@ def test_bins_learned_from_many_rows_hold_about_as_many_each():
 
 
 def made(written: Any, values: np.ndarray, train: np.ndarray | None = None) -> np.ndarray:
-    """What a transform makes of values, after it has learned from `train`, or from them."""
+    """Return a transform's output for values, after fitting it to `train` or else to them."""
     step = TRANSFORMS.parse(written)
     train = values if train is None else train
     field = Field(values.shape[1:], "string" if values.dtype == object else values.dtype.name)

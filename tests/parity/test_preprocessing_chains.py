@@ -1,4 +1,4 @@
-"""Chains of operations on images do what Keras's do, given what each image goes through."""
+"""Random chains of image operations equal Keras's, given the operations of each image."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ AUGMENTED = [
 
 
 def their_chain(theirs: Any, parts: list[ImageOperation], image: Tensor, x: Tensor, chain: Any, n: int) -> Tensor:
-    """What Keras's own layers make of image n, given which operations it goes through and what they have drawn."""
+    """Return Keras's output for image n, given the operations it gets and their draws."""
     for index, numbers in chain:
         choice = int(index[n])
         if choice == len(parts):
@@ -41,7 +41,7 @@ SNAKE = {operation.__name__: harness.parse(operation.__name__, dict(operation.us
 
 
 def one(drawn: Any, n: int) -> Any:
-    """What was drawn for sample n alone."""
+    """Return the draws of sample n."""
     if isinstance(drawn, tuple):
         return tuple(one(part, n) for part in drawn)
     return None if drawn is None else drawn[n : n + 1]

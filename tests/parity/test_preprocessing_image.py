@@ -1,4 +1,4 @@
-"""Operations on images do what Keras's do, given the same random parameters; what is drawn is tested on its own."""
+"""Image operations equal Keras's, given the same random parameters; draws are tested separately."""
 
 import keras
 import pytest
@@ -187,7 +187,7 @@ def test_colour_jitter_is_one_operation_after_the_other(config):
 
 @pytest.mark.parametrize("name", [operation.__name__ for operation in operations()])
 def test_channels_first_is_channels_last_moved(name):
-    """Keras's auto contrast, for one, looks along the wrong axes then."""
+    """Keras's auto contrast, for example, uses the wrong axes with channels first."""
     config = next(dict(operation.uses[0].config) for operation in operations() if operation.__name__ == name)
     images = images_for({})
     got = ours(name, {**config, **FIRST}, images.movedim(-1, 1))

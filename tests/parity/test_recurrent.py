@@ -1,4 +1,4 @@
-"""Recurrent layers give Keras's outputs, states and gradients, with masks, too."""
+"""Recurrent layers: outputs, states and gradients equal Keras's, also with masks."""
 
 import pytest
 import torch
@@ -126,7 +126,7 @@ def test_stack_of_cells(cells):
 
 
 class Stack:
-    """Keras wants the states of each cell in a list of their own."""
+    """Keras's stack of cells, which takes the states of each cell as a list."""
 
     def __init__(self, layer):
         self._layer = layer
@@ -176,7 +176,7 @@ def test_conv_lstm(name, shape, config, masked):
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize("config", [{}, {"return_sequences": True}, {"go_backwards": True}, {"data_format": True}])
 def test_conv_lstm_with_a_mask_of_positions(rank, config):
-    """As `masking` makes one, which looks at the last axis alone: a position that is masked keeps its state."""
+    """As from `masking`, which compares along the last axis only: masked positions keep their state."""
     if config.get("data_format"):
         config = {"data_format": "channels_first", "return_sequences": True}
     mask = torch.rand(3, 4, *[5] * rank, generator=torch.Generator().manual_seed(4)) > 0.4

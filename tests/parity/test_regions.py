@@ -1,4 +1,4 @@
-"""Metrics of the overlap of regions give Keras's figures over several batches."""
+"""Metrics of overlapping regions: values over several batches equal Keras's."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layers that draw: their ranges, moments and independence; and Keras's arithmetic, given the draws."""
+"""Random layers: range, moments and independence of draws, and Keras's arithmetic given the draws."""
 
 import math
 
@@ -98,7 +98,7 @@ def test_the_dropout_of_keras_has_the_same_noise_shape(name, more):
 class TestAlphaDropout:
     @pytest.mark.parametrize("rate", [0.1, 0.4, 0.9])
     def test_kept_and_dropped_values_are_those_of_keras(self, rate, monkeypatch):
-        """Keras is handed our draws: what is left is arithmetic."""
+        """Keras gets our random draws, so that only the arithmetic is compared."""
         x = torch.randn(30, 40, dtype=torch.float64)
         y = drawn("alpha_dropout", {"rate": rate}, x)
         dropped_value = y.flatten().mode().values

@@ -1,4 +1,4 @@
-"""Resizing and cropping give Keras's images."""
+"""Resizing and cropping: images equal Keras's."""
 
 from typing import Any
 

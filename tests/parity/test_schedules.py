@@ -1,4 +1,4 @@
-"""Schedules give Keras's rates."""
+"""Schedules: learning rates equal Keras's."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Every argument of every loss and metric of Keras is compared at another value than its default, or refused."""
+"""Every argument of Keras's losses and metrics is compared at a value other than its default, or refused."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ Compared = tuple[str, dict[str, Any]]
 
 
 def _cases(kind: str) -> Iterator[Compared]:
-    """Each case that is held against Keras: the component, by any of its names, and its arguments."""
+    """Yield each case compared with Keras: component, by any of its names, and arguments."""
     if kind == "loss":
         yield from ((name, arguments) for name, _, arguments in test_losses.CASES)
         yield from ((name, {**arguments, "axis": [1, 2]}) for name, _, arguments in test_losses.AXES)
@@ -36,7 +36,7 @@ def _cases(kind: str) -> Iterator[Compared]:
 
 
 def _of_keras(cls: type[Component], module: Any) -> Callable[..., Any] | None:
-    """Keras's class, or its function where there is no class; None for what is ours alone."""
+    """Return Keras's class or function; None for a component that only kerascli has."""
     return getattr(module, cls.__name__, None) or getattr(module, cls.component_name, None)
 
 

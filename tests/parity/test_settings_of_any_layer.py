@@ -1,4 +1,4 @@
-"""Settings that Keras gives to every layer: the switch `training`, `trainable`, and penalties on results."""
+"""Arguments of every Keras layer: `training`, `trainable` and activity penalties."""
 
 import keras
 import pytest
@@ -38,7 +38,7 @@ def test_what_is_not_trainable_runs_as_in_inference_and_keeps_its_weights(traini
 
 @pytest.mark.parametrize("penalty", ["l1", "l2"])
 def test_a_layer_behind_adds_the_penalty_of_an_activity_regularizer(penalty: str) -> None:
-    """As the error says to whoever writes activity_regularizer in a layer that has none of its own."""
+    """The error for activity_regularizer in a layer without one suggests this."""
     text = f"inputs: {{x: [2, 2]}}\nlayers: [flatten, {{activity_regularization: {{{penalty}: 0.3}}}}]"
     regularizer = {"l1": keras.regularizers.L1, "l2": keras.regularizers.L2}[penalty](0.3)
     theirs = keras.layers.Flatten(activity_regularizer=regularizer)

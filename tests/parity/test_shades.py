@@ -1,4 +1,4 @@
-"""What spreads the shades of images gives Keras's images."""
+"""Equalization and contrast operations: images equal Keras's."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Shared layers and nested models beside Keras's: outputs, gradients of every weight, names, updates and losses."""
+"""Shared layers and nested models compared with Keras's: outputs, gradients, names, updates and losses."""
 
 import os
 
@@ -36,7 +36,7 @@ def _in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def graph_of(text: str) -> Graph:
-    """A graph with memory; what is written of its model reads back as the same model."""
+    """Return a graph with allocated weights, whose dumped model reads back as the same model."""
     document = parse_document(text, "graph")
     model = parse_model(document.data, {}, references=References(document, {}, None))
     assert parse_model(dump_model(model), {}) == model
@@ -53,7 +53,7 @@ def run(graph: Graph, inputs: dict[str, Tensor], *, training: bool, seed: int = 
 def assert_like_keras(
     graph: Graph, model: Any, inputs: dict[str, Tensor], *, training: bool = True, named: bool = True
 ) -> GraphOutcome:
-    """Weights one by one in order, outputs, all gradients, moving statistics and added losses."""
+    """Compare weights in order, outputs, gradients, moving statistics and added losses."""
     ours, theirs = graph.weights(), model.weights
     # Keras names the weights of nested models by their layers alone
     if named:
@@ -337,7 +337,7 @@ def test_a_call_may_run_as_in_inference() -> None:
 
 
 def test_a_layer_is_made_for_each_shape_that_it_is_called_on() -> None:
-    """Weights are one; what a module knows of its input, such as the axis of a flattening, is not."""
+    """Weights are shared; a module's other state, such as the axis of a flattening, is not."""
     text = """
     inputs: {x: [3, 4], y: [5, 2, 4]}
     shared: {t: {layers: [{dense: 4}, {layer_normalization: {axis: -1}}, flatten]}}

@@ -1,4 +1,4 @@
-"""Spectrograms, rescaling and normalization give Keras's numbers and gradients."""
+"""Spectrograms, rescaling and normalization: values and gradients equal Keras's."""
 
 from typing import Any
 
@@ -65,7 +65,7 @@ MEL = {"fft_length": 64, "sequence_stride": 16, "num_mel_bins": 8}
     ],
 )
 def test_mel_spectrogram(config, shape):
-    """Keras's bands are float32."""
+    """Tolerance of float32, in which Keras computes the mel bands."""
     x = np.random.default_rng(0).normal(size=shape)
     compared = ledger.Comparison(atol=1e-4, rtol=1e-4)
     xs = [torch.tensor(x, requires_grad=True) for _ in range(2)]
@@ -95,7 +95,7 @@ def test_mel_spectrogram(config, shape):
         ("normalization", {"mean": [1.0, 2.0], "variance": [1.0, 2.0]}, (3,), "expected 3 values"),
     ],
 )
-def test_what_cannot_be_is_told(name, config, shape, words):
+def test_what_cannot_be_is_reported(name, config, shape, words):
     with pytest.raises((Invalid, ShapeMismatch), match=words):
         harness.make(harness.parse(name, config), TensorSpec(shape))
 

@@ -1,4 +1,4 @@
-"""Initializers, regularizers and constraints act on the weights (and results) of every layer that Keras's act on."""
+"""Initializers, regularizers and constraints apply to the same weights and outputs of every layer as in Keras."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ def _fields(cls: type[Component], ending: str) -> list[str]:
 
 
 def _having(ending: str) -> list[Any]:
-    """Return the pairs whose weights have an initializer, a regularizer or a constraint."""
+    """Return the pairs of layers with an initializer, a regularizer or a constraint."""
     return [pytest.param(pair, id=pair[0].component_name) for pair in PAIRS if _fields(pair[0], ending)]
 
 
@@ -32,14 +32,14 @@ MORE: dict[str, dict[str, Any]] = {
     "einsum_dense": {"equation": "abc,cd->abd", "output_shape": [None, 4], "bias_axes": "d"},
     "reversible_embedding": {"tie_weights": False},
 }
-"""Settings with which a layer has all of its weights."""
+"""Arguments with which a layer has all its weights."""
 SHAPES: dict[str, tuple[int, ...]] = {"einsum_dense": (3, 5)}
 
 
 def _both(
     pair: Pair, fields: list[str], ours: Callable[[float], Any], theirs: Callable[[float], Any], **more: Any
 ) -> tuple[torch.nn.Module, Any]:
-    """Return our module and Keras's layer, built, with a part of another number at each of the fields."""
+    """Return our module and Keras's layer, built, with a different component in each field."""
     cls, keras_class = pair
     assert issubclass(cls, BaseLayer)
     example = cls.examples[0]
@@ -94,7 +94,7 @@ def test_given_vectors_are_where_an_embedding_starts() -> None:
 
 
 def _shaken(module: torch.nn.Module, theirs: Any) -> None:
-    """Give both the same weights."""
+    """Set the same random weights in both."""
     generator = torch.Generator().manual_seed(3)
     for (owner, spec), weight in zip(harness.weights(module), theirs.weights, strict=True):
         values = torch.randn(spec.shape, dtype=torch.float64, generator=generator)
@@ -139,7 +139,7 @@ PENALIZED = [
     for pair in PAIRS
     if "activity_regularizer" in pair[0].model_fields and "attention" not in pair[0].component_name
 ]
-"""Attentions have tests of their own: they penalize more than their result."""
+"""Layers whose output is penalized; attention layers, which penalize more, have their own tests."""
 
 
 @pytest.mark.usefixtures("graphs_compute_in_float64")

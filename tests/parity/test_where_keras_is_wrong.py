@@ -1,4 +1,4 @@
-"""What docs/numbers.md says of Keras's own mistakes is true, and here it is right."""
+"""Keras's mistakes listed in docs/numbers.md exist in Keras, and not here."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def test_keras_cuts_the_weights_of_iou_to_integers(name: str, arguments: dict[st
 
 
 def test_keras_weighs_false_negatives_by_the_alpha_of_tversky() -> None:
-    """Its page says false positives. The one mistake here is a false negative."""
+    """Keras's page says false positives. The single error in this data is a false negative."""
     true, pred = torch.tensor([[1.0, 1.0, 0.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0, 0.0]])
     for alpha, beta, wanted in ((1.0, 0.0, 0.5), (0.0, 1.0, 0.0)):
         arguments: dict[str, Any] = {"alpha": alpha, "beta": beta}
@@ -79,7 +79,7 @@ def test_sparsemax_of_keras_on_torch_is_no_distribution() -> None:
     torch.testing.assert_close(ours.sum(-1), torch.ones(2, dtype=torch.float64), rtol=1e-12, atol=0)
 
 
-def test_keras_forgets_the_activity_regularizer_of_a_simple_rnn() -> None:
+def test_keras_ignores_the_activity_regularizer_of_a_simple_rnn() -> None:
     """Here it counts, as tests/parity/test_weight_settings.py shows for every layer."""
     x = torch.ones(2, 3, 4)
     penalties = {}
@@ -90,8 +90,8 @@ def test_keras_forgets_the_activity_regularizer_of_a_simple_rnn() -> None:
     assert penalties == {"SimpleRNN": 0, "GRU": 1}
 
 
-def test_keras_forgets_the_query_mask_that_multi_head_attention_is_called_with() -> None:
-    """It takes the one that comes along with the query, and group_query_attention takes both, as here."""
+def test_keras_ignores_the_query_mask_that_multi_head_attention_is_called_with() -> None:
+    """Keras uses the propagated mask of the query; group_query_attention uses both, as here."""
     x = torch.tensor(np.random.default_rng(0).normal(size=(2, 3, 4)))
     mask = torch.tensor([[True, True, False], [False, False, True]])
     theirs: Any = keras.layers.MultiHeadAttention(2, 3, dtype="float64")

@@ -1,4 +1,4 @@
-"""Nothing is forgotten: every component was compared or says why not, and so does every name that Keras has."""
+"""Completeness: every component was compared or has a reason, and so does every name of Keras."""
 
 import json
 import subprocess
@@ -59,7 +59,7 @@ WITHOUT: dict[str, dict[str, str]] = {
         "OrbaxCheckpoint": "JAX's own format",
     },
 }
-"""What Keras has by a name that we have not, and why."""
+"""Names that only Keras has, and the reason."""
 
 MODULES: dict[str, Any] = {
     "layer": keras.layers,
@@ -89,7 +89,7 @@ def _settings_of(kind: str, name: str) -> tuple[str, ...]:
 
 
 def test_a_component_that_was_not_compared_and_one_that_is_none_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole is looked at when all tests have ended, in whichever processes they were: in tests/parity/books.py."""
+    """Completeness is checked when all tests of all processes have ended, in tests/parity/books.py."""
     everything = [
         ledger.Entry(kind, name, "a case", None, _settings_of(kind, name))
         for kind in ledger.KINDS

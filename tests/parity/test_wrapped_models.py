@@ -1,4 +1,4 @@
-"""A shared model on every step of a sequence beside Keras's TimeDistributed: outputs, gradients, updates, losses."""
+"""A shared model in time_distributed compared with Keras's: outputs, gradients, updates, losses."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layers around layers give Keras's outputs, gradients and updates."""
+"""Wrapper layers: outputs, gradients and updates equal Keras's."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ KERAS = {
 
 
 def theirs_of(written):
-    """Keras's layer for a written one."""
+    """Return Keras's layer for a written layer."""
     if isinstance(written, str):
         return keras_layer(KERAS[written], {})
     ((name, config),) = written.items()
@@ -111,7 +111,7 @@ SPECTRAL = [
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("scale", [1.0, 0.0])
 def test_spectral_normalization(layer, config, shape, training, scale):
-    """By name: Keras has `vector_u` between the weights of the layer, we before them."""
+    """Weights are matched by name, since Keras orders `vector_u` differently."""
     rng = np.random.default_rng(0)
     theirs = keras_layer("SpectralNormalization", {"layer": theirs_of(layer), **config})
     theirs.build(shape)

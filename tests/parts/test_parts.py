@@ -1,4 +1,4 @@
-"""Parts keep their promises: draws have their moments, texts read back, settings that cannot be are refused."""
+"""Initializers, regularizers and others: moments of draws, dumping and reading, refused arguments."""
 
 import math
 import re

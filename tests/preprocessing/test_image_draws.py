@@ -1,4 +1,4 @@
-"""What operations on images draw: ranges, moments, independence; nothing at inference; one program for all steps."""
+"""Random draws of image operations: ranges, moments, independence, none at inference, one program for all steps."""
 
 import math
 from collections.abc import Callable
@@ -179,8 +179,8 @@ def test_at_inference_nothing_is_drawn_and_what_is_random_does_nothing(name):
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
-def test_a_step_can_be_noted_as_one_program(name):
-    """Nothing looks at a value: the program of one step is right for the next one's numbers."""
+def test_a_step_can_be_traced_as_one_program(name):
+    """No Python code depends on a value, so the program of one step is valid for other random numbers."""
     config = (
         {"num_chains": 1, "chain_depth": 1} if name == "AugMix" else {"num_ops": 1} if name == "RandAugment" else None
     )
@@ -205,7 +205,7 @@ def test_a_step_can_be_noted_as_one_program(name):
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
 def test_single_precision_is_as_good_as_double_but_for_rounding(name):
-    """In an interior that no threshold splits; sampled as float32, checked against float64 with the same numbers."""
+    """Compared away from thresholds: sampled in float32, checked in float64 with the same numbers."""
     operation = operation_of(name)
     with draws.using(draws.Draws(0, "test", 0)):
         x = torch.rand(3, 3, 8, 6, generator=torch.Generator().manual_seed(2)) * 0.98 + 0.01

@@ -1,4 +1,4 @@
-"""Operations on images in the data section: once for all rows in evaluation, at random in training batches only."""
+"""Image operations in the data section: once for all rows in evaluation, at random in training batches only."""
 
 from pathlib import Path
 
@@ -99,7 +99,7 @@ def test_what_is_no_image_is_refused(written, field, words):
         ({"resizing": {"height": 3, "width": 3, "interpolation": "area"}}, "bilinear"),
     ],
 )
-def test_settings_that_cannot_be_are_told(written, words):
+def test_settings_that_cannot_be_are_reported(written, words):
     with pytest.raises(Invalid, match=words):
         TRANSFORMS.parse(written)
 
@@ -118,7 +118,7 @@ fit: {epochs: 2, batch_size: 8, validation_split: 0.25}
 
 
 def test_a_run_augments_in_training_alone(tmp_path: Path):
-    """Two evaluations agree to the last digit, and a run repeats itself."""
+    """Two evaluations are equal to the last digit, and a run can be repeated."""
     from typer.testing import CliRunner
 
     from kerascli.cli.commands import app

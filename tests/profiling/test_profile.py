@@ -1,4 +1,4 @@
-"""`train --profile`: times add up, operations are torch's own, advice fits, and training is what it is without it."""
+"""`train --profile`: times add up, operations have torch's names, advice fits, and training is unchanged."""
 
 import gzip
 import json
@@ -21,8 +21,8 @@ from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, LayerTime, No
 from kerascli.profiling import advice, clock
 from kerascli.profiling.advice import OPERATION_MICROSECONDS, RULES, Facts
 from kerascli.profiling.clock import Clock, Lap
-from kerascli.profiling.ledger import REST, Pages, phases
-from kerascli.profiling.operations import Seen, Work
+from kerascli.profiling.lap_sums import REST, LapSums, phases
+from kerascli.profiling.operations import RecordedWork, Work
 from kerascli.profiling.profiler import Profiler
 from kerascli.profiling.replay import layer_by_layer
 from kerascli.profiling.window import LARGE_BYTES, Window, trace_file
@@ -62,7 +62,7 @@ def test_spans_are_heard_in_order_and_after_an_error_and_only_by_a_listener() ->
 
 @pytest.fixture
 def ticks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The times that the clock will read, in this order."""
+    """Values that the clock returns, in this order."""
     times: list[float] = []
     monkeypatch.setattr(clock, "perf_counter", lambda: times.pop(0))
     return times
@@ -84,7 +84,7 @@ def test_a_lap_has_its_outermost_work_and_waits_for_the_device_before_it_reads_t
 
 
 def test_shares_are_those_of_all_steps_and_add_up() -> None:
-    steps, epochs = Pages(), Pages()
+    steps, epochs = LapSums(), LapSums()
     for seconds in (1.0, 1.0, 4.0):
         steps.add(Lap(seconds + 1.0, {"forward": seconds}))
     epochs.add(Lap(10.0, {"validation": 8.0, "forward": 1.0}))
@@ -102,7 +102,7 @@ def test_shares_are_those_of_all_steps_and_add_up() -> None:
 
 
 def events_of(epochs: int, steps: int, until: int = 10**9, first: int = 0) -> Iterator[Event]:
-    """A training without work, left after `until` steps."""
+    """Return the events of an empty training, stopped after `until` steps."""
     for epoch in range(1, epochs + 1):
         yield EpochBegin(epoch, epochs, steps)
         for step in range(1 + (first if epoch == 1 else 0), steps + 1):
@@ -184,7 +184,7 @@ def test_training_goes_on_where_torch_has_no_profiler_to_give(monkeypatch: pytes
 
 @pytest.fixture(scope="module")
 def watched() -> tuple[Window, nn.ModuleDict]:
-    """Four steps of a two-layer model, seen."""
+    """Four profiled steps of a model with two layers."""
     torch.manual_seed(0)
     model = nn.ModuleDict({"first": nn.Linear(64, 64), "act": nn.ReLU(), "second": nn.Linear(64, 8)})
     x, weights = torch.randn(128, 64), list(model.parameters())
@@ -292,7 +292,7 @@ def test_training_has_not_failed_where_the_modules_find_no_memory() -> None:
         raise RuntimeError("out of memory\nC++ frames")
 
     profiler = Profiler(CPU)
-    profiler.know("traced", "auto", {}, step)
+    profiler.set_model("traced", "auto", {}, step)
     for _ in profiler.follow(events_of(1, 9), 0):
         pass
     found = profiler.finish()
@@ -306,19 +306,26 @@ def test_layers_are_not_measured_where_torch_has_no_profiler_to_give(monkeypatch
         raise RuntimeError("it is busy")
 
     monkeypatch.setattr(profile, "start", refuse)
-    assert layer_by_layer(CPU, {}, lambda: None) == (Seen(), "torch's profiler did not start: it is busy")
+    assert layer_by_layer(CPU, {}, lambda: None) == (RecordedWork(), "torch's profiler did not start: it is busy")
 
 
 def test_what_took_no_time_of_the_device_is_no_expensive_operation() -> None:
     idle = Work("launch", 0, "", "forward", backward=False, milliseconds=0.0, calls=1, outermost=True)
     busy = replace(idle, name="mm", milliseconds=2.0)
-    assert [each.name for each in Seen([idle, busy], [3.0]).most_expensive()] == ["mm"]
+    assert [each.name for each in RecordedWork([idle, busy], [3.0]).most_expensive()] == ["mm"]
 
 
 # Advice
 
 PLAIN = Facts(
-    (), (), step_seconds=0.01, seconds=30.0, compiling_seconds=0.0, operations=100, tier="traced", jit_compile="auto"
+    (),
+    (),
+    step_seconds=0.01,
+    seconds=30.0,
+    compiling_seconds=0.0,
+    operations=100,
+    execution_mode="traced",
+    jit_compile="auto",
 )
 NOTHING = ("nothing stands out: the time goes into the model's own work",)
 
@@ -345,7 +352,7 @@ def test_the_phase_that_takes_most_comes_first() -> None:
     assert second.endswith("(data: 30%)")
 
 
-def test_short_operations_are_told_with_what_helps_in_the_tier() -> None:
+def test_short_operations_are_reported_with_what_helps_in_the_execution_mode() -> None:
     at = PLAIN.operations * OPERATION_MICROSECONDS * 1e-6
     short = replace(PLAIN, step_seconds=at * 0.99)
     assert advice.advice(replace(PLAIN, step_seconds=at)) == NOTHING
@@ -353,13 +360,17 @@ def test_short_operations_are_told_with_what_helps_in_the_tier() -> None:
     (text,) = advice.advice(replace(short, jit_compile=False))
     assert text.endswith("a larger batch_size, or jit_compile: auto (100 a step, 9.9 µs each)")
     # Where auto has chosen, or a program cannot be had, the setting changes nothing.
-    for facts in (short, replace(short, tier="compiled"), replace(short, tier="eager", jit_compile=False)):
+    for facts in (
+        short,
+        replace(short, execution_mode="compiled"),
+        replace(short, execution_mode="eager", jit_compile=False),
+    ):
         (text,) = advice.advice(facts)
         assert text.endswith("a larger batch_size (100 a step, 9.9 µs each)")
 
 
-def test_compiling_that_took_most_of_the_time_is_told() -> None:
-    compiled = replace(PLAIN, tier="compiled", compiling_seconds=31.0)
+def test_compiling_that_took_most_of_the_time_is_reported() -> None:
+    compiled = replace(PLAIN, execution_mode="compiled", compiling_seconds=31.0)
     assert advice.advice(replace(compiled, compiling_seconds=30.0)) == NOTHING
     later = "; the same model compiles faster the next time"
     (text,) = advice.advice(compiled)
@@ -428,7 +439,10 @@ def test_a_program_has_one_phase_for_forward_and_backward_and_the_smaller_last_b
     assert not {"forward", "backward"} & set(names)
     assert names["forward and backward"].times == found.counted == 35 - 1 - 11
     assert {each.place for each in found.operations} <= {"forward and backward", "optimizer", "data", "metrics"}
-    assert "steps run as one program (tier: traced): forward and backward cannot be timed apart in it" in found.notes
+    assert (
+        "steps run as one graph (execution mode: traced): forward and backward cannot be timed apart in it"
+        in found.notes
+    )
 
 
 def test_modules_have_forward_and_backward_apart_and_operations_by_layer(
@@ -461,7 +475,7 @@ def test_a_resumed_run_is_profiled_anew_and_a_finished_one_has_nothing_to_profil
 
 
 def left(events: Iterator[Event], error: type[Exception]) -> list[Event]:
-    """What was told before it failed; a signal comes after the twentieth step."""
+    """Return the events before a failure; a signal is sent after the twentieth step."""
     told: list[Event] = []
     try:
         for event in events:
@@ -478,7 +492,7 @@ def test_an_interrupted_run_is_profiled_as_far_as_it_came(tmp_path: Path) -> Non
     told = left(start(config, Options(runs_dir=tmp_path / "runs", profile=True)), Interrupted)
     (found,) = profiles(told)
     assert (found.steps, found.operations_in) == (20, "epoch 1, steps 11 to 20")
-    assert found.notes[-1] == "the training was left early: this is what was seen of it"
+    assert found.notes[-1] == "the training ended early: the profile covers its steps until then"
     assert all(Path(file).is_file() for file in found.files)
 
 
@@ -496,7 +510,9 @@ def test_a_profile_that_cannot_be_written_is_shown_and_the_run_completes(
 
     monkeypatch.setattr(RunRecord, "write_profile", full)
     run, events = train(write(tmp_path, HARD), tmp_path / "runs", ["fit.epochs=1"], profile=True)
-    assert Note("the profile is not kept: cannot write 'trace.json': no space left on device", "warning") in events
+    assert (
+        Note("the profile could not be saved: cannot write 'trace.json': no space left on device", "warning") in events
+    )
     assert [found.files for found in profiles(events)] == [()]
     assert run.status() == "completed"
 
@@ -521,7 +537,7 @@ SHOWN = Profiled(
 
 def test_a_profile_reads_as_a_table_and_sentences() -> None:
     assert profile_text(SHOWN) == (
-        "profile: 30 steps, 2.50 ms each (median of 19); tier: eager\n\n"
+        "profile: 30 steps, 2.50 ms each (median of 19); execution mode: eager\n\n"
         "phase         median                    share\n"
         "data        0.250 ms  a step            10.0%\n"
         "validation  1,234 ms  in 1 of 2 epochs  90.0%\n"
@@ -578,7 +594,7 @@ def test_a_terminated_command_prints_the_profile_too(tmp_path: Path) -> None:
     out, err = running.communicate(timeout=600)
     assert running.returncode == 143, err
     assert out.startswith("profile: ")
-    assert "- the training was left early: this is what was seen of it\n" in out
+    assert "- the training ended early: the profile covers its steps until then\n" in out
     assert out.splitlines()[-1].endswith("profile/trace.json")
 
 
@@ -586,4 +602,4 @@ def test_smoke_takes_no_profile(tmp_path: Path) -> None:
     write(tmp_path, HARD)
     done = kerascli("train", "config.yaml", "--smoke", "--profile", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: --profile cannot go with --smoke: it trains a run of its own\n"
+    assert done.stderr == "error: --profile cannot be used with --smoke: it trains a temporary run\n"

@@ -1,4 +1,4 @@
-"""What people look at: progress at a terminal and in a log, tables that keep their columns."""
+"""Console output: progress at a terminal and in a log, and tables with stable columns."""
 
 import io
 import re
@@ -7,20 +7,20 @@ import pytest
 
 from kerascli.events import BatchEnd, Began, EpochBegin, EpochEnd, Event, Note, Stopped
 from kerascli.report.classes import ClassRow, class_table
-from kerascli.report.console import TrainingView, fitting
+from kerascli.report.console import TrainingView, first_that_fit
 from kerascli.report.downloads import DownloadBar
 from kerascli.report.summary import Row, Summary, render
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A text stream whose isatty is True."""
 
     def isatty(self) -> bool:
         return True
 
 
 def view_of(stream: io.StringIO, events: list[Event]) -> list[str]:
-    """The lines, whether drawn over or not, without escapes."""
+    """Return all lines, including overwritten ones, without escape codes."""
     view = TrainingView(stream)
     for event in events:
         view.show(event)
@@ -77,10 +77,10 @@ def test_notes_and_names_are_shown_without_escapes() -> None:
     assert view_of(io.StringIO(), events) == ["warning: a\\x1b[31m", "Model\\x1b[31m", "end", "run: runs/\\x1b[31m"]
 
 
-def test_figures_are_cut_between_themselves() -> None:
-    assert fitting({"loss": 1.0, "accuracy": 0.5}, 30) == "loss 1.0000  accuracy 0.5000"
-    assert fitting({"loss": 1.0, "accuracy": 0.5}, 27) == "loss 1.0000"
-    assert fitting({"loss": 1.0}, 10) == ""
+def test_metrics_are_cut_between_themselves() -> None:
+    assert first_that_fit({"loss": 1.0, "accuracy": 0.5}, 30) == "loss 1.0000  accuracy 0.5000"
+    assert first_that_fit({"loss": 1.0, "accuracy": 0.5}, 27) == "loss 1.0000"
+    assert first_that_fit({"loss": 1.0}, 10) == ""
 
 
 def test_a_view_that_cannot_write_falls_silent() -> None:

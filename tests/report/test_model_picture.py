@@ -1,4 +1,4 @@
-"""The picture of a model: everything is there once, nothing covers anything else, and all edges go down."""
+"""The picture of a model: everything appears once, nothing overlaps, and all edges go down."""
 
 import random
 import subprocess
@@ -21,9 +21,9 @@ from kerascli.model.runtime.graph import Graph
 from kerascli.report.architecture import columns
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, folded
 from kerascli.report.architecture.drawing import draw_graph
+from kerascli.report.architecture.from_graph import diagram_of
 from kerascli.report.architecture.layered import Ranks, arrange
-from kerascli.report.architecture.placing import Picture, Placed, picture_of
-from kerascli.report.architecture.reading import diagram_of
+from kerascli.report.architecture.layout import Picture, Placed, picture_of
 from tests.support.models import parse_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -46,7 +46,7 @@ def every(diagram: Diagram) -> Iterator[Box]:
 
 
 def said(diagram: Diagram) -> list[str]:
-    """Boxes in words, but for the places where edges go through frames."""
+    """Return the boxes as text, without the points where edges cross frames."""
     return [
         " ".join(filter(None, (box.kind, box.name, f"x{box.times}" if box.times > 1 else "")))
         for box in every(diagram)
@@ -97,7 +97,7 @@ def random_edges(seed: int, count: int) -> list[tuple[str, str]]:
 
 
 def left_to_right(ranks: Ranks, widths: dict[str, float]) -> Iterator[tuple[float, float]]:
-    """Of neighbours in a rank the right end of the one and the left end of the other."""
+    """Yield, for neighbours in a rank, the right end of the left one and the left end of the right one."""
 
     def half(key: Any) -> float:
         return widths[key] / 2 if isinstance(key, str) else 1.0
@@ -124,7 +124,7 @@ def test_every_edge_goes_down_through_every_rank_and_nothing_in_a_rank_overlaps(
 
 
 def test_edges_that_need_not_cross_do_not() -> None:
-    """Two chains whose ends are given the wrong way round."""
+    """Two chains whose ends are given in the wrong order."""
     widths: dict[str, float] = dict.fromkeys(["a", "b", "b1", "a1", "a2", "b2"], 50.0)
     ranks = arrange(widths, [("a", "a1"), ("b", "b1"), ("a1", "a2"), ("b1", "b2")])
     assert ranks.rows == [["a", "b"], ["a1", "b1"], ["a2", "b2"]]
@@ -198,8 +198,8 @@ def test_a_use_of_a_block_is_a_box_and_equal_ones_in_a_row_are_one() -> None:
     assert three.parameters == 3 * (3 * 3 * 4 * 4 + 4 + 4 * 4)
 
 
-def test_uses_of_a_block_with_a_repeat_inside_are_told_apart_by_what_stands_between() -> None:
-    """The outermost level of a U-Net: each use goes through the same places of the config."""
+def test_uses_of_a_block_with_a_repeat_inside_are_distinguished_by_what_stands_between() -> None:
+    """The outermost level of a U-Net, where each use has the same places in the config."""
     text = """
 inputs: {x: [8, 8, 1]}
 blocks:
@@ -269,7 +269,7 @@ def test_numbers_of_axes_are_no_sizes() -> None:
     assert details["max_pooling_2d"] == "1\N{MULTIPLICATION SIGN}2"
 
 
-def test_layers_in_a_layer_are_told_by_their_names() -> None:
+def test_layers_in_a_layer_are_reported_by_their_names() -> None:
     layers = "[{concatenate: [frame, h]}, {dense: {units: 4, name: new}}]"
     cell = f"{{inputs: frame, states: {{h: 4}}, layers: {layers}, next: {{h: new}}}}"
     stack = "{stacked_rnn_cells: {cells: [{gru_cell: 4}, {gru_cell: 2}]}}"
@@ -318,7 +318,7 @@ def test_a_column_ends_only_where_one_tensor_goes_on() -> None:
     assert len(set(columns.shifts(tops, heights, extents, [False] * 40))) == 1
 
 
-def test_what_is_frozen_and_what_has_no_result_are_told_apart() -> None:
+def test_what_is_frozen_and_what_has_no_result_are_distinguished() -> None:
     text = """
     inputs: {x: [4]}
     layers:
@@ -332,7 +332,7 @@ def test_what_is_frozen_and_what_has_no_result_are_told_apart() -> None:
     assert not boxes["expr"].frozen
 
 
-def test_a_picture_of_more_boxes_than_can_be_told_apart_is_refused() -> None:
+def test_a_picture_of_more_boxes_than_can_be_distinguished_is_refused() -> None:
     graph = graph_of("{inputs: {x: [2]}, layers: [{repeat: {times: 2100, layers: [relu]}}]}")
     with pytest.raises(ConfigError, match="at most 2,000"):
         draw_graph(graph, "long", expand=True)
@@ -361,15 +361,15 @@ def test_the_picture_of_a_config_is_written_the_same_each_time(tmp_path: Path, s
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--model", "CONFIG"], "a config has no folder for pictures"),
+        (["--model", "CONFIG"], "the diagram of a config needs a file name"),
         (["--model", "CONFIG", "-o", "a.jpg"], "expected a file that ends in .png"),
         (["--model", "CONFIG", "CONFIG", "-o", "a.png"], "--model draws one model"),
-        (["--model", "CONFIG", "-o", "a.png", "--log"], "--log does not go with --model"),
-        (["CONFIG", "--expand"], "--expand goes with --model"),
-        (["CONFIG", "--view", "a"], "--view goes with --model"),
+        (["--model", "CONFIG", "-o", "a.png", "--log"], "--log cannot be used with --model"),
+        (["CONFIG", "--expand"], "--expand can only be used with --model"),
+        (["CONFIG", "--view", "a"], "--view can only be used with --model"),
     ],
 )
-def test_what_cannot_be_drawn_is_said(
+def test_what_cannot_be_drawn_is_reported(
     words: list[str], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -381,7 +381,7 @@ def test_what_cannot_be_drawn_is_said(
 
 def test_to_lay_out_a_picture_needs_neither_torch_nor_matplotlib() -> None:
     code = (
-        "import sys; import kerascli.report.architecture.placing\n"
+        "import sys; import kerascli.report.architecture.layout\n"
         "print({'torch', 'matplotlib', 'numpy'} & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The picture of what else a model may have: weights, targets and updates as nodes, views, updates of a train_step."""
+"""The picture of other parts of a model: weights, targets and updates as nodes, views, and train_step."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from kerascli.config.yaml.text import parse_document
 from kerascli.errors import ConfigError
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
-from kerascli.report.architecture.called import whole_diagram
-from kerascli.report.architecture.placing import picture_of
-from kerascli.report.architecture.reading import diagram_of
+from kerascli.report.architecture.called_models import whole_diagram
+from kerascli.report.architecture.from_graph import diagram_of
+from kerascli.report.architecture.layout import picture_of
 from kerascli.shapes import TensorSpec
 from kerascli.workflow.check import graphs_of, spec_of
 from tests.report.test_model_picture import check_picture, graph_of, kerascli, measure, said

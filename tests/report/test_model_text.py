@@ -1,4 +1,4 @@
-"""A model as Mermaid and DOT: every box and edge of the picture, in a text that other programs read."""
+"""Export of a model as Mermaid and DOT: every box and edge of the picture, in valid syntax."""
 
 import re
 import subprocess
@@ -8,12 +8,12 @@ import pytest
 
 from kerascli.cli import plot
 from kerascli.errors import ConfigError
-from kerascli.report.architecture.called import whole_diagram
+from kerascli.report.architecture.called_models import whole_diagram
 from kerascli.report.architecture.connections import Connection, connections
 from kerascli.report.architecture.diagram import Box, Diagram, Edge
 from kerascli.report.architecture.dot import dot
+from kerascli.report.architecture.from_graph import diagram_of
 from kerascli.report.architecture.mermaid import mermaid
-from kerascli.report.architecture.reading import diagram_of
 from tests.report.test_model_picture import CONFIGS, RESIDUAL, SIAMESE, every, graph_of
 from tests.support.needs import needs_program
 

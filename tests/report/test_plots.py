@@ -1,4 +1,4 @@
-"""Pictures: what is drawn is what was recorded, and no name in it is more than a name."""
+"""Plots show the recorded values, and names in them are escaped."""
 
 import math
 import xml.etree.ElementTree as ElementTree
@@ -120,7 +120,7 @@ def test_metrics_can_be_chosen(metrics: list[str], shown: list[str]) -> None:
     ("metric", "message"),
     [
         ("acuracy", "no metric 'acuracy' in the history; did you mean 'accuracy'?"),
-        ("zz", "no metric 'zz' in the history; recorded are accuracy, epoch_seconds, learning_rate, loss"),
+        ("zz", "no metric 'zz' in the history; recorded: accuracy, epoch_seconds, learning_rate, loss"),
     ],
 )
 def test_an_unknown_metric_is_an_error(metric: str, message: str) -> None:
@@ -130,7 +130,7 @@ def test_an_unknown_metric_is_an_error(metric: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("history", [[], [{"epoch": 1}]])
-def test_nothing_to_plot_is_said(history: list[Row]) -> None:
+def test_nothing_to_plot_is_reported(history: list[Row]) -> None:
     with pytest.raises(ConfigError, match="there is nothing to plot"):
         plots.plot_history([("a", history)])
 
@@ -255,7 +255,7 @@ def test_plot_takes_the_latest_run_says_so_and_prints_the_path(two_runs: list[Ru
 def test_plot_draws_several_runs_into_the_file_that_is_named(two_runs: list[RunRecord]) -> None:
     assert invoke("a", "b", "-o", "both.svg", "--metric", "loss", "--log") == ("both.svg\n", "")
     assert Path("both.svg").exists()
-    with pytest.raises(ConfigError, match="several runs have no folder in common"):
+    with pytest.raises(ConfigError, match="the plot of several runs needs a file name"):
         invoke("a", "b")
     with pytest.raises(ConfigError, match=r"cannot draw 'both\.jpg'"):
         invoke("a", "-o", "both.jpg")

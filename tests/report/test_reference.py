@@ -1,4 +1,4 @@
-"""The editor's schema says what the registries and specs say, about all of them."""
+"""The JSON schema covers all components and sections with their documentation."""
 
 import json
 from collections.abc import Iterator
@@ -42,19 +42,19 @@ VALIDATOR = Draft202012Validator(SCHEMA)
 
 
 def valid(value: Any, schema: dict[str, Any] = SCHEMA) -> bool:
-    """Whether a validator of the standard takes a value; references are those of the whole schema."""
+    """Return True if a standard validator accepts a value; references are resolved in the whole schema."""
     return VALIDATOR.evolve(schema=schema).is_valid(_as_json(value))
 
 
 def _as_json(value: Any) -> Any:
-    """YAML's mappings as JSON's, as editors have them: a key is text."""
+    """Return YAML's mappings as JSON's, whose keys are text, as editors do."""
     if isinstance(value, dict):
         return {str(key): _as_json(item) for key, item in value.items()}
     return [_as_json(item) for item in value] if isinstance(value, list) else value
 
 
 def _parts(schema: Any) -> Iterator[dict[str, Any]]:
-    """Every mapping within a schema."""
+    """Yield every mapping in a schema."""
     if isinstance(schema, dict):
         yield schema
     if isinstance(schema, dict | list):

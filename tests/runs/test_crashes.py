@@ -1,4 +1,4 @@
-"""A run's files from its first to its last: from every state that a crash can leave, resuming ends bit-identical."""
+"""Crash tests of a whole run: from every state that a crash can leave, resuming ends bit-identical."""
 
 import errno
 import os
@@ -45,7 +45,7 @@ fit:
     - model_checkpoint: {monitor: loss, mode: max, save_best_only: true}
     - csv_logger: log.csv
 """
-"""`best` is filled by the second epoch for good, so that the checkpoint that fills it is pruned later."""
+"""`best` is from the second epoch, so that its checkpoint is pruned later."""
 
 Outcome = tuple[Any, ...]
 REPORTED = ".reported"
@@ -53,7 +53,7 @@ REPORTED = ".reported"
 
 @pytest.fixture(autouse=True)
 def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here processes die, not the machine, so waiting for the disk would prove nothing. Every epoch is saved."""
+    """Skip fsync, since processes are killed here, not the machine; save every epoch."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     monkeypatch.setattr(recorder, "EPOCH_SECONDS", -1.0)
 
@@ -65,7 +65,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def everything(run: RunRecord) -> Outcome:
-    """All that must be equal: history without its clock, weights, the log, the checkpoints and what is in `best`."""
+    """Return everything that must be equal: history without times, weights, log, checkpoints and `best`."""
     best = run.checkpoints.named("best")
     assert run.checkpoints.newest().warnings == ()
     rest = run.log("log.csv"), run.checkpoints.steps(), run.checkpoints.slots(), best.step, best.blobs
@@ -73,7 +73,7 @@ def everything(run: RunRecord) -> Outcome:
 
 
 def digest(folder: Path) -> str:
-    """What tells the states of a folder apart."""
+    """Return a digest of a folder's state."""
     found = sha256()
     for path in sorted(folder.rglob("*")):
         if path.name != ".lock":
@@ -83,7 +83,7 @@ def digest(folder: Path) -> str:
 
 
 def states(folder: Path, into: Path, work: Callable[[], object]) -> Iterator[Path]:
-    """Copies of `folder` as it is before every file operation of `work`, those that differ: what kills leave there."""
+    """Return copies of `folder` before each file operation of `work`, without duplicates: what a kill leaves."""
     into.mkdir()
     seen: dict[str, Path] = {}
 
@@ -100,7 +100,7 @@ def states(folder: Path, into: Path, work: Callable[[], object]) -> Iterator[Pat
 
 
 def cut_states(folder: Path, into: Path, config: Path) -> Iterator[Path]:
-    """Folders as power cuts leave them before every file operation of a run; each with the last step reported saved."""
+    """Yield folders as a power cut leaves them before each file operation, with the last step reported saved."""
     seen: list[tuple[dict[Path, bytes | None], int]] = []
     reported = [-1]
 
@@ -131,13 +131,13 @@ def some(found: Iterator[Path]) -> Iterator[Path]:
 
 
 def resumed(runs: Path, sets: Sequence[str] = ()) -> Outcome | None:
-    """What a run comes to that is resumed from here; None where it had not begun, and says so."""
+    """Resume a run and return its result; None if it had not begun, and the command says so."""
     (run,) = index.list_runs(runs)
     if run.has_begun:
         go_on(run, sets)
         return everything(RunRecord(run.path))
     assert run.status() == "killed"
-    with pytest.raises(FileRefused, match="died before it had begun") as caught:
+    with pytest.raises(FileRefused, match="ended before training began") as caught:
         go_on(run)
     assert caught.value.faults[0].hint == "start it again: kerascli train CONFIG"
     index.remove(run)
@@ -146,7 +146,7 @@ def resumed(runs: Path, sets: Sequence[str] = ()) -> Outcome | None:
 
 
 def lost(found: Iterator[Path], wanted: Outcome, sets: Sequence[str] = ()) -> tuple[int, int, list[str]]:
-    """How many states had begun, how many had not, and those from which resuming does not end as it should."""
+    """Count states that had begun and that had not; return also those from which resuming ends differently."""
     begun, before, wrong = 0, 0, []
     for state in found:
         if not (found_runs := index.list_runs(state)):
@@ -197,7 +197,7 @@ def test_control_a_sync_that_is_left_out_loses_runs_in_power_cuts(tmp_path: Path
 def test_from_every_crash_of_a_resume_with_more_epochs_resuming_ends_bit_identical(
     tmp_path: Path, config: Path
 ) -> None:
-    """Which replaces resolved.yaml and the final weights."""
+    """This replaces resolved.yaml and the final weights."""
     whole = everything(train(config, tmp_path / "whole")[0])
     train(config, tmp_path / "runs", ["fit.epochs=3"])
     longer = ["fit.epochs=4"]
@@ -239,7 +239,7 @@ def disk_fails(work: Callable[[], object]) -> bool:
 
 
 def test_control_run_json_first_loses_runs(tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The order of format 1: the run had begun before its config and what its transforms learned were written."""
+    """Format 1's order: the run began before its config and its fitted transforms were written."""
     whole = everything(train(config, tmp_path / "whole")[0])
     real = RunRecord.write_config
 
@@ -285,6 +285,6 @@ def test_control_a_file_replaced_before_run_json_knows_of_it_is_refused(
         files._write_facts({**facts, "files": {**facts["files"], name: written}})
         return written
 
-    monkeypatch.setattr("kerascli.runs.vouched.VouchedFiles.write", careless)
+    monkeypatch.setattr("kerascli.runs.verified_files.VerifiedFiles.write", careless)
     work = states(runs, tmp_path / "states", lambda: go_on(index.find_run("latest", runs), longer))
     assert len(lost(some(work), whole, longer)[2]) > 0

@@ -1,4 +1,4 @@
-"""Damage to the files of a run: none is accepted in silence. And folders of format 1, which have no checksums."""
+"""Damaged files of a run are always detected; folders of format 1, which have no checksums, are read."""
 
 import json
 import random
@@ -22,7 +22,7 @@ from tests.runs.test_crashes import CONFIG
 from tests.support.runs_harness import edit_facts, go_on, train, write
 
 FORMAT_1 = Path(__file__).with_name("format_1")
-"""Runs as they were written before run.json had a format."""
+"""Runs in format 1, before run.json had a format number."""
 
 Harm = Callable[[Path, random.Random], None]
 
@@ -54,7 +54,7 @@ HARMS: list[Harm] = [flip, cut, zero, remove]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished run."""
+    """Return a folder with a finished run."""
     folder = tmp_path_factory.mktemp("made")
     write(folder, "MINE = 1\n", "mine.py")
     train(write(folder, CONFIG), folder / "runs")
@@ -68,7 +68,7 @@ def run(made: Path, tmp_path: Path) -> RunRecord:
 
 
 def results(run: RunRecord) -> list[Any]:
-    """All that commands read: the history, the model's figures from the final weights and from `best`."""
+    """Return everything that commands read: history, and metrics with the final and the `best` weights."""
     found: list[Any] = [run.history(), run.config(), run.summary()]
     for checkpoint in (None, "best"):
         opened = open_run(run, checkpoint=checkpoint)
@@ -77,7 +77,7 @@ def results(run: RunRecord) -> list[Any]:
 
 
 def files_of(run: RunRecord) -> Iterator[Path]:
-    """All that is read but for the checkpoints that resuming begins with, which `test_runs.py` damages."""
+    """Return all files that are read, except the checkpoints for resuming, which `test_runs.py` damages."""
     best = json.loads((run.path / "checkpoints" / "best.json").read_bytes())["checkpoint"]["step"]
     for path in sorted(run.path.rglob("*")):
         others = path.name.startswith("step-") and not path.name.startswith(f"step-{best:08d}")
@@ -138,7 +138,7 @@ def test_a_checkpoint_whose_file_is_gone_or_whose_manifest_is_anothers_is_warned
 
 def test_a_file_more_among_what_transforms_learned_is_refused(run: RunRecord) -> None:
     (run.path / "preprocessing" / "more.json").write_text("{}")
-    with pytest.raises(FileRefused, match=r"more\.json' is not one of the files that the run wrote"):
+    with pytest.raises(FileRefused, match=r"more\.json' is not a file that the run wrote"):
         open_run(run)
 
 
@@ -181,7 +181,7 @@ def test_a_run_of_format_1_is_evaluated_predicted_exported_plotted_and_summarize
     assert [row["val_loss"] for row in rows] == pytest.approx([best["loss"], last["loss"]], rel=1e-6)
     monkeypatch.chdir(old.path.parent.parent)
     monkeypatch.setattr(storage, "_fsync", lambda descriptor: None)
-    warning = f"warning: runs/{old.folder_name} is from before runs had checksums: damage to its files"
+    warning = f"warning: runs/{old.folder_name} was made before runs had checksums: damage to its files"
     for line in (
         "evaluate latest validation --checkpoint best --device cpu", "predict latest validation --device cpu",
         "export latest --format safetensors", "plot latest", "summary latest", "runs show latest",

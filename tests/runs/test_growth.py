@@ -1,4 +1,4 @@
-"""What an epoch writes does not grow with the number of epochs before it; and the columns of history.csv are fixed."""
+"""The work per epoch does not grow with the number of epochs; the columns of history.csv are fixed."""
 
 import os
 from collections.abc import Iterator
@@ -30,18 +30,18 @@ fit:
     - early_stopping: {monitor: loss, patience: 100}
     - model_checkpoint: {monitor: loss}
 """
-"""Every epoch is kept: a slot more each time."""
+"""Config that keeps the checkpoint of every epoch."""
 
 
 @pytest.fixture(autouse=True)
 def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work is counted, not timed."""
+    """Skip fsync: work is counted, not timed."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     monkeypatch.setattr(recorder, "EPOCH_SECONDS", -1.0)
 
 
 def costs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int, int]]:
-    """Of every epoch: file operations, bytes written, files read or folders listed."""
+    """Return for every epoch: file operations, bytes written, files read or folders listed."""
     count = [0, 0, 0]
 
     def add(name: str, arguments: tuple[Any, ...]) -> None:

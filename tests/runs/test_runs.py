@@ -1,4 +1,4 @@
-"""Run folders: checkpoints that are damaged, exact histories, records, finding, comparing and removing runs."""
+"""Run folders: damaged checkpoints, exact histories, records; finding, comparing and removing runs."""
 
 import json
 import math
@@ -33,13 +33,13 @@ from tests.support.runs_harness import edit_facts, write_rows
 
 @pytest.fixture(autouse=True)
 def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here processes die, not the machine, so waiting for the disk would prove nothing."""
+    """Skip fsync, since processes are killed here, not the machine."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture
 def two(tmp_path: Path) -> Checkpoints:
-    """Checkpoints of steps 700 and 800, `best` at 700."""
+    """A run with checkpoints of steps 700 and 800, and `best` at 700."""
     found = Checkpoints(tmp_path / "run" / "checkpoints")
     found.save(700, {"training": b"seven" * 40}, {"epoch": 7}, slots=("best",))
     found.save(800, {"training": b"eight" * 40}, {"epoch": 8})
@@ -219,7 +219,7 @@ def test_a_slot_that_is_no_name_is_a_mistake_of_the_caller(two: Checkpoints, slo
 
 
 def table(rows: Sequence[history.Row]) -> bytes:
-    """The file that a run with these rows has."""
+    """Return the history file of a run with these rows."""
     names = history.ordered(name for row in rows for name in row)
     return "".join([history.header(names), *(history.line(row, names) for row in rows)]).encode()
 
@@ -241,7 +241,7 @@ def test_the_history_comes_back_number_for_number(tmp_path: Path) -> None:
     assert math.copysign(1, back[3]["a, \"b\"\n'c'"]) == -1
 
 
-def test_the_columns_are_epoch_then_figures_then_rate_and_clock() -> None:
+def test_the_columns_are_epoch_then_metrics_then_rate_and_clock() -> None:
     rows = [
         {"loss": 1.0, "learning_rate": 0.1, "epoch_seconds": 2.0, "epoch": 1},
         {"epoch": 2, "loss": 0.5, "val_loss": math.nan, "learning_rate": 0.1, "epoch_seconds": 2.5},
@@ -265,8 +265,8 @@ def test_pandas_like_readers_see_numbers_of_numpy_as_numbers() -> None:
         ("epoch,loss\n1,0.5\n2,abc\n", "line 3, column 'loss': expected a number, got the text 'abc'"),
         ('epoch,loss\n1,"0.5\n', "unexpected end of data"),
         ("loss\n0.5\n", "it has no column 'epoch'"),
-        ("epoch,loss\n1,0.5\n,0.5\n", "line 3, column 'epoch': expected a whole number"),
-        ("epoch,loss\nNaN,0.5\n", "line 2, column 'epoch': expected a whole number"),
+        ("epoch,loss\n1,0.5\n,0.5\n", "line 3, column 'epoch': expected an integer"),
+        ("epoch,loss\nNaN,0.5\n", "line 2, column 'epoch': expected an integer"),
     ],
 )
 def test_a_damaged_history_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
@@ -393,7 +393,7 @@ def test_a_name_that_cannot_be_a_folder_is_refused_before_anything_is_made(runs_
     assert not runs_dir.exists()
 
 
-def test_a_runs_folder_that_is_a_file_is_said(tmp_path: Path) -> None:
+def test_a_runs_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "runs").touch()
     with pytest.raises(StorageError, match=r"cannot create '.*runs'"):
         RunRecord.create(tmp_path / "runs", "a")
@@ -665,7 +665,7 @@ def app() -> typer.Typer:
 
 
 def invoke(app: typer.Typer, line: str) -> tuple[str, str]:
-    """stdout and stderr of a command that goes well; else its error is raised."""
+    """Return stdout and stderr of a successful command; otherwise raise its error."""
     result = CliRunner().invoke(app, shlex.split(line), catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     return result.stdout, result.stderr
@@ -701,7 +701,7 @@ def test_a_damaged_run_does_not_spoil_the_list(home: Path, app: typer.Typer) -> 
     assert "2026-01-02T00-00-00Z-r1" in out
 
 
-def test_no_runs_is_said_and_prints_no_data(tmp_path: Path, app: typer.Typer) -> None:
+def test_no_runs_is_reported_and_prints_no_data(tmp_path: Path, app: typer.Typer) -> None:
     assert invoke(app, f"runs --runs-dir {tmp_path}") == ("", f"there are no runs in '{tmp_path}'\n")
     assert invoke(app, f"runs --json --runs-dir {tmp_path}") == ("[]\n", "")
 
@@ -731,7 +731,7 @@ def test_compare_prints_both_runs(home: Path, app: typer.Typer) -> None:
 def test_rm_asks_unless_told_not_to(home: Path, app: typer.Typer) -> None:
     asked = CliRunner().invoke(app, ["runs", "rm", "r0"], input="n\n")
     assert (asked.exit_code, asked.stderr.endswith("nothing was removed\n")) == (0, True)
-    with pytest.raises(ConfigError, match="there was no answer, and nothing was removed"):
+    with pytest.raises(ConfigError, match="no answer was given: nothing was removed"):
         invoke(app, "runs rm r0")
     assert len(os.listdir("runs")) == 2
     assert invoke(app, "runs rm r0 -y") == ("", "removed runs/2026-01-01T00-00-00Z-r0\n")
@@ -746,7 +746,7 @@ def test_a_run_that_is_named_twice_is_removed_once(home: Path, app: typer.Typer)
 
 
 def test_an_option_before_the_command_is_not_ignored(home: Path, app: typer.Typer) -> None:
-    with pytest.raises(KerasCliError, match="options of 'show' stand after it"):
+    with pytest.raises(KerasCliError, match="options of 'show' go after it"):
         invoke(app, "runs --json show r0")
 
 

@@ -1,4 +1,4 @@
-"""Schedules refuse what makes no sense and read back as they were written; their rates are in tests/parity."""
+"""Schedules refuse invalid arguments, and read back as written; their values are tested in tests/parity."""
 
 from typing import Any
 

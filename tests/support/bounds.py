@@ -1,4 +1,4 @@
-"""Bounds on work that hold on any machine: processor time with room, and growth in place of seconds."""
+"""Bounds on work that hold on any machine: CPU time with a margin, and growth instead of seconds."""
 
 import resource
 import time
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def cpu_seconds(most: float = 30.0) -> Iterator[None]:
-    """Assert that the block, with the child processes that end in it, uses less of the processor's time.
+    """Assert that the block, with child processes that end in it, uses less CPU time.
 
     Beside other work, or while covered lines are counted, the same work takes a few times as long: a bound is for what
     would take minutes, not for what takes a second.
@@ -19,7 +19,7 @@ def cpu_seconds(most: float = 30.0) -> Iterator[None]:
 
 
 def growth(work: Callable[[], object], larger: Callable[[], object]) -> float:
-    """Return how many times as much processor time the larger piece of work takes."""
+    """Return the ratio of the CPU times of a larger and a smaller piece of work."""
     work()  # what is done once, imports for example, is no part of it
     return _seconds(larger) / min(_seconds(work), _seconds(work))
 

@@ -1,4 +1,4 @@
-"""Train a config while being killed at random moments; resume until it is done. Run as a script by test_resume.
+"""Train a config with kills at random moments, resuming until it is done. Run as a script by test_resume.
 
 Imports once, then forks for every attempt, so that an attempt costs no start-up: usage
 python chaos.py CONFIG RUNS_DIR KILLS SEED
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def attempt(config: Path, runs: Path) -> int:
-    """Start or go on, to the end; the exit status of a child."""
+    """Start or resume the run to its end; return the child's exit status."""
     import torch
 
     from kerascli.config.load import open_config

@@ -1,4 +1,4 @@
-"""Small data of the formats that shipped configs download, or name by path: enough rows for two steps of each."""
+"""Small data in the formats that shipped configs download or name by path: two training steps for each."""
 
 import hashlib
 import io
@@ -23,7 +23,7 @@ _WORDS = np.array(_TEXT.split(" "))
 
 
 def place(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Everything at once: data sets in Keras's home, weights in torch's, files in `folder` (the `data` of configs)."""
+    """Place all data: data sets in Keras's home, weights in torch's, files in `folder` (the configs' `data`)."""
     home = folder / "keras"
     place_cifar10(home, patch)
     _keep(home, "imdb.npz", _texts("_train", "_test", classes=2), imdb, patch)
@@ -35,7 +35,7 @@ def place(folder: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def place_cifar10(home: Path, patch: pytest.MonkeyPatch) -> None:
-    """60 pictures for every batch, in a home of Keras's."""
+    """Place CIFAR-10 with 60 images per file in Keras's home."""
     _keep(home, "cifar-10-batches-py-target_archive", _cifar(), cifar10, patch)
 
 
@@ -76,7 +76,7 @@ def _clothes(folder: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def _texts(*suffixes: str, classes: int) -> bytes:
-    """300 texts a part, of which each class has some."""
+    """Write 300 texts per split, some of each class."""
     arrays = {}
     for suffix in suffixes:
         arrays[f"x{suffix}"] = lists(*_RANDOM.integers(1, 60, 300))

@@ -1,8 +1,8 @@
-"""Looking at prepared rows."""
+"""Helper to inspect prepared rows."""
 
 from kerascli.data.batches.rows import MemorySplit, Split
 
 
 def whole(split: Split) -> MemorySplit:
-    """All rows of a split, in memory."""
+    """Return all rows of a split, in memory."""
     return split.read(slice(None))

@@ -1,4 +1,4 @@
-"""One training on two sides: a config here, a model in Keras, both in float64 from the same first weights."""
+"""Train a config here and a model in Keras, both in float64 from the same initial weights."""
 
 import os
 
@@ -22,7 +22,7 @@ from kerascli.training.loop import train
 from kerascli.training.predict import predict
 from kerascli.training.progress import Progress
 from kerascli.workflow.fitting.binding import bind
-from kerascli.workflow.fitting.phases import described, experiment_of
+from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan, rows_in_order
 from tests.support.runs_harness import outcome_of
 
@@ -31,7 +31,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training came to."""
+    """Result of a training."""
 
     history: dict[str, list[float]]
     weights: dict[str, np.ndarray]
@@ -41,13 +41,13 @@ class Trained:
 
 @dataclass(frozen=True)
 class Ours:
-    """A config with its data and its model in float64, not trained yet."""
+    """A config with data and model in float64, before training."""
 
     experiment: Experiment
     prepared: PreparedData
 
     def take_weights(self, model: keras.Model) -> None:
-        """Start from the very weights that Keras starts from."""
+        """Copy Keras's initial weights."""
         theirs = weights_of(model)
         assert {weight.name for weight in self.experiment.weights} == theirs.keys()
         for weight in self.experiment.weights:
@@ -74,19 +74,19 @@ class Ours:
 
 
 def prepare(folder: Path, data: Arrays, config: str) -> Ours:
-    """`config` reads its arrays from data.npz; its batches come in the order of the rows."""
+    """Prepare a training whose `config` reads data.npz, with batches in the order of the rows."""
     np.savez(folder / "data.npz", allow_pickle=False, **data)  # type: ignore[arg-type]
     path = folder / "config.yaml"
     path.write_text(config, encoding="utf-8")
     opened = open_config(path, sets=["fit.shuffle=false"])
     prepared = opened.load_data()
-    experiment = experiment_of(described(opened, prepared), Choice("cpu", "a test"))
+    experiment = build_phase(make_phase(opened, prepared), Choice("cpu", "a test"))
     experiment.module.double()  # the weights, still of float32
     return Ours(experiment, prepared)
 
 
 def weights_of(model: keras.Model) -> Arrays:
-    """All weights by `layer/weight`, copied."""
+    """Return a copy of all weights by `layer/weight`."""
     return {
         f"{layer.name}/{weight.name}": weight.value.detach().numpy().copy()
         for layer in model.layers
@@ -95,7 +95,7 @@ def weights_of(model: keras.Model) -> Arrays:
 
 
 def train_keras(model: keras.Model, x: Any, y: Any, fit: dict[str, Any]) -> Trained:
-    """Fit, evaluate and predict. `rows` in `fit` are what to evaluate, where that is not `x` and `y` themselves."""
+    """Fit, evaluate and predict in Keras; `rows` in `fit` are evaluated instead of `x` and `y` if given."""
     fit = dict(fit)
     rows_x, rows_y = fit.pop("rows", (x, y))
     sizes = {"batch_size": fit.get("batch_size", 32), "verbose": 0}
@@ -131,7 +131,7 @@ def assert_same(ours: Trained, theirs: Trained) -> None:
 def compare(
     folder: Path, data: Arrays, config: str, model: keras.Model, x: Any, y: Any, **fit: Any
 ) -> tuple[Trained, Trained]:
-    """Train on both sides from Keras's first weights, which are random; returns what both came to."""
+    """Train on both sides from random initial weights of Keras; return both results."""
     ours = prepare(folder, data, config)
     ours.take_weights(model)
     before = weights_of(model)

@@ -1,4 +1,4 @@
-"""Models of ours as Keras opens them."""
+"""Export models and open them in Keras."""
 
 import warnings
 from dataclasses import replace
@@ -20,7 +20,7 @@ from kerascli.training.build import Experiment, build_experiment
 
 
 def experiment(section: dict[str, Any], **sections: Any) -> Experiment:
-    """A model with weights of which none is what it was made as."""
+    """Return a model with random weights, none of which has its initial value."""
     spec = describe({"model": section, **sections}, name="model", seed=0, data=None, inputs={}, targets=None)
     made = build_experiment(spec, no_stages(), device=torch.device("cpu"))
     generator = torch.Generator().manual_seed(2)
@@ -31,7 +31,7 @@ def experiment(section: dict[str, Any], **sections: Any) -> Experiment:
 
 
 def of_example(name: str, example: Example) -> dict[str, Any]:
-    """A model section of one layer."""
+    """Return a model section of one layer."""
     shapes = example.input if isinstance(example.input, list) else [example.input]
     inputs = {f"x{i}": {"shape": list(shape), "dtype": example.dtype} for i, shape in enumerate(shapes)}
     given = {"inputs": list(inputs)} if len(inputs) > 1 else {}
@@ -48,7 +48,7 @@ def of_example(name: str, example: Example) -> dict[str, Any]:
 
 
 def exported(made: Experiment, folder: Path, suffix: str = ".keras", **names: str) -> Path:
-    """Our file of a model."""
+    """Export a model; return the file."""
     spec = made.spec
     graph = keras_graph(spec.model, made.graph.specs, name="model", names=names, precision=made.module.precision)
     path = folder / f"model{suffix}"
@@ -60,7 +60,7 @@ def exported(made: Experiment, folder: Path, suffix: str = ".keras", **names: st
 
 
 def opened(made: Experiment, folder: Path, suffix: str = ".keras", **names: str) -> Any:
-    """The model as Keras reads our file."""
+    """Load the exported file in Keras."""
     path = exported(made, folder, suffix, **names)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -73,7 +73,7 @@ def outputs(made: Experiment, inputs: dict[str, Tensor]) -> list[np.ndarray]:
 
 
 def assert_equal_in_keras(made: Experiment, folder: Path, suffix: str = ".keras", tolerance: float = 1e-5) -> Any:
-    """Keras opens the file and computes what our model does; returns Keras's model."""
+    """Assert that Keras opens the file and computes what our model does; return Keras's model."""
     theirs = opened(made, folder, suffix)
     inputs = sample_inputs(made.spec.model, 5)
     arrays = [value.numpy() for value in inputs.values()]

@@ -1,4 +1,4 @@
-"""Models of Keras: shaken, saved, imported, and asked what they predict, on both sides."""
+"""Randomize, save and import Keras models, and compare the predictions of both sides."""
 
 import warnings
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from kerascli.workflow.predict import predict_run
 
 @dataclass(frozen=True)
 class Both:
-    """What the two sides predict, output by output, and the run."""
+    """Predictions of both sides by output, and the run."""
 
     ours: dict[str, np.ndarray]
     theirs: dict[str, np.ndarray]
@@ -30,7 +30,7 @@ class Both:
 
 
 def rows(model: Any, count: int = 12, high: int = 5) -> dict[str, np.ndarray]:
-    """Numbers for each input of a model, by Keras's names; the last steps are padding where something masks."""
+    """Return values for each input by Keras's names; the last steps are padding if something masks."""
     generator = np.random.default_rng(3)
     found = {}
     for given in model.inputs:
@@ -44,7 +44,7 @@ def rows(model: Any, count: int = 12, high: int = 5) -> dict[str, np.ndarray]:
 
 
 def called(model: Any, x: dict[str, np.ndarray]) -> Any:
-    """The rows as the model is called on them."""
+    """Return the rows in the form in which the model is called."""
     struct = getattr(model, "_inputs_struct", None)
     if isinstance(struct, dict):
         return {key: x[tensor.name] for key, tensor in struct.items()}
@@ -60,7 +60,7 @@ def save(model: keras.Model, folder: Path, suffix: str) -> Path:
 
 
 def shake(model: keras.Model, low: float = 0.2, high: float = 0.9) -> None:
-    """No weight stays what it was made as: zeros and ones would hide a mix-up."""
+    """Randomize all weights: initial zeros and ones would hide mistakes of order."""
     generator = np.random.default_rng(1)
     for weight in model.weights:
         if "seed_generator" not in weight.path and "count" not in weight.path:
@@ -69,7 +69,7 @@ def shake(model: keras.Model, low: float = 0.2, high: float = 0.9) -> None:
 
 
 def arrays(run: OpenedRun, model: Any, x: dict[str, np.ndarray], path: Path) -> Path:
-    """The rows as a file, by our names."""
+    """Write the rows to a file, by our names."""
     ours = [given.name for given in run.experiment.spec.model.inputs]
     in_order = dict(zip(ours, (x[given.name] for given in model.inputs), strict=True))
     named: Any = {name: x.get(name, in_order[name]) for name in ours}
@@ -78,7 +78,7 @@ def arrays(run: OpenedRun, model: Any, x: dict[str, np.ndarray], path: Path) -> 
 
 
 def predicted(model: Any, x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What Keras predicts, by Keras's names of the outputs."""
+    """Return Keras's predictions by Keras's names of the outputs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = model.predict(called(model, x), verbose=0, batch_size=64)
@@ -96,7 +96,7 @@ def both(model: Any, folder: Path, suffix: str = ".keras", x: dict[str, np.ndarr
 
 
 def assert_same(model: Any, folder: Path, suffix: str = ".keras", *, atol: float = 1e-5, **given: Any) -> Both:
-    """A model saved, imported and asked predicts what Keras predicts, and has as many parameters."""
+    """Assert that the imported model predicts what Keras predicts, and has as many parameters."""
     found = both(model, folder, suffix, **given)
     assert len(found.ours) == len(found.theirs)
     for name, other in found.theirs.items():

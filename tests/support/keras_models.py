@@ -1,4 +1,4 @@
-"""Whole models as Keras's documentation builds them, small: what people save and bring along."""
+"""Small versions of whole models in Keras's documentation."""
 
 from typing import Any
 
@@ -413,7 +413,7 @@ WHOLE = [
     next_frame, video_classifier, volumes, tickets, wide_and_deep, categories, recommender, operations, explicit_mask,
     cells, frozen_base, nested_twice,
 ]  # fmt: skip
-"""Each calls every layer once."""
+"""Models that call every layer once."""
 
 
 def siamese() -> Any:
@@ -447,4 +447,4 @@ def shared_functional() -> Any:
 
 
 SHARED = [siamese, shared_embedding, unrolled, shared_functional]
-"""Some of their layers and models are called several times."""
+"""Models that call some layers or models several times."""

@@ -1,4 +1,4 @@
-"""A client of npm's yaml-language-server: what an editor asks of it, over stdin and stdout."""
+"""Client of npm's yaml-language-server: the requests of an editor, over stdin and stdout."""
 
 import json
 import os
@@ -68,7 +68,7 @@ class Client:
                 return message["result"]
 
     def _next(self) -> dict[str, Any]:
-        """The next message; what the server asks of an editor is answered."""
+        """Return the next message; requests of the server to the editor are answered."""
         message = self._messages.get(timeout=_PATIENCE_SECONDS)
         assert message is not None, f"the server has ended: {self._process.poll()}"
         if "method" in message and "id" in message:

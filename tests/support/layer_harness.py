@@ -1,4 +1,4 @@
-"""Layers outside of a graph: build on meta, materialise, set weights in Keras's layout, run."""
+"""Layers outside a graph: build on meta, allocate, set weights in Keras's layout, run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from kerascli.shapes import Shape, TensorSpec
 
 
 def make(layer: BaseLayer, *specs: TensorSpec) -> nn.Module:
-    """The layer's module on the meta device."""
+    """Return the layer's module on the meta device."""
     with torch.device("meta"):
         return layer.build_for(specs)
 
@@ -30,7 +30,7 @@ def parse(name: str, config: Mapping[str, Any] | None = None) -> BaseLayer:
 
 
 def weights(module: nn.Module) -> Iterator[tuple[WeightedModule, WeightSpec]]:
-    """All declared weights, in order of declaration."""
+    """Return all declared weights, in order of declaration."""
     for inner in module.modules():
         if isinstance(inner, WeightedModule):
             for spec in inner.weight_specs.values():
@@ -38,7 +38,7 @@ def weights(module: nn.Module) -> Iterator[tuple[WeightedModule, WeightSpec]]:
 
 
 def materialise(module: nn.Module, *, dtype: torch.dtype = torch.float32, seed: int = 0) -> nn.Module:
-    """Give the module memory, and its weights their first values."""
+    """Allocate the module, and initialize its weights."""
     module.to_empty(device="cpu").to(dtype)
     generator = torch.Generator().manual_seed(seed)
     for owner, spec in weights(module):
@@ -53,19 +53,19 @@ def set_weight(owner: WeightedModule, spec: WeightSpec, values: Tensor) -> None:
 
 
 def set_weights(module: nn.Module, arrays: Sequence[np.ndarray]) -> None:
-    """Keras's `get_weights()` into the module."""
+    """Set the module's weights from Keras's `get_weights()`."""
     for (owner, spec), array in zip(weights(module), arrays, strict=True):
         set_weight(owner, spec, torch.from_numpy(array))
 
 
 def gradients(module: nn.Module) -> dict[str, Tensor]:
-    """Gradients of the weights that have one, by name, in Keras's layout."""
+    """Return the gradients of weights that have one, by name, in Keras's layout."""
     found = {spec.name: (spec, getattr(owner, spec.name).grad) for owner, spec in weights(module)}
     return {name: spec.to_keras(grad) for name, (spec, grad) in found.items() if grad is not None}
 
 
 def call(module: nn.Module, *xs: Tensor, seed: int = 0, **arguments: Any) -> Any:
-    """The module's value; draws are keyed by `seed`."""
+    """Return the module's output; draws are keyed by `seed`."""
     with draws.using(draws.Draws(seed, "test", 0)):
         result = module(*xs, **arguments)
     return result.value if isinstance(result, Outcome) else result
@@ -76,7 +76,7 @@ def shapes_of(given: Shape | list[Shape]) -> list[Shape]:
 
 
 def results_of(cls: type[BaseLayer], example: Example, batch: int) -> list[Shape]:
-    """The whole shapes of what the example says comes out."""
+    """Return the output shapes, with batch axis, of the layer's example."""
     first = () if cls.call_form == "none" else (batch,)
     return [(*first, *shape) for shape in shapes_of(example.output)]
 
@@ -86,7 +86,7 @@ def specs_of(example: Example) -> list[TensorSpec]:
 
 
 def call_of(example: Example, batch: int, *, dtype: torch.dtype = torch.float32) -> dict[str, list[Tensor]]:
-    """Random call arguments like the example's."""
+    """Return random call arguments of the example's shapes."""
     generator = torch.Generator().manual_seed(2)
     return {
         argument: [torch.randn(batch, *shape, generator=generator, dtype=dtype) for shape in shapes]  # type: ignore[arg-type]
@@ -95,7 +95,7 @@ def call_of(example: Example, batch: int, *, dtype: torch.dtype = torch.float32)
 
 
 def inputs_of(example: Example, batch: int, *, dtype: torch.dtype = torch.float32) -> list[Tensor]:
-    """Random inputs like the example's."""
+    """Return random inputs of the example's shapes."""
     generator = torch.Generator().manual_seed(1)
     if example.dtype.startswith("int"):
         return [

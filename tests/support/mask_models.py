@@ -1,4 +1,4 @@
-"""Models in which a mask goes through a layer and is used behind it."""
+"""Models in which a mask passes through a layer and is used after it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,37 +12,37 @@ Step = Callable[[Any], Any]
 
 
 def words(mask_zero: bool = True) -> tuple[Any, Any]:
-    """An input of six numbers, and their vectors: 0 is masked."""
+    """Return an input of six token ids and their embeddings; 0 is masked."""
     given = Input((6,), dtype="int32")
     return given, L.Embedding(5, 4, mask_zero=mask_zero)(given)
 
 
 def used(y: Any) -> list[Any]:
-    """What uses the mask of a sequence: a recurrent layer, a mean, attentions."""
+    """Return layers that use the mask of a sequence: recurrent, mean, attention."""
     return [L.LSTM(3)(y), L.GlobalAveragePooling1D()(y), L.Attention()([y, y])]
 
 
 def behind(step: Step, *, mask_zero: bool = True) -> Any:
-    """What becomes of the vectors of words, and who uses its mask."""
+    """Return a model of embeddings, a layer, and users of its mask."""
     given, x = words(mask_zero)
     return Model(given, used(step(x)))
 
 
 def behind_images(step: Step, shape: tuple[int, ...] = (2, 2)) -> Any:
-    """The same for a layer that wants more axes: each step is an image before it, and a vector again behind it."""
+    """As `behind`, for a layer of more axes: each step is an image before the layer, and a vector after it."""
     given = Input((6, 2 ** len(shape)))
     x = L.TimeDistributed(L.Reshape(shape))(L.Masking(0.5)(given))
     return Model(given, used(L.TimeDistributed(L.Flatten())(step(x))))
 
 
 def behind_rows(step: Step) -> Any:
-    """A layer behind which there are no steps any more: a mask that went on would not fit."""
+    """Return a model in which a layer removes the time axis, so that a propagated mask would not fit."""
     given, x = words()
     return Model(given, L.Softmax()(step(x)))
 
 
 def behind_two(step: Step, first: bool, second: bool) -> Any:
-    """Two sequences, each with a mask or without."""
+    """Return a model of two sequences, each with or without a mask."""
     (a, x), (b, y) = words(first), words(second)
     return Model([a, b], used(step([x, y])))
 
@@ -237,7 +237,7 @@ def attention_with_a_mask_of_the_query_by_hand() -> Any:
 
 
 def what_follows_heads_on_the_same_sequence() -> Any:
-    """Heads take the mask off the sequence: what runs after them and looks for it there finds none."""
+    """Return a model in which attention removes the mask of a sequence that later layers use."""
     given, x = words()
     y = L.Dense(4)(L.MultiHeadAttention(1, 2)(x, x))
     after = [L.Maximum()([x, y]), L.Multiply()([y, x]), L.Concatenate()([x, y])]

@@ -1,4 +1,4 @@
-"""Model sections, read without a config around them."""
+"""Read model sections without a config."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from kerascli.model.syntax.section import parse_scope
 
 
 def parse_model(section: Any, *given: Any, **settings: Any) -> Model:
-    """The model of a section. Raises Invalid."""
+    """Return the model of a section. Raises Invalid."""
     return parse_scope(section, *given, **settings)[0]
 
 
 def model_faults(section: Any) -> list[Fault]:
-    """What is wrong with a section whatever the data gives."""
+    """Return the faults of a section that do not depend on the data."""
     try:
         parse_scope(section, None)
     except Invalid as invalid:

@@ -1,4 +1,4 @@
-"""A few weights with their optimizer, seen in Keras's layout."""
+"""A few weights with an optimizer, in Keras's layout."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ AXES: dict[str, tuple[int, ...]] = {"a/kernel": (1, 0), "b/kernel": (3, 2, 0, 1)
 
 @dataclass(frozen=True)
 class Layout:
-    """What layers' WeightSpec is to an optimizer."""
+    """Layout of a weight, as an optimizer uses a layer's WeightSpec."""
 
     axes: tuple[int, ...] | None = None
     constraint: Constraint | None = None
@@ -31,7 +31,7 @@ class Layout:
 
 
 class Ours:
-    """Weights of SHAPES with their optimizer, seen in Keras's layout."""
+    """Weights of SHAPES with an optimizer, in Keras's layout."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ def first_weights() -> dict[str, np.ndarray]:
 
 
 def gradients_of(weights: list[np.ndarray], step: int) -> list[np.ndarray]:
-    """Those of a noisy bowl: they depend on the weights, so that errors add up."""
+    """Return gradients of a noisy quadratic: they depend on the weights, so that errors accumulate."""
     random = np.random.default_rng(100 + step)
     return [np.asarray(0.5 * w + random.normal(size=w.shape)) for w in weights]
 

@@ -1,4 +1,4 @@
-"""Small configs and how tests train them, in process and as a command."""
+"""Small configs, and helpers to train them in process and as a command."""
 
 import os
 import subprocess
@@ -58,7 +58,7 @@ def write(folder: Path, text: str, name: str = "config.yaml") -> Path:
 
 
 def train(config: Path, runs: Path, sets: Sequence[str] = (), **options: object) -> tuple[RunRecord, list[Event]]:
-    """A new run to its end, and its events."""
+    """Train a new run to its end; return it with its events."""
     events = list(start(open_config(config, sets=sets), Options(runs_dir=runs, **options)))  # type: ignore[arg-type]
     return find_run("latest", runs), events
 
@@ -69,19 +69,19 @@ def go_on(run: RunRecord, sets: Sequence[str] = ()) -> list[Event]:
 
 
 def outcome(run: RunRecord) -> tuple[list[dict[str, float]], dict[str, bytes]]:
-    """What must be equal, bit by bit: history without its clock, and the weights."""
+    """Return what must be bit-identical: history without times, and the weights."""
     rows = [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in run.history()]
     return rows, {name: value.tobytes() for name, value in load(run.weights()).items()}
 
 
 def edit_facts(run: Path, **changes: object) -> None:
-    """Change what run.json says, under a seal that is right again."""
+    """Change facts in run.json, with a valid checksum."""
     path = run / "run.json"
     path.write_bytes(sealed({**unsealed(path.read_bytes(), path), **changes}))
 
 
 def write_rows(run: RunRecord, rows: Sequence[history.Row]) -> None:
-    """Give a run a history."""
+    """Write rows to a run's history."""
     run.open_history(history.ordered(name for row in rows for name in row), Prefix())
     run.history_writer.cut()
     for row in rows:
@@ -89,14 +89,14 @@ def write_rows(run: RunRecord, rows: Sequence[history.Row]) -> None:
 
 
 def kerascli(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command, in a process of its own, with one thread."""
+    """Run the command in a subprocess with one thread."""
     command = [sys.executable, "-m", "kerascli", *arguments]
     env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=600, check=False)
 
 
 def outcome_of(work: Generator[object, None, T]) -> T:
-    """What a generator comes to in the end."""
+    """Exhaust a generator; return its value."""
     while True:
         try:
             next(work)

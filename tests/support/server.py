@@ -1,10 +1,10 @@
-"""A server on this machine, for what is downloaded."""
+"""Local HTTP server for downloads."""
 
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Server:
-    """Answers with `files`; `cut` is how many bytes short of its promise an answer ends."""
+    """Serves `files`; responses end `cut` bytes before their declared length."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}

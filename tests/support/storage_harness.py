@@ -1,4 +1,4 @@
-"""Faults in file operations: a process that dies before the n-th, a disk whose n-th fails, and states between them."""
+"""Faults in file operations: a process that is killed before the n-th, a disk that fails at it, and power cuts."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from kerascli import storage
 
 
 def before_operations(patch: pytest.MonkeyPatch, call: Callable[[str, tuple[Any, ...]], None]) -> None:
-    """Have `call` run before every file operation; writes come in pieces, so that it also runs between them."""
+    """Run `call` before every file operation; writes are split, so that it also runs between their parts."""
 
     def watched(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def operation(*arguments: Any) -> Any:
@@ -32,7 +32,7 @@ def before_operations(patch: pytest.MonkeyPatch, call: Callable[[str, tuple[Any,
 
 
 def disk_of(patch: pytest.MonkeyPatch, fault: Fault, nth: int, *, ever_after: bool = False) -> Disk:
-    """Let all file operations go through a disk whose n-th does `fault`, until the patch is undone."""
+    """Route file operations through a disk whose n-th operation does `fault`, until the patch is undone."""
     disk = Disk(fault, nth, ever_after=ever_after)
     for name in OPERATIONS:
         patch.setattr(storage, name, disk.faulty(name, getattr(storage, name)))
@@ -40,7 +40,7 @@ def disk_of(patch: pytest.MonkeyPatch, fault: Fault, nth: int, *, ever_after: bo
 
 
 def fork(work: Callable[[], object]) -> int:
-    """Run `work` in a child process, whose number is returned."""
+    """Run `work` in a child process, and return its process id."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12+ warns of forks beside other tests' threads
         pid = os.fork()
@@ -54,12 +54,12 @@ def fork(work: Callable[[], object]) -> int:
 
 
 def in_child(work: Callable[[], object]) -> int:
-    """Run `work` in a forked child; its wait status: 0 when it came to its end."""
+    """Run `work` in a forked child; return its wait status, 0 on success."""
     return os.waitpid(fork(work), 0)[1]
 
 
 def crash_points(prepare: Callable[[], None], work: Callable[[], object]) -> Iterator[bool]:
-    """Kill `work` before its first file operation, then before its second ...; yields whether it came to its end."""
+    """Kill `work` before its first file operation, then before its second ...; yield whether it finished."""
     for nth in range(1, 500):
 
         def dying(nth: int = nth) -> None:
@@ -77,7 +77,7 @@ def crash_points(prepare: Callable[[], None], work: Callable[[], object]) -> Ite
 
 
 def in_place(path: Path, data: bytes) -> None:
-    """The control: what a program does that does not think of faults."""
+    """Control: write in place, as a program without crash safety does."""
     descriptor = storage._open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     view = memoryview(data)
     while view:
@@ -87,13 +87,13 @@ def in_place(path: Path, data: bytes) -> None:
 
 
 def place_in_place(file: storage.Staged, path: Path) -> None:
-    """The control of `place`: what was written beside the file is written over it."""
+    """Control of `place`: copy the new file over the old one in place."""
     in_place(path, file.temporary.read_bytes())
     storage._unlink(file.temporary)
 
 
 class PowerCuts:
-    """States that a power cut may leave of a folder: only what was synced is sure to be there.
+    """States that a power cut may leave of a folder: only synced data is certain to exist.
 
     Two states are at the ends of what a file system may do: `forgotten`, in which no name is newer than the last sync
     of its folder, and `emptied`, in which all names are there and files hold what was synced of them.
@@ -102,7 +102,7 @@ class PowerCuts:
     def __init__(self, patch: pytest.MonkeyPatch, root: Path, call: Callable[["PowerCuts"], None]) -> None:
         self.root = root
         self._files: dict[int, object] = {}
-        """Inode -> the file; a number that was used again is another file."""
+        """Inode -> file; a reused inode number is another file."""
         self._synced: dict[object, bytes] = {}
         self._names: dict[Path, dict[str, object]] = {}
         self._folders: dict[int, Path] = {}

@@ -1,4 +1,4 @@
-"""Networks in plain torch, with torchvision's names, and files of their weights as torchvision publishes them."""
+"""Networks in plain torch with torchvision's names, and weight files as torchvision publishes them."""
 
 import hashlib
 import io
@@ -85,7 +85,7 @@ class MobileNetV2(nn.Module):
 
 
 def unsettled(network: nn.Module, seed: int = 0) -> nn.Module:
-    """The network with statistics of its own in every normalization: fresh ones would hide a mistake."""
+    """Return the network with random statistics in every normalization; initial ones would hide mistakes."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in network.parameters():
         if parameter.ndim > 1:
@@ -105,7 +105,7 @@ def saved(state: object, *, zipped: bool = True) -> bytes:
 
 
 def publish(model: str, data: bytes, home: Path, patch: pytest.MonkeyPatch) -> Path:
-    """Lay a file into a cache of torch's below `home`, as if torchvision had published it."""
+    """Place a file in torch's cache below `home`, as if downloaded from torchvision."""
     name = f"{model}-{hashlib.sha256(data).hexdigest()[:8]}"
     patch.setitem(torchvision._FILES, model, (name,))
     patch.setenv("TORCH_HOME", str(home))

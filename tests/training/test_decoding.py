@@ -1,4 +1,4 @@
-"""What a decoder writes: its own words are what it reads, from the first to the word that ends a text."""
+"""Decoding: the generated tokens are fed back as inputs, from the first to the end token."""
 
 import json
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ from kerascli.data.teacher_forcing import teacher_forcing
 from kerascli.data.text_codec import TextCodec
 from kerascli.errors import KerasCliError
 from kerascli.runs.record import RunRecord
-from kerascli.training.generation.decode import Decoder, decoded
-from kerascli.training.generation.generate import Choice
+from kerascli.training.generation.decode import Decoder, decode_ids
+from kerascli.training.generation.generate import Sampling
 from kerascli.workflow.generation.decoding import decode
 from kerascli.workflow.make_samples import studio_of
 from kerascli.workflow.opened import open_run
 from tests.support.runs_harness import train, write
 
-GREEDY = Choice(0.0)
+GREEDY = Sampling(0.0)
 VOCABULARY = ("go", "<stop>", "<start>", "a", "b", "c")
 
 
@@ -46,7 +46,7 @@ def scores(numbers: torch.Tensor) -> torch.Tensor:
 
 
 def follows(rows: Sequence[int]) -> Any:
-    """A model whose next word is the number of the one before, and a step of the row's own: known by arithmetic."""
+    """A model whose next token follows from the previous one by arithmetic, with a step per row."""
 
     def predict(so_far: torch.Tensor) -> torch.Tensor:
         return scores((so_far - 2 + torch.tensor(rows)[:, None]) % len(VOCABULARY) + 2)
@@ -58,9 +58,9 @@ def test_each_row_goes_on_from_its_own_words_to_its_own_end() -> None:
     model = Decoder(follows([5, 1, 3]), (4,), 6, 3, codec(), codec())
     # from <start>, the third word: one back is <stop>; one on is a, b, c, go, <stop>; three on is c, and then <start>
     wanted = [[3, -1, -1, -1, -1, -1], [5, 6, 7, 2, 3, -1], [7, 4, 7, 4, 7, 4]]
-    assert decoded(model, 99, GREEDY).tolist() == wanted
-    assert decoded(model, 2, GREEDY).tolist() == [row[:2] for row in wanted]
-    assert [codec().text(row) for row in decoded(model, 99, GREEDY)] == [
+    assert decode_ids(model, 99, GREEDY).tolist() == wanted
+    assert decode_ids(model, 2, GREEDY).tolist() == [row[:2] for row in wanted]
+    assert [codec().text(row) for row in decode_ids(model, 99, GREEDY)] == [
         "",
         "a b c go",
         "c <start> c <start> c <start>",
@@ -71,7 +71,8 @@ def test_without_a_last_word_padding_ends_a_text() -> None:
     def predict(so_far: torch.Tensor) -> torch.Tensor:
         return scores(torch.where(so_far == 7, 0, so_far + (so_far == 0) * 4 + 1))  # 0 -> a, b, c, and padding
 
-    assert decoded(Decoder(predict, (0,), 8, 1, codec(False), codec(False)), 99, GREEDY)[0, :4].tolist() == [5, 6, 7, 0]
+    model = Decoder(predict, (0,), 8, 1, codec(False), codec(False))
+    assert decode_ids(model, 99, GREEDY)[0, :4].tolist() == [5, 6, 7, 0]
 
 
 def test_words_are_read_by_the_numbers_of_the_vocabulary_that_reads() -> None:
@@ -82,7 +83,7 @@ def test_words_are_read_by_the_numbers_of_the_vocabulary_that_reads() -> None:
         seen.append(so_far[0].tolist())
         return scores(torch.full_like(so_far, 5))  # always a
 
-    decoded(Decoder(predict, (5,), 3, 1, reads, codec()), 99, GREEDY)
+    decode_ids(Decoder(predict, (5,), 3, 1, reads, codec()), 99, GREEDY)
     assert seen[-1] == [5, 4, 4]
     assert reads.words[4] == "a"
 
@@ -91,11 +92,11 @@ def test_words_are_read_by_the_numbers_of_the_vocabulary_that_reads() -> None:
 def test_words_are_drawn_as_often_as_they_are_probable(places: int) -> None:
     shares = torch.tensor([0.0, 0.0, 0.1, 0.0, 0.0, 0.2, 0.3, 0.4])
     model = Decoder(lambda x: shares.expand(*x.shape, -1), (4,), places, 4000, codec(), codec())
-    for column in decoded(model, 99, Choice(1.0)).T:
+    for column in decode_ids(model, 99, Sampling(1.0)).T:
         counts = np.bincount(column, minlength=8) / 4000
         np.testing.assert_allclose(counts, shares, atol=0.03)
-    assert decoded(model, 99, Choice(1.0, seed=1)).tolist() != decoded(model, 99, Choice(1.0)).tolist()
-    assert set(np.unique(decoded(model, 99, Choice(1.0, top_k=2)))) == {6, 7}
+    assert decode_ids(model, 99, Sampling(1.0, seed=1)).tolist() != decode_ids(model, 99, Sampling(1.0)).tolist()
+    assert set(np.unique(decode_ids(model, 99, Sampling(1.0, top_k=2)))) == {6, 7}
 
 
 LONG = {"enclose": {"start": "<start> go "}}
@@ -225,7 +226,7 @@ def test_rows_of_the_data_are_shown_with_what_is_right(run: RunRecord) -> None:
 
 
 def test_what_is_written_is_what_teacher_forcing_predicts_step_by_step(run: RunRecord) -> None:
-    """What a decoder that sees no later word says after its own words is the same if it is given them at once."""
+    """A causal decoder predicts the same after its own tokens if it gets them all at once."""
     studio = studio_of(open_run(run, device="cpu", checkpoint=None))
     update = studio.experiment.module
     for weight in update.parameters():  # whatever the weights are, also where it is wrong
@@ -253,7 +254,7 @@ def test_examples_of_a_decoder_are_what_it_writes_by_itself(run: RunRecord) -> N
     assert made or "letters" in run.resolved_path.read_text()
 
 
-def test_a_heat_map_is_told_by_the_words_of_its_row(run: RunRecord) -> None:
+def test_a_heat_map_is_reported_by_the_words_of_its_row(run: RunRecord) -> None:
     studio = studio_of(open_run(run, device="cpu"))
     callback = CALLBACKS.parse({"heat_map": {"row": 1, "down": "dutch", "across": "english"}})
     assert isinstance(callback, HeatMap)
@@ -272,12 +273,12 @@ def test_a_heat_map_is_told_by_the_words_of_its_row(run: RunRecord) -> None:
     ("arguments", "said", "hint"),
     [
         (["--prompt", "one brd"], "is not in the vocabulary of 'english'", None),
-        (["--prompt", "xQz"], "is not in the vocabulary of 'english'", "the model has not learned what it means"),
-        (["--prompt", ""], "the prompt has no word in it", "give it a text to answer"),
-        (["--prompt", "one bird one bird"], "and 'english' has places for", "give it a shorter text"),
+        (["--prompt", "xQz"], "is not in the vocabulary of 'english'", "the model has not seen it in training"),
+        (["--prompt", ""], "the prompt has no words", "give a text to answer"),
+        (["--prompt", "one bird one bird"], "and 'english' takes at most", "give a shorter text"),
     ],
 )
-def test_a_prompt_that_cannot_be_read_is_told(
+def test_a_prompt_that_cannot_be_read_is_reported(
     run: RunRecord, arguments: list[str], said: str, hint: str | None
 ) -> None:
     if "brd" in arguments[1] and "letters" in run.resolved_path.read_text():
@@ -300,8 +301,8 @@ def test_the_nearest_word_is_named(run: RunRecord) -> None:
 @pytest.mark.parametrize(
     ("so_far", "target", "said", "hint"),
     [
-        ("letters", "[letters, {shift: 1}]", "no one knows what 'so_far' begins with", "put enclose before"),
-        ("letters, {shift: -2}", "[letters]", "one input and a target that are text", "one step late"),
+        ("letters", "[letters, {shift: 1}]", "the start token of 'so_far' is unknown", "put enclose before"),
+        ("letters, {shift: -2}", "[letters]", "one input and a target that are text", "shifted by one step"),
     ],
 )
 def test_a_model_that_is_not_fed_what_it_writes_is_told_so(
@@ -324,7 +325,7 @@ def test_a_decoder_that_is_asked_by_numbers_takes_rows_of_the_data(tmp_path: Pat
     assert {row["text"] for row in json.loads(generated(record, "--greedy", "--json"))["rows"]} == {"een", "twee"}
     with pytest.raises(KerasCliError) as caught:
         generated(record, "--prompt", "1")
-    assert caught.value.faults[0].text == "--prompt: the model is asked by english, not by a text alone"
+    assert caught.value.faults[0].text == "--prompt: the model's input is english, not a text alone"
 
 
 def test_a_language_model_stops_at_the_word_that_ends_its_texts(tmp_path: Path) -> None:

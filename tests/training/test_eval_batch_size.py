@@ -1,4 +1,4 @@
-"""How many rows are evaluated at once: as many as change no figure."""
+"""Batch size of evaluation: the largest that changes no metric."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from kerascli.config.load import open_config
 from kerascli.data.batches.loader import BatchSource
 from kerascli.device import Choice
 from kerascli.training.evaluate import evaluate
-from kerascli.workflow.fitting.phases import described, experiment_of
+from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
 from tests.support.runs_harness import HARD, outcome_of, write
 
@@ -30,13 +30,13 @@ compile: {loss: mse}
 
 def rows(path: Path, *sets: str, figures: bool = True) -> int:
     config = open_config(path, sets=sets)
-    phase = described(config, config.load_data())
-    experiment = experiment_of(phase, Choice("cpu", "a test"))
+    phase = make_phase(config, config.load_data())
+    experiment = build_phase(phase, Choice("cpu", "a test"))
     return rows_in_order(experiment, phase.prepared.splits["train"], figures=figures).batch_size
 
 
-def test_small_rows_are_judged_many_at_once(tmp_path: Path) -> None:
-    """24 units and their 24 activations of 4 bytes are the widest: two million bytes hold 10,922 such rows."""
+def test_small_rows_are_evaluated_many_at_once(tmp_path: Path) -> None:
+    """24 units and 24 activations of 4 bytes are the widest: two million bytes hold 10,922 such rows."""
     assert rows(write(tmp_path, HARD)) == 2**21 // (2 * 24 * 4)
 
 
@@ -53,21 +53,21 @@ def test_the_config_decides_where_it_says(tmp_path: Path, figures: bool) -> None
     "said",
     ["fit.validation_steps=2", "compile.loss={sparse_categorical_crossentropy: {reduction: sum}}"],
 )
-def test_figures_that_depend_on_batches_keep_them(tmp_path: Path, said: str) -> None:
+def test_metrics_that_depend_on_batches_keep_them(tmp_path: Path, said: str) -> None:
     path = write(tmp_path, HARD)
     assert rows(path, said) == 16
     assert rows(path, said, figures=False) > 16
 
 
-def test_masked_figures_keep_their_batches(tmp_path: Path) -> None:
-    """A masked mean divides by what a batch counts: Keras averages these over batches."""
+def test_masked_metrics_keep_their_batches(tmp_path: Path) -> None:
+    """A masked mean divides by the unmasked values of a batch: Keras averages these means over batches."""
     np.savez(tmp_path / "words.npz", x=np.ones((40, 5), np.int64), y=np.ones((40, 1), np.float32))
     assert rows(write(tmp_path, MASKED)) == 32
     assert rows(write(tmp_path, MASKED.replace(", mask_zero: true", ""))) > 32
 
 
-def test_figures_of_a_whole_batch_keep_their_batches(tmp_path: Path) -> None:
-    """The spread of a batch depends on how many rows it has; a mean over rows does not."""
+def test_metrics_of_a_whole_batch_keep_their_batches(tmp_path: Path) -> None:
+    """The variance of a batch depends on its number of rows; a mean over rows does not."""
     parts = '\n    - expr: {value: "VALUE", name: middle}'
     parts += '\n    - add_metric: {value: "mean((x - middle) ** 2, axis=-1)", name: spread}'
     for value, adds_up in (("mean(x, axis=0)", False), ("mean(x, axis=-1, keepdims=true)", True)):
@@ -86,7 +86,7 @@ def test_figures_of_a_whole_batch_keep_their_batches(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_formulas_that_hold_rows_against_each_other_keep_their_batches(tmp_path: Path, value: str, apart: bool) -> None:
-    """Within the model, whatever its figures are."""
+    """Formulas inside the model count, whatever its metrics are."""
     text = HARD.replace("  layers:", f'  layers:\n    - expr: {{value: "{value}"}}')
     assert (rows(write(tmp_path, text)) > 16) == apart
     assert (rows(write(tmp_path, text), figures=False) > 16) == apart
@@ -123,11 +123,11 @@ def test_losses_and_metrics_that_hold_rows_against_each_other_keep_their_batches
 
 
 @pytest.mark.parametrize("config", ["two_inputs", "tiny"])
-def test_figures_do_not_depend_on_how_many_are_judged_at_once(config: str) -> None:
-    """Sums of float32 losses in another order: equal to six digits."""
+def test_metrics_do_not_depend_on_how_many_are_evaluated_at_once(config: str) -> None:
+    """Sums of float32 losses in another order are equal to six digits."""
     opened = open_config(CONFIGS / f"{config}.yaml")
     prepared = opened.load_data()
-    experiment = experiment_of(described(opened, prepared), Choice("cpu", "a test"))
+    experiment = build_phase(make_phase(opened, prepared), Choice("cpu", "a test"))
     split = prepared.splits["train"]
     at_once, few = (
         outcome_of(evaluate(experiment.module, source.epoch(0), seed=1))

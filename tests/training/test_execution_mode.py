@@ -1,4 +1,4 @@
-"""How steps are run: every execution mode computes what the module does, and gives way to it with a reason."""
+"""Execution modes: each computes what the module does, and falls back to another with a reason."""
 
 import stat
 from collections.abc import Callable, Sequence
@@ -20,11 +20,11 @@ from kerascli.device import Choice
 from kerascli.events import Note
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
-from kerascli.training.execution_mode import Programmed, Request, largest_difference, make_runner
+from kerascli.training.execution_mode import GraphRunner, Request, largest_difference, make_runner
 from kerascli.training.forward_pass import Eager, Runner
 from kerascli.training.loop import Plan
 from kerascli.workflow.fitting import binding
-from kerascli.workflow.fitting.phases import described, experiment_of
+from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan
 from tests.support.needs import needs_a_compiler
 from tests.support.runs_harness import HARD, go_on, kerascli, outcome, train, write
@@ -53,7 +53,7 @@ fit: {epochs: 1, batch_size: 32, class_weight: {0: 2.0}}
 def request_of(path: Path, *sets: str, steps: int = 10) -> tuple[Request, Plan]:
     config = open_config(path, sets=sets)
     prepared = config.load_data()
-    experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
+    experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
     experiment.module.train()
     plan = make_plan(experiment, prepared, {})
     batches = [batch for batch, _ in zip(plan.batches(0, 0), range(2), strict=False)]
@@ -63,7 +63,7 @@ def request_of(path: Path, *sets: str, steps: int = 10) -> tuple[Request, Plan]:
 
 
 def assert_steps_agree(request: Request, plan: Plan, runner: Runner, apart: float) -> None:
-    """On every batch of an epoch, a smaller last one too."""
+    """Compare all batches of an epoch, including a smaller last one."""
     module = Eager(request.forward_pass)
     for number, batch in enumerate(plan.batches(0, 0)):
         found, wanted = (run(batch, draws.Draws(1, "train", number)) for run in (runner, module))
@@ -72,19 +72,19 @@ def assert_steps_agree(request: Request, plan: Plan, runner: Runner, apart: floa
 
 @pytest.mark.parametrize("config", ["mnist_mlp", "mnist_lstm", "tiny", "penguins", "two_inputs"])
 def test_a_traced_step_is_the_module_s_step(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the same kernels, which those of an AMD processor are not; softmax sums to 1 but for rounding."""
+    """Exact with the same kernels (not on AMD processors); a softmax sums to 1 up to rounding."""
     monkeypatch.setattr(programs, "onednn_is_faster", lambda: False)
     sets = ["compile.jit_compile=false", *(["fit.steps_per_epoch=3"] if config.startswith("mnist") else [])]
     request, plan = request_of(CONFIGS / f"{config}.yaml", *sets)
     runner, choice = make_runner(request)
     assert choice == Choice("traced", "jit_compile is false")
-    assert isinstance(runner, Programmed)
+    assert isinstance(runner, GraphRunner)
     assert_steps_agree(request, plan, runner, 1e-6)
 
 
 @pytest.mark.parametrize("sets", [[], ["compile.optimizer={sgd: {loss_scale_factor: 1024.0}}"]])
 def test_a_traced_convolutional_step_is_the_module_s_step(tmp_path: Path, sets: list[str]) -> None:
-    """Fused kernels add in another order; the loss of float32 sums is then known to some 1e-6."""
+    """Fused kernels add in another order; a loss of float32 sums then agrees to about 1e-6."""
     request, plan = request_of(write(tmp_path, CONVOLUTIONAL), "compile.jit_compile=false", *sets)
     runner, choice = make_runner(request)
     assert choice.value == "traced"
@@ -98,12 +98,12 @@ def test_a_step_with_onednn_s_products_is_the_module_s_step(monkeypatch: pytest.
     request, plan = request_of(CONFIGS / "mnist_mlp.yaml", *sets)
     runner, choice = make_runner(request)
     assert choice.value == "traced"
-    assert isinstance(runner, Programmed)
+    assert isinstance(runner, GraphRunner)
     assert_steps_agree(request, plan, runner, 1e-5)
 
 
 def test_a_half_precision_step_is_traced(tmp_path: Path) -> None:
-    """The same kernels in the same order: to the last bit."""
+    """The same kernels in the same order give bit-identical results."""
     request, plan = request_of(write(tmp_path, HARD), "compile.jit_compile=false", "compile.precision=mixed_bfloat16")
     runner, choice = make_runner(request)
     assert choice.value == "traced"
@@ -156,7 +156,7 @@ def test_a_compiled_run_comes_to_what_a_traced_one_does(tmp_path: Path, monkeypa
 
 
 def assert_runs_agree(one: RunRecord, other: RunRecord) -> None:
-    """After a few epochs of steps whose sums differ in their last bits."""
+    """Assert that runs agree after a few epochs of steps whose sums differ in the last bits."""
     ours, theirs = (load_tensors(run.weights()) for run in (one, other))
     for name, weight in theirs.items():
         torch.testing.assert_close(ours[name], weight, atol=1e-6, rtol=1e-5)
@@ -169,7 +169,7 @@ def said(run: RunRecord) -> str:
     return f"{run.facts()['tier']} ({run.facts()['tier_reason']})"
 
 
-def test_a_failed_compilation_is_told_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_compilation_is_reported_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise RuntimeError("no such kernel\nand many lines more")
 
@@ -178,7 +178,7 @@ def test_a_failed_compilation_is_told_and_the_run_goes_on(tmp_path: Path, monkey
     config = write(tmp_path, HARD)
     run, events = train(config, tmp_path / "runs", ["fit.epochs=1", "compile.jit_compile=true"])
     assert said(run) == "traced (compiling failed: RuntimeError: no such kernel)"
-    assert f"tier: {said(run)}" in [event.text for event in events if isinstance(event, Note)]
+    assert f"execution mode: {said(run)}" in [event.text for event in events if isinstance(event, Note)]
     plain, _ = train(config, tmp_path / "plain", ["fit.epochs=1", "compile.jit_compile=false"])
     assert outcome(run) == outcome(plain)
 
@@ -196,7 +196,7 @@ def test_what_cannot_be_traced_runs_as_the_module(tmp_path: Path, monkeypatch: p
 def test_a_program_with_other_numbers_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float
 ) -> None:
-    """Whatever a compiler or a pass did wrong, a step before training would show it."""
+    """A check before training detects errors of a compiler or a pass."""
 
     def spoils(code: Any, **_: object) -> None:
         forward = code.forward
@@ -204,7 +204,7 @@ def test_a_program_with_other_numbers_is_not_used(
 
     monkeypatch.setattr(programs, "simplify", spoils)
     run, _ = train(write(tmp_path, HARD), tmp_path / "runs", ["fit.epochs=1"])
-    assert said(run).startswith("eager (the traced program failed: ValueError: its numbers differ by ")
+    assert said(run).startswith("eager (the traced graph failed: ValueError: its numbers differ by ")
 
 
 def test_trying_a_program_changes_nothing(tmp_path: Path) -> None:
@@ -233,12 +233,12 @@ class Gap(Loss):
 
 
 def test_a_plugin_s_code_runs_as_it_is(tmp_path: Path) -> None:
-    """Its Python may look at numbers, count its calls, or do anything else that a program would lose."""
+    """Its Python code may use values or count its calls, which a program would lose."""
     write(tmp_path, PLUGIN, "gap.py")
     text = HARD.replace("loss: sparse_categorical_crossentropy", "loss: gap")
     text = text.replace("targets: {y: []}", "targets: {y: [to_categorical]}")
     run, _ = train(write(tmp_path, f"plugins: [gap.py]\n{text}"), tmp_path / "runs", ["fit.epochs=1"])
-    assert said(run) == "eager ('gap' is not kerascli's own: Python code runs as it is)"
+    assert said(run) == "eager ('gap' is a custom component: its Python code is not traced)"
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_auto_does_not_compile_convolutions_on_the_cpu(tmp_path: Path, monkeypat
     monkeypatch.setattr(compiling.shutil, "which", lambda name: "/usr/bin/" + name)
     request, _ = request_of(write(tmp_path, CONVOLUTIONAL), steps=10**6)
     assert make_runner(request)[1] == Choice(
-        "traced", "convolutions, and what stands between them, are slower compiled"
+        "traced", "convolutions, and the operations between them, are slower when compiled"
     )
 
 
@@ -274,8 +274,8 @@ def test_auto_does_not_compile_without_a_compiler(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("recorded", ["eager", "traced"])
-def test_a_run_goes_on_in_its_tier(tmp_path: Path, recorded: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where this version or machine would choose another one."""
+def test_a_run_goes_on_in_its_execution_mode(tmp_path: Path, recorded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if this version or machine would choose another mode."""
     config = write(tmp_path, HARD)
     run, _ = train(config, tmp_path / "runs", ["fit.epochs=2"])
     run.note(tier=recorded)

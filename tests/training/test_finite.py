@@ -1,4 +1,4 @@
-"""Numbers that are not finite: a training stops at them, and no file ever holds one."""
+"""Non-finite numbers stop a training, and are never stored in a file."""
 
 import math
 from functools import partial
@@ -43,7 +43,7 @@ def stopped(config: Path, runs: Path) -> tuple[RunRecord, TrainingStopped]:
 
 
 def saved_numbers(run: RunRecord) -> list[np.ndarray]:
-    """Every float in the files of weights and checkpoints of a run."""
+    """Return every float in the weights and checkpoints of a run."""
     files = [*run.path.glob("model.safetensors"), *(run.path / "checkpoints").glob("*.safetensors")]
     return [v for file in files for v in load(file.read_bytes()).values() if v.dtype.kind == "f"]
 
@@ -52,11 +52,11 @@ def saved_numbers(run: RunRecord) -> list[np.ndarray]:
 def test_an_update_that_overflows_at_once_is_not_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    """Neither where a checkpoint is due at the end of that epoch nor where none is."""
+    """Neither if a checkpoint is due at the end of that epoch nor if none is."""
     monkeypatch.setattr(recorder, "EPOCH_SECONDS", seconds)
     run, error = stopped(linear(tmp_path), tmp_path / "runs")
     assert "'out/kernel' became nan or infinite by epoch 1, step 1: an update overflowed" in str(error)
-    assert str(error).endswith("no weights are kept: there was no checkpoint before it")
+    assert str(error).endswith("no weights are saved: there was no checkpoint before it")
     assert error.exit_code == 5
     assert saved_numbers(run) == []
     assert run.history() == [], "the figures of such weights are not recorded"
@@ -70,7 +70,7 @@ def test_an_update_that_overflows_later_leaves_the_weights_of_the_last_checkpoin
     config = linear(tmp_path, LATER)
     run, error = stopped(config, tmp_path / "runs")
     assert "'out/kernel' became nan or infinite by epoch 4, step 1" in str(error)
-    assert str(error).endswith(f"the weights of the last checkpoint (step 3) are kept in {run.path}")
+    assert str(error).endswith(f"the weights of the last checkpoint (step 3) are saved in {run.path}")
     assert len(saved_numbers(run)) >= 6
     assert all(np.isfinite(values).all() for values in saved_numbers(run))
     good, _ = train(config, tmp_path / "good", ["fit.epochs=3"])
@@ -85,13 +85,13 @@ def test_state_of_the_optimizer_that_overflows_is_not_saved(tmp_path: Path, monk
     run, error = stopped(linear(tmp_path, "adam: 0.1", scale=1e25), tmp_path / "runs")
     assert "'adam/out/kernel/velocity' became nan or infinite by epoch 1, step 1" in str(error)
     assert all(np.isfinite(values).all() for values in saved_numbers(run))
-    assert str(error).endswith(f"the last finite weights are kept in {run.path}")
+    assert str(error).endswith(f"the last finite weights are saved in {run.path}")
 
 
-def test_weights_that_are_not_finite_are_told_by_what_uses_them(
+def test_weights_that_are_not_finite_are_reported_by_what_uses_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No run of ours has such weights any more; one of an earlier version may."""
+    """Current runs cannot have such weights; runs of earlier versions may."""
     monkeypatch.chdir(tmp_path)
     run, _ = train(linear(tmp_path, "sgd: 1.0e-3"), tmp_path / "runs")
     weights = load(run.weights())

@@ -1,4 +1,4 @@
-"""Whole trainings equal Keras's: the same first weights and batches give the same history, weights and outputs.
+"""Whole trainings equal Keras's: same history, weights and outputs from the same initial weights and batches.
 
 In float64 on both sides, at 1e-9: what differs by more than rounding differs in meaning.
 """
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't
 
 @pytest.fixture(autouse=True)
 def _in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """On torch Keras computes 64-bit types in 32 bits; with TensorFlow it does not, and here it does not either."""
+    """Keras on torch casts 64-bit types to 32 bits, unlike on TensorFlow; make it compute in float64."""
     monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
     keras.config.set_floatx("float64")
     yield
@@ -35,7 +35,7 @@ def _in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def table(rows: int, features: int = 4, classes: int = 3) -> Arrays:
-    """Rows whose class can be learned; float32 numbers, which both sides take for the same float64 ones."""
+    """Return rows whose class can be learned, of float32 values, which both sides convert exactly to float64."""
     rng = np.random.default_rng(rows)
     x = rng.normal(size=(rows, features)).astype(np.float32)
     y = (x @ rng.normal(size=(features, classes))).argmax(1)
@@ -43,7 +43,7 @@ def table(rows: int, features: int = 4, classes: int = 3) -> Arrays:
 
 
 def compiled(model: keras.Model, optimizer: Any, loss: Any, **settings: Any) -> keras.Model:
-    """A fresh bias is all zeros, which hides mistakes: every weight becomes random."""
+    """Compile a model with random weights: initial zeros of biases would hide mistakes."""
     rng = np.random.default_rng(1)
     for weight in model.weights:
         noise = rng.normal(size=weight.shape) * 0.3
@@ -53,7 +53,7 @@ def compiled(model: keras.Model, optimizer: Any, loss: Any, **settings: Any) -> 
 
 
 def classifier(units: int = 3, activation: str = "softmax") -> keras.Model:
-    """The model of CLASSIFIER, for tables of four features."""
+    """Return Keras's model for CLASSIFIER, for tables of four features."""
     return keras.Sequential(
         [
             keras.Input((4,)),
@@ -159,7 +159,7 @@ fit: {epochs: 3, batch_size: 6}
 
 
 def tokens(rows: int, steps: int, *, whole_rows_of_padding: bool) -> np.ndarray:
-    """Token ids with padding, 0, behind them."""
+    """Return token ids, padded with 0 at the end."""
     rng = np.random.default_rng(3)
     ids = rng.integers(1, 9, (rows, steps))
     lengths = rng.integers(0 if whole_rows_of_padding else 1, steps + 1, rows)
@@ -300,8 +300,10 @@ fit: {epochs: 3, batch_size: 16, validation_split: 0.25}
 
 @pytest.mark.parametrize("steps", [2, 3, 7])
 def test_an_epoch_of_other_length_than_the_data_goes_on_where_the_last_one_ended(tmp_path: Path, steps: int) -> None:
-    """Of 4 batches: 2 fit in evenly, 3 do not, 7 are more. Keras is given the batches over and over: from arrays it
-    would leave out the rest of an epoch, with a warning."""
+    """Steps per epoch for 4 batches: 2 divide them, 3 do not, 7 are more.
+
+    Keras gets the batches repeatedly; from arrays it would omit the rest of an epoch, with a warning.
+    """
     data = table(30)
     rest = f"""
 compile: {{optimizer: {{adam: 0.05}}, loss: sparse_categorical_crossentropy, metrics: [accuracy]}}
@@ -405,7 +407,7 @@ fit: {{epochs: 3, batch_size: 16}}
 def test_accuracy_means_what_the_shapes_say(
     tmp_path: Path, target: str, units: int, activation: str, loss: str, resolved: str
 ) -> None:
-    """As in Keras, targets and outputs decide, not the loss."""
+    """As in Keras, the shapes of targets and outputs decide, not the loss."""
     data = table(40)
     base = CLASSIFIER.replace("units: 3, activation: softmax", f"units: {units}, activation: {activation}")
     base = base.replace("{y: []}", target)
@@ -467,7 +469,7 @@ compile:
 
 
 class SwapEMAWeights(keras.callbacks.SwapEMAWeights):
-    """Keras's, with a copy where on torch it keeps a view of what it then overwrites."""
+    """Keras's callback with a copy of the weights, since on torch it overwrites its own view of them."""
 
     def _backend_swap_variables(self, optimizer: Any) -> None:
         for weight, average in zip(
@@ -573,7 +575,7 @@ model:
 
 
 def heads() -> tuple[keras.Model, Arrays]:
-    """The model of HEADS, and data for it."""
+    """Return Keras's model for HEADS, and data for it."""
     x = keras.Input((4,), name="x")
     hidden = layers.Dense(6, "tanh", name="hidden")(x)
     kind = layers.Dense(3, "softmax", name="kind")(hidden)
@@ -596,7 +598,7 @@ fit: {epochs: 2, batch_size: 8}
 
 @pytest.mark.filterwarnings("ignore:Gradients do not exist for variables")
 def test_an_output_without_a_target_is_only_predicted(tmp_path: Path) -> None:
-    """Keras wants a target for it, and ignores it."""
+    """Keras requires a target for it, and ignores it."""
     model, data = heads()
     base = HEADS.replace("kind: [], ", "")
     rest = """

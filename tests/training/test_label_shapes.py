@@ -1,4 +1,4 @@
-"""Targets of one number a row, in whole runs: metrics agree with scikit-learn and the table of classes."""
+"""Targets of one value per row in whole runs: metrics agree with scikit-learn and the confusion matrix."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def test_f_scores_of_one_unit_are_scikit_learn_s(tmp_path: Path, columns: tuple[
     }
     figures = evaluation.result.logs
     assert {name: figures[name] for name in wanted} == pytest.approx(wanted, abs=1e-6)  # Keras adds 1e-7 below
-    table = evaluation.classified[0].matrix
+    table = evaluation.class_scores[0].matrix
     by_table = 2 * table[1, 1] / (2 * table[1, 1] + table[0, 1] + table[1, 0])
     assert figures["f1_score"] == pytest.approx(by_table, abs=1e-6)
     assert run.history()[-1]["val_f1_score"] == pytest.approx(wanted["f1_score"], abs=1e-6)
@@ -91,5 +91,5 @@ def test_masked_steps_of_a_target_without_a_last_axis_do_not_count(tmp_path: Pat
 def test_weights_of_samples_and_a_loss_along_the_rows_do_not_go_together(tmp_path: Path) -> None:
     np.savez(tmp_path / "yes_no.npz", x=np.zeros((9, 3)), y=np.zeros(9), w=np.ones(9))
     config = YES_NO.replace("binary_crossentropy", "{dice: {axis: 0}}").replace(", validation_data: test", "")
-    with pytest.raises(ConfigError, match="'dice' along axis 0 has values for all rows of a batch"):
+    with pytest.raises(ConfigError, match="'dice' along axis 0 reduces over the rows of a batch"):
         check(write(tmp_path, config), sets=(), flags=())

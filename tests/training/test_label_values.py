@@ -1,4 +1,4 @@
-"""Labels, token ids and large whole numbers stay what they are, or are an error that names the row and the value."""
+"""Labels, token ids and large integers keep their values, or are an error that names the row and value."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from kerascli.data.storage.convert import first_rounded
 from kerascli.errors import DataError, KerasCliError
 from kerascli.events import Note
 from kerascli.losses.labels import Labels
-from kerascli.training.checks.label_range_checks import outside
+from kerascli.training.checks.label_range_checks import first_invalid
 from kerascli.workflow.check import check
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.given_rows import rows_of
@@ -58,7 +58,7 @@ def said(folder: Path, arrays: dict[str, Any], **words: str) -> str:
 
 
 ROWS = np.linspace(-1, 1, 12).reshape(3, 4)
-FRACTION = "target 'y' is 0.99; sparse_categorical_crossentropy takes class numbers, which are whole"
+FRACTION = "target 'y' is 0.99; sparse_categorical_crossentropy takes integer class labels"
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
@@ -75,15 +75,15 @@ def test_a_label_with_a_fraction_is_refused_in_every_split(tmp_path: Path, split
 @pytest.mark.parametrize(
     ("y", "words", "text"),
     [
-        ([[0.0], [1.5], [2.0]], CLASSES, "target 'y' is 1.5; sparse_categorical_crossentropy takes class numbers"),
-        ([0.0, 1.0, 3.0], CLASSES, "target 'y' is 3.0; the 3 units of the output stand for the classes 0 to 2"),
-        ([0.0, -1.0, 3.5], CLASSES, "target 'y' is -1.0; the 3 units"),
+        ([[0.0], [1.5], [2.0]], CLASSES, "target 'y' is 1.5; sparse_categorical_crossentropy takes integer"),
+        ([0.0, 1.0, 3.0], CLASSES, "target 'y' is 3.0; the output has 3 units, for the classes 0 to 2"),
+        ([0.0, -1.0, 3.5], CLASSES, "target 'y' is -1.0; the output has 3 units"),
         ([0, 9, 2], IGNORING, ""),
-        ([0, 9, 4], IGNORING, "target 'y' is 4; the 3"),
+        ([0, 9, 4], IGNORING, "target 'y' is 4; the output has 3"),
         ([0, 9.5, 2], IGNORING, "target 'y' is 9.5; sparse"),
-        ([0.0, 1.5, 2.0], {**CLASSES, "loss": "crossentropy"}, "target 'y' is 1.5; crossentropy takes class numbers"),
+        ([0.0, 1.5, 2.0], {**CLASSES, "loss": "crossentropy"}, "target 'y' is 1.5; crossentropy takes integer"),
         ([0.0, 1.5, 2.0], GENERAL, "target 'y' is 1.5; categorical_generalized_cross_entropy takes"),
-        ([0.0, 1.5, 2.0], CIRCLE, "target 'y' is 1.5; circle takes class numbers"),
+        ([0.0, 1.5, 2.0], CIRCLE, "target 'y' is 1.5; circle takes integer class labels"),
         ([70, -1, 80], CIRCLE, ""),
         ([70, 1, 80], CIRCLE, ""),
         ([0, 1, 1], YES_NO, ""),
@@ -91,8 +91,8 @@ def test_a_label_with_a_fraction_is_refused_in_every_split(tmp_path: Path, split
         ([0, 0.5, 1], YES_NO, ""),
         ([0, 1, 2], {**CLASSES, "y": "rescaling: 0.5"}, "target 'y' is 0.5; sparse_categorical_crossentropy takes"),
         ([0, 1, 2], {**CLASSES, "y": "cast: float32"}, ""),
-        ([0, 0.5, 1], {**NUMBER, "metrics": "mean_iou: 2"}, "target 'y' is 0.5; mean_iou takes class numbers"),
-        ([0, 0.5, 1], {**YES_NO, "metrics": "binary_iou"}, "target 'y' is 0.5; binary_iou takes class numbers"),
+        ([0, 0.5, 1], {**NUMBER, "metrics": "mean_iou: 2"}, "target 'y' is 0.5; mean_iou takes integer class labels"),
+        ([0, 0.5, 1], {**YES_NO, "metrics": "binary_iou"}, "target 'y' is 0.5; binary_iou takes integer class labels"),
         ([0, 0.5, 1], NUMBER, ""),
     ],
 )  # fmt: skip
@@ -111,7 +111,7 @@ def test_ctc_takes_whole_labels_of_its_classes(tmp_path: Path) -> None:
         "t.npz:2:y: target 'y' is 2.5; ctc"
     )
     assert said(tmp_path, {"x": x, "y": np.array([[1, 5], [2, 0]])}, **words).startswith(
-        "t.npz:1:y: target 'y' is 5; the 5"
+        "t.npz:1:y: target 'y' is 5; the output has 5"
     )
 
 
@@ -122,7 +122,7 @@ EMBEDDING = "the embedding 'embedding' has rows 0 to 4"
     ("x", "text"),
     [
         ([[0.0, 1, 2, 3]] * 3, ""),
-        ([[0.0, 1, 2, 3], [0, 1, 2.5, 3]], f"t.npz:2:x: 'x\' holds 2.5; {EMBEDDING}, and no fractions of them"),
+        ([[0.0, 1, 2, 3], [0, 1, 2.5, 3]], f"t.npz:2:x: 'x\' holds 2.5; {EMBEDDING}, integers only"),
         ([[0.0, 1, 2, 3], [0, 1, 5.0, 3]], f"t.npz:2:x: 'x\' holds 5.0; {EMBEDDING}"),
         ([[0, 1, 2, -3]], f"t.npz:1:x: 'x\' holds -3; {EMBEDDING}"),
     ],
@@ -134,7 +134,7 @@ def test_token_ids_are_whole_and_known_also_behind_a_reshape(tmp_path: Path, x: 
 def test_token_ids_that_float32_does_not_tell_apart_are_refused(tmp_path: Path) -> None:
     words = {"layers": f"embedding: {{input_dim: {2**25}, output_dim: 1}}, flatten, dense: 1", "loss": "mse"}
     ids = np.array([[1.0], [2.0**24 + 1]])
-    wanted = "t.npz:2:x: 'x' is of float32, which does not tell whole numbers from 16,777,216 on apart"
+    wanted = "t.npz:2:x: 'x' is float32, which does not hold all integers from 16,777,216 on"
     assert said(tmp_path, {"x": ids, "y": np.zeros(2)}, **words) == wanted
     assert said(tmp_path, {"x": ids, "y": np.zeros(2)}, **words, x="cast: int64") == ""
 
@@ -148,7 +148,7 @@ def test_a_whole_number_that_floats_do_not_hold_is_refused_where_it_becomes_one(
     assert said(tmp_path, {"x": x, "y": y}, **NUMBER) == ""  # float64 holds these
     (x if section == "inputs" else y).flat[1] = -BIG
     name = "x" if section == "inputs" else "y"
-    wanted = f"t.npz:2:{name}: '{name}' holds {-BIG}, which would be rounded: floats hold whole numbers up to 2**53"
+    wanted = f"t.npz:2:{name}: '{name}' holds {-BIG}, which would be rounded: floats hold integers up to 2**53"
     assert said(tmp_path, {"x": x, "y": y}, **NUMBER) == wanted
 
 
@@ -177,13 +177,13 @@ def test_numbers_in_text_are_cast_with_all_their_digits(tmp_path: Path) -> None:
         load_data(spec, Context(tmp_path, 0))
 
 
-def test_what_float32_rounds_is_said_once(tmp_path: Path) -> None:
+def test_what_float32_rounds_is_reported_once(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", x=np.array([[2**24 + 1], [3], [4], [5]]), y=np.zeros(4))
     _, events = train(config(tmp_path, **NUMBER), tmp_path / "runs")
     warnings = [event.text for event in events if isinstance(event, Note) and event.level == "warning"]
     assert [text for text in warnings if "16,777,217" in text] == [
-        "'x' holds whole numbers up to 16,777,217, and float32 rounds those beyond 16,777,216; normalization computes "
-        "with all their digits, integer_lookup takes ids"
+        "'x' holds integers up to 16,777,217, and float32 rounds those above 16,777,216; normalization computes "
+        "with all their digits, integer_lookup maps ids"
     ]
     _, events = train(config(tmp_path, **NUMBER, x="normalization"), tmp_path / "runs")
     assert not any("16,777,217" in event.text for event in events if isinstance(event, Note))
@@ -224,7 +224,7 @@ def test_a_raw_file_is_held_to_the_same(tmp_path: Path, suffix: str) -> None:
         predict_run(opened, raw([1.0, 1e300], [0.0, 1.0]))
 
 
-def test_rounding_is_told_by_the_bits_of_a_number() -> None:
+def test_rounding_is_reported_by_the_bits_of_a_number() -> None:
     random = np.random.default_rng(0)
     values = random.integers(-(2**63), 2**63 - 1, size=2_000) >> random.integers(0, 63, size=2_000)
     values = np.concatenate([values << random.integers(0, 8, size=2_000), [0, 1, -1, -(2**63), 2**63 - 1, 2**53, BIG]])
@@ -238,7 +238,7 @@ def test_rounding_is_told_by_the_bits_of_a_number() -> None:
 
 
 def test_labels_without_limits_and_empty_rows() -> None:
-    assert outside(np.zeros((0, 3)), Labels(0, 1)) is None
-    assert outside(np.array([5.0, -7.0]), Labels()) is None
-    assert outside(np.array([5.0, -7.5]), Labels()) == (1, 0, -7.5, False)
-    assert outside(np.array([5, -7]), Labels(0)) == (1, 0, -7, True)
+    assert first_invalid(np.zeros((0, 3)), Labels(0, 1)) is None
+    assert first_invalid(np.array([5.0, -7.0]), Labels()) is None
+    assert first_invalid(np.array([5.0, -7.5]), Labels()) == (1, 0, -7.5, False)
+    assert first_invalid(np.array([5, -7]), Labels(0)) == (1, 0, -7, True)

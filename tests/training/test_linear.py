@@ -1,4 +1,4 @@
-"""A training made by hand: an nn.Linear, a list of batches and a rule; no config, no data section, no graph."""
+"""Training without a config: an nn.Linear, a list of batches and an update rule."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ RATE, EPOCHS = 0.1, 3
 
 
 class LinearStep(TrainStepModule):
-    """The mean square of an nn.Linear's error."""
+    """Training step with the mean squared error of an nn.Linear."""
 
     def __init__(self) -> None:
         super().__init__(BaseObjective(["loss"], ["mean"], []))
@@ -55,7 +55,7 @@ def made_batches() -> list[Batch]:
 
 
 def by_torch(linear: nn.Linear, batches: Sequence[Batch]) -> list[float]:
-    """The same training with torch's optimizer: the mean loss of each epoch."""
+    """Train with torch's optimizer; return the mean loss of each epoch."""
     optimizer, means = torch.optim.SGD(linear.parameters(), lr=RATE), []
     for _ in range(EPOCHS):
         losses = []

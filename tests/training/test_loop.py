@@ -1,4 +1,4 @@
-"""The training loop over objects made by hand: what it reports, in which order, and what it leaves behind."""
+"""The training loop with hand-made objects: events, their order, and final state."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,11 +40,11 @@ from kerascli.training.train_step import TrainStepModule, TrainStepOutput
 
 RATE = 0.1
 ROWS = [(1.0, 3.0), (2.0, 1.0), (-1.0, 0.5)]
-"""Batches of one row: (x, y)."""
+"""Batches of one row each: (x, y)."""
 
 
 class Slope(WeightedModule):
-    """y = slope * x; counts the batches that it was trained on."""
+    """Model y = slope * x that counts its training batches."""
 
     slope: Tensor
     seen: Tensor
@@ -56,7 +56,7 @@ class Slope(WeightedModule):
 
 
 class SlopeStep(TrainStepModule):
-    """The mean square of slope * x - y."""
+    """Training step with the squared error of slope * x - y."""
 
     def __init__(self) -> None:
         super().__init__(BaseObjective(["loss"], ["mean"], []))
@@ -80,7 +80,7 @@ def batch_of(x: float, y: float) -> Batch:
 
 @dataclass
 class Work:
-    """A trainer and a plan over ROWS, to be run as often as one likes."""
+    """A trainer and a plan over ROWS, which can be run repeatedly."""
 
     callbacks: Sequence[Callback] = ()
     epochs: int = 2
@@ -137,7 +137,7 @@ def epoch_ends(events: Sequence[Event]) -> list[EpochEnd]:
 
 
 def by_hand(epochs: int, rate: float = RATE) -> tuple[list[float], float]:
-    """Gradient descent in plain numbers: the mean loss of every epoch, and the slope in the end."""
+    """Gradient descent in plain Python; return the mean loss of every epoch and the final slope."""
     slope, means = 0.0, []
     for _ in range(epochs):
         losses = []
@@ -152,7 +152,7 @@ def deciding(
     by_epoch: Mapping[int, list[Decision]], *, at_begin: Mapping[int, list[Decision]] | None = None,
     at_end: Sequence[Decision] = (), notes: list[EpochFacts] | None = None,
 ) -> Callback:  # fmt: skip
-    """A callback that decides as it is told, and notes the facts that it is given."""
+    """A callback with given decisions that records the facts it gets."""
 
     class Deciding(Callback):
         def begin(self, facts: EpochFacts) -> list[Decision]:
@@ -185,7 +185,7 @@ def test_events_come_in_order_and_every_batch_has_one() -> None:
     assert events[-1] == Stopped("completed", "2 epochs done", 2)
 
 
-def test_figures_are_means_over_the_epoch_while_the_weights_move() -> None:
+def test_metrics_are_means_over_the_epoch_while_the_weights_move() -> None:
     work = Work(epochs=3)
     ends = epoch_ends(work.run())
     means, slope = by_hand(3)
@@ -245,7 +245,7 @@ def test_at_every_event_progress_says_how_far_training_is() -> None:
 
 
 class Halving(Callback):
-    """Halves the rate before every epoch."""
+    """Callback that halves the learning rate before every epoch."""
 
     def begin(self, facts: EpochFacts) -> list[Decision]:
         return [SetLearningRate(facts.learning_rate / 2)]
@@ -332,7 +332,7 @@ def test_a_slot_is_restored_and_then_used_by_the_next_epoch() -> None:
 
 @pytest.mark.parametrize("averaged", [True, False])
 def test_what_is_restored_at_the_end_stays(averaged: bool) -> None:
-    """Averaged weights are taken before, as in Keras, not over what a callback restored."""
+    """As in Keras, averaged weights are applied before a callback restores weights, not after."""
     settings = SGD(learning_rate=RATE, use_ema=averaged)
     callback = deciding({1: [SaveSlot("best")]}, at_end=[RestoreSlot("best")])
     work = Work([callback], epochs=3, settings=settings)
@@ -383,8 +383,8 @@ def test_a_bad_gradient_of_a_finite_loss_stops_training_too(monkeypatch: pytest.
     assert work.update.line.seen.item() == 1
 
 
-def test_figures_are_read_at_most_ten_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading them waits for the device."""
+def test_metrics_are_read_at_most_ten_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading metrics waits for the device."""
     clock = iter(step * 0.04 for step in range(1000))
     monkeypatch.setattr(loop.time, "monotonic", lambda: next(clock))
     work = Work(rows=ROWS * 4, epochs=1)

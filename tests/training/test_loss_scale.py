@@ -1,4 +1,4 @@
-"""A scale that finds its own size: overflows are left out, what is broken stops, and going on is exact."""
+"""Dynamic loss scale: steps with overflows are skipped, broken gradients stop, and resuming is exact."""
 
 import json
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_a_loss_that_is_not_finite_stops_as_without_a_scale() -> None:
 
 
 def test_gradients_that_no_scale_makes_finite_stop() -> None:
-    """Keras would go on for ever and learn nothing."""
+    """Keras would continue without learning."""
     ours = Ours(SCALED)
     for step in range(30):
         scaled_step(ours, step, spoil=np.nan)
@@ -129,7 +129,7 @@ def growing(text: str) -> str:
 
 
 def test_a_step_s_program_reads_the_scale_as_it_is(tmp_path: Path) -> None:
-    """By powers of two nothing is lost: the training is that without a scale, which doubles six times on the way."""
+    """Powers of two are exact: the training equals one without a scale, which doubles six times."""
     plain, _ = train(write(tmp_path, PLAIN, "a.yaml"), tmp_path / "a", ["fit.epochs=4"])
     scaled, _ = train(write(tmp_path, growing(PLAIN), "b.yaml"), tmp_path / "b", ["fit.epochs=4"])
     for mine, theirs in zip(scaled.history(), plain.history(), strict=True):
@@ -204,11 +204,11 @@ fit:
 """
 _LAST = STEPS[STEPS.index("      layers:", STEPS.index("name: forger")) : STEPS.rindex("      loss:")]
 TOGETHER = STEPS.replace("      repeat: 2\n", "").replace(_LAST, "")
-"""Both learn from one forward pass, and one program has both scales."""
+"""Both updates use one forward pass, in one program with both scales."""
 
 
 def scaled_each(text: str) -> str:
-    """Each optimizer within one that scales, each from another number on."""
+    """Wrap each optimizer in one that scales, with its own initial scale."""
     for scale, (rate, growth) in {2: ("0.01", 5), 64: ("0.005", 3)}.items():
         inner = f"{{adam: {{learning_rate: {rate}, epsilon: 1e-3}}}}"
         own = f"{{inner_optimizer: {inner}, initial_scale: {scale}, dynamic_growth_steps: {growth}}}"

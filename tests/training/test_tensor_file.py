@@ -1,4 +1,4 @@
-"""Tensors written piece by piece are a file that the safetensors library reads."""
+"""Tensors written in pieces are a file that the safetensors library reads."""
 
 import pytest
 import torch

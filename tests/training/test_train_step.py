@@ -1,4 +1,4 @@
-"""Several updates in a step: each with its own optimizer, beside a train_step in Keras."""
+"""Several updates per step, each with its own optimizer, compared with a custom train_step in Keras."""
 
 import os
 
@@ -33,7 +33,7 @@ from kerascli.training.loop import train as train_loop
 from kerascli.training.progress import Progress
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting.binding import bind
-from kerascli.workflow.fitting.phases import described, experiment_of
+from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan, rows_in_order
 from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.opened import open_run
@@ -88,7 +88,7 @@ def steps(optimizer: Any, *, simultaneous: bool, repeat: int = 1) -> str:
 
 
 class Gan(keras.Model):
-    """As one would write it in Keras: every layer is called with training=True."""
+    """A GAN in Keras with a custom train_step; all layers are called with training=True."""
 
     def __init__(self, optimizer: dict[str, Any], *, simultaneous: bool, repeat: int) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Gan(keras.Model):
         return {"generator": self.generator, "discriminator": self.discriminator}
 
     def learn(self, optimizer: Any, loss: Any, model: keras.Sequential) -> list[Any]:
-        """The gradients, to be applied when all are there."""
+        """Return the gradients of a loss, to apply later."""
         variables = model.trainable_variables
         return [optimizer, torch.autograd.grad(loss, [v.value for v in variables], retain_graph=True), variables]
 
@@ -120,7 +120,7 @@ class Gan(keras.Model):
                 optimizer.apply(gradients, variables)
 
     def judged(self, x: Any, noise: Any) -> tuple[Any, Any, Any]:
-        """What the generator makes, what the discriminator says of it, and its loss."""
+        """Return the generator's output, the discriminator's prediction for it, and the loss."""
         fake: Any = self.generator(noise, training=True)
         on_real: Any = self.discriminator(x, training=True)
         on_fake: Any = self.discriminator(fake, training=True)
@@ -145,7 +145,7 @@ class Gan(keras.Model):
 
 
 def data_of(seed: int = 0) -> dict[str, np.ndarray]:
-    """Numbers of float32, as data is; the models compute in float64."""
+    """Return values of float32, as data has; the models compute in float64."""
     random = np.random.default_rng(seed)
     shapes = {"x": (ROWS, FEATURES), "noise": (ROWS, NOISE)}
     return {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
@@ -168,7 +168,7 @@ def train_ours(ours: Ours) -> Progress:
 
 @pytest.fixture(autouse=True)
 def _back_to_float32(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keras turns float64 into float32 in places, which here it does not; all goes back to what it was."""
+    """Undo Keras's casts of float64 to float32, which kerascli does not have."""
     monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
     yield
     torch.set_default_dtype(torch.float32)
@@ -189,7 +189,7 @@ OPTIMIZERS = {
 def test_three_steps_of_a_gan_are_those_of_a_train_step_in_keras(
     tmp_path: Path, optimizer: str, simultaneous: bool, repeat: int
 ) -> None:
-    """Weights, moving statistics and losses; simultaneous, alternating, and with a repeated update."""
+    """Compare weights, moving statistics and losses; simultaneous, alternating, and with a repeated update."""
     mine, theirs = OPTIMIZERS[optimizer]
     keras.backend.set_floatx("float64")
     gan = Gan(theirs, simultaneous=simultaneous, repeat=repeat)
@@ -275,7 +275,7 @@ fit:
 def hard(folder: Path, *sets: str) -> tuple[Experiment, Any, Any]:
     config = open_config(write(folder, HARD), sets=sets)
     prepared = config.load_data()
-    experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
+    experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
     return experiment, prepared, make_plan(experiment, prepared, {})
 
 
@@ -283,7 +283,7 @@ def read_csv(run: RunRecord) -> list[str]:
     return list(run.history()[0])
 
 
-def test_history_has_the_figures_of_every_update(tmp_path: Path) -> None:
+def test_history_has_the_metrics_of_every_update(tmp_path: Path) -> None:
     run, _ = train(write(tmp_path, HARD), tmp_path / "runs")
     critic = ["loss", "real", "fake", "of_class", "drift", "accuracy"]
     figures = [f"critic_{name}" for name in critic] + ["forger_loss", "forger_fooled", "forger_size"]
@@ -292,7 +292,7 @@ def test_history_has_the_figures_of_every_update(tmp_path: Path) -> None:
 
 
 def test_a_loss_is_the_weighted_sum_of_its_parts(tmp_path: Path) -> None:
-    """With what layers add, and the penalties of the weights that the update trains."""
+    """Including losses that layers add, and penalties of the weights that the update trains."""
     experiment, prepared, _ = hard(tmp_path)
     found = outcome_of(
         evaluate(experiment.module, rows_in_order(experiment, prepared.splits["validation"]).epoch(0), seed=3)
@@ -324,7 +324,7 @@ def test_a_run_that_was_left_within_an_epoch_goes_on_to_the_last_bit(tmp_path: P
 
 
 def test_an_update_changes_what_it_trains_alone(tmp_path: Path) -> None:
-    """Moving statistics apart, which belong to the call, as in Keras."""
+    """Except moving statistics, which belong to the call, as in Keras."""
     experiment, _, plan = hard(tmp_path, "fit.train_step[1].optimizer={sgd: 1e-30}")
     before = {weight.name: weight.tensor.clone() for weight in experiment.weights}
     trainer, _ = bind(experiment, plan)
@@ -373,7 +373,7 @@ def test_simultaneous_updates_are_one_program(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_all_updates(tmp_path: Path) -> None:
-    """A step of one that is bad is the last of all; weights stay finite."""
+    """One bad update ends the training after this step; weights stay finite."""
     experiment, _, plan = hard(tmp_path, 'fit.train_step[1].loss.size.expr="mean(log(fake - 100), axis=-1)"')
     trainer, _ = bind(experiment, plan)
     progress = Progress()
@@ -430,7 +430,7 @@ fit:
 
 
 def test_an_update_without_layers_sees_the_model_s_own_nodes(tmp_path: Path) -> None:
-    """Two optimizers for one model, beside plain torch; the loss of one is a formula that names the target.
+    """Two optimizers for one model, compared with plain torch; one loss is a formula that names the target.
 
     Adam has its epsilon of 1e-7 here, which counts beside small gradients, and no such thing there.
     """
@@ -506,7 +506,7 @@ def test_a_scheduler_without_an_update_sets_every_rate(tmp_path: Path) -> None:
 
 
 def test_validations_on_averages_swap_where_there_are_some(tmp_path: Path) -> None:
-    """The forger keeps averages, the critic does not; training itself is the same with and without."""
+    """The forger averages its weights, the critic does not; training is the same with and without averages."""
     plain, _ = train(write(tmp_path, HARD), tmp_path / "plain", ["fit.callbacks=[]"])
     swapped, _ = train(write(tmp_path, HARD), tmp_path / "swapped", ["fit.callbacks=[swap_ema_weights]"])
     assert outcome(swapped)[1] == outcome(plain)[1]

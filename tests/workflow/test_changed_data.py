@@ -1,4 +1,4 @@
-"""Commands that read the data of a finished run again say where it is not what the run was trained on."""
+"""Commands that read a finished run's data again report if it differs from the training data."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ PHASES = ONE_EPOCH.replace(
 
 @pytest.fixture(scope="module")
 def garden(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two runs, one of them in phases with data of their own, and their data; to be copied."""
+    """A folder with two runs, one of them in phases with their own data, to be copied."""
     folder = tmp_path_factory.mktemp("garden")
     for name, seed in (("flowers.csv", 1), ("others.csv", 2), ("more.csv", 3)):
         write_flowers(folder / name, 60, seed)
@@ -92,7 +92,7 @@ def test_of_a_run_in_phases_the_last_phase_counts(here: Path) -> None:
     assert f"the SHA-256 of 'more.csv' is {digest('more.csv')}, it was {before}" in said
 
 
-def test_a_run_that_recorded_no_digest_is_not_judged(here: Path) -> None:
+def test_a_run_that_recorded_no_digest_is_not_evaluated(here: Path) -> None:
     [run] = (here / "runs").glob("*-one")
     edit_facts(run, data={})
     assert "warning" not in called("evaluate", "one", "test").stderr

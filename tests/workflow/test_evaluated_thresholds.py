@@ -101,5 +101,5 @@ def test_groups_are_evaluated_by_themselves(run: RunRecord, tmp_path: Path) -> N
 
 def test_groups_of_measures_are_refused(run: RunRecord) -> None:
     opened = open_run(run)
-    with pytest.raises((ConfigError, DataError), match="--by a: expected a column of words or whole numbers"):
+    with pytest.raises((ConfigError, DataError), match="--by a: expected a column of strings or integers"):
         evaluate_groups(opened, rows_of(opened, "train", targets=True), "a")

@@ -1,4 +1,4 @@
-"""A model begins with weights that are there already; a wider or deeper one does what its teacher did."""
+"""Models initialized with existing weights; a wider or deeper model computes the same as its source."""
 
 import os
 
@@ -21,7 +21,7 @@ from kerascli.model.freezing import trained_layers
 from kerascli.runs.record import RunRecord
 from kerascli.training.predict import predict
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.fitting.phases import described, experiment_of
+from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.interchange.init_from import init_weights
@@ -59,10 +59,10 @@ def student(change: dict[str, str], init: str) -> str:
 
 
 def begun(path: Path, runs: Path) -> dict[str, np.ndarray]:
-    """What the model of a config begins with, as outputs on its training rows."""
+    """Return the outputs of a config's initial model on its training rows."""
     config = open_config(path)
     prepared = config.load_data()
-    experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
+    experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
     init_weights(experiment, config, runs)
     outputs = predict(experiment.module, rows_in_order(experiment, prepared.splits["train"]).epoch(0), seed=0)
     return {
@@ -134,7 +134,7 @@ def test_a_run_records_where_it_began_and_needs_it_never_again(teacher: RunRecor
     text = student({"name: kind": "name: other"}, "{file: teacher.safetensors, by_name: true}")
     run, events = train(write(tmp_path, text), tmp_path / "runs", ["fit.epochs=1"])
     said = [event.text for event in events if isinstance(event, Note) and event.text.startswith("weights:")]
-    assert said == [f"weights: 8 of 10 weights from {source}; new are those of other"]
+    assert said == [f"weights: 8 of 10 weights from {source}; newly initialized: other"]
     facts = run.facts()["init_from"]
     assert facts["sha256"] == teacher.facts()["files"]["model.safetensors"]
     assert open_config(run.resolved_path).document.at(("model", "init_from", "file")) == "../../teacher.safetensors"
@@ -165,14 +165,14 @@ def test_a_model_of_keras_is_gone_on_with(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "init", "said"),
     [
-        ({"units: 5": "units: 6"}, "{run: RUN}", "'hidden/kernel' is (9, 5) there, (9, 6) here"),
-        ({"name: hidden": "name: hiden"}, "{run: RUN}", "there is no weight 'hiden/kernel' to take"),
+        ({"units: 5": "units: 6"}, "{run: RUN}", "'hidden/kernel' has shape (9, 5) in the source, (9, 6) here"),
+        ({"name: hidden": "name: hiden"}, "{run: RUN}", "the source has no weight 'hiden/kernel'"),
         ({}, "{run: RUN, map: {hiden: hidden}}", "the model has no layer 'hiden'; did you mean 'hidden'?"),
-        ({}, "{run: RUN, map: {hidden: hiden}}", "there is no layer 'hiden' to take from; did you mean 'hidden'?"),
-        ({"units: 5": "units: 6"}, "{run: RUN, map: {hidden: hidden}}", "'hidden/kernel' is (9, 5) from 'hidden'"),
-        ({}, "{run: RUN, map: {hidden: {how: net2wider}}}", "'hidden' has 5 units, 'hidden' 5: it is not wider"),
-        ({}, "{run: RUN, map: {hidden: {how: net2deeper}}}", "as many units as it is given"),
-        ({}, "{run: RUN, map: {norm: {how: net2wider}}}", "net2wider is for dense and convolution layers"),
+        ({}, "{run: RUN, map: {hidden: hiden}}", "the source has no layer 'hiden'; did you mean 'hidden'?"),
+        ({"units: 5": "units: 6"}, "{run: RUN, map: {hidden: hidden}}", "'hidden/kernel' has shape (9, 5) in 'hidden'"),
+        ({}, "{run: RUN, map: {hidden: {how: net2wider}}}", "'hidden' has 5 units, not more than the 5 of 'hidden'"),
+        ({}, "{run: RUN, map: {hidden: {how: net2deeper}}}", "as many units as input channels"),
+        ({}, "{run: RUN, map: {norm: {how: net2wider}}}", "net2wider needs a dense or convolution layer"),
         ({}, "{run: RUN, file: x.keras}", "expected one source, 'run', 'file' or 'torchvision'"),
         ({}, "latest", "expected a mapping with 'run', 'file' or 'torchvision'"),
         ({}, "{run: RUN, map: {hidden: {how: wider}}}", "how"),
@@ -217,7 +217,7 @@ def test_what_is_dumped_reads_back_equal(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 def test_fine_tuning_begins_with_the_mobile_net_of_keras_and_trains_its_end(tmp_path: Path) -> None:
-    """The config that we ship, on small pictures of noise."""
+    """The shipped config, on small images of noise."""
     from PIL import Image
 
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""A config is read once, described once before its data and once with what that tells; its values are checked once."""
+"""A config is read once, described once before and once after its data is read; values are checked once."""
 
 import os
 import sys
@@ -34,7 +34,7 @@ PHASES = CONFIG.replace("epochs: 1", "phases: [{epochs: 1}, {epochs: 1, compile:
 
 @pytest.fixture
 def builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The numbers of nodes of the models that were built on the meta device to describe a config."""
+    """Numbers of nodes of the models that were built on the meta device to describe a config."""
     found: list[int] = []
     build = describe.build
 
@@ -89,7 +89,7 @@ def test_data_that_has_to_be_read_is_there_when_the_model_is_built(builds: list[
 
 
 def test_facts_that_only_the_data_tells_are_another_model(builds: list[int]) -> None:
-    """Before the data is read, a vector's length is stood in for."""
+    """Before the data is read, a placeholder replaces a vector's length."""
     Path("rows.py").write_text(ROWS)
     Path("config.yaml").write_text(FROM_A_FILE.replace("[normalization]", "[]"))
     kerascli("validate", "config.yaml")
@@ -122,7 +122,7 @@ def test_values_are_checked_once(builds: list[int], monkeypatch: pytest.MonkeyPa
 
 
 def test_what_is_run_is_what_is_recorded(builds: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plugin that changes its own file while it is imported is recorded as it was read."""
+    """A plugin that changes its own file during import is recorded as it was read."""
     source = "from pathlib import Path\nPath(__file__).write_text('changed')\n"
     Path("mine.py").write_text(source)
     kerascli("train", "config.yaml")

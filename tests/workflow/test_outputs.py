@@ -1,4 +1,4 @@
-"""A command never writes over what it reads, into what a run keeps, or over a file of another kind."""
+"""Commands never overwrite their inputs, files of a run, or files of another format."""
 
 import hashlib
 import shutil
@@ -39,7 +39,7 @@ def kerascli(*line: str) -> str:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a config, its data, a run, and files of every kind."""
+    """A folder with a config, its data, a run, and files of every format."""
     folder = tmp_path_factory.mktemp("outputs")
     write(folder, CONFIG.replace("  callbacks: [{reconstructions: {}}]\n", ""))
     for name in ("points.csv", "more.csv", "new.csv"):
@@ -60,7 +60,7 @@ def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Every file and its digest, but for the pictures that a run makes of itself."""
+    """Return the digest of every file, except a run's own plots."""
     files = [path for path in folder.rglob("*") if path.is_file() and "plots" not in path.parts]
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
@@ -149,7 +149,7 @@ def test_every_kind_that_is_written_is_told_from_others(suffix: str, tmp_path: P
 def test_samples_do_not_fall_into_a_run_or_over_other_files(trained: Path, tmp_path: Path) -> None:
     from kerascli.workflow.outputs import writable_folder
 
-    with pytest.raises(ConfigError, match="is in a run"):
+    with pytest.raises(ConfigError, match="is inside a run"):
         writable_folder(trained / RUN / "checkpoints")
     writable_folder(trained / RUN / "samples")
     writable_folder(tmp_path / "new")
@@ -159,7 +159,7 @@ def test_a_model_of_keras_is_not_replaced_by_the_run_that_it_became(here: Path) 
     kerascli("export", "config", "-o", "mine.keras")
     before = Path("mine.keras").read_bytes()
     kerascli("import", "mine.keras")
-    with pytest.raises(ConfigError, match=r"'mine\.keras' is what the run was made from"):
+    with pytest.raises(ConfigError, match=r"the run was made from 'mine\.keras'"):
         kerascli("export", "mine")
     assert Path("mine.keras").read_bytes() == before
 
@@ -173,7 +173,7 @@ def test_the_folder_of_a_source_of_many_files_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["no/file.csv", "folder.csv"])
-def test_where_no_file_can_be_is_told_before_any_work(place: str, here: Path) -> None:
+def test_where_no_file_can_be_is_reported_before_any_work(place: str, here: Path) -> None:
     Path("folder.csv").mkdir()
     for line in (["predict", "config", "test", "-o", place], ["schema", "-o", place]):
         with pytest.raises(KerasCliError) as refused:

@@ -1,4 +1,4 @@
-"""A fit in phases, and what is trained in each: Keras is the oracle, and a kill changes nothing."""
+"""Training in phases, compared with Keras; kills and resumes change nothing."""
 
 import os
 
@@ -71,7 +71,7 @@ def in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def keras_model() -> tuple[keras.Model, keras.Model]:
-    """The model of MODEL with random weights, and its base."""
+    """Return Keras's model for MODEL with random weights, and its base."""
     base = keras.Sequential(
         [
             keras.Input((4,)),
@@ -90,7 +90,7 @@ def keras_model() -> tuple[keras.Model, keras.Model]:
 
 
 def named(model: keras.Model, base: keras.Model) -> dict[str, np.ndarray]:
-    """Keras's weights by our names."""
+    """Return Keras's weights by our names."""
     inner = {f"base/{layer.name}/{w.name}": w for layer in base.layers for w in layer.weights}
     own = {f"top/{w.name}": w for w in model.get_layer("top").weights}
     return {name: weight.value.detach().numpy().copy() for name, weight in {**inner, **own}.items()}
@@ -103,7 +103,7 @@ def rows(count: int = 48) -> tuple[np.ndarray, np.ndarray]:
 
 
 def trained(folder: Path, fit: str, first: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> RunRecord:
-    """A run of MODEL in float64 that begins with Keras's weights."""
+    """Train MODEL in float64 from Keras's weights; return the run."""
     x, y = rows()
     np.savez(folder / "data.npz", x=x, y=y)
 
@@ -243,7 +243,7 @@ def test_phases_are_announced_and_callbacks_begin_anew(tmp_path: Path) -> None:
     assert run.facts()["status"] == "completed"
 
 
-def test_a_finished_run_in_phases_is_judged_by_its_last_phase(tmp_path: Path) -> None:
+def test_a_finished_run_in_phases_is_evaluated_by_its_last_phase(tmp_path: Path) -> None:
     text = HARD.replace(
         "  epochs: 20\n",
         "  epochs: 1\n  phases: [{}, {compile: {metrics: [{sparse_top_k_categorical_accuracy: {k: 2, name: top}}]}}]\n",
@@ -254,7 +254,7 @@ def test_a_finished_run_in_phases_is_judged_by_its_last_phase(tmp_path: Path) ->
     assert set(evaluate_rows(opened, rows_of(opened, "validation", targets=True), "v").result.logs) == {"loss", "top"}
     events = go_on(run)
     assert not [event for event in events if isinstance(event, EpochEnd)]
-    with pytest.raises(ConfigError, match="keeps the epochs of its phases"):
+    with pytest.raises(ConfigError, match="the epochs of a run with phases cannot be changed"):
         go_on(run, ["fit.epochs=9"])
 
 

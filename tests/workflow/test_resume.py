@@ -1,4 +1,4 @@
-"""A run that was killed and resumed ends as the run that never was, to the last bit."""
+"""A run that is killed and resumed ends bit-identical to an uninterrupted one."""
 
 import copy
 import signal
@@ -39,7 +39,7 @@ def test_a_run_killed_at_twenty_random_moments_ends_bit_identical(tmp_path: Path
 
 @pytest.mark.parametrize("stop_at", [1, 17, 32, 33, 95])
 def test_a_run_left_after_any_step_goes_on_exactly(tmp_path: Path, stop_at: int) -> None:
-    """In mid-epoch, at its last batch, at the first of the next: 32 steps are an epoch."""
+    """In the middle of an epoch, at its last batch, at the first of the next; 32 steps are an epoch."""
     config = write(tmp_path, HARD)
     whole, _ = train(config, tmp_path / "whole", ["fit.epochs=4"])
     leave(config, tmp_path / "left", stop_at)
@@ -49,7 +49,7 @@ def test_a_run_left_after_any_step_goes_on_exactly(tmp_path: Path, stop_at: int)
 
 
 def leave(config: Path, runs: Path, steps: int) -> None:
-    """Start a run, save after `steps` steps and abandon it, as a kill would."""
+    """Start a run, save after `steps` steps and abandon it, like a kill."""
     run_options = Options(runs_dir=runs)
     save = recorder.BATCH_SECONDS
     recorder.BATCH_SECONDS = -1.0
@@ -67,7 +67,7 @@ def leave(config: Path, runs: Path, steps: int) -> None:
 
 
 def _signal_at(events: Iterator[Event], moment: Callable[[Event], bool]) -> None:
-    """Run on, but for a SIGTERM at each such moment."""
+    """Run with a SIGTERM at each such moment."""
     for event in events:
         if moment(event):
             signal.raise_signal(signal.SIGTERM)
@@ -97,7 +97,7 @@ def test_a_resumed_run_keeps_its_settings(tmp_path: Path) -> None:
 
 
 def test_a_run_cannot_be_made_shorter_than_it_is(tmp_path: Path) -> None:
-    """Its weights are no longer those of the epoch that it would end with."""
+    """Its weights are no longer those of the epoch at which it would end."""
     config = write(tmp_path, HARD)
     leave(config, tmp_path, 40)
     left = find_run("latest", tmp_path)
@@ -147,7 +147,7 @@ def test_data_that_changed_since_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("epoch", [2, 4])
 def test_a_signal_at_an_epochs_end_loses_nothing_of_the_epoch(tmp_path: Path, epoch: int) -> None:
-    """Its row, its log, the checkpoint that a callback wanted kept: in the middle and at the last epoch."""
+    """Its history row, log, and a callback's checkpoint: in the middle and at the last epoch."""
     keeps = HARD.replace("monitor: val_accuracy, save_best_only: true", "verbose: 0")
     config = write(tmp_path, keeps)
     whole, _ = train(config, tmp_path / "whole", ["fit.epochs=4"])
@@ -164,7 +164,7 @@ def test_a_signal_at_an_epochs_end_loses_nothing_of_the_epoch(tmp_path: Path, ep
 
 
 def test_a_bad_step_is_never_saved(tmp_path: Path) -> None:
-    """Not even by a signal in the moment before the loop finds out."""
+    """Not even by a signal just before the loop detects it."""
     config = write(tmp_path, HARD.replace("learning_rate: 0.01", "learning_rate: 1.0e+30"))
     events = start(open_config(config), Options(runs_dir=tmp_path))
     with pytest.raises(TrainingStopped, match="nan or infinite"):
@@ -173,7 +173,7 @@ def test_a_bad_step_is_never_saved(tmp_path: Path) -> None:
 
 
 def without(run: RunRecord, change: Callable[[dict[str, Any], dict[str, Tensor]], object]) -> None:
-    """The newest checkpoint written again, its facts and tensors changed."""
+    """Rewrite the newest checkpoint with changed facts and tensors."""
     newest = run.checkpoints.newest()
     facts, tensors = copy.deepcopy(dict(newest.facts)), load(newest.blobs["training.safetensors"])
     change(facts, tensors)
@@ -181,7 +181,7 @@ def without(run: RunRecord, change: Callable[[dict[str, Any], dict[str, Tensor]]
 
 
 def test_a_checkpoint_that_lacks_a_part_of_the_state_is_from_an_earlier_version(tmp_path: Path) -> None:
-    """Whatever it is: those of runs from before phases have no 'phase' and no 'first'."""
+    """For any part; for example, checkpoints from before phases have no 'phase' and no 'first'."""
     leave(write(tmp_path, HARD), tmp_path, 40)
     run = find_run("latest", tmp_path)
     good = run.checkpoints.newest()

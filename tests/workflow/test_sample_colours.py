@@ -1,4 +1,4 @@
-"""Points coloured by a column that the model is not given."""
+"""Samples of points, coloured by a column that is not an input of the model."""
 
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def test_points_are_coloured_by_a_column_that_the_model_is_not_given(
     ("colour", "said"),
     [("kinds", "no column or target 'kinds'; did you mean 'kind'"), ("image", "target 'image' does not have")],
 )
-def test_a_colour_that_the_file_does_not_have_is_told(colour: str, said: str, tmp_path: Path) -> None:
+def test_a_colour_that_the_file_does_not_have_is_reported(colour: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "flowers.csv").write_text(FLOWERS)
     with pytest.raises(DataError, match=said) as error:
         open_config(write(tmp_path, COLOURED.replace("COLOUR", colour))).load_data()

@@ -1,4 +1,4 @@
-"""What a model makes while it trains: pictures and texts that are right, and leave the training as it was."""
+"""Samples drawn during training: correct images and texts, without changing the training."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ from kerascli.events import Note
 from kerascli.report.pictures import picture
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
-from kerascli.training.generation.generate import Choice, TextModel, continued
+from kerascli.training.generation.generate import Sampling, TextModel, generate_words
 from kerascli.workflow.make_samples import draw_samples, studio_of
 from kerascli.workflow.opened import OpenedRun, open_run
 from tests.support.runs_harness import go_on, train, write
@@ -150,7 +150,7 @@ def test_several_outputs_stand_below_one_another(opened: OpenedRun) -> None:
 
 @pytest.mark.parametrize("steps", [2, 4, 7])
 def test_a_run_that_was_left_draws_the_pictures_of_one_that_was_not(steps: int, tmp_path: Path) -> None:
-    """4 steps are an epoch: it is left in the first, at its end and in the second."""
+    """4 steps are an epoch; the run is stopped in the first, at its end and in the second."""
     config = write(tmp_path, PLAIN.rstrip() + CALLBACKS_WRITTEN)
     whole = train(config, tmp_path / "whole", ["fit.epochs=4"])[0]
     leave(config, tmp_path / "left", steps)
@@ -277,9 +277,9 @@ def test_without_a_prompt_a_text_of_the_data_is_continued(writer: RunRecord) -> 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--greedy", "--temperature", "2"], "--greedy chooses without chance"),
+        (["--greedy", "--temperature", "2"], "--greedy does not sample"),
         (["--temperature", "0"], "expected a number above 0"),
-        (["--prompt", ""], "the prompt has no word in it"),
+        (["--prompt", ""], "the prompt has no words"),
         (["--view", "encode"], "the model has no view 'encode'"),
     ],
 )
@@ -290,15 +290,15 @@ def test_generate_says_what_it_cannot_do(writer: RunRecord, arguments: list[str]
 
 def test_a_model_that_does_not_write_is_told_so(run: RunRecord) -> None:
     done = CliRunner().invoke(app, ["generate", str(run.path), "--prompt", "a"])
-    assert "the model does not write" in str(done.exception)
+    assert "the model cannot generate text" in str(done.exception)
 
 
 WORDS = TextCodec(("", "[UNK]", "a", "b", "c"), 2, " ", None, Learned({}, {}))
 
 
-def drawn(choice: Choice, scores: torch.Tensor, count: int = 3000) -> list[float]:
+def drawn(sampling: Sampling, scores: torch.Tensor, count: int = 3000) -> list[float]:
     model = TextModel(lambda numbers: scores.expand(1, -1), 3, WORDS, WORDS)
-    words = list(continued(model, [2], count, choice))
+    words = list(generate_words(model, [2], count, sampling))
     return [words.count(word) / count for word in ("a", "b", "c")]
 
 
@@ -308,8 +308,8 @@ def test_words_are_drawn_as_often_as_they_are_probable(temperature: float, top_k
     shares = np.array([0.1, 0.2, 0.4]) ** (1 / temperature)
     shares[: 3 - (top_k or 3)] = 0
     shares /= shares.sum()
-    np.testing.assert_allclose(drawn(Choice(temperature, top_k), given), shares, atol=0.03)
-    np.testing.assert_allclose(drawn(Choice(temperature, top_k), given.log() + 5), shares, atol=0.03)
+    np.testing.assert_allclose(drawn(Sampling(temperature, top_k), given), shares, atol=0.03)
+    np.testing.assert_allclose(drawn(Sampling(temperature, top_k), given.log() + 5), shares, atol=0.03)
 
 
 def test_a_model_of_every_step_reads_a_short_prompt_from_its_first_place_on() -> None:
@@ -319,7 +319,7 @@ def test_a_model_of_every_step_reads_a_short_prompt_from_its_first_place_on() ->
         seen.append(numbers[0].tolist())
         return torch.nn.functional.one_hot((numbers - 1).clamp_min(2) % 3 + 2, 5).double()
 
-    words = list(continued(TextModel(predict, 3, WORDS, WORDS), [2, 3], 3, Choice(0)))
+    words = list(generate_words(TextModel(predict, 3, WORDS, WORDS), [2, 3], 3, Sampling(0)))
     assert seen[0] == [2, 3, 0]
     assert len(seen[2]) == 3
     assert len(words) == 3
@@ -339,11 +339,11 @@ def test_samples_read_back_from_the_resolved_config(run: RunRecord) -> None:
     assert spec.fit.callbacks == open_run(run, device="cpu").experiment.spec.fit.callbacks
 
 
-def test_a_sample_that_cannot_be_made_is_said_and_the_training_goes_on(tmp_path: Path) -> None:
+def test_a_sample_that_cannot_be_made_is_reported_and_the_training_goes_on(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("abcdefgh" * 4)
     text = TEXT.replace("    - FIRST\n", "").replace("STEP", ", to_categorical").replace("epochs: 12", "epochs: 1")
     text = text.replace('seed_text: "abcdefgh"', 'seed_text: ""')
     record, events = train(write(tmp_path, text), tmp_path / "runs")
     assert record.status() == "completed"
     said = [event.text for event in events if isinstance(event, Note) and event.level == "warning"]
-    assert said == ["the sample 'generate_text' could not be made: the prompt has no word in it"]
+    assert said == ["the sample 'generate_text' could not be made: the prompt has no words"]

@@ -1,4 +1,4 @@
-"""From a config to a run folder and on to its figures and predictions: everything agrees, failures are told."""
+"""From a config to a run folder, metrics and predictions: all agree, and failures are reported."""
 
 import csv
 import json
@@ -55,12 +55,12 @@ fit: {epochs: 4, batch_size: 16, validation_split: 0.2}
 
 
 def evaluate_run(run: OpenedRun, what: str) -> Evaluation:
-    """As the command does it: `what` is a split or a file."""
+    """Evaluate a run as the command does; `what` is a split or a file."""
     return evaluate_rows(run, rows_of(run, what, targets=True), what)
 
 
 def write_flowers(path: Path, rows: int, seed: int) -> list[dict[str, str]]:
-    """Two lengths and a place, and the kind of flower that the lengths tell; most grow on a hill."""
+    """Write two lengths and a place, and the species that the lengths determine; most grow on a hill."""
     rng = np.random.default_rng(seed)
     table = []
     for row in range(rows):
@@ -80,7 +80,7 @@ def write_rows(path: Path, rows: Sequence[dict[str, str]]) -> Path:
 
 
 class Garden(NamedTuple):
-    """A trained run of FLOWERS, which tests only read, and the rows it knows."""
+    """A trained run of FLOWERS, for reading only, and its rows."""
 
     folder: Path
     run: RunRecord
@@ -93,7 +93,7 @@ class Garden(NamedTuple):
         return self.known[:72]
 
     def outputs(self, rows: Sequence[dict[str, str]]) -> Tensor:
-        """Probabilities from the rows and model.safetensors, by torch alone."""
+        """Compute probabilities from the rows and model.safetensors in plain torch."""
         w = load_tensors(self.run.weights())
         hidden = torch.tanh(self._inputs(rows) @ w["hidden/kernel"] + w["hidden/bias"])
         scaled = (hidden - w["norm/moving_mean"]) / torch.sqrt(w["norm/moving_variance"] + 1e-3)
@@ -171,13 +171,13 @@ def test_a_raw_file_is_evaluated_like_the_split(garden: Garden) -> None:
     opened = open_run(garden.run)
     split, file = (evaluate_run(opened, what) for what in ("test", str(garden.folder / "others.csv")))
     assert file.result.logs == split.result.logs
-    (classified,) = file.classified
-    assert classified.names == KINDS
+    (scores,) = file.class_scores
+    assert scores.names == KINDS
     truth = [KINDS.index(row["kind"]) for row in garden.others]
     said = garden.outputs(garden.others).argmax(1).tolist()
     by_hand = np.zeros((3, 3), dtype=int)
     np.add.at(by_hand, (truth, said), 1)
-    np.testing.assert_array_equal(classified.matrix, by_hand)
+    np.testing.assert_array_equal(scores.matrix, by_hand)
 
 
 def test_a_label_that_was_not_in_training_is_refused_with_its_row(garden: Garden, tmp_path: Path) -> None:
@@ -201,13 +201,13 @@ def test_a_run_folder_that_was_moved_still_predicts_and_its_data_is_not_needed(g
         evaluate_run(moved, "test")
 
 
-def test_an_unknown_split_or_file_is_told(garden: Garden) -> None:
+def test_an_unknown_split_or_file_is_reported(garden: Garden) -> None:
     with pytest.raises(ConfigError, match="no file and no split 'tets'; did you mean 'test'"):
         evaluate_run(open_run(garden.run), "tets")
 
 
 def said(capsys: pytest.CaptureFixture[str], run: RunRecord, what: str, **options: Any) -> list[dict[str, str]]:
-    """What the command prints, as rows."""
+    """Return the command's output as rows."""
     settings = {"output": None, "classes": False, "keras_names": False, "view": None, "checkpoint": None}
     settings |= {"device": "cpu", "threads": None, "runs_dir": Path("runs")}
     predict_command(str(run.path), what, **{**settings, **options})
@@ -228,7 +228,7 @@ def test_the_command_prints_all_columns_or_the_classes_alone(
 
 
 def arrays(folder: Path, name: str = "data.npz", rows: int = 40, **more: np.ndarray) -> dict[str, np.ndarray]:
-    """An npz file with `x` (rows, 4), and what is given by names."""
+    """Write an npz file with `x` (rows, 4) and other arrays by name."""
     x = np.random.default_rng(7).normal(size=(rows, 4)).astype(np.float32)
     data = {"x": x, **more}
     np.savez(folder / name, allow_pickle=False, **data)  # type: ignore[arg-type]
@@ -298,7 +298,7 @@ fit: {epochs: 1, batch_size: 8}
     assert found.columns["level.class"].tolist() == ["low" if p > 0.5 else "high" for p in low]
     most = (x @ w["kind/kernel"] + w["kind/bias"]).argmax(1)
     assert found.columns["kind.class"].tolist() == [str(number) for number in most.tolist()]
-    by_output = {each.output: each for each in evaluate_run(open_run(run), "train").classified}
+    by_output = {each.output: each for each in evaluate_run(open_run(run), "train").class_scores}
     assert list(by_output) == ["level", "kind"]
     right = (np.where(low.numpy() > 0.5, "low", "high") == words).sum()
     assert np.trace(by_output["level"].matrix) == right
@@ -311,9 +311,9 @@ def test_rows_of_a_class_that_the_loss_ignores_are_in_no_table(tmp_path: Path) -
     run, _ = train(write(tmp_path, LINEAR.replace("loss: mse, metrics: [mae]", loss)), tmp_path / "runs")
     w = load_tensors(run.weights())
     most = (torch.from_numpy(data["x"]) @ w["out/kernel"] + w["out/bias"]).argmax(1).numpy()
-    (classified,) = evaluate_run(open_run(run), "train").classified
+    (scores,) = evaluate_run(open_run(run), "train").class_scores
     by_hand = [[int(((size == true) & (most == predicted)).sum()) for predicted in (0, 1)] for true in (0, 1)]
-    assert classified.matrix.tolist() == by_hand
+    assert scores.matrix.tolist() == by_hand
 
 
 @pytest.mark.parametrize("loss", ["binary_crossentropy", "binary_focal_crossentropy"])
@@ -322,7 +322,7 @@ def test_labels_that_may_hold_at_once_are_not_taken_for_classes(tmp_path: Path, 
     config = LINEAR.replace("size: []", "tags: []").replace("units: 2", "units: 3, activation: sigmoid")
     run, _ = train(write(tmp_path, config.replace("loss: mse", f"loss: {loss}")), tmp_path / "runs")
     assert list(predict_run(open_run(run), "train").columns) == ["tags[0]", "tags[1]", "tags[2]"]
-    assert evaluate_run(open_run(run), "train").classified == ()
+    assert evaluate_run(open_run(run), "train").class_scores == ()
 
 
 def test_class_weights_go_by_the_names_of_classes(garden: Garden, tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ def test_a_drawn_seed_is_recorded_and_gives_the_run_again(tmp_path: Path) -> Non
     assert outcome(again) == outcome(run)
 
 
-def test_half_precision_computes_in_half_and_keeps_weights_and_figures_in_full(tmp_path: Path) -> None:
+def test_half_precision_computes_in_half_and_keeps_weights_and_metrics_in_full(tmp_path: Path) -> None:
     config = write(tmp_path, HARD.replace("spread: 6.0", "spread: 1.0"))
     run, _ = train(config, tmp_path / "runs", ["fit.epochs=3", "compile.precision=mixed_bfloat16"])
     plain, _ = train(config, tmp_path / "full", ["fit.epochs=3"])
@@ -435,7 +435,7 @@ def test_checkpoints_of_batches_are_kept_and_a_run_goes_on_from_any_moment(tmp_p
     assert run.checkpoints.named("backup").step == 64
 
 
-def test_averages_that_are_not_kept_cannot_be_judged(tmp_path: Path) -> None:
+def test_averages_that_are_not_kept_cannot_be_evaluated(tmp_path: Path) -> None:
     path = with_callbacks(tmp_path, "swap_ema_weights")
     with pytest.raises(ConfigError, match="swap_ema_weights needs moving averages of the weights") as refused:
         train(path, tmp_path, ["compile.optimizer.adam.use_ema=false"])
@@ -455,7 +455,7 @@ class Listener(BaseHTTPRequestHandler):
         pass
 
 
-def test_figures_reach_a_server_and_one_that_is_away_is_said_once(tmp_path: Path) -> None:
+def test_metrics_reach_a_server_and_one_that_is_away_is_reported_once(tmp_path: Path) -> None:
     with HTTPServer(("127.0.0.1", 0), Listener) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -473,7 +473,7 @@ def test_figures_reach_a_server_and_one_that_is_away_is_said_once(tmp_path: Path
     ]
     warnings = [note.text for note in only(events, Note) if note.level == "warning"]
     assert [text.partition(": ")[0] for text in warnings] == ["remote_monitor"]
-    assert f"could not send figures to {away}/publish/epoch/end/" in warnings[0]
+    assert f"could not send metrics to {away}/publish/epoch/end/" in warnings[0]
 
 
 def test_tensorboard_reads_what_a_run_and_its_resumption_wrote(tmp_path: Path) -> None:
@@ -526,7 +526,7 @@ fit: {epochs: 2, batch_size: 10, shuffle: false}
 
 
 def diverging(folder: Path) -> Path:
-    """A config whose batches 1 and 2 are sound and whose third holds a number that overflows."""
+    """Write a config whose third batch has a value that overflows."""
     data = arrays(folder, size=np.ones((40, 2), dtype=np.float32))
     data["x"][25] = 3e38
     np.savez(folder / "data.npz", allow_pickle=False, **data)  # type: ignore[arg-type]
@@ -540,7 +540,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_leaves_the_last_good_weight
     assert caught.value.exit_code == 5
     run = find_run("latest", tmp_path / "runs")
     where = "the loss became nan or infinite at epoch 1, step 3"
-    assert str(caught.value) == f"{where}; the last finite weights are kept in {run.path}"
+    assert str(caught.value) == f"{where}; the last finite weights are saved in {run.path}"
     assert caught.value.faults[0].hint
     assert run.status() == "failed"
     assert run.facts()["reason"] == str(caught.value)
@@ -556,7 +556,7 @@ def test_the_command_says_where_it_stopped_and_exits_with_5(tmp_path: Path) -> N
     assert ran.stdout == ""
     error, hint = ran.stderr.splitlines()[-2:]
     where = f"runs/{find_run('latest', tmp_path / 'runs').folder_name}"
-    text = "the loss became nan or infinite at epoch 1, step 3; the last finite weights are kept in"
+    text = "the loss became nan or infinite at epoch 1, step 3; the last finite weights are saved in"
     assert error == f"error: {text} {where}"
     assert hint.startswith("  hint: lower the learning rate")
 
@@ -581,7 +581,7 @@ def test_terminate_on_nan_changes_nothing_about_that(tmp_path: Path) -> None:
 
 
 def failing_at(step: int, error: Exception) -> Callable[..., Any]:
-    """`Trainer.step`, but for one step that raises."""
+    """Return `Trainer.step`, except for one step that raises."""
     real = Trainer.step
 
     def fails(self: Trainer, batch: Any, number: int) -> Any:
@@ -609,7 +609,7 @@ def test_a_run_that_finds_no_memory_fails_with_advice_and_can_go_on(
             train(config, tmp_path / "runs", ["fit.epochs=3"])
     assert caught.value.exit_code == 5
     text = str(caught.value)
-    assert text.startswith("the device has no memory left: ")
+    assert text.startswith("the device is out of memory: ")
     assert str(error).splitlines()[0] in text
     assert "\n" not in text
     assert caught.value.faults[0].hint == "a smaller fit.batch_size needs less"
@@ -690,7 +690,7 @@ def test_weights_that_no_loss_depends_on_cannot_be_trained(tmp_path: Path) -> No
         train(write(tmp_path, frozen), tmp_path / "runs")
 
 
-def test_a_misspelt_key_is_told_before_the_data_is_read(tmp_path: Path) -> None:
+def test_a_misspelt_key_is_reported_before_the_data_is_read(tmp_path: Path) -> None:
     config = write(
         tmp_path,
         "data: {source: {csv: nowhere.csv}, inputs: {a: []}, targets: {b: []}}\n"
@@ -704,11 +704,17 @@ def test_a_misspelt_key_is_told_before_the_data_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("layers", "said"),
     [
-        ('{expr: "take(x, [0, 9], axis=1)"}', "'expr' cannot be computed: take cannot take (None, 6)"),
-        ('{expr: "cholesky(-x[:, :2, None] @ x[:, None, :2])[:, 0]"}', "'expr' cannot be computed: cholesky"),
+        (
+            '{expr: "take(x, [0, 9], axis=1)"}',
+            "'expr' cannot be computed with the values that it got: take cannot take (None, 6)",
+        ),
+        (
+            '{expr: "cholesky(-x[:, :2, None] @ x[:, None, :2])[:, 0]"}',
+            "'expr' cannot be computed with the values that it got: cholesky",
+        ),
         (
             "{expr: \"cast(abs(x) * 9 + 9, 'int64')\"}, {embedding: {input_dim: 3, output_dim: 2}}, flatten",
-            "'embedding' cannot be computed: index out of range",
+            "'embedding' cannot be computed with the values that it got: index out of range",
         ),
     ],
 )
@@ -717,7 +723,7 @@ def test_numbers_that_a_layer_cannot_be_computed_with_stop_a_training_in_one_sen
 ) -> None:
     text = HARD.replace("  layers:\n", f"  layers:\n    - repeat: {{times: 1, layers: [{layers}]}}\n")
     events = start(open_config(write(tmp_path, text)), Options(runs_dir=tmp_path / "runs"))
-    with pytest.raises(TrainingStopped, match=re.escape(f"with the numbers that came {said}")):
+    with pytest.raises(TrainingStopped, match=re.escape(said)):
         list(events)
     run = find_run("latest", tmp_path / "runs")
     assert run.status() == "failed"

@@ -1,1 +1,1 @@
-"""One document from several texts: `extends`, `--set`, `--flag`, references, plugins."""
+"""Composition of one config from several sources: `extends`, `--set`, `--flag`, references, plugins."""

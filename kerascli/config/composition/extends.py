@@ -1,4 +1,4 @@
-"""`extends: base.yaml`: a config on top of another one."""
+"""`extends: base.yaml`, which merges a config into a base config."""
 
 import os
 from dataclasses import replace
@@ -16,12 +16,12 @@ MAX_CHAIN = 16
 
 
 def read_extended(path: FilePath, *, is_component: IsComponent = is_component) -> Document:
-    """A config file with all that it extends merged in; raises ConfigError."""
+    """Read a config file and merge it into the configs that it extends. Raises ConfigError."""
     return extend(read_document(path), is_component=is_component)
 
 
 def extend(document: Document, *, is_component: IsComponent = is_component) -> Document:
-    """A document on top of the chain that its `extends` names; the key itself is gone. Raises ConfigError."""
+    """Return the document merged into the chain of its bases, without the key `extends`. Raises ConfigError."""
     chain = [document]
     while "extends" in chain[-1].data:
         chain.append(_base(chain))
@@ -32,7 +32,7 @@ def extend(document: Document, *, is_component: IsComponent = is_component) -> D
 
 
 def _base(chain: list[Document]) -> Document:
-    """The document that the last one of the chain extends."""
+    """Read the document that the last one of the chain extends."""
     upper = chain[-1]
     written = upper.data["extends"]
     if not isinstance(written, str):
@@ -45,7 +45,7 @@ def _base(chain: list[Document]) -> Document:
     files = [os.path.realpath(_file(each)) for each in chain]
     if os.path.realpath(path) in files:
         circle = [each.name for each in chain[files.index(os.path.realpath(path)) :]]
-        text = f"extends goes in a circle: {' -> '.join([*circle, circle[0]])}"
+        text = f"extends is circular: {' -> '.join([*circle, circle[0]])}"
         raise upper.error([Fault(text, ("extends",))])
     if len(chain) > MAX_CHAIN:
         raise upper.error([Fault(f"extends: a chain of more than {MAX_CHAIN} files", ("extends",))])
@@ -54,7 +54,7 @@ def _base(chain: list[Document]) -> Document:
     except ConfigError as error:
         if any(fault.place is not None and fault.place.line for fault in error.faults) and not _is_yaml(path):
             raise _no_config(upper, written) from None
-        # a fault without a place is about the file as a whole: say who asked for it
+        # a fault without a place is about the whole file: locate it at `extends`
         raise ConfigError([upper.locate(replace(fault, path=("extends",))) for fault in error.faults]) from None
     if found.data and not found.data.keys() & set(ConfigSection.model_fields):
         raise _no_config(upper, written)
@@ -62,19 +62,19 @@ def _base(chain: list[Document]) -> Document:
 
 
 def _is_yaml(path: FilePath) -> bool:
-    """Return True if a file (not the link to it) is YAML by its name; lines of any other file are not shown."""
+    """Return True if the name of a file (not of a link to it) is that of YAML; lines of other files are not shown."""
     return FilePath(os.path.realpath(path)).suffix.lower() in {".yaml", ".yml"}
 
 
 def _no_config(upper: Document, written: str) -> ConfigError:
-    """Any file can be named here, by somebody else's config too: nothing that stands in it is told."""
+    """Return the error for a base that is not a config, without its contents: a foreign config may name any file."""
     text = f"extends: '{safe_text(written, 100)}' is not a config"
     hint = f"a config is YAML with sections: {', '.join(ConfigSection.model_fields)}"
     return upper.error([Fault(text, ("extends",), hint=hint)])
 
 
 def _file(document: Document) -> FilePath:
-    """The file that a document was read from."""
+    """Return the file that a document was read from."""
     return document.folders.get(document.name, FilePath()) / FilePath(document.name).name
 
 

@@ -1,4 +1,4 @@
-"""Where the paths of the data section lead, when several files (or the command line) gave them."""
+"""Folders of the paths in the data section, which may come from several files or the command line."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ from kerascli.errors import Path as ConfigPath
 
 
 def data_folder(document: Document) -> Path:
-    """What the source's paths are relative to: the folder of the file (or command line) that gave the first."""
+    """Return the folder that the source's paths are relative to: that of the file (or option) with the first path."""
     where = _source_path(document)
     return document.folder_of((*where, "path") if document.at((*where, "path")) is not None else where)
 
 
 def in_one_folder(data: DataSpec, document: Document) -> DataSpec:
-    """The data with those paths that were written for another folder made relative to that one, too."""
+    """Return the data with all paths relative to `data_folder`, also those written in files of other folders."""
     where, home, source = _source_path(document), data_folder(document), data.source
     for field in source.paths:
         folder = document.folder_of((*where, field))
@@ -28,7 +28,7 @@ def in_one_folder(data: DataSpec, document: Document) -> DataSpec:
 
 
 def _source_path(document: Document) -> ConfigPath:
-    """Where the source's own settings stand."""
+    """Return the path of the source's settings in the config."""
     source = document.at(("data", "source"))
     name = (str(next(iter(source))),) if isinstance(source, dict) and len(source) == 1 else ()
     return ("data", "source", *name)

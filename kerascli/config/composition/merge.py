@@ -1,7 +1,7 @@
-"""How two values of one setting become one: what `extends` and `--set` have in common.
+"""Merging of two values of one setting, for `extends`, `--set` and phases.
 
-Mappings merge, everything else is replaced, null deletes a key that is there. Where a component stands, another
-name replaces it whole and the same name keeps its arguments.
+Mappings merge, everything else is replaced, null deletes an existing key. A component of another name replaces the
+whole component; one of the same name is merged with its arguments.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,13 +15,13 @@ IsComponent = Callable[[Path], bool]
 
 _PLACES = {("data", "source"), ("compile", "optimizer"), ("compile", "loss")}
 _NAMED_PLACES = {("data", "inputs"), ("data", "targets"), ("data", "shared"), ("model", "shared"), ("compile", "loss")}
-"""Sections whose every value is a component."""
+"""Paths of the mappings whose values are all components."""
 _KEYS = ("activation", "learning_rate", "layer", "cell", "optimizer", "inner_optimizer")
 _SUFFIXES = ("_activation", "_initializer", "_regularizer", "_constraint")
 
 
 def is_component(path: Path) -> bool:
-    """Whether one component stands at a path of a config, as far as the path alone tells."""
+    """Return True if the value at a path of a config is one component, judging by the path alone."""
     last = path[-1] if path else ""
     return (
         path in _PLACES
@@ -31,7 +31,7 @@ def is_component(path: Path) -> bool:
 
 
 def component_name(value: Any) -> str | None:
-    """The name in `adam`, `{adam: ...}`; None for what is no component's written form."""
+    """Return the name in `adam` or `{adam: ...}`; None for a value that is not a component's written form."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict) and len(value) == 1:
@@ -41,20 +41,20 @@ def component_name(value: Any) -> str | None:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Two spellings of one name: `RMSprop` and `rms_prop`."""
+    """Return True for two spellings of one name, such as `RMSprop` and `rms_prop`."""
     return one.lower().replace("_", "") == other.lower().replace("_", "")
 
 
 class Merger:
-    """Merges values and remembers what it took from the upper one, so that places can be merged alike."""
+    """Merge of values, which records what came from the upper one, so that marks can be merged alike."""
 
     def __init__(self, is_component: IsComponent = is_component) -> None:
         self.is_component = is_component
         self.taken: set[Path] = set()
-        """From these paths on, all is the upper value's."""
+        """Paths at and below which everything came from the upper value."""
 
     def merge(self, base: Any, over: Any, path: Path) -> Any:
-        """`over` on top of `base`, both at `path`; raises Invalid."""
+        """Return `over` merged into `base`, both at `path`. Raises Invalid."""
         names = component_name(base), component_name(over)
         if self.is_component(path) and names[0] is not None and names[1] is not None:
             return self._component(base, over, path, names[0], names[1])
@@ -83,7 +83,7 @@ class Merger:
         if not same_name(base_name, over_name):
             self.taken.add(path)
             return over
-        if isinstance(over, str):  # the same name and no arguments: nothing changes
+        if isinstance(over, str):  # the same name without arguments changes nothing
             return base
         if isinstance(base, str):
             self.taken.add(path)
@@ -91,7 +91,7 @@ class Merger:
         return {base_name: self.merge(base[base_name], over[over_name], (*path, base_name))}
 
     def marks(self, data: Any, base: Mapping[Path, Mark], over: Callable[[Path], Mark]) -> dict[Path, Mark]:
-        """The marks of merged `data`; `over` gives the upper value's mark at a path (or the nearest above)."""
+        """Return the marks of merged `data`; `over` returns the upper value's mark at a path (or above it)."""
         marks: dict[Path, Mark] = {}
         pending: list[tuple[Path, Any, bool]] = [((), data, False)]
         while pending:
@@ -103,7 +103,7 @@ class Merger:
 
 
 def entries(value: Any) -> Iterator[tuple[str | int, Any]]:
-    """Keys and values of a mapping, indices and items of a list, nothing of anything else."""
+    """Yield the keys and values of a mapping or the indices and items of a list; nothing for scalars."""
     if isinstance(value, dict):
         yield from value.items()
     elif isinstance(value, list):

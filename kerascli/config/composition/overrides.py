@@ -1,4 +1,4 @@
-"""`--set fit.epochs=2`: a value of the config from the command line, by the rules of `extends`."""
+"""`--set fit.epochs=2`, which sets a value of the config from the command line by the rules of `extends`."""
 
 import re
 from collections.abc import Iterable
@@ -16,13 +16,13 @@ _PART = re.compile(r"(?P<name>[^.\[\]]+)|\[(?P<index>-?[0-9]+)\]")
 
 _LISTS = ("layers", "callbacks", "metrics")
 _PIPELINES = {("data", "inputs"), ("data", "targets"), ("data", "shared")}
-"""Where lists have components as their elements."""
+"""Paths of the mappings whose values are lists of components."""
 
 _Parts = tuple[str | int, ...]
 
 
 def override(document: Document, assignments: Iterable[str], *, is_component: IsComponent = is_component) -> Document:
-    """The document with every `path=value` applied in turn; raises ConfigError with all that is wrong."""
+    """Return the document with every `path=value` applied in order. Raises ConfigError with all faults."""
     faults: list[Fault] = []
     for assignment in assignments:
         name = f"--set {assignment}"
@@ -48,7 +48,7 @@ def _split(assignment: str, name: str) -> tuple[_Parts, Any]:
 
 
 def _parts(path: str, name: str) -> _Parts:
-    """`model.layers[0].dense.units` -> its parts; a number in brackets is an int."""
+    """Split a path such as `model.layers[0].dense.units` into parts; a number in brackets becomes an int."""
     parts: list[str | int] = []
     position = 0
     while position < len(path):
@@ -59,14 +59,14 @@ def _parts(path: str, name: str) -> _Parts:
         match = _PART.match(path, position) if position >= 0 else None
         if match is None:
             hint = "as in fit.epochs or model.layers[0].dense.units"
-            raise ConfigError(Fault(f"'{path}' is no path to a setting", place=Place(name), hint=hint))
+            raise ConfigError(Fault(f"'{path}' is not the path of a setting", place=Place(name), hint=hint))
         parts.append(match["name"] if match["index"] is None else int(match["index"]))
         position = match.end()
     return tuple(parts)
 
 
 class _Setter:
-    """Applies one assignment."""
+    """Setter of one assignment's value in a document."""
 
     def __init__(self, document: Document, name: str, is_component: IsComponent) -> None:
         self._document = document
@@ -81,7 +81,7 @@ class _Setter:
         return replace(self._document, data=data, marks=marks, folders=folders)
 
     def _set(self, base: Any, parts: _Parts, value: Any, path: Path) -> Any:
-        """`base`, which stands at `path`, with the value set `parts` further down."""
+        """Return `base`, the value at `path`, with the value at `parts` below it set."""
         if not parts and _is_another(base, value, path):
             self._merger.taken.add(path)
             return value
@@ -106,15 +106,15 @@ class _Setter:
         index = part if isinstance(part, int) else int(part) if part.isdigit() else None
         where = _dotted(path)
         if index is None:
-            raise Invalid([Fault(f"'{where}' is a list; '{part}' is no index of it", hint=f"as in {where}[0]")])
+            raise Invalid([Fault(f"'{where}' is a list; '{part}' is not an index", hint=f"as in {where}[0]")])
         if not -len(base) <= index < len(base):
-            have = f"{where}[0] to {where}[{len(base) - 1}]" if base else "an empty list"
-            raise Invalid([Fault(f"there is no '{where}[{index}]'; there is {have}")])
+            have = f"the list has {where}[0] to {where}[{len(base) - 1}]" if base else "the list is empty"
+            raise Invalid([Fault(f"there is no '{where}[{index}]'; {have}")])
         index %= len(base)
         return [*base[:index], self._set(base[index], rest, value, (*path, index)), *base[index + 1 :]]
 
     def _in_name(self, base: str, part: str, rest: _Parts, value: Any, path: Path) -> Any:
-        """Below a bare name: `optimizer: rmsprop` becomes `optimizer: {rmsprop: {...}}`."""
+        """Set an argument of a bare name: `optimizer: rmsprop` becomes `optimizer: {rmsprop: {...}}`."""
         listed = bool(path) and isinstance(path[-1], int)
         if not same_name(base, part) and (listed or not self._merger.is_component(path)):
             raise self._unreachable(base, part, path)
@@ -123,7 +123,7 @@ class _Setter:
         return {key: self._new(rest, value, (*path, key))}
 
     def _in_mapping(self, base: dict[str | int, Any], key: str | int, rest: _Parts, value: Any, path: Path) -> Any:
-        """A key that is not there: another component's name, or a setting that had its default."""
+        """Set a key that does not exist yet: another component's name, or a setting that had its default."""
         name = component_name(base)
         listed = bool(path) and isinstance(path[-1], int)
         if name is not None and isinstance(key, str) and (listed or self._merger.is_component(path)):
@@ -140,7 +140,7 @@ class _Setter:
         return {**base, key: self._new(rest, value, (*path, key))}
 
     def _new(self, rest: _Parts, value: Any, path: Path) -> Any:
-        """What stands at a path that was not there before."""
+        """Return the new value at a path that did not exist before, with `rest` below it set."""
         if not rest:
             return value
         if isinstance(rest[0], int):
@@ -150,24 +150,24 @@ class _Setter:
     def _unreachable(self, base: Any, part: str | int, path: Path) -> Invalid:
         where = _dotted(path)
         unnamed = self._merger.is_component(path[:-1]) or _is_item(path[:-1])
-        hint = f"the argument stands without its name: --set {where}=... sets it" if unnamed else None
+        hint = f"the argument is written without its name: --set {where}=... sets it" if unnamed else None
         return Invalid([Fault(f"'{where}' is {show(base)}: there is no '{part}' in it", hint=hint)])
 
 
 def _is_item(path: Path) -> bool:
-    """Whether a component stands at a path as an item of a list."""
+    """Return True if a path is that of a component in a list."""
     above = path[:-1]
     return bool(above) and isinstance(path[-1], int) and (above[-1] in _LISTS or above[:-1] in _PIPELINES)
 
 
 def _is_another(base: Any, value: Any, path: Path) -> bool:
-    """Whether a value is a component of another name than the one that stands in a list of them."""
+    """Return True if a value is a component of another name than the present one in a list of components."""
     old, new = component_name(base), component_name(value)
     return _is_item(path) and old is not None and new is not None and not same_name(old, new)
 
 
 def _key(base: dict[str | int, Any], part: str | int) -> str | int:
-    """A part as a key of the mapping: `class_weight.0` has the whole number 0."""
+    """Return a part of a path as a key of the mapping: `class_weight.0` has the integer key 0."""
     return int(part) if isinstance(part, str) and part.isdigit() and part not in base else part
 
 

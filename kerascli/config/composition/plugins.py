@@ -1,4 +1,4 @@
-"""`plugins:` - the user's own components, trusted local code, imported before names are looked up."""
+"""The `plugins:` section: files with custom components, trusted local code, imported before names are looked up."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from kerascli.user_code import UserCode
 
 
 def plugin_files(document: Document) -> tuple[Path, ...]:
-    """The files under `plugins`. Raises ConfigError."""
+    """Return the files under `plugins`. Raises ConfigError."""
     written = document.data.get("plugins")
     if written is None:
         return ()
@@ -33,7 +33,7 @@ def plugin_files(document: Document) -> tuple[Path, ...]:
 
 
 def import_plugins(document: Document, codes: Sequence[UserCode | Path]) -> tuple[UserCode, ...]:
-    """Run the files, so that what they register can be used by name; a path is read first. Raises ConfigError."""
+    """Run the files, which register their components; those given by path are read first. Raises ConfigError."""
     faults: list[Fault] = []
     found: list[UserCode] = []
     for index, code in enumerate(codes):
@@ -47,7 +47,7 @@ def import_plugins(document: Document, codes: Sequence[UserCode | Path]) -> tupl
 
 
 def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
-    """Run a file once; `written` is where the config names it. Raises Invalid."""
+    """Run a file once; `written` is its path in the config. Raises Invalid."""
     code = UserCode(file, b"") if isinstance(file, Path) else file
     if code.path.suffix != ".py":
         text = f"plugins: '{code.path.name}' is not a Python file"
@@ -65,7 +65,7 @@ def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
 
 
 def _problem(file: Path, written: str, earlier: Sequence[str]) -> str | None:
-    """Why a run could not keep its copy of a plugin."""
+    """Return the reason why a run cannot keep a copy of a plugin, or None."""
     if reason := impossible_path(file):
         return f"no file can be called {show(written)}: {reason}"
     if not file.is_file():

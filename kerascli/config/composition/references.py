@@ -1,4 +1,4 @@
-"""`flags:`, `--flag`, and the references `$name`, `$(expression)`, `$targets.y.num_classes` in a config."""
+"""Flags (`flags:`, `--flag`) and references in a config: `$name`, `$(expression)`, `$targets.y.num_classes`."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -14,30 +14,36 @@ Flag = str | int | float | bool
 
 
 class Unknown:
-    """A fact of the data that is not known yet."""
+    """Type of `UNKNOWN`, the value of a fact of the data that is not known yet."""
 
 
 UNKNOWN: Final = Unknown()
 STAND_IN = 2
-"""What replaces an unknown fact: a size that passes most checks."""
+"""Placeholder for an unknown fact: a size that passes most checks."""
 
 Facts = Callable[[str], Value | Unknown]
-"""`inputs.x.max_length` -> its value or UNKNOWN; for a name that does not exist, KeyError(list of those that do)."""
+"""Function from the name of a fact (`inputs.x.max_length`) to its value or UNKNOWN.
+
+It raises KeyError for an unknown name, with the list of known ones.
+"""
 
 
 def refuse_facts(name: str) -> Value | Unknown:
-    """In the data section nothing is known of what comes out of it."""
+    """Raise KeyError for any fact, as in the data section, which determines the facts."""
     raise KeyError(())
 
 
 def in_template(path: Path) -> bool:
-    """Whether a path lies in a block or a repeat of layers, whose own names are not known before it is used."""
+    """Return True if a path is inside a block or a repeat of layers, whose variables are not known before its use."""
     has_layers = path[:1] == ("model",) or path[:2] == ("fit", "train_step")
     return has_layers and ("blocks" in path or "repeat" in path)
 
 
 def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str, Flag]:
-    """The declared flags with their values; `assignments` are the `name=value` of `--flag`. Raises ConfigError."""
+    """Return the declared flags and their values; `assignments` are the `name=value` of `--flag`.
+
+    Raises ConfigError.
+    """
     declared = document.data.get("flags")
     faults: list[Fault] = []
     if declared is not None and not isinstance(declared, dict):
@@ -68,11 +74,11 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
 
 
 def idle_flags(document: Document, assignments: Iterable[str]) -> list[Fault]:
-    """Flags that are set on the command line, as `read_flags` has read them, and change nothing."""
+    """Return a fault for every flag set on the command line that nothing refers to; `read_flags` comes first."""
     used = names_referred_to(document.data)
     return [
         Fault(f"nothing in the config uses the flag '{name}'", place=Place(f"--flag {each}"),
-              hint=f"write ${name} where it counts")
+              hint=f"refer to it as ${name}")
         for each in assignments
         if (name := each.partition("=")[0]) not in used
     ]  # fmt: skip
@@ -84,9 +90,10 @@ def resolve(
     facts: Facts | None = None,
     skip: Callable[[Path], bool] = in_template,
 ) -> Document:
-    """A document without references, but for the paths that `skip` tells; raises ConfigError with all faults.
+    """Return the document with its references resolved, but for the paths for which `skip` returns True.
 
-    `facts` None: nothing is known of the data yet. Where a stand-in went in, the path is in `unknown`.
+    `facts` None: no facts of the data are known yet. The paths of placeholders are in `unknown` of the result.
+    Raises ConfigError with all faults.
     """
     resolved, faults = try_resolve(document, flags, facts, skip)
     if faults:
@@ -100,7 +107,7 @@ def try_resolve(
     facts: Facts | None = None,
     skip: Callable[[Path], bool] = in_template,
 ) -> tuple[Document, list[Fault]]:
-    """`resolve` with its faults as a result: where one is, the text stays as it was written."""
+    """Resolve references as `resolve` does, but return the faults; a faulty text stays as written."""
     resolver = _Resolver(document, flags, facts, skip)
     data = resolver.resolve({**document.data, "flags": dict(flags)} if "flags" in document.data else document.data, ())
     unknown = document.unknown | frozenset(resolver.unknown)
@@ -108,11 +115,11 @@ def try_resolve(
 
 
 class References:
-    """Reads what blocks and repeats say with `$`: their parameters and variables, then flags and facts."""
+    """Resolver of references in blocks and repeats: to their parameters and variables, then to flags and facts."""
 
     def __init__(self, document: Document, flags: Mapping[str, Flag], facts: Facts | None) -> None:
         self.unknown: list[Path] = []
-        """Where a stand-in went in."""
+        """Paths where a placeholder replaces an unknown fact."""
         self._document = document
         self._flags = flags
         self._facts = facts
@@ -120,7 +127,7 @@ class References:
     def __call__(
         self, value: Any, path: Path, names: Mapping[str, Value], skip: Callable[[Path], bool]
     ) -> tuple[Any, list[Fault]]:
-        """A value at `path` without references, but for the paths that `skip` tells, and what is wrong with it."""
+        """Return the value at `path` with references resolved, but for paths that `skip` selects, and the faults."""
         resolver = _Resolver(self._document, {**self._flags, **names}, self._facts, skip)
         resolved = resolver.resolve(value, path)
         self.unknown += resolver.unknown
@@ -128,7 +135,7 @@ class References:
 
 
 def escape_references(value: Any) -> Any:
-    """Resolved data as a config has to say it: every '$' in a text doubled, so that it is read as itself."""
+    """Return resolved data in the form of a config: every '$' in a text is doubled, so that it is not a reference."""
     if isinstance(value, str):
         return value.replace("$", "$$")
     if isinstance(value, Mapping):
@@ -139,7 +146,7 @@ def escape_references(value: Any) -> Any:
 
 
 class Scope(Mapping[str, Value]):
-    """What a reference may name: flags (and more of the kind) and, by dotted name, facts."""
+    """Names that a reference may use: flags, parameters and variables, and, by dotted name, facts."""
 
     def __init__(self, names: Mapping[str, Value], facts: Facts | None) -> None:
         self._names = names
@@ -160,7 +167,7 @@ class Scope(Mapping[str, Value]):
         if self._facts is not None:
             try:
                 self._facts("")
-            except KeyError as error:  # it says which there are
+            except KeyError as error:  # which lists the known names
                 yield from _known(error)
 
     def __len__(self) -> int:
@@ -200,7 +207,7 @@ class _Resolver:
         try:
             result = substitute(text, scope)
         except ExpressionError as error:
-            if scope.used_unknown:  # it may well be right with the fact itself
+            if scope.used_unknown:  # it may be valid with the fact itself
                 result = STAND_IN
             else:
                 place = self.document.point(path, error.column, error.length)
@@ -255,7 +262,7 @@ def _default(name: str, written: Any, earlier: Mapping[str, Flag]) -> Flag:
 
 
 def _typed(name: str, default: Flag, text: str, place: Place) -> Flag:
-    """The text of `--flag` as a value of the default's type."""
+    """Return the text of `--flag` as a value of the default's type."""
     if isinstance(default, str):
         return text
     try:
@@ -265,7 +272,7 @@ def _typed(name: str, default: Flag, text: str, place: Place) -> Flag:
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(default):
-        wanted = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
+        wanted = {bool: "true or false", int: "an integer", float: "a number"}[type(default)]
         raise _FlagError(f"flag {name}: expected {wanted}, got {show(value)}", place)
     return value  # type: ignore[return-value]
 
@@ -284,5 +291,5 @@ def _undeclared(name: str, declared: Iterable[Any]) -> str:
 
 
 def _known(error: KeyError) -> list[str]:
-    """The names in a KeyError of `Facts`."""
+    """Return the names in a KeyError of `Facts`."""
     return [str(name) for argument in error.args for name in ([argument] if isinstance(argument, str) else argument)]

@@ -1,1 +1,1 @@
-"""The language as facts for editors and the reference: JSON Schema, settings, meanings."""
+"""Config language as data for editors and `explain`: JSON Schema, settings, descriptions."""

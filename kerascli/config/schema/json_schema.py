@@ -1,4 +1,4 @@
-"""The language as a JSON Schema (draft 2020-12), for editors: made from the registries, so it knows what they know."""
+"""JSON Schema (draft 2020-12) of a config, for editors, generated from the sections and registries."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -15,7 +15,7 @@ _REFERENCE: Schema = {"$ref": "#/$defs/reference"}
 
 
 def json_schema() -> Schema:
-    """The schema of a config."""
+    """Return the schema of a config."""
     parts = sections()
     whole = parts.pop("config")
     definitions: dict[str, Schema] = {
@@ -38,7 +38,7 @@ def json_schema() -> Schema:
 
 
 def _section(section: Section) -> Schema:
-    """A section's keys. In a config that extends another one `null` takes a key away."""
+    """Return the schema of a section; every key accepts null, which deletes it in a config with `extends`."""
     properties = {}
     for setting in section.settings:
         accepted = replace(setting, schema={"anyOf": [setting.schema, {"type": "null"}]})
@@ -47,18 +47,21 @@ def _section(section: Section) -> Schema:
 
 
 def _required_unless_extending(required: list[Section]) -> Schema:
-    """What a config needs may stand in the one that it extends; so may what its layers call by name."""
+    """Return the required keys of a config without `extends`; else the base may have them, and the names in calls."""
     top, *below = ([s.name for s in section.settings if s.required] for section in required)
     inner: Schema = {section.name: {"required": names} for section, names in zip(required[1:], below, strict=True)}
     has_own_names = {"anyOf": [{"required": ["shared"]}, {"required": ["blocks"]}]}
     layers_alone = {"properties": {"layers": {"items": {"not": {"$ref": "#/$defs/call"}}}}}
-    alone = {"required": ["shared", "outputs"]}  # a model that is what it shares under the name of its output
+    alone = {"required": ["shared", "outputs"]}  # the model is the shared model that `outputs` names
     inner["model"] = {"anyOf": [inner["model"], alone], "if": has_own_names, "else": layers_alone}
     return {"if": {"required": ["extends"]}, "else": {"required": top, "properties": inner}}
 
 
 def _pipeline() -> Schema:
-    """A list of steps, at first perhaps the columns; a lone step needs no list, a name may be that of a shared one."""
+    """Return the schema of a pipeline: a list of steps, optionally after columns; or a single step.
+
+    A name may be that of a shared transform.
+    """
     columns = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
     step = {
         "anyOf": [
@@ -71,14 +74,14 @@ def _pipeline() -> Schema:
 
 
 def _entry() -> Schema:
-    """An entry of `layers`: a layer, a repeat, or a call of what the config itself names, which is no layer."""
+    """Return the schema of an entry of `layers`: a layer, a repeat, or a call of a shared layer, model or block."""
     forms = [_arguments(settings(cls)) for cls in (RepeatTimes, RepeatEach)]
     repeat = {**_closed({"repeat": {"anyOf": forms}}), "required": ["repeat"]}
     return {"anyOf": [{"$ref": "#/$defs/node"}, repeat, {"$ref": "#/$defs/call"}]}
 
 
 def _call() -> Schema:
-    """A shared thing or a block by a name of the config's own, with anything after it."""
+    """Return the schema of a call of a shared layer, model or block, whose name is no layer's; arguments are free."""
     words = [word for cls in LAYERS for word in (cls.component_name, *LAYERS.aliases(cls.component_name))]
     layer = _any_spelling(LAYERS, words).removeprefix("^").removesuffix("$")
     own = f"^(?!(?:{layer}|repeat)$)[A-Za-z_][A-Za-z0-9_]*$"
@@ -87,7 +90,7 @@ def _call() -> Schema:
 
 
 def _kind(registry: Registry[Any]) -> dict[str, Schema]:
-    """`kind`, in its three written forms, and `kind.name` for what may stand after each `name:`."""
+    """Return the definitions `kind`, of the three written forms, and `kind.name`, of what may follow each `name:`."""
     kind, forms, plain = registry.kind, {}, []
     for cls in registry:
         found = settings(cls)
@@ -98,7 +101,7 @@ def _kind(registry: Registry[Any]) -> dict[str, Schema]:
 
 
 def _nodes() -> dict[str, Schema]:
-    """Layers as entries of `model.layers`: node keys and call arguments stand beside their settings."""
+    """Return the definitions of entries of `model.layers`: arguments of layers with node keys and call arguments."""
     forms, plain, first = {}, [], settings(FirstLayerKeys)
     for cls in LAYERS:
         found, beside = settings(cls), [*node_settings(cls), *first]
@@ -109,7 +112,7 @@ def _nodes() -> dict[str, Schema]:
 
 
 def _after_name(cls: type[Component], found: list[Setting], beside: list[Setting]) -> Schema:
-    """What stands after `name:`: all arguments, or the first one alone where no other is needed."""
+    """Return the schema of what follows `name:`: a mapping of arguments, or the first one if no other is required."""
     known = {setting.name: setting for setting in (*beside, *found)}  # a setting wins over a call argument
     arguments = _arguments(known.values())
     first = next((setting for setting in beside if setting.name == "inputs" and setting.required), None)
@@ -131,19 +134,19 @@ def _definitions(kind: str, registry: Registry[Any], forms: dict[str, Schema], p
     }
     bare: list[Schema] = []
     if plain:
-        told = [first_line(registry.get(name)) for name in plain]  # beside each name, where an editor offers it
+        descriptions = [first_line(registry.get(name)) for name in plain]  # editors show it with each completion
         bare = [
-            {"enum": plain, "enumDescriptions": told},
+            {"enum": plain, "enumDescriptions": descriptions},
             {"type": "string", "pattern": "|".join(spellings[name] for name in plain)},
         ]
-    whole: Schema = {"anyOf": [*bare, mapping, _REFERENCE]}  # not described: editors tell the innermost description
+    whole: Schema = {"anyOf": [*bare, mapping, _REFERENCE]}  # without a description: editors show the innermost one
     return {kind: whole, **{f"{kind}.{name}": form for name, form in forms.items()}}
 
 
 def _any_spelling(registry: Registry[Any], names: Iterable[str]) -> str:
-    """A pattern for the spellings that the registry takes for one of `names`: any case, any underscores, R's prefix.
+    """Return a pattern of the spellings of `names` that the registry accepts: any case, any underscores, R's prefix.
 
-    Not R's prefix where another component is called so: layer_normalization is no normalization.
+    R's prefix is left out where it gives another component's name: layer_normalization is not normalization.
     """
 
     def loosely(word: str) -> str:
@@ -161,7 +164,7 @@ def _any_spelling(registry: Registry[Any], names: Iterable[str]) -> str:
 
 
 def _arguments(found: Iterable[Setting]) -> Schema:
-    """A mapping of these settings alone."""
+    """Return the schema of a mapping with these settings as its only keys."""
     found = list(found)
     required = [setting.name for setting in found if setting.required]
     return {**_closed({setting.name: _value(setting.described()) for setting in found}), "required": required}
@@ -172,16 +175,16 @@ def _closed(properties: Schema) -> Schema:
 
 
 def _value(schema: Schema) -> Schema:
-    """A schema of ours as a standard one, in which a reference may stand wherever a value may."""
-    told = {key: schema[key] for key in ("description", "default") if key in schema}
+    """Return a schema of settings as standard JSON Schema, which accepts a reference ($name) in place of any value."""
+    shown = {key: schema[key] for key in ("description", "default") if key in schema}
     options = [option for part in schema.get("anyOf", [schema]) for option in _options(part)]
     if {"type": "string"} not in options and _REFERENCE not in options:
         options.append(_REFERENCE)
-    return {**told, "anyOf": options}
+    return {**shown, "anyOf": options}
 
 
 def _options(schema: Schema) -> list[Schema]:
-    """The alternatives of a schema, references left out at this level."""
+    """Return the alternatives of a schema, without references at this level."""
     if "anyOf" in schema:
         return [option for part in schema["anyOf"] for option in _options(part)]
     if "x-component" in schema or "x-section" in schema:

@@ -1,4 +1,4 @@
-"""What a setting means: the docstring below it, else what is documented at its type."""
+"""Descriptions of settings: the docstring below a field, else the description of its type."""
 
 import ast
 import inspect
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 
 def meaning(cls: type[BaseModel], field: str) -> str:
-    """What is documented of a field of `cls`: below it, else at its type, in the class or in a base; or nothing."""
+    """Return the description of a field: its docstring in `cls` or a base, else its type's, else an empty text."""
     below = attribute_docs(cls).get(field)
     if below is not None:
         return below
@@ -19,7 +19,7 @@ def meaning(cls: type[BaseModel], field: str) -> str:
 
 
 def attribute_docs(cls: type) -> dict[str, str]:
-    """Docstrings that stand below the fields of a class and its bases; the nearest wins."""
+    """Return the docstrings below the fields of a class and its bases, by field; the nearest class wins."""
     docs: dict[str, str] = {}
     for base in cls.__mro__:
         docs = {**_docs_of(base), **docs} if base.__module__ not in {"builtins", "abc", "typing"} else docs
@@ -30,7 +30,7 @@ def attribute_docs(cls: type) -> dict[str, str]:
 def _docs_of(cls: type) -> dict[str, str]:
     try:
         body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-    except (OSError, TypeError, SyntaxError):  # made at run time: there is no text
+    except (OSError, TypeError, SyntaxError):  # a class made at run time has no source
         return {}
     docs: dict[str, str] = {}
     statements = body.body if isinstance(body, ast.ClassDef) else []

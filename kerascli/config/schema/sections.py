@@ -1,4 +1,4 @@
-"""The sections of a config and the keys beside a layer's settings, as facts for the reference and the editor."""
+"""Sections of a config, and the node keys of layers, as data for `explain` and the JSON schema."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -34,7 +34,7 @@ _NODE: Schema = TypeAdapter(NodeName).json_schema()
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a config: its keys in the order in which the reference shows them."""
+    """Section of a config, with its keys in the order of the reference."""
 
     name: str
     meaning: str
@@ -42,7 +42,7 @@ class Section:
 
 
 def sections() -> dict[str, Section]:
-    """Every section by its name; `config` is the file as a whole."""
+    """Return every section by its name; `config` is the top level."""
     classes: dict[str, type[BaseSection]] = {
         "config": ConfigSection,
         "data": DataSpec,
@@ -62,8 +62,8 @@ def sections() -> dict[str, Section]:
 
 
 def node_settings(cls: type[BaseLayer]) -> list[Setting]:
-    """What may stand beside a layer's settings in `model.layers`: node keys and call arguments."""
-    own = RNNKeys if cls.takes_described_cell else MergeKeys if cls.call_form == "several" else NodeKeys
+    """Return the keys that a layer has in `model.layers` in addition to its arguments: node keys, call arguments."""
+    own = RNNKeys if cls.takes_custom_cell else MergeKeys if cls.call_form == "several" else NodeKeys
     calls = [Setting(name, _of_call(call), _sentence(call.description)) for name, call in call_arguments(cls).items()]
     found = {setting.name: setting for setting in (*_keys(NodeKeys), *calls, *_keys(own))}
     if cls.call_form in ("none", "names"):
@@ -77,7 +77,7 @@ def _keys(cls: type[BaseSection]) -> tuple[Setting, ...]:
 
 
 def _of_call(argument: CallArgument) -> Schema:
-    """What a call argument may be."""
+    """Return the schema of a call argument."""
     several: Schema = {"type": "array", "items": _NODE}
     kinds: dict[str, list[Schema]] = {"bool": [_BOOL], "tensor": [_NODE], "tensors": [_NODE, several]}
     found = [*kinds[argument.kind], *([{"const": False}] if argument.or_false else [])]
@@ -89,6 +89,6 @@ def _sentence(text: str) -> str:
 
 
 def _phase() -> tuple[Setting, ...]:
-    """What a phase may set of `fit`, but for what it says itself."""
+    """Return the keys of a phase: the settings of `fit` that it may change, and its own."""
     of_fit = (setting for setting in settings(FitSpec) if setting.name in SETTINGS)
     return tuple({setting.name: setting for setting in (*of_fit, *settings(PhaseSection))}.values())

@@ -1,4 +1,4 @@
-"""The settings of a component or a section as facts: name, JSON Schema, default, meaning."""
+"""Settings of components and sections as data: name, JSON Schema, default, description."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from kerascli.component import Component
 from kerascli.config.schema.meanings import meaning
 
 Schema = dict[str, Any]
-"""A piece of JSON Schema; {"x-component": kind} stands for a component of a kind, {"x-section": name} for a section."""
+"""Part of a JSON Schema; {"x-component": kind} is a component of a kind, {"x-section": name} a section."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One key that a user may write. `default` is as a config writes it, None too where there is none."""
+    """Key of a component or section; `default` is in the form of a config, None if there is none."""
 
     name: str
     schema: Schema
@@ -25,21 +25,21 @@ class Setting:
     default: Any = None
 
     def described(self) -> Schema:
-        """The schema with what an editor shows: meaning and default."""
-        told: Schema = {"description": self.meaning} if self.meaning else {}
+        """Return the schema with the description and default that an editor shows."""
+        shown: Schema = {"description": self.meaning} if self.meaning else {}
         if self.default is not None:
-            told["default"] = self.default
-        return {**told, **self.schema}
+            shown["default"] = self.default
+        return {**shown, **self.schema}
 
 
 class _Schemas(GenerateJsonSchema):
-    """Does not warn of defaults that JSON cannot say: they are written by us."""
+    """Schema generator without warnings of defaults that JSON cannot represent: `_written` converts them."""
 
     ignored_warning_kinds = {"non-serializable-default", "skipped-choice"}  # noqa: RUF012  # pydantic declares it so
 
 
 def settings(cls: type[BaseModel]) -> list[Setting]:
-    """The fields of a component, or of a section's spec, in order; the first argument comes first."""
+    """Return the fields of a component or section in order, a component's first argument first."""
     whole = whole_schema(cls)
     found = [_setting(cls, name, whole) for name in cls.model_fields]
     first = cls.first_argument() if issubclass(cls, Component) else None
@@ -49,12 +49,12 @@ def settings(cls: type[BaseModel]) -> list[Setting]:
 
 
 def first_line(cls: type[BaseModel]) -> str:
-    """What a component or a section is, in a line; bases' docstrings are not its own."""
+    """Return the first line of the docstring of a component or section, without inheriting that of a base."""
     return (cls.__dict__.get("__doc__") or "").strip().partition("\n")[0]
 
 
 def whole_schema(cls: type[BaseModel]) -> Schema:
-    """Pydantic's schema of a class, which for one that is within itself stands among the definitions."""
+    """Return pydantic's schema of a class; that of a recursive class is among the definitions."""
     schema = cls.model_json_schema(schema_generator=_Schemas)
     return {**schema, **schema.get("$defs", {}).get(cls.__name__, {})}
 
@@ -72,7 +72,10 @@ def _setting(cls: type[BaseModel], name: str, whole: Schema) -> Setting:
 
 
 def _cleaned(schema: Schema, definitions: Schema) -> Schema:
-    """Without titles and defaults, references but those to sections written out, and with the short form of sizes."""
+    """Return a schema without titles and defaults, with references (but those to sections) expanded.
+
+    Sizes get their short form, too: one number for all axes.
+    """
     if "$ref" in schema:
         schema = definitions[schema["$ref"].rpartition("/")[2]]
     if "x-section" in schema:
@@ -91,11 +94,11 @@ def _cleaned(schema: Schema, definitions: Schema) -> Schema:
 
 
 def _with_short_form(schema: Schema) -> Schema:
-    """A size for each axis may be one number for all (`shapes.Size2D`); pydantic tells of the list alone."""
+    """Return a schema that accepts one integer in place of a list of sizes (`shapes.Size2D`), which pydantic omits."""
     items = schema.get("prefixItems", [])
     if not items or any(item != items[0] for item in items):
         return schema
-    number = next(options(items[0]))  # of `shapes.Margin2D` each item has a short form of its own
+    number = next(options(items[0]))  # each item of `shapes.Margin2D` has its own short form
     if number.get("type") != "integer" or (items[0] != number and not _is_one_for_all(items[0])):
         return schema
     count = len(items)
@@ -107,7 +110,7 @@ def _is_one_for_all(schema: Schema) -> bool:
 
 
 def options(schema: Schema) -> Iterator[Schema]:
-    """The alternatives of a schema, nested ones too."""
+    """Yield the alternatives of a schema, also nested ones."""
     if "anyOf" not in schema:
         yield schema
         return
@@ -116,7 +119,7 @@ def options(schema: Schema) -> Iterator[Schema]:
 
 
 def _written(value: Any) -> Any:
-    """A default as a user would write it: of a component only what is not its own default."""
+    """Return a default as a config writes it; a component only with the arguments that differ from their defaults."""
     if isinstance(value, Component):
         fields = type(value).model_fields
         own = {name: getattr(value, name) for name, info in fields.items()

@@ -1,1 +1,1 @@
-"""The sections `compile` and `fit`, the weights a model begins with, updates and phases."""
+"""The sections `compile` and `fit` (with `train_step` and `phases`), and `model.init_from`."""

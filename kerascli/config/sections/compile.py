@@ -1,4 +1,4 @@
-"""The `compile:` section: for every output its target, loss and metrics; the optimizer; precision."""
+"""The `compile:` section: the optimizer, precision, and the target, loss and metrics of every output."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import BeforeValidator
 
 from kerascli.component import plain
-from kerascli.config.sections.fit import OfAllPhases
+from kerascli.config.sections.fit import NotPerPhase
 from kerascli.config.sections.per_output import by_output
 from kerascli.errors import one_of, show
 from kerascli.metrics.comparisons import OutputTarget
@@ -24,7 +24,9 @@ def _on_off_auto(value: Any) -> Any:
 
 def _known_precision(value: Any) -> Any:
     if value not in get_args(Precision):
-        raise ValueError(f"expected {one_of(get_args(Precision))}, got {show(value)}")  # none is near to another
+        raise ValueError(
+            f"expected {one_of(get_args(Precision))}, got {show(value)}"
+        )  # no suggestion: a similar name is another precision
     return value
 
 
@@ -33,37 +35,40 @@ JitCompile = Annotated[bool | Literal["auto"], BeforeValidator(_on_off_auto)]
 
 
 class ComputeSection(BaseSection):
-    """How a training computes, whatever it trains: what `compile` may have beside `fit.train_step`."""
+    """Settings of the computation: precision and compilation, the keys of `compile` that a `fit.train_step` allows."""
 
     title: ClassVar[str] = "compile"
 
     precision: Annotated[Precision, BeforeValidator(_known_precision)] = "float32"
-    """Of the arithmetic."""
-    jit_compile: Annotated[JitCompile, OfAllPhases("it is one for all phases")] = "auto"
-    """Compile the training step; auto: where it pays."""
+    """Dtype policy; the mixed ones compute in half precision (torch's autocast), with variables in float32."""
+    jit_compile: Annotated[JitCompile, NotPerPhase("it applies to all phases")] = "auto"
+    """Compile the training step with torch's compiler; auto: if the run saves more time than compiling takes."""
 
 
 class _Objective(BaseSection):
-    """What the model is trained towards, by output."""
+    """Optimizer, and the losses and metrics of each output."""
 
     optimizer: Annotated[BaseOptimizer, OPTIMIZERS.field()] = RMSprop()
-    """The rule that changes the weights."""
+    """Optimizer that updates the weights."""
     loss: Annotated[Any, by_output({"x-component": "loss"})] = None
-    """What is made small; may be by output."""
+    """Loss to minimize; for several outputs one for all, a list by position, or a mapping from output to loss."""
     loss_weights: Annotated[Any, by_output({"type": "number"})] = 1.0
-    """What each output's loss counts in the sum."""
+    """Coefficient of each output's loss in the weighted sum that is minimized."""
     metrics: Annotated[Any, by_output({"x-component": "metric"})] = None
-    """Figures to log, as plain means over the samples."""
+    """Metrics to evaluate and log in training and validation, without sample weights; may be by output."""
     weighted_metrics: Annotated[Any, by_output({"x-component": "metric"})] = None
-    """Figures to log that respect sample and class weights."""
+    """Metrics to evaluate and log, weighted by `data.sample_weight` or `fit.class_weight`; may be by output."""
 
 
 class CompileSection(ComputeSection, _Objective):  # in this order: the fields of the last base come first
-    """What the model is trained towards, how, and in what precision."""
+    """Configuration of the training: optimizer, losses, metrics, precision and compilation."""
 
 
 def scaled(optimizer: BaseOptimizer, precision: Precision) -> BaseOptimizer:
-    """As Keras does: in half precision small gradients become zero unless the loss is scaled."""
+    """Return the optimizer, wrapped in a `LossScaleOptimizer` in mixed_float16 as Keras does.
+
+    Small gradients would underflow to zero in float16. An optimizer with a `loss_scale_factor` stays as it is.
+    """
     if precision == "mixed_float16" and isinstance(optimizer, Optimizer) and optimizer.loss_scale_factor is None:
         return LossScaleOptimizer(inner_optimizer=optimizer)
     return optimizer
@@ -71,19 +76,21 @@ def scaled(optimizer: BaseOptimizer, precision: Precision) -> BaseOptimizer:
 
 @dataclass(frozen=True, slots=True)
 class CompileSpec:
+    """The `compile:` section, parsed, with its outputs paired with the targets of the data."""
+
     optimizer: BaseOptimizer
     pairs: tuple[OutputTarget, ...]
     compute: ComputeSection = field(default_factory=ComputeSection)
     figures: tuple[str, ...] = ()
-    """Of the model's own, from add_loss and add_metric: they are logged under their names."""
+    """Names of the values that the model's own add_loss and add_metric nodes log."""
 
     @property
     def optimizers(self) -> dict[str, BaseOptimizer]:
-        """The one, under no name: a `train_step` has several."""
+        """The optimizer under the name "", as `TrainStepSpec.optimizers` has those of its updates by name."""
         return {"": self.optimizer}
 
     def dump(self) -> dict[str, Any]:
-        """As YAML-ready data, defaults included, per output."""
+        """Return the section as YAML-ready data, by output, with every default written out."""
         pairs = self.pairs
         by_output = {
             "loss": {g.output: plain(g.loss) for g in pairs if g.loss is not None},
@@ -98,7 +105,7 @@ class CompileSpec:
         }
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Every figure that training logs (without `val_`), and which way it is better. The names are Keras's."""
+        """Return the names that training logs (Keras's, without `val_`), each with the direction of improvement."""
         names: dict[str, Literal["min", "max"]] = {"loss": "min"}
         if self.logs_each_loss:
             names.update({f"{pair.output}_loss": "min" for pair in self.pairs if pair.loss is not None})
@@ -109,7 +116,7 @@ class CompileSpec:
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """The metrics of several values, by name, with the columns of each."""
+        """Return the metrics with several values, each with the names of its columns."""
         return {
             f"{pair.prefix}{use.name}": tuple(f"{pair.prefix}{column}" for column in use.columns)
             for pair in self.pairs
@@ -119,5 +126,5 @@ class CompileSpec:
 
     @property
     def logs_each_loss(self) -> bool:
-        """One loss alone is the whole, penalties aside."""
+        """True if several outputs have a loss: a single one equals the total, apart from regularization penalties."""
         return sum(pair.loss is not None for pair in self.pairs) > 1

@@ -1,4 +1,4 @@
-"""The `fit:` section: how long, in what batches, validated on what, watched by whom."""
+"""The `fit:` section: epochs, batches, validation, class weights and callbacks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,8 +17,10 @@ def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _by_text(value: Any) -> Any:
-    """Classes by name or number: `{0: 1.0, owl: 2.0}`."""
+def _class_weights(value: Any) -> Any:
+    """Return a mapping with its keys, class names or indices (`{0: 1.0, owl: 2.0}`), as text."""
+    if value is not None and value != "balanced" and not isinstance(value, dict):
+        raise ValueError(f"expected balanced or a mapping, got {show(value)}")
     return {str(key): weight for key, weight in value.items()} if isinstance(value, dict) else value
 
 
@@ -27,61 +29,65 @@ ValidationFrequency = PositiveInt | Annotated[tuple[PositiveInt, ...], BeforeVal
 
 
 @dataclass(frozen=True, slots=True)
-class OfAllPhases:
-    """Marks a field that is one for all phases of a fit, and says why."""
+class NotPerPhase:
+    """Annotation of a field that no phase of a fit can set, with the reason."""
 
     reason: str
 
 
 class FitSpec(BaseSection):
-    """Arguments of Keras's `fit`, with R's default of ten epochs."""
+    """Arguments of Keras's `fit`, with the default of ten epochs of R's keras, and keys of our own."""
 
     title: ClassVar[str] = "fit"
 
     epochs: PositiveInt = 10
-    """The number of the last epoch (with initial_epoch: not how many there are), as in Keras."""
+    """Number of the last epoch, counted from 1; with `initial_epoch` fewer epochs are trained, as in Keras."""
     batch_size: PositiveInt = 32
-    """Rows that an update is made from."""
+    """Number of samples per gradient update."""
     validation_split: OpenFraction = 0.0
-    """The LAST fraction of the training rows, before any shuffling."""
+    """Fraction of the training rows to validate on: the LAST ones, before any shuffling."""
     validation_data: str | None = None
-    """A split by name; wins over validation_split."""
+    """Name of the split to validate on; overrides `validation_split`."""
     validation_steps: PositiveInt | None = None
-    """Batches of a validation; null: all."""
+    """Number of batches per validation; null: all."""
     validation_batch_size: PositiveInt | None = None
-    """Rows judged at once; null: as many as change no figure."""
+    """Number of samples per validation batch; null: chosen so that no loss or metric depends on it."""
     validation_freq: ValidationFrequency = 1
-    """Every how many epochs to validate, or a list of epochs."""
+    """Number of epochs from one validation to the next, or a list of the epochs to validate after."""
     steps_per_epoch: PositiveInt | None = None
-    """Batches of an epoch; null: all."""
-    initial_epoch: Annotated[NonNegativeInt, OfAllPhases("epochs count on from phase to phase")] = 0
-    """Epochs that count as done already."""
+    """Number of batches per epoch; null: all rows. The next epoch goes on with the rows after them."""
+    initial_epoch: Annotated[NonNegativeInt, NotPerPhase("epochs count on from phase to phase")] = 0
+    """Number of epochs that count as trained already; training starts with the one after them."""
     shuffle: bool = True
-    """A new order of the training rows in every epoch."""
-    class_weight: Annotated[Literal["balanced"] | dict[str, NonNegativeFloat], BeforeValidator(_by_text)] | None = None
-    """Weights by class number or class name; `balanced`: rows / (classes * rows of the class), of the training rows."""
+    """Shuffle the training rows before each epoch; the order follows from the seed."""
+    class_weight: (
+        Annotated[Literal["balanced"] | dict[str, NonNegativeFloat], BeforeValidator(_class_weights)] | None
+    ) = None
+    """Weight of each class in the loss, by index or name; `balanced`: training rows / (classes * rows of the class)."""
     reset_states: Literal["epoch", "never"] = "epoch"
-    """When stateful layers forget: before each epoch, or never in training. Evaluations always begin anew."""
-    deterministic: Annotated[bool, OfAllPhases("it is one for all phases")] = False
-    """Bit-identical on CUDA too, at some cost."""
+    """Reset of stateful layers: before each epoch, or never in training. Evaluation starts from zero states."""
+    deterministic: Annotated[bool, NotPerPhase("it applies to all phases")] = False
+    """Use deterministic algorithms on CUDA, which are slower; the CPU is deterministic anyway."""
     trainable: dict[str, bool] = Field(default={})
-    """By names, globs and ranges of layers; later entries win."""
+    """Layers to train or freeze: mapping from a name, a glob or a range `first..last` to a flag; later entries win."""
     callbacks: Annotated[tuple[CallbackField, ...], BeforeValidator(_listed)] = Field(default=())
-    """Who watches the epochs, and stops, saves or sets the rate."""
+    """Callbacks to apply during training."""
 
     @field_validator("validation_data", mode="before")
     @classmethod
     def _is_a_split(cls, value: Any) -> Any:
         if isinstance(value, (int, float)):
-            text = f"expected the name of a split, got {show(value)}; a share of the rows is validation_split"
+            text = (
+                f"expected the name of a split, got {show(value)}; a fraction of the rows is given as validation_split"
+            )
             raise ValueError(text)
         return value
 
     @model_validator(mode="after")
     def _consistent(self) -> "FitSpec":
         if self.initial_epoch >= self.epochs:
-            text = f"initial_epoch: {self.initial_epoch} leaves nothing to do, epochs is {self.epochs}"
-            hint = "epochs is the number of the last epoch, not how many there are"
+            text = f"initial_epoch: must be less than epochs ({self.epochs}), got {self.initial_epoch}"
+            hint = "epochs is the number of the last epoch, not the number of epochs to train"
             raise Invalid([Fault(text, ("initial_epoch",), hint=hint)])
         return self
 
@@ -89,7 +95,7 @@ class FitSpec(BaseSection):
         return self.validation_data is not None or self.validation_split > 0
 
     def dump(self) -> dict[str, Any]:
-        """As YAML-ready data, defaults included."""
+        """Return the section as YAML-ready data, with every default written out."""
         return {name: plain(getattr(self, name)) for name in FitSpec.model_fields}
 
 
@@ -98,21 +104,21 @@ def _list_of(section: str) -> WithJsonSchema:
 
 
 class FitSection(FitSpec):
-    """How long, in what batches, validated on what, watched by whom."""
+    """Configuration of the training loop: epochs, batches, validation, class weights and callbacks."""
 
     train_step: Annotated[Any, _list_of("fit.train_step")] = None
-    """The updates of a step, each with an optimizer of its own; none: one, by the compile section."""
+    """Updates of a training step, each with its own optimizer; none: one update, as `compile` configures it."""
     phases: Annotated[Any, _list_of("fit.phases")] = None
-    """Fits of the same weights one after the other, each with settings of its own."""
+    """Consecutive fits of the same weights, each with its own settings."""
 
 
-def has_steps(sections: Mapping[Any, Any]) -> bool:
-    """Whether a config has updates of its own, in `fit.train_step`."""
+def has_train_step(sections: Mapping[Any, Any]) -> bool:
+    """Return True if a config has `fit.train_step`."""
     return isinstance(sections.get("fit"), dict) and "train_step" in sections["fit"]
 
 
 def parse_fit(section: Any) -> FitSpec:
-    """The section as written, but for what is read apart -> FitSpec. Raises Invalid."""
+    """Parse the section into a FitSpec; its `train_step` and `phases` are parsed elsewhere. Raises Invalid."""
     if section is None:
         section = {}
     if not isinstance(section, dict):
@@ -125,15 +131,15 @@ def parse_fit(section: Any) -> FitSpec:
         raise Invalid(replace(f, path=path_as_written(f.path, section)) for f in invalid.faults) from None
 
 
-def set_trainable(section: Any) -> dict[str, bool]:
-    """What a section that is wrong elsewhere says of what is trained."""
+def valid_trainable(section: Any) -> dict[str, bool]:
+    """Return the valid entries of `trainable` in a section that has faults elsewhere."""
     found = section.get("trainable") if isinstance(section, dict) else None
     found = found if isinstance(found, dict) else {}
     return {key: value for key, value in found.items() if isinstance(key, str) and isinstance(value, bool)}
 
 
 def path_as_written(path: Path, section: dict[Any, Any]) -> Path:
-    """A path into class_weight, whose keys are texts here and may be numbers in the config."""
+    """Return a path into `class_weight` with its key as in the config: a number there may be text in the path."""
     if path[:2] != ("fit", "class_weight") or len(path) < 3:
         return path
     keys = {str(key): key for key in section["class_weight"]}

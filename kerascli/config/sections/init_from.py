@@ -1,4 +1,4 @@
-"""`model.init_from`: whose weights a model begins with."""
+"""The `model.init_from:` section: pretrained weights to initialize a model with."""
 
 import os
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from kerascli.component import Invalid
 from kerascli.config.sections.torchvision import Published, Weights, published, published_model, published_models
 from kerascli.errors import Fault, show
 from kerascli.files import impossible_path
-from kerascli.model.transfer import How, Take
+from kerascli.model.transfer import LayerSource, TransferMethod
 from kerascli.section import BaseSection, parse_section
 from kerascli.shapes import NonNegativeFloat
 
@@ -28,48 +28,49 @@ _Model = Annotated[str, AfterValidator(published_model), WithJsonSchema({"type":
 
 
 class TakeSpec(BaseSection):
-    """The weights of one layer."""
+    """Source of one layer's weights, and how they are adapted."""
 
     from_: str | None = Field(default=None, alias="from")
-    """The layer there; none: that of the same name."""
-    how: How = "copy"
+    """Name of the layer in the source; default: the layer's own name."""
+    how: TransferMethod = "copy"
+    """Copy the weights, or fill a wider or deeper model: Net2Net (Chen et al., 2015) or random padding."""
     noise: NonNegativeFloat = 0.05
-    """Of net2wider: by how much copies differ, as a part of the deviation of the weights."""
+    """Noise that net2wider adds to duplicated weights, as a fraction of their standard deviation."""
 
     @model_validator(mode="after")
     def _noise_counts(self) -> "TakeSpec":
         if self.noise != TakeSpec.model_fields["noise"].default and self.how != "net2wider":
-            text = f"noise: only net2wider has any, not {self.how}"
-            raise Invalid([Fault(text, ("noise",), "key", hint="take it out")])
+            text = f"noise: only net2wider adds noise, not {self.how}"
+            raise Invalid([Fault(text, ("noise",), "key", hint="remove it")])
         return self
 
 
 def _take(value: Any) -> Any:
     if not isinstance(value, str | dict):
-        raise ValueError(f"expected the name of a layer there, or {{from: ..., how: ...}}, got {show(value)}")
+        raise ValueError(f"expected the name of a layer of the source, or {{from: ..., how: ...}}, got {show(value)}")
     return {"from": value} if isinstance(value, str) else value
 
 
 class InitFrom(BaseSection):
-    """Whose weights a model begins with."""
+    """Pretrained weights to initialize the model with; expects one source: `run`, `file` or `torchvision`."""
 
     component_name: ClassVar[str] = "init_from"
-    """What messages call it."""
+    """Name of the section in messages."""
 
     run: str | None = None
-    """latest, a name, a prefix or a path."""
+    """Run to take the weights from: `latest`, its name, a prefix of it, or a path."""
     file: str | None = None
-    """A .keras, .h5 or .safetensors file."""
+    """File to take the weights from: .keras, .h5 or .safetensors; relative to the config's folder."""
     torchvision: _Model | None = None
-    """A model whose weights torchvision publishes: resnet18."""
+    """Convolutional network whose weights torchvision publishes, such as resnet18."""
     weights: Weights | None = Field(default=None, validate_default=True)
-    """Which of torchvision's; none: IMAGENET1K_V1."""
+    """Version of torchvision's weights; default: IMAGENET1K_V1. Not every model has a second one."""
     map: dict[str, Annotated[TakeSpec, BeforeValidator(_take, json_schema_input_type=str | TakeSpec)]] = Field(
         default={}
     )
-    """Layers here -> layers there."""
+    """Mapping from a layer of this model to one of the source; layers left out are initialized unless `by_name`."""
     by_name: bool = False
-    """Take the layers whose names and shapes agree."""
+    """Load the layers whose names and shapes agree, initialize the others; false, without `map`: all must agree."""
 
     @field_validator("weights")
     @classmethod
@@ -78,7 +79,7 @@ class InitFrom(BaseSection):
             weights = weights or "IMAGENET1K_V1"
             published(model, weights)
         elif weights is not None and "torchvision" in info.data:
-            raise ValueError("only 'torchvision' has a choice of weights")
+            raise ValueError("only the source 'torchvision' takes weights")
         return weights
 
     @field_validator("run", "file")
@@ -96,26 +97,26 @@ class InitFrom(BaseSection):
 
     @property
     def source(self) -> Literal["run", "file", "torchvision"]:
-        """The key that says whose weights are taken."""
+        """Key of the source in use."""
         return "run" if self.run is not None else "file" if self.file is not None else "torchvision"
 
     @property
     def published(self) -> Published:
-        """The file of torchvision's weights."""
+        """The file with torchvision's weights; `torchvision` must be the source."""
         assert self.torchvision is not None
         assert self.weights is not None
         return published(self.torchvision, self.weights)
 
-    def takes(self) -> dict[str, Take]:
-        return {name: Take(take.from_ or name, take.how, take.noise) for name, take in self.map.items()}
+    def takes(self) -> dict[str, LayerSource]:
+        return {name: LayerSource(take.from_ or name, take.how, take.noise) for name, take in self.map.items()}
 
     @property
     def path(self) -> str | None:
-        """The path that it names, if it names one."""
+        """Path of the file or run; None if the source is a run's name or torchvision."""
         return self.file if self.file is not None else self.run if self.run and os.sep in self.run else None
 
     def rebased(self, old: Path, new: Path) -> "InitFrom":
-        """The same for a config in the folder `new` instead of `old`."""
+        """Return the section with its relative path changed from the folder `old` to the folder `new`."""
         if self.path is None or os.path.isabs(self.path):
             return self
         moved = os.path.relpath(os.path.realpath(old / self.path), os.path.realpath(new))
@@ -128,7 +129,7 @@ class InitFrom(BaseSection):
 
 
 def parse_init_from(model: Any) -> InitFrom | None:
-    """What a model section says of it. Raises Invalid."""
+    """Parse the `init_from` of a model section; None if it has none. Raises Invalid."""
     if not isinstance(model, Mapping) or model.get("init_from") is None:
         return None
     section, path = model["init_from"], ("model", "init_from")

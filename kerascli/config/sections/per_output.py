@@ -1,4 +1,4 @@
-"""What is written in `compile` for each output of the model: by name, by position, or one thing for all."""
+"""Assignment of the values in `compile` to the model's outputs: by name, by position, or one for all."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -9,10 +9,10 @@ from kerascli.component import Invalid, Registry
 from kerascli.errors import Fault, Path, suggestion
 
 Written = dict[str, tuple[Any, Path]]
-"""By output: what is written, and where below `compile`."""
+"""Mapping from output to the value written for it, and its path below `compile`."""
 
 ANY = "?"
-"""Stands for the output when the outputs are not known."""
+"""Placeholder for the output when the outputs are unknown."""
 
 
 def by_output(schema: dict[str, Any]) -> WithJsonSchema:
@@ -30,9 +30,9 @@ def per_output(
     registry: Registry[Any] | None = None,
     targets: Collection[str] = (),
 ) -> Written:
-    """Raises Invalid, with paths below `compile`. `registry` None: numbers are written here.
+    """Return the value under `key` of each output. Raises Invalid, with paths below `compile`.
 
-    `outputs` None: the model cannot be read, what is written may be for any.
+    `registry` is that of the values' kind; None: they are numbers. `outputs` None: the model could not be parsed.
     """
     if value is None:
         return {}
@@ -50,34 +50,34 @@ def per_output(
     if key == "loss" and not isinstance(value, list):
         return dict.fromkeys(outputs, (value, (key,)))
     hint = f"{key}: {{{next(iter(outputs))}: ...}}"
-    raise Invalid([Fault(f"{key}: the model has {len(outputs)} outputs; say which", (key,), hint=hint)])
+    raise Invalid([Fault(f"{key}: the model has {len(outputs)} outputs; name one of them", (key,), hint=hint)])
 
 
 def _is_by_output(value: dict[Any, Any], outputs: Collection[str] | None, registry: Registry[Any] | None) -> bool:
-    """Whether the keys are outputs, or were meant to be; otherwise they are a thing and its arguments."""
+    """Return True if the keys are (perhaps misspelt) outputs; otherwise the mapping is a component with arguments."""
     if registry is None or any(name in (outputs or ()) for name in value):
         return True
     if any(registry.find(str(name)) for name in value):
         return False
-    return all(_is_thing(written, registry) for written in value.values())
+    return all(_is_component_form(written, registry) for written in value.values())
 
 
-def _is_thing(written: Any, registry: Registry[Any]) -> bool:
-    """`mse`, `{mse: ...}` or a list of such."""
+def _is_component_form(written: Any, registry: Registry[Any]) -> bool:
+    """Return True for a component (`mse`, `{mse: ...}`) or a list of components."""
     if isinstance(written, list):
-        return all(_is_thing(item, registry) for item in written)
+        return all(_is_component_form(item, registry) for item in written)
     name = next(iter(written)) if isinstance(written, dict) and len(written) == 1 else written
     return isinstance(name, str) and registry.find(name) is not None
 
 
 def _is_by_position(key: str, value: Iterable[Any]) -> bool:
-    """A list of metrics is one output's; a list of lists is one for each."""
+    """Return True if a list has one value per output: a flat list of metrics is for one output."""
     return key in {"loss", "loss_weights"} or all(isinstance(item, list) for item in value)
 
 
 def _unknown(key: str, name: Any, outputs: Collection[str], targets: Collection[str]) -> Fault:
     if name in targets:
-        text = f"'{name}' is a target; here stands the name of an output"
+        text = f"'{name}' is a target; expected the name of an output"
     else:
         text = f"there is no output '{name}'{suggestion(str(name), outputs)}"
     return Fault(text, (key, name), "key", hint=f"outputs: {', '.join(outputs)}")

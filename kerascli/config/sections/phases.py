@@ -1,7 +1,7 @@
-"""`fit.phases`: one config that is fitted in several ways, one after the other, as a config a phase.
+"""The `fit.phases:` section: consecutive fits of one model, each unfolded into a complete config.
 
-Settings that a phase does not name are those of `fit`, `compile` and `data`. `trainable` adds up: as in Keras a layer
-stays as it was set until it is set again.
+A phase inherits the settings of `fit`, `compile` and `data` that it does not name. `trainable` accumulates: as in Keras
+a layer stays as it was set until a later phase sets it again.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from kerascli.component import Invalid
 from kerascli.config.composition.merge import Merger, component_name, is_component
 from kerascli.config.sections.compile import ComputeSection
-from kerascli.config.sections.fit import FitSpec, OfAllPhases
+from kerascli.config.sections.fit import FitSpec, NotPerPhase
 from kerascli.config.yaml.document import Document, Faulty, Mark, one_error
 from kerascli.errors import ConfigError, Fault, Path, Related, show
 from kerascli.section import BaseSection, section_ref, unknown_keys
@@ -20,24 +20,24 @@ from kerascli.shapes import PositiveInt
 
 
 class PhaseSection(BaseSection):
-    """One phase: what it changes of fit, compile and data; the rest is theirs."""
+    """Phase of a fit: settings that differ from those of `fit`, `compile` and `data`."""
 
     epochs: PositiveInt = 10
-    """How many epochs this phase has."""
+    """Number of epochs in this phase."""
     compile: Annotated[Any, section_ref("compile")] = None
-    """On top of the config's; another one makes a new optimizer."""
+    """Settings merged into the config's `compile`; changing it starts with a new optimizer."""
     data: Annotated[Any, section_ref("data")] = None
-    """On top of the config's."""
+    """Settings merged into the config's `data`."""
 
 
-def _of_all(cls: type[BaseSection]) -> dict[str, str]:
-    """The fields that no phase can set, each with the reason."""
+def _not_per_phase(cls: type[BaseSection]) -> dict[str, str]:
+    """Return the fields that no phase can set, each with the reason."""
     marks = ((name, mark) for name, info in cls.model_fields.items() for mark in info.metadata)
-    return {name: mark.reason for name, mark in marks if isinstance(mark, OfAllPhases)}
+    return {name: mark.reason for name, mark in marks if isinstance(mark, NotPerPhase)}
 
 
-_OF_ALL_PHASES = _of_all(FitSpec)
-SETTINGS = tuple(name for name in FitSpec.model_fields if name not in _OF_ALL_PHASES)
+_NOT_PER_PHASE = _not_per_phase(FitSpec)
+SETTINGS = tuple(name for name in FitSpec.model_fields if name not in _NOT_PER_PHASE)
 SECTIONS = tuple(name for name in PhaseSection.model_fields if name not in SETTINGS)
 KEYS = (*SETTINGS, *SECTIONS)
 _TRAINABLE: Path = ("fit", "trainable")
@@ -47,13 +47,13 @@ T = TypeVar("T")
 
 
 class _InPhase(Related):
-    """The phase that a fault was found in."""
+    """Note that names the phase in which a fault was found."""
 
 
 def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
-    """The document of each phase, in order, and what is wrong with the phases, which those leave out.
+    """Return the document of each phase, in order, and the faults of the phases; faulty settings are left out.
 
-    Without phases it is the document itself.
+    Without phases the only document is the given one.
     """
     fit = document.data.get("fit")
     if not isinstance(fit, dict) or "phases" not in fit:
@@ -61,13 +61,17 @@ def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
     phases = fit["phases"]
     whole = replace(document, data={**document.data, "fit": {key: fit[key] for key in fit if key != "phases"}})
     if "train_step" in fit:
-        return [whole], [Fault("phases: not with train_step", _PHASES, "key", hint="take one of the two out")]
+        return [whole], [
+            Fault("phases cannot be combined with train_step", _PHASES, "key", hint="remove one of the two")
+        ]
     if not isinstance(phases, list) or not phases:
         hint = "phases: [{epochs: 5}, {epochs: 5, compile: {optimizer: sgd}}]"
         return [whole], [Fault(f"phases: expected a list of phases, got {show(phases)}", _PHASES, hint=hint)]
     faults: list[Fault] = []
     if fit.get("initial_epoch"):
-        faults.append(Fault("initial_epoch: a fit in phases begins at its beginning", ("fit", "initial_epoch"), "key"))
+        faults.append(
+            Fault("initial_epoch cannot be used with phases, which begin with epoch 1", ("fit", "initial_epoch"), "key")
+        )
     found: list[Document] = []
     for number, phase in enumerate(phases):
         before = found[-1] if found else document
@@ -80,21 +84,21 @@ def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
 
 
 def _settings(phase: Any, path: Path, faults: list[Fault]) -> dict[Any, Any]:
-    """What a phase sets, but for what it cannot, which is told."""
+    """Return the settings of a phase; add to `faults` those that a phase cannot have, which are left out."""
     if phase is not None and not isinstance(phase, dict):
         faults.append(Fault(f"phases: expected the settings of a phase, got {show(phase)}", path))
     found: dict[Any, Any] = {}
     for key, value in phase.items() if isinstance(phase, dict) else ():
-        if key in _OF_ALL_PHASES:
-            faults.append(_not_in_a_phase(key, _OF_ALL_PHASES[key], path))
+        if key in _NOT_PER_PHASE:
+            faults.append(_not_in_a_phase(key, _NOT_PER_PHASE[key], path))
         elif key not in KEYS:
             faults += unknown_keys([key], KEYS, "a phase", path, listed="a phase has")
         else:
             found[key] = value
     if isinstance(compiled := found.get("compile"), dict):
-        of_all = _of_all(ComputeSection)
-        faults += [_not_in_a_phase(key, of_all[key], (*path, "compile")) for key in compiled if key in of_all]
-        found["compile"] = {key: compiled[key] for key in compiled if key not in of_all}
+        fixed = _not_per_phase(ComputeSection)
+        faults += [_not_in_a_phase(key, fixed[key], (*path, "compile")) for key in compiled if key in fixed]
+        found["compile"] = {key: compiled[key] for key in compiled if key not in fixed}
     return found
 
 
@@ -103,7 +107,7 @@ def _not_in_a_phase(key: str, reason: str, path: Path) -> Fault:
 
 
 def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, Any]) -> Document:
-    """The whole config with one phase's settings on top of it, and what the phases before it set trainable."""
+    """Return the config with one phase's settings merged in, and with `trainable` as the phases before set it."""
     fit = {key: value for key, value in whole.data["fit"].items() if key not in ("phases", "trainable")}
     trainable = before.data["fit"].get("trainable")
     marks = {path: mark for path, mark in whole.marks.items() if path[:2] != _TRAINABLE}
@@ -114,7 +118,7 @@ def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, A
     here: Path = (*_PHASES, number)
 
     def written(path: Path) -> Mark:
-        """Where a setting of the phase stands in the config."""
+        """Return the mark of a setting of the phase in the config."""
         return whole.mark((*here, *(path[1:] if path[:1] == ("fit",) else path)))
 
     merger = Merger()
@@ -129,9 +133,9 @@ def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, A
 
 
 def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list[Fault]:
-    """Faults with places; those of what stands in no phase say in which one they are found.
+    """Add a note that names the phase to faults whose place is outside of the phases.
 
-    `document` is the whole config.
+    `document` is the whole config; the faults must have places.
     """
     own = {(m.value.file, m.value.line) for path, m in document.marks.items() if path[:2] in {_PHASES, _TRAINABLE}}
     note = _InPhase("in this phase", place=document.mark((*_PHASES, number)).value)
@@ -143,13 +147,13 @@ def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list
 
 
 def _later_last(merged: Mapping[Any, Any], own: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Of two entries that name one layer the later counts: what a phase sets again stands behind all before it."""
+    """Return `trainable` with the phase's own entries last: of two entries for one layer the later counts."""
     earlier = {key: value for key, value in merged.items() if key not in own}
     return {**earlier, **{key: merged[key] for key in own if key in merged}}
 
 
 def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
-    """`work` for every phase; the faults of all are raised together, each once."""
+    """Return the results of `work` for every phase. Raises the faults of all phases together, each once."""
     found: list[Any] = []
     faults: dict[Fault, list[Fault]] = {}
     phases = list(phases)
@@ -166,7 +170,10 @@ def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
 
 
 def folded(phases: list[dict[str, Any]]) -> dict[str, Any]:
-    """Complete configs as one: the first, and of those after it what differs; `unfold` gives them back."""
+    """Return complete configs as one with `phases`: the first, and the differences of the others from it.
+
+    `unfold` reverses it.
+    """
     first = phases[0]
     if len(phases) == 1:
         return first
@@ -181,7 +188,7 @@ def folded(phases: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _difference(base: Mapping[Any, Any], over: Mapping[Any, Any], path: Path) -> dict[Any, Any]:
-    """What has to be put on top of `base` to get `over`, as `extends` puts it: null takes a key away."""
+    """Return the mapping that, merged into `base` by the rules of `extends` (null deletes a key), gives `over`."""
     found: dict[Any, Any] = {key: None for key in base if key not in over}
     for key, value in over.items():
         known, below = base.get(key), (*path, key)
@@ -194,6 +201,6 @@ def _difference(base: Mapping[Any, Any], over: Mapping[Any, Any], path: Path) ->
 
 
 def _replaces(known: Any, value: Any, path: Path) -> bool:
-    """Whether two components of other names meet: the upper one stands alone."""
+    """Return True if both values are components, of different names: then the upper one replaces the other whole."""
     names = component_name(known), component_name(value)
     return is_component(path) and None not in names and names[0] != names[1]

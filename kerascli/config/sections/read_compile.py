@@ -1,4 +1,4 @@
-"""Read the `compile:` section: from what is written to a CompileSpec, or all of its faults."""
+"""Parser of the `compile:` section into a CompileSpec."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,11 +28,11 @@ def parse_compile(
     named: Collection[str] = (),
     classes: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> CompileSpec:
-    """The section as written -> CompileSpec. Raises Invalid with every fault.
+    """Parse the section into a CompileSpec. Raises Invalid with every fault.
 
-    What is not known is not checked: `outputs` and `targets` may be None, as may an output's shape.
-    `extra_losses` says that the model adds its own, `figures` are those it logs, `named` the targets in its formulas.
-    `classes` are the names of targets' classes, by target.
+    `outputs`, `targets` and the shape of an output may be None: then they are unknown and not checked. `extra_losses`
+    tells that the model adds losses itself, `figures` are the names of values it logs, `named` the targets in its
+    formulas, `classes` the class names of each target.
     """
     if not isinstance(section, dict):
         raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
@@ -43,7 +43,7 @@ def parse_compile(
 
 @dataclass(slots=True)
 class _Resolver:
-    """Pairs the outputs of the model with targets, losses and metrics of the section."""
+    """Pairing of the model's outputs with targets, losses and metrics."""
 
     section: CompileSection
     faults: list[Fault]
@@ -53,7 +53,7 @@ class _Resolver:
     named: Collection[str]
     classes: Mapping[str, Sequence[str]]
     names: set[str] = field(default_factory=set)
-    """Of the figures that are logged."""
+    """Names of the logged columns so far."""
 
     def resolve(self, *, needs_loss: bool) -> CompileSpec:
         pairs = self._pairs()
@@ -87,7 +87,7 @@ class _Resolver:
         self.faults += invalid.below(("compile", *path)).faults
 
     def _pairs(self) -> dict[str, str]:
-        """The target of each output: one goes with one whatever their names, else the names agree."""
+        """Return the target of each output: by equal names; a single output has the single target."""
         if self.outputs is None:
             return {}
         if self.targets is None:
@@ -102,7 +102,7 @@ class _Resolver:
         return {name: name for name in self.outputs if name in self.targets}
 
     def _per_output(self, key: str, registry: Registry[Any] | None = None) -> Written:
-        """What is written under `key` for each output, with its path."""
+        """Return the value under `key` of each output, with its path."""
         if key not in self.section.model_fields_set:
             return {}
         written, targets = getattr(self.section, key), self.targets or ()
@@ -113,7 +113,7 @@ class _Resolver:
             return {}
 
     def _losses(self, *, needs_loss: bool) -> dict[str, tuple[Loss, Path]]:
-        """By output, with where it is written."""
+        """Return the loss of each output, with its path."""
         faults_before = len(self.faults)
         found: dict[str, tuple[Loss, Path]] = {}
         for output, (value, path) in self._per_output("loss", LOSSES).items():
@@ -139,15 +139,15 @@ class _Resolver:
         return found
 
     def _target(self, output: str, pairs: Mapping[str, str], path: Path) -> str:
-        """The target of an output that has a loss or metrics."""
+        """Return the target of an output that has a loss or metrics; add a fault if there is none."""
         if output in pairs or self.targets is None:
             return pairs.get(output, output)
         if not self.targets:
             hint = "add targets to data: targets: {y: []}"
-            self.fault(f"there is no target for output '{output}': the data has none", path, hint=hint)
-        elif all(name in (self.outputs or ()) for name in self.targets):  # else that was said of the target
-            text = f"there is no target for output '{output}': the targets are {', '.join(self.targets)}"
-            self.fault(text, path, hint="targets and outputs go together by name")
+            self.fault(f"output '{output}' has no target: the data has none", path, hint=hint)
+        elif all(name in (self.outputs or ()) for name in self.targets):  # else the target has a fault already
+            text = f"output '{output}' has no target: the targets are {', '.join(self.targets)}"
+            self.fault(text, path, hint="targets and outputs are matched by name")
         return output
 
     def _check_loss(self, output: str, target: str, loss: Loss | None, path: Path) -> None:
@@ -161,11 +161,11 @@ class _Resolver:
         return f"{output}_{name}" if len(self.outputs or ()) > 1 else name
 
     def _check_name(self, name: str, path: Path) -> None:
-        """A column of the history belongs to one figure."""
+        """Add a fault if a column name of the history is reserved or taken."""
         if name in _COLUMNS or name.startswith("val_"):
-            self.fault(f"'{name}' is a column of the history already; call the metric something else", path)
+            self.fault(f"'{name}' is a column of the history already; choose another name for the metric", path)
         elif name in self.names:
-            self.fault(f"two metrics are called '{name}'", path, hint="give one of them a name: of its own")
+            self.fault(f"two metrics are called '{name}'", path, hint="give one of them another name: name: ...")
         self.names.add(name)
 
     def _metrics(self, key: str, pairs: Mapping[str, str]) -> dict[str, list[MetricUse]]:
@@ -184,7 +184,7 @@ class _Resolver:
                 name, classes = metric.log_name(), self.classes.get(pairs.get(output, ""))
                 columns = metric.columns(name, given, classes)
                 if key == "weighted_metrics" and any(self._full(output, each) in self.names for each in columns):
-                    name = f"weighted_{name}"  # as in Keras, where both are asked for
+                    name = f"weighted_{name}"  # as in Keras, if a metric is both weighted and unweighted
                     columns = metric.columns(name, given, classes)
                 problem = metric.check(expected, given) if expected is not None and given is not None else None
                 if problem:

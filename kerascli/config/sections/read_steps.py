@@ -1,4 +1,4 @@
-"""`fit.train_step` as written -> TrainStepSpec, or every fault that it has."""
+"""Parser of the `fit.train_step:` section into a TrainStepSpec."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ PATH: Path = ("fit", "train_step")
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """An update as it is written: where, what, and what of it is sound."""
+    """Update as written: its path, its keys, and the section of its valid keys with the faults of the others."""
 
     path: Path
     keys: Mapping[Any, Any]
@@ -43,10 +43,9 @@ def parse_steps(
     targets: Mapping[str, TensorSpec] | None,
     classes: Mapping[str, Sequence[str]],
 ) -> TrainStepSpec:
-    """The list of updates, in the scope of the model. Raises Invalid.
+    """Parse the list of updates, in the scope of the model. Raises Invalid with every fault.
 
-    `compiled` is the compile section; `targets` None: they are not known. `classes` are the names of
-    targets' classes, by target.
+    `compiled` is the `compile` section; `targets` None: they are unknown; `classes` are the class names of each target.
     """
     faults = _compile_faults(compiled)
     if not isinstance(section, list) or not section:
@@ -56,23 +55,23 @@ def parse_steps(
     known = {key: value for key, value in known.items() if key in ComputeSection.model_fields}
     compute, of_compute = read_section(ComputeSection, known, ("compile",))
     reader = _Reader(scope, built, inputs, targets, classes, compute.precision, built.owners)
-    rounds = reader.read(section)
+    passes = reader.read(section)
     faults += [*of_compute, *reader.faults]
     if faults:
         raise Invalid(faults)
-    return TrainStepSpec(tuple(rounds), compute)
+    return TrainStepSpec(tuple(passes), compute)
 
 
 def _compile_faults(section: Any) -> list[Fault]:
-    """Of two places that say what is trained, one is too many."""
+    """Return a fault for every key of `compile` that conflicts with `fit.train_step`."""
     if section is None:
         return []
     if not isinstance(section, dict):
         return [Fault(f"compile: expected a mapping, got {show(section)}", ("compile",))]
     known = " and ".join(ComputeSection.model_fields)
-    text = f"fit.train_step says what is trained, and how: beside it compile has {known} alone"
+    text = f"with fit.train_step, compile takes only {known}"
     return [
-        Fault(f"compile: {key}: {text}", ("compile", key), "key", hint=f"take '{key}' out")
+        Fault(f"compile: {key}: {text}", ("compile", key), "key", hint=f"remove '{key}'")
         for key in section
         if key not in ComputeSection.model_fields
     ]
@@ -91,16 +90,16 @@ class _Reader:
     names: dict[str, Path] = field(default_factory=dict)
     columns: dict[str, Path] = field(default_factory=dict)
     trained: dict[str, tuple[str, Path]] = field(default_factory=dict)
-    """What is trained, by which update."""
+    """Update and path of every name under `train` so far."""
     places: dict[str, Path] = field(default_factory=dict)
-    """Where that stands, by what names of its weights begin with."""
+    """Path of every name under `train`, by the prefix of its weights' names."""
 
     def _add(self, text: str, path: Path, *, key: bool = False, hint: str | None = None, also: Path | None = None):
-        related = () if also is None else (Related("the other", also),)
+        related = () if also is None else (Related("first used here", also),)
         self.faults.append(Fault(text, path, "key" if key else "value", hint=hint, related=related))
 
     def read(self, section: list[Any]) -> list[ForwardPassSpec]:
-        """Each update with layers begins a round; those without belong to it."""
+        """Parse the updates; each one with `layers` begins a forward pass, which those without share."""
         groups: list[list[_Written]] = []
         for number, written in enumerate(section):
             path = (*PATH, number)
@@ -125,7 +124,7 @@ class _Reader:
         repeat = self._repeat(group)
         self.faults += terms.faults
         terms.faults = []
-        if len(self.faults) > before:  # what leads nowhere may lead to what could not be read
+        if len(self.faults) > before:  # a node without consumers may lead to one that could not be parsed
             self.faults += forward.faults.all()
             return None
         try:
@@ -150,7 +149,7 @@ class _Reader:
         path, section = found.path, found.section
         before = len(self.faults) + len(terms.faults)
         if meant_keys(UpdateSection, found.keys) - set(found.keys):
-            return None  # what is missing is there, misspelt
+            return None  # a missing key is present, misspelt
         name = self._name(section.name, path)
         train = self._train(section.train, path, name)
         optimizer = self._optimizer(found, name)
@@ -159,7 +158,7 @@ class _Reader:
         own = flat(layers or ())
         if not section.loss and not any(node.layer.adds_losses() for node in own):
             hint = "loss: {real: {loss: binary_crossentropy, y_true: 1, y_pred: ...}}"
-            self._add(f"'{name}' has no loss: there is nothing to descend", path, key=True, hint=hint)
+            self._add(f"'{name}' has no loss to minimize", path, key=True, hint=hint)
         if optimizer is None or len(self.faults) + len(terms.faults) > before:
             return None
         figures = tuple(node.name for node in own if not node.outputs)
@@ -171,13 +170,15 @@ class _Reader:
         where = (*path, "name")
         if not isinstance(name, str):
             text = "an update needs 'name'" if name is None else f"name: expected text, got {show(name)}"
-            self._add(text, path if name is None else where, key=name is None, hint="history calls its figures by it")
+            self._add(
+                text, path if name is None else where, key=name is None, hint="its columns in the history begin with it"
+            )
             return "?"
         problem = Names().refuse(name)
         if problem is not None or name == "val":
-            self._add(problem.text if problem else "'val' is what figures of the validation begin with", where)
+            self._add(problem.text if problem else "'val' is the prefix of validation metrics in the history", where)
         elif name in self.names:
-            self._add(f"there is an update '{name}' already", where, also=self.names[name])
+            self._add(f"two updates are called '{name}'", where, also=self.names[name])
         self.names.setdefault(name, where)
         return name
 
@@ -189,7 +190,7 @@ class _Reader:
         return scaled(found.section.optimizer, self.precision) if is_sound else None
 
     def _train(self, value: Any, path: Path, update: str) -> tuple[str, ...]:
-        """What the update changes: shared things, and nodes of the model."""
+        """Return the weight prefixes of the shared layers and models, and nodes of the model, to train."""
         model = self.built.model
         nodes = {entry.name: entry.weights_name for entry in model.entries if isinstance(entry, Node)}
         known = {**{name: name for name in self.scope.reading.shared}, **nodes}
@@ -197,15 +198,17 @@ class _Reader:
         names = value if isinstance(value, list) else [] if value is None else [value]
         if not names:
             hint = f"train: {next(iter(known), 'generator')}"
-            self._add(f"'{update}' trains nothing", path if value is None else where, key=value is None, hint=hint)
+            self._add(
+                f"'{update}' has nothing to train", path if value is None else where, key=value is None, hint=hint
+            )
         for index, name in enumerate(names):
             at = (*where, index) if isinstance(value, list) else where
-            hint = f"there is {', '.join(known)}"
+            hint = f"available: {', '.join(known)}"
             if not isinstance(name, str):
                 self._add(f"train: expected a name, got {show(name)}", at, hint=hint)
             elif name not in known:
-                what = f"nothing called '{name}' in the model{suggestion(name, known)}"
-                self._add(f"train: there is {what}", at, hint=hint)
+                text = f"train: the model has no '{name}'{suggestion(name, known)}"
+                self._add(text, at, hint=hint)
             elif name in self.trained:
                 other, also = self.trained[name]
                 text = f"'{name}' is trained by '{other}' already: a weight has one optimizer"
@@ -219,7 +222,7 @@ class _Reader:
         for number, each in enumerate(group):
             if each.section.repeat > 1 and len(group) > 1:
                 other = str(group[1 if number == 0 else 0].section.name)
-                text = f"repeat: '{other}' has its forward pass in common with this update, and would be repeated, too"
+                text = f"repeat: '{other}' shares the forward pass of this update and would be repeated, too"
                 hint = f"give {'it' if number == 0 else 'this update'} layers of its own"
                 self._add(text, (*each.path, "repeat"), hint=hint)
         return group[0].section.repeat
@@ -227,31 +230,31 @@ class _Reader:
     def _with_columns(
         self, update: UpdateSpec, path: Path, terms: TermReader, specs: Mapping[str, TensorSpec]
     ) -> UpdateSpec:
-        """The update with the columns of its metrics, now that shapes are known."""
-        update = replace(update, metrics=tuple(terms.with_columns(judged, specs) for judged in update.metrics))
-        for judged in update.metrics:
-            if judged.columns != (judged.name,):
-                self._claim_columns(update, [(name, (*path, "metrics", judged.name)) for name in judged.columns])
+        """Return the update with the columns of its metrics, which may depend on shapes."""
+        update = replace(update, metrics=tuple(terms.with_columns(use, specs) for use in update.metrics))
+        for use in update.metrics:
+            if use.columns != (use.name,):
+                self._claim_columns(update, [(name, (*path, "metrics", use.name)) for name in use.columns])
         return update
 
     def _check_columns(self, update: UpdateSpec, path: Path) -> None:
         named = [("loss", path), ("learning_rate", path)]
         named += [(term.name, (*path, "loss", term.name)) for term in update.terms]
-        named += [(judged.name, (*path, "metrics", judged.name)) for judged in update.metrics]
+        named += [(use.name, (*path, "metrics", use.name)) for use in update.metrics]
         named += [(node.name, node.path) for node in flat(update.layers or ()) if node.name in update.figures]
         self._claim_columns(update, named)
 
     def _claim_columns(self, update: UpdateSpec, named: Iterable[tuple[str, Path]]) -> None:
-        """A column of the history belongs to one figure."""
+        """Reserve columns of the history; add a fault for each that is taken."""
         for name, where in named:
             column = f"{update.name}_{name}"
             if column in self.columns:
-                text = f"two figures would be called '{column}' in the history"
+                text = f"two columns of the history would be called '{column}'"
                 self._add(text, where, key=True, hint="choose another name")
             self.columns[column] = where
 
     def _check_trained(self, update: UpdateSpec, built: Built) -> None:
-        """What an update trains has a part in its loss."""
+        """Add a fault for each name under `train` that the update's loss does not depend on."""
         ends = [term.of.y_pred for term in update.terms if term.of is not None]
         ends += [str(term.of.y_true) for term in update.terms if term.of is not None and not term.of.is_target]
         own = [node.name for node in flat(update.layers or ()) if node.layer.adds_losses()]
@@ -264,7 +267,7 @@ class _Reader:
             if any(f"{owner}/".startswith(f"{name}/") for owner in there) and not any(
                 weight.startswith(f"{name}/") for weight in trained
             ):
-                self._add(f"'{name}' has no weights that could be trained", self.places[name])
+                self._add(f"'{name}' has no trainable weights", self.places[name])
             else:
-                text = f"'{update.name}' is to train '{name}', which has no part in its loss"
+                text = f"'{update.name}' trains '{name}', but its loss does not depend on it"
                 self._add(text, self.places[name], hint=f"call '{name}' in its layers, on the way to the loss")

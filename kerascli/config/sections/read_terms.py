@@ -1,4 +1,4 @@
-"""The losses and metrics of an update of `fit.train_step`: between tensors of its forward pass, targets, numbers."""
+"""Parser of the losses and metrics of an update of `fit.train_step`, which compare tensors, targets and numbers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,38 +18,38 @@ from kerascli.section import read_section
 from kerascli.shapes import TensorSpec
 
 Pending = tuple[Loss | Metric, Comparison, Path]
-"""A comparison whose shapes are still to be checked."""
+"""Loss or metric whose tensor shapes are still to be checked, and its path."""
 
 _NEEDED = {
     "loss": ", or expr, a formula",
     "metric": "",
-    "y_pred": ", the node that is judged",
+    "y_pred": ", the node with the prediction",
     "y_true": ", a number, a node or a target",
 }
-"""What a term cannot do without, and what is said of it."""
+"""Required keys of a loss or metric, each with an explanation for the message."""
 
 T = TypeVar("T", LossSection, MetricSection)
 
 
 @dataclass(slots=True)
 class TermReader:
-    """Reads the losses and metrics of the updates that share a forward pass."""
+    """Parser of the losses and metrics of the updates that share a forward pass."""
 
     _forward: Forward
     _targets: Mapping[str, TensorSpec] | None
     _classes: Mapping[str, Sequence[str]]
     outputs: list[str] = field(default_factory=list)
-    """The tensors that are named so far."""
+    """Tensors that the losses and metrics parsed so far refer to."""
     faults: list[Fault] = field(default_factory=list)
     _pending: list[Pending] = field(default_factory=list)
 
     def losses(self, written: Any, path: Path) -> tuple[LossTerm, ...]:
-        """A mapping of names to losses."""
+        """Parse a mapping from names to losses."""
         found = [self._term(name, each, (*path, name)) for name, each in self._items(written, path, "loss")]
         return tuple(term for term in found if term is not None)
 
     def metrics(self, written: Any, path: Path) -> tuple[UpdateMetric, ...]:
-        """A mapping of names to metrics."""
+        """Parse a mapping from names to metrics."""
         found: list[UpdateMetric] = []
         for name, each in self._items(written, path, "metric"):
             where = (*path, name)
@@ -62,24 +62,24 @@ class TermReader:
         return tuple(found)
 
     def check(self, specs: Mapping[str, TensorSpec]) -> None:
-        """Now that the shapes of the forward pass are known: whether what is compared can be."""
-        for thing, of, path in self._pending:
+        """Check the shapes of all comparisons; `specs` are the tensors of the forward pass. Adds to `faults`."""
+        for component, of, path in self._pending:
             if isinstance(of.y_true, str):
                 expected = (self._targets or {}).get(of.y_true) if of.is_target else specs[of.y_true]
-                problem = None if expected is None else thing.check(expected, specs[of.y_pred])
+                problem = None if expected is None else component.check(expected, specs[of.y_pred])
                 if problem:
                     self._add(problem, path)
 
-    def with_columns(self, judged: UpdateMetric, specs: Mapping[str, TensorSpec]) -> UpdateMetric:
-        """The metric with a column for each of its values, now that the shape of what it judges is known."""
-        classes = self._classes.get(str(judged.of.y_true)) if judged.of.is_target else None
-        return replace(judged, columns=judged.metric.columns(judged.name, specs[judged.of.y_pred], classes))
+    def with_columns(self, use: UpdateMetric, specs: Mapping[str, TensorSpec]) -> UpdateMetric:
+        """Return the metric with the names of its columns, which may depend on the shape of the prediction."""
+        classes = self._classes.get(str(use.of.y_true)) if use.of.is_target else None
+        return replace(use, columns=use.metric.columns(use.name, specs[use.of.y_pred], classes))
 
     def _add(self, text: str, path: Path, *, key: bool = False, hint: str | None = None) -> None:
         self.faults.append(Fault(text, path, "key" if key else "value", hint=hint))
 
     def _items(self, written: Any, path: Path, kind: str) -> list[tuple[str, dict[str, Any]]]:
-        """Names and what stands below each, where that is a mapping."""
+        """Return the valid entries of a mapping from names to mappings; add the others to `faults`."""
         if written is None:
             return []
         hint = f"{path[-1]}: {{real: {{{kind}: ..., y_true: 1, y_pred: ...}}}}"
@@ -120,7 +120,9 @@ class TermReader:
                 self._add(f"'{path[-1]}' needs '{key}'{what}", path, key=True)
         return section
 
-    def _compared(self, section: LossSection | MetricSection, path: Path, judge: Component | None) -> Comparison | None:
+    def _compared(
+        self, section: LossSection | MetricSection, path: Path, component: Component | None
+    ) -> Comparison | None:
         if not section.model_fields_set >= {"y_pred", "y_true"}:
             return None
         y_pred = self._forward.reading.tensor(section.y_pred, (*path, "y_pred"))
@@ -128,10 +130,10 @@ class TermReader:
         if y_pred is None or y_true is None:
             return None
         self.outputs += [y_pred, *([y_true] if isinstance(y_true, str) and not is_target else [])]
-        return Comparison(y_pred, y_true, is_target, class_numbers=getattr(judge, "sparse_targets", False))
+        return Comparison(y_pred, y_true, is_target, class_numbers=getattr(component, "sparse_targets", False))
 
     def _y_true(self, value: Any, path: Path) -> tuple[str | float | None, bool]:
-        """What is right, and whether it is a target; None after a fault."""
+        """Return the ground truth (a number, a target or a tensor; None after a fault), and True for a target."""
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return float(value), False
         names, targets = self._forward.reading.names, self._targets

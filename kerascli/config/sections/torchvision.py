@@ -1,4 +1,4 @@
-"""The weights that torchvision publishes for its convolution networks: names of files, each with its checksum in it."""
+"""Weights that torchvision publishes for its convolutional networks: file names, each with its checksum in it."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from kerascli.errors import one_of, safe_text, suggestion
 
 Weights = Literal["IMAGENET1K_V1", "IMAGENET1K_V2"]
-"""As torchvision calls them: those of its first training, and of a later one, which not every model has."""
+"""Versions of the weights under torchvision's names; not every model has the later one."""
 
 _BASE = "https://download.pytorch.org/models/"
 _FILES = {
@@ -76,12 +76,12 @@ _FILES = {
     "wide_resnet101_2": ("wide_resnet101_2-32ee1156", "wide_resnet101_2-d733dc28"),
     "wide_resnet50_2": ("wide_resnet50_2-95faca4d", "wide_resnet50_2-9ba9bcbe"),
 }
-"""By model, those of V1 and, where there is one, of V2."""
+"""File names (without .pth) by model: of V1 and, if published, of V2."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A file of weights under the name that torch's cache has for it."""
+    """File of published weights, under its name in torch's cache."""
 
     file: str
 
@@ -91,7 +91,7 @@ class Published:
 
     @property
     def checksum(self) -> str:
-        """What its SHA-256 begins with, as its name says."""
+        """First digits of the file's SHA-256, which are part of its name."""
         return self.file.removesuffix(".pth").rpartition("-")[2]
 
 
@@ -100,16 +100,16 @@ def published_models() -> list[str]:
 
 
 def published_model(name: str) -> str:
-    """The name, if it is known. Raises ValueError."""
+    """Return the name of a model with published weights. Raises ValueError for any other."""
     if name not in _FILES:
-        near = suggestion(name, _FILES) or ", only of convolution networks, as resnet50"
+        near = suggestion(name, _FILES) or ", only of convolutional networks such as resnet50"
         raise ValueError(f"there are no weights of '{safe_text(name, 60)}'{near}")
     return name
 
 
 def published(model: str, weights: Weights) -> Published:
-    """The file of such weights. Raises ValueError where there is none."""
+    """Return the file of a model's weights. Raises ValueError if that version is not published."""
     known = dict(zip(get_args(Weights), _FILES[model], strict=False))
     if weights not in known:
-        raise ValueError(f"{model} has {one_of(list(known))} alone")
+        raise ValueError(f"{model} has only {one_of(list(known))}")
     return Published(f"{known[weights]}.pth")

@@ -1,4 +1,4 @@
-"""`fit.train_step`: its updates as they are written, and as forward passes with the updates that learn from each."""
+"""The `fit.train_step:` section: its updates as written, and parsed into forward passes with their updates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,103 +19,115 @@ from kerascli.section import BaseSection
 
 
 class _TermSection(BaseSection):
-    """A loss or a metric by its name in an update."""
+    """Base of the named losses and metrics of an update."""
 
     key_list: ClassVar[str] = "it has"
 
 
 class LossSection(_TermSection):
-    """A loss between two tensors, or a number and a tensor."""
+    """Loss of a predicted tensor against a tensor or a constant."""
 
     loss: Annotated[Loss, LOSSES.field()]
+    """Loss function to apply."""
     y_true: Annotated[Any, Takes(float | str)]
+    """Ground truth: a number, a node or a target (`targets.NAME` if a node has that name, too)."""
     y_pred: Annotated[Any, Takes(str)]
+    """Node with the prediction."""
     weight: float = 1.0
+    """Coefficient of the loss in the update's total."""
 
 
 class FormulaSection(_TermSection):
-    """A loss that is a formula over tensors."""
+    """Loss computed by a formula over tensors."""
 
     expr: Annotated[Any, Takes(str)]
+    """Expression over nodes and targets."""
     weight: float = 1.0
+    """Coefficient of the loss in the update's total."""
 
 
 class MetricSection(_TermSection):
-    """A metric of two tensors, or a number and a tensor."""
+    """Metric of a predicted tensor against a tensor or a constant."""
 
     metric: Annotated[Metric, METRICS.field()]
+    """Metric to evaluate."""
     y_true: Annotated[Any, Takes(float | str)]
+    """Ground truth: a number, a node or a target (`targets.NAME` if a node has that name, too)."""
     y_pred: Annotated[Any, Takes(str)]
+    """Node with the prediction."""
 
 
 def _count(value: Any) -> Any:
     if type(value) is not int or value < 1:
-        raise ValueError(f"expected a whole number from 1, got {show(value)}")
+        raise ValueError(f"expected an integer of at least 1, got {show(value)}")
     return value
 
 
 class UpdateSection(BaseSection):
-    """An update of a step: what it changes, how, and by which losses."""
+    """Update of a training step: the weights to train, their optimizer, a forward pass and its losses."""
 
     title: ClassVar[str] = "an update"
 
     name: Annotated[Any, Takes(str)]
-    """What its figures begin with in the history."""
+    """Name of the update, and prefix of its losses and metrics in the history."""
     train: Annotated[Any, Takes(str | Annotated[list[str], Field(min_length=1)])]
-    """What it changes: shared things, or nodes of the model."""
+    """Shared layers and models, or nodes of the model, whose weights the update trains."""
     optimizer: Annotated[BaseOptimizer, OPTIMIZERS.field()]
-    """The rule that changes it."""
+    """Optimizer of those weights."""
     layers: Layers = None
-    """Its forward pass, from the data's inputs; none: that of the update before."""
+    """Forward pass of the update, from the data's inputs; default: that of the update before, or of the model."""
     loss: Annotated[Any, Takes(dict[str, LossSection | FormulaSection])] = None
-    """What is made small, by name; y_true may be a number."""
+    """Losses by name, whose weighted sum is minimized: `{loss, y_true, y_pred, weight}`, or `{expr, weight}`."""
     metrics: Annotated[Any, Takes(dict[str, MetricSection])] = None
-    """Figures to log, by name."""
+    """Metrics to evaluate and log, by name: `{metric, y_true, y_pred}`."""
     repeat: Annotated[int, Field(ge=1), BeforeValidator(_count)] = 1
-    """How often it is done in a step."""
+    """Number of times the update runs per training step, on the same rows with new random numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateSpec:
-    """What one optimizer does in a step."""
+    """Update of a training step by one optimizer."""
 
     name: str
     train: tuple[str, ...]
-    """Shared things and nodes of the model, whose weights it changes."""
+    """Shared layers or models, and nodes of the model, whose weights are trained."""
     optimizer: BaseOptimizer
     terms: tuple[LossTerm, ...]
     metrics: tuple[UpdateMetric, ...] = ()
     figures: tuple[str, ...] = ()
-    """Nodes whose figures are logged: of the update's own add_loss and add_metric."""
+    """Names of the update's own add_loss and add_metric nodes, whose values are logged."""
     layers: tuple[Entry, ...] | None = None
-    """Its own forward pass; None: it shares that of the one before, or the model's."""
+    """Nodes of the update's own forward pass; None: it shares that of the update before, or the model's."""
 
     def trains(self, weight: str) -> bool:
-        """Whether a weight, by its full name, is one that it changes."""
+        """Return True if the update trains the weight of this full name."""
         return weight.startswith(tuple(f"{name}/" for name in self.train))
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Its figures in the order of their states: the losses, then the metrics."""
+        """Return the names that the update logs, each with its direction of improvement, in the order of states.
+
+        Losses come first, then metrics.
+        """
         names: dict[str, Literal["min", "max"]] = {f"{self.name}_loss": "min"}
         for name in (*(term.name for term in self.terms), *self.figures):
             names[f"{self.name}_{name}"] = "min"
-        for judged in self.metrics:
-            names.update({f"{self.name}_{column}": judged.metric.direction for column in judged.columns})
+        for use in self.metrics:
+            names.update({f"{self.name}_{column}": use.metric.direction for column in use.columns})
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """The metrics of several values, by name, with the columns of each."""
+        """Return the metrics with several values, each with the names of its columns."""
         prefix = f"{self.name}_"
         return {
-            f"{prefix}{judged.name}": tuple(f"{prefix}{column}" for column in judged.columns)
-            for judged in self.metrics
-            if judged.columns != (judged.name,)
+            f"{prefix}{use.name}": tuple(f"{prefix}{column}" for column in use.columns)
+            for use in self.metrics
+            if use.columns != (use.name,)
         }
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardPassSpec:
-    """A forward pass, and the updates that learn from it: all gradients are taken before any weight changes."""
+    """Forward pass, and the updates computed from it: all gradients are taken before any weight changes."""
 
     built: Built
     updates: tuple[UpdateSpec, ...]
@@ -124,7 +136,7 @@ class ForwardPassSpec:
 
 @dataclass(frozen=True, slots=True)
 class TrainStepSpec:
-    """A step of the training: rounds, one after the other."""
+    """Training step: forward passes, each with its updates, one after the other."""
 
     passes: tuple[ForwardPassSpec, ...]
     compute: ComputeSection = field(default_factory=ComputeSection)
@@ -135,23 +147,23 @@ class TrainStepSpec:
 
     @property
     def optimizers(self) -> Mapping[str, BaseOptimizer]:
-        """By the name of their update."""
+        """The optimizers by the names of their updates."""
         return {update.name: update.optimizer for update in self.updates}
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Every figure that training logs (without `val_`), and which way it is better."""
+        """Return the names that training logs (without `val_`), each with the direction of improvement."""
         return {name: way for update in self.updates for name, way in update.log_names().items()}
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """The metrics of several values, by name, with the columns of each."""
+        """Return the metrics with several values, each with the names of its columns."""
         return {name: columns for update in self.updates for name, columns in update.several().items()}
 
     def dump_compile(self) -> dict[str, Any]:
-        """The compile section, which says no more than how to compute."""
+        """Return the `compile` section as YAML-ready data: precision and compilation alone."""
         return self.compute.model_dump()
 
 
 def formulas(each: ForwardPassSpec) -> dict[str, Node]:
-    """The nodes that stand for the formulas of losses, by name."""
+    """Return the nodes that compute the losses given by a formula, by name."""
     names = {term.node for update in each.updates for term in update.terms if term.loss is None}
     return {node.name: node for node in each.built.model.nodes if node.name in names}

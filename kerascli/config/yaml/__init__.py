@@ -1,1 +1,1 @@
-"""Strict YAML, in and out: every key and value has its place in the text."""
+"""Strict YAML reader and writer; the reader keeps the position of every key and value."""

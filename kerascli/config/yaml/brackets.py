@@ -1,4 +1,4 @@
-"""Expressions that YAML splits: `{units: $(max(a, b))}` has the keys `units` and `b))` for it."""
+"""Detection of unquoted expressions that YAML splits: `{units: $(max(a, b))}` has the keys `units` and `b))`."""
 
 from yaml.error import Mark as YamlMark
 from yaml.events import ScalarEvent
@@ -8,7 +8,7 @@ from kerascli.errors import Fault
 
 
 class Brackets:
-    """Sees every unquoted scalar in turn; an open bracket that is closed elsewhere is a fault."""
+    """Check of the unquoted scalars, in order: an opening bracket must be closed in the same scalar."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -32,7 +32,7 @@ class Brackets:
                 self.end()
 
     def end(self) -> None:
-        """The flow collection ends, or the brackets are closed."""
+        """End the expression in progress: its flow collection ends, or its brackets are closed."""
         if self._start is not None and self._end is not None:
             self._found.append((*self._start, self._end, self._pending == 0))
         self._start = None
@@ -42,7 +42,7 @@ class Brackets:
         return [self._fault(*found) for found in self._found]
 
     def _is_cut_by_comment(self, event: ScalarEvent) -> bool:
-        """Outside of [] and {} only ' #' ends a text early."""
+        """Return True if ' #' cuts an expression outside of [] and {}, where nothing else can."""
         rest = self._source.lines[event.end_mark.line][event.end_mark.column :]
         return "$(" in event.value and rest.lstrip().startswith("#")
 

@@ -1,4 +1,4 @@
-"""A config as plain data that knows where each key and value was written."""
+"""Document: a config as plain data, with the position of each key and value."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,14 +12,14 @@ MAX_FAULTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a value stands, and its key (None for list items and the root)."""
+    """Positions of a value and of its key (None for list items and the root)."""
 
     key: Place | None
     value: Place
 
 
 class Faulty(ConfigError):
-    """Faults with places, each once, of which the first twenty are told; `everything` has them all."""
+    """Error with distinct faults that have places; the first twenty are reported, `everything` has all."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.everything = tuple(dict.fromkeys(faults))
@@ -29,31 +29,31 @@ class Faulty(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`data` is dicts, lists and scalars; `marks` has an entry for every path in it."""
+    """Config as dicts, lists and scalars in `data`; `marks` has the position of every path in it."""
 
     data: dict[str | int, Any]
     marks: Mapping[Path, Mark]
     name: str
-    """The file as messages name it."""
+    """Name of the file in messages."""
     folders: Mapping[str, FilePath] = field(default_factory=dict)
-    """For each file (or option) that values came from: what their relative paths are relative to."""
+    """Folder that relative paths are relative to, for each file (or option) that values came from."""
     unknown: frozenset[Path] = frozenset()
-    """Where a stand-in replaces a fact of the data that is not known yet."""
+    """Paths where a placeholder replaces a fact of the data that is not known yet."""
     text: str = ""
-    """What was parsed: of the file itself, without those that it extends."""
+    """Text of the file itself, without those that it extends."""
 
     def folder_of(self, path: Path) -> FilePath:
-        """The folder that a relative file path written at `path` is relative to."""
+        """Return the folder that a file path written at `path` is relative to."""
         return self.folders.get(self.mark(path).value.file, FilePath())
 
     def locate(self, fault: Fault) -> Fault:
-        """The fault with its place, as far as the path was written."""
+        """Return the fault with the place of its path, or of the longest part of the path that was written."""
         related = tuple(replace(r, place=self._place(r.path, "key")) if r.place is None else r for r in fault.related)
         place = fault.place or self._span(fault) or self._place(fault.path, fault.at)
         return replace(fault, place=place, related=related, span=None)
 
     def _span(self, fault: Fault) -> Place | None:
-        """The spot inside a text; None where that cannot be told: the text was written with references."""
+        """Return the place inside a text; None if the text was written with references and cannot be located."""
         path, _ = self._mark(fault.path)
         text = self.at(path)
         if fault.span is None or not isinstance(text, str) or "$" in text:
@@ -65,19 +65,19 @@ class Document:
         return mark.key if mark.key is not None and written == path and at == "key" else mark.value
 
     def point(self, path: Path, column: int, length: int) -> Place:
-        """A spot inside the text at `path`, `column` counting from 1; the whole value where that cannot be told."""
+        """Return a place inside the text at `path`, `column` from 1; the whole value if it cannot be located."""
         place = self.mark(path).value
         text = self.at(path)
         if not isinstance(text, str) or place.line is None or place.column is None:
             return place
         start = place.column - 1
         start += place.source[start : start + 1] in {"'", '"'}
-        if not place.source.startswith(text, start):  # a block of text, an alias, escapes
+        if not place.source.startswith(text, start):  # a block scalar, an alias or escapes
             return place
         return replace(place, column=start + column, length=length)
 
     def at(self, path: Path) -> Any:
-        """The value at a path; None where there is none."""
+        """Return the value at a path; None if there is none."""
         value: Any = self.data
         for part in path:
             try:
@@ -87,15 +87,15 @@ class Document:
         return value
 
     def mark(self, path: Path) -> Mark:
-        """The mark of a path, or of the nearest one above it that was written."""
+        """Return the mark of a path, or of the longest part of it that was written."""
         return self._mark(path)[1]
 
     def error(self, faults: Iterable[Fault]) -> Faulty:
-        """All faults as one error: located, in order of line, each once."""
+        """Return all faults as one error: located, in order of line, each once."""
         return one_error((self._shown(self.locate(fault)) for fault in faults), self.name)
 
     def _mark(self, path: Path) -> tuple[Path, Mark]:
-        """The longest written part of a path, and its mark."""
+        """Return the longest part of a path that was written, and its mark."""
         for length in range(len(path), 0, -1):
             mark = self.marks.get(path[:length])
             if mark is not None:
@@ -104,19 +104,19 @@ class Document:
 
     @staticmethod
     def _shown(fault: Fault) -> Fault:
-        """Without its path: two faults that read alike are one."""
+        """Return the fault without its path, so that two faults with equal text and place are equal."""
         return replace(fault, path=(), at="value")
 
 
 def one_error(faults: Iterable[Fault], name: str = "") -> Faulty:
-    """Faults with places as one error, in order of line. `name` is the file to begin with."""
+    """Return faults with places as one error, in order of line; those of the file `name` come first."""
     found = list(faults)
     files = [name, *(fault.place.file for fault in found if fault.place)]
     return Faulty(sorted(found, key=lambda fault: _order(fault, files)))
 
 
 def _order(fault: Fault, files: list[str]) -> tuple[int, int, int]:
-    """By file as they come, by line; what has no place is last."""
+    """Return the sort key of a fault: file in order of appearance, line, column; faults without a place are last."""
     place = fault.place
     if place is None:
         return (len(files), 0, 0)

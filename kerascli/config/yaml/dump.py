@@ -1,4 +1,4 @@
-"""Plain data -> YAML that our own strict reader reads back as equal data."""
+"""YAML writer, whose output the strict reader reads back as equal data."""
 
 import json
 import re
@@ -9,16 +9,19 @@ from kerascli.config.yaml.scalars import ScalarError, read_scalar
 
 _WIDTH = 100
 _PLAIN = re.compile(r"[A-Za-z0-9_./$()+-]([A-Za-z0-9_./$()+*^ -]*[A-Za-z0-9_./$()+*^-])?\Z")
-"""What is surely safe without quotes, also inside [] and {}; `- x` and `--- x` are checked apart."""
+"""Text that is safe without quotes, also inside [] and {}; `- x` and `--- x` are checked separately."""
 
 
 def dump_yaml(data: Mapping[Any, Any]) -> str:
-    """YAML of mappings, lists, texts, finite numbers, booleans and null; keys in order, short lists on one line."""
+    """Return data as YAML: mappings with their keys in order, short lists on one line.
+
+    Scalars are texts, finite numbers, booleans and null. Raises TypeError for other values.
+    """
     return "\n".join(_mapping(data, "")) + "\n" if data else "{}\n"
 
 
 def flow_yaml(value: Any) -> str:
-    """One value on one line, as `dump_yaml` would write it: {units: 64}, [1, null]."""
+    """Return a value as YAML on one line: {units: 64}, [1, null]."""
     return _flow(value)
 
 
@@ -30,7 +33,7 @@ def _mapping(data: Mapping[Any, Any], indent: str) -> list[str]:
 
 
 def _entry(head: str, value: Any, indent: str) -> list[str]:
-    """A key and its value: on one line where that is short, else below."""
+    """Return the lines of a key and its value: one line if it is short, else the value below the key."""
     if _fits(value, len(head) + 1):
         return [f"{head} {_flow(value)}"]
     return [head, *(_mapping(value, indent) if isinstance(value, Mapping) else _list(value, indent))]
@@ -48,7 +51,7 @@ def _list(items: list[Any] | tuple[Any, ...], indent: str) -> list[str]:
 
 
 def _fits(value: Any, column: int) -> bool:
-    """Whether a value stands on the line it starts on: what has nothing in it, and short lists of scalars."""
+    """Return True for values that are written on one line: scalars, empty collections and short lists of scalars."""
     if not isinstance(value, (Mapping, list, tuple)) or not value:
         return True
     if isinstance(value, Mapping) or any(isinstance(item, (Mapping, list, tuple)) and item for item in value):
@@ -71,7 +74,7 @@ def _scalar(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         text = repr(value)
-        if read_scalar(text) != value:  # raises for what is not finite or too large
+        if read_scalar(text) != value:  # raises for numbers that are not finite or too large
             raise TypeError(f"{type(value).__name__} is no plain number")
         return text
     if isinstance(value, str):

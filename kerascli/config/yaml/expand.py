@@ -1,4 +1,4 @@
-"""From nodes to plain data and marks; aliases and merge keys are written out here, within a budget."""
+"""Conversion of nodes to plain data and marks, which expands aliases and merge keys up to a limit."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ _Entries = list[tuple[ScalarNode, Node]]
 
 
 class _Refused(Exception):
-    """The text stands for too much; said once."""
+    """The expanded text exceeds a limit, which is already among the faults."""
 
 
 class Expander:
-    """Builds the data of one document; every value is an object of its own."""
+    """Converter of one document; every value becomes a separate object, also that of an alias."""
 
     def __init__(self) -> None:
         self.marks: dict[Path, Mark] = {}
@@ -44,7 +44,7 @@ class Expander:
         return {name.value: self._value(value, (*path, _key(name)), name.place) for name, value in self._entries(node)}
 
     def _entries(self, node: MapNode) -> _Entries:
-        """A mapping's entries, merged ones first where the mapping does not set them itself."""
+        """Return a mapping's entries, merged ones first; its own entries replace merged ones of the same key."""
         known = self._merged.get(id(node))
         if known is not None:
             return known
@@ -64,7 +64,7 @@ class Expander:
         return self._merged[id(node)]
 
     def _sources(self, node: Node) -> list[MapNode]:
-        """What a merge key names: a mapping, or a list of mappings."""
+        """Return the mappings that a merge key refers to, one or a list of them; add a fault for anything else."""
         place = node.place
         while isinstance(node, AliasNode):
             node = node.target

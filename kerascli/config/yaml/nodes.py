@@ -1,4 +1,4 @@
-"""From YAML events to nodes: what was written, each with its place; the first pass over a text."""
+"""Parsing of YAML text into nodes with places, the first of two passes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -36,7 +36,7 @@ class ScalarNode:
     value: Scalar
     quoted: bool
     is_absent: bool = False
-    """Nothing is written at all: `units:`."""
+    """True if nothing is written, as after `units:`."""
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ Node = ScalarNode | ListNode | MapNode | AliasNode
 
 
 class Fatal(Exception):
-    """A fault after which nothing below can be read."""
+    """A fault after which the rest of the text cannot be parsed."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.text)
@@ -71,7 +71,7 @@ class Fatal(Exception):
 
 
 class _Events(Reader, Scanner, Parser):
-    """PyYAML's events; no composer, resolver or constructor is involved."""
+    """Source of PyYAML's events, without its composer, resolver and constructor."""
 
     def __init__(self, text: str) -> None:
         Reader.__init__(self, text)
@@ -80,7 +80,7 @@ class _Events(Reader, Scanner, Parser):
 
 
 class NodeReader:
-    """Reads one document; faults that do not end the reading are collected."""
+    """Parser of one document into nodes, which collects the faults that it can continue after."""
 
     def __init__(self, text: str, source: Source) -> None:
         self.source = source
@@ -92,16 +92,16 @@ class NodeReader:
         self._count = 0
 
     def read(self) -> Node | None:
-        """The root; None where there is none, or where the faults say why."""
+        """Return the root node; None for an empty text, or if `faults` has an error that ended the parsing."""
         root = None
         try:
             root = self._document()
         except Fatal as fatal:
             self.faults.append(fatal.fault)
         except MarkedYAMLError as error:
-            if not self.splits_expression:  # else it is a consequence of that
+            if not self.splits_expression:  # else the error follows from the split
                 self.faults.append(syntax_fault(error, self.source))
-        except (ValueError, OverflowError):  # PyYAML converts some numbers without a look at their size
+        except (ValueError, OverflowError):  # PyYAML converts some numbers without checking their size
             mark = self._events.get_mark()
             is_escape = "\\" in self.source.lines[mark.line][: mark.column]
             text = "a broken escape in double quotes" if is_escape else "this cannot be read as YAML"
@@ -111,7 +111,7 @@ class NodeReader:
 
     @property
     def splits_expression(self) -> bool:
-        """An expression was cut in two, so that keys and structure are not what was meant."""
+        """True if YAML split an expression, so that keys and structure are not as intended."""
         return bool(self._brackets.faults())
 
     def _document(self) -> Node | None:
@@ -182,7 +182,7 @@ class NodeReader:
             text = f"there is no anchor '&{anchor}' above"
             self.faults.append(Fault(text, place=place, hint="quote text that starts with '*'"))
         elif anchor in self._open:
-            self.faults.append(Fault(f"alias '*{anchor}' stands inside of what it stands for", place=place))
+            self.faults.append(Fault(f"alias '*{anchor}' is inside the value that it refers to", place=place))
             target = None
         return AliasNode(place, target or MapNode(place))
 
@@ -199,7 +199,7 @@ class NodeReader:
             key = self._node(event, depth + 1)
             value = self._node(self._events.get_event(), depth + 1)
             if not isinstance(key, ScalarNode) or isinstance(key.value, (bool, float)) or key.value is None:
-                self.faults.append(Fault("a key must be text or a whole number", place=key.place, hint="quote it"))
+                self.faults.append(Fault("a key must be text or an integer", place=key.place, hint="quote it"))
                 continue
             if isinstance(value, ScalarNode) and value.is_absent:
                 value.place = key.place
@@ -225,16 +225,16 @@ class NodeReader:
             self._brackets.end()
 
     def _check_siblings(self, item: MapNode) -> None:
-        """`- dense:` with `units: 3` below it at the same indentation."""
+        """Add a fault for `- dense:` that is followed by `units: 3` at the same indentation."""
         if len(item.entries) < 2:
             return
         (first, value), (second, _) = item.entries[:2]
         if isinstance(value, ScalarNode) and value.is_absent:
-            text = f"'{second.value}' stands beside '{first.value}', not below it"
+            text = f"'{second.value}' is on the same level as '{first.value}', not nested in it"
             hint = f"indent what belongs to '{first.value}' deeper than '{first.value}' itself"
             self.faults.append(Fault(text, place=second.place, hint=hint))
 
     def _check_space(self, node: MapNode, key: ScalarNode) -> None:
-        """`{units:3}` is the key 'units:3' for YAML."""
+        """Add a fault for `{units:3}`, which YAML reads as the key 'units:3'."""
         if node.flow and not key.quoted and isinstance(key.value, str) and ":" in key.value:
             self.faults.append(Fault(f"a space is missing after ':' in '{key.value}'", place=key.place))

@@ -1,8 +1,8 @@
-"""Plain scalars: YAML 1.2's core schema, less what people read in two ways.
+"""Plain scalars by YAML 1.2's core schema, without ambiguous ones.
 
-Numbers are decimal, `0x1F` or `0o17`; `true`, `false`, `null` and `~` are what they say; `no`, `on` and dates are text.
-Refused: what YAML 1.1 took for another number (`010`, `12:30`, `1_000`, `0b1`), what is not finite, integers that
-are larger than 10**18.
+Numbers are decimal, `0x1F` or `0o17`; `true` and `false` are booleans, `null` and `~` are null; `no`, `on` and dates
+are text. Refused are scalars that YAML 1.1 reads as another number (`010`, `12:30`, `1_000`, `0b1`), numbers that are
+not finite and integers larger than 10**18.
 """
 
 import math
@@ -31,7 +31,7 @@ _AMBIGUOUS = (
 
 
 class ScalarError(ValueError):
-    """A plain scalar that is refused, with what to write instead."""
+    """A plain scalar that is refused; the hint says what to write instead."""
 
     def __init__(self, text: str, hint: str | None = None) -> None:
         super().__init__(text)
@@ -40,7 +40,7 @@ class ScalarError(ValueError):
 
 
 def read_scalar(text: str) -> Scalar:
-    """The value of an unquoted scalar; raises ScalarError."""
+    """Return the value of an unquoted scalar. Raises ScalarError."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if not (text[0].isdigit() or text[0] in "+-."):
@@ -60,9 +60,9 @@ def read_scalar(text: str) -> Scalar:
 
 
 def _integer(text: str) -> int:
-    # int() itself refuses thousands of digits, with a message of its own
+    # checked before int(), which refuses thousands of digits with another message
     if len(text) > 24 or abs(value := int(text, 0)) > MAX_INTEGER:
-        raise ScalarError(f"the whole number {_short(text)} is out of range: at most 10^18 in size")
+        raise ScalarError(f"the integer {_short(text)} is out of range: at most 10^18 in size")
     return value
 
 

@@ -1,4 +1,4 @@
-"""The characters of a config and the places in it."""
+"""Source: the text of a config in lines, and places in it."""
 
 import re
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A text in lines, under the name that messages use."""
+    """Text in lines, with its name in messages."""
 
     name: str
     lines: tuple[str, ...]
 
     @classmethod
     def of(cls, text: str, name: str) -> "Source":
-        """Raises ConfigError for a character that no text may contain."""
+        """Split a text into lines. Raises ConfigError for a character that a config must not contain."""
         source = cls(name, tuple(_LINE_END.split(text)))
         if bad := _FORBIDDEN.search(text):
             before = _LINE_END.split(text[: bad.start()])
@@ -31,11 +31,11 @@ class Source:
         return source
 
     def spot(self, line: int, column: int, length: int = 1) -> Place:
-        """A place by line and column, both from 0."""
+        """Return a place by line and column, both from 0."""
         return Place(self.name, line + 1, column + 1, self.lines[line] if line < len(self.lines) else "", length)
 
     def place(self, mark: YamlMark | None, end: YamlMark | None = None) -> Place:
-        """The place from `mark` to `end`, or to the end of the line."""
+        """Return the place from `mark` to `end`, at most to the end of the line."""
         if mark is None:
             return self.spot(0, 0)
         length = 1

@@ -1,4 +1,4 @@
-"""What PyYAML says about broken YAML, in words for someone who writes a config."""
+"""Conversion of PyYAML's syntax errors into faults in plain words."""
 
 import re
 from dataclasses import replace
@@ -24,7 +24,7 @@ _TOKENS = {
 
 
 def syntax_fault(error: MarkedYAMLError, source: Source) -> Fault:
-    """The fault for an error of PyYAML's scanner or parser."""
+    """Return the fault for an error of PyYAML's scanner or parser."""
     mark = error.problem_mark or error.context_mark
     here = source.place(mark)
     opened = source.place(error.context_mark) if error.context_mark else here
@@ -44,7 +44,7 @@ def syntax_fault(error: MarkedYAMLError, source: Source) -> Fault:
 
 
 def _structure(problem: str, here: Place, opened: Place) -> Fault:
-    """Errors of the parser: what stands where nothing or something else should."""
+    """Return the fault for an error of PyYAML's parser: an unexpected token."""
     if "mapping values" in problem:
         hint = "quote text that contains ': ', and give the keys of one mapping the same indentation"
         return Fault("a ': ' is not expected here", place=here, hint=hint)
@@ -73,7 +73,7 @@ def _in_flow(expected: str, token: str, here: Place, opened: Place) -> Fault:
 
 def _in_block(token: str, here: Place, opened: Place) -> Fault:
     if token in {"text", "an alias", "an anchor", "'['", "'{'"}:
-        return Fault("something stands after a complete value", place=here, hint="quote the whole text")
+        return Fault("unexpected text after a complete value", place=here, hint="quote the whole text")
     token = token if token in _TOKENS.values() else "this"
     text = f"{token} does not fit the indentation of the lines above"
     return Fault(text, place=here, hint=f"the block around it starts at line {opened.line}")
@@ -84,7 +84,7 @@ def _after_the_end(token: str, here: Place) -> Fault:
         return Fault("a key does not fit the indentation of the lines above", place=here)
     if here.source.startswith("%"):
         return Fault("text cannot start with '%'", place=replace(here, column=1), hint="quote it")
-    return Fault("something stands after the end of the config", place=here)
+    return Fault("unexpected text after the end of the config", place=here)
 
 
 def _quoted(problem: str, here: Place, opened: Place) -> Fault:

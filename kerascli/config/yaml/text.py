@@ -1,7 +1,7 @@
-"""Strict YAML with a place for every key and value. Nothing is constructed, imported or executed.
+"""Strict YAML reader, with a place for every key and value. Nothing is constructed, imported or executed.
 
-The scalars are YAML 1.2's core (see `scalars`); equal keys, tags and second documents are refused; anchors, aliases
-and merge keys work within a budget of expanded nodes.
+Scalars follow YAML 1.2's core schema (see `scalars`). Duplicate keys, tags and second documents are refused; anchors,
+aliases and merge keys work up to a number of expanded nodes.
 """
 
 import os
@@ -23,13 +23,16 @@ MAX_BYTES = 1024 * 1024
 
 
 def read_document(path: FilePath) -> Document:
-    """Read a config file; raises ConfigError with all faults of its text."""
+    """Read a config file. Raises ConfigError with all faults of its text, and StorageError."""
     name = str(path)
     return parse_document(_decode(_read_bytes(path, name), name), name, folder=path.parent)
 
 
 def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> Document:
-    """Read a config from text; `name` is what messages call it, `folder` what its paths are relative to."""
+    """Read a config from text; `name` is its name in messages, `folder` the one that its paths are relative to.
+
+    Raises ConfigError with all faults.
+    """
     if len(text) > MAX_BYTES:
         raise ConfigError(Fault(_too_large(), place=Place(name)))
     text = text.removeprefix("\ufeff")
@@ -43,7 +46,7 @@ def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> D
 
 
 def parse_value(text: str, name: str) -> Any:
-    """A value as `--set` has it: a scalar or a flow collection by the same rules; faults are at `name`."""
+    """Return the value of `--set`: a scalar or a flow collection. Raises ConfigError, with faults at `name`."""
     try:
         return _parse(text, Source.of(text, name))[0]
     except ConfigError as error:
@@ -56,7 +59,7 @@ def _parse(text: str, source: Source) -> tuple[Any, dict[Path, Mark], bool]:
     expander = Expander()
     data = None if root is None else expander.expand(root)
     faults = reader.faults
-    if not reader.splits_expression:  # else equal keys are its consequence
+    if not reader.splits_expression:  # else duplicate keys follow from the split
         faults = faults + expander.faults
     if faults:
         raise Document({}, {}, source.name).error(faults)
@@ -64,7 +67,7 @@ def _parse(text: str, source: Source) -> tuple[Any, dict[Path, Mark], bool]:
 
 
 def _read_bytes(path: FilePath, name: str) -> bytes:
-    """The bytes of a regular file; pipes and devices are not waited for."""
+    """Return the bytes of a regular file, without waiting for pipes and devices. Raises ConfigError, StorageError."""
     try:
         with open_file(path) as file:
             data = file.read(MAX_BYTES + 1)
@@ -99,7 +102,7 @@ def _decode(data: bytes, name: str) -> str:
 
 
 def _near(path: FilePath) -> str:
-    """A file of nearly that name in the same folder."""
+    """Return a suggestion of a file with a similar name in the same folder, or an empty text."""
     try:
         names = sorted(entry.name for entry in os.scandir(path.parent) if entry.is_file())
     except OSError:
@@ -109,4 +112,4 @@ def _near(path: FilePath) -> str:
 
 
 def _too_large() -> str:
-    return f"the file is larger than {MAX_BYTES // 1024} KiB: no config"
+    return f"the file is larger than {MAX_BYTES // 1024} KiB, the limit for a config"

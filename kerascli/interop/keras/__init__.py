@@ -1,1 +1,1 @@
-"""What import and export of Keras's files share: names, places of weights, archives, HDF5."""
+"""Shared by import and export of Keras files: names, groups of weights, archives and HDF5."""

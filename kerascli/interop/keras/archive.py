@@ -1,4 +1,4 @@
-"""A `.keras` file: a zip of two JSON texts and an HDF5 file, read in place and never unpacked to disk by name."""
+"""Read `.keras` files: a zip of two JSON texts and an HDF5 file, never extracted to named files."""
 
 import os
 import shutil
@@ -20,8 +20,8 @@ _MEMBERS = (_METADATA, _CONFIG, _WEIGHTS)
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Where the bytes of a file lie in an open one."""
+class ByteRange:
+    """A range of bytes in an open file."""
 
     file: IO[bytes]
     start: int
@@ -30,27 +30,29 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
+    """Contents of a `.keras` file."""
+
     config: Any
     version: str
-    weights: Stretch
+    weights: ByteRange
 
 
 def read_archive(file: BufferedReader, name: str) -> Archive:
-    """The members of a `.keras` file. Raises FileRefused."""
+    """Read the members of a `.keras` file; the weights stay in place. Raises FileRefused."""
     try:
         with zipfile.ZipFile(file) as archive:
             members = _members(archive, name)
             config = load_config(_read(archive, members[_CONFIG], name), f"{_CONFIG} in '{name}'")
             metadata = load_config(_read(archive, members[_METADATA], name), f"{_METADATA} in '{name}'")
-            weights = _stretch(archive, members[_WEIGHTS], file, name)
+            weights = _weights_range(archive, members[_WEIGHTS], file, name)
     except DAMAGED as error:
-        raise FileRefused(f"'{name}' is not a sound .keras file: {safe_text(str(error), 120)}") from None
+        raise FileRefused(f"'{name}' is a damaged .keras file: {safe_text(str(error), 120)}") from None
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     return Archive(config, version if isinstance(version, str) else "", weights)
 
 
 def load_config(data: bytes, what: str) -> Any:
-    """JSON of a size that a model's description has. Raises FileRefused."""
+    """Parse the JSON of a model config. Raises FileRefused if it is larger than any such config."""
     if len(data) > MAX_CONFIG_BYTES:
         raise FileRefused(f"{what} has {len(data):,} bytes; the limit is {MAX_CONFIG_BYTES:,}")
     if data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
@@ -67,17 +69,17 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
         member = info.filename
         shown = safe_text(member, 60)
         if member.startswith("/") or "\\" in member or ".." in member.split("/"):
-            raise FileRefused(f"'{name}' has a member '{shown}', which leads out of it")
+            raise FileRefused(f"'{name}' has a member '{shown}', whose path leads outside the archive")
         if member in found:
             raise FileRefused(f"'{name}' has two members '{shown}'")
         if member.startswith("assets/") and not info.is_dir():
-            raise FileRefused(f"'{name}' has a member '{shown}': files beside the weights are not read")
+            raise FileRefused(f"'{name}' has a member '{shown}': assets are not supported")
         if member not in _MEMBERS and not info.is_dir():
-            raise FileRefused(f"'{name}' has a member '{shown}', which is none of a .keras file")
+            raise FileRefused(f"'{name}' has a member '{shown}', which does not belong in a .keras file")
         if info.flag_bits & 1:
             raise FileRefused(f"'{name}': '{shown}' is encrypted")
         if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-            raise FileRefused(f"'{name}': '{shown}' is packed in a way that Keras does not use")
+            raise FileRefused(f"'{name}': '{shown}' is compressed in a way that Keras does not use")
         found[member] = info
     missing = [member for member in _MEMBERS if member not in found]
     if missing:
@@ -86,16 +88,16 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
-    """A member of text, counted while it is unpacked: what its header says is not relied on."""
+    """Read a text member, limited while it is decompressed; the size in its header is not trusted."""
     with archive.open(info) as member:
         data = member.read(MAX_CONFIG_BYTES + 1)
     if len(data) > MAX_CONFIG_BYTES:
-        raise FileRefused(f"'{name}': {info.filename} unpacks to more than {MAX_CONFIG_BYTES:,} bytes")
+        raise FileRefused(f"'{name}': {info.filename} decompresses to more than {MAX_CONFIG_BYTES:,} bytes")
     return data
 
 
-def _stretch(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BufferedReader, name: str) -> Stretch:
-    """Where the weights lie, once all of them were read and their checksum compared."""
+def _weights_range(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BufferedReader, name: str) -> ByteRange:
+    """Return the range of the weights, after reading all of them to verify the checksum."""
     if info.compress_type != zipfile.ZIP_STORED:
         return _unpacked(archive, info, name)
     with archive.open(info) as member:
@@ -104,15 +106,15 @@ def _stretch(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BufferedRead
     file.seek(info.header_offset)
     header = file.read(30)
     start = info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-    return Stretch(file, start, info.file_size)
+    return ByteRange(file, start, info.file_size)
 
 
-def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Stretch:
-    """Weights that are packed go to a nameless file, as long as they stay what their size on disk lets expect."""
+def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> ByteRange:
+    """Decompress the weights to an unnamed temporary file. Raises FileRefused above a compression ratio of 100."""
     if info.file_size > _MAX_RATIO * max(info.compress_size, 2**10):
-        raise FileRefused(f"'{name}': {info.filename} is packed more than {_MAX_RATIO} to 1")
-    target = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the stretch is used
+        raise FileRefused(f"'{name}': {info.filename} is compressed more than {_MAX_RATIO} to 1")
+    target = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the weights is used
     with archive.open(info) as member:
         shutil.copyfileobj(member, target, 2**20)
     target.flush()
-    return Stretch(target, 0, os.fstat(target.fileno()).st_size)
+    return ByteRange(target, 0, os.fstat(target.fileno()).st_size)

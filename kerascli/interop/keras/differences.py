@@ -1,6 +1,6 @@
-"""Where a component's settings differ between Keras's files and our words: data, read in both directions.
+"""Tables of the differences between components in Keras's files and in configs, used by import and export.
 
-All that is not named here goes by name: classes by the registries, settings by their own names.
+Everything else is mapped by name: classes by the registries, arguments by their own names.
 """
 
 from collections.abc import Mapping
@@ -8,31 +8,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ANY = object()
-"""Whatever value: it decides nothing."""
+"""Placeholder for any value of an argument without effect."""
 
 BOOKKEEPING = frozenset({
     "name", "dtype", "dtype_policy", "batch_input_shape", "batch_shape", "build_config", "registered_name", "module",
     "shared_object_id", "autocast", "fn", "jit_compile", "is_legacy_optimizer", "input_spec", "trainable",
     "lora_rank", "lora_alpha", "quantization_config",
 })  # fmt: skip
-"""What Keras writes for itself into any config. A metric's name counts and is taken before."""
+"""Keys that Keras adds to any config; of these, a metric's name has a meaning and is read before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Of one component: Keras's name of a setting -> ours; settings that Keras writes and that say nothing here."""
+    """Differences of one component's arguments between Keras's files and configs."""
 
     renamed: Mapping[str, str] = field(default_factory=dict)
+    """Keras's name of an argument -> ours."""
     idle: Mapping[str, Any] = field(default_factory=dict)
-    """With the one value that says nothing; another is refused."""
+    """Arguments that only Keras has, with the value that has no effect here; any other is refused."""
     values: Mapping[str, tuple[tuple[Any, Any], ...]] = field(default_factory=dict)
-    """By our name of a setting: pairs of Keras's value and ours."""
+    """Our name of an argument -> pairs of Keras's value and ours."""
     symmetric: frozenset[str] = frozenset()
-    """Settings for whose x Keras writes [-x, x]."""
+    """Arguments whose value x Keras writes as [-x, x]."""
     single: frozenset[str] = frozenset()
-    """Settings for whose x Keras 2 writes [x]."""
+    """Arguments whose value x Keras 2 writes as [x]."""
     inside: "Difference | None" = None
-    """Of the things that it has inside."""
+    """Differences of the components nested in it."""
 
 
 _RECURRENT = Difference(idle={"implementation": ANY, "time_major": False})
@@ -54,7 +55,7 @@ DIFFERENCES: Mapping[str, Difference] = {
     "leaky_relu": Difference(renamed={"alpha": "negative_slope"}),
     "variance_scaling": Difference(values={"distribution": (("normal", "truncated_normal"),)}),
 }
-"""By our name of the component."""
+"""Name of a component -> its differences."""
 
 OPTIMIZER = Difference(renamed={"lr": "learning_rate"}, idle={"decay": 0.0, "weight_decay": 0.0})
 LOSS = Difference(values={"reduction": (("auto", "sum_over_batch_size"),)})
@@ -62,21 +63,21 @@ LOSS = Difference(values={"reduction": (("auto", "sum_over_batch_size"),)})
 OPERATIONS: Mapping[str, str] = {
     "BatchNorm": "batch_normalization", "LayerNorm": "layer_normalization", "RMSNorm": "rms_normalization",
 }  # fmt: skip
-"""Classes of keras.ops that are not called like their operation."""
+"""Classes of keras.ops that are not named like their operation."""
 
 NULLS: Mapping[str, Mapping[str, Any]] = {"integer_lookup": {"num_oov_indices": 1}}
-"""Settings that may be null here and not in Keras: what they are then."""
+"""Arguments that may be null here but not in Keras, with Keras's value for null."""
 GIVE_WHOLE_NUMBERS = frozenset({"hashing", "hashed_crossing"})
-"""Layers that Keras makes with a dtype of whole numbers alone in `output_mode: int`."""
+"""Layers that need an integer dtype in Keras with `output_mode: int`."""
 
 EXPORTED: Mapping[str, str] = {"GroupQueryAttention": "GroupedQueryAttention"}
-"""Classes that files call by another name than their own."""
+"""Class -> name that files use for it."""
 
 NAMED_FUNCTIONS = frozenset({"MeanMetricWrapper", "LossFunctionWrapper"})
-"""Wrappers that Keras makes around a function; `fn` in their config names it."""
+"""Classes that wrap a function, which `fn` in their config names."""
 
 TENSORS_BY_NAME: Mapping[str, tuple[str, ...]] = {
     "multi_head_attention": ("query", "value", "key"),
     "group_query_attention": ("query", "value", "key"),
 }
-"""Layers that Keras calls on several tensors by name; here they are `inputs`, in this order."""
+"""Layers that Keras calls with several named tensors; here these are `inputs`, in this order."""

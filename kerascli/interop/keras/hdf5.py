@@ -1,4 +1,4 @@
-"""HDF5 files from outside, read by a process of its own: shapes first, numbers only of what is expected."""
+"""Read untrusted HDF5 files in a separate process: shapes first, then values of expected arrays only."""
 
 import json
 import math
@@ -22,21 +22,21 @@ _CHILD = Path(__file__).with_name("hdf5_child.py")
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _MOST_PARTS = 1_000
 SECONDS = 5.0
-"""For all answers together, on a machine that is not busy; large files have more, and each array by its size."""
+"""Time limit for all answers together, in CPU time where it is known; extended in proportion to the bytes to read."""
 _BEAT = 0.1
 _BYTES_A_SECOND = 10 * 2**20
 _TOGETHER = 200
 _TOGETHER_BYTES = 2**20
-"""So many arrays, and bytes of them, are asked for at once: each that is open takes memory of the process."""
+"""Largest number of arrays, and of their bytes, per request: each open array takes memory of the process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What an array says of itself, before it is read."""
+    """Header of an array that has not been read."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    """In the file; of bfloat16, which numpy lacks, unsigned integers with the same bits."""
+    """Type in the file; for bfloat16, which numpy lacks, unsigned integers with the same bits."""
     is_bfloat16: bool = False
 
     @classmethod
@@ -45,7 +45,7 @@ class Dataset:
         return cls(tuple(shape), np.dtype("<u2" if brain else dtype), brain)
 
     def read(self, data: bytes, start: int) -> np.ndarray:
-        """Return the numbers that begin at `start` of the data; bfloat16 as float32, which holds all of its values."""
+        """Return the array that begins at `start` of the data; bfloat16 is returned as float32, without loss."""
         values = np.frombuffer(data, self.dtype, math.prod(self.shape), start).reshape(self.shape)
         return (values.astype(np.uint32) << 16).view(np.float32) if self.is_bfloat16 else values
 
@@ -55,12 +55,12 @@ class Dataset:
 
 
 class Hdf5:
-    """An open file; every answer of the process is checked, its death is a refusal."""
+    """An open HDF5 file; every answer of the reading process is checked, and its crash raises FileRefused."""
 
     def __init__(self, descriptor: int, start: int, size: int, name: str) -> None:
         if find_spec("h5py") is None:
             hint = 'pip install "kerascli[keras]"'
-            raise ConfigError("reading files of Keras needs the package 'h5py', which is not installed", hint=hint)
+            raise ConfigError("reading Keras files needs the package 'h5py', which is not installed", hint=hint)
         self._name = name
         self._datasets: dict[str, Dataset] | None = None
         self._left = SECONDS + size / _BYTES_A_SECOND
@@ -80,21 +80,21 @@ class Hdf5:
         self._process.communicate()
 
     def datasets(self) -> dict[str, Dataset]:
-        """Every array by path. Raises FileRefused."""
+        """Return the headers of all arrays by path. Raises FileRefused."""
         if self._datasets is None:
-            said: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
-            self._datasets = {path: Dataset.named(d["shape"], d["dtype"]) for path, d in said.items()}
+            headers: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
+            self._datasets = {path: Dataset.named(d["shape"], d["dtype"]) for path, d in headers.items()}
         return self._datasets
 
     def text(self, path: str, name: str) -> str | None:
-        """An attribute that is one text. Raises FileRefused."""
+        """Return a text attribute, None if it is missing. Raises FileRefused for other types."""
         value = json.loads(self._ask({"do": "attribute", "path": path, "name": name}))
         if value is not None and not isinstance(value, str):
-            raise FileRefused(f"'{self._name}': the attribute '{safe_text(name)}' is not one text")
+            raise FileRefused(f"'{self._name}': the attribute '{safe_text(name)}' is not a text")
         return value
 
     def texts(self, path: str, name: str) -> list[str]:
-        """A list of texts; Keras divides a long one into `name0`, `name1` ... Raises FileRefused."""
+        """Return a list of texts; Keras splits long ones into attributes `name0`, `name1` ... Raises FileRefused."""
         value = json.loads(self._ask({"do": "attribute", "path": path, "name": name}))
         if isinstance(value, list):
             return value
@@ -107,11 +107,11 @@ class Hdf5:
         return found
 
     def array(self, path: str, dataset: Dataset) -> np.ndarray:
-        """The numbers of an array whose shape was found to be what is wanted. Raises FileRefused."""
+        """Return the values of an array, whose shape the caller has checked. Raises FileRefused."""
         return next(self.arrays([(path, dataset)]))
 
     def arrays(self, wanted: Iterable[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
-        """The same for several; small ones are read together. Raises FileRefused."""
+        """Yield the values of several arrays; small ones are read together. Raises FileRefused."""
         together: list[tuple[str, Dataset]] = []
         size = 0
         for path, dataset in wanted:
@@ -128,7 +128,7 @@ class Hdf5:
         self._left += size / _BYTES_A_SECOND
         data = self._ask({"do": "arrays", "paths": [path for path, _ in wanted]})
         if len(data) != size:
-            raise FileRefused(f"'{self._name}' is refused: its arrays have other sizes than they say")
+            raise FileRefused(f"'{self._name}' is refused: an array has another size than its header declares")
         start = 0
         for _, dataset in wanted:
             yield dataset.read(data, start)
@@ -154,12 +154,12 @@ class Hdf5:
         if reply[:1] == b"-":
             raise FileRefused(f"'{self._name}' is refused: {safe_text(reply[1:].decode(errors='replace'))}")
         if reply[:1] != b"+":
-            why = "the process that read it died of it" if self._left > 0 else "reading it takes too long"
+            why = "the process that read it crashed" if self._left > 0 else "reading it takes too long"
             raise FileRefused(f"'{self._name}' is refused: {why}")
         return reply[1:]
 
     def _end_in_time(self, answered: threading.Event) -> None:
-        """Kill the process when its time is over. What waits for a processor of a busy machine is not late."""
+        """Kill the process when its time is up; time that it waits for a busy CPU does not count."""
         used = 0.0
         while not answered.wait(_BEAT):
             before, (used, waits) = used, _used(self._process.pid)
@@ -170,7 +170,7 @@ class Hdf5:
 
 
 def _used(process: int) -> tuple[float, bool]:
-    """The processor's seconds that a process has had, and whether it would take more; as Linux tells it."""
+    """Return the CPU seconds that a process has used, and whether it is runnable, from Linux's /proc."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:

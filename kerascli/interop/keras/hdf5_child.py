@@ -1,7 +1,7 @@
-"""A process of its own that reads one HDF5 file for `hdf5.py`: a crash of the C library harms nobody else.
+"""Script that reads one HDF5 file for `hdf5.py` in a separate process, so that a crash of the C library stays there.
 
-It is run as a script and imports nothing of kerascli. Requests and answers are frames: eight bytes of length, then
-JSON or the bytes of an array. An answer begins with `+`; a refusal is `-` and the reason.
+It imports nothing of kerascli. Requests and answers are frames: eight bytes of length, then JSON or the bytes of an
+array. An answer begins with `+`; a refusal is `-` and the reason.
 """
 
 import contextlib
@@ -17,16 +17,16 @@ import h5py
 import numpy as np
 
 h5: Any = h5py
-"""Its functions, of which the names are not public: its objects take three times as long."""
+"""h5py's low-level functions, whose names are not public; its objects take three times as long."""
 
 MAX_OBJECTS = 200_000
 MAX_DEPTH = 64
 MAX_NAME = 1_000
 MAX_TEXTS = 200_000
 MEMORY_BYTES = 160 * 2**20
-"""Beside what this process has at its start, and beside the array that is read."""
+"""Memory limit, in addition to that at the start of the process and that of the array being read."""
 MAX_RATIO = 100
-"""Between the numbers of an array and the bytes in the file that they are unpacked from."""
+"""Largest compression ratio of an array."""
 CPU_SECONDS = 4
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32"}
 
@@ -41,11 +41,11 @@ _OF_PYTHON = tuple(
 
 
 class Refused(Exception):
-    """What is wrong with the file, in words."""
+    """The file is refused, for the reason in the text."""
 
 
-def shut(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook: this process starts nothing, calls nobody, and opens no file but those of Python itself."""
+def audit_hook(event: str, arguments: tuple[Any, ...]) -> None:
+    """Audit hook that forbids subprocesses, network access, and opening files other than Python's own."""
     if event in _FORBIDDEN:
         raise Refused(f"reading it would do {event}")
     if event == "open" and isinstance(arguments[0], (str, bytes, os.PathLike)):
@@ -55,7 +55,7 @@ def shut(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 class Window(BinaryIO):
-    """A stretch of an open file as a file; nothing is opened by name."""
+    """A byte range of an open file as a file object; nothing is opened by name."""
 
     def __init__(self, descriptor: int, start: int, size: int) -> None:
         self._descriptor, self._start, self._size, self._at = descriptor, start, size, 0
@@ -81,9 +81,9 @@ class Window(BinaryIO):
 
 
 def listing(file: h5py.File) -> dict[str, Any]:
-    """Every dataset by path with its shape and dtype. Hard links only; nothing is read."""
+    """Return the shape and dtype of every dataset by path, without reading values. Raises Refused for other links."""
     found: dict[str, Any] = {}
-    pending: list[tuple[str, int]] = [("", 0)]  # by path: a group that is open takes memory
+    pending: list[tuple[str, int]] = [("", 0)]  # paths, because open groups take memory
     seen = 0
     while pending:
         path, depth = pending.pop()
@@ -124,32 +124,32 @@ def _plain_link(group: Any, name: bytes, path: str) -> None:
 def _plain_dataset(dataset: Any, path: str) -> dict[str, Any]:
     settings, space = dataset.get_create_plist(), dataset.get_space()
     if settings.get_external_count():
-        raise Refused(f"the numbers of '{path}' lie in another file")
+        raise Refused(f"the values of '{path}' are in another file")
     layout = settings.get_layout()
     if layout == h5.h5d.VIRTUAL:
-        raise Refused(f"'{path}' is put together from other datasets")
+        raise Refused(f"'{path}' is a virtual dataset")
     kind, dtype = dataset.get_type().get_class(), dataset.dtype
     boolean = kind == h5.h5t.ENUM and dtype == np.bool_
     brain = kind == h5.h5t.OPAQUE and dtype.itemsize == 2 and _text_attribute(dataset, "dtype") == "bfloat16"
     if kind not in {h5.h5t.FLOAT, h5.h5t.INTEGER} and not boolean and not brain:
-        raise Refused(f"'{path}' holds no plain numbers ({_kind(kind)})")
+        raise Refused(f"'{path}' contains no plain numbers ({_kind(kind)})")
     if dtype.itemsize > 8:
-        raise Refused(f"'{path}' holds numbers of {dtype.itemsize} bytes")
+        raise Refused(f"'{path}' contains numbers of {dtype.itemsize} bytes")
     for index in range(settings.get_nfilters()):
         if settings.get_filter(index)[0] not in _FILTERS:
-            raise Refused(f"'{path}' is packed by a filter that is not {', '.join(_FILTERS.values())}")
+            raise Refused(f"'{path}' is compressed by a filter other than {', '.join(_FILTERS.values())}")
     if space.get_simple_extent_type() == h5.h5s.NULL:
         raise Refused(f"'{path}' has no shape")
     count = math.prod(dataset.shape)
     if layout == h5.h5d.CHUNKED and math.prod(settings.get_chunk()) > max(2**24, 2 * count):
-        raise Refused(f"'{path}' is packed in blocks larger than itself")
+        raise Refused(f"'{path}' is compressed in chunks larger than itself")
     if count * dtype.itemsize > MAX_RATIO * max(dataset.get_storage_size(), 2**14):
-        raise Refused(f"'{path}' is packed more than {MAX_RATIO} to 1")
+        raise Refused(f"'{path}' is compressed more than {MAX_RATIO} to 1")
     return {"shape": list(dataset.shape), "dtype": "bfloat16" if brain else dtype.newbyteorder("<").str}
 
 
 def _text_attribute(dataset: Any, name: str) -> str | None:
-    """An attribute of one text, None for another or none; Keras writes the type of bfloat16 numbers in one."""
+    """Return a text attribute, None for other types or if it is missing; Keras marks bfloat16 arrays by one."""
     if not h5.h5a.exists(dataset, name.encode()):
         return None
     found = h5.h5a.open(dataset, name.encode())
@@ -167,7 +167,7 @@ def _kind(number: int) -> str:
 
 
 def attribute(file: h5py.File, path: str, name: str) -> Any:
-    """A text, a list of texts, or None where there is none."""
+    """Return an attribute that is a text or a list of texts; None if it is missing."""
     if path and path not in file:
         return None
     found = h5.h5a.exists(file[path or "/"].id, name.encode())
@@ -178,7 +178,7 @@ def attribute(file: h5py.File, path: str, name: str) -> Any:
     if not count:
         return []
     if kind != h5.h5t.STRING or len(read.shape) > 1 or count > MAX_TEXTS:
-        raise Refused(f"the attribute '{name}' is no text")
+        raise Refused(f"the attribute '{name}' is not a text")
     value = file[path or "/"].attrs[name]
     return [_text(item) for item in value] if isinstance(value, np.ndarray) else _text(value)
 
@@ -188,7 +188,7 @@ def _text(value: Any) -> str:
 
 
 def arrays(file: h5py.File, paths: list[str]) -> bytes:
-    """The numbers of datasets, one after the other, row by row, little-endian."""
+    """Return the values of datasets, concatenated, in C order, little-endian."""
     found = [h5.h5d.open(file.id, _raw(path)) for path in paths]
     size = sum(math.prod(dataset.shape) * dataset.dtype.itemsize for dataset in found)
     _limit(3 * size, size)
@@ -203,7 +203,7 @@ def _numbers(dataset: Any) -> bytes:
 
 
 def _address_space() -> int:
-    """What this process takes of it now; where the system does not say, more than that."""
+    """Return the address space in use, in bytes; a larger number if the system does not report it."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[0]) * resource.getpagesize()
@@ -213,11 +213,11 @@ def _address_space() -> int:
 
 _AT_START = _address_space()
 _read = 0
-"""Bytes of the file, and of the arrays so far: all of them take time."""
+"""Bytes of the file and of the arrays read so far, which the CPU time limit grows with."""
 
 
 def _limit(more: int, size: int) -> None:
-    """Caps of this process, with `size` bytes more to read; where the system has none, the parent's still hold."""
+    """Set the limits of this process, for `size` more bytes to read; on systems without, the parent's still hold."""
     global _read
     _read += size
     for kind, value in (
@@ -244,7 +244,7 @@ def main() -> None:
     descriptor, start, size = map(int, sys.argv[1:4])
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     _limit(0, size)
-    sys.addaudithook(shut)
+    sys.addaudithook(audit_hook)
     file = None
     while header := source.read(8):
         request = json.loads(source.read(struct.unpack("<q", header)[0]))
@@ -254,11 +254,11 @@ def main() -> None:
         except Refused as error:
             reply = b"-" + str(error).encode("utf-8", "backslashreplace")
         except MemoryError:
-            reply = b"-reading it takes more memory than it may"
+            reply = b"-reading it exceeds the memory limit"
         except Exception as error:  # the C library reports damage in many ways
             text = str(error).encode("utf-8", "backslashreplace")[:200]
             full = b"memory allocation failed" in text
-            reply = b"-reading it takes more memory than it may" if full else b"-it is damaged: " + text
+            reply = b"-reading it exceeds the memory limit" if full else b"-it is damaged: " + text
         sink.write(struct.pack("<q", len(reply)) + reply)
         sink.flush()
 

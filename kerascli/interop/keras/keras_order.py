@@ -1,32 +1,32 @@
-"""The order that Keras gives the layers of a graph: its files number weights by it, whatever the order written."""
+"""Keras's order of the layers in a graph, by which its files number the groups of weights."""
 
 from collections.abc import Mapping, Sequence
 
 Place = tuple[str, int]
-"""A call of a layer: the layer's name, and which of its calls."""
+"""A call of a layer: the layer's name and the number of the call."""
 
 
 def keras_order(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[list[str], list[Place]]:
-    """Layers that lead to `ends`, as Keras sorts them, and their calls that do.
+    """Return the layers that lead to `ends` in Keras's order, and their calls that do.
 
-    The farthest from an output come first, then those that are met first; one that is called several times is as far
-    as the farthest of its calls. `parents` are what each call is on, in the order of its arguments.
+    Layers farther from an output come first, then those that a depth-first search finds first; a layer that is called
+    several times is as far as the farthest of its calls. `parents` are the inputs of each call, in order.
     """
-    met, finished = _walked(parents, ends)
+    met, finished = _depth_first(parents, ends)
     far, _ = _depths(parents, finished)
     return sorted(far, key=lambda name: (-far[name], met[name])), finished
 
 
 def keras_runs(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> list[Place]:
-    """The calls that lead to `ends`, in the order in which Keras runs them: the farthest from an output first."""
-    _, depths = _depths(parents, _walked(parents, ends)[1])
+    """Return the calls that lead to `ends` in the order in which Keras runs them: the farthest from an output first."""
+    _, depths = _depths(parents, _depth_first(parents, ends)[1])
     return sorted(depths, key=lambda place: -depths[place])
 
 
 def _depths(
     parents: Mapping[Place, Sequence[Place]], finished: Sequence[Place]
 ) -> tuple[dict[str, int], dict[Place, int]]:
-    """Return the depths of layers and of calls (distances from an output), in the order in which Keras finds them."""
+    """Return the depths (distances from an output) of layers and of calls, in the order in which Keras finds them."""
     far: dict[str, int] = {}
     depths: dict[Place, int] = {}
     for place in reversed(finished):
@@ -36,8 +36,8 @@ def _depths(
     return far, depths
 
 
-def _walked(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[dict[str, int], list[Place]]:
-    """Depth first, from each output back to the inputs: when each layer was met, and all calls as they were done."""
+def _depth_first(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[dict[str, int], list[Place]]:
+    """Search depth first from each output to the inputs; return the order of finding layers, and of finishing calls."""
     met: dict[str, int] = {}
     seen: set[Place] = set()
     finished: list[Place] = []

@@ -1,4 +1,4 @@
-"""Keras's names -> names that our language allows; which was which is kept."""
+"""Map Keras's names to names that are valid in a config, and back."""
 
 import re
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ class KerasNames:
     """Keras's names of an imported model's tensors, by the names that kerascli gives them."""
 
     nodes: Mapping[str, str]
-    """Names of nodes, only where the two differ."""
+    """Names of nodes, where the two differ."""
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
-    """Keras may call several outputs by one name: the results of one layer."""
+    """Names of outputs; Keras may use one name for several outputs of one layer."""
 
     def input(self, name: str) -> str:
         """Return Keras's name of an input of the model or of a view of it."""
@@ -32,7 +32,7 @@ class KerasNames:
 
 
 class NameBook:
-    """The names of one model section."""
+    """Names of one model section."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
@@ -40,7 +40,7 @@ class NameBook:
         """Ours -> Keras's, where they differ."""
 
     def give(self, keras_name: str, *, class_name: str = "", own: str | None = None) -> str:
-        """A name for what Keras calls `keras_name`. What Keras made of the class alone (conv2d_3) is ours of it."""
+        """Return a new name for `keras_name`; one that Keras made from the class (conv2d_3) uses `own` (conv_2d_3)."""
         name = re.sub(r"[^A-Za-z0-9_]", "_", keras_name)
         base = keras_snake_case(class_name)
         if own is not None and base and (found := re.fullmatch(rf"(?:{base}|{snake_case(class_name)})(_\d+)?", name)):
@@ -57,14 +57,14 @@ class NameBook:
 
 
 def keras_snake_case(class_name: str) -> str:
-    """Keras's own way: Conv2D is conv2d, ReLU is re_lu."""
+    """Return a class name in snake case as Keras converts it: Conv2D is conv2d, ReLU is re_lu."""
     class_name = EXPORTED.get(class_name, class_name)
     words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
 def op_of(class_name: str) -> str | None:
-    """Our operation for a class of keras.ops: LogSoftmax is log_softmax."""
+    """Return the name of the operation for a class of keras.ops, or None: LogSoftmax is log_softmax."""
     return OPERATIONS.get(class_name) or _ops().get(class_name.lower())
 
 
@@ -75,13 +75,13 @@ def _ops() -> dict[str, str]:
 
 
 class Automatic:
-    """What our language calls nodes that are given no name: dense, dense_1 ..."""
+    """Automatic names of nodes in a config: dense, dense_1 ..."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
     def fits(self, base: str, name: str) -> bool:
-        """Whether `name` is what the next unnamed node of a layer would be called."""
+        """Return True, and count the node, if `name` is the automatic name of the next node of this layer."""
         number = self._counts.get(base, 0)
         if name != (f"{base}_{number}" if number else base):
             return False

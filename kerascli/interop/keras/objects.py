@@ -1,4 +1,4 @@
-"""Keras's serialised objects -> our components, by name and setting by setting."""
+"""Convert Keras's serialized objects to components."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,16 +11,16 @@ from kerascli.interop.keras.differences import ANY, BOOKKEEPING, DIFFERENCES, NA
 
 _NESTED_KINDS = ("initializer", "regularizer", "constraint", "activation", "layer", "schedule", "optimizer")
 _OF_LAYERS = frozenset({"layer", "backward_layer", "layers", "cell", "cells"})
-"""Settings that take layers, also those whose names are activations', such as softmax."""
+"""Arguments that take layers, also by names that activations have, too, such as softmax."""
 _ROOTS = ("keras", "tf_keras", "tensorflow", "tensorflow_addons")
 _CODE = frozenset({"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"})
 _MAX_LAYERS = 3_000
-"""In all models of a file: three times what the largest of Keras's own have, and read in seconds."""
+"""Limit of the layers in all models of a file: three times those of the largest Keras application."""
 _NO_FAULTS = 20
 
 
 class Refusals:
-    """Everything in a file that cannot be taken, told at once."""
+    """Collects everything in a file that cannot be imported, to report it at once."""
 
     def __init__(self, file: str) -> None:
         self._file = file
@@ -31,40 +31,40 @@ class Refusals:
         return len(self._unknown) + len(self._faults)
 
     def unknown(self, name: str, hint: str | None = None) -> None:
-        """A class or an operation that there is none of here."""
+        """Add a class or an operation that kerascli does not have."""
         self._unknown.setdefault(safe_text(name, 80), hint)
 
     def add(self, text: str, hint: str | None = None) -> None:
         self._faults.append(Fault(safe_text(text, 300), hint=hint))
 
     def check(self) -> None:
-        """Raise FileRefused if there is anything."""
+        """Raise FileRefused if there are refusals."""
         faults = list(self._faults)
         if self._unknown:
             names = list(self._unknown)
             more = f" and {len(names) - _NO_FAULTS} more" if len(names) > _NO_FAULTS else ""
             hint = next((hint for hint in self._unknown.values() if hint), None)
-            text = f"'{self._file}' has what kerascli does not know: {', '.join(names[:_NO_FAULTS])}{more}"
+            text = f"'{self._file}' uses what kerascli does not have: {', '.join(names[:_NO_FAULTS])}{more}"
             faults.insert(0, Fault(text, hint=hint))
         if faults:
             raise FileRefused(faults[:_NO_FAULTS])
 
 
 def refuse_code(config: Any, file: str) -> None:
-    """Code and foreign programs inside a model's description, wherever they stand. Raises FileRefused."""
+    """Raise FileRefused for code or foreign programs anywhere in a model's config, or for too many layers."""
     layers = 0
     for item in walk(config):
         name = item.get("class_name")
         if isinstance(name, str) and name.rpartition(">")[2] in _CODE:
-            text = f"'{file}' is refused: '{safe_text(name)}' holds code of its own, which is never run"
-            raise FileRefused(text, hint="replace it by layers, and save the model anew")
+            text = f"'{file}' is refused: '{safe_text(name)}' contains code, which is never run"
+            raise FileRefused(text, hint="replace it by layers, and save the model again")
         layers += len(item["layers"]) if isinstance(item.get("layers"), list) else 0
     if layers > _MAX_LAYERS:
-        raise FileRefused(f"'{file}' has {layers:,} layers; at most {_MAX_LAYERS:,} are read")
+        raise FileRefused(f"'{file}' has {layers:,} layers; the limit is {_MAX_LAYERS:,}")
 
 
 def walk(value: Any) -> Iterator[dict[str, Any]]:
-    """Every mapping in JSON, without recursion."""
+    """Yield every mapping in JSON, without recursion."""
     pending = [value]
     while pending:
         item = pending.pop()
@@ -76,12 +76,12 @@ def walk(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def is_object(value: Any) -> bool:
-    """Whether JSON is a serialised object: {class_name, config, ...}."""
+    """Return True if JSON is a serialized object: {class_name, config, ...}."""
     return isinstance(value, dict) and isinstance(value.get("class_name"), str) and "config" in value
 
 
 def own_name(value: Mapping[str, Any]) -> str | None:
-    """The class of an object if it is one of Keras's own; None for a custom one."""
+    """Return the class name of an object of Keras itself; None for a custom class."""
     name, module, registered = value["class_name"], value.get("module"), value.get("registered_name")
     if isinstance(module, str) and module.split(".")[0] not in _ROOTS:
         return None
@@ -91,7 +91,7 @@ def own_name(value: Mapping[str, Any]) -> str | None:
 
 
 def full_name(value: Mapping[str, Any]) -> str:
-    """What a refusal calls an object: its class, with the module where that is not Keras's."""
+    """Return the class name of an object for messages, with the module if it is not Keras's."""
     module = value.get("module")
     known = not isinstance(module, str) or module.split(".")[0] in _ROOTS
     return str(value["class_name"]) if known else f"{module}.{value['class_name']}"
@@ -104,7 +104,7 @@ def component(
     refusals: Refusals,
     extra: Difference = Difference(),  # noqa: B008  # frozen
 ) -> Component | None:
-    """An object as a component of a kind, or None after a refusal. `where` is what messages call it."""
+    """Convert an object to a component of a kind; None after a refusal. `where` is its place in messages."""
     name = own_name(value)
     cls = registry.find(name) if name is not None else None
     if cls is None:
@@ -124,7 +124,7 @@ def component(
 def _settings(
     cls: type[Component], config: Mapping[str, Any], where: str, refusals: Refusals, extra: Difference
 ) -> dict[str, Any]:
-    """A Keras config as our settings: bookkeeping is dropped, what decides nothing too, the rest is named and read."""
+    """Convert an object's config to a component's arguments, without bookkeeping and values that have no effect."""
     own = DIFFERENCES.get(cls.component_name, Difference())
     idle = {**own.idle, **extra.idle}
     settings: dict[str, Any] = {}
@@ -140,7 +140,7 @@ def _settings(
         if field is None:
             reason = cls.reason_against(key)
             more = suggestion(key, cls.model_fields) if reason is None else f": {reason}"
-            refusals.add(f"{where}: {cls.component_name} has no setting '{key}' (it is {show(value)}){more}")
+            refusals.add(f"{where}: {cls.component_name} has no argument '{key}' (value {show(value)}){more}")
             continue
         if value == "linear" and field.default is None:
             continue
@@ -154,9 +154,9 @@ def _settings(
 
 
 def from_keras(value: Any, where: str, refusals: Refusals, extra: Difference | None = None, within: str = "") -> Any:
-    """Return a value of a Keras config in our words: objects become components, of the first kind that has the name.
+    """Convert a value of a Keras config: an object becomes a component of the first kind that has its name.
 
-    `within` is the setting that has the value; some settings take layers, others take activations of the same names.
+    `within` is the argument that has the value: some take layers, others activations of the same names.
     """
     if isinstance(value, list):
         return [from_keras(item, where, refusals, extra, within) for item in value]
@@ -181,7 +181,7 @@ def from_keras(value: Any, where: str, refusals: Refusals, extra: Difference | N
 
 
 def _as_pipeline(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A Sequential inside another thing, which takes settings alone: its layers one after the other."""
+    """Return a Sequential that is the argument of a component as a pipeline."""
     config = value["config"] if isinstance(value["config"], dict) else {}
     layers = config.get("layers")
     listed = [item for item in layers if is_object(item) and item["class_name"] != "InputLayer"] if layers else []
@@ -190,8 +190,8 @@ def _as_pipeline(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def written(thing: Component) -> Any:
-    """A component as a person would write it: without what is the default anyway."""
-    arguments = brief(thing)
+    """Return a component in its shortest written form, without default values."""
+    arguments = changed_settings(thing)
     if not arguments:
         return thing.component_name
     first = arguments.get(thing.first_argument() or "")
@@ -200,8 +200,8 @@ def written(thing: Component) -> Any:
     return {thing.component_name: arguments}
 
 
-def brief(thing: Component) -> dict[str, Any]:
-    """The settings of a component that differ from their defaults."""
+def changed_settings(thing: Component) -> dict[str, Any]:
+    """Return the arguments of a component that differ from their defaults."""
     fields = type(thing).model_fields
     values = {name: getattr(thing, name) for name in fields}
     return {
@@ -222,7 +222,7 @@ def _plain(value: Any) -> Any:
 
 
 def short_number(value: Any) -> Any:
-    """0.001 for 0.0010000000474974513: a number that was float32 has no more digits than that."""
+    """Return a float that is exact in float32 with float32's digits: 0.001 for 0.0010000000474974513; also nested."""
     if isinstance(value, float) and float(np.float32(value)) == value:
         return float(str(np.float32(value)))
     if isinstance(value, list):
@@ -231,7 +231,7 @@ def short_number(value: Any) -> Any:
 
 
 def around_function(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what Keras wrapped around a function as an object of the function's name with the wrapper's settings."""
+    """Return a wrapper around a function as an object of the function's name with the wrapper's config."""
     config = value["config"]
     if value["class_name"] not in NAMED_FUNCTIONS or not isinstance(config, dict):
         return value

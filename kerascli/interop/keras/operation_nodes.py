@@ -1,4 +1,4 @@
-"""An expression over tensors -> nodes of Keras's operations, one an operation of its tree."""
+"""Convert an expression over tensors to Keras operations, one per operation of its tree."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ _CLASSES = {
     "psnr": "PSNR", "rfft": "RFFT", "irfft": "IRFFT", "svd": "SVD", "fft": "FFT", "fft2": "FFT2", "ifft2": "IFFT2",
     "stft": "STFT",
 }  # fmt: skip
-"""Where Keras's class is not the operation's name in camel case."""
+"""Operation -> Keras's class, where it is not the name in camel case."""
 _ELSEWHERE: Mapping[str, str] = {
     "nn": """
         average_pool binary_crossentropy categorical_crossentropy celu ctc_loss depth_to_space
@@ -47,7 +47,7 @@ _ELSEWHERE: Mapping[str, str] = {
     """,
     "core": "cast saturate_cast scatter scatter_update slice slice_update stop_gradient unstack",
 }
-"""The modules of Keras's operations; all others are in `numpy`."""
+"""Modules of Keras's operations; all others are in `numpy`."""
 _NO_CLASS = frozenset({
     "batch_normalization", "layer_normalization", "rms_normalization", "mish", "shape", "size", "ndim", "eye",
     "identity", "ones", "zeros", "tri", "trapezoid", "conv", "depthwise_conv", "irfft", "adaptive_average_pool",
@@ -55,35 +55,35 @@ _NO_CLASS = frozenset({
     "eig", "histogram", "imag", "istft", "polar", "rearrange", "separable_conv", "view", "view_as_complex",
     "view_as_real",
 })  # fmt: skip
-"""Functions that Keras's graphs cannot hold as one operation."""
+"""Functions that are not a single operation in Keras's graphs."""
 _CALLED = {
     "isclose": {"rtol", "atol"}, "pad": {"constant_values"}, "slice": {"start_indices"},
     "slice_update": {"start_indices"}, "dot_product_attention": {"scale"},
 }  # fmt: skip
-"""Arguments of a call beside the tensors; all others are settings of the operation."""
+"""Arguments, besides tensors, of an operation's call; all others belong to its config."""
 _SETTINGS = {"clip": {"x_min", "x_max"}, "psnr": {"max_val"}}
 _FIXED = {"relu": {"negative_slope", "max_value", "threshold"}}
-"""Arguments that Keras's operation does not have."""
+"""Arguments that Keras's operation lacks."""
 _TENSORS = (Tensor, Tensor | None, Value, Value | None, Tensors)
 
 
 class Inexpressible(Exception):
-    """A part of an expression that is no operation of Keras."""
+    """A part of an expression that Keras has no operation for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A tensor that an operation or a layer returns."""
+    """An output tensor of an operation or a layer."""
 
     node: str
     index: int = 0
     call: int = 0
-    """Which call of the layer it comes from."""
+    """Number of the layer's call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`args` and `kwargs` are what it is called with: Results, numbers, lists, slices."""
+    """A Keras operation and its call; `args` and `kwargs` hold Results, numbers, lists and slices."""
 
     class_name: str
     module: str
@@ -93,14 +93,14 @@ class Operation:
 
 
 class Operations:
-    """Turns trees into operations; `add` gives each a name."""
+    """Converter of expression trees to operations; `add` adds one to the graph and returns its name."""
 
     def __init__(self, tensors: Mapping[str, Result], add: Callable[[Operation], str]) -> None:
         self._tensors = tensors
         self._add = add
 
     def value(self, tree: Node) -> Any:
-        """A Result, a number, a list. Raises Inexpressible."""
+        """Convert a tree to a Result, a number or a list. Raises Inexpressible."""
         match tree:
             case Literal():
                 return tree.value
@@ -160,14 +160,14 @@ class Operations:
         items = []
         for item, axis in _axes(tree.items):
             backwards = self._backwards(item)
-            if backwards is not None and axis is not None:  # torch knows no negative steps
+            if backwards is not None and axis is not None:  # torch has no negative steps
                 value, item = self._run("flip", [value, axis]), backwards
             items.append(self._part(item))
         operation = Operation("GetItem", _module("numpy"), {}, [value, items if len(items) > 1 else items[0]], {})
         return Result(self._add(operation))
 
     def _backwards(self, item: Node) -> Slice | None:
-        """For a whole axis from its end the slice that takes the same from the turned axis."""
+        """Return, for a slice of a whole axis with a negative step, the slice of the flipped axis; otherwise None."""
         if not isinstance(item, Slice) or item.start or item.stop or item.step is None:
             return None
         step = self._whole(item.step)
@@ -185,7 +185,7 @@ class Operations:
     def _whole(self, node: Node) -> int:
         value = self.value(node)
         if not isinstance(value, int):
-            raise Inexpressible("an index that is computed")
+            raise Inexpressible("a computed index")
         return value
 
     def _called(self, tree: Call) -> Any:
@@ -234,7 +234,7 @@ class Operations:
 
 
 def _axes(items: Sequence[Node]) -> Iterator[tuple[Node, int | None]]:
-    """Each item of an index with the axis that it takes; None: a new one, or several."""
+    """Yield each item of an index with the axis that it selects from; None for a new axis or an ellipsis."""
     takes = [not isinstance(item, Everything) and not _is_new_axis(item) for item in items]
     behind = False
     for place, item in enumerate(items):
@@ -248,14 +248,14 @@ def _is_new_axis(item: Node) -> bool:
 
 
 def _is_called(name: str, key: str, annotation: Any) -> bool:
-    """Whether Keras's operation is called with an argument, not made with it."""
+    """Return True if an argument belongs to the call of Keras's operation, not to its config."""
     if key in _SETTINGS.get(name, ()):
         return False
     return key in _CALLED.get(name, ()) or any(annotation == kind for kind in _TENSORS)
 
 
 def has_several(function: str) -> bool:
-    """Whether an operation returns several tensors, of which an index takes one."""
+    """Return True if an operation returns several tensors, of which an index selects one."""
     op = OPS.find(function)
     return op is not None and get_origin(op.function.__annotations__.get("return")) in (tuple, list)
 

@@ -1,4 +1,4 @@
-"""Keras's list of an optimizer's variables, and the states of our optimizer that belong to them."""
+"""Map the variables of a Keras optimizer, in their order, to the state of ours."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,26 +19,26 @@ from kerascli.optimizers.schedule_free import ScheduleFreeAdamW
 from kerascli.schedules.base import Schedule
 
 _SLOTS_APART = frozenset({"velocity_hat"})
-"""Keras keeps the slots of one weight together; these slots come for all weights after the others."""
+"""Slots that Keras lists for all weights after the others; other slots are listed weight by weight."""
 _OPTIMIZERS_APART = frozenset({"rmsprop"})
-"""Optimizers all of whose slots come one after the other."""
+"""Optimizers for which Keras lists slot by slot, not weight by weight."""
 _UNKNOWN_TO_KERAS = frozenset({"loss_scale_optimizer/skipped_steps"})
-"""States that only our optimizers have."""
+"""States that Keras's optimizers lack."""
 _PRODUCT_TOLERANCE = 1e-4
-"""Far more than float32 rounds a product of some hundred factors by, far less than one factor of beta_1 matters."""
+"""Tolerance far above the rounding error of such a product in float32, far below the effect of one factor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable of Keras's optimizer: the state of ours that it is, or one that ours has no need of."""
+    """A variable of Keras's optimizer: either a state of ours, or one that ours does not need."""
 
     name: str
-    """Of our state (`adam/dense/kernel/velocity`); of a variable without one, what Keras uses it for."""
+    """Name of our state (`adam/dense/kernel/velocity`), or a description if there is none."""
     shape: tuple[int, ...]
     dtype: str = "float32"
     is_state: bool = True
     value: Callable[[int], float] = lambda _: 0.0
-    """What a variable without a state of ours is filled with after so many updates."""
+    """Value, after a number of updates, of a variable that is not a state of ours."""
 
 
 def keras_variables(settings: BaseOptimizer, trained: Sequence[Weight]) -> list[Variable]:
@@ -48,7 +48,7 @@ def keras_variables(settings: BaseOptimizer, trained: Sequence[Weight]) -> list[
 
 
 def _of_loss_scale() -> Iterator[Variable]:
-    """A LossScaleOptimizer counts no iterations itself and has a learning rate that nothing reads."""
+    """Yield the variables of a LossScaleOptimizer; it does not use its own iterations and learning rate."""
     yield Variable("iterations of the loss scale", (), "int32", is_state=False)
     yield Variable("learning rate of the loss scale", (), is_state=False)
     yield Variable("loss_scale_optimizer/step_counter", (), "int32")
@@ -56,10 +56,10 @@ def _of_loss_scale() -> Iterator[Variable]:
 
 
 def _of_rule(rule: Optimizer, trained: Sequence[Weight], *, tracked: bool) -> Iterator[Variable]:
-    """The variables of an update rule.
+    """Yield the variables of an update rule.
 
-    Keras's LossScaleOptimizer does not track variables that the optimizer inside assigns as attributes (`tracked` is
-    False): nadam's product of momenta, and what adafactor has for weights with fewer than two axes.
+    With `tracked` False (inside Keras's LossScaleOptimizer), variables assigned as attributes are not tracked: nadam's
+    product of momenta, and adafactor's variables of weights with fewer than two axes.
     """
     yield Variable("iterations", (), "int32")
     if not isinstance(rule.learning_rate, Schedule):
@@ -79,7 +79,7 @@ def _of_rule(rule: Optimizer, trained: Sequence[Weight], *, tracked: bool) -> It
 
 
 def _of_slot(rule: Optimizer, weight: Weight, slot: str, *, tracked: bool) -> Iterator[Variable]:
-    """The variable of a slot of a weight; none where neither side has one."""
+    """Yield the variable of a weight's slot, if Keras has one."""
     whole = tuple(weight.spec.shape)
     shape = rule.slot_shape(slot, weight.name, whole)
     if shape is not None:
@@ -93,10 +93,10 @@ def _of_slot(rule: Optimizer, weight: Weight, slot: str, *, tracked: bool) -> It
 def saved_optimizer(
     shapes: Sequence[tuple[int, ...]], settings: BaseOptimizer, trained: Sequence[Weight], own: Mapping[str, Tensor]
 ) -> BaseOptimizer | None:
-    """Return the optimizer whose variables have these shapes: ours or, without its loss scale, the one inside.
+    """Return the optimizer whose variables have these shapes: `settings`, or its inner one without loss scaling.
 
-    Keras scales the loss of a model with mixed_float16 layers only where that is the model's own policy. None where
-    neither fits the shapes, or the states of ours (`own`).
+    Keras scales the loss of a model with mixed_float16 layers only if that is the policy of the model itself. Returns
+    None if neither fits the shapes, or the states of ours (`own`).
     """
     for each in (settings, settings.rule):
         variables = keras_variables(each, trained)
@@ -113,7 +113,7 @@ def state_from(
     trained: Sequence[Weight],
     own: Mapping[str, Tensor],
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Return our optimizer's state (`own` is a fresh one) from the variables of Keras's, and notes on what differs.
+    """Return our optimizer's state (`own` is a new one) from the variables of Keras's, and notes on differences.
 
     `saved` is the `saved_optimizer` of the arrays' shapes. Raises FileRefused for values that no optimizer has.
     """
@@ -128,20 +128,20 @@ def state_from(
         else:
             others[variable.name] = array
     if int(state["iterations"]) < 0:
-        raise FileRefused("the optimizer has done fewer than no steps")
+        raise FileRefused("the optimizer's number of steps is negative")
     updates = _updates(settings.rule, state)
     notes = [*_notes(saved, updates)]
     if scale is not None:
-        scale.load(state)  # refuses a scale that cannot be
+        scale.load(state)  # raises for an invalid scale
         if saved is not settings:
-            notes.append(f"the file has no loss scale: it starts with {float(scale.factor):g}")
+            notes.append(f"the file has no loss scale: training continues with {float(scale.factor):g}")
     product = others.get("product of momenta")
     if product is not None:
         wanted = next(v for v in variables if v.name == "product of momenta").value(updates)
         if not abs(float(product) - wanted) <= _PRODUCT_TOLERANCE:
             notes.append(
                 f"nadam: the file's product of momenta is {float(product):.4g}, after {updates} updates it is "
-                f"{wanted:.4g}, with which training goes on"
+                f"{wanted:.4g}, which training continues with"
             )
     return state, tuple(notes)
 
@@ -149,9 +149,9 @@ def state_from(
 def arrays_from(
     state: Mapping[str, Tensor], settings: BaseOptimizer, trained: Sequence[Weight]
 ) -> tuple[dict[str, list[np.ndarray]] | None, tuple[str, ...]]:
-    """Return Keras's variables from our optimizer's state by their group in the file, and notes on what it lacks.
+    """Return Keras's variables by group in the file, from our optimizer's state, and notes on differences.
 
-    None where the state is not of these weights.
+    Returns None for the variables if the state does not belong to these weights.
     """
     variables = keras_variables(settings, trained)
     if {variable.name for variable in variables if variable.is_state} != state.keys() - _UNKNOWN_TO_KERAS:
@@ -164,18 +164,18 @@ def arrays_from(
         for v in variables
     ]
     groups = {"optimizer": arrays}
-    if isinstance(settings, LossScaleOptimizer):  # whose own variables come first; Keras reads the others here again
+    if isinstance(settings, LossScaleOptimizer):  # its own variables come first; Keras reads the others from here, too
         groups["optimizer/inner_optimizer"] = arrays[len([*_of_loss_scale()]) :]
     return groups, tuple(_notes(settings, updates))
 
 
 def _updates(rule: Optimizer, state: Mapping[str, Tensor]) -> int:
-    """With gradient accumulation, fewer than there were steps."""
+    """Return the number of updates: with gradient accumulation, fewer than the steps."""
     return int(state["iterations"]) // (rule.gradient_accumulation_steps or 1)
 
 
 def _notes(settings: BaseOptimizer, updates: int) -> Iterator[str]:
-    """Where Keras and kerascli go on in different ways."""
+    """Yield notes on continued training that differs between Keras and kerascli."""
     if isinstance(settings.rule, ScheduleFreeAdamW):
         yield (
             "schedule_free_adam_w: Keras's updates on torch differ from those on JAX and TensorFlow, "
@@ -184,17 +184,17 @@ def _notes(settings: BaseOptimizer, updates: int) -> Iterator[str]:
     if updates and isinstance(settings, LossScaleOptimizer) and isinstance(settings.rule, Nadam):
         yield (
             "nadam in a loss_scale_optimizer: Keras's files lack its product of momenta, "
-            "which Keras starts anew from a file, and kerascli goes on with"
+            "which Keras resets on loading and kerascli continues"
         )
 
 
 def notes_on_names(
     rule: Optimizer, trained: Sequence[Weight], places: Sequence[tuple[Sequence[str], str]], model: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Yield a note on every weight that muon would update in another way by the name that Keras may have for it.
+    """Yield a note on every weight that muon may update differently in Keras because of its name there.
 
-    `places` are Keras's names of a layer from the model down, and what our names of its weights begin with; `model` is
-    Keras's description.
+    `places` are, for each layer, Keras's names from the model down and the prefix of its weights; `model` is Keras's
+    serialized model.
     """
     if not isinstance(rule, Muon):
         return

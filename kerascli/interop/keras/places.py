@@ -1,4 +1,4 @@
-"""Where Keras 3 keeps the weights inside a layer: the path of our module's part -> that of Keras's objects."""
+"""Groups of a layer's weights in Keras 3's layout: path of a submodule of ours -> path of Keras's object."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,11 +18,11 @@ _ATTENTION: Mapping[str, Mapping[str, str]] = {
         "gate": "_gate_dense",
     },
 }  # fmt: skip
-"""By layer: our parts -> Keras's."""
+"""Layer -> {name of a part here: name in Keras}."""
 
 
 def keras_place(layer: BaseLayer, part: str) -> str:
-    """`forward_lstm` of a bidirectional layer -> `forward_layer/cell`; the layer itself is ``."""
+    """Return Keras's path of a part: `forward_lstm` of bidirectional is `forward_layer/cell`; '' the layer itself."""
     kind = layer.component_name
     head, _, rest = part.partition("/")
     if kind in _RECURRENT:
@@ -47,16 +47,16 @@ def keras_place(layer: BaseLayer, part: str) -> str:
 
 
 def _of_pipeline(layers: Sequence[BaseLayer], number: str, part: str = "") -> str:
-    """Our parts are numbered; Keras numbers those of a class."""
+    """Return Keras's path of a part of a pipeline: Keras numbers layers per class, kerascli across classes."""
     layer, before = layers[int(number)], layers[: int(number)]
     place = layers_place(type(layer).__name__, sum(type(other) is type(layer) for other in before))
     return _joined("layers", place, keras_place(layer, part))
 
 
-def parts_of(layer: BaseLayer, prefix: str, weights: Sequence[Weight]) -> dict[str, list[Weight]]:
-    """The weights of a layer by where Keras keeps them, in the order of its variables.
+def weights_by_path(layer: BaseLayer, prefix: str, weights: Sequence[Weight]) -> dict[str, list[Weight]]:
+    """Return the weights of a layer by Keras's path, in the order of Keras's variables.
 
-    A spectral normalization has the kernel that it divides among its own variables, too.
+    For spectral normalization, the kernel is also among the variables of the wrapper itself.
     """
     found: dict[str, list[Weight]] = {}
     for weight in weights:
@@ -69,7 +69,7 @@ def parts_of(layer: BaseLayer, prefix: str, weights: Sequence[Weight]) -> dict[s
 
 
 def layers_place(class_name: str, number: int) -> str:
-    """Where the layer number `number` of its class is: `dense`, `dense_1`. One class is exported by another name."""
+    """Return the group of layer number `number` of its class: `dense`, `dense_1`."""
     base = keras_snake_case(EXPORTED.get(class_name, class_name))
     return f"{base}_{number}" if number else base
 

@@ -1,1 +1,1 @@
-"""From a model and its weights to Keras's files."""
+"""Export of a model and its weights to Keras's file formats."""

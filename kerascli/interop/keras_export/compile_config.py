@@ -1,43 +1,43 @@
-"""The `compile` section -> Keras's compile settings."""
+"""Convert the `compile` section to Keras's compile config."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from kerascli.component import Component
 from kerascli.config.sections.compile import CompileSpec
-from kerascli.interop.keras_export.serialized import Unsaid, keras_object
+from kerascli.interop.keras_export.serialized import Problems, keras_object
 
 
 def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
-    """The settings, and notes on what is left out; None where Keras has no words for it.
+    """Return Keras's compile config and notes; None, with notes that say why, if Keras cannot express the section.
 
-    `outputs` are what Keras calls our outputs.
+    `outputs` maps the model's outputs to Keras's names of them.
     """
-    unsaid = Unsaid()
+    problems = Problems()
     pairs = {pair.output: pair for pair in spec.pairs}
     present = [pairs.get(output) for output in outputs]
-    losses = [None if g is None or g.loss is None else keras_object(g.loss, "loss", unsaid) for g in present]
+    losses = [None if g is None or g.loss is None else keras_object(g.loss, "loss", problems) for g in present]
     config: dict[str, Any] = {
-        "optimizer": keras_object(spec.optimizer, "optimizer", unsaid),
+        "optimizer": keras_object(spec.optimizer, "optimizer", problems),
         "loss": _one_or_all(losses),
         "loss_weights": None if len(losses) == 1 else [1.0 if g is None else g.weight for g in present],
     }
     for key, weighted in (("metrics", False), ("weighted_metrics", True)):
         uses = [[] if g is None else [u for u in g.metrics if u.weighted is weighted] for g in present]
-        said = [[_metric(use.metric, use.name, unsaid) for use in of_output] for of_output in uses]
-        config[key] = (said if len(said) > 1 else said[0]) if any(said) else None
+        metrics = [[_metric(use.metric, use.name, problems) for use in of_output] for of_output in uses]
+        config[key] = (metrics if len(metrics) > 1 else metrics[0]) if any(metrics) else None
     if len(losses) == 1 and present[0] is not None and present[0].weight != 1.0:
         config["loss_weights"] = present[0].weight
-    if unsaid.faults:
-        return None, tuple(f"the compile settings are left out: {fault.text}" for fault in unsaid.faults)
+    if problems.faults:
+        return None, tuple(f"the compile settings are not exported: {fault.text}" for fault in problems.faults)
     return config, ()
 
 
-def _metric(metric: Component, name: str, unsaid: Unsaid) -> Any:
-    """With the name that it has in logs."""
+def _metric(metric: Component, name: str, problems: Problems) -> Any:
+    """Return a metric as Keras's object, with the name that it has in logs."""
     if metric.component_name in {"accuracy", "crossentropy"}:  # Keras chooses by the loss and the shapes
         return metric.component_name
-    made = keras_object(metric, "metrics", unsaid)
+    made = keras_object(metric, "metrics", problems)
     return {**made, "config": {**made["config"], "name": name}} if made else made
 
 

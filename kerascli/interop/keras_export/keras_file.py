@@ -1,4 +1,4 @@
-"""A `.keras` or `.h5` file as bytes, written with h5py alone: Keras need not be there."""
+"""Write `.keras` and `.h5` files with h5py, without Keras."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kerascli.errors import ConfigError, Fault
-from kerascli.interop.keras.places import layers_place, parts_of
+from kerascli.interop.keras.places import layers_place, weights_by_path
 from kerascli.interop.keras_export.keras_graph import KerasGraph
 from kerascli.interop.keras_export.keras_nodes import KerasNode
 from kerascli.interop.keras_export.serialized import OF_NETWORKS
@@ -20,9 +20,9 @@ from kerascli.interop.keras_import.calls import MODELS
 from kerascli.model.runtime.weights import Weight
 
 KERAS_VERSION = "3.6.0"
-"""The oldest version whose files these are."""
+"""The oldest version of Keras that writes this format."""
 _MAX_ATTRIBUTE_BYTES = 64_000
-"""What HDF5 takes in the head of an object; longer lists of names are divided, as Keras divides them."""
+"""Limit of an HDF5 attribute; longer lists of names are split into several, as in Keras."""
 OptimizerGroups = Mapping[str, Sequence[np.ndarray]]
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -30,7 +30,7 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 def archive_bytes(
     graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping[str, Any] | None, state: OptimizerGroups | None
 ) -> bytes:
-    """Return a `.keras` file. `state` are the optimizer's variables in Keras's order, by their group in the file."""
+    """Return a `.keras` file; `state` are the optimizer's variables in Keras's order, by group."""
     _need_h5py()
     description = graph.description if compiled is None else {**graph.description, "compile_config": compiled}
     metadata = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
@@ -46,9 +46,9 @@ def archive_bytes(
 
 
 def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping[str, Any] | None) -> bytes:
-    """A whole model in an `.h5` file. Raises ConfigError for what this format cannot hold.
+    """Return an `.h5` file of the whole model. Raises ConfigError for layers that this format cannot store.
 
-    It has no state of the optimizer: Keras 3 cannot train on from the one that it reads there.
+    The optimizer's state is omitted: Keras 3 cannot resume training from the one that it reads from such files.
     """
     _need_h5py()
     import h5py
@@ -74,7 +74,7 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
 def ordered(
     layers: Sequence[KerasNode], weights: Sequence[Weight], above: str = "layers"
 ) -> list[tuple[str, list[Weight]]]:
-    """Every group of weights in Keras 3's layout with its path: `layers/lstm_1/cell`, in Keras's order."""
+    """Return the groups of weights in Keras 3's layout and order, each with its path: `layers/lstm_1/cell`."""
     counts: dict[str, int] = {}
     found: list[tuple[str, list[Weight]]] = []
     for node in layers:
@@ -85,7 +85,7 @@ def ordered(
         found += ordered(node.inside, weights, f"{top}/layers")
         own = _under(weights, node)
         if node.layer is not None and own:
-            parts = parts_of(node.layer, node.ours, own)
+            parts = weights_by_path(node.layer, node.ours, own)
             found += [(f"{top}/{place}".rstrip("/"), group) for place, group in parts.items()]
     return found
 
@@ -108,12 +108,12 @@ def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: Optimize
 
 
 def array(weight: Weight) -> np.ndarray:
-    """The numbers in Keras's layout."""
+    """Return the values in Keras's layout."""
     return weight.keras().to("cpu").contiguous().numpy()
 
 
 def _under(weights: Sequence[Weight], node: KerasNode) -> list[Weight]:
-    """A layer's weights, those of a model layer by layer."""
+    """Return the weights of a layer, or of a model layer by layer."""
     own = [] if node.layer is None else [weight for weight in weights if weight.name.startswith(f"{node.ours}/")]
     return [*own, *(weight for each in node.inside for weight in _under(weights, each))]
 
@@ -127,7 +127,7 @@ def _legacy_layer(group: Any, node: KerasNode, weights: Sequence[Weight]) -> Non
 
 
 def in_group(weights: Sequence[Weight]) -> list[Weight]:
-    """The weights of a layer before Keras 3: what is trained first, then the rest."""
+    """Return a layer's weights in the order of formats before Keras 3: first trainable ones, then the others."""
     return sorted(weights, key=lambda weight: not weight.trainable)
 
 
@@ -141,7 +141,7 @@ def _name(group: Any, attribute: str, names: Sequence[str]) -> None:
 
 
 def _without_modules(value: Any) -> Any:
-    """A layer as older formats have it: by its class alone. Objects within its settings keep their module."""
+    """Return a layer as in older formats, without its module; objects in its config keep theirs."""
     plain = {key: v for key, v in value.items() if key not in {"module", "registered_name"}}
     if value["class_name"] not in MODELS:
         return plain
@@ -156,27 +156,27 @@ def _training_config(compiled: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_what_it_cannot_hold(graph: KerasGraph) -> None:
-    """Keras reads these files by rules of its first versions."""
+    """Raise ConfigError for layers that Keras does not read, or reads wrongly, from `.h5` files."""
     faults: list[Fault] = []
     for described in _layers(graph.description):
         name, config = described["config"]["name"], described["config"]
         axis = config.get("axis")
         if ".ops." in described["module"]:
-            faults.append(Fault(f"'{name}' is an operation: .h5 files hold layers alone"))
+            faults.append(Fault(f"'{name}' is an operation: .h5 files can store layers only"))
         elif isinstance(axis, list) and len(axis) > 1:
-            faults.append(Fault(f"'{name}': of the axes {axis} Keras reads the first alone from .h5 files"))
+            faults.append(Fault(f"'{name}': of the axes {axis}, Keras reads only the first from .h5 files"))
         elif (
             described["class_name"] == "GroupQueryAttention"
             or config.get("score_mode") == "dot"
             or described["module"] in OF_NETWORKS.values()
         ):
-            faults.append(Fault(f"'{name}': Keras does not read {described['class_name']} from .h5 files"))
+            faults.append(Fault(f"'{name}': Keras cannot read {described['class_name']} from .h5 files"))
     if faults:
         raise ConfigError([replace(fault, hint="--format keras") for fault in faults[:20]])
 
 
 def _layers(description: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Those of the models within, too."""
+    """Yield the layers of a model and of its nested models."""
     for layer in description["config"]["layers"]:
         yield from _layers(layer) if layer["class_name"] in MODELS else [layer]
 
@@ -184,4 +184,4 @@ def _layers(description: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def _need_h5py() -> None:
     if find_spec("h5py") is None:
         hint = 'pip install "kerascli[keras]"'
-        raise ConfigError("writing files of Keras needs the package 'h5py', which is not installed", hint=hint)
+        raise ConfigError("writing Keras files needs the package 'h5py', which is not installed", hint=hint)

@@ -1,4 +1,4 @@
-"""A model of ours -> Keras's description of it, and which of our weights belong to which of its layers."""
+"""Convert a model to Keras's serialized form, and map its weights to Keras's layers."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ from kerascli.interop.keras.differences import TENSORS_BY_NAME
 from kerascli.interop.keras.keras_order import keras_order
 from kerascli.interop.keras.operation_nodes import Inexpressible, Operation, Operations, Result
 from kerascli.interop.keras_export.keras_nodes import KerasCall, KerasNode, functional, input_node, reached, sequential
-from kerascli.interop.keras_export.keras_scopes import Scope, meanings, whole, within
+from kerascli.interop.keras_export.keras_scopes import Scope, meanings, model_scope, shared_scope
 from kerascli.interop.keras_export.mask_places import MaskPlaces
-from kerascli.interop.keras_export.serialized import Unsaid, layer_object
+from kerascli.interop.keras_export.serialized import Problems, layer_object
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
 from kerascli.model.ir.nodes import Call, CallValue, Model, Node, Shared
-from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.ir.shared_layer import wrapped
 from kerascli.ops.expression import expression
 from kerascli.shapes import TensorSpec
@@ -23,12 +23,12 @@ from kerascli.shapes import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class KerasGraph:
-    """`description` is the serialised model, `layers` those of them that Keras calls so, in its order."""
+    """A serialized Keras model; `layers` are its layers, without operations, in Keras's order."""
 
     description: dict[str, Any]
     layers: tuple[KerasNode, ...]
     outputs: Mapping[str, str]
-    """Our outputs -> the names of Keras's layers."""
+    """Output of the model -> name of the Keras layer."""
     notes: tuple[str, ...]
 
 
@@ -41,33 +41,33 @@ def keras_graph(
     precision: str,
     batch_size: int | None = None,
 ) -> KerasGraph:
-    """`names` are Keras's for ours where they differ. Raises ConfigError with all that Keras has no words for.
+    """Convert a model to Keras's form. Raises ConfigError with everything that Keras cannot express.
 
-    `batch_size` is that of a model with stateful layers.
+    `names` maps names to Keras's where they differ; `batch_size` is set for a model with stateful layers.
     """
     common = _Common(precision, batch_size)
-    writer = _Writer(whole(model, specs), names, common)
+    writer = _Writer(model_scope(model, specs), names, common)
     writer.write()
-    common.unsaid.check()
+    common.problems.check()
     description, layers, outputs = writer.described(name)
     return KerasGraph(description, layers, outputs, tuple(dict.fromkeys(common.notes)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Common:
-    """What the models within a model have in common while they are written."""
+    """State shared by the writers of a model and of its nested models."""
 
     precision: str
     batch_size: int | None
-    unsaid: Unsaid = field(default_factory=Unsaid)
+    problems: Problems = field(default_factory=Problems)
     notes: list[str] = field(default_factory=list)
 
 
 class _Writer:
-    """Writes one model; a shared one has a writer of its own."""
+    """Writer of one model; a shared model has a writer of its own."""
 
     def __init__(self, scope: Scope, names: Mapping[str, str], common: _Common) -> None:
-        self.unsaid = common.unsaid
+        self.problems = common.problems
         self._scope = scope
         self._common = common
         self._names = names
@@ -75,12 +75,12 @@ class _Writer:
         self._taken = {names.get(name, name) for name in own}
         self._nodes: dict[str, KerasNode] = {}
         self._shared: dict[str, str] = {}
-        """What is shared -> what it is called in Keras."""
+        """Weight prefix of a shared layer or model -> Keras's name."""
         self._tensors: dict[str, Result] = {}
         self._masks = MaskPlaces()
 
     def write(self) -> None:
-        """Every input and entry."""
+        """Convert all inputs and entries."""
         for given, spec in self._scope.inputs.items():
             name = self._names.get(given, given)
             self._nodes[name] = input_node(name, spec, self._common.batch_size)
@@ -90,7 +90,7 @@ class _Writer:
                 self._call(entry)
             elif not entry.outputs:
                 kind = entry.layer.component_name
-                self._common.notes.append(f"'{entry.name}' ({kind}) is left out: Keras's files have no place for it")
+                self._common.notes.append(f"'{entry.name}' ({kind}) is not exported: Keras's files cannot store it")
             elif isinstance(entry.layer, Expr):
                 self._expression(entry, entry.layer)
             else:
@@ -108,26 +108,27 @@ class _Writer:
         return self._shared[shared.weights]
 
     def _layer(self, node: Node, name: str) -> None:
-        if isinstance(node.layer, DescribedRNN):
-            text = f"'{node.name}': in Keras a cell of one's own is Python code"
-            self.unsaid.add(text, "--format torch_export or safetensors takes it")
+        if isinstance(node.layer, CustomCellRNN):
+            text = f"'{node.name}': Keras's files cannot store a custom cell, which is Python code in Keras"
+            self.problems.add(text, "use --format torch_export or safetensors")
             return
         if (shared := wrapped(node)) is not None:
-            hint = "--format torch_export or onnx takes it"
-            self.unsaid.add(f"'{shared.name}' is shared: on every step it cannot be written to Keras's files yet", hint)
+            hint = "use --format torch_export or onnx"
+            text = f"'{shared.name}': a shared layer or model in time_distributed cannot be exported to Keras yet"
+            self.problems.add(text, hint)
             return
         if node.layer.call_form == "none":
-            hint = "--format torch_export or onnx takes it"
-            self.unsaid.add(f"'{node.name}' is a weight of its own, for which Keras's files have no place", hint)
+            hint = "use --format torch_export or onnx"
+            self.problems.add(f"'{node.name}' is a weight without a layer, which Keras's files cannot store", hint)
             return
         if node.layer.component_name == "hashed_crossing" and len(node.inputs) != 2:
-            self.unsaid.add(f"'{node.name}': Keras 3 crosses two inputs, and this crosses {len(node.inputs)}")
+            self.problems.add(f"'{node.name}': Keras 3 crosses two inputs, this node {len(node.inputs)}")
             return
         if node.layer.call_form == "names":
-            self.unsaid.add(f"'{node.name}': Keras 3 has no '{node.layer.component_name}'")
+            self.problems.add(f"'{node.name}': Keras 3 has no '{node.layer.component_name}'")
             return
         if name not in self._nodes:
-            made = layer_object(node.layer, name, self._common.precision, self.unsaid)
+            made = layer_object(node.layer, name, self._common.precision, self.problems)
             self._nodes[name] = KerasNode(name, made, [], node.layer, node.weights_name)
         inputs = [self._of(tensor) for tensor in node.inputs]
         apart = node.layer.component_name in TENSORS_BY_NAME
@@ -143,19 +144,19 @@ class _Writer:
 
     def _training(self, name: str, call: Mapping[str, CallValue]) -> None:
         if call.get("training") is True:
-            hint = "--format torch_export keeps it"
-            self.unsaid.add(f"'{name}': in Keras's files the model decides about 'training'", hint)
+            hint = "use --format torch_export"
+            self.problems.add(f"'{name}': Keras's files cannot store 'training: true' of a call", hint)
         elif "training" in call:
-            self._common.notes.append(f"'{name}': training: false is left out, in Keras's files the model decides")
+            self._common.notes.append(f"'{name}': training: false is not exported: Keras's files cannot store it")
 
     def _model(self, call: Call) -> None:
-        """A call of a shared model, which is written where it is called first."""
+        """Convert a call of a shared model; the model itself is written at its first call."""
         name = self._shared_name(call.of)
-        scope = within(self._scope, call.of)
+        scope = shared_scope(self._scope, call.of)
         if name not in self._nodes:
             inner = _Writer(scope, {}, self._common)
             inner.write()
-            description, layers, _ = ({}, (), {}) if self.unsaid.faults else inner.described(name)
+            description, layers, _ = ({}, (), {}) if self.problems.faults else inner.described(name)
             self._nodes[name] = KerasNode(name, description, [], None, call.of.weights, layers)
         self._training(call.name, call.call)
         inputs = [self._of(tensor) for tensor in call.inputs]
@@ -166,7 +167,7 @@ class _Writer:
             if tensor in outer:
                 self._tensors[outer[tensor]] = Result(name, index, len(calls) - 1)
         if scope.outputs[0] in outer:
-            self._masks.hand_on(call.inputs[0], outer[scope.outputs[0]])
+            self._masks.propagate(call.inputs[0], outer[scope.outputs[0]])
 
     def _argument(self, node: Node, key: str, value: Any) -> Any:
         if isinstance(value, bool):
@@ -179,7 +180,7 @@ class _Writer:
         return result
 
     def _of(self, tensor: str) -> Result:
-        return self._tensors.get(tensor, Result(""))  # missing only where a fault was told already
+        return self._tensors.get(tensor, Result(""))  # missing only after a fault
 
     def _expression(self, node: Node, layer: ExpressionLayer) -> None:
         found = expression(layer.value)
@@ -187,8 +188,8 @@ class _Writer:
         try:
             value = Operations(tensors, lambda operation: self._operation(node, operation)).value(found.tree)
         except Inexpressible as error:
-            hint = "--format torch_export or onnx takes every expression"
-            self.unsaid.add(f"'{node.name}': Keras's files have no operation for {error}", hint)
+            hint = "use --format torch_export or onnx, which take every expression"
+            self.problems.add(f"'{node.name}': Keras has no operation for {error}", hint)
             return
         many = isinstance(value, Result) and len(node.outputs) > 1
         values = [Result(value.node, i) for i in range(len(node.outputs))] if many else value
@@ -197,7 +198,7 @@ class _Writer:
                 self._tensors[tensor] = self._named(node, tensor, each)
 
     def _named(self, node: Node, tensor: str, value: Any) -> Result:
-        """The result under the tensor's name: the last operation gets it, what is none goes through an identity."""
+        """Return a result under the tensor's name: rename its operation, or else add an identity layer of that name."""
         name = self._names.get(tensor, tensor)
         last = self._nodes.get(value.node) if isinstance(value, Result) else None
         if last is not None and last.is_operation and last.ours == node.name and len(node.outputs) == 1:
@@ -207,11 +208,11 @@ class _Writer:
             self._nodes[name] = last
             return Result(name, value.index)
         if not isinstance(value, Result):
-            self.unsaid.add(f"'{node.name}': its value does not depend on the model's inputs")
+            self.problems.add(f"'{node.name}': its value does not depend on the model's inputs")
         return self._identity(name, value)
 
     def _operation(self, node: Node, operation: Operation) -> str:
-        """Add one operation of a node; returns its name."""
+        """Add an operation of a node, and return its name."""
         name = self._unique(f"{node.name}_{operation.class_name.lower()}")
         made = {
             "module": operation.module, "class_name": operation.class_name,
@@ -230,10 +231,10 @@ class _Writer:
         self._taken.add(name)
         return name
 
-    # the whole
+    # the whole model
 
     def described(self, name: str) -> tuple[dict[str, Any], tuple[KerasNode, ...], dict[str, str]]:
-        """What leads to an output, in Keras's order: the model, its layers, and what its outputs are called."""
+        """Return the serialized model, its layers that lead to an output, in Keras's order, and its outputs' names."""
         ends = self._ends()
         inputs = [self._names.get(given, given) for given in self._scope.inputs]
         calls = {
@@ -246,7 +247,7 @@ class _Writer:
         order = [*order, *(given for given in inputs if given not in order)]
         left = [node.ours for node in self._nodes.values() if node.has_weights and node.name not in order]
         if left:
-            self._common.notes.append(f"left out, since no output needs them: {', '.join(left)}")
+            self._common.notes.append(f"not exported, because no output depends on them: {', '.join(left)}")
         nodes, numbers = reached([self._nodes[each] for each in order], walked)
         specs = {
             result: self._scope.specs[tensor] for tensor, result in self._tensors.items() if tensor in self._scope.specs
@@ -257,7 +258,7 @@ class _Writer:
         return description, tuple(node for node in nodes if not node.is_operation), outputs
 
     def _ends(self) -> list[Result]:
-        """The outputs. Keras calls them by their layers: several of one that is shared go through an identity each."""
+        """Return the outputs; several of one shared layer get identities, since Keras names outputs by layer."""
         ends = [self._of(output) for output in self._scope.outputs]
         counts = Counter(end.node for end in ends)
         shared = {name for name in self._shared.values() if counts[name] > 1}

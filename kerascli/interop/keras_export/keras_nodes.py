@@ -1,4 +1,4 @@
-"""What is written to a file of Keras: layers, operations and nested models, each with its calls."""
+"""Layers, operations and nested models of a Keras file to be written, each with its calls."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,12 +12,12 @@ from kerascli.shapes import TensorSpec
 
 @dataclass(slots=True)
 class KerasCall:
-    """Tensors in it are Results, at any depth."""
+    """A call of a node; tensors in its arguments are Results, at any depth."""
 
     args: list[Any] = field(default_factory=list)
     kwargs: dict[str, Any] = field(default_factory=dict)
     masks: list[Place] = field(default_factory=list)
-    """What Keras computes the masks from that it sees: they count where it sorts layers."""
+    """Places of the operations of its masks, which take part when Keras sorts layers."""
 
     def parents(self) -> list[Place]:
         return [*((result.node, result.call) for result in results([self.args, self.kwargs])), *self.masks]
@@ -25,16 +25,16 @@ class KerasCall:
 
 @dataclass(slots=True)
 class KerasNode:
-    """An input, a layer, an operation or a model; `layer` is there of a layer alone."""
+    """An input, layer, operation or nested model; `layer` is None for all but layers."""
 
     name: str
     description: dict[str, Any]
     calls: list[KerasCall] = field(default_factory=list)
     layer: BaseLayer | None = None
     ours: str = ""
-    """What its weights' names begin with."""
+    """Prefix of the names of its weights."""
     inside: tuple["KerasNode", ...] = ()
-    """The layers of a model, in Keras's order."""
+    """Layers of a nested model, in Keras's order."""
 
     @property
     def is_operation(self) -> bool:
@@ -52,7 +52,7 @@ def input_node(name: str, spec: TensorSpec, batch_size: int | None) -> KerasNode
 
 
 def reached(nodes: Sequence[KerasNode], order: Sequence[Place]) -> tuple[list[KerasNode], dict[Place, int]]:
-    """The nodes with those of their calls that are in `order`, and the new numbers of these."""
+    """Return the nodes with only the calls in `order`, and the new numbers of these calls."""
     kept = set(order)
     numbers: dict[Place, int] = {}
     found: list[KerasNode] = []
@@ -65,7 +65,7 @@ def reached(nodes: Sequence[KerasNode], order: Sequence[Place]) -> tuple[list[Ke
 
 
 def sequential(name: str, nodes: Sequence[KerasNode], end: Result) -> dict[str, Any] | None:
-    """None for a graph that is more than one layer after another."""
+    """Return a serialized Sequential model; None if the graph is not a plain stack of layers."""
     before, *rest = nodes
     for node in rest:
         plain = len(node.calls) == 1 and node.calls[0].args == [Result(before.name)] and not node.calls[0].kwargs
@@ -93,7 +93,10 @@ def functional(
     specs: Mapping[Result, TensorSpec],
     numbers: Mapping[Place, int],
 ) -> dict[str, Any]:
-    """`numbers` are the calls that are written. Outputs of a functional model within are counted from 1."""
+    """Return a serialized functional model.
+
+    `numbers` are the numbers of the written calls; in outputs, Keras counts calls of a nested functional model from 1.
+    """
     from_1 = {node.name for node in nodes if node.description["class_name"] == "Functional"}
     layers = [{**node.description, "name": node.name, "inbound_nodes": _calls(node, specs, numbers)} for node in nodes]
     config = {
@@ -110,7 +113,7 @@ def functional(
 
 
 def results(value: Any) -> Iterator[Result]:
-    """Every tensor in a call, in order."""
+    """Yield every tensor in a call, in order."""
     match value:
         case Result():
             yield value
@@ -131,12 +134,16 @@ def _calls(node: KerasNode, specs: Mapping[Result, TensorSpec], numbers: Mapping
     if node.description["class_name"] == "InputLayer":
         return []
     return [
-        {"args": _said(call.args, specs, numbers), "kwargs": _said(call.kwargs, specs, numbers)} for call in node.calls
+        {
+            "args": _with_keras_tensors(call.args, specs, numbers),
+            "kwargs": _with_keras_tensors(call.kwargs, specs, numbers),
+        }
+        for call in node.calls
     ]
 
 
-def _said(value: Any, specs: Mapping[Result, TensorSpec], numbers: Mapping[Place, int]) -> Any:
-    """Results as Keras writes tensors. It finds shapes anew: those within an expression are not told."""
+def _with_keras_tensors(value: Any, specs: Mapping[Result, TensorSpec], numbers: Mapping[Place, int]) -> Any:
+    """Return a value with Results as Keras's tensors; shapes inside expressions are left open, Keras infers them."""
     match value:
         case Result():
             spec = specs.get(value)
@@ -145,8 +152,8 @@ def _said(value: Any, specs: Mapping[Result, TensorSpec], numbers: Mapping[Place
             history = {"shape": shape, "dtype": dtype, "keras_history": [value.node, call, value.index]}
             return {"class_name": "__keras_tensor__", "config": history}
         case list():
-            return [_said(item, specs, numbers) for item in value]
+            return [_with_keras_tensors(item, specs, numbers) for item in value]
         case dict():
-            return {key: _said(item, specs, numbers) for key, item in value.items()}
+            return {key: _with_keras_tensors(item, specs, numbers) for key, item in value.items()}
         case _:
             return value

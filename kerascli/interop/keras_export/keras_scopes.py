@@ -1,4 +1,4 @@
-"""A model, or a shared model inside it, as what becomes one model of Keras: its inputs, entries and outputs."""
+"""Inputs, entries and outputs of a model, or of a shared model in it, that become one Keras model."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from kerascli.shapes import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """`specs` are those of its tensors; where calls are on unlike sizes, a size is open."""
+    """A model to export; `specs` are those of its tensors, with unknown dimensions where calls differ."""
 
     inputs: Mapping[str, TensorSpec]
     entries: Sequence[Entry]
@@ -20,19 +20,19 @@ class Scope:
         return [entry for entry in self.entries if isinstance(entry, Call) and entry.of.weights == shared.weights]
 
 
-def whole(model: Model, specs: Mapping[str, TensorSpec]) -> Scope:
+def model_scope(model: Model, specs: Mapping[str, TensorSpec]) -> Scope:
     return Scope({given.name: given.spec for given in model.inputs}, model.entries, model.outputs, specs)
 
 
-def within(scope: Scope, shared: Shared) -> Scope:
-    """A shared model. Its outputs are those that are used outside, and its tensors that are by name: `a.features`."""
+def shared_scope(scope: Scope, shared: Shared) -> Scope:
+    """Return the scope of a shared model; its outputs are all tensors used outside, also by name: `a.features`."""
     calls = scope.calls_of(shared)
     used = {*scope.outputs, *(name for entry in scope.entries for name in entry.used_names())}
     specs: dict[str, TensorSpec] = {}
     wanted: dict[str, None] = {}
     for call in calls:
         for inner, outer in meanings(call):
-            specs[inner] = _both(specs.get(inner), scope.specs[outer])
+            specs[inner] = _common_spec(specs.get(inner), scope.specs[outer])
             if outer in used:
                 wanted[inner] = None
     results = [name for name in dict.fromkeys(shared.outputs) if name not in shared.inputs]
@@ -42,17 +42,17 @@ def within(scope: Scope, shared: Shared) -> Scope:
     for name, tensors in zip(shared.inputs, given, strict=True):
         inputs[name] = scope.specs[tensors[0]]
         for tensor in tensors:
-            inputs[name] = _both(inputs[name], scope.specs[tensor])
+            inputs[name] = _common_spec(inputs[name], scope.specs[tensor])
     return Scope(inputs, shared.entries, ends, {**inputs, **specs})
 
 
 def meanings(call: Call) -> Iterator[tuple[str, str]]:
-    """The tensors inside of a call: as they are called there, and outside."""
+    """Yield the tensors inside a call: name in the shared model, name outside."""
     for inner, outer in zip(flat(call.of.entries), call.nodes, strict=True):
         yield from (pair for pair in zip(inner.outputs, outer.outputs, strict=True) if "_" not in pair)
 
 
-def _both(one: TensorSpec | None, other: TensorSpec) -> TensorSpec:
+def _common_spec(one: TensorSpec | None, other: TensorSpec) -> TensorSpec:
     if one is None or one.shape == other.shape:
         return other
     return TensorSpec(tuple(a if a == b else None for a, b in zip(one.shape, other.shape, strict=True)), other.dtype)

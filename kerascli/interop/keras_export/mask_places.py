@@ -1,4 +1,4 @@
-"""The operations by which Keras makes masks, as places in the order of a model that is exported."""
+"""Operations that compute masks in Keras, as places in the order of an exported model."""
 
 from collections.abc import Iterable
 
@@ -8,34 +8,34 @@ from kerascli.model.ir.nodes import Node
 
 
 class MaskPlaces:
-    """Where the masks of a model's tensors come from.
+    """Places of the operations that compute the masks of a model's tensors.
 
-    Keras makes a mask by operations of their own: `any(not_equal(x, 0))`, for embeddings without the `any`.
+    Keras computes a mask by operations of its own: `any(not_equal(x, 0))`, for embeddings without the `any`.
     """
 
     def __init__(self) -> None:
         self.parents: dict[Place, list[Place]] = {}
-        """The calls that each operation of a mask takes its arguments from."""
+        """Operation of a mask -> calls that it takes its arguments from."""
         self._places: dict[str, Place] = {}
-        """By tensor, the operation that gives its mask."""
+        """Tensor -> operation that computes its mask."""
 
     def of(self, tensors: Iterable[str]) -> list[Place]:
-        """Return the places of the masks that the tensors have."""
+        """Return the places of the masks of those tensors that have one."""
         return [self._places[tensor] for tensor in tensors if tensor in self._places]
 
-    def hand_on(self, tensor: str, result: str) -> None:
-        """Give a result the mask of a tensor, if it has one."""
+    def propagate(self, tensor: str, result: str) -> None:
+        """Propagate the mask of a tensor, if it has one, to a result."""
         if tensor in self._places:
             self._places[result] = self._places[tensor]
 
     def add(self, node: Node, name: str, number: int, given: Place) -> list[Place]:
-        """Note the mask that a node's results have, and return the masks that Keras calls its layer with.
+        """Record the mask of a node's outputs, and return the masks that Keras passes to its layer.
 
-        `name` and `number` are the layer and the number of the call in Keras, `given` is what it is called on first.
+        `name` and `number` are Keras's layer and call number, `given` is the place of its first input.
         """
         layer = node.layer
         takes_masks = layer.uses_masks and not isinstance(layer, ElementwiseMerge)
-        # in Keras layers that merge value by value find masks on the values
+        # in Keras, elementwise merging layers take the masks from the tensors
         taken = self.of(node.inputs) if layer.uses_mask or takes_masks else []
         made = self._places.get(node.inputs[0]) if layer.mask == "pass" else None
         if layer.makes_mask():

@@ -1,4 +1,4 @@
-"""Our components -> Keras's serialised objects. Our settings are Keras 3's, name by name: nothing is translated."""
+"""Serialize components as Keras objects; their arguments have Keras 3's names and values, so none is translated."""
 
 from typing import Any
 
@@ -26,21 +26,21 @@ _UNKNOWN_TO_KERAS = frozenset({
     "locally_connected_1d", "locally_connected_2d", "thresholded_relu", "selu", "expr", "crossentropy",
     "mean_relative_error",
 })  # fmt: skip
-"""By our name: what Keras 3 has no class of."""
+"""Names of components that have no class in Keras 3."""
 _LOSSES_ALONE = frozenset({"binary_focal_crossentropy", "categorical_focal_crossentropy", "huber"})
-"""By our name: losses of Keras 3 that are no metrics there, but functions."""
+"""Names of losses that Keras 3 offers as metrics only as functions, not as classes."""
 OF_NETWORKS = {
     "layer_scale": "keras.src.applications.convnext",
     "stochastic_depth": "keras.src.applications.convnext",
     "custom_scale_layer": "keras.src.applications.inception_resnet_v2",
 }  # fmt: skip
-"""Layers that Keras keeps beside the networks of keras.applications: it finds them by their module alone."""
+"""Layers defined in modules of keras.applications; Keras finds them by module only."""
 _ACTIVATION_LAYERS = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "elu": "ELU", "softmax": "Softmax"}
-"""An activation with settings of its own is a layer to Keras."""
+"""Activation -> class of the layer that Keras has for an activation with arguments."""
 
 
-class Unsaid:
-    """Everything of a model that Keras's files have no words for, told at once."""
+class Problems:
+    """Collector of faults for everything in a model that Keras's file format cannot store."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
@@ -49,20 +49,20 @@ class Unsaid:
         self.faults.append(Fault(text, hint=hint))
 
     def check(self) -> None:
-        """Raise ConfigError if there is anything."""
+        """Raise ConfigError if there are faults."""
         if self.faults:
             raise ConfigError(self.faults[:20])
 
 
-def keras_object(thing: Component, where: str, unsaid: Unsaid, **bookkeeping: Any) -> dict[str, Any]:
-    """A component as {module, class_name, config, registered_name}; `bookkeeping` comes first in its config."""
+def keras_object(thing: Component, where: str, problems: Problems, **bookkeeping: Any) -> dict[str, Any]:
+    """Return a component as {module, class_name, config, registered_name}; `bookkeeping` comes first in the config."""
     unknown = _UNKNOWN_TO_KERAS | _LOSSES_ALONE if isinstance(thing, Metric) else _UNKNOWN_TO_KERAS
     known = thing.component_name not in unknown
     module = next((module for base, module in _MODULES if isinstance(thing, base)), None)
     if module is None or not known or not type(thing).__module__.startswith("kerascli."):
-        unsaid.add(f"{where}: Keras 3 has no '{thing.component_name}'")
+        problems.add(f"{where}: Keras 3 has no '{thing.component_name}'")
         return {}
-    config = {**bookkeeping, **_settings(thing, where, unsaid)}
+    config = {**bookkeeping, **_settings(thing, where, problems)}
     class_name = type(thing).__name__
     if isinstance(thing, BaseLayer) and thing.component_name in OF_NETWORKS:
         own = OF_NETWORKS[thing.component_name]
@@ -70,50 +70,50 @@ def keras_object(thing: Component, where: str, unsaid: Unsaid, **bookkeeping: An
     return {"module": module, "class_name": class_name, "config": config, "registered_name": None}
 
 
-def layer_object(layer: BaseLayer, name: str, precision: str, unsaid: Unsaid) -> dict[str, Any]:
-    """A layer with what Keras writes for itself: its name and its dtype policy."""
+def layer_object(layer: BaseLayer, name: str, precision: str, problems: Problems) -> dict[str, Any]:
+    """Return a layer as a Keras object with its name and dtype policy."""
     if layer.component_name in GIVE_WHOLE_NUMBERS and getattr(layer, "output_mode", "") == "int":
         precision = "int64"
     policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": precision}, "registered_name": None}
     if layer.component_name.startswith("separable_conv") and getattr(layer, "padding", "") == "causal":
-        unsaid.add(f"'{name}': Keras 3 has no causal padding of '{layer.component_name}'")
+        problems.add(f"'{name}': Keras 3 has no causal padding of '{layer.component_name}'")
     bookkeeping = {"name": name} if layer.component_name == "pipeline" else {"name": name, "dtype": policy}
-    return keras_object(layer, name, unsaid, **bookkeeping)
+    return keras_object(layer, name, problems, **bookkeeping)
 
 
-def _settings(thing: Component, where: str, unsaid: Unsaid) -> dict[str, Any]:
+def _settings(thing: Component, where: str, problems: Problems) -> dict[str, Any]:
     values = {name: getattr(thing, name) for name in type(thing).model_fields}
-    said = {name: to_keras(value, f"{where}, {name}", unsaid) for name, value in values.items()}
-    said |= {name: value for name, value in NULLS.get(thing.component_name, {}).items() if said[name] is None}
-    if said.get("name", "") is None:  # a metric's
-        del said["name"]
-    if said.get("trainable") is True:  # some of Keras's layers do not take it
-        del said["trainable"]
-    return said
+    config = {name: to_keras(value, f"{where}, {name}", problems) for name, value in values.items()}
+    config |= {name: value for name, value in NULLS.get(thing.component_name, {}).items() if config[name] is None}
+    if config.get("name", "") is None:  # of a metric
+        del config["name"]
+    if config.get("trainable") is True:  # some of Keras's layers do not take it
+        del config["trainable"]
+    return config
 
 
-def to_keras(value: Any, where: str, unsaid: Unsaid) -> Any:
-    """A value of our settings as JSON in Keras's words."""
+def to_keras(value: Any, where: str, problems: Problems) -> Any:
+    """Return the value of an argument as Keras's JSON."""
     if isinstance(value, Activation):
-        return _activation(value, where, unsaid)
+        return _activation(value, where, problems)
     if isinstance(value, BaseLayer):
-        return keras_object(value, where, unsaid, name=value.component_name)
+        return keras_object(value, where, problems, name=value.component_name)
     if isinstance(value, Component):
-        return keras_object(value, where, unsaid)
+        return keras_object(value, where, problems)
     if isinstance(value, tuple | list):
-        return [to_keras(item, where, unsaid) for item in value]
+        return [to_keras(item, where, problems) for item in value]
     if isinstance(value, dict):
-        return {key: to_keras(item, where, unsaid) for key, item in value.items()}
+        return {key: to_keras(item, where, problems) for key, item in value.items()}
     return value
 
 
-def _activation(value: Activation, where: str, unsaid: Unsaid) -> Any:
+def _activation(value: Activation, where: str, problems: Problems) -> Any:
     fields = type(value).model_fields
     settings = {name: getattr(value, name) for name in fields}
     if all(setting == fields[name].default for name, setting in settings.items()):
         return value.component_name
     layer = _ACTIVATION_LAYERS.get(value.component_name)
     if layer is None:
-        unsaid.add(f"{where}: to Keras the activation '{value.component_name}' is a function without settings")
+        problems.add(f"{where}: in Keras, the activation '{value.component_name}' is a function without arguments")
         return None
     return {"module": "keras.layers", "class_name": layer, "config": settings, "registered_name": None}

@@ -1,1 +1,1 @@
-"""From Keras's files to a model section and weights."""
+"""Import of Keras's files into a model section and weights."""

@@ -1,4 +1,4 @@
-"""The layers of a Keras file -> the `model` section of a config, and where each layer's weights go."""
+"""Convert the layers of a Keras file to the `model` section of a config, and map their weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,11 +7,11 @@ from typing import Any
 from kerascli.errors import FileRefused, safe_text
 from kerascli.expressions.tokens import MAX_LENGTH
 from kerascli.interop.keras.names import KerasNames, NameBook
-from kerascli.interop.keras.objects import Refusals, brief, written
+from kerascli.interop.keras.objects import Refusals, changed_settings, written
 from kerascli.interop.keras.operation_nodes import has_several
+from kerascli.interop.keras_import.adapted import is_adapted, with_statistics
 from kerascli.interop.keras_import.call_arguments import read_call
 from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, Ref, read_model, refs, wrapped_model
-from kerascli.interop.keras_import.learned import learns, with_learned
 from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.model_section import ModelSection, written_input
 from kerascli.interop.keras_import.operations import NoOperation, expression, refuse
@@ -23,30 +23,30 @@ from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """What the file's model is in our words."""
+    """A file's model as a model section, with the mapping of names and weights."""
 
     section: dict[str, Any]
     names: KerasNames
     owners: list[Owner]
-    """In Keras's order."""
+    """Layers that may have weights, in Keras's order."""
     precision: str
     notes: tuple[str, ...] = ()
 
 
 def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
-    """A file's model as a model section; what cannot be taken is added to `refusals`. Raises FileRefused."""
+    """Convert a file's model; what cannot be imported is added to `refusals`. Raises FileRefused."""
     whole = read_model(file.model, _name(file.model))
     kept = used_inputs(whole)
     model = with_inputs(whole, kept)
     common = _Common(refusals, file, Policies(refusals))
     writer = _Writer(common, model)
-    results, owners = writer.write(model, list(writer.section.inputs), (), "", wishes=True)
+    results, owners = writer.write(model, list(writer.section.inputs), (), "", preferred=True)
     section, ends = writer.section.end(results)
     inputs, outputs = ([key or ref.layer for key, ref in tensors] for tensors in (model.inputs, model.outputs))
     known = dict(zip(writer.section.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
     precision, notes = common.policies.end()
     left = [key or ref.layer for index, (key, ref) in enumerate(whole.inputs) if index not in kept]
-    notes += tuple(f"no output depends on input '{name}', which is left out" for name in left)
+    notes += tuple(f"input '{name}' is not imported: no output depends on it" for name in left)
     return Architecture(section, KerasNames(writer.book.changed, *known), owners, precision, notes)
 
 
@@ -57,7 +57,7 @@ def _name(spec: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class _Common:
-    """What all models in a file have in common while they are read."""
+    """State shared by the writers of all models in a file."""
 
     refusals: Refusals
     file: ModelFile
@@ -69,7 +69,7 @@ class _Common:
 
 
 class _Writer:
-    """Writes one model section. A nested model that is called once becomes part of it."""
+    """Writer of one model section; a nested model that is called once becomes part of it."""
 
     def __init__(self, common: _Common, model: KerasModel) -> None:
         self.common = common
@@ -78,10 +78,10 @@ class _Writer:
         self.section = ModelSection({name: written_input(layer) for name, layer in inputs.items()}, self.book)
 
     def write(
-        self, model: KerasModel, given: Sequence[str], path: tuple[str, ...], place: str, *, wishes: bool = False
+        self, model: KerasModel, given: Sequence[str], path: tuple[str, ...], place: str, *, preferred: bool = False
     ) -> tuple[list[str], list[Owner]]:
-        """Add a model's layers, called on the tensors `given`: the names of its outputs, and who has weights."""
-        reading = Reading(model, path, place, self.common.refusals, wishes=wishes, keras_3=self.common.keras_3)
+        """Add a model's layers, called on the tensors `given`; return its outputs' names and the owners of weights."""
+        reading = Reading(model, path, place, self.common.refusals, preferred=preferred, keras_3=self.common.keras_3)
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
         for layer, number in model.ordered():
             if (layer.name, number) in reading.wanted:
@@ -91,23 +91,23 @@ class _Writer:
         return [reading.tensors.get(ref, "_") for _, ref in model.outputs], owners
 
     def _call(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
-        """Add one call; returns the names of its results."""
+        """Add one call; return the names of its output tensors."""
         if layer.is_operation:
             return self._operation(reading, layer, number)
         if layer.is_model:
             return self._nested(reading, layer, number)
         self.common.policies.note(layer)
         if (model := wrapped_model(layer)) is not None:
-            return self._on_every_step(reading, layer, number, model)
+            return self._time_distributed(reading, layer, number, model)
         return self._layer(reading, layer, number)
 
     def _layer(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         settings = reading.settings(layer)
         if settings is None:
             return []
-        has_learned = learns(settings)
-        if has_learned:
-            settings = with_learned(reading.owner(layer, "", settings), self.common.file)
+        adapted = is_adapted(settings)
+        if adapted:
+            settings = with_statistics(reading.owner(layer, "", settings), self.common.file)
         own = settings.component_name
         call = read_call(type(settings), layer, reading.call(layer, number), reading.names, self.common)
         for index in reading.cut(layer, number):
@@ -115,33 +115,33 @@ class _Writer:
         node: dict[str, Any] = {"inputs": call.inputs, **call.beside, **reading.hidden(layer, number)}
         results = max(settings.result_count() or 1, reading.results(layer, number))
         if reading.calls(layer) > 1:
-            first = layer.name not in reading.things
-            thing = reading.things.setdefault(layer.name, reading.prefixed(layer, self.book) if first else "")
+            first = layer.name not in reading.shared_names
+            shared = reading.shared_names.setdefault(layer.name, reading.prefixed(layer, self.book) if first else "")
             if first:
-                self.section.shared[thing] = written(settings)
-            if first and not has_learned:
-                reading.own(layer, thing, settings)
-            names = self._names(reading, layer, number, range(results), f"{thing}_{number + 1}", None)
-            return self.section.add(thing, {}, node, names)
+                self.section.shared[shared] = written(settings)
+            if first and not adapted:
+                reading.own(layer, shared, settings)
+            names = self._names(reading, layer, number, range(results), f"{shared}_{number + 1}", None)
+            return self.section.add(shared, {}, node, names)
         names = self._names(reading, layer, number, range(results), reading.full(layer), own)
-        if not has_learned:
+        if not adapted:
             reading.own(layer, names[0], settings)
-        return self.section.add(own, brief(settings), node, names, settings)
+        return self.section.add(own, changed_settings(settings), node, names, settings)
 
     def _without_mask(self, tensor: str) -> str:
-        """The tensor behind a formula, where masks end."""
+        """Return a copy of a tensor without its mask: an `expr` node, which propagates none."""
         (name,) = self.section.add("expr", {"value": tensor}, {}, [self.book.give(f"{tensor}_alone")])
         return name
 
     def _operation(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
-        """An operation of keras.ops as an `expr` node."""
+        """Add an operation of keras.ops as an `expr` node."""
         try:
             text = expression(layer, reading.call(layer, number), lambda ref: reading.tensors.get(ref, "_"))
         except NoOperation as error:
             refuse(layer, str(error), self.common.refusals)
             return []
         if len(text) > MAX_LENGTH:
-            hint = "make it a weight of a layer, and save the model anew"
+            hint = "make it a weight of a layer, and save the model again"
             self.common.refusals.add(
                 f"{layer.name}: {layer.class_name} of keras.ops has a constant that is too long", hint
             )
@@ -153,7 +153,7 @@ class _Writer:
         return self.section.add("expr", {"value": text}, {}, names)
 
     def _nested(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
-        """A model in the model: its layers where it is called once, a shared model where it is called more often."""
+        """Add a call of a nested model: its layers if it is called once, else a call of a shared model."""
         call = reading.call(layer, number)
         given = reading.names(call.args)
         for key, value in call.kwargs.items():
@@ -165,51 +165,51 @@ class _Writer:
         used = [index for index in range(count) if index in wanted] or [0]
         model = with_results(model, set(used))
         if len(given) != len(model.inputs):
-            raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs and is given {len(given)}")
+            raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs, got {len(given)}")
         kept = used_inputs(model)
         model, given = with_inputs(model, kept), [given[index] for index in kept]
         if reading.calls(layer) == 1:
             results, reading.owners[layer.name] = self.write(model, given, path, place)
             return _in_place(results, used, count)
-        if layer.name not in reading.things:
-            thing = reading.things[layer.name] = reading.prefixed(layer, self.book)
+        if layer.name not in reading.shared_names:
+            shared = reading.shared_names[layer.name] = reading.prefixed(layer, self.book)
             inner = _Writer(self.common, model)
             results, owners = inner.write(model, list(inner.section.inputs), path, place)
-            self.section.shared[thing], _ = inner.section.end(results)
-            reading.owners[layer.name] = [replace(owner, prefix=f"{thing}/{owner.prefix}") for owner in owners]
-        thing = reading.things[layer.name]
-        names = self._names(reading, layer, number, used, f"{thing}_{number + 1}", None)
-        return _in_place(self.section.add(thing, {}, {"inputs": given}, names), used, count)
+            self.section.shared[shared], _ = inner.section.end(results)
+            reading.owners[layer.name] = [replace(owner, prefix=f"{shared}/{owner.prefix}") for owner in owners]
+        shared = reading.shared_names[layer.name]
+        names = self._names(reading, layer, number, used, f"{shared}_{number + 1}", None)
+        return _in_place(self.section.add(shared, {}, {"inputs": given}, names), used, count)
 
-    def _on_every_step(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
-        """A time_distributed around a model: the model is shared, and called on every step."""
-        if layer.name not in reading.things:
-            thing = reading.things[layer.name] = self.book.give("_".join([*reading.path, model.name]))
+    def _time_distributed(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
+        """Add a TimeDistributed around a model: a `time_distributed` node that calls a shared model."""
+        if layer.name not in reading.shared_names:
+            shared = reading.shared_names[layer.name] = self.book.give("_".join([*reading.path, model.name]))
             inner, place = _Writer(self.common, model), f"{reading.places[layer.name]}/layer"
             results, owners = inner.write(model, list(inner.section.inputs), (*reading.path, layer.name), place)
-            self.section.shared[thing], ends = inner.section.end(results)
+            self.section.shared[shared], ends = inner.section.end(results)
             reading.counts[layer.name] = len(ends)
-            reading.owners[layer.name] = [replace(owner, prefix=f"{thing}/{owner.prefix}") for owner in owners]
+            reading.owners[layer.name] = [replace(owner, prefix=f"{shared}/{owner.prefix}") for owner in owners]
         call = read_call(TimeDistributed, layer, reading.call(layer, number), reading.names, self.common)
         own = TimeDistributed.component_name
         names = self._names(reading, layer, number, range(reading.counts[layer.name]), reading.full(layer), own)
-        settings = {"layer": reading.things[layer.name]}
+        settings = {"layer": reading.shared_names[layer.name]}
         return self.section.add(own, settings, {"inputs": call.inputs, **call.beside}, names)
 
     def _names(
         self, reading: Reading, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None
     ) -> list[str]:
-        """Names for results of a call; the first is the node's, those that nobody uses are dropped."""
+        """Return names for the outputs of a call: the first is the node's, unused ones are `_`."""
         here, *others = (Ref(layer.name, number, index) for index in indices)
-        first = self.book.give(reading.wishes.get(here, name), class_name=layer.class_name, own=own)
+        first = self.book.give(reading.preferred.get(here, name), class_name=layer.class_name, own=own)
         further = [
-            self.book.give(reading.wishes.get(ref, f"{first}_{ref.index}")) if ref in reading.used else "_"
+            self.book.give(reading.preferred.get(ref, f"{first}_{ref.index}")) if ref in reading.used else "_"
             for ref in others
         ]
         return [first, *further]
 
 
 def _in_place(names: Sequence[str], used: Sequence[int], count: int) -> list[str]:
-    """The names of those results that are used among all of them."""
+    """Return names for all outputs, given those of the used ones; `_` for the others."""
     found = dict(zip(used, names, strict=True))
     return [found.get(index, "_") for index in range(count)]

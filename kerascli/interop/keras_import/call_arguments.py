@@ -1,4 +1,4 @@
-"""What a Keras layer was called with -> `inputs` and the call arguments of a node."""
+"""Convert the arguments of a Keras layer's call to the inputs and call arguments of a node."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class NodeCall:
 def read_call(
     cls: type[BaseLayer], layer: KerasLayer, call: Call, names: Callable[[Any], list[str]], common: Common
 ) -> NodeCall:
-    """`names` gives our names of the tensors in a value. What cannot be said is added to the refusals."""
+    """Convert a call; `names` returns the names of the tensors in a value. Unsupported arguments are refusals."""
     given = {key: value for key, value in call.kwargs.items() if value is not None}
     order = TENSORS_BY_NAME.get(cls.component_name, ("inputs",))
     by_name = [given.pop(key) for key in order if list(refs(given.get(key)))]
@@ -47,31 +47,31 @@ def read_call(
     if rest and "initial_state" in known:
         beside["initial_state"] = rest
     elif rest:
-        common.refusals.add(f"{layer.name}: {cls.component_name} takes one input and is called on {1 + len(rest)}")
+        common.refusals.add(f"{layer.name}: {cls.component_name} takes one input, got {1 + len(rest)}")
     for value in further:
         if not list(refs(value)) and value is not None:
-            common.refusals.add(f"{layer.name}: it is called with {show(value)}, which cannot be said here")
+            common.refusals.add(f"{layer.name}: it is called with {show(value)}, which is not supported")
     if isinstance(training := given.pop("training", None), bool) and training and not common.keras_3:
-        beside["training"] = True  # Keras 3 writes it, too, but lets the model decide
+        beside["training"] = True  # Keras 3 writes it, too, but runs layers in the model's mode
     for key, value in given.items():
-        said = _said(value, names(value), known.get(key))
-        if said is not None:
-            beside[key] = said
+        argument = _argument(value, names(value), known.get(key))
+        if argument is not None:
+            beside[key] = argument
         elif value is not False:
-            text = f"{layer.name}: {cls.component_name} is called with '{key}', which cannot be said here"
+            text = f"{layer.name}: {cls.component_name} is called with '{key}', which is not supported"
             common.refusals.add(text)
     return NodeCall(inputs, beside)
 
 
 def _positions(cls: type[BaseLayer]) -> tuple[str, ...]:
-    """Return the names of the positional arguments after the first in Keras's `call` of a layer."""
+    """Return the names of the positional arguments, except the first, of a Keras layer's `call`."""
     if "initial_state" in cls.call_arguments:
         return ("initial_state", "mask", "training")
     return ("training", "mask") if cls in (BatchNormalization, TimeDistributed) else ("mask",)
 
 
-def _said(value: Any, tensors: list[str], argument: CallArgument | None) -> Any:
-    """A call argument as it is written here; None where it cannot be."""
+def _argument(value: Any, tensors: list[str], argument: CallArgument | None) -> Any:
+    """Return the value of a call argument in a config; None if it is not supported."""
     match argument.kind if argument is not None else "":
         case "bool" if isinstance(value, bool):
             return value

@@ -1,4 +1,4 @@
-"""A Keras model's config as layers and their calls, in whatever form it was written: Keras 3, Keras 2, Sequential."""
+"""Read the layers of a serialized Keras model and their calls, in the forms of Keras 3, Keras 2 and Sequential."""
 
 import heapq
 from collections.abc import Iterator, Mapping, Set
@@ -17,7 +17,7 @@ _MAX_NAME = 200
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A tensor: the result number `index` of call number `call` of a layer."""
+    """A tensor: output number `index` of call number `call` of a layer."""
 
     layer: str
     call: int
@@ -26,7 +26,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a layer was called on; tensors in it are Refs, at any depth."""
+    """Arguments of a layer's call; tensors in them are Refs, at any depth."""
 
     args: list[Any]
     kwargs: dict[str, Any]
@@ -36,12 +36,12 @@ class Call:
 class KerasLayer:
     name: str
     spec: Mapping[str, Any]
-    """The serialised object."""
+    """Serialized object."""
     calls: list[Call] = field(default_factory=list)
 
     @property
     def class_name(self) -> str:
-        """Keras's class; empty for a custom one."""
+        """Name of Keras's class; '' for a custom class."""
         return own_name(self.spec) or ""
 
     @property
@@ -54,7 +54,10 @@ class KerasLayer:
 
     @property
     def is_operation(self) -> bool:
-        """Of keras.ops, not a layer. In .h5 Keras 3 names no modules, but layers have a policy, or are `trainable`."""
+        """True for an operation of keras.ops.
+
+        In .h5 files of Keras 3, which name no modules, layers have a dtype policy or `trainable`; operations do not.
+        """
         module, nodes = self.spec.get("module"), self.spec.get("inbound_nodes")
         if isinstance(module, str):
             return ".ops" in module and self.class_name != ""
@@ -67,7 +70,7 @@ class KerasLayer:
 
 @dataclass(frozen=True, slots=True)
 class KerasModel:
-    """`inputs` and `outputs` have a name of their own (None: the layer's) where Keras was given a mapping."""
+    """A Keras model; inputs and outputs of a mapping have its keys as names, others None (the layer's name)."""
 
     name: str
     layers: dict[str, KerasLayer]
@@ -76,12 +79,12 @@ class KerasModel:
 
     @property
     def is_of_keras_3(self) -> bool:
-        """Whether its calls are written as Keras 3 does."""
+        """True if its calls are in Keras 3's form."""
         nodes = [layer.spec.get("inbound_nodes") for layer in self.layers.values()]
         return any(isinstance(node, dict) for each in nodes if isinstance(each, list) for node in each)
 
     def ordered(self) -> list[tuple[KerasLayer, int]]:
-        """Calls, each below those that it needs, else in Keras's order. Raises FileRefused at a cycle."""
+        """Return the calls sorted topologically, otherwise in Keras's order. Raises FileRefused for a cycle."""
         places = {name: number for number, name in enumerate(self.layers)}
         waiting: dict[tuple[str, int], set[tuple[str, int]]] = {}
         users: dict[tuple[str, int], list[tuple[str, int]]] = {}
@@ -102,12 +105,12 @@ class KerasModel:
                 if not waiting[user]:
                     heapq.heappush(ready, (places[user[0]], user[1], user[0]))
         if len(found) < len(waiting):
-            raise FileRefused(f"the graph of '{safe_text(self.name)}' goes in a circle")
+            raise FileRefused(f"the graph of '{safe_text(self.name)}' has a cycle")
         return found
 
 
 def refs(value: Any) -> Iterator[Ref]:
-    """Every tensor in a call or a part of it."""
+    """Yield every tensor in a call, or in a part of it."""
     match value:
         case Ref():
             yield value
@@ -121,15 +124,15 @@ def refs(value: Any) -> Iterator[Ref]:
 
 
 def read_model(spec: Mapping[str, Any], name: str) -> KerasModel:
-    """A serialised model. Raises FileRefused."""
+    """Read a serialized model. Raises FileRefused."""
     config = spec["config"]
     if isinstance(config, list):  # Keras 1 and early 2 wrote a Sequential as a bare list
         config = {"layers": config}
     if not isinstance(config, dict) or not isinstance(config.get("layers"), list):
-        raise FileRefused(f"'{safe_text(name)}' describes no layers")
+        raise FileRefused(f"'{safe_text(name)}' has no list of layers")
     layers = [_layer(item) for item in config["layers"]]
     if len({layer.name for layer in layers}) < len(layers):
-        raise FileRefused(f"'{safe_text(name)}' has two layers of one name")
+        raise FileRefused(f"'{safe_text(name)}' has two layers of the same name")
     by_name = {layer.name: layer for layer in layers}
     if spec["class_name"] == "Sequential":
         model = _sequential(name, layers, config)
@@ -144,7 +147,7 @@ def read_model(spec: Mapping[str, Any], name: str) -> KerasModel:
 
 
 def wrapped_model(layer: KerasLayer) -> KerasModel | None:
-    """The functional model that a TimeDistributed calls on every step. (A Sequential is a pipeline of layers.)"""
+    """Return the functional model inside a TimeDistributed, else None. (A Sequential is read as a pipeline.)"""
     inner = layer.config.get("layer") if layer.class_name == "TimeDistributed" else None
     if not isinstance(inner, dict) or not is_object(inner) or own_name(inner) not in MODELS - {"Sequential"}:
         return None
@@ -153,31 +156,31 @@ def wrapped_model(layer: KerasLayer) -> KerasModel | None:
 
 def _layer(item: Any) -> KerasLayer:
     if not is_object(item):
-        raise FileRefused("the file describes a layer that has no class and settings")
+        raise FileRefused("the file has a layer without class or config")
     config = item["config"]
     name = item.get("name") or (config.get("name") if isinstance(config, dict) else None)
     name = item["class_name"].lower() if name is None else name
-    if not isinstance(name, str) or not _sound(name):
-        raise FileRefused(f"a layer cannot be called '{safe_text(str(name), 60)}'")
+    if not isinstance(name, str) or not _is_valid_name(name):
+        raise FileRefused(f"invalid layer name '{safe_text(str(name), 60)}'")
     return KerasLayer(name, item)
 
 
-def _sound(name: str) -> bool:
-    """Names that need no escape in a terminal and are no path upwards."""
+def _is_valid_name(name: str) -> bool:
+    """Return True for names that need no escape in a terminal and lead to no parent folder."""
     parts = name.replace("\\", "/").split("/")
     return 0 < len(name) <= _MAX_NAME and safe_text(name) == name and ".." not in parts and "\\" not in name
 
 
 def _sequential(name: str, layers: list[KerasLayer], config: Mapping[str, Any]) -> KerasModel:
-    """Each layer is called on the one before it; where there is no input layer, its shape is known otherwise."""
+    """Return a Sequential as a model; without an input layer, the shape is that of the first layer or of the build."""
     if not layers:
         raise FileRefused(f"'{safe_text(name)}' has no layers")
     if layers[0].class_name != "InputLayer":
         first = layers[0].config
         shape = first.get("batch_shape") or first.get("batch_input_shape") or config.get("build_input_shape")
         if not isinstance(shape, list):
-            text = f"the shape of the input of '{safe_text(name)}' is not in the file"
-            raise FileRefused(text, hint="build the model (or call it once) before it is saved")
+            text = f"the file does not have the input shape of '{safe_text(name)}'"
+            raise FileRefused(text, hint="build the model (or call it once) before saving it")
         dtype = first.get("dtype") if isinstance(first.get("dtype"), str) else "float32"
         settings = {"batch_shape": shape, "dtype": dtype, "name": "x"}
         layers = [KerasLayer("x", {"class_name": "InputLayer", "config": settings}), *layers]
@@ -188,7 +191,7 @@ def _sequential(name: str, layers: list[KerasLayer], config: Mapping[str, Any]) 
 
 
 def _call(node: Any) -> Call:
-    """One inbound node: Keras 3's mapping, or Keras 2's list of [layer, call, index, arguments]."""
+    """Read an inbound node: Keras 3's mapping, or Keras 2's list of [layer, call, index, arguments]."""
     if isinstance(node, dict) and isinstance(node.get("args"), list) and isinstance(node.get("kwargs"), dict):
         return Call([_tensors(arg) for arg in node["args"]], {key: _tensors(v) for key, v in node["kwargs"].items()})
     if not isinstance(node, list) or not node:
@@ -206,7 +209,7 @@ def _history(value: Any) -> bool:
 
 
 def _tensors(value: Any) -> Any:
-    """Keras 3's `__keras_tensor__` as Refs."""
+    """Return a value with Keras 3's `__keras_tensor__` as Refs."""
     if isinstance(value, list):
         return [_tensors(item) for item in value]
     if not isinstance(value, dict):
@@ -215,7 +218,7 @@ def _tensors(value: Any) -> Any:
         config = value.get("config")
         history = config.get("keras_history") if isinstance(config, dict) else None
         if not isinstance(history, list) or not _history(history):
-            raise FileRefused("the file describes a tensor that comes from nowhere")
+            raise FileRefused("the file has a tensor without a history")
         return Ref(*history)
     if value.get("class_name") == "__tuple__":
         return _tensors(value.get("items", value.get("config")))
@@ -229,7 +232,7 @@ def _old_tensors(value: Any) -> Any:
 
 
 def _ends(value: Any) -> Iterator[tuple[str | None, Ref]]:
-    """Inputs or outputs of a model: one, a list, or a mapping by name."""
+    """Yield the inputs or outputs of a model, written as one, as a list or as a mapping by name."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from ((key, ref) for _, ref in _ends(item))
@@ -241,7 +244,10 @@ def _ends(value: Any) -> Iterator[tuple[str | None, Ref]]:
 
 
 def _counted_from_0(model: KerasModel) -> KerasModel:
-    """Keras counts the calls of a nested model from 1, since building it was one: Keras 2 always, 3 in outputs."""
+    """Number all calls from 0. Keras counts those of a nested model from 1: Keras 2 always, Keras 3 in outputs.
+
+    Building the nested model was its call number 0.
+    """
     used = [ref for layer in model.layers.values() for call in layer.calls for ref in refs(call)]
     last: dict[str, int] = {}
     for ref in (*used, *(ref for _, ref in model.outputs)):
@@ -255,7 +261,7 @@ def _counted_from_0(model: KerasModel) -> KerasModel:
 
 
 def _moved(value: Any, from_1: Set[str]) -> Any:
-    """The same with calls of these layers counted from 0."""
+    """Return a value with the calls of these layers counted from 0."""
     match value:
         case Ref():
             return replace(value, call=value.call - 1) if value.layer in from_1 and value.call else value
@@ -270,15 +276,15 @@ def _moved(value: Any, from_1: Set[str]) -> Any:
 
 
 def _check(model: KerasModel) -> None:
-    """Every tensor comes from a call that there is."""
+    """Raise FileRefused for references to missing calls, invalid names, and missing or unconnected layers."""
     used = [ref for layer in model.layers.values() for call in layer.calls for ref in refs(call)]
     for ref in (*used, *(ref for _, ref in (*model.inputs, *model.outputs))):
         layer = model.layers.get(ref.layer)
         if layer is None or ref.call >= max(1, len(layer.calls)):
-            raise FileRefused(f"the file speaks of a result of '{safe_text(ref.layer, 60)}' that is not there")
+            raise FileRefused(f"the file refers to an output of '{safe_text(ref.layer, 60)}' that does not exist")
     for key, _ in (*model.inputs, *model.outputs):
-        if key is not None and not _sound(key):
-            raise FileRefused(f"an input or output cannot be called '{safe_text(key, 60)}'")
+        if key is not None and not _is_valid_name(key):
+            raise FileRefused(f"invalid name of an input or output '{safe_text(key, 60)}'")
     if not model.inputs or not model.outputs:
         raise FileRefused(f"'{safe_text(model.name)}' has no inputs or no outputs")
     inputs = {ref.layer for _, ref in model.inputs}

@@ -1,8 +1,8 @@
-"""Find the layers of a Keras 3 model that compute without the mask of their input, but pass it on.
+"""Find the layers of a Keras 3 model that compute without the mask of their input, but propagate it.
 
-There are two such cases. Keras gives a layer its mask only where the layer is called on one tensor: not where it also
-gets an `initial_state`. And `multi_head_attention` removes the masks from the tensors that it is called on: layers that
-Keras runs later find no mask on these tensors, nor on sums with them, although the graph still passes the mask on.
+There are two such cases. Keras passes a mask to a layer only if the layer is called on one tensor, and so not if it
+also gets an `initial_state`. And `multi_head_attention` removes the masks from its inputs: layers that Keras runs later
+find no mask on these tensors, nor on sums with them, although the graph still propagates the mask.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,19 +19,19 @@ from kerascli.layers.merging.concatenate import Concatenate
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Where a tensor has a mask: in Keras while it runs the graph (`there`), in Keras's graph, in kerascli (`here`)."""
+    """Flags: a tensor has a mask in Keras at run time (`in_keras`), in kerascli (`in_kerascli`), in Keras's graph."""
 
-    there: bool = False
-    here: bool = False
+    in_keras: bool = False
+    in_kerascli: bool = False
     in_graph: bool = False
-    """Layers of one input are given this mask as an argument; the inputs of a nested model have none in its graph."""
+    """Keras passes this mask to layers of one input as an argument; inputs of a nested model have none."""
 
 
 class HiddenMasks:
-    """The masks that the layers of one model must not see, so that they compute what Keras computes."""
+    """Masks that the layers of a model must not use, to compute what Keras computes."""
 
     def __init__(self, model: KerasModel, settings: Callable[[KerasLayer], BaseLayer | None], *, masked: bool) -> None:
-        """`settings` reads a layer; `masked` says that the inputs may have masks, as those of a nested model may."""
+        """`settings` reads a layer; `masked` is True if the inputs may have masks, as in a nested model."""
         self._model = model
         self._settings = settings
         self._states = {ref: _State(masked, masked) for _, ref in model.inputs}
@@ -47,18 +47,18 @@ class HiddenMasks:
             if layer.calls:
                 self._run(layer, number)
 
-    def comes_along(self, layer: KerasLayer, call: Call) -> bool:
-        """Return True if a tensor that the layer is called on has a mask."""
+    def has_masked_input(self, layer: KerasLayer, call: Call) -> bool:
+        """Return True if an input of the call has a mask."""
         settings = None if layer.is_model or wrapped_model(layer) is not None else self._settings(layer)
         inputs = list(refs(call.args[:1])) if settings is None else _inputs(settings, call)
-        return any(self._state(ref).here for ref in inputs)
+        return any(self._state(ref).in_kerascli for ref in inputs)
 
     def of(self, layer: KerasLayer, number: int) -> dict[str, bool]:
-        """Return the call arguments that keep a call from using masks, such as `mask: False`."""
+        """Return the call arguments that disable masks of a call, such as `mask: False`."""
         return self._hidden.get((layer.name, number), {})
 
     def cut(self, layer: KerasLayer, number: int) -> list[int]:
-        """Return the numbers of the inputs whose masks must be removed: no call argument leaves out some of them."""
+        """Return the numbers of the inputs whose masks must be removed, where no call argument disables just these."""
         return self._cut.get((layer.name, number), [])
 
     def _run(self, layer: KerasLayer, number: int) -> None:
@@ -73,23 +73,23 @@ class HiddenMasks:
             return
         inputs = _inputs(settings, call)
         states = [self._state(ref) for ref in inputs]
-        told = bool(list(refs(call.kwargs.get("mask"))))
-        if _computes_with_masks(settings) and not told:
+        explicit = bool(list(refs(call.kwargs.get("mask"))))
+        if _computes_with_masks(settings) and not explicit:
             blind = bool(list(refs([*call.args[1:], call.kwargs.get("initial_state")]))) and len(inputs) == 1
-            by_graph = settings.call_form != "several"  # told when the file is opened, if not in the file
-            seen = [not blind and (state.there or (by_graph and state.in_graph)) for state in states]
-            hidden = [i for i, state in enumerate(states) if state.here and not seen[i]]
+            by_graph = settings.call_form != "several"  # Keras adds these on loading, if the file has none
+            seen = [not blind and (state.in_keras or (by_graph and state.in_graph)) for state in states]
+            hidden = [i for i, state in enumerate(states) if state.in_kerascli and not seen[i]]
             names = TENSORS_BY_NAME.get(settings.component_name)
             if names is not None:
                 self._hidden[layer.name, number] = {f"{names[i]}_mask": False for i in hidden}
             elif hidden and any(seen):
                 self._cut[layer.name, number] = hidden
-                states = [replace(state, here=state.here and seen[i]) for i, state in enumerate(states)]
+                states = [replace(state, in_kerascli=state.in_kerascli and seen[i]) for i, state in enumerate(states)]
             elif hidden:
                 self._hidden[layer.name, number] = {"mask": False}
-        self._give(layer, number, _State(True, True, True) if told else _handed_on(settings, states), settings)
+        self._give(layer, number, _State(True, True, True) if explicit else _output_mask(settings, states), settings)
         if isinstance(settings, MultiHeadAttention):
-            self._states.update({ref: replace(self._state(ref), there=False) for ref in inputs})
+            self._states.update({ref: replace(self._state(ref), in_keras=False) for ref in inputs})
 
     def _state(self, ref: Ref | None) -> _State:
         return _State() if ref is None else self._states.get(ref, _State())
@@ -104,7 +104,7 @@ class HiddenMasks:
 
 
 def _inputs(settings: BaseLayer, call: Call) -> list[Ref]:
-    """Return the tensors that a layer is called on, without states and masks."""
+    """Return the input tensors of a call, without states and masks."""
     order = TENSORS_BY_NAME.get(settings.component_name)
     if order is not None:
         return [*refs(call.args[: len(order)]), *refs([call.kwargs.get(name) for name in order])]
@@ -115,11 +115,11 @@ def _computes_with_masks(settings: BaseLayer) -> bool:
     return settings.uses_mask or settings.uses_masks
 
 
-def _handed_on(settings: BaseLayer, states: Sequence[_State]) -> _State:
-    """Return the mask of a layer's result, given the masks of its inputs."""
+def _output_mask(settings: BaseLayer, states: Sequence[_State]) -> _State:
+    """Return the mask of a layer's output, given the masks of its inputs."""
     if not states:
         return _State()
     if settings.call_form != "several" or isinstance(settings, AttentionLayer):
         return states[0]
     of = any if isinstance(settings, Concatenate) else all
-    return _State(*(of(each) for each in zip(*((s.there, s.here, s.in_graph) for s in states), strict=True)))
+    return _State(*(of(each) for each in zip(*((s.in_keras, s.in_kerascli, s.in_graph) for s in states), strict=True)))

@@ -1,4 +1,4 @@
-"""Masks in Keras 3's graphs: it writes those that follow from the layers, too; here they follow anew."""
+"""Masks in Keras 3's graphs: masks that Keras writes, though layers imply them, are removed and inferred anew."""
 
 from collections.abc import Callable, Set
 from typing import Any
@@ -9,29 +9,29 @@ _FILLED = frozenset({"OnesLike", "ZerosLike"})
 
 
 class ImpliedMasks:
-    """Tells a mask that an embedding or a masking layer makes from one that was given by hand."""
+    """Distinguishes masks computed by embedding and masking layers from explicit ones."""
 
-    def __init__(self, model: KerasModel, comes_along: Callable[[KerasLayer, Call], bool]) -> None:
+    def __init__(self, model: KerasModel, has_masked_input: Callable[[KerasLayer, Call], bool]) -> None:
         self._model = model
-        self._comes_along = comes_along
+        self._has_masked_input = has_masked_input
         self._known: dict[Ref, bool] = {}
         self._made: list[tuple[Ref, Any]] = []
-        """On which tensor a mask is made, and what stands for padding there."""
+        """Tensors that masks are computed from, each with its padding value."""
         for layer in model.layers.values():
             padding = {"Embedding": 0, "Masking": layer.config.get("mask_value", 0.0)}.get(layer.class_name)
             if padding is not None and (layer.class_name == "Masking" or layer.config.get("mask_zero")):
                 self._made += [(ref, padding) for call in layer.calls for ref in refs(call.args[:1])]
 
     def without(self, layer: KerasLayer, number: int) -> Call:
-        """Return a call without the masks that its inputs hand on anyway; operations keep all of their arguments."""
+        """Return a call without masks that are propagated from its inputs; operations keep all arguments."""
         call = layer.calls[number]
-        if layer.is_operation or not self._comes_along(layer, call):
+        if layer.is_operation or not self._has_masked_input(layer, call):
             return call
         kept = {key: value for key, value in call.kwargs.items() if not (_is_mask(key) and self._all(value))}
         return Call(call.args, kept)
 
     def wanted(self) -> Set[tuple[str, int]]:
-        """The calls that lead to an output."""
+        """Return the calls that lead to an output."""
         found: set[tuple[str, int]] = set()
         pending = [ref for _, ref in self._model.outputs]
         while pending:
@@ -47,14 +47,14 @@ class ImpliedMasks:
         return value is None or (bool(found) and all(map(self._implied, found)))
 
     def _implied(self, ref: Ref) -> bool:
-        """`ref` comes, by operations alone, from comparisons of masked inputs with their padding."""
+        """Return True if `ref` is computed by operations alone from comparisons of masked inputs with their padding."""
         if ref not in self._known:
-            self._known[ref] = False  # a circle implies nothing
+            self._known[ref] = False  # a cycle implies nothing
             layer = self._model.layers[ref.layer]
             if layer.is_operation and layer.calls:
                 args = layer.calls[ref.call].args
                 made = layer.class_name == "NotEqual" and len(args) == 2 and (args[0], args[1]) in self._made
-                # a concatenation makes a mask of ones for an input that has none
+                # a concatenation uses a mask of ones for an input without one
                 before = [each for each in refs(args) if self._model.layers[each.layer].class_name not in _FILLED]
                 self._known[ref] = made or (bool(before) and all(map(self._implied, before)))
         return self._known[ref]

@@ -1,4 +1,4 @@
-"""A file of Keras, whatever its form, as one object: the model's description, its settings, its arrays."""
+"""Open a Keras model file of any format: model config, compile config and arrays."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ _JSON_STARTS = (b"{", b"[")
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """An open file. `arrays` None: it has none."""
+    """An open model file; `arrays` is None for a JSON file."""
 
     name: str
     digest: str
@@ -29,7 +29,7 @@ class ModelFile:
     compile: Mapping[str, Any] | None
     arrays: Hdf5 | None
     legacy: str | None
-    """The group of the weights in Keras 2's layout; None: Keras 3's."""
+    """HDF5 group of the weights in Keras 2's layout; None for Keras 3's layout."""
 
     @property
     def keras_3(self) -> bool:
@@ -38,7 +38,7 @@ class ModelFile:
 
 @contextmanager
 def open_model(path: Path) -> Iterator[ModelFile]:
-    """Open by content, not by suffix. Raises DataError, FileRefused, ConfigError."""
+    """Open a model file, whose format is told by its content. Raises DataError, FileRefused, ConfigError."""
     name = safe_text(str(path))
     with ExitStack() as stack:
         file = stack.enter_context(open_regular(path))
@@ -51,7 +51,7 @@ def open_model(path: Path) -> Iterator[ModelFile]:
         elif head.lstrip()[:1] in _JSON_STARTS:
             opened = _json(file, name, file_digest(path))
         else:
-            text = f"'{name}' is no file of Keras: expected .keras, .h5 or the .json of a model"
+            text = f"'{name}' is not a Keras file: expected .keras, .h5 or the .json of a model"
             raise FileRefused(text)
         yield opened
 
@@ -73,7 +73,7 @@ def _hdf5(file: BufferedReader, name: str, digest: str, stack: ExitStack) -> Mod
         hint = (
             "save the whole model (model.save), or write its layers in a config: kerascli import FILE --config CONFIG"
         )
-        raise FileRefused(f"'{name}' holds weights but no model", hint=hint)
+        raise FileRefused(f"'{name}' contains weights but no model", hint=hint)
     model = _model(archive.load_config(text.encode(), f"model_config in '{name}'"), name)
     settings = arrays.text("", "training_config")
     compiled = None if settings is None else archive.load_config(settings.encode(), f"training_config in '{name}'")
@@ -96,11 +96,11 @@ def _settings(value: Any) -> Mapping[str, Any] | None:
 
 
 def _model(config: Any, name: str) -> Mapping[str, Any]:
-    """The description of a model that is made of layers. Raises FileRefused."""
+    """Return the serialized model, if it is a Sequential or functional one. Raises FileRefused."""
     refuse_code(config, name)
     if not is_object(config):
-        raise FileRefused(f"'{name}' describes no model")
+        raise FileRefused(f"'{name}' contains no model")
     if own_name(config) not in MODELS:
-        text = f"'{name}' holds a model of the class {safe_text(full_name(config), 80)}, whose code is not in the file"
+        text = f"'{name}' contains a model of class {safe_text(full_name(config), 80)}, whose code is not in the file"
         raise FileRefused(text, hint="only Sequential and functional models can be read")
     return config

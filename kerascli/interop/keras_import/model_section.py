@@ -1,4 +1,4 @@
-"""The `model` section of a config while it is written: its inputs, what is shared, and its entries."""
+"""Write the `model` section of a config: inputs, shared layers and models, and entries."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from kerascli.layers.base import BaseLayer
 
 
 class ModelSection:
-    """A `model` section, or a shared model in one; entries name inputs only where those are not the last result."""
+    """A `model` section, or a shared model, being written; entries omit inputs that are the previous tensor."""
 
     def __init__(self, inputs: dict[str, Any], book: NameBook) -> None:
         self.inputs = inputs
@@ -30,7 +30,7 @@ class ModelSection:
         names: list[str],
         settings: BaseLayer | None = None,
     ) -> list[str]:
-        """Add an entry, written as short as it can be; returns the names of its results."""
+        """Add an entry in its shortest form; return the names of its outputs."""
         inputs = node.pop("inputs", None)
         beside: dict[str, Any] = {}
         merges = settings is not None and settings.call_form == "several"
@@ -48,7 +48,7 @@ class ModelSection:
         return names
 
     def end(self, results: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-        """Return the section and the names of its outputs, for the tensors that are the results of the model."""
+        """Return the section, and the names of its outputs, given the model's output tensors."""
         ends = self._distinct(results)
         section: dict[str, Any] = {"inputs": self.inputs}
         if self.shared:
@@ -59,7 +59,7 @@ class ModelSection:
         return section, ends
 
     def _distinct(self, results: Sequence[str]) -> list[str]:
-        """Outputs by names of their own: one that is an input, or stands twice, goes through an identity."""
+        """Return distinct names of outputs; an input, or a repeated output, gets an identity layer."""
         found: list[str] = []
         for name in results:
             if name in found or (name not in self._made and name != "_"):
@@ -71,7 +71,7 @@ class ModelSection:
 
 
 def _entry(kind: str, arguments: dict[str, Any], beside: dict[str, Any], settings: BaseLayer | None) -> Any:
-    """Return an entry in the shortest of the three written forms that can hold it."""
+    """Return an entry in the shortest of the three written forms."""
     if not arguments and list(beside) == ["inputs"] and isinstance(beside["inputs"], list):
         return {kind: beside["inputs"]}
     if not arguments and not beside:
@@ -83,10 +83,10 @@ def _entry(kind: str, arguments: dict[str, Any], beside: dict[str, Any], setting
 
 
 def written_input(layer: KerasLayer) -> Any:
-    """Return an InputLayer as `model.inputs` has it. Raises FileRefused."""
+    """Return an InputLayer as an entry of `model.inputs`. Raises FileRefused."""
     shape = layer.config.get("batch_shape") or layer.config.get("batch_input_shape")
     if layer.class_name != "InputLayer" or not isinstance(shape, list):
-        raise FileRefused(f"'{safe_text(layer.name)}' is no input whose shape the file says")
+        raise FileRefused(f"'{safe_text(layer.name)}' is not an input with a shape")
     for flag in ("sparse", "ragged", "optional"):
         if layer.config.get(flag):
             raise FileRefused(f"input '{safe_text(layer.name)}' is {flag}, which is not supported")

@@ -1,4 +1,4 @@
-"""Arguments of Keras's operations that ours have not: what says nothing, and what cannot be said, with its reason."""
+"""Arguments of Keras's operations that ours lack: values without effect, and reasons why others are refused."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +9,9 @@ CHANNELS = frozenset({
     "max_pool", "average_pool", "adaptive_max_pool", "adaptive_average_pool", "conv", "depthwise_conv",
     "separable_conv", "conv_transpose",
 })  # fmt: skip
-"""Operations whose channels Keras may have in axis 1 (`data_format`); ours have them last."""
+"""Operations with `data_format`: Keras may have the channels in axis 1, ours have them last."""
 
-_SPARSE = "a sparse tensor is none that kerascli has"
+_SPARSE = "kerascli has no sparse tensors"
 _ON_TORCH = "Keras refuses it on torch"
 
 IDLE: Mapping[str, Mapping[str, Any]] = {
@@ -27,22 +27,22 @@ IDLE: Mapping[str, Mapping[str, Any]] = {
     **{name: {"sparse": False} for name in ("one_hot", "multi_hot")},
     "array": {"sparse": None, "ragged": None},
 }
-"""By operation: settings with the one value that says nothing here. (Greedy decoding has no beams.)"""
+"""Operation -> arguments with the one value that has no effect here. (Greedy decoding has no beams.)"""
 
 REASONS: Mapping[str, str] = {
-    "synchronized": f"moments over several devices are not there; {_ON_TORCH}, too",
-    "attn_logits_soft_cap": "Keras has it for JAX on TPUs alone; write the attention out",
-    "axis": f"numbers run along the first axis; {_ON_TORCH}, too",
-    "retstep": "one value of the two is no tensor of the model",
-    "rms_scaling": "Keras itself has given it up; use rms_normalization",
+    "synchronized": f"moments over several devices are not supported; {_ON_TORCH}, too",
+    "attn_logits_soft_cap": "Keras supports it for JAX on TPUs only; compute the attention by other operations",
+    "axis": f"values are laid out along the first axis only; {_ON_TORCH}, too",
+    "retstep": "the second of the two values is not a tensor of the model",
+    "rms_scaling": "deprecated in Keras; use rms_normalization",
     "sparse": _SPARSE,
-    "ragged": "a ragged tensor is none that kerascli has",
+    "ragged": "kerascli has no ragged tensors",
 }
-"""Why another value is refused."""
+"""Reasons why any other value is refused."""
 
 
 def remaining(name: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """The settings that say something, and why one of them cannot be said."""
+    """Return the arguments that have an effect, and the reason why one of them is refused, or None."""
     idle = IDLE.get(name, {})
     left = {key: value for key, value in settings.items() if key not in idle or not _says_nothing(value, idle[key])}
     for key, value in left.items():

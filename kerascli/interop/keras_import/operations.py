@@ -1,4 +1,4 @@
-"""Operations of keras.ops in a Keras graph -> an `expr` over the names of nodes."""
+"""Convert operations of keras.ops in a Keras graph to the text of an `expr`."""
 
 import inspect
 import json
@@ -14,24 +14,24 @@ from kerascli.ops.left_out import LEFT_OUT
 
 _IDLE = frozenset({"name", "dtype_policy"})
 _OF_SHAPES = frozenset({"size", "ndim"})
-"""Operations whose value is a number, where a node's is a tensor."""
+"""Operations that return a number in an expression, but a tensor in Keras's graph."""
 _WRITTEN = (int, int | None, float, float | None, bool, Axes, Sizes, int | Sizes, int | Sizes | None, Numbers)
-"""Annotations of arguments that no tensor fits."""
+"""Annotations of arguments that cannot be tensors."""
 
 
 class NoOperation(Exception):
-    """An operation of Keras that no expression says; the text is the reason, empty where it is unknown."""
+    """A Keras operation that no expression can express; the text is the reason, '' for an unknown operation."""
 
 
 def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> str:
-    """`matmul(a, b)`. Raises NoOperation."""
+    """Return the text of an operation: `matmul(a, b)`. Raises NoOperation."""
     arguments = [_literal(arg, name_of) for arg in call.args]
     if layer.class_name == "GetItem":
         return f"{arguments[0]}[{_index(call.args[1], name_of)}]"
     function = op_of(layer.class_name)
     op = None if function is None else OPS.find(function)
     if op is None or function is None:
-        raise NoOperation(_why_left_out(layer.class_name))
+        raise NoOperation(_reason_left_out(layer.class_name))
     settings = {key: value for key, value in {**layer.config, **call.kwargs}.items() if key not in _IDLE}
     settings, reason = remaining(function, settings)
     if reason is not None:
@@ -55,9 +55,9 @@ def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> 
 
 
 def refuse(layer: KerasLayer, reason: str, refusals: Refusals) -> None:
-    """Name an operation that no expression says, with the reason where there is one."""
+    """Add the refusal of an operation, with the reason if there is one."""
     if reason:
-        refusals.add(f"{layer.name}: {layer.class_name} of keras.ops is not taken: {reason}")
+        refusals.add(f"{layer.name}: {layer.class_name} of keras.ops is not supported: {reason}")
     else:
         refusals.unknown(f"operation {layer.class_name} of keras.ops")
 
@@ -66,22 +66,22 @@ def _is_none_by_default(op: Op, key: str) -> bool:
     return key not in op.parameters or op.parameters[key].default in (None, inspect.Parameter.empty)
 
 
-def _why_left_out(class_name: str) -> str:
+def _reason_left_out(class_name: str) -> str:
     reasons = {name.replace("_", ""): reason for name, reason in LEFT_OUT.items()}
     return reasons.get(class_name.lower(), "")
 
 
 def _check_computed(op: Op, arguments: Sequence[Any], settings: Mapping[str, Any]) -> None:
-    """Numbers, axes and sizes are written, not computed by the model. Raises NoOperation."""
+    """Raise NoOperation if an argument that must be constant (number, axis, size) is computed by the model."""
     positional = [p for p in op.parameters.values() if p.kind is not p.KEYWORD_ONLY and p.name not in settings]
     given = {p.name: value for p, value in zip(positional, arguments, strict=False)}
     for name, value in {**given, **settings}.items():
         if name in op.parameters and op.parameters[name].annotation in _WRITTEN and list(refs(value)):
-            raise NoOperation(f"its '{name}' is computed by the model, and must be a number")
+            raise NoOperation(f"its '{name}' is computed by the model, but must be a constant")
 
 
 def _in_order(op: Op, arguments: list[str], given: dict[str, str]) -> list[str]:
-    """Keras keeps some of an operation's first arguments as settings: they stand where the operation has them."""
+    """Return the arguments in the operation's order; Keras stores some of the positional ones by name."""
     found: list[str] = []
     rest = list(arguments)
     several = any(p.kind is p.VAR_POSITIONAL for p in op.parameters.values())
@@ -116,7 +116,7 @@ def _literal(value: Any, name_of: Callable[[Ref], str]) -> str:
 
 
 def _index(value: Any, name_of: Callable[[Ref], str]) -> str:
-    """What stands in the brackets of x[...]."""
+    """Return the text of an index, without the brackets."""
     if isinstance(value, list):
         return ", ".join(_index(item, name_of) for item in value)
     match value:

@@ -1,4 +1,4 @@
-"""Dtype policies of the layers in a Keras file: the one precision that the model computes in here."""
+"""Dtype policies of the layers in a Keras file, reduced to one precision of the model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,13 +7,13 @@ from kerascli.interop.keras.objects import Refusals, walk
 from kerascli.interop.keras_import.calls import KerasLayer
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
-"""Types of floating-point numbers; all are float32 here."""
+"""Floating-point dtypes; all become float32."""
 _MIXED = ("mixed_bfloat16", "mixed_float16")
 _LORA = ("lora_rank", "lora_alpha")
 
 
 class Policies:
-    """Dtype policies of the layers of a file, and the layers with LoRA."""
+    """Collects the dtype policies of a file's layers, and the layers with LoRA."""
 
     def __init__(self, refusals: Refusals) -> None:
         self._refusals = refusals
@@ -21,36 +21,37 @@ class Policies:
         self._with_lora: dict[str, None] = {}
 
     def note(self, layer: KerasLayer) -> None:
-        """Take down a layer's policy; a quantized one is refused by name."""
+        """Record a layer's policy; a quantized layer, or an unknown policy, is added to the refusals."""
         if any(layer.config.get(key) for key in _LORA):
             self._with_lora[layer.name] = None
         if (mode := _quantization(layer.config)) is not None:
             hint = "save the model as it was before quantize()"
-            self._refusals.add(f"{layer.name} ({layer.class_name}): it is quantized ({mode})", hint=hint)
+            text = f"{layer.name} ({layer.class_name}) is quantized ({mode}), which is not supported"
+            self._refusals.add(text, hint=hint)
             return
         name = _policy(layer.config.get("dtype"))
         if name not in (*FLOATS, *_MIXED):
-            self._refusals.add(f"{layer.name} ({layer.class_name}): it computes in {name}")
+            self._refusals.add(f"{layer.name} ({layer.class_name}) computes in {name}, which is not supported")
         self._names.add(name)
 
     def end(self) -> tuple[str, tuple[str, ...]]:
-        """Return the precision that the model computes in, and what there is to say of it.
+        """Return the model's precision, and notes.
 
-        It is that of all layers where they agree on one that there is here, otherwise float32.
+        The precision is the common one of all layers if it is a mixed one, otherwise float32.
         """
         names, notes = sorted(self._names or {"float32"}), []
         precision = names[0] if len(names) == 1 and names[0] in _MIXED else "float32"
         if names != [precision]:
-            notes.append(f"its layers compute in {' and '.join(names)}; here all of them compute in float32")
+            notes.append(f"the file's layers compute in {' and '.join(names)}; here all layers compute in float32")
         if self._with_lora:
             count = len(self._with_lora)
             layers = f"{count} layers" if count > 1 else f"'{next(iter(self._with_lora))}'"
-            notes.append(f"LoRA of {layers} is merged into the kernels, which are trained as a whole from here on")
+            notes.append(f"LoRA of {layers} is merged into the kernels; further training updates the whole kernels")
         return precision, tuple(notes)
 
 
 def _policy(value: Any) -> str:
-    """Return the name of a policy: a name, an object of that name, or an object around one."""
+    """Return the name of a policy, written as a name, as an object or as an object around one."""
     if isinstance(value, Mapping):
         value = value.get("config", value)
     if isinstance(value, Mapping):
@@ -59,7 +60,7 @@ def _policy(value: Any) -> str:
 
 
 def _quantization(config: Mapping[str, Any]) -> str | None:
-    """Return the mode of a quantized layer, such as int8, or of one inside of it; None without one."""
+    """Return the mode of a quantized layer, such as int8, or of a layer inside it; None if there is none."""
     for item in walk(config):
         policy = item.get("dtype")
         inside = policy.get("config") if isinstance(policy, Mapping) else None

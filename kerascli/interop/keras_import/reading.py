@@ -1,4 +1,4 @@
-"""One Keras model while it is written in our words: what its tensors are called, and who has its weights."""
+"""State of converting one Keras model: names of its tensors, settings of its layers, owners of its weights."""
 
 from collections import defaultdict
 from collections.abc import Set
@@ -19,16 +19,16 @@ class Owner:
     """A layer that may have weights."""
 
     path: tuple[str, ...]
-    """Keras's names from the model down."""
+    """Keras's names, from the outermost model down."""
     place: str
-    """Where Keras 3 puts its weights: layers/dense_1."""
+    """Group of its weights in Keras 3's layout: layers/dense_1."""
     prefix: str
-    """What the names of our weights begin with."""
+    """Prefix of the names of our weights."""
     layer: BaseLayer
 
 
 class Reading:
-    """One model while it is written."""
+    """State of converting one Keras model."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Reading:
         place: str,
         refusals: Refusals,
         *,
-        wishes: bool,
+        preferred: bool,
         keras_3: bool,
     ) -> None:
         self.model = model
@@ -45,15 +45,15 @@ class Reading:
         self.tensors: dict[Ref, str] = {}
         self.places = _places(model, place)
         self.owners: dict[str, list[Owner]] = {name: [] for name in model.layers}
-        self.things: dict[str, str] = {}
-        """The names of what is shared, by Keras's."""
+        self.shared_names: dict[str, str] = {}
+        """Keras's name of a layer -> name of the shared layer or model."""
         self.counts: dict[str, int] = {}
-        self.wishes = {ref: key for key, ref in model.outputs if key is not None} if wishes else {}
+        self.preferred = {ref: key for key, ref in model.outputs if key is not None} if preferred else {}
         self._refusals = refusals
         self._settings: dict[str, BaseLayer | None] = {}
         self._hidden = HiddenMasks(model, self.settings, masked=bool(path))
         self._keras_3 = keras_3
-        self._masks = ImpliedMasks(model, self._hidden.comes_along)
+        self._masks = ImpliedMasks(model, self._hidden.has_masked_input)
         self.wanted: Set[tuple[str, int]] = self._masks.wanted()
         calls = [self.call(model.layers[name], number) for name, number in self.wanted]
         self.used = {ref for call in calls for ref in refs(call)} | {ref for _, ref in model.outputs}
@@ -76,37 +76,37 @@ class Reading:
         return self._hidden.cut(layer, number) if self._keras_3 else []
 
     def calls(self, layer: KerasLayer) -> int:
-        """How often a layer is called on the way to an output."""
+        """Return the number of calls of a layer that lead to an output."""
         return sum((layer.name, number) in self.wanted for number in range(len(layer.calls)))
 
     def results(self, layer: KerasLayer, number: int) -> int:
-        """How many results of a call are spoken of, at least."""
+        """Return the least number of outputs of a call, by the highest one that is used."""
         return self._most.get((layer.name, number), 0) + 1
 
     def used_results(self, layer: KerasLayer) -> set[int]:
-        """Which results of its calls somebody has a use for, by what the file says."""
+        """Return the numbers of a layer's outputs that are used in any of its calls."""
         return self._used_results[layer.name]
 
     def names(self, value: Any) -> list[str]:
-        """Our names of the tensors in a part of a call."""
+        """Return our names of the tensors in a part of a call."""
         return [self.tensors.get(ref, "_") for ref in refs(value)]
 
     def full(self, layer: KerasLayer) -> str:
-        """The name of a layer inside of models: tower_dense."""
+        """Return the name of a layer with those of the models around it: tower_dense."""
         return "_".join([*self.path, layer.name])
 
     def prefixed(self, layer: KerasLayer, book: NameBook) -> str:
         return book.give(self.full(layer))
 
     def own(self, layer: KerasLayer, prefix: str, settings: BaseLayer) -> None:
-        """Say where a layer's weights are."""
+        """Record the prefix of a layer's weights."""
         self.owners[layer.name] = [self.owner(layer, prefix, settings)]
 
     def owner(self, layer: KerasLayer, prefix: str, settings: BaseLayer) -> Owner:
         return Owner((*self.path, layer.name), self.places[layer.name], prefix, settings)
 
     def settings(self, layer: KerasLayer) -> BaseLayer | None:
-        """The layer in our words, read once; None after a refusal."""
+        """Return the layer as a component, read once; None after a refusal."""
         if layer.name not in self._settings:
             found = component(LAYERS, layer.spec, f"{layer.name} ({full_name(layer.spec)})", self._refusals)
             self._settings[layer.name] = found if isinstance(found, BaseLayer) else None
@@ -114,7 +114,7 @@ class Reading:
 
 
 def _places(model: KerasModel, above: str) -> dict[str, str]:
-    """Where Keras 3 puts the weights of each layer: by class and number, whatever its name."""
+    """Return the group of each layer's weights in Keras 3's layout: by class and number, not by name."""
     counts: dict[str, int] = {}
     places: dict[str, str] = {}
     for layer in model.layers.values():

@@ -22,20 +22,20 @@ def fit_of_stateful(model: Mapping[str, Any]) -> dict[str, Any]:
     sizes = {shape[0] if isinstance(shape, list) and shape else None for shape in shapes}
     size = next(iter(sizes)) if len(sizes) == 1 else None
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        hint = "give every input the same batch_size (keras.Input(batch_shape=...)), and save the model anew"
+        hint = "give every input the same batch_size (keras.Input(batch_shape=...)), and save the model again"
         raise FileRefused("a layer is stateful, but the file's inputs do not have one batch size", hint=hint)
     return {"batch_size": size, "shuffle": False, "reset_states": "never"}
 
 
 def beside_data(fit: Mapping[str, Any], document: Document) -> dict[str, Any]:
-    """Return the settings of `fit` that a config with data leaves open. Raises ConfigError where it contradicts."""
-    said = document.data.get("fit")
-    said = said if isinstance(said, dict) else {}
-    if said.get("shuffle", False) is not False:
-        text = "shuffle: the file's model is stateful: a batch goes on where the one before it ended"
+    """Return the settings of `fit` that a config with data does not set. Raises ConfigError if it contradicts them."""
+    written = document.data.get("fit")
+    written = written if isinstance(written, dict) else {}
+    if written.get("shuffle", False) is not False:
+        text = "shuffle: the file's model is stateful: each batch continues the sequences of the previous one"
         raise document.error([Fault(text, ("fit", "shuffle"), hint="shuffle: false")])
-    size = said.get("batch_size", fit["batch_size"])
+    size = written.get("batch_size", fit["batch_size"])
     if size != fit["batch_size"]:
         text = f"batch_size: the file's model is stateful and takes batches of {fit['batch_size']}, got {show(size)}"
-        raise document.error([Fault(text, ("fit", "batch_size"), hint="take it out")])
-    return {key: value for key, value in fit.items() if key not in said}
+        raise document.error([Fault(text, ("fit", "batch_size"), hint="remove it")])
+    return {key: value for key, value in fit.items() if key not in written}

@@ -1,4 +1,4 @@
-"""Keras's compile settings -> the `compile` section, and the state of its optimizer."""
+"""Convert Keras's compile config to the `compile` section, and its optimizer's variables to our state."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
 
 
 def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals: Refusals) -> dict[str, Any]:
-    """The section, as short as it can be; what cannot be taken is added to `refusals`."""
+    """Return the section in its shortest form; what cannot be imported is added to `refusals`."""
     section: dict[str, Any] = {}
     optimizer = config.get("optimizer", config.get("optimizer_config"))
     if is_object(optimizer):
@@ -27,12 +27,12 @@ def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals
     for key in ("loss", "loss_weights", "metrics", "weighted_metrics"):
         value = config.get(key)
         if value not in (None, [], {}):
-            section[key] = _things(_by_output(value, key, outputs), key, outputs, refusals)
+            section[key] = _losses_or_metrics(_by_output(value, key, outputs), key, outputs, refusals)
     return section
 
 
 def _by_output(value: Any, key: str, outputs: Mapping[str, str]) -> Any:
-    """Return lists as the language has them: metrics of several outputs by name, a list of one loss as this loss."""
+    """Return lists as the `compile` section has them: metrics of several outputs by name, one loss without a list."""
     if key == "loss_weights":
         return value
     if isinstance(value, dict) and not is_object(value):
@@ -52,15 +52,17 @@ def _alone(value: Any) -> Any:
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _things(value: Any, key: str, outputs: Mapping[str, str], refusals: Refusals) -> Any:
-    """A loss or metrics: names, objects, lists and mappings by output."""
+def _losses_or_metrics(value: Any, key: str, outputs: Mapping[str, str], refusals: Refusals) -> Any:
+    """Convert losses or metrics, given as names, objects, lists or mappings by output."""
     registry, extra = (LOSSES, LOSS) if key == "loss" else (METRICS, LOSS)
     if isinstance(value, list):
-        return [_things(item, key, outputs, refusals) for item in value]
+        return [_losses_or_metrics(item, key, outputs, refusals) for item in value]
     if not is_object(value):
         if not isinstance(value, dict):
             return value
-        return {outputs.get(name, name): _things(item, key, outputs, refusals) for name, item in value.items()}
+        return {
+            outputs.get(name, name): _losses_or_metrics(item, key, outputs, refusals) for name, item in value.items()
+        }
     if value["class_name"] == "function" and isinstance(value["config"], str):
         value = {"class_name": value["config"], "config": {}}
     found = component(registry, around_function(value), key, refusals, extra)
@@ -84,7 +86,7 @@ def optimizer_state(
 
 
 def _paths(file: Hdf5, datasets: Mapping[str, Dataset], *, legacy: bool) -> list[str]:
-    """The arrays of the optimizer in order."""
+    """Return the paths of the optimizer's arrays in order."""
     if not legacy:
         found = [f"optimizer/vars/{n}" for n in range(len(datasets)) if f"optimizer/vars/{n}" in datasets]
         return found

@@ -1,4 +1,4 @@
-"""Inputs of a Keras model that none of its outputs depends on: Keras allows them, and asks for their arrays."""
+"""Unused inputs of a Keras model, which no output depends on; Keras allows them, and requires their arrays."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -41,7 +41,7 @@ def with_results(model: KerasModel, used: set[int]) -> KerasModel:
 
 
 def _results(model: KerasModel) -> defaultdict[str, set[int]]:
-    """Return, by layer, the numbers of its results that a call or an output of the model refers to."""
+    """Return, by layer, the numbers of its outputs that a call or an output of the model refers to."""
     found: defaultdict[str, set[int]] = defaultdict(set)
     calls: list[Call] = [call for layer in model.layers.values() for call in layer.calls]
     for ref in (*(ref for call in calls for ref in refs(call)), *(ref for _, ref in model.outputs)):

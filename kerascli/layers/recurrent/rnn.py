@@ -72,7 +72,7 @@ class RNN(Recurrent, CellArgument):  # pyright: ignore[reportIncompatibleVariabl
     without effect.
     """
 
-    takes_described_cell = True
+    takes_custom_cell = True
 
     zero_output_for_mask: ZeroOutputForMask = False
 

@@ -1,1 +1,1 @@
-"""Shapes of a model's tensors: its modules are built and run on the meta device."""
+"""Shape inference: a model's modules are built and run on the meta device."""

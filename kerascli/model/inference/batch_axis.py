@@ -1,4 +1,4 @@
-"""What has no batch axis: weights, sums over the batch, and what layers make of such."""
+"""Tensors without a batch axis: weights, sums over the batch, and the outputs of layers called on these."""
 
 from collections.abc import Mapping, Sequence
 from itertools import compress
@@ -9,10 +9,11 @@ from kerascli.model.ir.nodes import Model, Node
 from kerascli.shapes import TensorSpec
 
 
-def as_samples(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
-    """What a layer is called on, as the layer sees it: without a batch axis the first one is taken for it.
+def sample_specs(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
+    """Return the specs of a node's inputs; of a tensor without a batch axis, the first axis is taken as the batch.
 
-    So an encoder is called on a weight of pseudo-inputs. Raises ShapeMismatch where samples and others meet in a layer.
+    This lets an encoder be called on a weight of pseudo-inputs. Raises ShapeMismatch if a layer takes both tensors
+    with and without a batch axis.
     """
     given = tuple(specs[name] for name in node.inputs)
     if node.layer.call_form == "names":
@@ -21,12 +22,12 @@ def as_samples(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec,
     used = {name: specs[name] for name in node.used_names() if name not in free}
     without = [name for name, spec in used.items() if not spec.batched]
     if without and len(without) < len(used):
-        hint = f'bring them together in a formula: expr: "broadcast_to({without[0]}, [batch_size, ...])"'
+        hint = f'combine them in a formula: expr: "broadcast_to({without[0]}, [batch_size, ...])"'
         if node.layer.call_form == "several":
-            hint = f'bring them together in a formula, where shapes broadcast: expr: "... + {without[0]}"'
-        raise ShapeMismatch(f"takes samples: '{without[0]}' {used[without[0]]} has no batch axis", hint=hint)
+            hint = f'combine them in a formula, where shapes broadcast: expr: "... + {without[0]}"'
+        raise ShapeMismatch(f"needs inputs with a batch axis: '{without[0]}' {used[without[0]]} has none", hint=hint)
     if any(not used[name].shape for name in without):
-        raise ShapeMismatch(f"takes samples: '{without[0]}' is a single number", hint="use it in a formula")
+        raise ShapeMismatch(f"needs inputs with a batch axis: '{without[0]}' is a scalar", hint="use it in a formula")
     return tuple(
         spec if spec.batched or name in free else TensorSpec(spec.shape[1:], spec.dtype)
         for name, spec in zip(node.inputs, given, strict=True)
@@ -38,23 +39,23 @@ def _may_lack_batch(node: Node) -> set[str]:
     return set(compress(node.inputs, free)) - {name for name, one in zip(node.inputs, free, strict=True) if not one}
 
 
-def without_batch(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
-    """A hint for a layer that does not fit what it is called on, where that may be why."""
+def batch_axis_hint(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
+    """Return a hint for a shape mismatch if none of the node's inputs has a batch axis; otherwise None."""
     used = [specs[name] for name in node.used_names()]
     if node.layer.call_form == "names" or not used or any(spec.batched for spec in used):
         return None
-    return f"'{node.inputs[0]}' has no batch axis: here its first axis stands for the samples"
+    return f"'{node.inputs[0]}' has no batch axis: its first axis is taken as the batch here"
 
 
 def output_faults(
     outputs: Sequence[str], model: Model, specs: Mapping[str, TensorSpec], at: str = "model.outputs"
 ) -> list[Fault]:
-    """An output has a row a sample; those meant are named `at` a place."""
+    """Return a fault for each output without a batch axis; the hint names outputs by the key `at`."""
     places = {given.name: given.path for given in model.inputs}
     places |= {output: node.path for node in model.nodes for output in node.outputs}
     return [
         Fault(
-            f"'{name}' {specs[name]} is an output, but has no batch axis: an output has a row a sample",
+            f"'{name}' {specs[name]} is an output, but has no batch axis: an output has one row per sample",
             places[name], "key", hint=f"name other nodes under {at}",
         )
         for name in outputs

@@ -1,4 +1,4 @@
-"""A Model becomes shapes and modules: each layer is built and tried on the meta device, nothing is allocated."""
+"""Build a Model into modules and shapes: each layer is built and run on the meta device, without allocating memory."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,18 @@ from kerascli.layers.base import ShapeMismatch, WeightedModule
 from kerascli.layers.recurrent.base import StatefulModule
 from kerascli.layers.weight_spec import MAX_PARAMETERS
 from kerascli.light_torch import without_compiler
-from kerascli.model.inference.batch_axis import as_samples, output_faults, without_batch
+from kerascli.model.inference.batch_axis import batch_axis_hint, output_faults, sample_specs
 from kerascli.model.inference.inner_models import make_module
-from kerascli.model.inference.shape_inference import Tried, as_seen, as_stated, taken, try_out
+from kerascli.model.inference.shape_inference import (
+    SpecCache,
+    as_module_input,
+    declared_outputs,
+    infer_outputs,
+    show_inputs,
+)
 from kerascli.model.ir.nodes import Call, Model, Node
 from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.submodules import PartedModule, parts_of
+from kerascli.model.runtime.submodules import CompositeModule, submodules_of
 from kerascli.shapes import MAX_VALUES, TensorSpec, can_be_one, show_shape
 
 
@@ -26,26 +32,26 @@ from kerascli.shapes import MAX_VALUES, TensorSpec, can_be_one, show_shape
 def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
     """Build every node in order. Raises Invalid with a fault for each node that does not fit.
 
-    `known` are the owners of another model, whose weights this one has: those of its nodes that are called as theirs.
-    Layers that keep states from batch to batch do so for `batch_size` rows.
+    `known` are modules of another model, by the names of their weights: nodes with the same names share their weights.
+    Stateful layers keep states for `batch_size` samples.
     """
     specs: dict[str, TensorSpec] = {given.name: given.spec for given in (*model.inputs, *model.targets)}
     modules: dict[str, nn.Module] = {}
     owners: dict[str, nn.Module] = dict(known or {})
-    tried: Tried = {}
+    cache: SpecCache = {}
     faults: list[Fault] = []
     failed: set[tuple[str, Path]] = set()
     for node in model.nodes:
         if any(name not in specs for name in node.used_names()):
-            continue  # what it needs has failed already
+            continue  # one of its inputs has failed already
         try:
-            modules[node.name], results = _build_node(node, specs, owners, tried, batch_size)
+            modules[node.name], results = _build_node(node, specs, owners, cache, batch_size)
         except (Invalid, ShapeMismatch) as error:
             found = _faults(error, node, model, specs)
             faults += [fault for key, fault in found.items() if key not in failed]
-            failed.update(found)  # the same in another use of a block is told once
+            failed.update(found)  # a fault in a block is reported once for all its uses
             continue
-        for part in parts_of(node, modules[node.name]):
+        for part in submodules_of(node, modules[node.name]):
             owners.setdefault(part.name, part.module)
         specs.update({n: spec for n, spec in zip(node.outputs, results, strict=True) if n != "_"})
     faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules)
@@ -56,7 +62,7 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size
 
 
 def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: list[Fault]) -> list[Fault]:
-    """Calls of shared models on what those say they do not take; what fails inside of such a call follows from it."""
+    """Add faults for calls whose inputs differ from the declared ones, and drop the faults inside such calls."""
     refused: list[Fault] = []
     for call in (entry for entry in model.entries if isinstance(entry, Call)):
         for (name, wanted), given in zip(call.of.inputs.items(), call.inputs, strict=False):
@@ -65,7 +71,7 @@ def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: l
                 continue
             shape = spec.shape if spec.batched else spec.shape[1:]
             if not can_be_one(wanted.shape, shape) or wanted.is_integer != spec.is_integer:
-                text = f"'{call.of.name}' wants {wanted} of {wanted.dtype} as its input '{name}', got {spec}"
+                text = f"'{call.of.name}' expects {wanted} of {wanted.dtype} as its input '{name}', got {spec}"
                 text += f" of {spec.dtype}"
                 refused.append(Fault(text, call.path, "key", related=(Related(f"'{call.of.name}'", call.of.path),)))
     paths = {fault.path for fault in refused}
@@ -73,12 +79,12 @@ def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: l
 
 
 def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
-    """A typing error in `units` must not take the machine down: nothing has been allocated yet."""
+    """Return a fault if the model has more than MAX_PARAMETERS (say, by a typo in `units`), before allocating them."""
     counts = {
         part.name: (sum(weight.count for weight in part.weights()), node)
         for node in model.nodes
         if node.name in modules
-        for part in parts_of(node, modules[node.name])
+        for part in submodules_of(node, modules[node.name])
     }
     total = sum(count for count, _ in counts.values())
     if total <= MAX_PARAMETERS:
@@ -89,68 +95,72 @@ def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
 
 
 def _build_node(
-    node: Node, specs: Mapping[str, TensorSpec], owners: Mapping[str, nn.Module], tried: Tried, batch_size: int | None
+    node: Node,
+    specs: Mapping[str, TensorSpec],
+    owners: Mapping[str, nn.Module],
+    cache: SpecCache,
+    batch_size: int | None,
 ) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
-    """The module and its results; `owners` are the modules of earlier calls, whose weights this one may have."""
+    """Return a node's module, which may share weights with `owners` of earlier calls, and the specs of its outputs."""
     layer = node.layer
-    seen = tuple(as_seen(layer, spec) for spec in as_samples(node, specs))
+    seen = tuple(as_module_input(layer, spec) for spec in sample_specs(node, specs))
     _check_mask(node, specs)
     with torch.device("meta"):
         module = make_module(layer, seen, build)
         module.eval()
         if layer.keeps_states():
             _keep_states(module, seen[0], batch_size)
-        for part in parts_of(node, module):
+        for part in submodules_of(node, module):
             if part.name in owners:
-                _share_weights(part.module, owners[part.name], taken(node, specs))
-        stated = module.results if isinstance(module, PartedModule) else layer.output_spec(seen)
-        results = try_out(node, module, specs, tried) if stated is None else as_stated(stated, node, specs)
+                _share_weights(part.module, owners[part.name], show_inputs(node, specs))
+        stated = module.results if isinstance(module, CompositeModule) else layer.output_spec(seen)
+        results = infer_outputs(node, module, specs, cache) if stated is None else declared_outputs(stated, node, specs)
     _refuse_undeclared(module)
     _refuse_huge(results)
     count = layer.results_of(node.call)
     if count is None and len(results) != len(node.outputs):
         is_one = len(node.outputs) == 1
-        hint = None if is_one else "name every result; '_' drops one"
+        hint = None if is_one else "name each of them; '_' discards one"
         wanted = "one tensor" if is_one else f"the {len(node.outputs)} tensors that 'outputs' names"
         raise ShapeMismatch(f"expected {wanted}, got {len(results)}", hint=hint)
     if len(results) != (len(node.outputs) if count is None else count):
-        raise AssertionError(f"{layer.component_name} returned {len(results)} results")
+        raise AssertionError(f"{layer.component_name} returned {len(results)} tensors")
     return module, results
 
 
 def _refuse_huge(results: Sequence[TensorSpec]) -> None:
-    """A typing error in a size: nothing has been allocated yet."""
+    """Raise ShapeMismatch for outputs of more than MAX_VALUES per sample, such as by a typo in a size."""
     for result in results:
         values = math.prod(size or 1 for size in result.shape)
         if values > MAX_VALUES:
-            raise ShapeMismatch(f"makes {result}: {values:,} numbers for a row; the limit is {MAX_VALUES:,}")
+            raise ShapeMismatch(f"has an output {result} of {values:,} values per sample; the limit is {MAX_VALUES:,}")
 
 
 def _keep_states(module: nn.Module, x: TensorSpec, rows: int | None) -> None:
     if rows is None:
-        raise ShapeMismatch("cannot be stateful here: there is no batch size that it could go by")
+        raise ShapeMismatch("cannot be stateful here: the batch size is unknown")
     for part in module.modules():
         if isinstance(part, StatefulModule) and part.stateful:
             part.keep_states(rows, tuple(size for size in x.shape[1:] if size is not None))
 
 
-def _share_weights(module: nn.Module, first: nn.Module, taken: str) -> None:
-    """Let a module, made for what this call is on, have the very weights of the first call's.
+def _share_weights(module: nn.Module, first: nn.Module, shown: str) -> None:
+    """Make a module, built for the inputs of this call, use the weights of the first call's module.
 
-    They hold one dictionary of weights between them: what fills, moves or converts those of one does it for both.
+    Both hold the same dictionaries of parameters and buffers: initializing, moving or converting one applies to both.
     """
     for mine, theirs in zip(module.modules(), first.modules(), strict=True):
         if isinstance(mine, WeightedModule) and isinstance(theirs, WeightedModule):
             for name, spec in mine.weight_specs.items():
                 known = theirs.weight_specs[name].shape
                 if spec.shape != known:
-                    text = f"has a {name} {show_shape(known)} from its first call, for {taken} it would be"
+                    text = f"has a {name} of shape {show_shape(known)} from its first call; for {shown} it would be"
                     raise ShapeMismatch(f"{text} {show_shape(spec.shape)}", hint="call it on tensors of one shape")
         mine._parameters, mine._buffers = theirs._parameters, theirs._buffers
 
 
 def _refuse_undeclared(module: nn.Module) -> None:
-    """Weights that `add_weight` did not declare would be filled by nobody, named by nobody and saved by nobody."""
+    """Raise ShapeMismatch for weights not declared by `add_weight`: they would be neither initialized nor saved."""
     declared = {
         id(getattr(m, name)) for m in module.modules() if isinstance(m, WeightedModule) for name in m.weight_specs
     }
@@ -161,13 +171,13 @@ def _refuse_undeclared(module: nn.Module) -> None:
 
 
 def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
-    """A mask given by hand has a value for each step of its input, or as many axes as it, of which some may be 1."""
+    """Check an explicit mask: it has the leading axes of its input, or as many axes, some of which may have size 1."""
     given = node.call.get("mask", ())
     if isinstance(given, bool):
         return
     names = (given,) if isinstance(given, str) else given
     if len(names) > len(node.inputs):
-        raise ShapeMismatch(f"takes a mask for each of {len(node.inputs)} inputs, got {len(names)}", argument="mask")
+        raise ShapeMismatch(f"takes one mask for each of {len(node.inputs)} inputs, got {len(names)}", argument="mask")
     for name, of in zip(names, node.inputs, strict=False):
         mask, x = specs[name], specs[of]
         stretched = 1 if mask.rank == x.rank else None
@@ -180,7 +190,7 @@ def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
 def _faults(
     error: Invalid | ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec]
 ) -> dict[tuple[str, Path], Fault]:
-    """What is wrong with a node, or with the nodes inside of it, by what makes it the same fault."""
+    """Return the faults of a node, or of the nodes inside it, by (text, path), which tells equal faults."""
     uses = used_here(node.uses)
     if isinstance(error, ShapeMismatch):
         return {(error.fault.text, node.path): _fault(error, node, model, specs, uses)}
@@ -193,7 +203,7 @@ def _faults(
 def _fault(
     mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec], uses: tuple[Related, ...]
 ) -> Fault:
-    """Name the node, and where what it is called on comes from."""
+    """Return the fault of a node: named, with the shapes of its inputs and the places that they come from."""
     places = {given.name: given.path for given in (*model.inputs, *model.targets)}
     places |= {output: other.path for other in model.nodes for output in other.outputs}
     related = tuple(Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names()))
@@ -201,5 +211,5 @@ def _fault(
     at = "value" if mismatch.fault.path else "key"
     verb = mismatch.fault.text.split()[0] in {"cannot", "has", "makes", "mixes", "needs", "takes"}
     text = f"'{node.name}'{'' if verb else ':'} {mismatch.fault.text}"
-    hint = without_batch(node, specs) or mismatch.fault.hint
+    hint = batch_axis_hint(node, specs) or mismatch.fault.hint
     return Fault(text, path, at, hint=hint, related=(*related, *uses), span=mismatch.fault.span)

@@ -1,4 +1,4 @@
-"""The module of a layer; inside of some there are models, of a cell's step or shared, which are built in turn."""
+"""Build the module of a layer; a custom cell or a shared model in it is built as a model of its own."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -13,7 +13,7 @@ from kerascli.layers.wrappers.time_distributed import TimeDistributed, TimeDistr
 from kerascli.model.inference.batch_axis import output_faults
 from kerascli.model.ir.cells import Cell
 from kerascli.model.ir.nodes import Input, Model
-from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.ir.shared_layer import SharedPart
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.loop import Loop
@@ -24,12 +24,12 @@ Build = Callable[[Model], Built]
 
 
 def make_module(layer: BaseLayer, inputs: tuple[TensorSpec, ...], build: Build) -> nn.Module:
-    """The module of a layer called on `inputs`; `build` builds the models in it. Call it under the meta device.
+    """Return the module of a layer called on `inputs`; `build` builds models inside it. Call it on the meta device.
 
-    Raises ShapeMismatch, or Invalid for the nodes of the models in it.
+    Raises ShapeMismatch, or Invalid for nodes of models inside it.
     """
     match layer:
-        case DescribedRNN():
+        case CustomCellRNN():
             return _loop(layer, inputs, build)
         case TimeDistributed(layer=SharedPart() as shared):
             step, make = layer.step(inputs[0]), partial(make_module, build=build)
@@ -47,13 +47,13 @@ def _shared(part: SharedPart, x: TensorSpec, build: Build) -> nn.Module:
         return SharedLayerModule(shared.weights, module, trainable=shared.layer.trainable)
     name, wanted = next(iter(shared.inputs.items()))
     if wanted is not None and (not can_be_one(wanted.shape, x.shape) or wanted.is_integer != x.is_integer):
-        raise ShapeMismatch(f"wants {wanted} of {wanted.dtype} for each step, got {x} of {x.dtype}")
+        raise ShapeMismatch(f"needs {wanted} of {wanted.dtype} for each time step, got {x} of {x.dtype}")
     return SharedModelModule(build(Model((Input(name, x),), shared.entries, shared.outputs, shared.shared)))
 
 
-def _loop(layer: DescribedRNN, xs: tuple[TensorSpec, ...], build: Build) -> nn.Module:
+def _loop(layer: CustomCellRNN, xs: tuple[TensorSpec, ...], build: Build) -> nn.Module:
     cell = layer.cell
-    sequences, constants, given = layer.parted(xs)
+    sequences, constants, given = layer.split_inputs(xs)
     steps = _steps(sequences)
     _check_given(cell, layer.given, given)
     seen = {name: TensorSpec(x.shape[1:], x.dtype) for name, x in zip(cell.inputs, sequences, strict=True)}
@@ -70,7 +70,7 @@ def _loop(layer: DescribedRNN, xs: tuple[TensorSpec, ...], build: Build) -> nn.M
     return module
 
 
-def _results(layer: DescribedRNN, built: Built, steps: int | None) -> tuple[TensorSpec, ...]:
+def _results(layer: CustomCellRNN, built: Built, steps: int | None) -> tuple[TensorSpec, ...]:
     outputs = tuple(built.specs[name] for name in layer.cell.outputs)
     if layer.return_sequences:
         outputs = tuple(TensorSpec((steps, *one.shape), one.dtype) for one in outputs)
@@ -79,7 +79,7 @@ def _results(layer: DescribedRNN, built: Built, steps: int | None) -> tuple[Tens
 
 
 def _steps(sequences: Sequence[TensorSpec]) -> int | None:
-    """How many steps sequences have that are read together."""
+    """Return the common number of time steps of sequences, None if unknown. Raises ShapeMismatch if they differ."""
     for x in sequences:
         if x.rank < 1 or (x.rank < 2 and not x.is_integer):
             raise ShapeMismatch(f"needs sequences (steps, features), got {x}")
@@ -98,14 +98,14 @@ def _check_given(cell: Cell, names: Sequence[str], specs: Sequence[TensorSpec]) 
 
 
 def _changed_states(cell: Cell, built: Built) -> Iterator[Fault]:
-    """New values that are not what their states are."""
+    """Yield a fault for each state whose next value has another shape, or integers."""
     for state, name in zip(cell.states, cell.next, strict=True):
         spec, wanted = built.specs[name], TensorSpec(state.shape)
         related = (Related(f"state '{state.name}' is declared", state.path),)
         path = (*cell.path, "next", state.name)
         if spec.whole != wanted.whole:
-            text = f"state '{state.name}' is {wanted}, its new value '{name}' is {spec}"
+            text = f"state '{state.name}' is {wanted}, but its next value '{name}' is {spec}"
             yield Fault(text, path, related=related)
         elif spec.is_integer:
-            text = f"state '{state.name}' holds numbers with fractions, its new value '{name}' is {spec.dtype}"
+            text = f"state '{state.name}' is floating point, but its next value '{name}' is {spec.dtype}"
             yield Fault(text, path, hint="cast(..., 'float32') in an expr", related=related)

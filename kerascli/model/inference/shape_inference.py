@@ -1,4 +1,4 @@
-"""What a node makes of its inputs: its module is run on the meta device, where no number is computed."""
+"""Infer the shapes of a node's outputs by running its module on the meta device, which computes no values."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,47 +14,51 @@ from kerascli.shapes import Shape, TensorSpec
 
 _BATCH_SIZES = (2, 3)
 _UNKNOWN_SIZES = (720, 2160)
-"""What an unknown dimension is taken for: two sizes, since what differs in the results is unknown too.
+"""Two sizes that unknown dimensions are replaced by: a dimension of the outputs that differs is unknown, too.
 
-Far apart, so that strides do not make one of them; with many divisors, so that they can be reshaped.
+They are far apart, so that strides do not map both to one size, and have many divisors, so that they can be reshaped.
 """
 _UNKNOWN_STEPS = (96, 288)
-"""The same for sequences, which recurrent layers go through step by step."""
+"""The same for numbers of time steps: smaller, because recurrent layers loop over them."""
 _MOST_VALUES = 2**53
-"""Of a row: beyond it torch cannot count the bytes of a batch."""
+"""Limit of the values per sample; beyond it torch cannot count the bytes of a batch."""
 
 
-def as_seen(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
-    """An input as the layer's module gets it."""
+def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
+    """Return the spec of an input as passed to the layer's module: integers are cast if the layer takes none."""
     if spec.is_integer and not layer.takes_integers:
         return TensorSpec(spec.shape, _name(torch.get_default_dtype()), spec.batched)
     return spec
 
 
-def as_stated(stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
-    """What a layer says of its results, which have a batch axis if what it is called on has one."""
+def declared_outputs(
+    stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, TensorSpec]
+) -> tuple[TensorSpec, ...]:
+    """Return the output specs that a layer declares, without a batch axis if its input has none."""
     of = specs[node.inputs[0]] if node.inputs else None
     if of is None or of.batched:
         return stated
     return tuple(TensorSpec((of.shape[0], *spec.shape), spec.dtype, batched=False) for spec in stated)
 
 
-Tried = dict[Any, tuple[TensorSpec, ...]]
-"""What came out of nodes so far: of equal layers that are called on equal tensors one is run."""
+SpecCache = dict[Any, tuple[TensorSpec, ...]]
+"""Cache of output specs: of equal layers that are called on equal tensors, one is run."""
 
 
-def try_out(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec], tried: Tried) -> tuple[TensorSpec, ...]:
-    """Run the module twice, with two sizes for every unknown dimension."""
+def infer_outputs(
+    node: Node, module: nn.Module, specs: Mapping[str, TensorSpec], cache: SpecCache
+) -> tuple[TensorSpec, ...]:
+    """Run the module twice, with two sizes for every unknown dimension; return the specs of its outputs."""
     key = _key(node, specs)
     if key is None:
-        return _try_out(node, module, specs)
-    if key not in tried:
-        tried[key] = _try_out(node, module, specs)
-    return tried[key]
+        return _infer_outputs(node, module, specs)
+    if key not in cache:
+        cache[key] = _infer_outputs(node, module, specs)
+    return cache[key]
 
 
 def _key(node: Node, specs: Mapping[str, TensorSpec]) -> Any:
-    """What the results follow from; None where that is more than settings and the tensors it is called on."""
+    """Return the cache key of a node: layer, inputs and call arguments; None for user code and formulas."""
     if type(node.layer).__module__.partition(".")[0] != "kerascli" or node.layer.call_form == "names":
         return None
 
@@ -70,28 +74,28 @@ def _key(node: Node, specs: Mapping[str, TensorSpec]) -> Any:
     )
     try:
         hash(key)
-    except TypeError:  # settings with a mapping in them
+    except TypeError:  # a setting is a mapping
         return None
     return key
 
 
-def _try_out(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
-    inputs = [as_seen(node.layer, specs[name]) for name in node.inputs]
+def _infer_outputs(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
+    inputs = [as_module_input(node.layer, specs[name]) for name in node.inputs]
     sizes = _UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
-    runs = [_trial(node, module, inputs, specs, *pair) for pair in zip(_BATCH_SIZES, sizes, strict=True)]
+    runs = [_run_on_meta(node, module, inputs, specs, *pair) for pair in zip(_BATCH_SIZES, sizes, strict=True)]
     free = node.layer.call_form == "names" or not any(spec.batched for spec in inputs)
     found = tuple(_compare(first, second, may_lack_batch=free) for first, second in zip(*runs, strict=True))
     if any(not spec.batched and None in spec.shape for spec in found):  # an unknown size, or that of the batch?
-        again = _trial(node, module, inputs, specs, _BATCH_SIZES[1], sizes[0])
+        again = _run_on_meta(node, module, inputs, specs, _BATCH_SIZES[1], sizes[0])
         if any(a.shape != b.shape for a, b, spec in zip(runs[0], again, found, strict=True) if not spec.batched):
             raise ShapeMismatch(_MIXED)
     return found
 
 
-_MIXED = "mixes up the samples of a batch: its result does not have the batch as first axis"
+_MIXED = "mixes the samples of a batch: the first axis of its output is not the batch axis"
 
 
-def _trial(
+def _run_on_meta(
     node: Node,
     module: nn.Module,
     inputs: Sequence[TensorSpec],
@@ -99,7 +103,7 @@ def _trial(
     batch: int,
     unknown: int,
 ) -> tuple[Tensor, ...]:
-    """The results for a batch of such a size, in which every unknown size is `unknown`."""
+    """Return the outputs for `batch` samples in which every unknown dimension has size `unknown`."""
     tensors = [_stand_in(spec, batch, unknown) for spec in inputs]
     call = {key: _call_stand_in(value, specs, batch, unknown) for key, value in node.call.items()}
     for key in ("training", "mask", *node.unseen_masks):
@@ -111,15 +115,15 @@ def _trial(
         if isinstance(error, ShapeMismatch):
             raise
         if "multiplication overflow" in str(error):
-            raise ShapeMismatch(f"makes more numbers than any memory holds of {taken(node, specs)}") from error
-        raise ShapeMismatch(f"cannot take {taken(node, specs)}: {first_line(error).rstrip('.')}") from error
+            raise ShapeMismatch(f"needs more memory than any machine has for {show_inputs(node, specs)}") from error
+        raise ShapeMismatch(f"cannot take {show_inputs(node, specs)}: {first_line(error).rstrip('.')}") from error
     if isinstance(result, Outcome):
         result = result.value
     return result if isinstance(result, tuple) else (result,)
 
 
-def taken(node: Node, specs: Mapping[str, TensorSpec]) -> str:
-    """What a node is called on, in words: (None, 5, 3) with initial_state (None, 4)."""
+def show_inputs(node: Node, specs: Mapping[str, TensorSpec]) -> str:
+    """Return the shapes of a node's inputs and call arguments as text: `(None, 5, 3) with initial_state (None, 4)`."""
     words = " and ".join(str(specs[name]) for name in node.inputs)
     for key, value in node.call.items():
         names = [value] if isinstance(value, str) else [] if isinstance(value, bool) else value
@@ -131,7 +135,7 @@ def taken(node: Node, specs: Mapping[str, TensorSpec]) -> str:
 def _stand_in(spec: TensorSpec, batch: int, unknown: int) -> Tensor:
     sizes = [unknown if size is None else size for size in spec.shape]
     if math.prod(sizes) > _MOST_VALUES:
-        raise ShapeMismatch(f"needs tensors that a machine can hold, got {spec}")
+        raise ShapeMismatch(f"needs tensors that fit into memory, got {spec}")
     dtype = getattr(torch, spec.dtype) if spec.is_integer else torch.get_default_dtype()
     return torch.empty((batch, *sizes) if spec.batched else sizes, dtype=dtype, device="meta")
 

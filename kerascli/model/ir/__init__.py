@@ -1,1 +1,1 @@
-"""The intermediate representation: a model as frozen nodes, and what is true of it whatever its shapes."""
+"""The intermediate representation: a model as frozen nodes, and the checks that need no shapes."""

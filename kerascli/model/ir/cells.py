@@ -1,4 +1,4 @@
-"""A described cell: a small model of one step."""
+"""Custom cells of `rnn`: a small model of one time step."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from kerascli.parts.initializers import Zeros
 
 @dataclass(frozen=True, slots=True)
 class CellState:
-    """A tensor that goes from step to step, and what it is before the first one: the same for every sample."""
+    """A state carried from step to step; its initial value is the same for every sample."""
 
     name: str
     shape: tuple[int, ...]
@@ -20,20 +20,20 @@ class CellState:
 
     @property
     def is_weight(self) -> bool:
-        """Whether what it starts from is kept with the model's weights; zeros need not be."""
+        """True if the initial value is stored as a weight, as all but untrained zeros are."""
         return self.trainable or not isinstance(self.initializer, Zeros)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One step: from frames, states and constants to outputs and new states; names are the cell's own."""
+    """One time step: maps inputs, states and constants to outputs and next states; names are local to the cell."""
 
     inputs: tuple[str, ...]
     states: tuple[CellState, ...]
     constants: tuple[str, ...]
     entries: tuple[Entry, ...]
     next: tuple[str, ...]
-    """The new value of each state."""
+    """Nodes that give the next value of each state, in their order."""
     outputs: tuple[str, ...]
     path: Path = field(default=(), compare=False)
 

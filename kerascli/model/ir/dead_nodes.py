@@ -1,15 +1,15 @@
-"""What leads nowhere is a mistake."""
+"""Faults for nodes, calls, inputs and shared layers that lead to no output."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from kerascli.errors import Fault, Path
 from kerascli.model.ir.nodes import Call, Entry, Input, Model, Node, Shared, flat
-from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.ir.shared_layer import wrapped
 
 
-def idle_faults(
+def dead_node_faults(
     inputs: Iterable[Input],
     entries: Sequence[Entry],
     outputs: Sequence[str],
@@ -17,9 +17,10 @@ def idle_faults(
     *,
     inside: bool = True,
 ) -> list[Fault]:
-    """Nodes, calls and inputs that lead to no output; of a chain only its end is told.
+    """Return faults for nodes, calls and inputs that lead to no output; for a chain of nodes, only its last one.
 
-    `inside`: also what a call has beside what is used of it; False: another graph may use it, see idle_inside.
+    With `inside`, unused nodes of the shared models that are called count, too; without, other graphs may use them,
+    which `dead_inner_node_faults` checks.
     """
     nodes = flat(entries)
     uses = Counter([*outputs, *(name for node in nodes for name in node.used_names())])
@@ -33,26 +34,29 @@ def idle_faults(
         if all(uses[output] == within[output] for node in entry.nodes for output in node.outputs):
             faults.append(Fault(f"'{entry.name}' leads to no output", entry.path, "key", hint=hint))
             idle.update(node.name for node in entry.nodes)
-    judged = nodes if inside else [entry for entry in entries if isinstance(entry, Node)]
+    checked = nodes if inside else [entry for entry in entries if isinstance(entry, Node)]
     used = set(uses)
-    faults += _idle_nodes([(node, used) for node in judged if node.name not in idle], hint)
+    faults += _unused_nodes([(node, used) for node in checked if node.name not in idle], hint)
     for given in inputs:
         if given.name not in uses:
             faults.append(Fault(f"input '{given.name}' is not used by the model", given.path, "key"))
     return faults
 
 
-def idle_inside(models: Iterable[Model]) -> list[Fault]:
-    """Nodes of what is shared that lead to no output in any of the models that call it."""
+def dead_inner_node_faults(models: Iterable[Model]) -> list[Fault]:
+    """Return faults for nodes of shared models that lead to no output in any of the models that call them."""
     nodes: list[tuple[Node, set[str]]] = []
     for model in models:
         used = {*model.outputs, *(name for node in model.nodes for name in node.used_names())}
         nodes += [(node, used) for entry in model.entries if isinstance(entry, Call) for node in entry.nodes]
-    return _idle_nodes(nodes, "")
+    return _unused_nodes(nodes, "")
 
 
-def _idle_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fault]:
-    """Nodes, with what is used around them; what is written once and stands for several is of use if one of them is."""
+def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fault]:
+    """Return faults for unused nodes, given each with the tensors used around it.
+
+    Nodes of one entry, such as in several calls or repetitions, are unused only if all of them are.
+    """
     by_place: dict[Path, list[tuple[Node, set[str]]]] = {}
     for node, used in nodes:
         by_place.setdefault(node.path, []).append((node, used))
@@ -62,14 +66,14 @@ def _idle_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fault
             first, _ = same[0]
             is_inner = "." in first.name
             text = f"'{first.name.rpartition('.')[2]}' leads to no output"
-            faults.append(Fault(text, path, "key", hint="use it below, or take it out" if is_inner else hint))
+            faults.append(Fault(text, path, "key", hint="use it below, or remove it" if is_inner else hint))
     return faults
 
 
 def called_in(entries: Iterable[Entry]) -> set[str]:
-    """What the weights of all that is shared are named by, if entries call it, or what they call does.
+    """Return the weight prefixes of the shared layers and models that entries call, directly or through others.
 
-    It is called by itself, on every step of a sequence, or in a cell.
+    A call may also be the layer of `time_distributed`, or stand in a custom cell.
     """
     found: set[str] = set()
     waiting = list(entries)
@@ -77,7 +81,7 @@ def called_in(entries: Iterable[Entry]) -> set[str]:
         entry = waiting.pop()
         called = [entry.of] if isinstance(entry, Call) else []
         for node in flat([entry]):
-            if isinstance(node.layer, DescribedRNN):
+            if isinstance(node.layer, CustomCellRNN):
                 waiting += node.layer.cell.entries
             elif (inner := wrapped(node)) is not None:
                 called.append(inner)
@@ -87,15 +91,15 @@ def called_in(entries: Iterable[Entry]) -> set[str]:
 
 
 def uncalled_faults(shared: Mapping[str, Shared | None], entries: Iterable[Entry]) -> list[Fault]:
-    """What is shared and never called."""
+    """Return a fault for each shared layer or model that is never called."""
     called = called_in(entries)
     return [
-        Fault(f"'{name}' is shared, but never called", _place_of(each), "key", hint="call it as a layer, by its name")
+        Fault(f"'{name}' is shared but never called", _place_of(each), "key", hint="call it as a layer, by its name")
         for name, each in shared.items()
         if each is not None and each.weights not in called
     ]
 
 
 def _place_of(shared: Shared) -> Path:
-    """Where its name stands; the path of a layer goes on to the layer's name."""
+    """Return the path of its name in `shared`; the recorded path of a layer ends with the layer's name."""
     return shared.path if shared.layer is None else shared.path[:-1]

@@ -1,4 +1,4 @@
-"""What a model is before it is torch: inputs, entries in order, outputs. Plain frozen data."""
+"""Intermediate representation of a model: inputs, entries in order and outputs, as frozen dataclasses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ from kerascli.layers.base import BaseLayer
 from kerascli.shapes import TensorSpec
 
 CallValue = str | bool | tuple[str, ...]
-"""A call argument: a tensor by name, several, or a switch."""
+"""Value of a call argument: the name of a tensor, several names, or a bool."""
 
 RESERVED = frozenset({
     "prev", "input", "y_true", "y_pred", "sample_weight", "training", "batch_size", "_",
@@ -18,29 +18,29 @@ RESERVED = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A tensor that the model is given."""
+    """An input tensor of a model."""
 
     name: str
     spec: TensorSpec
     path: Path = field(default=(), compare=False)
-    """Where it is written: for messages."""
+    """Path in the config, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A layer where it stands: settings, what it is called on, what its results are called."""
+    """A layer in the graph, with the names of its input and output tensors."""
 
     name: str
     layer: BaseLayer
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    """A name for each result; None of them is `_`, which stands for a dropped one."""
+    """Name of each output tensor; `_` for a discarded one."""
     call: Mapping[str, CallValue] = field(default_factory=dict)
     owner: str = ""
-    """What its weights are named by (`tower/features`), if other nodes have the same; else its own name."""
+    """Prefix of its weights' names (`tower/features`), which nodes that share weights have in common; '' for `name`."""
     path: Path = field(default=(), compare=False)
     uses: tuple[Path, ...] = field(default=(), compare=False)
-    """Where the blocks and shared models that it is written in are used, from the outermost."""
+    """Paths of the uses of the blocks and shared models that contain it, outermost first."""
 
     @property
     def weights_name(self) -> str:
@@ -48,11 +48,11 @@ class Node:
 
     @property
     def unseen_masks(self) -> list[str]:
-        """The mask arguments that are `false`: the layer computes without them."""
+        """Mask arguments that are `false`: the layer computes without these masks."""
         return [key for key in ("mask", "query_mask", "value_mask", "key_mask") if self.call.get(key) is False]
 
     def used_names(self) -> list[str]:
-        """Every tensor that a call of this node needs."""
+        """Return the names of all tensors that the node takes, as inputs or call arguments."""
         names = list(self.inputs)
         for value in self.call.values():
             if isinstance(value, str):
@@ -62,7 +62,7 @@ class Node:
         return names
 
     def renamed(self, tensors: Mapping[str, str]) -> "Node":
-        """The same, of other tensors; those that `tensors` does not have keep their names."""
+        """Return a copy whose tensors are renamed by `tensors`; names that it lacks stay."""
 
         def of(names: Sequence[str]) -> tuple[str, ...]:
             return tuple(tensors.get(name, name) for name in names)
@@ -78,33 +78,33 @@ class Node:
         return replace(self, inputs=of(self.inputs), outputs=of(self.outputs), call=call)
 
     def frozen(self) -> "Node":
-        """The same, not trained."""
+        """Return a copy that is not trained."""
         return replace(self, layer=self.layer.model_copy(update={"trainable": False}))
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A layer, or a whole model, that is called by name; its weights are the same in every call."""
+    """A shared layer or model: it is called by name, with the same weights in every call."""
 
     name: str
     weights: str
-    """What the names of its weights begin with."""
+    """Prefix of the names of its weights."""
     inputs: Mapping[str, TensorSpec | None]
-    """What a model is called on, with the shapes that it wants where it says so; of a layer nothing is said."""
+    """Inputs of a model, with their specs where declared; empty for a layer."""
     entries: tuple["Node | Call", ...] = ()
     outputs: tuple[str, ...] = ()
     shared: tuple["Shared", ...] = ()
     layer: BaseLayer | None = None
     trainable: bool = True
-    """False: none of its layers is, whatever they say."""
+    """If False, none of its layers is trained, whatever their own settings."""
     tensors: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """What its inner names mean."""
+    """Inner name -> tensor."""
     path: Path = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of what is shared, and the nodes that it stands for: `a` of `tower` has `a.features`."""
+    """A call of a shared layer or model, expanded to nodes: call `a` of `tower` has the node `a.features`."""
 
     name: str
     of: Shared
@@ -115,12 +115,12 @@ class Call:
     path: Path = field(default=(), compare=False)
 
     def used_names(self) -> list[str]:
-        """Every tensor that it needs."""
+        """Return the names of all tensors that the call takes from outside."""
         inner = {output for node in self.nodes for output in node.outputs}
         return [*self.inputs, *(n for node in self.nodes for n in node.used_names() if n not in {*inner, *self.inputs})]
 
     def frozen(self) -> "Call":
-        """The same, its nodes not trained."""
+        """Return a copy whose nodes are not trained."""
         return replace(self, nodes=tuple(node.frozen() for node in self.nodes))
 
 
@@ -128,43 +128,43 @@ Entry = Node | Call
 
 
 def flat(entries: Sequence[Entry]) -> tuple[Node, ...]:
-    """The nodes that entries stand for, in order."""
+    """Return the nodes of entries in order, with calls expanded."""
     return tuple(node for entry in entries for node in (entry.nodes if isinstance(entry, Call) else (entry,)))
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A checked graph: every name is known, every node leads to an output."""
+    """A checked graph: every name is defined, and every node leads to an output."""
 
     inputs: tuple[Input, ...]
     entries: tuple[Entry, ...]
     outputs: tuple[str, ...]
     shared: tuple[Shared, ...] = ()
     views: Mapping[str, "View"] = field(default_factory=dict)
-    """Other models over its weights."""
+    """Views: models over its weights, by name."""
     alone: bool = False
-    """It has no layers of its own: its output is what it shares under that name."""
+    """If True, the model has no layers of its own: it is the shared model that its output names."""
     targets: tuple[Input, ...] = ()
-    """Those that formulas name (`targets.y`): there are none when the model predicts."""
+    """Targets that formulas name (`targets.y`); not available when the model predicts."""
     nodes: tuple[Node, ...] = field(init=False)
-    """Every layer that runs, those inside of calls too."""
+    """All nodes in order, with calls expanded."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", flat(self.entries))
 
     @property
     def figures(self) -> tuple[str, ...]:
-        """The nodes that have no result, but a figure to log."""
+        """Names of the nodes without outputs that log a metric."""
         return tuple(node.name for node in self.nodes if node.layer.logs)
 
     @property
     def sums(self) -> frozenset[str]:
-        """Return the names of the figures that are summed over all samples; the others are averaged."""
+        """Names of the logged metrics that are summed over all samples; the others are averaged."""
         return frozenset(node.name for node in self.nodes if node.layer.sums)
 
     @property
     def is_sequential(self) -> bool:
-        """One input, and each entry is called on the one before it: Keras would call it Sequential."""
+        """True if there is one input and each entry takes the previous one, as in Keras's Sequential."""
         before = self.inputs[0].name if len(self.inputs) == 1 else ""
         for entry in self.entries:
             if entry.used_names() != [before] or len(entry.outputs) != 1:
@@ -178,8 +178,8 @@ class View:
     """A model over the weights of another."""
 
     model: Model
-    """Whole: it runs without the other."""
+    """The complete graph, which runs without the other model."""
     entries: tuple[Entry, ...]
-    """Those of its own; what it has more is the other's."""
+    """Entries of the view itself; the rest of `model.entries` belongs to the other model."""
     own_inputs: bool
-    """False: it goes on from the inputs and the nodes of the other."""
+    """If False, the view continues from the inputs and nodes of the other model."""

@@ -1,4 +1,4 @@
-"""`rnn` with a described cell, as a layer."""
+"""The layer `rnn` with a custom cell."""
 
 from collections.abc import Sequence
 from typing import Self, TypeVar
@@ -12,18 +12,18 @@ from kerascli.model.ir.cells import Cell
 T = TypeVar("T")
 
 
-class _OfDescribedCell(BaseLayer):
-    """What stands before the settings."""
+class _CustomCellFields(BaseLayer):
+    """Fields that come before the layer's arguments."""
 
     cell: InstanceOf[Cell]
     layers: tuple[InstanceOf[BaseLayer], ...]
-    """All that are in the cell."""
+    """All layers in the cell."""
     given: tuple[str, ...] = ()
-    """The states that the node's `initial_state` names, in the order of its last inputs."""
+    """Names of the states that `initial_state` sets, in the order of the node's last inputs."""
 
 
-class DescribedRNN(SequenceSettings, _OfDescribedCell):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Its node is called on the sequences, the constants and the states to start from."""
+class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[reportIncompatibleVariableOverride]
+    """An RNN with a custom cell; its node's inputs are sequences, constants and initial states, in this order."""
 
     component_name = "rnn"
     call_form = "several"
@@ -34,7 +34,7 @@ class DescribedRNN(SequenceSettings, _OfDescribedCell):  # pyright: ignore[repor
 
     @classmethod
     def settings(cls) -> tuple[str, ...]:
-        """The fields that a config writes; the others follow from the cell and the node."""
+        """Return the fields that a config sets; the others are derived from the cell and the node."""
         return tuple(name for name in cls.model_fields if name not in {"cell", "layers", "given"})
 
     @property
@@ -51,13 +51,13 @@ class DescribedRNN(SequenceSettings, _OfDescribedCell):  # pyright: ignore[repor
         return any(layer.adds_losses() for layer in self.layers)
 
     def may_lack_batch(self, index: int) -> bool:
-        return index in self.parted(range(len(self.cell.inputs) + len(self.cell.constants)))[1]
+        return index in self.split_inputs(range(len(self.cell.inputs) + len(self.cell.constants)))[1]
 
     def of(self, cell: Cell) -> Self:
-        """The same around another cell."""
+        """Return a copy with another cell."""
         return self.model_copy(update={"cell": cell, "layers": tuple(node.layer for node in cell.nodes)})
 
-    def parted(self, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
-        """The node's inputs by what they are: sequences, constants, states to start from."""
+    def split_inputs(self, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
+        """Split values of the node's inputs into those of sequences, constants and initial states."""
         first, second = len(self.cell.inputs), len(self.cell.inputs) + len(self.cell.constants)
         return values[:first], values[first:second], values[second:]

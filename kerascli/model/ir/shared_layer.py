@@ -1,4 +1,4 @@
-"""What is shared as the layer of a wrapper: `time_distributed: tower` calls it on every step, with its own weights."""
+"""Shared layers and models inside a wrapper: `time_distributed: tower` calls `tower` on every time step."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,11 +13,11 @@ from kerascli.parts.base import Regularizer
 
 
 class SharedPart(BaseLayer):
-    """Something shared, as a layer."""
+    """A shared layer or model as the layer of a wrapper."""
 
     shared: InstanceOf[Shared]
     layers: tuple[InstanceOf[BaseLayer], ...]
-    """All that are in it."""
+    """All layers in it."""
 
     @property
     def component_name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -56,23 +56,23 @@ class SharedPart(BaseLayer):
 
 
 def wrapped(node: Node) -> Shared | None:
-    """What is shared that a node calls on every step."""
+    """Return the shared layer or model that a `time_distributed` node wraps, or None."""
     part = node.layer.layer if isinstance(node.layer, TimeDistributed) else None
     return part.shared if isinstance(part, SharedPart) else None
 
 
 def with_shared(cls: type[BaseLayer], settings: Any, known: Mapping[str, Shared | None]) -> Any:
-    """Settings of a wrapper in which the name of something shared has become a layer. Raises ShapeMismatch."""
+    """Return a wrapper's arguments with the name of a shared layer or model replaced by it. Raises ShapeMismatch."""
     named = settings.get("layer") if isinstance(settings, dict) else settings
     if not issubclass(cls, TimeDistributed):
         if "layer" in cls.model_fields and isinstance(named, str) and named in known:
-            text = f"'{named}' is shared: {cls.component_name} takes a layer of its own"
-            raise ShapeMismatch(text, hint="time_distributed takes what is shared", argument="layer")
+            text = f"'{named}' is shared: {cls.component_name} cannot wrap a shared layer or model"
+            raise ShapeMismatch(text, hint="only time_distributed can wrap it", argument="layer")
         return settings
     if isinstance(named, dict) and len(named) == 1:
         name = next(iter(named))
         if name in known:
-            text = f"'{name}' is shared: a call takes no settings, got {show(named[name])}"
+            text = f"'{name}' is shared: a call takes no arguments of the layer, got {show(named[name])}"
             raise ShapeMismatch(text, hint=f"write layer: {name}", argument="layer")
     if not isinstance(named, str) or (shared := known.get(named)) is None:
         return settings
@@ -81,7 +81,7 @@ def with_shared(cls: type[BaseLayer], settings: Any, known: Mapping[str, Shared 
 
 
 def part_of(shared: Shared) -> SharedPart:
-    """What is shared, as a layer."""
+    """Return a shared layer or model as the layer of a wrapper."""
     nodes = flat(shared.entries)
     return SharedPart(
         shared=shared, layers=tuple(node.layer for node in nodes) if shared.layer is None else (shared.layer,)
@@ -89,11 +89,11 @@ def part_of(shared: Shared) -> SharedPart:
 
 
 def _check(shared: Shared) -> None:
-    """Whether what is shared can be called on steps."""
+    """Raise ShapeMismatch if a shared layer or model cannot be called on single time steps."""
     if shared.layer is None and len(shared.inputs) != 1:
-        text = f"'{shared.name}' takes {len(shared.inputs)} inputs; a layer that is called on steps takes one"
+        text = f"'{shared.name}' takes {len(shared.inputs)} inputs; time_distributed can wrap models of one input"
         raise ShapeMismatch(text, argument="layer")
     figure = next((node for node in flat(shared.entries) if node.layer.logs), None)
     if figure is not None:
-        text = f"'{shared.name}' logs '{figure.name}': what it has at single steps is no figure"
-        raise ShapeMismatch(text, hint="put it behind the model, over all steps", argument="layer")
+        text = f"'{shared.name}' logs '{figure.name}', which is not defined for single time steps"
+        raise ShapeMismatch(text, hint="move it outside the shared model, over all steps", argument="layer")

@@ -1,4 +1,4 @@
-"""Nodes that need a target: there is none when a model predicts."""
+"""Nodes that need a target, which is not available when a model predicts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,7 +10,7 @@ PREFIX = "targets."
 
 
 def targets_of(nodes: Sequence[Node], known: Mapping[str, TensorSpec]) -> tuple[Input, ...]:
-    """The targets that nodes name, as tensors `targets.y`."""
+    """Return the targets that nodes use, as inputs named `targets.NAME`."""
     used = {name for node in nodes for name in node.used_names()}
     return tuple(
         Input(f"{PREFIX}{name}", spec, ("data", "targets", name))
@@ -20,12 +20,12 @@ def targets_of(nodes: Sequence[Node], known: Mapping[str, TensorSpec]) -> tuple[
 
 
 def name_of(target: Input) -> str:
-    """What the data calls it."""
+    """Return the target's name in the data, without `targets.`."""
     return target.name.removeprefix(PREFIX)
 
 
 def needing_targets(nodes: Sequence[Node], targets: Iterable[Input]) -> frozenset[str]:
-    """The names of nodes that a target leads to."""
+    """Return the names of the nodes that depend on a target."""
     tensors = {target.name for target in targets}
     found: set[str] = set()
     for node in nodes:
@@ -36,12 +36,12 @@ def needing_targets(nodes: Sequence[Node], targets: Iterable[Input]) -> frozense
 
 
 def target_faults(model: Model) -> list[Fault]:
-    """Outputs that cannot be predicted."""
+    """Return a fault for each output of the model that depends on a target."""
     needing = needing_targets(model.nodes, model.targets)
     return [
         Fault(
-            f"the output '{output}' depends on a target, which is not there when the model predicts", node.path, "key",
-            hint="use targets in add_loss, add_metric and what leads to them",
+            f"the output '{output}' depends on a target, which is not available when the model predicts",
+            node.path, "key", hint="use targets in add_loss, add_metric and what leads to them",
         )
         for node in model.nodes
         for output in node.outputs

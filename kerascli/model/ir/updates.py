@@ -1,4 +1,4 @@
-"""What `update` nodes set: one weight each, which nothing else changes."""
+"""Weights that `update` nodes assign: one each, which neither the optimizer nor another node changes."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from kerascli.model.ir.nodes import Node
 
 
 def set_by(nodes: Sequence[Node]) -> dict[str, Node]:
-    """By the name of each update node, the weight node that it sets."""
+    """Return the weight node that each update node assigns: update name -> node."""
     makers = {output: node for node in nodes for output in node.outputs}
     updates = (node for node in nodes if isinstance(node.layer, Update))
     return {node.name: makers[node.inputs[0]] for node in updates if node.inputs[0] in makers}
 
 
 def update_faults(nodes: Sequence[Node]) -> list[Fault]:
-    """Updates of what is no weight, of weights that are trained, and of one weight twice."""
+    """Return faults for updates of other nodes than weights, of trainable weights, and of a weight updated twice."""
     found: dict[str, Fault] = {}
     weights, first = set_by(nodes), dict[str, Node]()
     for node in nodes:
@@ -25,14 +25,14 @@ def update_faults(nodes: Sequence[Node]) -> list[Fault]:
         weight, name = weights.get(node.name), node.layer.weight
         path = (*node.path, "weight")
         if weight is None or not isinstance(weight.layer, Weight):
-            fault = Fault(f"'{name}' is no weight: only what a 'weight' node makes is updated", path)
+            fault = Fault(f"'{name}' is not a weight: update assigns to 'weight' nodes only", path)
         elif weight.layer.trainable:
-            text = f"'{name}' is trained: the optimizer changes it, and an update would undo that"
+            text = f"'{name}' is trainable: the optimizer would change it, too"
             related = (Related(f"'{name}'", weight.path),)
             fault = Fault(text, path, hint=f"set trainable: false on {name}", related=related)
         elif (other := first.setdefault(weight.weights_name, node)).weights_name != node.weights_name:
             related = (Related("the first one", other.path),)
-            fault = Fault(f"'{name}' has an update already", path, hint="put both into one formula", related=related)
+            fault = Fault(f"'{name}' has an update already", path, hint="combine both in one formula", related=related)
         else:
             continue
         found.setdefault(node.weights_name, fault)

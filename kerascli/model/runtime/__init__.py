@@ -1,1 +1,1 @@
-"""The module that runs a model: executor, masks, loops over steps, shared layers, weights."""
+"""Run a model: the graph module, masks, loops over time steps, shared layers and weights."""

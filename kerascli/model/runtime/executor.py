@@ -1,4 +1,4 @@
-"""How a node runs: its module called on what the edges carry, side results gathered."""
+"""Run a node: call its module on tensors and masks, and collect losses, metrics and updates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from kerascli.layers.base import Outcome, ShapeMismatch
 from kerascli.layers.nesting import activity_loss, with_value
 from kerascli.model.ir.nodes import Node
 from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.submodules import parts_of
+from kerascli.model.runtime.submodules import submodules_of
 
 QUERY_VALUE_KEY = ("query_mask", "value_mask", "key_mask")
 """Call arguments of multi-head attention that hold the masks of its inputs, in the order of the inputs."""
@@ -20,21 +20,21 @@ QUERY_VALUE_KEY = ("query_mask", "value_mask", "key_mask")
 
 @dataclass(slots=True)
 class GraphOutcome:
-    """Everything that a call of a graph yields; nothing is kept on modules."""
+    """Results of a forward pass of a graph; modules keep none of them."""
 
     outputs: dict[str, Tensor]
     masks: dict[str, Tensor]
     """Masks of the outputs that have one."""
     losses: dict[str, Tensor] = field(default_factory=dict)
-    """Scalars to add to the loss, by node and name."""
+    """Scalars to add to the loss: `node/name` -> value."""
     metrics: dict[str, Tensor] = field(default_factory=dict)
     updates: dict[str, Tensor] = field(default_factory=dict)
-    """New values of non-trainable weights, in torch's layout, by weight name."""
+    """Next values of non-trainable weights, in torch's layout, by weight name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A node, made ready to run: what can be known ahead is known."""
+class PreparedNode:
+    """A node prepared to run: everything that does not depend on the data is computed in advance."""
 
     node: Node
     module: nn.Module
@@ -43,21 +43,23 @@ class Step:
     switches: Mapping[str, bool]
     training: bool | None
     hidden: tuple[str, ...]
-    """Masks that it computes without, though they go on."""
+    """Mask arguments that the layer computes without; the masks are still propagated."""
     masked: int
-    """How many of the results have the mask that is handed on."""
+    """Number of leading outputs that the propagated mask applies to."""
     again: bool
-    """An earlier node has the same weights."""
+    """If True, an earlier node has the same weights."""
     names: Mapping[str, str]
-    """Weights by their places in the module."""
+    """Place in the module -> weight name."""
     sets: str
-    """The weight that it sets, where that is another node's."""
+    """Name of the weight of another node that it assigns; '' for none."""
     last_uses: tuple[str, ...]
-    """Tensors that no later node needs: dropped, so that inference holds no more memory than it must."""
+    """Tensors that no later node needs; they are freed after it to save memory."""
 
 
-def make_step(node: Node, built: Built, last_uses: tuple[str, ...] = (), *, again: bool, sets: str = "") -> Step:
-    """What runs a node of a built model."""
+def prepare_node(
+    node: Node, built: Built, last_uses: tuple[str, ...] = (), *, again: bool, sets: str = ""
+) -> PreparedNode:
+    """Prepare a node of a built model to run."""
     module, layer = built.modules[node.name], node.layer
     casts = tuple(built.specs[name].is_integer and not layer.takes_integers for name in node.inputs)
     tensors = tuple((key, value) for key, value in node.call.items() if not isinstance(value, bool))
@@ -65,14 +67,14 @@ def make_step(node: Node, built: Built, last_uses: tuple[str, ...] = (), *, agai
     training = switches.pop("training", None)
     hidden = tuple(node.unseen_masks)
     switches = {key: value for key, value in switches.items() if key not in hidden and key != "mask"}
-    names = {place: name for part in parts_of(node, module) for place, name in part.names()}
-    return Step(
+    names = {place: name for part in submodules_of(node, module) for place, name in part.names()}
+    return PreparedNode(
         node, module, casts, tensors, switches, training, hidden, layer.masked_results(), again, names, sets, last_uses
     )  # fmt: skip
 
 
-def run_node(step: Step, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
-    """Call a node on `values`, and add its results to them, its masks to `masks`, all else to `outcome`."""
+def run_node(step: PreparedNode, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
+    """Run a node on `values`; add its outputs to them, their masks to `masks`, everything else to `outcome`."""
     node = step.node
     arguments = [values[name] for name in node.inputs]
     if any(step.casts):
@@ -85,7 +87,7 @@ def run_node(step: Step, values: dict[str, Tensor], masks: dict[str, Tensor], ou
     try:
         result = _call(step, arguments, call, _carried(step, outcome) if step.again and outcome.updates else {})
     except (ShapeMismatch, IndexError, RuntimeError) as error:
-        error.add_note(node.name)  # for whoever tells what stopped it
+        error.add_note(node.name)  # names the node in the error message
         raise
     if isinstance(result, Outcome):
         prefix = node.name
@@ -105,12 +107,12 @@ def run_node(step: Step, values: dict[str, Tensor], masks: dict[str, Tensor], ou
 
 
 def _below(node: str, name: str) -> str:
-    """A node's one figure has the node's name."""
+    """Return the name of a node's loss or metric: an unnamed one has the node's name."""
     return f"{node}/{name}" if name else node
 
 
-def _carried(step: Step, outcome: GraphOutcome) -> dict[str, Tensor]:
-    """Weights as an earlier call in this step has left them: as in Keras each call goes on from there."""
+def _carried(step: PreparedNode, outcome: GraphOutcome) -> dict[str, Tensor]:
+    """Return weights as updated by earlier calls in this forward pass, which later calls use, as in Keras."""
     places = {name: place.replace("/", ".") for place, name in step.names.items() if name in outcome.updates}
     changed = ((place, outcome.updates[name]) for name, place in places.items())
     return {place: with_value(_tensor(step.module, place), value) for place, value in changed}
@@ -121,8 +123,8 @@ def _tensor(module: nn.Module, path: str) -> Tensor:
     return getattr(module.get_submodule(owner), name)
 
 
-def _call(step: Step, arguments: list[Tensor], call: dict[str, Any], carried: dict[str, Tensor]) -> Any:
-    """`training:` beside a layer runs it in that mode, whatever mode the model is in."""
+def _call(step: PreparedNode, arguments: list[Tensor], call: dict[str, Any], carried: dict[str, Tensor]) -> Any:
+    """Call the module, in the mode that the node's `training` argument sets, if any, instead of the model's."""
 
     def run() -> Any:
         if carried:
@@ -139,8 +141,10 @@ def _call(step: Step, arguments: list[Tensor], call: dict[str, Any], carried: di
         step.module.train(before)
 
 
-def _mask_in(step: Step, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]) -> Tensor | None:
-    """The mask that goes on: what a node is called with, else its inputs'; into `call`, if its module sees it."""
+def _mask_in(
+    step: PreparedNode, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]
+) -> Tensor | None:
+    """Return the mask to propagate, explicit or of the inputs; add it to `call` if the module uses masks."""
     node, layer = step.node, step.node.layer
     given = call.pop("mask", None)
     if not node.inputs:
@@ -165,7 +169,7 @@ def _as_mask(given: Tensor) -> Tensor:
     return given if given.dtype == torch.bool else given != 0
 
 
-def _mask_out(step: Step, x: Tensor, mask_in: Tensor | None) -> Tensor | None:
+def _mask_out(step: PreparedNode, x: Tensor, mask_in: Tensor | None) -> Tensor | None:
     match step.node.layer.mask:
         case "make":
             make_mask: Any = step.module.make_mask  # declared by `mask = "make"`

@@ -1,4 +1,4 @@
-"""The one module that runs a graph: values and masks on the edges, side results as values."""
+"""The module that runs a graph: values and masks along the edges, losses and updates as results."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,15 +10,15 @@ from kerascli.model.ir.nodes import Node
 from kerascli.model.ir.targets import name_of, needing_targets
 from kerascli.model.ir.updates import set_by
 from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.executor import GraphOutcome, Step, make_step, run_node
-from kerascli.model.runtime.submodules import parts_of
+from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, prepare_node, run_node
+from kerascli.model.runtime.submodules import submodules_of
 from kerascli.model.runtime.weights import Weight
 
 __all__ = ["Graph", "GraphOutcome"]
 
 
 class Graph(nn.Module):
-    """Runs a built model: forward(inputs by name) -> GraphOutcome."""
+    """Module of a built model; `forward` maps inputs by name to a GraphOutcome."""
 
     def __init__(self, built: Built) -> None:
         super().__init__()
@@ -36,18 +36,18 @@ class Graph(nn.Module):
                 step.module.requires_grad_(False)
 
     def weights(self) -> list[Weight]:
-        """All weights in order of the nodes; those that several nodes have stand where the first one does."""
+        """Return all weights in the order of the nodes, shared ones once, at their first node."""
         found: dict[str, list[Weight]] = {}
         for step in self._steps:
-            for part in parts_of(step.node, step.module):
+            for part in submodules_of(step.node, step.module):
                 if part.name not in found:
                     found[part.name] = list(part.weights())
         return [weight for weights in found.values() for weight in weights]
 
     def forward(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
-        """Tensors of shape (N, *) by input name -> outputs of the graph by name.
+        """Run the graph on tensors of shape (N, *) by input name; return its outputs by name.
 
-        Without `targets`, by target name, the nodes that need one are left out.
+        `targets` are tensors by target name; without them, the nodes that depend on a target are skipped.
         """
         values: dict[str, Tensor] = {name: _as_input(inputs[name], dtype) for name, dtype in self._names.items()}
         if targets is not None:
@@ -68,27 +68,27 @@ class Graph(nn.Module):
 
 
 def _as_input(tensor: Tensor, dtype: str) -> Tensor:
-    """Data is cast to the dtype of the input; of floats there is one dtype, that of the weights, as in Keras."""
+    """Cast data to the dtype of the input; floats are cast to the dtype of the weights, as in Keras."""
     wanted = getattr(torch, dtype)
     wanted = torch.get_default_dtype() if wanted.is_floating_point else wanted
     return tensor if tensor.dtype == wanted else tensor.to(wanted)
 
 
-def _steps(nodes: Sequence[Node], built: Built) -> tuple[Step, ...]:
+def _steps(nodes: Sequence[Node], built: Built) -> tuple[PreparedNode, ...]:
     last = _last_uses(nodes, built.model.outputs)
     sets = {name: f"{weight.weights_name}/value" for name, weight in set_by(nodes).items()}
     seen: set[str] = set()
     steps = []
     for node in nodes:
-        owned = {part.name for part in parts_of(node, built.modules[node.name])}
+        owned = {part.name for part in submodules_of(node, built.modules[node.name])}
         again = not owned.isdisjoint(seen)
-        steps.append(make_step(node, built, last.get(node.name, ()), again=again, sets=sets.get(node.name, "")))
+        steps.append(prepare_node(node, built, last.get(node.name, ()), again=again, sets=sets.get(node.name, "")))
         seen |= owned
     return tuple(steps)
 
 
 def _last_uses(nodes: Sequence[Node], outputs: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """For each node the tensors that it is the last to use."""
+    """Return for each node the tensors that no later node uses."""
     user: dict[str, str] = {}
     for node in nodes:
         for name in (*node.outputs, *node.used_names()):

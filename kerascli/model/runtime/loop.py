@@ -1,4 +1,4 @@
-"""A described cell along the steps of sequences: one graph of one step, run for each."""
+"""Run a custom cell over the time steps of sequences."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
@@ -12,17 +12,17 @@ from kerascli.layers.geometry import broadcast_mask
 from kerascli.layers.recurrent.base import StatefulModule
 from kerascli.layers.recurrent.masks import mask_of_steps
 from kerascli.model.ir.cells import CellState
-from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.executor import GraphOutcome, Step, make_step, run_node
-from kerascli.model.runtime.submodules import Inner, Part, PartedModule, inside, parts_below
+from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, prepare_node, run_node
+from kerascli.model.runtime.submodules import CompositeModule, InnerNode, Submodule, inner_nodes, submodules_below
 from kerascli.parts.initializers import Zeros
 
 
 class Start(StatefulModule):
-    """The states before the first step: given, kept from the batch before, a weight, or zeros."""
+    """Initial states: inputs of the node, states kept from the previous batch, weights, or zeros."""
 
-    def __init__(self, layer: DescribedRNN) -> None:
+    def __init__(self, layer: CustomCellRNN) -> None:
         super().__init__()
         self.layer = layer
         for state in layer.cell.states:
@@ -37,8 +37,8 @@ class Start(StatefulModule):
     def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
         for state in self.layer.cell.states:
             if state.is_weight:
-                hint = f"take out initializer and trainable of '{state.name}', or stateful"
-                raise ShapeMismatch(f"cannot be stateful: '{state.name}' does not start from zeros", hint=hint)
+                hint = f"remove initializer and trainable of '{state.name}', or stateful"
+                raise ShapeMismatch(f"cannot be stateful: state '{state.name}' is not initialized to zeros", hint=hint)
             shape = (rows, *state.shape)
             self.add_weight(_kept(state.name), shape, initializer=Zeros(), trainable=False, is_state=True)
 
@@ -57,10 +57,13 @@ class Start(StatefulModule):
         return found
 
 
-class Loop(PartedModule):
-    """What of a step looks at no state is done for all steps at once, where its layer goes row by row."""
+class Loop(CompositeModule):
+    """Module of an rnn with a custom cell.
 
-    def __init__(self, layer: DescribedRNN, built: Built) -> None:
+    Nodes that depend on no state, and whose layers act on each row separately, are computed for all steps at once.
+    """
+
+    def __init__(self, layer: CustomCellRNN, built: Built) -> None:
         super().__init__()
         self.layer = layer
         self.cell = cell = layer.cell
@@ -68,31 +71,31 @@ class Loop(PartedModule):
         self.model, self.specs = built.model, dict(built.specs)
         self.nodes = nn.ModuleList(built.modules[node.name] for node in built.model.nodes)
         self._places = self.places()
-        steps = [make_step(node, built, again=True) for node in built.model.nodes]
-        self._once, steps = _taken_out(steps, cell.constants)
-        self._ahead, self._steps = _taken_out(steps, cell.inputs)
+        steps = [prepare_node(node, built, again=True) for node in built.model.nodes]
+        self._once, steps = _split_by_dependency(steps, cell.constants)
+        self._ahead, self._steps = _split_by_dependency(steps, cell.inputs)
         used = {*cell.outputs, *cell.next, *(name for step in self._steps for name in step.node.used_names())}
         moved = (name for step in self._ahead for name in step.node.outputs)
         self._frames = tuple(name for name in (*cell.inputs, *moved) if name in used)
         self._states = tuple(state.name for state in cell.states)
 
-    def parts(self) -> Iterator[Part]:
-        yield Part("start", "", self.start, self.layer.trainable)
-        yield from parts_below("nodes", self.model.nodes, self.nodes)
+    def parts(self) -> Iterator[Submodule]:
+        yield Submodule("start", "", self.start, self.layer.trainable)
+        yield from submodules_below("nodes", self.model.nodes, self.nodes)
 
-    def inside(self) -> Iterator[Inner]:
-        yield from (Inner(node, self.specs) for node in self.model.nodes)
-        yield from inside(self.nodes)
+    def inner_nodes(self) -> Iterator[InnerNode]:
+        yield from (InnerNode(node, self.specs) for node in self.model.nodes)
+        yield from inner_nodes(self.nodes)
 
     def forward(self, *xs: Tensor, masks: Sequence[Tensor | None] | None = None) -> Outcome:
         # sequences (N, T, *), constants and states (N, *) -> outputs (N, *) or (N, T, *), and states (N, *)
-        sequences, constants, given = self.layer.parted(range(len(xs)))
+        sequences, constants, given = self.layer.split_inputs(range(len(xs)))
         masks = masks or [None] * len(xs)
         frames, mask = [xs[i] for i in sequences], masks[0]
         if len({x.shape[1] for x in frames}) > 1:
             raise ShapeMismatch("needs sequences of one length")
         count, is_meta = frames[0].shape[1], frames[0].is_meta
-        if is_meta:  # shape inference: one step says it all
+        if is_meta:  # shape inference: one step is enough
             frames, mask = [x[:, :1] for x in frames], None
         mask = None if mask is None else mask_of_steps(mask, frames[0])
         if self.layer.go_backwards:
@@ -113,7 +116,7 @@ class Loop(PartedModule):
         return Outcome(tuple(results) if len(results) > 1 else results[0], losses, updates=updates)
 
     def _by_step(self, sequences: Sequence[Tensor], outcome: GraphOutcome) -> Iterator[tuple[Tensor, ...]]:
-        """For each step the frames, and what follows from them alone."""
+        """Yield for each time step the inputs, and the tensors that depend on them alone."""
         size = sequences[0].shape[:2]
         values = dict(zip(self.cell.inputs, sequences, strict=True))
         if self._ahead:
@@ -122,7 +125,7 @@ class Loop(PartedModule):
             values |= {name: x.unflatten(0, size) for name, x in rows.items() if name not in values}
         if not self._frames:
             return repeat((), size[1])
-        # a slice for each step would have a gradient of the whole sequence's size for each
+        # unbind, because the gradient of a slice has the size of the whole sequence, for each step
         return zip(*(values[name].unbind(1) for name in self._frames), strict=True)
 
     def _loop(
@@ -134,7 +137,7 @@ class Loop(PartedModule):
         outcome: GraphOutcome,
         losses: dict[str, Tensor],
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """The outputs and the last states; a masked step changes no state and repeats the outputs before it."""
+        """Return the outputs and the last states; a masked step keeps the states and repeats the previous outputs."""
         outputs: list[Tensor] = []
         every: list[list[Tensor]] = []
         for frames, seen in zip(steps, repeat(None) if mask is None else mask.unbind(1), strict=False):
@@ -159,7 +162,7 @@ class Loop(PartedModule):
         return outputs, states
 
     @staticmethod
-    def _call(steps: Sequence[Step], values: dict[str, Tensor], outcome: GraphOutcome) -> None:
+    def _call(steps: Sequence[PreparedNode], values: dict[str, Tensor], outcome: GraphOutcome) -> None:
         stack = draws.node_stack()
         for step in steps:
             stack.append(step.node.name)
@@ -168,17 +171,19 @@ class Loop(PartedModule):
 
 
 def _first(state: CellState) -> str:
-    """The name of the weight that a state starts from."""
+    """Return the name of the weight that holds the initial value of a state."""
     return f"initial_{state.name}"
 
 
 def _kept(state: str) -> str:
-    """The name of the weight that keeps a state from batch to batch."""
+    """Return the name of the weight that keeps a state between batches."""
     return f"state_{state}"
 
 
-def _taken_out(steps: Sequence[Step], known: Iterable[str]) -> tuple[list[Step], list[Step]]:
-    """The steps that need nothing but `known` and what comes of it, of layers that go row by row; and the others."""
+def _split_by_dependency(
+    steps: Sequence[PreparedNode], known: Iterable[str]
+) -> tuple[list[PreparedNode], list[PreparedNode]]:
+    """Split nodes into those that depend on `known` alone and act on each row separately, and the others."""
     known, out, left = set(known), [], []
     for step in steps:
         layer = step.node.layer

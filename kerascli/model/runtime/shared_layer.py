@@ -1,4 +1,4 @@
-"""What is shared as the layer of a wrapper: modules that keep the names of its weights."""
+"""Modules of shared layers and models inside a wrapper, which keep the names of the shared weights."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from kerascli.layers.base import Outcome
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.graph import Graph
-from kerascli.model.runtime.submodules import Inner, Part, PartedModule, inside, parts_below
+from kerascli.model.runtime.submodules import CompositeModule, InnerNode, Submodule, inner_nodes, submodules_below
 
 
-class SharedLayerModule(PartedModule):
-    """A shared layer."""
+class SharedLayerModule(CompositeModule):
+    """Module of a shared layer inside a wrapper."""
 
     def __init__(self, weights: str, module: nn.Module, *, trainable: bool) -> None:
         super().__init__()
@@ -22,12 +22,12 @@ class SharedLayerModule(PartedModule):
     def forward(self, x: Tensor, **call: Any) -> Any:  # (N, *) -> (N, *)
         return self.inner(x, **call)
 
-    def parts(self) -> Iterator[Part]:
-        yield Part("inner", self.weights, self.inner, self.trainable)
+    def parts(self) -> Iterator[Submodule]:
+        yield Submodule("inner", self.weights, self.inner, self.trainable)
 
 
-class SharedModelModule(PartedModule):
-    """A shared model of one input."""
+class SharedModelModule(CompositeModule):
+    """Module of a shared model of one input inside a wrapper."""
 
     def __init__(self, built: Built) -> None:
         super().__init__()
@@ -40,9 +40,9 @@ class SharedModelModule(PartedModule):
         updates = {self._places[name]: value for name, value in found.updates.items()}
         return Outcome((first, *rest) if rest else first, losses=found.losses, updates=updates)
 
-    def parts(self) -> Iterator[Part]:
-        yield from parts_below("graph/nodes", self.graph.model.nodes, self.graph.nodes)
+    def parts(self) -> Iterator[Submodule]:
+        yield from submodules_below("graph/nodes", self.graph.model.nodes, self.graph.nodes)
 
-    def inside(self) -> Iterator[Inner]:
-        yield from (Inner(node, self.graph.specs) for node in self.graph.model.nodes)
-        yield from inside(self.graph.nodes)
+    def inner_nodes(self) -> Iterator[InnerNode]:
+        yield from (InnerNode(node, self.graph.specs) for node in self.graph.model.nodes)
+        yield from inner_nodes(self.graph.nodes)

@@ -1,4 +1,4 @@
-"""Modules with weights of their own names, inside of a node's module."""
+"""Submodules of a node's module whose weights have names of their own."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,57 +12,57 @@ from kerascli.shapes import TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A module with weights of its own names, somewhere in a node's module."""
+class Submodule:
+    """A submodule of a node's module whose weights have a name prefix of their own."""
 
     path: str
-    """Where it is: layer/graph/nodes/0; empty: the node's module itself."""
+    """Path below the node's module, such as layer/graph/nodes/0; '' for the module itself."""
     name: str
-    """What the names of its weights begin with; empty: the node's."""
+    """Prefix of the names of its weights; '' for the node's prefix."""
     module: nn.Module
     trainable: bool
 
     def names(self) -> Iterator[tuple[str, str]]:
-        """Each weight's place below the node's module, and its name."""
+        """Yield the place of each weight below the node's module, and its name."""
         own = weights_of(self.module, self.path, trainable=True)
         for mine, weight in zip(own, self.weights(), strict=True):
             yield mine.name, weight.name
 
     def weights(self) -> Iterator[Weight]:
-        """Its weights, by their names."""
+        """Return an iterator over its weights."""
         return weights_of(self.module, self.name, trainable=self.trainable)
 
 
 @dataclass(frozen=True, slots=True)
-class Inner:
-    """A node inside of another one."""
+class InnerNode:
+    """A node that runs inside another node."""
 
     node: Node
     specs: Mapping[str, TensorSpec]
-    """Of the tensors around it, by name."""
+    """Specs of the tensors of the inner graph, by name."""
 
 
-class PartedModule(nn.Module):
-    """A node's module, or one inside of it, that runs nodes: they name their weights."""
+class CompositeModule(nn.Module):
+    """Base of modules that run nodes inside another node; the inner nodes name their weights."""
 
     results: tuple[TensorSpec, ...] | None = None
-    """What a node's module makes, where that is known without running it."""
+    """Specs of the outputs, if known without running the module."""
 
     @abstractmethod
-    def parts(self) -> Iterator[Part]:
-        """With paths below this module."""
+    def parts(self) -> Iterator[Submodule]:
+        """Yield its submodules with weights, with paths below this module."""
 
-    def inside(self) -> Iterator["Inner"]:
-        """The nodes that it runs, and those that run inside of these."""
+    def inner_nodes(self) -> Iterator["InnerNode"]:
+        """Return an iterator over the nodes that it runs, and the nodes inside these."""
         return iter(())
 
     def places(self) -> dict[str, str]:
-        """Where the weights are, by name; those of several parts have the place of the first."""
+        """Return the place of each weight by name; a weight of several submodules has the place of the first."""
         return {name: place for part in reversed(list(self.parts())) for place, name in part.names()}
 
 
-def parts_of(node: Node, module: nn.Module) -> list[Part]:
-    """The module itself, or the parts that it is made of."""
+def submodules_of(node: Node, module: nn.Module) -> list[Submodule]:
+    """Return the submodules of a node's module whose weights have names of their own, or else the module itself."""
     found = [
         replace(
             part,
@@ -73,25 +73,25 @@ def parts_of(node: Node, module: nn.Module) -> list[Part]:
         for path, inner in _outermost(module)
         for part in inner.parts()
     ]
-    return found or [Part("", node.weights_name, module, node.layer.trainable)]
+    return found or [Submodule("", node.weights_name, module, node.layer.trainable)]
 
 
-def parts_below(path: str, nodes: Sequence[Node], modules: Iterable[nn.Module]) -> Iterator[Part]:
-    """The parts of nodes whose modules are a list at `path`."""
+def submodules_below(path: str, nodes: Sequence[Node], modules: Iterable[nn.Module]) -> Iterator[Submodule]:
+    """Yield the submodules of nodes whose modules are in a list at `path`."""
     for index, (node, module) in enumerate(zip(nodes, modules, strict=True)):
-        for part in parts_of(node, module):
+        for part in submodules_of(node, module):
             yield replace(part, path=below(f"{path}/{index}", part.path))
 
 
-def inside(modules: Iterable[nn.Module]) -> Iterator[Inner]:
-    """The nodes that run inside of nodes with these modules."""
+def inner_nodes(modules: Iterable[nn.Module]) -> Iterator[InnerNode]:
+    """Yield the nodes that run inside nodes with these modules."""
     for module in modules:
         for _, inner in _outermost(module):
-            yield from inner.inside()
+            yield from inner.inner_nodes()
 
 
-def _outermost(module: nn.Module, path: str = "") -> Iterator[tuple[str, PartedModule]]:
-    if isinstance(module, PartedModule):
+def _outermost(module: nn.Module, path: str = "") -> Iterator[tuple[str, CompositeModule]]:
+    if isinstance(module, CompositeModule):
         yield path, module
         return
     for name, child in module.named_children():
@@ -99,5 +99,5 @@ def _outermost(module: nn.Module, path: str = "") -> Iterator[tuple[str, PartedM
 
 
 def below(path: str, rest: str) -> str:
-    """A place below a place; either may be empty."""
+    """Join two paths with a slash; either may be empty."""
     return "/".join(part for part in (path, rest) if part)

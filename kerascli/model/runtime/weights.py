@@ -1,4 +1,4 @@
-"""The weights of a graph: named as in Keras, created on the meta device, filled once."""
+"""Weights of a graph: named as in Keras, created on the meta device, initialized once."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -24,20 +24,20 @@ class Weight:
 
     @property
     def tensor(self) -> Tensor:
-        """The parameter or buffer as it is now, in torch's layout."""
+        """Current parameter or buffer, in torch's layout."""
         return getattr(self.owner, self.spec.name)
 
     def keras(self) -> Tensor:
-        """The same numbers in Keras's layout, as a view."""
+        """Return the values in Keras's layout, as a view."""
         return self.spec.to_keras(self.tensor.detach())
 
     def assign(self, values: Tensor) -> None:
-        """Store values given in Keras's layout."""
+        """Set the values, given in Keras's layout."""
         with torch.no_grad():
             self.tensor.copy_(self.spec.to_torch(values))
 
     def take(self, values: Tensor) -> None:
-        """Store values of a file, given in Keras's layout. Raises FileRefused where they are not finite here."""
+        """Set values from a file, given in Keras's layout. Raises FileRefused if they are not finite in this dtype."""
         self.assign(finite_as(values, self.tensor.dtype, f"weight '{safe_text(self.name)}'"))
 
     @property
@@ -46,7 +46,7 @@ class Weight:
 
 
 def finite_as(values: Tensor, dtype: torch.dtype, what: str) -> Tensor:
-    """Return the values of a file in another type. Raises FileRefused where they are, or become, nan or infinite."""
+    """Return values of a file cast to a dtype. Raises FileRefused if any is, or becomes, nan or infinite."""
     found = values.to(dtype)
     if found.is_floating_point() and not found.isfinite().all():
         place = int((~found.isfinite()).flatten().int().argmax())
@@ -58,7 +58,7 @@ def finite_as(values: Tensor, dtype: torch.dtype, what: str) -> Tensor:
 
 
 def weights_of(module: nn.Module, prefix: str, *, trainable: bool) -> Iterator[Weight]:
-    """The weights declared in a node's module, in order of declaration."""
+    """Yield the weights declared in a node's module, in order of declaration."""
     for path, inner in module.named_modules():
         if not isinstance(inner, WeightedModule):
             continue
@@ -68,14 +68,14 @@ def weights_of(module: nn.Module, prefix: str, *, trainable: bool) -> Iterator[W
 
 
 def lasting(weights: Iterable[Weight]) -> list[Weight]:
-    """Those of the model: without what stateful layers remember of a batch."""
+    """Return the weights without the states that stateful layers keep between batches."""
     return [weight for weight in weights if not weight.spec.is_state]
 
 
 def materialize(module: nn.Module, weights: list[Weight], *, seed: int, device: torch.device) -> None:
-    """Give a module on the meta device memory on `device`, and every weight its first value.
+    """Allocate a module from the meta device on `device`, and initialize every weight.
 
-    A weight's numbers depend on (seed, its name) alone, and are the same on every device.
+    The values of a weight depend on the seed and its name only, and are the same on every device.
     """
     declared = {id(weight.tensor) for weight in weights}
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
@@ -88,7 +88,7 @@ def materialize(module: nn.Module, weights: list[Weight], *, seed: int, device: 
 
 
 def initial_value(weight: Weight, seed: int) -> Tensor:
-    """What a new weight is filled with, in Keras's layout, on the CPU."""
+    """Return the initial values of a weight, in Keras's layout, on the CPU."""
     generator = torch.Generator().manual_seed(key_seed(f"{seed}/weights/{weight.name}"))
     dtype = weight.spec.dtype or weight.tensor.dtype
     return weight.spec.initializer(weight.spec.shape, dtype=dtype, generator=generator)

@@ -1,4 +1,4 @@
-"""Blocks: templates whose layers are read anew at each use."""
+"""Read `model.blocks` and their uses: a template's layers are read anew for each use."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,14 +20,14 @@ def read_blocks(reading: Reading, section: Any) -> None:
     if section is None:
         return
     if not isinstance(section, dict):
-        reading.faults.add(f"model.blocks: expected a mapping of names and blocks, got {show(section)}", ("blocks",))
+        reading.faults.add(f"model.blocks: expected a mapping of names to blocks, got {show(section)}", ("blocks",))
         return
     for name, written in section.items():
         path: Path = ("blocks", name)
         before = len(reading.faults.found)
         reading.check_name(name, path, at="key")
         if name == "repeat":
-            reading.faults.add("'repeat' is a word of the language; choose another name", path, at="key")
+            reading.faults.add("'repeat' is a keyword; choose another name", path, at="key")
         if len(reading.faults.found) == before:
             reading.blocks[name] = _block(reading, name, written, path)
 
@@ -42,7 +42,7 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
     block = faults.read(BlockSection, written, path, f"block '{name}'")
     parameters = block.parameters or {}
     if not isinstance(parameters, dict):
-        text = f"block '{name}': parameters: expected a mapping of names and defaults, got {show(parameters)}"
+        text = f"block '{name}': parameters: expected a mapping of names to defaults, got {show(parameters)}"
         faults.add(text, (*path, "parameters"))
         return None
     odd = [key for key in parameters if key in key_names(NodeKeys) or not str(key).isidentifier()]
@@ -55,36 +55,40 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
     defaults, found = reading.references(parameters, reading.place((*path, "parameters")), {}, lambda path: False)
     faults.take(found)
     usable = [key for key in parameters if key not in odd]
-    _refuse_idle(reading, name, usable, [block.layers, block.outputs], path)
+    _refuse_unused_parameters(reading, name, usable, [block.layers, block.outputs], path)
     if len(faults.found) > before:
         return None
     return Block(defaults, tuple(names), block.layers, block.outputs, path)
 
 
-def _refuse_idle(reading: Reading, name: str, parameters: Sequence[str], body: Any, path: Path) -> None:
-    """What a use gives has to count."""
+def _refuse_unused_parameters(reading: Reading, name: str, parameters: Sequence[str], body: Any, path: Path) -> None:
+    """Add a fault for each parameter that neither the layers nor the outputs of a block refer to."""
     used = names_referred_to(body)
     for key in parameters:
-        if key not in used and not any(nearest(each, [key]) for each in used):  # misspelt, it is told at the use
-            hint = f"write ${key} where it counts, or take it out"
-            text = f"block '{name}': nothing in it uses the parameter '{key}'"
+        if key not in used and not any(
+            nearest(each, [key]) for each in used
+        ):  # a misspelt reference is reported by the use
+            hint = f"write ${key} in the block, or remove the parameter"
+            text = f"block '{name}': parameter '{key}' is never used"
             reading.faults.add(text, (*path, "parameters", key), at="key", hint=hint)
 
 
 def read_use(reading: Reading, written: str, arguments: Any, entry: Path, read: Read) -> None:
-    """Read the layers of a block once more, with the arguments of this use."""
+    """Read the layers of a block for one use, with the use's arguments."""
     block, faults, names, path = reading.blocks[written], reading.faults, reading.names, (*entry, written)
     before = len(faults.found)
     given, keys = _arguments(reading, written, block, arguments, path)
     if written in reading.open_blocks:
         chain = " -> ".join((*reading.open_blocks, written))
-        faults.add(f"block '{written}' uses itself: {chain}", path, at="key", hint="a block may use other blocks only")
+        faults.add(
+            f"block '{written}' uses itself: {chain}", path, at="key", hint="a block may use other blocks, not itself"
+        )
     named = keys.has("name")
     name = reading.name(keys, path, written) if named or keys.has("outputs") else ""
     inputs = _use_inputs(reading, written, block, keys, path)
     wanted = reading.is_wanted(keys, path)
     if block is None or len(faults.found) > before:
-        reading.spoil(name or "?", keys)
+        reading.mark_broken(name or "?", keys)
         return
     place = reading.place(path)
     if not wanted:
@@ -96,13 +100,13 @@ def read_use(reading: Reading, written: str, arguments: Any, entry: Path, read: 
     opened = reading.open_blocks
     reading.open_blocks = (*opened, written)
     with variables(reading, given), faults.used_at(path), names.inside(sees_outside=False):
-        names.hand_in(dict(zip(block.inputs, inputs, strict=True)))
+        names.define_inputs(dict(zip(block.inputs, inputs, strict=True)))
         names.previous = inputs[0] if len(inputs) == 1 else None
         read(reading, block.layers, (*block.path, "layers"))
         results = _block_results(reading, block)
     reading.open_blocks = opened
     if len(faults.found) > before or not results:
-        reading.spoil(name or "?", keys)
+        reading.mark_broken(name or "?", keys)
     elif name:
         _name_results(reading, reading.results(name, len(results), keys, path), results, first, name, path)
     else:
@@ -122,7 +126,7 @@ def _block_results(reading: Reading, block: Block) -> tuple[str, ...]:
 def _name_results(
     reading: Reading, written: tuple[str, ...], results: tuple[str, ...], first: int, name: str, path: Path
 ) -> None:
-    """What a use names its results is what their tensors are called, where nodes of the block made them."""
+    """Rename the output tensors of a use to the names that it gives, where nodes of the block produced them."""
     place, renamed = reading.place(path), {}
     made = {output for entry in reading.entries[first:] for output in entry.outputs}
     for output, tensor in zip(written, results, strict=False):
@@ -150,13 +154,15 @@ def _renamed(entry: Entry, tensors: Mapping[str, str]) -> Entry:
 def _arguments(
     reading: Reading, written: str, block: Block | None, arguments: Any, path: Path
 ) -> tuple[dict[str, Value], NodeKeys]:
-    """Parameters with the values of this use, and node keys."""
+    """Return the values of the block's parameters in this use, and the use's node keys."""
     parameters = {} if block is None else block.parameters
     if not isinstance(arguments, dict):
         first = next(iter(parameters), None)
         if arguments is None or (first is None and block is not None):
             text = (
-                f"block '{written}' has no parameters" if first is None else f"block '{written}' has no arguments here"
+                f"block '{written}' has no parameters"
+                if first is None
+                else f"block '{written}' is used without arguments"
             )
             reading.faults.add(text, path, at="key", hint=f"write '{written}' alone")
         arguments = {first: arguments} if first is not None else {}

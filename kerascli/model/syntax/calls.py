@@ -1,4 +1,4 @@
-"""Calls of what is shared: a call of a model becomes its nodes, under names of the call, with the weights of all."""
+"""Read calls of shared layers and models: a call becomes nodes, named after the call, over the shared weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from kerascli.section import key_names, keys_of
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A call taken apart; `inputs` is where its inputs stand."""
+    """A call split into node keys and call arguments; `inputs` is the path of its inputs."""
 
     keys: NodeKeys
     call: Mapping[str, Any]
@@ -24,14 +24,14 @@ class _Written:
 
 
 def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> None:
-    """Add a call of the shared thing `written`; `arguments` is what stands after its name."""
+    """Add a call of the shared layer or model `written` with the `arguments` written after its name."""
     faults, names, shared = reading.faults, reading.names, reading.shared[written]
     before = len(faults.found)
     known = {} if shared is None else call_arguments(type(shared.layer)) if shared.layer is not None else ANY_CALL
     found = _take_apart(reading, written, arguments, (*entry, written), known if shared is not None else None)
     name = reading.name(found.keys, found.path, written)
     if shared is None:
-        reading.spoil(name, found.keys)
+        reading.mark_broken(name, found.keys)
         return
     inputs = _inputs(reading, shared, found)
     call = reading.call(known, found.call, found.path)
@@ -39,7 +39,7 @@ def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> No
     count = len(shared.outputs) if shared.layer is None else shared.layer.results_of(call)
     outputs = reading.results(name, count, found.keys, found.path) if wanted else ()
     if len(faults.found) > before:
-        reading.spoil(name, found.keys)
+        reading.mark_broken(name, found.keys)
         return
     place, unique = reading.place(found.path), names.unique(name)
     if not wanted:
@@ -70,13 +70,16 @@ def _nodes(
     arguments: Mapping[str, CallValue],
     uses: tuple[Path, ...],
 ) -> tuple[tuple[Node, ...], dict[str, str], dict[str, str]]:
-    """The nodes of one call, what its inner names mean, and those of `outputs` that have no tensor of their own."""
+    """Return a call's nodes, the tensors of its inner names, and those of `outputs` that have no tensor of their own.
+
+    An output has none if it is an input passed through, or the same tensor as another output.
+    """
     inner = flat(shared.entries)
     given = dict(zip(shared.inputs, inputs, strict=True))
     tensors = {output: f"{call}.{output}" for node in inner for output in node.outputs if output != "_"} | given
     also: dict[str, str] = {}
     for output, tensor in zip(outputs, shared.outputs, strict=True):
-        if tensor in given or tensors[tensor] in outputs:  # an input as it is, or the same result twice
+        if tensor in given or tensors[tensor] in outputs:  # an input passed through, or the same tensor twice
             also[output] = tensors[tensor]
         elif output != "_":
             tensors[tensor] = output
@@ -96,7 +99,7 @@ def _nodes(
 def _take_apart(
     reading: Reading, written: str, arguments: Any, path: Path, known: Mapping[str, CallArgument] | None
 ) -> _Written:
-    """What stands beside the name of a shared thing; `known` None: it cannot be read, and neither can its calls."""
+    """Split a call; `known` are its call arguments, None if the shared layer or model could not be read."""
     if isinstance(arguments, (str, list)):
         return _Written(keys_of(NodeKeys, {"inputs": arguments}), {}, path, path)
     given, call, node_keys = arguments if isinstance(arguments, dict) else {}, {}, key_names(NodeKeys)
@@ -108,16 +111,16 @@ def _take_apart(
             continue
         words = [*node_keys, *known]
         text = f"a call of '{written}' takes no '{key}'{suggestion(str(key), words)}"
-        hint = f"settings stand under model.shared; a call has {one_of(words)}"
+        hint = f"arguments of the layer belong in model.shared; a call takes {one_of(words)}"
         reading.faults.add(text, (*path, key), at="key", hint=hint)
     if not isinstance(arguments, dict):
         text = f"a call of '{written}': expected the names of its inputs, or keys such as name, got {show(arguments)}"
-        reading.faults.add(text, path, hint=f"write '{written}' alone to call it on the node before")
+        reading.faults.add(text, path, hint=f"write '{written}' alone to call it on the previous node")
     return _Written(keys_of(NodeKeys, given), call, path, (*path, "inputs"))
 
 
 def _inputs(reading: Reading, shared: Shared, found: _Written) -> tuple[str, ...]:
-    """The tensors that a call is on: one for each input that is declared, in their order."""
+    """Return the tensors of a call's inputs, in the order in which the shared model declares them."""
     wanted, layer = list(shared.inputs), shared.layer
     merges = layer is not None and layer.call_form == "several"
     several = merges or len(wanted) > 1
@@ -145,10 +148,10 @@ def _named(reading: Reading, shared: Shared, written: dict[Any, Any], path: Path
     for key in written:
         if key not in shared.inputs:
             text = f"'{shared.name}' has no input '{key}'{suggestion(str(key), shared.inputs)}"
-            hint = f"it is called on {', '.join(shared.inputs)}"
+            hint = f"its inputs: {', '.join(shared.inputs)}"
             reading.faults.add(text, (*path, key), at="key", hint=hint)
     missing = [name for name in shared.inputs if name not in written]
     if missing and len(missing) + len(written) == len(shared.inputs):
-        reading.faults.add(f"'{shared.name}' needs the input '{missing[0]}', too", path, at="key")
+        reading.faults.add(f"a call of '{shared.name}' lacks the input '{missing[0]}'", path, at="key")
     found = [reading.tensor(written[name], (*path, name)) for name in shared.inputs if name in written]
     return tuple(tensor for tensor in found if tensor is not None)

@@ -1,4 +1,4 @@
-"""An `rnn` entry whose cell is described in the config: its node, and the small model of one step."""
+"""Read an `rnn` entry with a custom cell: its node, and the cell as a small model of one time step."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,9 +9,9 @@ from kerascli.errors import Path, counted, nearest, show, suggestion
 from kerascli.layers.base import LAYERS, CallArgument
 from kerascli.layers.expressions.update import Update
 from kerascli.model.ir.cells import Cell, CellState
-from kerascli.model.ir.dead_nodes import idle_faults
+from kerascli.model.ir.dead_nodes import dead_node_faults
 from kerascli.model.ir.nodes import flat
-from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.syntax.layers import add_node
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.reader import ReadBody, Reading
@@ -25,28 +25,28 @@ from kerascli.section import key_names, keys_of, unknown_keys
 _CALL: Mapping[str, CallArgument] = {**ANY_CALL, "mask": CallArgument("tensors", "", or_false=True)}
 
 
-def describes_cell(name: Any, arguments: Any) -> bool:
-    """Whether an entry is an rnn whose cell is no layer, but described; or that has constants, as only such have."""
+def has_custom_cell(name: Any, arguments: Any) -> bool:
+    """Return True if the entry is an `rnn` with a cell defined in YAML, or with constants, which need such a cell."""
     cls = LAYERS.find(name) if isinstance(name, str) else None
-    if cls is None or not cls.takes_described_cell or not isinstance(arguments, dict):
+    if cls is None or not cls.takes_custom_cell or not isinstance(arguments, dict):
         return False
-    return "constants" in arguments or _is_described(arguments.get("cell"))
+    return "constants" in arguments or _is_custom_cell(arguments.get("cell"))
 
 
-def _is_described(cell: Any) -> bool:
+def _is_custom_cell(cell: Any) -> bool:
     return isinstance(cell, dict) and any(key in cell for key in key_names(CellSection))
 
 
 def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: Path, read: ReadBody) -> None:
-    """Add the node of an rnn with a described cell; `read` reads the layers of the cell."""
+    """Add the node of an rnn with a custom cell; `read` reads the layers of the cell."""
     faults, path, keys = reading.faults, (*entry, written), keys_of(RNNKeys, arguments)
-    if not _is_described(arguments.get("cell")):
+    if not _is_custom_cell(arguments.get("cell")):
         hint = "cell: {states: {h: 8}, layers: [...], next: {h: ...}}"
-        faults.add("constants are for a cell that is described", (*path, "constants"), at="key", hint=hint)
-        reading.spoil(reading.name(keys, path, "rnn"), keys)
+        faults.add("'constants' needs a cell that is defined in the config", (*path, "constants"), at="key", hint=hint)
+        reading.mark_broken(reading.name(keys, path, "rnn"), keys)
         return
     before = len(faults.found)
-    known = dict.fromkeys((*key_names(NodeKeys), *_CALL, *key_names(RNNKeys), *DescribedRNN.settings(), "cell"))
+    known = dict.fromkeys((*key_names(NodeKeys), *_CALL, *key_names(RNNKeys), *CustomCellRNN.settings(), "cell"))
     faults.take(unknown_keys(arguments, tuple(known), "rnn", reading.place(path), listed="it has"))
     name = reading.name(keys, path, "rnn")
     constants = _constants(reading, keys.constants, (*path, "constants"))
@@ -57,13 +57,13 @@ def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: P
     call = reading.call(_CALL, arguments, path)
     layer = None
     if len(faults.found) == before:
-        settings = {key: arguments[key] for key in DescribedRNN.settings() if key in arguments}
+        settings = {key: arguments[key] for key in CustomCellRNN.settings() if key in arguments}
         try:
             settings |= {"cell": cell, "layers": tuple(node.layer for node in cell.nodes), "given": tuple(given)}
-            layer = LAYERS.construct(DescribedRNN, written, settings)
+            layer = LAYERS.construct(CustomCellRNN, written, settings)
         except Invalid as invalid:
             faults.absorb(invalid, entry)
-    node = WrittenNode(DescribedRNN, written, {}, keys, {}, entry, (*path, "inputs"))
+    node = WrittenNode(CustomCellRNN, written, {}, keys, {}, entry, (*path, "inputs"))
     add_node(reading, node, name, layer, (*sequences, *constants.values(), *given.values()), call, before)
 
 
@@ -77,24 +77,24 @@ def _sequences(reading: Reading, keys: RNNKeys, cell: Cell, path: Path) -> tuple
         return reading.previous(path)
     names = as_list(keys.inputs)
     if len(names) != wanted:
-        text = f"rnn has {counted(len(names), 'input')}, its cell takes {wanted} ({', '.join(cell.inputs)})"
+        text = f"rnn has {counted(len(names), 'input')}, but its cell takes {wanted} ({', '.join(cell.inputs)})"
         reading.faults.add(text, (*path, "inputs"))
     return reading.tensors(keys.inputs, (*path, "inputs")) if names else ()
 
 
 def _constants(reading: Reading, written: Any, path: Path) -> dict[str, str]:
-    """Tensors that every step sees, by the names that the cell has for them."""
+    """Return the nodes of the constants by their names within the cell."""
     if written is None:
         return {}
     if not isinstance(written, dict):
-        text = f"constants: expected names of the cell's and nodes, got {show(written)}"
+        text = f"constants: expected a mapping of names within the cell to nodes, got {show(written)}"
         reading.faults.add(text, path, hint="constants: {memory: NODE}")
         return {"?": "?"}
     return {str(name): reading.tensor(node, (*path, name)) or "?" for name, node in written.items()}
 
 
 def _given(reading: Reading, cell: Cell, written: Any, path: Path) -> dict[str, str]:
-    """The states that start from a node, by name; a list has one for each."""
+    """Return the nodes of the initial states by the names of the states; a list must have one for each state."""
     states = [state.name for state in cell.states]
     if written is None or not states:
         return {}
@@ -108,8 +108,8 @@ def _given(reading: Reading, cell: Cell, written: Any, path: Path) -> dict[str, 
         nodes = as_list(written)
         if len(nodes) != len(states):
             words = f"{counted(len(states), 'state')} ({', '.join(states)})"
-            text = f"the cell has {words}, 'initial_state' names {len(nodes)}"
-            reading.faults.add(text, path, hint="initial_state: {STATE: NODE} gives some of them")
+            text = f"the cell has {words}, but 'initial_state' names {len(nodes)}"
+            reading.faults.add(text, path, hint="initial_state: {STATE: NODE} sets some of them")
         places = [(*path, i) if isinstance(written, list) else path for i in range(len(nodes))]
         named = dict(zip(states, zip(nodes, places, strict=True), strict=False))
     return {name: reading.tensor(node, where) or "?" for name, (node, where) in named.items()}
@@ -133,10 +133,12 @@ def _cell(
     names.previous = inputs[0] if len(inputs) == 1 else None
     outputs = ()
     if keys.has("layers"):
-        read_shared(inner, written.get("shared"), path, read)  # a fault by now; calls of it are no further ones
+        read_shared(
+            inner, written.get("shared"), path, read
+        )  # reported as an unknown key; read so that calls of it are no faults
         outputs = read(inner, keys, path)
     else:
-        faults.add("a cell needs 'layers': what is done at each step", path, at="key")
+        faults.add("a cell needs 'layers', the nodes computed at each time step", path, at="key")
         names.previous, names.inputs_known = "?", False
     following = _next(inner, states, keys.next, path)
     cell = Cell(inputs, states, constants, tuple(inner.entries), following, outputs, inner.place(path))
@@ -147,7 +149,7 @@ def _cell(
 
 def _inputs(inner: Reading, written: Any, path: Path) -> tuple[str, ...]:
     if written is None:
-        inner.names.hand_in({"input": "input"})
+        inner.names.define_inputs({"input": "input"})
         return ("input",)
     names = as_list(written)
     for index, name in enumerate(names):
@@ -161,7 +163,9 @@ def _states(inner: Reading, written: Any, path: Path) -> tuple[CellState, ...]:
     if not isinstance(written, dict) or not written:
         got = "" if written is None else f", got {show(written)}"
         where, at = (path, "key") if written is None else ((*path, "states"), "value")
-        inner.faults.add(f"a cell needs 'states', names and sizes{got}", where, at=at, hint="states: {h: 128}")
+        inner.faults.add(
+            f"a cell needs 'states', a mapping of names to sizes{got}", where, at=at, hint="states: {h: 128}"
+        )
         inner.names.inputs_known = False
         return ()
     states = []
@@ -176,7 +180,7 @@ def _states(inner: Reading, written: Any, path: Path) -> tuple[CellState, ...]:
 
 
 def _state(inner: Reading, name: str, value: Any, path: Path) -> CellState:
-    """`128`, `[128, 20]`, or a mapping with the shape and what it starts from."""
+    """Read a state: a size `128`, a shape `[128, 20]`, or a mapping of shape, initializer and trainable."""
     keys = value if isinstance(value, dict) else {"shape": value}
     state = inner.faults.read(StateSection, keys, path, f"state '{name}'")
     sizes = [state.shape] if type(state.shape) is int else state.shape
@@ -197,12 +201,12 @@ def _state(inner: Reading, name: str, value: Any, path: Path) -> CellState:
 
 def _next(inner: Reading, states: tuple[CellState, ...], written: Any, path: Path) -> tuple[str, ...]:
     names, add = [state.name for state in states], inner.faults.add
-    if not names:  # they cannot be read
+    if not names:  # the states could not be read
         return ()
     below = (*path, "next")
     if not isinstance(written, dict):
         hint = f"next: {{{names[0]}: NODE}}"
-        text = "a cell needs 'next', the new value of each state"
+        text = "a cell needs 'next', the node that gives the next value of each state"
         if written is None:
             add(text, path, at="key", hint=hint)
         else:
@@ -221,26 +225,29 @@ def _next(inner: Reading, states: tuple[CellState, ...], written: Any, path: Pat
 
 
 def _check_use(inner: Reading, cell: Cell, path: Path) -> None:
-    """What a cell has in it must come to something; masks and losses are no matter of a step."""
+    """Add faults for nodes and inputs that a cell does not use, and for layers that it cannot contain.
+
+    A time step has no loss, metric or mask of its own, and cannot update weights or keep states between batches.
+    """
     found = inner.faults.found
     for node in cell.nodes:
         kind, problem, hint = node.layer.component_name, None, ""
         if isinstance(node.layer, Update):
-            problem = "update cannot stand in a cell: a weight is the same at every step"
+            problem = "update cannot be used in a cell: weights are the same at every time step"
             hint = "keep what changes from step to step as a state of the cell"
         elif not node.outputs:
-            problem = f"{kind} cannot stand in a cell: a step has no figures of its own"
+            problem = f"{kind} cannot be used in a cell: losses and metrics are not computed per time step"
             hint = "make what it needs an output of the rnn, and use it there"
         elif node.layer.keeps_states():
-            problem = f"'{node.name}' cannot be stateful in a cell: a step is no batch"
+            problem = f"'{node.name}' cannot be stateful in a cell: states are kept between batches, not time steps"
             hint = "stateful: true on the rnn"
         elif node.layer.makes_mask():
-            problem = f"'{node.name}' makes a mask, which a step cannot have"
-            hint = f"put {kind} before the rnn: steps that its mask leaves out change nothing"
+            problem = f"'{node.name}' produces a mask, which a time step cannot have"
+            hint = f"put {kind} before the rnn: masked time steps leave the states unchanged"
         if problem is not None:
             found.append(inner.fault(problem, node.path, hint))
     ends = (*cell.outputs, *cell.next)
-    found += idle_faults((), inner.entries, ends, at="the cell's outputs or next")
+    found += dead_node_faults((), inner.entries, ends, at="the cell's outputs or next")
     used = {*ends, *(name for node in flat(inner.entries) for name in node.used_names())}
     for name in (*cell.inputs, *cell.constants):
         if name not in used:

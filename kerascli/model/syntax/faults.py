@@ -1,4 +1,4 @@
-"""Where the readers of a model section put what they find wrong."""
+"""Collector of the faults that the readers of a model section find."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,14 +13,14 @@ S = TypeVar("S", bound=BaseSection)
 
 
 class Faults:
-    """Collects faults; paths are relative to the section."""
+    """Collects the faults of a section; paths are relative to the section."""
 
     def __init__(self, section: Path) -> None:
         self.section = section
         self.found: list[Fault] = []
         self.uses: tuple[Path, ...] = ()
-        """Where the block is used that is being read; absolute."""
-        self._told: set[tuple[str, Path]] = set()
+        """Absolute paths of the nested uses of the block that is being read."""
+        self._reported: set[tuple[str, Path]] = set()
 
     def add(
         self,
@@ -34,42 +34,42 @@ class Faults:
         self.take([Fault(text, (*self.section, *path), at, hint=hint, related=related)])
 
     def absorb(self, invalid: Invalid, path: Path) -> None:
-        """The faults of what stands at `path`."""
+        """Add faults whose paths are relative to `path`."""
         self.take(invalid.below((*self.section, *path)).faults)
 
     def take(self, faults: Iterable[Fault]) -> None:
-        """Faults whose paths are complete; in a block, those that another use of it has too are told once."""
+        """Add faults with complete paths; a fault in a block is reported once for all its uses."""
         for fault in faults:
             if not self.uses:
                 self.found.append(fault)
                 continue
             key = fault.text, fault.path
-            if key not in self._told:
+            if key not in self._reported:
                 self.found.append(replace(fault, related=(*fault.related, *used_here(self.uses))))
             else:
-                self.found.append(TOLD)
-            self._told.add(key)
+                self.found.append(REPORTED)
+            self._reported.add(key)
 
     def read(self, cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None) -> S:
-        """What is written at `path`; keys that are not known are faults."""
+        """Read a mapping at `path` as a section; unknown keys are faults."""
         section, found = read_section(cls, written, (*self.section, *path), title)
         self.take(found)
         return section
 
     def is_flag(self, value: Any, path: Path) -> bool:
-        """Whether a value is true or false; if not, there is a fault."""
+        """Return True if a value is a bool; otherwise add a fault."""
         if isinstance(value, bool):
             return True
         self.add(f"{path[-1]}: expected true or false, got {show(value)}", path)
         return False
 
     def all(self) -> list[Fault]:
-        """What was found, each once."""
-        return [fault for fault in dict.fromkeys(self.found) if fault is not TOLD]
+        """Return the faults without duplicates."""
+        return [fault for fault in dict.fromkeys(self.found) if fault is not REPORTED]
 
     @contextmanager
     def used_at(self, path: Path) -> Iterator[None]:
-        """While the body of a block is read that is used at `path`, relative to the section."""
+        """Note in faults found meanwhile that the block being read is used at `path`, relative to the section."""
         before = self.uses
         self.uses = (*before, (*self.section, *path))
         try:
@@ -78,5 +78,5 @@ class Faults:
             self.uses = before
 
 
-TOLD = Fault("told already")
-"""Stands for a fault that an earlier use of the block has, too."""
+REPORTED = Fault("reported already")
+"""Placeholder of a fault that has been reported for an earlier use of the block."""

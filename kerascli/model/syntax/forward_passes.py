@@ -1,4 +1,4 @@
-"""Forward passes of a training with several updates: layers over the data's inputs that call what the model shares."""
+"""Read the forward passes of `train_step`: layers over the data's inputs that call the model's shared layers."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -8,12 +8,12 @@ from typing import Any
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path
 from kerascli.layers.base import BaseLayer
-from kerascli.model.ir.dead_nodes import idle_faults
+from kerascli.model.ir.dead_nodes import dead_node_faults
 from kerascli.model.ir.nodes import Entry, Input, Model, Node, flat
 from kerascli.model.ir.targets import targets_of
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.layers import read_layer
-from kerascli.model.syntax.reader import Exhausted
+from kerascli.model.syntax.reader import TooManyNodes
 from kerascli.model.syntax.schema import NodeKeys
 from kerascli.model.syntax.section import is_list, read_entries
 from kerascli.model.syntax.views import Scope, called_by, forked
@@ -22,7 +22,7 @@ from kerascli.shapes import TensorSpec
 
 
 class Forward:
-    """A forward pass that is being read: its own layers, or else the nodes of the model. Paths are the config's."""
+    """Reader of one forward pass: of layers of its own, or else of the model's nodes; paths are those of the config."""
 
     def __init__(
         self,
@@ -52,17 +52,17 @@ class Forward:
         names.previous = next(iter(inputs)) if len(inputs) == 1 else None
 
     def read(self, layers: Any, whose: str) -> tuple[Entry, ...]:
-        """Its layers, as they are written."""
+        """Read the layers of the forward pass and return its entries."""
         path = (*self._path, "layers")
         if is_list(layers, whose, path, self.faults):
-            with suppress(Exhausted):
+            with suppress(TooManyNodes):
                 read_entries(self.reading, layers, path)
         else:
-            self.reading.names.inputs_known = False  # any name may be meant for one that could not be read
+            self.reading.names.inputs_known = False  # any unknown name may be that of a layer that could not be read
         return tuple(self.reading.entries)
 
     def formula(self, cls: type[BaseLayer], text: Any, path: Path, settings: Mapping[str, Any]) -> Node | None:
-        """A formula at `path` as a node without a result, and with more settings; None after a fault."""
+        """Add a formula at `path` as a node without outputs, with more settings; return it, or None after a fault."""
         entries = self.reading.entries
         before = len(entries)
         read_layer(self.reading, WrittenNode(cls, str(path[-1]), text, NodeKeys(), {}, path[:-1], path))
@@ -74,13 +74,13 @@ class Forward:
         return entries[-1]
 
     def model(self, outputs: Iterable[str], at: str) -> Model:
-        """The graph of all that leads to `outputs`, named `at` a place, and to losses. Raises Invalid."""
+        """Return the graph that leads to `outputs` and losses; hints name outputs by the key `at`. Raises Invalid."""
         outputs, entries = tuple(dict.fromkeys(outputs)), tuple(self.reading.entries)
         if not self.faults.found and self._own:
-            self.faults.found += idle_faults((), entries, outputs, at=at, inside=False)
+            self.faults.found += dead_node_faults((), entries, outputs, at=at, inside=False)
         for node in flat(entries):
             if node.layer.keeps_states():
-                text, hint = f"'{node.name}' is stateful: not with train_step", "take stateful out"
+                text, hint = f"'{node.name}' is stateful, which train_step does not support", "remove stateful"
                 self.faults.found.append(Fault(text, node.path, "key", hint=hint))
         if self.faults.all():
             raise Invalid(self.faults.all())

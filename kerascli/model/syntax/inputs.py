@@ -1,4 +1,4 @@
-"""What a model is given: `model.inputs`, else the data's inputs, else the first layer's `input_shape`."""
+"""Inputs of a model: from `model.inputs`, else from the data, else from the first layer's `input_shape`."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -22,28 +22,28 @@ def read_inputs(
     base: Path = (),
     unread: Collection[str] = (),
 ) -> dict[str, Input]:
-    """The inputs by name; all of them are names from here on.
+    """Return the inputs by name, and define their names.
 
-    `data_inputs` None: the data section cannot be read, nothing follows from what is missing. `base` is where
-    declared ones stand; `unread` are those of the data whose shapes only its reading tells.
+    `data_inputs` is None if the data section could not be read; then a missing input is no fault. `base` is the path of
+    the section that declares inputs; `unread` names the data's inputs whose shapes are unknown until the data is read.
     """
     declared, (first, first_path) = section.inputs, _first_shape(section.layers)
     names.inputs_known = data_inputs is not None or declared is not None
     if declared is not None:
         if first is not None:
-            hint = "take it out, or take out model.inputs"
-            faults.add("input_shape: model.inputs says already what the model is given", first_path, hint=hint)
+            hint = "remove it, or remove model.inputs"
+            faults.add("input_shape: model.inputs already declares the inputs", first_path, hint=hint)
         return read_declared(declared, data_inputs or {}, names, faults, base)
     inputs = from_data(data_inputs or {})
     if first is not None:
         inputs = _with_first_shape(inputs, first, first_path, faults)
     elif unread:
         faults.take(map(_unread, unread))
-        names.spoil([*inputs, *unread])
+        names.mark_broken([*inputs, *unread])
         inputs = {}
     elif not inputs and data_inputs is not None:
         hint = "add input_shape to the first layer, or model.inputs"
-        faults.add("the shape of the model's input is not known", ("layers", 0), at="key", hint=hint)
+        faults.add("the shape of the model's input is unknown", ("layers", 0), at="key", hint=hint)
     for given in inputs.values():
         fault = names.refuse(given.name)
         if fault is not None:
@@ -52,23 +52,23 @@ def read_inputs(
     if len(inputs) == 1:
         names.previous = next(iter(inputs))
     elif not inputs:
-        names.spoil(["?"])
+        names.mark_broken(["?"])
         names.previous = "?"
     return inputs
 
 
 def _unread(name: str) -> Fault:
-    text = f"the shape of input '{name}' is not known before the data is read"
-    return Fault(text, ("data", "inputs", name), "key", hint=f"model.inputs may say it: inputs: {{{name}: [28, 28]}}")
+    text = f"the shape of input '{name}' is unknown before the data is read"
+    return Fault(text, ("data", "inputs", name), "key", hint=f"declare it in model: inputs: {{{name}: [28, 28]}}")
 
 
 def from_data(data_inputs: Mapping[str, TensorSpec]) -> dict[str, Input]:
-    """The inputs of the data by name."""
+    """Return the inputs of the data by name."""
     return {name: Input(name, spec, ("data", "inputs", name)) for name, spec in data_inputs.items()}
 
 
 def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults: Faults) -> dict[str, Input]:
-    """`input_shape` on the first layer makes the input, or is checked against the data's."""
+    """Create the input from the first layer's `input_shape`, or check the data's input against it."""
     shape = _shape(written)
     if shape is None:
         faults.add(f"input_shape: expected a list of sizes such as [784], got {show(written)}", path)
@@ -77,11 +77,11 @@ def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults
         return {"x": Input("x", TensorSpec(shape), (*faults.section, *path))}
     if len(inputs) > 1:
         hint = "declare them under model.inputs"
-        faults.add(f"input_shape: the data has the inputs {', '.join(inputs)}", path, hint=hint)
+        faults.add(f"input_shape: the data has several inputs: {', '.join(inputs)}", path, hint=hint)
         return inputs
     ((name, given),) = inputs.items()
     if not can_be_one(shape, given.spec.shape):
-        text = f"input_shape says {_bare(shape)}, the data gives {_bare(given.spec.shape)} for input '{name}'"
+        text = f"input_shape is {_bare(shape)}, but input '{name}' of the data has shape {_bare(given.spec.shape)}"
         faults.add(text, path)
     return inputs
 
@@ -89,12 +89,12 @@ def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults
 def read_declared(
     declared: Any, data: Mapping[str, TensorSpec], names: Names, faults: Faults, base: Path = ()
 ) -> dict[str, Input]:
-    """The `inputs` of the model at `base`, each with the shape that is said."""
+    """Read the `inputs` of the model at `base`, each with its declared shape."""
     if not isinstance(declared, dict) or not declared:
         hint, whose = "inputs: {x: [28, 28, 1]}", base[-1] if base else "model"
         text = f"{whose}.inputs: expected a mapping of names to shapes, got {show(declared)}"
         faults.add(text, (*base, "inputs"), hint=hint)
-        names.spoil([*map(str, declared), "?"] if isinstance(declared, list) else ["?"])
+        names.mark_broken([*map(str, declared), "?"] if isinstance(declared, list) else ["?"])
         names.previous = "?"
         names.inputs_known = isinstance(declared, list)
         return {}
@@ -108,7 +108,7 @@ def read_declared(
             spec = read_input(str(name), value, data.get(str(name)))
         except Invalid as invalid:
             faults.absorb(invalid, path)
-            names.spoil([str(name)])
+            names.mark_broken([str(name)])
             continue
         inputs[str(name)] = Input(str(name), spec, (*faults.section, *path))
         names.give(str(name), (*faults.section, *path))
@@ -118,22 +118,22 @@ def read_declared(
 
 
 def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
-    """`[28, 28, 1]`, or `{shape: [68], dtype: int64}`. Raises Invalid."""
+    """Read an input: a shape `[28, 28, 1]`, or `{shape: [68], dtype: int64}`. Raises Invalid."""
     faults = Faults(())
     keys = value if isinstance(value, dict) else {"shape": value}
     declared = faults.read(InputSection, keys, (), f"input '{name}'")
     if faults.found and not declared.has("shape"):
-        raise Invalid(faults.found)  # it is there, misspelt: said once
+        raise Invalid(faults.found)  # a misspelt `shape` has been reported
     shape, path = _shape(declared.shape), ("shape",) if keys is value and declared.has("shape") else ()
     dtype = declared.dtype if declared.has("dtype") else data.dtype if data is not None else "float32"
     if shape is None:
         faults.add(f"input '{name}': expected a shape such as [28, 28, 1], got {show(declared.shape)}", path)
     elif data is not None and not can_be_one(shape, data.shape):
-        faults.add(f"input '{name}' is declared {_bare(shape)}, the data gives {_bare(data.shape)}", path)
+        faults.add(f"input '{name}': declared shape {_bare(shape)}, but the data has {_bare(data.shape)}", path)
     if dtype not in INPUT_DTYPES:
         faults.add(f"input '{name}': dtype: expected {one_of(INPUT_DTYPES)}, got {show(dtype)}", ("dtype",))
     elif data is not None and not data.is_integer and TensorSpec((), dtype).is_integer:
-        text = f"input '{name}': dtype {dtype} would cut off the fractions of the data, which is {data.dtype}"
+        text = f"input '{name}': dtype {dtype} would truncate the data, which is {data.dtype}"
         faults.add(text, ("dtype",))
     if faults.found:
         raise Invalid(faults.found)
@@ -142,7 +142,7 @@ def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
 
 
 def _first_shape(layers: list[Any]) -> tuple[Any, Path]:
-    """The first layer's `input_shape` and where it stands; None where there is none."""
+    """Return the first layer's `input_shape` and its path; (None, ()) if it has none."""
     first = layers[0]
     if isinstance(first, dict) and len(first) == 1:
         ((name, arguments),) = first.items()

@@ -1,4 +1,4 @@
-"""An entry of `layers` that is a layer -> a Node."""
+"""Read an entry of `layers` that is a layer into a Node."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +14,7 @@ from kerascli.model.syntax.written import WrittenNode, as_list, call_arguments
 
 
 def read_layer(reading: Reading, node: WrittenNode) -> None:
-    """Add the node, and give its names."""
+    """Read a layer, add its node and define its names."""
     before = len(reading.faults.found)
     name = reading.name(node.keys, node.path, node.cls.component_name)
     layer = read_settings(reading, node)
@@ -32,12 +32,12 @@ def add_node(
     call: Mapping[str, CallValue],
     before: int,
 ) -> None:
-    """Add what was read, unless there are more than the `before` faults from before it, and give its names."""
+    """Add a node and define its names, unless it has faults: more in total than `before`, the number before it."""
     faults, names = reading.faults, reading.names
     wanted = reading.is_wanted(node.keys, node.path)
     place, unique = reading.place(node.path), names.unique(name)
     if layer is None or len(faults.found) > before:
-        reading.spoil(name, node.keys)
+        reading.mark_broken(name, node.keys)
         return
     owner = f"{reading.prefix}{unique}"
     if layer.result_count() == 0:
@@ -55,15 +55,15 @@ def add_node(
     reading.entries.append(Node(unique, layer, inputs, outputs, call, owner, place, faults.uses))
     if layer.call_form != "none":
         names.previous = next((output for output in outputs if output != "_"), None)
-    if len(faults.found) > before:  # names of results that cannot be
-        names.spoil(["?"])
+    if len(faults.found) > before:  # names of outputs that are not allowed
+        names.mark_broken(["?"])
         names.previous = names.previous or "?"
 
 
 def give_results(
     reading: Reading, written: tuple[str, ...], name: str, unique: str, node: WrittenNode
 ) -> tuple[str, ...]:
-    """The tensors of a node's results, which go by their written names from here on."""
+    """Define the written names of a node's outputs, and return the names of their tensors."""
     outputs = tuple(unique if output == name else reading.names.unique(output) for output in written)
     for output, tensor in zip(written, outputs, strict=True):
         if output != "_":
@@ -85,14 +85,14 @@ def read_settings(reading: Reading, node: WrittenNode) -> BaseLayer | None:
 
 
 def _tensors(reading: Reading, node: WrittenNode, layer: BaseLayer | None) -> tuple[str, ...]:
-    """What the node is called on."""
+    """Return the tensors of the node's inputs."""
     match node.cls.call_form:
         case "names":
             return _named_inputs(reading, node, layer)
         case "none":
             if node.keys.has("inputs"):
-                text = f"{node.cls.component_name} is called on nothing"
-                reading.faults.add(text, (*node.path, "inputs"), at="key", hint="take 'inputs' out")
+                text = f"{node.cls.component_name} takes no inputs"
+                reading.faults.add(text, (*node.path, "inputs"), at="key", hint="remove 'inputs'")
             return ()
         case _:
             return _inputs(reading, node)
@@ -116,18 +116,18 @@ def _inputs(reading: Reading, node: WrittenNode) -> tuple[str, ...]:
 
 
 def _named_inputs(reading: Reading, node: WrittenNode, layer: BaseLayer | None) -> tuple[str, ...]:
-    """The tensors that a layer names itself; one that names none is called on the node before it."""
-    if not isinstance(layer, ExpressionLayer):  # it cannot be read
+    """Return the tensors that a layer's expression names; with the model's first input if it needs the batch size."""
+    if not isinstance(layer, ExpressionLayer):  # it could not be read
         return ()
     if node.keys.has("inputs"):
         text = f"{node.cls.component_name} names its inputs in its expression"
-        reading.faults.add(text, (*node.path, "inputs"), at="key", hint="take 'inputs' out")
+        reading.faults.add(text, (*node.path, "inputs"), at="key", hint="remove 'inputs'")
         return ()
     before = len(reading.faults.found)
     for name in sorted(layer.numbers()):
         if reading.names.knows(name):
             place = layer.place_of(name)
-            fault = Fault(f"'{name}' is a number in an expression; call the node something else", span=place.span)
+            fault = Fault(f"'{name}' is a constant in expressions; choose another name for the node", span=place.span)
             reading.faults.absorb(Invalid([fault]), (*node.path, *place.path))
     found = [_named(reading, node, layer, name) for name in layer.names()]
     if layer.asks_for_batch():

@@ -1,4 +1,4 @@
-"""The names of a model section: which may be given, and what each means where it is used."""
+"""Names of a model section: which names a node may take, and which tensor a name refers to."""
 
 import copy
 import re
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, Related, nearest, show, suggestion
-from kerascli.expressions.meant import meant_by
+from kerascli.expressions.suggestions import suggestion_for
 from kerascli.layers.base import LAYERS
 from kerascli.model.ir.nodes import RESERVED
 
@@ -16,21 +16,21 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 class Names:
-    """Grows from the top of the section to its end.
+    """Names defined so far, while a section is read from top to bottom.
 
-    The body of a block or a repeat has names of its own. A node there gets a name that no other node has; what is
-    written means it inside the body.
+    The body of a block or a repeat is a scope of its own: a node in it gets a name that is unique in the model, and
+    within the body the name as written refers to it.
     """
 
     def __init__(self, outside: "Names | None" = None) -> None:
         self._outside = outside
-        """Names that are not seen, but known: those around a cell."""
+        """Names around a cell, which its nodes cannot use; for better messages only."""
         self._tensors: ChainMap[str, str] = ChainMap()
-        """What a name means: itself, or for a node that `when` left out, the tensor that it passes on."""
+        """Name -> tensor: of the same name, or for a node left out by `when`, the tensor of its input."""
         self._places: dict[str, Path] = {}
-        """Where every tensor and every node got its name."""
+        """Path of the definition of every tensor and node."""
         self._here = self._places
-        """Those of them that were written in this body."""
+        """Paths of the definitions in this body."""
         self._without_result: set[str] = set()
         self._broken: set[str] = set()
         self._later: dict[str, Path] = {}
@@ -38,22 +38,22 @@ class Names:
         self._counts: dict[str, int] = {}
         self._counts_here: dict[str, int] = {}
         self._names_here: dict[str, str] = {}
-        """For a node of a body without a name: what it would be called if the body were a model."""
+        """Automatic name of a node in this body -> the name that it would have if the body were a model."""
         self.previous: str | None = None
-        """What `prev` means: the tensor of the node above, if that is clear."""
+        """Tensor that `prev` refers to: that of the node above; None if there is no single one."""
         self._targets: Sequence[str] | None = ()
-        """Of the data; None: any name may be one."""
+        """Targets of the data; None if they are unknown, so that any name may be a target."""
         self._sees_targets = False
         self.inputs_known = True
-        """False: any name may be that of an input."""
+        """If False, the inputs could not be read, so any name may be an input's."""
 
     def fork(self) -> "Names":
-        """The names so far, to go on from without touching these."""
+        """Return a copy that can be extended without changing this."""
         return copy.deepcopy(self)
 
     @contextmanager
     def inside(self, *, sees_outside: bool) -> Iterator[None]:
-        """The body of a repeat, whose names go on to what follows it, or of a block, which is on its own."""
+        """Enter the scope of a repeat, which sees outer names and exports its own, or of a block, which does not."""
         before = self._tensors, self._here, self._later, self._counts_here, self._names_here
         saw = self._sees_targets
         self._sees_targets = saw and sees_outside
@@ -71,7 +71,7 @@ class Names:
                     self._tensors.setdefault(name, name)
 
     def unique(self, name: str) -> str:
-        """The name that a node written as `name` gets: in a body Keras's number is put to one that is taken."""
+        """Return the name of a node written as `name`: in a body, a name that is taken gets a number, as in Keras."""
         if self._here is self._places or name not in self._places:
             return name
         number = 1
@@ -80,7 +80,7 @@ class Names:
         return f"{name}_{number}"
 
     def give(self, name: str, place: Path, *, means: str | None = None) -> None:
-        """From here on `name` is the tensor `means` (itself)."""
+        """Define `name`, for the nodes below, as the tensor `means` (by default the tensor of that name)."""
         self._tensors[name] = means or name
         self._here[name] = place
         if name in self._names_here:
@@ -88,52 +88,52 @@ class Names:
         if means is not None:
             self._places.setdefault(means, place)
 
-    def hand_in(self, tensors: Mapping[str, str]) -> None:
-        """What a body is called on, by the names that it has there."""
+    def define_inputs(self, tensors: Mapping[str, str]) -> None:
+        """Define the inputs of a body: name within the body -> tensor."""
         self._tensors.update(tensors)
 
     def take(self, name: str, place: Path, *, node: str | None = None) -> None:
-        """No other node may have this name; it is that of the node `node` (of the same name)."""
+        """Reserve `name` for the node `node` (by default the node of that name)."""
         self._here.setdefault(name, place)
         self._places.setdefault(node or name, place)
 
     def take_without_result(self, name: str, place: Path, *, node: str | None = None) -> None:
-        """A node that can be logged, not used."""
+        """Reserve the name of a node without outputs, which other nodes cannot use."""
         self.take(name, place, node=node)
         self._without_result.add(name)
 
     def see_targets(self, names: Sequence[str] | None) -> None:
-        """From here on `targets.y` is a tensor; `names` None: that of any name."""
+        """Define `targets.NAME` for each of `names`; None: for any name."""
         self._targets, self._sees_targets = names, True
-        self.hand_in({f"targets.{name}": f"targets.{name}" for name in names or ()})
+        self.define_inputs({f"targets.{name}": f"targets.{name}" for name in names or ()})
 
     def knows(self, name: str) -> bool:
-        """Whether there is such a tensor so far."""
+        """Return True if the name is defined so far."""
         return name in self._tensors
 
     def meanings(self) -> dict[str, str]:
-        """Every name and its tensor."""
+        """Return every name with its tensor."""
         return dict(self._tensors)
 
-    def spoil(self, names: Iterable[str]) -> None:
-        """These could not be read: that is one fault, using them is no other."""
+    def mark_broken(self, names: Iterable[str]) -> None:
+        """Mark names of nodes that could not be read, so that uses of them are not reported as further faults."""
         for name in names:
             self._broken.update({name, self._names_here.get(name, name)})
 
-    def has_spoiled(self) -> bool:
-        """Whether something could not be read."""
+    def has_broken(self) -> bool:
+        """Return True if a node could not be read."""
         return bool(self._broken)
 
     def announce(self, name: str, place: Path) -> None:
-        """A name that is given further down, so that using it too early can be told from a misspelling."""
+        """Record a name that is defined further down, to tell a use above its definition from a misspelling."""
         self._later.setdefault(name, place)
         if self._here is self._places:
             self._announced.add(name)
 
     def refuse(self, name: str, *, own: str | None = None) -> Fault | None:
-        """Why a name cannot be given; a layer may be called `own`, its own name."""
+        """Return the fault of a name that a node cannot have, or None; its layer's name, `own`, is allowed."""
         if not _NAME.match(name):
-            return Fault(f"'{name}' is not a name: letters, digits and _ only, no digit first")
+            return Fault(f"'{name}' is not a valid name: expected letters, digits and _, not starting with a digit")
         if name in RESERVED:
             return Fault(f"'{name}' is reserved; choose another name")
         if name != own and LAYERS.find(name) is not None:
@@ -145,7 +145,7 @@ class Names:
         return None
 
     def automatic(self, base: str) -> str:
-        """Keras's names for what has none: dense, dense_1, dense_2 ..."""
+        """Return a name for a node without one, numbered as in Keras: dense, dense_1, dense_2 ..."""
         while True:
             number = self._counts.get(base, 0)
             self._counts[base] = number + 1
@@ -159,7 +159,7 @@ class Names:
         return name
 
     def find(self, name: object) -> str:
-        """The tensor that a name means here. Raises Invalid."""
+        """Return the tensor that a name refers to here. Raises Invalid."""
         if not isinstance(name, str):
             raise Invalid([Fault(f"expected the name of a node, got {show(name)}")])
         if name == "prev":
@@ -179,22 +179,24 @@ class Names:
         return not self.inputs_known and name not in self._without_result and name not in self._later
 
     def _unknown(self, name: str) -> Fault:
-        """Why there is no such tensor."""
+        """Return the fault of a name that is not defined here."""
         call, dot, inner = name.partition(".")
         if name in self._without_result:
-            return Fault(f"'{name}' has no result that could be used")
+            return Fault(f"'{name}' has no output, so no node can use it")
         if name in self._later:
-            text = f"'{name}' is defined further down; a node may be used only below its definition"
+            text = f"'{name}' is used above its definition; a node may use only nodes above it"
             return Fault(text, related=(Related(f"'{name}' is defined", self._later[name]),))
         if name in {"y_true", "y_pred"}:
-            return Fault(f"'{name}' stands in formulas of compile: here a target is targets.NAME, a prediction a node")
-        if meant := meant_by(name):
+            return Fault(
+                f"'{name}' exists only in formulas of compile: here a target is targets.NAME, a prediction a node"
+            )
+        if meant := suggestion_for(name):
             return Fault(f"there is no node '{name}'{meant}")
         if dot:
             return self._no_target(inner) if call == "targets" else self._no_inner(call, inner)
         if self._outside is not None and self._outside.knows(name):
-            hint = f"hand it in, the same at every step: constants: {{{name}: {name}}} beside 'cell'"
-            return Fault(f"'{name}' is a node outside of the cell", hint=hint)
+            hint = f"pass it to every time step: constants: {{{name}: {name}}} beside 'cell'"
+            return Fault(f"'{name}' is a node outside the cell", hint=hint)
         known = [name for name in self._tensors if "." not in name]
         hint = None if nearest(name, known) or not known else f"known here: {', '.join(known[-8:])}"
         return Fault(f"there is no node '{name}'{suggestion(name, known)}", hint=hint)
@@ -202,11 +204,11 @@ class Names:
     def _no_target(self, name: str) -> Fault:
         known = self._targets or ()
         if self._outside is not None:
-            hint = f"hand it in as a sequence: inputs: [prev, targets.{name}] beside 'cell'"
-            return Fault(f"'targets.{name}': a cell does not see the targets", hint=hint)
+            hint = f"pass it as a sequence: inputs: [prev, targets.{name}] beside 'cell'"
+            return Fault(f"'targets.{name}': targets are not available in a cell", hint=hint)
         if not self._sees_targets:
-            hint = "hand it in as an input: expr: {value: targets.NAME, name: label}, and call it on [x, label]"
-            return Fault(f"'targets.{name}': blocks and shared models do not see the targets", hint=hint)
+            hint = "pass it as an input: expr: {value: targets.NAME, name: label}, and call it on [x, label]"
+            return Fault(f"'targets.{name}': targets are not available in blocks and shared models", hint=hint)
         if not known:
             return Fault(f"'targets.{name}': the data has no targets", hint="add targets to data: targets: {y: []}")
         hint = f"data.targets has {', '.join(known)}"
@@ -219,7 +221,7 @@ class Names:
             return Fault(f"there is no tensor '{inner}' in '{call}'{suggestion(inner, known)}", hint=hint)
         calls = {name.partition(".")[0] for name in self._tensors if "." in name}
         if call in self._tensors and call not in calls:
-            return Fault(f"'{call}' is no call of a shared model: there is nothing inside of it")
+            return Fault(f"'{call}' is not a call of a shared model, so it has no inner tensors")
         return Fault(f"there is no call '{call}'{suggestion(call, calls)}")
 
     def _is_taken(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the readers of entries share: names, faults, what there is to call, and what stands beside settings."""
+"""State shared by the readers of entries: names, faults, shared models and blocks; and readers of a node's keys."""
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping
@@ -18,12 +18,12 @@ from kerascli.model.syntax.written import as_list
 MAX_NODES = 10_000
 
 References = Callable[[Any, Path, Mapping[str, Value], Callable[[Path], bool]], tuple[Any, list[Fault]]]
-"""(value, its path, what `$` may mean beside flags and facts, which paths to leave) -> (value, faults)."""
+"""(value, its path, variables of `$` besides flags and facts, test for paths to leave as is) -> (value, faults)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A template as it is written: parameters with their defaults, and layers that are read at each use."""
+    """A block as written: parameters with their defaults, and layers that are read anew for each use."""
 
     parameters: Mapping[str, Any]
     inputs: tuple[str, ...]
@@ -33,52 +33,52 @@ class Block:
 
 
 class Budget:
-    """Of nodes, in all of a model: repeats in repeats must not take the machine down."""
+    """Limit of the number of nodes in a model, so that nested repeats cannot exhaust memory."""
 
     def __init__(self) -> None:
         self.used = 0
 
     def check(self, nodes: int, path: Path, faults: Faults) -> None:
-        """Whether so many more may come. Raises Exhausted, after a fault."""
+        """Add a fault and raise TooManyNodes if so many further nodes exceed the limit."""
         if self.used + nodes > MAX_NODES:
-            faults.add(f"more than {MAX_NODES:,} layers, with all repeats written out", path, at="key")
-            raise Exhausted
+            faults.add(f"more than {MAX_NODES:,} layers after expanding all repeats", path, at="key")
+            raise TooManyNodes
 
     def spend(self, nodes: int, path: Path, faults: Faults) -> None:
-        """Count so many more. Raises Exhausted, after a fault."""
+        """Count so many further nodes. Raises TooManyNodes, after a fault, beyond the limit."""
         self.check(nodes, path, faults)
         self.used += nodes
 
 
-class Exhausted(Exception):
-    """There is no point in reading on; the fault was told."""
+class TooManyNodes(Exception):
+    """Reading stops because the model is too large; the fault has been added."""
 
 
 @dataclass(slots=True)
 class Reading:
-    """The state of reading one list of layers: a model's, or a shared model's."""
+    """State of reading one list of layers: that of a model, a shared model, a view or a cell."""
 
     faults: Faults
     references: References
     budget: Budget = field(default_factory=Budget)
     prefix: str = ""
-    """What the names of weights begin with: `tower/`."""
+    """Prefix of the names of weights, such as `tower/`."""
     names: Names = field(default_factory=Names)
     entries: list[Entry] = field(default_factory=list)
     inputs: tuple[str, ...] = ()
     shared: ChainMap[str, Shared | None] = field(default_factory=lambda: ChainMap({}))
-    """What can be called; None: it cannot be read, which was told."""
+    """Shared layers and models that may be called; None for one that could not be read, which has been reported."""
     unread: tuple[str, ...] = ()
-    """What is shared and not read yet: what is being read, and what stands below it."""
+    """Names of `shared` that cannot be called yet: the one being read and those below it."""
     open_shared: tuple[str, ...] = ()
-    """What is being read."""
+    """Names of the nested shared models that are being read."""
     blocks: dict[str, Block | None] = field(default_factory=dict)
     variables: dict[str, Value] = field(default_factory=dict)
     """Parameters of the block and variables of the loops that are being read."""
     open_blocks: tuple[str, ...] = ()
 
     def fault(self, text: str, place: Path, hint: str) -> Fault:
-        """Of a node, whose path is complete."""
+        """Return a fault at a node, given its complete path; it lists the uses of the block being read."""
         return Fault(text, place, "key", hint=hint, related=used_here(self.faults.uses))
 
     def place(self, path: Path) -> Path:
@@ -88,7 +88,7 @@ class Reading:
         return not self.faults.is_flag(keys.when, (*path, "when")) or keys.when
 
     def name(self, keys: NodeKeys, path: Path, kind: str) -> str:
-        """The name of a node as it is written, or Keras's for one without."""
+        """Return the name of a node as written, or an automatic one as in Keras."""
         name, path = keys.name, (*path, "name")
         if isinstance(name, str):
             self.check_name(name, path, own=kind)
@@ -105,19 +105,19 @@ class Reading:
         elif (problem := self.names.refuse(name, own=own)) is not None:
             self.faults.add(problem.text, path, at=at, related=problem.related)
         elif name != own and (name in self.shared or name in self.blocks):
-            kind = "a shared thing" if name in self.shared else "a block"
+            kind = "a shared layer or model" if name in self.shared else "a block"
             self.faults.add(f"'{name}' is the name of {kind}; choose another name", path, at=at)
 
     def previous(self, path: Path) -> tuple[str, ...]:
-        """The node before, where it is clear which that is."""
+        """Return the tensor of the previous node; a fault if there is no single one."""
         if self.names.previous is None:
             hint = f"add inputs: one of {', '.join(self.inputs)}"
-            self.faults.add("which input? there is no single node before this one", path, at="key", hint=hint)
+            self.faults.add("needs 'inputs': there is no single node before this one", path, at="key", hint=hint)
             return ()
         return (self.names.previous,)
 
     def tensors(self, written: Any, path: Path) -> tuple[str, ...]:
-        """The tensors that one name, or a list of names, means here."""
+        """Return the tensors that one name, or a list of names, refers to here."""
         if not isinstance(written, list):
             found = [self.tensor(written, path)]
         else:
@@ -125,7 +125,7 @@ class Reading:
         return tuple(name for name in found if name is not None)
 
     def tensor(self, name: Any, path: Path) -> str | None:
-        """The tensor that a name means here, or None after a fault."""
+        """Return the tensor that a name refers to here, or None after a fault."""
         try:
             return self.names.find(name)
         except Invalid as invalid:
@@ -133,7 +133,7 @@ class Reading:
             return None
 
     def call(self, known: Mapping[str, CallArgument], written: Mapping[str, Any], below: Path) -> dict[str, CallValue]:
-        """The call arguments among what is written."""
+        """Read the call arguments among the keys as written."""
         call: dict[str, CallValue] = {}
         for key, argument in known.items():
             if key not in written:
@@ -153,17 +153,17 @@ class Reading:
         return call
 
     def results(self, name: str, count: int | None, keys: NodeKeys, path: Path) -> tuple[str, ...]:
-        """A name for every result, as written; None: there are as many as there are names."""
+        """Return a name for each of `count` outputs, as written; `count` None: for as many as there are names."""
         if not keys.has("outputs"):
             return (name, *("_" for _ in range((count or 1) - 1)))
         written, path = keys.outputs, (*path, "outputs")
         names = as_list(written)
         if count is not None and len(names) != count:
-            results = "1 result" if count == 1 else f"{count} results"
-            hint = "name every result; '_' drops one" if count > 1 else None
-            self.faults.add(f"'{name}' has {results}, 'outputs' names {len(names)}", path, hint=hint)
+            results = "1 output tensor" if count == 1 else f"{count} output tensors"
+            hint = "name each of them; '_' discards one" if count > 1 else None
+            self.faults.add(f"'{name}' has {results}, but 'outputs' names {len(names)}", path, hint=hint)
         elif all(output == "_" for output in names):
-            self.faults.add(f"every result of '{name}' is dropped", path)
+            self.faults.add(f"'outputs' discards every output tensor of '{name}'", path)
         for index, output in enumerate(names):
             where = (*path, index) if isinstance(written, list) else path
             if not isinstance(output, str):
@@ -175,16 +175,16 @@ class Reading:
         return tuple(map(str, names))
 
     def pass_on(self, name: str, tensor: str, place: Path) -> None:
-        """A node that `when` leaves out: its input goes by its name."""
+        """Define the name of a node that `when` leaves out as its input tensor."""
         self.names.give(name, place, means=tensor)
         self.names.previous = tensor
 
-    def spoil(self, name: str, keys: NodeKeys | None = None) -> None:
-        """A node that could not be read, though its name could."""
-        self.names.spoil([name, *map(str, as_list(keys.outputs if keys is not None else None))])
+    def mark_broken(self, name: str, keys: NodeKeys | None = None) -> None:
+        """Mark the names of a node that could not be read."""
+        self.names.mark_broken([name, *map(str, as_list(keys.outputs if keys is not None else None))])
         self.names.previous = name
 
 
 Body = ModelSection | SharedSection | ViewSection | CellSection
 ReadBody = Callable[[Reading, Body, Path], tuple[str, ...]]
-"""Reads the layers and the outputs of a model at a path; returns its outputs."""
+"""Function that reads the layers and outputs of a model at a path, and returns its outputs."""

@@ -1,4 +1,4 @@
-"""`repeat`: layers that are read a number of times, or once for each value of a list."""
+"""Read `repeat`: layers that are read a number of times, or once for each value of a list."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,19 +11,19 @@ from kerascli.model.syntax.schema import RepeatEach, RepeatTimes
 from kerascli.section import key_names, keys_of, unknown_keys
 
 Read = Callable[[Reading, list[Any], Path], None]
-"""Reads a list of layers at a path."""
+"""Function that reads a list of layers at a path."""
 
 _KEYS = (*key_names(RepeatTimes)[:-1], *key_names(RepeatEach))
-"""`layers`, which both have, comes last."""
+"""Keys of a repeat for messages; `layers`, which both forms have, comes last."""
 
 
 def read_repeat(reading: Reading, arguments: Any, entry: Path, read: Read) -> None:
-    """Read the layers of a repeat as often as it says."""
+    """Read the layers of a repeat, once for each repetition."""
     path = (*entry, "repeat")
     before = len(reading.faults.found)
     rounds = _rounds(reading, arguments, path)
     if len(reading.faults.found) > before:
-        reading.names.spoil(["?"])
+        reading.names.mark_broken(["?"])
         reading.names.previous = "?"
         return
     for values in rounds:
@@ -33,7 +33,7 @@ def read_repeat(reading: Reading, arguments: Any, entry: Path, read: Read) -> No
 
 
 def _rounds(reading: Reading, arguments: Any, path: Path) -> list[dict[str, Value]]:
-    """The variables of each round; after a fault, nothing."""
+    """Return the variables of each repetition; an empty list after a fault."""
     add = reading.faults.add
     if not isinstance(arguments, dict) or not isinstance(arguments.get("layers"), list) or not arguments["layers"]:
         hint = "repeat: {times: 3, layers: [...]}"
@@ -67,7 +67,7 @@ def _listed(reading: Reading, each: Any, path: Path) -> list[Value]:
 
 def _counted(reading: Reading, times: Any, path: Path) -> list[Value]:
     if type(times) is not int or times < 0:
-        reading.faults.add(f"repeat: times: expected a whole number from 0, got {show(times)}", (*path, "times"))
+        reading.faults.add(f"repeat: times: expected an integer of at least 0, got {show(times)}", (*path, "times"))
         return []
     reading.budget.check(times, (*path, "times"), reading.faults)
     return list(range(times))
@@ -75,7 +75,7 @@ def _counted(reading: Reading, times: Any, path: Path) -> list[Value]:
 
 @contextmanager
 def variables(reading: Reading, values: Mapping[str, Value]) -> Iterator[None]:
-    """While a body is read: what `$` may mean beside flags and facts."""
+    """Add variables that `$` may refer to while a body is read, besides flags and facts."""
     before = reading.variables
     reading.variables = {**before, **values}
     try:

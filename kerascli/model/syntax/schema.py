@@ -1,7 +1,7 @@
-"""The keys of the `model` section and of all that is written in it: what each takes, its default, what it means.
+"""Keys of the `model` section and of the sections nested in it: type, default and documentation of each.
 
-A field keeps what is written, of whatever type: the readers say what is wrong with a value and go on, so that all
-faults of a model are told at once.
+A field keeps the value as written, of any type: the readers check it, report what is wrong and go on, so that all
+faults of a model are reported at once.
 """
 
 from typing import Annotated, Any, ClassVar, get_args
@@ -18,7 +18,7 @@ INPUT_DTYPES = tuple(dtype for dtype in get_args(DType) if dtype != "string")
 
 
 class Takes:
-    """Marks a field of `Any` that takes a `kind`, which its reader checks; the JSON Schema is that of the kind."""
+    """Marks a field of type `Any` that takes a `kind`: the JSON Schema is the kind's, the reader checks the value."""
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind
@@ -41,66 +41,66 @@ InputShape = Annotated[Any, Takes(_Shape)]
 
 
 class InputSection(BaseSection):
-    """An input of a model that is declared with more than its shape."""
+    """An input of a model, declared with its shape and dtype."""
 
     shape: InputShape
-    """Sizes without the batch axis; null: any."""
+    """Shape without the batch axis; null for an axis of any size."""
     dtype: Annotated[Any, WithJsonSchema({"type": "string", "enum": list(INPUT_DTYPES)})] = None
-    """The type of its values; none: the data's, else float32."""
+    """Data type of the values; by default that of the data, else float32."""
 
 
 Inputs = Annotated[Any, Takes(dict[str, _Shape | InputSection])]
 
 
 class NodeKeys(BaseSection):
-    """What may be written beside a layer's settings."""
+    """Keys that every entry of `layers` takes besides its layer's arguments."""
 
     name: Annotated[Any, Takes(NodeName)] = None
-    """What other nodes and the summary call it."""
+    """Name of the node, for other nodes and the summary; by default the layer's name, numbered like Keras's."""
     inputs: Annotated[Any, Takes(NodeName | list[NodeName])] = None
-    """The node it takes; none: the one before."""
+    """Input node or nodes, by name; by default the previous node."""
     outputs: Annotated[Any, Takes(NodeName | list[NodeName])] = None
-    """A name for every result; '_' drops one."""
+    """Name of each output tensor; '_' discards one."""
     when: Flag = True
-    """False: left out, its input is passed on under its name."""
+    """If false, leave the node out: its name then stands for its input."""
 
 
 class MergeKeys(BaseSection):
-    """What is different beside the settings of a layer of several inputs."""
+    """Keys of a node that merges several inputs."""
 
     inputs: Annotated[Any, Takes(Annotated[list[NodeName], Field(min_length=2)])]
-    """The nodes that are merged."""
+    """Nodes to merge, two or more."""
 
 
 class RNNKeys(NodeKeys):
-    """What may be written beside the settings of an `rnn`, whose cell may be described."""
+    """Keys that an `rnn` takes besides the layer's arguments."""
 
     initial_state: Annotated[Any, Takes(NodeName | list[NodeName] | dict[str, NodeName])] = None
-    """The states to start from, in the order in which they are returned."""
+    """Nodes that give the initial states, in the order in which the states are returned; or state -> node."""
     constants: Annotated[Any, Takes(dict[str, NodeName])] = None
-    """Of a described cell: tensors that every step sees, by the cell's names for them."""
+    """Tensors passed to a custom cell unchanged at every time step: name within the cell -> node."""
 
 
 class FirstLayerKeys(BaseSection):
-    """What may be written beside the settings of the first layer alone."""
+    """Keys that only the first layer takes besides its arguments."""
 
     input_shape: InputShape = None
-    """Of the first layer: the shape of the model's input, without the batch axis."""
+    """Shape of the model's input, without the batch axis; only on the first layer."""
 
 
 class SharedSection(BaseSection, json_schema_extra={"x-section": "model.shared"}):
-    """A model that is called like a layer; its weights are the same in every call."""
+    """A model that is called like a layer and has the same weights in every call."""
 
     inputs: Annotated[Any, Takes(_Names | dict[str, _Shape | InputSection | None])] = None
-    """What it is called on, by name; none: one tensor, `input`."""
+    """Names of its inputs, optionally with shapes; by default one, `input`."""
     shared: "SharedThings" = None
-    """What its layers call."""
+    """Layers and models that only its own layers call: name -> layer or model."""
     layers: Layers
-    """The nodes, from the inputs on."""
+    """Nodes in order, each below those that it takes as inputs."""
     outputs: Outputs = None
-    """The nodes that it returns; none: the last one."""
+    """Nodes whose tensors the model returns; by default the last node."""
     trainable: Flag = True
-    """False: none of its layers is trained."""
+    """If false, freeze all its layers."""
 
 
 SharedThings = Annotated[Any, Takes(dict[str, _Layer | SharedSection])]
@@ -108,98 +108,98 @@ SharedSection.model_rebuild()
 
 
 class BlockSection(BaseSection, json_schema_extra={"x-section": "model.blocks"}):
-    """A template of layers; each use makes new ones."""
+    """A template of layers; each use creates new layers with weights of their own."""
 
     parameters: Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties": {}})] = None
-    """Names that its layers use as $name, with defaults; empty: to be given."""
+    """Parameters, written $name in the layers: name -> default; null if every use must give a value."""
     inputs: Outputs = None
-    """What it is used on, by name; none: one tensor, `input`."""
+    """Names of its inputs; by default one, `input`."""
     layers: Layers
-    """The layers of each use."""
+    """Nodes that each use adds to the model."""
     outputs: Outputs = None
-    """The nodes that it returns; none: the last one."""
+    """Nodes whose tensors a use returns; by default the last node."""
 
 
 class RepeatTimes(BaseSection):
-    """Layers that are made a number of times."""
+    """Layers that are repeated a number of times, with new weights each time."""
 
     times: Annotated[Any, Takes(Annotated[int, Field(ge=0)])]
-    """How many times."""
+    """Number of repetitions; 0 leaves the layers out."""
     index: Annotated[Any, Takes(_Variable)] = None
-    """A name for the number of the round, which its layers use as $name; the first is 0."""
+    """Name of the loop index, counted from 0 and written $name in the layers."""
     layers: Layers
-    """The layers of each round."""
+    """Nodes that each repetition adds to the model."""
 
 
 class RepeatEach(BaseSection):
-    """Layers that are made once for each value of a list."""
+    """Layers that are repeated once for each value of a list, with new weights each time."""
 
     each: Annotated[Any, WithJsonSchema({"type": "array"})]
-    """The values."""
+    """Values to repeat the layers for."""
     as_: Annotated[Any, Takes(_Variable)] = Field(alias="as")
-    """A name for the value, which its layers use as $name."""
+    """Name of the loop variable, written $name in the layers."""
     layers: Layers
-    """The layers of each round."""
+    """Nodes that each repetition adds to the model."""
 
 
 class ViewSection(BaseSection, json_schema_extra={"x-section": "model.views"}):
-    """A further model over the same weights, to be run after training."""
+    """A model over the same weights, such as an encoder alone, to run after training; it is never trained itself."""
 
     inputs: Inputs = None
-    """What it is given, with shapes; none: it goes on from the model's nodes."""
+    """Inputs of the view: name -> shape; by default it continues from the model's inputs and nodes."""
     layers: Layers = None
-    """Its own nodes; they call what is shared, and have no weights."""
+    """Nodes of the view; they call shared layers and models, and have no weights of their own."""
     outputs: Outputs = None
-    """The nodes that it returns; none: the last one."""
+    """Nodes whose tensors the view returns; by default the last node."""
 
 
 class StateSection(BaseSection):
-    """A state of a described cell: a tensor that goes from step to step."""
+    """A state of a custom cell: a tensor that is carried from one time step to the next."""
 
     key_list: ClassVar[str] = "it has"
 
     shape: Annotated[Any, Takes(_Size | list[_Size])]
-    """Its size, or sizes, without the batch axis."""
+    """Size or shape, without the batch axis."""
     initializer: Annotated[Any, Takes(Annotated[Initializer, INITIALIZERS.field()])] = None
-    """What it starts from; none: zeros."""
+    """Initializer of the state at the first time step; by default zeros."""
     trainable: Flag = False
-    """True: what it starts from is learned."""
+    """If true, the initial state is a trainable weight."""
 
 
 class CellSection(BaseSection, json_schema_extra={"x-section": "rnn.cell"}):
-    """A cell of `rnn` that is described: a small model of one step."""
+    """A custom cell of `rnn`: a small model of one time step."""
 
     title: ClassVar[str] = "cell"
     key_list: ClassVar[str] = "it has"
 
     inputs: Outputs = None
-    """Names for what a step has of each sequence; none: one tensor, `input`."""
+    """Names of the time step's slices of the rnn's input sequences; by default one, `input`."""
     states: Annotated[Any, Takes(dict[str, _Size | list[_Size] | StateSection])]
-    """What goes from step to step: sizes, and what it starts from."""
+    """States carried from step to step: name -> size, shape, or shape with initializer."""
     layers: Layers
-    """What is done at each step."""
+    """Nodes computed at each time step."""
     next: Annotated[Any, Takes(dict[str, NodeName])]
-    """The new value of each state."""
+    """Node that gives the next value of each state: state -> node."""
     outputs: Outputs = None
-    """What a step gives out; none: the last node."""
+    """Nodes that give the output of a time step; by default the last node."""
 
 
 class ModelSection(BaseSection, json_schema_extra={"x-section": "model"}):
-    """The layers: a list in which each takes the one before it, or the inputs it names."""
+    """The model: a list of layers, each applied to the previous one or to the nodes that its `inputs` names."""
 
     title: ClassVar[str] = "model"
 
     init_from: Annotated[Any, section_ref("model.init_from")] = None
-    """Weights to begin with: another run's, a file's, published ones; none: new ones."""
+    """Pretrained weights to start from: a run's, a file's or published ones; by default the layers' initializers."""
     inputs: Inputs = None
-    """Shapes without the batch axis; none: the data's."""
+    """Inputs of the model: name -> shape without the batch axis, or shape and dtype; by default the data's."""
     shared: SharedThings = None
-    """Layers and models by name, called like layers: one set of weights each."""
+    """Shared layers and models: name -> layer or model, called like a layer, with the same weights in every call."""
     blocks: Annotated[Any, Takes(dict[str, BlockSection])] = None
-    """Templates by name, used like layers."""
+    """Templates of layers: name -> block, used like a layer, with new weights in every use."""
     layers: Layers
-    """The nodes, from the inputs on."""
+    """Nodes in order, each below those that it takes as inputs."""
     outputs: Outputs = None
-    """The nodes that the model returns; none: the last one."""
+    """Nodes whose tensors the model returns; by default the last node."""
     views: Annotated[Any, Takes(dict[str, ViewSection])] = None
-    """Further models over the same weights, by name."""
+    """Models over the same weights, such as an encoder alone, for use after training: name -> view."""

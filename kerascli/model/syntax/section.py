@@ -1,4 +1,4 @@
-"""The `model:` section as written -> a Model, or every fault that the section has."""
+"""Read a `model:` section into a Model, or report every fault in it."""
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -8,17 +8,17 @@ from typing import Any
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, nearest, show, suggestion
 from kerascli.layers.base import LAYERS
-from kerascli.model.ir.dead_nodes import idle_faults, uncalled_faults
+from kerascli.model.ir.dead_nodes import dead_node_faults, uncalled_faults
 from kerascli.model.ir.nodes import Model, flat
 from kerascli.model.ir.targets import target_faults, targets_of
 from kerascli.model.ir.updates import update_faults
 from kerascli.model.syntax.blocks import read_blocks, read_use
 from kerascli.model.syntax.calls import read_call
-from kerascli.model.syntax.custom_cell import describes_cell, read_rnn
+from kerascli.model.syntax.custom_cell import has_custom_cell, read_rnn
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.inputs import from_data, read_inputs
 from kerascli.model.syntax.layers import read_layer
-from kerascli.model.syntax.reader import MAX_NODES, Body, Exhausted, Reading, References
+from kerascli.model.syntax.reader import MAX_NODES, Body, Reading, References, TooManyNodes
 from kerascli.model.syntax.repeat import read_repeat
 from kerascli.model.syntax.schema import ModelSection, NodeKeys
 from kerascli.model.syntax.shared import read_shared
@@ -41,12 +41,12 @@ def parse_scope(
     called_elsewhere: bool = False,
     unread: Collection[str] = (),
 ) -> tuple[Model, Scope]:
-    """Read a model section: the model, and the scope in which further ones over its weights are read. Raises Invalid.
+    """Read a model section: return the model, and the scope in which views and forward passes are read. Raises Invalid.
 
-    `data_inputs` gives inputs where the section declares none; None: nothing is known of the data. `references` reads
-    the `$` of blocks and repeats; without it there are none. `data_targets` are what formulas may name.
-    `called_elsewhere`: what is shared and not called here may be called there. `unread` are the inputs of the data
-    whose shapes only its reading tells.
+    `data_inputs` are the data's inputs, used if the section declares none; None if the data section could not be read.
+    `references` resolves the `$` of blocks and repeats; by default they stay as written. `data_targets` are the targets
+    that formulas may name. With `called_elsewhere`, shared layers and models need not be called in this section.
+    `unread` names the data's inputs whose shapes are unknown until the data is read.
     """
     faults = Faults(("model",))
     reading = Reading(faults, references or _as_written)
@@ -57,7 +57,7 @@ def parse_scope(
     declared: Path = ("shared", written.outputs) if alone else ()
     if alone:
         written = _with_call(written)
-    with suppress(Exhausted):
+    with suppress(TooManyNodes):
         read_blocks(reading, written.blocks)
         inputs = read_inputs(written, data_inputs, reading.names, faults, declared, unread)
         reading.inputs = tuple(inputs)
@@ -75,7 +75,7 @@ def parse_scope(
         named = targets_of(flat(entries), data_targets or {})
         model = Model(scope.inputs, entries, outputs, tuple(own.values()), views, alone, named)
         if not faults.found and data_inputs is not None:
-            faults.found += idle_faults(model.inputs, model.entries, model.outputs, inside=not called_elsewhere)
+            faults.found += dead_node_faults(model.inputs, model.entries, model.outputs, inside=not called_elsewhere)
             faults.found += [*target_faults(model), *update_faults(model.nodes)]
         if not faults.all():
             return model, scope
@@ -83,7 +83,7 @@ def parse_scope(
 
 
 def _with_call(model: ModelSection) -> ModelSection:
-    """A model that is what it shares under the name of its output: called on the inputs that this declares."""
+    """Return a section without layers with one added: a call of the shared model that `outputs` names."""
     inputs = model.shared[model.outputs]["inputs"]
     return model.model_copy(update={"inputs": inputs, "layers": [{model.outputs: {"inputs": list(inputs)}}]})
 
@@ -95,7 +95,7 @@ def _is_alone(model: ModelSection) -> bool:
 
 
 def _written(section: Any, faults: Faults) -> ModelSection | None:
-    """The keys of a section that has a list of layers, or is what it shares; None after a fault."""
+    """Return the keys of a section that has layers or whose outputs name a shared model; None after a fault."""
     if not isinstance(section, dict):
         hint = "put 'layers:' above the list" if isinstance(section, list) else None
         faults.add(f"model: expected a mapping with 'layers', got {show(section)}", (), hint=hint)
@@ -105,40 +105,40 @@ def _written(section: Any, faults: Faults) -> ModelSection | None:
         return model if is_list(model.layers, "model", ("layers",), faults) else None
     if _is_alone(model):
         return model
-    if "layers" not in meant_keys(ModelSection, section):  # else it is there
+    if "layers" not in meant_keys(ModelSection, section):  # a misspelt `layers` has been reported
         _add_no_layers(model.shared, model.outputs, faults)
     return None
 
 
 def _add_no_layers(shared: Any, output: Any, faults: Faults) -> None:
-    """Without layers a model is what it shares under the name of its output."""
+    """Report why a section without layers is not a shared model named by `outputs` either."""
     if not isinstance(shared, dict) or not isinstance(output, str):
         or_shared = ", or let outputs name one model of shared" if isinstance(shared, dict) else ""
         faults.add("model needs 'layers'", (), at="key", hint=f"add layers: [...]{or_shared}")
     elif output not in shared:
-        text = f"model has no 'layers', and 'outputs' names nothing that it shares: '{output}'"
+        text = f"model has no 'layers', and 'outputs' names no shared model: '{output}'"
         faults.add(f"{text}{suggestion(output, shared)}", ("outputs",))
     else:
-        text = f"'{output}' stands in for model.layers: it needs inputs, each with its shape"
+        text = f"shared model '{output}' replaces model.layers: it needs inputs, each with its shape"
         faults.add(text, ("shared", output), at="key", hint="inputs: {z: [8]}, or add layers to the model")
 
 
 def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
-    """Whether there are layers to read; if not, there is a fault."""
+    """Return True if `layers` is a list of 1 to MAX_NODES entries; otherwise add a fault."""
     if not isinstance(layers, list):
         hint = "put a '-' before each layer" if isinstance(layers, dict) else None
         faults.add(f"{whose}.layers: expected a list of layers, got {show(layers)}", path, hint=hint)
     elif not layers:
-        faults.add(f"{whose}.layers: there is no layer in it", path)
+        faults.add(f"{whose}.layers is empty: expected one layer or more", path)
     elif len(layers) > MAX_NODES:
-        faults.add(f"{whose}.layers: {len(layers)} layers; at most {MAX_NODES}", path)
+        faults.add(f"{whose}.layers: expected at most {MAX_NODES} layers, got {len(layers)}", path)
     else:
         return True
     return False
 
 
 def _read_body(reading: Reading, written: Body, base: Path) -> tuple[str, ...]:
-    """The layers and the outputs of a model, whose inputs and shared things are known already; returns its outputs."""
+    """Read the layers and outputs of a model whose inputs and shared layers have been read; return its outputs."""
     whose = str(base[-1]) if base else "model"
     if base and written.has("layers") and not is_list(written.layers, whose, (*base, "layers"), reading.faults):
         return ()
@@ -153,10 +153,10 @@ def _outputs(reading: Reading, written: Any, whose: str, path: Path) -> tuple[st
     if written is None:
         return (reading.names.previous,) if reading.names.previous is not None else ()
     if written == []:
-        reading.faults.add(f"{whose}.outputs: there is no output in it", path)
+        reading.faults.add(f"{whose}.outputs is empty: expected one node or more", path)
     found = reading.tensors(written, path)
     if len(set(found)) < len(found):
-        reading.faults.add(f"{whose}.outputs: a node is named twice", path)
+        reading.faults.add(f"{whose}.outputs names a node twice", path)
     return found
 
 
@@ -181,11 +181,11 @@ def read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
             reading.faults.absorb(invalid, (*path, index))
         written, arguments = (entry, None) if isinstance(entry, str) else _only_item(entry)
         name = keys_of(NodeKeys, arguments).name if isinstance(arguments, dict) else written
-        reading.spoil(name if isinstance(name, str) else "?")
+        reading.mark_broken(name if isinstance(name, str) else "?")
 
 
 def _resolved(reading: Reading, entry: Any, path: Path) -> Any:
-    """An entry of a template without references; those of a repeat or a cell in it are read in their turn."""
+    """Return an entry of a template with its references resolved, except those in a nested repeat or cell."""
     whole = reading.place(path)
 
     def waits(path: Path) -> bool:
@@ -198,17 +198,17 @@ def _resolved(reading: Reading, entry: Any, path: Path) -> Any:
 
 
 def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> None:
-    """Raises Invalid, with paths below the entry, for what is none."""
+    """Read one entry of `layers`. Raises Invalid, with paths below the entry, if its key names nothing known."""
     name, arguments = (entry, {}) if isinstance(entry, str) else _only_item(entry)
     if name == "repeat":
         if resolve and isinstance(entry, dict):
             before = len(reading.faults.found)
             arguments = _resolved(reading, entry, path)[name]
-            if len(reading.faults.found) > before:  # what is not known is not judged
-                reading.spoil("?")
+            if len(reading.faults.found) > before:  # report no consequences of an unresolved reference
+                reading.mark_broken("?")
                 return
         read_repeat(reading, arguments, path, read_entries)
-    elif describes_cell(name, arguments):
+    elif has_custom_cell(name, arguments):
         reading.budget.spend(1, path, reading.faults)
         read_rnn(reading, name, arguments, path, _read_body)
     elif name in reading.shared:
@@ -217,9 +217,11 @@ def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> N
         read_use(reading, name, arguments, path, read_entries)
     elif name in reading.unread:
         itself = name in reading.open_shared
-        text = f"'{name}' calls itself" if itself else f"'{name}' is shared further down: it is not there yet"
+        text = f"'{name}' calls itself" if itself else f"'{name}' is called above its definition in 'shared'"
         at = () if isinstance(entry, str) else (name,)
-        raise Invalid([Fault(text, at, "key" if at else "value", hint="what is shared calls what stands above it")])
+        raise Invalid(
+            [Fault(text, at, "key" if at else "value", hint="a shared model may call only those defined above it")]
+        )
     else:
         own = [*reading.shared, *reading.blocks]
         if isinstance(name, str) and own and LAYERS.find(name) is None and nearest(name, own) is not None:
@@ -241,5 +243,5 @@ def _announce(reading: Reading, layers: list[Any], path: Path) -> None:
 
 
 def _only_item(entry: Any) -> tuple[Any, Any]:
-    """The key and the value of a mapping of one key."""
+    """Return the key and the value of a mapping with one key; (None, None) for anything else."""
     return next(iter(entry.items())) if isinstance(entry, dict) and len(entry) == 1 else (None, None)

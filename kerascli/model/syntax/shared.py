@@ -1,4 +1,4 @@
-"""`model.shared`: layers and whole models that are read once and called by name."""
+"""Read `model.shared`: layers and models that are defined once and called by name."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,7 @@ from kerascli.shapes import TensorSpec
 
 
 def read_shared(reading: Reading, section: Any, base: Path, read: ReadBody) -> tuple[Shared, ...]:
-    """What a `shared` section declares; each can be called by those below it, and by the layers."""
+    """Read a `shared` section; each entry may be called by the entries below it and by the model's layers."""
     if section is None:
         return ()
     path = (*base, "shared")
@@ -32,7 +32,7 @@ def read_shared(reading: Reading, section: Any, base: Path, read: ReadBody) -> t
         before = len(reading.faults.found)
         reading.check_name(name, below, at="key")
         if name == "repeat":
-            reading.faults.add("'repeat' is a word of the language; choose another name", below, at="key")
+            reading.faults.add("'repeat' is a keyword; choose another name", below, at="key")
         if len(reading.faults.found) > before:
             continue
         is_model = isinstance(written, dict) and "layers" in written
@@ -55,10 +55,10 @@ def _layer(reading: Reading, name: str, written: Any, path: Path, read: ReadBody
     if beside := {*node.keys.model_fields_set, *node.call}:
         settings = written[node.written] if isinstance(written[node.written], dict) else {}
         key = next((key for key in settings if key in beside), min(beside))
-        text = f"'{name}' is shared: '{key}' stands where it is called"
+        text = f"'{name}' is shared: '{key}' belongs to its calls"
         reading.faults.add(text, (*node.path, key) if key in settings else node.path, at="key")
     if node.cls.call_form == "names":
-        text = f"{node.cls.component_name} names what it is called on; only a model can share it"
+        text = f"{node.cls.component_name} names its inputs itself; share a model that contains it"
         reading.faults.add(text, node.path, at="key", hint=f"{name}: {{layers: [{node.written}: ...]}}")
     layer = read_settings(reading, node)
     weights = f"{reading.prefix}{name}"
@@ -82,7 +82,7 @@ def _model(reading: Reading, name: str, written: dict[str, Any], path: Path, rea
     before = len(reading.faults.found)
     read_shared(inner, model.shared, path, read)
     outputs = read(inner, model, path)
-    if len(reading.faults.found) == before and not inner.names.has_spoiled():
+    if len(reading.faults.found) == before and not inner.names.has_broken():
         _check_use(inner, name, outputs, path)
     reading.faults.is_flag(model.trainable, (*path, "trainable"))
     entries = inner.entries if model.trainable else [entry.frozen() for entry in inner.entries]
@@ -94,9 +94,9 @@ def _model(reading: Reading, name: str, written: dict[str, Any], path: Path, rea
 
 
 def _check_use(inner: Reading, name: str, outputs: tuple[str, ...], path: Path) -> None:
-    """It has to come to something, and to look at all that it is called on."""
+    """Add faults for a shared model without outputs, or with inputs that it does not use."""
     if not outputs:
-        inner.faults.add(f"the shared model '{name}' has no output", path, at="key", hint="name it: outputs: [...]")
+        inner.faults.add(f"the shared model '{name}' has no output", path, at="key", hint="add outputs: [...]")
     used = {*outputs, *(tensor for node in flat(inner.entries) for tensor in node.used_names())}
     for given in inner.inputs:
         if given not in used:
@@ -104,13 +104,13 @@ def _check_use(inner: Reading, name: str, outputs: tuple[str, ...], path: Path) 
 
 
 def _inputs(inner: Reading, name: str, declared: Any, path: Path) -> dict[str, TensorSpec | None]:
-    """Its inputs by name: declared as a model's, or by names alone; else there is one, `input`."""
+    """Return the inputs by name, with their shapes if declared; by default there is one, `input`."""
     if declared is None:
-        inner.names.hand_in({"input": "input"})
+        inner.names.define_inputs({"input": "input"})
         inner.names.previous = "input"
         return {"input": None}
     if not isinstance(declared, (dict, list)) or not declared:
-        text = f"the inputs of '{name}': expected names, or names and shapes, got {show(declared)}"
+        text = f"the inputs of '{name}': expected names, or a mapping of names to shapes, got {show(declared)}"
         inner.faults.add(text, path, hint="inputs: [a, b], or inputs: {a: [28, 28, 1], b: [10]}")
         inner.names.inputs_known = False
         inner.names.previous = "?"

@@ -1,4 +1,4 @@
-"""Further models over the weights of one that was read: its views, and whatever else calls what it shares."""
+"""Read the views of a model, and other models that call its shared layers."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from typing import Any
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, show
-from kerascli.model.ir.dead_nodes import called_in, idle_faults
+from kerascli.model.ir.dead_nodes import called_in, dead_node_faults
 from kerascli.model.ir.nodes import Entry, Input, Model, Shared, View, flat
 from kerascli.model.ir.targets import PREFIX
 from kerascli.model.syntax.faults import Faults
@@ -20,17 +20,17 @@ from kerascli.section import meant_keys
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a further model may name: what the first one shares, its blocks, and its inputs and nodes."""
+    """Names that a view of a model may use: its shared layers and models, its blocks, its inputs and its nodes."""
 
     reading: Reading
     inputs: tuple[Input, ...]
     read: ReadBody
-    beside: tuple[Input, ...] = ()
-    """Inputs of the data that the model does not take: those of a training with several updates."""
+    data_inputs: tuple[Input, ...] = ()
+    """Inputs of the data that only the forward passes of `train_step` take, not the model."""
 
 
 def read_views(scope: Scope, section: Any) -> dict[str, View]:
-    """`model.views`; its faults go to those of the model."""
+    """Read `model.views`; faults are added to the model's."""
     faults, found = scope.reading.faults, {}
     if section is None:
         return {}
@@ -52,12 +52,12 @@ def read_views(scope: Scope, section: Any) -> dict[str, View]:
 
 
 def _read_view(scope: Scope, name: str, written: Any, path: Path) -> View:
-    view = read_further(scope, f"view '{name}'", written, path)
+    view = read_view_at(scope, f"view '{name}'", written, path)
     faults: list[Fault] = []
     for node in flat(view.entries):
         if not node.outputs:
-            text = f"'{node.name}' is for training; a view is never trained"
-            faults.append(Fault(text, node.path, "key", hint="put it into model.layers"))
+            text = f"'{node.name}' is used in training only; a view is never trained"
+            faults.append(Fault(text, node.path, "key", hint="move it to model.layers"))
     faults += _target_faults(view, name, path)
     if faults:
         raise Invalid(faults)
@@ -65,7 +65,7 @@ def _read_view(scope: Scope, name: str, written: Any, path: Path) -> View:
 
 
 def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
-    """A view predicts, and then there are no targets."""
+    """Yield a fault for each target that a view uses: a view predicts, without targets."""
     hint = "use targets in add_loss, add_metric and what leads to them"
     uses = [(each, entry) for entry in view.model.entries for each in entry.used_names()]
     for each, entry in [*uses, *((output, None) for output in view.model.outputs)]:
@@ -73,14 +73,14 @@ def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
             continue
         what = f"'{entry.name}' needs '{each}', which" if entry is not None else f"the output '{each}'"
         place = entry.path if entry is not None and entry in view.entries else path
-        yield Fault(f"view '{name}': {what} is not there when the model predicts", place, "key", hint=hint)
+        yield Fault(f"view '{name}': {what} is not available when the model predicts", place, "key", hint=hint)
 
 
-def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
-    """A model at a path of the config that calls what the scope shares, and shares its weights. Raises Invalid.
+def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
+    """Read a view at a path of the config: a model over the weights of the scope's. Raises Invalid.
 
-    With inputs of its own it knows nothing else; without, it goes on from the data's inputs, and from the inputs and
-    the nodes of the scope's.
+    A view with inputs of its own may use only those; one without continues from the data's inputs, and from the
+    inputs and nodes of the scope's model.
     """
     faults, keys = Faults(()), written if isinstance(written, dict) else {}
     view = faults.read(ViewSection, keys, path, whose)
@@ -90,23 +90,27 @@ def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
         raise Invalid(faults.found)
     own = view.has("inputs")
     reading = forked(scope.reading, faults, path, own=own)
-    inputs = (*scope.inputs, *scope.beside)
-    for given in () if own else scope.beside:
+    inputs = (*scope.inputs, *scope.data_inputs)
+    for given in () if own else scope.data_inputs:
         reading.names.give(given.name, given.path)
     if own:
         declared = read_declared(view.inputs, {}, reading.names, faults, path)
         inputs, reading.inputs = tuple(declared.values()), tuple(declared)
-    read_shared(reading, keys.get("shared"), path, scope.read)  # a fault by now; calls of it are no further ones
+    read_shared(
+        reading, keys.get("shared"), path, scope.read
+    )  # reported as an unknown key; read so that calls of it are no faults
     outputs = scope.read(reading, view, path)
-    is_whole = not faults.found and not reading.names.has_spoiled()  # what could not be read is not judged
+    is_whole = (
+        not faults.found and not reading.names.has_broken()
+    )  # report no consequences of nodes that could not be read
     if is_whole:
         hidden = inputs if own else ()
         at = ".".join((*map(str, path), "outputs"))
-        faults.found += idle_faults(hidden, reading.entries, outputs, at, inside=False)
+        faults.found += dead_node_faults(hidden, reading.entries, outputs, at, inside=False)
     before = [] if own else scope.reading.entries
     entries = leading_to([*before, *reading.entries], outputs)
     if is_whole and not faults.found and not entries:
-        faults.add(f"{whose}: there is no layer on the way to its outputs", path, at="key")
+        faults.add(f"{whose}: no layer leads to its outputs", path, at="key")
     if faults.all():
         raise Invalid(faults.all())
     used = {*outputs, *(name for node in flat(entries) for name in node.used_names())}
@@ -116,7 +120,7 @@ def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
 
 
 def forked(reading: Reading, faults: Faults, path: Path, *, own: bool) -> Reading:
-    """A reading that leaves the first one as it is. Its paths are those of the config as a whole."""
+    """Return a copy of a reading to go on from, with paths that are relative to the whole config."""
     section = reading.faults.section
     blocks = {n: block and replace(block, path=(*section, *block.path)) for n, block in reading.blocks.items()}
     return replace(
@@ -132,7 +136,7 @@ def forked(reading: Reading, faults: Faults, path: Path, *, own: bool) -> Readin
 
 
 def leading_to(entries: Sequence[Entry], outputs: Iterable[str]) -> tuple[Entry, ...]:
-    """The entries that the outputs need, in order."""
+    """Return the entries that the outputs depend on, in order."""
     wanted, kept = set(outputs), []
     for entry in reversed(entries):
         if wanted & {output for node in flat([entry]) for output in (*node.outputs, *entry.outputs)} - {"_"}:
@@ -142,6 +146,6 @@ def leading_to(entries: Sequence[Entry], outputs: Iterable[str]) -> tuple[Entry,
 
 
 def called_by(shared: Iterable[Shared | None], entries: Sequence[Entry]) -> tuple[Shared, ...]:
-    """What is called by entries, or by what they call."""
+    """Return the shared layers and models that the entries call, directly or through other shared models."""
     called = called_in(entries)
     return tuple(each for each in shared if each is not None and each.weights in called)

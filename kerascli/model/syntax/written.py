@@ -1,4 +1,4 @@
-"""A node as it is written: a layer's settings, and what stands beside them."""
+"""Split an entry of `layers` into the layer's arguments, the node's keys and the call arguments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,29 +13,29 @@ from kerascli.section import key_names, keys_of
 
 _MASK: Mapping[str, CallArgument] = {
     "mask": CallArgument(
-        "tensor", "a tensor (batch, time): steps that are not 0 count, the others are skipped", or_false=True
+        "tensor", "a tensor (batch, time): time steps with 0 are masked, the others are kept", or_false=True
     )
 }
-"""What every layer takes that `uses_mask`: a mask given by hand instead of the one that came along the edge."""
+"""Call argument of every layer with `uses_mask`: an explicit mask, which replaces the propagated one."""
 ANY_CALL: Mapping[str, CallArgument] = {
-    "training": CallArgument("bool", "true or false: run as in training, or as in inference, whatever goes on"),
+    "training": CallArgument("bool", "true or false: always run in training mode, or always in inference mode"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenNode:
-    """An entry of `layers`, taken apart but not yet understood. Paths are relative to the model section."""
+    """An entry of `layers`, split but not yet checked; paths are relative to the model section."""
 
     cls: type[BaseLayer]
     written: str
     settings: Any
-    """What is left for the layer, in any of the written forms."""
+    """The layer's own arguments, in any of the written forms."""
     keys: NodeKeys
     call: Mapping[str, Any]
     """Call arguments."""
     entry: Path
     inputs: Path
-    """Where the inputs are written."""
+    """Path of the node's inputs."""
 
     @property
     def path(self) -> Path:
@@ -43,13 +43,13 @@ class WrittenNode:
 
 
 def take_apart(entry: Any, path: Path, faults: Faults) -> WrittenNode:
-    """One entry of `layers`. Raises Invalid, with paths below the entry, for what is no layer."""
+    """Split one entry of `layers`. Raises Invalid, with paths below the entry, if its key names no layer."""
     written, settings = split_form(entry, "layer")
     cls = LAYERS.get(written, () if isinstance(entry, str) else (written,))
     below = (*path, written)
     if cls.call_form == "several" and isinstance(settings, list):  # add: [a, b]
         return WrittenNode(cls, written, {}, keys_of(NodeKeys, {"inputs": settings}), {}, path, below)
-    if cls.call_form == "several" and settings is None:  # what it lacks are inputs, not settings
+    if cls.call_form == "several" and settings is None:  # it lacks inputs, not arguments
         settings = {}
     beside: dict[str, Any] = {}
     if isinstance(settings, dict):
@@ -59,7 +59,7 @@ def take_apart(entry: Any, path: Path, faults: Faults) -> WrittenNode:
 
 
 def call_arguments(cls: type[BaseLayer]) -> dict[str, CallArgument]:
-    """What may stand beside a layer's settings because Keras passes it when the layer is called."""
+    """Return the call arguments of a layer: those that Keras passes when the layer is called."""
     if cls.call_form == "none":
         return {}
     known = {**ANY_CALL, **(_MASK if cls.uses_mask else {}), **cls.call_arguments}
@@ -67,7 +67,7 @@ def call_arguments(cls: type[BaseLayer]) -> dict[str, CallArgument]:
 
 
 def as_list(value: Any) -> list[Any]:
-    """One name, or several."""
+    """Return a list of the names in a value that is None, one name or a list."""
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]
@@ -76,9 +76,9 @@ def as_list(value: Any) -> list[Any]:
 def _divide(
     cls: type[BaseLayer], arguments: dict[Any, Any], path: Path, faults: Faults
 ) -> tuple[dict[str, Any], dict[Any, Any]]:
-    """What stands beside the settings, and the settings.
+    """Return the node's keys and call arguments, and the layer's own arguments.
 
-    A misspelt key of the former is taken for what was meant, so that it has no consequences.
+    A misspelt node key is reported and then read as the key that was meant, so that it causes no further faults.
     """
     known = {*key_names(NodeKeys), *call_arguments(cls)}
     beside: dict[str, Any] = {}
@@ -88,8 +88,8 @@ def _divide(
             beside[key] = value
         elif key in key_names(FirstLayerKeys):  # the inputs have been read; see `inputs.py`
             if path[:2] != ("layers", 0):
-                text = f"{key}: only the first layer has one; the other shapes follow"
-                faults.add(text, (*path, key), at="key", hint="take it out")
+                text = f"{key}: allowed on the first layer only; the shapes of other layers are inferred"
+                faults.add(text, (*path, key), at="key", hint="remove it")
         elif key in cls.model_fields or names_first_argument(cls, key) or cls.reason_against(key) is not None:
             settings[key] = value
         elif (meant := nearest(str(key), [*cls.model_fields, *known])) in known:

@@ -1,1 +1,1 @@
-"""The picture of a model: what stands in it, where it stands, how it is drawn."""
+"""Diagrams of models: what they show, their layout, and drawing."""

@@ -1,16 +1,16 @@
-"""The edges of a diagram from box to box, straight through the frames around them."""
+"""Edges of a diagram from box to box, resolved through the frames around them."""
 
 from dataclasses import dataclass
 
 from kerascli.report.architecture.diagram import Diagram
 
 Way = tuple[str, ...]
-"""Keys of boxes from the outermost frame to one in it."""
+"""Keys of boxes, from the outermost frame to a box in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An edge between two boxes that are no frames."""
+    """An edge between two boxes that are not frames."""
 
     source: Way
     target: Way
@@ -18,7 +18,7 @@ class Connection:
 
 
 def connections(diagram: Diagram, at: Way = ()) -> list[Connection]:
-    """Return the edges of the diagram, and of the frames in it; `at` is the way to the diagram."""
+    """Return the edges of the diagram and of the frames in it; `at` is the way to the diagram."""
     found: list[Connection] = []
     enters: dict[str, list[Connection]] = {}
     leaves: dict[str, list[Connection]] = {}

@@ -1,4 +1,4 @@
-"""What a picture of a model shows: boxes, edges between them, frames with a diagram inside. Plain frozen data."""
+"""Content of a diagram as frozen data: boxes, edges between them, frames with a diagram inside."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Role = Literal["layer", "input", "output", "figure", "model", "block", "repeat", "entry", "exit"]
-"""`figure`: has no result but a loss or a metric; `entry`, `exit`: where edges go through a frame."""
+"""Role of a box; `figure` has no output but a loss or a metric; `entry` and `exit` are where edges cross a frame."""
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 _LONGEST_PERIOD = 8
@@ -17,19 +17,19 @@ class Box:
     key: str
     role: Role
     kind: str
-    """What it is: `dense`, `tower`."""
+    """Component or model that the box stands for: `dense`, `tower`."""
     name: str = ""
-    """What the model calls it, where that says more than `kind`."""
+    """Name in the model; empty if it says no more than `kind`."""
     details: str = ""
     parameters: int = 0
     family: str = ""
     frozen: bool = False
     times: int = 1
-    """It stands for so many of its like, one after the other."""
+    """Number of equal boxes, one after the other, that this one stands for."""
     inside: "Diagram | None" = None
 
     def is_like(self, other: "Box") -> bool:
-        """Whether nothing but the name tells them apart."""
+        """Return True if the boxes differ only in key and name."""
         return replace(self, key="", name="") == replace(other, key="", name="")
 
 
@@ -38,23 +38,23 @@ class Edge:
     source: str
     target: str
     tensor: str
-    """Edges of one tensor leave a box at one place."""
+    """Tensor of the edge; all edges of a tensor leave a box at one point."""
     label: str
 
 
 @dataclass(frozen=True, slots=True)
 class Diagram:
     boxes: tuple[Box, ...]
-    """Each stands behind those that it needs."""
+    """Boxes in topological order."""
     edges: tuple[Edge, ...]
 
     def count(self) -> int:
-        """How many boxes there are, those in frames too."""
+        """Return the number of boxes, with those in frames."""
         return sum(1 + (box.inside.count() if box.inside is not None else 0) for box in self.boxes)
 
 
 def folded(diagram: Diagram) -> Diagram:
-    """What repeats in a chain stands once: two or more equal parts, three or more equal layers or runs of layers."""
+    """Collapse repeats in chains: two or more equal parts, three or more equal layers or sequences of layers."""
     _, incoming = _sides(diagram)
     boxes = {box.key: box for box in diagram.boxes}
     for chain in _chains(diagram):
@@ -79,7 +79,7 @@ def _sides(diagram: Diagram) -> tuple[dict[str, list[Edge]], dict[str, list[Edge
 
 
 def _chains(diagram: Diagram) -> Iterator[list[str]]:
-    """Boxes with one edge in and one edge out, each behind the one before."""
+    """Yield chains of boxes with one edge in and one edge out."""
     outgoing, incoming = _sides(diagram)
     foldable = {
         box.key
@@ -96,7 +96,7 @@ def _chains(diagram: Diagram) -> Iterator[list[str]]:
 
 
 def _repetition(boxes: Sequence[Box], labels: Sequence[str]) -> tuple[int, int]:
-    """(period, times) of what the sequence begins with; times is 1 where nothing repeats often enough."""
+    """Return (period, times) of the repetition at the start of the sequence; times is 1 if there is none."""
     for period in range(1, min(_LONGEST_PERIOD, len(boxes) // 2) + 1):
         same = period
         while same < len(boxes) and boxes[same].is_like(boxes[same - period]):
@@ -110,7 +110,7 @@ def _repetition(boxes: Sequence[Box], labels: Sequence[str]) -> tuple[int, int]:
 
 
 def _pile(boxes: Sequence[Box]) -> Box:
-    """One for all; calls of a shared model have their weights in common."""
+    """Return one box for several equal ones; calls of a shared model count its parameters once."""
     first = boxes[0]
     names = dict.fromkeys(box.name or box.kind for box in (first, boxes[-1]))
     count = first.parameters * (1 if first.role == "model" else len(boxes))
@@ -118,7 +118,7 @@ def _pile(boxes: Sequence[Box]) -> Box:
 
 
 def _once(diagram: Diagram, boxes: dict[str, Box], run: Sequence[str], period: int, times: int) -> Diagram:
-    """The diagram with the first `period` boxes of the run in place of all of it."""
+    """Return the diagram with the first `period` boxes of the run in place of the whole run."""
     kept, gone = run[:period], set(run[period:])
     outgoing, incoming = _sides(diagram)
     enters, leaves = incoming[kept[0]][0], outgoing[run[-1]][0]

@@ -1,15 +1,15 @@
-"""A diagram in DOT, the language of Graphviz."""
+"""Diagrams in DOT, the language of Graphviz."""
 
 from collections.abc import Iterator
 
 from kerascli.report.architecture.colors import DARK, color_of
 from kerascli.report.architecture.connections import Way, connections
 from kerascli.report.architecture.diagram import Diagram
-from kerascli.report.architecture.placing import lines_of
+from kerascli.report.architecture.layout import lines_of
 
 
 def dot(diagram: Diagram, title: str, totals: str) -> str:
-    """Return the graph of a diagram under its title."""
+    """Return the DOT text of a diagram with its title."""
     ids: dict[Way, str] = {}
     lines = [
         f"digraph {_quoted(title)} {{",

@@ -1,4 +1,4 @@
-"""The picture as a figure of matplotlib, which is loaded when one is drawn. Torch never is."""
+"""Draw diagrams with matplotlib, which is imported when one is drawn; torch is not imported."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kerascli.errors import ConfigError, safe_text
 from kerascli.report.architecture.colors import DARK, color_of
 from kerascli.report.architecture.diagram import Diagram
-from kerascli.report.architecture.placing import (
+from kerascli.report.architecture.layout import (
     DETAIL,
     LABEL,
     TITLE,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _MOST_BOXES = 2_000
 _PER_INCH = 100.0
 _SHARP, _LARGEST = 200, 30_000
-"""Dots an inch, unless the picture would have more dots than that on a side."""
+"""Dots per inch, and the maximum number of dots on a side, which may lower the former."""
 _MARGIN, _HEADING = 26.0, 40.0
 _INK, _GREY, _EDGE = "#20262e", "#5b6573", "#7f8a97"
 _FRAME = "#f5f7f9"
@@ -37,23 +37,21 @@ _FONT = "DejaVu Sans"
 
 
 def draw_graph(graph: "Graph", name: str, *, expand: bool = False, beside: Sequence["Graph"] = ()) -> "Figure":
-    """A model under its name and its numbers; of graphs `beside` it what they call in addition.
+    """Draw a model with its name and number of parameters; `beside` are graphs whose further shared layers are shown.
 
-    Raises ConfigError for one that no picture could hold.
+    Raises ConfigError for a model that is too large to draw.
     """
-    from kerascli.report.architecture.called import whole_diagram
+    from kerascli.report.architecture.called_models import whole_diagram
 
     diagram = whole_diagram(graph, beside, expand=expand)
     if (count := diagram.count()) > _MOST_BOXES:
-        hint = "without --expand, blocks and repeats stand once" if expand else "write what repeats as a block"
-        raise ConfigError(
-            f"the picture would have {count:,} boxes; at most {_MOST_BOXES:,} can be told apart", hint=hint
-        )
+        hint = "without --expand, blocks and repeats are drawn once" if expand else "define repeated layers as a block"
+        raise ConfigError(f"the diagram would have {count:,} boxes; at most {_MOST_BOXES:,} can be drawn", hint=hint)
     return _figure(diagram, name, totals_of(graph, name, beside))
 
 
 def totals_of(graph: "Graph", name: str, beside: Sequence["Graph"] = ()) -> str:
-    """Return the number of a model's parameters in words."""
+    """Return a line with the number of a model's parameters."""
     from kerascli.report.summary import summarize
 
     found = summarize(graph, name, beside=beside)
@@ -113,7 +111,7 @@ def _box(axes: "Axes", placed: Placed) -> None:
         style |= {"linestyle": (0, (3, 2))}
     if box.frozen:
         style |= {"facecolor": "white", "hatch": "////", "edgecolor": _tint(color, 0.55)}
-    for behind in range(min(2, box.times - 1), 0, -1):  # a pile, where one stands for several
+    for behind in range(min(2, box.times - 1), 0, -1):  # a pile, where a box stands for several
         _rounded(axes, placed, 6.0, style, shift=3.0 * behind)
     _rounded(axes, placed, placed.height / 2 if pill else 6.0, style)
     if box.role in {"model", "block"}:
@@ -129,7 +127,7 @@ def _box(axes: "Axes", placed: Placed) -> None:
 def _title(
     axes: "Axes", placed: Placed, x: float | None, y: float, *, light: bool = False, back: str | None = None
 ) -> None:
-    """What it is in bold, its name, and of a frame what is said about it; from `x` on, or in the middle."""
+    """Draw a box's kind in bold, its name and, for a frame, its details; beginning at `x`, or centered if None."""
     box = placed.box
     name, color = f"  {box.name}" if box.name else "", "white" if light else _INK
     kind = _measure(title_of(box), TITLE, True)
@@ -199,7 +197,7 @@ def _text(
 
 
 def _tint(color: str, share: float) -> tuple[float, float, float]:
-    """A color on white."""
+    """Return a color mixed with white."""
     from matplotlib.colors import to_rgb
 
     red, green, blue = (1 - share * (1 - part) for part in to_rgb(color))

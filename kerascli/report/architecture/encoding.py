@@ -1,4 +1,4 @@
-"""The picture of a model as the contents of a file: drawn, or as text that other programs draw."""
+"""Diagrams of models as the contents of a file: an image, or text for Mermaid or Graphviz."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,15 +17,15 @@ SUFFIXES = (*plots.SUFFIXES, *_TEXTS)
 def encoded_model(
     graph: "Graph", name: str, suffix: str, *, expand: bool = False, beside: Sequence["Graph"] = ()
 ) -> bytes:
-    """Return a model's layers and how they connect, as a file of one of SUFFIXES has them.
+    """Return the diagram of a model in the format of one of SUFFIXES.
 
-    Raises ConfigError for a model that no picture could hold.
+    Raises ConfigError for a model that is too large to draw.
     """
     from kerascli.report.architecture.drawing import draw_graph, totals_of
 
     if (write := _TEXTS.get(suffix.lower())) is None:
         return plots.encoded(draw_graph(graph, name, expand=expand, beside=beside), suffix)
-    from kerascli.report.architecture.called import whole_diagram
+    from kerascli.report.architecture.called_models import whole_diagram
 
     diagram = whole_diagram(graph, beside, expand=expand)
     return write(diagram, name, totals_of(graph, name, beside)).encode()

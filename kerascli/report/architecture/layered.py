@@ -1,6 +1,6 @@
-"""One level of a diagram in layers, after Sugiyama: every edge goes down, few of them cross, most are straight.
+"""Layered layout of one level of a diagram (Sugiyama): edges go down, with few crossings, most of them straight.
 
-Ranks by the longest path, a stand-in in every rank that an edge passes, orders by barycenters, places by least squares.
+Ranks by the longest path, dummy nodes where an edge passes a rank, orders by barycenters, positions by least squares.
 """
 
 from bisect import bisect_right, insort
@@ -13,23 +13,23 @@ from kerascli.errors import ConfigError
 _SWEEPS = 8
 _MOST_STAND_INS = 100_000
 _PASSING_WIDTH, _PASSING_WEIGHT = 14.0, 0.05
-"""What passes gives way to boxes."""
+"""Width and weight of a passing edge: it gives way to boxes."""
 _APART = 26.0
-"""Between boxes of a rank."""
+"""Distance between boxes of a rank."""
 
 Key = str | tuple[int, int]
-"""A box, or (edge, rank): where an edge passes a rank."""
+"""A box, or (edge, rank): a dummy node where an edge passes a rank."""
 
 
 @dataclass(slots=True)
 class Ranks:
-    """Boxes and passing edges, rank by rank, from left to right; `x` are their centers."""
+    """Boxes and dummy nodes, rank by rank, from left to right; `x` are their centers."""
 
     rows: list[list[Key]]
     rank: dict[str, int]
     x: dict[Key, float] = field(default_factory=dict)
     paths: list[list[Key]] = field(default_factory=list)
-    """Each edge: its source, where it passes, its target."""
+    """Nodes of each edge: its source, dummy nodes, its target."""
 
 
 def arrange(
@@ -40,14 +40,14 @@ def arrange(
     first: Collection[str] = (),
     last: Collection[str] = (),
 ) -> Ranks:
-    """Places of boxes, given with their widths in an order in which edges go forward.
+    """Return the positions of boxes, given with their widths in topological order.
 
-    `ports` say how far from the middle of its boxes each edge begins and ends. `first` stand above, `last` below all
-    others. Raises ConfigError for what no picture could hold.
+    `ports` are the distances from the middle of its boxes at which each edge begins and ends. `first` are placed above,
+    `last` below all others. Raises ConfigError if there are too many long edges.
     """
     rank = _ranks(list(widths), edges, first, last)
     if sum(rank[target] - rank[source] for source, target in edges) > _MOST_STAND_INS:
-        raise ConfigError("the model has too many long connections for a picture")
+        raise ConfigError("the model has too many long connections to draw")
     rows: list[list[Key]] = [[] for _ in range(max(rank.values(), default=0) + 1)]
     for key in widths:
         rows[rank[key]].append(key)
@@ -74,7 +74,7 @@ def _ranks(
         out[source].append(target)
     for key in keys:
         rank[key] = max((rank[source] + 1 for source in into[key]), default=0 if key in first or not first else 1)
-    for key in keys:  # what is given late stands late
+    for key in keys:  # inputs that are used late are placed late
         if not into[key] and out[key] and key not in first:
             rank[key] = min(rank[target] for target in out[key]) - 1
     lowest = max((rank[key] for key in keys if key not in last), default=0) + 1
@@ -82,7 +82,7 @@ def _ranks(
 
 
 Neighbours = dict[Key, list[tuple[Key, float]]]
-"""Those above, or below, and how far to the right of each the key would stand under a straight line."""
+"""Neighbours above, or below, each with the offset at which a straight edge would put the node."""
 
 
 def _neighbours(paths: Sequence[Sequence[Key]], ports: Sequence[tuple[float, float]]) -> tuple[Neighbours, Neighbours]:
@@ -97,7 +97,7 @@ def _neighbours(paths: Sequence[Sequence[Key]], ports: Sequence[tuple[float, flo
 
 
 def _order(rows: list[list[Key]], above: Neighbours, below: Neighbours) -> None:
-    """Sort each rank by the middle of its neighbours, down and up, and keep the order with the fewest crossings."""
+    """Sort each rank by the mean position of its neighbours, down and up; keep the order with the fewest crossings."""
     best, fewest = [list(row) for row in rows], _crossings(rows, below)
     for sweep in range(_SWEEPS):
         if not fewest:
@@ -120,7 +120,7 @@ def _mean(values: Sequence[float], default: float) -> float:
 
 
 def _crossings(rows: Sequence[Sequence[Key]], below: Neighbours) -> int:
-    """How often edges cross: pairs that are out of order, by insertion into a sorted list."""
+    """Return the number of crossings of edges: pairs that are out of order, by insertion into a sorted list."""
     found = 0
     for upper, lower in pairwise(rows):
         at = {key: place for place, key in enumerate(lower)}
@@ -134,7 +134,7 @@ def _crossings(rows: Sequence[Sequence[Key]], below: Neighbours) -> int:
 
 
 def _place(ranks: Ranks, widths: Mapping[str, float], above: Neighbours, below: Neighbours) -> None:
-    """Move each rank towards its neighbours, down and up; what stands in a rank keeps order and distance."""
+    """Move each rank towards its neighbours, down and up; order and distance within a rank are kept."""
 
     def width(key: Key) -> float:
         return widths[key] if isinstance(key, str) else _PASSING_WIDTH
@@ -147,7 +147,7 @@ def _place(ranks: Ranks, widths: Mapping[str, float], above: Neighbours, below: 
             left += width(key) + _APART
         for key in row:
             x[key] -= (left - _APART) / 2
-    for sweep in range(2 * _SWEEPS + 1):  # the last goes down: what is one under the other stands straight
+    for sweep in range(2 * _SWEEPS + 1):  # the last sweep goes down, so that chains are straight
         near, rows = (above, ranks.rows) if sweep % 2 == 0 else (below, ranks.rows[::-1])
         for row in rows:
             wanted = [_wanted(key, near.get(key, []), x) for key in row]
@@ -158,20 +158,20 @@ def _place(ranks: Ranks, widths: Mapping[str, float], above: Neighbours, below: 
 
 
 def _wanted(key: Key, near: Sequence[tuple[Key, float]], x: Mapping[Key, float]) -> float:
-    """The middle of the boxes next to it; edges that come from afar count where there is no box."""
+    """Return the mean position of the neighbouring boxes or, if there are none, of the dummy nodes."""
     boxes = [x[other] + shift for other, shift in near if isinstance(other, str)]
     return _mean(boxes or [x[other] + shift for other, shift in near], x[key])
 
 
 def _apart(wanted: Sequence[float], weights: Sequence[float], steps: Sequence[float]) -> list[float]:
-    """Places in order, at least `steps` apart, as near as can be to where they want to be (least squares).
+    """Return ordered positions, at least `steps` apart, as close as possible to the wanted ones (least squares).
 
-    Without the steps this is a regression under order: neighbours that are out of order share their mean.
+    Without the steps this is isotonic regression: neighbours that are out of order get their mean.
     """
     offsets = [0.0]
     for step in steps:
         offsets.append(offsets[-1] + step)
-    pools: list[list[float]] = []  # mean, weight, how many
+    pools: list[list[float]] = []  # mean, weight, number of positions
     for place, weight, offset in zip(wanted, weights, offsets, strict=True):
         pools.append([place - offset, weight, 1])
         while len(pools) > 1 and pools[-2][0] > pools[-1][0]:

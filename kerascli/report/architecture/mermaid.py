@@ -1,4 +1,4 @@
-"""A diagram as the text of a Mermaid flowchart, which GitHub, GitLab and Jupyter draw in Markdown."""
+"""Diagrams as Mermaid flowcharts, which GitHub, GitLab and Jupyter draw in Markdown."""
 
 import json
 import re
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from kerascli.report.architecture.colors import DARK, color_of
 from kerascli.report.architecture.connections import Way, connections
 from kerascli.report.architecture.diagram import Box, Diagram
-from kerascli.report.architecture.placing import lines_of
+from kerascli.report.architecture.layout import lines_of
 
 _SPECIAL = re.compile(r"[^\w .,:()\[\]/+*=-]")
-"""Characters that could be Mermaid's own, or HTML's."""
+"""Characters that may have a meaning in Mermaid or HTML."""
 
 
 def mermaid(diagram: Diagram, title: str, totals: str) -> str:
-    """Return the flowchart of a diagram under its title."""
+    """Return the Mermaid text of a diagram with its title."""
     ids: dict[Way, str] = {}
     lines = ["---", f"title: {json.dumps(f'{title}   {totals}', ensure_ascii=False)}", "---", "flowchart TB"]
     lines += _boxes(diagram, (), ids)

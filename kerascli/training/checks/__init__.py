@@ -1,1 +1,1 @@
-"""Checks before training: label ranges, and how many rows are evaluated at once."""
+"""Checks before training: ranges of labels and token ids, and the batch size of evaluation."""

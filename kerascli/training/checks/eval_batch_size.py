@@ -1,4 +1,4 @@
-"""How many rows are evaluated or predicted at once, where the config does not say: more than are trained on."""
+"""Batch size of evaluation and prediction where the config gives none: larger than in training if results allow it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.model.ir.nodes import Node, flat
 from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.submodules import Inner, inside
+from kerascli.model.runtime.submodules import InnerNode, inner_nodes
 from kerascli.model.syntax.views import leading_to
 from kerascli.shapes import TensorSpec
 from kerascli.training.checks.row_independence import comparison_keeps_rows_apart, node_keeps_rows_apart
 
 _CACHED_BYTES = 2**21
-"""Of a node's inputs and outputs together: what a core's cache holds. Beyond it, larger batches gain nothing."""
+"""Bytes of a node's inputs and outputs together that fit into a core's cache; larger batches are no faster."""
 
 
 def rows_at_once(
@@ -24,9 +24,9 @@ def rows_at_once(
     validation_batch_size: int | None = None,
     validation_steps: int | None = None,
 ) -> int:
-    """Rows in a batch without training. With `figures`, only as many as leave these what batch_size makes them.
+    """Return the batch size without training; with `figures` only one that leaves the loss and metrics unchanged.
 
-    `pairs` are what losses and metrics compare; None: not known here.
+    `pairs` are the outputs and targets of losses and metrics; None if unknown.
     """
     if any(node.layer.keeps_states() for node in built.model.nodes):
         return batch_size
@@ -39,12 +39,12 @@ def rows_at_once(
 
 
 def _keeps_rows_apart(built: Built, pairs: Sequence[OutputTarget], *, figures: bool) -> bool:
-    """Not where a formula on the way to what is asked for holds rows of a batch against each other."""
+    """Return False if a formula on the way to the results combines rows of a batch."""
     specs, model = built.specs, built.model
     nodes = model.nodes if figures else flat(leading_to(model.entries, model.outputs))
     pairs = pairs if figures else ()
     compared = [(each, pair.output) for pair in pairs for each in (pair.loss, *(use.metric for use in pair.metrics))]
-    all_nodes = [*(Inner(node, specs) for node in nodes), *inside(built.modules[node.name] for node in nodes)]
+    all_nodes = [*(InnerNode(node, specs) for node in nodes), *inner_nodes(built.modules[node.name] for node in nodes)]
     return all(comparison_keeps_rows_apart(each, specs[output]) for each, output in compared) and all(
         node_keeps_rows_apart(each.node, each.specs)
         for each in all_nodes
@@ -53,7 +53,10 @@ def _keeps_rows_apart(built: Built, pairs: Sequence[OutputTarget], *, figures: b
 
 
 def _adds_up(built: Built, pairs: Sequence[OutputTarget]) -> bool:
-    """Whether the mean over all rows is the mean of batches' means: not where a batch counts what it divides by."""
+    """Return True if the mean over all rows equals the mean of the batches' means, weighted by rows.
+
+    It does not if a batch determines its own denominator, as with masks.
+    """
     if any(node.layer.makes_mask() or "mask" in node.call for node in built.model.nodes):
         return False
     if any(_sums_up_a_batch(built.specs, node) for node in built.model.nodes):
@@ -63,13 +66,13 @@ def _adds_up(built: Built, pairs: Sequence[OutputTarget]) -> bool:
 
 
 def _sums_up_a_batch(specs: Mapping[str, TensorSpec], node: Node) -> bool:
-    """A formula over samples whose result is one for the batch: a loss or a metric may be made of it."""
+    """Return True for a formula over samples with one result for the batch, which a loss or metric may use."""
     sees = any(name not in specs or specs[name].batched for name in node.inputs)
     return sees and any(name in specs and not specs[name].batched for name in node.outputs)
 
 
 def _widest(built: Built) -> int:
-    """Bytes of a row where a node's inputs and outputs take the most; sizes that are unknown count as 1."""
+    """Return the bytes a row of the node whose inputs and outputs take the most; unknown sizes count as 1."""
     specs = built.specs
 
     def size(name: str) -> int:

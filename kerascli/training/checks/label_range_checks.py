@@ -1,6 +1,6 @@
-"""Values that a model would choke on, or change in silence: class labels, token ids, whole numbers beyond floats.
+"""Range checks of class labels, token ids and integers that float32 would round.
 
-They are looked for before the training; of rows on disk, when they are read.
+They run before training; for rows on disk, when these are read.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,7 +26,7 @@ from kerascli.shapes import TensorSpec
 Warn = Callable[[str], None]
 
 _ROUNDED_FROM = 2**24
-"""Whole numbers beyond it are rounded by float32."""
+"""Integers above this are rounded by float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,17 @@ class _Lookup:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """Requirements of a run on the values of its data, by input and by target."""
+class _Requirements:
+    """Requirements of a run on the values of its inputs and targets."""
 
     lookups: Mapping[str, list[_Lookup]]
     numbers: frozenset[str]
     """Inputs that become floats in the model."""
     compared: Mapping[str, list[tuple[Loss | Metric, TensorSpec]]]
-    """Losses and metrics of a target, each with the output that it is of."""
+    """Losses and metrics of a target, each with the spec of its output."""
 
     def asks_input(self, name: str, stage: Stage) -> bool:
-        """Return True if the values of an input are to be checked; the results of a stage are floats already."""
+        """Return True if an input is to be checked; the results of a stage are floats, and checked only as ids."""
         return name in self.lookups or (name in self.numbers and name not in stage.names)
 
 
@@ -59,19 +59,19 @@ def check_values(
     stages: Stages,
     warn: Warn | None = None,
 ) -> None:
-    """Check the values of splits against the models that take them, and what is `compared` of each target.
+    """Check the values of splits against the models that take them, and against the losses and metrics in `compared`.
 
     Raises DataError naming the value and its place in the file; without a file, the split and the row (from 1).
 
-    `warn` is told what will be rounded. Rows on disk are looked at when they are read. What a stage does to a batch is
-    done before.
+    `warn` gets a message if integers will be rounded. Rows on disk are checked when they are read. Stages are applied
+    to the values first.
     """
-    wanted, modules = _wanted(graphs, compared), (stages.input_stage, stages.target_stage)
+    wanted, modules = _requirements(graphs, compared), (stages.input_stage, stages.target_stage)
     for name, split in splits.items():
         split.watch(partial(_check, wanted, name, modules, warn))
 
 
-def _wanted(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | Metric, TensorSpec]]) -> _Wanted:
+def _requirements(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | Metric, TensorSpec]]) -> _Requirements:
     lookups: dict[str, list[_Lookup]] = {}
     numbers: set[str] = set()
     for built in graphs:
@@ -79,11 +79,11 @@ def _wanted(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | Metric
     by_target: dict[str, list[tuple[Loss | Metric, TensorSpec]]] = {}
     for target, component, output in compared:
         by_target.setdefault(target, []).append((component, output))
-    return _Wanted(lookups, frozenset(numbers), by_target)
+    return _Requirements(lookups, frozenset(numbers), by_target)
 
 
 def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
-    """The inputs that become floats; those that reach an embedding are added to `lookups`."""
+    """Return the inputs that become floats; those that reach an embedding are added to `lookups`."""
     names = {given.name: given.name for given in built.model.inputs}
     numbers: set[str] = set()
     for node in built.model.nodes:
@@ -101,7 +101,7 @@ def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
 
 
 def _check(
-    wanted: _Wanted, split: str, stages: tuple[Stage, Stage], warn: Warn | None, part: MemorySplit, rows: Rows
+    wanted: _Requirements, split: str, stages: tuple[Stage, Stage], warn: Warn | None, part: MemorySplit, rows: Rows
 ) -> None:
     inputs, targets = (partial(_refuse_input, wanted), partial(_refuse_target, wanted))
     asked = [
@@ -116,27 +116,27 @@ def _check(
     ]
     for section, name, values, stage, refuse in asked:
         largest = 0
-        for start, block in _finished(name, values, stage):
+        for start, block in _staged_blocks(name, values, stage):
             bad, found = refuse(name, block)
             largest = max(largest, found)
             if bad is not None:
                 at = (section, name, start + bad.row, bad.index, block[0].size)
                 raise _refusal(part, split, _number(rows, start + bad.row), bad, at)
         if largest > _ROUNDED_FROM and warn is not None:
-            text = f"'{name}' holds whole numbers up to {largest:,}, and float32 rounds those beyond {_ROUNDED_FROM:,}"
-            warn(f"{text}; normalization computes with all their digits, integer_lookup takes ids")
+            text = f"'{name}' holds integers up to {largest:,}, and float32 rounds those above {_ROUNDED_FROM:,}"
+            warn(f"{text}; normalization computes with all their digits, integer_lookup maps ids")
 
 
-def _takes_labels(wanted: _Wanted, name: str, values: np.ndarray, stage: Stage) -> bool:
+def _takes_labels(wanted: _Requirements, name: str, values: np.ndarray, stage: Stage) -> bool:
     """Return True if a loss or metric takes the results of a stage as class labels, decided by the first row."""
-    _, probe = next(_finished(name, values[:1], stage))
+    _, probe = next(_staged_blocks(name, values[:1], stage))
     spec = TensorSpec(probe.shape[1:], probe.dtype.name)
     return any(component.labels(spec, output) is not None for component, output in wanted.compared[name])
 
 
 @dataclass(frozen=True, slots=True)
-class _Bad:
-    """A value that is refused: its row, and its index in the row."""
+class _BadValue:
+    """A value out of range: its row, its index in the row, the error text and the hint."""
 
     row: int
     index: int
@@ -144,36 +144,40 @@ class _Bad:
     hint: str | None = None
 
 
-def _refusal(part: MemorySplit, split: str, number: int, bad: _Bad, at: tuple[str, str, int, int, int]) -> DataError:
-    """The error for a value: `at` is its section, name, row, its index in the row and how many a row has."""
+def _refusal(
+    part: MemorySplit, split: str, number: int, bad: _BadValue, at: tuple[str, str, int, int, int]
+) -> DataError:
+    """Return the error for a value; `at` is its section, name, row, index in the row and the size of a row."""
     if part.origin is None:
         return DataError(f"{split} row {number}: {bad.text}", hint=bad.hint)
     text = bad.text if split == "train" else f"{bad.text} (in the '{split}' split)"
     return DataError(Fault(text, place=part.origin.place(*at), hint=bad.hint))
 
 
-_Found = tuple[_Bad | None, int]
-"""The first fault of a block of rows, and the largest integer in it that becomes a float."""
+_Found = tuple[_BadValue | None, int]
+"""First fault of a block of rows, and the largest integer in it that becomes a float."""
 
 
-def _refuse_input(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:
+def _refuse_input(wanted: _Requirements, name: str, values: np.ndarray) -> _Found:
     for lookup in wanted.lookups.get(name, ()):
-        place = outside(values, Labels(0, lookup.entries - 1))
+        place = first_invalid(values, Labels(0, lookup.entries - 1))
         if place is not None:
             row, index, value, whole = place
             of = f"the embedding '{lookup.layer}' has rows 0 to {lookup.entries - 1}"
             if not whole:
-                return _Bad(row, index, f"'{name}' holds {value}; {of}, and no fractions of them"), 0
-            hint = f"input_dim: {int(values.max()) + 1}, or more, would take it"
-            return _Bad(row, index, f"'{name}' holds {value}; {of}", hint), 0
+                return _BadValue(row, index, f"'{name}' holds {value}; {of}, integers only"), 0
+            hint = f"set input_dim to {int(values.max()) + 1} or more"
+            return _BadValue(row, index, f"'{name}' holds {value}; {of}", hint), 0
         if values.dtype.kind == "f" and values.size and values.max() >= _ROUNDED_FROM:
             row, (index, _) = first_wrong(values >= _ROUNDED_FROM)
-            text = f"'{name}' is of float32, which does not tell whole numbers from {_ROUNDED_FROM:,} on apart"
-            return _Bad(row, index, text, "put cast: int64 into its pipeline; pad_sequences: {dtype: int64}"), 0
+            text = f"'{name}' is float32, which does not hold all integers from {_ROUNDED_FROM:,} on"
+            return _BadValue(
+                row, index, text, "add cast: int64 to its pipeline, or use pad_sequences: {dtype: int64}"
+            ), 0
     return _rounded(name, values) if name in wanted.numbers else (None, 0)
 
 
-def _refuse_target(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:
+def _refuse_target(wanted: _Requirements, name: str, values: np.ndarray) -> _Found:
     seen: set[Labels] = set()
     numbers = False
     for component, output in wanted.compared.get(name, ()):
@@ -182,20 +186,20 @@ def _refuse_target(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:
         if labels is None or labels in seen:
             continue
         seen.add(labels)
-        place = outside(values, labels)
+        place = first_invalid(values, labels)
         if place is not None:
             row, index, value, whole = place
             if whole:
-                return _Bad(row, index, f"target '{name}' is {value}; {labels.words}"), 0
-            text = f"target '{name}' is {value}; {component.component_name} takes class numbers, which are whole"
-            return _Bad(
-                row, index, text, "discretization makes classes of numbers; a loss such as mse takes them as they are"
+                return _BadValue(row, index, f"target '{name}' is {value}; {labels.words}"), 0
+            text = f"target '{name}' is {value}; {component.component_name} takes integer class labels"
+            return _BadValue(
+                row, index, text, "discretization turns numbers into classes; a loss such as mse takes numbers"
             ), 0
     return _rounded(name, values) if numbers and not seen else (None, 0)
 
 
-def outside(values: np.ndarray, labels: Labels) -> tuple[int, int, object, bool] | None:
-    """The first row with a value that is no such label, its index in the row, the value, and whether it is whole."""
+def first_invalid(values: np.ndarray, labels: Labels) -> tuple[int, int, object, bool] | None:
+    """Return the row of the first invalid label, its index in the row, the value, and whether it is an integer."""
     if not values.size:
         return None
     fractions = labels.whole and values.dtype.kind == "f"
@@ -222,7 +226,7 @@ def outside(values: np.ndarray, labels: Labels) -> tuple[int, int, object, bool]
 
 
 def _rounded(name: str, values: np.ndarray) -> _Found:
-    """Whole numbers that are no more what they were as floats."""
+    """Return the first integer that a conversion to float64 would round, and the largest magnitude."""
     if values.dtype.kind not in "iu" or values.dtype.itemsize < 4 or not values.size:
         return None, 0
     largest = max(int(values.max()), -int(values.min()))
@@ -230,12 +234,12 @@ def _rounded(name: str, values: np.ndarray) -> _Found:
     if found is None:
         return None, largest
     row, (index, _), value = found
-    text = f"'{name}' holds {value}, which would be rounded: floats hold whole numbers up to 2**53"
-    return _Bad(row, index, text, IDS), 0
+    text = f"'{name}' holds {value}, which would be rounded: floats hold integers up to 2**53"
+    return _BadValue(row, index, text, IDS), 0
 
 
-def _finished(name: str, values: np.ndarray, stage: Stage) -> Iterator[tuple[int, np.ndarray]]:
-    """Blocks of rows as they reach the model, each with the place of its first row."""
+def _staged_blocks(name: str, values: np.ndarray, stage: Stage) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield blocks of rows as they reach the model, each with the position of its first row."""
     if name not in stage.names:
         yield 0, values
         return
@@ -252,5 +256,5 @@ def _finished(name: str, values: np.ndarray, stage: Stage) -> Iterator[tuple[int
 
 
 def _number(rows: Rows, place: int) -> int:
-    """Which row of the split stands at a place among `rows`, from 1."""
+    """Return the number, from 1, of the row of the split at a position among `rows`."""
     return 1 + (rows.start + place if isinstance(rows, slice) else int(rows[place]))

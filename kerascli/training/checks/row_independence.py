@@ -1,4 +1,6 @@
-"""Whether formulas keep the rows of a batch apart: tried with numbers, since no shape tells `x - mean(x, axis=0)`."""
+"""Test whether formulas keep the rows of a batch independent, by evaluation: no shape shows that `x - mean(x, axis=0)`
+does not.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,7 +24,7 @@ Formula = Callable[[list[Tensor]], Any]
 
 
 def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
-    """Whether each row of a node's value follows from that row alone; of what is no formula it is not asked."""
+    """Return True if each row of a node's output depends on that row alone; only formulas are tested."""
     if not isinstance(node.layer, ExpressionLayer):
         return True
     found, xs = expression(node.layer.value), [specs[name] for name in node.inputs]
@@ -38,7 +40,10 @@ def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
 
 
 def comparison_keeps_rows_apart(component: object, output: TensorSpec) -> bool:
-    """The same of a loss or a metric that is a formula; targets are like the output, or one number less deep."""
+    """Return True if a loss or metric formula keeps rows independent; others are not tested.
+
+    Targets are tried with the shape of the output, and without its last axis.
+    """
     if not isinstance(component, LossExpr | MetricExpr):
         return True
     text = component.value
@@ -47,7 +52,7 @@ def comparison_keeps_rows_apart(component: object, output: TensorSpec) -> bool:
 
 
 def _rows_stay_apart(formula: Formula, xs: list[TensorSpec]) -> bool:
-    """Whether another first or last row leaves the values of the others as they are. What cannot be tried, does not."""
+    """Return True if a change of the first or last row leaves the others' values unchanged; False on errors."""
     try:
         before = _parts(formula, [_numbers(spec, None) for spec in xs])
         for changed in (0, _ROWS - 1):
@@ -61,7 +66,7 @@ def _rows_stay_apart(formula: Formula, xs: list[TensorSpec]) -> bool:
 
 
 def _parts(formula: Formula, xs: list[Tensor]) -> list[Tensor]:
-    """The tensors that come out, nan as a number that equals itself; with the same random numbers each time."""
+    """Return the resulting tensors with nan replaced, since nan != nan; random numbers are the same each time."""
     with torch.no_grad(), draws.using(draws.Draws(0, "rows", 0)):
         value = formula(xs)
     parts = value if isinstance(value, list) else [value]
@@ -69,7 +74,7 @@ def _parts(formula: Formula, xs: list[Tensor]) -> list[Tensor]:
 
 
 def _numbers(spec: TensorSpec, changed: int | None) -> Tensor:
-    """Between 0 and 1, where most operations are defined; 0 and 1 of whole numbers."""
+    """Return values between 0 and 1, where most operations are defined; for integers 0 and 1."""
     shape: Shape = (_ROWS, *spec.shape) if spec.batched else spec.shape
     sizes = [_UNKNOWN if size is None else size for size in shape]
     count = torch.arange(torch.Size(sizes).numel(), dtype=torch.float32).reshape(sizes)

@@ -1,1 +1,1 @@
-"""Text from a trained model: token by token from a language model or a decoder."""
+"""Generate text with a trained model: token by token, from a language model or a decoder."""

@@ -1,4 +1,4 @@
-"""A decoder writes: it is given what it has written so far, and tells the next word, until it tells the end."""
+"""Generate text with a decoder, which reads its own output so far and predicts the next word, until the end token."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,30 +9,30 @@ from torch import Tensor
 
 from kerascli import draws
 from kerascli.data.text_codec import TextCodec
-from kerascli.training.generation.generate import Choice, drawn
+from kerascli.training.generation.generate import Sampling, sampled
 
 _PADDING = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """A model that was trained by teacher forcing, with all of its inputs but the one for what is written so far."""
+    """A model trained by teacher forcing, with all inputs given but the one for its own output so far."""
 
     predict: Callable[[Tensor], Tensor]
-    """Numbers of that input (N, places) -> a probability or a logit for each word (N, places, words)."""
+    """Token ids of that input (N, places) -> a probability or a logit for each word (N, places, words)."""
     begin: tuple[int, ...]
-    """What that input begins with, one number at least."""
+    """Ids that the input begins with, at least one."""
     places: int
     rows: int
     reads: TextCodec
     writes: TextCodec
 
 
-def decoded(model: Decoder, length: int, choice: Choice) -> np.ndarray:
-    """The numbers of the words that are written (N, T), the last one included that ends a text; -1 behind that.
+def decode_ids(model: Decoder, length: int, sampling: Sampling) -> np.ndarray:
+    """Generate ids (N, T), with the end token of each text included, and -1 after it.
 
-    All rows are written at once. A text ends at the word that ends texts, or, where there is none, at padding; else
-    when there is no place left or it has `length` words.
+    All rows are generated at once. A text ends with the end token or, if there is none, with padding; else
+    when the input is full or the text has `length` words.
     """
     stop = _PADDING if model.writes.stop is None else model.writes.stop
     read_as = torch.tensor(model.reads.numbers_of(model.writes))
@@ -43,8 +43,8 @@ def decoded(model: Decoder, length: int, choice: Choice) -> np.ndarray:
     out = np.full((model.rows, count), -1)
     goes_on = np.ones(model.rows, bool)
     for place in range(first, first + count):
-        with draws.using(draws.Draws(choice.seed, "generate", place)), torch.inference_mode():
-            chosen = drawn(model.predict(so_far)[:, place], model.writes, choice, may=stop)
+        with draws.using(draws.Draws(sampling.seed, "generate", place)), torch.inference_mode():
+            chosen = sampled(model.predict(so_far)[:, place], model.writes, sampling, may=stop)
         out[goes_on, place - first] = chosen.numpy()[goes_on]
         goes_on &= chosen.numpy() != stop
         if place + 1 == model.places or not goes_on.any():

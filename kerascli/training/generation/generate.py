@@ -1,4 +1,4 @@
-"""A language model writes: the next word is drawn from what it predicts, and read with the rest."""
+"""Generate text with a language model: each word is sampled from its prediction and read back."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,39 +11,39 @@ from kerascli.data.text_codec import TextCodec
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """How the next word is chosen."""
+class Sampling:
+    """Sampling settings: how the next word is chosen."""
 
     temperature: float = 1.0
-    """0: always the most probable."""
+    """Divisor of the logits; 0: always take the most probable word."""
     top_k: int | None = None
-    """Only among so many."""
+    """Sample only among this number of most probable words; None: among all."""
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class TextModel:
-    """A model whose input is the numbers of so many words, and whose output tells the next."""
+    """A model that reads `window` token ids and predicts the next word."""
 
     predict: Callable[[Tensor], Tensor]
-    """Numbers (1, window) -> a probability or a logit for each word (1, words), or at every step (1, window, words)."""
+    """Ids (1, window) -> a probability or a logit for each word (1, words), or at every step (1, window, words)."""
     window: int
     reads: TextCodec
     writes: TextCodec
 
 
-def continued(model: TextModel, numbers: list[int], length: int, choice: Choice) -> Iterator[str]:
-    """The words that follow, one by one. `numbers` are those of the prompt, one at least.
+def generate_words(model: TextModel, numbers: list[int], length: int, sampling: Sampling) -> Iterator[str]:
+    """Yield the words that follow, one by one. `numbers` are the ids of the prompt, at least one.
 
-    A model that predicts at every step reads the prompt from its first place on. One that predicts after the last
+    A model that predicts at every step reads the prompt from its first position on. One that predicts after the last
     step reads a full window: a shorter prompt is repeated in front of itself.
     """
     read_as = model.reads.numbers_of(model.writes)
     text = list(numbers)
     for place in range(length):
-        with draws.using(draws.Draws(choice.seed, "generate", place)), torch.inference_mode():
+        with draws.using(draws.Draws(sampling.seed, "generate", place)), torch.inference_mode():
             scores = _next(model, text[-model.window :])
-            (chosen,) = drawn(scores[None], model.writes, choice).tolist()
+            (chosen,) = sampled(scores[None], model.writes, sampling).tolist()
         if chosen == model.writes.stop:
             return
         yield model.writes.words[chosen]
@@ -51,7 +51,7 @@ def continued(model: TextModel, numbers: list[int], length: int, choice: Choice)
 
 
 def _next(model: TextModel, text: list[int]) -> Tensor:
-    """The scores of the word after `text` (words,)."""
+    """Return the scores of the word after `text`, of shape (words,)."""
     missing = model.window - len(text)
     at_end = torch.tensor([text + [0] * missing])
     output = model.predict(at_end)
@@ -63,16 +63,16 @@ def _next(model: TextModel, text: list[int]) -> Tensor:
     return output[0]
 
 
-def drawn(scores: Tensor, codec: TextCodec, choice: Choice, may: int | None = None) -> Tensor:
-    """The number of a word for each row of scores (N, words) -> (N,): none that is special, but for `may`."""
+def sampled(scores: Tensor, codec: TextCodec, sampling: Sampling, may: int | None = None) -> Tensor:
+    """Sample the id of a word for each row of scores (N, words) -> (N,); of special tokens only `may` is allowed."""
     scores = scores.double().cpu()[:, : len(codec.words)]
     are_probabilities = bool((scores >= 0).all()) and bool(((scores.sum(-1) - 1).abs() < 1e-2).all())
     logits = scores.clamp_min(1e-300).log() if are_probabilities else scores
     logits[:, [number for number in range(codec.special) if number != may]] = -torch.inf
-    if choice.temperature == 0:
+    if sampling.temperature == 0:
         return logits.argmax(-1)
-    if choice.top_k is not None and choice.top_k < logits.shape[-1]:
-        logits[logits < logits.topk(choice.top_k).values[:, -1:]] = -torch.inf
-    sums = torch.softmax(logits / choice.temperature, -1).cumsum(-1)
+    if sampling.top_k is not None and sampling.top_k < logits.shape[-1]:
+        logits[logits < logits.topk(sampling.top_k).values[:, -1:]] = -torch.inf
+    sums = torch.softmax(logits / sampling.temperature, -1).cumsum(-1)
     points = draws.uniform(torch.empty(len(sums), 1, dtype=torch.float64)) * sums[:, -1:]
     return torch.searchsorted(sums, points, right=True)[:, 0].clamp_max(logits.shape[-1] - 1)

@@ -1,1 +1,1 @@
-"""Warnings about a config that trains as it stands, but probably not as it was meant to: a file a check."""
+"""Warnings about configs that are valid but probably not as intended: one file for each check."""

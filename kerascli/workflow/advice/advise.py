@@ -1,4 +1,4 @@
-"""Run all checks over a config, or over the phases of one: each warning once, in order of line."""
+"""Run all advice checks over the phases of a config."""
 
 import importlib
 import pkgutil
@@ -16,7 +16,7 @@ Check = Callable[[Case], Iterator[Fault]]
 
 
 def advise(cases: Iterable[Case]) -> list[Fault]:
-    """Return the warnings with their places; what two phases share is told once."""
+    """Return the warnings of all cases with their places, in order of line; one shared by several phases comes once."""
     try:
         in_each(cases, _raise_found)
     except Faulty as found:
@@ -30,7 +30,7 @@ def _raise_found(case: Case) -> None:
 
 
 def notes(faults: Iterable[Fault]) -> Iterator[Note]:
-    """Return warnings as events."""
+    """Yield warnings as events."""
     for fault in faults:
         _, *below = fault.lines()
         yield Note(fault.text, "warning", str(fault.place or ""), tuple(below))

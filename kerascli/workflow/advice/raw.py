@@ -1,4 +1,4 @@
-"""A raw column in memory, and which of its rows are meant: nothing is copied before it is asked for."""
+"""A raw column in memory with a selection of rows; data is copied only when it is asked for."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from kerascli.data.storage.tokens import is_ragged
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Rows of an array: of a split that was drawn at random they lie all over it."""
+    """Selected rows of an array; those of a random split are scattered over it."""
 
     whole: np.ndarray
     rows: Rows
 
     @classmethod
     def of(cls, table: Table, column: str) -> "Raw | None":
-        """A column of a table; None for one that is not there, or is left on disk."""
+        """Return a column of a table; None if it does not exist or is left on disk."""
         whole, rows = table.whole()
         values = whole.get(column)
         return cls(values, rows) if isinstance(values, np.ndarray) else None
@@ -32,7 +32,7 @@ class Raw:
 
     @property
     def width(self) -> int:
-        """Number of values in a row; a sequence counts as one."""
+        """Number of values in a row; a ragged sequence counts as one."""
         return self.whole.size // max(1, len(self.whole))
 
     @property
@@ -40,13 +40,13 @@ class Raw:
         return is_ragged(self.whole)
 
     def take(self, places: Rows) -> "Raw":
-        """Some of the rows, by their places among them."""
+        """Return some of the rows, by their positions among the selected ones."""
         return Raw(self.whole, compose_rows(self.rows, places))
 
     def array(self) -> np.ndarray:
-        """The rows."""
+        """Return the selected rows as an array."""
         return self.whole[self.rows]
 
     def feature(self, index: int) -> np.ndarray:
-        """One value of each row (rows,)."""
+        """Return one value of each row: shape (rows,)."""
         return self.whole.reshape(len(self.whole), -1)[:, index][self.rows]

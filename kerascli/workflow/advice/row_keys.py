@@ -1,4 +1,4 @@
-"""A number for each row, equal for equal rows: hashes of raw columns, vectorized, at a bounded cost."""
+"""Keys of rows, equal for equal rows: vectorized hashes of raw columns, at a bounded cost."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from kerascli.workflow.advice.raw import Raw
 
 _WORDS = 16
-"""Number of words of eight bytes of a row that are hashed first; rows equal in them are hashed whole."""
+"""Number of 8-byte words of a row that are hashed first; rows equal in them are hashed whole."""
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _OTHER = np.uint64(0xBF58476D1CE4E5B9)
@@ -41,11 +41,11 @@ def _mixed(columns: Columns, most: int | None) -> np.ndarray:
 
 
 def _words(column: Raw, most: int | None) -> Iterator[np.ndarray]:
-    """Yield 64-bit words (rows,), at most so many, from places spread over the row."""
+    """Yield words of 64 bits, each of shape (rows,): at most `most`, evenly spaced over the row."""
     if column.whole.dtype == object:
         yield from _hashes(column)
     elif column.ndim == 1:
-        values = column.array()  # a file with a gap holds 1.0 where another holds 1
+        values = column.array()  # a file with a missing value holds 1.0 where another holds 1
         exact = values.dtype.kind == "f" or _are_exact(values)
         yield ((values.astype(np.float64) + 0.0) if exact else values.astype(np.int64)).view(np.uint64)
     elif column.width:
@@ -60,7 +60,7 @@ def _words(column: Raw, most: int | None) -> Iterator[np.ndarray]:
 
 
 def _hashes(column: Raw) -> Iterator[np.ndarray]:
-    """Yield hashes (rows,) of texts or sequences."""
+    """Yield hashes of strings or sequences, each of shape (rows,)."""
     flat = column.array().reshape(len(column), -1)
     get = (lambda value: hash(value.tobytes())) if column.is_ragged else hash
     for place in range(flat.shape[1]):
@@ -68,7 +68,7 @@ def _hashes(column: Raw) -> Iterator[np.ndarray]:
 
 
 def _are_exact(values: np.ndarray) -> bool:
-    """Return True for whole numbers that float64 tells apart."""
+    """Return True for integers that float64 represents exactly."""
     return not len(values) or (values.max() <= 2**53 and values.min() >= -(2**53))
 
 

@@ -1,1 +1,1 @@
-"""The parts of a training run: phases, run loop, recorder."""
+"""Parts of a training run: its phases, the loop over them, and the recorder."""

@@ -1,4 +1,4 @@
-"""Bind an experiment to its optimizers and its execution mode: from here on it can be trained."""
+"""Create the trainer of an experiment: its optimizers and execution mode."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -10,7 +10,7 @@ from torch import nn
 
 from kerascli.device import Choice
 from kerascli.errors import ConfigError
-from kerascli.model.runtime.submodules import parts_of
+from kerascli.model.runtime.submodules import submodules_of
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.rule import Written
 from kerascli.optimizers.several import Optimizers
@@ -21,26 +21,26 @@ from kerascli.training.execution_mode import Request, compile_rule, make_runner
 from kerascli.training.forward_pass import ForwardPass, Runner
 from kerascli.training.loop import Plan
 from kerascli.training.step import Trainer
-from kerascli.workflow.fitting.profiled import know_model
+from kerascli.workflow.fitting.profiled import set_profiled_model
 from kerascli.workflow.memory import memory_for_model
 
 
 def bind_with_profiler(
     experiment: Experiment, plan: Plan, *, profile: bool, recorded_mode: str | None = None
 ) -> tuple[Trainer, Choice, Profiler | None]:
-    """`bind`, heard by a profiler where one is wanted: compiling takes its time, too."""
+    """Call `bind` under a profiler if `profile` is true, so that compilation is timed, too."""
     if not profile:
         return (*bind(experiment, plan, recorded_mode), None)
     profiler = Profiler(experiment.device)
     with listening(profiler):
         trainer, mode = bind(experiment, plan, recorded_mode)
-    know_model(profiler, mode.value, experiment, plan)
+    set_profiled_model(profiler, mode.value, experiment, plan)
     return trainer, mode, profiler
 
 
 @memory_for_model()
 def bind(experiment: Experiment, plan: Plan, recorded_mode: str | None = None) -> tuple[Trainer, Choice]:
-    """Give the experiment its optimizers and its execution mode; the choice of the mode comes with its reason."""
+    """Return the trainer with optimizers and execution mode, and the choice of the mode with its reason."""
     assert experiment.spec.training is not None
     jit_compile = experiment.spec.training.compute.jit_compile
     optimizers = _optimizers(experiment)
@@ -56,7 +56,7 @@ def bind(experiment: Experiment, plan: Plan, recorded_mode: str | None = None) -
         run, mode = make_runner(request, recorded_mode)
         if mode.value == "compiled":
             for optimizer in own:
-                with suppress(Exception):  # whatever is raised, the rule as it is does the same work
+                with suppress(Exception):  # whatever is raised, the uncompiled rule gives the same results
                     optimizer.compile(compile_rule)
         passes.append((each, run))
         modes[each.updates[0].name] = mode
@@ -69,13 +69,13 @@ def _rules(optimizers: Sequence[FlatOptimizer]) -> list[Written]:
 
 
 def _slowest(modes: Mapping[str, Choice]) -> Choice:
-    """One for a run: the mode in which every forward pass can go on, with the reason of the pass that has it."""
+    """Return the slowest mode of all forward passes, which the run records, with the reason of that pass."""
     name, mode = min(modes.items(), key=lambda item: ("eager", "traced", "compiled").index(item[1].value))
     return replace(mode, reason=f"{name}: {mode.reason}") if len(modes) > 1 else mode
 
 
 def _optimizers(experiment: Experiment) -> Optimizers:
-    """The optimizers of all updates; a bad step of one stops all."""
+    """Return the optimizers of all updates; a step that is not finite in one stops all."""
     found: dict[str, FlatOptimizer] = {}
     repeats: dict[str, int] = {}
     for each in experiment.forward_passes:
@@ -93,7 +93,7 @@ def _optimizers(experiment: Experiment) -> Optimizers:
 
 @memory_for_model()
 def _refuse_idle(experiment: Experiment) -> None:
-    """There must be something to descend: a trainable weight that a loss depends on."""
+    """Raise ConfigError if no loss depends on a trainable weight."""
     spec = experiment.spec
     reached = {pair.output for pair in (spec.compile.pairs if spec.compile else ()) if pair.loss is not None}
     trained = [weight.name for weight in experiment.weights if weight.trainable]
@@ -101,7 +101,7 @@ def _refuse_idle(experiment: Experiment) -> None:
     for node, module in reversed(list(zip(spec.model.nodes, experiment.graph.nodes, strict=True))):
         if node.layer.adds_losses() or reached.intersection(node.outputs):
             reached.update(node.used_names())
-            if any(name.startswith(f"{part.name}/") for part in parts_of(node, module) for name in trained):
+            if any(name.startswith(f"{part.name}/") for part in submodules_of(node, module) for name in trained):
                 return
     if not penalized:
-        raise ConfigError("no trainable weight has a part in any loss: there is nothing to fit")
+        raise ConfigError("no loss depends on a trainable weight: there is nothing to fit")

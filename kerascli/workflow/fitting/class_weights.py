@@ -1,4 +1,4 @@
-"""`class_weight: balanced`: weights by which each class counts alike, from the training rows."""
+"""Class weights of `class_weight: balanced`, from the training rows: every class has the same total weight."""
 
 from collections import Counter
 from dataclasses import replace
@@ -12,7 +12,7 @@ from kerascli.training.objective import class_numbers
 
 
 def with_class_weights(spec: RunSpec, prepared: PreparedData) -> RunSpec:
-    """Return the run with the numbers of balanced class weights: rows / (classes * rows of the class).
+    """Return the run spec with balanced class weights: rows / (classes * rows of the class).
 
     These are scikit-learn's; a class without a training row has none.
     """

@@ -1,4 +1,4 @@
-"""What the command line decides of a training."""
+"""Options of a training run that come from the command line."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,16 +7,16 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What no config says."""
+    """Options of a training run that are not part of a config."""
 
     runs_dir: Path = Path("runs")
     device: str = "auto"
     threads: int | None = None
-    """Threads on the CPU; None: as many as the CPUs that may be used, or as the run that goes on had."""
+    """Number of CPU threads; None: one for each usable CPU or, on resume, as many as the run had."""
     name: str | None = None
     command: Sequence[str] = ()
     limits: Mapping[str, int] = field(default_factory=dict)
-    """For a smoke run: `epochs`, `steps_per_epoch`, `validation_steps` at most; in each phase."""
+    """Upper limits for a smoke run, in each phase: `epochs`, `steps_per_epoch`, `validation_steps`."""
     profile: bool = False
     known_runs: Path | None = None
-    """Where `model.init_from` looks runs up; None: where the new run goes."""
+    """Folder in which `model.init_from` looks up runs; None: `runs_dir`."""

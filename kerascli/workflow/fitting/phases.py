@@ -1,4 +1,4 @@
-"""The phases of a fit, one after the other: what each works on, and what one hands to the next."""
+"""Prepare the phases of a fit one after the other, and pass weights and optimizer state on."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,20 +33,20 @@ from kerascli.workflow.fitting.plan import make_plan
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A config, its data, and the run that the two make."""
+    """A phase of a fit: its config, its prepared data, and the spec that results from both."""
 
     config: Config
     prepared: PreparedData
     spec: RunSpec
 
     def without_model(self) -> "Phase":
-        """The same without the modules, which have memory once the phase was trained."""
+        """Return the phase without its modules, to release their memory after training."""
         return replace(self, spec=replace(self.spec, built=replace(self.spec.built, modules={}, owners={}, views={})))
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseState:
-    """A phase with all that training it takes: its model has memory, its optimizers and execution mode are bound."""
+    """State of a phase in training: model in memory, plan, trainer, execution mode, profiler."""
 
     experiment: Experiment
     plan: Plan
@@ -58,31 +58,31 @@ class PhaseState:
 def prepare_phases(
     config: Config, learned: Mapping[str, Learned] | None = None, known: Sequence[RunSpec | None] | None = None
 ) -> list[Phase]:
-    """The data of every phase, and its config checked against it; equal data is read once.
+    """Load the data of every phase and check its config against it; equal data is read once.
 
-    `learned` is what the transforms of the last phase learned in an earlier process, `known` what each phase is by
-    the facts that were there before its data was read. Raises KerasCliError.
+    `learned` is the state of the last phase's transforms from an earlier process, `known` the spec of each phase by
+    the facts that were known before its data was read. Raises KerasCliError.
     """
     found: dict[str, PreparedData] = {}
     for phase in reversed(config.phases):
         if phase.data_key not in found:
             found[phase.data_key] = phase.load_data(learned=None if found else learned)
     given = zip(config.phases, known or [None] * len(config.phases), strict=True)
-    phases: list[Phase] = in_each(given, lambda each: described(each[0], found[each[0].data_key], each[1]))
+    phases: list[Phase] = in_each(given, lambda each: make_phase(each[0], found[each[0].data_key], each[1]))
     for number, phase in enumerate(phases[1:], start=2):
         if with_trainable(phase.spec.model, {"*": True}) != with_trainable(phases[0].spec.model, {"*": True}):
-            text = f"the data of phase {number} would make another model than that of phase 1: one set of weights"
-            hint = "sizes that come from the data ($targets.y.num_classes) have to be the same in all phases"
-            raise phase.config.error([Fault(f"{text} goes through all phases", ("data",), "key", hint=hint)])
+            text = f"the data of phase {number} would give another model than that of phase 1: all phases"
+            hint = "sizes taken from the data ($targets.y.num_classes) must be the same in all phases"
+            raise phase.config.error([Fault(f"{text} share one set of weights", ("data",), "key", hint=hint)])
         stateful = next((node.name for node in phase.spec.model.nodes if node.layer.keeps_states()), None)
         if stateful is not None and phase.spec.fit.batch_size != phases[0].spec.fit.batch_size:
-            text = f"batch_size: '{stateful}' is stateful: in all phases batches have as many rows"
+            text = f"batch_size: must be the same in all phases, since '{stateful}' is stateful"
             raise phase.config.error([Fault(text, ("fit", "batch_size"))])
     return phases
 
 
-def described(config: Config, prepared: PreparedData, known: RunSpec | None = None) -> Phase:
-    """The whole run, with what its data tells. Raises KerasCliError."""
+def make_phase(config: Config, prepared: PreparedData, known: RunSpec | None = None) -> Phase:
+    """Return a phase: its config checked against its data. Raises KerasCliError."""
     spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()}, known)
     if spec.training is None:
         raise config.error(
@@ -99,8 +99,8 @@ def described(config: Config, prepared: PreparedData, known: RunSpec | None = No
     return Phase(config, prepared, with_class_weights(spec, prepared))
 
 
-def experiment_of(phase: Phase, device: Choice) -> Experiment:
-    """The model of a phase, with memory, and what trains it; the modules of its spec are filled, so call it once."""
+def build_phase(phase: Phase, device: Choice) -> Experiment:
+    """Build the model of a phase in memory. It fills the modules of the spec: call it only once."""
     spec, prepared = phase.spec, phase.prepared
     torch_device = torch.device(device.value)
     if spec.fit.deterministic:
@@ -110,7 +110,7 @@ def experiment_of(phase: Phase, device: Choice) -> Experiment:
 
 
 class PhaseRunner:
-    """Prepares the phases of a fit one after the other: holds the one that is trained, and its progress."""
+    """Prepares the phases of a fit one after the other; holds the current one and its progress."""
 
     def __init__(
         self, phases: list[Phase], device: Choice, options: Options, reached: Progress, mode: str | None = None
@@ -131,7 +131,7 @@ class PhaseRunner:
         return self.reached.phase + 1 == len(self.phases)
 
     def begin(self, *, fresh: bool = True) -> Iterator[Event]:
-        """Say which phase begins, where there are several."""
+        """Yield the event that a phase begins, if there are several phases."""
         if len(self.phases) > 1:
             weights = self.state.experiment.weights
             yield PhaseBegin(
@@ -143,16 +143,16 @@ class PhaseRunner:
                 fresh=fresh,
             )
 
-    def go_on(self) -> bool:
-        """To the next phase, with the weights as they are; returns whether its optimizer is a new one."""
+    def start_next_phase(self) -> bool:
+        """Go to the next phase with the current weights; return True if its optimizer starts anew."""
         trainer, reached = self.state.trainer, self.reached
         weights = trainer.snapshot()
         following = self.phases[reached.phase + 1]
         optimizer_state: dict[str, Tensor] | None = None
-        if not _compiles_anew(self.phase.spec, following.spec):
+        if not _needs_compile(self.phase.spec, following.spec):
             optimizer_state = {name: value.clone() for name, value in trainer.optimizers.state().items()}
         self.phases[reached.phase] = self.phase.without_model()
-        del trainer, self.state  # there is never memory for two
+        del trainer, self.state  # two models must not be in memory at once
         self.reached = Progress(
             epoch=reached.epoch, step=reached.step, row=reached.row, phase=reached.phase + 1, first=reached.epoch
         )
@@ -164,7 +164,7 @@ class PhaseRunner:
 
     def _make_state(self, *, profile: bool) -> PhaseState:
         phase, reached = self.phase, self.reached
-        experiment = experiment_of(phase, self.device)
+        experiment = build_phase(phase, self.device)
         number = reached.phase + 1 if len(self.phases) > 1 else None
         plan = make_plan(experiment, phase.prepared, self.options.limits, phase=number, first=reached.first)
         trainer, mode, profiler = bind_with_profiler(experiment, plan, profile=profile, recorded_mode=self._mode)
@@ -172,13 +172,13 @@ class PhaseRunner:
         return PhaseState(experiment, plan, trainer, mode, profiler)
 
 
-def _compiles_anew(before: RunSpec, after: RunSpec) -> bool:
-    """As after Keras's `compile`, which is called again when what is trained, or how, is changed."""
+def _needs_compile(before: RunSpec, after: RunSpec) -> bool:
+    """Return True if compile settings or trainable layers differ, after which Keras requires `compile` again."""
     return before.training != after.training or trained_layers(before.model) != trained_layers(after.model)
 
 
 def data_notes(phases: list[Phase]) -> Iterator[Event]:
-    """What there is to say of the data of each phase."""
+    """Yield the warnings about the data of each phase, and the rows of its splits."""
     said: list[PreparedData] = []
     for number, phase in enumerate(phases, start=1):
         prepared = phase.prepared
@@ -194,7 +194,7 @@ def data_notes(phases: list[Phase]) -> Iterator[Event]:
 
 
 def data_digests(phases: list[Phase]) -> dict[str, str]:
-    """What tells the data of all phases from other data."""
+    """Return the digests of the files of all phases, by name."""
     found: dict[str, str] = {}
     for number, phase in enumerate(phases, start=1):
         for name, digest in phase.prepared.digests.items():
@@ -203,12 +203,12 @@ def data_digests(phases: list[Phase]) -> dict[str, str]:
 
 
 def directions(phases: list[Phase]) -> dict[str, str]:
-    """Every figure that a phase logs, and which way it is better."""
+    """Return every logged metric of all phases, with its better direction (`min` or `max`)."""
     return {name: way for phase in phases for name, way in phase.spec.log_names().items()}
 
 
 def history_columns(phases: list[Phase]) -> list[str]:
-    """Every column that a row of a phase can have: the header of history.csv is final before the first epoch."""
+    """Return all columns of all phases: the header of history.csv is written before the first epoch."""
     rates = {
         name: 0.0 for phase in phases for name in (phase.spec.train_step.optimizers if phase.spec.train_step else ("",))
     }
@@ -219,4 +219,4 @@ def history_columns(phases: list[Phase]) -> list[str]:
 def refuse_other_epochs(phases: list[Phase], sets: object) -> None:
     if sets and len(phases) > 1:
         hint = "start a new run for other settings"
-        raise ConfigError("--set fit.epochs: a run in phases keeps the epochs of its phases", hint=hint)
+        raise ConfigError("--set fit.epochs: the epochs of a run with phases cannot be changed", hint=hint)

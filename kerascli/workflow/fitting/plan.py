@@ -1,4 +1,4 @@
-"""What the fit section comes to, once the data is there: batches, steps, validations."""
+"""Make the training plan from the fit section and the data: batches, steps, validations."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -14,7 +14,7 @@ from kerascli.training.loop import Plan
 
 
 def rows_in_order(experiment: Experiment, rows: Split, *, figures: bool = True) -> BatchSource:
-    """Rows in order, in the batches in which they are evaluated or (without `figures`) predicted."""
+    """Return rows in order, in batches for evaluation or (without `figures`) for prediction."""
     spec, fit = experiment.spec, experiment.spec.fit
     size = rows_at_once(
         spec.built,
@@ -30,12 +30,12 @@ def rows_in_order(experiment: Experiment, rows: Split, *, figures: bool = True) 
 
 
 def _refuse_part(experiment: Experiment, source: BatchSource) -> None:
-    """A batch of a stateful model goes on where the one before it ended, row by row: all have as many rows."""
+    """Raise DataError if batches of a stateful model differ in size: each row continues that of the batch before."""
     size = source.batch_size
     if source.rows % size and any(weight.spec.is_state for weight in experiment.weights):
         left = source.rows % size
-        text = f"a stateful model takes batches of {size} rows: {source.rows} rows leave a last one of {left}"
-        raise DataError(text, hint="take out rows, or choose a batch_size that divides their number")
+        text = f"a stateful model needs batches of {size} rows, but {source.rows} rows leave a last batch of {left}"
+        raise DataError(text, hint="remove rows, or choose a batch_size that divides their number")
 
 
 def make_plan(
@@ -46,7 +46,7 @@ def make_plan(
     phase: int | None = None,
     first: int = 0,
 ) -> Plan:
-    """The fit section, with what the data decides; of a `phase` that begins when `first` epochs are done."""
+    """Return the plan of the fit section, for a `phase` that begins after `first` epochs."""
     spec, fit = experiment.spec, experiment.spec.fit
     source = BatchSource(
         prepared.splits["train"], fit.batch_size, experiment.device, shuffle=fit.shuffle, seed=spec.seed
@@ -67,15 +67,15 @@ def make_plan(
         validates=lambda epoch: _is_due(fit, epoch),
         callbacks=fit.callbacks,
         directions=spec.log_names(),
-        forgets=fit.reset_states == "epoch",
+        resets_states=fit.reset_states == "epoch",
         phase=phase,
     )
 
 
 def _batches(source: BatchSource, steps: int, epoch: int, first_batch: int, first_epoch: int) -> Iterator[Batch]:
-    """Batches `first_batch` to `steps` of an epoch; one of another length than the rows goes on where the last ended.
+    """Yield batches `first_batch` to `steps` of an epoch; with `steps_per_epoch` it continues where the last one ended.
 
-    A phase begins with the first row; its orders are those that no epoch before it had.
+    A phase begins with the first row, and shuffles in orders that no earlier epoch had.
     """
     number, end = (epoch - first_epoch) * steps + first_batch, (epoch - first_epoch + 1) * steps
     while number < end:
@@ -86,6 +86,6 @@ def _batches(source: BatchSource, steps: int, epoch: int, first_batch: int, firs
 
 
 def _is_due(fit: FitSpec, epoch: int) -> bool:
-    """Whether `validation_freq` calls for a validation after this epoch (from 1)."""
+    """Return True if `validation_freq` asks for a validation after this epoch (from 1)."""
     frequency = fit.validation_freq
     return epoch in frequency if isinstance(frequency, tuple) else epoch % frequency == 0

@@ -1,4 +1,4 @@
-"""A training that is profiled: its events, and at its end, however it comes, what was found and where it is kept."""
+"""Profile a training run: its events, and at its end the profile, which is saved in the run."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,17 +20,19 @@ from kerascli.training.loop import Plan
 
 
 def profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) -> Iterator[Event]:
-    """The events, and a Profiled at their end: after a signal or a failure, too, which then goes its way."""
+    """Yield the events, then a Profiled event, also after a signal or an error, which is then raised again."""
     try:
         with listening(profiler):
             yield from events
     except Exception:
-        yield from _told(profiler, record, "the training was left early: this is what was seen of it")
+        yield from _profile_events(
+            profiler, record, "the training ended early: the profile covers its steps until then"
+        )
         raise
-    yield from _told(profiler, record)
+    yield from _profile_events(profiler, record)
 
 
-def _told(profiler: Profiler, record: RunRecord, *notes: str) -> Iterator[Event]:
+def _profile_events(profiler: Profiler, record: RunRecord, *notes: str) -> Iterator[Event]:
     found = profiler.finish()
     if found is None:
         yield Note("no step was trained: there is nothing to profile")
@@ -42,14 +44,14 @@ def _told(profiler: Profiler, record: RunRecord, *notes: str) -> Iterator[Event]
         files |= [trace]
     try:
         paths = record.write_profile(files)
-    except StorageError as error:  # the training itself is safe, and what was found is shown
-        yield Note(f"the profile is not kept: {error}", "warning")
+    except StorageError as error:  # the training is not affected, and the profile is printed
+        yield Note(f"the profile could not be saved: {error}", "warning")
         paths = []
     yield replace(found, files=tuple(map(str, paths)))
 
 
-def know_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan) -> None:
-    """Tell a profiler of the model whose training it will see."""
+def set_profiled_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan) -> None:
+    """Pass the execution mode and the layers of a model to its profiler."""
     assert experiment.spec.training is not None
 
     @cache
@@ -61,11 +63,11 @@ def know_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan
             each.module.train()
             Eager(each)(batch(), draws.Draws(experiment.spec.seed, "profile", 0))
 
-    profiler.know(mode, experiment.spec.training.compute.jit_compile, _layers(experiment), step)
+    profiler.set_model(mode, experiment.spec.training.compute.jit_compile, _layers(experiment), step)
 
 
 def _layers(experiment: Experiment) -> dict[str, nn.Module]:
-    """The modules that a step calls one after the other; one that stands in several nodes goes by its first name."""
+    """Return the modules of a step in order, by name; a module of several nodes has the name of the first."""
     update = experiment.module
     found = {"transforms of inputs": update.input_stage, "transforms of targets": update.target_stage}
     if (mixing := experiment.forward_passes[0].module.mixing) is not None:

@@ -1,4 +1,4 @@
-"""The recorder carries the loop's events into the run folder: history, checkpoints, logs."""
+"""Record the events of training in the run's folder: history, checkpoints, logs."""
 
 import csv
 import io
@@ -31,20 +31,20 @@ from kerascli.training.loop import Plan
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
-from kerascli.workflow.fitting.boards import Boards
-from kerascli.workflow.fitting.sending import post
+from kerascli.workflow.fitting.http_post import post
+from kerascli.workflow.fitting.tensorboard import TensorBoardWriters
 from kerascli.workflow.generation.samples import SampleWriter
 
 EPOCH_SECONDS = 10.0
-"""A checkpoint is written at an epoch's end when the last is older than this ..."""
+"""Minimum age of the last checkpoint for a new one at the end of an epoch."""
 BATCH_SECONDS = 300.0
-"""... and within a long epoch when it is older than that."""
+"""Minimum age of the last checkpoint for a new one within an epoch."""
 
 TRAINING = "training.safetensors"
 
 
 class Recorder:
-    """Writes what happens to one run; holds no lock, its caller does."""
+    """Writes the events of one run to its folder; its caller holds the lock."""
 
     def __init__(
         self, record: RunRecord, trainer: Trainer, progress: Progress, plan: Plan, samples: SampleWriter
@@ -55,13 +55,13 @@ class Recorder:
         self.plan = plan
         self._samples = samples
         self._saved_at = time.monotonic()
-        self._boards = Boards(record)
+        self._tensorboard = TensorBoardWriters(record)
         self._unreachable: set[str] = set()
         self._logs: dict[str, list[str]] = {}
-        """Columns of the files of logs/ that this process appends to."""
+        """Columns of the files in logs/ that this process appends to."""
 
     def follow(self, events: Iterator[Event]) -> Iterator[Event]:
-        """Hand every event on after it is recorded: a run may be left at any of them. A save is an event of its own."""
+        """Yield every event after it is recorded: the run may end at any of them. A checkpoint adds a Saved event."""
         for event in events:
             notes: list[Note] = []
             saved = self._record(event, notes)
@@ -96,56 +96,56 @@ class Recorder:
         return None
 
     def save(self, reason: str, *, slots: tuple[str, ...] = ()) -> Saved:
-        """Write a checkpoint of the present moment. Raises TrainingStopped where a number in it is not finite."""
+        """Write a checkpoint of the current state. Raises TrainingStopped if a value in it is not finite."""
         refuse_bad_step(self.trainer, self.plan.steps, self.progress.epoch + 1)
         refuse_bad_weights(self.trainer, self.progress)
         with span("checkpoints"):
             for file in self._logs:
                 self.record.sync_log(file)
-            history = self.record.history_writer.vouched()
+            history = self.record.history_writer.synced_prefix()
             tensors, facts = capture(self.trainer, self.progress, history)
             self.record.checkpoints.save(self.progress.step, {TRAINING: tensor_pieces(tensors)}, facts, slots=slots)
         self._saved_at = time.monotonic()
         return Saved(f"step {self.progress.step}", self.progress.epoch, self.progress.batch, reason)
 
     def _write(self, record: Record) -> Note | None:
-        """One record; what could not be sent is said once for each server."""
+        """Write one record; a server that cannot be reached is reported once."""
         match record:
             case AppendRow(file, row, separator):
                 self._log_row(file, row, separator)
             case WriteScalars(folder, step, values):
-                self._boards.write_scalars(folder, step, values)
+                self._tensorboard.write_scalars(folder, step, values)
             case WriteHistograms(folder, step):
-                self._boards.write_histograms(folder, step, self.trainer.snapshot())
+                self._tensorboard.write_histograms(folder, step, self.trainer.snapshot())
             case WriteSample(name, epoch):
                 try:
                     self._samples.write(name, epoch)
-                except ConfigError as error:  # no reason to lose a training
+                except ConfigError as error:  # no reason to abort the training
                     return Note(f"the sample '{name}' could not be made: {error}", "warning")
             case Post(url):
                 problem = post(record)
                 if problem is not None and url not in self._unreachable:
                     self._unreachable.add(url)
-                    return Note(f"remote_monitor: could not send figures to {url}: {problem}", "warning")
+                    return Note(f"remote_monitor: could not send metrics to {url}: {problem}", "warning")
         return None
 
     def _log_row(self, file: str, row: Mapping[str, float], separator: str) -> None:
-        """Add an epoch's row to a file in logs/."""
+        """Append an epoch's row to a file in logs/."""
         if not row.keys() <= set(self._logs.get(file, ())):
             self._rewrite_log(file, row, separator)
         else:
             self.record.append_log(file, _log_lines(self._logs[file], [row], separator))
 
     def _rewrite_log(self, file: str, row: Mapping[str, float], separator: str) -> None:
-        """Write a log anew: in a resumed run without the epochs that are trained again, and where a column is new."""
+        """Rewrite a log: on resume without the epochs that are trained again, and for a new column."""
         text = self.record.log(file) or ""
-        whole = text[: text.rfind("\n") + 1]  # a kill can leave a part of a line
+        whole = text[: text.rfind("\n") + 1]  # a kill can leave an incomplete line
         known = csv.DictReader(io.StringIO(whole), delimiter=separator, strict=True)
         try:
             kept = [old for old in known if int(old["epoch"]) < row["epoch"]]
         except (csv.Error, KeyError, TypeError, ValueError):
             what = f"the run's log '{file}' is damaged: expected the number of an 'epoch' in every row"
-            raise FileRefused(what, hint="the run can go on without it") from None
+            raise FileRefused(what, hint="the run can be resumed without it") from None
         rows = [*kept, row]
         names = list(dict.fromkeys(name for each in rows for name in each))  # an epoch without validation has fewer
         header = dict(zip(names, names, strict=True))
@@ -161,17 +161,17 @@ def _log_lines(names: Sequence[str], rows: Sequence[Mapping[str, object]], separ
 
 
 def newest(record: RunRecord) -> tuple[Checkpoint | None, list[Note]]:
-    """The newest intact checkpoint; a run without one starts from its beginning."""
+    """Return the newest intact checkpoint, with notes; None if the run starts from its beginning."""
     if not record.checkpoints.steps():
         return None, [Note("no checkpoint was written yet: starting from the beginning")]
     checkpoint = record.checkpoints.newest()
     further = [text for text in record.checkpoints.doubts() if not any(w.startswith(text) for w in checkpoint.warnings)]
     notes = [Note(text, "warning") for text in (*checkpoint.warnings, *further)]
     if TRAINING not in checkpoint.blobs:
-        raise FileRefused(f"the checkpoint of step {checkpoint.step} holds no training state")
+        raise FileRefused(f"the checkpoint of step {checkpoint.step} has no training state")
     return checkpoint, notes
 
 
 def restore(checkpoint: Checkpoint, trainer: Trainer, callbacks: Sequence[Callback]) -> Progress:
-    """Go back to where a checkpoint stands. Raises FileRefused where it does not belong to this training."""
+    """Restore a trainer from a checkpoint. Raises FileRefused if it does not belong to this training."""
     return reinstate(trainer, load_tensors(checkpoint.blobs[TRAINING]), checkpoint.facts, callbacks)

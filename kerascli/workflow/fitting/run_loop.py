@@ -1,4 +1,4 @@
-"""A fit under way: its phases are trained, saved and recorded, and its result is evaluated."""
+"""Run a fit: train, save and record its phases, and evaluate the result."""
 
 import shlex
 import time
@@ -29,7 +29,7 @@ from kerascli.workflow.memory import STOPS, stopped_by
 
 
 def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
-    """From where the runner stands to the end of its last phase, and what that is worth. Raises KerasCliError."""
+    """Train from the runner's progress to the end of the last phase, then evaluate. Raises KerasCliError."""
     try:
         yield from _phases(runner, record, stop)
         refuse_bad_weights(runner.state.trainer, runner.reached)
@@ -64,7 +64,7 @@ def _phases(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[E
                 yield event
         if runner.is_last:
             return
-        fresh = runner.go_on()
+        fresh = runner.start_next_phase()
         yield from runner.begin(fresh=fresh)
 
 
@@ -81,20 +81,20 @@ def _phase(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Ev
 
 
 def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
-    """Write the final weights of a training that had to stop, and say which they are.
+    """Save the last finite weights of a training that had to stop, and return a text that names them.
 
-    An update that overflowed has left none in memory that could be kept: those of the last checkpoint are, then.
+    If an update overflowed, the weights in memory are not finite: then those of the last checkpoint are saved.
     """
     if has_finite_weights(trainer):
         record.write_weights(trainer.weights_file())
-        return f"the last finite weights are kept in {record.path}"
+        return f"the last finite weights are saved in {record.path}"
     try:
         checkpoint = record.checkpoints.newest()
     except FileRefused:
-        return "no weights are kept: there was no checkpoint before it"
+        return "no weights are saved: there was no checkpoint before it"
     saved = saved_weights(load_tensors(checkpoint.blobs[TRAINING]))
     record.write_weights(tensor_pieces({weight.name: saved[weight.name] for weight in lasting(trainer.weights)}))
-    return f"the weights of the last checkpoint (step {checkpoint.step}) are kept in {record.path}"
+    return f"the weights of the last checkpoint (step {checkpoint.step}) are saved in {record.path}"
 
 
 def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
@@ -103,10 +103,10 @@ def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
 
 
 def _saved_on_signal(events: Iterator[Event], recorder: Recorder, stop: Signals) -> Iterator[Event]:
-    """After a signal the step is finished and saved, then the run is left."""
+    """After a signal finish the step, save a checkpoint, and raise Interrupted."""
     for event in events:
         yield event
-        if stop.number is not None and not isinstance(event, Stopped):  # at the last event there is nothing to save
+        if stop.number is not None and not isinstance(event, Stopped):  # nothing is left to save at the last event
             recorder.save("a signal")
             progress = recorder.progress
             where = f"epoch {progress.epoch + 1}, step {progress.batch}"
@@ -115,13 +115,13 @@ def _saved_on_signal(events: Iterator[Event], recorder: Recorder, stop: Signals)
 
 def _interrupted(text: str, record: RunRecord, number: int) -> Interrupted:
     command = shlex.join(["kerascli", "train", "--resume", str(record.path)])
-    return Interrupted(text, signal_number=number, hint=f"go on with: {command}")
+    return Interrupted(text, signal_number=number, hint=f"resume with: {command}")
 
 
 def _evaluate_test(
     runner: PhaseRunner, record: RunRecord, stop: Signals
 ) -> Generator[Event, None, dict[str, dict[str, float]]]:
-    """What the final weights are worth on the test split, if there is one."""
+    """Evaluate the final weights on the test split, if there is one, and return the results by split."""
     test = runner.phase.prepared.splits.get("test")
     if test is None:
         return {}
@@ -137,5 +137,7 @@ def _evaluate_test(
 def _while_wanted(batches: Iterator[Batch], record: RunRecord, stop: Signals) -> Iterator[Batch]:
     for batch in batches:
         if stop.number is not None:
-            raise _interrupted("interrupted: trained and saved, but not judged on the test split", record, stop.number)
+            raise _interrupted(
+                "interrupted: trained and saved, but not evaluated on the test split", record, stop.number
+            )
         yield batch

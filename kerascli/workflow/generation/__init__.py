@@ -1,1 +1,1 @@
-"""Samples that a model makes while it trains, and afterwards."""
+"""Samples that a model generates during training and afterwards."""

@@ -1,4 +1,4 @@
-"""A run's decoder at work: what it is asked, and what it writes."""
+"""Generate text with the decoder of a run."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -12,25 +12,25 @@ from kerascli.data.storage.table import table_of
 from kerascli.data.teacher_forcing import teacher_forcing
 from kerascli.data.text_codec import TextCodec
 from kerascli.errors import ConfigError, counted, nearest, safe_text
-from kerascli.training.generation.decode import Decoder, decoded
-from kerascli.training.generation.generate import Choice
+from kerascli.training.generation.decode import Decoder, decode_ids
+from kerascli.training.generation.generate import Sampling
 
 if TYPE_CHECKING:
     from kerascli.workflow.generation.studio import ModelStudio
 
 MOST_WORDS = 1000
-"""Of a decoder whose input says no length."""
+"""Maximum number of words from a decoder whose input has no fixed length."""
 
 
 def decode(
-    studio: "ModelStudio", view: str | None, inputs: Mapping[str, Tensor], length: int, choice: Choice
+    studio: "ModelStudio", view: str | None, inputs: Mapping[str, Tensor], length: int, sampling: Sampling
 ) -> np.ndarray:
-    """What a decoder writes for rows, whose `inputs` are as the model gets them: see `decoded`. Raises ConfigError."""
-    return decoded(_decoder(studio, view, inputs), length, choice)
+    """Generate word ids for rows, whose `inputs` are as the model takes them; see `decode_ids`. Raises ConfigError."""
+    return decode_ids(_decoder(studio, view, inputs), length, sampling)
 
 
-def asked(studio: "ModelStudio", view: str | None, prompt: str) -> dict[str, Tensor]:
-    """The inputs of a decoder, as the model gets them, for a text that it is to answer. Raises ConfigError."""
+def prompt_inputs(studio: "ModelStudio", view: str | None, prompt: str) -> dict[str, Tensor]:
+    """Return a decoder's inputs, as the model takes them, for a text that it is to answer. Raises ConfigError."""
     facts, data = studio.facts(view), studio.experiment.spec.data
     assert data is not None
     assert facts.decodes is not None
@@ -38,8 +38,8 @@ def asked(studio: "ModelStudio", view: str | None, prompt: str) -> dict[str, Ten
     texts = [name for name in facts.inputs if name in studio.inputs and name != forced]
     if len(texts) != 1 or len(facts.inputs) != 2 or studio.inputs[texts[0]].vectorization is None:
         others = [name for name in facts.inputs if name != forced]
-        text = f"--prompt: the model is asked by {', '.join(others)}, not by a text alone"
-        raise ConfigError(text, hint="without --prompt rows of the run's data are taken")
+        text = f"--prompt: the model's input is {', '.join(others)}, not a text alone"
+        raise ConfigError(text, hint="without --prompt rows of the run's data are used")
     _check_prompt(prompt, texts[0], studio.inputs[texts[0]], facts.inputs[texts[0]].shape[0])
     columns = {column: "" for pipeline in data.inputs.values() for column in pipeline.columns}
     columns[data.inputs[texts[0]].columns[0]] = prompt
@@ -49,21 +49,21 @@ def asked(studio: "ModelStudio", view: str | None, prompt: str) -> dict[str, Ten
 
 
 def _check_prompt(prompt: str, name: str, codec: TextCodec, longest: int | None) -> None:
-    """Raises ConfigError for a prompt that the model cannot read as it stands."""
+    """Raise ConfigError for a prompt that the model cannot read without change."""
     words, unknown = codec.words_of(prompt), codec.unknown(prompt)
     if len(words) <= len(codec.words_of("")):
-        raise ConfigError("the prompt has no word in it", hint="give it a text to answer")
+        raise ConfigError("the prompt has no words", hint="give a text to answer")
     if unknown and codec.is_whole:
         near = nearest(unknown[0], codec.words)
         raise ConfigError(
             f"--prompt: '{safe_text(unknown[0])}' is not in the vocabulary of '{name}'",
-            hint=f"did you mean '{safe_text(near)}'?" if near else "the model has not learned what it means",
+            hint=f"did you mean '{safe_text(near)}'?" if near else "the model has not seen it in training",
         )
     if longest is not None and len(words) > longest:
-        marks = ", what encloses it counted," if codec.stop is not None else ""
+        marks = ", with its start and end tokens," if codec.stop is not None else ""
         what = "characters" if not codec.joint else "words"
-        text = f"--prompt: it has {len(words)} {what}{marks} and '{name}' has places for {longest}"
-        raise ConfigError(text, hint="give it a shorter text")
+        text = f"--prompt: it has {len(words)} {what}{marks} and '{name}' takes at most {longest}"
+        raise ConfigError(text, hint="give a shorter text")
 
 
 def _decoder(studio: "ModelStudio", view: str | None, inputs: Mapping[str, Tensor]) -> Decoder:
@@ -73,13 +73,13 @@ def _decoder(studio: "ModelStudio", view: str | None, inputs: Mapping[str, Tenso
     reads, writes = studio.inputs[forcing.input], studio.outputs[forcing.target]
     begin = forcing.begin(reads)
     if not begin:
-        hint = "put enclose before text_vectorization, or {shift: -1} behind it"
-        raise ConfigError(f"the model does not write: no one knows what '{forcing.input}' begins with", hint=hint)
+        hint = "put enclose before text_vectorization, or {shift: -1} after it"
+        raise ConfigError(f"the model cannot generate text: the start token of '{forcing.input}' is unknown", hint=hint)
     output = forcing.target if forcing.target in facts.outputs else next(iter(facts.outputs))
     spec = facts.outputs[output]
     if spec.rank != 2 or spec.shape[-1] is None or spec.shape[-1] < len(writes.words):
-        text = f"'{output}' {spec} is no probability for each of {counted(len(writes.words), 'word')} at every step"
-        raise ConfigError(f"the model does not write: {text}")
+        text = f"'{output}' {spec} is not a probability for each of {counted(len(writes.words), 'word')} at every step"
+        raise ConfigError(f"the model cannot generate text: {text}")
 
     given = {name: inputs[name] for name in facts.inputs if name != forcing.input}
 

@@ -1,4 +1,4 @@
-"""Samples of a run, made by its callbacks while it trains."""
+"""Write the samples that callbacks make during training."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from kerascli.workflow.generation.studio import ModelStudio
 
 
 def made(sampler: Sampler, studio: Studio) -> tuple[bytes, str]:
-    """A sample as the contents of a file, and what that ends in."""
+    """Return a sample as the contents of a file, and the file's suffix."""
     sample = sampler.sample(studio)
     if isinstance(sample, Text):
         return sample.text.encode(), ".txt"
@@ -19,7 +19,7 @@ def made(sampler: Sampler, studio: Studio) -> tuple[bytes, str]:
 
 
 class SampleWriter:
-    """Keeps the samples of a run that trains."""
+    """Writes samples of a run in training to its folder."""
 
     def __init__(self, record: RunRecord, samplers: Sequence[Sampler], studio: Studio) -> None:
         self._record = record
@@ -32,7 +32,7 @@ class SampleWriter:
 
 
 def sample_writer(record: RunRecord, experiment: Experiment, prepared: PreparedData) -> SampleWriter:
-    """What keeps the samples of a training."""
+    """Return the writer for the samples of a training run."""
     samplers = [callback for callback in experiment.spec.fit.callbacks if isinstance(callback, Sampler)]
     studio = ModelStudio(
         experiment, prepared.splits, prepared.learned, prepared.facts.targets, prepared.display_columns

@@ -1,4 +1,4 @@
-"""Where samples are made: the model as it is, in inference, with draws of its own."""
+"""Access to a model for callbacks that make samples: inference with random numbers of its own."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -16,16 +16,16 @@ from kerascli.data.pipeline.display_columns import DisplayColumn
 from kerascli.data.text_codec import TextCodec, text_codecs
 from kerascli.errors import ConfigError
 from kerascli.training.build import Experiment
-from kerascli.training.generation.generate import Choice, TextModel, continued
+from kerascli.training.generation.generate import Sampling, TextModel, generate_words
 from kerascli.workflow.generation.decoding import MOST_WORDS, decode
 
 _ROWS_AT_ONCE = 256
 _HELD_OUT = ("validation", "test", "train")
-"""Where rows are taken from: the first split of these that there is."""
+"""Splits to take rows from, in order of preference."""
 
 
 class ModelStudio:
-    """The `Studio` of an experiment: what callbacks that make samples look at."""
+    """The `Studio` of an experiment: models, rows and text codecs for callbacks that make samples."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class ModelStudio:
         experiment = self._of(view)
         update, device = experiment.module, experiment.device
         if update.states():
-            raise ConfigError("a stateful model makes no samples: it takes no rows but those of whole batches")
+            raise ConfigError("a stateful model cannot make samples: it takes only full batches")
         count = len(next(iter(inputs.values())))
         found: dict[str, list[Tensor]] = {}
         was_training = update.training
@@ -75,10 +75,10 @@ class ModelStudio:
         return {name: torch.cat(parts).float() for name, parts in found.items()}
 
     def rows(self, count: int, split: str | None = None, seed: int | None = None) -> Rows:
-        """With `seed` not the first rows, but those from another place on, which follows from it."""
+        """Return the first rows of a split; with `seed` consecutive rows from a position that follows from the seed."""
         name = next((name for name in (_HELD_OUT if split is None else (split,)) if name in self._splits), None)
         if name is None:
-            raise ConfigError("there are no rows to show: the run's data is not at hand")
+            raise ConfigError("there are no rows to show: the run's data is not available")
         every = self._splits[name]
         count = min(count, every.rows)
         first = 0 if seed is None else draws.key_seed(f"prompt/{seed}") % (every.rows - count + 1)
@@ -89,7 +89,7 @@ class ModelStudio:
         return Rows(name, self.staged(given), part.targets, aside, part.rows)
 
     def staged(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Prepared inputs through what their pipelines do batch by batch."""
+        """Apply the batch-wise part of the input pipelines to prepared inputs."""
         stage, device = self.experiment.module.input_stage, self.experiment.device
         was_training = stage.training
         stage.eval()
@@ -111,28 +111,28 @@ class ModelStudio:
         return () if field is None or field.classes is None else field.classes
 
     def decoded(self, view: str | None, inputs: Mapping[str, Tensor]) -> np.ndarray:
-        return decode(self, view, inputs, MOST_WORDS, Choice(0.0))
+        return decode(self, view, inputs, MOST_WORDS, Sampling(0.0))
 
     def continued(self, view: str | None, prompt: str | None, length: int, temperature: float, seed: int) -> str:
         model, numbers, prompt = self.writing(view, prompt, seed)
-        words = list(continued(model, numbers, length, Choice(temperature, seed=seed)))
+        words = list(generate_words(model, numbers, length, Sampling(temperature, seed=seed)))
         return model.writes.joint.join([prompt, *words])
 
     def writing(self, view: str | None, prompt: str | None, seed: int) -> tuple[TextModel, list[int], str]:
-        """The model as one that writes, and its prompt, by default a text of the data. Raises ConfigError."""
+        """Return the model as a text generator, with a prompt: by default a text of the data. Raises ConfigError."""
         model = self._text_model(view)
         if prompt is None:
             prompt = self._any_text(view, seed)
         numbers = model.reads.numbers(prompt, model.window)
         if not numbers:
-            raise ConfigError("the prompt has no word in it", hint="give it a beginning of the text")
+            raise ConfigError("the prompt has no words", hint="give the beginning of a text")
         return model, numbers, prompt
 
     def _any_text(self, view: str | None, seed: int) -> str:
         (name,) = self.facts(view).inputs
         split = next((self._splits[n] for n in _HELD_OUT if n in self._splits), None)
         if split is None:
-            raise ConfigError("which prompt? the run's data is not at hand", hint="give it by --prompt TEXT")
+            raise ConfigError("no prompt is given, and the run's data is not available", hint="give one: --prompt TEXT")
         row = draws.key_seed(f"prompt/{seed}") % split.rows
         return self.inputs[name].text(split.read(slice(row, row + 1)).inputs[name][0])
 
@@ -140,15 +140,15 @@ class ModelStudio:
         facts = self.facts(view)
         reads = [self.inputs[name] for name in facts.inputs if name in self.inputs]
         if len(facts.inputs) != 1 or not reads or reads[0].vectorization is None or not self.outputs:
-            raise ConfigError("the model does not write: it needs one input and a target that are text",
-                              hint="split them by text_vectorization; a decoder also has an input that is its target, "
-                                   "one step late")  # fmt: skip
+            raise ConfigError("the model cannot generate text: it needs one input and a target that are text",
+                              hint="tokenize them with text_vectorization; a decoder also has an input that is its "
+                                   "target, shifted by one step")  # fmt: skip
         (name,) = facts.inputs
         output, (spec, *_) = next(iter(facts.outputs)), facts.outputs.values()
         writes = self.outputs.get(output) or next(iter(self.outputs.values()))
         window = facts.inputs[name].shape[0]
         if spec.rank not in (1, 2) or spec.shape[-1] is None or spec.shape[-1] < len(writes.words) or window is None:
-            raise ConfigError(f"the model does not write: '{output}' {spec} is no probability for each of "
+            raise ConfigError(f"the model cannot generate text: '{output}' {spec} is not a probability for each of "
                               f"{len(writes.words)} words")  # fmt: skip
 
         def predict(numbers: Tensor) -> Tensor:

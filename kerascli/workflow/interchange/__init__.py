@@ -1,1 +1,1 @@
-"""Models and weights from other programs, and for them."""
+"""Import and export of models and weights: Keras, PyTorch, ONNX."""

@@ -33,9 +33,9 @@ SUFFIXES = {
     "keras": ".keras", "h5": ".h5", "safetensors": ".safetensors", "onnx": ".onnx", "torch_export": ".pt2",
     "state_dict": ".pt",
 }  # fmt: skip
-"""Every format and what its files end in."""
+"""Suffix of the files of each format."""
 _ROWS_MADE, _ROWS_CHECKED = 3, 5
-"""Two sizes of a batch: what was fixed to the first would fail at the second."""
+"""Two batch sizes, for export and for the check: a size fixed by the export would fail in the check."""
 _TOLERANCE = {"float32": 1e-5}
 _HALF_TOLERANCE = 3e-2
 
@@ -45,12 +45,12 @@ class Exported:
     path: Path
     size_bytes: int
     difference: float | None
-    """The largest one between an output of the file and of the model; None where a file holds weights alone."""
+    """Largest difference between an output of the file and of the model; None for files of weights alone."""
     notes: tuple[str, ...]
 
 
 class CheckFailed(KerasCliError):
-    """The file that was made does not compute what the model does: a fault of ours, and nothing is written."""
+    """An exported file does not compute what the model does: a bug of kerascli; the file is not written."""
 
     exit_code = 1
 
@@ -89,7 +89,7 @@ def _data_notes(run: OpenedRun) -> list[str]:
     if not piped:
         return []
     names = ", ".join(piped)
-    return [f"the pipelines of the data section ({names}) are not part of the model: give it what they yield"]
+    return [f"the pipelines of the data section ({names}) are not part of the exported model: apply them to its inputs"]
 
 
 def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, float, list[str]]:
@@ -106,7 +106,7 @@ def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, fl
     )
     notes, weights = list(graph.notes), lasting(experiment.weights)
     if size is not None:
-        notes.append(f"the states of stateful layers are not in the file, whose model takes batches of {size} alone")
+        notes.append(f"the states of stateful layers are not in the file; its model takes batches of {size} only")
     compiled = None
     if spec.compile is not None:
         compiled, more = compile_config(spec.compile, graph.outputs)
@@ -116,13 +116,13 @@ def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, fl
         notes += (
             []
             if compiled is None
-            else ["Keras starts the optimizer of an .h5 file anew; --format keras keeps its state"]
+            else ["Keras does not restore the optimizer of an .h5 file; --format keras keeps its state"]
         )
     else:
         state, more = (None, ()) if compiled is None else _state(run, graph, checkpoint)
         notes += more
         if compiled is not None and state is None:
-            notes.append("without the optimizer's state: no checkpoint has it beside these weights")
+            notes.append("without the optimizer's state: no checkpoint has it for these weights")
         data = keras_file.archive_bytes(graph, weights, compiled, state)
     return data, read_back(data, kind, graph, experiment), notes
 
@@ -130,7 +130,7 @@ def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, fl
 def _state(
     run: OpenedRun, graph: KerasGraph, checkpoint: str | None
 ) -> tuple[keras_file.OptimizerGroups | None, tuple[str, ...]]:
-    """The optimizer's state where a checkpoint has it beside the very weights that are exported."""
+    """Return the optimizer's state if a checkpoint has it together with exactly the weights that are exported."""
     assert run.experiment.spec.compile is not None
     try:
         checkpoints = run.record.checkpoints
@@ -151,20 +151,20 @@ def _state(
 
 
 def _places(layers: Sequence[KerasNode], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield Keras's names of each layer from the model down, with what our names of its weights begin with."""
+    """Yield the path of Keras's names to each layer, with the prefix of kerascli's names of its weights."""
     for node in layers:
         yield (*above, node.name), node.ours
         yield from _places(node.inside, (*above, node.name))
 
 
 def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> bool:
-    """Return True if a checkpoint has a weight as it is, or as the moving average that it became at the end."""
+    """Return True if a checkpoint has a weight as exported, or as the moving average that replaced it at the end."""
     kept = (f"weights/{weight.name}", f"optimizer/{optimizer}/{weight.name}/average")
     return any(name in tensors and torch.equal(tensors[name], weight.keras()) for name in kept)
 
 
 def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment) -> float:
-    """Import the file as a stranger's; its weights are ours and its outputs equal. Raises CheckFailed."""
+    """Import the exported file, compare weights and outputs, return the largest difference. Raises CheckFailed."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[kind]}"
         write_bytes(path, data)
@@ -219,7 +219,7 @@ def _outputs(experiment: Experiment, inputs: dict[str, Tensor]) -> list[Tensor]:
 
 
 def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], precision: str) -> float:
-    """The largest difference of two lists of outputs. Raises CheckFailed."""
+    """Return the largest difference between two lists of outputs. Raises CheckFailed."""
     largest = 0.0
     for mine, other in zip(wanted, found, strict=True):
         if mine.shape != other.shape:
@@ -237,7 +237,7 @@ def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], precision: st
 
 
 def check_output(path: Path, kind: str) -> None:
-    """Keras opens files by what they end in. Raises ConfigError."""
+    """Raise ConfigError if Keras, which opens files by their suffix, could not open this one."""
     wanted = {"keras": (".keras",), "h5": (".h5", ".hdf5")}.get(kind)
     if wanted is not None and path.suffix not in wanted:
         other = next((name for name, suffix in SUFFIXES.items() if suffix == path.suffix), None)

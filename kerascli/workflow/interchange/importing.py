@@ -1,4 +1,4 @@
-"""Import a model of Keras: a run whose config is in our words and whose weights are the file's."""
+"""Import a Keras model as a run: its config in kerascli's language, its weights from the file."""
 
 import os
 import shlex
@@ -47,7 +47,7 @@ _PROGRESS: Mapping[str, Any] = {
     "epoch": 0, "batch": 0, "seconds": 0.0, "said": [], "stopped": None, "callbacks": [], "row": {},
     "phase": 0, "first": 0, "history": Prefix().model_dump(),
 }  # fmt: skip
-"""Where a training stands that goes on from here: at its first epoch."""
+"""Progress of an imported run in its checkpoint: training continues from the first epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,13 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A file, read and found sound; nothing is written yet."""
+    """A file that was read and validated; nothing is written yet."""
 
     architecture: Architecture
     sections: dict[str, Any]
     experiment: Experiment
     state: dict[str, Tensor] | None
-    """Of the optimizer; None where the file has none."""
+    """State of the optimizer; None if the file has none."""
     notes: tuple[str, ...]
 
 
@@ -78,9 +78,9 @@ def import_model(
     compiled: bool = True,
     command: Sequence[str] = (),
 ) -> Imported:
-    """Make a new run from a Keras file. `data` is a config with data and fit to train further with, or with views.
+    """Create a run from a Keras file. `data` is a config with data and fit for further training, or with views.
 
-    Without `compiled` the file's loss, metrics and optimizer are left. Raises KerasCliError.
+    Without `compiled` the file's loss, metrics and optimizer are not imported. Raises KerasCliError.
     """
     name = name or _name_of(path)
     check_name(name)
@@ -101,16 +101,16 @@ def _name_of(path: Path) -> str:
 
 
 def _check_data(path: Path) -> None:
-    """Refuse a config that says what the file says, or has neither data nor views. Raises ConfigError."""
+    """Raise ConfigError for a config with a section that comes from the file, or with neither data nor views."""
     document = read_extended(path)
     model = document.data.get("model", {})
     views = isinstance(model, dict) and list(model) == ["views"]
     for key in ("model", "compile"):
         if key in document.data and not (key == "model" and views):
-            hint = "take it out, all but model.views" if key == "model" else "take it out"
+            hint = "remove it, all but model.views" if key == "model" else "remove it"
             raise document.error([Fault(f"'{key}' comes from the imported file", (key,), "key", hint=hint)])
     if "data" not in document.data and not views:
-        raise document.error([Fault("there is no 'data' section to go on training with", ())])
+        raise document.error([Fault("there is no 'data' section for further training", ())])
 
 
 def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
@@ -134,7 +134,7 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
         way_out = Fault("--no-compile imports the model without them", level="warning")
         raise FileRefused([*error.faults, way_out]) from None
     if "compile" not in sections:
-        notes.append("the file has no loss: the run predicts, and cannot be evaluated or trained")
+        notes.append("the file has no loss: the run can predict, but cannot be evaluated or trained")
         if architecture.precision != "float32":
             notes.append(f"without a loss it computes in float32, not in {architecture.precision}")
     experiment = _experiment(sections, name, file, architecture)
@@ -143,9 +143,9 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
 
 
 def _experiment(sections: Mapping[str, Any], name: str, file: ModelFile, architecture: Architecture) -> Experiment:
-    """The model, with memory once the file's arrays were found to be its own.
+    """Build the model; memory is allocated after the shapes of the file's arrays were checked.
 
-    Raises FileRefused, also with what our own reader has to say of the file's model.
+    Raises FileRefused, also for faults that the config reader finds in the file's model.
     """
     try:
         spec = describe(sections, name=name, seed=0, data=None, inputs={}, targets=None)
@@ -153,16 +153,16 @@ def _experiment(sections: Mapping[str, Any], name: str, file: ModelFile, archite
             check_shapes(file.arrays, _pairs(file.arrays, file, architecture, Graph(spec.built).weights()))
         return build_experiment(spec, no_stages(), device=torch.device("cpu"))
     except Invalid as invalid:
-        faults = [Fault(f"'{file.name}' cannot be taken: {f.text}", hint=f.hint) for f in invalid.faults[:20]]
+        faults = [Fault(f"'{file.name}' cannot be imported: {f.text}", hint=f.hint) for f in invalid.faults[:20]]
         raise FileRefused(faults) from None
 
 
 def _take_weights(
     file: ModelFile, architecture: Architecture, experiment: Experiment, notes: list[str]
 ) -> dict[str, Tensor] | None:
-    """Fill the model with the file's weights; returns the state of its optimizer."""
+    """Fill the model with the file's weights and return the state of its optimizer."""
     if file.arrays is None:
-        notes.append("the file has no weights: they begin as a new model's do")
+        notes.append("the file has no weights: they are newly initialized")
         return None
     pairs = _pairs(file.arrays, file, architecture, experiment.weights)
     fill(file.arrays, pairs)
@@ -176,14 +176,14 @@ def _take_weights(
     places = [(owner.path, owner.prefix) for owner in architecture.owners]
     notes += notes_on_names(spec.compile.optimizer.rule, trained, places, file.model)
     state = None
-    if file.keras_3:  # Keras 2 wrote its optimizers' state in orders of its own
+    if file.keras_3:  # Keras 2 wrote optimizer states in other orders
         own = {name: view.to("meta") for name, view in optimizer.state().items()}
         del optimizer  # only the shapes of its state are needed
         legacy = file.legacy is not None
         state, more = optimizer_state(file.arrays, spec.compile.optimizer, trained, own, legacy=legacy)
         notes += more
     if state is None:
-        notes.append("the file has no state of the optimizer that can be taken: it starts anew")
+        notes.append("the file has no optimizer state that can be imported: the optimizer starts anew")
     return state
 
 
@@ -191,7 +191,7 @@ def _pairs(arrays: Hdf5, file: ModelFile, architecture: Architecture, weights: S
     pairs = read_weights(arrays, lasting(weights), architecture.owners, legacy=file.legacy)
     missing = {weight.name for weight in lasting(weights)} - {weight.name for weight, _ in pairs}
     if missing:
-        raise FileRefused(f"the file has no numbers for the weight '{min(missing)}'")
+        raise FileRefused(f"the file has no values for the weight '{min(missing)}'")
     return pairs
 
 
@@ -204,7 +204,7 @@ def _optimizer(experiment: Experiment) -> FlatOptimizer | None:
 
 @contextmanager
 def kept_if_done(record: RunRecord) -> Iterator[None]:
-    """A run that could not be written whole is none."""
+    """Remove the run's folder if writing it fails."""
     try:
         yield
     except BaseException:
@@ -247,7 +247,7 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
 
 
 def write_weights(record: RunRecord, experiment: Experiment, state: dict[str, Tensor] | None) -> None:
-    """The final weights, and a checkpoint from which training goes on; without a `state` the optimizer starts anew."""
+    """Write the final weights and a checkpoint to continue training from; without `state` the optimizer starts anew."""
     record.write_weights(tensor_pieces({w.name: w.keras() for w in lasting(experiment.weights)}))
     if experiment.spec.compile is None:
         return

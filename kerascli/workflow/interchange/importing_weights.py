@@ -1,4 +1,4 @@
-"""Import a file of weights beside a config: a run of the config's model that begins with the file's numbers."""
+"""Import a file of weights into the model of a config, as a new run."""
 
 import shlex
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from kerascli.workflow.interchange.importing import Imported, kept_if_done, writ
 def import_weights(
     path: Path, config_path: Path, *, runs_dir: Path, name: str | None, by_name: bool, command: Sequence[str] = ()
 ) -> Imported:
-    """A new run. `by_name` takes the layers that both have, the others begin as a new model's. Raises KerasCliError."""
+    """Create the run. With `by_name` only layers of equal names are loaded. Raises KerasCliError."""
     if name is not None:
         check_name(name)
     config = open_config(config_path)
@@ -41,7 +41,7 @@ def import_weights(
         record = RunRecord.create(runs_dir, name or config.name)
         with kept_if_done(record), record.locked():
             _write(record, file, config, experiment, prepared, command)
-    notes = [f"not in the file: {', '.join(left)}; they begin as a new model's"] if left else []
+    notes = [f"not in the file: {', '.join(left)}; newly initialized"] if left else []
     return Imported(record, sum(weight.count for weight in lasting(experiment.weights)), tuple(notes))
 
 

@@ -1,4 +1,4 @@
-"""Begin with weights that are there already: a run's, a file's, published ones. It acts on start, never on resume."""
+"""Initialize a model with the weights of a run, a file or torchvision; applied at the start, never on resume."""
 
 import hashlib
 import os
@@ -17,9 +17,9 @@ from kerascli.errors import ConfigError, DataError, Fault, FileRefused, KerasCli
 from kerascli.files import memory_limit, read_bytes
 from kerascli.interop.keras_import.model_file import open_model
 from kerascli.interop.published import published_tensors
-from kerascli.interop.torchvision_names import by_our_names, refuse_flattened, there
+from kerascli.interop.torchvision_names import config_name, refuse_flattened, to_our_names
 from kerascli.model.runtime.weights import Weight, lasting
-from kerascli.model.transfer import Take, Taken, take_by_name, take_mapped
+from kerascli.model.transfer import LayerSource, TransferredWeights, take_by_name, take_mapped
 from kerascli.runs.index import find_run
 from kerascli.training.build import Experiment
 from kerascli.workflow.interchange.importing import load_file
@@ -28,15 +28,15 @@ _OF_TORCH = {".pth", ".pt", ".ckpt", ".bin", ".pkl"}
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """Where weights came from, for run.json, and what there is to say."""
+class InitWeights:
+    """Source of initial weights, for run.json, and the note to print."""
 
     facts: Mapping[str, Any]
     text: str
 
 
-def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> Begun | None:
-    """Give the model the weights that `model.init_from` names, if it names any. Raises KerasCliError."""
+def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> InitWeights | None:
+    """Load the weights that `model.init_from` names, if it is given. Raises KerasCliError."""
     wanted = experiment.spec.init_from
     if wanted is None:
         return None
@@ -55,56 +55,60 @@ def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> Begu
     for weight in experiment.weights:
         if weight.name in taken.values:
             weight.take(taken.values[weight.name])
-    return Begun({**facts, "weights": sorted(taken.values)}, _said(weights, taken, str(facts["source"])))
+    return InitWeights({**facts, "weights": sorted(taken.values)}, _note(weights, taken, str(facts["source"])))
 
 
-def _takes(wanted: InitFrom) -> dict[str, Take]:
-    """What `map` says; layers of torchvision's may be called as torchvision calls them."""
+def _takes(wanted: InitFrom) -> dict[str, LayerSource]:
+    """Return the mapping of `map`; torchvision's layers may have torchvision's names in it."""
     takes = wanted.takes()
     if wanted.torchvision is None:
         return takes
-    return {here: replace(take, there=there(take.there)) for here, take in takes.items()}
+    return {here: replace(take, layer=config_name(take.layer)) for here, take in takes.items()}
 
 
-def _taken(wanted: InitFrom, experiment: Experiment, weights: Sequence[Weight], source: Mapping[str, Tensor]) -> Taken:
-    taken = Taken()
+def _taken(
+    wanted: InitFrom, experiment: Experiment, weights: Sequence[Weight], source: Mapping[str, Tensor]
+) -> TransferredWeights:
+    taken = TransferredWeights()
     if wanted.map:
         model, seed = experiment.spec.model, experiment.spec.seed
         taken.values = take_mapped(model, weights, source, _takes(wanted), seed=seed)
     if wanted.by_name or not wanted.map:
         rest = [weight for weight in weights if weight.name not in taken.values]
         more = take_by_name(rest, source, all_of_them=not wanted.by_name)
-        taken = Taken({**more.values, **taken.values}, more.passed_over)
+        taken = TransferredWeights({**more.values, **taken.values}, more.skipped)
     return taken
 
 
 def _nothing(weights: Sequence[Weight], source: Mapping[str, Tensor], name: str) -> ConfigError:
-    """An error that names two layers which may be one, or what layers there are."""
+    """Return an error that names two layers that may correspond, or the layers of the source."""
     theirs = list(dict.fromkeys(each.rpartition("/")[0] for each in source))
     ours = dict.fromkeys(weight.name.rpartition("/")[0] for weight in weights)
     near = next(((layer, close) for layer in ours if (close := nearest(layer, theirs))), None)
     hint = f"its layers: {', '.join(theirs[:8])}{' ...' if len(theirs) > 8 else ''}"
-    hint = f"its layers have names like '{near[1]}'; '{near[0]}' here has another name or shape" if near else hint
-    text = f"init_from: nothing in {name} has the name and the shape of a layer here"
+    hint = (
+        f"its layers have names like '{near[1]}'; '{near[0]}' of this model has another name or shape" if near else hint
+    )
+    text = f"init_from: no weight of {name} has the name and shape of a weight of this model"
     return ConfigError(Fault(text, ("model", "init_from"), "key", hint=safe_text(hint)))
 
 
-def _said(weights: Sequence[Weight], taken: Taken, source: str) -> str:
+def _note(weights: Sequence[Weight], taken: TransferredWeights, source: str) -> str:
     text = f"weights: {len(taken.values)} of {counted(len(weights), 'weight')} from {source}"
     layers = dict.fromkeys(w.name.rpartition("/")[0] for w in weights if w.name not in taken.values)
     new = ", ".join(list(layers)[:8]) + (" ..." if len(layers) > 8 else "")
-    return f"{text}; new are those of {new}" if layers else text
+    return f"{text}; newly initialized: {new}" if layers else text
 
 
 def _source(
     wanted: InitFrom, experiment: Experiment, config: Config, runs_dir: Path
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The weights by our names, in Keras's layout, and what tells them from others."""
+    """Return the weights by kerascli's names, in Keras's layout, and facts that identify their source."""
     folder = config.init_folder
     if wanted.torchvision is not None:
         file = wanted.published.file
         tensors, digest = published_tensors(wanted.published, config.progress)
-        found = by_our_names(tensors, lasting(experiment.weights), _takes(wanted), file)
+        found = to_our_names(tensors, lasting(experiment.weights), _takes(wanted), file)
         return found, {"source": f"torchvision's {file}", "sha256": digest}
     if wanted.file is not None:
         return _file(folder / wanted.file)
@@ -121,8 +125,8 @@ def _file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         data = read_bytes(path, memory_limit())
         return _tensors(data, name), {"source": name, "sha256": hashlib.sha256(data).hexdigest()}
     if path.suffix in _OF_TORCH:
-        hint = "torchvision: resnet18 takes published weights; your own come as .keras, .h5 or .safetensors"
-        raise FileRefused(f"'{name}' is a pickle by its name, which is never read", hint=hint)
+        hint = "torchvision: resnet18 loads published weights; for others use .keras, .h5 or .safetensors"
+        raise FileRefused(f"'{name}' is a pickle file by its suffix, and pickles are never read", hint=hint)
     if not path.exists():
         raise DataError(f"there is no file '{name}'")
     with open_model(path) as file:

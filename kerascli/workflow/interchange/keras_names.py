@@ -1,4 +1,4 @@
-"""Keras's names of an imported run's inputs and outputs: recorded, accepted in files of arrays, given to outputs."""
+"""Keras's names of an imported run's inputs and outputs: recorded, accepted in files of arrays, used for outputs."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 
@@ -9,19 +9,19 @@ from kerascli.runs.record import RunRecord
 
 
 def name_facts(names: KerasNames) -> dict[str, dict[str, str]]:
-    """Return what run.json records of the names under `imported`."""
+    """Return the facts of names that run.json records under `imported`."""
     return {"names": dict(names.nodes), "inputs": dict(names.inputs), "outputs": dict(names.outputs)}
 
 
 def recorded_names(record: RunRecord) -> KerasNames | None:
-    """Return Keras's names as `name_facts` recorded them; None for a run without a record of them."""
+    """Return Keras's names as `name_facts` recorded them; None if the run has no record of them."""
     imported = record.facts().get("imported") or {}
     inputs, outputs = imported.get("inputs"), imported.get("outputs")
     return None if inputs is None or outputs is None else KerasNames(imported.get("names", {}), inputs, outputs)
 
 
 def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, str]:
-    """Return Keras's name of each output. Raises ConfigError where they are not known or not distinct."""
+    """Return Keras's name of each output. Raises ConfigError if they are unknown or not distinct."""
     known = recorded_names(record)
     if known is None:
         raise _unknown(record)
@@ -37,10 +37,10 @@ def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, s
 def accepted_names(
     names: KerasNames | None, inputs: Iterable[str], targets: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the names by which a file may give each input and target: kerascli's, then Keras's where it is another.
+    """Return the names that a file may use for each input and target: kerascli's, then Keras's if it differs.
 
-    `targets` has the output that each target belongs to. A name that Keras uses twice names nothing. The inputs of the
-    whole model are there also where a view needs some of them: a file may have them all.
+    `targets` has the output that each target belongs to. A name that Keras uses twice is not accepted. The
+    inputs of the whole model are included even if a view needs only some of them: a file may have them all.
     """
     inputs = list(inputs)
     if names is None:
@@ -60,10 +60,10 @@ def accepted_names(
 def candidates(
     accepted: Mapping[str, Sequence[str]], arrays: Container[str], wanted: Container[str]
 ) -> dict[str, list[str]]:
-    """Return the names in a file that may stand for each input and target: one where it is clear which.
+    """Return the names in a file that may belong to each input and target: exactly one if it is unambiguous.
 
     One name may be Keras's of one input and kerascli's of another. So an array that is the only candidate of one is no
-    candidate of another: a file in the names of either is clear as a whole. What is `wanted` comes first, and under
+    candidate of another: a file with the names of either is unambiguous as a whole. `wanted` ones come first, and under
     kerascli's name.
     """
     found = {key: [name for name in names if name in arrays] for key, names in accepted.items()}
@@ -82,5 +82,5 @@ def _unknown(record: RunRecord) -> ConfigError:
             f"--keras-names: the run {quoted(record.path)} was imported before Keras's names of outputs were recorded"
         )
         return ConfigError(text, hint="import the file again")
-    text = f"--keras-names: the model of the run {quoted(record.path)} was not imported from a file of Keras"
+    text = f"--keras-names: the model of the run {quoted(record.path)} was not imported from a Keras file"
     return ConfigError(text, hint="its outputs have the names that its config gives them: leave --keras-names out")

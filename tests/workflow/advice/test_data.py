@@ -1,4 +1,4 @@
-"""Warnings about rows: labels among the inputs, shared and sorted rows, and what never varies."""
+"""Warnings about rows: labels among the inputs, duplicate and sorted rows, and constant columns."""
 
 import json
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ fit: {{epochs: 1, batch_size: 16{fit}}}
 
 
 def warned(folder: Path, text: str, joined: Sequence[str] = ("x",)) -> list[Fault]:
-    """The warnings; `joined` are the inputs that the model puts together."""
+    """Return the warnings; `joined` are the inputs that the model concatenates."""
     text = text.replace("INPUTS", f"[{', '.join(joined)}]") if len(joined) > 1 else text.replace(
         "{concatenate: INPUTS}, ", ""
     )  # fmt: skip
@@ -61,7 +61,7 @@ def texts(folder: Path, text: str, joined: Sequence[str] = ("x",)) -> list[str]:
 
 
 def measures(rows: int = 60) -> dict[str, np.ndarray]:
-    """Two columns of measurements, and a class that they do not tell."""
+    """Return two columns of measurements, and a class that is independent of them."""
     a, b = RANDOM.normal(size=(2, rows)).round(4)
     return {"a": a, "b": b, "kind": RANDOM.permutation(np.arange(rows) % 3)}
 
@@ -84,10 +84,10 @@ def test_a_target_among_the_inputs(tmp_path: Path) -> None:
     [fault] = warned(tmp_path, config("{x: [{columns: [a, kind]}]}", KIND))
     assert fault.lines() == [
         f"{tmp_path}/config.yaml:5:12: warning: column 'kind' is a target ('kind') and an input ('x'): the model is "
-        "told what it is to predict",
+        "given what it is to predict",
         "  5 |   inputs: {x: [{columns: [a, kind]}]}",
         "    |            ^",
-        "  hint: take it out of the inputs, or out of 'kind'",
+        "  hint: remove it from the inputs, or from 'kind'",
     ]
 
 
@@ -115,7 +115,7 @@ def test_a_regression_target_in_an_array(tmp_path: Path) -> None:
         np.savez(tmp_path / f"{name}.npz", x=x, y=y)
     text = config("{x: []}", "{y: []}", loss="mse", units=1)
     found = texts(tmp_path, text.replace("csv: {path: rows.csv}", "npz: {path: told.npz}"))
-    assert found == ["'x[2]' equals the target 'y' in every training row: the model is told what it is to predict"]
+    assert found == ["'x[2]' equals the target 'y' in every training row: the model is given what it is to predict"]
     assert texts(tmp_path, text.replace("csv: {path: rows.csv}", "npz: {path: not.npz}")) == []
 
 
@@ -159,7 +159,7 @@ def test_rows_of_test_that_train_has_too(tmp_path: Path) -> None:
     table(tmp_path / "rows.csv", **rows)
     table(tmp_path / "test.csv", **{name: np.concatenate([rows[name][:7], v]) for name, v in measures(43).items()})
     [fault] = warned(tmp_path, config(X, KIND, test="test.csv"))
-    assert fault.text == "7 of the 50 rows of 'test' are in 'train' as well, inputs and targets alike"
+    assert fault.text == "7 of the 50 rows of 'test' are also in 'train', with the same inputs and targets"
     assert fault.place is not None
     assert fault.place.line == 4
 
@@ -172,11 +172,11 @@ def test_rows_that_agree_in_their_inputs_alone_are_other_rows(tmp_path: Path) ->
 
 
 def test_rows_that_were_copied_before_the_split(tmp_path: Path) -> None:
-    """As often as the copies are in `train` twice, too: numbers like these do not repeat by chance."""
+    """Duplicates within `train` are counted, too; such values do not repeat by chance."""
     rows = measures(100)
     table(tmp_path / "rows.csv", **{name: np.concatenate([values, values]) for name, values in rows.items()})
     [fault] = warned(tmp_path, config(X, KIND, more="  split: {test: 0.2, seed: 1}"))
-    assert "of the 40 rows of 'test' are in 'train' as well" in fault.text
+    assert "of the 40 rows of 'test' are also in 'train'" in fault.text
 
 
 @pytest.mark.parametrize("values", [2, 5, 12])
@@ -213,7 +213,7 @@ def test_pictures_that_differ_somewhere_are_different() -> None:
 
 
 def test_keys_are_equal_for_equal_rows_alone() -> None:
-    """Against tuples in a set: one-hot rows, fractions, words, and numbers that one file has as fractions."""
+    """Compared with a set of tuples: one-hot rows, fractions, words, and integers stored as floats in one file."""
     hot = np.eye(64)[RANDOM.integers(0, 64, 500)]
     whole, words = RANDOM.integers(-4, 5, 500), np.array([f"w{n}" for n in RANDOM.integers(0, 9, 500)], object)
     columns = [hot, whole, words]
@@ -224,7 +224,7 @@ def test_keys_are_equal_for_equal_rows_alone() -> None:
     np.testing.assert_array_equal(found["other"], found["one"][::-1])
 
 
-def test_whole_numbers_beyond_float64_are_told_apart() -> None:
+def test_whole_numbers_beyond_float64_are_distinguished() -> None:
     large = np.array([2**60, 2**60 + 1])
     assert len(np.unique(keys({"one": raw(large)})["one"])) == 2
 
@@ -237,7 +237,7 @@ def test_one_class_only(kind: str, tmp_path: Path) -> None:
     table(tmp_path / "rows.csv", **{**measures(), "kind": [kind] * 60})
     for target, loss in ((KIND, SPARSE), ("{kind: [{to_categorical: 3}]}", "categorical_crossentropy")):
         [fault] = warned(tmp_path, config(X, target, loss=loss))
-        assert fault.text == "the target 'kind' never varies in the 60 training rows: they are all of one class"
+        assert fault.text == "the target 'kind' is constant in the 60 training rows: they are all of one class"
         assert fault.place is not None
         assert fault.place.line == 6
 
@@ -245,7 +245,7 @@ def test_one_class_only(kind: str, tmp_path: Path) -> None:
 def test_a_number_that_never_varies(tmp_path: Path) -> None:
     table(tmp_path / "rows.csv", **{**measures(), "kind": [1.5] * 60})
     [text] = texts(tmp_path, config(X, KIND, loss="mse", units=1))
-    assert text.endswith("never varies in the 60 training rows: it is 1.5 in all of them")
+    assert text.endswith("is constant in the 60 training rows: it is 1.5 in all of them")
     formula = '{expr: "mean(square(y_pred), axis=-1)"}'
     assert texts(tmp_path, config(X, KIND, loss=formula, units=1)) == []
 
@@ -269,7 +269,7 @@ def test_labels_in_order_leave_one_class_to_validate(form: Any, tmp_path: Path) 
     table(tmp_path / "rows.csv", **{**measures(), "kind": written})
     target = "{kind: [string_lookup]}" if form is str else KIND
     [text] = texts(tmp_path, config(X, target, units=2, fit=", validation_split: 0.2"))
-    assert "and the rows are sorted by 'kind': all that validate are of" in text
+    assert "and the rows are sorted by 'kind': the validation rows are all of" in text
 
 
 def test_labels_that_are_mixed_and_numbers_in_order_are_no_matter(tmp_path: Path) -> None:
@@ -296,8 +296,8 @@ def test_columns_that_never_vary(tmp_path: Path) -> None:
     table(tmp_path / "rows.csv", **{**measures(), "b": [7] * 60, "place": ["here"] * 60})
     inputs = "{x: [{columns: [a, b]}, normalization], place: [{string_lookup: {output_mode: one_hot}}]}"
     first, second = texts(tmp_path, config(inputs, KIND), ["x", "place"])
-    assert first == "the input 'x' has what never varies in the training rows: column 'b' is 7"
-    assert second == "the input 'place' has what never varies in the training rows: column 'place' is the text 'here'"
+    assert first == "the input 'x' has constant values in the training rows: column 'b' is 7"
+    assert second == "the input 'place' has constant values in the training rows: column 'place' is the text 'here'"
 
 
 def test_numbers_of_an_array_that_never_vary(tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_numbers_of_an_array_that_never_vary(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", x=x, kind=np.arange(50) % 3)
     text = config("{x: []}", KIND).replace("csv: {path: rows.csv}", "npz: {path: rows.npz}")
     assert texts(tmp_path, text) == [
-        "the input 'x' has what never varies in the training rows: 'x[3]' is 0.25, 'x[9]' is 4.0"
+        "the input 'x' has constant values in the training rows: 'x[3]' is 0.25, 'x[9]' is 4.0"
     ]
 
 
@@ -338,8 +338,10 @@ def test_train_warns_once_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["train", "config.yaml"])
     assert done.exit_code == 0, done.exception
-    said = "config.yaml:5:12: warning: the input 'x' has what never varies in the training rows: column 'b' is 7"
-    assert done.stderr.startswith(f"{said}\n  5 |   inputs: {X}\n    |            ^\n  hint: take it out: it tells")
+    said = "config.yaml:5:12: warning: the input 'x' has constant values in the training rows: column 'b' is 7"
+    assert done.stderr.startswith(
+        f"{said}\n  5 |   inputs: {X}\n    |            ^\n  hint: remove them: a constant tells"
+    )
     assert done.stderr.count("warning:") == 1
     assert find_run("latest", Path("runs")).facts()["warnings"] == [said.replace("warning: ", "")]
     done = CliRunner().invoke(app, ["train", "config.yaml", "--json"])

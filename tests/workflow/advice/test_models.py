@@ -1,4 +1,4 @@
-"""Warnings about models: losses that take an output for what it is not, and a softmax that has no choice."""
+"""Warnings about models: losses that misinterpret an output, and a softmax over one value."""
 
 from pathlib import Path
 
@@ -65,7 +65,7 @@ NONE = {
         "[{reshape: [3, 2]}, {conv_1d: {filters: 3, kernel_size: 2}}, global_average_pooling_1d]", "crossentropy",
     ),
     "generalized": ("[{dense: 3}]", "categorical_generalized_cross_entropy"),
-    "a described cell": (
+    "a custom cell": (
         "[{reshape: [3, 2]}, {rnn: {cell: {states: {h: 3}, layers: [{concatenate: [input, h]}, {dense: {units: 3, "
         "name: y}}], next: {h: y}, outputs: y}}}]",
         "sparse_categorical_crossentropy",
@@ -130,8 +130,8 @@ def test_a_warning_names_both_places_and_the_way_out(tmp_path: Path) -> None:
         "(it has no activation)",
         "  5 | compile: {loss: sparse_categorical_crossentropy}",
         "    |                 ^" + "^" * 30,
-        f"  note: 'kind' makes it ({path}:3:13)",
-        "  hint: make it activation: softmax, or set from_logits: true in the loss",
+        f"  note: 'kind' computes it ({path}:3:13)",
+        "  hint: use activation: softmax, or set from_logits: true in the loss",
     ]
 
 
@@ -210,7 +210,7 @@ SEVERAL = {
 @pytest.mark.parametrize("layers", ONE.values(), ids=ONE)
 def test_a_softmax_over_one_value(layers: str, tmp_path: Path) -> None:
     [fault] = warnings(tmp_path, layers, "mse")
-    assert "is a softmax over one value: it is 1, whatever the weights" in fault.text
+    assert "is a softmax over one value: the result is always 1" in fault.text
     assert fault.place is not None
     assert fault.place.line == 3
 
@@ -220,7 +220,7 @@ def test_a_softmax_over_several_values(layers: str, tmp_path: Path) -> None:
     assert warned(tmp_path, layers, "mse") == []
 
 
-def test_a_shared_softmax_that_is_called_twice_is_told_once(tmp_path: Path) -> None:
+def test_a_shared_softmax_that_is_called_twice_is_reported_once(tmp_path: Path) -> None:
     more = "  shared: {top: {layers: [{dense: {units: 1, activation: softmax}}]}}"
     layers = "[{top: {inputs: x, name: a}}, {top: {inputs: x, name: b}}, {add: [a, b]}]"
     assert len(warned(tmp_path, layers, "mse", more)) == 1

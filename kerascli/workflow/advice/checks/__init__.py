@@ -1,1 +1,1 @@
-"""The checks: every module here has a function `check`, which is found by being here."""
+"""Advice checks: every module here has a function `check(case)`, and all modules are run."""

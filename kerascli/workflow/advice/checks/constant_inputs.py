@@ -1,4 +1,4 @@
-"""Columns of a table that never vary in the training rows."""
+"""Check for columns of a table that are constant in the training rows."""
 
 from collections.abc import Iterator
 
@@ -9,24 +9,24 @@ from kerascli.workflow.advice.case import Case, warning
 from kerascli.workflow.advice.raw import Raw
 
 _MOST_FEATURES = 32
-"""Arrays of more numbers a row are pictures, spectra or vocabularies: there a number may well be the same in all."""
+"""Arrays with more values a row are images, spectra or vocabularies, in which a value may well be constant."""
 
 _NAMED = 5
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Warn of each input with such columns; pictures have a border that is always black, which is no fault."""
+    """Warn of each input with constant columns; images are left out: a border that is always black is no fault."""
     for path, pipeline in case.inputs():
         constant = [text for name in pipeline.columns for text in _constant(name, case.raw(name))]
         if constant:
             more = f" and {counted(len(constant) - _NAMED, 'other')}" if len(constant) > _NAMED else ""
             told = f"{', '.join(constant[:_NAMED])}{more}"
-            text = f"the input '{path[-1]}' has what never varies in the training rows: {told}"
-            yield warning(text, path, "take it out: it tells the model nothing")
+            text = f"the input '{path[-1]}' has constant values in the training rows: {told}"
+            yield warning(text, path, "remove them: a constant tells the model nothing")
 
 
 def _constant(name: str, column: Raw | None) -> list[str]:
-    """The columns, or the numbers of an array, that are the same in all rows."""
+    """Describe the column, or the features of an array, that are constant."""
     if column is None or len(column) < 2 or column.is_ragged:
         return []
     if column.ndim == 1:
@@ -39,7 +39,7 @@ def _constant(name: str, column: Raw | None) -> list[str]:
 
 
 def _the_one(values: np.ndarray) -> str | None:
-    """The value that all rows have, those aside that have none."""
+    """Return the value that all rows have, missing ones left out; None if they differ."""
     if values.dtype.kind == "f":
         values = values[~np.isnan(values)]
     if not len(values) or values[-1] != values[0] or not (values == values[0]).all():
@@ -48,5 +48,5 @@ def _the_one(values: np.ndarray) -> str | None:
 
 
 def _measures(values: np.ndarray) -> bool:
-    """Return True for numbers with fractions: whole ones are classes, counts or hits of a vocabulary."""
+    """Return True for numbers with fractions: integers are classes, counts or hits of a vocabulary."""
     return values.dtype.kind == "f" and bool((values != np.floor(values)).any())

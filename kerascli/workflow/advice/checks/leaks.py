@@ -1,4 +1,4 @@
-"""A label among the inputs: its column, or a column that is equal to it."""
+"""Check for target leakage: a label, or a column that is equal to it, among the inputs."""
 
 from collections.abc import Iterator
 
@@ -15,16 +15,16 @@ _MOST_FEATURES = 100_000
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Warn of each target that the model is told.
+    """Warn of each target that is also given to the model as an input.
 
-    A target that takes in all inputs is what an autoencoder makes again; an input or target that is taken apart (a text
-    into words, as for a decoder that is told what it has written) is no label.
+    No warning is given if the targets include all inputs, as for an autoencoder, or if the pipeline of an input or
+    target splits it (a text into words, as for a decoder that reads its previous output).
     """
     inputs = list(case.inputs())
     used = {column for _, pipeline in inputs for column in pipeline.columns}
     targets = {column for _, pipeline in case.targets() for column in pipeline.columns}
     for path, target in case.targets():
-        if used <= targets and not _tells_classes(case, path[-1]):
+        if used <= targets and not _is_classification(case, path[-1]):
             continue
         for column in target.columns:
             raw = case.raw(column)
@@ -41,16 +41,16 @@ def _faults(case: Case, target: tuple[str, np.ndarray], path: Path, where: Path,
         return
     for name in pipeline.columns:
         if name == column:
-            text = f"column '{column}' is a target ('{path[-1]}') and an input ('{where[-1]}'): the model is told"
+            text = f"column '{column}' is a target ('{path[-1]}') and an input ('{where[-1]}'): the model is given"
         elif copy := _copy(values, case.raw(name), name):
-            text = f"{copy} equals the target '{path[-1]}' in every training row: the model is told"
+            text = f"{copy} equals the target '{path[-1]}' in every training row: the model is given"
         else:
             continue
-        yield warning(f"{text} what it is to predict", where, f"take it out of the inputs, or out of '{path[-1]}'")
+        yield warning(f"{text} what it is to predict", where, f"remove it from the inputs, or from '{path[-1]}'")
 
 
 def _copy(label: np.ndarray, column: Raw | None, name: str) -> str:
-    """Return the name of a raw column, or of its feature, that equals the label in all rows, or an empty text."""
+    """Return the name of a raw column, or of its feature, that equals the label in all rows, or an empty string."""
     if column is None or column.is_ragged or column.ndim > 2 or not 0 < column.width <= _MOST_FEATURES:
         return ""
     if (label.dtype == object) != (column.whole.dtype == object):
@@ -65,12 +65,12 @@ def _copy(label: np.ndarray, column: Raw | None, name: str) -> str:
 
 
 def _is_constant(values: np.ndarray) -> bool:
-    """Return True for a column of one value: it equals every other such column, and that is told elsewhere."""
+    """Return True for a constant column: it equals every other such column, and another check warns of it."""
     return bool((values == values[0]).all())
 
 
-def _tells_classes(case: Case, target: str | int) -> bool:
-    """Return True where the target's loss is one of classes given by number: then it reconstructs nothing."""
+def _is_classification(case: Case, target: str | int) -> bool:
+    """Return True if the target's loss takes integer class labels: then the model is no autoencoder."""
     pairs = case.spec.compile.pairs if case.spec.compile is not None else ()
     losses: list[Loss] = [pair.loss for pair in pairs if pair.target == target and pair.loss is not None]
     return any(loss.sparse_targets for loss in losses)

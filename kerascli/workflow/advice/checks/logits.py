@@ -1,4 +1,4 @@
-"""A cross-entropy of logits over an activation, or of probabilities over what is none."""
+"""Check for a cross-entropy that expects logits but gets probabilities, or the reverse."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,29 +12,29 @@ from kerascli.losses.expr import Expr as LossFormula
 from kerascli.model.ir.nodes import Node
 from kerascli.ops.expression import expression
 from kerascli.workflow.advice.case import Case, warning
-from kerascli.workflow.advice.produced import Produced, Tracer
+from kerascli.workflow.advice.tensor_kinds import TensorKind, Tracer
 
 _PROBABILITIES = frozenset({"crossentropy", "categorical_generalized_cross_entropy"})
 _LOGITS = frozenset({"ctc"})
-"""Losses without `from_logits` that take the one or the other."""
+"""Losses without the setting `from_logits`: those above take probabilities, these take logits."""
 
 _OPS = ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
 
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """A cross-entropy, the tensor that it judges and where it is written."""
+    """A cross-entropy, the tensor that it takes as predictions, and its place in the config."""
 
     loss: str
     logits: bool
     tensor: str
     path: Path
     settable: bool = True
-    """It has a setting `from_logits`."""
+    """True if the loss has the setting `from_logits`."""
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Warn of a loss that takes an output for what it is not."""
+    """Warn of each loss that takes an output of the wrong kind."""
     yield from _found(_uses_of_compile(case), Tracer(case.spec.model.nodes))
     yield from _found(_formulas(case.spec.model.nodes), Tracer(case.spec.model.nodes))
     train_step, number = case.spec.train_step, 0
@@ -56,21 +56,21 @@ def _found(uses: Iterator[_Use], tracer: Tracer) -> Iterator[Fault]:
             yield _fault(use, made)
 
 
-def _fault(use: _Use, made: Produced) -> Fault:
+def _fault(use: _Use, made: TensorKind) -> Fault:
     what = "linear (it has no activation)" if made.word == "linear" else f"the result of {made.word}"
     suited = "sigmoid" if use.loss.startswith("binary") else "softmax"
     if use.logits:
         said = " with from_logits: true" if use.settable else ""
         text = f"'{use.loss}'{said} takes logits and applies {suited} itself, but '{use.tensor}' is {what} already"
-        hint = f"take {'from_logits or ' if use.settable else ''}the activation out"
+        hint = f"remove {'from_logits or ' if use.settable else ''}the activation"
     else:
         text = f"'{use.loss}' takes probabilities, but '{use.tensor}' is {what}"
         other = " or set from_logits: true in the loss" if use.settable and made.word == "linear" else ""
-        hint = f"make it activation: {suited},{other}" if other else f"make it activation: {suited}"
+        hint = f"use activation: {suited},{other}" if other else f"use activation: {suited}"
     found = warning(text, use.path, hint, key=False)
     return Fault(
         found.text, found.path, found.at, hint=hint, level="warning",
-        related=(Related(f"'{made.node.weights_name}' makes it", made.node.path),),
+        related=(Related(f"'{made.node.weights_name}' computes it", made.node.path),),
     )  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def _uses_of(loss: Loss, tensor: str, path: Path) -> Iterator[_Use]:
 
 
 def _formulas(nodes: tuple[Node, ...]) -> Iterator[_Use]:
-    """The cross-entropies in the formulas of a model: of `add_loss`, `add_metric` and `expr`."""
+    """Yield the cross-entropies in the formulas of a model: of `add_loss`, `add_metric` and `expr`."""
     for node in nodes:
         if isinstance(node.layer, ExpressionLayer):
             names = dict(zip(node.layer.names(), node.inputs, strict=False))
@@ -104,7 +104,7 @@ def _formulas(nodes: tuple[Node, ...]) -> Iterator[_Use]:
 
 
 def _calls(text: str, path: Path, names: dict[str, str]) -> Iterator[_Use]:
-    """The cross-entropies that a formula calls on a tensor itself."""
+    """Yield the cross-entropies that a formula calls directly on a tensor."""
     for call, _ in walk(expression(text).tree):
         if not isinstance(call, Call) or call.function not in _OPS:
             continue

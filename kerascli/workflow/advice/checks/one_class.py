@@ -1,4 +1,4 @@
-"""A target that is the same in every training row: there is nothing to learn."""
+"""Check for a target that is constant in the training rows: there is nothing to learn."""
 
 from collections.abc import Iterator
 
@@ -13,23 +13,23 @@ _FIRST_ROWS = 256
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Warn of each such target that a loss of its own judges; a formula may need one that never varies."""
+    """Warn of each constant target that has a loss; a loss that is a formula may need a constant target."""
     train = None if case.prepared is None else case.prepared.splits.get("train")
     pairs = case.spec.compile.pairs if case.spec.compile is not None else ()
     for pair in pairs:
         if not isinstance(train, MemorySplit) or pair.loss is None or isinstance(pair.loss, Expr):
             continue
         values = train.targets.get(pair.target)
-        if values is not None and len(values) > 1 and _never_varies(values):
+        if values is not None and len(values) > 1 and _is_constant(values):
             is_class = pair.loss.sparse_targets or pair.loss.predicts != "values"
             what = "they are all of one class" if is_class else f"it is {show(values.flat[0].item())} in all of them"
             if values[0].size > 1 and not is_class:
                 what = "it is the same in all of them"
-            text = f"the target '{pair.target}' never varies in the {len(values):,} training rows: {what}"
-            hint = "look at the column, at data.where, and at how the rows were chosen"
+            text = f"the target '{pair.target}' is constant in the {len(values):,} training rows: {what}"
+            hint = "check the column, data.where, and how the rows were selected"
             yield warning(text, ("data", "targets", pair.target), hint)
 
 
-def _never_varies(values: np.ndarray) -> bool:
-    """Return True if all rows equal the first; mostly a few rows tell."""
+def _is_constant(values: np.ndarray) -> bool:
+    """Return True if all rows equal the first; a few rows are compared first, which is mostly enough."""
     return all(bool((part == values[0]).all()) for part in (values[:_FIRST_ROWS], values[_FIRST_ROWS:]))

@@ -1,4 +1,4 @@
-"""A softmax over one value: it is 1, whatever the value."""
+"""Check for a softmax over a single unit, whose result is always 1."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,18 +13,18 @@ from kerascli.workflow.advice.case import Case, warning
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Warn of each layer whose softmax has nothing to choose from."""
+    """Warn of each layer whose softmax is over an axis of size 1."""
     for graph in case.spec.graphs:
         for node in graph.model.nodes:
             axes = _axes(node.layer)
             shape = _shape(node, graph)
             if axes and shape and all(_size(shape, axis) == 1 for axis in axes):
-                text = f"'{node.weights_name}' is a softmax over one value: it is 1, whatever the weights"
-                yield warning(text, node.path, "activation: sigmoid is for one unit; softmax needs a unit a class")
+                text = f"'{node.weights_name}' is a softmax over one value: the result is always 1"
+                yield warning(text, node.path, "use activation: sigmoid for one unit; softmax needs one unit per class")
 
 
 def _axes(layer: BaseLayer) -> tuple[int, ...]:
-    """The axes of a layer's softmax, counted with the batch; none where it has none."""
+    """Return the axes of a layer's softmax, counted with the batch axis; empty if it has none."""
     inner: Any = layer
     while inner.component_name in {"time_distributed", "spectral_normalization"}:
         inner = inner.layer
@@ -36,7 +36,7 @@ def _axes(layer: BaseLayer) -> tuple[int, ...]:
 
 
 def _shape(node: Node, graph: Built) -> tuple[int | None, ...]:
-    """The shape of a node's first result, with the batch; empty where it is dropped."""
+    """Return the shape of a node's first output with the batch axis; empty if it is dropped."""
     spec = graph.specs.get(node.outputs[0]) if node.outputs else None
     return () if spec is None else (None, *spec.shape)
 

@@ -1,4 +1,4 @@
-"""Rows of `validation` or `test` that are in `train` as well: what is measured on them is too good."""
+"""Check for training rows that are repeated in `validation` or `test`, which makes metrics too optimistic."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,17 +13,17 @@ from kerascli.workflow.advice.row_keys import keys
 
 _MOST_ROWS = 100_000
 _MOST_BYTES = 64 * 2**20
-"""Maximal bytes of texts, which are hashed whole."""
+"""Maximum bytes of strings to hash, since strings are hashed whole."""
 
 _LEAST_SHARE = 0.01
 _PICTURE = 64
-"""Numbers a row from which on whole arrays do not repeat by chance."""
+"""Arrays with at least this many values a row do not repeat by chance."""
 
-_HINT = "take the copies out before the rows are split: what is measured on rows that were trained on is too good"
+_HINT = "remove duplicates before the rows are split: metrics on rows that were trained on are too optimistic"
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Warn of each split that shares more rows with `train`, inputs and targets alike, than chance repeats."""
+    """Warn of each split that shares more rows with `train`, inputs and targets alike, than expected by chance."""
     names = sorted({column for _, pipeline in (*case.inputs(), *case.targets()) for column in pipeline.columns})
     parts = {split: _sample(table, names) for split, table in case.tables.items() if not table.on_disk(names)}
     train = parts.get("train")
@@ -38,28 +38,30 @@ def check(case: Case) -> Iterator[Fault]:
         place = np.searchsorted(known, theirs).clip(max=len(known) - 1)
         shared = int((known[place] == theirs).sum())
         if shared >= max(2, _LEAST_SHARE * len(theirs)) and (
-            shared > _by_chance(counts, len(theirs)) or _never_by_chance(train, found["train"], len(known))
+            shared > _expected_by_chance(counts, len(theirs)) or _rows_hardly_repeat(train, found["train"], len(known))
         ):
             whole = all(len(found[name]) == case.tables[name].rows for name in ("train", split))
             yield warning(_text(split, shared, len(theirs), whole=whole), _path(case, split), _HINT)
 
 
-def _by_chance(counts: np.ndarray, rows: int) -> float:
-    """As many as would not surprise: a new row is one of the known ones as often as known ones repeat (Good, 1953)."""
+def _expected_by_chance(counts: np.ndarray, rows: int) -> float:
+    """Return an upper bound of the repeats to expect by chance: the probability that a new row is a known one is
+    estimated from how many known rows occur once (Good, 1953).
+    """
     expected = rows * (1 - (counts == 1).sum() / counts.sum())
     return expected + 4 * math.sqrt(expected)
 
 
-def _never_by_chance(train: Sequence[Raw], found: np.ndarray, distinct: int) -> bool:
-    """Return True where rows have measurements or pictures, of which hardly two are alike: the repeated are copies."""
+def _rows_hardly_repeat(train: Sequence[Raw], found: np.ndarray, distinct: int) -> bool:
+    """Return True if rows have measurements or images that hardly ever repeat: then repeated rows are copies."""
     if distinct * 5 < len(found):
         return False
     _, first = np.unique(found, return_index=True)
-    return any(_tells_rows_apart(column.take(first)) for column in train)
+    return any(_distinguishes_rows(column.take(first)) for column in train)
 
 
-def _tells_rows_apart(column: Raw) -> bool:
-    """Return True for measurements that are mostly different, and for pictures."""
+def _distinguishes_rows(column: Raw) -> bool:
+    """Return True for measurements that are mostly distinct, and for images."""
     if column.ndim == 1 and column.whole.dtype.kind == "f":
         values = column.array()
         return _has_fractions(values) and len(np.unique(values)) * 2 > len(values)
@@ -72,7 +74,7 @@ def _has_fractions(values: np.ndarray) -> bool:
 
 
 def _sample(table: Table, names: Sequence[str]) -> list[Raw]:
-    """The columns; of many rows some, from all over the table."""
+    """Return the columns; of a large table an evenly spaced sample of rows."""
     raw = [column for name in names if (column := Raw.of(table, name)) is not None]
     most = min(_MOST_ROWS, _MOST_BYTES // max(1, sum(_text_bytes(column) for column in raw)))
     if table.rows <= most:
@@ -82,7 +84,7 @@ def _sample(table: Table, names: Sequence[str]) -> list[Raw]:
 
 
 def _text_bytes(column: Raw) -> int:
-    """About what a row of objects takes to be hashed; for numbers 0: of those a few are looked at."""
+    """Estimate the bytes to hash in a row of an object column; 0 for numbers, of which few bytes are hashed."""
     if column.whole.dtype != object:
         return 0
     some = column.take(np.linspace(0, len(column) - 1, 100).astype(np.int64)).array().reshape(-1)
@@ -91,7 +93,7 @@ def _text_bytes(column: Raw) -> int:
 
 
 def _are_alike(columns: Sequence[Raw], train: Sequence[Raw]) -> bool:
-    """Return True for columns of one form: others have no rows in common."""
+    """Return True for columns of one shape and compatible types; others have no rows in common."""
     pairs = [(a.whole, b.whole) for a, b in zip(columns, train, strict=True)]
     return all(
         a.shape[1:] == b.shape[1:] and (a.dtype == b.dtype or (a.ndim == 1 and object not in (a.dtype, b.dtype)))
@@ -101,8 +103,8 @@ def _are_alike(columns: Sequence[Raw], train: Sequence[Raw]) -> bool:
 
 def _text(split: str, shared: int, rows: int, *, whole: bool) -> str:
     of = f"{shared:,} of the {rows:,} rows of '{split}'"
-    of = of if whole else f"at least {shared:,} of {rows:,} rows of '{split}' that were looked at"
-    return f"{of} are in 'train' as well, inputs and targets alike"
+    of = of if whole else f"at least {shared:,} of {rows:,} rows of '{split}' that were checked"
+    return f"{of} are also in 'train', with the same inputs and targets"
 
 
 def _path(case: Case, split: str) -> Path:

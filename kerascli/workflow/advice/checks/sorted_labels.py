@@ -1,4 +1,4 @@
-"""Labels in order under `validation_split`, which takes the last rows: the two parts hold different classes."""
+"""Check for sorted labels with `validation_split`, which takes the last rows: the splits then differ in classes."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from kerascli.errors import Fault, safe_text
 from kerascli.workflow.advice.case import Case, warning
 
 _MOST_CLASSES = 100_000
-"""A column of more distinct values holds no classes."""
+"""A column with more distinct values is not taken as classes."""
 
 _FEWEST_ROWS = 10
 _PATH = ("fit", "validation_split")
@@ -20,7 +20,7 @@ _HINT = "data: {split: {validation: 0.2}} draws the rows at random"
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Warn of each target whose classes the split parts."""
+    """Warn of each target whose classes are separated by `validation_split`."""
     head, tail = case.tables.get("train"), case.tables.get("validation")
     if case.config.validation_split <= 0 or head is None or tail is None:
         return
@@ -28,12 +28,12 @@ def check(case: Case) -> Iterator[Fault]:
         column = pipeline.columns[0]
         apart = any(step.transform.takes_apart for step in pipeline.steps)
         if len(pipeline.columns) == 1 and not apart and _has_classes(head.column(column)):
-            text = _told(column, head, tail)
+            text = _difference_of_classes(column, head, tail)
             if text:
                 yield warning(f"validation_split takes the last rows, {text}", _PATH, _HINT)
 
 
-def _told(column: str, head: Table, tail: Table) -> str:
+def _difference_of_classes(column: str, head: Table, tail: Table) -> str:
     most = min(max(20, head.rows // 10), _MOST_CLASSES)
     classes, there = distinct(head.column(column), most), distinct(tail.column(column), most)
     if classes is None or there is None or len(classes | there) > most:
@@ -45,17 +45,19 @@ def _told(column: str, head: Table, tail: Table) -> str:
         return f"{said}; the rows seem to be sorted"
     if len(classes) > 1 and head.rows + tail.rows >= _FEWEST_ROWS and _is_sorted(head, tail, column):
         names = ", ".join(f"'{safe_text(str(name), 40)}'" for name in sorted(there)[:5])
-        return f"and the rows are sorted by '{column}': all that validate are of {names}"
+        return f"and the rows are sorted by '{column}': the validation rows are all of {names}"
     return ""
 
 
 def _has_classes(values: Values) -> bool:
-    """Return True if a column has one word or integer a row, which may be written as 1.0."""
+    """Return True if a column has one string or integer a row; integers may be stored as floats."""
     if values.ndim != 1 or is_ragged(values):
         return False
     if values.dtype.kind != "f":
         return True
-    return isinstance(values, np.ndarray) and bool((values == np.floor(values)).all())  # a gap is nan: no class
+    return isinstance(values, np.ndarray) and bool(
+        (values == np.floor(values)).all()
+    )  # a missing value is nan: no class
 
 
 def _is_sorted(head: Table, tail: Table, column: str) -> bool:

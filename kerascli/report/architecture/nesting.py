@@ -1,4 +1,4 @@
-"""Where each node of a model stands: by itself, or in the blocks and shared models that it is written in."""
+"""Find the blocks and shared models in which each node of a model is written."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from kerascli.model.ir.nodes import Model, Node, Shared
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A use of a block, or what calls of a shared model have in common."""
+    """A use of a block, or a shared model with all of its calls."""
 
     key: str
     name: str
@@ -18,27 +18,27 @@ class Part:
 
 
 Place = tuple[Part, ...]
-"""From the outermost part inwards."""
+"""Parts around a node, from the outermost inwards."""
 
 
 @dataclass(slots=True)
 class _Use:
-    """The use of a block that is being gone through; its nodes follow each other."""
+    """A use of a block during the traversal of the nodes; the nodes of a use are consecutive."""
 
     number: int
     part: Part
     inside: Path
-    """Where in it the last node, or the use that it stands in, is written."""
+    """Place in the block at which the last node, or the inner use that has it, is written."""
     last: int
-    """The number of that node."""
+    """Index of the last node."""
 
 
 _Uses = dict[tuple[str, str, Path], _Use]
-"""By the call of a shared model, the part around, and where the use is written."""
+"""Uses by the call of a shared model, the part around, and the place in the config."""
 
 
-def places(model: Model, *, shared_once: bool) -> dict[str, Place]:
-    """The place of every node by its name; `shared_once`: all calls of a shared model are one part."""
+def enclosing_parts(model: Model, *, shared_once: bool) -> dict[str, Place]:
+    """Return the place of every node by its name; with `shared_once` all calls of a shared model are one part."""
     shared = {each.name for each in _all_shared(model.shared) if each.layer is None}
     uses: _Uses = {}
     numbered = enumerate(model.nodes)
@@ -61,7 +61,7 @@ def _place(node: Node, number: int, shared: set[str], uses: _Uses, *, shared_onc
             found.append(Part(f"{around}/{name}" if shared_once else f"{around}/{name} {call}", name, True))
         elif _is_body(below, name):
             found.append(_block(uses, (call, around, path), name, below, number))
-    return tuple(found)  # what is left is a call of a shared layer: a box by itself
+    return tuple(found)  # the rest is a call of a shared layer: a box of its own
 
 
 def _is_body(path: Path, block: str) -> bool:
@@ -69,7 +69,7 @@ def _is_body(path: Path, block: str) -> bool:
 
 
 def _block(uses: _Uses, at: tuple[str, str, Path], name: str, below: Path, node: int) -> Part:
-    """The part that a use is; where a repeat goes through the same place again, the body begins anew."""
+    """Return the part of a use; a new one where a repeat begins the block again."""
     start = below.index(name) + 2  # blocks, NAME, layers, the entry's number
     before = uses.get(at)
     follows = before is not None and node == before.last + 1
@@ -83,7 +83,7 @@ def _block(uses: _Uses, at: tuple[str, str, Path], name: str, below: Path, node:
 
 
 def _begins_again(last: Path, now: Path) -> bool:
-    """Whether a body goes back to an earlier entry, or to the one layer that it has."""
+    """Return True if a node is written before the last one in the block, or is the block's only layer again."""
     first, second = last[0], now[0]
     assert isinstance(first, int)
     assert isinstance(second, int)

@@ -1,4 +1,4 @@
-"""Kinds of numbers that tensors of a model hold, by the node that computes them: probabilities, or any numbers."""
+"""Find whether tensors of a model hold probabilities or other numbers, by the node that computes them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from kerascli.expressions.tree import Call, Name
 from kerascli.layers.base import BaseLayer
 from kerascli.layers.expressions.expr import Expr
 from kerascli.model.ir.nodes import Node
-from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.ops.expression import expression
 from kerascli.parts.activations import Linear, ReLU
 from kerascli.parts.base import Activation
@@ -20,13 +20,13 @@ _OTHER = frozenset({
     "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "hard_silu", "mish", "tanh",
     "hard_tanh", "tanh_shrink", "soft_shrink", "hard_shrink", "softsign", "log_softmax", "log_sigmoid",
 })  # fmt: skip
-"""They may be negative, or grow without bound: none is a probability. What is not listed (`exponential`, `softplus`)
-is positive, and a cross-entropy over classes, which divides by the sum, makes probabilities of it."""
+"""Activations whose values may be negative or unbounded, so no probabilities. Those not listed (`exponential`,
+`softplus`) are positive: a cross-entropy over classes, which divides by the sum, turns them into probabilities."""
 
 _ACTIVATED = (
     "dense", "einsum_dense", "conv_", "depthwise_conv_", "separable_conv_", "locally_connected_", "simple_rnn",
 )  # fmt: skip
-"""Layers whose result is that of their activation."""
+"""Layers whose output is that of their activation."""
 
 _HANDED_ON = (
     "flatten", "reshape", "permute", "repeat_vector", "identity", "masking", "activity_regularization", "dropout",
@@ -35,17 +35,17 @@ _HANDED_ON = (
     "average_pooling_", "max_pooling_", "global_average_pooling_", "global_max_pooling_",
     "adaptive_average_pooling_", "adaptive_max_pooling_",
 )  # fmt: skip
-"""Layers whose results are of the kind that they are called on."""
+"""Layers whose output is of the same kind as their input."""
 
 _ALIKE = frozenset({"concatenate", "average", "maximum", "minimum"})
-"""Layers whose results are of the kind of their inputs, if those are all of one."""
+"""Layers whose output is of the kind of their inputs, if all inputs are of one kind."""
 
 _NORMALIZED = frozenset({"batch_normalization", "layer_normalization", "group_normalization", "rms_normalization"})
 
 
 @dataclass(frozen=True, slots=True)
-class Produced:
-    """A kind of numbers, the word for it (an activation's name) and the node that makes them."""
+class TensorKind:
+    """Kind of a tensor's values, the activation or layer that gives it, and the node that computes it."""
 
     kind: Kind
     word: str
@@ -53,31 +53,31 @@ class Produced:
 
 
 class Tracer:
-    """Goes from tensors back to the nodes that give them their kind. What it does not know is None."""
+    """Trace tensors back to the nodes that give them their kind; None stands for an unknown kind."""
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self._made: Mapping[str, tuple[Node, int]] = {
             name: (node, index) for node in nodes for index, name in enumerate(node.outputs) if name != "_"
         }
-        self._known: dict[str, Produced | None] = {}
+        self._known: dict[str, TensorKind | None] = {}
 
-    def of(self, tensor: str) -> Produced | None:
-        """The kind of a tensor; None for an input, and for what may be of any kind."""
+    def of(self, tensor: str) -> TensorKind | None:
+        """Return the kind of a tensor; None for an input, and if the kind is unknown."""
         if tensor not in self._known:
             made = self._made.get(tensor)
             self._known[tensor] = None if made is None else self._result(*made)
         return self._known[tensor]
 
-    def _result(self, node: Node, index: int) -> Produced | None:
-        if isinstance(node.layer, DescribedRNN):
+    def _result(self, node: Node, index: int) -> TensorKind | None:
+        if isinstance(node.layer, CustomCellRNN):
             outputs = node.layer.cell.outputs
             return Tracer(node.layer.cell.nodes).of(outputs[index]) if index < len(outputs) else None
         if isinstance(node.layer, Expr):
             return self._formula(node, node.layer) if len(node.outputs) == 1 else None
         return self._layer(node, node.layer) if index == 0 else None
 
-    def _formula(self, node: Node, layer: Expr) -> Produced | None:
-        """A formula that is a call of an activation, or another name of a tensor."""
+    def _formula(self, node: Node, layer: Expr) -> TensorKind | None:
+        """Return the kind of a formula that is a call of an activation, or another name of a tensor."""
         match expression(layer.value).tree:
             case Call(function=function):
                 return _named(function, node)
@@ -85,10 +85,10 @@ class Tracer:
                 return self.of(dict(zip(layer.names(), node.inputs, strict=False)).get(name, name))
         return None
 
-    def _layer(self, node: Node, layer: BaseLayer) -> Produced | None:
+    def _layer(self, node: Node, layer: BaseLayer) -> TensorKind | None:
         name = layer.component_name
         if name in {"time_distributed", "spectral_normalization"}:
-            return self._layer(node, getattr(layer, "layer"))  # noqa: B009  # of layers that have one
+            return self._layer(node, getattr(layer, "layer"))  # noqa: B009  # only layers that have one
         if name == "bidirectional":
             inner: Any = layer
             return self._layer(node, inner.layer) if inner.merge_mode in {"concat", "ave", None} else None
@@ -106,9 +106,9 @@ class Tracer:
             return None if held and _is_linear(layer) else _activated(getattr(layer, "activation"), node)  # noqa: B009
         if name.startswith(_HANDED_ON) or name in _ALIKE:
             return self._inputs(node)
-        return Produced("other", name, node) if name in _NORMALIZED else None
+        return TensorKind("other", name, node) if name in _NORMALIZED else None
 
-    def _inputs(self, node: Node) -> Produced | None:
+    def _inputs(self, node: Node) -> TensorKind | None:
         """Return the kind of a node's inputs if all are of one kind, else None."""
         found = [self.of(name) for name in node.inputs]
         first = found[0] if found else None
@@ -120,15 +120,15 @@ def _is_linear(layer: BaseLayer) -> bool:
     return isinstance(getattr(layer, "activation", None), Linear | None)
 
 
-def _activated(activation: Activation | BaseLayer | None, node: Node) -> Produced | None:
-    """The kind of an activation's values; a relu with a ceiling of 1 makes probabilities of its own."""
+def _activated(activation: Activation | BaseLayer | None, node: Node) -> TensorKind | None:
+    """Return the kind of an activation's values; None for a relu with `max_value` <= 1, maybe probabilities."""
     ceiling = getattr(activation, "max_value", None)
     if activation is not None and activation.component_name == ReLU.component_name and ceiling is not None:
         return None if ceiling <= 1 else _named("relu", node)
     return _named("linear" if activation is None else activation.component_name, node)
 
 
-def _named(word: str, node: Node) -> Produced | None:
+def _named(word: str, node: Node) -> TensorKind | None:
     if word in _PROBABILITIES:
-        return Produced("probabilities", word, node)
-    return Produced("other", word, node) if word in _OTHER else None
+        return TensorKind("probabilities", word, node)
+    return TensorKind("other", word, node) if word in _OTHER else None

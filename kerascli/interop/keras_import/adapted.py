@@ -1,4 +1,4 @@
-"""What a layer of Keras has learned from data and keeps among its weights; here it is one of its settings."""
+"""Statistics that Keras's layers adapt to data and store as weights; kerascli stores them as arguments of the layer."""
 
 from typing import Any
 
@@ -15,16 +15,16 @@ from kerascli.layers.preprocessing.normalization import Normalization
 from kerascli.model.runtime.weights import finite_as
 
 
-def learns(layer: BaseLayer) -> bool:
-    """Whether the layer's numbers are in the file, not in its settings."""
+def is_adapted(layer: BaseLayer) -> bool:
+    """Return True if the layer's statistics are stored as weights in the file, not in its config."""
     return isinstance(layer, Normalization) and layer.mean is None
 
 
-def with_learned(owner: Owner, model: ModelFile) -> BaseLayer:
-    """The layer with its mean and variance. Raises FileRefused."""
+def with_statistics(owner: Owner, model: ModelFile) -> BaseLayer:
+    """Return the layer with its mean and variance read from the file. Raises FileRefused."""
     file, legacy = model.arrays, model.legacy
     if file is None:
-        text = f"'{safe_text('/'.join(owner.path))}' has learned its mean from data, which is not in the file"
+        text = f"the mean of '{safe_text('/'.join(owner.path))}', adapted to data, is not in the file"
         raise FileRefused(text, hint="import the .keras or .h5 file with the weights")
     datasets = file.datasets()
     found: dict[str, Any] = {}
@@ -42,7 +42,7 @@ def with_learned(owner: Owner, model: ModelFile) -> BaseLayer:
 
 
 def _named(file: Hdf5, group: str, owner: Owner, name: str) -> str:
-    """Of a layer's weights in Keras 2's layout the one of a name."""
+    """Return the path of a layer's weight of this name in Keras 2's layout."""
     names = [each.partition(":")[0].split("/") for each in file.texts(group, "weight_names")]
     whole = file.texts(group, "weight_names")
     own = [text for text, parts in zip(whole, names, strict=True) if parts[-2:] == [owner.path[-1], name]]

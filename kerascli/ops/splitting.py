@@ -1,4 +1,4 @@
-"""Operations that cut a tensor into several."""
+"""Operations that split a tensor into several."""
 
 import torch
 from torch import Tensor
@@ -8,39 +8,41 @@ from kerascli.ops.base import ArgumentError, Sizes, op
 
 @op()
 def unstack(x: Tensor, num: int | None = None, axis: int = 0) -> list[Tensor]:
-    """A tensor for each place of an axis."""
+    """Split a tensor along an axis into a list of tensors of one rank less."""
     if num is not None and x.shape[axis] != num:
-        raise ArgumentError(f"unstack: the axis has {x.shape[axis]} places, not {num}")
+        raise ArgumentError(f"unstack: num: expected {x.shape[axis]}, the size of the axis, got {num}")
     return list(x.unbind(axis))
 
 
 @op()
 def split(x: Tensor, indices_or_sections: int | Sizes, axis: int = 0) -> list[Tensor]:
-    """Cut into so many equal parts, or before each of the places: several tensors."""
+    """Split a tensor along an axis into a number of equal parts, or before each of the given indices."""
     if isinstance(indices_or_sections, int) and (indices_or_sections < 1 or x.shape[axis] % indices_or_sections):
-        raise ArgumentError(f"split: an axis of {x.shape[axis]} does not fall into {indices_or_sections} equal parts")
+        raise ArgumentError(
+            f"split: an axis of size {x.shape[axis]} cannot be split into {indices_or_sections} equal parts"
+        )
     return array_split(x, indices_or_sections, axis)
 
 
 @op()
 def array_split(x: Tensor, indices_or_sections: int | Sizes, axis: int = 0) -> list[Tensor]:
-    """As split, but the first parts may be longer by one."""
+    """Split a tensor as `split` does, but if the parts cannot be equal, the first ones are longer by one."""
     return list(torch.tensor_split(x, indices_or_sections, axis))  # type: ignore[arg-type]
 
 
 @op()
 def vsplit(x: Tensor, indices_or_sections: int | Sizes) -> list[Tensor]:
-    """As split, along axis 0."""
+    """Split a tensor along axis 0; see split."""
     return split(x, indices_or_sections, 0)
 
 
 @op()
 def hsplit(x: Tensor, indices_or_sections: int | Sizes) -> list[Tensor]:
-    """As split, along axis 1; a vector along its one axis."""
+    """Split a tensor along axis 1, a vector along axis 0; see split."""
     return split(x, indices_or_sections, 1 if x.ndim > 1 else 0)
 
 
 @op()
 def dsplit(x: Tensor, indices_or_sections: int | Sizes) -> list[Tensor]:
-    """As split, along axis 2."""
+    """Split a tensor along axis 2; see split."""
     return split(x, indices_or_sections, 2)

@@ -1,4 +1,4 @@
-"""Where the boxes, edges and labels of a diagram stand, in pixels from the upper left corner."""
+"""Positions of boxes, edges and labels of a diagram, in pixels from the upper left corner."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,17 +9,17 @@ from kerascli.report.architecture.diagram import TIMES, Box, Diagram, Edge
 from kerascli.report.architecture.layered import Key, Ranks, arrange
 
 Measure = Callable[[str, float, bool], float]
-"""(text, size in pixels, whether it is bold) -> its width in pixels."""
+"""Function (text, size in pixels, bold) -> width in pixels."""
 Point = tuple[float, float]
 
 TITLE, DETAIL, LABEL = 12.5, 10.5, 10.0
-"""Sizes of text."""
+"""Sizes of text in pixels."""
 _PADDING = 12.0
 _LINE = 17.0
 _GAP, _HEAD, _STUB = 34.0, 26.0, 15.0
-"""Between ranks; more below the title of a frame, and where edges bend, which they do below their labels."""
+"""Distance between ranks; additional distance below a frame's title, and where edges bend, below their labels."""
 _BESIDE = 18.0
-"""Between what is in a frame and its sides."""
+"""Distance between the content of a frame and its sides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An edge, or its part outside of a frame; smooth between points, but for the straight ones that lead on."""
+    """An edge, or its part outside a frame: curved between its points, or straight if it leads to the next column."""
 
     points: tuple[Point, ...]
     arrow: bool = True
     leads_on: bool = False
-    """From the foot of a column to the head of the next."""
+    """True for a line from the foot of a column to the head of the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,40 +57,40 @@ class Picture:
     width: float = 0.0
     height: float = 0.0
     boxes: list[Placed] = field(default_factory=list)
-    """A frame stands before what is in it."""
+    """Boxes; a frame comes before its content."""
     lines: list[Line] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
 
     def add(self, other: "Picture", dx: float, dy: float) -> None:
-        """All of another picture, moved."""
+        """Add all elements of another picture, shifted."""
         self.boxes += [replace(each, x=each.x + dx, y=each.y + dy) for each in other.boxes]
         self.lines += [replace(each, points=tuple((x + dx, y + dy) for x, y in each.points)) for each in other.lines]
         self.labels += [replace(each, x=each.x + dx, y=each.y + dy) for each in other.labels]
 
 
 def title_of(box: Box) -> str:
-    """The first line of a box: in bold what it is."""
+    """Return the first line of a box, in bold: its kind."""
     return f"{box.kind} {TIMES}{box.times}" if box.times > 1 else box.kind
 
 
 def words_of(box: Box) -> str:
-    """The second line, if there is one."""
+    """Return the second line of a box; empty if it has none."""
     parameters = f"{box.parameters:,} parameters" if box.parameters else ""
     return "  ·  ".join(filter(None, (box.details, parameters, "frozen" if box.frozen else "")))
 
 
 def lines_of(box: Box) -> list[str]:
-    """Return the lines of a box as text: what it is with its name, and the second line if there is one."""
+    """Return the lines of a box as text: its kind and name, and the second line if it has one."""
     return list(filter(None, (" ".join(filter(None, (title_of(box), box.name))), words_of(box))))
 
 
 def picture_of(diagram: Diagram, measure: Measure) -> Picture:
-    """The whole diagram; one that would be tall stands in columns."""
+    """Return the layout of the whole diagram; a tall one is split into columns."""
     return _Level(diagram, measure, whole=True).picture()
 
 
 class _Level:
-    """The boxes of a diagram, and those in its frames by levels of their own."""
+    """Layout of a diagram's boxes; its frames are levels of their own."""
 
     def __init__(self, diagram: Diagram, measure: Measure, *, whole: bool = False) -> None:
         self.boxes = {box.key: box for box in diagram.boxes}
@@ -127,7 +127,7 @@ class _Level:
         return max(width, 64.0), 2 * 5.0 + _LINE * (2 if words else 1)
 
     def _ports(self, key: str) -> dict[str, float]:
-        """Where edges leave a box, from its middle: a place for each tensor, and its label right of it."""
+        """Return the points where tensors leave a box, relative to its middle; labels are right of them."""
         tensors = {edge.tensor: edge.label for edge in self.edges if edge.source == key}
         if (inside := self.inner.get(key)) is not None:
             exits = {each.box.key: each.middle - inside.width / 2 for each in inside.boxes if each.box.role == "exit"}
@@ -139,7 +139,7 @@ class _Level:
         return {tensor: place - places[-1] / 2 for tensor, place in zip(tensors, places, strict=False)}
 
     def _entry(self, edge: Edge) -> float:
-        """Where an edge goes into a frame, from its middle."""
+        """Return the point where an edge enters a frame, relative to its middle."""
         inside = self.inner.get(edge.target)
         if inside is None:
             return 0.0
@@ -147,14 +147,14 @@ class _Level:
         return entries.get(f"entry {edge.tensor}", entries.get("<", 0.0))
 
     def _with_labels(self, key: str) -> float:
-        if self.boxes[key].role == "exit":  # the label stands outside
+        if self.boxes[key].role == "exit":  # its label is drawn outside
             return max(self.measure(f"{e.tensor}: {e.label}", LABEL, False) for e in self.edges if e.target == key)
         labels = {edge.tensor: edge.label for edge in self.edges if edge.source == key}
         right = [self.out[key][tensor] + self.measure(label, LABEL, False) + 12.0 for tensor, label in labels.items()]
         return 2 * max(right, default=0.0)
 
     def _rows(self) -> tuple[list[float], list[float]]:
-        """The top and the height of each rank."""
+        """Return the top and the height of each rank."""
         heights = [max((self.sizes[k][1] for k in row if isinstance(k, str)), default=0.0) for row in self.ranks.rows]
         tops, y, x = [], 0.0 if self.first else _HEAD, self.ranks.x
         for number, height in enumerate(heights):
@@ -170,7 +170,7 @@ class _Level:
         return min(x - w for x, w in half), max(x + w for x, w in half)
 
     def picture(self) -> Picture:
-        """Everything, from (0, 0) on."""
+        """Return the layout, shifted to begin at (0, 0)."""
         found = Picture()
         for key, box in self.boxes.items():
             width, height = self.sizes[key]
@@ -215,7 +215,7 @@ class _Level:
             found.lines.append(Line((*points, ends[number]), arrow=box.inside is None and box.role != "exit"))
 
     def _start(self, edge: Edge, found: Picture) -> Point:
-        """Where a tensor leaves its box; with its label, and the line to the next column where that is."""
+        """Return the point where a tensor leaves its box; add its label, and the line to the next column if any."""
         (x, y), (width, height), rank = self._corner(edge.source), self.sizes[edge.source], self.ranks.rank[edge.source]
         start = x + width / 2 + self.out[edge.source][edge.tensor], y + height
         if edge.label and self.boxes[edge.target].role != "exit":
@@ -228,7 +228,7 @@ class _Level:
         return head
 
     def _ends(self, starts: dict[tuple[str, str], Point]) -> dict[int, Point]:
-        """Where each edge meets its target: side by side, in order of where they come from."""
+        """Return the point where each edge meets its target: side by side, in the order of their sources."""
         into: dict[str, list[tuple[float, int]]] = {}
         for number, (edge, path) in enumerate(zip(self.edges, self.ranks.paths, strict=True)):
             key = path[-2]
@@ -248,7 +248,7 @@ class _Level:
 
 
 def _steps(path: Sequence[Key], ranks: Ranks, number: int) -> Iterable[tuple[Key, Key]]:
-    """The steps of an edge that begin in a rank: one, or none."""
+    """Return the step of an edge that begins in a rank: one, or none."""
     assert isinstance(path[0], str)
     begin = ranks.rank[path[0]]
     if begin <= number < begin + len(path) - 1:
@@ -256,7 +256,7 @@ def _steps(path: Sequence[Key], ranks: Ranks, number: int) -> Iterable[tuple[Key
 
 
 def _one_way_on(ranks: Ranks, edges: Sequence[Edge]) -> list[bool]:
-    """For each rank whether one tensor of it, and nothing else, goes on to the next: there a column may end."""
+    """Return for each rank whether a single tensor connects it to the next, so that a column may end there."""
     crossing: list[set[tuple[Key, str]]] = [set() for _ in ranks.rows]
     for edge, path in zip(edges, ranks.paths, strict=True):
         for number, (upper, _) in enumerate(pairwise(path), ranks.rank[edge.source]):

@@ -1,4 +1,4 @@
-"""A graph -> the diagram of it."""
+"""Convert a graph to the diagram of it."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -7,26 +7,26 @@ from kerascli.errors import counted
 from kerascli.model.ir.nodes import Node
 from kerascli.model.ir.targets import name_of
 from kerascli.model.runtime.graph import Graph
-from kerascli.model.runtime.submodules import parts_of
+from kerascli.model.runtime.submodules import submodules_of
 from kerascli.model.runtime.weights import weights_of
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, folded
-from kerascli.report.architecture.places import Part, Place, places
-from kerascli.report.architecture.words import details, family_of, shape_label
+from kerascli.report.architecture.layer_details import details, family_of, shape_label
+from kerascli.report.architecture.nesting import Part, Place, enclosing_parts
 
 Way = tuple[str, ...]
-"""Keys of boxes from the outermost frame to one in it."""
+"""Keys of boxes, from the outermost frame to a box in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """A tensor on its way from a box to a box."""
+    """A tensor from one box to another."""
 
     source: Way
     target: Way
     tensor: str
     label: str
     inner: str
-    """What stands for the tensor where the calls of a shared model are one."""
+    """Name of the tensor where all calls of a shared model are drawn as one."""
 
 
 @dataclass(slots=True)
@@ -34,19 +34,19 @@ class _Drawn:
     graph: Graph
     expand: bool
     ways: dict[str, Way]
-    """To each node."""
+    """Way to the box of each node."""
     parts: dict[Way, Part]
     nodes: dict[Way, list[Node]]
-    """What stands for one box: several calls of it, if it is shared."""
+    """Nodes of each box: several calls if it is shared."""
     counts: dict[str, dict[str, int]]
-    """The weights of each node, and how many numbers they have."""
+    """Number of elements of each weight, by node."""
     links: list[_Link] = field(default_factory=list)
 
 
 def diagram_of(graph: Graph, *, expand: bool = False) -> Diagram:
-    """What is to be drawn; without `expand` blocks and shared models are boxes, and what repeats stands once.
+    """Return the diagram of a graph; without `expand` blocks and shared models are boxes, and repeats are collapsed.
 
-    What is shared stands once, too, unless one of its calls needs the result of another.
+    A shared model is drawn once, too, unless one of its calls needs the result of another.
     """
     drawn = _drawn(graph, expand=expand, shared_once=True)
     if not _is_ordered(drawn):
@@ -58,9 +58,9 @@ def diagram_of(graph: Graph, *, expand: bool = False) -> Diagram:
 def _drawn(graph: Graph, *, expand: bool, shared_once: bool) -> _Drawn:
     model = graph.model
     drawn = _Drawn(graph, expand, {}, {}, {}, _counts(graph))
-    stands = places(model, shared_once=shared_once)
+    parts = enclosing_parts(model, shared_once=shared_once)
     for node in model.nodes:
-        place = stands[node.name]
+        place = parts[node.name]
         way = _way(place, node, shared_once=shared_once)
         drawn.ways[node.name] = way
         for depth, part in enumerate(place, 1):
@@ -92,7 +92,7 @@ def _link(drawn: _Drawn) -> None:
 
 
 def _is_ordered(drawn: _Drawn) -> bool:
-    """Whether no frame, and no box, leads back to itself."""
+    """Return True if no frame and no box leads back to itself."""
     after: dict[Way, set[Way]] = {}
     for link in drawn.links:
         common = _common(link.source, link.target)
@@ -116,7 +116,7 @@ def _common(first: Way, second: Way) -> int:
 
 
 def _level(drawn: _Drawn, way: Way, links: Sequence[_Link]) -> Diagram:
-    """The boxes right below a way, and the edges between them; `links` are those that begin or end there."""
+    """Return the boxes directly below a way, and their edges; `links` begin or end there."""
     depth = len(way)
     edges: dict[tuple[str, str, str], Edge] = {}
     for link in links:
@@ -134,7 +134,7 @@ def _level(drawn: _Drawn, way: Way, links: Sequence[_Link]) -> Diagram:
 
 
 def _tensor(drawn: _Drawn, link: _Link, way: Way) -> str:
-    """What the edges right below a way call a tensor."""
+    """Return the name of a tensor for the edges directly below a way."""
     depth = len(way)
     is_inside = link.source[:depth] == way and link.target[:depth] == way
     return link.inner if is_inside and way and _is_shared(drawn, way) else link.tensor
@@ -145,7 +145,7 @@ def _is_shared(drawn: _Drawn, way: Way) -> bool:
 
 
 def _is_one_of_several(drawn: _Drawn, box: Way, way: Way) -> bool:
-    """Whether a box has several results, or several calls: then it is said which tensor leaves it."""
+    """Return True if a box has several outputs, or several calls: then labels name the tensor."""
     if box in drawn.parts:
         return drawn.parts[box].is_shared and len(_call_names(_nodes_below(drawn, box))) > 1
     nodes = drawn.nodes.get(box, [])
@@ -223,7 +223,7 @@ def _counts(graph: Graph) -> dict[str, dict[str, int]]:
     return {
         node.name: {
             weight.name: weight.count
-            for part in parts_of(node, module)
+            for part in submodules_of(node, module)
             for weight in weights_of(part.module, part.name, trainable=True)
         }
         for node, module in zip(graph.model.nodes, graph.nodes, strict=True)
@@ -236,7 +236,7 @@ def _parameters(drawn: _Drawn, nodes: Iterable[Node]) -> int:
 
 
 def _is_frozen(drawn: _Drawn, nodes: Sequence[Node]) -> bool:
-    """Whether it has weights, none of which learns."""
+    """Return True if a box has weights, and none of them is trainable."""
     return any(drawn.counts[node.name] and not node.layer.trainable for node in nodes) and not any(
         drawn.counts[node.name] and node.layer.trainable for node in nodes
     )

@@ -1,4 +1,4 @@
-"""The few words about a layer that fit into its box."""
+"""Short descriptions of layers for their boxes."""
 
 from typing import Any
 
@@ -12,19 +12,19 @@ _LONGEST = 44
 _PLAIN = frozenset(
     {"units", "filters", "activation", "rate", "kernel_size", "pool_size", "value", "layer", "target_shape"}
 )
-"""Settings whose value says what they are."""
+"""Settings whose value is shown without their name."""
 _AXES = frozenset({"axes", "axis", "dims"})
 _UNSAID = ("_initializer", "_regularizer", "_constraint")
 
 
 def family_of(layer: BaseLayer) -> str:
-    """The folder of its file; of a plugin's `own`."""
+    """Return the family of a layer, the folder of its file; `own` for a plugin's."""
     parts = type(layer).__module__.split(".")
     return parts[2] if parts[:2] == ["kerascli", "layers"] and len(parts) > 2 else "own"
 
 
 def details(layer: BaseLayer) -> str:
-    """The settings that differ from their defaults, but for those about weights alone: `16, 3x3, strides 2, relu`."""
+    """Return the settings that differ from their defaults, without those of weights: `16, 3x3, strides 2, relu`."""
     words = []
     for name, field in type(layer).model_fields.items():
         value = getattr(layer, name)
@@ -34,12 +34,12 @@ def details(layer: BaseLayer) -> str:
             or (not field.is_required() and value == field.get_default(call_default_factory=True))
         ):
             continue
-        words.append(_said(name, value))
+        words.append(_setting_text(name, value))
     text = ", ".join(filter(None, words))
     return safe_text(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
 
 
-def _said(name: str, value: Any) -> str:
+def _setting_text(name: str, value: Any) -> str:
     if isinstance(value, BaseLayer):
         inner = details(value)
         return f"{value.component_name} {inner}".strip()
@@ -64,6 +64,6 @@ def _said(name: str, value: Any) -> str:
 
 
 def shape_label(spec: TensorSpec) -> str:
-    """28 by 28 by 16; what is unknown is `?`, what are no floats says so."""
+    """Return a shape as 28×28×16; unknown sizes are `?`, and integers are marked with their dtype."""
     text = TIMES.join("?" if size is None else str(size) for size in spec.shape) or "one number"
     return f"{text} {spec.dtype}" if spec.is_integer else text

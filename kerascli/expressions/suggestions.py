@@ -1,4 +1,4 @@
-"""What other languages write, and what is written here: the ends of errors."""
+"""Suggestions for errors: the equivalents of what other languages write."""
 
 # ruff: noqa: RUF001
 
@@ -6,38 +6,38 @@ from collections.abc import Mapping
 
 CHARACTERS: Mapping[str, str] = {
     "^": "a power is written '**'", "&": "write 'and'", "|": "write 'or'", "!": "write 'not'", "~": "write 'not'",
-    "?": "write 'a if test else b' over numbers, where(test, a, b) over tensors", ";": "it is one value",
-    "{": "there are lists only: [a, b]", "×": "write '*'", "·": "write '*'", "÷": "write '/'", "−": "write '-'",
+    "?": "write 'a if test else b' over numbers, where(test, a, b) over tensors", ";": "an expression has one value",
+    "{": "write a list: [a, b]", "×": "write '*'", "·": "write '*'", "÷": "write '/'", "−": "write '-'",
     "–": "write '-'", "²": "write '** 2'", "³": "write '** 3'", "√": "write sqrt(...)", "≤": "write '<='",
     "≥": "write '>='", "≠": "write '!='", "π": "write pi", "“": "write '\"'", "”": "write '\"'", "‘": "write \"'\"",
     "’": "write \"'\"",
 }  # fmt: skip
-"""By a character that begins nothing."""
+"""Suggestion by an unexpected character."""
 WORDS: Mapping[str, str] = {
-    "for": "there are no loops; operations are of whole tensors", "is": "write '=='", "in": "write isin(a, b)",
-    "xor": "write logical_xor(a, b)", ",": "several values are a list: [a, b]", "lambda": "there are no functions here",
+    "for": "there are no loops; operations apply to whole tensors", "is": "write '=='", "in": "write isin(a, b)",
+    "xor": "write logical_xor(a, b)", ",": "several values are a list: [a, b]", "lambda": "functions cannot be defined",
     "<>": "write '!='", "=>": "write '>='", "=<": "write '<='",
 }  # fmt: skip
-"""By a word, or two signs, where something else is expected."""
+"""Suggestion by an unexpected word or pair of operator characters."""
 FUNCTIONS_OF_TENSORS: Mapping[str, str] = {
     "pow": "write x ** y", "int": "write cast(x, 'int32')", "float": "write cast(x, 'float32')",
     "len": "write shape(x)[0]",
 }  # fmt: skip
-"""By a function that is of numbers only."""
+"""Suggestion by a function that accepts numbers only."""
 _ATTRIBUTES: Mapping[str, str] = {
     "shape": "shape({})", "ndim": "ndim({})", "size": "size({})", "dtype": "dtype({})", "T": "transpose({})",
     "mT": "swapaxes({}, -1, -2)", "real": "real({})", "imag": "imag({})",
 }  # fmt: skip
 _DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloat16", "float32", "float64")
 _NAMES: Mapping[str, str] = {
-    **dict.fromkeys(("inf", "nan"), "there are finite numbers only; -1e9 hides a value from a softmax"),
+    **dict.fromkeys(("inf", "nan"), "only finite numbers are supported; -1e9 masks a value in a softmax"),
     **dict.fromkeys(("TRUE", "FALSE"), "write true or false"),
-    **{name: f"a dtype is a text: '{name}'" for name in _DTYPES},
+    **{name: f"a dtype is written as a text: '{name}'" for name in _DTYPES},
 }
 
 
-def meant_by(name: str) -> str:
-    """`; write shape(x)` for a name that stands for nothing here, as `x.shape`; or nothing."""
+def suggestion_for(name: str) -> str:
+    """Return a suggestion such as `; write shape(x)` for an unknown name such as `x.shape`; else ''."""
     owner, _, last = name.rpartition(".")
     if owner and last in _ATTRIBUTES:
         return f"; write {_ATTRIBUTES[last].format(owner)}"

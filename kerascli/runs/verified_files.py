@@ -1,4 +1,4 @@
-"""Files of a run that results depend on: run.json has the SHA-256 of each, and every read compares it."""
+"""Files of a run that results depend on; run.json has the SHA-256 of each, which every read verifies."""
 
 import contextlib
 import hashlib
@@ -14,18 +14,18 @@ from kerascli.runs.reading import must_read, quoted
 Facts = dict[str, Any]
 
 
-class VouchedFiles:
-    """Written before run.json, or replaced in such an order that run.json is true of them after any crash."""
+class VerifiedFiles:
+    """Files written before run.json, or replaced in such an order that run.json is correct after any crash."""
 
     def __init__(self, folder: Path, read_facts: Callable[[], Facts], write_facts: Callable[[Facts], None]) -> None:
         self._folder = folder
         self._read_facts = read_facts
         self._write_facts = write_facts
         self.written: dict[str, str] = {}
-        """Digests of files that were written before there was a run.json."""
+        """Digests of the files written before run.json existed."""
 
     def write(self, name: str, data: bytes | Pieces, *, began: bool) -> str:
-        """Write a file; while it is replaced, run.json accepts the old contents and the new. Returns its SHA-256."""
+        """Write a file and return its SHA-256; while it is replaced, run.json accepts the old and the new contents."""
         path = self._folder / name
         if not began:
             self.written[name] = storage.write_bytes(path, data)
@@ -44,7 +44,7 @@ class VouchedFiles:
         return staged.sha256
 
     def read(self, name: str) -> bytes:
-        """Return a file's contents. Raises FileRefused where they are not those that the run wrote."""
+        """Return a file's contents. Raises FileRefused if they are not those that the run wrote."""
         path, facts = self._folder / name, self._read_facts()
         data = must_read(path)
         if facts["format"] > 1 or name in facts["files"]:
@@ -52,12 +52,12 @@ class VouchedFiles:
         return data
 
     def read_folder(self, folder: str, present: set[str]) -> Mapping[str, bytes]:
-        """Return the files of a folder, in which `present` were found. Raises FileRefused where one is new or gone."""
+        """Return the files of a folder, `present` being those found. Raises FileRefused if one is new or missing."""
         facts = self._read_facts()
         if facts["format"] > 1:
             known = {name.partition("/")[2] for name in facts["files"] if name.startswith(f"{folder}/")}
             for name in sorted(present - known):
-                raise FileRefused(f"{quoted(self._folder / folder / name)} is not one of the files that the run wrote")
+                raise FileRefused(f"{quoted(self._folder / folder / name)} is not a file that the run wrote")
             present = known
         return {name: self.read(f"{folder}/{name}") for name in sorted(present)}
 

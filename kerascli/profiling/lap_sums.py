@@ -1,4 +1,4 @@
-"""Laps added up: the median of each phase, and its share of a whole training."""
+"""Sums of laps: the median of each phase, and its share of the whole training."""
 
 from array import array
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ ORDER = (
     "data", "forward and backward", "forward", "backward", "optimizer", "metrics",
     "callbacks", "validation", "records", "checkpoints", "showing progress", REST,
 )  # fmt: skip
-"""As they follow each other; a phase of another name comes before the rest."""
+"""Phases in the order of the report; other phases come before `REST`."""
 
 _SAMPLES = 10_000
-"""A median of so many is as good as one of all, and a long training needs no more memory for it."""
+"""Maximum number of durations kept for a median, so that memory is bounded."""
 
 
 @dataclass(slots=True)
@@ -33,8 +33,8 @@ class _Sum:
             self.samples.append(seconds)
 
 
-class Pages:
-    """The laps of one kind: steps, or ends of epochs."""
+class LapSums:
+    """Laps of one kind: steps, or ends of epochs."""
 
     def __init__(self) -> None:
         self.laps = 0
@@ -42,7 +42,7 @@ class Pages:
         self._phases: dict[str, _Sum] = {}
 
     def add(self, lap: Lap) -> None:
-        """A lap more."""
+        """Add a lap."""
         self.laps += 1
         self._whole.add(lap.seconds)
         for name, seconds in lap.parts.items():
@@ -61,22 +61,22 @@ class Pages:
         yield from self._phases
 
     def times(self, name: str) -> int:
-        """How many laps had that work."""
+        """Return the number of laps with that work."""
         return self._phases[name].times if name in self._phases else 0
 
     def mean(self, name: str) -> float:
-        """Seconds a lap; a lap without that work counts as well."""
+        """Return the mean seconds a lap; laps without that work count as well."""
         return self._phases[name].seconds / self.laps if name in self._phases else 0.0
 
     def median(self, name: str) -> float:
-        """Seconds of the laps that have that work: a checkpoint is not written in each."""
+        """Return the median seconds of the laps with that work: a checkpoint, for example, is not written in each."""
         return median(self._phases[name].samples)
 
 
-def phases(steps: Pages, epochs: Pages, steps_in_all: int) -> tuple[Phase, ...]:
-    """Shares are those of `steps_in_all` steps, all as the counted ones are in the mean, and of the epochs' ends.
+def phases(steps: LapSums, epochs: LapSums, steps_in_all: int) -> tuple[Phase, ...]:
+    """Return the phases with their shares of all steps, extrapolated from the measured ones, and of the epochs' ends.
 
-    Work that belongs to both (figures are read in steps and at an epoch's end) is given where most of it is done.
+    Work of both kinds (metrics are read in steps and at an epoch's end) is listed where most of it is done.
     """
     names = list(dict.fromkeys([*steps.names(), *epochs.names()]))
     seconds = {name: (steps.mean(name) * steps_in_all, epochs.mean(name) * epochs.laps) for name in names}
@@ -84,7 +84,7 @@ def phases(steps: Pages, epochs: Pages, steps_in_all: int) -> tuple[Phase, ...]:
     found = []
     for name in sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER) - 1.5):
         in_steps, in_epochs = seconds[name]
-        pages, per = (epochs, "epoch") if in_epochs > in_steps or not steps.times(name) else (steps, "step")
+        sums, per = (epochs, "epoch") if in_epochs > in_steps or not steps.times(name) else (steps, "step")
         share = (in_steps + in_epochs) / total
-        found.append(Phase(name, pages.median(name) * 1000, per, pages.times(name), pages.laps, share))
+        found.append(Phase(name, sums.median(name) * 1000, per, sums.times(name), sums.laps, share))
     return tuple(found)

@@ -1,7 +1,7 @@
-"""Index of all components, and digests of checked configs, in the user's cache folder.
+"""Index of all components and digests of checked configs, in the user's cache folder.
 
-With it misspelt names are reported before torch is loaded. It is valid for one state of the sources of this package, of
-Python, torch and pydantic.
+It allows misspelt names to be reported before torch is loaded. It is valid for one state of the sources of this
+package, and of Python, torch and pydantic.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from kerascli.storage import cache_folder, make_folder, write_bytes
 _PACKAGE = Path(__file__).parents[1]
 _MAX_BYTES = 2**24
 _MAX_SOUND = 20_000
-"""Number of digests that are kept, the newest ones."""
+"""Maximum number of digests to keep, the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,42 +37,42 @@ class Settings:
     refused: Mapping[str, str]
     """Arguments of Keras's class that the component does not have, each with the reason."""
     beside: list[str]
-    """Of a layer: its node keys and call arguments."""
+    """Node keys and call arguments of a layer; empty for other components."""
     first: list[str]
     """Kinds of components that the first argument takes."""
     plain: bool
-    """True: an unknown key is refused whatever the other settings are."""
+    """True if an unknown key is an error whatever the other settings are."""
 
 
 @dataclass(slots=True)
-class Known:
-    """Components by kind and name, and digests of sound configs."""
+class ComponentIndex:
+    """Index of components by kind and name, with digests of valid configs."""
 
     names: dict[str, Names]
     settings: dict[str, dict[str, Settings]]
     sound: dict[str, None] = field(default_factory=dict)
 
 
-def load() -> Known | None:
-    """Return the index of this state of the sources; None if there is none, or a damaged one."""
+def load() -> ComponentIndex | None:
+    """Return the stored index of the present sources; None if there is none or it is damaged."""
     with suppress(DataError, StorageError, ValueError, TypeError, KeyError, AttributeError):
         seal, _, body = read_bytes(_file(), _MAX_BYTES).partition(b"\n")
         if seal.decode() == _seal(body):
             found = json.loads(body)
             names = {kind: Names(kind, *each) for kind, each in found["names"].items()}
             settings = {k: {n: Settings(*s) for n, s in each.items()} for k, each in found["settings"].items()}
-            return Known(names, settings, dict.fromkeys(found["sound"]))
+            return ComponentIndex(names, settings, dict.fromkeys(found["sound"]))
     return None
 
 
-def save(known: Known, sound: Iterable[str]) -> None:
-    """Write the index with further digests; a folder that cannot be written to is ignored."""
-    kept = list({**known.sound, **dict.fromkeys(sound)})[-_MAX_SOUND:]
+def save(index: ComponentIndex, sound: Iterable[str]) -> None:
+    """Write the index with additional digests; errors of writing are ignored."""
+    kept = list({**index.sound, **dict.fromkeys(sound)})[-_MAX_SOUND:]
     body = json.dumps({
-        "names": {kind: [each.prefixes, each.keys] for kind, each in known.names.items()},
+        "names": {kind: [each.prefixes, each.keys] for kind, each in index.names.items()},
         "settings": {
             kind: {name: [getattr(s, key) for key in Settings.__slots__] for name, s in each.items()}
-            for kind, each in known.settings.items()
+            for kind, each in index.settings.items()
         },
         "sound": kept,
     }).encode()  # fmt: skip
@@ -81,11 +81,11 @@ def save(known: Known, sound: Iterable[str]) -> None:
         write_bytes(_file(), _seal(body).encode() + b"\n" + body)
 
 
-def make() -> Known:
-    """Build the index from all components; loads torch."""
+def make() -> ComponentIndex:
+    """Return a new index of all components; imports torch."""
     names = {kind: registry.spelled for kind, registry in registries().items()}
     settings = {k: {cls.component_name: _settings(cls) for cls in registry} for k, registry in registries().items()}
-    return Known(names, settings)
+    return ComponentIndex(names, settings)
 
 
 def _settings(cls: type[Component]) -> Settings:

@@ -1,4 +1,4 @@
-"""Sending something to a server, without waiting for long and without ever failing."""
+"""Send requests to a server with a short timeout; errors are returned, not raised."""
 
 from kerascli.events import Post
 
@@ -6,7 +6,7 @@ TIMEOUT_SECONDS = 3.0
 
 
 def post(request: Post) -> str | None:
-    """Send it; returns what went wrong, or None."""
+    """Send a request; return the error as text, or None."""
     from http.client import HTTPException
     from urllib.request import Request, urlopen
 

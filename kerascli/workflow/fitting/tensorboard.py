@@ -1,4 +1,4 @@
-"""TensorBoard's event files in a run's logs/. They are added to, not replaced: TensorBoard reads them as they grow."""
+"""Write TensorBoard event files in a run's logs/. They are appended to: TensorBoard reads them as they grow."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +8,8 @@ from torch import Tensor
 from kerascli.runs.record import RunRecord
 
 
-class Boards:
-    """A writer for each folder, opened when something is written to it."""
+class TensorBoardWriters:
+    """TensorBoard writers of a run, one for each folder, opened on the first write."""
 
     def __init__(self, record: RunRecord) -> None:
         self._record = record
@@ -22,7 +22,7 @@ class Boards:
         writer.flush()
 
     def write_histograms(self, folder: str, step: int, weights: Mapping[str, Tensor]) -> None:
-        """Of every weight, by its name; those that are not finite have none."""
+        """Write a histogram of every weight, except those with values that are not finite."""
         writer = self._writer(folder)
         for name, weight in weights.items():
             if weight.numel() and bool(weight.isfinite().all()):
@@ -30,7 +30,7 @@ class Boards:
         writer.flush()
 
     def _writer(self, folder: str) -> Any:
-        """A process adds a file of its own; epochs that are trained again after a kill are drawn twice."""
+        """Return the writer of a folder. Each process adds a file: epochs trained again after a kill appear twice."""
         if folder not in self._writers:
             from torch.utils.tensorboard import SummaryWriter
 

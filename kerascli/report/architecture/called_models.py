@@ -1,4 +1,4 @@
-"""A model and, beside it in frames, what updates of a `train_step` call in addition."""
+"""Diagram of a model with, in frames beside it, the shared layers that only the updates of a `train_step` call."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ from kerascli.model.ir.nodes import Call, Input, Model, flat
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.graph import Graph
 from kerascli.report.architecture.diagram import Box, Diagram
-from kerascli.report.architecture.reading import diagram_of
+from kerascli.report.architecture.from_graph import diagram_of
 
 
 def whole_diagram(graph: Graph, beside: Sequence[Graph] = (), *, expand: bool = False) -> Diagram:
-    """The model as `diagram_of` draws it; one without layers is what it shares, each in a frame of its own."""
+    """Return the diagram of a model; one without layers of its own shows its shared layers, each in a frame."""
     drawn = Diagram((), ()) if graph.model.alone else diagram_of(graph, expand=expand)
     shown = set() if graph.model.alone else {call.of.name for call in _calls(graph)}
     frames: list[Box] = []
@@ -28,7 +28,7 @@ def _calls(graph: Graph) -> list[Call]:
 
 
 def _called(graph: Graph, call: Call) -> Graph:
-    """What is called, as a model with the names that it has inside."""
+    """Return a called shared layer or model as a graph, with the tensor names that it has inside."""
     shared = call.of
     entries = shared.entries or call.nodes
     names = shared.inputs if shared.entries else call.inputs

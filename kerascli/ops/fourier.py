@@ -1,4 +1,4 @@
-"""Fourier transforms; what Keras has as complex numbers are two tensors, [real parts, imaginary parts]."""
+"""Fourier transforms. Complex tensors are pairs [real parts, imaginary parts], as in Keras."""
 
 import torch
 from torch import Tensor
@@ -19,31 +19,31 @@ def _parted(x: Tensor) -> tuple[Tensor, Tensor]:
 
 @op(widens=True)
 def fft(x: Tensors) -> tuple[Tensor, Tensor]:
-    """Two tensors, the real and the imaginary parts of the Fourier transform of the last axis of [real, imaginary]."""
+    """Compute the Fourier transform of [real, imaginary] along the last axis: real and imaginary parts."""
     return _parted(torch.fft.fft(_joined("fft", x)))
 
 
 @op(widens=True)
 def fft2(x: Tensors) -> tuple[Tensor, Tensor]:
-    """As fft, of the last two axes."""
+    """Compute the 2D Fourier transform of [real, imaginary] along the last two axes: real and imaginary parts."""
     return _parted(torch.fft.fft2(_joined("fft2", x)))
 
 
 @op(widens=True)
 def ifft2(x: Tensors) -> tuple[Tensor, Tensor]:
-    """Two tensors whose `fft2` is x, [real parts, imaginary parts]."""
+    """Compute the inverse 2D Fourier transform of [real, imaginary]: real and imaginary parts."""
     return _parted(torch.fft.ifft2(_joined("ifft2", x)))
 
 
 @op(widens=True)
 def rfft(x: Tensor, fft_length: int | None = None) -> tuple[Tensor, Tensor]:
-    """Two tensors, the real and the imaginary parts of the Fourier transform of the last axis, half of it."""
+    """Compute real and imaginary parts of the Fourier transform of real x, at fft_length // 2 + 1 frequencies."""
     return _parted(torch.fft.rfft(x, fft_length))
 
 
 @op(widens=True)
 def irfft(x: Tensors, fft_length: int | None = None) -> Tensor:
-    """The signal whose `rfft` is x, [real parts, imaginary parts]."""
+    """Compute the inverse of rfft from [real, imaginary]: a real signal."""
     return torch.fft.irfft(_joined("irfft", x), fft_length)
 
 
@@ -52,13 +52,15 @@ def stft(
     x: Tensor, sequence_length: int, sequence_stride: int, fft_length: int, window: Tensor | str | None = "hann",
     center: bool = True,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Two tensors (*, sequences, fft_length // 2 + 1): rfft of pieces of the last axis, each times the window."""
+    """Compute the short-time Fourier transform (real, imaginary), each (*, sequences, fft_length // 2 + 1)."""
     weights = _weights("stft", as_float(x), window, sequence_length, sequence_stride, fft_length)
     signal = as_float(x)
     if center:
         around = fft_length // 2
         if around >= x.shape[-1]:
-            raise ArgumentError(f"stft: center: a signal of {x.shape[-1]} cannot be reflected by {around} values")
+            raise ArgumentError(
+                f"stft: center: a signal of {x.shape[-1]} is too short for reflection padding of {around}"
+            )
         signal = F.pad(signal.reshape(-1, x.shape[-1]), (around, around), mode="reflect")
         signal = signal.unflatten(0, x.shape[:-1]) if x.ndim > 1 else signal[0]
     if signal.shape[-1] < fft_length:
@@ -71,7 +73,7 @@ def istft(
     x: Tensors, sequence_length: int, sequence_stride: int, fft_length: int, length: int | None = None,
     window: Tensor | str | None = "hann", center: bool = True,
 ) -> Tensor:  # fmt: skip
-    """The signal whose `stft` is x, [real parts, imaginary parts]; `length` says how much of it."""
+    """Compute the inverse short-time Fourier transform of [real, imaginary]: a real signal of `length` samples."""
     pieces = irfft(x, fft_length)
     count, start = pieces.shape[-2], fft_length // 2 if center else 0
     whole = sequence_stride * (count - 1) + fft_length
@@ -80,17 +82,17 @@ def istft(
         _weights("istft", pieces, window, sequence_length, sequence_stride, fft_length)
         return _overlapped(pieces, sequence_stride)[..., start:end]
     weights = _weights("istft", pieces, window, sequence_length, sequence_stride, fft_length)
-    if center and sequence_length == fft_length:  # the weights that each value has had
+    if center and sequence_length == fft_length:  # the sums of squared window weights of each sample
         sums = _overlapped((weights * weights).expand(count, -1), sequence_stride)[start:end]
         signal = _overlapped(pieces * weights, sequence_stride)[..., start:end] / sums
         return F.pad(signal, (0, max(end - whole, 0)))
-    steps = -(-fft_length // sequence_stride)  # as if there were pieces without end
+    steps = -(-fft_length // sequence_stride)  # as for an infinite number of frames
     squares = F.pad(weights * weights, (0, steps * sequence_stride - fft_length)).view(steps, -1)
     return _overlapped(pieces * weights / squares.sum(0).repeat(steps)[:fft_length], sequence_stride)[..., start:end]
 
 
 def _weights(name: str, x: Tensor, window: Tensor | str | None, length: int, stride: int, fft_length: int) -> Tensor:
-    """The window (fft_length,), with zeros on both sides of what is shorter."""
+    """Return the window, zero-padded on both sides to fft_length."""
     if not 1 <= length <= fft_length:
         raise ArgumentError(f"{name}: sequence_length: expected 1 to fft_length, {fft_length}, got {length}")
     if stride < 1:
@@ -111,7 +113,7 @@ def _weights(name: str, x: Tensor, window: Tensor | str | None, length: int, str
 
 
 def _overlapped(x: Tensor, stride: int) -> Tensor:
-    """(*, n, L) -> (*, stride * (n - 1) + L): the sum of pieces, each that much later than the one before."""
+    """Overlap-add frames at offsets of `stride`: (*, n, L) -> (*, stride * (n - 1) + L)."""
     count, length = x.shape[-2:]
     steps = -(-length // stride)
     parts = F.pad(x, (0, steps * stride - length)).unflatten(-1, (steps, stride)).unbind(-2)
