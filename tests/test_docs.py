@@ -1,9 +1,12 @@
 """The documentation is correct: configs are valid, commands exist, messages match, the plugin trains."""
 
+import os
 import re
 import shlex
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +174,7 @@ def test_a_command_and_its_options_exist(where: str, line: str) -> None:
 
 
 def test_the_plugin_trains_and_its_run_needs_nothing_else(folder: Path) -> None:
-    (block,) = (b for b in BLOCKS if b.language == "yaml" and "plugins:" in b.text and b.mark == "file")
+    (block,) = (b for b in BLOCKS if b.page.stem == "plugins" and "plugins:" in b.text and b.mark == "file")
     trained = kerascli("train", block.value, "--set", "fit.epochs=1", "--set", "fit.steps_per_epoch=2", cwd=folder)
     assert trained.returncode == 0, trained.stderr
     run = find_run("latest", folder / "runs")
@@ -184,6 +187,21 @@ def test_the_plugin_trains_and_its_run_needs_nothing_else(folder: Path) -> None:
     evaluated = kerascli("evaluate", "latest", "validation", cwd=folder)
     assert evaluated.returncode == 0, evaluated.stderr
     assert "share_below" in evaluated.stdout
+
+
+@pytest.mark.parametrize("page", ["first_layer", "first_source"])
+def test_the_code_of_a_tutorial_runs(page: str, folder: Path) -> None:
+    files = [b.value for b in BLOCKS if b.page.stem == page and b.mark == "file"]
+    (config,) = (file for file in files if file.endswith(".yaml"))
+    (tests,) = (file for file in files if file.startswith("test_"))
+    trained = kerascli("train", config, cwd=folder)
+    assert trained.returncode == 0, trained.stderr
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", tests]
+    paths = os.pathsep.join([str(folder), str(ROOT)])
+    tested = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False
+    )
+    assert tested.returncode == 0, tested.stdout
 
 
 def test_every_source_transform_and_callback_is_in_the_language() -> None:

@@ -163,17 +163,22 @@ def _of_components(word: str) -> Iterator[Entry]:
     for kind, registry in sorted(registries().items(), key=lambda item: (item[0] != "layer", item[0])):
         cls = registry.find(word)
         if cls is not None:
-            beside = tuple(map(Key.of, node_settings(cls))) if issubclass(cls, BaseLayer) else ()
-            found = settings(cls)
-            yield Entry(
-                kind,
-                cls.component_name,
-                (cls.__dict__.get("__doc__") or "").strip(),
-                registry.aliases(cls.component_name),
-                tuple(map(Key.of, found)),
-                beside,
-                _example(kind, cls, found),
-            )
+            yield component_entry(kind, cls)
+
+
+def component_entry(kind: str, cls: type[Component]) -> Entry:
+    """Return the reference of one component: meaning, arguments, an example."""
+    beside = tuple(map(Key.of, node_settings(cls))) if issubclass(cls, BaseLayer) else ()
+    found = settings(cls)
+    return Entry(
+        kind,
+        cls.component_name,
+        (cls.__dict__.get("__doc__") or "").strip(),
+        registries()[kind].aliases(cls.component_name),
+        tuple(map(Key.of, found)),
+        beside,
+        _example(kind, cls, found),
+    )
 
 
 def _of_ops(word: str) -> Iterator[Entry]:
