@@ -46,7 +46,7 @@ def test_list_schema_and_explain_know_every_registry(kinds: dict[str, list[str]]
 def test_a_kind_that_no_layer_needs_is_listed_and_explained(kinds: dict[str, list[str]]) -> None:
     listed = fresh("-m", "kerascli", "list", "metrics").splitlines()
     assert [line.split()[0] for line in listed] == kinds["metric"]
-    assert fresh("-m", "kerascli", "explain", "losses").startswith("losses: kind\n  A name")
+    assert fresh("-m", "kerascli", "explain", "losses").startswith("losses: kind\n  Written as a name")
 
 
 def test_a_component_of_another_kind_is_recognized_whatever_was_imported() -> None:

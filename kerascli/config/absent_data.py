@@ -11,10 +11,10 @@ from kerascli.errors import DataMissing, safe_text
 
 
 def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
-    """Return the inputs with a placeholder for vector lengths that only the data has, as after `to_categorical`."""
+    """Return the inputs with a placeholder for vector lengths that only the data has, as after a `one_hot` lookup."""
     return {
         name: replace(field, shape=(*field.shape[:-1], STAND_IN))
-        if field.dtype == "float32" and field.shape[-1:] == (None,)
+        if field.dtype in {"float32", "uint8"} and field.shape[-1:] == (None,)  # those of integers are steps
         else field
         for name, field in inputs.items()
     }

@@ -23,6 +23,7 @@ def lookup(facts: DataFacts) -> Facts:
         if field is None or member not in members:
             raise KeyError(known)
         value = field.fact(member)
-        return UNKNOWN if value is None else value
+        is_open = member == "shape" and None in field.shape and not facts.known
+        return UNKNOWN if value is None or is_open else value
 
     return look

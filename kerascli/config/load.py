@@ -109,10 +109,14 @@ class Config:
         facts = self.facts()
         if facts.known:
             return self.describe(facts)
+        self.check_without_shapes(facts)
+        return None
+
+    def check_without_shapes(self, facts: DataFacts) -> None:
+        """Check what holds whatever the data is: names, keys and values. Raises ConfigError."""
         document, broken = try_resolve(self.document, self.flags, lookup(facts))
         references = References(self.document, self.flags, lookup(facts))
         self._refuse(_with_others(broken, faults_without_data(document.data, references)))
-        return None
 
     def describe(
         self, facts: DataFacts, splits: Mapping[str, int] | None = None, known: RunSpec | None = None

@@ -176,13 +176,13 @@ class Given:
 
 
 def matching(item: str) -> list[Path]:
-    """Return the path, or the files that a pattern of the shell stands for. Raises DataError where there is none."""
+    """Return the path, or the files that a pattern of the shell stands for. Raises ConfigError where there is none."""
     path = Path(item)
     if path.exists():
         return [path]
     if not set("*?[") & set(item):
-        raise missing_file(path, item)
+        raise ConfigError(missing_file(path, item).faults)
     found = sorted(map(Path, glob.glob(item, recursive=True)))
     if not found:
-        raise DataError(f"there is no file like '{safe_text(item)}'")
+        raise ConfigError(f"there is no file like '{safe_text(item)}'")
     return found

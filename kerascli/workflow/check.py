@@ -50,27 +50,25 @@ def check(
     known: dict[str, tuple[DataFacts, PreparedData | None, list[str]]] = {}
     best = _facts_without_data if no_data else _best_facts
 
-    def described(phase: Config) -> RunSpec:
-        facts, prepared, unchecked = known.get(phase.data_key) or best(phase)
-        known[phase.data_key] = facts, prepared, unchecked
-        with _with_unchecked(unchecked):
-            spec = phase.describe(facts, prepared and _rows(prepared))
-            if faults := idle_fit_faults(spec):
-                raise phase.error(faults)
-        if prepared is not None:
-            check_values(spec.graphs, spec.compared(), prepared.splits, prepared)
-        return spec
+    def described(phase: Config) -> RunSpec | None:
+        found = known.get(phase.data_key) or best(phase)
+        known[phase.data_key] = found
+        return _described(phase, *found, no_data=no_data)
 
-    specs = in_each(config.phases, described)
+    specs = [spec for spec in in_each(config.phases, described) if spec is not None]
+    if len(specs) < len(config.phases):
+        unchecked = [text for _, _, texts in known.values() for text in texts]
+        texts = dict.fromkeys(["the shapes of the model, which depend on the data", *unchecked])
+        lines = [f"{safe_text(str(config.path))}: ok", *(f"  not checked: {text}" for text in texts)]
+        return CheckResult(lines, [], data_is_missing=False)
     cases = [Case(each, spec, known[each.data_key][1]) for each, spec in zip(config.phases, specs, strict=True)]
     spec, prepared = specs[-1], cases[-1].prepared
     unchecked = list(dict.fromkeys(text for _, _, texts in known.values() for text in texts))
     missing = bool(unchecked) and not no_data
     found = _summary(spec)
-    lines = [
-        f"{safe_text(str(config.path))}: ok",
-        f"  model: {counted(_layers(spec), 'layer')}, {found.total:,} parameters",
-    ]
+    is_sized = not spec.unknown and spec.inputs == known[config.data_key][0].inputs  # no placeholders in it
+    parameters = f", {found.total:,} parameters" if is_sized else ""
+    lines = [f"{safe_text(str(config.path))}: ok", f"  model: {counted(_layers(spec), 'layer')}{parameters}"]
     if prepared is not None:
         rows = ", ".join(f"{name} {count:,}" for name, count in _rows(prepared).items())
         lines.append(f"  data: {rows} rows")
@@ -85,6 +83,25 @@ def check(
     learned = {} if prepared is None else dict.fromkeys(prepared.warnings)
     warnings = [*advise(cases), *(Fault(text, level="warning") for text in learned)]
     return CheckResult([*lines, *(f"  not checked: {text}" for text in unchecked)], warnings, missing)
+
+
+def _described(
+    phase: Config, facts: DataFacts, prepared: PreparedData | None, unchecked: list[str], *, no_data: bool
+) -> RunSpec | None:
+    """Return the description of a phase; None without data, if it has faults that may be ours. Raises ConfigError."""
+    with _with_unchecked(unchecked):
+        try:
+            spec = phase.describe(facts, prepared and _rows(prepared))
+        except ConfigError:
+            if facts.known or not no_data:
+                raise
+            phase.check_without_shapes(facts)  # what is left may come from a placeholder for a size of the data
+            return None
+        if faults := idle_fit_faults(spec):
+            raise phase.error(faults)
+    if prepared is not None:
+        check_values(spec.graphs, spec.compared(), prepared.splits, prepared)
+    return spec
 
 
 def _unchecked_init_from(config: Config, begin: InitFrom) -> str:

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from kerascli.cli import validate
 from kerascli.cli.commands import app
-from tests.support.runs_harness import kerascli, write
+from kerascli.errors import ConfigError
+from tests.support.runs_harness import command, kerascli, write
 
 SOUND = "model: {inputs: {x: [3]}, layers: [{dense: 1}]}\ncompile: {loss: mse}\n"
 PLUGIN = """
@@ -56,3 +57,25 @@ def test_the_exit_code_is_the_smallest_that_is_not_0(
     assert CliRunner().invoke(app, line).exit_code == code
     given = ["validate", "--set=fit.epochs=2", "--flag=n=1", "--flag=m=2", "--no-data", "--"]
     assert commands == [[*given, name] for name in names]
+
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+OF_THE_DATA = [
+    "penguins", "text/babi_memnn", "text/babi_rnn", "vision/mnist_tfrecord", "vision/eager_image_captioning",
+    "sequences/neural_turing_machine",
+]  # fmt: skip
+"""Configs with sizes that only the data has."""
+
+
+@pytest.mark.parametrize("name", OF_THE_DATA)
+def test_sizes_that_only_the_data_has_are_no_faults_without_it(name: str) -> None:
+    lines = command("validate", "--no-data", CONFIGS / f"{name}.yaml").splitlines()
+    assert lines[0].endswith(": ok")
+    assert not any("parameters" in line for line in lines)  # how many there are is not known
+    assert "  not checked: the data, and what depends on it: --no-data" in lines
+
+
+def test_a_misspelt_key_is_a_fault_all_the_same(tmp_path: Path) -> None:
+    text = (CONFIGS / "text/babi_memnn.yaml").read_text(encoding="utf-8")
+    with pytest.raises(ConfigError, match="unknown key 'unit' in dense; did you mean 'units'"):
+        command("validate", "--no-data", write(tmp_path, text.replace("dense: {units:", "dense: {unit:")))

@@ -306,7 +306,7 @@ def test_a_truncated_file_is_refused(where: str, tmp_path: Path, to_disk: Callab
     path = tmp_path / f"x.{where}"
     np.save(path, X) if where == "npy" else np.savez(path, x=X)
     path.write_bytes(path.read_bytes()[:-2000])
-    with pytest.raises(FileRefused, match=r"says 10,000 bytes of data|not a sound npz file"):
+    with pytest.raises(FileRefused, match=r"declares 10,000 bytes of data|not a sound npz file"):
         load(tmp_path, {"npz": path.name}, inputs={"x": []})
 
 

@@ -422,7 +422,7 @@ def test_a_lone_array_that_is_not_as_it_says_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "raw.npy", np.zeros(5))
     whole = (tmp_path / "raw.npy").read_bytes()
     (tmp_path / "raw.npy").write_bytes(whole[:-1])
-    with pytest.raises(FileRefused, match=r"'raw.npy' says 40 bytes of data \(shape \(5,\)\) and has 39"):
+    with pytest.raises(FileRefused, match=r"'raw.npy' declares 40 bytes of data \(shape \(5,\)\) but has 39"):
         raw(spec, Path("raw.npy"), Context(tmp_path, 1))
     (tmp_path / "raw.npy").write_bytes(whole.replace(b"(5,), }", b"(-5,),}"))
     with pytest.raises(FileRefused, match="a negative size"):

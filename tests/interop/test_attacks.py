@@ -309,7 +309,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
     # JSON
     "nan_in_json": (of('{"class_name": "Sequential", "config": NaN}'), "NaN is not a number"),
     "infinity_in_json": (of('{"class_name": "Sequential", "config": -Infinity}'), "is not a number"),
-    "two_keys": (of('{"class_name": "Sequential", "class_name": "Model", "config": {}}'), "twice"),
+    "two_keys": (of('{"class_name": "Sequential", "class_name": "Model", "config": {}}'), "a duplicate key"),
     "huge_number": (of('{"class_name": "Sequential", "config": ' + "9" * 6000 + "}"), "not valid JSON"),
     "broken_json": (of('{"class_name": '), "not valid JSON"),
     "list_for_model": (of("[]"), "contains no model"),
@@ -390,7 +390,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
         of(sequential(start(), layer("f", "TextVectorization", vocabulary="file:///etc/passwd"))), "TextVectorization",
     ),
     "vocabulary_in_a_bucket": (
-        of(sequential(start(), layer("f", "IntegerLookup", vocabulary="gs://x/y"))), "needs a vocabulary",
+        of(sequential(start(), layer("f", "IntegerLookup", vocabulary="gs://x/y"))), "needs its vocabulary",
     ),
     "overlapping_members": (_changed(_overlapped), "a damaged .keras file"),
     "block_bomb": (

@@ -385,7 +385,7 @@ def test_a_result_that_a_nested_model_does_not_have_is_refused(tmp_path: Path) -
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in members.items():
             archive.writestr(name, data)
-    with pytest.raises(FileRefused, match="cannot be taken"):
+    with pytest.raises(FileRefused, match="there is no node"):
         import_model(path, runs_dir=tmp_path / "runs")
 
 

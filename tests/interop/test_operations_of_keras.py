@@ -131,7 +131,7 @@ _UNWRITTEN = "Keras cannot write it with a tensor as this argument"
 _SPEC = "Keras mistakes its shape"
 _FORM = "Keras takes another form while a model is made"
 _NOT_ON_TORCH = "Keras on torch cannot compute it"
-_COMPLEX = "the value is complex, a tensor is real"
+_COMPLEX = "the value is complex, but must be real"
 _CONSTANT = "no tensor of the model is in it: a constant, which Keras computes while a model is made"
 
 NOT_COMPARED = {

@@ -237,7 +237,7 @@ def test_what_is_no_expression_is_refused(text: str) -> None:
 
 
 def test_euler_s_number_and_a_node_of_its_name_are_distinguished() -> None:
-    with pytest.raises(Invalid, match="'e' is a number in an expression"):
+    with pytest.raises(Invalid, match="'e' is a constant in expressions"):
         built('inputs: {e: [4]}\nlayers: [{dense: 3}, {expr: "prev * e"}]')
 
 

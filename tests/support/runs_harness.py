@@ -95,6 +95,17 @@ def kerascli(*arguments: str, cwd: Path, **environment: str) -> subprocess.Compl
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=600, check=False)
 
 
+def command(*arguments: object) -> str:
+    """Run the command in this process and return what it prints to stdout. Raises what ends it with an error."""
+    from typer.testing import CliRunner
+
+    from kerascli.cli.commands import app
+
+    result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == 0, result.stderr
+    return result.stdout
+
+
 def outcome_of(work: Generator[object, None, T]) -> T:
     """Exhaust a generator; return its value."""
     while True:

@@ -19,7 +19,8 @@ from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.opened import OpenedRun, open_run
 from kerascli.workflow.predict import Form, Predictions, predict_run
-from tests.support.runs_harness import kerascli, train, write
+from kerascli.workflow.stream import predict_stream
+from tests.support.runs_harness import command, train, write
 
 PICTURES = """
 seed: 1
@@ -230,16 +231,15 @@ def test_a_threshold_without_two_classes_is_refused(pictures: RunRecord) -> None
         predict_run(open_run(pictures), "train", form=Form(threshold=0.3))
 
 
-def test_a_kept_column_stands_beside_a_prediction_of_its_name(table: RunRecord, tmp_path: Path) -> None:
-    result = kerascli("predict", str(table.path), "train", "--keep", "y", "--keep", "id", cwd=tmp_path)
-    header, *rows = result.stdout.splitlines()
+def test_a_kept_column_stands_beside_a_prediction_of_its_name(table: RunRecord) -> None:
+    header, *rows = command("predict", table.path, "train", "--keep", "y", "--keep", "id").splitlines()
     assert header == "y,id,predicted_y"
     assert [row.split(",")[:2] for row in rows] == [[str(i / 10), str(i)] for i in range(8)]
 
 
 def test_json_lines_out(texts: RunRecord, tmp_path: Path) -> None:
-    shown = kerascli("predict", str(texts.path), "--text", "great", "--json", cwd=tmp_path).stdout
-    kerascli("predict", str(texts.path), "--text", "great", "-o", "rows.jsonl", cwd=tmp_path)
+    shown = command("predict", texts.path, "--text", "great", "--json")
+    command("predict", texts.path, "--text", "great", "-o", tmp_path / "rows.jsonl")
     assert (tmp_path / "rows.jsonl").read_text() == shown
     assert json.loads(shown).keys() == {"class", "p(bad)", "p(good)"}
 
@@ -266,16 +266,15 @@ def test_a_stream_is_answered_row_by_row_and_bad_rows_are_skipped(table: RunReco
 
 
 @pytest.mark.parametrize("form", ["lines", "json"])
-def test_texts_are_streamed(texts: RunRecord, tmp_path: Path, form: str) -> None:
+def test_texts_are_streamed(texts: RunRecord, form: str) -> None:
+    run = open_run(texts)
     words = ["great lovely film 1", "awful boring film 1"]
-    lines = words if form == "lines" else [json.dumps({"text": each}) for each in words]
-    command = [sys.executable, "-m", "kerascli", "predict", str(texts.path), "-", "--stream", "--json"]
-    result = subprocess.run(
-        command, input="\n".join(lines), cwd=tmp_path, text=True, capture_output=True, timeout=600, check=True
-    )
-    whole = predict_run(open_run(texts), "train").columns["p(good)"]
-    found = [json.loads(line)["p(good)"] for line in result.stdout.splitlines()]
-    np.testing.assert_allclose(found, whole[[5, 1]], rtol=1e-5)
+    lines = [f"{each if form == 'lines' else json.dumps({'text': each})}\n".encode() for each in words]
+    found = list(predict_stream(run, lines, Form()))
+    whole = predict_run(run, "train").columns["p(good)"]
+    for each, expected in zip(found, whole[[5, 1]], strict=True):
+        assert isinstance(each, Predictions)
+        np.testing.assert_allclose(each.columns["p(good)"], expected, rtol=1e-5)
 
 
 def test_windows_are_predicted_from_the_file_that_they_were_trained_on(tmp_path: Path) -> None:

@@ -213,9 +213,9 @@ def test_a_checkpoint_of_a_later_version_or_of_a_stranger_is_refused(tmp_path: P
     good = run.checkpoints.newest()
     odd: dict[str, Callable[[dict[str, Any], dict[str, Tensor]], object]] = {
         "made by a later version of kerascli: it has 'mood'": lambda facts, _: facts.update(mood=1),
-        "'epoch' is wrong": lambda facts, _: facts.update(epoch="2"),
-        "'batch' is wrong": lambda facts, _: facts.update(batch=-1),
-        "'callbacks.0' is wrong": lambda facts, _: facts.update(callbacks=[1]),
+        "'epoch' has a wrong value": lambda facts, _: facts.update(epoch="2"),
+        "'batch' has a wrong value": lambda facts, _: facts.update(batch=-1),
+        "'callbacks.0' has a wrong value": lambda facts, _: facts.update(callbacks=[1]),
         "the weights are of another model": lambda _, tensors: tensors.pop("weights/dense/kernel"),
         "optimizer state does not match": lambda _, tensors: tensors.pop("optimizer/iterations"),
     }

@@ -17,7 +17,7 @@ from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import Form, predict_run
-from tests.support.runs_harness import kerascli, train, write
+from tests.support.runs_harness import command, train, write
 
 ROWS = 60
 CONFIG = """
@@ -108,16 +108,17 @@ def test_an_output_without_metrics_is_measured_by_its_mean_absolute_error(tmp_pa
     assert found == {"price": {"mean_absolute_error": pytest.approx(expected, rel=1e-5)}}
 
 
-def test_the_commands_print_both(tmp_path: Path) -> None:
+def test_the_commands_print_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data(tmp_path)
     trained(tmp_path, "[log, normalization]")
-    text = kerascli("evaluate", "latest", "train", cwd=tmp_path).stdout
+    monkeypatch.chdir(tmp_path)
+    text = command("evaluate", "latest", "train")
     assert text.splitlines()[1].startswith("  price in its units  mae ")
-    facts = json.loads(kerascli("evaluate", "latest", "train", "--json", cwd=tmp_path).stdout)
+    facts = json.loads(command("evaluate", "latest", "train", "--json"))
     assert facts["in_units"]["price"]["mae"] > 100 * facts["results"]["mae"]
-    rows = kerascli("predict", "latest", "train", cwd=tmp_path).stdout.splitlines()[1:]
+    rows = command("predict", "latest", "train").splitlines()[1:]
     assert all(1e4 < float(row) < 1e7 for row in rows)
-    raw = kerascli("predict", "latest", "train", "--raw", cwd=tmp_path).stdout.splitlines()[1:]
+    raw = command("predict", "latest", "train", "--raw").splitlines()[1:]
     assert all(abs(float(row)) < 20 for row in raw)
 
 
