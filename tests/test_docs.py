@@ -246,10 +246,3 @@ def test_the_house_is_as_contributors_are_told() -> None:
     assert told == {room: number for number, rooms in enumerate(FLOORS, 1) for room in rooms}
     rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or any(path.glob("**/*.py"))}
     assert told.keys() == rooms - {"__init__"}
-
-
-def test_the_layer_that_contributors_see_is_the_real_one() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    (path,) = re.findall(r"`(kerascli/layers/\S+\.py)`", text)
-    (shown,) = (b.text for b in blocks(ROOT / "CONTRIBUTING.md") if b.language == "python")
-    assert (ROOT / path).read_text(encoding="utf-8").endswith("\n\n" + shown)

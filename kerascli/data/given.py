@@ -29,7 +29,7 @@ _MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """How a run's data is read from what a command is given."""
+    """Reader of what a command is given, with the settings of a run's data."""
 
     spec: DataSpec
     columns: Mapping[str, Field]
