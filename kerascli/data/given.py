@@ -17,13 +17,11 @@ from kerascli.data.sources.folders import FolderSource, labelled_files, unlabell
 from kerascli.data.sources.image_settings import SUFFIXES, image_column
 from kerascli.data.storage.image_files import Images, Reading, need_pillow
 from kerascli.data.storage.json_lines import read_json_lines
-from kerascli.data.storage.table import Table, table_of
+from kerascli.data.storage.table import FILE, FILES, Table, table_of
 from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text
 from kerascli.files import missing_file
 
 STDIN, STDIN_NAME = "-", "standard input"
-FILE = "file"
-"""Column of the names of files that are a row each."""
 _MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
 
 
@@ -108,7 +106,7 @@ class Given:
         height, width, *channels = (size or 1 for size in field.shape)
         images = Images(files, Reading((height, width), _MODES[channels[0] if channels else 1], "bilinear", crop=False))
         values = image_column(images) if channels else images[slice(None)][..., 0]
-        return Table({FILE: np.array(list(map(str, files)), object), name: values}, len(files), name="the files")
+        return Table({FILE: np.array(list(map(str, files)), object), name: values}, len(files), name=FILES)
 
     def _images(self) -> dict[str, Field]:
         """Return the one column that the inputs are made of, if it holds images of bytes, as files do."""

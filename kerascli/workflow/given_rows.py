@@ -7,9 +7,10 @@ import numpy as np
 
 from kerascli.data.base import SPLITS
 from kerascli.data.batches.rows import Split
-from kerascli.data.given import FILE, STDIN, Given
+from kerascli.data.given import STDIN, Given
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import prepare_rows
+from kerascli.data.storage.table import FILE, FILES
 from kerascli.errors import ConfigError, DataError, safe_text, suggestion
 from kerascli.files import missing_file
 from kerascli.workflow.changed_data import load_again
@@ -65,7 +66,7 @@ def kept_columns(rows: Split, keep: Sequence[str]) -> dict[str, np.ndarray]:
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
         return {}
-    names = keep or [name for name in (FILE,) if name in table]
+    names = keep or ([FILE] if FILE in table and FILES in table.name else [])
     found: dict[str, np.ndarray] = {}
     for name in names:
         values = table.column(name)

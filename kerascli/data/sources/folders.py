@@ -12,7 +12,7 @@ from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, Source
 from kerascli.data.storage.on_disk import Values
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.errors import DataError, DataMissing, Fault, Place, safe_text, suggestion
 from kerascli.shapes import Words
 
@@ -71,8 +71,8 @@ class FolderSource(Source):
 
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
         names = np.array([str(path) for path in files], object)
-        given: dict[str, Values] = {"file": names} if labels is None else {"file": names, "label": labels}
-        return Table({**given, **self.contents(list(files), "the files")}, len(files), name="the files")
+        given: dict[str, Values] = {FILE: names} if labels is None else {FILE: names, "label": labels}
+        return Table({**given, **self.contents(list(files), FILES)}, len(files), name=FILES)
 
     def folders(self, context: Context) -> list[Path]:
         paths = (self.directory, self.validation, self.test)

@@ -10,7 +10,7 @@ from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.sources.folders import files_below
 from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, image_column
 from kerascli.data.storage.image_files import Images, need_pillow
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.errors import DataError, DataMissing, Fault, Place, counted, safe_text
 
 
@@ -44,7 +44,7 @@ class ImagePairs(ImageSettings, TwoFolders):
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
         need_pillow()
         images = image_column(Images(list(files), self.reading()))
-        return Table({"file": np.array(list(map(str, files)), object), "image": images}, len(files), name="the files")
+        return Table({FILE: np.array(list(map(str, files)), object), "image": images}, len(files), name=FILES)
 
     def folders(self, context: Context) -> list[Path]:
         return [context.folder / path for path in (self.images, self.masks)]

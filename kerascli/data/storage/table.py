@@ -13,6 +13,9 @@ from kerascli.data.storage.on_disk import Direct, OnDisk, Rows, Values, compose_
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.errors import DataError, Fault, Place, suggestion
 
+FILE, FILES = "file", "the files"
+"""Column of file names, and name in messages, of a table whose rows are a file each."""
+
 
 class BadRow(Exception):
     """Error about a value that a transform cannot process; `row` is its row's index within the values passed.
