@@ -89,7 +89,11 @@ class Signals:
             self.check()
 
     def _watch(self, descriptor: int, main_thread: int) -> None:
-        """Count signals as they come, while Python's handlers wait for C code, and repeat the request of the first."""
+        """Read signals in a thread, because Python's handlers do not run while the main thread is in C code.
+
+        A second SIGINT or SIGTERM ends the process. While the first signal is neither handled nor deferred, the main
+        thread is asked again to raise.
+        """
         asked, came = 0, False
         while True:
             ready, _, _ = select.select([descriptor], [], [], INSIST_SECONDS if came else None)

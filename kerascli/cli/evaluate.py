@@ -1,4 +1,4 @@
-"""The command `kerascli evaluate [RUN] [WHAT...]`."""
+"""The command `kerascli evaluate [RUN] [WHAT...]`: loss and metrics of a trained model on a split or files."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

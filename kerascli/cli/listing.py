@@ -1,4 +1,4 @@
-"""The command `kerascli list [KIND]`."""
+"""The command `kerascli list [KIND]`: the layers, losses, optimizers ... that a config can use."""
 
 from typing import Annotated
 

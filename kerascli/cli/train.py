@@ -165,7 +165,7 @@ def _say_profile(profile: "Profiled") -> None:
 
 
 def _smoke_test(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> None:
-    """Test a config: two steps of every use of a run, in a temporary folder."""
+    """Test a config in a temporary folder, on two steps: train, resume, evaluate, predict and plot."""
     document = options.read_config(config, sets, flags)
     options.check_device(chosen.device)
     from kerascli.workflow.smoke import smoke

@@ -32,7 +32,7 @@ class Program:
         return next(node.meta["device"] for node in self.code.graph.nodes if node.op == "placeholder")
 
     def arguments(self, inputs: Sequence[Tensor], numbers: draws.Draws) -> list[Tensor]:
-        """Return the arguments of the code for one call."""
+        """Return the tensors to call the graph `code` with: those read in place, the inputs, new random numbers."""
         return [*self.reads, *inputs, *(numbers.make_at(place, draw) for place, draw in self.drawn)]
 
     def compiled(self, inputs: Sequence[Tensor]) -> FlatRunner:

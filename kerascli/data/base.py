@@ -136,9 +136,9 @@ class Source(InFolder):
         """Load the tables by split. Raises DataError."""
 
     def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table | None:
-        """Read a file (`name` in messages) with the source's settings (delimiter, encoding); None if it has none.
+        """Read a file as a table, with the source's settings (delimiter, encoding); None if the source has none.
 
-        `columns` are those in use; None: all.
+        `name` is the file in messages. `columns` are those in use; None: all.
         """
         return None
 

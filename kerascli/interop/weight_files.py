@@ -30,7 +30,7 @@ class FileLayer:
     place: str
     """HDF5 group: by class and number in Keras 3 (`layers/dense_1`), by the layer's name before."""
     groups: Mapping[str, Sequence[str]]
-    """Place within the layer -> paths of its arrays in order; before Keras 3, all are at ''."""
+    """HDF5 group within the layer -> paths of its weight arrays, in order; before Keras 3, all are under ''."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class Expression:
         return {node.name for node, _ in walk(parse(self.text)) if isinstance(node, Name)} & set(CONSTANTS)
 
     def renamed(self, names: Mapping[str, str]) -> str:
-        """Return the text with its tensors renamed."""
+        """Return the expression's text with its input tensors renamed; `names` maps old names to new ones."""
         text = self.text
         standing = [node for node, _ in walk(parse(text)) if isinstance(node, Name) and node.name in names]
         for node in sorted(standing, key=lambda node: -node.column):

@@ -36,7 +36,7 @@ class HistoryWriter:
     """Writer of history.csv during training, which keeps the digest of its contents."""
 
     def __init__(self, path: Path, names: Sequence[str], prefix: Prefix) -> None:
-        """Check that the file begins with `prefix`, to which `cut` then shortens it. Raises FileRefused."""
+        """Check that history.csv begins with the recorded `prefix`; `cut` then removes the rest. Raises FileRefused."""
         self.path = path
         self._names = names
         self._size = 0

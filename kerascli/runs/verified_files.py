@@ -15,7 +15,10 @@ Facts = dict[str, Any]
 
 
 class VerifiedFiles:
-    """Files written before run.json, or replaced in such an order that run.json is correct after any crash."""
+    """Reads and writes the files of a run whose SHA-256 is recorded in run.json.
+
+    They are written before run.json, or replaced in such an order that run.json is correct after any crash.
+    """
 
     def __init__(self, folder: Path, read_facts: Callable[[], Facts], write_facts: Callable[[Facts], None]) -> None:
         self._folder = folder

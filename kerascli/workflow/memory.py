@@ -12,7 +12,7 @@ from kerascli.errors import TrainingStopped, first_line
 from kerascli.layers.base import ShapeMismatch
 
 _CPU_WORDS = "can't allocate memory"
-"""Message of torch's CPU allocator, which raises a plain RuntimeError."""
+"""Words of the message when torch's CPU allocator is out of memory; it raises a plain RuntimeError."""
 
 
 STOPS = (RuntimeError, MemoryError, IndexError, ShapeMismatch)

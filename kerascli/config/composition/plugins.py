@@ -47,7 +47,7 @@ def import_plugins(document: Document, codes: Sequence[UserCode | Path]) -> tupl
 
 
 def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
-    """Run a file once; `written` is its path in the config. Raises Invalid."""
+    """Run a plugin (a Python file) once; `written` is the place in the config that names it. Raises Invalid."""
     code = UserCode(file, b"") if isinstance(file, Path) else file
     if code.path.suffix != ".py":
         text = f"plugins: '{code.path.name}' is not a Python file"

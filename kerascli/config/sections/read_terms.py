@@ -133,7 +133,10 @@ class TermReader:
         return Comparison(y_pred, y_true, is_target, class_numbers=getattr(component, "sparse_targets", False))
 
     def _y_true(self, value: Any, path: Path) -> tuple[str | float | None, bool]:
-        """Return the ground truth (a number, a target or a tensor; None after a fault), and True for a target."""
+        """Read `y_true` of a loss or metric: return a number, or the name of a target or tensor; and True for a target.
+
+        The first is None after a fault.
+        """
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return float(value), False
         names, targets = self._forward.reading.names, self._targets

@@ -30,7 +30,7 @@ class _FitProgress:
 
     named: NamedPipeline
     fields: list[Field]
-    """Fields before each step up to the one at `position`."""
+    """Facts (shape, dtype ...) about the input of each pipeline step, up to the step at `position`."""
     position: int
     end: int
     values: np.ndarray | None

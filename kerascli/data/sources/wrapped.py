@@ -32,7 +32,10 @@ class WrappedSource(Source):
 
 
 def numbers_in_memory(table: Table, name: str, made: str) -> np.ndarray:
-    """Return a column of numbers as an array in memory; `made` (a plural noun) is for messages. Raises DataError."""
+    """Return a column of numbers as an array in memory. Raises DataError.
+
+    `made` names what is made from the column in the error message, in the plural: "windows".
+    """
     values = table.column(name)
     if values.dtype == object:
         if isinstance(values, np.ndarray) and values.ndim == 1 and any(map(is_number, filter(None, values.tolist()))):

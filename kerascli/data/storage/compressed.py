@@ -40,7 +40,7 @@ def read_text_file(path: Path, name: str) -> bytes:
 
 
 def _gzip(data: bytes) -> Iterator[bytes]:
-    """Yield the contents of one member after the other."""
+    """Yield the decompressed bytes of a gzip file in chunks, of one member (concatenated stream) after the other."""
     while data:
         reader = zlib.decompressobj(wbits=31)
         rest = data

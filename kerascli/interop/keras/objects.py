@@ -124,7 +124,10 @@ def component(
 def _settings(
     cls: type[Component], config: Mapping[str, Any], where: str, refusals: Refusals, extra: Difference
 ) -> dict[str, Any]:
-    """Convert an object's config to a component's arguments, without bookkeeping and values that have no effect."""
+    """Convert the config of a Keras object to arguments of `cls`.
+
+    Keys that Keras adds to any config (BOOKKEEPING), and values that have no effect, are left out.
+    """
     own = DIFFERENCES.get(cls.component_name, Difference())
     idle = {**own.idle, **extra.idle}
     settings: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Inputs, entries and outputs of a model, or of a shared model in it, that become one Keras model."""
+"""What is exported as one Keras model: inputs, nodes and outputs of a model, or of a shared model in it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -47,7 +47,10 @@ class ImpliedMasks:
         return value is None or (bool(found) and all(map(self._implied, found)))
 
     def _implied(self, ref: Ref) -> bool:
-        """Return True if `ref` is computed by operations alone from comparisons of masked inputs with their padding."""
+        """Return True if the tensor `ref` is a mask that Keras derived from an Embedding or Masking layer.
+
+        Then operations alone compute it, from comparisons `input != padding value` of such layers' inputs.
+        """
         if ref not in self._known:
             self._known[ref] = False  # a cycle implies nothing
             layer = self._model.layers[ref.layer]

@@ -10,9 +10,10 @@ from kerascli.interop.keras_import.calls import read_model
 
 
 def fit_of_stateful(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `fit` section that a file's stateful model needs; an empty one for a model without stateful layers.
+    """Return the training settings (config section `fit`) for a Keras model; empty if it has no stateful layers.
 
-    Keras never resets states in training, so `reset_states` is `never`. Raises FileRefused without one batch size.
+    Keras never resets states in training, so `reset_states` is `never`. Raises FileRefused if a model with stateful
+    layers does not have one batch size, the same for all inputs.
     """
     if not any(item.get("stateful") is True for item in walk(model["config"])):
         return {}

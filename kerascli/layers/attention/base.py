@@ -67,7 +67,10 @@ def combined_mask(masks: Sequence[Tensor | None]) -> Tensor | None:
 
 
 def causal_mask(query: Tensor, key: Tensor) -> Tensor:
-    """Return a mask (T, S) of (*, T, D) and (*, S, D): step t of the query attends to the steps up to t of the key."""
+    """Return the causal mask (T, S) for a query (*, T, D) and a key (*, S, D).
+
+    Step t of the query attends to the steps up to t of the key.
+    """
     return _distances(query, key) >= 0
 
 

@@ -157,7 +157,10 @@ class MultiHeadModule(nn.Module):
         return tuple(x.shape[axis] for axis in self.axes)
 
     def _of_steps(self, mask: Tensor | None, x: Tensor, new: int) -> Tensor | None:
-        """Reshape a mask of the first axes of `x` to that of scores: (N, *, 1, T, 1) or (N, *, 1, 1, S)."""
+        """Reshape a mask of steps of `x` (query, key or value) so that it broadcasts to the attention scores.
+
+        The mask has the first axes of `x`, the result is (N, *, 1, T, 1) or (N, *, 1, 1, S).
+        """
         if mask is None:
             return None
         whole = broadcast_mask(mask, x).expand(*x.shape[:-1], 1).unsqueeze(-2)

@@ -40,10 +40,11 @@ def arrange(
     first: Collection[str] = (),
     last: Collection[str] = (),
 ) -> Ranks:
-    """Return the positions of boxes, given with their widths in topological order.
+    """Compute the positions of a diagram's boxes.
 
-    `ports` are the distances from the middle of its boxes at which each edge begins and ends. `first` are placed above,
-    `last` below all others. Raises ConfigError if there are too many long edges.
+    `widths` are those of the boxes, in topological order. `ports` are the distances from the middle of its boxes at
+    which each edge begins and ends. `first` are placed above, `last` below all others. Raises ConfigError if there are
+    too many long edges.
     """
     rank = _ranks(list(widths), edges, first, last)
     if sum(rank[target] - rank[source] for source, target in edges) > _MOST_STAND_INS:

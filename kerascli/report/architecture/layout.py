@@ -69,7 +69,7 @@ class Picture:
 
 
 def title_of(box: Box) -> str:
-    """Return the first line of a box, in bold: its kind."""
+    """Return the bold title of a box in a diagram: its kind (`dense`), and if several, how many boxes it stands for."""
     return f"{box.kind} {TIMES}{box.times}" if box.times > 1 else box.kind
 
 
