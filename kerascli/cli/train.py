@@ -31,6 +31,9 @@ def train(
     runs_dir: options.RunsDir = options.RUNS_DIR,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
+    epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="As --set fit.epochs=N.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="As --set fit.batch_size=N.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="As --set seed=N.")] = None,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Resume a run: latest, a name, a prefix or a path.")
     ] = None,
@@ -38,27 +41,32 @@ def train(
         bool, typer.Option("--profile", help="Report where the time goes; save a trace of some steps in the run.")
     ] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Test a config by two steps in a temporary run.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress: results, warnings and errors.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Train the model of a config, or resume a run."""
+    short = {"fit.epochs": epochs, "fit.batch_size": batch_size, "seed": seed}
+    sets = [*sets, *(f"{key}={value}" for key, value in short.items() if value is not None)]
     given = {
         "a config": config is not None, "--name": name is not None, "--runs-dir": runs_dir != options.RUNS_DIR,
         "--flag": bool(flags), "--json": as_json, "--resume": resume is not None,
-        "--profile": profile,
+        "--profile": profile, "--quiet": quiet,
     }  # fmt: skip
     chosen = Options(
         runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile
     )
     if smoke:
         _refuse(
-            given, ["--resume", "--name", "--runs-dir", "--json", "--profile"], "--smoke: it trains a temporary run"
+            given,
+            ["--resume", "--name", "--runs-dir", "--json", "--profile", "--quiet"],
+            "--smoke: it trains a temporary run",
         )
         _smoke_test(options.config_or_only(config), chosen, sets, flags)
     elif resume is not None:
         _refuse(given, ["a config", "--flag", "--name"], "--resume: a run keeps its settings")
-        _resume(resume, chosen, sets, as_json=as_json)
+        _resume(resume, chosen, sets, as_json=as_json, quiet=quiet)
     else:
-        _start(options.config_or_only(config), chosen, sets, flags, as_json=as_json)
+        _start(options.config_or_only(config), chosen, sets, flags, as_json=as_json, quiet=quiet)
 
 
 def _refuse(given: dict[str, bool], names: list[str], why: str) -> None:
@@ -68,7 +76,9 @@ def _refuse(given: dict[str, bool], names: list[str], why: str) -> None:
             raise ConfigError(f"{name} cannot be used with {why}")
 
 
-def _start(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str], *, as_json: bool) -> None:
+def _start(
+    config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str], *, as_json: bool, quiet: bool
+) -> None:
     """Train and show the events: results on stdout, everything else on stderr.
 
     Errors that need no torch are raised before it is loaded.
@@ -85,11 +95,11 @@ def _start(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[s
 
     with options.remembered(document, "train", flags):
         opened = open_config(document, flags=flags, progress=options.download_bar())
-        _follow(start(opened, chosen), as_json=as_json)
+        _follow(start(opened, chosen), as_json=as_json, quiet=quiet)
     remember(document, "train", flags)
 
 
-def _resume(run: str, chosen: Options, sets: Sequence[str], *, as_json: bool) -> None:
+def _resume(run: str, chosen: Options, sets: Sequence[str], *, as_json: bool, quiet: bool) -> None:
     """Resume a run and show its events as `_start` does."""
     from kerascli.runs.index import find_run
 
@@ -97,7 +107,7 @@ def _resume(run: str, chosen: Options, sets: Sequence[str], *, as_json: bool) ->
     options.check_device(chosen.device)
     from kerascli.workflow.train import resume
 
-    _follow(resume(record, chosen, sets, progress=options.download_bar()), as_json=as_json)
+    _follow(resume(record, chosen, sets, progress=options.download_bar()), as_json=as_json, quiet=quiet)
 
 
 @dataclass(slots=True)
@@ -125,10 +135,10 @@ class _Outcome:
                 pass
 
 
-def _follow(events: "Iterator[Event]", *, as_json: bool) -> None:
+def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool) -> None:
     from kerascli.report.console import TrainingView, metrics_text
 
-    view, outcome = TrainingView(sys.stderr, quiet=as_json), _Outcome()
+    view, outcome = TrainingView(sys.stderr, quiet=as_json or quiet), _Outcome()
     try:
         for event in events:
             view.show(event)

@@ -1,0 +1,52 @@
+"""Options of `train` that are short for `--set`, and the one for silence."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from kerascli.cli.commands import app
+from kerascli.errors import ConfigError
+from kerascli.runs.index import find_run
+from tests.support.runs_harness import command, outcome, write
+
+CONFIG = """
+data: {source: {blobs: {rows: 40, features: 2, classes: 2}}, inputs: {x: []}, targets: {y: []}}
+model: {layers: [{dense: {units: 2, activation: softmax}}]}
+compile: {loss: sparse_categorical_crossentropy}
+fit: {epochs: 3, batch_size: 8}
+"""
+
+
+def test_they_do_what_set_does(tmp_path: Path) -> None:
+    config = write(tmp_path, CONFIG)
+    short = ["--epochs", "2", "--batch-size", "16", "--seed", "7"]
+    command("train", config, "--runs-dir", tmp_path / "short", *short)
+    long = ["--set", "fit.epochs=2", "--set", "fit.batch_size=16", "--set", "seed=7"]
+    command("train", config, "--runs-dir", tmp_path / "long", *long)
+    first, second = (find_run("latest", tmp_path / name) for name in ("short", "long"))
+    assert outcome(first) == outcome(second)
+    resolved = yaml.safe_load(first.resolved())
+    assert (resolved["seed"], resolved["fit"]["epochs"], resolved["fit"]["batch_size"]) == (7, 2, 16)
+
+
+def test_a_resumed_run_takes_epochs_alone(tmp_path: Path) -> None:
+    config, runs = write(tmp_path, CONFIG), ["--runs-dir", tmp_path / "runs"]
+    command("train", config, "--seed", 1, "--epochs", 1, *runs)
+    command("train", "--resume", "latest", "--epochs", 2, *runs)
+    assert len(find_run("latest", tmp_path / "runs").history()) == 2
+    with pytest.raises(ConfigError, match="a resumed run keeps its settings"):
+        command("train", "--resume", "latest", "--seed", 2, *runs)
+
+
+def test_quiet_prints_results_alone(tmp_path: Path) -> None:
+    arguments = ["train", str(write(tmp_path, CONFIG)), "--seed", "1", "-q", "--runs-dir", str(tmp_path / "runs")]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.stdout.startswith("run   ")
+    assert not result.stderr
+
+
+def test_a_smoke_test_has_no_progress_to_leave_out(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--quiet cannot be used with --smoke"):
+        command("train", write(tmp_path, CONFIG), "--smoke", "-q")
