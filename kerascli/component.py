@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import core_schema
 
+from kerascli import foreign_words
 from kerascli.errors import Fault, Path, a_or_an, nearest, show
 from kerascli.wording import fault_list
 
@@ -95,6 +96,11 @@ class Names:
 
     def unknown(self, written: str, path: Path, all_kinds: Iterable["Names"]) -> Fault:
         """Return the fault of an unknown name; its hint tells if another kind has that name."""
+        foreign = foreign_words.NAMES.get(self.kind, {}).get(_key(written))
+        if foreign is not None:
+            name = foreign.partition(":")[0]
+            text = f"there is no {self.kind} '{written}'; did you mean '{name}'?"
+            return Fault(text, path, "key" if path else "value", hint=f"write {foreign}" if foreign != name else None)
         others = [each.kind for each in all_kinds if each.find(written)]
         meant = "" if others else self.suggestion(written)
         hint = None if meant else f"'kerascli list {plural(self.kind)}' shows all"

@@ -1,11 +1,12 @@
 """Conversion of pydantic's validation errors into faults with messages in the config's terms."""
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from kerascli import foreign_words
 from kerascli.errors import Fault, Path, counted, nearest, one_of, show, suggestion
 
 _KINDS = {
@@ -30,7 +31,7 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
     missing: dict[Path, list[str]] = {}
     details = error.errors(include_url=False)
     unknown = [str(d["loc"][-1]) for d in details if d["type"] == "extra_forbidden"]
-    meant = {word for key in unknown if (word := nearest(key, owner.model_fields))}
+    meant = {word for key in unknown if (word := meant_key(key, owner.model_fields))}
     for detail in details:
         if detail["type"] == "missing":
             if detail["loc"][-1] not in meant:  # else it is present, misspelt: one fault is enough
@@ -113,11 +114,19 @@ def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
     return tuple(p for p in loc if not (isinstance(p, str) and (p in tags or "[" in p or "(" in p)))
 
 
+def meant_key(key: str, known: Collection[str]) -> str | None:
+    """Return the key that an unknown one stands for: the one that another library calls so, or the most similar."""
+    foreign = foreign_words.KEYS.get(key)
+    return foreign if foreign in known else nearest(key, known)
+
+
 def unknown_key(key: str, path: Path, title: str, known: list[str], *, reason: str | None, explained: bool) -> Fault:
     """Return the fault of an unknown key; `reason` says why a key that Keras has is not supported by `title`."""
+    reason = reason or foreign_words.NEEDLESS.get(key)
     if reason is not None:
         return Fault(f"{title} has no '{key}': {reason}", path, "key", hint=f"remove '{key}'")
-    more = suggestion(key, known)
+    meant = meant_key(key, known)
+    more = f"; did you mean '{meant}'?" if meant else ""
     hint = None
     if not more and known and len(known) <= 6:
         more = f"; it takes {', '.join(known)}"

@@ -21,6 +21,7 @@ FLOORS = [
         "interrupts",
         "shapes",
         "spans",
+        "foreign_words",
         "wording",
         "pieces",
         "storage",
@@ -45,6 +46,7 @@ MAY = {
     ("component", "wording"), ("wording", "errors"), ("storage", "errors"), ("files", "errors"), ("shapes", "errors"),
     ("storage", "pieces"), ("npz", "errors"), ("npz", "files"), ("locks", "storage"), ("locks", "errors"),
     ("metrics", "losses"), ("optimizers", "schedules"), ("callbacks", "schedules"), ("__main__", "cli"),
+    ("component", "foreign_words"), ("wording", "foreign_words"),
     ("section", "component"), ("ops", "parts"), ("ops", "preprocessing"),
 }  # fmt: skip
 

@@ -16,9 +16,9 @@ from kerascli.config import component_index
 from kerascli.config.component_index import ComponentIndex, Settings
 from kerascli.config.top_level import ConfigSection
 from kerascli.config.yaml.document import Document
-from kerascli.errors import ConfigError, Fault, Path, nearest
+from kerascli.errors import ConfigError, Fault, Path
 from kerascli.section import key_faults
-from kerascli.wording import unknown_key
+from kerascli.wording import meant_key, unknown_key
 
 _FORMS = ("repeat", "rnn")
 """Entries of `layers` that are not just a layer with its settings."""
@@ -113,8 +113,8 @@ def _unknown(
     unknown: list[Any], path: Path, name: str, arguments: Mapping[Any, Any], settings: Settings
 ) -> list[tuple[Fault, Part]] | None:
     words = [*settings.fields, *settings.beside]
-    meant = {nearest(str(key), settings.fields) for key in unknown}
-    if not settings.plain or any(nearest(str(key), words) in settings.beside for key in unknown):
+    meant = {meant_key(str(key), settings.fields) for key in unknown}
+    if not settings.plain or any(meant_key(str(key), words) in settings.beside for key in unknown):
         return None
     if any(each not in arguments and each not in meant for each in settings.required):
         return None

@@ -650,7 +650,7 @@ def test_predict_through_head_ends_as_the_documentation_says(unbuffered: str, he
     done = subprocess.run(["bash", "-c", shell], cwd=here, env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("class,p(left),p(right)\n141 0\n", "")
     told = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
-    assert f"| {128 + signal.SIGPIPE} | nobody read on |" in told
+    assert f"| {128 + signal.SIGPIPE} | the output was closed (SIGPIPE) |" in told
 
 
 def test_notes_that_nobody_reads_do_not_stop_a_command(here: Path) -> None:

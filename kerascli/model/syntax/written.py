@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerascli.component import names_first_argument, split_form
-from kerascli.errors import Path, nearest
+from kerascli.errors import Path
+from kerascli.foreign_words import NEEDLESS
 from kerascli.layers.base import LAYERS, BaseLayer, CallArgument
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.schema import FirstLayerKeys, NodeKeys
 from kerascli.section import key_names, keys_of
+from kerascli.wording import meant_key
 
 _MASK: Mapping[str, CallArgument] = {
     "mask": CallArgument(
@@ -90,9 +92,9 @@ def _divide(
             if path[:2] != ("layers", 0):
                 text = f"{key}: allowed on the first layer only; the shapes of other layers are inferred"
                 faults.add(text, (*path, key), at="key", hint="remove it")
-        elif key in cls.model_fields or names_first_argument(cls, key) or cls.reason_against(key) is not None:
+        elif key in cls.model_fields or key in NEEDLESS or names_first_argument(cls, key) or cls.reason_against(key):
             settings[key] = value
-        elif (meant := nearest(str(key), [*cls.model_fields, *known])) in known:
+        elif (meant := meant_key(str(key), [*cls.model_fields, *known])) in known:
             faults.add(f"unknown key '{key}' in {cls.component_name}; did you mean '{meant}'?", (*path, key), at="key")
             beside.setdefault(str(meant), value)
         else:
