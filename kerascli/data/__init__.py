@@ -1,1 +1,1 @@
-"""Data: sources give columns in splits, pipelines turn them into model inputs and targets."""
+"""Data of a run: sources load columns in splits, pipelines of transforms turn them into model inputs and targets."""

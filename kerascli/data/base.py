@@ -23,7 +23,7 @@ SPLITS = ("train", "validation", "test")
 """Names of the splits of a source's rows."""
 
 EXACT_IN_FLOAT32 = frozenset({"bool", "uint8", "int8", "uint16", "int16", "float16", "float32"})
-"""Dtypes whose values float32 represents exactly, so that arithmetic on them can be deferred to the batch."""
+"""Dtypes whose values float32 represents exactly, so that transforms of them can run per batch in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class Field:
     classes: tuple[str, ...] | None = None
     """Class names in order of their labels, if the classes have names."""
     words: tuple[str, ...] | None = None
-    """Vocabulary entry of each index of a lookup; '' for padding and out-of-vocabulary indices."""
+    """Vocabulary entry of each index that a lookup gives; '' for padding and out-of-vocabulary (OOV) indices."""
     columns: tuple[tuple[str, "Field"], ...] = ()
     """Name and field of each column of a record (dtype "record")."""
 
     def fact(self, name: str) -> Any:
-        """Return the value of a reference such as `$inputs.x.<name>`; None while it is unknown."""
+        """Return the fact about the column that `$inputs.x.<name>` in a config refers to; None while it is unknown."""
         return list(self.shape) if name == "shape" else getattr(self, name, None)
 
     @property
@@ -60,7 +60,7 @@ class Field:
 
     @property
     def is_integer(self) -> bool:
-        """True for integers and booleans, and while the dtype is unknown."""
+        """True if the column holds integers or booleans, and while its dtype is unknown."""
         return self.dtype.startswith(("int", "uint", "bool", "unknown"))
 
 
@@ -73,7 +73,7 @@ class Context:
     progress: Callable[[str, int, int], None] | None = None
     """Callback for long operations: called with (description, bytes done, total bytes or 0 if unknown)."""
     columns: frozenset[str] | None = None
-    """Columns in use; None if that is unknown."""
+    """Columns of the source that the data section uses; None if that is unknown."""
     display_columns: Mapping[str, ConfigPath] = field(default_factory=dict)
     """Columns displayed next to model outputs, each with the path in the config that names it."""
 
@@ -82,10 +82,10 @@ _NOWHERE = ".kerascli/no-data"
 
 
 class InFolder(Component):
-    """Base class of components whose fields may hold paths relative to the config."""
+    """Base class of components (sources, transforms) whose fields may hold paths relative to the config's folder."""
 
     paths: ClassVar[tuple[str, ...]] = ()
-    """Names of the fields that hold a path, possibly followed by more (`file.py:function`)."""
+    """Names of the fields that hold a path, possibly followed by a function's name (`file.py:function`)."""
 
     @model_validator(mode="after")
     def _paths_are_possible(self) -> Self:
@@ -97,19 +97,19 @@ class InFolder(Component):
         return self
 
     def rebased(self, old: Path, new: Path, fields: Sequence[str] | None = None) -> Self:
-        """Return a copy with its paths (or those in `fields`) relative to the folder `new` instead of `old`."""
+        """Return a copy whose paths (or those in `fields`) are relative to the folder `new` instead of `old`."""
         return self._moved(self.paths if fields is None else fields, lambda path: _rebase(path, old, new))
 
     def located(self, folder: Path) -> Self:
-        """Return a copy with paths below `folder`, which are valid from any working directory."""
+        """Return a copy whose paths are joined to `folder`, so that they are valid from any working directory."""
         return self._moved(self.paths, lambda path: str(folder / path))
 
     def unseen(self) -> Self:
-        """Return a copy with paths at which no file exists, so that its facts depend on no file."""
+        """Return a copy whose paths name files that do not exist, so that the component's facts depend on no file."""
         return self._moved(self.paths, lambda path: f"{_NOWHERE}/{path}")
 
     def _moved(self, fields: Sequence[str], move: Callable[[str], str]) -> Self:
-        """Return a new component with moved paths; not a copy, which would keep values cached from the old ones."""
+        """Return a new component with moved paths in `fields`; a copy would keep values cached from the old paths."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         values |= {name: move(values[name]) for name in fields if isinstance(values[name], str)}
         return type(self).model_construct(**values)
@@ -122,45 +122,45 @@ class Source(InFolder):
     """Field of any column that `facts` does not describe; None: no such columns."""
 
     in_files: ClassVar[bool] = True
-    """True if the data depends on the contents of `files` alone."""
+    """True if the rows depend on nothing but the contents of the files that `files` returns."""
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
-        """Return the columns' fields if they are known without loading, else None. Raises DataError."""
+        """Return the fields of the source's columns if they are known without loading, else None. Raises DataError."""
         return None
 
     def begin(self) -> None:
-        """Start work that `load` waits for, in a separate thread; must not raise."""
+        """Start in a thread what `load` will wait for, such as unpacking the source's files; must not raise."""
 
     @abstractmethod
     def load(self, context: Context) -> Mapping[str, Table]:
-        """Load the tables by split. Raises DataError."""
+        """Load the source's rows: mapping from split name to table. Raises DataError."""
 
     def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table | None:
-        """Read a file as a table, with the source's settings (delimiter, encoding); None if the source has none.
+        """Read a file as a table with the source's settings (delimiter, encoding); None if the source has none of them.
 
-        `name` is the file in messages. `columns` are those in use; None: all.
+        `name` is the file's name in error messages. `columns` are the columns in use; None: all.
         """
         return None
 
     def reads_alone(self, path: Path) -> bool:
-        """Return True if a file by itself is a row here: an image, a text."""
+        """Return True if this source turns one such file (an image, a text) into one row."""
         return False
 
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
-        """Read files that are a row each; only those that `reads_alone`. `file` is the column of their names."""
+        """Read files for which `reads_alone` is true, as one row each; the column `file` holds their names."""
         raise NotImplementedError
 
     def files(self, context: Context) -> list[Path]:
-        """Return the files whose digests identify the data of a run."""
+        """Return the files that the source reads, whose digests identify the data of a run."""
         return []
 
     def folders(self, context: Context) -> list[Path]:
-        """Return the folders that the source searches for files."""
+        """Return the folders in which the source searches for files."""
         return []
 
 
 def _rebase(path: str, old: Path, new: Path) -> str:
-    """Return a path relative to the folder `old` as one relative to `new`; links in the folders are resolved."""
+    """Make a path that is relative to the folder `old` relative to `new`; links in the folders are resolved."""
     if os.path.isabs(path):
         return path
     folder, name = os.path.split(old / path)
@@ -176,59 +176,59 @@ class Learned:
     warnings: tuple[str, ...] = ()
     """Warnings about the training rows for the user; not saved."""
     memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
-    """Cache of values that `apply` derives from the state once, since it may run for every batch; not saved."""
+    """Cache, not saved, of values derived once from the learned state, since `apply` may run for every batch."""
 
 
 NOTHING_LEARNED = Learned({}, {})
 
 Inverse = Callable[[np.ndarray], np.ndarray]
-"""Rows (N, *) as they are after a transform, in float64 -> as they were before it."""
+"""Function that undoes a transform: its output rows (N, *), in float64 -> the rows before it."""
 
 
 class Transform(InFolder):
     """Base class of transforms: a step of a pipeline with one column as input and one as output."""
 
     needs_rows: ClassVar[bool] = False
-    """True if `learn` or `check` needs all rows as they reach this step."""
+    """True if `learn` or `check` needs all rows of a split, as the previous steps of the pipeline return them."""
     fills_missing: ClassVar[bool] = False
-    """True if this accepts missing values (nan) in integer columns, as a pipeline's first step."""
+    """True if the transform, as a pipeline's first step, accepts missing values (nan) in integer columns."""
 
     takes_columns: ClassVar[bool] = False
-    """True if this accepts columns of mixed dtypes as a record array, one field each, as a pipeline's first step."""
+    """True if the transform, as a pipeline's first step, accepts columns of mixed dtypes: a record array."""
 
     takes_apart: ClassVar[bool] = False
-    """True if this splits each value into parts, so that repeated values are no classes."""
+    """True if the transform splits values (texts into tokens), so that repeated values are no class labels."""
 
     keeps_numbers: ClassVar[bool] = False
-    """`undoing` gives back a shape or a type, and leaves the numbers as they are."""
+    """True if the function that `undoing` returns changes shape or dtype only, not the numbers."""
 
     takes_sequences: ClassVar[bool] = False
-    """True if this accepts rows of varying length (dtype "sequence")."""
+    """True if the transform accepts rows of varying length (dtype "sequence")."""
 
     def own_columns(self) -> tuple[str, ...]:
-        """Return the columns that this reads as a pipeline's first step, if its settings name them."""
+        """Return the columns that the transform's settings name, to read as a pipeline's first step; empty if none."""
         return ()
 
     def in_batch(self, field: Field) -> bool:
-        """Return True if this is cheap and runs per batch on the device (`batch`) instead of in advance (`apply`)."""
+        """Return True if the transform is cheap and runs per batch on the device (`batch`), not in advance."""
         return False
 
     @abstractmethod
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
-        """Infer the field of the output. Raises ValueError if the input does not fit.
+        """Infer the field (shape, dtype ...) of the output from the input's. Raises ValueError if that does not fit.
 
         `learned` is None before the data is loaded; facts that depend on it are then None in the result.
         """
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
-        """Learn from the training rows, which come in blocks and can be iterated repeatedly.
+        """Compute the transform's state (vocabulary, mean ...) from the training rows, iterated as often as needed.
 
         Raises ValueError, and BadRow with a row index relative to the last block.
         """
         return NOTHING_LEARNED
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
-        """Check rows for errors that a batch on the device could not report. Raises BadRow."""
+        """Check rows for values that `batch` could not report, since it runs on the device. Raises BadRow."""
 
     @abstractmethod
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
@@ -238,26 +238,26 @@ class Transform(InFolder):
         """
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
-        """Return the module equivalent to `apply` for batches on their device; only called if `in_batch`."""
+        """Return the module that does the same as `apply`, for batches on their device; only called if `in_batch`."""
         raise NotImplementedError
 
     def undoing(self, field: Field, learned: Learned) -> Inverse | None:
-        """Return the function that undoes this step for numbers of a target; None if there is none."""
+        """Return the function that undoes this transform of a target, for predictions; None if there is none."""
         return None
 
 
 class Feature(Component):
-    """Base class of the feature types of a feature space."""
+    """Base class of the feature types of the transform `feature_space`."""
 
     default_bins: ClassVar[str] = "num_discretization_bins"
     """Name of the feature space's setting with the default number of bins."""
 
     @abstractmethod
     def transform(self, bins: int) -> Transform:
-        """Return the transform of the column; `bins` is the default number of bins."""
+        """Return the transform that preprocesses the feature's column; `bins` is the default number of bins."""
 
     def encoding(self) -> str:
-        """Return the encoding in the vector: float (unchanged), one_hot, or int (used by crosses only)."""
+        """Return the feature's encoding in the vector: float (unchanged), one_hot, or int (used by crosses only)."""
         return "float"
 
 
@@ -272,7 +272,7 @@ T = TypeVar("T", bound=type[Transform])
 
 
 def source(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[S], S]:
-    """Register a data source."""
+    """Register a class as a data source, under its name in configs."""
 
     def register(cls: S) -> S:
         SOURCES.register(cls, name=name, aliases=aliases)
@@ -282,7 +282,7 @@ def source(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callabl
 
 
 def transform(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[T], T]:
-    """Register a transform."""
+    """Register a class as a transform, under its name in configs."""
 
     def register(cls: T) -> T:
         TRANSFORMS.register(cls, name=name, aliases=aliases)

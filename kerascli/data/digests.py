@@ -1,4 +1,4 @@
-"""Digests that identify the data of a run: of its files, or of its columns."""
+"""Digests that identify the data of a run: of the files that its source reads, or of the columns in use."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ _SAMPLE_BYTES = 2**16
 
 
 def digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> dict[str, str]:
-    """Compute SHA-256 digests of the files by name, and of the columns in use unless the files are all of the data.
+    """Compute SHA-256 digests of the source's files by name, and of the columns in use unless files are all the data.
 
     Very large files and columns are sampled; their digests begin with `sampled:`.
     """
@@ -54,7 +54,7 @@ def _is_sampled(values: Values) -> bool:
 
 
 def _recorded(paths: list[Path]) -> dict[str, Path]:
-    """Map names that do not depend on the config's location to files: the file name, with its folder if not unique."""
+    """Map file names, with the folder if not unique, to files, so that records do not depend on the config's folder."""
     names = [path.name for path in paths]
     return {
         path.name if names.count(path.name) == 1 else f"{path.parent.resolve().name}/{path.name}": path

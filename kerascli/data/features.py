@@ -1,4 +1,4 @@
-"""Feature types of `feature_space`: the transform of a column, and its encoding in the vector."""
+"""Feature types of the transform `feature_space`: the transform of a column, and its encoding in the output vector."""
 
 from functools import partial
 from typing import Annotated, Literal
@@ -69,7 +69,7 @@ class FloatDiscretized(Feature):
 
 
 class Categorical(Feature):
-    """Base class of the feature types with a vocabulary."""
+    """Base class of the feature types with a vocabulary (`integer_categorical`, `string_categorical`)."""
 
     max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
     """Maximum size of the vocabulary, including out-of-vocabulary (OOV) indices; null: no limit."""
@@ -99,7 +99,7 @@ class StringCategorical(Categorical):
 
 
 class Hashed(Feature):
-    """Base class of the hashed feature types."""
+    """Base class of the hashed feature types (`integer_hashed`, `string_hashed`)."""
 
     default_bins = "hashing_dim"
 

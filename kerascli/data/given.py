@@ -1,4 +1,4 @@
-"""Rows that a command is given: files, folders, patterns, standard input and texts, as one table."""
+"""Read the rows given to a command (files, folders, glob patterns, standard input, texts) as one table."""
 
 import glob
 import sys
@@ -27,18 +27,21 @@ _MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Reader of what a command is given, with the settings of a run's data."""
+    """Reader of the files, folders, standard input and texts given to a command, with the data settings of a run."""
 
     spec: DataSpec
     columns: Mapping[str, Field]
-    """Columns of the training rows."""
+    """Fields of the columns of the training rows."""
     targets: bool
-    """Targets are read, too: a folder of files has a folder for each class."""
+    """True if targets are read, too: a folder of files then has a subfolder for each class."""
     keep: frozenset[str] = frozenset()
-    """Other columns to read, if a table has them."""
+    """Further columns to read, if a table has them."""
 
     def read(self, what: Sequence[str], texts: Sequence[str] = ()) -> Table:
-        """Read everything as one table, in this order. Raises DataError, ConfigError, FileRefused."""
+        """Read the arguments `what`, then `texts`, as one table with the rows in this order.
+
+        Raises DataError, ConfigError, FileRefused.
+        """
         tables: list[Table] = []
         files: list[Path] = []  # a row each, which are read together
 
@@ -64,13 +67,13 @@ class Given:
         return joined(list(map(self.checked, tables)))
 
     def used(self) -> dict[str, None]:
-        """Return the columns that are used, in order."""
+        """Return the names of the columns that the inputs (and targets, if read) are computed from, in order."""
         sections = [self.spec.inputs, *([self.spec.targets, self.spec.sample_weight] if self.targets else [])]
         pipelines = [pipeline for section in sections for pipeline in section.values()]
         return dict.fromkeys(column for pipeline in pipelines for column in pipeline.columns)
 
     def text_column(self, option: str) -> str:
-        """Return the column of text that all inputs are made of. Raises ConfigError where there is another."""
+        """Return the text column that all inputs are computed from. Raises ConfigError if they need other columns."""
         used = self._input_columns()
         if len(used) != 1 or not self.columns[used[0]].is_text:
             text = f"{option}: the inputs are made of the columns {', '.join(map(safe_text, used))}"
@@ -78,7 +81,7 @@ class Given:
         return used[0]
 
     def checked(self, table: Table) -> Table:
-        """Refuse a table that lacks columns, and name them all. Raises DataError."""
+        """Return the table if it has all columns in use. Raises DataError, which names all missing ones."""
         missing = [column for column in self.used() if column not in table]
         if len(missing) == 1:
             table.column(missing[0])
@@ -98,7 +101,7 @@ class Given:
         return self.spec.source.reads_alone(path) or (path.name.lower().endswith(SUFFIXES) and bool(self._images()))
 
     def _rows(self, files: list[Path]) -> Table:
-        """Read files that are a row each."""
+        """Read files that hold one row each (images, texts) as a table."""
         if self.spec.source.reads_alone(files[0]):
             return self.spec.source.read_rows(files)
         (name, field), *_ = self._images().items()
@@ -109,7 +112,7 @@ class Given:
         return Table({FILE: np.array(list(map(str, files)), object), name: values}, len(files), name=FILES)
 
     def _images(self) -> dict[str, Field]:
-        """Return the one column that the inputs are made of, if it holds images of bytes, as files do."""
+        """Return name and field of the one column that all inputs are computed from, if it holds uint8 images."""
         used = self._input_columns()
         field = self.columns.get(used[0]) if len(used) == 1 and not self.targets else None
         if field is None or field.dtype != "uint8" or None in field.shape or len(field.shape) not in (2, 3):
@@ -123,7 +126,7 @@ class Given:
         return read_raw(self.spec, path, columns=self.keep | self.used().keys())
 
     def _folder(self, folder: Path) -> Table:
-        """Read a folder of files that are a row each; with targets, of a folder for each class."""
+        """Read a folder of files that hold one row each; with targets, it has a subfolder for each class."""
         source, shown = self.spec.source, str(folder)
         if isinstance(source, FolderSource):
             if self.targets and source.labels is not None:
@@ -137,7 +140,7 @@ class Given:
         raise DataError(text, hint=hint)
 
     def _standard_input(self) -> Table:
-        """Read JSON Lines, lines of text, or what a file of the run's source holds."""
+        """Read standard input as a table: JSON Lines, lines of text, or the file format of the run's source."""
         data = sys.stdin.buffer.read()
         if not data.strip():
             raise DataError(Fault("there are no rows", place=Place(STDIN_NAME)))
@@ -152,7 +155,7 @@ class Given:
             return read_raw(self.spec, Path(file.name), columns=self.keep | self.used().keys(), name=STDIN_NAME)
 
     def _lines(self, data: bytes) -> Table | None:
-        """Return lines as texts; None for a table, and for what is no text."""
+        """Return the lines of standard input as a column of texts; None if they are a table or no UTF-8."""
         lines = [(number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip()]
         column = self.column_of_lines(lines[0][1])
         if column is None:
@@ -166,7 +169,10 @@ class Given:
         )
 
     def column_of_lines(self, first: bytes) -> str | None:
-        """Return the column that lines of text are: the only one, and of text; None if `first` is a table's header."""
+        """Return the column that lines of text are values of: the only one in use.
+
+        None if it is not text, or if the line `first` names it, as the header of a table does.
+        """
         used = self._input_columns()
         if self.targets or len(used) != 1 or not self.columns[used[0]].is_text or used[0].encode() in first:
             return None
@@ -174,7 +180,7 @@ class Given:
 
 
 def matching(item: str) -> list[Path]:
-    """Return the path, or the files that a pattern of the shell stands for. Raises ConfigError where there is none."""
+    """Return the existing path, or the files that match it as a glob pattern. Raises ConfigError if none does."""
     path = Path(item)
     if path.exists():
         return [path]

@@ -1,4 +1,4 @@
-"""Several tables as one, row after row."""
+"""Concatenate several tables to one, row after row."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from kerascli.errors import DataError, Fault, Place, safe_text
 
 
 def joined(tables: Sequence[Table]) -> Table:
-    """Return the rows of all tables, of the columns that all have. Raises DataError where these do not go together."""
+    """Concatenate tables, with the columns that all of them have. Raises DataError if a column's shapes differ."""
     first, *others = tables
     if not others:
         return first

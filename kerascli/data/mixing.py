@@ -1,4 +1,4 @@
-"""Augmentations of `data.augment`, which mix the samples of a training batch, inputs and targets alike."""
+"""Augmentations of `data.augment`: mix the samples of a training batch, inputs and targets alike."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -43,22 +43,22 @@ class Augmentation(Component):
 
     @abstractmethod
     def draw(self, images: Tensor) -> Any:
-        """Draw the random numbers for a batch, in single precision."""
+        """Draw the augmentation's random numbers for a batch of images, in single precision."""
 
     @abstractmethod
     def mix_images(self, images: Tensor, drawn: Any) -> Tensor:
-        """Return the mixed images (N, H, W, C), floating point."""
+        """Return the images (N, H, W, C) mixed by the random numbers `drawn`, floating point."""
 
     @abstractmethod
     def mix_targets(self, targets: Tensor, images: Tensor, drawn: Any) -> Tensor:
-        """Return the mixed targets (N, *) of the images (N, H, W, C)."""
+        """Return the targets (N, *) mixed by the random numbers `drawn`, as their images (N, H, W, C) are."""
 
     def refuse_image(self, image: Field, first: Field) -> str | None:
-        """Return why images cannot be mixed together with the first ones, as a predicate; None if they can."""
+        """Return why an image input cannot be mixed like the first one ("is ..."); None if it can."""
         return None
 
     def refuse_target(self, target: Field, image: Field) -> tuple[str, str] | None:
-        """Return why a target cannot be mixed, as a predicate, and a hint; None if it can."""
+        """Return why a target cannot be mixed ("has ..."), and a hint; None if it can."""
         if not target.is_integer or target.dtype == "unknown":
             return None
         hint = "add to_categorical for class labels, cast: float32 for quantities"
@@ -73,7 +73,7 @@ A = TypeVar("A", bound=type[Augmentation])
 
 
 def augmentation(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[A], A]:
-    """Register an augmentation."""
+    """Register a class as an augmentation, under its name in configs."""
 
     def register(cls: A) -> A:
         AUGMENTATIONS.register(cls, name=name, aliases=aliases)
@@ -89,7 +89,7 @@ AugmentField = Annotated[
 
 
 def name_faults(augment: Sequence[Augmentation], inputs: Mapping[str, Any], targets: Mapping[str, Any]) -> list[Fault]:
-    """Return a fault for each name in an augmentation that is not an input, or not a target."""
+    """Return an error for each name in `inputs` or `targets` of an augmentation that the data section does not have."""
     return [
         Fault(
             f"augment: {step.component_name}: there is no {what} '{name}'{suggestion(name, known)}",
@@ -112,7 +112,7 @@ class Mix:
 
 
 def mixes(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> list[Mix]:
-    """Resolve the inputs and targets of each augmentation; the default is all images and all targets.
+    """Resolve the inputs and targets that each augmentation applies to; the default is all images and all targets.
 
     Raises DataError for inputs or targets that cannot be mixed.
     """
@@ -156,13 +156,13 @@ def _no_images(field: Field) -> str | None:
 
 
 def mixed_inputs(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> dict[str, Field]:
-    """Return the inputs' fields after augmentation: mixed images are float32, in inference too."""
+    """Return the fields of the model's inputs after augmentation: mixed images are float32, at inference too."""
     images = {name for mix in mixes(augment, inputs, targets) for name in mix.inputs}
     return {name: replace(field, dtype="float32") if name in images else field for name, field in inputs.items()}
 
 
 class Mixing(nn.Module):
-    """Module that mixes batches in training mode, after the pipelines; the identity otherwise."""
+    """Module that applies the augmentations to batches in training mode, after the pipelines; else the identity."""
 
     def __init__(self, steps: Sequence[Mix]) -> None:
         super().__init__()

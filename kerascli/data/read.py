@@ -1,4 +1,4 @@
-"""Read a raw file of any supported format as a table, for `predict` and `evaluate`."""
+"""Read a data file of any supported format as a table of raw rows, for `predict` and `evaluate`."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ _JSON_LINES = (".jsonl", ".ndjson")
 
 
 def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str | None = None) -> Table:
-    """Read the file at `path` as a table. Raises DataError, FileRefused.
+    """Read the data file at `path` as a table. Raises DataError, FileRefused.
 
     The format is detected from the content, else from the suffix. Text is read with the settings of the run's source
     (delimiter, encoding), if it has any. `columns` are those in use; `name` is the file in messages.
@@ -45,7 +45,7 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
 
 
 def _npy(spec: DataSpec, path: Path, name: str) -> Table:
-    """Read an npy file as the single column of the inputs. Raises DataError if the inputs have several columns."""
+    """Read an npy file as the one column of the inputs. Raises DataError if they are computed from several columns."""
     columns = {column for pipeline in spec.inputs.values() for column in pipeline.columns}
     if len(columns) != 1:
         text = f"a single array, but the inputs use {len(columns)} columns: {', '.join(sorted(columns))}"

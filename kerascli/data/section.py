@@ -49,22 +49,22 @@ class SplitSpec(BaseSection):
         return self
 
     def columns(self) -> set[str]:
-        """The columns that the rows are split by."""
+        """Return the columns that the split depends on (`stratify`, `group`, `order`)."""
         return {column for column in (self.stratify, self.group, self.order) if column is not None}
 
     def parts(self) -> dict[str, float]:
-        """Return the nonzero fractions by split name."""
+        """Return the nonzero fractions of the rows by the name of their part (validation, test)."""
         return {name: part for name, part in (("validation", self.validation), ("test", self.test)) if part > 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Transform in a pipeline; `shared` is its name in `data.shared` if several pipelines share it."""
+    """Transform of a pipeline; `shared` is its name in `data.shared` if several pipelines share it."""
 
     transform: Transform
     shared: str | None = None
     place: int | None = field(default=None, compare=False)
-    """Index in the list written in the config, for errors."""
+    """Index of the step in the config's list, for error messages."""
 
     def dump(self) -> Any:
         return self.shared or self.transform.dump()
@@ -72,7 +72,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Columns and the transforms applied to them; `stacked` if a list of columns forms an array with a last axis."""
+    """Pipeline of one input, target or sample weight: columns, and the transforms applied to them.
+
+    `stacked` is True if the columns are a list, which forms an array with a last axis.
+    """
 
     columns: tuple[str, ...]
     stacked: bool
@@ -80,7 +83,7 @@ class Pipeline:
 
     @property
     def takes_columns(self) -> bool:
-        """True if the columns, of any dtypes, are read as a record array."""
+        """True if the pipeline reads its columns, of any dtypes, as a record array."""
         return bool(self.steps) and self.steps[0].transform.takes_columns
 
     def dump(self) -> list[Any]:
@@ -170,7 +173,7 @@ class DataSpec(BaseSection):
         return self
 
     def all_pipelines(self) -> dict[tuple[str, str], Pipeline]:
-        """Return all pipelines by (section, name)."""
+        """Return all pipelines of inputs, targets and sample weights by (section, name)."""
         sections = (("inputs", self.inputs), ("targets", self.targets), ("sample_weight", self.sample_weight))
         return {(section, name): pipeline for section, found in sections for name, pipeline in found.items()}
 
@@ -180,7 +183,7 @@ class DataSpec(BaseSection):
         return frozenset(used | set(self.where) | (self.split.columns() if self.split is not None else set()))
 
     def dump(self) -> dict[str, Any]:
-        """Return YAML-ready data that parses to an equal spec."""
+        """Return the data section as YAML-ready data that parses to an equal spec."""
         out: dict[str, Any] = {"source": self.source.dump()}
         if self.where:
             out["where"] = {column: list(values) for column, values in self.where.items()}
@@ -195,16 +198,16 @@ class DataSpec(BaseSection):
         return out
 
     def rebased(self, old: Path, new: Path) -> "DataSpec":
-        """Return the same data with paths for a config in the folder `new` instead of `old`."""
+        """Return the data section with paths relative to the folder `new` instead of `old`."""
         moved = self.with_transforms(lambda _, transform: transform.rebased(old, new))
         return moved.model_copy(update={"source": self.source.rebased(old, new)})
 
     def located(self, folder: Path) -> "DataSpec":
-        """Return the same data with transforms whose paths are valid from any working directory."""
+        """Return the data section with its transforms' paths joined to `folder`, valid from any working directory."""
         return self.with_transforms(lambda _, transform: transform.located(folder))
 
     def with_transforms(self, change: Callable[[tuple[str, str], Transform], Transform]) -> "DataSpec":
-        """Return the same data with transforms replaced by `change((section, name), transform)`."""
+        """Return the data section with each transform replaced by `change((section, name), transform)`."""
         shared = {name: change(("shared", name), transform) for name, transform in self.shared.items()}
         found: dict[str, dict[str, Pipeline]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for place, pipeline in self.all_pipelines().items():
@@ -217,14 +220,14 @@ class DataSpec(BaseSection):
 
 
 def parse_data(section: Any) -> DataSpec:
-    """Parse the section as written. Raises Invalid with all faults, whose paths begin with 'data'."""
+    """Parse the config's section `data`. Raises Invalid with all errors, whose paths begin with 'data'."""
     if not isinstance(section, dict):
         raise Invalid([Fault(f"data: expected a mapping, got {show(section)}", ("data",))])
     return parse_section(DataSpec, section, ("data",))
 
 
 def parse_pipeline(name: Any, value: Any, shared: Mapping[str, Transform]) -> Pipeline:
-    """Parse one pipeline as written, a list of steps or a single step. Raises Invalid with paths below `value`."""
+    """Parse one pipeline of the config: a list of steps or one step. Raises Invalid with paths below `value`."""
     try:
         _check_name(name, "input or target")
     except ValueError as error:

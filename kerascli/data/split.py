@@ -11,7 +11,7 @@ from kerascli.errors import DataError, Fault, safe_text
 
 
 def shuffled(count: int, seed: int) -> np.ndarray:
-    """Return a permutation of 0..count-1 that depends on the seed alone, in every version of numpy.
+    """Return a random permutation of 0..count-1 that depends on the seed alone, in every version of numpy.
 
     It is a stable sort of raw Philox words: numpy guarantees those, but not the algorithm of `Generator.permutation`.
     """
@@ -22,7 +22,7 @@ def shuffled(count: int, seed: int) -> np.ndarray:
 def random_split(
     rows: int, parts: dict[str, float], seed: int, strata: Values | None = None, column: str = ""
 ) -> dict[str, np.ndarray]:
-    """Return the row indices of `train` and of every part, each in the order of the file. Raises DataError.
+    """Split rows at random: return the row indices of `train` and of every part, in file order. Raises DataError.
 
     With `strata` (the values of `column`) every class is split separately; its fraction of a part is exact to a row.
     """
@@ -42,9 +42,9 @@ def random_split(
 def grouped_split(
     groups: np.ndarray, classes: np.ndarray, parts: Mapping[str, float], seed: int
 ) -> dict[str, np.ndarray]:
-    """Return row numbers of `train` and of every part, in the order of the file; all rows of a group are in one part.
+    """Split rows by group: return the row indices of `train` and of every part, in file order; no group is divided.
 
-    `groups` and `classes` are numbers from 0 on, one a row. A group counts as of the class that most of its rows have;
+    `groups` and `classes` are integers from 0 on, one a row. A group counts as of the class that most of its rows have;
     the groups of each class are drawn in turn until the class has its share of a part, to half a group.
     """
     sizes = np.bincount(groups)
@@ -64,9 +64,9 @@ def grouped_split(
 
 
 def ordered_split(times: np.ndarray, parts: Mapping[str, float]) -> dict[str, np.ndarray]:
-    """Return row numbers of `train` and of every part, in the order of the file: the first rows by `times` are `train`.
+    """Split rows by time: return the row indices of `train` (the earliest rows) and of every part, in file order.
 
-    Then come those of each part, the last ones at the end. Rows of one time are in one part, the later of two.
+    Later parts have later rows. Rows of equal time are in one part, the later of the two.
     """
     ordered = np.sort(times)
     shares = np.cumsum([1 - sum(parts.values()), *parts.values()])[:-1]
@@ -87,7 +87,7 @@ def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndar
 
 
 def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
-    """Apportion the rows of each group to each part: the nearest integers that add up to the part's size."""
+    """Return the number of rows of each group for each part: the nearest integers that add up to the part's size."""
     left = list(sizes)
     found: dict[str, list[int]] = {}
     for name, share in parts.items():
@@ -105,7 +105,7 @@ def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
 
 
 def tail_start(rows: int, validation_split: float) -> int:
-    """Return the first validation row under Keras's `validation_split`, which takes the last rows. Raises DataError."""
+    """Return the first row of those that Keras's `validation_split` takes, the last rows. Raises DataError."""
     start = math.floor(rows * (1.0 - validation_split))
     if start == 0 or start == rows:
         part = "training" if start == 0 else "validation"

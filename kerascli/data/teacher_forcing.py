@@ -1,4 +1,4 @@
-"""Teacher forcing: detect a decoder's input that is the target shifted by one step."""
+"""Teacher forcing: detect an input of a decoder that is the target shifted by one step."""
 
 from dataclasses import dataclass
 
@@ -11,22 +11,22 @@ from kerascli.data.transforms.to_categorical import ToCategorical
 
 @dataclass(frozen=True, slots=True)
 class TeacherForcing:
-    """Names of a decoder's input and its target, where the input is the target delayed by one step."""
+    """Names of a decoder's input and target in teacher forcing, where the input is the target delayed by one step."""
 
     input: str
     target: str
     ahead: int
     """Number of leading tokens that the input omits; negative: number of padding steps before its first token."""
     fill: int
-    """Token id of these padding steps."""
+    """Token id of the padding steps before the input's first token."""
 
     def begin(self, codec: TextCodec) -> tuple[int, ...]:
-        """Return the token ids that the input begins with for every text."""
+        """Return the token ids with which the decoder's input begins for every text."""
         return (self.fill,) * -self.ahead + codec.start[max(0, self.ahead) :]
 
 
 def teacher_forcing(data: DataSpec) -> TeacherForcing | None:
-    """Detect teacher forcing in the pipelines; None if there is none.
+    """Detect teacher forcing in the pipelines of a data section; None if there is none.
 
     An input and a target tokenize the same column in the same way, and the input is delayed by one step.
     """
@@ -43,13 +43,13 @@ def teacher_forcing(data: DataSpec) -> TeacherForcing | None:
 
 
 def _words(pipeline: Pipeline) -> tuple[tuple[Step, ...], tuple[Step, ...]] | None:
-    """Split a pipeline's steps after the one that maps a text to token ids; None if there is no such step."""
+    """Split a pipeline's steps in two after the one that maps a text to token ids; None if there is no such step."""
     index = text_step(pipeline.steps)
     return None if index is None else (pipeline.steps[: index + 1], pipeline.steps[index + 1 :])
 
 
 def _moved(steps: tuple[Step, ...]) -> tuple[int, int] | None:
-    """Return the total shift of token sequences and their padding id in front; None if another step changes them."""
+    """Return the total shift of token ids by `steps` and the padding id in front; None if another step changes them."""
     ahead, fill = 0, 0
     for step in steps:
         match step.transform:

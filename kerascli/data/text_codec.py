@@ -1,4 +1,4 @@
-"""Encode and decode between texts and token ids, by a text pipeline and its learned vocabulary."""
+"""Convert between texts and token ids, with a run's text pipeline and its learned vocabulary."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ from kerascli.data.transforms.text_vectorization import TextVectorization
 
 @dataclass(frozen=True, slots=True)
 class TextCodec:
-    """Vocabulary of a text pipeline; its first `special` ids are padding and out-of-vocabulary (OOV) tokens."""
+    """Encoder and decoder of a text pipeline; the first `special` entries of `words` are padding and OOV tokens."""
 
     words: tuple[str, ...]
     special: int
     joint: str
-    """Separator between two tokens: a space, or '' for characters."""
+    """Separator between tokens in a decoded text: a space, or '' for characters."""
     vectorization: TextVectorization | None
     """Transform that splits texts into tokens; None: a text is one token."""
     learned: Learned
     before: tuple[Transform, ...] = ()
-    """Transforms of a text before it is tokenized."""
+    """Transforms of the pipeline that are applied to a text before it is tokenized."""
 
     @property
     def is_whole(self) -> bool:
@@ -36,12 +36,12 @@ class TextCodec:
 
     @property
     def start(self) -> tuple[int, ...]:
-        """Return the token ids that every text begins with."""
+        """Return the token ids that every text begins with (of `enclose`)."""
         return tuple(self._marks(lambda enclose: enclose.start))
 
     @property
     def stop(self) -> int | None:
-        """Return the token id that ends every text; None if there is none."""
+        """Return the token id that ends every text (of `enclose`); None if there is none."""
         return next(iter(self._marks(lambda enclose: enclose.end)), None)
 
     def numbers_of(self, other: "TextCodec") -> list[int]:
@@ -50,7 +50,7 @@ class TextCodec:
         return [number_of.get(word, number) for number, word in enumerate(other.words)]
 
     def words_of(self, text: str) -> list[str]:
-        """Preprocess a text and split it into tokens."""
+        """Preprocess a text and split it into tokens; empty if the pipeline splits no texts."""
         if self.vectorization is None:
             return []
         return self.vectorization.tokens(_through(self.before, text)).values.tolist()
@@ -61,7 +61,7 @@ class TextCodec:
         return [word for word in self.words_of(text) if word not in known]
 
     def numbers(self, text: str, longest: int) -> list[int]:
-        """Return the ids of the last tokens, at most `longest`, of a text that is to be continued."""
+        """Encode a text that is to be continued: return the ids of its last tokens, at most `longest`."""
         if self.vectorization is None:
             return []
         opened = (step.opened() if isinstance(step, Enclose) else step for step in self.before)
@@ -83,7 +83,7 @@ class TextCodec:
         return self.joint.join(word for number in row if (word := self._word(number)))
 
     def each(self, values: np.ndarray) -> list[str]:
-        """Return the token at each step of a row of token ids or scores; '' is padding."""
+        """Decode each step of a row of token ids or scores to its token; '' is padding."""
         return [self._word(number) for number in self._row(values)]
 
     def _word(self, number: int) -> str:
@@ -95,7 +95,7 @@ class TextCodec:
         return np.asarray(numbers).reshape(-1).tolist()
 
     def _marks(self, which: Callable[[Enclose], str]) -> list[int]:
-        """Return the token ids of the text that `enclose` adds at one end of every text."""
+        """Return the token ids of the text that the transform `enclose` adds at the end that `which` selects."""
         place = next((i for i, step in enumerate(self.before) if isinstance(step, Enclose)), None)
         if place is None or self.vectorization is None:
             return []
@@ -115,12 +115,12 @@ def _through(steps: Iterable[Transform], text: str) -> np.ndarray:
 
 
 def is_text(pipeline: Pipeline) -> bool:
-    """Return True if a pipeline maps texts to token ids."""
+    """Return True if a pipeline has a step that maps texts to token ids."""
     return text_step(pipeline.steps) is not None
 
 
 def text_codecs(spec: DataSpec, learned: Mapping[str, Learned], section: str) -> dict[str, TextCodec]:
-    """Return codecs of the text pipelines in `section` (inputs or targets) by name."""
+    """Return a codec for each pipeline in `section` (inputs or targets) that maps texts to token ids, by name."""
     pipelines = spec.all_pipelines()
     shared = {s.shared for (where, _), p in pipelines.items() if where == "inputs" for s in p.steps if s.shared}
     splitting = [step.transform for p in pipelines.values() for step in p.steps]
@@ -138,7 +138,7 @@ def text_codecs(spec: DataSpec, learned: Mapping[str, Learned], section: str) ->
 
 
 def text_step(steps: Sequence[Step]) -> int | None:
-    """Return the index of the step that maps texts to token ids, or None."""
+    """Return the index of the pipeline step that maps texts to token ids, or None."""
     for index, step in enumerate(steps):
         transform = step.transform
         if isinstance(transform, TextVectorization) and transform.output_mode == "int" and transform.ngrams is None:

@@ -1,4 +1,4 @@
-"""Evaluation of expressions over numbers, strings and lists; every step has bounded size."""
+"""Evaluate expressions of a config over numbers, strings and lists; the size of each step is bounded."""
 
 import math
 import operator
@@ -30,7 +30,7 @@ from kerascli.expressions.tree import (
 Value = int | float | bool | str | None | list[Any]
 
 _MAX_BITS = 512
-"""Maximum bits of intermediate integers; a power or product beyond it is an error before it is computed."""
+"""Maximum bits of integers in a computation; a power or product beyond it is an error before it is computed."""
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
@@ -43,7 +43,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def _round(value: float, digits: int | None = None) -> float:
-    """Round as Python does, halves to even. The digits are bounded, since it computes 10**digits."""
+    """Round a number as Python does, halves to even; the digits are bounded, since Python computes 10**digits."""
     if digits is not None and abs(digits) > 30:
         raise ValueError
     return round(value, digits)
@@ -58,12 +58,15 @@ FUNCTIONS: Mapping[str, tuple[int, int, Callable[..., Any]]] = {
     "sin": (1, 1, math.sin), "cos": (1, 1, math.cos), "tan": (1, 1, math.tan),
     "min": (1, 99, min), "max": (1, 99, max), "sum": (1, 1, sum), "len": (1, 1, len),
 }  # fmt: skip
-"""By name: minimum and maximum number of arguments, and the function."""
+"""Functions of expressions by name: minimum and maximum number of arguments, and the function."""
 _OF_LISTS = {"min", "max", "sum", "len"}
 
 
 def evaluate(tree: Node, names: Mapping[str, Value]) -> Value:
-    """Evaluate a tree; `names` are numbers, strings, booleans or lists of them. Raises ExpressionError."""
+    """Evaluate an expression's tree; `names` maps its names to numbers, strings, booleans or lists of them.
+
+    Raises ExpressionError.
+    """
     value = Evaluator(names).value(tree)
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
         raise ExpressionError("the result is out of range: an integer is at most 10^18", tree.column, tree.length)
@@ -71,7 +74,7 @@ def evaluate(tree: Node, names: Mapping[str, Value]) -> Value:
 
 
 def check(tree: Node, names: Collection[str] | None = None) -> None:
-    """Check a tree for errors that do not depend on values, also in branches that `evaluate` may not reach.
+    """Check an expression's tree for errors that depend on no values, also in branches that `evaluate` may not reach.
 
     `names` are the names that will be defined; None: they are unknown. Raises ExpressionError.
     """
@@ -111,7 +114,7 @@ def _check_operator(node: Binary) -> None:
 
 
 class Evaluator:
-    """Evaluator of a tree over numbers; `kerascli.ops.evaluator` derives one over tensors."""
+    """Evaluator of an expression's tree over numbers; `kerascli.ops.evaluator` derives one over tensors."""
 
     def __init__(self, names: Mapping[str, Value]) -> None:
         self._names = names
@@ -239,7 +242,7 @@ class Evaluator:
 
     @staticmethod
     def _compute(function: Callable[..., Any], numbers: Sequence[int | float], node: Node) -> Value:
-        """Apply a function to numbers. Raises ExpressionError at the operator for errors and too large results."""
+        """Apply a function or operator to numbers. Raises ExpressionError at `node`, also for too large results."""
         try:
             if function is operator.pow:
                 _check_power(*numbers)
@@ -264,7 +267,7 @@ _MODULES = frozenset(("keras", "ops", "backend", "nn", "linalg", "math", "numpy"
 
 
 def dotted(node: Call) -> ExpressionError:
-    """Return the error for a call of a method, or of a function with a module name."""
+    """Return the error for a call written as a method or with a module's name (`x.sum()`, `np.sum(x)`)."""
     owner, _, name = node.function.rpartition(".")
     *before, last = owner.split(".")
     if not _MODULES.issuperset(before) or last not in {*_MODULES, "image"} or owner == "image":

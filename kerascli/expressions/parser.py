@@ -27,7 +27,7 @@ from kerascli.expressions.tree import (
 
 MAX_BRACKETS = 50
 MAX_DEPTH = 150
-"""Maximum nesting of operands; `-`, `**` and `if` nest without brackets."""
+"""Maximum nesting of operands: `-`, `**` and `if` nest without brackets, whose number is limited separately."""
 MAX_INTEGER = 10**18
 
 _BINDING = {
@@ -43,7 +43,7 @@ _NO_OPERAND = {
 
 
 def parse(text: str) -> Node:
-    """Parse an expression to a tree. Raises ExpressionError."""
+    """Parse the text of an expression to a syntax tree. Raises ExpressionError."""
     parser = _Parser(tokenize(text))
     tree = parser.expression(0)
     if parser.token.kind != "end":
@@ -63,7 +63,7 @@ class _Parser:
         return self._tokens[self._position]
 
     def expression(self, binding: int) -> Node:
-        """Parse an operand and all following operators that bind tighter than `binding`."""
+        """Parse an operand and all following operators that bind tighter than `binding` (a precedence)."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise self._too_deep(f"{MAX_DEPTH} operations")
@@ -77,7 +77,7 @@ class _Parser:
         return self.token.error(f"more than {what} nested; split the expression into named parts")
 
     def _open(self) -> None:
-        """Count an opening bracket. Raises ExpressionError if there are too many."""
+        """Count an opening bracket. Raises ExpressionError if brackets nest too deeply."""
         self._brackets += 1
         if self._brackets > MAX_BRACKETS:
             raise self._too_deep(f"{MAX_BRACKETS} brackets")
@@ -120,14 +120,14 @@ class _Parser:
         return Items(token.column, token.length, items, is_tuple=False)
 
     def _group(self, opening: Token) -> Node:
-        """Parse the rest of `(a)`, or of the tuples `(a, b)`, `(a,)` and `()`."""
+        """Parse what follows an opening bracket: the rest of `(a)`, or of the tuples `(a, b)`, `(a,)` and `()`."""
         items, has_comma = self._items(")")
         if len(items) == 1 and not has_comma:
             return items[0]
         return Items(opening.column, opening.length, items, is_tuple=True)
 
     def _items(self, closing: str) -> tuple[tuple[Node, ...], bool]:
-        """Parse values up to the closing bracket; also return True if there was a comma."""
+        """Parse comma-separated values up to the closing bracket; also return True if there was a comma."""
         items: list[Node] = []
         has_comma = False
         self._open()

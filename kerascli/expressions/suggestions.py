@@ -1,4 +1,4 @@
-"""Suggestions for errors: the equivalents of what other languages write."""
+"""Suggestions in error messages of expressions: the equivalent here of what other languages write."""
 
 # ruff: noqa: RUF001
 
@@ -12,18 +12,18 @@ CHARACTERS: Mapping[str, str] = {
     "≥": "write '>='", "≠": "write '!='", "π": "write pi", "“": "write '\"'", "”": "write '\"'", "‘": "write \"'\"",
     "’": "write \"'\"",
 }  # fmt: skip
-"""Suggestion by an unexpected character."""
+"""Suggestion for each character that expressions do not allow."""
 WORDS: Mapping[str, str] = {
     "for": "there are no loops; operations apply to whole tensors", "is": "write '=='", "in": "write isin(a, b)",
     "xor": "write logical_xor(a, b)", ",": "several values are a list: [a, b]", "lambda": "functions cannot be defined",
     "<>": "write '!='", "=>": "write '>='", "=<": "write '<='",
 }  # fmt: skip
-"""Suggestion by an unexpected word or pair of operator characters."""
+"""Suggestion for each word, or pair of operator characters, that expressions do not have."""
 FUNCTIONS_OF_TENSORS: Mapping[str, str] = {
     "pow": "write x ** y", "int": "write cast(x, 'int32')", "float": "write cast(x, 'float32')",
     "len": "write shape(x)[0]",
 }  # fmt: skip
-"""Suggestion by a function that accepts numbers only."""
+"""Suggestion for each function that accepts only numbers when it is called with a tensor."""
 _ATTRIBUTES: Mapping[str, str] = {
     "shape": "shape({})", "ndim": "ndim({})", "size": "size({})", "dtype": "dtype({})", "T": "transpose({})",
     "mT": "swapaxes({}, -1, -2)", "real": "real({})", "imag": "imag({})",
@@ -37,7 +37,7 @@ _NAMES: Mapping[str, str] = {
 
 
 def suggestion_for(name: str) -> str:
-    """Return a suggestion such as `; write shape(x)` for an unknown name such as `x.shape`; else ''."""
+    """Return the end of the message about an unknown name, such as `; write shape(x)` for `x.shape`, or ''."""
     owner, _, last = name.rpartition(".")
     if owner and last in _ATTRIBUTES:
         return f"; write {_ATTRIBUTES[last].format(owner)}"

@@ -1,4 +1,4 @@
-"""References inside a string, `$name` and `$(expression)`; `$$` is a literal `$`."""
+"""References to names in a config's strings, `$name` and `$(expression)`; `$$` is a literal `$`."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,12 +12,12 @@ from kerascli.expressions.tree import ExpressionError, Name, Node, names_in
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _FACT = re.compile(r"(inputs|targets)(\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
-"""Names with dots; all others end at a dot, so that `$name.keras` is the name and a suffix."""
+"""Pattern of names with dots (`inputs.x.shape`); all others end at a dot: `$name.keras` is `$name` and a suffix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A reference: its expression with its column (from 1), and the offsets of the reference in the text."""
+    """Reference in a string: its expression with the column of that (from 1), and the offsets of the reference."""
 
     tree: Node
     column: int
@@ -26,12 +26,12 @@ class Reference:
 
 
 def has_reference(text: str) -> bool:
-    """Return True if there is anything to substitute, `$$` included."""
+    """Return True if a string has references to substitute, or a `$$`."""
     return "$" in text
 
 
 def substitute(text: str, names: Mapping[str, Value]) -> Value:
-    """Replace the references in a text; a text that is a single reference becomes its value, with its type.
+    """Replace the references in a string by values; if it is a single reference, return its value, with its type.
 
     Raises ExpressionError with columns in `text`.
     """
@@ -42,12 +42,12 @@ def substitute(text: str, names: Mapping[str, Value]) -> Value:
 
 
 def references(text: str) -> list[Reference]:
-    """Return the references in a text. Raises ExpressionError."""
+    """Return the references in a string. Raises ExpressionError."""
     return [part for part in _parts(text) if isinstance(part, Reference)]
 
 
 def names_referred_to(written: Any) -> set[str]:
-    """Return the names that the references in a config value use."""
+    """Return the names that are used by references in a config value, nested values included."""
     if isinstance(written, str) and has_reference(written):
         try:
             return {name for each in references(written) for name in names_in(each.tree)}

@@ -39,7 +39,7 @@ class Token:
 
 
 def tokenize(text: str) -> list[Token]:
-    """Return all tokens, with an `end` last. Raises ExpressionError."""
+    """Split the text of an expression into tokens, followed by one of kind `end`. Raises ExpressionError."""
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"an expression has at most {MAX_LENGTH:,} characters, this one has {len(text):,}", 1)
     tokens: list[Token] = []

@@ -1,4 +1,4 @@
-"""Syntax tree of expressions: frozen nodes, each with its column (from 1) and length in the text."""
+"""Syntax tree of expressions: frozen nodes, each with its column (from 1) and length in the expression's text."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,12 +14,12 @@ class ExpressionError(ValueError):
         self.length = length
 
     def shifted(self, columns: int) -> "ExpressionError":
-        """Return the same error for a text in which the expression starts `columns` later."""
+        """Return the same error for a text in which the expression starts `columns` characters later."""
         return ExpressionError(self.text, self.column + columns, self.length)
 
 
 class UnknownName(ExpressionError):
-    """Raised for an undefined name; `meant` is a suggestion, or empty."""
+    """Raised for an undefined name in an expression; `meant` suggests what to write, or is empty."""
 
     def __init__(self, name: str, meant: str, column: int, length: int) -> None:
         super().__init__(f"unknown name '{name}'{meant}", column, length)
@@ -107,7 +107,7 @@ class Call(Node):
 
     @property
     def named(self) -> dict[str, Node]:
-        """Values of the keyword arguments by name."""
+        """Values of the call's keyword arguments by name."""
         return {keyword.name: keyword.value for keyword in self.keywords}
 
 
@@ -135,7 +135,7 @@ class Items(Node):
 
 
 def children(node: Node) -> tuple[Node, ...]:
-    """Return the child nodes, from left to right."""
+    """Return the child nodes of a node, from left to right."""
     match node:
         case Unary():
             return (node.operand,)
@@ -158,7 +158,7 @@ def children(node: Node) -> tuple[Node, ...]:
 
 
 def mapped(node: Node, change: Callable[[Node], Node]) -> Node:
-    """Return the node with its children changed; binary operations and indices have `spine` instead."""
+    """Return a copy of a node with `change` applied to its children; use `spine` for binary operations and indices."""
     match node:
         case Unary():
             return replace(node, operand=change(node.operand))
@@ -189,7 +189,7 @@ def spine(node: Binary | Index) -> tuple[Node, list[Binary | Index]]:
 
 
 def walk(root: Node) -> Iterator[tuple[Node, int]]:
-    """Yield every node with its depth (1 for the root)."""
+    """Yield every node of a tree with its depth (1 for the root)."""
     pending = [(root, 1)]
     while pending:
         node, depth = pending.pop()
@@ -198,7 +198,7 @@ def walk(root: Node) -> Iterator[tuple[Node, int]]:
 
 
 def names_in(root: Node) -> dict[str, Name]:
-    """Return the names that an expression uses (without functions), each with its first occurrence."""
+    """Return the names that an expression uses (without functions), each with the node of its first occurrence."""
     found: dict[str, Name] = {}
     for node, _ in walk(root):
         if isinstance(node, Name):

@@ -1,1 +1,1 @@
-"""Preprocessing shared by layers and data transforms."""
+"""Preprocessing operations that exist both as layers and as data transforms: shared settings, modules, computations."""

@@ -1,4 +1,4 @@
-"""Encodings of category ids that all encoders share: indices, one-hot, multi-hot, count vectors."""
+"""Encode category ids as indices, one-hot, multi-hot or count vectors, for all layers and transforms that do so."""
 
 from typing import Annotated, Literal
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from kerascli.shapes import Shape
 
 ENCODED = Field(description="int: indices; one_hot, or multi_hot, count, tf_idf over all values of a sample: vectors.")
-"""Documentation of the setting `output_mode`, whichever modes a component has."""
+"""Field description of the setting `output_mode`, whichever modes a component has."""
 OutputMode = Annotated[Literal["int", "one_hot", "multi_hot", "count"], ENCODED]
 
 
@@ -23,11 +23,11 @@ def _dense(sparse: bool) -> bool:
 Dense = Annotated[
     bool, AfterValidator(_dense), Field(description="Only false is possible: sparse tensors are not supported.")
 ]
-"""Type of Keras's setting `sparse`, which Keras supports on TensorFlow alone."""
+"""Type of Keras's setting `sparse`; only false is allowed, since Keras supports it on TensorFlow alone."""
 
 
 def encoded_shape(shape: Shape, mode: str, size: int | None) -> Shape:
-    """Return the shape, without the batch axis, that `encode` gives rows of ids."""
+    """Return the shape that `encode` gives rows of ids with shape `shape`, both without the batch axis."""
     if mode == "int":
         return shape
     leading = shape[:-1] if mode != "one_hot" or shape[-1:] == (1,) else shape
@@ -35,7 +35,7 @@ def encoded_shape(shape: Shape, mode: str, size: int | None) -> Shape:
 
 
 def encode(indices: np.ndarray, mode: str, size: int) -> np.ndarray:
-    """Encode ids (N, *) as (N, *) or (N, *, size): vectors in uint8, counts in float32.
+    """Encode category ids (N, *) as (N, *) or (N, *, size): vectors in uint8, counts in float32.
 
     Ids outside of 0 to size - 1 are dropped. The last axis holds the ids of one sample; without one, a sample is one
     id.
@@ -48,7 +48,7 @@ def encode(indices: np.ndarray, mode: str, size: int) -> np.ndarray:
 
 
 def tally(indices: np.ndarray, owners: np.ndarray, samples: int, mode: str, size: int) -> np.ndarray:
-    """Encode ids and the samples that they belong to, both (M,), as (samples, size)."""
+    """Encode flat category ids (M,) as vectors (samples, size); `owners` (M,) is the sample that each id belongs to."""
     there = (indices >= 0) & (indices < size)
     cells = owners[there] * size + indices[there]
     out = np.zeros(samples * size, np.uint8 if mode == "multi_hot" else np.float32)
@@ -62,7 +62,7 @@ def tally(indices: np.ndarray, owners: np.ndarray, samples: int, mode: str, size
 def encode_tensor(
     indices: Tensor, mode: str, size: int, dtype: torch.dtype, weights: Tensor | None = None
 ) -> Tensor:  # (N, *) -> (N, *) or (N, *, size)
-    """Encode as `encode` does, on the device and in `dtype`; `weights` are the values that ids add to the counts."""
+    """Encode category ids as `encode` does, on the device and in `dtype`; ids add `weights` (None: 1) to the counts."""
     if mode == "int":
         return indices
     indices = indices.long()

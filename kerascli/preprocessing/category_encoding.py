@@ -1,4 +1,4 @@
-"""CategoryEncoding: category ids to vectors over all categories."""
+"""CategoryEncoding: settings and module that convert category ids to vectors over all categories."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ from kerascli.shapes import PositiveInt
 
 
 class CategoryEncodingSettings(Component):
-    """Settings of the layer and the transform."""
+    """Settings of CategoryEncoding, both the layer and the transform."""
 
     num_tokens: PositiveInt
     """Number of categories; ids are 0 to num_tokens - 1."""
@@ -20,7 +20,7 @@ class CategoryEncodingSettings(Component):
 
 
 class CategoryEncodingModule(nn.Module):
-    """Module of the layer and the transform; its output is floating point, in `dtype` or, if None, the model's."""
+    """Module that encodes category ids for the layer and the transform, in `dtype` or, if None, the model's."""
 
     def __init__(self, settings: CategoryEncodingSettings, dtype: torch.dtype | None = None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Discretization: numbers to bins, and bin boundaries by quantiles, computed as Keras does."""
+"""Discretization: convert numbers to bin indices, with boundaries given or learned as quantiles, as Keras does."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -21,7 +21,7 @@ def _rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
 
 
 class DiscretizationSettings(Component):
-    """Settings of the layer and the transform."""
+    """Settings of Discretization, both the layer and the transform."""
 
     bin_boundaries: Annotated[Floats, AfterValidator(_rising)] | None = None
     """Boundaries of the bins, ascending; the outer bins are open: [0, 1] makes 3. A boundary is in the bin above."""
@@ -40,7 +40,7 @@ class DiscretizationSettings(Component):
 
 
 class DiscretizationModule(nn.Module):
-    """Module of the layer and the transform; a value on a boundary belongs to the bin above."""
+    """Module of Discretization, for the layer and the transform; a value on a boundary belongs to the bin above."""
 
     def __init__(self, boundaries: tuple[float, ...], mode: str) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class DiscretizationModule(nn.Module):
 
 
 def quantile_boundaries(parts: Iterable[np.ndarray], num_bins: int, epsilon: float) -> np.ndarray:
-    """Return boundaries of about `num_bins` bins of equal counts over all values, in float32.
+    """Return boundaries of about `num_bins` bins with equal counts of all values, in float32.
 
     A summary of every part (values, and the count that each represents) is merged into that of the parts before, so
     that the whole is never sorted at once.
@@ -66,7 +66,7 @@ def quantile_boundaries(parts: Iterable[np.ndarray], num_bins: int, epsilon: flo
 
 
 def _summary(values: np.ndarray, epsilon: float) -> np.ndarray:
-    """Return every n-th of the sorted values, and n as the count that each represents."""
+    """Summarize values: return every n-th of them in sorted order, and n as the count that each represents."""
     ordered = np.sort(values, axis=None).astype(np.float32)
     step = max(ordered.size / (1.0 / epsilon), 1)
     chosen = ordered[int(step - 1) :: int(step)]
@@ -74,7 +74,7 @@ def _summary(values: np.ndarray, epsilon: float) -> np.ndarray:
 
 
 def _compressed(summary: np.ndarray, epsilon: float) -> np.ndarray:
-    """Compress a summary to steps of `epsilon` of all counts, with interpolated values."""
+    """Compress a summary of values to quantiles in steps of `epsilon` (a fraction of all counts), by interpolation."""
     if summary.shape[1] * epsilon < 1:
         return summary
     shares = epsilon + np.arange(0.0, 1.0, epsilon)

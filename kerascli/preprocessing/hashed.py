@@ -14,7 +14,7 @@ from kerascli.shapes import PositiveInt
 
 
 class HashingSettings(Component):
-    """Settings of the hashing of one column or tensor."""
+    """Settings of Hashing, both the layer and the transform, for one column or tensor."""
 
     num_bins: PositiveInt
     """Number of bins, including the bin 0 of `mask_value`, if given."""
@@ -33,7 +33,7 @@ class HashingSettings(Component):
 
 
 class HashedCrossingSettings(Component):
-    """Settings of the hashing of several columns or tensors together."""
+    """Settings of HashedCrossing, both the layer and the transform: several columns or tensors hashed together."""
 
     num_bins: PositiveInt
     """Number of bins."""

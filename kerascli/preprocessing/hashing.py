@@ -1,4 +1,4 @@
-"""Hashes behind Keras's Hashing, HashedCrossing and out-of-vocabulary indices, on arrays of byte strings.
+"""Hash functions of Keras's Hashing, HashedCrossing and out-of-vocabulary (OOV) indices, on arrays of byte strings.
 
 FarmHash's Fingerprint64 (https://github.com/google/farmhash, the variant "na"), SipHash-2-4
 (https://www.131002.net/siphash/siphash.pdf) and TensorFlow's combination of fingerprints for crosses. Strings of equal
@@ -28,21 +28,21 @@ def _pair(salt: object) -> object:
 
 _Word = Annotated[int, Field(ge=0, le=_ALL)]
 Salt = Annotated[tuple[_Word, _Word], BeforeValidator(_pair)]
-"""Type of SipHash's key: two integers, or one for both."""
+"""Type of the setting `salt`, the key of SipHash: two integers, or one for both."""
 
 
 def decimals(numbers: np.ndarray) -> list[bytes]:
-    """Return integers as decimal byte strings, which are hashed."""
+    """Return integers as decimal byte strings, the form in which they are hashed."""
     return [b"%d" % number for number in numbers.tolist()]
 
 
 def buckets(texts: Sequence[bytes], count: int, key: Key | None = None) -> np.ndarray:
-    """Return a bin from 0 to count - 1 for each string: by FarmHash, or with a key by SipHash."""
+    """Hash each string to a bin from 0 to count - 1: by FarmHash, or if a key is given by SipHash."""
     return (fingerprints(texts, key) % np.uint64(count)).astype(np.int64)
 
 
 def fingerprints(texts: Sequence[bytes], key: Key | None = None) -> np.ndarray:
-    """Return a uint64 hash of each string: FarmHash's, or with a key SipHash's."""
+    """Hash each string to a uint64: by FarmHash, or if a key is given by SipHash."""
     kernel: Callable[[np.ndarray], np.ndarray] = _farm if key is None else lambda rows: _sip(rows, key)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     order = np.argsort(lengths, kind="stable")
@@ -54,7 +54,7 @@ def fingerprints(texts: Sequence[bytes], key: Key | None = None) -> np.ndarray:
 
 
 def crossed(columns: Sequence[np.ndarray], count: int) -> np.ndarray:
-    """Return a bin from 0 to count - 1 for each row of several columns: integers, or fingerprints of strings."""
+    """Hash each row of several columns (integers, or fingerprints of strings) together to a bin from 0 to count - 1."""
     mixed = np.full(len(columns[0]), CROSS_KEY, np.uint64)
     for column in columns:
         mixed = (mixed ^ CROSS) ^ (_shift_mix(column.astype(np.uint64) * CROSS) * CROSS)
@@ -106,7 +106,7 @@ def _farm_33_to_64(s: np.ndarray) -> np.ndarray:
 
 
 def _farm_long(s: np.ndarray) -> np.ndarray:
-    """Hash strings of more than 64 bytes, in blocks of 64, of which the last may overlap the one before."""
+    """Compute FarmHash of strings of more than 64 bytes, in blocks of 64; the last one may overlap the previous."""
     n, length = s.shape
     zero = np.zeros(n, np.uint64)
     start = 81 * K1 + 113 & _ALL
@@ -133,7 +133,7 @@ def _farm_long(s: np.ndarray) -> np.ndarray:
 
 
 def _weak(s: np.ndarray, at: int, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return FarmHash's weak hash of 32 bytes with two seeds."""
+    """Compute FarmHash's weak hash of 32 bytes of each string, from offset `at` on, with the seeds `a` and `b`."""
     first, second, third, fourth = (_word(s, at + 8 * i) for i in range(4))
     a = a + first
     b = _rotate(b + a + fourth, 21)
@@ -142,7 +142,7 @@ def _weak(s: np.ndarray, at: int, a: np.ndarray, b: np.ndarray) -> tuple[np.ndar
 
 
 def _mix(u: np.ndarray, v: np.ndarray, multiplier: int | np.ndarray) -> np.ndarray:
-    """Combine two words to one: FarmHash's HashLen16."""
+    """Combine two uint64 words to one, as FarmHash's HashLen16."""
     a = _shift_mix((u ^ v) * multiplier)
     return _shift_mix((v ^ a) * multiplier) * multiplier
 
@@ -178,7 +178,7 @@ def _sip_round(v: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _word(s: np.ndarray, at: int, size: int = 8) -> np.ndarray:
-    """Read the bytes from `at` on as little-endian integers."""
+    """Read `size` bytes of each string, from offset `at` on, as a little-endian integer."""
     return np.ascontiguousarray(s[:, at : at + size]).view(f"<u{size}")[:, 0].astype(np.uint64)
 
 

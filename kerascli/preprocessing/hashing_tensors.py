@@ -1,4 +1,4 @@
-"""The hashes of `hashing.py` for integers in tensors: on the device, without synchronizing with the host.
+"""Hash functions of `hashing.py` for tensors of integers: on the device, without synchronizing with the host.
 
 A number is hashed as its decimal digits, 20 bytes at most. FarmHash has other steps for other lengths: all are
 computed, and the right one is selected. Arithmetic on int64 wraps around as on uint64; shifts and remainders are
@@ -16,13 +16,13 @@ _DIGITS, _BYTES = 19, 24
 
 
 def buckets_of(x: Tensor, count: int, key: Key | None = None) -> Tensor:  # (*) integers -> (*) int64
-    """Return a bin from 0 to count - 1 for each integer: by FarmHash, or with a key by SipHash."""
+    """Hash each integer of a tensor to a bin from 0 to count - 1: by FarmHash, or if a key is given by SipHash."""
     text, length = _decimals(x.long())
     return _remainder(_farm(text, length) if key is None else _sip(text, length, key), count)
 
 
 def crossed_of(columns: Sequence[Tensor], count: int) -> Tensor:  # each (*) integers -> (*) int64
-    """Return a bin from 0 to count - 1 for the elements at the same position of several tensors together."""
+    """Hash the elements at the same position of several tensors together to a bin from 0 to count - 1."""
     mixed = torch.full_like(columns[0].long(), _signed(CROSS_KEY))
     cross = _signed(CROSS)
     for column in columns:
@@ -36,7 +36,7 @@ def _signed(word: int) -> int:
 
 
 def _decimals(x: Tensor) -> tuple[Tensor, Tensor]:  # (*) -> (*, 24), (*)
-    """Return the decimal digits of each integer as bytes, padded with zeros, and their number."""
+    """Return each integer in decimal notation as bytes, padded with zeros, and the number of its bytes."""
     digits, rest = [], x
     for _ in range(_DIGITS):
         above = rest.div(10, rounding_mode="trunc")
@@ -55,7 +55,7 @@ def _decimals(x: Tensor) -> tuple[Tensor, Tensor]:  # (*) -> (*, 24), (*)
 
 
 def _word(text: Tensor, at: Tensor | int, size: int = 8) -> Tensor:
-    """Read the bytes from `at` on as a little-endian integer."""
+    """Read `size` bytes of each number's decimal text, from offset `at` on, as a little-endian integer."""
     start = torch.zeros_like(text[..., 0]) + at
     places = start.unsqueeze(-1) + torch.arange(size, device=text.device)
     found = text.gather(-1, places.clamp(0, _BYTES - 1))
@@ -63,7 +63,7 @@ def _word(text: Tensor, at: Tensor | int, size: int = 8) -> Tensor:
 
 
 def _shifted(x: Tensor, bits: int) -> Tensor:
-    """Shift to the right, filling with zeros (a logical shift)."""
+    """Shift uint64 words, held in int64, to the right, filling with zeros (a logical shift)."""
     return (x >> bits) & ((1 << 64 - bits) - 1)
 
 
@@ -81,7 +81,7 @@ def _mix(u: Tensor, v: Tensor, multiplier: Tensor) -> Tensor:
 
 
 def _remainder(x: Tensor, count: int) -> Tensor:
-    """Return the remainder of an int64 that holds an unsigned number."""
+    """Return the remainder modulo `count` of uint64 words held in int64."""
     return ((_shifted(x, 1) % count) * 2 + (x & 1)) % count
 
 

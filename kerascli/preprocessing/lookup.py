@@ -1,4 +1,4 @@
-"""Lookups in a vocabulary: settings of the layer and the transforms."""
+"""Settings of the lookups in a vocabulary, for the layer and the transforms."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from kerascli.preprocessing.hashing import Salt
 from kerascli.shapes import Floats, Ints
 
 OovPlaces = Annotated[int, Setting(ge=0, le=2**20)]
-"""Number of out-of-vocabulary (OOV) indices; each counts as an entry of the vocabulary."""
+"""Type of the number of out-of-vocabulary (OOV) indices; each counts as an entry of the vocabulary."""
 
 
 class LookupSettings(Component):
-    """Settings that all lookups have."""
+    """Settings that `integer_lookup` and `string_lookup` share."""
 
     max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
     """Maximal size of the vocabulary, out-of-vocabulary indices included; null: unlimited."""
@@ -56,7 +56,7 @@ class LookupSettings(Component):
         return self
 
     def entries(self, written: Sequence[Any]) -> Sequence[Any]:
-        """Return a vocabulary without the mask and OOV tokens, if it begins with them."""
+        """Return the vocabulary as given in the config, without the mask and OOV tokens that it may begin with."""
         special = [*[self.mask_token] * self.masks(), *[self.oov_token] * self.places()]
         return written[len(special) :] if list(written[: len(special)]) == special else written
 
@@ -67,22 +67,22 @@ class LookupSettings(Component):
         return self.num_oov_indices
 
     def masks(self) -> int:
-        """Return 1 if the mask token has its own index; in other modes masked values are dropped, as in Keras."""
+        """Return 1 if the mask token has its own index, else 0: in modes other than int, masked values are dropped."""
         return int(self.mask_token is not None and self.output_mode == "int")
 
     def first(self, *, target: bool = False) -> int:
-        """Return the index of the vocabulary's first entry."""
+        """Return the index of the vocabulary's first entry, after those of the mask token and the OOV indices."""
         return self.masks() + self.places(target=target)
 
     def inverse(self, entries: Sequence[Any], nothing: Any) -> list[Any]:
-        """Return the value of each index, then that of an invalid index; `nothing` replaces a missing OOV token."""
+        """Return the value of each index, then that of invalid indices; `nothing` replaces a missing OOV token."""
         unknown = nothing if self.oov_token is None else self.oov_token
         mask = [] if self.mask_token is None else [self.mask_token]
         return [*mask, *[unknown] * self.places(), *entries, unknown]
 
 
 class IntegerLookupSettings(LookupSettings):
-    """Settings of lookups of integers."""
+    """Settings of `integer_lookup`, both the layer and the transform."""
 
     mask_token: int | None = None
     oov_token: int | None = -1
@@ -102,7 +102,7 @@ class IntegerLookupSettings(LookupSettings):
 
 
 def check_vocabulary(entries: Sequence[Any], *special: Any) -> None:
-    """Raise ValueError if there are no entries, one occurs twice, or a special token is among them."""
+    """Raise ValueError if a vocabulary is empty, has an entry twice, or contains one of the special tokens."""
     if not entries:
         raise ValueError("vocabulary: expected at least one entry")
     twice, times = Counter(entries).most_common(1)[0]

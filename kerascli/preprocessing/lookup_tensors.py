@@ -1,4 +1,4 @@
-"""IntegerLookup on the device, with a given vocabulary."""
+"""Modules of the layer `integer_lookup`, with a given vocabulary, on the device."""
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ class IntegerLookupModule(nn.Module):
 
 
 class InvertedModule(nn.Module):
-    """Module that maps indices back to the vocabulary's entries."""
+    """Module of `integer_lookup` with `invert`: maps indices back to the vocabulary's entries."""
 
     def __init__(self, settings: IntegerLookupSettings, entries: tuple[int, ...]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Normalization: (x - mean) / sqrt(variance), for each feature of the last axis or of others, and its inverse."""
+"""Normalization: `(x - mean) / sqrt(variance)`, for each feature along one or more axes, and its inverse."""
 
 import math
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from kerascli.component import Component
 from kerascli.shapes import Ints, Shape
 
 EPSILON = 1e-7
-"""Minimum of the standard deviation: Keras's `epsilon()`."""
+"""Minimum of the standard deviation that is divided by: Keras's `epsilon()`."""
 
 X = TypeVar("X", np.ndarray, Tensor)
 
@@ -24,11 +24,11 @@ def _tuples(value: Any) -> Any:
 
 _Row = Annotated[tuple[float, ...], Field(min_length=1)]
 Numbers = Annotated[float | _Row | tuple[_Row, ...], BeforeValidator(_tuples)]
-"""Type of a number, a list of numbers, or rows of numbers."""
+"""Type of the settings `mean` and `variance`: a number, a list of numbers, or rows of numbers."""
 
 
 class NormalizationSettings(Component):
-    """Settings of the layer and the transform."""
+    """Settings of Normalization, both the layer and the transform."""
 
     axis: int | Ints | None = -1
     """Axis or axes with a separate mean for each index, the batch being 0; null: one mean for all values."""
@@ -52,7 +52,7 @@ class NormalizationSettings(Component):
         return self
 
     def kept(self, shape: Shape) -> tuple[int, ...]:
-        """Return the axes with separate means, ascending, counted with the batch as 0. Raises ValueError."""
+        """Return the axes along which means are separate, ascending; axis 0 is the batch. Raises ValueError."""
         rank = len(shape) + 1
         axes = (self.axis,) if isinstance(self.axis, int) else self.axis or ()
         kept = sorted({axis % rank for axis in axes if -rank <= axis < rank})
@@ -81,7 +81,7 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def _spread(name: str, value: np.ndarray, kept: tuple[int, ...], shape: Shape) -> np.ndarray:
-    """Reshape numbers to have an axis of size 1 wherever all indices share a mean."""
+    """Reshape a setting's numbers to broadcast over rows: an axis has size 1 if its indices share a mean."""
     value = value[0] if value.shape == (1,) else value
     if value.ndim > len(kept):
         raise ValueError(f"{name}: expected numbers along {len(kept)} axes, got {value.ndim}")
@@ -97,7 +97,7 @@ def _spread(name: str, value: np.ndarray, kept: tuple[int, ...], shape: Shape) -
 def mean_and_variance(parts: Iterable[np.ndarray], *, kept: tuple[int, ...] = ()) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the variance for each index along the axes `kept` (rows are axis 0), as float64.
 
-    Both broadcast over a row. It passes once over parts of the rows, with Chan's formula for the moments of two samples
+    Both broadcast over a row. The parts of the rows are read once, with Chan's formula for the moments of two samples
     together: memory-mapped files stay on disk, and the whole is not copied in float64. Differences from a mean of the
     first rows are summed, not the values: of 1000.001 and 1000.002, too, all digits count.
     """
@@ -118,17 +118,17 @@ def mean_and_variance(parts: Iterable[np.ndarray], *, kept: tuple[int, ...] = ()
 
 
 def deviation_of(variance: np.ndarray) -> np.ndarray:
-    """Return the standard deviation to divide by: at least Keras's epsilon."""
+    """Return the standard deviations to divide by: the square roots of the variances, at least Keras's epsilon."""
     return np.maximum(np.sqrt(variance), EPSILON)
 
 
 def normalize(x: X, mean: X, deviation: X, *, invert: bool = False) -> X:  # (N, *) -> (N, *)
-    """Normalize arrays or tensors, or invert that."""
+    """Normalize arrays or tensors; with `invert`, undo it."""
     return mean + x * deviation if invert else (x - mean) / deviation
 
 
 class NormalizationModule(nn.Module):
-    """Module of the transform, on the device; it computes in float32 unless the input is floating point."""
+    """Module of the transform `normalization`; it computes in float32 unless the input is floating point."""
 
     mean: Tensor
     deviation: Tensor
@@ -145,7 +145,7 @@ class NormalizationModule(nn.Module):
 
 
 class NormalizationByNumbers(nn.Module):
-    """Module of the layer; mean and variance are settings, not weights, and become tensors in forward."""
+    """Module of the layer `normalization`; mean and variance are settings, not weights, made tensors in forward."""
 
     def __init__(self, mean: np.ndarray, deviation: np.ndarray, invert: bool) -> None:
         super().__init__()

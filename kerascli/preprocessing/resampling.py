@@ -1,4 +1,4 @@
-"""Resampling of images by weighted means of neighbouring pixels, one axis after the other.
+"""Resample images by weighted means of neighbouring pixels, one axis after the other.
 
 As in TensorFlow and JAX, the weights of pixels outside of the image go to those inside. torch's bicubic has another
 curve and repeats the border; torch has no Lanczos.
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def resampling_weights(x: Tensor, size: int, new: int, curve: str, *, antialias: bool = False) -> Tensor:
-    """Return the weights (size, new) of old pixels in new ones, in the dtype of `x`; `antialias` widens the curve."""
+    """Return weights (size, new) of input pixels in output pixels along an axis; `antialias` widens the curve."""
     dtype = torch.promote_types(x.dtype, torch.float32)
     scale = size / new
     place = (torch.arange(new, dtype=dtype, device=x.device) + 0.5) * scale - 0.5

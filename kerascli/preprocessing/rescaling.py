@@ -1,4 +1,4 @@
-"""Rescaling: x * scale + offset."""
+"""Rescaling: settings and module that compute `x * scale + offset`."""
 
 from typing import Annotated
 
@@ -10,11 +10,11 @@ from kerascli.component import Component
 from kerascli.shapes import Shape
 
 Factor = float | Annotated[tuple[float, ...], Field(min_length=1, strict=False)]
-"""Type of one number for all channels, or one for each (the last axis)."""
+"""Type of the settings `scale` and `offset`: one number for all channels, or one for each (the last axis)."""
 
 
 class RescalingSettings(Component):
-    """Settings of the layer and the transform."""
+    """Settings of Rescaling, both the layer and the transform."""
 
     scale: Factor
     """Factor of the values: a number, or one for each channel (last axis)."""
@@ -22,7 +22,7 @@ class RescalingSettings(Component):
     """Offset added after the multiplication: a number, or one for each channel (last axis)."""
 
     def fault(self, shape: Shape) -> tuple[str, str] | None:
-        """Return the error of a setting with one number for each channel that does not fit a shape, and its name."""
+        """Return the error of `scale` or `offset` that does not fit a shape's channels, and the setting's name."""
         for name, value in (("scale", self.scale), ("offset", self.offset)):
             if isinstance(value, tuple) and (not shape or shape[-1] not in (None, len(value))):
                 channels = shape[-1] if shape else "no"
@@ -31,7 +31,7 @@ class RescalingSettings(Component):
 
 
 class RescalingModule(nn.Module):
-    """Module of the layer and the transform; it computes in float32 unless the input is floating point."""
+    """Module of Rescaling, layer and transform; it computes in float32 unless the input is floating point."""
 
     def __init__(self, settings: RescalingSettings) -> None:
         super().__init__()
@@ -44,5 +44,5 @@ class RescalingModule(nn.Module):
 
 
 def _as_factor(value: Factor, x: Tensor) -> Tensor | float:
-    """Return what to multiply (N, *, channels) by or add to it; made without a copy from the host to the device."""
+    """Return scale or offset as a number or a tensor (channels,), made without a copy from the host to the device."""
     return torch.cat([x.new_full((1,), number) for number in value]) if isinstance(value, tuple) else value

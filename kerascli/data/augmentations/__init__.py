@@ -1,4 +1,4 @@
-"""Augmentations that mix the samples of a training batch, one module for each; and their random numbers."""
+"""Augmentations that mix the samples of a training batch (CutMix, MixUp), and the random numbers that they share."""
 
 import torch
 from torch import Tensor
@@ -8,17 +8,17 @@ from kerascli.preprocessing.images.gamma import log_gamma_numbers
 
 
 def order_of(like: Tensor) -> Tensor:
-    """Draw a random permutation of the samples (N,), on the device of `like`."""
+    """Draw a random permutation (N,) of the samples of a batch, on the device of `like`."""
     return torch.argsort(draws.uniform(like.new_empty(like.shape[0])))
 
 
 def beta_numbers(like: Tensor, alpha: float | Tensor) -> Tensor:
-    """Sample the Beta(alpha, alpha) distribution once for each sample (N,)."""
+    """Draw one number from the Beta(alpha, alpha) distribution for each sample of a batch (N,)."""
     first, second = log_gamma_numbers(like.new_empty((2, like.shape[0])), alpha).unbind()
     return torch.sigmoid(first - second)
 
 
 def blended(x: Tensor, order: Tensor, weight: Tensor) -> Tensor:
-    """Blend samples (N, *) with those at `order` (N,): `weight * x + (1 - weight) * x[order]`, weight (N,)."""
+    """Blend each sample (N, *) with its partner: `weight * x + (1 - weight) * x[order]`; order and weight are (N,)."""
     weight = weight.to(x.dtype).view(-1, *(1,) * (x.dim() - 1))
     return weight * x + (1.0 - weight) * x.index_select(0, order)

@@ -15,10 +15,10 @@ _LEAST_ALPHA = 1e-6
 
 
 class Drawn(NamedTuple):
-    """Random numbers of a batch, (N,) each.
+    """Random numbers of CutMix for a batch, (N,) each.
 
-    `order` is the sample that the box comes from, `stays` the fraction of the image to keep, `across` and `down` the
-    box's position as a fraction of the free width and height.
+    `order` is the index of the image that the box comes from, `stays` the fraction of the image to keep, `across` and
+    `down` the box's position as a fraction of the free width and height.
     """
 
     order: Tensor
@@ -77,7 +77,7 @@ class CutMix(Augmentation):
         return shape[-3:-1] if self.data_format == "channels_last" else shape[-2:]
 
     def _box(self, images: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor]:
-        """Return the mask of the box (N, H, W, 1), or (N, 1, H, W), and the kept fraction of each image (N,)."""
+        """Return the mask of the box, (N, H, W, 1) or (N, 1, H, W), and the fraction of each image to keep (N,)."""
         height, width = (size or 0 for size in self._size(tuple(images.shape)))
         part = torch.sqrt(1.0 - drawn.stays)
         left, right, in_row = _stretch(part, drawn.across, width)
@@ -88,7 +88,7 @@ class CutMix(Augmentation):
 
 
 def _stretch(part: Tensor, place: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return start (N,), end (N,) and pixel mask (N, size) of an interval that covers `part` (N,) of a side."""
+    """Return start (N,), end (N,) and pixel mask (N, size) of the box, which covers `part` (N,) of an image's side."""
     length = part * size
     first = place * (size - length)
     last = first + length

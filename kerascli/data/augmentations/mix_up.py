@@ -28,7 +28,7 @@ class MixUp(Augmentation):
     """Targets to blend; null: all."""
 
     def draw(self, images: Tensor) -> Drawn:
-        """Draw the partner of each sample (N,), and the weight that it keeps (N,)."""
+        """Draw the index of each sample's partner (N,), and the weight of the sample in the blend (N,)."""
         return order_of(images), beta_numbers(images, self.alpha)
 
     def mix_images(self, images: Tensor, drawn: Drawn) -> Tensor:

@@ -21,15 +21,15 @@ Part = Rows | Tensor
 Sections = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
 
 _NUMBERS = 2**16
-"""Number of shuffled row indices computed and sent to the device at once."""
+"""Number of shuffled row indices that are computed and sent to the device together."""
 _THREADS = min(4, cpu_limit().count)
 _AHEAD_BYTES = 64 * 2**20
-"""Maximum memory of prefetched batches in bytes; two are always prefetched."""
+"""Maximum memory of prefetched batches in bytes; two batches are prefetched even if they exceed it."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Prepared rows of a split on the device, before the stages (the pipelines' last steps)."""
+    """Prepared rows of a split on the device, before the transforms that run per batch (the pipelines' last steps)."""
 
     inputs: dict[str, Tensor]
     targets: dict[str, Tensor]
@@ -38,7 +38,7 @@ class Batch:
 
 
 class BatchSource:
-    """Split in batches; an epoch can start at any batch, which has the same rows as in a whole epoch."""
+    """Loader of a split's batches; an epoch can start at any batch, with the same rows as in a whole epoch."""
 
     def __init__(
         self, split: Split, batch_size: int, device: torch.device, *, shuffle: bool = False, seed: int = 0
@@ -57,7 +57,7 @@ class BatchSource:
         return math.ceil(self.rows / self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Iterate over the batches of epoch `epoch` from batch `start` on; both count from 0."""
+        """Iterate over the batches of epoch `epoch`, beginning with batch `start`; both count from 0."""
         if self._resident is not None:
             return map(self._pick, self._parts(epoch, start))
         batch_bytes = self._split.nbytes // max(1, self.rows) * self.batch_size
@@ -69,7 +69,7 @@ class BatchSource:
         return (slice(first, min(first + self.batch_size, self.rows)) for first in firsts)
 
     def _rows(self, epoch: int, start: int) -> Iterator[Rows]:
-        """Iterate over the rows of each batch: slices, or row indices if shuffled."""
+        """Iterate over the row selections of an epoch's batches: slices, or arrays of row indices if shuffled."""
         if not self.shuffle:
             return self._slices(start)
         chunks = self._numbers(epoch, start)
@@ -78,14 +78,14 @@ class BatchSource:
         )
 
     def _parts(self, epoch: int, start: int) -> Iterator[Part]:
-        """Iterate over the rows of each batch, with row indices on the device, for rows that are there."""
+        """Iterate over slices or row indices (on the device) of an epoch's batches, for a split on the device."""
         if not self.shuffle:
             return self._slices(start)
         chunks = (torch.from_numpy(chunk).to(self.device) for chunk in self._numbers(epoch, start))
         return (rows for chunk in chunks for rows in chunk.split(self.batch_size))
 
     def _numbers(self, epoch: int, start: int) -> Iterator[np.ndarray]:
-        """Iterate over shuffled row indices from batch `start` on, in chunks of many batches."""
+        """Iterate over the shuffled row indices of an epoch, from batch `start` on, in chunks of many batches."""
         order = Order(self.rows, self.seed, epoch)
         length = self.batch_size * max(1, _NUMBERS // self.batch_size)
         firsts = range(start * self.batch_size, self.rows, length)
@@ -97,7 +97,7 @@ class BatchSource:
         return Batch(inputs, targets, weights, rows.stop - rows.start if isinstance(rows, slice) else len(rows))
 
     def _read(self, rows: Rows) -> Batch:
-        """Read rows and start their transfer to the device, without waiting for it to complete."""
+        """Read the rows of a batch and start their transfer to the device, without waiting for its end."""
         part = self._split.read(rows)
         inputs, targets, weights = _sections(part, self._sent)
         return Batch(inputs, targets, weights, part.rows)
@@ -110,7 +110,7 @@ class BatchSource:
 
 
 def _fits(split: Split, device: torch.device) -> bool:
-    """Return True if the whole split is kept on the device.
+    """Return True if a split is to be loaded to the device as a whole, and stay there.
 
     On the CPU that is a split in memory, on CUDA one that takes at most a quarter of the free memory.
     """
@@ -120,7 +120,7 @@ def _fits(split: Split, device: torch.device) -> bool:
 
 
 def _load(split: Split, device: torch.device) -> Sections:
-    """Load all rows to the device. Raises DataError."""
+    """Load all rows of a split to the device. Raises DataError."""
     if isinstance(split, MemorySplit):
         return _sections(split, lambda values: _tensor(values).to(device))
     found = _sections(split.read(slice(0, 1)), lambda values: _room(values, split.rows, device))

@@ -14,7 +14,7 @@ _MIX = np.array([0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53], np.uint64)
 
 
 class Order:
-    """Permutation of row indices, the same in every process and after a resume."""
+    """Permutation of the row indices of an epoch, the same in every process and after a resume."""
 
     def __init__(self, rows: int, seed: int, epoch: int) -> None:
         self.rows = rows
@@ -23,7 +23,7 @@ class Order:
         self._keys = np.random.Philox(key=key).random_raw(_ROUNDS)
 
     def __getitem__(self, places: slice) -> np.ndarray:
-        """Return the row indices (int64) at these positions of the permutation."""
+        """Return the row indices (int64) at the given positions of the permutation."""
         if self._listed is not None:
             return self._listed[places]
         found = _mixed(np.arange(*places.indices(self.rows), dtype=np.uint64), self._keys, self.rows)

@@ -1,4 +1,4 @@
-"""Prefetch results of a function with threads, in order."""
+"""Compute the results of a function ahead of their use, with threads and in order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

@@ -17,7 +17,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class Reader(Protocol):
-    """Protocol of objects from which rows can be read into memory."""
+    """Protocol of objects that read selected prepared rows into memory."""
 
     def read(self, rows: Rows) -> "MemorySplit": ...
 
@@ -35,29 +35,29 @@ class Split(Reader, Protocol):
     def origin(self) -> "Origin | None": ...
 
     def targets_in_blocks(self, name: str) -> Iterator[np.ndarray]:
-        """Yield the values of a target; inputs on disk are not read for it, if the target is in memory."""
+        """Yield the values of a target, in blocks; inputs on disk are not read for it if the target is in memory."""
         ...
 
     def watch(self, check: "Check") -> None:
-        """Run a check on all rows: at once on rows in memory, on others whenever they are read."""
+        """Run a check on all rows of the split: at once if they are in memory, else on rows whenever they are read."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Mapping from the rows of a split back to their file, for error messages."""
+    """Origin of a split's rows: the table and columns they come from, to name a value's place in error messages."""
 
     table: Table
     columns: Mapping[tuple[str, str], Sequence[str]]
-    """Columns of each input, target and sample weight, by section and name."""
+    """Columns that each input, target and sample weight is computed from, by section and name."""
     taken: tuple[Rows, ...] = ()
-    """Selections of rows applied so far, each relative to the rows of the one before."""
+    """Selections of rows applied to the table so far, each relative to the result of the previous one."""
 
     def take(self, rows: Rows) -> "Origin":
         return replace(self, taken=(*self.taken, rows))
 
     def place(self, section: str, name: str, row: int, index: int, width: int) -> Place:
-        """Return the place (`train.csv:17:age`) of a row's value `index` of `width`."""
+        """Return the place in its file (`train.csv:17:age`) of value `index`, of `width` values, of a prepared row."""
         for rows in reversed(self.taken):
             row = rows.start + row if isinstance(rows, slice) else int(rows[row])
         columns = self.columns.get((section, name), ())
@@ -78,7 +78,7 @@ class MemorySplit:
     """Origin of the rows for error messages; None if generated or unknown."""
 
     def read(self, rows: Rows) -> "MemorySplit":
-        """Return a selection of the rows: views for a slice."""
+        """Return a split of the selected rows; their arrays are views if `rows` is a slice."""
         rows = compose_rows(slice(0, self.rows), rows)
         inputs, targets, weights = ({name: values[rows] for name, values in s.items()} for s in self.sections())
         origin = None if self.origin is None else self.origin.take(rows)
@@ -91,7 +91,7 @@ class MemorySplit:
         yield self.targets[name]
 
     def sections(self) -> tuple[Arrays, Arrays, Arrays]:
-        """Return `inputs`, `targets` and `sample_weight`."""
+        """Return the arrays of the three sections: `inputs`, `targets` and `sample_weight`."""
         return self.inputs, self.targets, self.sample_weight
 
     @property
@@ -100,11 +100,11 @@ class MemorySplit:
 
 
 Check = Callable[[MemorySplit, Rows], None]
-"""Function that checks rows in memory, given their position in the split; raises DataError."""
+"""Function that checks prepared rows in memory, given their position in the split; raises DataError."""
 
 
 class DiskSplit:
-    """Prepared rows of a split of which some arrays are on disk; each array comes from one of the readers."""
+    """Prepared rows of a split of which some arrays are on disk; each of the readers reads some of the arrays."""
 
     def __init__(self, readers: Sequence[Reader], rows: int, origin: Origin) -> None:
         self._readers = readers

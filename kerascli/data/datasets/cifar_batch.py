@@ -1,7 +1,7 @@
 """Read the archives of CIFAR-10 and CIFAR-100, whose batches are pickles, without unpickling.
 
-Only the opcodes are listed; none is executed. Every batch has the same form: the pixels are its one long byte string,
-the labels are the list of small integers after their key.
+The opcodes of a pickle are only listed; none is executed. Every batch has the same form: the pixels are its one long
+byte string, the labels are the list of small integers after their key.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _NUMBERS = {"BININT1", "BININT2", "BININT"}
 
 
 def cifar_archive(file: str, path: str, sha256: str) -> Remote:
-    """Return the location of an archive on Krizhevsky's site, stored at `path` in Keras's cache."""
+    """Return the URL of an archive on Krizhevsky's site, and its location `path` in Keras's cache."""
 
     def problem(data: bytes) -> str | None:
         return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (SHA-256 mismatch)"
@@ -35,7 +35,7 @@ def cifar_archive(file: str, path: str, sha256: str) -> Remote:
 def read_cifar(
     data: bytes, name: str, splits: Mapping[str, tuple[str, ...]], key: str, classes: int
 ) -> dict[str, Table]:
-    """Read images and labels by split, from the batches that `splits` names. Raises DataError."""
+    """Read CIFAR images and labels by split, from the archive's batches that `splits` names. Raises DataError."""
     batches = _batches(data, {batch for names in splits.values() for batch in names}, name)
     tables: dict[str, Table] = {}
     for split, names in splits.items():
@@ -48,7 +48,7 @@ def read_cifar(
 
 
 def _batches(data: bytes, wanted: set[str], name: str) -> dict[str, bytes]:
-    """Read the wanted batches by name in memory; nothing is extracted to disk. Raises DataError."""
+    """Read the wanted batches of the archive by name, in memory; nothing is extracted to disk. Raises DataError."""
     found: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
@@ -64,7 +64,7 @@ def _batches(data: bytes, wanted: set[str], name: str) -> dict[str, bytes]:
 
 
 def parse_batch(data: bytes, where: str, key: str = "labels", classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """Parse a batch into pixels (N, 3072) and labels (N,), both uint8. Raises DataError."""
+    """Parse a pickled batch to pixels (N, 3072) and labels (N,), both uint8. Raises DataError."""
     pixels = b""
     labels: list[int] = []
     in_labels = False

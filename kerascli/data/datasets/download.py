@@ -1,4 +1,4 @@
-"""Download datasets once, into Keras's cache folder and under its file names, so that both share the files."""
+"""Download datasets once, into Keras's cache folder and under Keras's file names, so that Keras can use them, too."""
 
 import os
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from kerascli.files import read_bytes
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """Remote file with its path in the `datasets` folder of Keras's cache."""
+    """Remote file of a dataset, with its path in the `datasets` folder of Keras's cache."""
 
     url: str
     path: str
     limit: int
-    """Maximum size in bytes."""
+    """Maximum size of the file in bytes."""
     problem: Callable[[bytes], str | None]
     """Function that returns the problem with the file's contents as text, or None if they are valid."""
     packaged: Path | None = None
-    """Path where a system package installs the file, if there is such a package."""
+    """Path of the file where a system package installs it; None if there is no such package."""
 
     @property
     def local(self) -> Path:
@@ -30,7 +30,7 @@ class Remote:
 
     @property
     def place(self) -> Path:
-        """Return the path to read: in Keras's cache, or the system package's if the file exists only there."""
+        """Return the local path of the file: in Keras's cache, or the system package's if it exists only there."""
         if self.packaged is not None and self.packaged.exists() and not self.local.exists():
             return self.packaged
         return self.local
@@ -42,7 +42,7 @@ def keras_home() -> Path:
 
 
 def fetch(remote: Remote, context: Context) -> bytes:
-    """Return the file's contents: of the local file if it is valid, else downloaded and stored. Raises DataError."""
+    """Return a dataset file's contents: the local file's if valid, else downloaded and stored. Raises DataError."""
     wrong = None
     if remote.place.exists():
         data = read_bytes(remote.place, remote.limit)

@@ -61,7 +61,7 @@ def _remote(name: str, shape: tuple[int, ...]) -> Remote:
 
 
 def _problem(data: bytes, name: str, shape: tuple[int, ...]) -> str | None:
-    """Return the problem with a file's contents as text, or None if they are valid."""
+    """Return the problem with the contents of a Fashion-MNIST file as text, or None if they are valid."""
     try:
         _unpack(data, name, shape)
     except DataError as error:

@@ -24,7 +24,7 @@ _LIMIT = 64 * 2**20
 
 
 class Housing(Source):
-    """Base class of the housing datasets: rows shuffled in Keras's order, the last ones for testing."""
+    """Base class of the housing datasets: rows shuffled in Keras's order; the last ones are the split `test`."""
 
     features: ClassVar[int]
 
@@ -38,7 +38,7 @@ class Housing(Source):
         return remote(f"{self.component_name}.npz", SHA256[self.component_name])
 
     def split(self, context: Context, test_split: float, seed: int, most: int | None = None) -> dict[str, Table]:
-        """Return the first `most` rows (None: all), shuffled and split into train and test. Raises DataError."""
+        """Shuffle the dataset's first `most` rows (None: all) and split them into train and test. Raises DataError."""
         arrays = load_npz(io.BytesIO(fetch(self._remote(), context)), self.component_name, _LIMIT)
         if not {"x", "y"} <= arrays.keys():
             raise DataError(f"{self.component_name}: the file has no 'x' and 'y'")

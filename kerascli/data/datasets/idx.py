@@ -11,7 +11,7 @@ _UINT8 = 0x08
 
 
 def parse_idx(data: bytes | bytearray, name: str) -> np.ndarray:
-    """Return the uint8 array of an IDX file, read-only. Raises DataError."""
+    """Parse the bytes of an IDX file to a read-only uint8 array. Raises DataError."""
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UINT8 or not 1 <= data[3] <= 4:
         raise DataError(Fault("this is not an IDX file of bytes", place=Place(name)))
     start = 4 + 4 * data[3]

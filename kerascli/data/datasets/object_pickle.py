@@ -13,12 +13,12 @@ from kerascli.errors import DataError
 
 _EMPTY_LIST, _BYTE, _SHORT, _INT = b"]KMJ"
 _STRUCTURE = {ord("("): 1, ord("e"): 1, ord("a"): 1, ord("q"): 2, ord("r"): 5, 0x94: 1, 0x95: 9}
-"""Opcodes that affect no value (marks, appends, memos, frames), with their lengths in bytes."""
+"""Opcodes of a pickle that affect no value (marks, appends, memos, frames), with their lengths in bytes."""
 _END = ord("t")
 
 
 def parse_sequences(data: bytes, rows: int, name: str) -> Tokens:
-    """Parse the lists as int32 rows. Raises DataError unless there are exactly `rows` lists, of integers only."""
+    """Parse a pickle to int32 rows. Raises DataError unless it holds exactly `rows` lists, of integers only."""
     start = _first_row(data)
     if start < 0:
         raise DataError(f"{name}: there is no array of lists")
@@ -32,9 +32,9 @@ def parse_sequences(data: bytes, rows: int, name: str) -> Tokens:
 
 
 def _first_row(data: bytes) -> int:
-    """Return the offset after the `]` that begins the list of rows, or -1.
+    r"""Return the offset after the `]` that begins the list of rows in the pickle, or -1 if there is none.
 
-    The array's state before it ends with `\\x89` (not in Fortran order).
+    The array's state before it ends with `\x89` (not in Fortran order).
     """
     flag = data.find(b"\x89]", 0, 1024)
     return flag + 2 if flag >= 0 else -1

@@ -22,7 +22,7 @@ _LIMIT = 256 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class LabelledTexts:
-    """Texts as token ids, with integer class labels."""
+    """Texts of a dataset as token ids, with integer class labels."""
 
     texts: Tokens
     labels: np.ndarray
@@ -47,7 +47,10 @@ class WordSequences(Source):
     def prepared(
         self, parts: list[LabelledTexts], start: int | None, oov: int | None, first: int
     ) -> list[LabelledTexts]:
-        """Add start tokens and the offset, then apply the limits. Raises DataError if a part has no text left."""
+        """Add start tokens and `index_from` to the token ids, then apply `num_words`, `skip_top` and `maxlen`.
+
+        Raises DataError if a part has no text left.
+        """
         parts = [self._short(LabelledTexts(_marked(part.texts, start, first), part.labels)) for part in parts]
         if not all(len(part.labels) for part in parts):
             text = f"maxlen: no text has fewer than {self.maxlen} tokens"
@@ -66,7 +69,7 @@ class WordSequences(Source):
 
 
 def remote(name: str, sha256: str) -> Remote:
-    """Return the location of one of Keras's dataset files, by its name and SHA-256."""
+    """Return the URL and cache path of one of Keras's dataset files, by its name and SHA-256."""
 
     def problem(data: bytes) -> str | None:
         return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (SHA-256 mismatch)"
@@ -75,7 +78,7 @@ def remote(name: str, sha256: str) -> Remote:
 
 
 def read_texts(data: bytes, name: str, suffix: str = "") -> LabelledTexts:
-    """Read `x` and `y` (plus `suffix`) from an npz file whose `x` is pickled lists. Raises DataError."""
+    """Read `x` (pickled lists) and `y` of an npz file; `suffix` is added to both names. Raises DataError."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             texts, rows = _member(archive, f"x{suffix}.npy")
@@ -90,7 +93,7 @@ def read_texts(data: bytes, name: str, suffix: str = "") -> LabelledTexts:
 
 
 def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:
-    """Shuffle row indices as Keras does, one part after another.
+    """Return row indices shuffled as Keras's `load_data` does, one part after another.
 
     Uses numpy's legacy RandomState, whose stream is frozen.
     """
@@ -102,7 +105,7 @@ def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> tuple[bytes, int]:
-    """Return an array's bytes, and the number of rows in its header."""
+    """Return the bytes of an array in an npz file, and the number of rows in its header."""
     info = archive.getinfo(name)
     if info.file_size > _LIMIT:
         raise ValueError(f"'{name}' unpacks to {info.file_size:,} bytes; the limit is {_LIMIT:,}")
@@ -115,7 +118,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> tuple[bytes, int]:
 
 
 def _marked(texts: Tokens, start: int | None, first: int) -> Tokens:
-    """Add `first` to every token id and put `start` (None: nothing) before each text."""
+    """Add the offset `first` to every token id, and put the token id `start` (None: nothing) before each text."""
     if start is None:
         return Tokens(texts.values + np.int32(first), texts.lengths)
     lengths = texts.lengths + 1

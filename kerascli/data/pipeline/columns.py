@@ -15,7 +15,7 @@ from kerascli.shapes import can_be_one
 
 
 def column_field(named: NamedPipeline, known: Mapping[str, Field]) -> Field:
-    """Return the field of a pipeline's columns as one array. Raises DataError."""
+    """Return the field (shape, dtype) of a pipeline's columns read as one array. Raises DataError."""
     columns = named.pipeline.columns
     fields = [known[column] for column in columns]
     empty = next((field for field in fields if 0 in field.shape), None)
@@ -51,7 +51,7 @@ def _common(dtypes: list[str]) -> str:
 
 
 def read_columns(named: NamedPipeline, table: Table, field: Field) -> np.ndarray:
-    """Read a pipeline's columns, which are in memory, as one array like `field` of the training rows.
+    """Read a pipeline's columns, in memory, as one array with the shape and dtype of `field`, those in training.
 
     Raises DataError.
     """
@@ -67,7 +67,7 @@ def read_columns(named: NamedPipeline, table: Table, field: Field) -> np.ndarray
 
 
 def _side_by_side(named: NamedPipeline, table: Table, parts: list[np.ndarray]) -> np.ndarray:
-    """Concatenate columns along the last axis in a common dtype. Raises DataError for integers it cannot represent."""
+    """Concatenate columns along the last axis in a dtype for all. Raises DataError for integers it cannot represent."""
     dtype = np.result_type(*parts)
     for name, part in zip(named.pipeline.columns, parts, strict=True):
         if dtype.kind == "f" and part.dtype.kind in "iu" and (found := first_rounded(part)) is not None:
@@ -88,7 +88,7 @@ def _sequences(named: NamedPipeline, table: Table) -> np.ndarray:
 
 
 def _records(named: NamedPipeline, table: Table, field: Field) -> np.ndarray:
-    """Read columns as a record array, each with its dtype of the training rows. Raises DataError."""
+    """Read columns as a record array: one field per column, with the column's dtype in training. Raises DataError."""
     arrays: dict[str, np.ndarray] = {}
     for name, column in field.columns:
         values = _column(table, name, column)
@@ -103,7 +103,7 @@ def _records(named: NamedPipeline, table: Table, field: Field) -> np.ndarray:
 
 
 def _as_in_training(named: NamedPipeline, table: Table, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Convert numbers to the training rows' dtype; missing values are left for a first step that fills them.
+    """Convert a pipeline's numbers to the training rows' dtype; missing values stay for a first step that fills them.
 
     Raises DataError.
     """
@@ -132,7 +132,7 @@ def _column(table: Table, name: str, field: Field) -> np.ndarray:
 
 
 def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
-    """Return the error for a text column where numbers are expected: its first non-number, and their count."""
+    """Return the error for a text column where numbers are expected: its first non-number, and how many there are."""
     words = values.tolist()
     bad = [row for row, value in enumerate(words) if value != "" and not is_number(value)]
     if not bad and (row := _too_long(words)) is not None:
@@ -147,12 +147,12 @@ def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
 
 
 def _too_long(words: Sequence[str]) -> int | None:
-    """Return the first integer that no number type represents exactly, which makes a column of numbers text."""
+    """Return the row of the first integer with too many digits for any number type, which made its column text."""
     return first_inexact(words, np.array([float(word or 0) for word in words]))
 
 
 def stray_value_error(named: NamedPipeline, table: Table) -> DataError | None:
-    """Return an error naming the offending value if a text column consists mostly of numbers, else None.
+    """Return the error that names the first non-number of a text column that consists mostly of numbers, else None.
 
     Of a table on disk only the first rows are examined.
     """
@@ -178,7 +178,7 @@ def is_number(text: str) -> bool:
 
 
 def check_finite(named: NamedPipeline, values: np.ndarray, table: Table) -> None:
-    """Refuse missing values, infinite values and text. Raises DataError naming the first row."""
+    """Raise DataError, naming the first row, if the result of a pipeline has missing or infinite values or is text."""
     if values.dtype == object:
         if stray := stray_value_error(named, table):
             raise stray

@@ -13,7 +13,7 @@ from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.errors import DataError, Fault, Path, suggestion
 
 DisplayPaths = Mapping[str, Path]
-"""Mapping from column to the path in the config that names it."""
+"""Mapping from each column to display to the path in the config that names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,10 @@ class DisplayColumn:
 
     values: Values
     field: Field | None
-    """Field from the source's facts, if it has any."""
+    """Field of the column from the facts of its source; None if the source knows none."""
 
     def first(self, rows: int) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Return the class labels (int64) of the first rows, and the class names, if there are any."""
+        """Return the class labels (int64) of the column's first rows, and the class names, if there are any."""
         found = np.concatenate(list(islice(pieces(self.values, rows), 1)))
         if found.dtype != object:
             return found.reshape(-1).astype(np.int64), (self.field and self.field.classes) or ()
@@ -36,7 +36,7 @@ class DisplayColumn:
 def check_display_columns(
     wanted: DisplayPaths, columns: Mapping[str, Field] | None, targets: Mapping[str, Field]
 ) -> None:
-    """Check the wanted columns against the known facts; a target takes precedence over a column of the same name.
+    """Check columns to display against the source's known facts; a target takes precedence over a column of its name.
 
     Raises DataError.
     """

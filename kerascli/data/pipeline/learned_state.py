@@ -19,14 +19,14 @@ from kerascli.files import load_json
 from kerascli.npz import load_npz
 
 COLUMNS = "columns"
-"""Key of the fields of the training columns, by which later files are read in the same way."""
+"""Key, in the learned state, of the training columns' fields, by which `predict` and others read new files alike."""
 
 _JSON_FILE, _ARRAYS_FILE = "preprocessing.json", "preprocessing.npz"
 
 
 @dataclass(slots=True)
 class _FitProgress:
-    """Progress of fitting one pipeline, up to its last step that needs the training rows."""
+    """Progress of fitting one pipeline's transforms, up to its last step that needs the training rows."""
 
     named: NamedPipeline
     fields: list[Field]
@@ -34,7 +34,7 @@ class _FitProgress:
     position: int
     end: int
     values: np.ndarray | None
-    """Rows before the step at `position`; None if they are on disk."""
+    """Training rows as input of the step at `position`; None if they are on disk."""
 
     @property
     def key(self) -> str:
@@ -45,7 +45,7 @@ class _FitProgress:
         return self.fields[self.position]
 
     def blocks(self, table: Table, learned: Mapping[str, Learned]) -> Iterator[np.ndarray]:
-        """Yield the rows before the step at `position`; rows on disk pass through the previous steps again."""
+        """Yield the training rows as input of the step at `position`; rows on disk pass the previous steps again."""
         if self.values is not None:
             yield self.values
             return
@@ -123,7 +123,7 @@ def _advance(fit: _FitProgress, table: Table, learned: Learned) -> None:
 
 
 def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
-    """Return the fields of the training columns from the learned state. Raises FileRefused."""
+    """Return the fields of the training columns, which the learned state contains. Raises FileRefused."""
     found: dict[str, Field] = {}
     try:
         for name, facts in learned[COLUMNS].facts.items():
@@ -138,7 +138,7 @@ def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
 
 
 def save_learned(learned: Mapping[str, Learned]) -> dict[str, bytes]:
-    """Serialize the learned state as files by name, for a run's `preprocessing/`."""
+    """Serialize the learned state to files by name, for the folder `preprocessing/` of a run."""
     facts = {key: dict(item.facts) for key, item in learned.items()}
     arrays = {f"{key}/{name}": array for key, item in learned.items() for name, array in item.arrays.items()}
     buffer = io.BytesIO()
@@ -147,7 +147,7 @@ def save_learned(learned: Mapping[str, Learned]) -> dict[str, bytes]:
 
 
 def load_learned(files: Mapping[str, bytes]) -> dict[str, Learned]:
-    """Load the learned state saved by `save_learned`. Raises FileRefused."""
+    """Load the learned state of a run as saved by `save_learned`. Raises FileRefused."""
     for name in (_JSON_FILE, _ARRAYS_FILE):
         if name not in files:
             raise FileRefused(f"the run's preprocessing has no '{name}'")

@@ -1,4 +1,4 @@
-"""Checks that memory can hold the result of a pipeline step, by its settings and before anything is allocated."""
+"""Checks, before anything is allocated, that memory can hold the output of a pipeline step or of a source."""
 
 import math
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from kerascli.shapes import MAX_VALUES
 from kerascli.storage import size_text
 
 _GENERATED_BYTES = 8
-"""Bytes of a number while a source generates it (float64)."""
+"""Bytes per number while a source generates data (float64)."""
 
 
 def check_step_memory(named: NamedPipeline, index: int, made: Field, rows: int | None = None) -> None:
-    """Refuse the output of step `index` if one row of it, or `rows` of them, exceed memory. Raises ConfigError."""
+    """Raise ConfigError if one output row of pipeline step `index`, or `rows` of them, would exceed memory."""
     values = math.prod(size or 1 for size in made.shape)
     step = named.pipeline.steps[index].transform
     if values > MAX_VALUES:
@@ -33,7 +33,7 @@ def check_step_memory(named: NamedPipeline, index: int, made: Field, rows: int |
 
 
 def check_source_memory(source: Source, known: Mapping[str, Field]) -> None:
-    """Refuse a source that generates more rows than fit in memory. Raises ConfigError."""
+    """Raise ConfigError if a source generates more rows than fit in memory."""
     rows = getattr(source, "rows", None)
     if not isinstance(rows, int):
         return

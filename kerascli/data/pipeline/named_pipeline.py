@@ -1,4 +1,4 @@
-"""Pipeline with its location in the data section, by which errors and learned state are identified."""
+"""Pipeline with its place in the data section (`inputs.x`), by which errors and learned state are identified."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,14 @@ class NamedPipeline:
     name: str
     pipeline: Pipeline
     target: bool
-    """True if lookups behave as in targets; false if the pipeline shares a transform with an input."""
+    """True if lookups treat the rows as labels; false also for a target that shares a transform with an input."""
 
     @property
     def id(self) -> tuple[str, str]:
         return self.section, self.name
 
     def key(self, index: int) -> str:
-        """Return the key of the learned state of step `index`."""
+        """Return the key of step `index` in the learned state."""
         shared = self.pipeline.steps[index].shared
         return f"shared.{shared}" if shared else f"{self.section}.{self.name}.{index}"
 
@@ -33,14 +33,14 @@ class NamedPipeline:
         return DataError(Fault(f"{self.section}.{self.name}{named}: {text}", self.path(index), hint=hint))
 
     def path(self, index: int | None) -> ConfigPath:
-        """Return the path of a step (None: of the pipeline) in the config."""
+        """Return the path in the config of step `index` (None: of the pipeline)."""
         step = None if index is None else self.pipeline.steps[index]
         at = () if step is None or step.place is None else (step.place,)
         return ("data", self.section, self.name, *at)
 
 
 def data_error_at(bad: BadRow, named: NamedPipeline, table: Table, index: int | None = None) -> DataError:
-    """Convert a BadRow to an error with its place in the file, and with the setting of step `index` at fault."""
+    """Convert a BadRow of a pipeline to a DataError with the value's place in its file, and the setting at fault."""
     columns, (value, width) = named.pipeline.columns, bad.at
     column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else named.name
     place = table.place(bad.row, column, bad.at)

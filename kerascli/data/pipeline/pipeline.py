@@ -1,4 +1,4 @@
-"""Execute a pipeline: infer fields, transform rows in advance, and build the module for its steps per batch."""
+"""Execute a pipeline: infer its fields, transform rows in advance, and build the module of its per-batch steps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,13 +16,13 @@ from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
 
 _NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
-"""Replacements of dtypes that torch does not fully support, or that models do not compute in."""
+"""Mapping from dtypes that torch does not fully support, or that models do not compute in, to their replacements."""
 
 _RAGGED, _PAD = "the sequences are of different lengths", "add pad_sequences, which gives them one length"
 
 
 def infer(named: NamedPipeline, field: Field, learned: Mapping[str, Learned]) -> list[Field]:
-    """Infer the fields before each step and after the last one. Raises DataError."""
+    """Infer a pipeline's fields (shape, dtype ...) before each step and after the last one. Raises DataError."""
     fields = [field]
     for index in range(len(named.pipeline.steps)):
         fields.append(infer_step(named, index, fields[-1], learned.get(named.key(index))))
@@ -32,7 +32,7 @@ def infer(named: NamedPipeline, field: Field, learned: Mapping[str, Learned]) ->
 
 
 def infer_step(named: NamedPipeline, index: int, field: Field, learned: Learned | None) -> Field:
-    """Infer the field after step `index`. Raises DataError, and ConfigError if memory cannot hold a row of it."""
+    """Infer the output field of pipeline step `index`. Raises DataError; ConfigError if memory cannot hold a row."""
     step = named.pipeline.steps[index].transform
     if field.is_ragged and not step.takes_sequences:
         raise named.fault(_RAGGED, index, hint=_PAD)
@@ -45,7 +45,7 @@ def infer_step(named: NamedPipeline, index: int, field: Field, learned: Learned 
 
 
 def boundary(named: NamedPipeline, fields: list[Field]) -> int:
-    """Return the number of steps that run once over all rows; the others run per batch."""
+    """Return the number of the pipeline's steps that run once over all rows, in advance; the others run per batch."""
     steps = named.pipeline.steps
     count = len(steps)
     if named.section == "sample_weight":
@@ -60,7 +60,7 @@ def boundary(named: NamedPipeline, fields: list[Field]) -> int:
 def run_step(
     named: NamedPipeline, index: int, values: np.ndarray, field: Field, learned: Learned, table: Table
 ) -> np.ndarray:
-    """Apply one step to rows, with its checks. Raises DataError naming the row."""
+    """Check rows and apply one pipeline step to them. Raises DataError naming the row."""
     step = named.pipeline.steps[index].transform
     try:
         step.check(values, field, learned, target=named.target)
@@ -72,7 +72,10 @@ def run_step(
 
 
 def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned]) -> np.ndarray:
-    """Transform columns in memory by the steps that run once, and check for missing values. Raises DataError."""
+    """Apply a pipeline's steps that run in advance to columns in memory, and check the result for missing values.
+
+    Raises DataError.
+    """
     values = read_columns(named, table, fields[0])
     steps = named.pipeline.steps
     until = boundary(named, fields)
@@ -95,7 +98,7 @@ def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: Ma
 
 
 def _weights(named: NamedPipeline, values: np.ndarray, table: Table) -> np.ndarray:
-    """Return sample weights (rows,). Raises DataError unless there is one non-negative number per row."""
+    """Return a pipeline's output as sample weights (rows,). Raises DataError unless it has one number >= 0 per row."""
     if values.size != len(values):
         raise named.fault(f"expected one weight per row, got an array of shape {values.shape}")
     weights = values.reshape(len(values))
@@ -106,7 +109,7 @@ def _weights(named: NamedPipeline, values: np.ndarray, table: Table) -> np.ndarr
 
 
 def finished(fields: list[Field]) -> Field:
-    """Return the field of the model's input or target: the last field, in a dtype that torch computes in."""
+    """Return the field of the input or target that a pipeline makes: the last field, in a dtype torch computes in."""
     last = fields[-1]
     if last.dtype == "unknown":
         return replace(last, dtype="float32")
@@ -114,7 +117,7 @@ def finished(fields: list[Field]) -> Field:
 
 
 class Stage(nn.Module):
-    """Module that applies the per-batch steps of pipelines on the device, by input or target name."""
+    """Module that applies the per-batch steps of pipelines to a batch on the device, by input or target name."""
 
     def __init__(self, suffixes: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -133,7 +136,7 @@ class Stage(nn.Module):
 
 
 def suffix(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> nn.Module | None:
-    """Return the module of a pipeline's per-batch steps, or None if there are none."""
+    """Return the module of a pipeline's last steps, which run per batch, or None if there are none."""
     steps = named.pipeline.steps
     modules = [
         steps[i].transform.batch(fields[i], learned.get(named.key(i), NOTHING_LEARNED), target=named.target)
@@ -143,7 +146,7 @@ def suffix(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Lear
 
 
 def inverse(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> Inverse | None:
-    """Return the function that undoes the last steps of a pipeline, back to the first that cannot be undone.
+    """Return the function that undoes a target pipeline's last steps, for predictions, up to one that has no inverse.
 
     It takes rows (N, *shape) of the last field. None if no number would change.
     """

@@ -29,7 +29,7 @@ from kerascli.errors import DataError, Fault
 
 @dataclass(frozen=True, slots=True)
 class DataFacts:
-    """Fields of the model's inputs and targets by name; unknown ones are absent, unknown sizes are None."""
+    """Fields (shape, dtype ...) of the inputs and targets by name; unknown ones are absent, unknown sizes are None."""
 
     inputs: dict[str, Field]
     targets: dict[str, Field]
@@ -40,13 +40,13 @@ class DataFacts:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Facts and per-batch modules, which follow from a spec and the learned state alone."""
+    """Facts about inputs and targets, and modules of per-batch steps; built from a spec and the learned state alone."""
 
     facts: DataFacts
     input_stage: Stage
     target_stage: Stage
     inverses: dict[str, Inverse]
-    """By target: what takes predictions of it back to the units of its column, where its transforms can be undone."""
+    """Function by target that converts predictions back to the units of its column, if its transforms can be undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class PreparedData(Stages):
     splits: dict[str, Split]
     learned: dict[str, Learned]
     display_columns: dict[str, dict[str, DisplayColumn]]
-    """Columns to display next to model outputs, by split and name."""
+    """Columns to display next to model outputs, by split and column name."""
     mixing: Mixing
     digests: dict[str, str]
     """SHA-256 digests that identify the data: by file, and by source if the rows do not depend on files alone."""
@@ -66,9 +66,9 @@ class PreparedData(Stages):
 
 
 def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFacts:
-    """Infer facts about inputs and targets without loading data. A missing file is no error.
+    """Infer facts about inputs and targets from a data section, without loading data. A missing file is no error.
 
-    Without `look` no file is accessed. Raises DataError if a column is not among those of the source, or a transform
+    With `look=False` no file is accessed. Raises DataError if a column is not among those of the source, or a transform
     does not fit its input.
     """
     reason = ""
@@ -143,12 +143,12 @@ def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
 
 
 def no_stages() -> Stages:
-    """Return empty stages, for a run whose model takes raw arrays."""
+    """Return stages without any step, for a run whose model takes raw arrays."""
     return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}), {})
 
 
 def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *, targets: bool) -> Split:
-    """Prepare raw rows by the pipelines of a run; without `targets`, the inputs only. Raises DataError."""
+    """Prepare new raw rows by the fitted pipelines of a run; without `targets`, the inputs only. Raises DataError."""
     columns = known_columns(learned)
     named_pipelines = [named for named in _named_pipelines(spec) if targets or named.section == "inputs"]
     fields = _infer_all(named_pipelines, columns, learned)
@@ -171,7 +171,7 @@ def _infer_all(
     learned: Mapping[str, Learned],
     table: Table | None = None,
 ) -> Fields:
-    """Infer the fields along every pipeline. Raises DataError.
+    """Infer the fields before and after each step of every pipeline. Raises DataError.
 
     With `table`, the error for a column of numbers that a stray value has made text names that value.
     """
@@ -219,7 +219,7 @@ def _column_fields(
 
 
 def _count_classes(values: Values) -> int | None:
-    """Return the number of classes if the values are integer class labels (one per row, from 0), else None."""
+    """Return the number of classes if a column holds integer class labels (one per row, from 0), else None."""
     if values.dtype.kind not in "iu" or values.size != len(values) or not len(values):
         return None
     least, greatest = extremes(values)
@@ -245,7 +245,7 @@ def _stages(
 
 
 def _section(fields: Mapping[tuple[str, str], Field], section: str) -> dict[str, Field]:
-    """Return the fields of a section by name; in targets, each entry of a shared vocabulary is a class."""
+    """Return the fields of all inputs or targets by name; in targets, each entry of a shared vocabulary is a class."""
     found = {name: field for (where, name), field in fields.items() if where == section}
     if section != "targets":
         return found

@@ -1,4 +1,4 @@
-"""Prepare splits: at once in memory, batch by batch, or once in order into a temporary file."""
+"""Prepare the rows of splits: at once in memory, batch by batch, or once in order into a temporary file."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -16,7 +16,7 @@ from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 Fields = Mapping[tuple[str, str], list[Field]]
-"""Fields before each step and after the last one, by section and name of the pipeline."""
+"""Fields before each pipeline step and after the last one, by section and name of the pipeline."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -24,7 +24,7 @@ _PROBE_ROWS = 64
 
 
 class Preparer:
-    """Fitted pipelines, which turn tables into prepared splits."""
+    """Preparer of splits: applies fitted pipelines to tables."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Preparer:
         return DiskSplit(readers, table.rows, self._origin(table))
 
     def rows(self, named_pipelines: Sequence[NamedPipeline], table: Table) -> MemorySplit:
-        """Prepare rows whose columns are in memory. Raises DataError."""
+        """Prepare the rows of a table, whose columns are in memory, by some of the pipelines. Raises DataError."""
         found: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for named in named_pipelines:
             found[named.section][named.name] = prepare(named, table, self._fields[named.id], self._learned)
@@ -78,7 +78,7 @@ class Preparer:
         return _Records(self._spilled[id(whole)][1].take(rows))
 
     def _records(self, named_pipelines: Sequence[NamedPipeline], table: Table) -> Iterator[np.ndarray]:
-        """Yield prepared rows as record arrays of all the pipelines' outputs, so that a row is contiguous on disk."""
+        """Yield prepared rows as record arrays of all pipelines' outputs, so that each row is contiguous on disk."""
         columns = {column for named in named_pipelines for column in named.pipeline.columns}
         probe = _recorded(self.rows(named_pipelines, next(table.parts(columns, _PROBE_ROWS))))
         done = 0
@@ -91,7 +91,7 @@ class Preparer:
 
 
 class _WhenRead:
-    """Reader of memory-mapped arrays that prepares rows when they are read."""
+    """Reader of a table of memory-mapped arrays that prepares the rows when they are read."""
 
     def __init__(self, preparer: Preparer, named_pipelines: Sequence[NamedPipeline], table: Table) -> None:
         self._preparer = preparer
@@ -104,7 +104,7 @@ class _WhenRead:
 
 
 class _Records:
-    """Reader of prepared rows in a memory-mapped record array."""
+    """Reader of prepared rows from a memory-mapped array of records."""
 
     def __init__(self, records: Mapped) -> None:
         self._records = records

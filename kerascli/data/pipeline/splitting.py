@@ -1,4 +1,4 @@
-"""The training rows of a source, divided into splits as a data section says."""
+"""Split the training rows of a source into train, validation and test, as the data section demands."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ from kerascli.errors import ConfigError, DataError, Fault, safe_text
 
 
 def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[str, Table]:
-    """Return the tables by split. Raises DataError, ConfigError."""
+    """Return the source's tables by split, with `train` split as `spec.split` says. Raises DataError, ConfigError."""
     if spec.split is None or "train" not in tables:
         return tables
     for name in spec.split.parts():
@@ -33,7 +33,7 @@ def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> 
 
 
 def _chosen(split: SplitSpec, train: Table, seed: int) -> Mapping[str, np.ndarray]:
-    """Return the rows of `train` and of every part."""
+    """Return the row indices of `train` and of every part that is split off."""
     if split.order is not None:
         return ordered_split(_times(train, split.order), split.parts())
     strata = None if split.stratify is None else _classes(train, "stratify", split.stratify)
@@ -45,7 +45,7 @@ def _chosen(split: SplitSpec, train: Table, seed: int) -> Mapping[str, np.ndarra
 
 
 def _classes(train: Table, key: str, column: str) -> Values:
-    """Return a column of words or whole numbers. Raises DataError."""
+    """Return a column of strings or integers to split by (classes or groups). Raises DataError."""
     values = train.column(column)
     if len(values.shape) != 1 or values.dtype.kind == "f" or is_ragged(values):
         text = f"split.{key}: column '{column}' does not hold {'class labels' if key == 'stratify' else 'groups'}"
@@ -55,7 +55,7 @@ def _classes(train: Table, key: str, column: str) -> Values:
 
 
 def _times(train: Table, column: str) -> np.ndarray:
-    """Return a column of numbers, or of dates as ISO 8601 writes them. Raises DataError."""
+    """Return a column of times to split by: numbers, or dates in ISO 8601. Raises DataError."""
     values = train.column(column)
     path = ("data", "split", "order")
     if len(values.shape) != 1 or is_ragged(values) or not isinstance(values, np.ndarray):
@@ -85,7 +85,7 @@ def _is_date(text: str) -> bool:
 
 
 def cut_tail(tables: dict[str, Table], part: float) -> dict[str, Table]:
-    """Keras's validation_split, taken before anything is learned. Raises DataError, ConfigError."""
+    """Split off the last training rows for validation, as Keras's validation_split. Raises DataError, ConfigError."""
     if "validation" in tables:
         text = "validation_split: the data has a 'validation' split already"
         hint = "write validation_data: validation instead"

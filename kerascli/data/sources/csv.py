@@ -64,7 +64,7 @@ class Csv(FileSource):
         return self
 
     def text_format(self) -> TextFormat:
-        """Return how the files are written."""
+        """Return the source's settings of delimited text (delimiter, encoding ...) for the parser."""
         return TextFormat(
             self.delimiter, self.encoding, self.names, self.quotes, frozenset(self.na_values), self.decimal,
             self.thousands or "", self.skip_rows, self.comment or "", self.dtypes,

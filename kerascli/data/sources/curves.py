@@ -10,7 +10,7 @@ from kerascli.shapes import FixedSeed, NonNegativeFloat, OpenFraction, PositiveI
 
 
 class Curves(Source):
-    """Base class of sources with one class of points along each of two curves, in random order."""
+    """Base class of `moons` and `circles`: one class of points along each of two curves, in random order."""
 
     rows: PositiveInt = 1000
     """Number of samples, in both classes together."""
@@ -21,7 +21,7 @@ class Curves(Source):
         return {"x": Field((2,), "float32"), "y": Field((), "int64", num_classes=2)}
 
     def curves(self, first: np.ndarray, second: np.ndarray, seed: int) -> Mapping[str, Table]:
-        """Return a table of the points of both curves, with noise, as the split `train`."""
+        """Return a split `train` with the points of both curves and noise added."""
         random = np.random.default_rng(seed)
         x = np.concatenate([first, second])
         order = random.permutation(len(x))

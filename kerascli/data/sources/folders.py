@@ -21,7 +21,7 @@ _MOST_FILES = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class LabelledFiles:
-    """Paths of files in Keras's order, with the integer class label of each."""
+    """Paths of a folder's files in Keras's order, with the integer class label of each."""
 
     paths: list[Path]
     labels: np.ndarray
@@ -55,10 +55,10 @@ class FolderSource(Source):
 
     @abstractmethod
     def contents(self, files: list[Path], name: str) -> dict[str, Values]:
-        """Return the column of the files' contents by its name. Raises DataError."""
+        """Return the column that holds the files' contents, as a mapping with its name. Raises DataError."""
 
     def label(self, context: Context) -> dict[str, Field]:
-        """Return the field of the column `label` by its name; empty without labels. Raises DataError."""
+        """Return the field of the column `label` by its name; empty if the source has no labels. Raises DataError."""
         if self.labels is None:
             return {}
         if not self.class_names and not (context.folder / self.directory).exists():
@@ -109,7 +109,7 @@ def class_names(folder: Path, shown: str) -> tuple[str, ...]:
 
 
 def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes: tuple[str, ...]) -> LabelledFiles:
-    """Find the files with one of the suffixes, class by class, at any depth; links to folders are not followed.
+    """Find the files of each class with one of the suffixes, at any depth; links to folders are not followed.
 
     Raises DataError.
     """

@@ -27,5 +27,5 @@ class ImageSettings(Source):
 
 
 def image_column(images: Images) -> Values:
-    """Return the images decoded in memory, or left on disk if they are too large for that."""
+    """Return a column of images decoded in memory, or decoded on access if they are too large for that."""
     return images if is_large(images.size) else images[slice(0, len(images))]

@@ -1,4 +1,4 @@
-"""Source `json_lines`: an object per line, as logs and web services write them."""
+"""Source `json_lines`: files with a JSON object per line, as logs and web services write them."""
 
 from pathlib import Path
 

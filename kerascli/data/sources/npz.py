@@ -51,7 +51,7 @@ class Npz(FileSource):
 
 
 def read_npz(path: Path, name: str) -> Table:
-    """Read all arrays as columns of one table; `x_test` becomes the column `x`. Raises DataError, FileRefused."""
+    """Read a file's or folder's arrays as columns of one table, `x_test` as `x`. Raises DataError, FileRefused."""
     splits = _by_split(read_arrays(path, name), name)
     if len(splits) > 1:
         text = f"there are arrays of {len(splits)} splits ({', '.join(splits)}); expected one"

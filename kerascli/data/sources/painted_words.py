@@ -74,6 +74,6 @@ class PaintedWords(Source):
 
 
 def _word(random: np.random.Generator, length: int) -> str:
-    """Draw a word of alternating consonants and vowels, beginning with either."""
+    """Draw a random word of alternating consonants and vowels; either may come first."""
     kinds = (_CONSONANTS, _VOWELS) if random.integers(2) else (_VOWELS, _CONSONANTS)
     return "".join(kinds[place % 2][int(random.integers(len(kinds[place % 2])))] for place in range(length))

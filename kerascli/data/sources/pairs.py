@@ -64,7 +64,7 @@ class Pairs(WrappedSource):
         return Table(columns, len(one), name=table.name, numbers=table.numbers()[one], made_of=place)
 
     def _partners(self, table: Table, split: str) -> np.ndarray:
-        """Draw partners (rows, 2): for each row another one of its class, and one of another class."""
+        """Draw the partners of each row (rows, 2): another row of its class, and a row of another class."""
         labels = np.unique(numbers_in_memory(table, self.label, "pairs"), return_inverse=True)[1].reshape(-1)
         counts = np.bincount(labels)
         if len(labels) != table.rows or len(counts) < 2 or counts.min() < 2:
@@ -83,7 +83,7 @@ class Pairs(WrappedSource):
 
 
 class Picked(Direct):
-    """Column of rows picked from an array by index; a row picked several times is stored once."""
+    """Column of rows selected by index from an array; a row that is selected several times is stored once."""
 
     def __init__(self, values: np.ndarray, picked: np.ndarray) -> None:
         super().__init__(len(picked), values.shape[1:], values.dtype, values[:1].nbytes)

@@ -61,7 +61,7 @@ class Python(Source):
 
 @contextmanager
 def _neighbours(path: Path) -> Iterator[None]:
-    """Put the file's folder on `sys.path`, so that modules next to it can be imported, as for a script."""
+    """Put the folder of the user's file on `sys.path`, so that it can import modules next to it, as a script can."""
     sys.path.insert(0, str(path.parent))
     try:
         yield

@@ -55,7 +55,7 @@ class Timeseries(WrappedSource):
         return table and self._windows(table, name, columns)
 
     def _inner(self, context: Context) -> Context:
-        """Return the context with the inner source's columns in place of the windows' (no `_next`)."""
+        """Return the context for the wrapped source: its own columns in place of the windows' (no `NAME_next`)."""
         if context.columns is None:
             return context
         return replace(context, columns=frozenset(name.removesuffix(NEXT) for name in context.columns))
@@ -93,7 +93,7 @@ class Timeseries(WrappedSource):
 
 
 class Windows(Direct):
-    """Column of windows over an array, one for each start; they are gathered when indexed."""
+    """Column of sliding windows over an array, one for each start; the values are gathered when indexed."""
 
     def __init__(self, values: np.ndarray, starts: np.ndarray, length: int, rate: int) -> None:
         values = values[:, None] if values.ndim == 1 else values

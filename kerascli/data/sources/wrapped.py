@@ -32,7 +32,7 @@ class WrappedSource(Source):
 
 
 def numbers_in_memory(table: Table, name: str, made: str) -> np.ndarray:
-    """Return a column of numbers as an array in memory. Raises DataError.
+    """Return a numeric column of a table as an array in memory. Raises DataError.
 
     `made` names what is made from the column in the error message, in the plural: "windows".
     """

@@ -38,7 +38,7 @@ def read_arrays(path: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def array_headers(path: Path, name: str) -> dict[str, NpyHeader]:
-    """Return the headers (dtype, shape) of the arrays at `path` without reading them. Raises DataError, FileRefused."""
+    """Return headers (dtype, shape) of the arrays at `path`, whose data is not read. Raises DataError, FileRefused."""
     if path.is_dir():
         return {file.stem: _header(file, f"{name}/{file.name}") for file in array_paths(path)}
     if _is_npy(path, name):
@@ -48,7 +48,7 @@ def array_headers(path: Path, name: str) -> dict[str, NpyHeader]:
 
 
 def array_paths(path: Path) -> list[Path]:
-    """Return the files of the arrays at `path`: the npy files of a folder, or the file itself."""
+    """Return the files that hold the arrays at `path`: the npy files of a folder, or the npz or npy file itself."""
     return sorted(path.glob("*.npy")) if path.is_dir() else [path]
 
 
@@ -101,7 +101,7 @@ def _read_npz(file: BufferedReader, name: str) -> dict[str, np.ndarray]:
 
 
 def _plain(file: BufferedReader, headers: Mapping[str, NpyHeader]) -> Iterator[tuple[str, int]]:
-    """Yield the names of uncompressed arrays of numbers, and the offsets of their npy streams in the file."""
+    """Yield the names of an npz file's uncompressed arrays of numbers, and the offsets of their npy streams in it."""
     with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             key = array_name(member)
@@ -127,6 +127,6 @@ def _map(file: BufferedReader, name: str) -> mmap.mmap:
 
 
 def _view(mapped: mmap.mmap, header: NpyHeader, start: int) -> np.ndarray[Any, Any]:
-    """Return a view of an array in a mapped file; the caller has checked that it lies within the file."""
+    """Return a view of an array in a memory-mapped file; the caller has checked that it lies within the file."""
     order = "F" if header.fortran_order else "C"
     return np.ndarray(header.shape, header.dtype, mapped, start, order=order)

@@ -11,7 +11,7 @@ from kerascli.data.storage.on_disk import Values, blocks, recut
 
 
 class Blocks(Iterable[np.ndarray]):
-    """Re-iterable sequence of blocks: arrays (rows, *) that hold the rows in order."""
+    """Rows of a column as a sequence of blocks, arrays (rows, *) in order, that can be iterated repeatedly."""
 
     def __init__(self, make: Callable[[], Iterator[np.ndarray]]) -> None:
         self._make = make
@@ -20,7 +20,7 @@ class Blocks(Iterable[np.ndarray]):
 
     @classmethod
     def of(cls, *arrays: np.ndarray) -> "Blocks":
-        """Return the arrays as blocks."""
+        """Return the arrays as a sequence of blocks."""
         return cls(lambda: iter(arrays))
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -30,7 +30,7 @@ class Blocks(Iterable[np.ndarray]):
             self.first += len(block)
 
     def parts(self, values: int = 2**20) -> Iterator[np.ndarray]:
-        """Yield the rows in pieces of about `values` values, cut at the same rows whatever the blocks are.
+        """Yield the rows in pieces of about `values` values, cut at the same rows whatever the sizes of the blocks are.
 
         So sums by piece are bitwise equal for data on disk and in memory.
         """
@@ -41,13 +41,13 @@ class Blocks(Iterable[np.ndarray]):
             self.first += len(part)
 
     def alone(self) -> np.ndarray | None:
-        """Return the block if there is only one, so that all rows are in memory, else None."""
+        """Return the only block, so that all rows are in memory; None if there are several."""
         found = list(islice(self, 2))
         return found[0] if len(found) == 1 else None
 
 
 def unique_counts(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct values in ascending order with their counts, as `numpy.unique` of all blocks together."""
+    """Return the distinct values of all blocks in ascending order with their counts, as `numpy.unique`."""
     waiting = iter(blocks)
     found, counts = np.unique(next(waiting), return_counts=True)
     merged: Counter[Any] = Counter()

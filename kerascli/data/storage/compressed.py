@@ -15,13 +15,13 @@ _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "Zstandard"
 
 
 def uncompressed_suffix(path: Path) -> str:
-    """Return the suffix of a file in lower case, without that of its compression: `.csv` of a.csv.gz."""
+    """Return a file's suffix in lower case, before that of a compression: `.csv` for `a.csv.gz`."""
     suffix = path.suffix.lower()
     return Path(path.stem).suffix.lower() if suffix in SUFFIXES else suffix
 
 
 def read_text_file(path: Path, name: str) -> bytes:
-    """Return the bytes of a text file, uncompressed. Raises DataError where it is damaged, or beyond the limit."""
+    """Return the bytes of a text file, uncompressed. Raises DataError if it is damaged, or exceeds a memory limit."""
     limit = memory_limit() // 8  # as Python objects, fields take several times their bytes
     data = read_bytes(path, limit, name)
     kind = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
@@ -40,7 +40,7 @@ def read_text_file(path: Path, name: str) -> bytes:
 
 
 def _gzip(data: bytes) -> Iterator[bytes]:
-    """Yield the decompressed bytes of a gzip file in chunks, of one member (concatenated stream) after the other."""
+    """Yield the decompressed bytes of a gzip file in chunks, one member (concatenated stream) after the other."""
     while data:
         reader = zlib.decompressobj(wbits=31)
         rest = data

@@ -10,7 +10,7 @@ IDS = "for ids use integer_lookup, hashing or an embedding; for times, rescaling
 
 
 def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Convert numbers to `dtype`. Raises BadRow for the first value that it cannot represent.
+    """Convert an array of numbers to `dtype`. Raises BadRow for the first value that it cannot represent.
 
     Floats accept all integers up to 2**53 (float32 rounds them, as any number), larger ones only if float64 represents
     them exactly: such integers are ids, not quantities.

@@ -21,11 +21,11 @@ MAX_FIELD = 2**20
 """Maximum number of characters of a field."""
 
 INEXACT = "has too many digits for a number (64-bit integers; up to 2**53 beside missing values and fractions)"
-"""Message about an integer that no number type represents, so that it stays text."""
+"""Error message about an integer with too many digits for any number type, which stays text."""
 
 
 class TextColumns(Mapping[str, np.ndarray]):
-    """Columns of text fields, converted to numbers where every nonempty field of a column is one."""
+    """Columns of delimited text by name, as numbers if every nonempty field of a column is a number, else as text."""
 
     def __init__(self, fields: dict[str, Sequence[str]], form: TextFormat = DEFAULT) -> None:
         self._fields = fields
@@ -49,7 +49,7 @@ class TextColumns(Mapping[str, np.ndarray]):
         return len(self._fields)
 
     def text(self, name: str) -> np.ndarray:
-        """Return the fields of a column as text, verbatim."""
+        """Return the fields of a column verbatim, as text."""
         out = np.empty(len(self._fields[name]), object)
         out[:] = self._fields[name]
         return out
@@ -77,7 +77,7 @@ def read_csv(data: bytes, name: str, form: TextFormat = DEFAULT) -> Table:
 
 
 def _check_dtypes(columns: TextColumns, form: TextFormat, lines: np.ndarray, name: str) -> None:
-    """Refuse words in a column of numbers, and settings of a column that does not exist. Raises DataError."""
+    """Raise DataError for text in a column with dtype `number`, and for `dtypes` of a column that does not exist."""
     for column, dtype in form.dtypes.items():
         if column not in columns:
             text = f"dtypes: there is no column '{safe_text(column, 40)}'{suggestion(column, columns)}"
@@ -95,7 +95,7 @@ def _is_number(text: str, form: TextFormat) -> bool:
 
 
 def numbers_of(fields: Sequence[str]) -> np.ndarray | None:
-    """Parse fields to int64 or uint64 if all are integers, else to float64 with nan for empty fields.
+    """Parse a column's fields to int64 or uint64 if all are integers, else to float64 with nan for empty fields.
 
     Returns None if some fields are text. Integers that these dtypes do not represent exactly count as text, so that
     ids are kept.
@@ -124,7 +124,7 @@ def _whole(fields: Sequence[str]) -> np.ndarray | None:
 
 
 def first_inexact(fields: Sequence[str], values: np.ndarray) -> int | None:
-    """Return the first of `fields` that is a whole number other than its float in `values`, or None."""
+    """Return the row of the first field that is an integer but differs from its float in `values`, or None."""
     for row in np.flatnonzero(np.abs(values) >= 2**53).tolist():
         with contextlib.suppress(ValueError):  # '1e300' is not an integer literal
             if int(fields[row]) != int(values[row]):
@@ -161,14 +161,14 @@ def _decode(data: bytes, name: str, encoding: str, delimiter: str) -> str:
 
 
 def _column_at(header: str, before: str, delimiter: str) -> str:
-    """Return the name of the column that follows the text `before` in a line, or ''."""
+    """Return the name, for a message, of the column that comes after the text `before` in a line, or ''."""
     names = header.rstrip("\r").split(delimiter)
     position = len(before.split(delimiter)) - 1
     return f"column '{safe_text(names[position], 40)}'" if position < len(names) else ""
 
 
 def _rows(text: str, name: str, form: TextFormat) -> tuple[list[list[str]], np.ndarray]:
-    """Return the rows, without blank lines and comments, and the lines on which they begin."""
+    """Return the rows of delimited text, without blank lines and comments, and the lines on which they begin."""
     csv.field_size_limit(MAX_FIELD)
     try:
         rows = list(form.reader(io.StringIO(text, newline=""))) if not form.comment else []
@@ -181,7 +181,7 @@ def _rows(text: str, name: str, form: TextFormat) -> tuple[list[list[str]], np.n
 
 
 def _refuse(text: str, name: str, form: TextFormat, reason: str) -> NoReturn:
-    """Raise DataError with the line on which the unreadable row begins."""
+    """Raise DataError with the line on which the row begins that the csv module could not read."""
     source, hint = _Lines(text, form.comment), None
     with contextlib.suppress(csv.Error):
         for _ in form.reader(source):
@@ -203,7 +203,7 @@ _NO_QUOTES = "if quotes in this file are characters like any other, set 'quotes:
 
 
 def _lines(text: str, name: str, form: TextFormat) -> tuple[np.ndarray, list[list[str]]]:
-    """Return rows and the lines on which they begin, where some take several lines, are blank or comments."""
+    """Return the lines on which rows begin, and the rows; some lines are blank or comments, some rows take several."""
     source = _Lines(text, form.comment)
     lines: list[int] = []
     rows: list[list[str]] = []
@@ -219,7 +219,7 @@ def _lines(text: str, name: str, form: TextFormat) -> tuple[np.ndarray, list[lis
 
 
 class _Lines:
-    """Lines of a text. Comments are skipped where a row may begin: not within quotes."""
+    """Iterator over a text's lines that skips comments, but only where a row may begin: not within quotes."""
 
     def __init__(self, text: str, comment: str) -> None:
         self._lines = enumerate(io.StringIO(text, newline=""), 1)

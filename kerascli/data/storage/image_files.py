@@ -34,7 +34,7 @@ _DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, E
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Settings for decoding image files: size (height, width), color mode, interpolation and cropping."""
+    """Settings for decoding image files: size (height, width), color mode, interpolation, and cropping."""
 
     size: tuple[int, int]
     color_mode: str
@@ -77,7 +77,7 @@ def need_pillow() -> None:
 
 
 def decoded(path: Path, reading: Reading) -> np.ndarray:
-    """Decode one file to (height, width, channels), uint8. Raises DataError."""
+    """Decode an image file to an array (height, width, channels), uint8. Raises DataError."""
     from PIL import Image, UnidentifiedImageError
 
     data = read_bytes(path, MAX_BYTES)

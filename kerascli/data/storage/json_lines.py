@@ -1,4 +1,4 @@
-"""JSON Lines to typed columns: an object a line, its keys the columns."""
+"""Parse JSON Lines to typed columns: each line is an object, whose keys are the columns."""
 
 import json
 from typing import Any, NoReturn
@@ -11,10 +11,10 @@ from kerascli.errors import DataError, Fault, Place, safe_text
 
 
 def read_json_lines(data: bytes, name: str, *, first: int = 1) -> Table:
-    """Objects of numbers, texts and lists of numbers as a table; a key that a line lacks, and null, are missing values.
+    """Parse objects of numbers, texts and lists of numbers to a table; null and absent keys are missing values.
 
     A column with a text in any line is text. `first` is the number of the first line in messages. Raises DataError with
-    the line that is not sound.
+    the line that is invalid.
     """
     texts = [(number, line) for number, line in enumerate(data.split(b"\n"), first) if line.strip()]
     lines = [number for number, _ in texts]
@@ -30,7 +30,7 @@ def read_json_lines(data: bytes, name: str, *, first: int = 1) -> Table:
 
 
 def parse_line(line: bytes, name: str, number: int) -> dict[str, Any]:
-    """Return the object in a line. Raises DataError."""
+    """Parse one line to its JSON object. Raises DataError."""
     try:
         row = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_constant)
     except UnicodeDecodeError as error:

@@ -10,11 +10,11 @@ from kerascli.errors import DataError, Fault, Place, safe_text
 from kerascli.files import available_memory, memory_limit
 
 _HINT_BYTES = 128 * 2**10
-"""Bytes that Linux reads on one madvise hint, with the default settings of a device."""
+"""Maximum bytes that Linux reads for one madvise hint, with the default settings of a device."""
 
 
 class Mapped(Direct):
-    """Column over an array of numbers or records whose memory is a mapped file."""
+    """Column of numbers or records in a memory-mapped file."""
 
     def __init__(self, array: np.ndarray, name: str) -> None:
         """Wrap a memory-mapped array; `name` is the file's name in messages."""
@@ -48,7 +48,7 @@ class Mapped(Direct):
         return self._raw.take(rows, axis=0, mode="clip").view(self.dtype).reshape(len(rows), *self.row_shape)
 
     def _hint(self, rows: Rows) -> None:
-        """Announce the rows to read next to the kernel, in the order of the file."""
+        """Announce to the kernel which rows are read next, in the order of the file."""
         stride = self._array.strides[0]
         if isinstance(rows, slice):
             spans = iter([(self._start + rows.start * stride, (rows.stop - rows.start) * stride)])
@@ -59,7 +59,7 @@ class Mapped(Direct):
 
 
 def mapping_of(array: np.ndarray) -> mmap.mmap | None:
-    """Return the mapped file that backs an array's memory, or None."""
+    """Return the memory-mapped file that holds an array's values, or None."""
     base: object = array
     while isinstance(base, np.ndarray):
         base = base.base
@@ -73,7 +73,10 @@ def mapping_of(array: np.ndarray) -> mmap.mmap | None:
 
 
 def keep_large_on_disk(columns: Mapping[str, np.ndarray], name: str) -> dict[str, Values]:
-    """Return columns with large memory-mapped ones left on disk, others read into memory. Raises DataError."""
+    """Return columns of a file, with large memory-mapped ones left on disk and the others read into memory.
+
+    Raises DataError.
+    """
     mapped = {key for key, values in columns.items() if mapping_of(values) is not None}
     large = is_large(sum(columns[key].nbytes for key in mapped))
     found: dict[str, Values] = {}
@@ -89,7 +92,7 @@ def keep_large_on_disk(columns: Mapping[str, np.ndarray], name: str) -> dict[str
 
 
 def _is_scattered(values: np.ndarray) -> bool:
-    """Return True if a row is not contiguous, as in Fortran order, so that a batch is scattered over the file."""
+    """Return True if an array's rows are not contiguous (Fortran order), so that a batch is scattered over the file."""
     inner = [stride for stride, size in zip(values.strides[1:], values.shape[1:], strict=True) if size > 1]
     return bool(inner) and max(inner) > abs(values.strides[0])
 
@@ -103,7 +106,7 @@ def _refuse_too_large(values: np.ndarray, key: str, name: str) -> None:
 
 
 def _raw_rows(array: np.ndarray, mapping: mmap.mmap, start: int) -> np.ndarray | None:
-    """Return the rows as bytes, None if not contiguous; numpy would copy a whole unaligned array to take rows."""
+    """Return an array's rows as bytes, None if not contiguous; numpy would copy all of an unaligned array instead."""
     if not array.flags.c_contiguous or not array.nbytes:
         return None
     return np.ndarray((len(array), array.nbytes // len(array)), np.uint8, mapping, start)
@@ -114,7 +117,7 @@ def _address(array: np.ndarray) -> int:
 
 
 def _pages(spans: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield (start, length) of page-aligned pieces for hints that cover sorted spans, without overlap."""
+    """Yield (start, length) of page-aligned pieces for madvise hints, which cover sorted spans without overlap."""
     done = 0
     for start, length in spans:
         end = start + length

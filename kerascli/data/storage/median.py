@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 _DIGIT = 11
-"""Bits determined per pass: fewer bits need more passes over the file, more need more memory (32 KiB a feature)."""
+"""Bits determined per pass over the file: fewer need more passes, more need more memory (32 KiB a feature)."""
 _SHIFTS = range(55, -1, -_DIGIT)
 
 
@@ -24,7 +24,7 @@ def medians(blocks: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _select(blocks: Iterable[np.ndarray], ranks: np.ndarray) -> np.ndarray:
-    """Select the values (K, F) with the given ranks in each feature, by radix selection.
+    """Select each feature's values with the given ranks (K, F) by radix selection.
 
     The values' keys have the same order as unsigned integers. Each pass counts the next digits of the keys that share
     the digits determined so far.
@@ -51,7 +51,7 @@ _SIGN = np.uint64(2**63)
 
 
 def _keys(values: np.ndarray) -> np.ndarray:
-    """Map float64 values to uint64 keys in the same order."""
+    """Map float64 values to uint64 keys that sort in the same order."""
     bits = values.astype(np.float64).view(np.uint64)
     return np.where(bits & _SIGN, ~bits, bits | _SIGN)
 

@@ -14,14 +14,14 @@ Rows = slice | np.ndarray
 """Selection of rows: a slice without a step, or row indices."""
 
 MEMORY_BYTES = 2**30
-"""Maximum size in bytes of a file's columns that are read into memory, where rows are selected without threads."""
+"""Maximum size in bytes of a file's columns to read into memory, from which batches are taken without threads."""
 
 BLOCK_BYTES = 4 * 2**20
-"""Bytes read into memory at once when rows are iterated in order."""
+"""Number of bytes read into memory at once when the rows of a column are iterated in order."""
 
 
 def is_large(nbytes: int) -> bool:
-    """Return True if columns of `nbytes` in all stay on disk."""
+    """Return True if a file's columns, of `nbytes` in all, are too large to be read into memory and stay on disk."""
     return nbytes > min(MEMORY_BYTES, available_memory() // 4)
 
 
@@ -51,22 +51,22 @@ class OnDisk(ABC):
         return math.prod(self.shape)
 
     def take(self, rows: Rows) -> Self:
-        """Return a column of the selected rows, still on disk."""
+        """Return the column with the selected rows only, still on disk."""
         other = copy.copy(self)
         other._rows = compose_rows(self._rows, rows)
         return other
 
     @abstractmethod
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
-        """Iterate over all rows in order, `rows` of them at a time."""
+        """Iterate over all rows of the column in order, in blocks of `rows` rows."""
 
 
 class Direct(OnDisk):
-    """Column on disk with random access to rows."""
+    """Column on disk from which any rows can be read (random access)."""
 
     @abstractmethod
     def __getitem__(self, rows: Rows) -> np.ndarray:
-        """Read the rows into memory."""
+        """Read the selected rows into memory."""
 
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
         return (self[slice(start, min(start + rows, len(self)))] for start in range(0, len(self), rows))
@@ -102,7 +102,7 @@ def count(rows: Rows) -> int:
 
 
 def compose_rows(rows: Rows, part: Rows) -> Rows:
-    """Compose two selections: the rows at the positions `part` of the selection `rows`."""
+    """Compose two selections of rows: select the positions `part` from the selection `rows`."""
     if isinstance(part, slice):
         start, stop, _ = part.indices(count(rows))
         part = slice(start, max(start, stop))
@@ -111,14 +111,14 @@ def compose_rows(rows: Rows, part: Rows) -> Rows:
 
 
 def pieces(values: Values, rows: int) -> Iterator[np.ndarray]:
-    """Iterate over a column in blocks of `rows` rows."""
+    """Iterate over a column, in memory or on disk, in blocks of `rows` rows."""
     if isinstance(values, OnDisk):
         return values.blocks(rows)
     return (values[start : start + rows] for start in range(0, len(values), rows))
 
 
 def rows_a_block(values: Values) -> int:
-    """Return the number of rows of a column that are read into memory at once."""
+    """Return how many rows of a column are read into memory at once."""
     row_bytes = values.row_bytes if isinstance(values, OnDisk) else values.nbytes // max(1, len(values))
     return max(1, BLOCK_BYTES // max(1, row_bytes))
 
@@ -129,7 +129,7 @@ def blocks(values: Values) -> Iterator[np.ndarray]:
 
 
 def _within(rows: Rows, first: int, length: int) -> Rows:
-    """Return the selected ones of the file's rows `first` to `first + length`, relative to `first`."""
+    """Return the selected rows that are among the file's rows `first` to `first + length`, relative to `first`."""
     if isinstance(rows, slice):
         return slice(max(0, rows.start - first), max(0, rows.stop - first))
     low, high = np.searchsorted(rows, (first, first + length))
@@ -137,7 +137,7 @@ def _within(rows: Rows, first: int, length: int) -> Rows:
 
 
 def recut(arrays: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
-    """Regroup arrays into pieces of `rows` rows: views, unless a piece spans several arrays."""
+    """Regroup consecutive arrays into pieces of `rows` rows: views, unless a piece spans several arrays."""
     begun: list[np.ndarray] = []
     have = 0
     for array in arrays:

@@ -88,7 +88,7 @@ class ParquetColumns(Mapping[str, Values]):
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
-        """Open the file, checking that it is unchanged since the first time. Raises DataError, FileRefused."""
+        """Open the Parquet file, checking that it is unchanged since the first time. Raises DataError, FileRefused."""
         try:
             import pyarrow
             from pyarrow import parquet
@@ -123,14 +123,14 @@ class ParquetColumns(Mapping[str, Values]):
         return self._schema.field(name).type
 
     def _chunks(self, name: str) -> Iterator[Any]:
-        """Iterate over the metadata of a column's chunks, one for each row group."""
+        """Iterate over the Parquet metadata of a column's chunks, one for each row group."""
         for number in range(self._metadata.num_row_groups):
             group = self._metadata.row_group(number)
             found = (group.column(index) for index in range(group.num_columns))
             yield from (chunk for chunk in found if chunk.path_in_schema == name)
 
     def _row_bytes(self, name: str) -> int:
-        """Estimate the memory of a column's row in bytes."""
+        """Estimate the bytes of one row of a column in memory."""
         kind = self._type(name)
         if _dtype(kind, missing=False).kind != "O":
             return 8  # float64 if any value is missing
@@ -146,7 +146,7 @@ class ParquetColumns(Mapping[str, Values]):
 
 
 class _Streamed(Stream):
-    """Column of a Parquet file that is streamed."""
+    """Column of a Parquet file that is read sequentially, since it exceeds memory."""
 
     def __init__(self, columns: ParquetColumns, name: str, dtype: np.dtype, row_bytes: int) -> None:
         super().__init__(columns.rows, (), dtype, row_bytes)

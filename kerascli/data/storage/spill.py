@@ -34,7 +34,7 @@ def spill(chunks: Iterator[np.ndarray], rows: int) -> np.ndarray:
 
 
 def _folder() -> str:
-    """Return TMPDIR, or else /var/tmp, which is on disk, while /tmp is in memory on many systems."""
+    """Return the folder for the temporary file: TMPDIR, else /var/tmp (on disk; /tmp is in memory on many systems)."""
     return next(
         (folder for folder in (os.environ.get("TMPDIR"), "/var/tmp") if folder and os.access(folder, os.W_OK)),
         tempfile.gettempdir(),
@@ -42,7 +42,7 @@ def _folder() -> str:
 
 
 def _write(file: IO[bytes], chunk: np.ndarray) -> None:
-    """Write by system calls instead of through the mapping, which would kill the process on a full disk."""
+    """Write an array to the file by system calls; on a full disk, writes through the mapping would kill the process."""
     data = np.ascontiguousarray(chunk).view(np.uint8).reshape(-1).data
     while data:
         data = data[file.write(data) :]

@@ -14,7 +14,7 @@ from kerascli.data.storage.tokens import is_ragged
 from kerascli.errors import DataError, Fault, Place, suggestion
 
 FILE, FILES = "file", "the files"
-"""Column of file names, and name in messages, of a table whose rows are a file each."""
+"""Name of the column of file names, and name in messages, of a table in which each row is a file."""
 
 
 class BadRow(Exception):
@@ -42,7 +42,7 @@ class BadRow(Exception):
 
 
 def first_wrong(wrong: np.ndarray) -> tuple[int, tuple[int, int]]:
-    """Return the row and `BadRow.at` of the first True value; there must be one."""
+    """Return row index and `BadRow.at` of the first True in a mask of wrong values; there must be one."""
     rows = wrong.reshape(len(wrong), -1)
     row = int(rows.any(axis=1).argmax())
     return row, (int(rows[row].argmax()), rows.shape[1])
@@ -63,8 +63,8 @@ class Table(Mapping[str, Values]):
     ) -> None:
         """Create a table; `name` is its file or source in messages, `numbers` the rows' lines (None: 1, 2, ...).
 
-        `taken` is the table that these rows were selected from, with the selection; `made_of` returns the place of a
-        value in the table that these rows were derived from.
+        `taken` is the table that the rows were selected from, with the selection; `made_of` returns the place of a
+        value in the table that the rows were derived from.
         """
         self._columns = columns
         self.rows = rows
@@ -94,39 +94,39 @@ class Table(Mapping[str, Values]):
         return self._columns[name]
 
     def array(self, name: str) -> np.ndarray:
-        """Return a column that is in memory. Raises DataError as `column` does."""
+        """Return a column of a table by name, which must be in memory. Raises DataError as `column` does."""
         values = self.column(name)
         assert isinstance(values, np.ndarray)
         return values
 
     def text(self, name: str) -> np.ndarray:
-        """Return a column in memory as text, verbatim from the file even if it consists of numbers."""
+        """Return a column, which must be in memory, as text: verbatim from the file even if it consists of numbers."""
         values = self.array(name)
         raw = getattr(self._columns, "text", None)
         values = raw(name) if raw else values
         return values if values.dtype == object else as_text(values)
 
     def on_disk(self, columns: Iterable[str]) -> bool:
-        """Return True if any of the columns is not in memory."""
+        """Return True if any of the given columns is on disk."""
         return any(isinstance(self.column(name), OnDisk) for name in columns)
 
     def streams(self, columns: Iterable[str]) -> bool:
-        """Return True if any of the columns can only be read in order."""
+        """Return True if any of the given columns can only be read in order."""
         return any(not isinstance(self.column(name), np.ndarray | Direct) for name in columns)
 
     def take(self, rows: Rows) -> "Table":
-        """Return a table of the selected rows, in that order; columns on disk stay there."""
+        """Return a table of the selected rows, in the selection's order; columns on disk stay there."""
         rows = compose_rows(slice(0, self.rows), rows)
         return Table(_Rows(self._columns, rows), count(rows), name=self.name, taken=(self, rows))
 
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
-        """Read selected rows of columns with random access into memory."""
+        """Return a table in memory of selected rows, with those of the columns that allow random access."""
         rows = compose_rows(slice(0, self.rows), rows)
         found = {name: values[rows] for name in columns if isinstance(values := self.column(name), np.ndarray | Direct)}
         return Table(found, count(rows), name=self.name, taken=(self, rows))
 
     def parts(self, columns: Iterable[str], rows: int | None = None) -> Iterator["Table"]:
-        """Iterate over rows of columns as tables in memory: at most `rows` at a time, or all if already in memory."""
+        """Iterate over the table's rows as tables in memory: at most `rows` at a time, or all if already in memory."""
         columns = list(columns)
         if not self.on_disk(columns):
             yield self
@@ -140,7 +140,7 @@ class Table(Mapping[str, Values]):
             first = part.stop
 
     def whole(self) -> tuple["Table", Rows]:
-        """Return the table of the whole file, and the selection of its rows in this one."""
+        """Return the table of the whole file, and which of its rows this table holds."""
         if self._taken is None:
             return self, slice(0, self.rows)
         table, rows = self._taken
@@ -155,7 +155,7 @@ class Table(Mapping[str, Values]):
         return np.arange(1, self.rows + 1) if self._numbers is None else self._numbers
 
     def place(self, row: int, column: str, at: tuple[int, int] = (0, 0)) -> Place:
-        """Return the place of a value in the file, such as `train.csv:17:age`; `at` as in `BadRow`."""
+        """Return the place of a value in its file, such as `train.csv:17:age`; `at` is as in `BadRow`."""
         if self._taken is not None:
             table, rows = self._taken
             return table.place(rows.start + row if isinstance(rows, slice) else int(rows[row]), column, at)
@@ -170,7 +170,7 @@ MadeOf = Callable[[int, str, tuple[int, int]], Place]
 
 
 class _Rows(Mapping[str, Values]):
-    """Selected rows of columns, gathered on access."""
+    """Columns with only the selected rows, which are gathered on access."""
 
     def __init__(self, columns: Mapping[str, Values], rows: Rows) -> None:
         self._columns = columns
@@ -197,7 +197,7 @@ class _Rows(Mapping[str, Values]):
 
 
 def table_of(columns: Mapping[str, np.ndarray], name: str) -> Table:
-    """Create a table from arrays. Raises DataError if their lengths differ or their dtypes are not supported."""
+    """Create a table from arrays by column name. Raises DataError if lengths differ or a dtype is not supported."""
     if not columns:
         raise DataError(Fault("there are no columns", place=Place(name)))
     clean = keep_large_on_disk(
@@ -212,7 +212,7 @@ def table_of(columns: Mapping[str, np.ndarray], name: str) -> Table:
 
 
 def as_column(values: np.ndarray, column: str, name: str) -> np.ndarray:
-    """Convert an array to a supported dtype: numbers unchanged, text and sequences as objects. Raises DataError."""
+    """Convert an array to a column's dtype: numbers unchanged, text and sequences as objects. Raises DataError."""
     if values.ndim == 0:
         raise DataError(Fault(f"'{column}' is a single value, not rows", place=Place(name)))
     if values.dtype.kind in "biuf" and values.dtype.itemsize <= 8:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TextFormat:
-    """Settings of a CSV file; those of `csv` with its defaults."""
+    """Settings of a delimited text file; the defaults are those of the source `csv`."""
 
     delimiter: str = ","
     encoding: str = "utf-8"
@@ -25,25 +25,25 @@ class TextFormat:
     decimal: str = "."
     thousands: str = ""
     skip_rows: int = 0
-    """Number of lines before the header that are skipped."""
+    """Number of lines to skip before the header."""
     comment: str = ""
-    """Prefix of lines that are skipped."""
+    """Prefix of lines to skip; '' if no line is a comment."""
     dtypes: Mapping[str, str] = field(default_factory=dict)
-    """Column -> `text` or `number`."""
+    """Type of columns that is not detected: column -> `text` or `number`."""
 
     def reader(self, lines: Iterator[str]) -> "Reader":
-        """Return a reader of the rows in lines with their ends."""
+        """Return a csv reader of the rows in an iterator of lines, which include their line ends."""
         quoting = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
         return csv.reader(lines, delimiter=self.delimiter, quoting=quoting, strict=True)
 
     def present(self, fields: Sequence[str]) -> Sequence[str]:
-        """Return the fields with an empty one for each missing value."""
+        """Return a column's fields with '' in place of each missing value (`na_values`)."""
         if not self.na_values:
             return fields
         return ["" if each in self.na_values else each for each in fields]
 
     def plain_numbers(self, fields: Sequence[str]) -> Sequence[str] | None:
-        """Return fields with numbers as Python writes them; None if one is no number in this format."""
+        """Return a column's fields as Python writes numbers; None if a field is no number in this format."""
         if self.decimal == "." and not self.thousands:
             return fields
         if not all(self._number.fullmatch(each) for each in fields if each):

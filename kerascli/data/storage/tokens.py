@@ -19,7 +19,7 @@ def is_ragged(values: Values) -> bool:
 
 
 def column_dtype(values: Values) -> str:
-    """Return a column's dtype as in `Field.dtype`: "string", "sequence" or the name of a number type."""
+    """Return the dtype of a column as in `Field.dtype`: "string", "sequence" or the name of a number type."""
     if values.dtype != object:
         return values.dtype.name
     return "sequence" if is_ragged(values) else "string"
@@ -27,7 +27,7 @@ def column_dtype(values: Values) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Tokens of all rows, concatenated, with the length of each row."""
+    """Tokens of the rows of a column, concatenated, with the length of each row."""
 
     values: np.ndarray
     lengths: np.ndarray
@@ -41,7 +41,7 @@ class Tokens:
         return cls(rows.reshape(-1), np.full(len(rows), width))
 
     def sequences(self) -> np.ndarray:
-        """Return a column of sequences, which are views of the values."""
+        """Return the tokens as a column of sequences, one a row, which are views of the values."""
         out = np.empty(len(self.lengths), object)
         ends = np.cumsum(self.lengths)
         for row, (start, end) in enumerate(zip(ends - self.lengths, ends, strict=True)):
@@ -49,7 +49,7 @@ class Tokens:
         return out
 
     def take(self, rows: np.ndarray) -> Self:
-        """Return the selected rows, in that order."""
+        """Return the tokens of the selected rows, in the selection's order."""
         starts = (np.cumsum(self.lengths) - self.lengths)[rows]
         lengths = self.lengths[rows]
         firsts = np.cumsum(lengths) - lengths
@@ -57,20 +57,20 @@ class Tokens:
         return type(self)(self.values[places], lengths)
 
     def keep(self, wanted: np.ndarray) -> Self:
-        """Return only the tokens that a boolean mask selects."""
+        """Return the rows with only those tokens that a boolean mask selects."""
         lengths = np.bincount(self.owners()[wanted], minlength=len(self.lengths))
         return type(self)(self.values[wanted], lengths)
 
     def longest(self) -> int:
-        """Return the maximum length of a row."""
+        """Return the number of tokens of the longest row."""
         return int(self.lengths.max(initial=0))
 
     def owners(self) -> np.ndarray:
-        """Return the row index of each token."""
+        """Return the index of the row that each token belongs to."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
     def padded(self, width: int) -> np.ndarray:
-        """Return rows truncated or zero-padded at the end to (N, width)."""
+        """Return the tokens as an array (N, width): each row truncated, or zero-padded at the end."""
         starts = np.cumsum(self.lengths) - self.lengths
         places = np.arange(len(self.values)) - np.repeat(starts, self.lengths)
         inside = places < width
@@ -89,7 +89,7 @@ class TokenCounts:
 
     @classmethod
     def of(cls, parts: Iterable[Tokens], *, documents: bool) -> Self:
-        """Count the tokens of all parts; document frequencies only with `documents`."""
+        """Count the tokens of all parts of a column; document frequencies only if `documents`."""
         counts = cls()
         for part in parts:
             counts._add(part, documents)
@@ -112,6 +112,6 @@ class TokenCounts:
         return sorted(self.occurrences, key=lambda value: (self.occurrences[value], value), reverse=True)
 
     def idf(self, vocabulary: Iterable[Any]) -> np.ndarray:
-        """Return the inverse document frequencies, `log(1 + rows / (1 + document frequency))`, float32."""
+        """Return the tokens' inverse document frequencies, `log(1 + rows / (1 + document frequency))`, float32."""
         found = np.array([self.documents[value] for value in vocabulary], np.float64)
         return np.log(1 + self.rows / (1 + found)).astype(np.float32)

@@ -19,11 +19,11 @@ from kerascli.data.storage.table import BadRow
 from kerascli.errors import safe_text
 
 SECONDS = 2.0
-"""Limit of CPU time for one text, in seconds."""
+"""Limit of the CPU time that a regular expression may take for one text, in seconds."""
 MEMORY_BYTES = 2 * 2**30
-"""Limit of the child process's address space, in bytes."""
+"""Limit of the address space of the child process that runs regular expressions, in bytes."""
 MAX_CHARACTERS = 10_000
-"""Maximal length of a pattern, or of its replacement, in characters."""
+"""Maximum length of a regular expression, or of its replacement, in characters."""
 
 _CHILD = Path(__file__).with_name("pattern_child.py")
 _TEXTS, _CHARACTERS = 1_000, 2**20
@@ -31,7 +31,7 @@ _TEXTS, _CHARACTERS = 1_000, 2**20
 
 
 def check_pattern(pattern: str) -> str:
-    """Return a pattern that can be compiled. Raises ValueError."""
+    """Return the regular expression unchanged if it compiles. Raises ValueError."""
     if len(pattern) > MAX_CHARACTERS:
         raise ValueError(f"a regular expression of {len(pattern):,} characters; the limit is {MAX_CHARACTERS:,}")
     try:
@@ -44,7 +44,7 @@ def check_pattern(pattern: str) -> str:
 
 
 class RegexReplacer:
-    """Callable that replaces the matches of a pattern in a child process.
+    """Callable that replaces the matches of a regular expression in texts, in a child process.
 
     The process starts with the first text and ends with this object.
     """
@@ -56,7 +56,7 @@ class RegexReplacer:
         self._process: subprocess.Popen[str] | None = None
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """Return the texts with replacements. Raises BadRow for one that exceeds SECONDS or the memory limit."""
+        """Return the texts with matches replaced. Raises BadRow for a text that exceeds SECONDS or the memory limit."""
         found: list[str] = []
         with self._lock:
             for part in _parts(texts):

@@ -9,7 +9,7 @@ from kerascli.files import memory_limit, read_bytes
 
 
 def read_vocabulary(path: Path, parse: Callable[[str], Any]) -> list[Any]:
-    """Parse the lines of a UTF-8 file as entries. Raises DataError, and ValueError for an invalid line."""
+    """Read a UTF-8 file with one vocabulary entry a line. Raises DataError, and ValueError for an invalid line."""
     data = read_bytes(path, memory_limit() // 8)
     try:
         lines = data.decode("utf-8").split("\n")

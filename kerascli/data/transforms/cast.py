@@ -28,7 +28,7 @@ class Cast(Transform):
     """The dtype of the output."""
 
     def in_batch(self, field: Field) -> bool:
-        """Return True for casts to float32 that are always exact; other values are checked once, in advance."""
+        """Return True if the cast to float32 is exact for the input's dtype; other values are checked in advance."""
         return self.dtype == "float32" and field.dtype in EXACT_IN_FLOAT32
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
@@ -42,7 +42,7 @@ class Cast(Transform):
         return _ToFloat()
 
     def undoing(self, field: Field, learned: Learned) -> Inverse | None:
-        """Numbers stay as they are, as those of a prediction have no type to go back to."""
+        """Return the identity, since a prediction has no dtype to be cast back to; None for text and casts to bool."""
         return None if self.dtype == "bool" or field.is_text else np.asarray
 
 
@@ -52,7 +52,7 @@ class _ToFloat(nn.Module):
 
 
 def _parsed(values: np.ndarray) -> np.ndarray:
-    """Parse text as integers if all of it is integers, else as float64, with nan for empty text. Raises BadRow."""
+    """Parse text to integers if every text is an integer, else to float64, with nan for empty text. Raises BadRow."""
     words = values.reshape(-1).tolist()
     found = numbers_of(words)
     if found is not None:

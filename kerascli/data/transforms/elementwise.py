@@ -1,4 +1,4 @@
-"""Log, Log1p, Sqrt: functions of each value that pull in the large ones; `predict` undoes them in a target."""
+"""Transforms `log`, `log1p` and `sqrt`: compress large values; for targets, `predict` undoes them."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -13,18 +13,18 @@ from kerascli.data.transforms.input_checks import need_numbers
 
 
 class Elementwise(Transform):
-    """An invertible function of each value, in float64; defined from a least value on."""
+    """Base class of transforms that apply an invertible function to each value, in float64."""
 
     needs_rows = True
 
     expected: ClassVar[str]
-    """The values that the function is defined for, in words."""
+    """Description, for messages, of the values that the function is defined for ("numbers above 0")."""
     function: ClassVar[Callable[[np.ndarray], np.ndarray]]
     undone: ClassVar[Callable[[np.ndarray], np.ndarray]]
 
     @abstractmethod
     def outside(self, values: np.ndarray) -> np.ndarray:
-        """Return where the function is not defined; a missing value is reported elsewhere."""
+        """Return a mask of the values for which the function is not defined; missing values are reported elsewhere."""
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         need_numbers(field)

@@ -23,7 +23,7 @@ from kerascli.shapes import PositiveInt, Words
 
 
 def _column(value: Any) -> tuple[Component, ...]:
-    """Parse a feature, or a list of transforms that ends in one. Raises Invalid, ValueError."""
+    """Parse a column's setting: a feature, or a list of transforms that ends in one. Raises Invalid, ValueError."""
     if not isinstance(value, list | tuple):
         return (FEATURES.parse(value),)
     if not value:
@@ -76,7 +76,7 @@ def _crosses(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _FeatureSteps:
-    """Transforms of a column, and the encoding of their output in the vector (`Feature.encoding`)."""
+    """Transforms of one column, and the encoding of their output in the vector (`Feature.encoding`)."""
 
     steps: tuple[Transform, ...]
     encoding: str
@@ -129,7 +129,7 @@ class FeatureSpace(Transform):
 
     @cached_property
     def _feature_steps(self) -> dict[str, _FeatureSteps]:
-        """Return each column's transforms by its name, in the order of the vector."""
+        """Transforms and encoding of each column by its name, in the order of the vector's parts."""
         found = {}
         for name, (*before, feature) in sorted(self.features.items()):
             assert isinstance(feature, Feature)
@@ -206,7 +206,7 @@ class FeatureSpace(Transform):
     def _fields(
         self, name: str, column: Field, inner: Mapping[str, list[Learned]] | None, until: int | None = None
     ) -> list[Field]:
-        """Return a column's fields before each step and after the last one (or `until`). Raises ValueError."""
+        """Return the fields of a column before each of its steps and after the last (or `until`). Raises ValueError."""
         fields = [column]
         for index, step in enumerate(self._feature_steps[name].steps[:until]):
             try:
@@ -216,7 +216,7 @@ class FeatureSpace(Transform):
         return fields
 
     def _width(self, name: str, field: Field) -> int | None:
-        """Return the number of a feature's values in the vector; None while it is unknown. Raises ValueError."""
+        """Return how many numbers of the vector a feature takes; None while that is unknown. Raises ValueError."""
         feature = self._feature_steps[name]
         if feature.encoding == "float":
             if field.is_text:
@@ -234,7 +234,7 @@ class FeatureSpace(Transform):
         )
 
     def _inner(self, learned: Learned) -> dict[str, list[Learned]]:
-        """Return the learned state of each feature's steps by name; cached in `memo`."""
+        """Return the learned state of each feature's transforms by name; it is cached in `memo`."""
         if "inner" not in learned.memo:
             found: dict[str, list[Learned]] = {}
             for number, name in enumerate(self._feature_steps):
@@ -257,7 +257,10 @@ def _changed(part: Component, change: Any) -> Component:
 def _learn_step(
     name: str, before: tuple[Transform, ...], step: Transform, rows: Blocks, fields: list[Field], found: list[Learned]
 ) -> Learned:
-    """Fit one step of a column on the output of the steps before it. Raises ValueError, and BadRow as `learn` does."""
+    """Fit one transform of a column on the output of the transforms before it.
+
+    Raises ValueError, and BadRow as `Transform.learn` does.
+    """
 
     def make() -> Iterator[np.ndarray]:
         for block in rows:
@@ -273,7 +276,7 @@ def _learn_step(
 
 
 def _run(steps: tuple[Transform, ...], values: np.ndarray, fields: list[Field], learned: list[Learned]) -> np.ndarray:
-    """Apply steps to a column, with their checks. Raises BadRow, ValueError."""
+    """Apply a column's transforms to its values, with their checks. Raises BadRow, ValueError."""
     for step, field, found in zip(steps, fields, learned, strict=False):
         step.check(values, field, found, target=False)
         values = step.apply(values, field, found, target=False)

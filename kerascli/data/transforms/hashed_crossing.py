@@ -38,7 +38,7 @@ class HashedCrossing(HashedCrossingSettings, Transform):
 
 
 def to_cross(column: np.ndarray) -> np.ndarray:
-    """Return integers for crossing (N,): fingerprints of strings, integers unchanged."""
+    """Return a column as integers for crossing (N,): fingerprints (64-bit hashes) of strings, integers unchanged."""
     if column.dtype != object:
         return column.astype(np.int64)
     found, inverse = np.unique(column, return_inverse=True)

@@ -41,5 +41,5 @@ class Hashing(HashingSettings, Transform):
 
 
 def as_bytes(values: np.ndarray) -> list[bytes]:
-    """Return the bytes to hash: strings in UTF-8, integers in decimal notation."""
+    """Return the byte strings to hash for a column: strings in UTF-8, integers in decimal notation."""
     return [word.encode() for word in values.tolist()] if values.dtype == object else decimals(values)

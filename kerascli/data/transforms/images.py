@@ -13,7 +13,7 @@ from kerascli.preprocessing.images.base import ImageModule, ImageOperation
 
 
 class ImageTransform(Transform):
-    """Base class of image operations as transforms; random operations apply to training batches only."""
+    """Base class of image operations as transforms; random operations change training batches only."""
 
     def in_batch(self, field: Field) -> bool:
         return True

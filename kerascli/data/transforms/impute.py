@@ -52,7 +52,7 @@ class Impute(Transform):
         return Learned({"fill": fill}, {}) if field.is_text else Learned({}, {"fill": np.array(fill, np.float64)})
 
     def _found(self, rows: Blocks) -> list[Any]:
-        """Compute the fill value of each feature. Raises ValueError for a feature that is missing in all rows."""
+        """Compute each feature's fill value from the training rows. Raises ValueError if a feature has no values."""
         columns = Blocks(lambda: map(_columns, rows))
         fill = _FOUND[self.strategy](columns)
         if None in fill:
@@ -67,11 +67,11 @@ class Impute(Transform):
         return filled if field.is_text else converted(filled, np.dtype(wanted))
 
     def undoing(self, field: Field, learned: Learned) -> Inverse | None:
-        """A prediction is never a missing value."""
+        """Return the identity, since a prediction has no missing values to restore; None for text."""
         return None if field.is_text else np.asarray
 
     def _fills_alike(self) -> bool:
-        """Return True if integers stay integers: the fill value is an integer or an existing value, not a mean."""
+        """Return True if integers stay integers, as the fill value is an integer or an existing value, not a mean."""
         if isinstance(self.fill_value, float):
             return self.fill_value.is_integer()
         return self.strategy == "most_frequent"

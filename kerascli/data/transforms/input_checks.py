@@ -10,7 +10,7 @@ from kerascli.data.storage.table import BadRow, first_wrong
 
 
 def need_numbers(field: Field) -> None:
-    """Raise ValueError if the field is text."""
+    """Raise ValueError if the input of a transform is text."""
     if field.is_text:
         raise ValueError(
             "needs numbers, got text; add string_lookup (for strings) or cast (for numbers in text) before it"
@@ -18,27 +18,27 @@ def need_numbers(field: Field) -> None:
 
 
 def need_text(field: Field) -> None:
-    """Raise ValueError if the field is known to be numeric."""
+    """Raise ValueError if the input of a transform is known to be numeric."""
     if not field.is_text and field.dtype != "unknown":
         raise ValueError(f"needs text, got numbers ({field.dtype})")
 
 
 def float_dtype(field: Field) -> str:
-    """Return the dtype of arithmetic on a column: float32 if it holds the input exactly, else float64."""
+    """Return the dtype in which a transform computes: float32 if it represents the input exactly, else float64."""
     if field.dtype == "unknown":
         return "unknown"
     return "float32" if field.dtype in EXACT_IN_FLOAT32 else "float64"
 
 
 def need_integers(field: Field) -> None:
-    """Raise ValueError if the field is text or floating point."""
+    """Raise ValueError if the input of a transform is text or floating point."""
     need_numbers(field)
     if not field.is_integer:
         raise ValueError(f"needs integers, got {field.dtype}; add cast: int64 before it")
 
 
 def checked_finite(rows: Blocks, step: str) -> Iterator[np.ndarray]:
-    """Yield the rows in parts. Raises BadRow for a row with a missing (nan) or infinite value."""
+    """Yield the training rows of transform `step` in pieces. Raises BadRow for missing (nan) or infinite values."""
     for part in rows.parts():
         bad = ~np.isfinite(part)
         if bad.any():

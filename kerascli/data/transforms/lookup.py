@@ -34,21 +34,21 @@ class Lookup(LookupSettings, Transform):
     entry_noun: ClassVar[str]
     """Noun for a vocabulary entry in messages."""
     entry_dtype: ClassVar[str]
-    """The dtype of vocabulary entries, which is the output's with `invert`."""
+    """The dtype of vocabulary entries, which is the output's dtype with `invert`."""
     oov_output: ClassVar[Any]
-    """Output with `invert` for OOV indices if `oov_token` is None."""
+    """Output of an inverted lookup for OOV indices if `oov_token` is None."""
 
     @abstractmethod
     def check_field(self, field: Field) -> None:
-        """Raise ValueError if the column's dtype does not fit."""
+        """Raise ValueError if the lookup does not accept the dtype of its input."""
 
     @abstractmethod
     def parse_entry(self, line: str) -> Any:
-        """Parse one line of a vocabulary file. Raises ValueError."""
+        """Parse one line of a vocabulary file to an entry. Raises ValueError."""
 
     @abstractmethod
     def oov_offsets(self, unknown: np.ndarray, places: int) -> np.ndarray:
-        """Return the offset of each OOV value among `places` OOV indices."""
+        """Choose one of `places` OOV indices for each out-of-vocabulary value; returned as offset (from 0)."""
 
     positive: Any = None
 
@@ -74,7 +74,7 @@ class Lookup(LookupSettings, Transform):
         return self.learn_tokens(map(Tokens.of, rows), target=target)
 
     def learn_tokens(self, parts: Iterable[Tokens], *, target: bool) -> Learned:
-        """Learn the vocabulary from rows of varying length. Raises ValueError, DataError."""
+        """Learn the vocabulary from tokens of rows of any length, in parts. Raises ValueError, DataError."""
         if self.vocabulary is not None:
             return self._given(target)
         counts = TokenCounts.of(parts, documents=self.output_mode == "tf_idf")
@@ -91,7 +91,7 @@ class Lookup(LookupSettings, Transform):
         return Learned({"vocabulary": found}, arrays)
 
     def _classes(self, counts: Iterable[Any]) -> list[Any]:
-        """Return the classes in order; of two, the positive one is the last. Raises ValueError."""
+        """Return a target's classes, sorted; of two, `positive` (if set) comes last. Raises ValueError."""
         found = sorted(counts)
         if self.positive is None:
             return found
@@ -123,7 +123,7 @@ class Lookup(LookupSettings, Transform):
         return Learned(facts, {"idf_weights": weights if len(weights) == size else self._weights(weights, target)})
 
     def _weights(self, weights: np.ndarray, target: bool) -> np.ndarray:
-        """Return the weights with their mean in front, for the mask and OOV indices."""
+        """Return the vocabulary's IDF weights with their mean in front, as weights of the mask and OOV indices."""
         return np.pad(weights, (self.first(target=target), 0), constant_values=weights.mean())
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
@@ -143,7 +143,7 @@ class Lookup(LookupSettings, Transform):
         return encode(indices, self.output_mode, self.width(learned, target=target))
 
     def numbers(self, values: np.ndarray, learned: Learned, *, target: bool) -> np.ndarray:
-        """Return the index of each value; -1 for masked values unless in mode int. Raises BadRow."""
+        """Return the vocabulary index of each value; masked values are -1 unless in mode int. Raises BadRow."""
         if "table" not in learned.memo:
             learned.memo["table"] = self._table(learned.facts["vocabulary"], target)
         flat = values.reshape(-1)
@@ -158,7 +158,7 @@ class Lookup(LookupSettings, Transform):
         return found.reshape(values.shape)
 
     def vectors(self, tokens: Tokens, learned: Learned, *, target: bool) -> np.ndarray:
-        """Encode rows of indices as one vector each; in mode tf_idf weighted by the IDF weights."""
+        """Encode rows of vocabulary indices as one vector each; mode tf_idf multiplies counts by the IDF weights."""
         width = self.width(learned, target=target)
         found = tally(tokens.values, tokens.owners(), len(tokens.lengths), self.output_mode, width)
         if self.output_mode != "tf_idf":
@@ -167,7 +167,7 @@ class Lookup(LookupSettings, Transform):
         return found * np.pad(weights, (0, width - len(weights)))
 
     def width(self, learned: Learned, *, target: bool) -> int:
-        """Return the length of the vectors."""
+        """Return the length of the vectors that rows are encoded as."""
         if self.pad_to_max_tokens and self.max_tokens is not None:
             return self.max_tokens
         return len(learned.facts["vocabulary"]) + self.first(target=target)

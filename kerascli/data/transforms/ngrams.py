@@ -68,7 +68,10 @@ class Ngrams(Transform):
 
 
 def _codes(tokens: Tokens, width: int, words: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return an integer code for each n-gram of `width` tokens, and its row. Ids outside the vocabulary are skipped."""
+    """Return an integer code for each n-gram of `width` tokens, and the index of its row.
+
+    N-grams with ids outside the vocabulary are skipped.
+    """
     values, owners = tokens.values.astype(np.int64), tokens.owners()
     count = max(0, len(values) - width + 1)
     codes = np.zeros(count, np.int64)

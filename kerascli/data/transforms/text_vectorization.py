@@ -85,7 +85,7 @@ class TextVectorization(Transform):
 
     @cached_property
     def lookup(self) -> StringLookup:
-        """Return the lookup that maps tokens to ids."""
+        """Lookup that maps tokens to token ids, with this transform's settings."""
         return StringLookup(
             max_tokens=self.max_tokens, num_oov_indices=1, mask_token="", vocabulary=self.vocabulary,
             idf_weights=self.idf_weights, output_mode=self.output_mode, pad_to_max_tokens=self.pad_to_max_tokens,

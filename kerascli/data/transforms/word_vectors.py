@@ -81,7 +81,7 @@ class _Vectors(nn.Module):
 
 
 def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
-    """Read the vectors of the given words, by their token ids, line by line. Raises DataError."""
+    """Read the given words' vectors from the file, line by line; return them by token id. Raises DataError."""
     found: dict[int, np.ndarray] = {}
     width = 0
     with open_regular(path) as file:

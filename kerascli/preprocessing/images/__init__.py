@@ -1,4 +1,4 @@
-"""Operations on images, one per file: each is a layer and a data transform."""
+"""Image operations, one per file: each is registered as a layer and as a data transform."""
 
 import importlib
 import pkgutil
@@ -8,7 +8,7 @@ from kerascli.preprocessing.images.base import REGISTERED, ImageOperation
 
 
 def operations() -> Iterator[type[ImageOperation]]:
-    """Return all operations, after importing every file of this folder."""
+    """Return all image operations, after importing every file of this folder."""
     for info in pkgutil.iter_modules(__path__, f"{__name__}."):
         importlib.import_module(info.name)
     return iter(REGISTERED)

@@ -1,4 +1,4 @@
-"""Base of the operations on images: frozen settings, their random parameters, and the change of images."""
+"""Base classes of the image operations: frozen settings, random parameters, and the change of a batch of images."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -27,27 +27,27 @@ def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Signed = Annotated[float, Field(ge=-1, le=1)]
 Factor = _Share | Annotated[tuple[_Share, _Share], BeforeValidator(to_tuple)]
-"""Type of a factor from 0 to 1: a number, or [lowest, highest]."""
+"""Type of a setting from 0 to 1: a number, or [lowest, highest] to draw from."""
 SignedFactor = _Signed | Annotated[tuple[_Signed, _Signed], BeforeValidator(to_tuple)]
-"""Type of a factor from -1 to 1: a number, or [lowest, highest]."""
+"""Type of a setting from -1 to 1: a number, or [lowest, highest] to draw from."""
 ValueRange = Annotated[tuple[float, float], BeforeValidator(to_tuple), AfterValidator(_ordered)]
 
 Span = tuple[float, float]
 
 
 def span(factor: float | Span) -> Span:
-    """Return the range of a factor that is not negative: from 0 to the number, or the two numbers in order."""
+    """Return the range to draw a factor >= 0 from: 0 to the number, or the two given numbers in order."""
     return (min(factor), max(factor)) if isinstance(factor, tuple) else (0.0, factor)
 
 
 def signed_span(factor: float | Span) -> Span:
-    """Return the range of a signed factor: from minus to plus the number, or the two numbers in order."""
+    """Return the range to draw a signed factor from: minus to plus the number, or the two given numbers in order."""
     return (min(factor), max(factor)) if isinstance(factor, tuple) else (-abs(factor), abs(factor))
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Example of an operation: its arguments, and the shapes of its input and output."""
+    """Example of an image operation, for docs and tests: its arguments, and the shapes of its input and output."""
 
     config: Mapping[str, Any] = field(default_factory=dict)
     input: Shape = (8, 6, 3)
@@ -56,15 +56,15 @@ class Use:
 
 
 class ImageOperation(Component):
-    """Base class of operations on images; its methods get float (N, C, H, W), whatever the data's format."""
+    """Base class of image operations; their methods get float (N, C, H, W), whatever the setting `data_format`."""
 
     uses: ClassVar[tuple[Use, ...]] = ()
     always: ClassVar[bool] = False
-    """True: the operation also runs at inference; otherwise in training alone."""
+    """True if the operation also runs at inference, false if in training only."""
     keeps_integers: ClassVar[bool] = False
-    """True: integers stay integers; otherwise they become floating point."""
+    """True if integer images stay integers, false if they become floating point."""
     channels: ClassVar[tuple[int, ...]] = ()
-    """Supported numbers of channels; empty: any."""
+    """Numbers of channels that the operation supports; empty: any."""
     refused: ClassVar[Mapping[str, str]] = {"bounding_box_format": "batches hold images and labels, no bounding boxes"}
 
     if TYPE_CHECKING:  # declared by each operation, in the place that Keras has it
@@ -75,19 +75,19 @@ class ImageOperation(Component):
         return height, width
 
     def draw(self, x: Tensor) -> Any:
-        """Draw the random parameters, separately for each sample."""
+        """Draw the operation's random parameters, separately for each sample."""
         return None
 
     def change(self, x: Tensor, drawn: Any) -> Tensor:
-        """Return the changed images, given the random parameters."""
+        """Return the images changed by the operation, with the random parameters that `draw` returned."""
         raise NotImplementedError
 
     def at_inference(self, x: Tensor) -> Tensor:
-        """Return the images at inference: unchanged, unless overridden."""
+        """Return the images as the operation changes them at inference: unchanged, unless overridden."""
         return x
 
     def shape(self, shape: Shape) -> Shape:
-        """Return the output's shape, without the batch axis. Raises ValueError for an unsupported input."""
+        """Return the shape of an output image, without the batch axis. Raises ValueError for an unsupported input."""
         last = self.data_format == "channels_last"
         order = "height, width, channels" if last else "channels, height, width"
         if len(shape) != 3:
@@ -101,7 +101,7 @@ class ImageOperation(Component):
 
 
 class FactorOperation(ImageOperation):
-    """Base class of operations on pixel values with one factor, which each documents anew."""
+    """Base class of image operations on pixel values with the one setting `factor`, which each documents anew."""
 
     factor: Factor
     value_range: ValueRange = (0, 255)
@@ -111,7 +111,7 @@ class FactorOperation(ImageOperation):
 
 
 class ImageModule(nn.Module):
-    """Module that runs an operation on a batch, in full precision."""
+    """Module that applies an image operation to a batch, in full precision."""
 
     def __init__(self, operation: ImageOperation) -> None:
         super().__init__()
@@ -143,21 +143,21 @@ def _whole(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _full_precision(x: Tensor) -> AbstractContextManager[Any]:
-    """Disable autocast: half precision is too coarse for positions in an image."""
+    """Return a context without autocast: half precision is too coarse for positions in an image."""
     kind = x.device.type
     known = torch.amp.autocast_mode.is_autocast_available(kind)
     return torch.autocast(kind, enabled=False) if known and torch.is_autocast_enabled(kind) else nullcontext()
 
 
 def uniform(x: Tensor, between: Span, *shape: int) -> Tensor:
-    """Draw uniform numbers of `shape` for each sample; by default one that broadcasts over its image."""
+    """Draw uniform numbers of `shape` for each sample of x; by default one number, (N, 1, 1, 1)."""
     like = x.new_empty((x.shape[0], *(shape or (1, 1, 1))))
     low, high = between
     return draws.uniform(like, low, high) if low < high else like.fill_(low)
 
 
 def draw_selected(x: Tensor, factor: float | Span) -> Tensor:
-    """Draw which images to change (N, 1, 1, 1); as in Keras the probability itself is drawn from `factor`."""
+    """Draw a mask of the images to change (N, 1, 1, 1); as in Keras the probability itself is drawn from `factor`."""
     return uniform(x, (0, 1)) < uniform(x, span(factor))
 
 
@@ -167,7 +167,7 @@ O = TypeVar("O", bound=type[ImageOperation])
 
 
 def operation(*uses: Use) -> Callable[[O], O]:
-    """Register an operation as a layer and as a transform; the reference shows its first example."""
+    """Register an image operation as a layer and as a transform; its first example is shown in the reference."""
     assert uses, "an operation has an example"
 
     def register(cls: O) -> O:

@@ -1,4 +1,4 @@
-"""Colour conversions: grayscale, hue and saturation, ranges of values."""
+"""Colour conversions of images: grayscale, HSV (hue, saturation, value), and rescaling of value ranges."""
 
 import torch
 from torch import Tensor
@@ -7,14 +7,14 @@ from kerascli.preprocessing.images.base import Span
 
 
 def rescaled(x: Tensor, old: Span, new: Span) -> Tensor:
-    """Rescale values linearly from one range to another."""
+    """Rescale pixel values linearly from one range to another."""
     if old == new:
         return x
     return (x - old[0]) / (old[1] - old[0]) * (new[1] - new[0]) + new[0]
 
 
 def grayscale(x: Tensor) -> Tensor:
-    """Convert (N, 3, H, W) to grayscale (N, 1, H, W) by the weights of ITU-R BT.601; one channel stays."""
+    """Convert images (N, 3, H, W) to grayscale (N, 1, H, W) by ITU-R BT.601's weights; images of one channel stay."""
     if x.shape[1] == 1:
         return x
     red, green, blue = x.unbind(1)
@@ -22,7 +22,7 @@ def grayscale(x: Tensor) -> Tensor:
 
 
 def to_hsv(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Convert (N, 3, H, W) to hue, saturation and value (N, H, W) each; the hue is from 0 to 1, with red at 0."""
+    """Convert RGB images (N, 3, H, W) to hue, saturation and value (N, H, W) each; hues are from 0 to 1, red is 0."""
     red, green, blue = torch.where(x.abs() < torch.finfo(x.dtype).eps, 0.0, x).unbind(1)
     value = torch.maximum(torch.maximum(red, green), blue)
     chroma = value - torch.minimum(torch.minimum(red, green), blue)
@@ -34,7 +34,7 @@ def to_hsv(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def from_hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
-    """Convert hue, saturation and value back to (N, 3, H, W)."""
+    """Convert hue, saturation and value (N, H, W) back to RGB images (N, 3, H, W)."""
     sixth = hue.remainder(1.0) * 6
     red = ((sixth - 3).abs() - 1).clamp(0, 1)
     green = (2 - (sixth - 2).abs()).clamp(0, 1)

@@ -42,7 +42,7 @@ class ContrastLimitedAdaptiveHistogramEqualization(ImageOperation):
         return rescaled(spread, (0, 255), self.value_range)
 
     def _tables(self, tiles: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return the lookup table of each tile: (N, C, d, a, pixels) -> (N, C, d, a, 256)."""
+        """Return the table that equalizes the shades of each tile: tiles (N, C, d, a, pixels) -> (N, C, d, a, 256)."""
         pixels = tiles.shape[-1]
         count = torch.zeros(*tiles.shape[:-1], _SHADES, dtype=torch.long, device=tiles.device)
         share = count.scatter_add(-1, tiles, torch.ones_like(tiles)).to(dtype)
@@ -56,7 +56,7 @@ class ContrastLimitedAdaptiveHistogramEqualization(ImageOperation):
 
 
 def _mirrored(x: Tensor, axis: int, size: int) -> Tensor:
-    """Extend an axis to `size` by reflection, border pixels included."""
+    """Extend an axis of images to `size` by reflection, border pixels included."""
     old = x.shape[axis]
     if size == old:
         return x
@@ -65,7 +65,7 @@ def _mirrored(x: Tensor, axis: int, size: int) -> Tensor:
 
 
 def _between_tiles(tables: Tensor, shades: Tensor, high: int, wide: int) -> Tensor:
-    """Look up each shade in the tables of the four nearest tiles, and interpolate the results by distance."""
+    """Look up each pixel's shade in the tables of the four nearest tiles, and interpolate the results by distance."""
     down, across = tables.shape[2:4]
     top, bottom, below = _neighbours(shades, 2, high, down)
     left, right, beside = _neighbours(shades, 3, wide, across)
@@ -81,7 +81,10 @@ def _between_tiles(tables: Tensor, shades: Tensor, high: int, wide: int) -> Tens
 
 
 def _neighbours(x: Tensor, axis: int, size: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return, for each pixel along an axis, the tiles with centres before and after it, and the fraction of the way."""
+    """Return the tiles whose centres are before and after each pixel along an axis, (pixels,) each.
+
+    The third result is the pixel's fraction of the way from one centre to the other.
+    """
     place = torch.arange(x.shape[axis], dtype=torch.float64, device=x.device) / size - 0.5
     before = place.floor()
     first, second = (tile.clamp(0, count - 1).long() for tile in (before, before + 1))

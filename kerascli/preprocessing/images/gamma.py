@@ -1,4 +1,4 @@
-"""Random numbers of the gamma distribution, from which those of the beta and Dirichlet distributions are made."""
+"""Random numbers of the gamma distribution; those of the beta and Dirichlet distributions are computed from them."""
 
 import torch
 from torch import Tensor
@@ -6,11 +6,11 @@ from torch import Tensor
 from kerascli import draws
 
 _TRIALS = 16
-"""Number of parallel trials; each fails with a probability below 0.05, so that all failing is next to impossible."""
+"""Number of candidates drawn in parallel; each is rejected with a probability below 0.05, so one is all but certain."""
 
 
 def log_gamma_numbers(like: Tensor, alpha: float | Tensor) -> Tensor:
-    """Draw logarithms of gamma(alpha) distributed numbers in the shape of `like`.
+    """Draw logarithms of gamma(alpha) distributed random numbers, in the shape of `like`.
 
     It is Marsaglia and Tsang's method (2000) for alpha + 1, reduced by u ** (1 / alpha): instead of rejecting, it makes
     several trials at once; logarithms do not underflow where a small alpha makes numbers too small.

@@ -43,7 +43,7 @@ class RandAugment(ImageOperation):
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> list[tuple[Tensor, list[Any]]]:
-        """Draw, for each round, the index of each image's operation (N, 1, 1, 1) and all operations' parameters."""
+        """Draw, `num_ops` times, each image's operation index (N, 1, 1, 1) and the parameters of all operations."""
         parts = augmentations(span(self.factor), self.value_range, self.interpolation)
         return [(draw_index(x, len(parts)), [part.draw(x) for part in parts]) for _ in range(self.num_ops)]
 
@@ -55,7 +55,7 @@ class RandAugment(ImageOperation):
 
 
 def augmentations(factor: Span, value_range: Span, interpolation: Interpolation) -> list[ImageOperation]:
-    """Return Keras's eleven operations: first those on positions and shades, last those on colours."""
+    """Return Keras's eleven image operations: first those on positions and shades, last those on colours."""
     return [
         RandomShear(x_factor=factor, y_factor=factor, interpolation=interpolation),
         RandomTranslation(height_factor=factor, width_factor=factor, interpolation=interpolation),
@@ -72,12 +72,12 @@ def augmentations(factor: Span, value_range: Span, interpolation: Interpolation)
 
 
 def draw_index(x: Tensor, count: int) -> Tensor:
-    """Draw an index from 0 to count - 1 for each image (N, 1, 1, 1)."""
+    """Draw an index from 0 to count - 1 for each image of a batch (N, 1, 1, 1)."""
     return uniform(x, (0, count)).floor().clamp(max=count - 1)
 
 
 def apply_selected(parts: list[ImageOperation], x: Tensor, index: Tensor, drawn: list[Any]) -> Tensor:
-    """Apply to each image the operation of its index; an index beyond the last leaves it unchanged."""
+    """Apply to each image the operation with its index in `parts`; an index beyond the last leaves it unchanged."""
     result = x
     for number, (part, numbers) in enumerate(zip(parts, drawn, strict=True)):
         result = torch.where(index == number, part.change(x, numbers), result)

@@ -39,7 +39,7 @@ class RandomColorJitter(ImageOperation):
     data_format: DataFormat = "channels_last"
 
     def parts(self) -> Iterator[ImageOperation]:
-        """Yield the operations to apply, in order."""
+        """Yield the colour operations to apply to an image, in order."""
         if self.brightness_factor is not None:
             yield RandomBrightness(factor=self.brightness_factor, value_range=self.value_range)
         if self.contrast_factor is not None:

@@ -30,7 +30,7 @@ class RandomCrop(ImageOperation):
         return self.height, self.width
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw where the crops start: rows (N, 1), columns (N, 1)."""
+        """Draw the first row (N, 1) and the first column (N, 1) of each image's crop."""
         return _starts(x, x.shape[-2] - self.height), _starts(x, x.shape[-1] - self.width)
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
@@ -49,6 +49,6 @@ class RandomCrop(ImageOperation):
 
 
 def _starts(x: Tensor, last: int) -> Tensor:
-    """Draw integers from 0 to `last` (N, 1)."""
+    """Draw one integer from 0 to `last` for each image (N, 1)."""
     last = max(last, 0)
     return uniform(x, (0, last + 1), 1).floor().clamp(max=last).long()

@@ -20,7 +20,7 @@ class RandomHue(FactorOperation):
     """Shift of the hue to either side, drawn from 0 to factor, or from [lowest, highest]; 1: half the colour wheel."""
 
     def draw(self, x: Tensor) -> Tensor:
-        """Draw shifts as fractions of the colour wheel (N, 1, 1)."""
+        """Draw the shift of each image's hue, as a fraction of the colour wheel (N, 1, 1)."""
         sign = torch.where(uniform(x, (0, 1), 1, 1) > 0.5, -0.5, 0.5)
         return sign * uniform(x, span(self.factor), 1, 1)
 

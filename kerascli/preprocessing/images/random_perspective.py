@@ -44,10 +44,11 @@ class RandomPerspective(ImageOperation):
 
 
 def _sources(x: Tensor, growth: Tensor, right: int, bottom: int) -> tuple[Tensor, Tensor]:
-    """Return each pixel's source, when the corners (0, 0), (right, 0), (0, bottom), (right, bottom) have moved.
+    """Return the source position in the image of each output pixel, for corners moved by the factors 1 + `growth`.
 
     It is in closed form: the map from the unit square to the quadrilateral, then its inverse by cofactors (Heckbert,
-    Fundamentals of Texture Mapping and Image Warping, 1989, section 2.2.3). Corners are in Heckbert's order.
+    Fundamentals of Texture Mapping and Image Warping, 1989, section 2.2.3). The corners are (0, 0), (right, 0),
+    (0, bottom), (right, bottom) before they are moved, and in Heckbert's order in the code.
     """
     ones = torch.ones_like(growth[:, 0, 0])
     x1, y1 = right * (1 + growth[:, 1, 0]), 0 * ones

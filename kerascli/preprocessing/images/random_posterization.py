@@ -23,7 +23,7 @@ class RandomPosterization(FactorOperation):
     """Number of bits to keep, drawn from 1 to factor - 1 (1: always 1), or from a to b - 1 for [a, b]."""
 
     def draw(self, x: Tensor) -> Tensor:
-        """Draw the distance of the remaining shades: a power of 2."""
+        """Draw the distance between neighbouring shades that are kept: a power of 2."""
         low, high = sorted(self.factor) if isinstance(self.factor, tuple) else (1, self.factor)
         last = max(low, high - 1)
         bits = uniform(x, (low, last + 1)).floor().clamp(max=last)

@@ -28,7 +28,7 @@ class RandomRotation(ImageOperation):
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> Tensor:
-        """Draw angles in radians (N, 1, 1)."""
+        """Draw the rotation angle of each image, in radians (N, 1, 1)."""
         low, high = signed_span(self.factor)
         return uniform(x, (2 * math.pi * low, 2 * math.pi * high), 1, 1)
 

@@ -32,7 +32,7 @@ class RandomShear(ImageOperation):
     seed: Seed = None
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw horizontal and vertical shifts (N, 1, 1), with one sign for both."""
+        """Draw the horizontal and vertical shift of each image (N, 1, 1), with one random sign for both."""
         sign = torch.where(uniform(x, (0, 1), 1, 1) > 0.5, -1.0, 1.0)
         across, down = (uniform(x, signed_span(factor), 1, 1) for factor in (self.x_factor, self.y_factor))
         return sign * across, sign * down

@@ -31,7 +31,7 @@ class RandomTranslation(ImageOperation):
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw the shifts down and to the right, in pixels (N, 1, 1)."""
+        """Draw the shifts of each image down and to the right, in pixels (N, 1, 1)."""
         height, width = x.shape[-2:]
         down, right = (uniform(x, signed_span(factor), 1, 1) for factor in (self.height_factor, self.width_factor))
         return down * height, right * width

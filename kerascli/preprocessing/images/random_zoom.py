@@ -43,7 +43,7 @@ class RandomZoom(ImageOperation):
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw the multiples of height and width that are shown (N, 1, 1)."""
+        """Draw the fractions of an image's height and width that its output shows (N, 1, 1); above 1 zooms out."""
         high = 1 + uniform(x, signed_span(self.height_factor), 1, 1)
         if self.width_factor is None:
             return high, high

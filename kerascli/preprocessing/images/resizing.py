@@ -65,7 +65,7 @@ class Resizing(ImageOperation):
 
 
 def resized(x: Tensor, height: int, width: int, interpolation: str, antialias: bool) -> Tensor:
-    """Resize (N, C, H, W) to (N, C, height, width)."""
+    """Resize images (N, C, H, W) to (N, C, height, width)."""
     if interpolation in ("lanczos3", "lanczos5"):
         return _lanczos(x, height, width, interpolation, antialias)
     smooth = interpolation != "nearest"
@@ -79,13 +79,13 @@ def resized(x: Tensor, height: int, width: int, interpolation: str, antialias: b
 
 
 def smart_resize(x: Tensor, height: int, width: int) -> Tensor:
-    """Crop the largest central part with the output's aspect ratio, and scale it bilinearly."""
+    """Crop the largest central part with the aspect ratio of the output from images, and scale it bilinearly."""
     x = crop_to_aspect_ratio(x, height, width)
     return F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
 
 
 def crop_to_aspect_ratio(x: Tensor, height: int, width: int) -> Tensor:
-    """Crop (N, C, H, W) to the largest central part with the aspect ratio of height x width."""
+    """Crop images (N, C, H, W) to the largest central part with the aspect ratio of height x width."""
     rows, columns = x.shape[-2:]
     high = max(min(rows, int(columns * height / width)), 1)
     wide = max(min(columns, int(rows * width / height)), 1)
@@ -94,7 +94,7 @@ def crop_to_aspect_ratio(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def pad_to_aspect_ratio(x: Tensor, height: int, width: int, value: float) -> Tensor:
-    """Pad (N, C, H, W) on both sides to the aspect ratio of height x width."""
+    """Pad images (N, C, H, W) on both sides to the aspect ratio of height x width."""
     rows, columns = x.shape[-2:]
     top = (max(rows, int(columns * height / width)) - rows) // 2
     left = (max(columns, int(rows * width / height)) - columns) // 2

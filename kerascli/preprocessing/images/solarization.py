@@ -25,7 +25,7 @@ class Solarization(ImageOperation):
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw the number to add and the threshold."""
+        """Draw the number to add to an image's values, and the threshold of inversion."""
         return 255 * uniform(x, span(self.addition_factor)), 255 * uniform(x, span(self.threshold_factor))
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Geometric transforms of images, in which each output pixel is sampled at its source position."""
+"""Geometric transforms of images: each output pixel is sampled from its source position in the input."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ Row = tuple[Tensor | float, Tensor | float, Tensor | float]
 
 
 def pixels(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the positions of all pixels: across (1, 1, W), down (1, H, 1)."""
+    """Return the pixel positions of images: horizontal (1, 1, W) and vertical (1, H, 1)."""
     height, width = x.shape[-2:]
     across, down = (torch.arange(size, dtype=x.dtype, device=x.device) for size in (width, height))
     return across.view(1, 1, -1), down.view(1, -1, 1)
@@ -26,7 +26,7 @@ def pixels(x: Tensor) -> tuple[Tensor, Tensor]:
 def affine(
     x: Tensor, across: Row, down: Row, *, interpolation: Interpolation, fill_mode: FillMode, fill_value: float
 ) -> Tensor:
-    """Sample output pixel (i, j) at (across . (i, j, 1), down . (i, j, 1)); entries are (N, 1, 1) or numbers."""
+    """Sample output pixel (i, j) at (across . (i, j, 1), down . (i, j, 1)); coefficients are (N, 1, 1) or numbers."""
     i, j = pixels(x)
     source = [a * i + b * j + c for a, b, c in (across, down)]
     return warp(x, *source, interpolation=interpolation, fill_mode=fill_mode, fill_value=fill_value)
@@ -41,7 +41,7 @@ def warp(
     fill_mode: FillMode | Literal["mirror"],
     fill_value: float,
 ) -> Tensor:
-    """Sample the image at the positions (N, H, W) by torch's sampler, with Keras's fill modes outside of it."""
+    """Sample images at the positions `across` and `down` (N, H, W) with torch's sampler and Keras's fill modes."""
     if interpolation == "nearest":
         across, down = across.round(), down.round()
     height, width = x.shape[-2:]
@@ -65,5 +65,5 @@ def warp(
 
 
 def _normalized(places: Tensor, size: int, corners: bool) -> Tensor:
-    """Convert pixel positions to those of torch's sampler, from -1 to 1."""
+    """Convert pixel positions to the coordinates of torch's grid_sample, from -1 to 1."""
     return places * (2 / max(size - 1, 1)) - 1 if corners else (places * 2 + 1) / size - 1
