@@ -10,7 +10,7 @@ from kerascli.ops.base import ArgumentError, Sizes, Value, dtype_of, op
 
 
 def _like(shape: int | Sizes, dtype: str | None, device: torch.device) -> Tensor:
-    """Return a tensor of the given shape that takes no memory."""
+    """Return a tensor of the given shape and dtype that takes no memory, as a template for the random ones."""
     sizes = [shape] if isinstance(shape, int) else list(shape)
     return torch.empty((), dtype=dtype_of(dtype), device=device).expand(sizes)
 
