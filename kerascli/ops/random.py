@@ -1,4 +1,7 @@
-"""Random tensors. Numbers are keyed, so that a resumed run draws the same ones; they are drawn in inference, too."""
+"""Operations that draw random tensors, in inference, too.
+
+The numbers are keyed, so that a resumed run draws the same ones.
+"""
 
 import math
 

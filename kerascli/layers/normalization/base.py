@@ -33,7 +33,7 @@ class ScaleArguments(Layer):
 
 
 class PenaltyArguments(Layer):
-    """Regularizers and constraints of gamma and beta."""
+    """Arguments for the regularizers and constraints of gamma and beta."""
 
     beta_regularizer: fields.RegularizerField | None = None
     """Regularizer of beta, a penalty added to the loss."""

@@ -150,7 +150,7 @@ class BatchNormalizationModule(ScaledModule):
         })  # fmt: skip
 
     def _fused(self, x: Tensor, mean: Tensor, variance: Tensor, *, training: bool) -> Tensor:
-        """Run torch's batch-norm kernel; in training it stores the batch's `mean` and (unbiased) `variance` in them."""
+        """Run torch's batch-norm kernel; in training it overwrites `mean` and `variance` by the batch's (unbiased)."""
         last = self.axis == x.ndim - 1
         # Images are a view in channels_last format, which the kernels support; other ranks would be copied.
         flat = x.reshape(-1, x.shape[-1]) if last and x.ndim != 4 else x.movedim(self.axis, 1)

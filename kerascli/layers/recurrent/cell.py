@@ -20,9 +20,9 @@ GATE_OPEN = 1e4
 """Input that opens a gate, and negated closes it: sigmoid(-1e4) is 0 in every precision, and float16 can hold 1e4."""
 
 Products = Callable[[Tensor, int, int], Tensor]
-"""Function that computes the recurrent part of the gates from `first` up to `end`: (N, units) -> (N, gates * units).
+"""Type of a function that computes the recurrent part of the gates `first` to `end - 1`.
 
-Its arguments are the previous output, first and end.
+Its arguments are the previous output, first and end: (N, units) -> (N, gates * units).
 """
 
 

@@ -30,10 +30,11 @@ from kerascli.shapes import MAX_VALUES, TensorSpec, can_be_one, show_shape
 
 @without_compiler()
 def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
-    """Build the modules of a model's nodes and infer all shapes. Raises Invalid with a fault for each unfit node.
+    """Build the modules of a model's nodes in order, and infer the shapes of their outputs.
 
     `known` are modules of another model, by the names of their weights: nodes with the same names share their
-    weights. Stateful layers keep states for `batch_size` samples.
+    weights. Stateful layers keep states for `batch_size` samples. Raises Invalid with a fault for each node that
+    does not fit.
     """
     specs: dict[str, TensorSpec] = {given.name: given.spec for given in (*model.inputs, *model.targets)}
     modules: dict[str, nn.Module] = {}

@@ -20,7 +20,10 @@ from kerascli.parts.initializers import Zeros
 
 
 class Start(StatefulModule):
-    """Module that returns a custom cell's initial states: inputs of the node, states of the last batch, weights, 0."""
+    """Module that returns a custom cell's initial states, one for each state of the cell.
+
+    They are inputs of the node, states kept from the previous batch, weights, or zeros.
+    """
 
     def __init__(self, layer: CustomCellRNN) -> None:
         super().__init__()

@@ -80,7 +80,10 @@ class Forward:
         return entries[-1]
 
     def model(self, outputs: Iterable[str], at: str) -> Model:
-        """Return the graph that leads to `outputs` and losses; hints name outputs by the key `at`. Raises Invalid."""
+        """Return the graph that leads to `outputs` and losses; `at` is the config key that names outputs.
+
+        Raises Invalid.
+        """
         outputs, entries = tuple(dict.fromkeys(outputs)), tuple(self.reading.entries)
         if not self.faults.found and self._own:
             self.faults.found += dead_node_faults((), entries, outputs, at=at, inside=False)
