@@ -35,7 +35,7 @@ class Example:
 
 
 class ShapeMismatch(ValueError):
-    """Error for an input that a layer cannot take; the text says what is expected, the graph adds nodes and lines."""
+    """Error for an input that a layer cannot take, and what it expects; the graph adds the node and its config line."""
 
     def __init__(
         self, text: str, *, hint: str | None = None, argument: str | None = None, span: tuple[int, int] | None = None
@@ -55,11 +55,11 @@ class CallArgument:
 
 
 CallForm = Literal["one", "several", "none", "names"]
-"""Form of a call: one input (`Layer`), several (`MergeLayer`), no input, or the nodes that an expression names."""
+"""Form of a layer's inputs: one (`Layer`), several (`MergeLayer`), none, or the nodes that its expression names."""
 
 
 class BaseLayer(Component):
-    """Settings of a layer, in any call form."""
+    """Base class of all layers: settings that build a torch module, for any form of inputs (`CallForm`)."""
 
     call_form: ClassVar[CallForm] = "one"
     mask: ClassVar[Literal["pass", "stop", "make"]] = "stop"
@@ -71,9 +71,9 @@ class BaseLayer(Component):
     logs: ClassVar[bool] = False
     """True: the layer has no result but a loss or a metric, logged under the node's name."""
     sums: ClassVar[bool] = False
-    """True: the metric is the sum over the samples of an epoch, not the mean."""
+    """True: the metric that the layer logs is summed over the samples of an epoch, not averaged."""
     moves_values: ClassVar[bool] = False
-    """True: every value of the result is a value of the input."""
+    """True: the layer only moves values, as reshaping does: every value of the result is a value of the input."""
     takes_custom_cell: ClassVar[bool] = False
     """True: as an entry of `layers`, the layer's cell may be defined in place, as a small model of one step."""
     id_count: ClassVar[int | None] = None
@@ -103,7 +103,7 @@ class BaseLayer(Component):
         return 1
 
     def results_of(self, call: Mapping[str, Any]) -> int | None:
-        """Return `result_count` for one call, as changed by its call arguments (`return_attention_scores`)."""
+        """Return `result_count` as it is for one call: arguments such as `return_attention_scores` may change it."""
         return self.result_count()
 
     def activity_penalty(self) -> Regularizer | None:
@@ -119,11 +119,11 @@ class BaseLayer(Component):
         return False
 
     def masked_results(self) -> int:
-        """Return the number of results, from the first, that carry the mask that is passed on."""
+        """Return the number of leading results of a call to which the layer's mask applies."""
         return 1
 
     def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:
-        """Return the results' specs if the torch code cannot run on the meta device; None: infer them by a run."""
+        """Return the specs of the results if a layer's code cannot run on the meta device; None: a run infers them."""
         return None
 
     def may_lack_batch(self, index: int) -> bool:
@@ -131,7 +131,7 @@ class BaseLayer(Component):
         return False
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
-        """Return the mask to pass on: that of the first input."""
+        """Return the mask that the layer passes on, given its inputs' masks: that of the first input."""
         return masks[0]
 
     def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
@@ -167,7 +167,7 @@ class MergeLayer(BaseLayer):
         """Return the torch module for inputs like `xs`; runs under the meta device. Raises ShapeMismatch."""
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
-        """Return the mask to pass on: as in Keras, the union of all masks, or None if an input has none."""
+        """Return the mask that the layer passes on: as in Keras, the union of all masks, None if an input has none."""
         present = [mask for mask in masks if mask is not None]
         return reduce(torch.logical_or, present) if len(present) == len(masks) else None
 
@@ -230,10 +230,11 @@ class WeightedModule(nn.Module):
         initializer: Initializer | None = None,
         axes: tuple[int, ...] | None = None,
     ) -> None:
-        """Declare a weight with the initializer, regularizer and constraint that the settings have for `part`.
+        """Declare a weight with the initializer, regularizer and constraint that `settings` have for it.
 
-        `part` defaults to the weight's name without `_kernel`, as in Keras: a kernel has a kernel_initializer, a
-        recurrent_kernel a recurrent_initializer. `shape` None: there is no such weight, the attribute is None.
+        The settings' names begin with `part`, by default the weight's name without `_kernel`, as in Keras: a
+        kernel has a kernel_initializer, a recurrent_kernel a recurrent_initializer. `shape` None: there is no
+        such weight, the attribute is None.
         """
         if shape is None:
             setattr(self, name, None)
@@ -254,7 +255,10 @@ L = TypeVar("L", bound=type[BaseLayer])
 
 
 def layer(*examples: Example, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[L], L]:
-    """Register a layer with its examples, by default those of its base; the reference shows the first."""
+    """Return a decorator that registers a layer class with its examples, by default those of its base class.
+
+    The reference documentation shows the first example.
+    """
 
     def register(cls: L) -> L:
         cls.examples = examples or cls.examples

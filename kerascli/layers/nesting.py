@@ -9,7 +9,7 @@ from kerascli.layers.base import LAYERS, BaseLayer, Outcome, ShapeMismatch, Weig
 from kerascli.shapes import TensorSpec
 
 Make = Callable[[BaseLayer, tuple[TensorSpec, ...]], nn.Module]
-"""Function that builds the module of a layer for its inputs."""
+"""Type of a function that builds the module of a layer, given the specs of its inputs."""
 
 LayerField = Annotated[BaseLayer, LAYERS.field()]
 
@@ -40,7 +40,7 @@ def build_inner(layer: BaseLayer, x: TensorSpec, *, trainable: bool, make: Make 
 
 
 def with_value(weight: Tensor, value: Tensor) -> Tensor:
-    """Return `value`, with the gradient of the weight that it replaces."""
+    """Return `value`, by which a layer replaces a weight; its gradient flows to the weight unchanged."""
     return weight + (value - weight).detach() if weight.requires_grad else value
 
 
@@ -62,7 +62,7 @@ class InnerCalls:
         self._updates: dict[str, Tensor] = {}
 
     def collect(self, name: str, result: Any) -> Any:
-        """Return the value of a module's result and keep its losses, metrics and updates under the prefix `name`."""
+        """Return the value of an inner module's result; keep its losses, metrics and updates under prefix `name`."""
         if not isinstance(result, Outcome):
             return result
         prefix = f"{name}/" if name else ""
@@ -72,13 +72,13 @@ class InnerCalls:
         return result.value
 
     def penalize(self, name: str, layer: BaseLayer, value: Any) -> None:
-        """Add the penalty of a layer's `activity_regularizer` on its value."""
+        """Add the penalty of an inner layer's `activity_regularizer` on its output `value`."""
         loss = activity_loss(layer, value if isinstance(value, tuple) else (value,))
         if loss is not None:
             self._losses[f"{name}/activity"] = loss
 
     def outcome(self, value: Any) -> Any:
-        """Return the owner's result: `value` alone, or an Outcome with everything collected."""
+        """Return the outer layer's result: `value` alone, or an Outcome with losses, metrics and updates collected."""
         if not (self._losses or self._metrics or self._updates):
             return value
         return Outcome(value, self._losses, self._metrics, self._updates)

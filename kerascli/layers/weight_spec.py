@@ -12,7 +12,7 @@ from kerascli.parts.base import Constraint, Initializer, Regularizer
 from kerascli.shapes import show_shape
 
 MAX_PARAMETERS = 2**31
-"""Limit for a whole model, so that a typing error in `units` does not exhaust the machine's memory."""
+"""Maximum number of parameters of a model, so that a typing error in `units` does not exhaust the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +31,21 @@ class WeightSpec:
     """True for the state of a stateful layer, one row a sample: stored like a weight, but not part of the model."""
 
     def to_torch(self, weight: Tensor) -> Tensor:
-        """Return Keras's layout as torch's, as a view."""
+        """Return a weight in Keras's layout as a view in torch's layout."""
         return weight if self.axes is None else weight.permute(self.axes)
 
     def to_keras(self, tensor: Tensor) -> Tensor:
-        """Return torch's layout as Keras's, as a view."""
+        """Return a weight in torch's layout as a view in Keras's layout."""
         if self.axes is None:
             return tensor
         inverse = sorted(range(len(self.axes)), key=self.axes.__getitem__)
         return tensor.permute(inverse)
 
     def fault(self) -> tuple[str, str | None] | None:
-        """Return the error that training would raise, found on the meta device, and the setting at fault, or None."""
+        """Return the error that training would raise for this weight, and the setting that causes it, or None.
+
+        A trial on the meta device finds it.
+        """
         if (count := math.prod(self.shape)) > MAX_PARAMETERS:
             text = f"needs {count:,} parameters for its {self.name} {show_shape(self.shape)}"
             return f"{text}; the limit is {MAX_PARAMETERS:,} for a whole model", None
@@ -63,5 +66,5 @@ class WeightSpec:
 
 
 def part_of(weight: str) -> str:
-    """Return the prefix of a weight's settings: recurrent_kernel has recurrent_initializer."""
+    """Return the prefix of the names of a weight's settings: recurrent for recurrent_kernel (recurrent_initializer)."""
     return weight.removesuffix("_kernel")

@@ -1,1 +1,1 @@
-"""The `model` section: parsed to nodes, inferred to shapes, run as one module."""
+"""The config's `model` section: read into nodes, checked by shape inference, run as one torch module."""

@@ -39,7 +39,7 @@ def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fi
 
 
 def updated_faults(model: Model, patterns: Mapping[str, bool], path: Path = ("fit", "trainable")) -> list[Fault]:
-    """Return faults for patterns that let the optimizer train a weight which an `update` assigns.
+    """Return faults for `fit.trainable` patterns that let the optimizer train a weight which an `update` assigns.
 
     `model` is the model after the patterns have been applied.
     """
@@ -54,7 +54,7 @@ def updated_faults(model: Model, patterns: Mapping[str, bool], path: Path = ("fi
 
 
 def trained_layers(model: Model) -> dict[str, bool]:
-    """Return whether each layer is trained: weight prefix -> bool."""
+    """Return a mapping of layers, by weight prefix, to True if they are trained, else False."""
     return {node.weights_name: node.layer.trainable for node in _with_inner(model.nodes)}
 
 
@@ -69,7 +69,7 @@ def _with_inner(nodes: Iterable[Node]) -> Iterator[Node]:
 
 
 class _Names:
-    """Names that patterns match: `dense`, `base.block5_conv1`, `base`; the name of a call of `base` means `base`."""
+    """Names that `trainable` patterns match: `dense`, `base.block5_conv1`, `base`; a call of `base` means `base`."""
 
     def __init__(self, model: Model) -> None:
         nodes = list(_with_inner(model.nodes))
@@ -96,7 +96,10 @@ class _Names:
         return found
 
     def _between(self, first: str, last: str) -> Sequence[str]:
-        """Return a range of layers, both ends included; `last` may omit its prefix: base.block4_conv1..block5_conv3."""
+        """Return the layers of a range, both ends included.
+
+        `last` may omit its prefix: base.block4_conv1..block5_conv3.
+        """
         beside = f"{first.rpartition('.')[0]}.{last}"
         last = beside if last not in self._below and beside in self._below else last
         for end in (first, last):

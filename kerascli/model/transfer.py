@@ -33,17 +33,17 @@ _WITH_KERNEL = frozenset({"dense", "conv_1d", "conv_2d", "conv_3d"})
 
 @dataclass(frozen=True, slots=True)
 class LayerSource:
-    """Source layer of a layer's weights (`layer`, with slashes for dots), and the method that adapts them."""
+    """Layer of the source model (with slashes for dots) whose weights a layer gets, and the method that adapts them."""
 
     layer: str
     how: TransferMethod = "copy"
     noise: float = 0.05
-    """Noise added to divided weights, in their standard deviations, so that copies do not learn the same."""
+    """Noise added to divided weights, as a multiple of their standard deviation, so that copies learn differently."""
 
 
 @dataclass(slots=True)
 class TransferredWeights:
-    """Values by weight name, and the names of the layers for which there were none."""
+    """Values transferred, by weight name, and the names of the layers for which there were none."""
 
     values: dict[str, Tensor] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
@@ -51,20 +51,20 @@ class TransferredWeights:
 
 @dataclass(frozen=True, slots=True)
 class _Widened:
-    """The channels of a widened layer's output."""
+    """Output channels of a layer that is wider than its source: those of the source, and added ones."""
 
     by: str
     copies: Tensor
-    """Source channel of each added channel."""
+    """Index of the source channel that each added channel copies."""
     old: int
     random: bool
     noise: float
     generator: torch.Generator
     positions: int = 1
-    """Number of flattened positions (pixels), each with all channels; 0 until the next kernel tells it."""
+    """Number of positions (pixels) that `flatten` joined with the channels; 0 until the next kernel's size tells it."""
 
     def outputs(self, values: Tensor, *, of: str) -> Tensor:
-        """Return weights with the channels on the last axis, extended to the added channels."""
+        """Return a layer's weights, which have its output channels on the last axis, extended to the added channels."""
         new = values.index_select(-1, self.copies)
         if self.random:
             ones = torch.full_like(new, _PAD_DEVIATION)
@@ -72,7 +72,10 @@ class _Widened:
         return torch.cat([values, new], -1)
 
     def inputs(self, kernel: Tensor) -> Tensor:
-        """Return a kernel (..., channels, units) with the added channels; copies divide their channel's weight."""
+        """Return the next layer's kernel (..., channels, units) extended to the added input channels.
+
+        Copies of a channel divide its weight.
+        """
         units = kernel.shape[-1]
         old = kernel.reshape(*kernel.shape[:-2], self.positions, self.old, units)
         counts = torch.bincount(self.copies, minlength=self.old).to(kernel.dtype) + 1
@@ -98,7 +101,7 @@ def take_mapped(
     *,
     seed: int,
 ) -> dict[str, Tensor]:
-    """Return values by weight name for the layers that `takes` names, from `source`. Raises ConfigError."""
+    """Return values, by weight name, for the layers that `takes` maps to layers of `source`. Raises ConfigError."""
     mapped = _Mapped(weights, source, seed)
     asked = {name.replace(".", "/"): take for name, take in takes.items()}
     for name, take in asked.items():
@@ -115,7 +118,7 @@ def take_mapped(
 
 
 def unknown_layers(model: Model, names: Iterable[str]) -> list[Fault]:
-    """Return a fault for each layer named in `map` that the model does not have."""
+    """Return a fault for each layer named in the config's `init_from.map` that the model does not have."""
     layers = [node.weights_name.replace("/", ".") for node in model.nodes]
     return [
         Fault(f"init_from: the model has no layer '{name}'{suggestion(name, layers)}", (*_PATH, "map", name), "key")
@@ -125,7 +128,10 @@ def unknown_layers(model: Model, names: Iterable[str]) -> list[Fault]:
 
 
 def take_by_name(weights: Sequence[Weight], source: Mapping[str, Tensor], *, all_of_them: bool) -> TransferredWeights:
-    """Take values for layers whose weights agree in names and shapes; with `all_of_them`, others raise ConfigError."""
+    """Take values from `source` for layers whose weights agree in names and shapes.
+
+    With `all_of_them`, layers that do not agree raise ConfigError.
+    """
     taken = TransferredWeights()
     layers: dict[str, list[Weight]] = {}
     for weight in weights:
@@ -153,7 +159,7 @@ def _fault(text: str, path: Path, hint: str | None = None) -> ConfigError:
 
 
 class _Mapped:
-    """Collects values node by node, following widened channels along the edges."""
+    """Collector of transferred values, node by node; it follows widened channels along the graph's edges."""
 
     def __init__(self, weights: Sequence[Weight], source: Mapping[str, Tensor], seed: int) -> None:
         self.values: dict[str, Tensor] = {}
@@ -161,7 +167,7 @@ class _Mapped:
         self._source = source
         self._seed = seed
         self._wide: dict[str, _Widened | str] = {}
-        """Widened channels by tensor; a text names the node beyond which they cannot be followed."""
+        """Widened channels by tensor name; a text instead names the node beyond which they cannot be followed."""
 
     def source_of(self, there: str) -> dict[str, Tensor]:
         prefix = f"{there.replace('.', '/')}/"
@@ -239,7 +245,7 @@ class _Mapped:
         return {name: wide.outputs(value, of=name) for name, value in found.items()}, wide
 
     def _identity(self, node: Node, own: list[Weight], path: Path) -> dict[str, Tensor]:
-        """Return weights of a layer that computes the identity: the centre of its kernel is the identity matrix."""
+        """Return weights by which a layer computes the identity: the centre of its kernel is the identity matrix."""
         layer = node.layer
         activation = getattr(getattr(layer, "activation", None), "component_name", "linear")
         kernel = next((weight for weight in own if weight.spec.name == "kernel"), None)

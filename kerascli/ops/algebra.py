@@ -1,4 +1,4 @@
-"""Products and linear algebra. Axes before the last two are batches of matrices."""
+"""Operations of linear algebra and products. Axes before the last two are batches of matrices."""
 
 import string
 

@@ -23,10 +23,10 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class ArgumentError(ValueError):
-    """Raised for a call that does not match its operation.
+    """Error for a call that does not match the signature of its operation.
 
-    `argument` is the position or name of the faulty argument in the call, None for the call as a whole. With `named`,
-    the keyword's name is at fault, not its value.
+    `argument` is the position or name of the faulty argument in the call, None for the call as a whole. With
+    `named`, the keyword's name is at fault, not its value.
     """
 
     def __init__(self, text: str, argument: int | str | None = None, *, named: bool = False) -> None:
@@ -38,9 +38,10 @@ class ArgumentError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """An operation. With `makes`, it creates a tensor without tensor arguments, and is passed `device`.
+    """A tensor operation that expressions can call: a function, its parameters and description.
 
-    With `widens`, torch lacks it in half precision, and such arguments are cast to float32.
+    With `makes`, it creates a tensor without tensor arguments, and is passed `device`. With `widens`, torch lacks
+    it in half precision, and such arguments are cast to float32.
     """
 
     name: str
@@ -76,11 +77,11 @@ class Op:
 
     @property
     def _further(self) -> inspect.Parameter | None:
-        """Parameter for arbitrary keywords (`**x`), or None."""
+        """Parameter of the operation for arbitrary keywords (`**x`), or None."""
         return next((p for p in self.parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD), None)
 
     def call(self, arguments: Sequence[Any], keywords: Mapping[str, Any], device: torch.device) -> Any:
-        """Compute the operation for tensors, numbers, strings and lists. Raises ArgumentError and torch's errors."""
+        """Call the operation with tensors, numbers, strings and lists. Raises ArgumentError and torch's errors."""
         bound = self.bind(arguments, keywords)
         several: list[Any] = []
         for name, value in list(bound.items()):
@@ -100,7 +101,10 @@ class Op:
         return self.function(*leading, *several, **bound)
 
     def _taken(self, parameter: inspect.Parameter, value: Any, device: torch.device, written: int | str | None) -> Any:
-        """Convert an argument for the function. `written`: its position or name in the call; None: the parameter's."""
+        """Convert an argument of a call to the type of its parameter.
+
+        `written` is its position or name in the call, which errors report; None: the parameter's position.
+        """
         try:
             return self._fitting(parameter, value, device)
         except ArgumentError as error:
@@ -171,11 +175,11 @@ _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
     Numbers: (_are_numbers, "a list of numbers"),
     Numbers | None: (lambda v: v is None or _are_numbers(v), "a list of numbers"),
 }  # fmt: skip
-"""By annotation: a predicate for allowed values, and their description in errors."""
+"""Checks of plain arguments by the parameter's annotation: predicate, and description of allowed values for errors."""
 
 
 def describe(value: Any) -> str:
-    """Describe a value in an error."""
+    """Return the description of a value for an error: `a tensor`, or the value itself."""
     if isinstance(value, Tensor):
         return "a tensor"
     if isinstance(value, list) and any(isinstance(item, Tensor) for item in value):
@@ -184,7 +188,7 @@ def describe(value: Any) -> str:
 
 
 def as_tensor(value: Any, device: torch.device) -> Tensor:
-    """Convert a number or nested lists to a tensor, created on the device without a copy from the host."""
+    """Convert a number or nested lists to a tensor, created on `device` without a copy from the host."""
     if isinstance(value, Tensor):
         return value
     if isinstance(value, bool):
@@ -204,7 +208,7 @@ def _rank(dtype: torch.dtype) -> tuple[bool, bool, int]:
 
 
 def dtype_of(name: str | None) -> torch.dtype:
-    """Return a torch dtype by Keras's name; None: that of the model's weights. Raises ArgumentError."""
+    """Return a torch dtype by Keras's name; None: the dtype of the model's weights. Raises ArgumentError."""
     if name is None or name == "float":
         return torch.get_default_dtype()
     dtype = getattr(torch, {"int": "int32"}.get(name, name), None)
@@ -219,12 +223,12 @@ _DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloa
 
 
 def as_float(x: Tensor) -> Tensor:
-    """Cast integers and booleans to float."""
+    """Cast a tensor of integers or booleans to the default float dtype."""
     return x if x.is_floating_point() or x.is_complex() else x.to(torch.get_default_dtype())
 
 
 def all_axes(x: Tensor, axis: Axes) -> tuple[int, ...]:
-    """Return axes as a tuple; None: all axes. Raises ArgumentError for an axis out of range."""
+    """Return an operation's `axis` as a tuple; None: all axes of `x`. Raises ArgumentError if one is out of range."""
     if axis is None:
         return tuple(range(x.ndim))
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
@@ -236,7 +240,7 @@ def all_axes(x: Tensor, axis: Axes) -> tuple[int, ...]:
 
 
 def one_axis(x: Tensor, axis: int) -> int:
-    """Return a non-negative axis. Raises ArgumentError if it is out of range."""
+    """Return an axis of `x` as a non-negative number. Raises ArgumentError if it is out of range."""
     return all_axes(x, axis)[0] % max(x.ndim, 1)
 
 

@@ -1,4 +1,4 @@
-"""Evaluation of an expression tree over tensors; errors have the position in the expression."""
+"""Evaluation of an expression's syntax tree over tensors; errors have the position in the expression."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -32,11 +32,11 @@ OPERATORS = {
 }  # fmt: skip
 
 _GROWTH = 64
-"""Maximum size of a result, relative to the inputs, in a trial on the meta device."""
+"""Maximum number of values of a result, as a multiple of the inputs' number, in a trial on the meta device."""
 
 
 def at_argument(error: ArgumentError, node: Call) -> ExpressionError:
-    """Return the error with the position of the faulty argument in the call."""
+    """Return the error of a call as an ExpressionError with the position of the faulty argument in the expression."""
     place: Node = node
     if isinstance(error.argument, int) and error.argument < len(node.arguments):
         place = node.arguments[error.argument]
@@ -88,7 +88,7 @@ class TensorEvaluator(Evaluator):
 
     @staticmethod
     def _are_tensors(*values: Any) -> bool:
-        """Return True if a value is a tensor, or a list, which becomes one."""
+        """Return True if any of the values is a tensor, or a list, which becomes one."""
         return any(isinstance(value, (Tensor, list)) for value in values)
 
     def _call(self, node: Call) -> Any:
@@ -123,7 +123,7 @@ class TensorEvaluator(Evaluator):
         return self._guarded(lambda: op.call(arguments, keywords, self._device), node, (*arguments, *keywords.values()))
 
     def _guarded(self, compute: Callable[[], Any], node: Node, given: Sequence[Any] = ()) -> Any:
-        """Return the computed value within the size limit; all errors are raised as ExpressionError at the node."""
+        """Compute the value of a node, and check its size; all errors are raised as ExpressionError at the node."""
         try:
             value = compute()
         except ArgumentError as error:
@@ -139,7 +139,10 @@ class TensorEvaluator(Evaluator):
         return value
 
     def _refusal(self, node: Node, given: Sequence[Any], reason: str) -> str:
-        """Return the error text: the shapes, then torch's reason, unless they are just two incompatible shapes."""
+        """Return the error text for an operation that failed: the operands' shapes, then torch's reason.
+
+        The reason is left out if the shapes are just two incompatible ones.
+        """
         match node:
             case Call():
                 name = node.function
@@ -160,7 +163,7 @@ class TensorEvaluator(Evaluator):
         return text if is_plain else f"{text}: {reason}"
 
     def _shape(self, x: Tensor) -> str:
-        """Format a shape, with None for the batch size."""
+        """Return a tensor's shape as text, with None for the batch size."""
         sizes = tuple(x.shape)
         return show_shape((None, *sizes[1:]) if sizes[:1] == (self._names["batch_size"],) else sizes)
 

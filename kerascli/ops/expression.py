@@ -37,7 +37,7 @@ GIVEN = ("batch_size", "training")
 
 @dataclass(frozen=True)
 class Expression:
-    """A checked expression. `names` are its input tensors, in the order of their first occurrence."""
+    """A parsed and checked expression; `names` are its input tensors, in the order of their first occurrence."""
 
     text: str
     tree: Node
@@ -54,7 +54,7 @@ class Expression:
         return sized or not self.names
 
     def place(self, name: str) -> tuple[int, int]:
-        """Return the column (from 1) and length of the first occurrence of a name."""
+        """Return the column (from 1) and length of the first occurrence of a name in the text."""
         first = next(node for node, _ in walk(parse(self.text)) if isinstance(node, Name) and node.name == name)
         return first.column, first.length
 
@@ -72,9 +72,9 @@ class Expression:
         return text
 
     def __call__(self, tensors: Mapping[str, Tensor], like: Tensor, *, training: bool) -> Any:
-        """Evaluate to a tensor, a number, or a list of values. New tensors are created on the device of `like`.
+        """Evaluate the expression to a tensor, a number, or a list of values.
 
-        Raises ExpressionError.
+        New tensors are created on the device of `like`. Raises ExpressionError.
         """
         given = {"batch_size": like.shape[0] if like.ndim else 1, "training": training}
         value = TensorEvaluator({**tensors, **given}, like.device).value(self.tree)
@@ -146,7 +146,7 @@ def _check_call(node: Call) -> None:
 
 
 def _unknown(node: Call) -> ExpressionError:
-    """Return the error for an unknown operation."""
+    """Return the error for a call of an operation that does not exist."""
     name = node.function
     if name in LEFT_OUT:
         return ExpressionError(f"{name} is not available in formulas: {LEFT_OUT[name]}", node.column, node.length)
@@ -158,7 +158,7 @@ def _unknown(node: Call) -> ExpressionError:
 
 
 def _folded(tree: Node) -> Node:
-    """Fold constants: replace subexpressions of numbers by their values."""
+    """Fold the constants of a syntax tree: replace subexpressions of numbers by their values."""
     if not isinstance(tree, Binary | Index):
         return _computed(mapped(tree, _folded))
     first, steps = spine(tree)
@@ -172,7 +172,7 @@ def _folded(tree: Node) -> Node:
 
 
 def _computed(tree: Node) -> Node:
-    """Return a node whose operands are folded as a literal if they are all constant."""
+    """Return a syntax node as a literal if its operands, already folded, are all constant; else unchanged."""
     if not isinstance(tree, Unary | Binary | Comparison | Conditional | Call) or not all(
         map(_is_known, children(tree))
     ):
@@ -186,7 +186,7 @@ def _computed(tree: Node) -> Node:
 
 
 def _is_known(part: Node) -> bool:
-    """Return True for a folded constant: a number, or a list of numbers."""
+    """Return True if a syntax node is a folded constant: a number, or a list of numbers."""
     match part:
         case Literal():
             return not isinstance(part.value, str)

@@ -103,7 +103,10 @@ def conv_transpose(
 
 
 def cut_of_transposed(reach: int, stride: int, extra: int | None, padding: str) -> tuple[int, int]:
-    """Return the cropping before and after the (n - 1) * stride + reach outputs of n inputs; negative: padding."""
+    """Return the cropping of a transposed convolution's output along an axis, before and after; negative: padding.
+
+    It applies to the (n - 1) * stride + reach outputs of n inputs, where `reach` is the size of the dilated kernel.
+    """
     if padding == "valid":
         return 0, -(max(stride - reach, 0) if extra is None else extra)
     total = reach - stride if extra is None else reach - reach % 2 - extra
@@ -134,14 +137,14 @@ def _convolved(
 
 
 def _channels_last(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Apply `function`, which needs channels on the second axis as in torch, to channels-last `x`."""
+    """Apply `function`, which needs the channels on axis 1 as in torch, to a tensor `x` with the channels last."""
     return function(x.movedim(-1, 1)).movedim(1, -1)
 
 
 def windows(
     name: str, x: Tensor, sizes: int | Sizes, strides: int | Sizes, dilation: int | Sizes, padding: str
 ) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Return sizes, strides and dilations per axis, and the padding in F.pad's order (last axis first)."""
+    """Return a window's sizes, strides and dilations per axis, and its padding in F.pad's order (last axis first)."""
     count = _rank(name, x)
     if padding not in {"valid", "same"}:
         raise ArgumentError(f"{name}: padding: expected 'valid' or 'same', got '{padding}'", "padding")

@@ -92,7 +92,7 @@ def istft(
 
 
 def _weights(name: str, x: Tensor, window: Tensor | str | None, length: int, stride: int, fft_length: int) -> Tensor:
-    """Return the window, zero-padded on both sides to fft_length."""
+    """Return the window function's values, `length` of them, zero-padded on both sides to fft_length."""
     if not 1 <= length <= fft_length:
         raise ArgumentError(f"{name}: sequence_length: expected 1 to fft_length, {fft_length}, got {length}")
     if stride < 1:

@@ -68,7 +68,7 @@ def _taps(x: Tensor, size: int, sigma: float) -> Tensor:
 
 
 def _filtered(x: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """Apply a separable filter to (N, C, H, W), one axis after the other."""
+    """Apply a separable filter (kernels `across` and `down`) to images (N, C, H, W), one axis after the other."""
     y = x.flatten(0, 1).unsqueeze(1)
     y = F.conv2d(F.conv2d(y, across.view(1, 1, 1, -1)), down.view(1, 1, -1, 1))
     return y.squeeze(1).unflatten(0, x.shape[:2])

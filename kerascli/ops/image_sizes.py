@@ -66,7 +66,10 @@ def crop_images(
 def _both_ends(
     name: str, axis: str, before: int | None, after: int | None, target: int | None, size: int, sign: int
 ) -> tuple[int, int]:
-    """Return the padding (sign 1) or cropping (sign -1) before and after an axis."""
+    """Return the padding (sign 1) or cropping (sign -1) of images before and after an axis, from two of three values.
+
+    These are the sizes before and after, and the target size.
+    """
     ends = ("top", "bottom") if axis == "height" else ("left", "right")
     if sum(value is None for value in (before, after, target)) != 1:
         text = f"image.{name}: expected two of {ends[0]}, {ends[1]} and target_{axis}"
@@ -105,13 +108,13 @@ _METHODS = {
     "tricubic": "bicubic", "lanczos3": "lanczos3", "lanczos5": "lanczos5",
 }  # fmt: skip
 _NOTHING = 1000 * torch.finfo(torch.float32).eps
-"""Minimum sum of weights; below it, no input contributes to an output."""
+"""Minimum sum of an output pixel's weights; below it, no input pixel contributes to the output."""
 
 
 def _weights(
     x: Tensor, size: int, new: int, scale: Tensor, moved: Tensor, curve: Callable[[Tensor], Tensor], antialias: bool
 ) -> Tensor:
-    """Return the weights (size, new) of each input value in each output value."""
+    """Return the resampling weights (size, new) of each input pixel in each output pixel, along one axis."""
     back = 1 / as_float(scale).to(x.dtype)
     place = (torch.arange(new, dtype=x.dtype, device=x.device) + 0.5 - moved) * back - 0.5
     pixel = torch.arange(size, dtype=x.dtype, device=x.device).unsqueeze(1)

@@ -54,7 +54,7 @@ def perspective_transform(
 
 
 def _homography(start: Tensor, end: Tensor) -> Tensor:
-    """Return the homographies (N, 8) that map the end points (N, 4, 2) to the start points."""
+    """Return the homographies (N, 8), perspective transforms that map points `end` (N, 4, 2) to points `start`."""
     x, y = end.unbind(-1)
     one, none = torch.ones_like(x), torch.zeros_like(x)
     places = [[x, y, one, none, none, none], [none, none, none, x, y, one]]
@@ -93,7 +93,7 @@ def map_coordinates(
 
 
 def _neighbours(place: Tensor, order: int) -> list[tuple[Tensor, Tensor]]:
-    """Return the neighbouring integer coordinates with their interpolation weights."""
+    """Return the integer coordinates next to each coordinate along an axis, with their interpolation weights."""
     if order == 0:
         return [(place.round().long(), torch.ones_like(place))]
     lower = place.floor()
@@ -101,7 +101,7 @@ def _neighbours(place: Tensor, order: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def _inside(place: Tensor, size: int, fill_mode: str) -> Tensor:
-    """Map coordinates outside an axis to coordinates inside, by fill mode."""
+    """Map coordinates outside the range of an axis to coordinates inside, by fill mode."""
     match fill_mode:
         case "wrap":
             return place.remainder(size)

@@ -1,4 +1,4 @@
-"""Shared helpers of image operations, which compute on batches with channels first."""
+"""Helpers that the image operations share; these compute on batches with channels first."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from kerascli.ops.elementwise import dtype_name, saturate_cast
 
 
 def of_images(name: str, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """Apply `change`, (N, C, H, W) -> (N, C, *), to images (N, H, W, C) or (H, W, C), in their dtype."""
+    """Apply a function `change`, (N, C, H, W) -> (N, C, *), to images (N, H, W, C) or (H, W, C), in their dtype."""
     if x.ndim not in (3, 4):
         raise ArgumentError(f"{name} needs images (batch, height, width, channels), got {x.ndim} axes")
     images = in_full(x) if x.ndim == 4 else in_full(x).unsqueeze(0)
@@ -20,7 +20,7 @@ def of_images(name: str, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tenso
 
 
 def in_full(x: Tensor) -> Tensor:
-    """Cast to float32 (float64 is kept): half precision is too coarse for coordinates, integers have no fractions."""
+    """Cast `x` to float32 (float64 is kept): half precision is too coarse for coordinates, integers lack fractions."""
     return x if x.dtype == torch.float64 else x.float()
 
 
@@ -33,7 +33,7 @@ def of_floats(name: str, x: Tensor, channels: int) -> None:
 
 
 def one_of(name: str, key: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise ArgumentError unless `value` is one of `known`."""
+    """Raise ArgumentError unless the `value` of an operation's argument `key` is one of `known`."""
     if value not in known:
         words = ", ".join(f"'{word}'" for word in known)
         raise ArgumentError(f"{name}: {key}: expected one of {words}, got '{value}'", key)

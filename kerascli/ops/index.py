@@ -31,7 +31,7 @@ def index(x: Tensor, items: Sequence[Any]) -> Tensor:
 
 
 def _forwards(x: Tensor, part: slice, axis: int) -> tuple[Tensor, slice]:
-    """Replace a negative step, which torch lacks, by a positive one and a flip."""
+    """Replace the negative step of a slice, which torch lacks, by a positive one and a flip of the axis."""
     if part.step is None or part.step > 0:
         return x, part
     if part.step == 0:

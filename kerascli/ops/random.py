@@ -1,4 +1,7 @@
-"""Random tensors. Numbers are keyed, so that a resumed run draws the same ones; they are drawn in inference, too."""
+"""Operations that draw random tensors, in inference, too.
+
+The numbers are keyed, so that a resumed run draws the same ones.
+"""
 
 import math
 
@@ -10,7 +13,7 @@ from kerascli.ops.base import ArgumentError, Sizes, Value, dtype_of, op
 
 
 def _like(shape: int | Sizes, dtype: str | None, device: torch.device) -> Tensor:
-    """Return a tensor of the given shape that takes no memory."""
+    """Return a tensor of the given shape and dtype that takes no memory, as a template for the random ones."""
     sizes = [shape] if isinstance(shape, int) else list(shape)
     return torch.empty((), dtype=dtype_of(dtype), device=device).expand(sizes)
 

@@ -31,14 +31,14 @@ def rearrange(tensor: Tensor, pattern: str, **axes_lengths: int) -> Tensor:
 
 
 def _groups(side: str) -> list[list[str]]:
-    """Parse a side of a pattern: 'b (h k)' gives [['b'], ['h', 'k']]."""
+    """Parse one side of a `rearrange` pattern to groups of axis names: 'b (h k)' gives [['b'], ['h', 'k']]."""
     if not re.fullmatch(r"(\s*(\w+|\([\w\s]+\)))*\s*", side):
         raise ArgumentError(f"rearrange: pattern: expected names and brackets with names in them, got '{side.strip()}'")
     return [part.strip("()").split() for part in re.findall(r"\w+|\([\w\s]+\)", side)]
 
 
 def _sizes(group: list[str], length: int, given: dict[str, int]) -> dict[str, int]:
-    """Return the sizes of the named parts of an axis; one that is not given is inferred."""
+    """Return the sizes of the axes into which an axis of `length` is split; one that is not given is inferred."""
     open_ = [name for name in group if name not in given]
     known = math.prod(given[name] for name in group if name in given)
     if len(open_) > 1:

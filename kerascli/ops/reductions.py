@@ -129,7 +129,7 @@ def quantile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", ke
 def along_axes(
     function: Callable[..., Tensor], x: Tensor, q: Tensor, axis: Axes, method: str, keepdims: bool
 ) -> Tensor:
-    """Apply torch's quantile function, which takes one axis, to several axes flattened."""
+    """Apply torch's quantile function, which takes one axis, to several axes by flattening them into one."""
     axes = sorted(axis % x.ndim for axis in all_axes(x, axis))
     rest = [i for i in range(x.ndim) if i not in axes]
     flat = as_float(x).permute(*rest, *axes).flatten(len(rest)) if axes else as_float(x)[..., None]

@@ -1,4 +1,4 @@
-"""Module of every layer that only applies an activation."""
+"""Torch module of all layers that only apply an activation function."""
 
 from torch import Tensor, nn
 

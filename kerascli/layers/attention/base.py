@@ -40,7 +40,10 @@ CALL: Mapping[str, CallArgument] = {
 def query_value_key(
     xs: tuple[TensorSpec, ...], *, rank: int | None = None
 ) -> tuple[TensorSpec, TensorSpec, TensorSpec]:
-    """Return query, value and key; the value is the key if there is none. Raises ShapeMismatch."""
+    """Return the specs of query, value and key, given the inputs; without a key the value is the key.
+
+    Raises ShapeMismatch.
+    """
     if not 2 <= len(xs) <= 3:
         raise ShapeMismatch(f"needs 2 or 3 inputs, got {len(xs)}", hint="write inputs: [query, value, key]")
     query, value, key = xs if len(xs) == 3 else (*xs, xs[1])
@@ -55,13 +58,13 @@ def query_value_key(
 
 
 def feature_count(x: TensorSpec) -> int:
-    """Return the number of features, which `query_value_key` has checked to be known."""
+    """Return the size of the last axis of a query, value or key; `query_value_key` has checked that it is known."""
     assert x.shape[-1] is not None
     return x.shape[-1]
 
 
 def combined_mask(masks: Sequence[Tensor | None]) -> Tensor | None:
-    """Return the logical and of the masks that are not None; None if there are none."""
+    """Combine attention masks by logical and; those that are None are left out. None if there are none."""
     present = [mask for mask in masks if mask is not None]
     return reduce(torch.logical_and, present) if present else None
 
@@ -75,7 +78,7 @@ def causal_mask(query: Tensor, key: Tensor) -> Tensor:
 
 
 def window_mask(window: int, query: Tensor, key: Tensor) -> Tensor:
-    """Return a mask (T, S): a step attends to the steps less than `window` away."""
+    """Return the sliding-window mask (T, S): a step of the query attends to the key's steps less than `window` away."""
     return _distances(query, key).abs() < window
 
 
@@ -94,7 +97,7 @@ def fused_attention(
     is_causal: bool,
     masked_score: float,
 ) -> Tensor:  # (*, T, D), (*, S, D), (*, S, V) -> (*, T, V)
-    """Compute softmax(query @ key * scale) @ value in torch's kernel; `masked_score` is added to masked scores."""
+    """Compute softmax(query @ key * scale) @ value in one kernel of torch; `masked_score` is added to masked scores."""
     bias = None
     if mask is not None:
         bias = torch.zeros((), dtype=query.dtype, device=query.device).where(mask, masked_score)
@@ -102,7 +105,7 @@ def fused_attention(
 
 
 def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
-    """Return the softmax of the scores; masked positions get 0, and all get 0 where everything is masked."""
+    """Return the attention weights: the softmax of the scores, 0 where masked, all 0 if every position is masked."""
     return softmax(scores, (scores.ndim - 1,), None if mask is None else mask.expand_as(scores))
 
 

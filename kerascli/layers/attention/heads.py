@@ -24,7 +24,7 @@ from kerascli.shapes import show_shape
 
 
 class MultiHeadLayer(AttentionLayer):
-    """Settings of an attention with heads; their fields are in the layers, in Keras's order."""
+    """Base class of the settings of multi-head attentions; the layers declare the fields, in Keras's order."""
 
     call_arguments = {  # noqa: RUF012
         "query_mask": CallArgument(
@@ -51,7 +51,10 @@ class MultiHeadLayer(AttentionLayer):
 
 
 class MultiHeadModule(nn.Module):
-    """Module that projects to heads, attends along `axes` in each, projects back; projections are in Keras's order."""
+    """Module of multi-head attention: projects to heads, attends along `axes` in each head, projects back.
+
+    The projections are in Keras's order.
+    """
 
     def __init__(
         self,
@@ -136,17 +139,17 @@ class MultiHeadModule(nn.Module):
         return dropped @ v, weights
 
     def _for_all_heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Repeat keys and values for each of the query heads that share them."""
+        """Repeat each key and value head for the query heads that share it (grouped-query attention)."""
         times = q.shape[-3] // k.shape[-3]
         return (k, v) if times == 1 else (k.repeat_interleave(times, -3), v.repeat_interleave(times, -3))
 
     def _along_steps(self, x: Tensor) -> Tensor:  # (N, *, H, D) -> (N, *, H, T, D)
-        """Flatten the attended axes into one, before the last."""
+        """Move the attention axes before the last axis, and flatten them into one axis of steps."""
         count = len(self.axes)
         return x.movedim(self.axes, tuple(range(x.ndim - 1 - count, x.ndim - 1))).flatten(-1 - count, -2)
 
     def _along_axes(self, y: Tensor, query: Tensor) -> Tensor:  # (N, *, H, T, D) -> (N, *, H, D)
-        """Restore the axes that `_along_steps` flattened."""
+        """Restore the attention axes of the output, which `_along_steps` flattened for the query."""
         y = y.unflatten(-2, self._sizes(query))
         return y.movedim(tuple(range(y.ndim - 1 - len(self.axes), y.ndim - 1)), self.axes)
 
@@ -167,9 +170,9 @@ class MultiHeadModule(nn.Module):
         return self._along_steps(whole).squeeze(-1).unsqueeze(new)
 
     def _given(self, mask: Tensor | None, query: Tensor, value: Tensor) -> Tensor | None:
-        """Reshape an attention mask (N, *T, *S), with or without axes before T, to the scores' axes.
+        """Reshape the call argument `attention_mask` so that it broadcasts to the attention scores.
 
-        Raises ShapeMismatch.
+        It is (N, *T, *S), with or without axes before T. Raises ShapeMismatch.
         """
         if mask is None:
             return None
@@ -189,8 +192,9 @@ def _as_mask(given: Tensor | None) -> Tensor | None:
 
 
 def _masked_score(dtype: torch.dtype) -> float:
-    """Return the number that Keras's fused path adds to masked scores: where all are masked, all get the same weight.
+    """Return the large negative number that Keras's fused path adds to the attention scores of masked positions.
 
-    Keras's other path, for dropout, scores and more than one axis of steps, gives zeros there.
+    Where all positions are masked, all get the same weight. Keras's other path, for dropout, scores and more than
+    one axis of steps, gives zeros there.
     """
     return -0.7 * (65500.0 if dtype == torch.float16 else 3.38953e38)

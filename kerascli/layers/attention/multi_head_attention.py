@@ -16,7 +16,7 @@ from kerascli.shapes import Axes, Fraction, PositiveInt, Seed, Sizes, TensorSpec
 
 
 class MultiHeadArguments(MultiHeadLayer):
-    """Arguments of `multi_head_attention` that precede the kernel's and the bias's."""
+    """Arguments of `multi_head_attention` that come before those of the kernel and the bias."""
 
     num_heads: PositiveInt
     """Number of attention heads."""

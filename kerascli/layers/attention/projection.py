@@ -11,7 +11,7 @@ from kerascli.parts.initializers import with_fans
 
 
 class Projecting(Protocol):
-    """Settings of all projections of a layer, apart from those of their kernels and biases."""
+    """Settings of a layer that `Projection` reads itself; `add_weight_of` reads others of the kernel and the bias."""
 
     @property
     def use_bias(self) -> bool: ...
@@ -20,7 +20,7 @@ class Projecting(Protocol):
 
 
 class Projection(WeightedModule):
-    """Dense projection; Keras's kernel is (*ins, *outs), torch's (*outs, *ins), as F.linear takes it."""
+    """Dense projection of the axes `ins` to `outs`; Keras's kernel is (*ins, *outs), torch's (*outs, *ins)."""
 
     kernel: Tensor
     bias: Tensor | None

@@ -13,7 +13,7 @@ from kerascli.shapes import TensorSpec
 
 
 class ScoredAttention(AttentionLayer):
-    """Settings of an attention without projections."""
+    """Base class of the settings of `attention` and `additive_attention`, which have no projections."""
 
     call_arguments = {  # noqa: RUF012
         "mask": CallArgument("tensors", "[query mask, value mask], (N, T) and (N, S): 0 masks a step", or_false=True),
@@ -35,7 +35,7 @@ def _leading(query: TensorSpec, value: TensorSpec) -> Iterator[tuple[int | None,
 
 
 class ScoredModule(WeightedModule):
-    """Module that weighs the values by the softmax of the scores."""
+    """Base class of modules of attention that sum the values, weighted by the softmax of the scores."""
 
     def __init__(self, rate: float, seed: int | None) -> None:
         super().__init__()
@@ -75,13 +75,16 @@ class ScoredModule(WeightedModule):
 
     @abstractmethod
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
-        """Return the scores (N, *, T, S) of each key for each query."""
+        """Return the attention scores (N, *, T, S): one for each step of the query and each step of the key."""
 
     def fused_result(self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None) -> Tensor | None:
-        """Return the result of a kernel that needs no scores in memory; None if there is no such kernel."""
+        """Return the attention's output from a fused kernel, which keeps no scores in memory; None if there is none."""
         return None
 
 
 def masked_score(dtype: torch.dtype) -> float:
-    """Return the number that Keras adds to masked scores; where all are masked, the scores decide as if none were."""
+    """Return the large negative number that Keras adds to the attention scores of masked positions.
+
+    Where all positions are masked, the scores decide as if none were.
+    """
     return -65504.0 if dtype == torch.float16 else -1e9

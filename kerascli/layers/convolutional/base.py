@@ -25,7 +25,7 @@ from kerascli.parts.fields import ConstraintField, InitializerField, Regularizer
 from kerascli.shapes import DataFormat, PositiveInt, Shape, TensorSpec
 
 KERNEL_AXES = {1: (2, 1, 0), 2: (3, 2, 0, 1), 3: (4, 3, 0, 1, 2)}
-"""Order in which torch's kernel has Keras's axes: Keras's channels are last, torch's first and swapped."""
+"""Permutation of the axes of Keras's kernel (*size, in, filters) to torch's (filters, in, *size), by rank."""
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
@@ -42,7 +42,7 @@ DepthMultiplier = Annotated[
 
 
 class FilterArguments(Layer):
-    """First arguments of layers with filters; the classes for each rank narrow the sizes."""
+    """First arguments of convolutional layers; the subclasses for 1D, 2D and 3D narrow the types of the sizes."""
 
     rank: ClassVar[int]
 
@@ -54,7 +54,7 @@ class FilterArguments(Layer):
 
 
 class ConvolutionSettings(Protocol):
-    """Settings that every convolution has."""
+    """Settings that the layers of every kind of convolution have."""
 
     rank: ClassVar[int]
     kernel_size: KernelSize
@@ -82,7 +82,7 @@ def sizes_and_channels(x: TensorSpec, rank: int, data_format: DataFormat) -> tup
 
 
 class BaseConvolutionModule(WeightedModule):
-    """Module of a convolution; rank 1 runs as rank 2 with height 1: the same kernels, in the fast memory format."""
+    """Base class of convolution modules; 1D runs as 2D with height 1: the same kernels, in the fast memory format."""
 
     bias: Tensor | None
 
@@ -103,7 +103,7 @@ class BaseConvolutionModule(WeightedModule):
         """Convolve (N, C, *sizes), of at least two sizes, to (N, filters, *sizes), bias included."""
 
     def at_least_2d(self, kernel: Tensor) -> Tensor:
-        """Return a kernel of torch's layout as `convolve` takes it: rank 1 gets a height of 1."""
+        """Return a kernel in torch's layout as `convolve` takes it: that of a 1D convolution gets a height of 1."""
         return kernel.unsqueeze(2) if self.is_1d else kernel
 
 

@@ -29,16 +29,19 @@ from kerascli.parts.initializers import GlorotUniform, Zeros
 from kerascli.shapes import DataFormat, TensorSpec
 
 DEPTHWISE_AXES = {1: (1, 2, 0), 2: (2, 3, 0, 1)}
-"""Axes by which Keras's (*size, channels, multiplier) becomes (channels, multiplier, *size)."""
+"""Permutation of the axes of Keras's kernel (*size, channels, multiplier) to (channels, multiplier, *size), by rank."""
 
 
 def grouped(kernel: Tensor) -> Tensor:
-    """Reshape (channels, multiplier, *size) to (channels * multiplier, 1, *size): one group for each channel."""
+    """Reshape a depthwise kernel (channels, multiplier, *size) to that of torch's convolution with a group per channel.
+
+    The result is (channels * multiplier, 1, *size).
+    """
     return kernel.flatten(0, 1).unsqueeze(1)
 
 
 class DepthwiseConvolution(Layer):
-    """Settings of a depthwise convolution; the classes for each rank narrow the sizes."""
+    """Settings of a depthwise convolution; the subclasses for 1D and 2D narrow the types of the sizes."""
 
     rank: ClassVar[int]
 

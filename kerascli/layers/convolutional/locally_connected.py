@@ -15,7 +15,7 @@ from kerascli.shapes import DataFormat, Size1D, Size2D, TensorSpec
 
 
 class LocallyConnectedArguments(FilterArguments):
-    """Arguments of a locally connected layer that precede the kernel's and the bias's."""
+    """Arguments of a locally connected layer that come before those of the kernel and the bias."""
 
     padding: Literal["valid"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
     """valid (no padding) is the only choice, as in Keras with implementation 1."""
@@ -25,7 +25,7 @@ class LocallyConnectedArguments(FilterArguments):
 
 
 class LocallyConnected(KernelAndBias, LocallyConnectedArguments):
-    """Settings of a locally connected layer; the classes for each rank narrow the sizes."""
+    """Settings of a locally connected layer; the subclasses for 1D and 2D narrow the types of the sizes."""
 
     implementation: Literal[1] = 1
     """1: separate weights for each output position; Keras 2's other implementations store them in other shapes."""
@@ -41,7 +41,7 @@ class LocallyConnected(KernelAndBias, LocallyConnectedArguments):
 
 
 class LocallyConnectedModule(WeightedModule):
-    """Module of a locally connected layer; windows are flattened in the data's order, as Keras's kernel has them."""
+    """Module of a locally connected layer; windows of the input are flattened in the order of Keras's kernel."""
 
     kernel: Tensor
     bias: Tensor | None
@@ -64,7 +64,7 @@ class LocallyConnectedModule(WeightedModule):
         return y if self.activation is None else self.activation(y)
 
     def _patches(self, x: Tensor) -> Tensor:
-        """Extract the windows: (N, *sizes, C) or (N, C, *sizes) -> (places, N, values of a window)."""
+        """Extract the windows: (N, *sizes, C) or (N, C, *sizes) -> (output positions, N, values of a window)."""
         rank, first = len(self.windows), 2 if self.channels_first else 1
         for axis, (size, stride) in enumerate(self.windows, first):
             x = x.unfold(axis, size, stride)

@@ -15,7 +15,7 @@ from kerascli.shapes import Matrix, PositiveInt, TensorSpec
 
 
 class EmbeddingArguments(Layer):
-    """Settings of an embedding table; initializers and `mask_zero` are in the layers, in Keras's order."""
+    """Settings that embedding layers share; each layer has initializers and `mask_zero` itself, in Keras's order."""
 
     refused = ADAPTERS_AND_QUANTIZATION
     mask = "make"
@@ -72,7 +72,7 @@ class Embedding(EmbeddingArguments):
 
 
 class GivenValues(Initializer):
-    """Initializer that returns given values."""
+    """Initializer that returns values given in the config (`weights` of an embedding)."""
 
     values: Matrix
 

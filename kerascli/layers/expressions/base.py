@@ -13,7 +13,7 @@ from kerascli.shapes import TensorSpec
 
 
 class ExpressionLayer(BaseLayer):
-    """Base class of layers with an expression, `value`, over nodes; the module's forward takes these in order."""
+    """Base class of layers with an expression, `value`, over nodes; forward takes the nodes in the order of `names`."""
 
     call_form: ClassVar[CallForm] = "names"
     takes_integers: ClassVar[bool] = True
@@ -22,23 +22,23 @@ class ExpressionLayer(BaseLayer):
     """Formula over nodes by name, numbers, and the operations of `kerascli list ops`."""
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of the input nodes."""
+        """Return the names of the nodes that the expression takes, in the order of the module's inputs."""
         return expression(self.value).names
 
     def asks_for_batch(self) -> bool:
-        """Return True if one more input is needed: a tensor that has the size of the batch."""
+        """Return True if the expression needs one more input, a tensor that tells the size of the batch."""
         return expression(self.value).asks_for_batch
 
     def numbers(self) -> Collection[str]:
-        """Return the names in the settings that stand for numbers, whatever the nodes are called."""
+        """Return the names in the expression that are constants (`pi`, `e`), whatever the nodes are called."""
         return expression(self.value).constants()
 
     def place_of(self, name: str) -> Fault:
-        """Return the place of a name in the settings, as a fault without a text."""
+        """Return a fault without a text that has the place of a name in the settings: key, column and length."""
         return Fault("", ("value",), span=expression(self.value).place(name))
 
     def renamed(self, names: Mapping[str, str]) -> Self:
-        """Return the same settings with the nodes renamed."""
+        """Return a copy of the layer whose expression has renamed nodes; `names` maps old names to new ones."""
         return self.model_copy(update={"value": expression(self.value).renamed(names)})
 
     @classmethod
@@ -47,7 +47,7 @@ class ExpressionLayer(BaseLayer):
 
 
 class ExpressionModule(nn.Module):
-    """Module that evaluates an expression; its inputs are in the order of the layer's names."""
+    """Module that evaluates an expression; its inputs are in the order of the layer's `names()`."""
 
     def __init__(self, layer: ExpressionLayer, xs: tuple[TensorSpec, ...]) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class ExpressionModule(nn.Module):
         """Index of the input that has the size of the batch."""
 
     def value_of(self, xs: tuple[Tensor, ...]) -> Any:
-        """Return the value of the expression. Raises ShapeMismatch."""
+        """Return the value of the expression, given the module's input tensors. Raises ShapeMismatch."""
         named = dict(zip(self.names, xs, strict=False))
         try:
             return self.expression(named, xs[self.sized_by], training=self.training)

@@ -1,4 +1,4 @@
-"""Merges that ignore masked steps: at each step only the inputs without a mask or unmasked there take part."""
+"""Merging layers that ignore masked steps: each step merges only the inputs that lack a mask or are unmasked in it."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -32,7 +32,7 @@ class MaskedMergeModule(PairwiseModule):
         return self.merge_seen(same, [None if mask is None else broadcast_mask(mask, xs[0]) for mask in seen])
 
     def merge_seen(self, xs: list[Tensor], masks: Sequence[Mask]) -> Tensor:
-        """Merge in Keras's way: of two values, a masked one is replaced by the other."""
+        """Merge tensors one after the other as Keras does: where one of two values is masked, the other replaces it."""
         (y, *others), (seen, *further) = xs, masks
         for x, mask in zip(others, further, strict=True):
             x = x if mask is None else torch.where(mask, x, y)

@@ -33,7 +33,7 @@ class ScaleArguments(Layer):
 
 
 class PenaltyArguments(Layer):
-    """Regularizers and constraints of gamma and beta."""
+    """Arguments for the regularizers and constraints of gamma and beta."""
 
     beta_regularizer: fields.RegularizerField | None = None
     """Regularizer of beta, a penalty added to the loss."""
@@ -46,7 +46,7 @@ class PenaltyArguments(Layer):
 
 
 def known_sizes(axes: tuple[int, ...], x: TensorSpec) -> tuple[int, ...]:
-    """Return the sizes of `x` along axes counted from 1; raises ShapeMismatch if one is unknown."""
+    """Return the sizes of the input `x` along axes counted from 1; raises ShapeMismatch if one is unknown."""
     sizes = tuple(size for axis in axes if (size := x.shape[axis - 1]) is not None)
     if len(sizes) != len(axes):
         shown = f"a known size of axis {axes[0]}" if len(axes) == 1 else f"known sizes of axes {list(axes)}"
@@ -55,7 +55,7 @@ def known_sizes(axes: tuple[int, ...], x: TensorSpec) -> tuple[int, ...]:
 
 
 class ScaledModule(WeightedModule):
-    """Module with gamma and beta, as far as its settings ask for them."""
+    """Module with the weights gamma and beta, each only if its settings ask for it (`scale`, `center`)."""
 
     gamma: Tensor | None
     beta: Tensor | None

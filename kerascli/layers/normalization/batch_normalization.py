@@ -129,7 +129,7 @@ class BatchNormalizationModule(ScaledModule):
         return Outcome(y, updates=updates)
 
     def _renormalized(self, x: Tensor, mean: Tensor, variance: Tensor) -> Outcome:
-        """Normalize by the batch's statistics, corrected towards moving averages.
+        """Normalize by the batch's statistics, corrected towards moving averages (batch renormalization).
 
         No gradient flows through the correction.
         """
@@ -150,7 +150,7 @@ class BatchNormalizationModule(ScaledModule):
         })  # fmt: skip
 
     def _fused(self, x: Tensor, mean: Tensor, variance: Tensor, *, training: bool) -> Tensor:
-        """Run torch's kernel; in training it stores the batch's mean and (unbiased) variance in the two tensors."""
+        """Run torch's batch-norm kernel; in training it overwrites `mean` and `variance` by the batch's (unbiased)."""
         last = self.axis == x.ndim - 1
         # Images are a view in channels_last format, which the kernels support; other ranks would be copied.
         flat = x.reshape(-1, x.shape[-1]) if last and x.ndim != 4 else x.movedim(self.axis, 1)
@@ -181,12 +181,12 @@ class BatchNormalizationModule(ScaledModule):
         return (y if beta is None else y + self._aligned(beta, x)).to(x.dtype)
 
     def _aligned(self, values: Tensor, x: Tensor) -> Tensor:
-        """Reshape one value a channel to broadcast over `x`."""
+        """Reshape a vector with one value per channel so that it broadcasts over `x`."""
         return values.reshape([-1 if axis == self.axis else 1 for axis in range(x.ndim)])
 
 
 class SquareRoot(Initializer):
-    """Initializer of the square roots of another one's values: standard deviations of variances."""
+    """Initializer whose values are the square roots of another's: standard deviations from variances."""
 
     of: InitializerField
 

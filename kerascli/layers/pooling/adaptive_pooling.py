@@ -12,13 +12,13 @@ from kerascli.layers.pooling.base import PoolingModule
 from kerascli.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpec
 
 Pools = tuple[Callable[..., Tensor], Callable[..., Tensor]]
-"""Pooling functions of torch for images and for volumes."""
+"""Type of a pair of torch's pooling functions: for images and for volumes."""
 _AVERAGES: Pools = (F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
 _LARGEST: Pools = (F.adaptive_max_pool2d, F.adaptive_max_pool3d)
 
 
 class AdaptivePooling(Layer):
-    """Settings of a pooling to a given output size, from which the windows follow."""
+    """Settings of an adaptive pooling: the sizes of the windows follow from a given output size."""
 
     rank: ClassVar[int]
     pools: ClassVar[Pools]

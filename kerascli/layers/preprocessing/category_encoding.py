@@ -1,4 +1,4 @@
-"""CategoryEncoding as a layer."""
+"""CategoryEncoding: one-hot, multi-hot or count vectors of category ids, as a layer."""
 
 from collections.abc import Mapping
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Discretization as a layer."""
+"""Discretization: numbers replaced by the index of their bin, as a layer."""
 
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""HashedCrossing as a layer, for integers, since tensors hold no strings."""
+"""HashedCrossing: several integers hashed together to a bin, as a layer; for integers, as tensors hold no strings."""
 
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""Hashing as a layer, for integers, since tensors hold no strings."""
+"""Hashing: integers hashed to bins, as a layer; for integers only, since tensors hold no strings."""
 
 from torch import nn
 

@@ -9,7 +9,7 @@ from kerascli.shapes import TensorSpec
 
 
 class ImageLayer(Layer):
-    """Base of operations on images as layers; random ones return their input at inference."""
+    """Base class of layers that apply an image operation; random operations return their input at inference."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         assert isinstance(self, ImageOperation)

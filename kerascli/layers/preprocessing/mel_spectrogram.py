@@ -105,7 +105,7 @@ class MelSpectrogramModule(nn.Module):
         return found.abs().unflatten(0, waves.shape[:-1])
 
     def _bands(self, like: Tensor) -> Tensor:
-        """Return the triangular filters (frequencies, bins) of the mel scale; frequency 0 has weight 0."""
+        """Return the triangular filters of the mel scale, weights (frequencies, mel bins); frequency 0 has weight 0."""
         count = self.settings.fft_length // 2 + 1
         kind = {"dtype": like.dtype, "device": like.device}
         frequencies = torch.linspace(0, self.settings.sampling_rate / 2, count, **kind)[1:]

@@ -1,4 +1,4 @@
-"""Normalization as a layer."""
+"""Normalization by a given mean and variance, as a layer."""
 
 from torch import nn
 

@@ -11,7 +11,7 @@ from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, Outcome, Sha
 from kerascli.shapes import Shape, TensorSpec
 
 _TRIALS = ((2, 61), (3, 67))
-"""Sizes of the batch and of unknown axes in two trial runs: sizes that differ between the results are unknown."""
+"""Sizes (batch, unknown axes) of two trial runs; output sizes that differ between the runs are unknown."""
 
 
 def _listed(value: object) -> object:
@@ -62,7 +62,7 @@ class Pipeline(Layer):
 
 
 def _result(name: str, module: nn.Module, x: TensorSpec) -> TensorSpec:
-    """Infer a layer's result by running it on the meta device with two sizes for everything unknown."""
+    """Infer the spec of a layer's result by running it on the meta device, with two sizes for everything unknown."""
     found: list[tuple[Shape, str]] = []
     for batch, unknown in _TRIALS:
         sizes = [batch, *(unknown if size is None else size for size in x.shape)]

@@ -35,7 +35,7 @@ class SequenceSettings(BaseLayer):
 
     @property
     def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Pass the mask on if the output is a sequence; drop it if there is one output a sample."""
+        """Treatment of the mask: passed on if the output is a sequence, dropped if it is one vector a sample."""
         return "pass" if self.return_sequences else "stop"
 
     def keeps_states(self) -> bool:
@@ -89,7 +89,7 @@ class Recurrence(nn.Module):
         """Return the shapes of the states for steps of shape `step`, all without the batch axis."""
 
     def output_shape(self, step: TensorSpec) -> tuple[int, ...]:
-        """Return the shape of an output for steps that the recurrence was built for, whose sizes are known."""
+        """Return the shape of one step's output without the batch axis; the sizes of the input `step` are known."""
         return self.state_shapes(tuple(size for size in step.shape if size is not None))[self.output_index]
 
     @abstractmethod
@@ -97,7 +97,7 @@ class Recurrence(nn.Module):
         """Map sequences (N, T, *), a state and a mask (N, T) to outputs (N, T, *) and the last state."""
 
     def initial_states(self, x: Tensor, given: Sequence[Tensor] | None, word: str = "initial state") -> State:
-        """Return the given states, or zeros if None; raises ShapeMismatch for wrong shapes."""
+        """Return the initial states: those given, or zeros if None; raises ShapeMismatch for wrong shapes."""
         shapes: list[tuple[int, ...]] = [(x.shape[0], *shape) for shape in self.state_shapes(tuple(x.shape[2:]))]
         if given is None:
             return tuple(x.new_zeros(shape) for shape in shapes)
@@ -133,7 +133,7 @@ class StatefulModule(WeightedModule):
 
     @abstractmethod
     def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
-        """Declare the states, for batches of `rows` rows and steps of shape `step`."""
+        """Declare weights that keep states between batches of `rows` samples with steps of shape `step`."""
 
 
 class SequenceModule(Recurrence, StatefulModule):
@@ -141,7 +141,10 @@ class SequenceModule(Recurrence, StatefulModule):
 
     settings: Recurrent
     zero_output_for_mask: bool | None = None
-    """Override of the setting: outputs of masked steps are 0 (True) or the output before (False); None: no override."""
+    """Override of the layer's setting of this name: outputs of masked steps are 0 (True) or the output before (False).
+
+    None: no override.
+    """
 
     kept: tuple[str, ...] = ()
     """Names of the states that are carried over from batch to batch."""
@@ -157,7 +160,7 @@ class SequenceModule(Recurrence, StatefulModule):
             self.add_weight(name, (rows, *shape), initializer=Zeros(), trainable=False, is_state=True)
 
     def step_mask(self, mask: Tensor, x: Tensor) -> Tensor:
-        """Return the mask (N, T) of steps; a layer whose state has positions may also accept a mask of these."""
+        """Return the mask (N, T) of a sequence's steps; layers with a spatial state may also take one of positions."""
         return mask_of_steps(mask, x)
 
     def forward(

@@ -20,7 +20,10 @@ GATE_OPEN = 1e4
 """Input that opens a gate, and negated closes it: sigmoid(-1e4) is 0 in every precision, and float16 can hold 1e4."""
 
 Products = Callable[[Tensor, int, int], Tensor]
-"""Function (previous output, first gate, end) -> recurrent part of these gates: (N, units) -> (N, gates * units)."""
+"""Type of a function that computes the recurrent part of the gates `first` to `end - 1`.
+
+Its arguments are the previous output, first and end: (N, units) -> (N, gates * units).
+"""
 
 
 class CellSettings(Protocol):
@@ -40,16 +43,16 @@ class CellSettings(Protocol):
     def seed(self) -> int | None: ...
     @property
     def fused(self) -> bool:
-        """Return True if torch has a kernel for all steps at once."""
+        """True if torch has a fused kernel that computes all time steps of this cell at once."""
         ...
 
 
 class WeightedRecurrence(Recurrence, WeightedModule):
     """Recurrence with weights in which the gates are concatenated in Keras's order.
 
-    For a fused kernel, masked steps have an additional feature, which is 1 there: its weights, `masked_gates`, keep the
-    cell state unchanged to the last bit, or the output within bounds where it is taken from before the masked steps
-    anyway.
+    torch's fused kernels take no masks. So masked steps get an additional input feature, which is 1 there: its
+    weights, `masked_gates`, keep the cell state unchanged to the last bit, or the output within bounds where it is
+    taken from before the masked steps anyway.
     """
 
     masked_gates: ClassVar[tuple[float, ...]]
@@ -77,16 +80,16 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         return self.settings.bias_initializer
 
     def biases(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the biases of the input and of the recurrent products; Keras has one bias in most cells."""
+        """Return the biases of the input's and of the recurrent products; in most cells Keras has only the first."""
         return self.bias, None
 
     @abstractmethod
     def step(self, x: Tensor, state: State, products: Products) -> State:
-        """Compute the next state; `x` (N, gates * units) is the input part of the gates."""
+        """Compute the state after one time step; `x` (N, gates * units) is the input part of the gates."""
 
     @abstractmethod
     def all_steps(self, x: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
-        """Run torch's fused kernel, in layers that are `fused`."""
+        """Run all time steps in torch's fused kernel; called only if `settings.fused` is True."""
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         return [(self.settings.units,)] * self.states
@@ -110,14 +113,14 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         return outputs, (torch.where(mask.any(1, keepdim=True), outputs[:, -1], state[0]), *memory)
 
     def fused_weights(self, kernel: Tensor) -> list[Tensor]:
-        """Return the weights as torch's kernels take them: two kernels and two biases, or no biases."""
+        """Return the weights as torch's fused kernels take them: two kernels and two biases, or no biases."""
         bias, second = self.biases()
         if bias is None:
             return [kernel, self.recurrent_kernel]
         return [kernel, self.recurrent_kernel, bias, torch.zeros_like(bias) if second is None else second]
 
     def _project(self, x: Tensor) -> Tensor:  # (N, T, F) -> (N, T, gates * units)
-        """Compute the input part of the gates, for all steps at once."""
+        """Compute the part of the gates' pre-activations that comes from the input, for all time steps at once."""
         rate, bias = self.settings.dropout if self.training else 0.0, self.biases()[0]
         if rate and self.settings.recurrent_dropout:  # then each gate has its own dropout, as in Keras
             kernel = self.kernel.unflatten(0, (self.gates, -1))
@@ -126,7 +129,10 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         return F.linear(x * self.dropout_masks(x, rate, 1)[0] if rate else x, self.kernel, bias)
 
     def _products(self, h: Tensor) -> Products:
-        """Return the function of the recurrent part of the gates; each gate has one dropout mask for all steps."""
+        """Return the function that computes the recurrent part of the gates' pre-activations.
+
+        Each gate has one dropout mask for all time steps.
+        """
         units, rate, bias = h.shape[-1], self.settings.recurrent_dropout if self.training else 0.0, self.biases()[1]
         if not rate:
             kernel = self.recurrent_kernel
@@ -151,7 +157,7 @@ class WeightedRecurrence(Recurrence, WeightedModule):
 
 
 def features_of(x: TensorSpec) -> int:
-    """Return the number of features of a step; raises ShapeMismatch."""
+    """Return the number of features of the input of one time step; raises ShapeMismatch."""
     if x.rank != 1 or x.shape[0] is None:
         raise ShapeMismatch(f"needs the features of one step, got {x}")
     return x.shape[0]

@@ -59,7 +59,7 @@ class ConvLSTM(  # pyright: ignore[reportIncompatibleVariableOverride]
     GateArguments,
     ConvLSTMArguments,
 ):
-    """Settings of a convolutional LSTM; the classes for each rank narrow the sizes."""
+    """Settings of a convolutional LSTM; the subclasses for 1D, 2D and 3D narrow the types of the sizes."""
 
     state_count = 2
 
@@ -109,7 +109,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         return [shape, shape]
 
     def step_mask(self, mask: Tensor, x: Tensor) -> Tensor:
-        """Return the mask (N, T) of steps or (N, T, *) of positions of the output; raises ShapeMismatch."""
+        """Return the mask: (N, T) of time steps or (N, T, *) of positions of the output; raises ShapeMismatch."""
         if mask.ndim <= 2:
             return super().step_mask(mask, x)
         masked, frame = tuple(mask.shape[2:]), self.state_shapes(tuple(x.shape[2:]))[0]
@@ -138,7 +138,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         return run_steps(step, projected, state, mask)
 
     def _project(self, x: Tensor) -> Tensor:  # (N, T, *) -> (N, T, gates * filters, *)
-        """Compute the input part of the gates, for all steps at once."""
+        """Compute the part of the gates' pre-activations that comes from the input, for all time steps at once."""
         rate = self.settings.dropout if self.training else 0.0
         masks = self._dropout_masks(x[:, 0], rate) if rate else None
         frames = to_channels_first(x.flatten(0, 1), self.settings.data_format)
@@ -147,7 +147,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         return self._convolve(frames, masks, self.kernel, self.bias, self.window).unflatten(0, x.shape[:2])
 
     def _product(self, h: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return the function that computes the recurrent part of the gates."""
+        """Return the function from the previous output to the recurrent part of the gates' pre-activations."""
         rate = self.settings.recurrent_dropout if self.training else 0.0
         masks = self._dropout_masks(h, rate) if rate else None
         return lambda h: self._convolve(h, masks, self.recurrent_kernel, None, self.recurrent_window)
@@ -158,7 +158,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         return torch.cat([to_channels_first(mask, self.settings.data_format) for mask in masks], dim=1)
 
     def _convolve(self, x: Tensor, masks: Tensor | None, kernel: Tensor, bias: Tensor | None, window: Window) -> Tensor:
-        """Convolve for all gates; with dropout masks each gate has its own inputs, as a group of the convolution."""
+        """Convolve `x` for all gates at once; with dropout masks each gate has an input of its own, in a group."""
         groups = 1
         if masks is not None:
             x, groups = torch.cat([x] * _GATES, dim=1) * masks, _GATES

@@ -24,7 +24,7 @@ ZeroOutputForMask = Annotated[
 
 
 class UnitArguments(Layer):
-    """First arguments of cells over feature vectors."""
+    """First arguments of recurrent layers and cells over feature vectors."""
 
     units: PositiveInt
     """Number of output units: dimensionality of the output and of the state."""
@@ -32,14 +32,14 @@ class UnitArguments(Layer):
 
 
 class GateArguments(Layer):
-    """Argument of cells with gates."""
+    """Argument of recurrent layers and cells with gates."""
 
     recurrent_activation: fields.ActivationField | None = Sigmoid()
     """Activation function of the gates; null: none."""
 
 
 class InitializerArguments(Layer):
-    """Use of a bias, and initializers of the weights."""
+    """Arguments for the use of a bias, and for the initializers of the weights."""
 
     use_bias: fields.UseBias = True
     kernel_initializer: fields.KernelInitializer = GlorotUniform()
@@ -49,14 +49,14 @@ class InitializerArguments(Layer):
 
 
 class ForgetGateArguments(Layer):
-    """Argument of cells with a forget gate."""
+    """Argument of recurrent layers and cells with a forget gate."""
 
     unit_forget_bias: bool = True
     """Initialize the forget gate's bias to 1 (Jozefowicz et al., 2015); bias_initializer fills the other gates'."""
 
 
 class RegularizerArguments(Layer):
-    """Regularizers of the weights."""
+    """Arguments for the regularizers of the weights."""
 
     kernel_regularizer: fields.KernelRegularizer = None
     recurrent_regularizer: fields.RegularizerField | None = None
@@ -71,7 +71,7 @@ class ActivityRegularizerArgument(Layer):
 
 
 class ConstraintArguments(Layer):
-    """Constraints of the weights, and dropout rates."""
+    """Arguments for the constraints of the weights, and for dropout rates."""
 
     kernel_constraint: fields.KernelConstraint = None
     recurrent_constraint: fields.ConstraintField | None = None
@@ -84,7 +84,7 @@ class ConstraintArguments(Layer):
 
 
 class SeedArgument(Layer):
-    """Seed of dropout, which most layers have after the dropout rates."""
+    """Argument for the seed of dropout, which most recurrent layers have after the dropout rates."""
 
     seed: Seed = None
 

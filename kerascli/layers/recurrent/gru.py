@@ -108,8 +108,9 @@ def _fits_kernel(settings: GRU | GRUCell) -> bool:
 class GRURecurrence(WeightedRecurrence):
     """Recurrence of a GRU; gates are in Keras's order: update, reset, new.
 
-    torch's kernel has reset first, so it gets reordered copies: weights that differ from Keras's in the order of axes
-    alone remain views of each other, which constraints rely on.
+    torch's kernel has the reset gate first, so it gets reordered copies of the weights. The weights themselves stay
+    in Keras's order: as they differ from Keras's in the order of axes alone, they are views of each other, which
+    constraints rely on.
     """
 
     masked_gates = (GATE_OPEN, 0.0, 0.0)
@@ -150,10 +151,10 @@ def _reset_first(weight: Tensor) -> Tensor:
 
 
 class GRUCellModule(StepModule, GRURecurrence):
-    """Module of the cell as a layer."""
+    """Module of the layer `gru_cell`."""
 
 
 class GRUModule(SequenceModule, GRURecurrence):
-    """Module of the layer."""
+    """Module of the layer `gru`."""
 
     settings: GRU  # pyright: ignore[reportIncompatibleVariableOverride]

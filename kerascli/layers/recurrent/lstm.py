@@ -48,7 +48,7 @@ class LSTM(Recurrent, SeedArgument, ConstraintArguments, ActivityRegularizerArgu
 
     @property
     def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """True unless fused: of torch's recurrent kernels, only LSTM's is one operation on the CPU."""
+        """True unless torch's fused kernel runs: on the CPU only LSTM's is one operation for all time steps."""
         return not self.fused
 
     @model_validator(mode="after")
@@ -120,17 +120,17 @@ class LSTMRecurrence(WeightedRecurrence):
 
 
 class LSTMCellModule(StepModule, LSTMRecurrence):
-    """Module of the cell as a layer."""
+    """Module of the layer `lstm_cell`."""
 
 
 class LSTMModule(SequenceModule, LSTMRecurrence):
-    """Module of the layer."""
+    """Module of the layer `lstm`."""
 
     settings: LSTM  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class ForgetBias(Initializer):
-    """Initializer of the bias: ones for the forget gate (Jozefowicz et al., 2015), `others` for the other gates."""
+    """Initializer of an LSTM's bias: ones for the forget gate (Jozefowicz et al., 2015), `others` for other gates."""
 
     others: fields.InitializerField
 

@@ -1,4 +1,4 @@
-"""Masks for recurrent layers, above all for fused kernels, which take none.
+"""Masks for recurrent layers, above all for torch's fused kernels, which take no masks.
 
 Moving the unmasked steps to the front handles any mask, front padding too, and, unlike packed sequences, needs no
 lengths on the host.
@@ -28,7 +28,10 @@ def unmasked_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def restore_order(outputs: Tensor, mask: Tensor) -> Tensor:
-    """Move outputs of `unmasked_first` steps to their times; a masked step repeats the output before it, or is 0."""
+    """Move the outputs computed on `unmasked_first` steps back to their times.
+
+    A masked step repeats the output before it, or is 0.
+    """
     latest = mask.cumsum(1).unsqueeze(-1) - 1
     moved = outputs.gather(1, latest.clamp(min=0).expand_as(outputs))
     return torch.where(latest >= 0, moved, 0.0)

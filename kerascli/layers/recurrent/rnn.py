@@ -45,7 +45,7 @@ CellField = Annotated[
     BeforeValidator(_list_is_a_stack),
     WithJsonSchema({"anyOf": [_ONE, {"type": "array", "items": _ONE, "minItems": 1}, {"x-section": "rnn.cell"}]}),
 ]
-"""Type of a cell, or of a list of cells, which is a stack; a cell defined in the config is read by the graph."""
+"""Field type of `rnn`'s cell: a cell, or a list of cells (a stack); the graph reads cells defined in the config."""
 
 
 class CellArgument(Layer):

@@ -94,10 +94,10 @@ class SimpleRNNRecurrence(WeightedRecurrence):
 
 
 class SimpleRNNCellModule(StepModule, SimpleRNNRecurrence):
-    """Module of the cell as a layer."""
+    """Module of the layer `simple_rnn_cell`."""
 
 
 class SimpleRNNModule(SequenceModule, SimpleRNNRecurrence):
-    """Module of the layer."""
+    """Module of the layer `simple_rnn`."""
 
     settings: SimpleRNN  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -71,5 +71,5 @@ def dropout_mask(x: Tensor, rate: float, noise_shape: Shape | None = None, seed:
 
 
 def concrete(noise_shape: Shape | None, x: Tensor) -> tuple[int, ...]:
-    """Return the shape of the random mask for `x`."""
+    """Return the shape of dropout's random mask for `x`, with None in `noise_shape` replaced by the sizes of `x`."""
     return tuple(noise or size for noise, size in zip(noise_shape or x.shape, x.shape, strict=True))

@@ -74,7 +74,7 @@ class Bidirectional(Layer):
 
     @property
     def backward(self) -> Recurrent:
-        """Layer that runs backwards."""
+        """Recurrent layer that runs backwards: `backward_layer`, or else a copy of `layer`."""
         return self.backward_layer or self.layer.model_copy(update={"go_backwards": True})
 
     @property

@@ -102,9 +102,10 @@ class SpectralNormalizationModule(WeightedModule):
         return calls.outcome(result)
 
     def _normalized(self, kernel: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the divided kernel, in torch's layout, and the next vector; a kernel of zeros leaves both unchanged.
+        """Return the kernel divided by its largest singular value, and the next vector of the power iteration.
 
-        It sums products, since mixed precision would round the results of matrix products.
+        The kernel is in torch's layout; if it is all zeros, both stay unchanged. Sums of products are computed,
+        since mixed precision would round the results of matrix products.
         """
         matrix = self.spec.to_keras(kernel).reshape(-1, self.spec.shape[-1])
         left = right = self.vector_u

@@ -64,7 +64,7 @@ class TimeDistributed(Layer):
         return TimeDistributedModule(self.layer, build_inner(self.layer, self.step(x), trainable=self.trainable))
 
     def step(self, x: TensorSpec) -> TensorSpec:
-        """Return the spec of one step, on which the inner layer is called; raises ShapeMismatch."""
+        """Return the spec of one step of the sequence `x`, on which the inner layer is called; raises ShapeMismatch."""
         if x.rank < 2:
             raise ShapeMismatch(f"needs sequences (steps, features), got {x}")
         return TensorSpec(x.shape[1:], x.dtype)

@@ -50,7 +50,7 @@ def batch_axis_hint(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
 def output_faults(
     outputs: Sequence[str], model: Model, specs: Mapping[str, TensorSpec], at: str = "model.outputs"
 ) -> list[Fault]:
-    """Return a fault for each output without a batch axis; the hint names outputs by the key `at`."""
+    """Return a fault for each of a model's outputs that lacks a batch axis; `at` is the config key of the outputs."""
     places = {given.name: given.path for given in model.inputs}
     places |= {output: node.path for node in model.nodes for output in node.outputs}
     return [

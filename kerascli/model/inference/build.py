@@ -30,10 +30,11 @@ from kerascli.shapes import MAX_VALUES, TensorSpec, can_be_one, show_shape
 
 @without_compiler()
 def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
-    """Build every node in order. Raises Invalid with a fault for each node that does not fit.
+    """Build the modules of a model's nodes in order, and infer the shapes of their outputs.
 
-    `known` are modules of another model, by the names of their weights: nodes with the same names share their weights.
-    Stateful layers keep states for `batch_size` samples.
+    `known` are modules of another model, by the names of their weights: nodes with the same names share their
+    weights. Stateful layers keep states for `batch_size` samples. Raises Invalid with a fault for each node that
+    does not fit.
     """
     specs: dict[str, TensorSpec] = {given.name: given.spec for given in (*model.inputs, *model.targets)}
     modules: dict[str, nn.Module] = {}
@@ -62,7 +63,7 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size
 
 
 def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: list[Fault]) -> list[Fault]:
-    """Add faults for calls whose inputs differ from the declared ones, and drop the faults inside such calls."""
+    """Add faults for calls of shared models with other inputs than declared; drop the faults inside such calls."""
     refused: list[Fault] = []
     for call in (entry for entry in model.entries if isinstance(entry, Call)):
         for (name, wanted), given in zip(call.of.inputs.items(), call.inputs, strict=False):
@@ -190,7 +191,10 @@ def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
 def _faults(
     error: Invalid | ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec]
 ) -> dict[tuple[str, Path], Fault]:
-    """Return the faults of a node, or of the nodes inside it, by (text, path), which tells equal faults."""
+    """Return the faults that `error` has for a node, or for the nodes inside it.
+
+    The keys (text, path) are those by which equal faults are recognized.
+    """
     uses = used_here(node.uses)
     if isinstance(error, ShapeMismatch):
         return {(error.fault.text, node.path): _fault(error, node, model, specs, uses)}
@@ -203,7 +207,7 @@ def _faults(
 def _fault(
     mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec], uses: tuple[Related, ...]
 ) -> Fault:
-    """Return the fault of a node: named, with the shapes of its inputs and the places that they come from."""
+    """Return the fault of a node that cannot take its inputs: it has its name, their shapes and their config places."""
     places = {given.name: given.path for given in (*model.inputs, *model.targets)}
     places |= {output: other.path for other in model.nodes for output in other.outputs}
     related = tuple(Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names()))

@@ -19,9 +19,9 @@ _UNKNOWN_SIZES = (720, 2160)
 They are far apart, so that strides do not map both to one size, and have many divisors, so that they can be reshaped.
 """
 _UNKNOWN_STEPS = (96, 288)
-"""The same for numbers of time steps: smaller, because recurrent layers loop over them."""
+"""Like `_UNKNOWN_SIZES`, for unknown numbers of time steps: smaller, because recurrent layers loop over them."""
 _MOST_VALUES = 2**53
-"""Limit of the values per sample; beyond it torch cannot count the bytes of a batch."""
+"""Maximum number of values of an output per sample; beyond it torch cannot count the bytes of a batch."""
 
 
 def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
@@ -34,7 +34,7 @@ def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
 def declared_outputs(
     stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, TensorSpec]
 ) -> tuple[TensorSpec, ...]:
-    """Return the output specs that a layer declares, without a batch axis if its input has none."""
+    """Return the output specs `stated` by a layer, without a batch axis if the node's input has none."""
     of = specs[node.inputs[0]] if node.inputs else None
     if of is None or of.batched:
         return stated
@@ -42,7 +42,7 @@ def declared_outputs(
 
 
 SpecCache = dict[Any, tuple[TensorSpec, ...]]
-"""Cache of output specs: of equal layers that are called on equal tensors, one is run."""
+"""Type of the cache of output specs: of equal layers that are called on equal tensors, only one is run."""
 
 
 def infer_outputs(
@@ -58,7 +58,7 @@ def infer_outputs(
 
 
 def _key(node: Node, specs: Mapping[str, TensorSpec]) -> Any:
-    """Return the cache key of a node: layer, inputs and call arguments; None for user code and formulas."""
+    """Return a node's key in `SpecCache`: layer, inputs and call arguments; None for user code and formulas."""
     if type(node.layer).__module__.partition(".")[0] != "kerascli" or node.layer.call_form == "names":
         return None
 
@@ -103,7 +103,7 @@ def _run_on_meta(
     batch: int,
     unknown: int,
 ) -> tuple[Tensor, ...]:
-    """Return the outputs for `batch` samples in which every unknown dimension has size `unknown`."""
+    """Return a node's outputs on the meta device for `batch` samples; unknown dimensions have size `unknown`."""
     tensors = [_stand_in(spec, batch, unknown) for spec in inputs]
     call = {key: _call_stand_in(value, specs, batch, unknown) for key, value in node.call.items()}
     for key in ("training", "mask", *node.unseen_masks):

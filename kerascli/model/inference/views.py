@@ -1,4 +1,4 @@
-"""Build models over the weights of another: its views, and the forward passes of `train_step`."""
+"""Build models that share the weights of another: its views, and the forward passes of `train_step`."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,10 @@ from kerascli.model.runtime.submodules import submodules_of
 
 
 def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None = None) -> dict[str, Built]:
-    """Build the views of a model. Raises Invalid if one has weights that `owners`, the model's and training's, lack."""
+    """Build the views of a model, whose weights must all be in `owners`. Raises Invalid.
+
+    `owners` are the modules with weights of the model and of its training, by the weights' names.
+    """
     faults: list[Fault] = []
     views: dict[str, Built] = {}
     for name, view in model.views.items():
@@ -42,7 +45,10 @@ def _own_weights(entry: Entry, view: str) -> Fault:
 
 
 def build_forward_pass(model: Model, owners: Mapping[str, nn.Module]) -> Built:
-    """Build a forward pass; its weights must be those of `owners` or of shared layers. Raises Invalid."""
+    """Build a forward pass of `train_step`; its weights must be those of `owners` or of shared layers.
+
+    Raises Invalid.
+    """
     built = build(model, owners)
     faults: list[Fault] = []
     for entry in model.entries:

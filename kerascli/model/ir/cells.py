@@ -10,7 +10,7 @@ from kerascli.parts.initializers import Zeros
 
 @dataclass(frozen=True, slots=True)
 class CellState:
-    """A state carried from step to step; its initial value is the same for every sample."""
+    """A state that a custom cell carries from step to step; its initial value is the same for every sample."""
 
     name: str
     shape: tuple[int, ...]
@@ -26,14 +26,17 @@ class CellState:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One time step: maps inputs, states and constants to outputs and next states; names are local to the cell."""
+    """One time step of a custom cell: maps inputs, states and constants to outputs and next states.
+
+    Names of nodes are local to the cell.
+    """
 
     inputs: tuple[str, ...]
     states: tuple[CellState, ...]
     constants: tuple[str, ...]
     entries: tuple[Entry, ...]
     next: tuple[str, ...]
-    """Nodes that give the next value of each state, in their order."""
+    """Names of the nodes that give the next values of the states, in the order of the states."""
     outputs: tuple[str, ...]
     path: Path = field(default=(), compare=False)
 

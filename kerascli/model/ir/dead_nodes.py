@@ -53,9 +53,9 @@ def dead_inner_node_faults(models: Iterable[Model]) -> list[Fault]:
 
 
 def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fault]:
-    """Return faults for unused nodes, given each with the tensors used around it.
+    """Return faults for unused nodes; each node is given with the set of tensors that its graph uses.
 
-    Nodes of one entry, such as in several calls or repetitions, are unused only if all of them are.
+    Nodes of one entry of `layers`, such as in several calls or repetitions, are unused only if all of them are.
     """
     by_place: dict[Path, list[tuple[Node, set[str]]]] = {}
     for node, used in nodes:
@@ -73,7 +73,7 @@ def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fau
 def called_in(entries: Iterable[Entry]) -> set[str]:
     """Return the weight prefixes of the shared layers and models that entries call, directly or through others.
 
-    A call may also be the layer of `time_distributed`, or stand in a custom cell.
+    A call may also be the layer of `time_distributed`, or be in a custom cell.
     """
     found: set[str] = set()
     waiting = list(entries)
@@ -101,5 +101,8 @@ def uncalled_faults(shared: Mapping[str, Shared | None], entries: Iterable[Entry
 
 
 def _place_of(shared: Shared) -> Path:
-    """Return the path of its name in `shared`; the recorded path of a layer ends with the layer's name."""
+    """Return the config path of a shared layer's or model's name in the section `shared`.
+
+    The path recorded for a layer is longer: it ends with the kind of the layer.
+    """
     return shared.path if shared.layer is None else shared.path[:-1]

@@ -8,7 +8,7 @@ from kerascli.layers.base import BaseLayer
 from kerascli.shapes import TensorSpec
 
 CallValue = str | bool | tuple[str, ...]
-"""Value of a call argument: the name of a tensor, several names, or a bool."""
+"""Type of a call argument's value: the name of a tensor, several names, or a bool."""
 
 RESERVED = frozenset({
     "prev", "input", "y_true", "y_pred", "sample_weight", "training", "batch_size", "_",
@@ -34,13 +34,13 @@ class Node:
     layer: BaseLayer
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    """Name of each output tensor; `_` for a discarded one."""
+    """Names of the output tensors; `_` for a discarded one."""
     call: Mapping[str, CallValue] = field(default_factory=dict)
     owner: str = ""
-    """Prefix of its weights' names (`tower/features`), which nodes that share weights have in common; '' for `name`."""
+    """Prefix of the node's weight names (`tower/features`), the same for nodes that share weights; '' for `name`."""
     path: Path = field(default=(), compare=False)
     uses: tuple[Path, ...] = field(default=(), compare=False)
-    """Paths of the uses of the blocks and shared models that contain it, outermost first."""
+    """Config paths where the blocks and shared models that contain the node are used, outermost first."""
 
     @property
     def weights_name(self) -> str:
@@ -48,7 +48,7 @@ class Node:
 
     @property
     def unseen_masks(self) -> list[str]:
-        """Mask arguments that are `false`: the layer computes without these masks."""
+        """Names of the call's mask arguments that are `false`: the layer computes without these masks."""
         return [key for key in ("mask", "query_mask", "value_mask", "key_mask") if self.call.get(key) is False]
 
     def used_names(self) -> list[str]:
@@ -62,7 +62,7 @@ class Node:
         return names
 
     def renamed(self, tensors: Mapping[str, str]) -> "Node":
-        """Return a copy whose tensors are renamed by `tensors`; names that it lacks stay."""
+        """Return a copy with renamed tensors; `tensors` maps old names to new ones, others stay."""
 
         def of(names: Sequence[str]) -> tuple[str, ...]:
             return tuple(tensors.get(name, name) for name in names)
@@ -78,7 +78,7 @@ class Node:
         return replace(self, inputs=of(self.inputs), outputs=of(self.outputs), call=call)
 
     def frozen(self) -> "Node":
-        """Return a copy that is not trained."""
+        """Return a copy of the node whose layer is not trained."""
         return replace(self, layer=self.layer.model_copy(update={"trainable": False}))
 
 
@@ -88,17 +88,17 @@ class Shared:
 
     name: str
     weights: str
-    """Prefix of the names of its weights."""
+    """Prefix of the names of the shared weights."""
     inputs: Mapping[str, TensorSpec | None]
-    """Inputs of a model, with their specs where declared; empty for a layer."""
+    """Inputs of a shared model by name, with their specs where declared; empty for a layer."""
     entries: tuple["Node | Call", ...] = ()
     outputs: tuple[str, ...] = ()
     shared: tuple["Shared", ...] = ()
     layer: BaseLayer | None = None
     trainable: bool = True
-    """If False, none of its layers is trained, whatever their own settings."""
+    """If False, no layer of the shared model is trained, whatever the layers' own settings."""
     tensors: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Inner name -> tensor."""
+    """Mapping of names within the shared model to the tensors that they refer to."""
     path: Path = field(default=(), compare=False)
 
 
@@ -115,7 +115,7 @@ class Call:
     path: Path = field(default=(), compare=False)
 
     def used_names(self) -> list[str]:
-        """Return the names of all tensors that the call takes from outside."""
+        """Return the names of the tensors outside the call that its nodes take."""
         inner = {output for node in self.nodes for output in node.outputs}
         return [*self.inputs, *(n for node in self.nodes for n in node.used_names() if n not in {*inner, *self.inputs})]
 
@@ -128,7 +128,7 @@ Entry = Node | Call
 
 
 def flat(entries: Sequence[Entry]) -> tuple[Node, ...]:
-    """Return the nodes of entries in order, with calls expanded."""
+    """Return the nodes of entries (nodes and calls) in order, with calls replaced by their nodes."""
     return tuple(node for entry in entries for node in (entry.nodes if isinstance(entry, Call) else (entry,)))
 
 
@@ -141,13 +141,13 @@ class Model:
     outputs: tuple[str, ...]
     shared: tuple[Shared, ...] = ()
     views: Mapping[str, "View"] = field(default_factory=dict)
-    """Views: models over its weights, by name."""
+    """Views by name: models that share the weights of this one."""
     alone: bool = False
     """If True, the model has no layers of its own: it is the shared model that its output names."""
     targets: tuple[Input, ...] = ()
     """Targets that formulas name (`targets.y`); not available when the model predicts."""
     nodes: tuple[Node, ...] = field(init=False)
-    """All nodes in order, with calls expanded."""
+    """All nodes of the model in order, with calls replaced by their nodes."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", flat(self.entries))
@@ -175,10 +175,10 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A model over the weights of another."""
+    """A model that has the weights of another, such as an encoder alone."""
 
     model: Model
-    """The complete graph, which runs without the other model."""
+    """Complete graph of the view, which runs without the other model."""
     entries: tuple[Entry, ...]
     """Entries of the view itself; the rest of `model.entries` belongs to the other model."""
     own_inputs: bool

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class _CustomCellFields(BaseLayer):
-    """Fields that come before the layer's arguments."""
+    """Fields of `CustomCellRNN` that come before those that a config sets."""
 
     cell: InstanceOf[Cell]
     layers: tuple[InstanceOf[BaseLayer], ...]
@@ -54,10 +54,10 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
         return index in self.split_inputs(range(len(self.cell.inputs) + len(self.cell.constants)))[1]
 
     def of(self, cell: Cell) -> Self:
-        """Return a copy with another cell."""
+        """Return a copy of the layer with another cell."""
         return self.model_copy(update={"cell": cell, "layers": tuple(node.layer for node in cell.nodes)})
 
     def split_inputs(self, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
-        """Split values of the node's inputs into those of sequences, constants and initial states."""
+        """Split values, one for each input of the node, into those of sequences, constants and initial states."""
         first, second = len(self.cell.inputs), len(self.cell.inputs) + len(self.cell.constants)
         return values[:first], values[first:second], values[second:]

@@ -13,11 +13,11 @@ from kerascli.parts.base import Regularizer
 
 
 class SharedPart(BaseLayer):
-    """A shared layer or model as the layer of a wrapper."""
+    """Layer that stands for a shared layer or model, called by name, inside a wrapper (`time_distributed: tower`)."""
 
     shared: InstanceOf[Shared]
     layers: tuple[InstanceOf[BaseLayer], ...]
-    """All layers in it."""
+    """All layers in the shared model, or the shared layer itself."""
 
     @property
     def component_name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -81,7 +81,7 @@ def with_shared(cls: type[BaseLayer], settings: Any, known: Mapping[str, Shared 
 
 
 def part_of(shared: Shared) -> SharedPart:
-    """Return a shared layer or model as the layer of a wrapper."""
+    """Return a layer that stands for a shared layer or model inside a wrapper."""
     nodes = flat(shared.entries)
     return SharedPart(
         shared=shared, layers=tuple(node.layer for node in nodes) if shared.layer is None else (shared.layer,)

@@ -1,4 +1,4 @@
-"""Nodes that need a target, which is not available when a model predicts."""
+"""Nodes that need a target (label), which is not available when a model predicts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

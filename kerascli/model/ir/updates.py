@@ -1,4 +1,4 @@
-"""Weights that `update` nodes assign: one each, which neither the optimizer nor another node changes."""
+"""Weights that `update` nodes assign: one per node, which neither the optimizer nor another node changes."""
 
 from collections.abc import Sequence
 

@@ -34,7 +34,7 @@ class GraphOutcome:
 
 @dataclass(frozen=True, slots=True)
 class PreparedNode:
-    """A node prepared to run: everything that does not depend on the data is computed in advance."""
+    """A node with everything that a run needs and that does not depend on the data, computed in advance."""
 
     node: Node
     module: nn.Module
@@ -43,17 +43,17 @@ class PreparedNode:
     switches: Mapping[str, bool]
     training: bool | None
     hidden: tuple[str, ...]
-    """Mask arguments that the layer computes without; the masks are still propagated."""
+    """Names of the mask arguments that are `false`: the layer ignores these masks, but they are still propagated."""
     masked: int
-    """Number of leading outputs that the propagated mask applies to."""
+    """Number of leading outputs of the node to which the propagated mask applies."""
     again: bool
-    """If True, an earlier node has the same weights."""
+    """If True, an earlier node has the same weights, and may have updated them in this forward pass."""
     names: Mapping[str, str]
-    """Place in the module -> weight name."""
+    """Path of each weight in the module -> name of the weight in the model."""
     sets: str
-    """Name of the weight of another node that it assigns; '' for none."""
+    """Name of the weight that an `update` node assigns, which belongs to another node; '' for other nodes."""
     last_uses: tuple[str, ...]
-    """Tensors that no later node needs; they are freed after it to save memory."""
+    """Names of the tensors that no later node needs; they are freed after this node to save memory."""
 
 
 def prepare_node(
@@ -107,12 +107,15 @@ def run_node(step: PreparedNode, values: dict[str, Tensor], masks: dict[str, Ten
 
 
 def _below(node: str, name: str) -> str:
-    """Return the name of a node's loss or metric: an unnamed one has the node's name."""
+    """Return the logged name of a node's loss or metric: `node/name`, or the node's name if it has no name."""
     return f"{node}/{name}" if name else node
 
 
 def _carried(step: PreparedNode, outcome: GraphOutcome) -> dict[str, Tensor]:
-    """Return weights as updated by earlier calls in this forward pass, which later calls use, as in Keras."""
+    """Return the weights that earlier calls updated in this forward pass, by path in the module.
+
+    As in Keras, later calls use the updated values.
+    """
     places = {name: place.replace("/", ".") for place, name in step.names.items() if name in outcome.updates}
     changed = ((place, outcome.updates[name]) for name, place in places.items())
     return {place: with_value(_tensor(step.module, place), value) for place, value in changed}
@@ -124,7 +127,10 @@ def _tensor(module: nn.Module, path: str) -> Tensor:
 
 
 def _call(step: PreparedNode, arguments: list[Tensor], call: dict[str, Any], carried: dict[str, Tensor]) -> Any:
-    """Call the module, in the mode that the node's `training` argument sets, if any, instead of the model's."""
+    """Call a node's module, in training or inference mode if the node's `training` argument says which.
+
+    Otherwise the mode is the model's.
+    """
 
     def run() -> Any:
         if carried:
@@ -144,7 +150,7 @@ def _call(step: PreparedNode, arguments: list[Tensor], call: dict[str, Any], car
 def _mask_in(
     step: PreparedNode, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]
 ) -> Tensor | None:
-    """Return the mask to propagate, explicit or of the inputs; add it to `call` if the module uses masks."""
+    """Return the mask that a node propagates, explicit or of its inputs; add it to `call` if the module uses masks."""
     node, layer = step.node, step.node.layer
     given = call.pop("mask", None)
     if not node.inputs:

@@ -1,4 +1,4 @@
-"""The module that runs a graph: values and masks along the edges, losses and updates as results."""
+"""Torch module that runs a graph: maps inputs to values and masks; returns losses, metrics and updates with them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -36,7 +36,7 @@ class Graph(nn.Module):
                 step.module.requires_grad_(False)
 
     def weights(self) -> list[Weight]:
-        """Return all weights in the order of the nodes, shared ones once, at their first node."""
+        """Return all weights of the graph in the order of the nodes; shared ones once, at their first node."""
         found: dict[str, list[Weight]] = {}
         for step in self._steps:
             for part in submodules_of(step.node, step.module):
@@ -68,7 +68,7 @@ class Graph(nn.Module):
 
 
 def _as_input(tensor: Tensor, dtype: str) -> Tensor:
-    """Cast data to the dtype of the input; floats are cast to the dtype of the weights, as in Keras."""
+    """Cast a batch's data to the dtype of the model's input; floats are cast to that of the weights, as in Keras."""
     wanted = getattr(torch, dtype)
     wanted = torch.get_default_dtype() if wanted.is_floating_point else wanted
     return tensor if tensor.dtype == wanted else tensor.to(wanted)

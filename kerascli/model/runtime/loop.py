@@ -20,7 +20,10 @@ from kerascli.parts.initializers import Zeros
 
 
 class Start(StatefulModule):
-    """Initial states: inputs of the node, states kept from the previous batch, weights, or zeros."""
+    """Module that returns a custom cell's initial states, one for each state of the cell.
+
+    They are inputs of the node, states kept from the previous batch, weights, or zeros.
+    """
 
     def __init__(self, layer: CustomCellRNN) -> None:
         super().__init__()
@@ -116,7 +119,7 @@ class Loop(CompositeModule):
         return Outcome(tuple(results) if len(results) > 1 else results[0], losses, updates=updates)
 
     def _by_step(self, sequences: Sequence[Tensor], outcome: GraphOutcome) -> Iterator[tuple[Tensor, ...]]:
-        """Yield for each time step the inputs, and the tensors that depend on them alone."""
+        """Yield for each time step the cell's inputs, and the tensors that depend on the inputs alone."""
         size = sequences[0].shape[:2]
         values = dict(zip(self.cell.inputs, sequences, strict=True))
         if self._ahead:
@@ -137,7 +140,10 @@ class Loop(CompositeModule):
         outcome: GraphOutcome,
         losses: dict[str, Tensor],
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the outputs and the last states; a masked step keeps the states and repeats the previous outputs."""
+        """Run the cell over all time steps; return the outputs and the last states.
+
+        A masked step keeps the states and repeats the previous outputs.
+        """
         outputs: list[Tensor] = []
         every: list[list[Tensor]] = []
         for frames, seen in zip(steps, repeat(None) if mask is None else mask.unbind(1), strict=False):
@@ -183,7 +189,7 @@ def _kept(state: str) -> str:
 def _split_by_dependency(
     steps: Sequence[PreparedNode], known: Iterable[str]
 ) -> tuple[list[PreparedNode], list[PreparedNode]]:
-    """Split nodes into those that depend on `known` alone and act on each row separately, and the others."""
+    """Split nodes into those that depend on the tensors `known` alone and treat each row separately, and the others."""
     known, out, left = set(known), [], []
     for step in steps:
         layer = step.node.layer

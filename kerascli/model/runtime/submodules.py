@@ -16,20 +16,20 @@ class Submodule:
     """A submodule of a node's module whose weights have a name prefix of their own."""
 
     path: str
-    """Path below the node's module, such as layer/graph/nodes/0; '' for the module itself."""
+    """Path of the submodule below the node's module, such as layer/graph/nodes/0; '' for the module itself."""
     name: str
-    """Prefix of the names of its weights; '' for the node's prefix."""
+    """Prefix of the names of the submodule's weights; '' for the node's prefix."""
     module: nn.Module
     trainable: bool
 
     def names(self) -> Iterator[tuple[str, str]]:
-        """Yield the place of each weight below the node's module, and its name."""
+        """Yield for each weight of the submodule its path below the node's module and its name in the model."""
         own = weights_of(self.module, self.path, trainable=True)
         for mine, weight in zip(own, self.weights(), strict=True):
             yield mine.name, weight.name
 
     def weights(self) -> Iterator[Weight]:
-        """Return an iterator over its weights."""
+        """Return an iterator over the submodule's weights."""
         return weights_of(self.module, self.name, trainable=self.trainable)
 
 
@@ -43,21 +43,21 @@ class InnerNode:
 
 
 class CompositeModule(nn.Module):
-    """Base of modules that run nodes inside another node; the inner nodes name their weights."""
+    """Base class of modules that run nodes inside another node; the inner nodes name their weights."""
 
     results: tuple[TensorSpec, ...] | None = None
     """Specs of the outputs, if known without running the module."""
 
     @abstractmethod
     def parts(self) -> Iterator[Submodule]:
-        """Yield its submodules with weights, with paths below this module."""
+        """Yield the module's submodules with weights, with paths below this module."""
 
     def inner_nodes(self) -> Iterator["InnerNode"]:
-        """Return an iterator over the nodes that it runs, and the nodes inside these."""
+        """Return an iterator over the nodes that the module runs, and the nodes inside these."""
         return iter(())
 
     def places(self) -> dict[str, str]:
-        """Return the place of each weight by name; a weight of several submodules has the place of the first."""
+        """Return the path below this module of each weight, by name; of a weight of several submodules, the first's."""
         return {name: place for part in reversed(list(self.parts())) for place, name in part.names()}
 
 
@@ -77,14 +77,14 @@ def submodules_of(node: Node, module: nn.Module) -> list[Submodule]:
 
 
 def submodules_below(path: str, nodes: Sequence[Node], modules: Iterable[nn.Module]) -> Iterator[Submodule]:
-    """Yield the submodules of nodes whose modules are in a list at `path`."""
+    """Yield the submodules of several nodes; `path` is that of the list that holds the nodes' modules."""
     for index, (node, module) in enumerate(zip(nodes, modules, strict=True)):
         for part in submodules_of(node, module):
             yield replace(part, path=below(f"{path}/{index}", part.path))
 
 
 def inner_nodes(modules: Iterable[nn.Module]) -> Iterator[InnerNode]:
-    """Yield the nodes that run inside nodes with these modules."""
+    """Yield the nodes that run inside other nodes, given the modules of the latter."""
     for module in modules:
         for _, inner in _outermost(module):
             yield from inner.inner_nodes()

@@ -24,20 +24,23 @@ class Weight:
 
     @property
     def tensor(self) -> Tensor:
-        """Current parameter or buffer, in torch's layout."""
+        """Parameter or buffer that holds the weight at present, in torch's layout."""
         return getattr(self.owner, self.spec.name)
 
     def keras(self) -> Tensor:
-        """Return the values in Keras's layout, as a view."""
+        """Return the weight's values in Keras's layout, as a view."""
         return self.spec.to_keras(self.tensor.detach())
 
     def assign(self, values: Tensor) -> None:
-        """Set the values, given in Keras's layout."""
+        """Set the weight's values, given in Keras's layout."""
         with torch.no_grad():
             self.tensor.copy_(self.spec.to_torch(values))
 
     def take(self, values: Tensor) -> None:
-        """Set values from a file, given in Keras's layout. Raises FileRefused if they are not finite in this dtype."""
+        """Set the values, read from a file, in Keras's layout.
+
+        Raises FileRefused if they are not finite in the weight's dtype.
+        """
         self.assign(finite_as(values, self.tensor.dtype, f"weight '{safe_text(self.name)}'"))
 
     @property

@@ -1,1 +1,1 @@
-"""From the `model` section as it is written to nodes, with a fault for everything that does not fit."""
+"""Read the config's `model` section into nodes, with a fault for everything that does not fit."""

@@ -1,4 +1,4 @@
-"""Read `model.blocks` and their uses: a template's layers are read anew for each use."""
+"""Read the blocks of `model.blocks` (templates of layers) and their uses; the layers are read anew for each use."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -74,7 +74,7 @@ def _refuse_unused_parameters(reading: Reading, name: str, parameters: Sequence[
 
 
 def read_use(reading: Reading, written: str, arguments: Any, entry: Path, read: Read) -> None:
-    """Read the layers of a block for one use, with the use's arguments."""
+    """Read the layers of a block for one use (an entry of `layers`), with the use's arguments."""
     block, faults, names, path = reading.blocks[written], reading.faults, reading.names, (*entry, written)
     before = len(faults.found)
     given, keys = _arguments(reading, written, block, arguments, path)
@@ -126,7 +126,7 @@ def _block_results(reading: Reading, block: Block) -> tuple[str, ...]:
 def _name_results(
     reading: Reading, written: tuple[str, ...], results: tuple[str, ...], first: int, name: str, path: Path
 ) -> None:
-    """Rename the output tensors of a use to the names that it gives, where nodes of the block produced them."""
+    """Rename the output tensors of a block's use as the use names them, where nodes of the block produced them."""
     place, renamed = reading.place(path), {}
     made = {output for entry in reading.entries[first:] for output in entry.outputs}
     for output, tensor in zip(written, results, strict=False):
@@ -154,7 +154,7 @@ def _renamed(entry: Entry, tensors: Mapping[str, str]) -> Entry:
 def _arguments(
     reading: Reading, written: str, block: Block | None, arguments: Any, path: Path
 ) -> tuple[dict[str, Value], NodeKeys]:
-    """Return the values of the block's parameters in this use, and the use's node keys."""
+    """Return the values of a block's parameters in one use, and the node keys (`name`, `inputs` ...) of the use."""
     parameters = {} if block is None else block.parameters
     if not isinstance(arguments, dict):
         first = next(iter(parameters), None)

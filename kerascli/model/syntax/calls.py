@@ -15,7 +15,10 @@ from kerascli.section import key_names, keys_of
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A call split into node keys and call arguments; `inputs` is the path of its inputs."""
+    """A call of a shared layer or model, split into node keys and call arguments.
+
+    `inputs` is the path of the call's inputs.
+    """
 
     keys: NodeKeys
     call: Mapping[str, Any]
@@ -72,7 +75,7 @@ def _nodes(
 ) -> tuple[tuple[Node, ...], dict[str, str], dict[str, str]]:
     """Return a call's nodes, the tensors of its inner names, and those of `outputs` that have no tensor of their own.
 
-    An output has none if it is an input passed through, or the same tensor as another output.
+    An output of a shared model has none if it is an input passed through, or the same tensor as another output.
     """
     inner = flat(shared.entries)
     given = dict(zip(shared.inputs, inputs, strict=True))
@@ -99,7 +102,10 @@ def _nodes(
 def _take_apart(
     reading: Reading, written: str, arguments: Any, path: Path, known: Mapping[str, CallArgument] | None
 ) -> _Written:
-    """Split a call; `known` are its call arguments, None if the shared layer or model could not be read."""
+    """Split a call of a shared layer or model into node keys and call arguments.
+
+    `known` are the arguments that it takes, None if the shared layer or model could not be read.
+    """
     if isinstance(arguments, (str, list)):
         return _Written(keys_of(NodeKeys, {"inputs": arguments}), {}, path, path)
     given, call, node_keys = arguments if isinstance(arguments, dict) else {}, {}, key_names(NodeKeys)

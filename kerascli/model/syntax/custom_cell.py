@@ -83,7 +83,7 @@ def _sequences(reading: Reading, keys: RNNKeys, cell: Cell, path: Path) -> tuple
 
 
 def _constants(reading: Reading, written: Any, path: Path) -> dict[str, str]:
-    """Return the nodes of the constants by their names within the cell."""
+    """Return the tensors passed as constants to a custom cell, by their names within the cell."""
     if written is None:
         return {}
     if not isinstance(written, dict):
@@ -94,7 +94,7 @@ def _constants(reading: Reading, written: Any, path: Path) -> dict[str, str]:
 
 
 def _given(reading: Reading, cell: Cell, written: Any, path: Path) -> dict[str, str]:
-    """Return the nodes of the initial states by the names of the states; a list must have one for each state."""
+    """Return the tensors of the initial states by the states' names; a list must have one for each state."""
     states = [state.name for state in cell.states]
     if written is None or not states:
         return {}
@@ -180,7 +180,7 @@ def _states(inner: Reading, written: Any, path: Path) -> tuple[CellState, ...]:
 
 
 def _state(inner: Reading, name: str, value: Any, path: Path) -> CellState:
-    """Read a state: a size `128`, a shape `[128, 20]`, or a mapping of shape, initializer and trainable."""
+    """Read a state of a custom cell: a size `128`, a shape `[128, 20]`, or shape, initializer and trainable."""
     keys = value if isinstance(value, dict) else {"shape": value}
     state = inner.faults.read(StateSection, keys, path, f"state '{name}'")
     sizes = [state.shape] if type(state.shape) is int else state.shape

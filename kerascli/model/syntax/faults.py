@@ -1,4 +1,4 @@
-"""Collector of the faults that the readers of a model section find."""
+"""Collector of the faults (errors of a config) that the readers of a model section find."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,13 +13,13 @@ S = TypeVar("S", bound=BaseSection)
 
 
 class Faults:
-    """Collects the faults of a section; paths are relative to the section."""
+    """Collector of the faults of a config section; the paths given to it are relative to the section."""
 
     def __init__(self, section: Path) -> None:
         self.section = section
         self.found: list[Fault] = []
         self.uses: tuple[Path, ...] = ()
-        """Absolute paths of the nested uses of the block that is being read."""
+        """Paths in the config of the nested uses of the block that is being read."""
         self._reported: set[tuple[str, Path]] = set()
 
     def add(
@@ -34,11 +34,11 @@ class Faults:
         self.take([Fault(text, (*self.section, *path), at, hint=hint, related=related)])
 
     def absorb(self, invalid: Invalid, path: Path) -> None:
-        """Add faults whose paths are relative to `path`."""
+        """Add the faults of an exception; their paths are relative to `path`."""
         self.take(invalid.below((*self.section, *path)).faults)
 
     def take(self, faults: Iterable[Fault]) -> None:
-        """Add faults with complete paths; a fault in a block is reported once for all its uses."""
+        """Add faults with paths of the whole config; a fault in a block is reported once for all its uses."""
         for fault in faults:
             if not self.uses:
                 self.found.append(fault)
@@ -51,7 +51,7 @@ class Faults:
             self._reported.add(key)
 
     def read(self, cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None) -> S:
-        """Read a mapping at `path` as a section; unknown keys are faults."""
+        """Read a mapping at `path` as a section of the class `cls`; unknown keys are added as faults."""
         section, found = read_section(cls, written, (*self.section, *path), title)
         self.take(found)
         return section
@@ -69,7 +69,7 @@ class Faults:
 
     @contextmanager
     def used_at(self, path: Path) -> Iterator[None]:
-        """Note in faults found meanwhile that the block being read is used at `path`, relative to the section."""
+        """Mark faults found within the context: the block being read is used at `path`, relative to the section."""
         before = self.uses
         self.uses = (*before, (*self.section, *path))
         try:

@@ -22,7 +22,10 @@ from kerascli.shapes import TensorSpec
 
 
 class Forward:
-    """Reader of one forward pass: of layers of its own, or else of the model's nodes; paths are those of the config."""
+    """Reader of one forward pass of `train_step`: of layers of its own, or else of the model's nodes.
+
+    Paths are those of the config.
+    """
 
     def __init__(
         self,
@@ -62,7 +65,10 @@ class Forward:
         return tuple(self.reading.entries)
 
     def formula(self, cls: type[BaseLayer], text: Any, path: Path, settings: Mapping[str, Any]) -> Node | None:
-        """Add a formula at `path` as a node without outputs, with more settings; return it, or None after a fault."""
+        """Add a formula at `path` as a node without outputs, with more settings.
+
+        Returns the node, or None after a fault.
+        """
         entries = self.reading.entries
         before = len(entries)
         read_layer(self.reading, WrittenNode(cls, str(path[-1]), text, NodeKeys(), {}, path[:-1], path))
@@ -74,7 +80,10 @@ class Forward:
         return entries[-1]
 
     def model(self, outputs: Iterable[str], at: str) -> Model:
-        """Return the graph that leads to `outputs` and losses; hints name outputs by the key `at`. Raises Invalid."""
+        """Return the graph that leads to `outputs` and losses; `at` is the config key that names outputs.
+
+        Raises Invalid.
+        """
         outputs, entries = tuple(dict.fromkeys(outputs)), tuple(self.reading.entries)
         if not self.faults.found and self._own:
             self.faults.found += dead_node_faults((), entries, outputs, at=at, inside=False)

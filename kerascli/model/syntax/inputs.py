@@ -22,10 +22,11 @@ def read_inputs(
     base: Path = (),
     unread: Collection[str] = (),
 ) -> dict[str, Input]:
-    """Return the inputs by name, and define their names.
+    """Return a model's inputs by name, and define their names for its layers.
 
-    `data_inputs` is None if the data section could not be read; then a missing input is no fault. `base` is the path of
-    the section that declares inputs; `unread` names the data's inputs whose shapes are unknown until the data is read.
+    `data_inputs` is None if the data section could not be read; then a missing input is no fault. `base` is the
+    path of the section that declares inputs; `unread` names the data's inputs whose shapes are unknown until the
+    data is read.
     """
     declared, (first, first_path) = section.inputs, _first_shape(section.layers)
     names.inputs_known = data_inputs is not None or declared is not None
@@ -63,12 +64,12 @@ def _unread(name: str) -> Fault:
 
 
 def from_data(data_inputs: Mapping[str, TensorSpec]) -> dict[str, Input]:
-    """Return the inputs of the data by name."""
+    """Return the inputs that the data section has as inputs of a model, by name."""
     return {name: Input(name, spec, ("data", "inputs", name)) for name, spec in data_inputs.items()}
 
 
 def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults: Faults) -> dict[str, Input]:
-    """Create the input from the first layer's `input_shape`, or check the data's input against it."""
+    """Create a model's input from its first layer's `input_shape`, or check the data's input against that."""
     shape = _shape(written)
     if shape is None:
         faults.add(f"input_shape: expected a list of sizes such as [784], got {show(written)}", path)

@@ -14,7 +14,7 @@ from kerascli.model.syntax.written import WrittenNode, as_list, call_arguments
 
 
 def read_layer(reading: Reading, node: WrittenNode) -> None:
-    """Read a layer, add its node and define its names."""
+    """Read an entry of `layers` that is a layer, add its node and define its names."""
     before = len(reading.faults.found)
     name = reading.name(node.keys, node.path, node.cls.component_name)
     layer = read_settings(reading, node)
@@ -32,7 +32,10 @@ def add_node(
     call: Mapping[str, CallValue],
     before: int,
 ) -> None:
-    """Add a node and define its names, unless it has faults: more in total than `before`, the number before it."""
+    """Add a node and define its names, unless it has faults.
+
+    It has some if there are now more than `before`, the number of faults before it was read.
+    """
     faults, names = reading.faults, reading.names
     wanted = reading.is_wanted(node.keys, node.path)
     place, unique = reading.place(node.path), names.unique(name)
@@ -63,7 +66,7 @@ def add_node(
 def give_results(
     reading: Reading, written: tuple[str, ...], name: str, unique: str, node: WrittenNode
 ) -> tuple[str, ...]:
-    """Define the written names of a node's outputs, and return the names of their tensors."""
+    """Define the names that an entry gives to a node's outputs; return the names of their tensors in the model."""
     outputs = tuple(unique if output == name else reading.names.unique(output) for output in written)
     for output, tensor in zip(written, outputs, strict=True):
         if output != "_":
@@ -85,7 +88,7 @@ def read_settings(reading: Reading, node: WrittenNode) -> BaseLayer | None:
 
 
 def _tensors(reading: Reading, node: WrittenNode, layer: BaseLayer | None) -> tuple[str, ...]:
-    """Return the tensors of the node's inputs."""
+    """Return the names of the tensors that a node takes as inputs."""
     match node.cls.call_form:
         case "names":
             return _named_inputs(reading, node, layer)

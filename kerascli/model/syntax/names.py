@@ -16,7 +16,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 class Names:
-    """Names defined so far, while a section is read from top to bottom.
+    """Names of nodes and tensors defined so far, while a model section is read from top to bottom.
 
     The body of a block or a repeat is a scope of its own: a node in it gets a name that is unique in the model, and
     within the body the name as written refers to it.
@@ -24,13 +24,13 @@ class Names:
 
     def __init__(self, outside: "Names | None" = None) -> None:
         self._outside = outside
-        """Names around a cell, which its nodes cannot use; for better messages only."""
+        """Names defined outside of a custom cell, which its nodes cannot use; for better messages only."""
         self._tensors: ChainMap[str, str] = ChainMap()
-        """Name -> tensor: of the same name, or for a node left out by `when`, the tensor of its input."""
+        """Tensor that each name refers to: of the same name, or for a node left out by `when`, that of its input."""
         self._places: dict[str, Path] = {}
-        """Path of the definition of every tensor and node."""
+        """Config path of the definition of every tensor and node of the model."""
         self._here = self._places
-        """Paths of the definitions in this body."""
+        """Config paths of the definitions in the body (of a block or repeat) that is being read."""
         self._without_result: set[str] = set()
         self._broken: set[str] = set()
         self._later: dict[str, Path] = {}
@@ -38,7 +38,7 @@ class Names:
         self._counts: dict[str, int] = {}
         self._counts_here: dict[str, int] = {}
         self._names_here: dict[str, str] = {}
-        """Automatic name of a node in this body -> the name that it would have if the body were a model."""
+        """Automatic name of a node in the body being read -> its name if the body were a model of its own."""
         self.previous: str | None = None
         """Tensor that `prev` refers to: that of the node above; None if there is no single one."""
         self._targets: Sequence[str] | None = ()
@@ -48,12 +48,12 @@ class Names:
         """If False, the inputs could not be read, so any name may be an input's."""
 
     def fork(self) -> "Names":
-        """Return a copy that can be extended without changing this."""
+        """Return a deep copy, to which names can be added without changing this object."""
         return copy.deepcopy(self)
 
     @contextmanager
     def inside(self, *, sees_outside: bool) -> Iterator[None]:
-        """Enter the scope of a repeat, which sees outer names and exports its own, or of a block, which does not."""
+        """Enter the scope of a body: a repeat's sees outer names and exports its own, a block's does not."""
         before = self._tensors, self._here, self._later, self._counts_here, self._names_here
         saw = self._sees_targets
         self._sees_targets = saw and sees_outside
@@ -71,7 +71,7 @@ class Names:
                     self._tensors.setdefault(name, name)
 
     def unique(self, name: str) -> str:
-        """Return the name of a node written as `name`: in a body, a name that is taken gets a number, as in Keras."""
+        """Return the unique name of a node written as `name`: in a body, a taken name gets a number, as in Keras."""
         if self._here is self._places or name not in self._places:
             return name
         number = 1
@@ -80,7 +80,7 @@ class Names:
         return f"{name}_{number}"
 
     def give(self, name: str, place: Path, *, means: str | None = None) -> None:
-        """Define `name`, for the nodes below, as the tensor `means` (by default the tensor of that name)."""
+        """Define `name` for the nodes below: it refers to the tensor `means` (by default the tensor of that name)."""
         self._tensors[name] = means or name
         self._here[name] = place
         if name in self._names_here:
@@ -89,11 +89,11 @@ class Names:
             self._places.setdefault(means, place)
 
     def define_inputs(self, tensors: Mapping[str, str]) -> None:
-        """Define the inputs of a body: name within the body -> tensor."""
+        """Define the inputs of a body: mapping of names within the body to tensors."""
         self._tensors.update(tensors)
 
     def take(self, name: str, place: Path, *, node: str | None = None) -> None:
-        """Reserve `name` for the node `node` (by default the node of that name)."""
+        """Reserve `name`, so that no other node takes it, for `node` (by default the node of that name)."""
         self._here.setdefault(name, place)
         self._places.setdefault(node or name, place)
 
@@ -103,7 +103,7 @@ class Names:
         self._without_result.add(name)
 
     def see_targets(self, names: Sequence[str] | None) -> None:
-        """Define `targets.NAME` for each of `names`; None: for any name."""
+        """Define `targets.NAME` for each of the data's targets `names`; None: for any name."""
         self._targets, self._sees_targets = names, True
         self.define_inputs({f"targets.{name}": f"targets.{name}" for name in names or ()})
 
@@ -112,7 +112,7 @@ class Names:
         return name in self._tensors
 
     def meanings(self) -> dict[str, str]:
-        """Return every name with its tensor."""
+        """Return a mapping of all names defined so far to the tensors that they refer to."""
         return dict(self._tensors)
 
     def mark_broken(self, names: Iterable[str]) -> None:
@@ -131,7 +131,7 @@ class Names:
             self._announced.add(name)
 
     def refuse(self, name: str, *, own: str | None = None) -> Fault | None:
-        """Return the fault of a name that a node cannot have, or None; its layer's name, `own`, is allowed."""
+        """Return the fault if a node cannot have the name, or None; that of its own layer, `own`, is allowed."""
         if not _NAME.match(name):
             return Fault(f"'{name}' is not a valid name: expected letters, digits and _, not starting with a digit")
         if name in RESERVED:
@@ -159,7 +159,7 @@ class Names:
         return name
 
     def find(self, name: object) -> str:
-        """Return the tensor that a name refers to here. Raises Invalid."""
+        """Return the tensor that a name refers to at this point of the section. Raises Invalid."""
         if not isinstance(name, str):
             raise Invalid([Fault(f"expected the name of a node, got {show(name)}")])
         if name == "prev":
@@ -179,7 +179,7 @@ class Names:
         return not self.inputs_known and name not in self._without_result and name not in self._later
 
     def _unknown(self, name: str) -> Fault:
-        """Return the fault of a name that is not defined here."""
+        """Return the fault of a name that a node uses but that is not defined at this point."""
         call, dot, inner = name.partition(".")
         if name in self._without_result:
             return Fault(f"'{name}' has no output, so no node can use it")

@@ -1,4 +1,4 @@
-"""State shared by the readers of entries: names, faults, shared models and blocks; and readers of a node's keys."""
+"""State shared by the readers of `layers` entries: names, faults, shared models, blocks; and readers of node keys."""
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping
@@ -18,7 +18,10 @@ from kerascli.model.syntax.written import as_list
 MAX_NODES = 10_000
 
 References = Callable[[Any, Path, Mapping[str, Value], Callable[[Path], bool]], tuple[Any, list[Fault]]]
-"""(value, its path, variables of `$` besides flags and facts, test for paths to leave as is) -> (value, faults)."""
+"""Type of a function that resolves `$` references in a config value: it returns the value and faults.
+
+Its arguments: value, its path, variables of `$` besides flags and facts, test for paths to leave as is.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +42,19 @@ class Budget:
         self.used = 0
 
     def check(self, nodes: int, path: Path, faults: Faults) -> None:
-        """Add a fault and raise TooManyNodes if so many further nodes exceed the limit."""
+        """Add a fault and raise TooManyNodes if `nodes` further nodes exceed the limit."""
         if self.used + nodes > MAX_NODES:
             faults.add(f"more than {MAX_NODES:,} layers after expanding all repeats", path, at="key")
             raise TooManyNodes
 
     def spend(self, nodes: int, path: Path, faults: Faults) -> None:
-        """Count so many further nodes. Raises TooManyNodes, after a fault, beyond the limit."""
+        """Count `nodes` further nodes. Raises TooManyNodes, after adding a fault, if they exceed the limit."""
         self.check(nodes, path, faults)
         self.used += nodes
 
 
 class TooManyNodes(Exception):
-    """Reading stops because the model is too large; the fault has been added."""
+    """Exception that stops the reading of a model with too many nodes; the fault has been added."""
 
 
 @dataclass(slots=True)
@@ -69,7 +72,7 @@ class Reading:
     shared: ChainMap[str, Shared | None] = field(default_factory=lambda: ChainMap({}))
     """Shared layers and models that may be called; None for one that could not be read, which has been reported."""
     unread: tuple[str, ...] = ()
-    """Names of `shared` that cannot be called yet: the one being read and those below it."""
+    """Names of shared layers and models that cannot be called yet: the one being read and those below it."""
     open_shared: tuple[str, ...] = ()
     """Names of the nested shared models that are being read."""
     blocks: dict[str, Block | None] = field(default_factory=dict)
@@ -78,7 +81,7 @@ class Reading:
     open_blocks: tuple[str, ...] = ()
 
     def fault(self, text: str, place: Path, hint: str) -> Fault:
-        """Return a fault at a node, given its complete path; it lists the uses of the block being read."""
+        """Return a fault of a node, given the complete path; it lists the uses of the block being read."""
         return Fault(text, place, "key", hint=hint, related=used_here(self.faults.uses))
 
     def place(self, path: Path) -> Path:
@@ -109,7 +112,7 @@ class Reading:
             self.faults.add(f"'{name}' is the name of {kind}; choose another name", path, at=at)
 
     def previous(self, path: Path) -> tuple[str, ...]:
-        """Return the tensor of the previous node; a fault if there is no single one."""
+        """Return the tensor of the previous node in a tuple; an empty one, after a fault, if there is no single one."""
         if self.names.previous is None:
             hint = f"add inputs: one of {', '.join(self.inputs)}"
             self.faults.add("needs 'inputs': there is no single node before this one", path, at="key", hint=hint)
@@ -117,7 +120,7 @@ class Reading:
         return (self.names.previous,)
 
     def tensors(self, written: Any, path: Path) -> tuple[str, ...]:
-        """Return the tensors that one name, or a list of names, refers to here."""
+        """Return the tensors that one name, or a list of names, refers to at this point; faulty names are left out."""
         if not isinstance(written, list):
             found = [self.tensor(written, path)]
         else:
@@ -125,7 +128,7 @@ class Reading:
         return tuple(name for name in found if name is not None)
 
     def tensor(self, name: Any, path: Path) -> str | None:
-        """Return the tensor that a name refers to here, or None after a fault."""
+        """Return the tensor that a name refers to at this point, or None after a fault."""
         try:
             return self.names.find(name)
         except Invalid as invalid:
@@ -133,7 +136,7 @@ class Reading:
             return None
 
     def call(self, known: Mapping[str, CallArgument], written: Mapping[str, Any], below: Path) -> dict[str, CallValue]:
-        """Read the call arguments among the keys as written."""
+        """Read a node's call arguments, of those that its layer knows, from its keys as written."""
         call: dict[str, CallValue] = {}
         for key, argument in known.items():
             if key not in written:
@@ -153,7 +156,7 @@ class Reading:
         return call
 
     def results(self, name: str, count: int | None, keys: NodeKeys, path: Path) -> tuple[str, ...]:
-        """Return a name for each of `count` outputs, as written; `count` None: for as many as there are names."""
+        """Return the names of a node's `count` outputs, as written; `count` None: as many as there are names."""
         if not keys.has("outputs"):
             return (name, *("_" for _ in range((count or 1) - 1)))
         written, path = keys.outputs, (*path, "outputs")
@@ -175,16 +178,16 @@ class Reading:
         return tuple(map(str, names))
 
     def pass_on(self, name: str, tensor: str, place: Path) -> None:
-        """Define the name of a node that `when` leaves out as its input tensor."""
+        """Define that the name of a node left out by `when` refers to its input tensor."""
         self.names.give(name, place, means=tensor)
         self.names.previous = tensor
 
     def mark_broken(self, name: str, keys: NodeKeys | None = None) -> None:
-        """Mark the names of a node that could not be read."""
+        """Mark the names of a node that could not be read, so that their uses are no further faults."""
         self.names.mark_broken([name, *map(str, as_list(keys.outputs if keys is not None else None))])
         self.names.previous = name
 
 
 Body = ModelSection | SharedSection | ViewSection | CellSection
 ReadBody = Callable[[Reading, Body, Path], tuple[str, ...]]
-"""Function that reads the layers and outputs of a model at a path, and returns its outputs."""
+"""Type of a function that reads the layers and outputs of a model at a path; it returns the outputs."""

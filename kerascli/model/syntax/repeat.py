@@ -11,7 +11,7 @@ from kerascli.model.syntax.schema import RepeatEach, RepeatTimes
 from kerascli.section import key_names, keys_of, unknown_keys
 
 Read = Callable[[Reading, list[Any], Path], None]
-"""Function that reads a list of layers at a path."""
+"""Type of a function that reads a list of layers at a path."""
 
 _KEYS = (*key_names(RepeatTimes)[:-1], *key_names(RepeatEach))
 """Keys of a repeat for messages; `layers`, which both forms have, comes last."""
@@ -33,7 +33,7 @@ def read_repeat(reading: Reading, arguments: Any, entry: Path, read: Read) -> No
 
 
 def _rounds(reading: Reading, arguments: Any, path: Path) -> list[dict[str, Value]]:
-    """Return the variables of each repetition; an empty list after a fault."""
+    """Return the variables (name -> value) of each repetition of a `repeat`; an empty list after a fault."""
     add = reading.faults.add
     if not isinstance(arguments, dict) or not isinstance(arguments.get("layers"), list) or not arguments["layers"]:
         hint = "repeat: {times: 3, layers: [...]}"
@@ -75,7 +75,7 @@ def _counted(reading: Reading, times: Any, path: Path) -> list[Value]:
 
 @contextmanager
 def variables(reading: Reading, values: Mapping[str, Value]) -> Iterator[None]:
-    """Add variables that `$` may refer to while a body is read, besides flags and facts."""
+    """Add variables that `$` may refer to while the body of a repeat or block is read, besides flags and facts."""
     before = reading.variables
     reading.variables = {**before, **values}
     try:

@@ -18,7 +18,7 @@ INPUT_DTYPES = tuple(dtype for dtype in get_args(DType) if dtype != "string")
 
 
 class Takes:
-    """Marks a field of type `Any` that takes a `kind`: the JSON Schema is the kind's, the reader checks the value."""
+    """Annotation of a field of type `Any`: its JSON Schema is that of `kind`; the reader checks the value later."""
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind

@@ -83,7 +83,7 @@ def parse_scope(
 
 
 def _with_call(model: ModelSection) -> ModelSection:
-    """Return a section without layers with one added: a call of the shared model that `outputs` names."""
+    """Return a section without layers with a layer added: a call of the shared model that `outputs` names."""
     inputs = model.shared[model.outputs]["inputs"]
     return model.model_copy(update={"inputs": inputs, "layers": [{model.outputs: {"inputs": list(inputs)}}]})
 
@@ -95,7 +95,10 @@ def _is_alone(model: ModelSection) -> bool:
 
 
 def _written(section: Any, faults: Faults) -> ModelSection | None:
-    """Return the keys of a section that has layers or whose outputs name a shared model; None after a fault."""
+    """Read the keys of a model section that has layers, or whose outputs name a shared model.
+
+    Returns None after a fault.
+    """
     if not isinstance(section, dict):
         hint = "put 'layers:' above the list" if isinstance(section, list) else None
         faults.add(f"model: expected a mapping with 'layers', got {show(section)}", (), hint=hint)
@@ -185,7 +188,7 @@ def read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
 
 
 def _resolved(reading: Reading, entry: Any, path: Path) -> Any:
-    """Return an entry of a template with its references resolved, except those in a nested repeat or cell."""
+    """Return an entry of a block or repeat with its `$` references resolved, except in a nested repeat or cell."""
     whole = reading.place(path)
 
     def waits(path: Path) -> bool:

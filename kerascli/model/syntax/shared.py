@@ -104,7 +104,7 @@ def _check_use(inner: Reading, name: str, outputs: tuple[str, ...], path: Path) 
 
 
 def _inputs(inner: Reading, name: str, declared: Any, path: Path) -> dict[str, TensorSpec | None]:
-    """Return the inputs by name, with their shapes if declared; by default there is one, `input`."""
+    """Return a shared model's inputs by name, with their specs if declared; by default there is one, `input`."""
     if declared is None:
         inner.names.define_inputs({"input": "input"})
         inner.names.previous = "input"

@@ -120,7 +120,7 @@ def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
 
 
 def forked(reading: Reading, faults: Faults, path: Path, *, own: bool) -> Reading:
-    """Return a copy of a reading to go on from, with paths that are relative to the whole config."""
+    """Return a copy of a model's reading state, to read a view with; paths are relative to the whole config."""
     section = reading.faults.section
     blocks = {n: block and replace(block, path=(*section, *block.path)) for n, block in reading.blocks.items()}
     return replace(
@@ -136,7 +136,7 @@ def forked(reading: Reading, faults: Faults, path: Path, *, own: bool) -> Readin
 
 
 def leading_to(entries: Sequence[Entry], outputs: Iterable[str]) -> tuple[Entry, ...]:
-    """Return the entries that the outputs depend on, in order."""
+    """Return the entries of a model that `outputs` depend on, in order."""
     wanted, kept = set(outputs), []
     for entry in reversed(entries):
         if wanted & {output for node in flat([entry]) for output in (*node.outputs, *entry.outputs)} - {"_"}:

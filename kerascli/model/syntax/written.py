@@ -69,7 +69,7 @@ def call_arguments(cls: type[BaseLayer]) -> dict[str, CallArgument]:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a list of the names in a value that is None, one name or a list."""
+    """Return the names in a config value that is None, one name or a list, as a list."""
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]
