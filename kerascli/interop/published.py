@@ -27,12 +27,12 @@ _BEFORE_ZIP = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 def cache_path(published: Published) -> Path:
-    """Return the path of a file in torch's cache: `$TORCH_HOME/hub/checkpoints`, by default below `~/.cache/torch`."""
+    """Return the path of published weights in `$TORCH_HOME/hub/checkpoints`, by default below `~/.cache/torch`."""
     return Path(torch.hub.get_dir()) / "checkpoints" / published.file
 
 
 def published_tensors(published: Published, progress: Progress | None = None) -> tuple[dict[str, Tensor], str]:
-    """Return the tensors by torchvision's names, and the SHA-256 of their file, downloaded if it is not cached.
+    """Return published weights by torchvision's names, and the SHA-256 of their file, downloaded if not cached.
 
     Raises DataError, FileRefused.
     """
