@@ -34,7 +34,7 @@ class ForwardPass(Generic[M]):
     module: M
     updates: tuple[ParameterUpdate, ...]
     repeat: int = 1
-    """Number of times that pass and updates are repeated in a training step."""
+    """Number of times that the pass and its updates run in a training step."""
 
     @property
     def stream(self) -> str:
@@ -51,7 +51,7 @@ class Layout(NamedTuple):
     updates: tuple[str, ...]
 
     def outcome(self, flat: Sequence[Tensor | None]) -> "StepOutcome":
-        """Return the outcome with these tensors, in the order of `StepOutcome.flat`."""
+        """Return a StepOutcome of the tensors `flat`, which are in the order of `StepOutcome.flat`."""
         states, gradients = self.totals + self.states, self.totals + self.states + self.gradients
         updates = zip(self.updates, flat[gradients:], strict=True)
         return StepOutcome(

@@ -73,7 +73,7 @@ class Objective(BaseObjective):
         sums: Collection[str] = (),
         class_weight: Tensor | None = None,
     ) -> None:
-        """`names` are the total, each loss if there are several, `figures` (logged by layers), and the metrics.
+        """`names` are those of the total loss, each loss if several, `figures` (logged by layers), and the metrics.
 
         `sums` are those of the `figures` that are summed over all rows; the others are means.
         """
@@ -123,7 +123,7 @@ class Objective(BaseObjective):
 
 
 def reductions(names: Iterable[str], sums: Collection[str]) -> list[Reduction]:
-    """Return the reduction over batches of each value."""
+    """Return the reduction over batches of each logged value: `sum` for the names in `sums`, else `mean`."""
     return ["sum" if name in sums else "mean" for name in names]
 
 
@@ -143,7 +143,7 @@ def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | No
 
 
 def figure_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean") -> Tensor:
-    """Return the state of a batch's value: a mean is weighted by the rows of the batch, as in Keras; a sum is not."""
+    """Return a batch's logged value as a metric state: a mean is weighted by its rows, as in Keras; a sum is not."""
     value = value.detach()
     rows = 1 if reduction == "sum" else rows
     dtype = torch.float32 if value.device.type == "mps" else torch.float64

@@ -25,7 +25,7 @@ class Progress:
     row: dict[str, float] = field(default_factory=dict)
     """History row of the last finished epoch."""
     slots: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    """Weights kept under a name, in Keras's layout, on the CPU."""
+    """Copies of the model's weights that callbacks keep, by slot name: in Keras's layout, on the CPU."""
     said: list[str] = field(default_factory=list)
     """Messages of callbacks at the start of the current epoch."""
     stopped: str | None = None
@@ -33,4 +33,4 @@ class Progress:
     phase: int = 0
     """Index of the current phase of the fit, from 0."""
     first: int = 0
-    """Number of epochs that were finished when the phase began."""
+    """Number of epochs that were finished when the current phase began."""
