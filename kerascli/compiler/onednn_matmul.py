@@ -68,7 +68,7 @@ def _contiguous(graph: fx.Graph, node: fx.Node) -> fx.Node:
 
 
 class Product(NamedTuple):
-    """Operands of a matrix product: left @ right + bias."""
+    """Graph nodes of the operands of a matrix product: left @ right + bias."""
 
     left: fx.Node
     right: fx.Node

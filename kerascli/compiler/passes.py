@@ -18,7 +18,7 @@ _KERNELS = {
     "aten::embedding", "kerascli::linear",
 }  # fmt: skip
 _METHODS = {"view", "expand", "repeat"}
-"""Operators that are methods of tensors, with the same arguments, but not functions of torch."""
+"""Names of operators that are methods of tensors, with the same arguments, but not functions of torch."""
 _FOLDED_ELEMENTS = 2**16
 """Largest number of elements of a folded constant; larger ones are recomputed in each step, which costs no more."""
 
@@ -110,7 +110,7 @@ def _is_pure(node: fx.Node) -> bool:
 
 
 def _is_written(node: fx.Node) -> bool:
-    """Return True if an operation writes into the node's tensor or a view of it."""
+    """Return True if an operation of the graph writes into a node's tensor or a view of it."""
     return any(
         user.op != "output" and (not _is_pure(user) or (_may_alias(user) and _is_written(user))) for user in node.users
     )
@@ -240,7 +240,7 @@ def _whole(node: fx.Node) -> fx.Node:
 
 
 def _fresh(node: fx.Node) -> bool:
-    """Return True if the program allocates the node's memory, and no argument shares it."""
+    """Return True if the graph allocates the memory of a node's tensor, and no argument of the graph shares it."""
     source = node.args[0] if node.target is operator.getitem else node
     made = isinstance(source, fx.Node) and source.op == "call_function" and not _may_alias(source)
     return made and isinstance(node.meta.get("val"), Tensor)

@@ -23,7 +23,7 @@ class Program:
 
     code: fx.GraphModule
     reads: tuple[Tensor, ...]
-    """Tensors that are read in place, such as weights."""
+    """Tensors that the function reads in place at each call, such as weights."""
     drawn: Sequence[tuple[str, draws.Draw]]
     """Random draws of the function, each with its place: the node that draws, and the number of the draw in it."""
 

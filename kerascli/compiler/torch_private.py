@@ -34,7 +34,7 @@ NAMES = {
     "torch.utils._python_dispatch.TorchDispatchMode": "tracing: sees every operation",
     "torch.utils._pytree.tree_map_only": "tracing: tensors in nested arguments",
 }
-"""Dotted name -> file that uses it, and purpose."""
+"""Dotted private name of torch -> file of this package that uses it, and its purpose."""
 
 OpOverload = torch._ops.OpOverload
 SOFTMAX = torch.ops.aten._softmax.default

@@ -87,7 +87,7 @@ def _refuse_compressed(data: bytes, name: str) -> None:
 
 
 def _plain(key: str, value: object, name: str) -> Tensor:
-    """Return a dense, real tensor on the CPU, detached. Raises FileRefused for any other value."""
+    """Return a value of a state dict, detached. Raises FileRefused if it is no dense, real tensor on the CPU."""
     shown = f"'{safe_text(key, 80)}' in '{name}'"
     if not isinstance(value, Tensor):
         raise FileRefused(f"{shown} is not a tensor")

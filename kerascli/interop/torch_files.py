@@ -129,7 +129,7 @@ def run_onnx(data: bytes, names: Sequence[str], inputs: Sequence[Tensor]) -> lis
 
 
 def _origin(error: BaseException) -> BaseException:
-    """Return the innermost of chained errors, which names the operation."""
+    """Return the innermost of chained export errors, which names the operation that failed."""
     while (before := error.__cause__ or error.__context__) is not None:
         error = before
     return error

@@ -94,7 +94,7 @@ def refuse_flattened(built: Built, weights: Iterable[Weight], taken: Container[s
 
 
 def _before(node: Node, makers: Mapping[str, Node], weighted: Container[str]) -> Iterator[Node]:
-    """Yield the nodes before a node, back to the nearest layer with weights."""
+    """Yield the nodes that a node's inputs come from, back to the nearest layers with weights."""
     maker = makers.get(node.inputs[0])
     while maker is not None:
         yield maker

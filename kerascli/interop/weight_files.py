@@ -51,7 +51,7 @@ class WeightsFile:
     arrays: Hdf5
     layers: tuple[FileLayer, ...]
     by_place: bool
-    """If True (Keras 3), layers are matched by class and number; otherwise in order."""
+    """If True (Keras 3), the file's layers are matched to the model's by class and number; otherwise in order."""
 
     def layer(self, name: str) -> FileLayer | None:
         return next((layer for layer in self.layers if layer.name == name), None)

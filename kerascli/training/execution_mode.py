@@ -44,7 +44,7 @@ class Request:
     batches: Sequence[Batch]
     """The first batch, and a second if there is one: graphs are traced on the first and tested on the second."""
     steps: int
-    """Number of times that the forward pass will run."""
+    """Number of times that the forward pass will run in this training."""
     jit_compile: bool | Literal["auto"] = "auto"
     live_scales: Mapping[str, Tensor] = field(default_factory=dict)
     """Loss scales of updates, by the update's name, that change in training."""
@@ -170,7 +170,7 @@ def _failure(what: str, error: Exception) -> str:
 
 
 def _reason_not_to_trace(request: Request) -> str | None:
-    """Return the reason not to trace a step; None if it can be traced."""
+    """Return the reason not to trace the forward pass; None if it can be traced."""
     for component in _with_inner(request.forward_pass.module.components()):
         name = component.component_name
         if not type(component).__module__.startswith("kerascli."):
@@ -181,7 +181,7 @@ def _reason_not_to_trace(request: Request) -> str | None:
 
 
 def _with_inner(components: Sequence[Component]) -> Iterator[Component]:
-    """Yield components and those nested in them."""
+    """Yield components and those nested in their arguments, at any depth."""
     for component in components:
         yield component
         inner = [value for name in type(component).model_fields for value in _flat(getattr(component, name))]
@@ -237,7 +237,7 @@ def _leaves(batch: Batch) -> list[Tensor]:
 
 
 def _like(batch: Batch, leaves: Sequence[Tensor]) -> Batch:
-    """Return a batch of the same structure with other tensors."""
+    """Return a batch with the names of `batch` and the tensors `leaves`, in the order of its own."""
     remaining = iter(leaves)
     inputs, targets, weights = (
         {name: next(remaining) for name in section} for section in (batch.inputs, batch.targets, batch.sample_weight)

@@ -22,7 +22,7 @@ class ParameterUpdate:
     """An optimizer and the weights that it updates by the gradients of one loss."""
 
     name: str
-    """Name of the update; empty without `train_step`."""
+    """Name of the update in the `train_step` section; empty without that section."""
     optimizer: BaseOptimizer
     weights: tuple[Weight, ...]
 
@@ -38,7 +38,7 @@ class ForwardPass(Generic[M]):
 
     @property
     def stream(self) -> str:
-        """Key of the pass's random numbers."""
+        """Key of the random numbers that the forward pass draws."""
         return f"train/{name}" if (name := self.updates[0].name) else "train"
 
 

@@ -30,7 +30,7 @@ _REDRAW_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Training plan: the fit section with everything filled in that depends on the data."""
+    """Training plan: the `fit` section of a config, with everything filled in that depends on the data."""
 
     epochs: int
     steps: int

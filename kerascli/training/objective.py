@@ -39,7 +39,7 @@ class BaseObjective(nn.Module):
         self.losses = tuple(losses)
 
     def components(self) -> list[Component]:
-        """Return the losses and metrics."""
+        """Return the components of the objective: its losses and metrics."""
         return [*self.losses, *(metric for metric in self.metrics if isinstance(metric, Metric))]
 
     def figures(self, states: Sequence[Tensor]) -> dict[str, float]:
@@ -138,7 +138,7 @@ def summed(parts: Sequence[Tensor]) -> Tensor:
 
 
 def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor:
-    """Return the state of a metric for a batch."""
+    """Return the state of a metric for one batch, which is added to those of other batches."""
     return metric(y_true, y_pred.detach(), sample_weight=weight, mask=mask)
 
 

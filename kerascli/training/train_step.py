@@ -39,7 +39,7 @@ class TrainStepModule(nn.Module):
         return []
 
     def components(self) -> list[Component]:
-        """Return the layers, losses and metrics of a step."""
+        """Return the components (layers, losses, metrics) that the forward pass uses."""
         return self.objective.components()
 
     def states(self) -> list[Weight]:

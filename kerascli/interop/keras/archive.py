@@ -21,7 +21,7 @@ _MEMBERS = (_METADATA, _CONFIG, _WEIGHTS)
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """A range of bytes in an open file."""
+    """A range of bytes in an open file, such as the HDF5 weights file in a `.keras` file."""
 
     file: IO[bytes]
     start: int
@@ -30,7 +30,7 @@ class ByteRange:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Contents of a `.keras` file."""
+    """Contents of a `.keras` file: model config, Keras's version, and the place of the weights."""
 
     config: Any
     version: str
@@ -38,7 +38,7 @@ class Archive:
 
 
 def read_archive(file: BufferedReader, name: str) -> Archive:
-    """Read the members of a `.keras` file; the weights stay in place. Raises FileRefused."""
+    """Read model config and version from a `.keras` file, and locate its weights. Raises FileRefused."""
     try:
         with zipfile.ZipFile(file) as archive:
             members = _members(archive, name)

@@ -26,7 +26,7 @@ MAX_TEXTS = 200_000
 MEMORY_BYTES = 160 * 2**20
 """Memory limit of this process, in addition to its memory at the start and that for the array being read."""
 MAX_RATIO = 100
-"""Largest compression ratio of an array."""
+"""Largest compression ratio of an array in an HDF5 file that is read."""
 CPU_SECONDS = 4
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32"}
 

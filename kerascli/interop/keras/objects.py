@@ -20,7 +20,7 @@ _NO_FAULTS = 20
 
 
 class Refusals:
-    """Collects everything in a file that cannot be imported, to report it at once."""
+    """Collector of everything in a Keras file that cannot be imported, to report it at once."""
 
     def __init__(self, file: str) -> None:
         self._file = file
@@ -31,7 +31,7 @@ class Refusals:
         return len(self._unknown) + len(self._faults)
 
     def unknown(self, name: str, hint: str | None = None) -> None:
-        """Add a class or an operation that kerascli does not have."""
+        """Add the refusal of a class or an operation that kerascli does not have."""
         self._unknown.setdefault(safe_text(name, 80), hint)
 
     def add(self, text: str, hint: str | None = None) -> None:

@@ -234,7 +234,7 @@ class Operations:
 
 
 def _axes(items: Sequence[Node]) -> Iterator[tuple[Node, int | None]]:
-    """Yield each item of an index with the axis that it selects from; None for a new axis or an ellipsis."""
+    """Yield each item of a tensor's index with the axis that it selects from; None for a new axis or an ellipsis."""
     takes = [not isinstance(item, Everything) and not _is_new_axis(item) for item in items]
     behind = False
     for place, item in enumerate(items):
@@ -248,7 +248,7 @@ def _is_new_axis(item: Node) -> bool:
 
 
 def _is_called(name: str, key: str, annotation: Any) -> bool:
-    """Return True if an argument belongs to the call of Keras's operation, not to its config."""
+    """Return True if Keras stores an operation's argument in the operation's call, not in its config."""
     if key in _SETTINGS.get(name, ()):
         return False
     return key in _CALLED.get(name, ()) or any(annotation == kind for kind in _TENSORS)

@@ -48,7 +48,7 @@ def keras_variables(settings: BaseOptimizer, trained: Sequence[Weight]) -> list[
 
 
 def _of_loss_scale() -> Iterator[Variable]:
-    """Yield the variables of a LossScaleOptimizer; it does not use its own iterations and learning rate."""
+    """Yield the variables of Keras's LossScaleOptimizer, which does not use its own iterations and learning rate."""
     yield Variable("iterations of the loss scale", (), "int32", is_state=False)
     yield Variable("learning rate of the loss scale", (), is_state=False)
     yield Variable("loss_scale_optimizer/step_counter", (), "int32")
@@ -56,7 +56,7 @@ def _of_loss_scale() -> Iterator[Variable]:
 
 
 def _of_rule(rule: Optimizer, trained: Sequence[Weight], *, tracked: bool) -> Iterator[Variable]:
-    """Yield the variables of an update rule.
+    """Yield the variables that Keras's optimizer has for an update rule, such as Adam.
 
     With `tracked` False (inside Keras's LossScaleOptimizer), variables assigned as attributes are not tracked: nadam's
     product of momenta, and adafactor's variables of weights with fewer than two axes.
@@ -176,7 +176,7 @@ def _updates(rule: Optimizer, state: Mapping[str, Tensor]) -> int:
 
 
 def _notes(settings: BaseOptimizer, updates: int) -> Iterator[str]:
-    """Yield notes on continued training that differs between Keras and kerascli."""
+    """Yield notes for the user where training continued from the file differs between Keras and kerascli."""
     if isinstance(settings.rule, ScheduleFreeAdamW):
         yield (
             "schedule_free_adam_w: Keras's updates on torch differ from those on JAX and TensorFlow, "

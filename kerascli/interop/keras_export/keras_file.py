@@ -22,7 +22,7 @@ from kerascli.model.runtime.weights import Weight
 KERAS_VERSION = "3.6.0"
 """The oldest version of Keras that writes this format."""
 _MAX_ATTRIBUTE_BYTES = 64_000
-"""Limit of an HDF5 attribute; longer lists of names are split into several, as in Keras."""
+"""Largest size of an HDF5 attribute; longer lists of names are split into several attributes, as in Keras."""
 OptimizerGroups = Mapping[str, Sequence[np.ndarray]]
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 

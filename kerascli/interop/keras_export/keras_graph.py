@@ -55,7 +55,7 @@ def keras_graph(
 
 @dataclass(frozen=True, slots=True)
 class _Common:
-    """State shared by the writers of a model and of its nested models."""
+    """State shared by the converters (`_Writer`) of a model and of its shared models."""
 
     precision: str
     batch_size: int | None
@@ -75,7 +75,7 @@ class _Writer:
         self._taken = {names.get(name, name) for name in own}
         self._nodes: dict[str, KerasNode] = {}
         self._shared: dict[str, str] = {}
-        """Weight prefix of a shared layer or model -> Keras's name."""
+        """Prefix of the weights of a shared layer or model -> name of its Keras layer."""
         self._tensors: dict[str, Result] = {}
         self._masks = MaskPlaces()
 
@@ -198,7 +198,7 @@ class _Writer:
                 self._tensors[tensor] = self._named(node, tensor, each)
 
     def _named(self, node: Node, tensor: str, value: Any) -> Result:
-        """Return a result under the tensor's name: rename its operation, or else add an identity layer of that name."""
+        """Return an expression's result, named `tensor`: rename its operation, or else add an identity layer."""
         name = self._names.get(tensor, tensor)
         last = self._nodes.get(value.node) if isinstance(value, Result) else None
         if last is not None and last.is_operation and last.ours == node.name and len(node.outputs) == 1:

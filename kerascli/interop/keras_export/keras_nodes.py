@@ -52,7 +52,7 @@ def input_node(name: str, spec: TensorSpec, batch_size: int | None) -> KerasNode
 
 
 def reached(nodes: Sequence[KerasNode], order: Sequence[Place]) -> tuple[list[KerasNode], dict[Place, int]]:
-    """Return the nodes with only the calls in `order`, and the new numbers of these calls."""
+    """Return the Keras nodes with only the calls in `order`, and the new numbers of these calls."""
     kept = set(order)
     numbers: dict[Place, int] = {}
     found: list[KerasNode] = []

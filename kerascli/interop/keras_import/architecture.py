@@ -57,7 +57,7 @@ def _name(spec: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class _Common:
-    """State shared by the writers of all models in a file."""
+    """State shared by the writers of all models in a Keras file."""
 
     refusals: Refusals
     file: ModelFile

@@ -54,7 +54,7 @@ class KerasLayer:
 
     @property
     def is_operation(self) -> bool:
-        """True for an operation of keras.ops.
+        """True for an operation of keras.ops, False for a layer or a model.
 
         In .h5 files of Keras 3, which name no modules, layers have a dtype policy or `trainable`; operations do not.
         """
@@ -244,7 +244,7 @@ def _ends(value: Any) -> Iterator[tuple[str | None, Ref]]:
 
 
 def _counted_from_0(model: KerasModel) -> KerasModel:
-    """Number all calls from 0. Keras counts those of a nested model from 1: Keras 2 always, Keras 3 in outputs.
+    """Renumber all calls from 0. Keras counts those of a nested model from 1: Keras 2 always, Keras 3 in outputs.
 
     Building the nested model was its call number 0.
     """

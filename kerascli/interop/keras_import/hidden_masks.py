@@ -28,7 +28,7 @@ class _State:
 
 
 class HiddenMasks:
-    """Masks that the layers of a model must not use, to compute what Keras computes."""
+    """Finds the masks that layers of a Keras model must not use, to compute what Keras computes."""
 
     def __init__(self, model: KerasModel, settings: Callable[[KerasLayer], BaseLayer | None], *, masked: bool) -> None:
         """`settings` returns a layer as a component; `masked`: the model is nested, so its inputs may have masks."""
@@ -58,7 +58,7 @@ class HiddenMasks:
         return self._hidden.get((layer.name, number), {})
 
     def cut(self, layer: KerasLayer, number: int) -> list[int]:
-        """Return the numbers of the inputs whose masks must be removed, where no call argument disables just these."""
+        """Return the indices of a call's inputs whose masks must be removed: no call argument disables just these."""
         return self._cut.get((layer.name, number), [])
 
     def _run(self, layer: KerasLayer, number: int) -> None:
@@ -104,7 +104,7 @@ class HiddenMasks:
 
 
 def _inputs(settings: BaseLayer, call: Call) -> list[Ref]:
-    """Return the input tensors of a call, without states and masks."""
+    """Return the input tensors of a layer's call, without initial states and masks."""
     order = TENSORS_BY_NAME.get(settings.component_name)
     if order is not None:
         return [*refs(call.args[: len(order)]), *refs([call.kwargs.get(name) for name in order])]

@@ -35,7 +35,7 @@ class Policies:
         self._names.add(name)
 
     def end(self) -> tuple[str, tuple[str, ...]]:
-        """Return the model's precision, and notes.
+        """Return the model's precision, such as mixed_float16, and notes for the user.
 
         The precision is the common one of all layers if it is a mixed one, otherwise float32.
         """

@@ -68,15 +68,15 @@ class Reading:
         return self._masks.without(layer, number)
 
     def hidden(self, layer: KerasLayer, number: int) -> dict[str, bool]:
-        """Return the call arguments, all False, for the masks of the inputs that Keras does not use in a call."""
+        """Return the arguments of a layer's call, such as `mask: False`, that disable masks unused by Keras."""
         return self._hidden.of(layer, number) if self._keras_3 else {}
 
     def cut(self, layer: KerasLayer, number: int) -> list[int]:
-        """Return the numbers of the inputs of a call whose masks must be removed."""
+        """Return the indices of a call's inputs whose masks must be removed, because Keras does not use them."""
         return self._hidden.cut(layer, number) if self._keras_3 else []
 
     def calls(self, layer: KerasLayer) -> int:
-        """Return the number of calls of a layer that lead to an output."""
+        """Return the number of a layer's calls that an output of the model depends on."""
         return sum((layer.name, number) in self.wanted for number in range(len(layer.calls)))
 
     def results(self, layer: KerasLayer, number: int) -> int:
@@ -84,7 +84,7 @@ class Reading:
         return self._most.get((layer.name, number), 0) + 1
 
     def used_results(self, layer: KerasLayer) -> set[int]:
-        """Return the numbers of a layer's outputs that are used in any of its calls."""
+        """Return the indices of a layer's outputs that are used in any of its calls."""
         return self._used_results[layer.name]
 
     def names(self, value: Any) -> list[str]:

@@ -12,7 +12,7 @@ from kerascli.interop.keras_import.reading import Owner
 from kerascli.model.runtime.weights import Weight
 
 Pairs = list[tuple[Weight, str]]
-"""Weights, each with the path of its array in the file."""
+"""Weights of a model, each with the HDF5 path of its array in a Keras file."""
 
 
 def read_weights(file: Hdf5, weights: Sequence[Weight], owners: Sequence[Owner], *, legacy: str | None) -> Pairs:

@@ -199,7 +199,7 @@ def _refuse_target(wanted: _Requirements, name: str, values: np.ndarray) -> _Fou
 
 
 def first_invalid(values: np.ndarray, labels: Labels) -> tuple[int, int, object, bool] | None:
-    """Return the row of the first invalid label, its index in the row, the value, and whether it is an integer."""
+    """Return row, index in the row and value of the first label that is not allowed, and True if it is an integer."""
     if not values.size:
         return None
     fractions = labels.whole and values.dtype.kind == "f"
@@ -226,7 +226,7 @@ def first_invalid(values: np.ndarray, labels: Labels) -> tuple[int, int, object,
 
 
 def _rounded(name: str, values: np.ndarray) -> _Found:
-    """Return the first integer that a conversion to float64 would round, and the largest magnitude."""
+    """Return the first integer in `values` that a conversion to float64 would round, and the largest magnitude."""
     if values.dtype.kind not in "iu" or values.dtype.itemsize < 4 or not values.size:
         return None, 0
     largest = max(int(values.max()), -int(values.min()))

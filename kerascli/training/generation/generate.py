@@ -12,7 +12,7 @@ from kerascli.data.text_codec import TextCodec
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Sampling settings: how the next word is chosen."""
+    """Settings for sampling the next word of generated text."""
 
     temperature: float = 1.0
     """Divisor of the logits; 0: always take the most probable word."""
