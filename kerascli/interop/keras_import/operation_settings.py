@@ -27,7 +27,7 @@ IDLE: Mapping[str, Mapping[str, Any]] = {
     **{name: {"sparse": False} for name in ("one_hot", "multi_hot")},
     "array": {"sparse": None, "ragged": None},
 }
-"""Operation -> arguments that kerascli lacks, with the value that needs none. (Greedy decoding has no beams.)"""
+"""Operation -> arguments that kerascli lacks, with the value without effect. (Greedy decoding has no beams.)"""
 
 REASONS: Mapping[str, str] = {
     "synchronized": f"moments over several devices are not supported; {_ON_TORCH}, too",
