@@ -20,13 +20,13 @@ from kerascli.compiler.torch_private import compile_in_process, compile_library,
 from kerascli.compiler.tracing import trace
 
 Run = Callable[..., Sequence[Tensor | None]]
-"""(*inputs of a program) -> results of its code."""
+"""Function that runs a graph of torch operations: (*inputs) -> results."""
 
 _LIBRARY = "program.so"
 
 
 def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
-    """Compile code for arguments of the examples' shapes, strides and dtypes. Raises what torch's compiler raises."""
+    """Compile a graph for inputs of the examples' shapes, strides and dtypes. Raises what torch's compiler raises."""
     make_own_cache()
     if any(not tensor.is_cpu for tensor in examples):
         return compile_in_process(code, examples)
@@ -51,7 +51,7 @@ def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
 
 
 def is_compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> bool:
-    """Return True if `compiled` would only load cached code."""
+    """Return True if `compiled` would load native code from the cache instead of compiling."""
     return all(tensor.is_cpu for tensor in examples) and _library(code, examples).exists()
 
 
@@ -75,7 +75,7 @@ def compiled_function(function: Callable[..., Any], examples: Sequence[Tensor]) 
 
 
 def is_compiled_function(function: Callable[..., Any], examples: Sequence[Tensor]) -> bool:
-    """Return True if `compiled_function` would only load cached code. Raises what tracing raises."""
+    """Return True if `compiled_function` would load native code from the cache. Raises what tracing raises."""
     return is_compiled(_traced(function, examples), examples)
 
 
@@ -84,7 +84,7 @@ def _traced(function: Callable[..., Any], examples: Sequence[Tensor]) -> fx.Grap
 
 
 def _library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
-    """Return the library's path, by a digest of all that it depends on, including the CPU and the number of threads."""
+    """Return the path of a graph's shared library: a digest of what it depends on, even CPU and number of threads."""
     digest = hashlib.sha256()
     digest.update(f"{torch.__version__} {torch.version.git_version} {torch.get_num_threads()} {processor()}".encode())
     digest.update(code.code.encode())
@@ -101,7 +101,7 @@ def _form(tensor: Tensor) -> str:
 
 
 def _make(code: fx.GraphModule, examples: Sequence[Tensor], library: Path) -> None:
-    """Compile the library and move it to its path atomically."""
+    """Compile a graph to a shared library, and move that to its path atomically."""
     programs = library.parent.parent
     programs.mkdir(mode=0o700, parents=True, exist_ok=True)
     made_at = compile_library(code, examples)
@@ -118,7 +118,7 @@ def _make(code: fx.GraphModule, examples: Sequence[Tensor], library: Path) -> No
 
 
 def _result_places(code: fx.GraphModule) -> tuple[list[int], int]:
-    """Return the positions of the results that are tensors, and the number of results."""
+    """Return the positions of a graph's results that are tensors, not None, and the number of its results."""
     results = _results(code)
     return [place for place, result in enumerate(results) if isinstance(result, fx.Node)], len(results)
 
@@ -129,7 +129,7 @@ def _results(code: fx.GraphModule) -> Sequence[Any]:
 
 
 def _without_gaps(code: fx.GraphModule, there: Sequence[int]) -> fx.GraphModule:
-    """Return the code with only these results, and without metadata, which refers to tensors on the meta device."""
+    """Return the graph with only the results at `there`, and without metadata (it refers to tensors on device meta)."""
     results, graph = _results(code), fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     graph.graph_copy(code.graph, copies)

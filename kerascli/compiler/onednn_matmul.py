@@ -14,7 +14,7 @@ aten = torch.ops.aten
 
 _LIBRARY = torch.library.Library("kerascli", "DEF")
 _LIBRARY.define("linear(Tensor x, Tensor weight, Tensor? bias, str activation) -> Tensor")
-"""Custom operator for oneDNN's product: torch's compiler assumes that the weights of its own one are constant."""
+"""Custom operator for oneDNN's matrix product: torch's compiler assumes constant weights in its own operator."""
 
 
 def _form(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
@@ -38,7 +38,7 @@ def onednn_is_faster() -> bool:
 
 
 def use_onednn(graph: fx.Graph) -> None:
-    """Replace large float32 products by oneDNN's, fused with a relu that follows."""
+    """Replace large float32 matrix products in a graph by oneDNN's, fused with a relu that follows."""
     for node in list(graph.nodes):
         found = _product(node)
         if found is None:
@@ -58,7 +58,7 @@ def use_onednn(graph: fx.Graph) -> None:
 
 
 def _contiguous(graph: fx.Graph, node: fx.Node) -> fx.Node:
-    """Return a contiguous node: oneDNN would copy it otherwise, and a compiler can fuse a copy in the program."""
+    """Return a node of a contiguous tensor, a copy if needed: oneDNN would copy, but a compiler can fuse this copy."""
     value = node.meta["val"]
     if value.is_contiguous():
         return node
@@ -68,7 +68,7 @@ def _contiguous(graph: fx.Graph, node: fx.Node) -> fx.Node:
 
 
 class Product(NamedTuple):
-    """Operands of a matrix product: left @ right + bias."""
+    """Graph nodes of the operands of a matrix product: left @ right + bias."""
 
     left: fx.Node
     right: fx.Node

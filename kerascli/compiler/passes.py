@@ -18,13 +18,13 @@ _KERNELS = {
     "aten::embedding", "kerascli::linear",
 }  # fmt: skip
 _METHODS = {"view", "expand", "repeat"}
-"""Operators that are methods of tensors, with the same arguments, but not functions of torch."""
+"""Names of operators that are methods of tensors, with the same arguments, but not functions of torch."""
 _FOLDED_ELEMENTS = 2**16
 """Largest number of elements of a folded constant; larger ones are recomputed in each step, which costs no more."""
 
 
 def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
-    """Apply all passes in place, each after those that it profits from."""
+    """Simplify a graph in place by all passes of this module, each after those that it profits from."""
     drop_aliases(code.graph)
     simplify_softmax(code.graph)
     fold_constants(code)
@@ -38,7 +38,7 @@ def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
 
 
 def costly_operations(graph: fx.Graph) -> int:
-    """Return the number of operations that a compiler could fuse: all but views, products, convolutions, embeddings."""
+    """Return the number of operations that a compiler can fuse: no views, matrix products, convolutions, embeddings."""
     return sum(
         isinstance(node.target, OpOverload) and not _may_alias(node) and node.target._schema.name not in _KERNELS
         for node in graph.nodes
@@ -65,7 +65,7 @@ def drop_aliases(graph: fx.Graph) -> None:
 
 
 def fold_constants(code: fx.GraphModule) -> None:
-    """Compute once what depends on no input, such as a range of numbers."""
+    """Replace nodes that depend on no input, such as a range of numbers, by constants that are computed once."""
     known: dict[fx.Node, Tensor] = {}
     for node in code.graph.nodes:
         if _is_constant(node, known):
@@ -90,7 +90,7 @@ def _is_constant(node: fx.Node, known: Mapping[fx.Node, Tensor]) -> bool:
 
 
 def _blank(node: fx.Node) -> Tensor:
-    """Return an empty tensor like a node's, for operators that use only its shape, dtype and device."""
+    """Return an empty tensor like the result of a node, for operators that use only its shape, dtype and device."""
     value = node.meta["val"]
     return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=node.meta["device"])
 
@@ -100,7 +100,7 @@ def _is_random(target: OpOverload) -> bool:
 
 
 def _only_reads(node: fx.Node) -> bool:
-    """Return True if an operation cannot write into its arguments; the schemas of some kernels that do omit it."""
+    """Return True if a node is pointwise, so writes into no argument; other kernels may do so, against their schema."""
     target = node.target
     return isinstance(target, OpOverload) and torch.Tag.pointwise in target.tags and not target._schema.is_mutable
 
@@ -110,7 +110,7 @@ def _is_pure(node: fx.Node) -> bool:
 
 
 def _is_written(node: fx.Node) -> bool:
-    """Return True if an operation writes into the node's tensor or a view of it."""
+    """Return True if an operation of the graph writes into a node's tensor or a view of it."""
     return any(
         user.op != "output" and (not _is_pure(user) or (_may_alias(user) and _is_written(user))) for user in node.users
     )
@@ -184,7 +184,7 @@ def call_directly(graph: fx.Graph) -> None:
 
 
 def _in_place(target: Any) -> Callable[[fx.Graph, fx.Node], None] | None:
-    """Return a function that changes a node to write into its first operand; None if it has no such variant."""
+    """Return a function that makes a node write into its first operand; None if the operator has no such variant."""
     if target is aten.threshold_backward.default:
         return _threshold_in_place
     if not isinstance(target, OpOverload) or torch.Tag.pointwise not in target.tags:
@@ -206,7 +206,7 @@ def _threshold_in_place(_: fx.Graph, node: fx.Node) -> None:
 
 
 def _last_uses(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
-    """Return for every node the last one that uses its memory, also through views; None if it is returned."""
+    """Return for every node the last node that uses its memory, also through views; None if it is a graph's result."""
     place = {node: number for number, node in enumerate(graph.nodes)}
     last: dict[fx.Node, fx.Node | None] = {}
     for node in reversed(graph.nodes):
@@ -226,28 +226,28 @@ def _last_uses(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
 
 
 def _may_alias(node: fx.Node) -> bool:
-    """Return True if a result may share memory with an argument."""
+    """Return True if a result of a node may share memory with one of its arguments."""
     if not isinstance(node.target, OpOverload):
         return True
     return any(result.alias_info is not None for result in node.target._schema.returns)
 
 
 def _whole(node: fx.Node) -> fx.Node:
-    """Return the node whose tensor a view is of."""
+    """Return the node whose tensor the given node is a view of, through any number of views; else the node itself."""
     while isinstance(node.target, OpOverload) and node.target.is_view and isinstance(node.args[0], fx.Node):
         node = node.args[0]
     return node
 
 
 def _fresh(node: fx.Node) -> bool:
-    """Return True if the program allocates the node's memory, and no argument shares it."""
+    """Return True if the graph allocates the memory of a node's tensor, and no argument of the graph shares it."""
     source = node.args[0] if node.target is operator.getitem else node
     made = isinstance(source, fx.Node) and source.op == "call_function" and not _may_alias(source)
     return made and isinstance(node.meta.get("val"), Tensor)
 
 
 def _used_once(node: fx.Node) -> bool:
-    """Return True if no other operand shares memory with the first, and no operand is a list."""
+    """Return True if no other operand of a node shares memory with its first one, and no operand is a list."""
     first = node.args[0]
     whole = _whole(first)  # pyright: ignore[reportArgumentType]
     if first in node.args[1:] or any(isinstance(argument, (list, tuple)) for argument in node.args):

@@ -14,7 +14,7 @@ from kerascli.compiler.passes import simplify
 from kerascli.compiler.tracing import trace
 
 FlatRunner = Callable[[Sequence[Tensor], draws.Draws], Sequence[Tensor | None]]
-"""(inputs, random numbers of this call) -> results of a program."""
+"""Function that runs a program: (inputs, random numbers of this call) -> results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Program:
 
     code: fx.GraphModule
     reads: tuple[Tensor, ...]
-    """Tensors that are read in place, such as weights."""
+    """Tensors that the function reads in place at each call, such as weights."""
     drawn: Sequence[tuple[str, draws.Draw]]
-    """Random draws of the function, each with its place."""
+    """Random draws of the function, each with its place: the node that draws, and the number of the draw in it."""
 
     @property
     def device(self) -> torch.device:
@@ -36,15 +36,15 @@ class Program:
         return [*self.reads, *inputs, *(numbers.make_at(place, draw) for place, draw in self.drawn)]
 
     def compiled(self, inputs: Sequence[Tensor]) -> FlatRunner:
-        """Return a runner of native code for inputs like these. Raises what torch's compiler raises."""
+        """Compile the program, and return a runner of it for inputs like these. Raises what torch's compiler raises."""
         return self._runner(compiled(self.code, self._examples(inputs)), inputs)
 
     def is_compiled(self, inputs: Sequence[Tensor]) -> bool:
-        """Return True if `compiled` would only load cached code."""
+        """Return True if `compiled` would load native code from the cache instead of compiling."""
         return is_compiled(self.code, self._examples(inputs))
 
     def simplified(self, inputs: Sequence[Tensor]) -> FlatRunner:
-        """Simplify the code in place, and return a runner of it."""
+        """Simplify the program's graph in place, and return a runner of it for inputs like these."""
         simplify(self.code, on_cpu=self.device.type == "cpu")
         return self._runner(self.code.forward, inputs)
 

@@ -39,7 +39,7 @@ def _sums_softmax(node: fx.Node) -> bool:
 
 
 def _without_constant(gradient: Any, axis: Any) -> fx.Node:
-    """Return the operand of a sum whose other operand is constant along the axis, or else the sum itself."""
+    """Return one operand of a sum if the other is constant along the axis, or else the sum itself."""
     if gradient.target is not aten.add.Tensor or gradient.kwargs:
         return gradient
     for one, other in (gradient.args, gradient.args[::-1]):

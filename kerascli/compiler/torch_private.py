@@ -34,7 +34,7 @@ NAMES = {
     "torch.utils._python_dispatch.TorchDispatchMode": "tracing: sees every operation",
     "torch.utils._pytree.tree_map_only": "tracing: tensors in nested arguments",
 }
-"""Dotted name -> file that uses it, and purpose."""
+"""Dotted private name of torch -> file of this package that uses it, and its purpose."""
 
 OpOverload = torch._ops.OpOverload
 SOFTMAX = torch.ops.aten._softmax.default
@@ -62,7 +62,7 @@ def copy_all(targets: list[Tensor], sources: tuple[Tensor, ...]) -> None:
 
 
 def compile_library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
-    """Compile code for the CPU, and return the path of the shared library."""
+    """Compile a graph for the CPU, and return the path of the shared library."""
     from torch._inductor import aot_compile
 
     # Precompiled headers would save a second, but are stored in the shared temporary folder.
@@ -78,7 +78,7 @@ def load_library(library: Path) -> Callable[[list[Tensor]], list[Tensor]]:
 
 
 def compile_in_process(code: fx.GraphModule, examples: Sequence[Tensor]) -> Callable[..., Sequence[Tensor | None]]:
-    """Compile code for the device of the examples; torch caches the kernels itself."""
+    """Compile a graph for the device of the examples without a shared library; torch caches the kernels itself."""
     from torch._inductor import config, standalone_compile
 
     inputs: list[Any] = list(examples)

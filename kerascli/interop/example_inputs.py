@@ -14,11 +14,11 @@ from kerascli.shapes import TensorSpec
 _OPEN_SIZES = (12, 24, 48, 96, 192, 384, 720)
 """Sizes to try for unknown dimensions; the last one is the smaller of the two that shape inference uses."""
 _LIMITS = ("input_dim", "num_tokens", "num_classes", "num_bins")
-"""Arguments of layers that give the exclusive upper bound of their integer inputs."""
+"""Names of layer arguments whose value is the exclusive upper bound of the layer's integer inputs."""
 
 
 def sample_inputs(model: Model, rows: int, *, seed: int = 0) -> dict[str, Tensor]:
-    """Return `rows` samples, always the same: normally distributed floats, integers in the range of their layers."""
+    """Return `rows` samples by input name, fixed by `seed`: normal floats, integers in the range of their layers."""
     unknown = open_size(model)
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, Tensor] = {}
@@ -54,7 +54,7 @@ def _known(spec: TensorSpec, size: int) -> TensorSpec:
 
 
 def _limits(model: Model) -> Mapping[str, int]:
-    """Return the exclusive upper bound of the values of each integer tensor, from all layers that it leads to."""
+    """Return, by tensor name, the exclusive upper bound of integers that all layers computed from it accept."""
     limits: dict[str, int] = {}
     for node in reversed(model.nodes):
         own = [getattr(node.layer, name, None) for name in _LIMITS]

@@ -27,12 +27,12 @@ _BEFORE_ZIP = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 def cache_path(published: Published) -> Path:
-    """Return the path of a file in torch's cache: `$TORCH_HOME/hub/checkpoints`, by default below `~/.cache/torch`."""
+    """Return the path of published weights in `$TORCH_HOME/hub/checkpoints`, by default below `~/.cache/torch`."""
     return Path(torch.hub.get_dir()) / "checkpoints" / published.file
 
 
 def published_tensors(published: Published, progress: Progress | None = None) -> tuple[dict[str, Tensor], str]:
-    """Return the tensors by torchvision's names, and the SHA-256 of their file, downloaded if it is not cached.
+    """Return published weights by torchvision's names, and the SHA-256 of their file, downloaded if not cached.
 
     Raises DataError, FileRefused.
     """
@@ -87,7 +87,7 @@ def _refuse_compressed(data: bytes, name: str) -> None:
 
 
 def _plain(key: str, value: object, name: str) -> Tensor:
-    """Return a dense, real tensor on the CPU, detached. Raises FileRefused for any other value."""
+    """Return a value of a state dict, detached. Raises FileRefused if it is no dense, real tensor on the CPU."""
     shown = f"'{safe_text(key, 80)}' in '{name}'"
     if not isinstance(value, Tensor):
         raise FileRefused(f"{shown} is not a tensor")

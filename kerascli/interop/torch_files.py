@@ -18,11 +18,11 @@ from kerascli.training.build import Experiment
 from kerascli.training.train_step import autocast
 
 MAX_ONNX_BYTES = 2**31 - 1
-"""Largest size of a protobuf message."""
+"""Largest size of an ONNX file, which is one protobuf message."""
 
 
 class Forward(nn.Module):
-    """The graph as a plain torch module: takes tensors in the order of the inputs, returns those of the outputs."""
+    """A model's graph as a plain torch module: tensors in the order of the inputs -> tensors of the outputs."""
 
     def __init__(self, experiment: Experiment) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ def _program(experiment: Experiment, inputs: Sequence[Tensor]) -> Any:
 
 
 def _dynamic(experiment: Experiment) -> tuple[dict[int, Any], ...]:
-    """Return the inputs' dynamic axes: the batch axis, and unknown dimensions where the model's code allows it."""
+    """Return the dynamic axes of each input for torch.export: the batch axis, and unknown dimensions if code allows."""
     dim = torch.export.Dim
     return tuple(
         {0: dim.DYNAMIC, **{axis + 1: dim.AUTO for axis, size in enumerate(given.spec.shape) if size is None}}
@@ -129,7 +129,7 @@ def run_onnx(data: bytes, names: Sequence[str], inputs: Sequence[Tensor]) -> lis
 
 
 def _origin(error: BaseException) -> BaseException:
-    """Return the innermost of chained errors, which names the operation."""
+    """Return the innermost of chained export errors, which names the operation that failed."""
     while (before := error.__cause__ or error.__context__) is not None:
         error = before
     return error

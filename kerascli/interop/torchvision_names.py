@@ -16,9 +16,9 @@ _OTHERS = {"weight": "kernel", "bias": "bias"}
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 _COUNTER = "num_batches_tracked"
 _OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
-"""Names in DenseNet files, such as `norm.1`, that are `norm1` in torchvision's model."""
+"""Pattern of tensor names in DenseNet files, such as `norm.1`, that are `norm1` in torchvision's model."""
 _AXES = {2: (1, 0), 4: (2, 3, 1, 0)}
-"""Permutation from torch's to Keras's layout by rank (dense, 2D convolution), for kernels that no layer takes."""
+"""Axis order from torch's to Keras's layout by rank (dense, 2D convolution), for kernels that no layer takes."""
 
 
 def config_name(layer: str) -> str:
@@ -29,10 +29,10 @@ def config_name(layer: str) -> str:
 def to_our_names(
     tensors: Mapping[str, Tensor], weights: Sequence[Weight], takes: Mapping[str, LayerSource], file: str
 ) -> dict[str, Tensor]:
-    """Return the tensors by names of weights, in Keras's layout as their layer defines it, and in float32.
+    """Return torchvision's tensors by kerascli's weight names, in their layer's Keras layout, and in float32.
 
-    `takes` are the entries of `map`; a layer inside a shared model matches by its own name. Raises FileRefused for
-    a name that is not valid, and for two tensors of one weight.
+    `takes` are the entries of a `map` in the config; a layer inside a shared model matches by its own name. Raises
+    FileRefused for a name that is not valid, and for two tensors of one weight.
     """
     takers: dict[str, list[tuple[str, Weight]]] = {}
     for weight in weights:
@@ -94,7 +94,7 @@ def refuse_flattened(built: Built, weights: Iterable[Weight], taken: Container[s
 
 
 def _before(node: Node, makers: Mapping[str, Node], weighted: Container[str]) -> Iterator[Node]:
-    """Yield the nodes before a node, back to the nearest layer with weights."""
+    """Yield the nodes that a node's inputs come from, back to the nearest layers with weights."""
     maker = makers.get(node.inputs[0])
     while maker is not None:
         yield maker

@@ -24,18 +24,18 @@ _MODEL = "model_weights"
 
 @dataclass(frozen=True, slots=True)
 class FileLayer:
-    """Weights in a file of one layer, or of one nested model."""
+    """Weights of one layer, or of one nested model, in a Keras weights file."""
 
     name: str
     place: str
-    """HDF5 group: by class and number in Keras 3 (`layers/dense_1`), by the layer's name before."""
+    """HDF5 group: by class and number in Keras 3 (`layers/dense_1`), by the layer's name in older files."""
     groups: Mapping[str, Sequence[str]]
     """HDF5 group within the layer -> paths of its weight arrays, in order; before Keras 3, all are under ''."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnLayer:
-    """Weights in our model of one layer, or of one shared model; fields are those of FileLayer."""
+    """Weights of one layer, or of one shared model, in the model that is filled; fields are those of FileLayer."""
 
     name: str
     place: str
@@ -44,14 +44,14 @@ class OwnLayer:
 
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
-    """An open weights file; `layers` are its layers with weights, in order."""
+    """An open Keras weights file; `layers` are its layers with weights, in order."""
 
     name: str
     digest: str
     arrays: Hdf5
     layers: tuple[FileLayer, ...]
     by_place: bool
-    """If True (Keras 3), layers are matched by class and number; otherwise in order."""
+    """If True (Keras 3), the file's layers are matched to the model's by class and number; otherwise in order."""
 
     def layer(self, name: str) -> FileLayer | None:
         return next((layer for layer in self.layers if layer.name == name), None)
@@ -123,7 +123,10 @@ def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Sequence[
 
 
 def match(file: WeightsFile, own: Sequence[OwnLayer], *, by_name: bool) -> tuple[Pairs, list[str]]:
-    """Pair weights with arrays; return also the names of layers without any, if matched by name. Raises FileRefused."""
+    """Pair a model's weights with a file's arrays; with `by_name`, return also the layers that the file lacks.
+
+    Raises FileRefused if the layers or their weights do not match.
+    """
     if by_name:
         found = [(layer, file.layer(layer.name)) for layer in own]
         if not any(other for _, other in found):
@@ -172,7 +175,7 @@ def _before_keras_3(arrays: Hdf5, group: str, names: Sequence[str]) -> tuple[Fil
 
 
 def _natural_key(place: str) -> tuple[str, int]:
-    """Return a sort key that orders numbered names naturally: dense, dense_1, dense_2, dense_10."""
+    """Return a key that sorts numbered layer names naturally: dense, dense_1, dense_2, dense_10."""
     base, _, number = place.rpartition("_")
     return (base, int(number)) if number.isdecimal() else (place, 0)
 

@@ -31,7 +31,7 @@ class Experiment:
     module: GraphStep
     """Module for prediction and evaluation."""
     forward_passes: tuple[ForwardPass[GraphStep], ...]
-    """Forward passes of a training step; without `train_step` a single one, of `module` itself."""
+    """Forward passes of a training step; without a `train_step` section a single one, of `module` itself."""
     weights: list[Weight]
     device: torch.device
 
@@ -107,7 +107,7 @@ def _modules(stages: Stages, device: torch.device) -> tuple[nn.Module, nn.Module
 
 
 def _class_weight(spec: RunSpec, targets: Mapping[str, Field]) -> Tensor | None:
-    """Return the weights by class label, 1 for classes that are not listed; None without `class_weight`."""
+    """Return the loss weights by class label, 1 for classes that are not listed; None without `class_weight`."""
     given = spec.fit.class_weight
     if given is None or given == "balanced":  # that of a run has its numbers
         return None

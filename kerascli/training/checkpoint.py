@@ -30,7 +30,7 @@ def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict
 
 
 class CheckpointFacts(BaseModel):
-    """Facts of a checkpoint, validated: it may come from another version or an untrusted source."""
+    """Validated JSON part of a checkpoint: counters, callback states ... It may be of another version or untrusted."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -48,7 +48,7 @@ class CheckpointFacts(BaseModel):
 
 
 def checkpoint_facts(facts: Mapping[str, Any]) -> CheckpointFacts:
-    """Return the validated facts of a checkpoint. Raises FileRefused."""
+    """Validate the JSON part of a checkpoint. Raises FileRefused."""
     for name in sorted(CheckpointFacts.model_fields.keys() - facts.keys()):
         raise _of_another_version(f"lacks '{name}'")
     for name in sorted(facts.keys() - CheckpointFacts.model_fields.keys()):
@@ -68,7 +68,7 @@ def saved_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def reinstate(
     trainer: Trainer, tensors: dict[str, Tensor], facts: Mapping[str, Any], callbacks: Sequence[Callback]
 ) -> Progress:
-    """Restore weights and optimizer, return the progress. Raises FileRefused if the model is another."""
+    """Restore a checkpoint's weights and optimizer, return its progress. Raises FileRefused for another model's."""
     known = checkpoint_facts(facts)
     trainer.restore(saved_weights(tensors))
     trainer.optimizers.load_state_dict(_below(tensors, "optimizer/"))
@@ -91,7 +91,7 @@ def reinstate(
 
 
 def _check_callbacks(progress: Progress, callbacks: Sequence[Callback]) -> None:
-    """Raise FileRefused if callbacks lack a saved state; before the first epoch of a phase there is none."""
+    """Raise FileRefused if the checkpoint lacks states of callbacks; before a phase's first epoch there are none."""
     if not progress.callbacks and progress.epoch == progress.first and progress.batch == 0:
         return
     if len(progress.callbacks) != len(callbacks):

@@ -12,12 +12,12 @@ from kerascli.losses.base import Loss
 
 @dataclass(frozen=True, slots=True)
 class ClassReading:
-    """Interpretation of one output as classes."""
+    """Interpretation of one model output as classes: their names, and how units become probabilities."""
 
     names: tuple[str, ...]
     from_logits: bool
     binary: bool
-    """True for one unit: the probability of the second class."""
+    """True if the output has one unit: the probability, or logit, of the second of two classes."""
 
     def probabilities(self, output: Tensor) -> Tensor:
         """Return probabilities (rows, classes) for outputs (rows, units)."""
@@ -41,7 +41,7 @@ def is_classification_loss(loss: Loss | None) -> TypeGuard[Loss]:
 
 
 def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> ClassReading | None:
-    """Return how to interpret an output (rows, units) as classes; None if it predicts none."""
+    """Return the interpretation of an output (rows, units) as classes; None if it does not predict one class a row."""
     if not is_classification_loss(loss) or output.dim() > 2:
         return None
     units = output.shape[1] if output.dim() == 2 else 1

@@ -15,7 +15,7 @@ from kerascli.training.train_step import TrainStepModule
 def evaluate(
     module: TrainStepModule, batches: Iterable[Batch], *, seed: int, step: int = 0
 ) -> Generator[Tick, None, dict[str, float]]:
-    """Yield a Tick for each batch, return loss and metrics.
+    """Evaluate the model on batches: yield a Tick after each of them, return loss and metrics by name.
 
     `step` keys the random numbers of models that sample in inference.
     """
@@ -34,7 +34,7 @@ def evaluate(
 
 
 def add_states(sums: list[Tensor] | None, states: list[Tensor]) -> list[Tensor]:
-    """Add a batch's metric states to the sums, in place."""
+    """Add a batch's metric states to their sums over earlier batches, in place; return the sums."""
     if sums is None:
         return [state.clone() for state in states]
     for total, state in zip(sums, states, strict=True):

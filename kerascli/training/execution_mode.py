@@ -44,13 +44,12 @@ class Request:
     batches: Sequence[Batch]
     """The first batch, and a second if there is one: graphs are traced on the first and tested on the second."""
     steps: int
-    """Number of times that the forward pass will run."""
+    """Number of times that the forward pass will run in this training."""
     jit_compile: bool | Literal["auto"] = "auto"
     live_scales: Mapping[str, Tensor] = field(default_factory=dict)
     """Loss scales of updates, by the update's name, that change in training."""
     rules: Callable[[], Sequence[Written]] = list
-    """Return the optimizers' rules, which are compiled, too. They come with copies of all weights: call late.
-    """
+    """Function that returns the optimizers' update rules, compiled too. They hold copies of all weights: call late."""
 
     @property
     def device(self) -> torch.device:
@@ -58,7 +57,7 @@ class Request:
 
 
 def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, Choice]:
-    """Return the fastest available runner, and its mode (`compiled`, `traced` or `eager`) with the reason."""
+    """Return the fastest available runner of a forward pass, its mode (`compiled`, `traced`, `eager`) and why."""
     module = Eager(request.forward_pass, request.live_scales)
     if recorded == "eager":
         return module, Choice("eager", "as in the run")
@@ -141,7 +140,7 @@ def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
 
 
 def _compiled_before(request: Request, program: Program) -> bool:
-    """Return True if the step and its rules are in the compiler's cache; rules that cannot be compiled are ignored."""
+    """Return True if step and update rules are in the compiler's cache; rules that cannot be compiled are ignored."""
     if not program.is_compiled(_leaves(request.batches[0])):
         return False
     for rule in request.rules():
@@ -152,12 +151,12 @@ def _compiled_before(request: Request, program: Program) -> bool:
 
 
 def compile_rule(rule: Written) -> Callable[..., object]:
-    """Compile a function that writes into its arguments, for arguments like its examples."""
+    """Compile an optimizer's update rule, which writes into its arguments, for arguments like the rule's examples."""
     return compiled_function(rule.function, rule.examples)
 
 
 def _verified(request: Request, runner: Runner, module: Runner) -> Runner:
-    """Return a runner after one step that agrees with the module's. Raises ValueError if it does not."""
+    """Return `runner` if one step of it agrees with the module's; raise ValueError otherwise."""
     batch = next(batch for batch in reversed(request.batches) if batch.rows == request.batches[0].rows)
     found, wanted = (each(batch, draws.Draws(0, "try", 0)) for each in (runner, module))
     apart = largest_difference(found, wanted)
@@ -171,7 +170,7 @@ def _failure(what: str, error: Exception) -> str:
 
 
 def _reason_not_to_trace(request: Request) -> str | None:
-    """Return the reason not to trace a step; None if it can be traced."""
+    """Return the reason not to trace the forward pass; None if it can be traced."""
     for component in _with_inner(request.forward_pass.module.components()):
         name = component.component_name
         if not type(component).__module__.startswith("kerascli."):
@@ -182,7 +181,7 @@ def _reason_not_to_trace(request: Request) -> str | None:
 
 
 def _with_inner(components: Sequence[Component]) -> Iterator[Component]:
-    """Yield components and those nested in them."""
+    """Yield components and those nested in their arguments, at any depth."""
     for component in components:
         yield component
         inner = [value for name in type(component).model_fields for value in _flat(getattr(component, name))]
@@ -203,7 +202,7 @@ _PIECE = 2**18
 
 
 def largest_difference(found: StepOutcome, wanted: StepOutcome) -> float:
-    """Return the largest difference of two outcomes, relative to the largest value of its kind.
+    """Return the largest difference between two steps' outcomes, relative to the largest value of its kind.
 
     All gradients are of one kind: a gradient that is zero but for rounding, such as that of a bias before a batch
     normalization, is compared with the size of the others.
@@ -238,7 +237,7 @@ def _leaves(batch: Batch) -> list[Tensor]:
 
 
 def _like(batch: Batch, leaves: Sequence[Tensor]) -> Batch:
-    """Return a batch of the same structure with other tensors."""
+    """Return a batch with the names of `batch` and the tensors `leaves`, in the order of its own."""
     remaining = iter(leaves)
     inputs, targets, weights = (
         {name: next(remaining) for name in section} for section in (batch.inputs, batch.targets, batch.sample_weight)

@@ -22,7 +22,7 @@ class ParameterUpdate:
     """An optimizer and the weights that it updates by the gradients of one loss."""
 
     name: str
-    """Name of the update; empty without `train_step`."""
+    """Name of the update in the `train_step` section; empty without that section."""
     optimizer: BaseOptimizer
     weights: tuple[Weight, ...]
 
@@ -34,11 +34,11 @@ class ForwardPass(Generic[M]):
     module: M
     updates: tuple[ParameterUpdate, ...]
     repeat: int = 1
-    """Number of times that pass and updates are repeated in a training step."""
+    """Number of times that the pass and its updates run in a training step."""
 
     @property
     def stream(self) -> str:
-        """Key of the pass's random numbers."""
+        """Key of the random numbers that the forward pass draws."""
         return f"train/{name}" if (name := self.updates[0].name) else "train"
 
 
@@ -51,7 +51,7 @@ class Layout(NamedTuple):
     updates: tuple[str, ...]
 
     def outcome(self, flat: Sequence[Tensor | None]) -> "StepOutcome":
-        """Return the outcome with these tensors, in the order of `StepOutcome.flat`."""
+        """Return a StepOutcome of the tensors `flat`, which are in the order of `StepOutcome.flat`."""
         states, gradients = self.totals + self.states, self.totals + self.states + self.gradients
         updates = zip(self.updates, flat[gradients:], strict=True)
         return StepOutcome(

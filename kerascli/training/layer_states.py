@@ -10,14 +10,14 @@ from kerascli.model.runtime.weights import Weight
 
 
 def reset_states(states: Sequence[Weight]) -> None:
-    """Reset the states to zeros."""
+    """Reset the states of stateful layers to zeros."""
     with torch.no_grad():
         for state in states:
             state.tensor.zero_()
 
 
 class EvaluationStates:
-    """States of an evaluation or prediction, separate from those of training."""
+    """States of stateful layers in an evaluation or prediction, separate from those of training."""
 
     def __init__(self, states: Sequence[Weight]) -> None:
         self._weights = {state.name: state for state in states}
@@ -25,7 +25,7 @@ class EvaluationStates:
 
     @contextmanager
     def for_batch(self) -> Iterator[None]:
-        """Swap the states in while the model runs on the next batch."""
+        """Give the layers these states while the model runs on the next batch, then those of training again."""
         before = {name: weight.tensor.clone() for name, weight in self._weights.items()}
         self._put(self._values)
         try:
@@ -34,7 +34,7 @@ class EvaluationStates:
             self._put(before)
 
     def keep(self, updates: Mapping[str, Tensor]) -> None:
-        """Store the states after a batch."""
+        """Store the layers' states after a batch, from the weights that it updated."""
         self._values = {name: updates.get(name, value) for name, value in self._values.items()}
 
     def _put(self, values: Mapping[str, Tensor]) -> None:

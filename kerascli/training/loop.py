@@ -30,7 +30,7 @@ _REDRAW_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Training plan: the fit section with everything filled in that depends on the data."""
+    """Training plan: the `fit` section of a config, with everything filled in that depends on the data."""
 
     epochs: int
     steps: int
@@ -135,7 +135,7 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -
 
 
 def _timed_batches(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Yield the batches; waiting for one is timed as work of its own."""
+    """Yield the batches; the time of waiting for them is recorded as the span `data`."""
     iterator = iter(batches)
     while True:
         with span("data"):
@@ -157,7 +157,7 @@ def _validate(trainer: Trainer, plan: Plan, progress: Progress) -> Generator[Eve
 def _on_averages(
     work: Generator[Tick, None, dict[str, float]], trainer: Trainer
 ) -> Generator[Tick, None, dict[str, float]]:
-    """Evaluate with the weights' moving averages; at its events, where a run may be saved, the weights are back."""
+    """Evaluate with the weights' moving averages; at each event, where a run may be saved, the weights are back."""
     while True:
         trainer.optimizers.swap_averages()
         try:
@@ -184,7 +184,7 @@ def _run_callbacks(
     question: Callable[[Callback], Callable[[EpochFacts, State], tuple[list[Decision], State]]],
     facts: EpochFacts,
 ) -> _CallbackResults:
-    """Ask callbacks in order; each sees the learning rate that the one before has set."""
+    """Call the callbacks `asked` in order and apply their decisions; each sees the learning rates set before it."""
     all_decisions: list[Decision] = []
     said: list[str] = []
     for index in asked:
@@ -201,7 +201,7 @@ def _run_callbacks(
 
 
 def _apply_decisions(decisions: Iterable[Decision], trainer: Trainer, progress: Progress) -> list[str]:
-    """Apply decisions to weights, learning rate and progress; return the messages to print."""
+    """Apply callbacks' decisions to weights, learning rates and progress; return the messages to print."""
     said = []
     for decision in decisions:
         match decision:

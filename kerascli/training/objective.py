@@ -39,7 +39,7 @@ class BaseObjective(nn.Module):
         self.losses = tuple(losses)
 
     def components(self) -> list[Component]:
-        """Return the losses and metrics."""
+        """Return the components of the objective: its losses and metrics."""
         return [*self.losses, *(metric for metric in self.metrics if isinstance(metric, Metric))]
 
     def figures(self, states: Sequence[Tensor]) -> dict[str, float]:
@@ -73,7 +73,7 @@ class Objective(BaseObjective):
         sums: Collection[str] = (),
         class_weight: Tensor | None = None,
     ) -> None:
-        """`names` are the total, each loss if there are several, `figures` (logged by layers), and the metrics.
+        """`names` are those of the total loss, each loss if several, `figures` (logged by layers), and the metrics.
 
         `sums` are those of the `figures` that are summed over all rows; the others are means.
         """
@@ -123,7 +123,7 @@ class Objective(BaseObjective):
 
 
 def reductions(names: Iterable[str], sums: Collection[str]) -> list[Reduction]:
-    """Return the reduction over batches of each value."""
+    """Return the reduction over batches of each logged value: `sum` for the names in `sums`, else `mean`."""
     return ["sum" if name in sums else "mean" for name in names]
 
 
@@ -138,12 +138,12 @@ def summed(parts: Sequence[Tensor]) -> Tensor:
 
 
 def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor:
-    """Return the state of a metric for a batch."""
+    """Return the state of a metric for one batch, which is added to those of other batches."""
     return metric(y_true, y_pred.detach(), sample_weight=weight, mask=mask)
 
 
 def figure_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean") -> Tensor:
-    """Return the state of a batch's value: a mean is weighted by the rows of the batch, as in Keras; a sum is not."""
+    """Return a batch's logged value as a metric state: a mean is weighted by its rows, as in Keras; a sum is not."""
     value = value.detach()
     rows = 1 if reduction == "sum" else rows
     dtype = torch.float32 if value.device.type == "mps" else torch.float64

@@ -21,16 +21,16 @@ class Progress:
     seconds: float = 0.0
     """Seconds that the current epoch has taken so far, for a run that is resumed within it."""
     callbacks: list[dict[str, Any]] = field(default_factory=list)
-    """States of the callbacks, in their order."""
+    """States of the run's callbacks, in the order of the callbacks."""
     row: dict[str, float] = field(default_factory=dict)
     """History row of the last finished epoch."""
     slots: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    """Weights kept under a name, in Keras's layout, on the CPU."""
+    """Copies of the model's weights that callbacks keep, by slot name: in Keras's layout, on the CPU."""
     said: list[str] = field(default_factory=list)
-    """Messages of callbacks at the start of the current epoch."""
+    """Messages from callbacks since the start of the current epoch, to print at its end."""
     stopped: str | None = None
     """Reason why a callback stopped training."""
     phase: int = 0
     """Index of the current phase of the fit, from 0."""
     first: int = 0
-    """Number of epochs that were finished when the phase began."""
+    """Number of epochs that were finished when the current phase began."""

@@ -51,7 +51,7 @@ class Trainer:
         return states
 
     def _apply(self, forward_pass: ForwardPass, outcome: StepOutcome) -> None:
-        """Apply the updates; all gradients were computed before, so no update affects the next one's gradients."""
+        """Apply a forward pass's updates; all gradients were computed before, so no update affects the next one's."""
         updates = dict(outcome.updates)
         start = 0
         for update, total in zip(forward_pass.updates, outcome.totals, strict=True):

@@ -39,7 +39,7 @@ class TrainStepModule(nn.Module):
         return []
 
     def components(self) -> list[Component]:
-        """Return the layers, losses and metrics of a step."""
+        """Return the components (layers, losses, metrics) that the forward pass uses."""
         return self.objective.components()
 
     def states(self) -> list[Weight]:
@@ -83,7 +83,7 @@ class GraphStep(TrainStepModule):
         return [*(node.layer for node in self.graph.model.nodes), *super().components()]
 
     def predict(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
-        """Return the graph's outcome for prepared inputs."""
+        """Return the graph's outcome for inputs, after applying their batch-wise stages."""
         return self.run(self.input_stage(dict(inputs)))
 
     def run(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:

@@ -25,7 +25,7 @@ from kerascli.training.train_step import GraphStep, TrainStepOutput
 
 
 class UpdateObjective(BaseObjective):
-    """Loss of one update, a sum of terms, and its metrics."""
+    """Objective of one parameter update: its loss, a sum of terms, and its metrics."""
 
     def __init__(
         self,
@@ -37,10 +37,10 @@ class UpdateObjective(BaseObjective):
         figures: Sequence[str] = (),
         sums: Collection[str] = (),
     ) -> None:
-        """`names` are the total, the terms, `figures` (logged by the update's own layers), and the metrics.
+        """`names` are those of the total loss, its terms, `figures` (logged by the update's layers), and the metrics.
 
-        `weights` are those that it trains, whose regularizers are added here. `sums` are nodes whose values are summed
-        over all rows.
+        `weights` are those that the update trains, whose regularizers are added here. `sums` are nodes whose values are
+        summed over all rows.
         """
         means: list[Reduction] = ["mean"] * (1 + len(terms))
         losses = [term.loss for term in terms if term.loss is not None]
@@ -59,7 +59,7 @@ class UpdateObjective(BaseObjective):
         rows: int,
         added: Sequence[Tensor] = (),
     ) -> LossOutput:
-        """Compute the loss and states; `added` are losses of layers, added to this update's loss."""
+        """Compute the update's loss and metric states; `added` are losses of layers, added to this update's loss."""
         values = [_loss(term, outcome, targets, sample_weight) for term in self._terms]
         parts = [*added, *(weighted for _, weighted in values), *(penalty(weight) for weight in self._penalized)]
         total = summed(parts)
@@ -83,7 +83,7 @@ class _Joined(BaseObjective):
 
 
 class PassObjective(_Joined):
-    """Losses of the updates that share a forward pass; losses that layers add count for the first update."""
+    """Objective of a forward pass: losses of the updates that share it; losses of layers count for the first update."""
 
     def __init__(self, updates: Sequence[UpdateObjective]) -> None:
         super().__init__(updates)
@@ -97,7 +97,7 @@ class PassObjective(_Joined):
         sample_weight: Mapping[str, Tensor],
         rows: int,
     ) -> LossOutput:
-        """Return a total for each update and the states of all; targets and sample weights are given by target name."""
+        """Return each update's total loss, and all metric states; targets and sample weights are by target name."""
         found = LossOutput([], [])
         added = [value for name, value in outcome.losses.items() if name not in self._formulas]
         for update in self.updates:
@@ -111,7 +111,7 @@ class PassObjective(_Joined):
 def _loss(
     term: LossTerm, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Return a term's value, and its weighted value in the loss."""
+    """Return the value of a loss term, and the value multiplied by the term's weight."""
     if term.loss is None or term.of is None:
         return outcome.metrics[term.node], outcome.losses[term.node]
     y_true, y_pred = _pair(term.of, outcome, targets)
@@ -129,7 +129,7 @@ def _pair(of: Comparison, outcome: GraphOutcome, targets: Mapping[str, Tensor]) 
 
 
 class AllPasses(GraphStep):
-    """Predicts with the model; evaluates all forward passes, without updates between them."""
+    """Module that predicts with the model; it evaluates all passes of `train_step`, without updates between them."""
 
     def __init__(
         self,

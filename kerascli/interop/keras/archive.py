@@ -21,7 +21,7 @@ _MEMBERS = (_METADATA, _CONFIG, _WEIGHTS)
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """A range of bytes in an open file."""
+    """A range of bytes in an open file, such as the HDF5 weights file in a `.keras` file."""
 
     file: IO[bytes]
     start: int
@@ -30,7 +30,7 @@ class ByteRange:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Contents of a `.keras` file."""
+    """Contents of a `.keras` file: model config, Keras's version, and the place of the weights."""
 
     config: Any
     version: str
@@ -38,7 +38,7 @@ class Archive:
 
 
 def read_archive(file: BufferedReader, name: str) -> Archive:
-    """Read the members of a `.keras` file; the weights stay in place. Raises FileRefused."""
+    """Read model config and version from a `.keras` file, and locate its weights. Raises FileRefused."""
     try:
         with zipfile.ZipFile(file) as archive:
             members = _members(archive, name)
@@ -88,7 +88,7 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
-    """Read a text member, limited while it is decompressed; the size in its header is not trusted."""
+    """Read a JSON member of a `.keras` file, limited while decompressed; the size in its header is not trusted."""
     with archive.open(info) as member:
         data = member.read(MAX_CONFIG_BYTES + 1)
     if len(data) > MAX_CONFIG_BYTES:
@@ -97,7 +97,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
 
 
 def _weights_range(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BufferedReader, name: str) -> ByteRange:
-    """Return the range of the weights, after reading all of them to verify the checksum."""
+    """Return the byte range of the weights file in a `.keras` file, after reading it all to verify its checksum."""
     if info.compress_type != zipfile.ZIP_STORED:
         return _unpacked(archive, info, name)
     with archive.open(info) as member:
@@ -110,7 +110,7 @@ def _weights_range(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Buffer
 
 
 def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> ByteRange:
-    """Decompress the weights to an unnamed temporary file. Raises FileRefused above a compression ratio of 100."""
+    """Decompress the weights file to an unnamed temporary file. Raises FileRefused above a compression ratio of 100."""
     if info.file_size > _MAX_RATIO * max(info.compress_size, 2**10):
         raise FileRefused(f"'{name}': {info.filename} is compressed more than {_MAX_RATIO} to 1")
     target = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the weights is used

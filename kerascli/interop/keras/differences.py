@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ANY = object()
-"""Placeholder for any value of an argument without effect."""
+"""Marker in tables of ignored arguments: every value of the argument is accepted, because none has an effect."""
 
 BOOKKEEPING = frozenset({
     "name", "dtype", "dtype_policy", "batch_input_shape", "batch_shape", "build_config", "registered_name", "module",
     "shared_object_id", "autocast", "fn", "jit_compile", "is_legacy_optimizer", "input_spec", "trainable",
     "lora_rank", "lora_alpha", "quantization_config",
 })  # fmt: skip
-"""Keys that Keras adds to any config; of these, a metric's name has a meaning and is read before."""
+"""Keys that Keras adds to any config; skipped where the component has no such argument (a metric has `name`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +23,17 @@ class Difference:
     """Differences of one component's arguments between Keras's files and configs."""
 
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """Keras's name of an argument -> ours."""
+    """Name of an argument in Keras's files -> its name in a config."""
     idle: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments that only Keras has, with the value that has no effect here; any other is refused."""
+    """Arguments that only Keras has, with the one value that is accepted and ignored; any other is refused."""
     values: Mapping[str, tuple[tuple[Any, Any], ...]] = field(default_factory=dict)
-    """Our name of an argument -> pairs of Keras's value and ours."""
+    """Name of an argument in a config -> pairs (value in Keras's files, value in a config)."""
     symmetric: frozenset[str] = frozenset()
     """Arguments whose value x Keras writes as [-x, x]."""
     single: frozenset[str] = frozenset()
     """Arguments whose value x Keras 2 writes as [x]."""
     inside: "Difference | None" = None
-    """Differences of the components nested in it."""
+    """Differences of the components that are arguments of this one."""
 
 
 _RECURRENT = Difference(idle={"implementation": ANY, "time_major": False})
@@ -55,7 +55,7 @@ DIFFERENCES: Mapping[str, Difference] = {
     "leaky_relu": Difference(renamed={"alpha": "negative_slope"}),
     "variance_scaling": Difference(values={"distribution": (("normal", "truncated_normal"),)}),
 }
-"""Name of a component -> its differences."""
+"""Name of a component -> differences of its arguments between Keras's files and configs."""
 
 OPTIMIZER = Difference(renamed={"lr": "learning_rate"}, idle={"decay": 0.0, "weight_decay": 0.0})
 LOSS = Difference(values={"reduction": (("auto", "sum_over_batch_size"),)})
@@ -63,21 +63,21 @@ LOSS = Difference(values={"reduction": (("auto", "sum_over_batch_size"),)})
 OPERATIONS: Mapping[str, str] = {
     "BatchNorm": "batch_normalization", "LayerNorm": "layer_normalization", "RMSNorm": "rms_normalization",
 }  # fmt: skip
-"""Classes of keras.ops that are not named like their operation."""
+"""Class of keras.ops -> its operation, where the class is not the operation's name in camel case."""
 
 NULLS: Mapping[str, Mapping[str, Any]] = {"integer_lookup": {"num_oov_indices": 1}}
-"""Arguments that may be null here but not in Keras, with Keras's value for null."""
+"""Layer -> arguments that may be null in a config but not in Keras, with Keras's value instead of null."""
 GIVE_WHOLE_NUMBERS = frozenset({"hashing", "hashed_crossing"})
 """Layers that need an integer dtype in Keras with `output_mode: int`."""
 
 EXPORTED: Mapping[str, str] = {"GroupQueryAttention": "GroupedQueryAttention"}
-"""Class -> name that files use for it."""
+"""Class name of a layer -> name that Keras exports the class under, from which names in files are derived."""
 
 NAMED_FUNCTIONS = frozenset({"MeanMetricWrapper", "LossFunctionWrapper"})
-"""Classes that wrap a function, which `fn` in their config names."""
+"""Keras's wrapper classes of metric and loss functions; `fn` in their config names the function."""
 
 TENSORS_BY_NAME: Mapping[str, tuple[str, ...]] = {
     "multi_head_attention": ("query", "value", "key"),
     "group_query_attention": ("query", "value", "key"),
 }
-"""Layers that Keras calls with several named tensors; here these are `inputs`, in this order."""
+"""Layers that Keras calls with several named tensors -> those names, in the order of a node's `inputs`."""

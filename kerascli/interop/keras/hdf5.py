@@ -22,21 +22,21 @@ _CHILD = Path(__file__).with_name("hdf5_child.py")
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _MOST_PARTS = 1_000
 SECONDS = 5.0
-"""Time limit for all answers together, in CPU time where it is known; extended in proportion to the bytes to read."""
+"""Time limit for all answers of the reading process, in CPU time where known; extended by the bytes to read."""
 _BEAT = 0.1
 _BYTES_A_SECOND = 10 * 2**20
 _TOGETHER = 200
 _TOGETHER_BYTES = 2**20
-"""Largest number of arrays, and of their bytes, per request: each open array takes memory of the process."""
+"""Largest total size of arrays in one request, of at most `_TOGETHER` arrays: open arrays take process memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Header of an array that has not been read."""
+    """Shape and dtype of an array in an HDF5 file, whose values have not been read."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    """Type in the file; for bfloat16, which numpy lacks, unsigned integers with the same bits."""
+    """dtype of the bytes in the file; for bfloat16, which numpy lacks, unsigned integers with the same bits."""
     is_bfloat16: bool = False
 
     @classmethod
@@ -45,7 +45,7 @@ class Dataset:
         return cls(tuple(shape), np.dtype("<u2" if brain else dtype), brain)
 
     def read(self, data: bytes, start: int) -> np.ndarray:
-        """Return the array that begins at `start` of the data; bfloat16 is returned as float32, without loss."""
+        """Return the array whose bytes begin at `start` of `data`; bfloat16 is returned as float32, without loss."""
         values = np.frombuffer(data, self.dtype, math.prod(self.shape), start).reshape(self.shape)
         return (values.astype(np.uint32) << 16).view(np.float32) if self.is_bfloat16 else values
 
@@ -55,7 +55,7 @@ class Dataset:
 
 
 class Hdf5:
-    """An open HDF5 file; every answer of the reading process is checked, and its crash raises FileRefused."""
+    """An open HDF5 file, read by a separate process: its answers are checked, and its crash raises FileRefused."""
 
     def __init__(self, descriptor: int, start: int, size: int, name: str) -> None:
         if find_spec("h5py") is None:
@@ -80,21 +80,21 @@ class Hdf5:
         self._process.communicate()
 
     def datasets(self) -> dict[str, Dataset]:
-        """Return the headers of all arrays by path. Raises FileRefused."""
+        """Return shape and dtype of all arrays in the file, by path. Raises FileRefused."""
         if self._datasets is None:
             headers: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
             self._datasets = {path: Dataset.named(d["shape"], d["dtype"]) for path, d in headers.items()}
         return self._datasets
 
     def text(self, path: str, name: str) -> str | None:
-        """Return a text attribute, None if it is missing. Raises FileRefused for other types."""
+        """Return the text attribute `name` of the object at `path`; None if missing. Raises FileRefused if not text."""
         value = json.loads(self._ask({"do": "attribute", "path": path, "name": name}))
         if value is not None and not isinstance(value, str):
             raise FileRefused(f"'{self._name}': the attribute '{safe_text(name)}' is not a text")
         return value
 
     def texts(self, path: str, name: str) -> list[str]:
-        """Return a list of texts; Keras splits long ones into attributes `name0`, `name1` ... Raises FileRefused."""
+        """Return an attribute that lists texts; Keras splits long ones into `name0`, `name1` ... Raises FileRefused."""
         value = json.loads(self._ask({"do": "attribute", "path": path, "name": name}))
         if isinstance(value, list):
             return value
@@ -159,7 +159,7 @@ class Hdf5:
         return reply[1:]
 
     def _end_in_time(self, answered: threading.Event) -> None:
-        """Kill the process when its time is up; time that it waits for a busy CPU does not count."""
+        """Kill the reading process when its time is up; time that it waits for a busy CPU does not count."""
         used = 0.0
         while not answered.wait(_BEAT):
             before, (used, waits) = used, _used(self._process.pid)

@@ -17,16 +17,16 @@ import h5py
 import numpy as np
 
 h5: Any = h5py
-"""h5py's low-level functions, whose names are not public; its objects take three times as long."""
+"""h5py's low-level API, whose names are not public; h5py's high-level objects take three times as long."""
 
 MAX_OBJECTS = 200_000
 MAX_DEPTH = 64
 MAX_NAME = 1_000
 MAX_TEXTS = 200_000
 MEMORY_BYTES = 160 * 2**20
-"""Memory limit, in addition to that at the start of the process and that of the array being read."""
+"""Memory limit of this process, in addition to its memory at the start and that for the array being read."""
 MAX_RATIO = 100
-"""Largest compression ratio of an array."""
+"""Largest compression ratio of an array in an HDF5 file that is read."""
 CPU_SECONDS = 4
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32"}
 
@@ -41,7 +41,7 @@ _OF_PYTHON = tuple(
 
 
 class Refused(Exception):
-    """The file is refused, for the reason in the text."""
+    """Exception: the HDF5 file is refused, for the reason in its text."""
 
 
 def audit_hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -81,7 +81,7 @@ class Window(BinaryIO):
 
 
 def listing(file: h5py.File) -> dict[str, Any]:
-    """Return the shape and dtype of every dataset by path, without reading values. Raises Refused for other links."""
+    """Return shape and dtype of every dataset by path, without values. Raises Refused for soft and external links."""
     found: dict[str, Any] = {}
     pending: list[tuple[str, int]] = [("", 0)]  # paths, because open groups take memory
     seen = 0
@@ -149,7 +149,7 @@ def _plain_dataset(dataset: Any, path: str) -> dict[str, Any]:
 
 
 def _text_attribute(dataset: Any, name: str) -> str | None:
-    """Return a text attribute, None for other types or if it is missing; Keras marks bfloat16 arrays by one."""
+    """Return a dataset's text attribute (Keras marks bfloat16 by one); None if missing or of another type."""
     if not h5.h5a.exists(dataset, name.encode()):
         return None
     found = h5.h5a.open(dataset, name.encode())
@@ -167,7 +167,7 @@ def _kind(number: int) -> str:
 
 
 def attribute(file: h5py.File, path: str, name: str) -> Any:
-    """Return an attribute that is a text or a list of texts; None if it is missing."""
+    """Return the attribute `name` of the object at `path`, a text or a list of texts; None if it is missing."""
     if path and path not in file:
         return None
     found = h5.h5a.exists(file[path or "/"].id, name.encode())
@@ -217,7 +217,10 @@ _read = 0
 
 
 def _limit(more: int, size: int) -> None:
-    """Set the limits of this process, for `size` more bytes to read; on systems without, the parent's still hold."""
+    """Limit this process's memory (`more` bytes extra) and CPU time (for `size` more bytes), where the system can.
+
+    The time limit of the parent process holds on all systems.
+    """
     global _read
     _read += size
     for kind, value in (

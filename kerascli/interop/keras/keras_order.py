@@ -7,7 +7,7 @@ Place = tuple[str, int]
 
 
 def keras_order(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[list[str], list[Place]]:
-    """Return the layers that lead to `ends` in Keras's order, and their calls that do.
+    """Return the layers that the outputs `ends` depend on, in Keras's order, and the calls that they depend on.
 
     Layers farther from an output come first, then those that a depth-first search finds first; a layer that is called
     several times is as far as the farthest of its calls. `parents` are the inputs of each call, in order.
@@ -18,7 +18,7 @@ def keras_order(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place])
 
 
 def keras_runs(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> list[Place]:
-    """Return the calls that lead to `ends` in the order in which Keras runs them: the farthest from an output first."""
+    """Return the calls that the outputs `ends` depend on, in Keras's order of running: farthest from them first."""
     _, depths = _depths(parents, _depth_first(parents, ends)[1])
     return sorted(depths, key=lambda place: -depths[place])
 
@@ -26,7 +26,7 @@ def keras_runs(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) 
 def _depths(
     parents: Mapping[Place, Sequence[Place]], finished: Sequence[Place]
 ) -> tuple[dict[str, int], dict[Place, int]]:
-    """Return the depths (distances from an output) of layers and of calls, in the order in which Keras finds them."""
+    """Return the depth (distance from an output) of each layer and each call, in the order that Keras finds them."""
     far: dict[str, int] = {}
     depths: dict[Place, int] = {}
     for place in reversed(finished):

@@ -17,10 +17,10 @@ class KerasNames:
     """Keras's names of an imported model's tensors, by the names that kerascli gives them."""
 
     nodes: Mapping[str, str]
-    """Names of nodes, where the two differ."""
+    """Name of a node in the config -> Keras's name, where they differ."""
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
-    """Names of outputs; Keras may use one name for several outputs of one layer."""
+    """Name of an output -> Keras's name, which may be the same for several outputs of one layer."""
 
     def input(self, name: str) -> str:
         """Return Keras's name of an input of the model or of a view of it."""
@@ -32,15 +32,15 @@ class KerasNames:
 
 
 class NameBook:
-    """Names of one model section."""
+    """Collector of the names in one `model` section: each is valid in a config and given once."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
         self.changed: dict[str, str] = {}
-        """Ours -> Keras's, where they differ."""
+        """Name in the config -> Keras's name, where they differ."""
 
     def give(self, keras_name: str, *, class_name: str = "", own: str | None = None) -> str:
-        """Return a new name for `keras_name`; one that Keras made from the class (conv2d_3) uses `own` (conv_2d_3)."""
+        """Return a new config name for `keras_name`; Keras's default names (conv2d_3) use `own` (conv_2d_3)."""
         name = re.sub(r"[^A-Za-z0-9_]", "_", keras_name)
         base = keras_snake_case(class_name)
         if own is not None and base and (found := re.fullmatch(rf"(?:{base}|{snake_case(class_name)})(_\d+)?", name)):
@@ -64,7 +64,7 @@ def keras_snake_case(class_name: str) -> str:
 
 
 def op_of(class_name: str) -> str | None:
-    """Return the name of the operation for a class of keras.ops, or None: LogSoftmax is log_softmax."""
+    """Return the name of kerascli's operation for a class of keras.ops, or None: LogSoftmax is log_softmax."""
     return OPERATIONS.get(class_name) or _ops().get(class_name.lower())
 
 
@@ -75,13 +75,13 @@ def _ops() -> dict[str, str]:
 
 
 class Automatic:
-    """Automatic names of nodes in a config: dense, dense_1 ..."""
+    """Counter of the names that nodes without `name` in a config get: dense, dense_1 ..."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
     def fits(self, base: str, name: str) -> bool:
-        """Return True, and count the node, if `name` is the automatic name of the next node of this layer."""
+        """Return True, and count the node, if `name` is the default name of the next node of layer `base`."""
         number = self._counts.get(base, 0)
         if name != (f"{base}_{number}" if number else base):
             return False

@@ -1,4 +1,4 @@
-"""Convert Keras's serialized objects to components."""
+"""Convert objects serialized by Keras (layers, losses, optimizers ...) to kerascli's components."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from kerascli.interop.keras.differences import ANY, BOOKKEEPING, DIFFERENCES, NA
 
 _NESTED_KINDS = ("initializer", "regularizer", "constraint", "activation", "layer", "schedule", "optimizer")
 _OF_LAYERS = frozenset({"layer", "backward_layer", "layers", "cell", "cells"})
-"""Arguments that take layers, also by names that activations have, too, such as softmax."""
+"""Arguments whose value is a layer, even if an activation has the same name, such as softmax."""
 _ROOTS = ("keras", "tf_keras", "tensorflow", "tensorflow_addons")
 _CODE = frozenset({"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"})
 _MAX_LAYERS = 3_000
@@ -20,7 +20,7 @@ _NO_FAULTS = 20
 
 
 class Refusals:
-    """Collects everything in a file that cannot be imported, to report it at once."""
+    """Collector of everything in a Keras file that cannot be imported, to report it at once."""
 
     def __init__(self, file: str) -> None:
         self._file = file
@@ -31,14 +31,14 @@ class Refusals:
         return len(self._unknown) + len(self._faults)
 
     def unknown(self, name: str, hint: str | None = None) -> None:
-        """Add a class or an operation that kerascli does not have."""
+        """Add the refusal of a class or an operation that kerascli does not have."""
         self._unknown.setdefault(safe_text(name, 80), hint)
 
     def add(self, text: str, hint: str | None = None) -> None:
         self._faults.append(Fault(safe_text(text, 300), hint=hint))
 
     def check(self) -> None:
-        """Raise FileRefused if there are refusals."""
+        """Raise FileRefused with the collected refusals, if there are any."""
         faults = list(self._faults)
         if self._unknown:
             names = list(self._unknown)
@@ -64,7 +64,7 @@ def refuse_code(config: Any, file: str) -> None:
 
 
 def walk(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield every mapping in JSON, without recursion."""
+    """Yield every mapping in a JSON value, at any depth, without recursion."""
     pending = [value]
     while pending:
         item = pending.pop()
@@ -76,12 +76,12 @@ def walk(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def is_object(value: Any) -> bool:
-    """Return True if JSON is a serialized object: {class_name, config, ...}."""
+    """Return True if a JSON value is an object serialized by Keras: {class_name, config, ...}."""
     return isinstance(value, dict) and isinstance(value.get("class_name"), str) and "config" in value
 
 
 def own_name(value: Mapping[str, Any]) -> str | None:
-    """Return the class name of an object of Keras itself; None for a custom class."""
+    """Return the class name of a serialized object, if the class is Keras's own; None for a custom class."""
     name, module, registered = value["class_name"], value.get("module"), value.get("registered_name")
     if isinstance(module, str) and module.split(".")[0] not in _ROOTS:
         return None
@@ -91,7 +91,7 @@ def own_name(value: Mapping[str, Any]) -> str | None:
 
 
 def full_name(value: Mapping[str, Any]) -> str:
-    """Return the class name of an object for messages, with the module if it is not Keras's."""
+    """Return the class name of a serialized object for messages, with its module if that is not Keras's."""
     module = value.get("module")
     known = not isinstance(module, str) or module.split(".")[0] in _ROOTS
     return str(value["class_name"]) if known else f"{module}.{value['class_name']}"
@@ -104,7 +104,7 @@ def component(
     refusals: Refusals,
     extra: Difference = Difference(),  # noqa: B008  # frozen
 ) -> Component | None:
-    """Convert an object to a component of a kind; None after a refusal. `where` is its place in messages."""
+    """Convert a serialized object to a component in `registry`; None if refused. `where` names it in messages."""
     name = own_name(value)
     cls = registry.find(name) if name is not None else None
     if cls is None:
@@ -184,7 +184,7 @@ def from_keras(value: Any, where: str, refusals: Refusals, extra: Difference | N
 
 
 def _as_pipeline(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a Sequential that is the argument of a component as a pipeline."""
+    """Return a serialized Sequential, given as an argument of a component, as a serialized `pipeline` layer."""
     config = value["config"] if isinstance(value["config"], dict) else {}
     layers = config.get("layers")
     listed = [item for item in layers if is_object(item) and item["class_name"] != "InputLayer"] if layers else []
@@ -193,7 +193,7 @@ def _as_pipeline(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def written(thing: Component) -> Any:
-    """Return a component in its shortest written form, without default values."""
+    """Return a component in its shortest form in a YAML config, without default values."""
     arguments = changed_settings(thing)
     if not arguments:
         return thing.component_name
@@ -234,7 +234,7 @@ def short_number(value: Any) -> Any:
 
 
 def around_function(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a wrapper around a function as an object of the function's name with the wrapper's config."""
+    """Return a serialized wrapper of a metric or loss function as an object: the function's name, wrapper's config."""
     config = value["config"]
     if value["class_name"] not in NAMED_FUNCTIONS or not isinstance(config, dict):
         return value

@@ -29,7 +29,7 @@ _CLASSES = {
     "psnr": "PSNR", "rfft": "RFFT", "irfft": "IRFFT", "svd": "SVD", "fft": "FFT", "fft2": "FFT2", "ifft2": "IFFT2",
     "stft": "STFT",
 }  # fmt: skip
-"""Operation -> Keras's class, where it is not the name in camel case."""
+"""Operation -> its class in keras.ops, where that is not the operation's name in camel case."""
 _ELSEWHERE: Mapping[str, str] = {
     "nn": """
         average_pool binary_crossentropy categorical_crossentropy celu ctc_loss depth_to_space
@@ -47,7 +47,7 @@ _ELSEWHERE: Mapping[str, str] = {
     """,
     "core": "cast saturate_cast scatter scatter_update slice slice_update stop_gradient unstack",
 }
-"""Modules of Keras's operations; all others are in `numpy`."""
+"""Module of keras.ops -> operations that it defines; all others are in `numpy`."""
 _NO_CLASS = frozenset({
     "batch_normalization", "layer_normalization", "rms_normalization", "mish", "shape", "size", "ndim", "eye",
     "identity", "ones", "zeros", "tri", "trapezoid", "conv", "depthwise_conv", "irfft", "adaptive_average_pool",
@@ -55,35 +55,35 @@ _NO_CLASS = frozenset({
     "eig", "histogram", "imag", "istft", "polar", "rearrange", "separable_conv", "view", "view_as_complex",
     "view_as_real",
 })  # fmt: skip
-"""Functions that are not a single operation in Keras's graphs."""
+"""Functions of expressions that are not a single operation in Keras's graphs, and so are not exported."""
 _CALLED = {
     "isclose": {"rtol", "atol"}, "pad": {"constant_values"}, "slice": {"start_indices"},
     "slice_update": {"start_indices"}, "dot_product_attention": {"scale"},
 }  # fmt: skip
-"""Arguments, besides tensors, of an operation's call; all others belong to its config."""
+"""Operation -> arguments, besides tensors, that Keras stores in the operation's call; all others are in its config."""
 _SETTINGS = {"clip": {"x_min", "x_max"}, "psnr": {"max_val"}}
 _FIXED = {"relu": {"negative_slope", "max_value", "threshold"}}
-"""Arguments that Keras's operation lacks."""
+"""Operation -> arguments that Keras's class of it lacks."""
 _TENSORS = (Tensor, Tensor | None, Value, Value | None, Tensors)
 
 
 class Inexpressible(Exception):
-    """A part of an expression that Keras has no operation for."""
+    """Exception for a part of an expression that Keras has no operation for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An output tensor of an operation or a layer."""
+    """Reference to an output tensor of an operation or a layer in a Keras graph."""
 
     node: str
     index: int = 0
     call: int = 0
-    """Number of the layer's call."""
+    """Number of the layer's call, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A Keras operation and its call; `args` and `kwargs` hold Results, numbers, lists and slices."""
+    """A Keras operation and its call; `args` and `kwargs` hold `Result`s, numbers, lists and slices."""
 
     class_name: str
     module: str
@@ -93,14 +93,14 @@ class Operation:
 
 
 class Operations:
-    """Converter of expression trees to operations; `add` adds one to the graph and returns its name."""
+    """Converter of expression trees to Keras operations; `add` adds one to the Keras graph and returns its name."""
 
     def __init__(self, tensors: Mapping[str, Result], add: Callable[[Operation], str]) -> None:
         self._tensors = tensors
         self._add = add
 
     def value(self, tree: Node) -> Any:
-        """Convert a tree to a Result, a number or a list. Raises Inexpressible."""
+        """Convert an expression tree to a `Result`, a number or a list. Raises Inexpressible."""
         match tree:
             case Literal():
                 return tree.value
@@ -167,7 +167,7 @@ class Operations:
         return Result(self._add(operation))
 
     def _backwards(self, item: Node) -> Slice | None:
-        """Return, for a slice of a whole axis with a negative step, the slice of the flipped axis; otherwise None."""
+        """Return `::n`, the slice to take of the flipped axis, for an index item `::-n`; None for any other item."""
         if not isinstance(item, Slice) or item.start or item.stop or item.step is None:
             return None
         step = self._whole(item.step)
@@ -234,7 +234,7 @@ class Operations:
 
 
 def _axes(items: Sequence[Node]) -> Iterator[tuple[Node, int | None]]:
-    """Yield each item of an index with the axis that it selects from; None for a new axis or an ellipsis."""
+    """Yield each item of a tensor's index with the axis that it selects from; None for a new axis or an ellipsis."""
     takes = [not isinstance(item, Everything) and not _is_new_axis(item) for item in items]
     behind = False
     for place, item in enumerate(items):
@@ -248,7 +248,7 @@ def _is_new_axis(item: Node) -> bool:
 
 
 def _is_called(name: str, key: str, annotation: Any) -> bool:
-    """Return True if an argument belongs to the call of Keras's operation, not to its config."""
+    """Return True if Keras stores an operation's argument in the operation's call, not in its config."""
     if key in _SETTINGS.get(name, ()):
         return False
     return key in _CALLED.get(name, ()) or any(annotation == kind for kind in _TENSORS)

@@ -1,4 +1,4 @@
-"""Map the variables of a Keras optimizer, in their order, to the state of ours."""
+"""Map the variables of a Keras optimizer, in their order, to the state of kerascli's optimizer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,26 +19,26 @@ from kerascli.optimizers.schedule_free import ScheduleFreeAdamW
 from kerascli.schedules.base import Schedule
 
 _SLOTS_APART = frozenset({"velocity_hat"})
-"""Slots that Keras lists for all weights after the others; other slots are listed weight by weight."""
+"""Optimizer slots that Keras's files list last, for all weights; other slots are listed weight by weight."""
 _OPTIMIZERS_APART = frozenset({"rmsprop"})
-"""Optimizers for which Keras lists slot by slot, not weight by weight."""
+"""Optimizers whose slots Keras's files list slot by slot, not weight by weight."""
 _UNKNOWN_TO_KERAS = frozenset({"loss_scale_optimizer/skipped_steps"})
-"""States that Keras's optimizers lack."""
+"""States of kerascli's optimizers that Keras's optimizers lack."""
 _PRODUCT_TOLERANCE = 1e-4
-"""Tolerance far above the rounding error of such a product in float32, far below the effect of one factor."""
+"""Tolerance of nadam's product of momenta: far above its rounding error in float32, far below one factor's effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable of Keras's optimizer: either a state of ours, or one that ours does not need."""
+    """A variable of Keras's optimizer: either a state of kerascli's optimizer, or one that kerascli does not need."""
 
     name: str
-    """Name of our state (`adam/dense/kernel/velocity`), or a description if there is none."""
+    """Name of kerascli's optimizer state (`adam/dense/kernel/velocity`), or a description if there is none."""
     shape: tuple[int, ...]
     dtype: str = "float32"
     is_state: bool = True
     value: Callable[[int], float] = lambda _: 0.0
-    """Value, after a number of updates, of a variable that is not a state of ours."""
+    """Function (number of updates) -> value of a variable that kerascli has no state for."""
 
 
 def keras_variables(settings: BaseOptimizer, trained: Sequence[Weight]) -> list[Variable]:
@@ -48,7 +48,7 @@ def keras_variables(settings: BaseOptimizer, trained: Sequence[Weight]) -> list[
 
 
 def _of_loss_scale() -> Iterator[Variable]:
-    """Yield the variables of a LossScaleOptimizer; it does not use its own iterations and learning rate."""
+    """Yield the variables of Keras's LossScaleOptimizer, which does not use its own iterations and learning rate."""
     yield Variable("iterations of the loss scale", (), "int32", is_state=False)
     yield Variable("learning rate of the loss scale", (), is_state=False)
     yield Variable("loss_scale_optimizer/step_counter", (), "int32")
@@ -56,7 +56,7 @@ def _of_loss_scale() -> Iterator[Variable]:
 
 
 def _of_rule(rule: Optimizer, trained: Sequence[Weight], *, tracked: bool) -> Iterator[Variable]:
-    """Yield the variables of an update rule.
+    """Yield the variables that Keras's optimizer has for an update rule, such as Adam.
 
     With `tracked` False (inside Keras's LossScaleOptimizer), variables assigned as attributes are not tracked: nadam's
     product of momenta, and adafactor's variables of weights with fewer than two axes.
@@ -79,7 +79,7 @@ def _of_rule(rule: Optimizer, trained: Sequence[Weight], *, tracked: bool) -> It
 
 
 def _of_slot(rule: Optimizer, weight: Weight, slot: str, *, tracked: bool) -> Iterator[Variable]:
-    """Yield the variable of a weight's slot, if Keras has one."""
+    """Yield Keras's variable for an optimizer slot of a weight, if Keras has one."""
     whole = tuple(weight.spec.shape)
     shape = rule.slot_shape(slot, weight.name, whole)
     if shape is not None:
@@ -96,7 +96,7 @@ def saved_optimizer(
     """Return the optimizer whose variables have these shapes: `settings`, or its inner one without loss scaling.
 
     Keras scales the loss of a model with mixed_float16 layers only if that is the policy of the model itself. Returns
-    None if neither fits the shapes, or the states of ours (`own`).
+    None if neither fits the shapes, or the states of kerascli's optimizer (`own`).
     """
     for each in (settings, settings.rule):
         variables = keras_variables(each, trained)
@@ -113,9 +113,10 @@ def state_from(
     trained: Sequence[Weight],
     own: Mapping[str, Tensor],
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Return our optimizer's state (`own` is a new one) from the variables of Keras's, and notes on differences.
+    """Return kerascli's optimizer state from the variables of Keras's optimizer, and notes on differences.
 
-    `saved` is the `saved_optimizer` of the arrays' shapes. Raises FileRefused for values that no optimizer has.
+    `own` is a new state of `settings`, `saved` is the `saved_optimizer` of the arrays' shapes. Raises FileRefused for
+    values that no optimizer has.
     """
     variables = keras_variables(saved, trained)
     scale = LossScale(settings, torch.device("cpu")) if isinstance(settings, LossScaleOptimizer) else None
@@ -149,7 +150,7 @@ def state_from(
 def arrays_from(
     state: Mapping[str, Tensor], settings: BaseOptimizer, trained: Sequence[Weight]
 ) -> tuple[dict[str, list[np.ndarray]] | None, tuple[str, ...]]:
-    """Return Keras's variables by group in the file, from our optimizer's state, and notes on differences.
+    """Return Keras's optimizer variables by group in the file, from kerascli's state, and notes on differences.
 
     Returns None for the variables if the state does not belong to these weights.
     """
@@ -170,12 +171,12 @@ def arrays_from(
 
 
 def _updates(rule: Optimizer, state: Mapping[str, Tensor]) -> int:
-    """Return the number of updates: with gradient accumulation, fewer than the steps."""
+    """Return the number of parameter updates in an optimizer's state: fewer than steps with gradient accumulation."""
     return int(state["iterations"]) // (rule.gradient_accumulation_steps or 1)
 
 
 def _notes(settings: BaseOptimizer, updates: int) -> Iterator[str]:
-    """Yield notes on continued training that differs between Keras and kerascli."""
+    """Yield notes for the user where training continued from the file differs between Keras and kerascli."""
     if isinstance(settings.rule, ScheduleFreeAdamW):
         yield (
             "schedule_free_adam_w: Keras's updates on torch differ from those on JAX and TensorFlow, "

@@ -1,4 +1,4 @@
-"""Groups of a layer's weights in Keras 3's layout: path of a submodule of ours -> path of Keras's object."""
+"""HDF5 groups of a layer's weights in Keras 3's files: path of kerascli's submodule -> path of Keras's object."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,11 +18,14 @@ _ATTENTION: Mapping[str, Mapping[str, str]] = {
         "gate": "_gate_dense",
     },
 }  # fmt: skip
-"""Layer -> {name of a part here: name in Keras}."""
+"""Attention layer -> {name of a submodule in kerascli: its name in Keras}."""
 
 
 def keras_place(layer: BaseLayer, part: str) -> str:
-    """Return Keras's path of a part: `forward_lstm` of bidirectional is `forward_layer/cell`; '' the layer itself."""
+    """Return Keras's path of a submodule of a layer; '' for the layer itself.
+
+    Example: `forward_lstm` of `bidirectional` is `forward_layer/cell`.
+    """
     kind = layer.component_name
     head, _, rest = part.partition("/")
     if kind in _RECURRENT:
@@ -47,7 +50,7 @@ def keras_place(layer: BaseLayer, part: str) -> str:
 
 
 def _of_pipeline(layers: Sequence[BaseLayer], number: str, part: str = "") -> str:
-    """Return Keras's path of a part of a pipeline: Keras numbers layers per class, kerascli across classes."""
+    """Return Keras's path of a submodule of a `pipeline`: Keras numbers layers per class, kerascli across classes."""
     layer, before = layers[int(number)], layers[: int(number)]
     place = layers_place(type(layer).__name__, sum(type(other) is type(layer) for other in before))
     return _joined("layers", place, keras_place(layer, part))
@@ -69,7 +72,7 @@ def weights_by_path(layer: BaseLayer, prefix: str, weights: Sequence[Weight]) ->
 
 
 def layers_place(class_name: str, number: int) -> str:
-    """Return the group of layer number `number` of its class: `dense`, `dense_1`."""
+    """Return the HDF5 group of layer number `number` (from 0) among those of its class: `dense`, `dense_1`."""
     base = keras_snake_case(EXPORTED.get(class_name, class_name))
     return f"{base}_{number}" if number else base
 

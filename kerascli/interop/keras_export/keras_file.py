@@ -22,7 +22,7 @@ from kerascli.model.runtime.weights import Weight
 KERAS_VERSION = "3.6.0"
 """The oldest version of Keras that writes this format."""
 _MAX_ATTRIBUTE_BYTES = 64_000
-"""Limit of an HDF5 attribute; longer lists of names are split into several, as in Keras."""
+"""Largest size of an HDF5 attribute; longer lists of names are split into several attributes, as in Keras."""
 OptimizerGroups = Mapping[str, Sequence[np.ndarray]]
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -74,7 +74,7 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
 def ordered(
     layers: Sequence[KerasNode], weights: Sequence[Weight], above: str = "layers"
 ) -> list[tuple[str, list[Weight]]]:
-    """Return the groups of weights in Keras 3's layout and order, each with its path: `layers/lstm_1/cell`."""
+    """Return the weights by HDF5 group in Keras 3's layout and order, each with its path: `layers/lstm_1/cell`."""
     counts: dict[str, int] = {}
     found: list[tuple[str, list[Weight]]] = []
     for node in layers:
@@ -108,12 +108,12 @@ def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: Optimize
 
 
 def array(weight: Weight) -> np.ndarray:
-    """Return the values in Keras's layout."""
+    """Return the values of a weight in Keras's layout."""
     return weight.keras().to("cpu").contiguous().numpy()
 
 
 def _under(weights: Sequence[Weight], node: KerasNode) -> list[Weight]:
-    """Return the weights of a layer, or of a model layer by layer."""
+    """Return the weights of a layer, or of a nested model layer by layer."""
     own = [] if node.layer is None else [weight for weight in weights if weight.name.startswith(f"{node.ours}/")]
     return [*own, *(weight for each in node.inside for weight in _under(weights, each))]
 
@@ -141,7 +141,7 @@ def _name(group: Any, attribute: str, names: Sequence[str]) -> None:
 
 
 def _without_modules(value: Any) -> Any:
-    """Return a layer as in older formats, without its module; objects in its config keep theirs."""
+    """Return a serialized layer or model without `module`, as before Keras 3; objects in its config keep theirs."""
     plain = {key: v for key, v in value.items() if key not in {"module", "registered_name"}}
     if value["class_name"] not in MODELS:
         return plain
@@ -176,7 +176,7 @@ def _refuse_what_it_cannot_hold(graph: KerasGraph) -> None:
 
 
 def _layers(description: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the layers of a model and of its nested models."""
+    """Yield the layers of a serialized model and of its nested models."""
     for layer in description["config"]["layers"]:
         yield from _layers(layer) if layer["class_name"] in MODELS else [layer]
 

@@ -28,7 +28,7 @@ class KerasGraph:
     description: dict[str, Any]
     layers: tuple[KerasNode, ...]
     outputs: Mapping[str, str]
-    """Output of the model -> name of the Keras layer."""
+    """Name of an output of the model -> name of the Keras layer that computes it."""
     notes: tuple[str, ...]
 
 
@@ -41,7 +41,7 @@ def keras_graph(
     precision: str,
     batch_size: int | None = None,
 ) -> KerasGraph:
-    """Convert a model to Keras's form. Raises ConfigError with everything that Keras cannot express.
+    """Convert a model to Keras's serialized form. Raises ConfigError with everything that Keras cannot express.
 
     `names` maps names to Keras's where they differ; `batch_size` is set for a model with stateful layers.
     """
@@ -55,7 +55,7 @@ def keras_graph(
 
 @dataclass(frozen=True, slots=True)
 class _Common:
-    """State shared by the writers of a model and of its nested models."""
+    """State shared by the converters (`_Writer`) of a model and of its shared models."""
 
     precision: str
     batch_size: int | None
@@ -64,7 +64,7 @@ class _Common:
 
 
 class _Writer:
-    """Writer of one model; a shared model has a writer of its own."""
+    """Converter of one model to Keras's serialized form; a shared model in it has a converter of its own."""
 
     def __init__(self, scope: Scope, names: Mapping[str, str], common: _Common) -> None:
         self.problems = common.problems
@@ -75,12 +75,12 @@ class _Writer:
         self._taken = {names.get(name, name) for name in own}
         self._nodes: dict[str, KerasNode] = {}
         self._shared: dict[str, str] = {}
-        """Weight prefix of a shared layer or model -> Keras's name."""
+        """Prefix of the weights of a shared layer or model -> name of its Keras layer."""
         self._tensors: dict[str, Result] = {}
         self._masks = MaskPlaces()
 
     def write(self) -> None:
-        """Convert all inputs and entries."""
+        """Convert all inputs, nodes and calls of the model to Keras nodes."""
         for given, spec in self._scope.inputs.items():
             name = self._names.get(given, given)
             self._nodes[name] = input_node(name, spec, self._common.batch_size)
@@ -150,7 +150,7 @@ class _Writer:
             self._common.notes.append(f"'{name}': training: false is not exported: Keras's files cannot store it")
 
     def _model(self, call: Call) -> None:
-        """Convert a call of a shared model; the model itself is written at its first call."""
+        """Convert a call of a shared model; the model itself is converted at its first call."""
         name = self._shared_name(call.of)
         scope = shared_scope(self._scope, call.of)
         if name not in self._nodes:
@@ -198,7 +198,7 @@ class _Writer:
                 self._tensors[tensor] = self._named(node, tensor, each)
 
     def _named(self, node: Node, tensor: str, value: Any) -> Result:
-        """Return a result under the tensor's name: rename its operation, or else add an identity layer of that name."""
+        """Return an expression's result, named `tensor`: rename its operation, or else add an identity layer."""
         name = self._names.get(tensor, tensor)
         last = self._nodes.get(value.node) if isinstance(value, Result) else None
         if last is not None and last.is_operation and last.ours == node.name and len(node.outputs) == 1:
@@ -212,7 +212,7 @@ class _Writer:
         return self._identity(name, value)
 
     def _operation(self, node: Node, operation: Operation) -> str:
-        """Add an operation of a node, and return its name."""
+        """Add a Keras operation that is part of a node of the model, and return its name."""
         name = self._unique(f"{node.name}_{operation.class_name.lower()}")
         made = {
             "module": operation.module, "class_name": operation.class_name,
@@ -258,7 +258,7 @@ class _Writer:
         return description, tuple(node for node in nodes if not node.is_operation), outputs
 
     def _ends(self) -> list[Result]:
-        """Return the outputs; several of one shared layer get identities, since Keras names outputs by layer."""
+        """Return the model's outputs; several of one shared layer get identity layers: Keras names outputs by layer."""
         ends = [self._of(output) for output in self._scope.outputs]
         counts = Counter(end.node for end in ends)
         shared = {name for name in self._shared.values() if counts[name] > 1}

@@ -12,12 +12,12 @@ from kerascli.shapes import TensorSpec
 
 @dataclass(slots=True)
 class KerasCall:
-    """A call of a node; tensors in its arguments are Results, at any depth."""
+    """A call of a Keras layer, operation or model; tensors in its arguments are `Result`s, at any depth."""
 
     args: list[Any] = field(default_factory=list)
     kwargs: dict[str, Any] = field(default_factory=dict)
     masks: list[Place] = field(default_factory=list)
-    """Places of the operations of its masks, which take part when Keras sorts layers."""
+    """Calls of the operations that compute its masks, which take part when Keras sorts layers."""
 
     def parents(self) -> list[Place]:
         return [*((result.node, result.call) for result in results([self.args, self.kwargs])), *self.masks]
@@ -25,14 +25,14 @@ class KerasCall:
 
 @dataclass(slots=True)
 class KerasNode:
-    """An input, layer, operation or nested model; `layer` is None for all but layers."""
+    """An input, layer, operation or nested model in a Keras file; `layer` is None for all but layers."""
 
     name: str
     description: dict[str, Any]
     calls: list[KerasCall] = field(default_factory=list)
     layer: BaseLayer | None = None
     ours: str = ""
-    """Prefix of the names of its weights."""
+    """Prefix of its weights' names in kerascli; for an operation, the name of the node that it is part of."""
     inside: tuple["KerasNode", ...] = ()
     """Layers of a nested model, in Keras's order."""
 
@@ -52,7 +52,7 @@ def input_node(name: str, spec: TensorSpec, batch_size: int | None) -> KerasNode
 
 
 def reached(nodes: Sequence[KerasNode], order: Sequence[Place]) -> tuple[list[KerasNode], dict[Place, int]]:
-    """Return the nodes with only the calls in `order`, and the new numbers of these calls."""
+    """Return the Keras nodes with only the calls in `order`, and the new numbers of these calls."""
     kept = set(order)
     numbers: dict[Place, int] = {}
     found: list[KerasNode] = []
@@ -113,7 +113,7 @@ def functional(
 
 
 def results(value: Any) -> Iterator[Result]:
-    """Yield every tensor in a call, in order."""
+    """Yield every tensor (`Result`) in a call's arguments, in order."""
     match value:
         case Result():
             yield value
@@ -143,7 +143,7 @@ def _calls(node: KerasNode, specs: Mapping[Result, TensorSpec], numbers: Mapping
 
 
 def _with_keras_tensors(value: Any, specs: Mapping[Result, TensorSpec], numbers: Mapping[Place, int]) -> Any:
-    """Return a value with Results as Keras's tensors; shapes inside expressions are left open, Keras infers them."""
+    """Return call arguments with `Result`s as serialized Keras tensors; Keras infers shapes inside expressions."""
     match value:
         case Result():
             spec = specs.get(value)

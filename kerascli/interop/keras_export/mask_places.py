@@ -1,4 +1,4 @@
-"""Operations that compute masks in Keras, as places in the order of an exported model."""
+"""Calls of the operations that compute masks in Keras, which affect the order of an exported model's layers."""
 
 from collections.abc import Iterable
 
@@ -8,23 +8,23 @@ from kerascli.model.ir.nodes import Node
 
 
 class MaskPlaces:
-    """Places of the operations that compute the masks of a model's tensors.
+    """Calls (`Place`) of the operations that compute the masks of a model's tensors.
 
     Keras computes a mask by operations of its own: `any(not_equal(x, 0))`, for embeddings without the `any`.
     """
 
     def __init__(self) -> None:
         self.parents: dict[Place, list[Place]] = {}
-        """Operation of a mask -> calls that it takes its arguments from."""
+        """Call of an operation that computes a mask -> calls that compute its arguments."""
         self._places: dict[str, Place] = {}
-        """Tensor -> operation that computes its mask."""
+        """Name of a tensor -> call of the operation that computes its mask."""
 
     def of(self, tensors: Iterable[str]) -> list[Place]:
-        """Return the places of the masks of those tensors that have one."""
+        """Return the calls that compute the masks of those tensors that have one."""
         return [self._places[tensor] for tensor in tensors if tensor in self._places]
 
     def propagate(self, tensor: str, result: str) -> None:
-        """Propagate the mask of a tensor, if it has one, to a result."""
+        """Record that the tensor `result` has the mask of `tensor`, if that has one."""
         if tensor in self._places:
             self._places[result] = self._places[tensor]
 

@@ -34,9 +34,9 @@ OF_NETWORKS = {
     "stochastic_depth": "keras.src.applications.convnext",
     "custom_scale_layer": "keras.src.applications.inception_resnet_v2",
 }  # fmt: skip
-"""Layers defined in modules of keras.applications; Keras finds them by module only."""
+"""Layer -> module of keras.applications that defines it; Keras finds its class by that module only."""
 _ACTIVATION_LAYERS = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "elu": "ELU", "softmax": "Softmax"}
-"""Activation -> class of the layer that Keras has for an activation with arguments."""
+"""Activation -> class of the Keras layer that stands for the activation if it has arguments."""
 
 
 class Problems:
@@ -49,7 +49,7 @@ class Problems:
         self.faults.append(Fault(text, hint=hint))
 
     def check(self) -> None:
-        """Raise ConfigError if there are faults."""
+        """Raise ConfigError with the collected faults, if there are any."""
         if self.faults:
             raise ConfigError(self.faults[:20])
 
@@ -93,7 +93,7 @@ def _settings(thing: Component, where: str, problems: Problems) -> dict[str, Any
 
 
 def to_keras(value: Any, where: str, problems: Problems) -> Any:
-    """Return the value of an argument as Keras's JSON."""
+    """Return the value of a component's argument as JSON in Keras's form; components in it become Keras objects."""
     if isinstance(value, Activation):
         return _activation(value, where, problems)
     if isinstance(value, BaseLayer):

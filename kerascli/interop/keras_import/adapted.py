@@ -16,12 +16,12 @@ from kerascli.model.runtime.weights import finite_as
 
 
 def is_adapted(layer: BaseLayer) -> bool:
-    """Return True if the layer's statistics are stored as weights in the file, not in its config."""
+    """Return True if the layer's mean and variance are stored as weights in the Keras file, not in its config."""
     return isinstance(layer, Normalization) and layer.mean is None
 
 
 def with_statistics(owner: Owner, model: ModelFile) -> BaseLayer:
-    """Return the layer with its mean and variance read from the file. Raises FileRefused."""
+    """Return the layer with its mean and variance read from the Keras file. Raises FileRefused."""
     file, legacy = model.arrays, model.legacy
     if file is None:
         text = f"the mean of '{safe_text('/'.join(owner.path))}', adapted to data, is not in the file"
@@ -42,7 +42,7 @@ def with_statistics(owner: Owner, model: ModelFile) -> BaseLayer:
 
 
 def _named(file: Hdf5, group: str, owner: Owner, name: str) -> str:
-    """Return the path of a layer's weight of this name in Keras 2's layout."""
+    """Return the HDF5 path of the weight `name` of a layer in Keras 2's layout."""
     names = [each.partition(":")[0].split("/") for each in file.texts(group, "weight_names")]
     whole = file.texts(group, "weight_names")
     own = [text for text, parts in zip(whole, names, strict=True) if parts[-2:] == [owner.path[-1], name]]

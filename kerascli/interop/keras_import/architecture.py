@@ -23,7 +23,7 @@ from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A file's model as a model section, with the mapping of names and weights."""
+    """The model of a Keras file as a `model` section, with its names in Keras and the owners of its weights."""
 
     section: dict[str, Any]
     names: KerasNames
@@ -34,7 +34,7 @@ class Architecture:
 
 
 def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
-    """Convert a file's model; what cannot be imported is added to `refusals`. Raises FileRefused."""
+    """Convert a Keras file's model; what cannot be imported is added to `refusals`. Raises FileRefused."""
     whole = read_model(file.model, _name(file.model))
     kept = used_inputs(whole)
     model = with_inputs(whole, kept)
@@ -57,7 +57,7 @@ def _name(spec: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class _Common:
-    """State shared by the writers of all models in a file."""
+    """State shared by the writers of all models in a Keras file."""
 
     refusals: Refusals
     file: ModelFile
@@ -69,7 +69,7 @@ class _Common:
 
 
 class _Writer:
-    """Writer of one model section; a nested model that is called once becomes part of it."""
+    """Writer of one `model` section; the layers of a nested Keras model that is called once become part of it."""
 
     def __init__(self, common: _Common, model: KerasModel) -> None:
         self.common = common
@@ -91,7 +91,7 @@ class _Writer:
         return [reading.tensors.get(ref, "_") for _, ref in model.outputs], owners
 
     def _call(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
-        """Add one call; return the names of its output tensors."""
+        """Add one call of a Keras layer, operation or model to the section; return the names of its output tensors."""
         if layer.is_operation:
             return self._operation(reading, layer, number)
         if layer.is_model:
@@ -199,7 +199,7 @@ class _Writer:
     def _names(
         self, reading: Reading, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None
     ) -> list[str]:
-        """Return names for the outputs of a call: the first is the node's, unused ones are `_`."""
+        """Return new names for the outputs of a call: the first is the node's name, unused outputs are `_`."""
         here, *others = (Ref(layer.name, number, index) for index in indices)
         first = self.book.give(reading.preferred.get(here, name), class_name=layer.class_name, own=own)
         further = [
@@ -210,6 +210,6 @@ class _Writer:
 
 
 def _in_place(names: Sequence[str], used: Sequence[int], count: int) -> list[str]:
-    """Return names for all outputs, given those of the used ones; `_` for the others."""
+    """Return a name for each of `count` outputs: `names` for the outputs numbered `used`, `_` for the others."""
     found = dict(zip(used, names, strict=True))
     return [found.get(index, "_") for index in range(count)]

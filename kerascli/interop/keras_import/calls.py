@@ -17,7 +17,7 @@ _MAX_NAME = 200
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A tensor: output number `index` of call number `call` of a layer."""
+    """Reference to a tensor of a Keras model: output number `index` of call number `call` of a layer."""
 
     layer: str
     call: int
@@ -26,7 +26,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Arguments of a layer's call; tensors in them are Refs, at any depth."""
+    """Arguments of a Keras layer's call; tensors in them are `Ref`s, at any depth."""
 
     args: list[Any]
     kwargs: dict[str, Any]
@@ -36,7 +36,7 @@ class Call:
 class KerasLayer:
     name: str
     spec: Mapping[str, Any]
-    """Serialized object."""
+    """The layer as serialized by Keras: {class_name, config, ...}."""
     calls: list[Call] = field(default_factory=list)
 
     @property
@@ -54,7 +54,7 @@ class KerasLayer:
 
     @property
     def is_operation(self) -> bool:
-        """True for an operation of keras.ops.
+        """True for an operation of keras.ops, False for a layer or a model.
 
         In .h5 files of Keras 3, which name no modules, layers have a dtype policy or `trainable`; operations do not.
         """
@@ -70,7 +70,7 @@ class KerasLayer:
 
 @dataclass(frozen=True, slots=True)
 class KerasModel:
-    """A Keras model; inputs and outputs of a mapping have its keys as names, others None (the layer's name)."""
+    """A Keras model; names of inputs and outputs are keys if Keras stores a mapping, else None (the layer's name)."""
 
     name: str
     layers: dict[str, KerasLayer]
@@ -79,12 +79,12 @@ class KerasModel:
 
     @property
     def is_of_keras_3(self) -> bool:
-        """True if its calls are in Keras 3's form."""
+        """True if the calls of the model's layers are stored in Keras 3's form."""
         nodes = [layer.spec.get("inbound_nodes") for layer in self.layers.values()]
         return any(isinstance(node, dict) for each in nodes if isinstance(each, list) for node in each)
 
     def ordered(self) -> list[tuple[KerasLayer, int]]:
-        """Return the calls sorted topologically, otherwise in Keras's order. Raises FileRefused for a cycle."""
+        """Return all calls in topological order, ties in the file's order. Raises FileRefused for a cycle."""
         places = {name: number for number, name in enumerate(self.layers)}
         waiting: dict[tuple[str, int], set[tuple[str, int]]] = {}
         users: dict[tuple[str, int], list[tuple[str, int]]] = {}
@@ -110,7 +110,7 @@ class KerasModel:
 
 
 def refs(value: Any) -> Iterator[Ref]:
-    """Yield every tensor in a call, or in a part of it."""
+    """Yield every tensor (`Ref`) in a call's arguments, or in a part of them."""
     match value:
         case Ref():
             yield value
@@ -124,7 +124,7 @@ def refs(value: Any) -> Iterator[Ref]:
 
 
 def read_model(spec: Mapping[str, Any], name: str) -> KerasModel:
-    """Read a serialized model. Raises FileRefused."""
+    """Read the layers, calls, inputs and outputs of a serialized Keras model. Raises FileRefused."""
     config = spec["config"]
     if isinstance(config, list):  # Keras 1 and early 2 wrote a Sequential as a bare list
         config = {"layers": config}
@@ -166,13 +166,13 @@ def _layer(item: Any) -> KerasLayer:
 
 
 def _is_valid_name(name: str) -> bool:
-    """Return True for names that need no escape in a terminal and lead to no parent folder."""
+    """Return True for a name in a Keras file that needs no escape in a terminal and leads to no parent folder."""
     parts = name.replace("\\", "/").split("/")
     return 0 < len(name) <= _MAX_NAME and safe_text(name) == name and ".." not in parts and "\\" not in name
 
 
 def _sequential(name: str, layers: list[KerasLayer], config: Mapping[str, Any]) -> KerasModel:
-    """Return a Sequential as a model; without an input layer, the shape is that of the first layer or of the build."""
+    """Return a Sequential as a KerasModel; without an input layer, the shape is the first layer's or the build's."""
     if not layers:
         raise FileRefused(f"'{safe_text(name)}' has no layers")
     if layers[0].class_name != "InputLayer":
@@ -209,7 +209,7 @@ def _history(value: Any) -> bool:
 
 
 def _tensors(value: Any) -> Any:
-    """Return a value with Keras 3's `__keras_tensor__` as Refs."""
+    """Return a call argument with Keras 3's `__keras_tensor__` objects replaced by `Ref`s."""
     if isinstance(value, list):
         return [_tensors(item) for item in value]
     if not isinstance(value, dict):
@@ -232,7 +232,7 @@ def _old_tensors(value: Any) -> Any:
 
 
 def _ends(value: Any) -> Iterator[tuple[str | None, Ref]]:
-    """Yield the inputs or outputs of a model, written as one, as a list or as a mapping by name."""
+    """Yield (name or None, tensor) of a model's inputs or outputs, stored as one, as a list or as a mapping by name."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from ((key, ref) for _, ref in _ends(item))
@@ -244,7 +244,7 @@ def _ends(value: Any) -> Iterator[tuple[str | None, Ref]]:
 
 
 def _counted_from_0(model: KerasModel) -> KerasModel:
-    """Number all calls from 0. Keras counts those of a nested model from 1: Keras 2 always, Keras 3 in outputs.
+    """Renumber all calls from 0. Keras counts those of a nested model from 1: Keras 2 always, Keras 3 in outputs.
 
     Building the nested model was its call number 0.
     """
@@ -261,7 +261,7 @@ def _counted_from_0(model: KerasModel) -> KerasModel:
 
 
 def _moved(value: Any, from_1: Set[str]) -> Any:
-    """Return a value with the calls of these layers counted from 0."""
+    """Return call arguments or outputs with the calls of the layers in `from_1` renumbered to count from 0."""
     match value:
         case Ref():
             return replace(value, call=value.call - 1) if value.layer in from_1 and value.call else value

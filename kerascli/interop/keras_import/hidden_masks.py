@@ -24,14 +24,14 @@ class _State:
     in_keras: bool = False
     in_kerascli: bool = False
     in_graph: bool = False
-    """Keras passes this mask to layers of one input as an argument; inputs of a nested model have none."""
+    """True if Keras's graph passes the mask to layers of one input; False for inputs of a nested model."""
 
 
 class HiddenMasks:
-    """Masks that the layers of a model must not use, to compute what Keras computes."""
+    """Finds the masks that layers of a Keras model must not use, to compute what Keras computes."""
 
     def __init__(self, model: KerasModel, settings: Callable[[KerasLayer], BaseLayer | None], *, masked: bool) -> None:
-        """`settings` reads a layer; `masked` is True if the inputs may have masks, as in a nested model."""
+        """`settings` returns a layer as a component; `masked`: the model is nested, so its inputs may have masks."""
         self._model = model
         self._settings = settings
         self._states = {ref: _State(masked, masked) for _, ref in model.inputs}
@@ -48,17 +48,17 @@ class HiddenMasks:
                 self._run(layer, number)
 
     def has_masked_input(self, layer: KerasLayer, call: Call) -> bool:
-        """Return True if an input of the call has a mask."""
+        """Return True if an input tensor of a layer's call has a mask in kerascli."""
         settings = None if layer.is_model or wrapped_model(layer) is not None else self._settings(layer)
         inputs = list(refs(call.args[:1])) if settings is None else _inputs(settings, call)
         return any(self._state(ref).in_kerascli for ref in inputs)
 
     def of(self, layer: KerasLayer, number: int) -> dict[str, bool]:
-        """Return the call arguments that disable masks of a call, such as `mask: False`."""
+        """Return the arguments of a layer's call that disable masks which Keras does not use there: `mask: False`."""
         return self._hidden.get((layer.name, number), {})
 
     def cut(self, layer: KerasLayer, number: int) -> list[int]:
-        """Return the numbers of the inputs whose masks must be removed, where no call argument disables just these."""
+        """Return the indices of a call's inputs whose masks must be removed: no call argument disables just these."""
         return self._cut.get((layer.name, number), [])
 
     def _run(self, layer: KerasLayer, number: int) -> None:
@@ -104,7 +104,7 @@ class HiddenMasks:
 
 
 def _inputs(settings: BaseLayer, call: Call) -> list[Ref]:
-    """Return the input tensors of a call, without states and masks."""
+    """Return the input tensors of a layer's call, without initial states and masks."""
     order = TENSORS_BY_NAME.get(settings.component_name)
     if order is not None:
         return [*refs(call.args[: len(order)]), *refs([call.kwargs.get(name) for name in order])]
@@ -116,7 +116,7 @@ def _computes_with_masks(settings: BaseLayer) -> bool:
 
 
 def _output_mask(settings: BaseLayer, states: Sequence[_State]) -> _State:
-    """Return the mask of a layer's output, given the masks of its inputs."""
+    """Return the mask flags of a layer's output, given those of its inputs."""
     if not states:
         return _State()
     if settings.call_form != "several" or isinstance(settings, AttentionLayer):

@@ -1,4 +1,4 @@
-"""Masks in Keras 3's graphs: masks that Keras writes, though layers imply them, are removed and inferred anew."""
+"""Remove the mask arguments that Keras 3 stores in calls though layers imply them; kerascli infers them anew."""
 
 from collections.abc import Callable, Set
 from typing import Any
@@ -16,14 +16,14 @@ class ImpliedMasks:
         self._has_masked_input = has_masked_input
         self._known: dict[Ref, bool] = {}
         self._made: list[tuple[Ref, Any]] = []
-        """Tensors that masks are computed from, each with its padding value."""
+        """Inputs of embedding and masking layers that compute a mask, each with its padding value."""
         for layer in model.layers.values():
             padding = {"Embedding": 0, "Masking": layer.config.get("mask_value", 0.0)}.get(layer.class_name)
             if padding is not None and (layer.class_name == "Masking" or layer.config.get("mask_zero")):
                 self._made += [(ref, padding) for call in layer.calls for ref in refs(call.args[:1])]
 
     def without(self, layer: KerasLayer, number: int) -> Call:
-        """Return a call without masks that are propagated from its inputs; operations keep all arguments."""
+        """Return a layer's call without mask arguments that its inputs imply; operations keep all arguments."""
         call = layer.calls[number]
         if layer.is_operation or not self._has_masked_input(layer, call):
             return call
@@ -31,7 +31,7 @@ class ImpliedMasks:
         return Call(call.args, kept)
 
     def wanted(self) -> Set[tuple[str, int]]:
-        """Return the calls that lead to an output."""
+        """Return the calls (layer name, call number) that an output of the model depends on."""
         found: set[tuple[str, int]] = set()
         pending = [ref for _, ref in self._model.outputs]
         while pending:

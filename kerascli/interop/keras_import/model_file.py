@@ -20,7 +20,7 @@ _JSON_STARTS = (b"{", b"[")
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """An open model file; `arrays` is None for a JSON file."""
+    """An open Keras model file; `arrays`, its HDF5 file, is None for a JSON file."""
 
     name: str
     digest: str
@@ -38,7 +38,7 @@ class ModelFile:
 
 @contextmanager
 def open_model(path: Path) -> Iterator[ModelFile]:
-    """Open a model file, whose format is told by its content. Raises DataError, FileRefused, ConfigError."""
+    """Open a Keras model file, whose format is told by its content. Raises DataError, FileRefused, ConfigError."""
     name = safe_text(str(path))
     with ExitStack() as stack:
         file = stack.enter_context(open_regular(path))

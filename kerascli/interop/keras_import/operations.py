@@ -16,15 +16,15 @@ _IDLE = frozenset({"name", "dtype_policy"})
 _OF_SHAPES = frozenset({"size", "ndim"})
 """Operations that return a number in an expression, but a tensor in Keras's graph."""
 _WRITTEN = (int, int | None, float, float | None, bool, Axes, Sizes, int | Sizes, int | Sizes | None, Numbers)
-"""Annotations of arguments that cannot be tensors."""
+"""Type annotations of operation arguments that must be constants, not tensors."""
 
 
 class NoOperation(Exception):
-    """A Keras operation that no expression can express; the text is the reason, '' for an unknown operation."""
+    """Exception for a Keras operation that no `expr` can express; its text is the reason, '' for an unknown one."""
 
 
 def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> str:
-    """Return the text of an operation: `matmul(a, b)`. Raises NoOperation."""
+    """Return a Keras operation as the text of an `expr`: `matmul(a, b)`. Raises NoOperation."""
     arguments = [_literal(arg, name_of) for arg in call.args]
     if layer.class_name == "GetItem":
         return f"{arguments[0]}[{_index(call.args[1], name_of)}]"
@@ -55,7 +55,7 @@ def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> 
 
 
 def refuse(layer: KerasLayer, reason: str, refusals: Refusals) -> None:
-    """Add the refusal of an operation, with the reason if there is one."""
+    """Add to `refusals` that a Keras operation cannot be imported, with the reason if there is one."""
     if reason:
         refusals.add(f"{layer.name}: {layer.class_name} of keras.ops is not supported: {reason}")
     else:
@@ -81,7 +81,7 @@ def _check_computed(op: Op, arguments: Sequence[Any], settings: Mapping[str, Any
 
 
 def _in_order(op: Op, arguments: list[str], given: dict[str, str]) -> list[str]:
-    """Return the arguments in the operation's order; Keras stores some of the positional ones by name."""
+    """Return an operation's arguments in the order of its signature; Keras stores some positional ones by name."""
     found: list[str] = []
     rest = list(arguments)
     several = any(p.kind is p.VAR_POSITIONAL for p in op.parameters.values())
@@ -116,7 +116,7 @@ def _literal(value: Any, name_of: Callable[[Ref], str]) -> str:
 
 
 def _index(value: Any, name_of: Callable[[Ref], str]) -> str:
-    """Return the text of an index, without the brackets."""
+    """Return the text of a tensor's index, such as `1:3, 0`, without the brackets."""
     if isinstance(value, list):
         return ", ".join(_index(item, name_of) for item in value)
     match value:

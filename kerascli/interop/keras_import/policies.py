@@ -21,7 +21,7 @@ class Policies:
         self._with_lora: dict[str, None] = {}
 
     def note(self, layer: KerasLayer) -> None:
-        """Record a layer's policy; a quantized layer, or an unknown policy, is added to the refusals."""
+        """Record a layer's dtype policy; a quantized layer, or an unknown policy, is added to the refusals."""
         if any(layer.config.get(key) for key in _LORA):
             self._with_lora[layer.name] = None
         if (mode := _quantization(layer.config)) is not None:
@@ -35,7 +35,7 @@ class Policies:
         self._names.add(name)
 
     def end(self) -> tuple[str, tuple[str, ...]]:
-        """Return the model's precision, and notes.
+        """Return the model's precision, such as mixed_float16, and notes for the user.
 
         The precision is the common one of all layers if it is a mixed one, otherwise float32.
         """
@@ -51,7 +51,7 @@ class Policies:
 
 
 def _policy(value: Any) -> str:
-    """Return the name of a policy, written as a name, as an object or as an object around one."""
+    """Return the name of a dtype policy, which Keras stores as a name, as an object or as an object around one."""
     if isinstance(value, Mapping):
         value = value.get("config", value)
     if isinstance(value, Mapping):

@@ -16,14 +16,14 @@ from kerascli.layers.base import LAYERS, BaseLayer
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A layer that may have weights."""
+    """A layer in a Keras file that may have weights."""
 
     path: tuple[str, ...]
-    """Keras's names, from the outermost model down."""
+    """Keras's names of the nested models around the layer, from the outermost down, and of the layer itself."""
     place: str
-    """Group of its weights in Keras 3's layout: layers/dense_1."""
+    """HDF5 group of the layer's weights in Keras 3's layout: layers/dense_1."""
     prefix: str
-    """Prefix of the names of our weights."""
+    """Prefix of the names of the layer's weights in kerascli."""
     layer: BaseLayer
 
 
@@ -46,7 +46,7 @@ class Reading:
         self.places = _places(model, place)
         self.owners: dict[str, list[Owner]] = {name: [] for name in model.layers}
         self.shared_names: dict[str, str] = {}
-        """Keras's name of a layer -> name of the shared layer or model."""
+        """Keras's name of a layer or model with several calls -> name of the shared layer or model in the config."""
         self.counts: dict[str, int] = {}
         self.preferred = {ref: key for key, ref in model.outputs if key is not None} if preferred else {}
         self._refusals = refusals
@@ -68,45 +68,45 @@ class Reading:
         return self._masks.without(layer, number)
 
     def hidden(self, layer: KerasLayer, number: int) -> dict[str, bool]:
-        """Return the call arguments, all False, for the masks of the inputs that Keras does not use in a call."""
+        """Return the arguments of a layer's call, such as `mask: False`, that disable masks unused by Keras."""
         return self._hidden.of(layer, number) if self._keras_3 else {}
 
     def cut(self, layer: KerasLayer, number: int) -> list[int]:
-        """Return the numbers of the inputs of a call whose masks must be removed."""
+        """Return the indices of a call's inputs whose masks must be removed, because Keras does not use them."""
         return self._hidden.cut(layer, number) if self._keras_3 else []
 
     def calls(self, layer: KerasLayer) -> int:
-        """Return the number of calls of a layer that lead to an output."""
+        """Return the number of a layer's calls that an output of the model depends on."""
         return sum((layer.name, number) in self.wanted for number in range(len(layer.calls)))
 
     def results(self, layer: KerasLayer, number: int) -> int:
-        """Return the least number of outputs of a call, by the highest one that is used."""
+        """Return the number of outputs that a call has at least: the highest index of a used output, plus 1."""
         return self._most.get((layer.name, number), 0) + 1
 
     def used_results(self, layer: KerasLayer) -> set[int]:
-        """Return the numbers of a layer's outputs that are used in any of its calls."""
+        """Return the indices of a layer's outputs that are used in any of its calls."""
         return self._used_results[layer.name]
 
     def names(self, value: Any) -> list[str]:
-        """Return our names of the tensors in a part of a call."""
+        """Return the config's names of the tensors in a part of a Keras call."""
         return [self.tensors.get(ref, "_") for ref in refs(value)]
 
     def full(self, layer: KerasLayer) -> str:
-        """Return the name of a layer with those of the models around it: tower_dense."""
+        """Return the name of a layer prefixed by the names of the models that it is nested in: tower_dense."""
         return "_".join([*self.path, layer.name])
 
     def prefixed(self, layer: KerasLayer, book: NameBook) -> str:
         return book.give(self.full(layer))
 
     def own(self, layer: KerasLayer, prefix: str, settings: BaseLayer) -> None:
-        """Record the prefix of a layer's weights."""
+        """Record a layer as owner of the weights whose names begin with `prefix`."""
         self.owners[layer.name] = [self.owner(layer, prefix, settings)]
 
     def owner(self, layer: KerasLayer, prefix: str, settings: BaseLayer) -> Owner:
         return Owner((*self.path, layer.name), self.places[layer.name], prefix, settings)
 
     def settings(self, layer: KerasLayer) -> BaseLayer | None:
-        """Return the layer as a component, read once; None after a refusal."""
+        """Return a Keras layer as a component, converted at the first call only; None if it was refused."""
         if layer.name not in self._settings:
             found = component(LAYERS, layer.spec, f"{layer.name} ({full_name(layer.spec)})", self._refusals)
             self._settings[layer.name] = found if isinstance(found, BaseLayer) else None
@@ -114,7 +114,7 @@ class Reading:
 
 
 def _places(model: KerasModel, above: str) -> dict[str, str]:
-    """Return the group of each layer's weights in Keras 3's layout: by class and number, not by name."""
+    """Return the HDF5 group of each layer's weights in Keras 3's layout: by class and number, not by name."""
     counts: dict[str, int] = {}
     places: dict[str, str] = {}
     for layer in model.layers.values():

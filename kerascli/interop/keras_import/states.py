@@ -29,7 +29,7 @@ def fit_of_stateful(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def beside_data(fit: Mapping[str, Any], document: Document) -> dict[str, Any]:
-    """Return the settings of `fit` that a config with data does not set. Raises ConfigError if it contradicts them."""
+    """Return the settings in `fit` that a config's `fit` section lacks. Raises ConfigError if it contradicts them."""
     written = document.data.get("fit")
     written = written if isinstance(written, dict) else {}
     if written.get("shuffle", False) is not False:

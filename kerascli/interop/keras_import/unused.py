@@ -7,7 +7,7 @@ from kerascli.interop.keras_import.calls import Call, KerasModel, Ref, read_mode
 
 
 def used_inputs(model: KerasModel) -> list[int]:
-    """Return the numbers of the inputs that an output depends on, also through nested models; [0] if there is none."""
+    """Return the indices of inputs that an output depends on, also through nested models; [0] if there is none."""
     results = _results(model)
     found: set[Ref] = set()
     through: dict[str, list[int]] = {}
@@ -31,17 +31,17 @@ def used_inputs(model: KerasModel) -> list[int]:
 
 
 def with_inputs(model: KerasModel, kept: list[int]) -> KerasModel:
-    """Return the model with only the inputs of these numbers."""
+    """Return the model with only the inputs at the indices `kept`."""
     return replace(model, inputs=[model.inputs[index] for index in kept])
 
 
 def with_results(model: KerasModel, used: set[int]) -> KerasModel:
-    """Return the model with only the outputs of these numbers; with the first where `used` is empty."""
+    """Return the model with only the outputs at the indices `used`; with the first one if `used` is empty."""
     return replace(model, outputs=[each for index, each in enumerate(model.outputs) if index in (used or {0})])
 
 
 def _results(model: KerasModel) -> defaultdict[str, set[int]]:
-    """Return, by layer, the numbers of its outputs that a call or an output of the model refers to."""
+    """Return, by layer name, the indices of the layer's outputs that a call or an output of the model refers to."""
     found: defaultdict[str, set[int]] = defaultdict(set)
     calls: list[Call] = [call for layer in model.layers.values() for call in layer.calls]
     for ref in (*(ref for call in calls for ref in refs(call)), *(ref for _, ref in model.outputs)):

@@ -12,7 +12,7 @@ from kerascli.interop.keras_import.reading import Owner
 from kerascli.model.runtime.weights import Weight
 
 Pairs = list[tuple[Weight, str]]
-"""Weights, each with the path of its array in the file."""
+"""Weights of a model, each with the HDF5 path of its array in a Keras file."""
 
 
 def read_weights(file: Hdf5, weights: Sequence[Weight], owners: Sequence[Owner], *, legacy: str | None) -> Pairs:
@@ -37,20 +37,20 @@ def read_weights(file: Hdf5, weights: Sequence[Weight], owners: Sequence[Owner],
 
 
 class _Tree:
-    """Index of names with slashes, for fast look-up of those below a path."""
+    """Index of paths such as `layers/dense/vars/0`, for fast look-up of those below a given path."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = list(names)
         self._sorted = sorted((name, number) for number, name in enumerate(self.names))
 
     def below(self, place: str) -> list[int]:
-        """Return the numbers of the names that begin with `place/`, in order."""
+        """Return the indices of the paths that begin with `place/`, in ascending order."""
         first, last = (bisect_left(self._sorted, (f"{place}{end}",)) for end in "/0")  # 0 comes after /
         return sorted(number for _, number in self._sorted[first:last])
 
 
 def check_shapes(file: Hdf5, pairs: Pairs) -> None:
-    """Raise FileRefused if shapes differ; called before weights are allocated and values are read."""
+    """Raise FileRefused if a weight and its array differ in shape; called before weights are allocated and read."""
     datasets = file.datasets()
     for weight, path in pairs:
         shape, there = tuple(weight.spec.shape), datasets[path].shape
@@ -59,7 +59,7 @@ def check_shapes(file: Hdf5, pairs: Pairs) -> None:
 
 
 def fill(file: Hdf5, pairs: Pairs) -> None:
-    """Set the weights one after the other, so that they are never in memory twice. Raises FileRefused."""
+    """Read the weights' values from the file one by one, so that they are never in memory twice. Raises FileRefused."""
     check_shapes(file, pairs)
     datasets = file.datasets()
     arrays = file.arrays((path, datasets[path]) for _, path in pairs)

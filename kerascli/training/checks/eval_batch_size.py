@@ -12,7 +12,7 @@ from kerascli.shapes import TensorSpec
 from kerascli.training.checks.row_independence import comparison_keeps_rows_apart, node_keeps_rows_apart
 
 _CACHED_BYTES = 2**21
-"""Bytes of a node's inputs and outputs together that fit into a core's cache; larger batches are no faster."""
+"""Size of a node's inputs and outputs together that fits into a core's cache; larger batches are no faster."""
 
 
 def rows_at_once(
@@ -24,7 +24,7 @@ def rows_at_once(
     validation_batch_size: int | None = None,
     validation_steps: int | None = None,
 ) -> int:
-    """Return the batch size without training; with `figures` only one that leaves the loss and metrics unchanged.
+    """Return the batch size to evaluate or predict with; with `figures` one that leaves loss and metrics unchanged.
 
     `pairs` are the outputs and targets of losses and metrics; None if unknown.
     """
@@ -39,7 +39,7 @@ def rows_at_once(
 
 
 def _keeps_rows_apart(built: Built, pairs: Sequence[OutputTarget], *, figures: bool) -> bool:
-    """Return False if a formula on the way to the results combines rows of a batch."""
+    """Return False if a formula that the outputs (or loss and metrics) depend on combines rows of a batch."""
     specs, model = built.specs, built.model
     nodes = model.nodes if figures else flat(leading_to(model.entries, model.outputs))
     pairs = pairs if figures else ()
@@ -53,9 +53,9 @@ def _keeps_rows_apart(built: Built, pairs: Sequence[OutputTarget], *, figures: b
 
 
 def _adds_up(built: Built, pairs: Sequence[OutputTarget]) -> bool:
-    """Return True if the mean over all rows equals the mean of the batches' means, weighted by rows.
+    """Return True if loss and metrics over all rows equal the mean of the batches' values, weighted by rows.
 
-    It does not if a batch determines its own denominator, as with masks.
+    They do not if a batch determines its own denominator, as with masks.
     """
     if any(node.layer.makes_mask() or "mask" in node.call for node in built.model.nodes):
         return False
@@ -66,13 +66,13 @@ def _adds_up(built: Built, pairs: Sequence[OutputTarget]) -> bool:
 
 
 def _sums_up_a_batch(specs: Mapping[str, TensorSpec], node: Node) -> bool:
-    """Return True for a formula over samples with one result for the batch, which a loss or metric may use."""
+    """Return True if a node reduces a batch of samples to one result, which a loss or metric may use."""
     sees = any(name not in specs or specs[name].batched for name in node.inputs)
     return sees and any(name in specs and not specs[name].batched for name in node.outputs)
 
 
 def _widest(built: Built) -> int:
-    """Return the bytes a row of the node whose inputs and outputs take the most; unknown sizes count as 1."""
+    """Return the most bytes per row that the inputs and outputs of one node take; unknown sizes count as 1."""
     specs = built.specs
 
     def size(name: str) -> int:

@@ -31,7 +31,7 @@ _ROUNDED_FROM = 2**24
 
 @dataclass(frozen=True, slots=True)
 class _Lookup:
-    """An embedding that an input reaches."""
+    """An embedding layer that looks up the values of an input, and its number of entries."""
 
     layer: str
     entries: int
@@ -48,7 +48,7 @@ class _Requirements:
     """Losses and metrics of a target, each with the spec of its output."""
 
     def asks_input(self, name: str, stage: Stage) -> bool:
-        """Return True if an input is to be checked; the results of a stage are floats, and checked only as ids."""
+        """Return True if an input must be checked; the floats that a pipeline stage returns are checked only as ids."""
         return name in self.lookups or (name in self.numbers and name not in stage.names)
 
 
@@ -83,7 +83,7 @@ def _requirements(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | 
 
 
 def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
-    """Return the inputs that become floats; those that reach an embedding are added to `lookups`."""
+    """Return the inputs that become floats in the model; those that reach an embedding are added to `lookups`."""
     names = {given.name: given.name for given in built.model.inputs}
     numbers: set[str] = set()
     for node in built.model.nodes:
@@ -128,7 +128,7 @@ def _check(
 
 
 def _takes_labels(wanted: _Requirements, name: str, values: np.ndarray, stage: Stage) -> bool:
-    """Return True if a loss or metric takes the results of a stage as class labels, decided by the first row."""
+    """Return True if a loss or metric takes a pipeline stage's results as class labels, decided by the first row."""
     _, probe = next(_staged_blocks(name, values[:1], stage))
     spec = TensorSpec(probe.shape[1:], probe.dtype.name)
     return any(component.labels(spec, output) is not None for component, output in wanted.compared[name])
@@ -147,7 +147,7 @@ class _BadValue:
 def _refusal(
     part: MemorySplit, split: str, number: int, bad: _BadValue, at: tuple[str, str, int, int, int]
 ) -> DataError:
-    """Return the error for a value; `at` is its section, name, row, index in the row and the size of a row."""
+    """Return the error for a value out of range; `at` is its section, name, row, index in the row, size of a row."""
     if part.origin is None:
         return DataError(f"{split} row {number}: {bad.text}", hint=bad.hint)
     text = bad.text if split == "train" else f"{bad.text} (in the '{split}' split)"
@@ -199,7 +199,7 @@ def _refuse_target(wanted: _Requirements, name: str, values: np.ndarray) -> _Fou
 
 
 def first_invalid(values: np.ndarray, labels: Labels) -> tuple[int, int, object, bool] | None:
-    """Return the row of the first invalid label, its index in the row, the value, and whether it is an integer."""
+    """Return row, index in the row and value of the first label that is not allowed, and True if it is an integer."""
     if not values.size:
         return None
     fractions = labels.whole and values.dtype.kind == "f"
@@ -226,7 +226,7 @@ def first_invalid(values: np.ndarray, labels: Labels) -> tuple[int, int, object,
 
 
 def _rounded(name: str, values: np.ndarray) -> _Found:
-    """Return the first integer that a conversion to float64 would round, and the largest magnitude."""
+    """Return the first integer in `values` that a conversion to float64 would round, and the largest magnitude."""
     if values.dtype.kind not in "iu" or values.dtype.itemsize < 4 or not values.size:
         return None, 0
     largest = max(int(values.max()), -int(values.min()))
@@ -239,7 +239,7 @@ def _rounded(name: str, values: np.ndarray) -> _Found:
 
 
 def _staged_blocks(name: str, values: np.ndarray, stage: Stage) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield blocks of rows as they reach the model, each with the position of its first row."""
+    """Yield blocks of an input's or target's rows as they reach the model, each with the position of its first row."""
     if name not in stage.names:
         yield 0, values
         return
@@ -256,5 +256,5 @@ def _staged_blocks(name: str, values: np.ndarray, stage: Stage) -> Iterator[tupl
 
 
 def _number(rows: Rows, place: int) -> int:
-    """Return the number, from 1, of the row of the split at a position among `rows`."""
+    """Return the row number in the split, from 1, of the row at position `place` among `rows`."""
     return 1 + (rows.start + place if isinstance(rows, slice) else int(rows[place]))

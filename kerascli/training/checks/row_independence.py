@@ -66,7 +66,7 @@ def _rows_stay_apart(formula: Formula, xs: list[TensorSpec]) -> bool:
 
 
 def _parts(formula: Formula, xs: list[Tensor]) -> list[Tensor]:
-    """Return the resulting tensors with nan replaced, since nan != nan; random numbers are the same each time."""
+    """Return a formula's tensors with nan replaced, since nan != nan; random numbers are the same each time."""
     with torch.no_grad(), draws.using(draws.Draws(0, "rows", 0)):
         value = formula(xs)
     parts = value if isinstance(value, list) else [value]
@@ -74,7 +74,7 @@ def _parts(formula: Formula, xs: list[Tensor]) -> list[Tensor]:
 
 
 def _numbers(spec: TensorSpec, changed: int | None) -> Tensor:
-    """Return values between 0 and 1, where most operations are defined; for integers 0 and 1."""
+    """Return test inputs from 0 to 1, where most operations are defined (integers: 0 or 1); row `changed` differs."""
     shape: Shape = (_ROWS, *spec.shape) if spec.batched else spec.shape
     sizes = [_UNKNOWN if size is None else size for size in shape]
     count = torch.arange(torch.Size(sizes).numel(), dtype=torch.float32).reshape(sizes)

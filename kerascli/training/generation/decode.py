@@ -19,9 +19,9 @@ class Decoder:
     """A model trained by teacher forcing, with all inputs given but the one for its own output so far."""
 
     predict: Callable[[Tensor], Tensor]
-    """Token ids of that input (N, places) -> a probability or a logit for each word (N, places, words)."""
+    """Function (token ids of the output so far (N, places)) -> probability or logit of each word (N, places, words)."""
     begin: tuple[int, ...]
-    """Ids that the input begins with, at least one."""
+    """Token ids that the output begins with, at least one."""
     places: int
     rows: int
     reads: TextCodec
@@ -29,7 +29,7 @@ class Decoder:
 
 
 def decode_ids(model: Decoder, length: int, sampling: Sampling) -> np.ndarray:
-    """Generate ids (N, T), with the end token of each text included, and -1 after it.
+    """Generate token ids (N, T) with a decoder, with the end token of each text included, and -1 after it.
 
     All rows are generated at once. A text ends with the end token or, if there is none, with padding; else
     when the input is full or the text has `length` words.

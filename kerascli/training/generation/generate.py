@@ -12,7 +12,7 @@ from kerascli.data.text_codec import TextCodec
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Sampling settings: how the next word is chosen."""
+    """Settings for sampling the next word of generated text."""
 
     temperature: float = 1.0
     """Divisor of the logits; 0: always take the most probable word."""
@@ -26,14 +26,14 @@ class TextModel:
     """A model that reads `window` token ids and predicts the next word."""
 
     predict: Callable[[Tensor], Tensor]
-    """Ids (1, window) -> a probability or a logit for each word (1, words), or at every step (1, window, words)."""
+    """Function (token ids (1, window)) -> word probabilities or logits (1, words), or per step (1, window, words)."""
     window: int
     reads: TextCodec
     writes: TextCodec
 
 
 def generate_words(model: TextModel, numbers: list[int], length: int, sampling: Sampling) -> Iterator[str]:
-    """Yield the words that follow, one by one. `numbers` are the ids of the prompt, at least one.
+    """Yield the words that follow a prompt, one by one. `numbers` are the prompt's token ids, at least one.
 
     A model that predicts at every step reads the prompt from its first position on. One that predicts after the last
     step reads a full window: a shorter prompt is repeated in front of itself.
@@ -51,7 +51,7 @@ def generate_words(model: TextModel, numbers: list[int], length: int, sampling: 
 
 
 def _next(model: TextModel, text: list[int]) -> Tensor:
-    """Return the scores of the word after `text`, of shape (words,)."""
+    """Return the model's scores (probabilities or logits) of the word after `text`, of shape (words,)."""
     missing = model.window - len(text)
     at_end = torch.tensor([text + [0] * missing])
     output = model.predict(at_end)
