@@ -1,8 +1,7 @@
-"""Components and registries, which turn a name in a config into validated, frozen data.
+"""Components (layers, losses, optimizers ...), and the registries that parse their written forms in a config.
 
-A component is a layer, loss, optimizer, ... that a config names. Its class is a frozen pydantic model whose fields
-are its arguments under Keras's names. The registry of its kind finds it by name and parses its three written
-forms: `relu`, `dropout: 0.4`, `dense: {units: 256}`.
+A component's class is a frozen pydantic model whose fields are its arguments under Keras's names. The registry of its
+kind finds it by name and parses its three written forms: `relu`, `dropout: 0.4`, `dense: {units: 256}`.
 """
 
 import importlib
@@ -26,7 +25,7 @@ class Component(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
     component_name: ClassVar[str] = ""
-    """Canonical name, set by the registry."""
+    """Canonical name of the component (`dense`), set by the registry."""
     refused: ClassVar[Mapping[str, str]] = {}
     """Arguments of Keras's class that are not supported, each with the reason; those of base classes add up."""
 
@@ -42,7 +41,7 @@ class Component(BaseModel):
         return next(iter(cls.model_fields), None)
 
     def dump(self) -> dict[str, Any] | str:
-        """Return the written form with every argument, defaults included; parsing it gives an equal component."""
+        """Return the component as a config writes it, with every argument; parsing that gives an equal component."""
         arguments = {name: plain(getattr(self, name)) for name in type(self).model_fields}
         return {self.component_name: arguments} if arguments else self.component_name
 
@@ -59,14 +58,17 @@ def plain(value: Any) -> Any:
 
 
 class Invalid(ValueError):
-    """Faults with paths; `Document.error` turns the paths into places. Pydantic's validators may raise it."""
+    """Error with faults that have config paths; `Document.error` turns these into positions in the file.
+
+    Pydantic's validators may raise it.
+    """
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
         super().__init__("; ".join(fault.text for fault in self.faults))
 
     def below(self, path: Path) -> "Invalid":
-        """Return the same faults with `path` in front of their paths."""
+        """Return the error with `path` in front of the paths of its faults."""
         return Invalid(fault.below(path) for fault in self.faults)
 
 
@@ -80,7 +82,7 @@ class Names:
         self.keys = keys
 
     def find(self, written: str) -> str | None:
-        """Return the canonical name of a spelling, also one with R's prefix; None if it is unknown."""
+        """Return the canonical name for any spelling of it, also with R's prefix; None if it is unknown."""
         key = _key(written)
         if key not in self.keys:
             key = next((key.removeprefix(p) for p in self.prefixes if key.removeprefix(p) in self.keys), key)
@@ -94,7 +96,7 @@ class Names:
         return f"; did you mean '{self.keys[close]}'?" if close else ""
 
     def unknown(self, written: str, path: Path, all_kinds: Iterable["Names"]) -> Fault:
-        """Return the fault of an unknown name; its hint tells if another kind has that name."""
+        """Return the fault for an unknown component name; its hint says if another kind has that name."""
         others = [each.kind for each in all_kinds if each.find(written)]
         meant = "" if others else self.suggestion(written)
         hint = None if meant else f"'kerascli list {plural(self.kind)}' shows all"
@@ -108,7 +110,7 @@ C = TypeVar("C", bound=Component)
 
 
 class Registry(Generic[C]):
-    """Registry of the components of one kind; imports the kind's packages on first use."""
+    """Registry of the components of one kind (`layer`, `loss` ...); imports the kind's packages on first use."""
 
     def __init__(self, kind: str, base: type[C], packages: tuple[str, ...], prefixes: tuple[str, ...] = ()) -> None:
         self.kind = kind
@@ -123,7 +125,7 @@ class Registry(Generic[C]):
         _REGISTRIES[kind] = self
 
     def register(self, cls: type[C], *, name: str | None = None, aliases: tuple[str, ...] = ()) -> type[C]:
-        """Register a class under its canonical name and aliases. Raises TypeError if a name is taken."""
+        """Register a component class under its canonical name and aliases. Raises TypeError if a name is taken."""
         name = name or snake_case(cls.__name__)
         for spelling in (name, *aliases):
             other = self._spelled.keys.setdefault(_key(spelling), name)
@@ -138,7 +140,7 @@ class Registry(Generic[C]):
         return cls
 
     def load(self) -> None:
-        """Import every module of the kind's packages; later calls do nothing."""
+        """Import every module of the kind's packages, which registers their components; later calls do nothing."""
         if self._loaded:
             return
         self._loaded = True
@@ -160,12 +162,12 @@ class Registry(Generic[C]):
 
     @property
     def spelled(self) -> Names:
-        """Names of the kind, found in any spelling."""
+        """Names of the kind's components, which can be looked up in any spelling."""
         self.load()
         return self._spelled
 
     def find(self, name: str) -> type[C] | None:
-        """Return the class of a name in any spelling, also with R's prefix; None if it is unknown."""
+        """Return the component class of a name in any spelling, also with R's prefix; None if it is unknown."""
         return self._classes.get(self.spelled.find(name) or "")
 
     def get(self, name: str, path: Path = ()) -> type[C]:
@@ -175,7 +177,7 @@ class Registry(Generic[C]):
         return cls
 
     def parse(self, value: Any) -> C:
-        """Parse one of the three written forms into a component. Raises `Invalid`, with paths relative to `value`."""
+        """Parse a component from one of its three written forms. Raises `Invalid`, with paths relative to `value`."""
         if isinstance(value, self.base):
             return value
         name, arguments = split_form(value, self.kind)
@@ -183,7 +185,10 @@ class Registry(Generic[C]):
         return self.construct(cls, name, arguments)
 
     def construct(self, cls: type[C], written: str, arguments: Any) -> C:
-        """Make a component of the arguments written after `written:`. Raises `Invalid`; paths start with `written`."""
+        """Make a component from the arguments after its name `written`.
+
+        Raises `Invalid`; its paths start with `written`.
+        """
         settings, path = arguments_of(cls, written, arguments)
         try:
             return cls.model_validate(settings)
@@ -208,7 +213,7 @@ _HOMES = (*(f"kerascli.{room}.base" for room in _ROOMS), "kerascli.data.mixing")
 
 @cache
 def registries() -> Mapping[str, Registry[Any]]:
-    """Return the registry of every kind, by kind, whichever modules the process has imported so far."""
+    """Return the registry of every kind of component, by kind, and import the modules that define them."""
     for home in _HOMES:
         importlib.import_module(home)
     return dict(sorted(_REGISTRIES.items()))
@@ -218,7 +223,10 @@ _NO_ARGUMENTS = object()
 
 
 def split_form(value: Any, kind: str) -> tuple[str, Any]:
-    """Split `name` or `{name: arguments}` into name and arguments. Raises `Invalid` for any other value."""
+    """Split a component's written form, `name` or `{name: arguments}`, into name and arguments.
+
+    Raises `Invalid` for any other value.
+    """
     if isinstance(value, str):
         return value, _NO_ARGUMENTS
     if isinstance(value, dict) and len(value) == 1:
@@ -239,7 +247,7 @@ def split_form(value: Any, kind: str) -> tuple[str, Any]:
 
 
 def arguments_of(cls: type[Component], written: str, arguments: Any) -> tuple[dict[str, Any], Path]:
-    """Return what is written after `written:` as keyword arguments, and their path. Raises `Invalid`."""
+    """Return what a config has after a component's name as keyword arguments, and their path. Raises `Invalid`."""
     first = cls.first_argument()
     path: Path = (written,)
     if arguments is _NO_ARGUMENTS:
@@ -257,7 +265,7 @@ def arguments_of(cls: type[Component], written: str, arguments: Any) -> tuple[di
 
 
 def _is_first_argument(cls: type[Component], first: str | None, arguments: dict[str, Any]) -> bool:
-    """Return True if the mapping is the first argument itself, a component: `bidirectional: {lstm: 64}`."""
+    """Return True if a mapping is not arguments but a component, the first argument: `bidirectional: {lstm: 64}`."""
     if first is None or len(arguments) != 1:
         return False
     key = next(iter(arguments))
@@ -265,12 +273,12 @@ def _is_first_argument(cls: type[Component], first: str | None, arguments: dict[
 
 
 def names_first_argument(cls: type[Component], key: Any) -> bool:
-    """Return True if `key` names a component that the first argument of `cls` accepts."""
+    """Return True if `key` is the name of a component that the first argument of the component `cls` accepts."""
     return isinstance(key, str) and any(registry.find(key) is not None for registry in first_registries(cls))
 
 
 def first_registries(cls: type[Component]) -> list[Registry[Any]]:
-    """Return the registries of the kinds of component that the first argument of `cls` accepts."""
+    """Return the registries of the kinds of component that the first argument of the component `cls` accepts."""
     first = cls.first_argument()
     metadata = [] if first is None else _metadata(cls.model_fields[first])
     return [each.registry for each in metadata if isinstance(each, _ComponentField)]
@@ -287,7 +295,7 @@ def _metadata(info: Any) -> list[Any]:
 
 
 class _ComponentField:
-    """Annotation of a field that holds a component, which pydantic parses from its written forms."""
+    """Annotation of a pydantic field that holds a component, which is parsed from its written forms."""
 
     def __init__(self, registry: Registry[Any]) -> None:
         self.registry = registry
@@ -310,7 +318,7 @@ def _key(name: str) -> str:
 
 
 def plural(kind: str) -> str:
-    """Return the plural of a kind: `layers`, `losses`."""
+    """Return the plural of a kind of component: `layers`, `losses`."""
     return {"loss": "losses"}.get(kind, kind.replace(" ", "_") + "s")
 
 

@@ -25,7 +25,7 @@ _BOUNDS = {
 
 
 def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = ()) -> list[Fault]:
-    """Return the faults of a pydantic error, with their paths in the config below `written`."""
+    """Convert a pydantic error to faults, whose config paths are below `written`."""
     found: list[Fault] = []
     missing: dict[Path, list[str]] = {}
     details = error.errors(include_url=False)
@@ -43,7 +43,10 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
 
 
 def _without_repeats(faults: list[Fault]) -> Iterator[Fault]:
-    """Yield one fault for each path, since a union reports each member; a fault deeper inside replaces one above."""
+    """Yield one fault for each config path, since pydantic reports an error for each member of a union.
+
+    A fault deeper inside a value replaces one of the whole value.
+    """
     seen = {fault.path[:length] for fault in faults for length in range(len(fault.path))}
     for fault in faults:
         if fault.at == "value":
@@ -54,7 +57,7 @@ def _without_repeats(faults: list[Fault]) -> Iterator[Fault]:
 
 
 def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
-    """Return one pydantic error detail as a fault, with a path relative to the owner's arguments."""
+    """Convert one error detail of pydantic to a fault, whose path is relative to the owner's arguments."""
     path = _without_union_tags(detail["loc"])
     name = _dotted(path)
     title = _title(owner)
@@ -87,7 +90,7 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
 
 
 def describe_missing(names: list[str], path: Path, owner: type[BaseModel]) -> Fault:
-    """Return one fault for all missing required arguments; numbers are missing items of a list that is too short."""
+    """Return one fault for all missing required arguments; names that are numbers are items missing in a short list."""
     if names[0].isdigit():
         return Fault(f"{_dotted(path)}: expected {int(names[-1]) + 1} values, got {names[0]}", path)
     needs = " and ".join(f"'{name}'" for name in names)
@@ -108,13 +111,13 @@ def _title(owner: type[BaseModel]) -> str:
 
 
 def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Return a location without the members of unions ('int', 'tuple[...]') that pydantic adds to it."""
+    """Return the location of a pydantic error without the names of union members ('int', 'tuple[...]') in it."""
     tags = {"int", "float", "bool", "str", "none", "constrained-int", "constrained-float", "constrained-str"}
     return tuple(p for p in loc if not (isinstance(p, str) and (p in tags or "[" in p or "(" in p)))
 
 
 def unknown_key(key: str, path: Path, title: str, known: list[str], *, reason: str | None, explained: bool) -> Fault:
-    """Return the fault of an unknown key; `reason` says why a key that Keras has is not supported by `title`."""
+    """Return the fault for an unknown key; `reason` says why `title` does not support a key that Keras has."""
     if reason is not None:
         return Fault(f"{title} has no '{key}': {reason}", path, "key", hint=f"remove '{key}'")
     more = suggestion(key, known)

@@ -31,7 +31,7 @@ class BlobFile(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Manifest of a checkpoint: names of its files, and facts; all are validated, since file paths are made from them."""
+    """Manifest of a checkpoint: names of its files, and facts; all validated, since file paths are made from them."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 

@@ -182,7 +182,7 @@ class RunRecord(OutputFiles):
     # history.csv
 
     def open_history(self, names: Sequence[str], prefix: Prefix) -> None:
-        """Prepare to append rows to history.csv after the recorded part `prefix`. Raises FileRefused if that differs."""
+        """Prepare to append rows to history.csv after its recorded beginning. Raises FileRefused if that differs."""
         self._history = HistoryWriter(self.path / _HISTORY, names, prefix)
 
     @property

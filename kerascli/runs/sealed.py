@@ -25,7 +25,7 @@ def is_sealed(data: bytes) -> bool:
 
 
 def unsealed(data: bytes, path: Path) -> dict[str, Any]:
-    """Return the facts in a file that `sealed` wrote; messages name `path`. Raises FileRefused if a byte was changed."""
+    """Return the facts in a file that `sealed` wrote. Raises FileRefused, naming `path`, if a byte was changed."""
     rest = data[_SEAL_BYTES:]
     if data[:_SEAL_BYTES] != _seal(rest):
         raise FileRefused(f"{quoted(path)} is damaged: its sha256 differs from the one in its first line")

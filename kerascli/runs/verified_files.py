@@ -58,7 +58,10 @@ class VerifiedFiles:
         return data
 
     def read_folder(self, folder: str, present: set[str]) -> Mapping[str, bytes]:
-        """Return the contents of a folder's files; `present` are those found. Raises FileRefused if one is new or gone."""
+        """Return the contents of a folder's files; `present` are those found.
+
+        Raises FileRefused if one is new or missing.
+        """
         facts = self._read_facts()
         if facts["format"] > 1:
             known = {name.partition("/")[2] for name in facts["files"] if name.startswith(f"{folder}/")}

@@ -62,7 +62,10 @@ class TermReader:
         return tuple(found)
 
     def check(self, specs: Mapping[str, TensorSpec]) -> None:
-        """Check the shapes that losses and metrics compare; `specs` are the forward pass's tensors. Adds to `faults`."""
+        """Check the shapes that losses and metrics compare; `specs` are of the forward pass's tensors.
+
+        Adds to `faults`.
+        """
         for component, of, path in self._pending:
             if isinstance(of.y_true, str):
                 expected = (self._targets or {}).get(of.y_true) if of.is_target else specs[of.y_true]

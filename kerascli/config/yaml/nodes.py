@@ -111,7 +111,7 @@ class NodeReader:
 
     @property
     def splits_expression(self) -> bool:
-        """True if YAML split an unquoted expression (at a comma ...), so that keys and structure are not as intended."""
+        """True if YAML split an unquoted expression (at a comma ...): keys and structure are not as intended."""
         return bool(self._brackets.faults())
 
     def _document(self) -> Node | None:
