@@ -18,7 +18,7 @@ _POOLS = {
     "OPENBLAS_NUM_THREADS": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
     "TORCHINDUCTOR_COMPILE_THREADS": ("TORCHINDUCTOR_COMPILE_THREADS",),
 }
-"""Environment variables for the sizes of numpy's and the compiler's pools, each with those that a user may set.
+"""Environment variables for the sizes of numpy's and the compiler's pools, each with those by which a user may set it.
 
 By default the pools start one thread or process for each CPU, whatever the quota.
 """

@@ -17,7 +17,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Chosen device, and the reason for the choice."""
+    """Automatic choice (of a device, an execution mode), and the reason for it."""
 
     value: str
     reason: str

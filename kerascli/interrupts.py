@@ -17,14 +17,14 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INSIST_SECONDS = 0.5
-"""Seconds after which an exception for a signal is raised again, if Python dropped it."""
+"""Seconds after which the exception for a signal is raised again, if it has not arrived."""
 _IMPORT_PATIENCE = 4
 """Number of times that the exception for a signal is put off during an import.
 
-An import could swallow it, or abort in C++.
+An import could swallow it, or abort in its C++ code.
 """
 _INSISTENCE = 20
-"""Number of raised exceptions for a signal, all dropped, after which the process ends without cleaning up."""
+"""Number of exceptions for a signal that never arrived, after which the process ends without cleaning up."""
 _AGAIN = signal.SIGURG
 """Signal by which the watching thread makes the main thread raise again; the system's default is to ignore it."""
 

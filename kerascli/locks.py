@@ -62,7 +62,7 @@ _held: set[int] = set()
 
 
 def _forget_locks() -> None:
-    """Close inherited locks in a forked data worker, which would hold them if its parent is killed."""
+    """Close inherited locks in a forked data worker, which must not keep them after its parent was killed."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()

@@ -81,7 +81,7 @@ def npz_headers(source: IO[bytes], name: str) -> dict[str, NpyHeader]:
 def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
     """Read the header of an npy stream of `size` bytes, whose data comes next.
 
-    Raises FileRefused if the header is not valid, or declares more data than there is.
+    Raises FileRefused if the header is not valid, declares more data than there is, or Python objects.
     """
     where = f"'{safe_text(key)}' in '{name}'" if key else f"'{name}'"
     try:

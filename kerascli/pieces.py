@@ -1,4 +1,4 @@
-"""Contents of a file to write, as a stream of pieces, so that all of it never has to be in memory."""
+"""Contents of a file as a stream of pieces, so that all of it never has to be in memory."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -10,11 +10,11 @@ Piece = bytes | memoryview
 
 _SLICE_BYTES = 2 * 1024**2
 _WAITING_SLICES = 16
-"""Maximum number of slices that wait to be hashed, so that tensors copied from a GPU are soon released."""
+"""Maximum number of slices of a file written but not yet hashed; tensors copied from a GPU are then soon released."""
 
 
 class Pieces:
-    """Contents of a file to write, of known size; each iteration calls `make` for a new stream of pieces."""
+    """Contents of a file of known size, as a stream of pieces; each iteration calls `make` for a new stream."""
 
     def __init__(self, size: int, make: Callable[[], Iterable[Piece]]) -> None:
         self._size = size

@@ -1,4 +1,4 @@
-"""Base class and registry of callbacks: they return decisions (stop, save ...) that the training loop executes."""
+"""Base class and registry of callbacks: they return decisions on an epoch's logs, which the fit's recorder executes."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping

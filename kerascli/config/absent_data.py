@@ -1,4 +1,4 @@
-"""Configs whose data is missing: placeholders for unknown sizes, and hints where to download the data."""
+"""Configs whose data is missing: placeholders for its sizes, and its source, which the opening comment names."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,9 +21,9 @@ def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
 
 
 def where_from(text: str) -> str | None:
-    """Return the part of a config's opening comment that says where its data is from: its first URL to the
+    """Return what a config's opening comment says about its data's source, or None.
 
-    paragraph's end; None without a URL.
+    It is the text from the comment's first URL to the end of the paragraph.
     """
     comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
     lines = (line.removeprefix("#").strip() for line in comment)

@@ -211,7 +211,7 @@ def _class_weight_faults(
 
 
 def _sample_weight_faults(spec: RunSpec) -> Iterator[Fault]:
-    """Yield a fault for each weighted loss or metric that reduces over the rows of a batch: no row can be weighted."""
+    """Yield a fault for losses and metrics reduced over the rows of a batch, if there are sample or class weights."""
     uses: list[tuple[str, Component | None]] = []
     if spec.compile is not None:
         for pair in spec.compile.pairs:

@@ -172,7 +172,7 @@ def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
 
 
 class _Digests:
-    """Digests of a config, its flags and its files, each without some parts of the config."""
+    """Digests of a config without some of its parts, and of the command, flags and files that it is read with."""
 
     def __init__(self, document: Document, command: str, flags: Sequence[str]) -> None:
         self._data = document.data

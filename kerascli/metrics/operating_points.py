@@ -13,9 +13,9 @@ from kerascli.shapes import Fraction, NonNegativeInt, TensorSpec
 
 
 class _OperatingPointMetric(Metric):
-    """Base class of a metric's best value over thresholds from 0 to 1, where another metric has a minimum.
+    """Base class of metrics at the best of `num_thresholds` thresholds from 0 to 1.
 
-    There are `num_thresholds` thresholds.
+    That is the highest value over the thresholds at which another metric has a given minimum.
     """
 
     direction = "max"

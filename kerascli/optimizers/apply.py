@@ -64,7 +64,7 @@ class FlatOptimizer:
 
     @property
     def iterations(self) -> int:
-        """Number of steps done with finite loss and gradients. Syncs with the device."""
+        """Number of steps done; bad (not finite) and skipped ones do not count. Syncs with the device."""
         bad = None if self._guard.waits else self.bad_step()
         return self._iterations if bad is None else bad - 1
 
@@ -129,11 +129,11 @@ class FlatOptimizer:
             scale.good()
 
     def keep_if_good(self, new: Tensor, old: Tensor) -> Tensor:
-        """Return `new` if loss and gradients of all steps so far were finite, else `old`; without a device sync."""
+        """Return `new` if no step so far was bad (loss or gradients not finite), else `old`; without a device sync."""
         return self._guard.choose(new, old)
 
     def bad_step(self) -> int | None:
-        """Return the first step, from 1, whose loss or gradients were not finite, or None. Syncs with the device."""
+        """Return the first bad step (loss or gradients not finite), from 1, or None. Syncs with the device."""
         return self._guard.bad_step()
 
     @torch.no_grad()

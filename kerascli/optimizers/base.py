@@ -1,4 +1,4 @@
-"""Base classes and registry of optimizers: update rules, which act on flat vectors of weights, and wrappers."""
+"""Base classes and registry of optimizers: update rules over flat vectors, and the arguments that all rules share."""
 
 import re
 from abc import abstractmethod

@@ -24,7 +24,7 @@ class Guard:
         self._ok = torch.ones((), dtype=torch.bool, device=device) if beside is None else beside._ok
 
     def run(self, step: Callable[[], None], loss: Tensor, gradients: Sequence[Tensor], live: Sequence[Tensor]) -> None:
-        """Run `step`, which changes the tensors `live`, unless the loss, a gradient or an earlier step is not finite."""
+        """Run `step`, which changes the tensors `live`, unless loss, gradients or an earlier step are not finite."""
         if self.waits:
             self.run_known(step, good=are_finite((loss.detach(), *gradients)))
         else:
@@ -44,22 +44,25 @@ class Guard:
             self._good += 1
 
     def skip(self) -> None:
-        """Count a step that changes no weight but does not stop the training."""
+        """Count a step that was skipped, as after an overflow of scaled gradients, and is not bad."""
         self._good += 1
 
     def choose(self, new: Tensor, old: Tensor) -> Tensor:
-        """Return `new` if loss and gradients of all steps so far were finite, else `old`."""
+        """Return `new` if no step so far was bad (loss or gradients not finite), else `old`."""
         if self.waits:
             return new if self._ok else old
         return torch.where(self._ok, new, old)
 
     def start_at(self, steps: int) -> None:
-        """Reset the guard to the state after `steps` steps, all finite."""
+        """Reset the guard to the state after `steps` steps, none of them bad."""
         self._good.fill_(steps)
         self._ok.fill_(True)
 
     def bad_step(self) -> int | None:
-        """Return the number, from 1, of the first step that was not finite, or None. Syncs with the device."""
+        """Return the number of the first bad step (loss or gradients not finite), from 1, or None.
+
+        Syncs with the device.
+        """
         return None if bool(self._ok) else int(self._good) + 1
 
 

@@ -24,7 +24,7 @@ class Optimizers:
         return {name: optimizer.learning_rate for name, optimizer in self.by_name.items()}
 
     def keep_if_good(self, new: Tensor, old: Tensor) -> Tensor:
-        """Return `new` if losses and gradients were finite in all steps so far, else `old`.
+        """Return `new` if no step so far was bad (loss or gradients not finite), else `old`.
 
         All optimizers stop together.
         """

@@ -14,7 +14,7 @@ from kerascli.runs.reading import must_read, quoted
 
 
 class Prefix(BaseModel):
-    """Length and SHA-256 of the part of history.csv written so far, as recorded in a checkpoint or run.json."""
+    """Length and SHA-256 of the beginning of history.csv that a checkpoint or run.json has recorded."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 

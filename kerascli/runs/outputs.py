@@ -1,4 +1,4 @@
-"""Output files in a run folder that no other command reads back: logs, plots, samples, profiles."""
+"""Output files in a run folder that nothing else depends on: logs, plots, samples, profiles."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ LOGS, PLOTS, PROFILE, SAMPLES = "logs", "plots", "profile", "samples"
 
 
 class OutputFiles:
-    """Writer of the folders for logs, plots, samples and profiles in a run folder."""
+    """Access to the folders for logs, plots, samples and profiles in a run folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -67,9 +67,9 @@ def _is_yaml(path: FilePath) -> bool:
 
 
 def _no_config(upper: Document, written: str) -> ConfigError:
-    """Return the error for a base that is not a config. It does not quote the file, since a config from a stranger may
+    """Return the error for a base that is not a config.
 
-    name any file.
+    It does not quote the file, since a foreign config may name any file.
     """
     text = f"extends: '{safe_text(written, 100)}' is not a config"
     hint = f"a config is YAML with sections: {', '.join(ConfigSection.model_fields)}"

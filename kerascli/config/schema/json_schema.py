@@ -115,9 +115,9 @@ def _nodes() -> dict[str, Schema]:
 
 
 def _after_name(cls: type[Component], found: list[Setting], beside: list[Setting]) -> Schema:
-    """Return the JSON Schema of what follows a component's `name:`: a mapping of arguments, or the value of the first
+    """Return the JSON Schema of what follows a component's `name:`.
 
-    argument if no other is required.
+    It is a mapping of arguments, or the value of the first argument if no other is required.
     """
     known = {setting.name: setting for setting in (*beside, *found)}  # a setting wins over a call argument
     arguments = _arguments(known.values())
@@ -150,10 +150,10 @@ def _definitions(kind: str, registry: Registry[Any], forms: dict[str, Schema], p
 
 
 def _any_spelling(registry: Registry[Any], names: Iterable[str]) -> str:
-    """Return a regular expression for all spellings of `names` that the registry accepts: any case and underscores,
+    """Return a regular expression for all spellings of `names` that the registry accepts.
 
-    with or without R's prefix. The prefix is left out where it gives another component's name: layer_normalization is
-    not normalization.
+    They have any case, any underscores and R's prefix, which is left out where it gives another component's name:
+    layer_normalization is not normalization.
     """
 
     def loosely(word: str) -> str:

@@ -43,10 +43,9 @@ def parse_steps(
     targets: Mapping[str, TensorSpec] | None,
     classes: Mapping[str, Sequence[str]],
 ) -> TrainStepSpec:
-    """Parse the items (updates) of `fit.train_step`. Raises Invalid with every fault.
+    """Parse the items (updates) of `fit.train_step`, in the scope of the model. Raises Invalid with every fault.
 
-    `scope` has the names that the model defines. `compiled` is the `compile` section; `targets` None: they are unknown;
-    `classes` are the class names of each target.
+    `compiled` is the `compile` section; `targets` None: they are unknown; `classes` are the class names of each target.
     """
     faults = _compile_faults(compiled)
     if not isinstance(section, list) or not section:

@@ -65,7 +65,7 @@ class Document:
         return mark.key if mark.key is not None and written == path and at == "key" else mark.value
 
     def point(self, path: Path, column: int, length: int) -> Place:
-        """Return the place of characters `column` (from 1) and following in the text at `path`.
+        """Return the place of `length` characters from `column` (from 1) in the text at `path`.
 
         It is that of the whole value if they cannot be located.
         """
