@@ -18,9 +18,10 @@ _POOLS = {
     "OPENBLAS_NUM_THREADS": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
     "TORCHINDUCTOR_COMPILE_THREADS": ("TORCHINDUCTOR_COMPILE_THREADS",),
 }
-"""Environment variables of numpy's and the compiler's pools, each with those by which the user may set it.
+"""Environment variables for the sizes of numpy's and the compiler's pools, each with those by which a user may set it.
 
-By default the pools start one thread or process for each CPU, whatever the quota."""
+By default the pools start one thread or process for each CPU, whatever the quota.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def _written(quota: float) -> str:
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """Yield the folders of this process's cgroup and of its ancestors, as far as they are mounted here."""
+    """Yield the cgroup folders of this process's cgroup and of its ancestors, as far as they are mounted here."""
     groups = dict(_memberships(root))
     for kind, top, point in _mounts(root):
         if (path := groups.get(kind)) is None:
@@ -119,7 +120,7 @@ def _unescaped(text: str) -> str:
 
 
 def _quota_of(folder: Path) -> float | None:
-    """Return the CPU quota of one cgroup in CPUs; None if it has none or cannot be read."""
+    """Return the CPU quota of one cgroup's folder, in CPUs; None if it has none or cannot be read."""
     with contextlib.suppress(ValueError, IndexError, ZeroDivisionError):
         if lines := _lines(folder / "cpu.max"):
             quota, period = lines[0].split()[:2]
@@ -134,7 +135,7 @@ def _share(quota: int, period: int) -> float | None:
 
 
 def _lines(path: Path) -> list[str]:
-    """Return the lines of a kernel file; none if it cannot be read (not on Linux, no permission)."""
+    """Return the lines of a file in /proc or /sys; none if it cannot be read (not on Linux, no permission)."""
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:

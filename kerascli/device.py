@@ -17,7 +17,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Automatic choice, and the reason for it."""
+    """Automatic choice (of a device, an execution mode), and the reason for it."""
 
     value: str
     reason: str
@@ -25,7 +25,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """Number of CPU threads, and the reason; `told`: print it, since it is not what one would expect."""
+    """Number of CPU threads, and the reason; `told` is True if the user should be told, since it is unexpected."""
 
     count: int
     reason: str
@@ -95,7 +95,7 @@ def use_threads(wanted: int | None = None, *, recorded: int | None = None) -> Th
 
 
 def _own_threads() -> Threads:
-    """Return the number of threads if neither an option nor a run sets it."""
+    """Return the default number of CPU threads, for runs where neither an option nor an earlier run sets it."""
     count, limit = torch.get_num_threads(), cpu_limit()
     if variables := [name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if os.environ.get(name)]:
         return Threads(count, variables[0])
@@ -115,10 +115,10 @@ def prepare_cpu() -> None:
 
 
 def _keep_memory() -> None:
-    """Let glibc keep the memory of freed tensors for the next ones.
+    """Set glibc's malloc to keep the memory of freed tensors for the next ones.
 
-    By default it maps new pages for each tensor above some size and returns them at once: a convolutional network
-    then spends a sixth of its time in the kernel, which fills new pages with zeros.
+    By default it maps new pages for each tensor above some size and returns them at once: a convolutional network then
+    spends a sixth of its time in the kernel, which fills new pages with zeros.
     """
     if sys.platform != "linux":
         return
@@ -129,7 +129,7 @@ def _keep_memory() -> None:
 
 
 def prepare_gpu(device: torch.device) -> None:
-    """Let CUDA multiply float32 matrices in TF32, as TensorFlow and JAX do, and as torch's convolutions already do.
+    """Set CUDA to multiply float32 matrices in TF32, as TensorFlow and JAX do, and as torch's convolutions do already.
 
     It is several times faster, with 10-bit fractions of the factors and sums in float32.
     """

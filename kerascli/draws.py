@@ -1,4 +1,4 @@
-"""Random numbers by key, independent of the draws made before. All random numbers of training come from here.
+"""Random numbers from keys instead of a generator's state; all random numbers of training come from here.
 
 The key of a draw is (seed, stream, step, rank, node, number of the node's draw in this step). Resuming therefore needs
 no generator state, a node keeps its numbers when another node is added, and numbers can be generated outside of a
@@ -33,7 +33,7 @@ class Draw:
 
 
 class Drawer(Protocol):
-    """Source of random numbers; `nodes` are the names of the running nodes, outermost first."""
+    """Protocol of a source of random numbers; `nodes` are the names of the running graph nodes, outermost first."""
 
     nodes: list[str]
 
@@ -41,7 +41,7 @@ class Drawer(Protocol):
 
 
 class Draws:
-    """Random numbers of one step of one stream (`train`, `evaluate`, ...); each step makes a new object."""
+    """Source of the random numbers of one step of a stream (`train`, `evaluate` ...); each step makes a new object."""
 
     def __init__(self, seed: int, stream: str, step: int, rank: int = 0) -> None:
         self._prefix = f"{seed}/{stream}/{step}/{rank}"
@@ -49,19 +49,19 @@ class Draws:
         self.nodes: list[str] = []
 
     def make(self, draw: Draw) -> Tensor:
-        """Return the next random tensor of the running node."""
+        """Return the next random tensor of the running graph node."""
         node = "/".join(self.nodes)
         count = self._counts.get(node, 0)
         self._counts[node] = count + 1
         return self.make_at(f"{node}/{count}", draw)
 
     def make_at(self, place: str, draw: Draw) -> Tensor:
-        """Return the random tensor of a node's n-th draw, such as `dropout_1/0`."""
+        """Return the random tensor at `place`, a graph node's name and its draw's number, such as `dropout_1/0`."""
         return _FILL[draw.kind](draw, f"{self._prefix}/{place}")
 
 
 class Tape:
-    """Source of zeros that records the draws of a graph, each with its node and number."""
+    """Recorder of the random draws of a graph, each with its node and number; returns zeros in place of numbers."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
@@ -77,7 +77,7 @@ class Tape:
 
 
 class Replay:
-    """Source of random numbers that were made before, in the order of a `Tape`."""
+    """Source that returns random numbers generated before, in the order in which a `Tape` recorded their draws."""
 
     def __init__(self, numbers: Sequence[Tensor]) -> None:
         self._numbers = numbers
@@ -94,14 +94,14 @@ _current: Drawer | None = None
 
 
 def key_seed(key: str) -> int:
-    """Return a 63-bit seed for a key, the same on every machine."""
+    """Return a 63-bit generator seed for a key, the same on every machine."""
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 @contextmanager
 def using(drawer: Drawer) -> Iterator[None]:
-    """Draw from `drawer` inside the block."""
+    """Use `drawer` as the source of random numbers inside the block."""
     global _current
     before, _current = _current, drawer
     try:
@@ -111,7 +111,7 @@ def using(drawer: Drawer) -> Iterator[None]:
 
 
 def node_stack() -> list[str]:
-    """Return the names of the running nodes, outermost first; a graph appends a node's name and pops it after."""
+    """Return the list of names of the running graph nodes, outermost first; a graph pushes and pops them."""
     return [] if _current is None else _current.nodes
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 Path = tuple[str | int, ...]
-"""Path of a value in a config: ("model", "layers", 0, "dense", "units")."""
+"""Path of keys and indices to a value in a config: ("model", "layers", 0, "dense", "units")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """Note of a fault about another position: `text` describes it, `path` (or `place`) locates it."""
+    """Note that a fault has about another position: `text` describes it, `path` (or `place`) locates it."""
 
     text: str
     path: Path = ()
@@ -45,7 +45,7 @@ class Related:
 
 
 def used_here(uses: Iterable[Path]) -> tuple[Related, ...]:
-    """Return notes that lead from a template (a block) to the places that use it."""
+    """Return notes for a fault inside a template (a block): the config paths `uses`, where the template is used."""
     return tuple(Related("used here", path) for path in uses)
 
 
@@ -64,11 +64,11 @@ class Fault:
     """Column (from 1) and length inside the text at `path`, if the fault is about a part of it."""
 
     def below(self, path: Path) -> "Fault":
-        """Return the same fault with `path` in front of its path."""
+        """Return the fault with `path` in front of its own path."""
         return replace(self, path=(*path, *self.path))
 
     def lines(self) -> list[str]:
-        """Return the lines to print: place and text, the source line with a caret, notes and a hint."""
+        """Return the lines to print for a fault: place and text, the source line with a caret, notes and a hint."""
         where = f"{self.place}: " if self.place else ""
         out = [f"{where}{self.level}: {safe_text(self.text, 2000)}"]
         if self.place and self.place.line is not None and self.place.source:
@@ -100,7 +100,7 @@ class DataError(KerasCliError):
 
 
 class DataMissing(DataError):
-    """A file or folder of the data does not exist."""
+    """Error of a file or folder of the data that does not exist."""
 
 
 class FileRefused(KerasCliError):
@@ -116,7 +116,10 @@ class StorageError(KerasCliError):
 
 
 class Interrupted(KerasCliError):
-    """Training was interrupted by a signal and saved; exit code 129 for SIGHUP, 130 for Ctrl-C, 143 for SIGTERM."""
+    """Error that ends a training interrupted by a signal, after saving.
+
+    The exit code is 129 for SIGHUP, 130 for Ctrl-C, 143 for SIGTERM.
+    """
 
     def __init__(self, fault: str | Fault, *, signal_number: int, hint: str | None = None) -> None:
         super().__init__(fault, hint=hint)
@@ -153,7 +156,10 @@ def there_are(words: Iterable[str]) -> str:
 
 
 def show(value: object) -> str:
-    """Return a value from a file as messages show it: with its type, cut at 60 characters, nothing unprintable."""
+    """Return a value from a config or file as error messages show it.
+
+    It is shown with its type, cut at 60 characters, and without unprintable characters.
+    """
     match value:
         case None:
             return "nothing (null)"
@@ -175,7 +181,7 @@ def a_or_an(noun: str) -> str:
 
 
 def _written(value: object) -> str:
-    """Return a value approximately in YAML's flow style, for messages."""
+    """Return a value for error messages, approximately in YAML's flow style."""
     match value:
         case None:
             return "null"
@@ -190,18 +196,18 @@ def _written(value: object) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or the name of its class if it has none."""
+    """Return the first line of an exception's text, or the name of its class if it has none."""
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def safe_text(text: str, limit: int = 500) -> str:
-    """Return text from a file, safe for a terminal: control, escape and bidi characters become \\x1b forms."""
+    """Return untrusted text made safe for a terminal: control, escape and bidi characters become \\x1b forms."""
     text = text if len(text) <= limit else text[: limit - 3] + "..."
     return "".join(c if _printable(c) else c.encode("unicode_escape").decode() for c in text)
 
 
 def safe_lines(text: str) -> str:
-    """Return text of any length, safe for a terminal as by `safe_text`, with its line breaks."""
+    """Return untrusted text of any length, made safe for a terminal by `safe_text`, with its line breaks."""
     return "\n".join(safe_text(line, len(line)) for line in text.split("\n"))
 
 

@@ -1,4 +1,4 @@
-"""Events that training and other work yield; `cli/` prints them, `runs/` records them."""
+"""Events that training and other long commands yield; `cli/` prints them, `runs/` records them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Logs = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """The run folder exists and the model is built; `summary` is the table of layers as text."""
+    """Event: the run folder exists and the model is built; `summary` is the table of layers as text."""
 
     run: str
     summary: str
@@ -18,7 +18,7 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class PhaseBegin:
-    """A phase of a fit with several phases begins or is resumed."""
+    """Event: a phase of a fit with several phases begins or is resumed."""
 
     number: int
     of: int
@@ -33,7 +33,7 @@ class PhaseBegin:
 
 @dataclass(frozen=True, slots=True)
 class EpochBegin:
-    """An epoch begins; epochs count from 1, as in history.csv."""
+    """Event: an epoch begins; epochs are numbered from 1, as in history.csv."""
 
     epoch: int
     epochs: int
@@ -42,7 +42,7 @@ class EpochBegin:
 
 @dataclass(frozen=True, slots=True)
 class AppendRow:
-    """Append a row to a CSV file in the run folder's logs/."""
+    """Request to append a row to a CSV file in the run folder's logs/."""
 
     file: str
     row: Logs
@@ -51,7 +51,7 @@ class AppendRow:
 
 @dataclass(frozen=True, slots=True)
 class WriteScalars:
-    """Append a step's losses and metrics to TensorBoard's event files in a folder of logs/."""
+    """Request to append a step's losses and metrics to TensorBoard's event files in a folder of logs/."""
 
     folder: str
     step: int
@@ -60,7 +60,7 @@ class WriteScalars:
 
 @dataclass(frozen=True, slots=True)
 class WriteHistograms:
-    """Append histograms of all weights to TensorBoard's event files in a folder of logs/."""
+    """Request to append histograms of all weights to TensorBoard's event files in a folder of logs/."""
 
     folder: str
     step: int
@@ -68,7 +68,7 @@ class WriteHistograms:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """Send an HTTP POST request, which is allowed to fail."""
+    """Request to send an HTTP POST request, which is allowed to fail."""
 
     url: str
     body: bytes
@@ -77,19 +77,22 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class WriteSample:
-    """Let the sampling callback of this name make its sample with the current model, for the run's samples/."""
+    """Request that the sampling callback `name` makes a sample with the current model, for the run's samples/."""
 
     name: str
     epoch: int
 
 
 Record = AppendRow | WriteScalars | WriteHistograms | Post | WriteSample
-"""Request of a callback to write something other than a checkpoint."""
+"""Request of a callback to write or send something other than a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchEnd:
-    """A training step ended; `logs` is given at most ten times a second, since reading them may wait for the device."""
+    """Event: a training step ended.
+
+    `logs` is given at most ten times a second, since reading them may wait for the device.
+    """
 
     epoch: int
     step: int
@@ -102,19 +105,19 @@ class BatchEnd:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A moment at which work may be interrupted, without news: between batches of a validation."""
+    """Event without news, at which work may be interrupted: between batches of a validation."""
 
 
 @dataclass(frozen=True, slots=True)
 class EpochEnd:
-    """An epoch ended, after its validation and its callbacks."""
+    """Event: an epoch ended, after its validation and its callbacks."""
 
     epoch: int
     epochs: int
     logs: Logs
     seconds: float
     messages: tuple[str, ...] = ()
-    """Messages of callbacks."""
+    """Messages of callbacks to print."""
     slots: tuple[str, ...] = ()
     """Named checkpoint slots to save."""
     records: tuple[Record, ...] = ()
@@ -122,7 +125,7 @@ class EpochEnd:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A checkpoint is saved, complete and durable."""
+    """Event: a checkpoint is saved, complete and durable."""
 
     name: str
     epoch: int
@@ -132,18 +135,18 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Training ended: `reason` is `completed` or `callback`, `text` explains it."""
+    """Event: training ended; `reason` is `completed` or `callback`, `text` explains it."""
 
     reason: str
     text: str
     epoch: int
     messages: tuple[str, ...] = ()
-    """Messages of callbacks at the end of training."""
+    """Messages of callbacks at the end of training, to print."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Loss and metrics over a whole split."""
+    """Event: a whole split was evaluated; has its loss and metrics."""
 
     split: str
     logs: Logs
@@ -153,25 +156,25 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Message about an automatic choice, with its reason; or a warning."""
+    """Event: a message about an automatic choice, with its reason; or a warning."""
 
     text: str
     level: Literal["info", "warning"] = "info"
     place: str = ""
     """Position in a file that the message is about: `config.yaml:12:7`."""
     below: tuple[str, ...] = ()
-    """Lines to print below the text: the source line with a caret, a hint."""
+    """Lines to print below the message: the source line with a caret, a hint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Kind of work in a profile: median time per step or epoch that contains it, and share of the total time."""
+    """Kind of work (data, forward ...) in a profile: median time per step or epoch with it, share of the total time."""
 
     name: str
     milliseconds: float
     per: Literal["step", "epoch"]
     times: int
-    """Number of steps (or epochs) with this work."""
+    """Number of steps (or epochs) that contain this kind of work."""
     of: int
     """Number of steps (or epochs) that were timed."""
     share: float
@@ -179,7 +182,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Torch operation in a profile: calls and time per step, in one place (a layer, forward or backward)."""
+    """Torch operation in a profile, in one place (a layer, forward or backward): calls and time per step."""
 
     name: str
     place: str
@@ -190,7 +193,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class LayerTime:
-    """Time that a step's operations of one layer take, and its share of the time of all layers."""
+    """Time per step of one layer's operations in a profile, and its share of the time of all layers."""
 
     name: str
     forward_milliseconds: float
@@ -200,26 +203,26 @@ class LayerTime:
 
 @dataclass(frozen=True, slots=True)
 class Profiled:
-    """Profile of a training: time by kind of work, layer and operation."""
+    """Event: the profile of a training, by kind of work, layer and operation."""
 
     tier: str
     """Execution mode of the steps: compiled, traced or eager."""
     steps: int
-    """Number of training steps."""
+    """Number of training steps run."""
     counted: int
-    """Number of steps in the times: without the first one, and those that torch's profiler slowed."""
+    """Number of steps that were timed: without the first one, and those that torch's profiler slowed."""
     step_milliseconds: float
     once: Mapping[str, float]
-    """Seconds of one-time work, by name; not part of any share."""
+    """Seconds of each kind of one-time work, by name; not part of any share."""
     phases: tuple[Phase, ...]
     layers: tuple[LayerTime, ...]
-    """The most expensive layers."""
+    """Layers that take the most time."""
     layers_in: str
-    """Steps that the layers were timed in: those of the training, or steps run layer by layer before it."""
+    """Description of the steps in which layers were timed: the training's, or steps run layer by layer before."""
     operations: tuple[Operation, ...]
-    """The most expensive operations."""
+    """Torch operations that take the most time."""
     operations_in: str
-    """Steps that the operations were timed in; empty if there are none."""
+    """Description of the steps in which operations were timed; empty if there are none."""
     advice: tuple[str, ...]
     notes: tuple[str, ...]
     """Remarks on what could not be measured and on the limits of the profile."""

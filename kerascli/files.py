@@ -23,9 +23,9 @@ MAX_JSON_BYTES = 256 * 2**20
 MAX_JSON_DEPTH = 64
 MAX_MEMBERS = 10_000
 MAX_RATIO = 200
-"""Maximum ratio of a file's unpacked size to its own; real data reaches a few tens."""
+"""Maximum ratio of a compressed file's unpacked size to its own size; real data reaches a few tens."""
 UNPACKED_FREELY = 256 * 2**20
-"""Unpacked size in bytes up to which any ratio is accepted."""
+"""Unpacked size in bytes of a compressed file up to which any ratio is accepted."""
 
 SAMPLED_BYTES = 2**30
 """Size in bytes above which a file's digest is that of a sample: reading all of it could take longer than training."""
@@ -38,11 +38,11 @@ DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError,
     OverflowError,
 )  # fmt: skip
-"""Exceptions that zipfile, zlib and numpy raise for damaged archives, found by changing bytes at random."""
+"""Exceptions that zipfile, zlib and numpy raise for damaged archives, as found by changing bytes at random."""
 
 
 class NotRegular(Exception):
-    """A path does not lead to a regular file; the text says what it leads to ("a folder")."""
+    """Error of a path that does not lead to a regular file; the text says what it is instead ("a folder")."""
 
     def __init__(self, mode: int) -> None:
         super().__init__(_kind(mode))
@@ -60,9 +60,9 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
-    """Open a regular file of the data for reading, as `open_file` does; `shown` is its name in messages.
+    """Open a data file for reading, as `open_file` does; `shown` is its name in messages.
 
-    Raises DataError.
+    Raises DataError, also if it is not a regular file.
     """
     name = str(path) if shown is None else shown
     try:
@@ -78,7 +78,7 @@ def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
 
 
 def impossible_path(path: str | Path) -> str | None:
-    """Return the reason why a path is impossible (a zero byte, a name that is too long), or None if it is possible."""
+    """Return why no file can have this path (a zero byte, a name that is too long), or None if one can."""
     try:
         os.stat(path)
     except OSError as error:
@@ -89,7 +89,7 @@ def impossible_path(path: str | Path) -> str | None:
 
 
 def read_bytes(path: Path, limit: int, shown: str | None = None) -> bytes:
-    """Return the contents of a file of at most `limit` bytes. Raises DataError and StorageError."""
+    """Return the contents of a data file of at most `limit` bytes. Raises DataError and StorageError."""
     with open_regular(path, shown) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
@@ -101,7 +101,7 @@ def read_bytes(path: Path, limit: int, shown: str | None = None) -> bytes:
 
 
 def memory_limit() -> int:
-    """Return the limit in bytes for the arrays of one file: half of the memory of the machine or its container."""
+    """Return the maximum size in bytes of one file's arrays: half of the memory of the machine or its container."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         allowed = _CONTAINER_MEMORY.read_text().strip()
@@ -111,14 +111,20 @@ def memory_limit() -> int:
 
 
 def refuse_bomb(unpacked: int, packed: int, name: str, hint: str) -> None:
-    """Raise FileRefused if a file would unpack to far more than its size; `hint` says how else to store the data."""
+    """Raise FileRefused if a compressed file unpacks to far more than its size (a zip bomb).
+
+    `hint` says how else to store the data.
+    """
     if unpacked > UNPACKED_FREELY and unpacked > MAX_RATIO * packed:
         text = f"'{safe_text(name)}' has {packed:,} bytes and unpacks to {unpacked:,}; the limit is {MAX_RATIO} to 1"
         raise FileRefused(text, hint=hint)
 
 
 def available_memory() -> int:
-    """Return the bytes that can be allocated without swapping; half of all memory if the system does not report it."""
+    """Return the number of bytes that can be allocated without swapping.
+
+    It is half of all memory if the system does not report it.
+    """
     try:
         fields = dict(line.split(":") for line in _MEMORY_INFO.read_text().splitlines())
         return min(int(fields["MemAvailable"].split()[0]) * 1024, 2 * memory_limit())
@@ -130,7 +136,7 @@ _digests: dict[tuple[str, int, int], str] = {}
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, of a large one `sampled:` and that of a sample. Raises DataError.
+    """Return the SHA-256 of a file, or for a large one `sampled:` and the SHA-256 of a sample. Raises DataError.
 
     It is computed once per process. The sample is the size, the end, and 1,024 blocks from the first byte on. At their
     ends npz files keep checksums of all arrays and parquet files the statistics of columns: a rewritten file differs.
@@ -145,7 +151,7 @@ def file_digest(path: Path) -> str:
 
 
 def read_digested(path: Path, shown: str) -> bytes:
-    """Return the contents of a file, whose digest `file_digest` then knows. Raises DataError."""
+    """Return the contents of a file, and store their digest for later calls of `file_digest`. Raises DataError."""
     with open_regular(path, shown) as file:
         data = file.read()
         _digests[_digest_key(path, file)] = hashlib.sha256(data).hexdigest()
@@ -166,12 +172,12 @@ def _sample(file: BufferedReader, size: int) -> str:
 
 
 def sample_starts(size: int, block: int) -> Iterator[int]:
-    """Return the offsets of a sample's blocks: 1,024 at even distances and one at the end."""
+    """Return the offsets of the blocks in a file's sampled digest: 1,024 at even distances, and one at the end."""
     return (number * (size - block) // _SAMPLES for number in range(_SAMPLES + 1))
 
 
 def load_json(data: bytes, name: str) -> Any:
-    """Parse JSON of limited size and depth; `name` is that of messages.
+    """Parse JSON text of limited size and depth; `name` names it in messages.
 
     Raises FileRefused, also for duplicate keys and NaN.
     """
@@ -186,7 +192,7 @@ def load_json(data: bytes, name: str) -> Any:
 
 
 def missing_file(path: Path, name: str) -> DataMissing:
-    """Return the error for a missing file, with a file of a similar name in its folder as suggestion."""
+    """Return the error for a missing data file, which suggests a file of a similar name in its folder."""
     folder = path.parent
     close = nearest(path.name, [entry.name for entry in folder.iterdir()][:1000]) if folder.is_dir() else None
     known = f"; did you mean '{folder / close if str(folder) != '.' else close}'?" if close else ""
@@ -207,7 +213,10 @@ def _kind(mode: int) -> str:
 
 
 def _depth(data: bytes) -> int:
-    """Return the depth of nested brackets, without recursion; brackets in strings count, too, so it may be too high."""
+    """Return the maximum depth of nested brackets in JSON text, without recursion.
+
+    Brackets in strings count, too, so it may be too high.
+    """
     import numpy as np  # most files that are read here need none of it
 
     deepest = depth = 0

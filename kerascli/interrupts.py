@@ -17,29 +17,35 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INSIST_SECONDS = 0.5
-"""Time after which an exception that has not arrived is raised again."""
+"""Seconds after which the exception for a signal is raised again, if it has not arrived."""
 _IMPORT_PATIENCE = 4
-"""Number of times that an exception is put off during an import, which could swallow it, or whose C++ could abort."""
+"""Number of times that the exception for a signal is put off during an import.
+
+An import could swallow it, or abort in its C++ code.
+"""
 _INSISTENCE = 20
-"""Number of exceptions that never arrived after which the process ends without cleaning up."""
+"""Number of exceptions for a signal that never arrived, after which the process ends without cleaning up."""
 _AGAIN = signal.SIGURG
-"""Signal by which the thread asks the main thread to raise again; the system's default is to ignore it."""
+"""Signal by which the watching thread makes the main thread raise again; the system's default is to ignore it."""
 
 
 class Signalled(BaseException):
-    """A signal came during work that cannot be saved. Not an Exception, so that no `except Exception` swallows it."""
+    """Exception for a signal that came during work that cannot be saved.
+
+    It is not an Exception, so that no `except Exception` swallows it.
+    """
 
     def __init__(self, number: int) -> None:
         self.code = 128 + number
 
 
 class Signals:
-    """Signals received so far; `number` is the first of them, or None."""
+    """Signals that the process has received; `number` is the first of them, or None."""
 
     def __init__(self) -> None:
         self.number: int | None = None
         self._seen: int | None = None
-        """First signal that the thread received; Python drops one whose handler is replaced before it runs."""
+        """First signal that the watching thread read; Python drops one whose handler is replaced before it runs."""
         self._deferred = False
         self._answered = False
         self._closed = False
@@ -54,7 +60,7 @@ class Signals:
 
     @contextlib.contextmanager
     def deferring(self) -> Iterator[None]:
-        """Put off Signalled until the end of the block; a block that raises an exception has handled the signal."""
+        """Put off raising Signalled until the end of the block; if the block raises, the signal counts as handled."""
         self._deferred = True
         try:
             yield
@@ -82,14 +88,14 @@ class Signals:
         self._raise(frame)
 
     def _raise(self, frame: FrameType | None) -> None:
-        """Raise as `check` does, but put it off during an import, unless that takes long."""
+        """Raise Signalled as `check` does, but put it off a few times during an import."""
         if self._put_off < _IMPORT_PATIENCE and _is_importing(frame):
             self._put_off += 1
         else:
             self.check()
 
     def _watch(self, descriptor: int, main_thread: int) -> None:
-        """Read signals in a thread, because Python's handlers do not run while the main thread is in C code.
+        """Read signals in a thread, since Python's handlers do not run while the main thread is in C code.
 
         A second SIGINT or SIGTERM ends the process. While the first signal is neither handled nor deferred, the main
         thread is asked again to raise.
@@ -119,9 +125,10 @@ _present: Signals | None = None
 
 @contextlib.contextmanager
 def listening() -> Iterator[Signals]:
-    """Handle signals while a command runs; afterwards they have their default effect. Only in the main thread.
+    """Handle signals while a command runs in the block; afterwards they have their default effect.
 
-    Raises Signalled at the end of the block, whatever else was raised in it, if a signal has not been handled.
+    Only for the main thread. Raises Signalled at the end of the block, whatever else was raised in it, if a signal has
+    not been handled.
     """
     global _present
     signals = Signals()
@@ -153,7 +160,7 @@ def listening() -> Iterator[Signals]:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[Signals]:
-    """Within the block only record signals in `number`; one received before is taken over.
+    """Put off the effect of signals during the block, which can check `number`; a signal received before counts, too.
 
     Outside of `listening` the block sets its own handlers; outside of the main thread signals stay as they are.
     """
@@ -182,12 +189,15 @@ def end_at_once(number: int, frame: FrameType | None = None) -> None:
 
 
 def _heeded() -> list[signal.Signals]:
-    """Return the signals that are not ignored, as nohup and a shell's background jobs set some to be."""
+    """Return the signals to handle: not those set to be ignored, as by nohup or for a shell's background jobs."""
     return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def _counts(number: int) -> bool:
-    """Return True for SIGINT and SIGTERM, of which the second ends at once; a closed terminal sends several SIGHUP."""
+    """Return True for signals whose second arrival ends the process: SIGINT and SIGTERM.
+
+    A closed terminal sends several SIGHUP.
+    """
     return number in (signal.SIGINT, signal.SIGTERM)
 
 
@@ -200,7 +210,7 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _is_in_flight(error: BaseException | None) -> bool:
-    """Return True if the interrupted code is already cleaning up after a Signalled."""
+    """Return True if a Signalled is being handled: it is the error or in its chain of contexts."""
     while error is not None:
         if isinstance(error, Signalled):
             return True

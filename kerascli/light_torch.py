@@ -1,4 +1,4 @@
-"""Use of torch without importing its compiler, for shape inference and tracing.
+"""Use of torch without importing its compiler, which shape inference and tracing do not need.
 
 For both, torch imports all of `torch._dynamo` (0.6 s, a third of the start of a small run) just to mark functions of
 its own as not to be compiled. The marks have no effect here, since nothing is compiled from Python's bytecode.
@@ -16,7 +16,7 @@ _NAME = "torch._dynamo"
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Replace `torch._dynamo` by a stand-in within the block, unless it is imported already."""
+    """Replace the module `torch._dynamo` by a stand-in within the block, unless it is imported already."""
     if _NAME in sys.modules:
         yield
         return
@@ -30,7 +30,7 @@ def without_compiler() -> Iterator[None]:
 
 
 class _StandIn(ModuleType):
-    """Stand-in for `torch._dynamo` whose `disable` does nothing; any other attribute imports the real module."""
+    """Stand-in for the module `torch._dynamo`: `disable` does nothing; any other attribute imports the real module."""
 
     @staticmethod
     def disable(function: Callable[..., Any], recursive: bool = True, *, wrapping: bool = True) -> Callable[..., Any]:

@@ -19,7 +19,10 @@ _LOCK_FILE = ".lock"
 
 @contextlib.contextmanager
 def lock(folder: Path, *, patience_seconds: float = 0.07) -> Iterator[None]:
-    """Lock `folder` for this process. Raises StorageError if another process holds it for longer than the patience."""
+    """Hold the lock of `folder` in the block.
+
+    Raises StorageError if another process holds it for longer than `patience_seconds`.
+    """
     with reported("lock", folder):
         descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
@@ -59,7 +62,7 @@ _held: set[int] = set()
 
 
 def _forget_locks() -> None:
-    """Release the locks in a forked data worker, which must not keep those of a parent that was killed."""
+    """Close inherited locks in a forked data worker, which must not keep them after its parent was killed."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()
@@ -69,7 +72,10 @@ os.register_at_fork(after_in_child=_forget_locks)
 
 
 def _acquire(descriptor: int, patience_seconds: float) -> bool:
-    """Try to lock until the patience ends; it should not be 0, since `locked` in another process locks for a moment."""
+    """Return True if the lock was acquired within `patience_seconds`.
+
+    They should not be 0, since `locked` in another process locks for a moment.
+    """
     end = time.monotonic() + patience_seconds
     while True:
         with contextlib.suppress(BlockingIOError):

@@ -1,4 +1,4 @@
-"""Reading of npz archives; headers are size-limited and compared with the data before memory is allocated."""
+"""Reader of npz archives; array headers are size-limited, and compared with the data before memory is allocated."""
 
 import io
 import math
@@ -18,7 +18,7 @@ _MAX_HEADER = 2**16
 
 @dataclass(frozen=True, slots=True)
 class NpyHeader:
-    """Header of an npy stream, and the offset at which its data begins."""
+    """Header of an array in npy format, and the offset at which the array's data begins."""
 
     shape: tuple[int, ...]
     fortran_order: bool
@@ -33,7 +33,7 @@ class NpyHeader:
 def load_npz(
     source: IO[bytes], name: str, limit: int | None = None, *, without: Collection[str] = ()
 ) -> dict[str, np.ndarray]:
-    """Return the arrays of an npz file, but for those in `without`.
+    """Return the arrays of an npz file by name, except those named in `without`.
 
     Raises FileRefused before anything larger than `limit` bytes is allocated.
     """
@@ -55,7 +55,7 @@ _UNPACKED_NPZ = "uncompressed arrays, as numpy.savez writes them, are read in pi
 
 
 def array_name(member: zipfile.ZipInfo) -> str:
-    """Return numpy's name of an array in an npz file."""
+    """Return the name that numpy gives to an array in an npz file: its file name without .npy."""
     return member.filename.removesuffix(".npy")
 
 
@@ -79,7 +79,10 @@ def npz_headers(source: IO[bytes], name: str) -> dict[str, NpyHeader]:
 
 
 def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
-    """Return the header of an npy stream of `size` bytes, and leave the stream after it. Raises FileRefused."""
+    """Read the header of an npy stream of `size` bytes, whose data comes next.
+
+    Raises FileRefused if the header is not valid, declares more data than there is, or Python objects.
+    """
     where = f"'{safe_text(key)}' in '{name}'" if key else f"'{name}'"
     try:
         header = _header(file)
@@ -96,7 +99,7 @@ def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
 
 
 def _header(file: IO[bytes]) -> NpyHeader:
-    """Return the header, whose size is limited: numpy itself reads up to 4 GiB, as declared, before it checks."""
+    """Read an npy header of limited size; numpy itself reads up to 4 GiB, as declared, before it checks."""
     is_short = npy_format.read_magic(file) == (1, 0)  # type: ignore[arg-type]
     length_field = file.read(2 if is_short else 4)
     length = int.from_bytes(length_field, "little")

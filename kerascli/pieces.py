@@ -1,4 +1,4 @@
-"""Contents of a file as a stream of pieces, so that the whole never has to be in memory."""
+"""Contents of a file as a stream of pieces, so that all of it never has to be in memory."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -10,11 +10,11 @@ Piece = bytes | memoryview
 
 _SLICE_BYTES = 2 * 1024**2
 _WAITING_SLICES = 16
-"""Maximum number of slices written but not yet hashed, so that tensors copied from a GPU are soon released."""
+"""Maximum number of slices of a file written but not yet hashed; tensors copied from a GPU are then soon released."""
 
 
 class Pieces:
-    """Contents of a file of known size; `make` is called anew for each iteration."""
+    """Contents of a file of known size, as a stream of pieces; each iteration calls `make` for a new stream."""
 
     def __init__(self, size: int, make: Callable[[], Iterable[Piece]]) -> None:
         self._size = size
@@ -40,7 +40,7 @@ def pieces(data: Piece | Pieces) -> Pieces:
 
 
 def slices(data: Pieces) -> Iterator[memoryview]:
-    """Yield the pieces in slices of 2 MiB at most."""
+    """Yield file contents in slices of 2 MiB at most."""
     for piece in data:
         view = memoryview(piece).cast("B")
         for start in range(0, len(view), _SLICE_BYTES):
@@ -48,7 +48,10 @@ def slices(data: Pieces) -> Iterator[memoryview]:
 
 
 class Hasher:
-    """SHA-256 of data as it is written; of large files in a parallel thread, since hashing takes as long as writing."""
+    """Computation of the SHA-256 of a file while it is written.
+
+    Large files are hashed in a parallel thread, since hashing takes as long as writing.
+    """
 
     def __init__(self, size: int) -> None:
         self._digest = hashlib.sha256()
@@ -67,7 +70,7 @@ class Hasher:
             self._thread.join()
 
     def update(self, data: memoryview) -> None:
-        """Hash a slice, which must not be changed until the end."""
+        """Add a slice of data to the hash; the slice must not be changed before the `with` block ends."""
         if self._thread is None:
             self._digest.update(data)
             return

@@ -18,19 +18,19 @@ class BaseSection(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     title: ClassVar[str] = ""
-    """Name of the section in messages: "compile", "an update"."""
+    """Name of the section in error messages: "compile", "an update"."""
     key_noun: ClassVar[str] = "key"
-    """Noun for a key of the section in messages."""
+    """Noun for a key of the section in error messages."""
     key_list: ClassVar[str] = ""
-    """Words before the list of all keys in a hint ("a phase has"); empty: no such hint."""
+    """Words before the list of all keys in an error's hint ("a phase has"); empty: no such hint."""
 
     def has(self, key: str) -> bool:
-        """Return True if a key is written, even with null."""
+        """Return True if the config has this key of the section, even with null."""
         return key in self.model_fields_set
 
 
 def section_ref(name: str) -> WithJsonSchema:
-    """Return the annotation of a field that holds the section `name`, which is parsed separately."""
+    """Return the annotation of a field that holds another section, `name`, which is parsed separately."""
     return WithJsonSchema({"x-section": name})
 
 
@@ -40,7 +40,7 @@ S = TypeVar("S", bound=BaseSection)
 def read_section(
     cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None
 ) -> tuple[S, list[Fault]]:
-    """Return a section with its valid keys, and the faults of the others with their paths.
+    """Parse a section; return it with its valid keys, and the faults of its other keys with their paths.
 
     An invalid or missing field has its default, or None if it has no default; missing fields are not reported, that is
     left to the caller. `title` replaces the title of the class in messages.
@@ -55,7 +55,7 @@ def read_section(
 
 
 def parse_section(cls: type[S], written: Mapping[Any, Any], path: Path) -> S:
-    """Return the section, which must be valid and complete. Raises Invalid with all faults."""
+    """Parse a section, which must be valid and complete. Raises Invalid with all faults."""
     try:
         return cls.model_validate(written)
     except ValidationError as error:
@@ -63,13 +63,13 @@ def parse_section(cls: type[S], written: Mapping[Any, Any], path: Path) -> S:
 
 
 def keys_of(cls: type[S], written: Mapping[Any, Any]) -> S:
-    """Return the known keys of a mapping as a section; missing ones as in `read_section`. Raises ValidationError."""
+    """Parse the known keys of a mapping as a section; missing ones as in `read_section`. Raises ValidationError."""
     known = {key: written[key] for key in key_names(cls) if key in written}
     return cast("type[S]", _lenient(cls)).model_validate(known)
 
 
 def meant_keys(cls: type[BaseSection], written: Mapping[Any, Any]) -> set[str]:
-    """Return the known keys that the unknown ones are probably misspellings of."""
+    """Return the keys of a section that unknown keys of a mapping are probably misspellings of."""
     known = key_names(cls)
     near = (nearest(str(key), known) for key in written if key not in known)
     return {key for key in near if key is not None}
@@ -103,7 +103,7 @@ def key_names(cls: type[BaseSection]) -> tuple[str, ...]:
 
 @cache
 def _lenient(cls: type[BaseSection]) -> type[BaseSection]:
-    """Return the class with None as the default of every required field."""
+    """Return the section class with None as the default of every required field."""
     required = {name: copy(info) for name, info in cls.model_fields.items() if info.is_required()}
     for info in required.values():
         info.default = None

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 Shape = tuple[int | None, ...]
 
 MAX_VALUES = 2**31
-"""Maximum number of values in a tensor without its batch axis, so that a typo in a size cannot exhaust memory."""
+"""Maximum number of elements of a tensor without its batch axis, so that a typo in a size cannot exhaust memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,12 @@ class TensorSpec:
 
     @property
     def rank(self) -> int:
-        """Number of axes without the batch axis."""
+        """Number of axes, not counting the batch axis."""
         return len(self.shape)
 
     @property
     def whole(self) -> Shape:
-        """Shape including the batch axis, if there is one, as None."""
+        """Shape including the batch axis (as None), if there is one."""
         return (None, *self.shape) if self.batched else self.shape
 
     @property
@@ -39,7 +39,7 @@ class TensorSpec:
 
 
 def can_be_one(a: Shape, b: Shape) -> bool:
-    """Return True if two shapes are equal where both sizes are known; None is an unknown size."""
+    """Return True if two shapes may be equal: they have the same rank, and sizes are equal where both are known."""
     return len(a) == len(b) and all(None in sizes or sizes[0] == sizes[1] for sizes in zip(a, b, strict=True))
 
 
@@ -101,7 +101,7 @@ Count2D = Annotated[tuple[NonNegativeInt, NonNegativeInt], _repeat(2, least=0)]
 Count3D = Annotated[tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt], _repeat(3, least=0)]
 
 Margin1D = Count2D
-"""Sizes before and after an axis; a single integer is used for both sides."""
+"""Sizes before and after an axis (padding, cropping); a single integer is used for both sides."""
 Margin2D = Annotated[tuple[Margin1D, Margin1D], _repeat(2, least=0)]
 Margin3D = Annotated[tuple[Margin1D, Margin1D, Margin1D], _repeat(3, least=0)]
 

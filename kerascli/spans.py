@@ -1,4 +1,4 @@
-"""Named spans of work for profilers; they cost next to nothing while no listener is set."""
+"""Named spans of time for profilers, such as a forward pass; they cost next to nothing without a listener."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Listener(Protocol):
-    """Receiver of the begin and end of spans, which nest: the last to begin is the first to end."""
+    """Protocol of a receiver of the begin and end of spans, which nest: the last to begin is the first to end."""
 
     def begin(self, name: str) -> None: ...
 
@@ -15,13 +15,13 @@ class Listener(Protocol):
 
 
 def span(name: str) -> AbstractContextManager[None]:
-    """Return a context manager that marks its block as a span of this name."""
+    """Return a context manager that reports its block to the listener as a span of this name."""
     return _SILENCE if _listener is None else _Span(name, _listener)
 
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Send every span of this process to `listener` within the block."""
+    """Report every span of this process to `listener` within the block."""
     global _listener
     before, _listener = _listener, listener
     try:

@@ -71,7 +71,7 @@ def _rmtree(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """File that is complete and durable under a temporary name; `place` gives it its final name."""
+    """File that is complete and durable under a temporary name; `place` renames it to its final name."""
 
     temporary: Path
     size: int
@@ -92,9 +92,10 @@ def write_bytes(path: Path, data: Piece | Pieces) -> str:
 
 @contextlib.contextmanager
 def staged(path: Path, data: Piece | Pieces) -> Iterator[Staged]:
-    """Write `data` to a temporary file next to `path`, hashing it in the same pass; removed unless it is placed.
+    """Write `data` to a temporary file next to `path` and hash it in the same pass; the block may `place` the file.
 
-    For files whose name or record needs their digest, and for several files that share one sync of their folder.
+    It is removed unless it is placed. For files whose name or record needs their digest, and for several files that
+    share one sync of their folder.
     """
     temporary = _temporary(path)
     try:
@@ -108,7 +109,7 @@ def staged(path: Path, data: Piece | Pieces) -> Iterator[Staged]:
 
 
 def place(file: Staged, path: Path) -> None:
-    """Rename a staged file to `path`, in the same folder; the name is durable after `sync_folder`."""
+    """Rename a staged file to `path` in the same folder; the name is durable after `sync_folder`."""
     with reported("write", path, needed_bytes=file.size):
         _rename(file.temporary, path)
 
@@ -120,7 +121,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def append(path: Path, data: bytes) -> None:
-    """Append to an existing file; durable after `sync_file`. A kill can leave a part of `data`."""
+    """Append data to an existing file; durable after `sync_file`. A kill can leave a part of `data`."""
     with reported("write", path, len(data)), _opened(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW) as descriptor:
         _write_whole(descriptor, data)
 
@@ -147,9 +148,9 @@ def json_text(data: Any, *, ascii_only: bool = False) -> str:
 
 
 def output_file(path: Path) -> Path:
-    """Return the file to write for a path given by the user, links followed.
+    """Return the file to write for a path that the user gave: that of a link's target.
 
-    Raises StorageError if it is not a regular file.
+    Raises StorageError if it exists and is not a regular file.
     """
     file = Path(os.path.realpath(path))
     with reported("write", path), contextlib.suppress(FileNotFoundError):
@@ -176,7 +177,7 @@ def make_folder(path: Path) -> None:
 
 
 def new_folder(path: Path) -> bool:
-    """Create a folder durably and return True; False if the name exists. Of two processes only one gets True."""
+    """Create a folder durably; return False if its name exists already. Of two processes only one gets True."""
     with reported("create", path):
         try:
             _mkdir(path)
@@ -202,7 +203,7 @@ def remove_folder(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files and folders that killed processes left in `folder`."""
+    """Remove temporary files and folders that killed processes left in `folder`."""
     with reported("clean", folder), os.scandir(folder) as entries:
         for entry in entries:
             found = _TEMPORARY.fullmatch(entry.name)
@@ -229,7 +230,7 @@ def _temporary(path: Path) -> Path:
 
 
 def _fill(path: Path, data: Pieces) -> str:
-    """Write and sync a new file, and return its SHA-256."""
+    """Write data to a new file, make it durable (fsync), and return its SHA-256."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     with _opened(path, flags) as descriptor, Hasher(len(data)) as hasher:
         for each in slices(data):
@@ -269,7 +270,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def reported(verb: str, path: Path, needed_bytes: int | None = None) -> Iterator[None]:
-    """Turn an OSError in the block into a StorageError: `cannot {verb} '{path}': ...`."""
+    """Convert an OSError raised in the block to a StorageError: `cannot {verb} '{path}': ...`."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Custom Python files (plugins, data functions): trusted local code, run once, its errors located at its own lines."""
+"""Custom Python files (plugins, data functions): trusted local code, run once; errors point to lines of the file."""
 
 import hashlib
 import importlib.abc
@@ -21,7 +21,7 @@ class UserCode:
     source: bytes
 
     def module(self) -> ModuleType:
-        """Import the file and return the module; it runs again only if it changed. Raises whatever the code raises."""
+        """Import the file and return the module; it runs again only if it changed. Raises whatever its code raises."""
         known = f"{os.path.realpath(self.path)}\n".encode(errors="surrogateescape")
         name = f"kerascli_user_{hashlib.sha256(known + self.source).hexdigest()[:16]}"
         if name in sys.modules:
@@ -39,7 +39,7 @@ class UserCode:
         return module
 
     def told(self, error: BaseException, shown: str) -> tuple[str, Place]:
-        """Return the text of an error raised by the code, and its line in the file; `shown` is the file's name."""
+        """Return an error that the file's code raised as a message, and its line; messages call the file `shown`."""
         if isinstance(error, SyntaxError) and self._is_file(error.filename):
             return error.msg, Place(shown, error.lineno, error.offset, (error.text or "").rstrip("\n"))
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if self._is_file(frame.filename)]
@@ -57,7 +57,7 @@ class UserCode:
 
 
 class _Loader(importlib.abc.SourceLoader):
-    """Loader of the bytes that were read, so that importlib reads neither the file nor a cache of compiled code."""
+    """Module loader for source that was read before; importlib then reads neither the file nor cached bytecode."""
 
     def __init__(self, code: UserCode) -> None:
         self._code = code

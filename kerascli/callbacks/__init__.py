@@ -1,1 +1,1 @@
-"""Keras's callbacks, as pure functions from the facts of an epoch to decisions."""
+"""Keras's callbacks, as pure functions from the logs of an epoch to decisions (stop, save ...)."""

@@ -1,4 +1,4 @@
-"""Base class and registry of callbacks, which return decisions on an epoch's logs that the recorder executes."""
+"""Base class and registry of callbacks: they return decisions on an epoch's logs, which the fit's recorder executes."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping
@@ -20,28 +20,28 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class EpochFacts:
-    """Logs and progress of an epoch (numbered from 1), at its end or within it."""
+    """Logs and progress of an epoch (numbered from 1) that callbacks get, at its end or within it."""
 
     epoch: int
     epochs: int
     logs: Mapping[str, float]
     learning_rates: Mapping[str, float]
-    """Learning rate by update; without `train_step` there is one, with an empty name."""
+    """Learning rate of each update of a `train_step`; without one there is a single rate, with an empty name."""
     steps: int
     directions: Mapping[str, Literal["min", "max"]]
     """Direction of improvement of each logged metric, used by `mode: auto`."""
     step: int = 0
-    """Number of steps done, over all epochs."""
+    """Number of training steps done, over all epochs."""
     seconds: float = 0.0
-    """Duration of the epoch so far."""
+    """Duration of the epoch so far, in seconds."""
 
     @property
     def learning_rate(self) -> float:
-        """Learning rate; with several updates that of the first."""
+        """Learning rate of the optimizer; with several updates that of the first."""
         return next(iter(self.learning_rates.values()))
 
     def rates(self, update: str | None) -> dict[str, float]:
-        """Return the learning rates of one update, or of all (None)."""
+        """Return the learning rates of one update of a `train_step`, or of all (None)."""
         return {name: rate for name, rate in self.learning_rates.items() if update in (None, name)}
 
 
@@ -51,7 +51,7 @@ class SetLearningRate:
 
     value: float
     update: str = ""
-    """Name of the update; empty without `train_step`."""
+    """Name of the update whose learning rate to set; empty without `train_step`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +71,20 @@ class SaveSlot:
 
 @dataclass(frozen=True, slots=True)
 class RestoreSlot:
-    """Decision to restore the weights saved under a name."""
+    """Decision to restore the weights that were saved under a name (`best`)."""
 
     slot: str
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Decision to print a line at the console."""
+    """Decision to print a line of text on the console."""
 
     text: str
 
 
 def rate_columns(rates: Mapping[str, float]) -> dict[str, float]:
-    """Return learning rates by their column names in history."""
+    """Return learning rates by the names of their columns in the history."""
     return {f"{name}_learning_rate" if name else "learning_rate": rate for name, rate in rates.items()}
 
 
@@ -111,31 +111,31 @@ Decision = (
 
 
 class Callback(Component):
-    """Base class of callbacks: pure functions from the facts of an epoch to decisions, with a JSON state."""
+    """Base class of callbacks: pure functions from an epoch's logs to decisions, with a JSON state."""
 
     sets_learning_rate: ClassVar[bool] = False
-    """The callback sets the learning rate, which excludes an optimizer with a schedule."""
+    """True if the callback sets the learning rate, which excludes an optimizer with a schedule."""
     validates_with_averages: ClassVar[bool] = False
-    """Validation uses the moving averages of the weights, which needs an optimizer with `use_ema`."""
+    """True if validation uses the weights' moving averages, which needs an optimizer with `use_ema`."""
 
     def begin(self, facts: EpochFacts) -> list[Decision]:
         """Return the decisions before an epoch; `facts.logs` are those of the previous epoch."""
         return []
 
     def claims(self) -> tuple[str, ...]:
-        """Return descriptions of what only this callback may write: a checkpoint, a file in logs/."""
+        """Return descriptions of what no other callback may write: a checkpoint, a file in logs/."""
         return ()
 
     def watched(self) -> tuple[str, ...]:
-        """Return the metrics that must exist in the logs (`val_loss`); `validate` checks them."""
+        """Return the names of metrics that the callback needs in the logs (`val_loss`); `validate` checks them."""
         return ()
 
     def argument_that_names(self, metric: str) -> str:
-        """Return the argument that names a monitored metric."""
+        """Return the name of the callback's argument that sets which metric is monitored."""
         return "monitor"
 
     def check(self, names: Collection[str]) -> str | None:
-        """Return what is wrong, with the remedy, if a monitored metric is not among the logged `names`; else None."""
+        """Return an error message, with the remedy, if a monitored metric is not among the logged `names`, or None."""
         for metric in self.watched():
             if metric in names:
                 continue
@@ -146,23 +146,26 @@ class Callback(Component):
         return None
 
     def start(self) -> State:
-        """Return the state before the first epoch."""
+        """Return the callback's state before the first epoch."""
         return {}
 
     @abstractmethod
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        """Return the decisions and the new state after an epoch and its validation."""
+        """Return the callback's decisions and its new state after an epoch and its validation."""
 
     def batch_period(self) -> int | None:
         """Return the number of steps between calls of `batch_end`; None: never. Each call syncs with the device."""
         return None
 
     def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        """Return the decisions within an epoch, on its logs so far: only to save, write or print."""
+        """Return decisions within an epoch from its logs so far, and the new state.
+
+        Only decisions to save, write or print are allowed.
+        """
         return [], state
 
     def train_end(self, state: State) -> list[Decision]:
-        """Return the decisions after the last epoch or a stop."""
+        """Return the callback's decisions after the last epoch, or after training was stopped."""
         return []
 
 

@@ -1,4 +1,4 @@
-"""DecodeExamples: input, target and prediction of rows as text."""
+"""DecodeExamples: callback that writes input, target and prediction of data rows as text."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class DecodeExamples(ShowsRows):
         return None
 
     def _target(self, model: ModelFacts) -> str | None:
-        """Return the target to compare the output to."""
+        """Return the name of the target to compare the model's output with."""
         if model.decodes is not None:
             return model.decodes[1]
         name = self.output or next(iter(model.outputs))
@@ -53,10 +53,10 @@ class DecodeExamples(ShowsRows):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A row as text."""
+    """Row of the data as text: inputs, target and prediction."""
 
     asked: dict[str, str]
-    """Text inputs by name."""
+    """Texts of the text inputs, by the inputs' names."""
     truth: str
     predicted: str
 
@@ -71,7 +71,7 @@ class Example:
 
 
 def examples(studio: Studio, view: str | None, rows: Rows, target: str, predicted: np.ndarray) -> list[Example]:
-    """Return rows as text: their inputs, `target` and the model's predictions `predicted` (token ids)."""
+    """Return data rows as text: inputs, the target named `target`, and the model's predictions (token ids)."""
     facts = studio.facts(view)
     names = [name for name in facts.inputs if facts.decodes is None or name != facts.decodes[0]]
     found = []

@@ -56,5 +56,5 @@ class EarlyStopping(Monitor):
 
     @property
     def _slot(self) -> str:
-        """Name of the saved weights, by metric, so that several callbacks do not share weights."""
+        """Name under which the best weights are saved, by metric, so that several callbacks do not share weights."""
         return f"early_stopping-{self.monitor}"

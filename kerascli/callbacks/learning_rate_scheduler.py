@@ -25,7 +25,7 @@ Pairs = tuple[tuple[int, float], ...]
 
 
 def _read(value: Any) -> Any:
-    """Parse a schedule, first deciding which of the three forms it has, so that errors are about that one."""
+    """Parse a schedule: a formula, a list or a Schedule; errors are only about the form that is written."""
     if isinstance(value, (list, tuple)):
         if not value or not all(map(_is_pair, value)):
             raise ValueError(f"expected pairs [first epoch, rate] such as [[0, 0.1], [10, 0.01]], got {show(value)}")
@@ -89,7 +89,7 @@ class LearningRateScheduler(Callback):
 
 
 def _rate_by_formula(text: str, epoch: int, rate: float) -> float:
-    """Evaluate the formula. Raises ValueError if the value is not a number above 0."""
+    """Return the learning rate that a formula gives. Raises ValueError if it is not a number above 0."""
     try:
         tree, names = parse(text), {"epoch": epoch, "lr": rate}
         check(tree, names)

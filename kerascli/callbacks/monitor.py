@@ -27,13 +27,13 @@ class Monitor(Callback):
         return facts.logs.get(self.monitor)
 
     def missing(self, facts: EpochFacts) -> Say:
-        """Return the message that an epoch does not count, since its metric is missing."""
+        """Return the message that an epoch is ignored, since the monitored metric is not in its logs."""
         return Say(
             f"{self.component_name}: '{self.monitor}' is not in the logs of epoch {facts.epoch}, which is ignored"
         )
 
     def improves(self, value: float, best: float | None, facts: EpochFacts, *, by: float = 0.0) -> bool:
-        """Return True if `value` is better than `best` by more than `by`; every value is better than None.
+        """Return True if the metric `value` is better than `best` by more than `by`; any value is better than None.
 
         The comparison is in float32, as in Keras, where 0.8 - 0.1 is not more than 0.7.
         """
@@ -55,10 +55,10 @@ class Monitor(Callback):
 
 
 def to_json(value: float | None) -> Any:
-    """Convert a metric's value to JSON; NaN and infinities become strings."""
+    """Return a metric's value for the JSON state of a callback; NaN and infinities become strings."""
     return value if value is None or math.isfinite(value) else str(value)
 
 
 def from_json(value: Any) -> float | None:
-    """Convert a value of `to_json` back to a float."""
+    """Return a metric's value from the JSON that `to_json` made of it."""
     return None if value is None else float(value)

@@ -1,4 +1,4 @@
-"""Base classes of callbacks that save samples of the model's outputs, with the samples' types."""
+"""Base classes of callbacks that save samples of the model's outputs, and the samples' types (images, text ...)."""
 
 import re
 from abc import abstractmethod
@@ -20,20 +20,20 @@ Range = Annotated[tuple[float, float], BeforeValidator(lambda v: tuple(v) if isi
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Sample: a grid of images (rows, columns, height, width, channels) with values from 0 to 1."""
+    """Sample of the model's outputs: a grid of images (rows, columns, height, width, channels), values from 0 to 1."""
 
     values: np.ndarray
     title: str
     row_names: Sequence[str] = ()
     across: Sequence[float] = ()
-    """Coordinate of each column; the images are then drawn without gaps."""
+    """Coordinate of each column of the grid; if given, images are drawn without gaps."""
     down: Sequence[float] = ()
-    """Coordinate of each row."""
+    """Coordinate of each row of the grid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Sample: a scatter plot of points (rows, 2), optionally with classes."""
+    """Sample of the model's outputs: a scatter plot of points (rows, 2), optionally with classes."""
 
     values: np.ndarray
     title: str
@@ -44,18 +44,18 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Heat:
-    """Sample: heat maps of matrices (panels, rows, columns)."""
+    """Sample of the model's outputs: heat maps of matrices (panels, rows, columns)."""
 
     values: np.ndarray
     title: str
     axes: tuple[str, str]
     names: tuple[Sequence[str], Sequence[str], Sequence[str]] = ((), (), ())
-    """Names of panels, rows and columns; empty: their numbers."""
+    """Names of the panels, rows and columns of the matrices; empty: their numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Sample: a text."""
+    """Sample of the model's outputs: a text."""
 
     text: str
 
@@ -65,65 +65,65 @@ Sample = Images | Points | Heat | Text
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """Specification of the model or of a view, known before it has weights."""
+    """Inputs and outputs of the model or of a view, known before it has weights."""
 
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     reads_data: bool
-    """The inputs are those of the data."""
+    """True if the model's inputs are inputs of the data."""
     classes: Mapping[str, int]
     """Number of ids (input_dim) of the embedding of each input that has one."""
     texts: Collection[str]
     """Names of inputs and targets of the data that are text."""
     decodes: tuple[str, str] | None = None
-    """For a decoder: its input of previous tokens, and the target that these come from."""
+    """Input of previous tokens of a decoder, and the target that these tokens are from; None: no decoder."""
     targets: Collection[str] = ()
     """Names of the data's targets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of a split: inputs as the model takes them, targets as the pipelines return them."""
+    """Data rows of a split: inputs as the model takes them, targets as the preprocessing pipelines return them."""
 
     split: str
     inputs: Mapping[str, Tensor]
     targets: Mapping[str, np.ndarray]
     aside: Mapping[str, tuple[np.ndarray, Sequence[str]]]
-    """Columns for display by callbacks only: class labels, and the names of the classes."""
+    """Columns that callbacks only display: class labels, and the names of the classes."""
     rows: int
 
 
 class Studio(Protocol):
-    """Protocol of access to the current model and to rows of the data, with random numbers of its own."""
+    """Protocol that gives sampling callbacks the current model, rows of the data, and their own random numbers."""
 
     def facts(self, view: str | None) -> ModelFacts: ...
 
     def noise(self, shape: Sequence[int], kind: Literal["normal", "uniform"], seed: int) -> Tensor: ...
 
     def run(self, view: str | None, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the model's outputs in inference mode, on the CPU."""
+        """Run the model or a view in inference mode and return its outputs, on the CPU."""
         ...
 
     def rows(self, count: int, split: str | None) -> Rows:
-        """Return the first rows of a split; None: of a held-out split, if there is one."""
+        """Return the first `count` rows of a split; None: of a held-out split, if there is one."""
         ...
 
     def text(self, name: str, numbers: np.ndarray) -> str | None:
-        """Return token ids (or one-hot rows) of a row of an input or target as text; None if it is not text."""
+        """Return one row of an input or target, token ids or one-hot rows, as text; None if it is not text."""
         ...
 
     def decoded(self, view: str | None, inputs: Mapping[str, Tensor]) -> np.ndarray:
-        """Decode greedily: return the decoder's token ids (N, T) of the target, -1 after the end."""
+        """Return the token ids (N, T) that a decoder generates greedily for the target, -1 after the end."""
         ...
 
     def words(self, name: str, numbers: np.ndarray) -> list[str]:
-        """Return the token of each id (or one-hot row) of a text input or target; '' for padding."""
+        """Return the tokens of ids (or one-hot rows) of a text input or target; '' for padding."""
         ...
 
     def class_names(self, target: str) -> Sequence[str]: ...
 
     def continued(self, view: str | None, prompt: str | None, length: int, temperature: float, seed: int) -> str:
-        """Return the prompt (None: a text of the data) followed by `length` generated tokens."""
+        """Return a prompt (None: a text of the data) followed by `length` tokens that the model generates."""
         ...
 
 
@@ -154,7 +154,7 @@ class Sampler(Callback):
         return (f"the samples '{self.sample_name}'",)
 
     def shown(self) -> dict[str, str]:
-        """Return the columns or targets of the data that are displayed besides the model's outputs, by argument."""
+        """Return the data columns or targets displayed next to the model's outputs, by the argument that names them."""
         return {}
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
@@ -162,7 +162,7 @@ class Sampler(Callback):
         return [WriteSample(self.sample_name, facts.epoch)] if is_due else [], state
 
     def check_model(self, models: Mapping[str | None, ModelFacts]) -> tuple[str, str] | None:
-        """Return the argument that does not match the model, and the reason, or None."""
+        """Return the argument that does not match the model, and an error message; None if all match."""
         if self.view not in models:
             views = [name for name in models if name is not None]
             known = f"; {there_are(views)}" if views else ", and no other"
@@ -171,15 +171,15 @@ class Sampler(Callback):
 
     @abstractmethod
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
-        """Return the argument that does not match the model or view to run, and the reason, or None."""
+        """Return the argument that does not match the model or view to run, and an error message; None if all match."""
 
     @abstractmethod
     def sample(self, studio: Studio) -> Sample:
-        """Compute the sample."""
+        """Compute the callback's sample (images, points, a text ...) with the current model."""
 
 
 class WithOutput(Sampler):
-    """Base class of callbacks that display one output."""
+    """Base class of callbacks that display one output of the model."""
 
     output: str | None = None
     """Name of the output to display; required if there are several."""
@@ -211,7 +211,7 @@ class ShowsRows(WithOutput):
 
 
 class ShowsImages(WithOutput):
-    """Base class of callbacks that display an output as images."""
+    """Base class of callbacks that display an output of the model as images."""
 
     value_range: Range = (0.0, 1.0)
     """Values of black and white, such as [0, 1], [-1, 1] or [0, 255]; values outside are clipped."""
@@ -230,7 +230,7 @@ class ShowsImages(WithOutput):
         return None
 
     def pixels(self, values: Tensor) -> np.ndarray:
-        """Convert an output (N, *) to images (N, height, width, channels) with values from 0 to 1."""
+        """Convert a model's output (N, *) to images (N, height, width, channels) with values from 0 to 1."""
         shape = image_shape(tuple(values.shape[1:]), self.image_shape)
         assert shape is not None
         low, high = self.value_range
@@ -239,7 +239,10 @@ class ShowsImages(WithOutput):
 
 
 def image_shape(shape: Shape, wanted: Shape | None) -> tuple[int, int, int] | None:
-    """Return height, width and channels of an output's shape; None if it is not an image."""
+    """Return height, width and channels of the images in an output of shape `shape`; None if it has no images.
+
+    `wanted` is their shape; None: that of the output, or square.
+    """
     if wanted is None and len(shape) == 1 and shape[0] is not None:
         for channels in (1, 3):
             side = int((shape[0] / channels) ** 0.5 + 0.5)

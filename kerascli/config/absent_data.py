@@ -1,4 +1,4 @@
-"""Missing data: placeholders for its sizes, and the source that the config's comment names."""
+"""Configs whose data is missing: placeholders for its sizes, and its source, which the opening comment names."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from kerascli.errors import DataMissing, safe_text
 
 
 def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
-    """Return the inputs with a placeholder for vector lengths that only the data has, as after a `one_hot` lookup."""
+    """Return the input fields with a placeholder for each vector length that only the data has (`one_hot` lookup)."""
     return {
         name: replace(field, shape=(*field.shape[:-1], STAND_IN))
         if field.dtype in {"float32", "uint8"} and field.shape[-1:] == (None,)  # those of integers are steps
@@ -21,7 +21,10 @@ def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
 
 
 def where_from(text: str) -> str | None:
-    """Return the part of a config's opening comment from its first URL to the paragraph's end, or None."""
+    """Return what a config's opening comment says about its data's source, or None.
+
+    It is the text from the comment's first URL to the end of the paragraph.
+    """
     comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
     lines = (line.removeprefix("#").strip() for line in comment)
     paragraph = takewhile(bool, dropwhile(lambda line: "://" not in line, lines))
@@ -30,7 +33,7 @@ def where_from(text: str) -> str | None:
 
 @contextmanager
 def with_source_hint(text: str) -> Iterator[None]:
-    """Add to the error of a missing file, as a hint, the source of the data in the config's opening comment."""
+    """Catch the error of a missing data file; re-raise it with the source in the config's opening comment as hint."""
     try:
         yield
     except DataMissing as error:

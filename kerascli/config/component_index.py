@@ -25,23 +25,23 @@ from kerascli.storage import cache_folder, make_folder, write_bytes
 _PACKAGE = Path(__file__).parents[1]
 _MAX_BYTES = 2**24
 _MAX_SOUND = 20_000
-"""Maximum number of digests to keep, the newest ones."""
+"""Maximum number of digests of valid configs to keep, the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Names of the settings of a component."""
+    """Names of the arguments of a component, and of the other keys that it may have in a config."""
 
     fields: list[str]
     required: list[str]
     refused: Mapping[str, str]
     """Arguments of Keras's class that the component does not have, each with the reason."""
     beside: list[str]
-    """Node keys and call arguments of a layer; empty for other components."""
+    """Node keys (`name`, `inputs` ...) and call arguments of a layer in `model.layers`; empty for other components."""
     first: list[str]
-    """Kinds of components that the first argument takes."""
+    """Kinds of components (`layer`, `optimizer` ...) that the first argument accepts; empty if it is no component."""
     plain: bool
-    """True if an unknown key is an error whatever the other settings are."""
+    """True if an unknown key is an error whatever the component's other arguments are."""
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class ComponentIndex:
 
 
 def load() -> ComponentIndex | None:
-    """Return the stored index of the present sources; None if there is none or it is damaged."""
+    """Return the stored component index if it was made from the present sources; None if it was not, or is damaged."""
     with suppress(DataError, StorageError, ValueError, TypeError, KeyError, AttributeError):
         seal, _, body = read_bytes(_file(), _MAX_BYTES).partition(b"\n")
         if seal.decode() == _seal(body):
@@ -66,7 +66,7 @@ def load() -> ComponentIndex | None:
 
 
 def save(index: ComponentIndex, sound: Iterable[str]) -> None:
-    """Write the index with additional digests; errors of writing are ignored."""
+    """Write the index to the cache with `sound`, additional digests of valid configs; write errors are ignored."""
     kept = list({**index.sound, **dict.fromkeys(sound)})[-_MAX_SOUND:]
     body = json.dumps({
         "names": {kind: [each.prefixes, each.keys] for kind, each in index.names.items()},
@@ -82,7 +82,7 @@ def save(index: ComponentIndex, sound: Iterable[str]) -> None:
 
 
 def make() -> ComponentIndex:
-    """Return a new index of all components; imports torch."""
+    """Build a new index of all components by importing their modules, and with them torch."""
     names = {kind: registry.spelled for kind, registry in registries().items()}
     settings = {k: {cls.component_name: _settings(cls) for cls in registry} for k, registry in registries().items()}
     return ComponentIndex(names, settings)

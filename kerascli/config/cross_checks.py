@@ -26,7 +26,10 @@ def cross_faults(
     targets: Mapping[str, Field] | None,
     splits: Mapping[str, int] | None,
 ) -> list[Fault]:
-    """Return the faults of sections that are valid but contradict each other; `sections` are those as written."""
+    """Return the faults of a run whose sections are valid alone but contradict each other.
+
+    `sections` are the config's, as written.
+    """
     faults = [*_input_faults(spec, sections), *_validation_faults(spec, splits), *_state_faults(spec)]
     if spec.compile is not None:
         for pair in spec.compile.pairs:
@@ -79,7 +82,10 @@ def _validation_faults(spec: RunSpec, splits: Mapping[str, int] | None) -> Itera
 
 
 def _state_faults(spec: RunSpec) -> Iterator[Fault]:
-    """Yield the faults of stateful layers, which need unshuffled batches of one size: each continues the one before."""
+    """Yield the faults of a config with stateful layers, whose states go on from batch to batch.
+
+    Rows must not be shuffled, and all batches must have one size.
+    """
     stateful = next((node for node in spec.model.nodes if node.layer.keeps_states()), None)
     if stateful is None:
         if spec.fit.reset_states != "epoch":
@@ -95,7 +101,7 @@ def _state_faults(spec: RunSpec) -> Iterator[Fault]:
 
 
 def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field] | None) -> Iterator[Fault]:
-    """Yield a fault if a target has more classes than its output has units."""
+    """Yield a fault if a target has more classes than the output that predicts it has units."""
     field = None if targets is None else targets.get(pair.target)
     if pair.loss is None or field is None or field.num_classes is None:
         return
@@ -109,7 +115,7 @@ def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field
 
 
 def _overwrite_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
-    """Yield a fault for callbacks that would overwrite each other's checkpoint or file."""
+    """Yield a fault for each callback that would write the same checkpoint or file as an earlier one."""
     taken: set[str] = set()
     for index, callback in enumerate(callbacks):
         for place in callback.claims():
@@ -122,7 +128,7 @@ def _overwrite_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
 def _callback_faults(
     spec: RunSpec, callback: Callback, path: Path, arguments: Any, splits: Mapping[str, int] | None
 ) -> Iterator[Fault]:
-    """Yield the faults of a callback in this run; `arguments` are those written after its name, at `path`."""
+    """Yield the faults of a callback, given the rest of the run; `arguments` are those after its name, at `path`."""
     assert spec.training is not None
     rules = {name: optimizer.rule for name, optimizer in spec.training.optimizers.items()}
     if callback.validates_with_averages and not any(rule.use_ema for rule in rules.values()):
@@ -137,7 +143,7 @@ def _callback_faults(
 def _monitor_faults(
     spec: RunSpec, callback: Callback, path: Path, arguments: Any, *, are_classes_known: bool
 ) -> Iterator[Fault]:
-    """Yield a fault if a callback monitors a name that is not a column of the history."""
+    """Yield a fault if a callback monitors a metric that the run does not log."""
     names, several, monitored = spec.log_names(), spec.several(), callback.watched()
     missing = [name for name in monitored if name not in names]
     if missing and not are_classes_known and all(name.startswith(tuple(f"{n}_" for n in several)) for name in missing):
@@ -150,7 +156,7 @@ def _monitor_faults(
 
 
 def _multi_value_problem(monitored: Sequence[str], several: Mapping[str, Sequence[str]]) -> str | None:
-    """Return a message if a callback monitors a metric of several values instead of one of its columns, or None."""
+    """Return an error message if a callback monitors a metric of several values, not one of its columns; else None."""
     for name in monitored:
         if name in several:
             columns = ", ".join(several[name])
@@ -159,7 +165,7 @@ def _multi_value_problem(monitored: Sequence[str], several: Mapping[str, Sequenc
 
 
 def _learning_rate_faults(callback: Callback, rules: Mapping[str, Optimizer], path: Path) -> Iterator[Fault]:
-    """Yield a fault if a callback sets the learning rate of an unknown update, or one that follows a schedule."""
+    """Yield a fault if a callback sets a learning rate that follows a schedule, or that of an unknown update."""
     update = getattr(callback, "update", None)
     if update is not None and update not in rules:
         known = [name for name in rules if name]

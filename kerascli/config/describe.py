@@ -1,4 +1,4 @@
-"""Parsing of all sections into a RunSpec, and their checks against each other."""
+"""Parsing of all sections of a config into a RunSpec, and the checks of the sections against each other."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -98,7 +98,7 @@ def _read_model(
     targets: Mapping[str, TensorSpec] | None,
     references: References | None,
 ) -> tuple[Model, Scope]:
-    """Parse the model as written; return it with the scope in which forward passes and views are parsed.
+    """Parse the model section; return the model, and the scope in which updates' forward passes and views are parsed.
 
     Raises Invalid.
     """
@@ -110,7 +110,7 @@ def _read_model(
 
 
 def _trained(faults: list[Fault], written: Model, trainable: Mapping[str, bool]) -> Model:
-    """Return the model with `fit.trainable` applied; unchanged if that has faults, which are added to `faults`."""
+    """Return the model with `fit.trainable` applied, or unchanged if that has faults, which are added to `faults`."""
     model = _try(faults, lambda: with_trainable(written, trainable))
     if model is not None and trainable:
         faults += updated_faults(model, trainable)
@@ -118,21 +118,21 @@ def _trained(faults: list[Fault], written: Model, trainable: Mapping[str, bool])
 
 
 def _with_views(faults: list[Fault], built: Built, train_step: TrainStepSpec | None, rows: int) -> Built:
-    """Return the model with its views, which may also use the weights that only updates use."""
+    """Return the built model with its views, which may use layers that only the updates of `train_step` call."""
     owners = train_step.passes[-1].built.owners if train_step is not None else built.owners
     views = _try(faults, lambda: build_views(built.model, owners, rows))
     return built if views is None else replace(built, views=views)
 
 
 def _beside_steps(fit: Mapping[str, Any]) -> list[Fault]:
-    """Return faults for keys of `fit` that cannot be combined with `train_step`."""
+    """Return a fault for `fit.trainable` next to `fit.train_step`, which cannot be combined."""
     text = "trainable cannot be combined with train_step"
     found = Fault(text, ("fit", "trainable"), "key", hint="remove one of the two")
     return [found] if fit.get("trainable") else []
 
 
 def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
-    """Return faults for shared layers and models that nothing calls, and for nodes inside of them without effect."""
+    """Return faults for shared layers and models that nothing calls, and for their inner nodes without effect."""
     if train_step is None:
         return uncalled_faults({each.name: each for each in model.shared}, model.entries)
     models = [model, *(each.built.model for each in train_step.passes)]
@@ -147,7 +147,7 @@ def _compiled(
     targets: Mapping[str, TensorSpec] | None,
     classes: Mapping[str, Sequence[str]],
 ) -> CompileSpec:
-    """Parse the compile section for a model; `model` and `built` are None if they could not be made."""
+    """Parse the compile section; `model` and `built` are None if the model section has faults."""
     if model is None:
         return parse_compile(section, None, targets, extra_losses=True, figures=(), named=())
     outputs = {name: built.specs[name] if built else None for name in model.outputs}
@@ -159,7 +159,7 @@ def _compiled(
 
 
 def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:
-    """Return the faults of all other sections of a run whose data section could not be parsed."""
+    """Return the faults of all sections but the data section, which could not be parsed or whose facts are unknown."""
     several = has_train_step(sections)
     model = sections.get("model")
     faults: list[Fault] = []

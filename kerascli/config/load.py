@@ -1,4 +1,4 @@
-"""Config: a config file with the options of the command line applied, read and checked."""
+"""Config: a config file with the command line's `--set` and `--flag` applied, read and checked."""
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -39,12 +39,12 @@ from kerascli.runs.record import RunRecord
 from kerascli.user_code import UserCode
 
 Progress = Callable[[str, int, int], None]
-"""Callback for the progress of downloads: (name, bytes so far, total bytes)."""
+"""Callback that reports the progress of a download: (name, bytes so far, total bytes)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Config whose text, names and data section are valid; `describe` checks the rest."""
+    """Config whose YAML, names and data section are valid; `describe` checks the model, `compile` and `fit`."""
 
     path: Path
     document: Document
@@ -55,17 +55,17 @@ class Config:
     plugins: tuple[UserCode, ...]
     data: DataSpec | None
     progress: Progress | None = None
-    """Callback for the progress of downloads."""
+    """Callback that reports the progress of downloads."""
     refused: tuple[Fault, ...] = ()
     """Faults of `fit.phases` itself, which are reported with those that `describe` finds."""
     within: tuple[Document, int] | None = None
-    """Whole config and index (from 0) of the phase; None: the fit has no phases."""
+    """Whole config, and index (from 0) of the phase that this config is of; None: the fit has no phases."""
     before: "tuple[Config, ...]" = ()
-    """Configs of the earlier phases; this is the last one, whose model, data and loss the run ends with."""
+    """Configs of the earlier phases; this config is of the last one, whose model, data and loss the run ends with."""
 
     @property
     def phases(self) -> "tuple[Config, ...]":
-        """Configs of all phases of the fit; only this one without phases."""
+        """Configs of all phases of the fit, in order; without phases only this config."""
         return (*self.before, self)
 
     @property
@@ -74,14 +74,14 @@ class Config:
         return Context(data_folder(self.document), self.seed, self.progress, display_columns=aside)
 
     def facts(self, *, look: bool = True) -> DataFacts:
-        """Return the facts of the data that are known without loading it; without `look` no file is accessed."""
+        """Return the shapes, dtypes and sizes of the data known before loading; without `look` no file is accessed."""
         if self.data is None:
             return DataFacts({}, {}, known=False, reason="the config has no 'data' section")
         with self.faults(), with_source_hint(self.text):
             return data_facts(self.data, self.context, look=look)
 
     def load_data(self, *, learned: Mapping[str, Learned] | None = None) -> PreparedData:
-        """Load and prepare the data. `learned` is the state of an earlier run's transforms."""
+        """Load and prepare the data. `learned` is what an earlier run's transforms learned (vocabularies ...)."""
         if self.data is None:
             hint = "add data: {source: ..., inputs: ..., targets: ...}"
             raise self.error([Fault("the config has no 'data' section", (), hint=hint)])
@@ -105,7 +105,10 @@ class Config:
         return repr((self.data and self.data.dump(), self.validation_split, sorted(self.context.display_columns)))
 
     def check_early(self) -> RunSpec | None:
-        """Describe the run before its data is downloaded or read; None if that needs the data. Raises ConfigError."""
+        """Check the whole config before its data is downloaded or read, and return the RunSpec.
+
+        Returns None if the check needs the data. Raises ConfigError.
+        """
         facts = self.facts()
         if facts.known:
             return self.describe(facts)
@@ -113,7 +116,7 @@ class Config:
         return None
 
     def check_without_shapes(self, facts: DataFacts) -> None:
-        """Check what holds whatever the data is: names, keys and values. Raises ConfigError."""
+        """Check what does not depend on the data's shapes: names, keys and values. Raises ConfigError."""
         document, broken = try_resolve(self.document, self.flags, lookup(facts))
         references = References(self.document, self.flags, lookup(facts))
         self._refuse(_with_others(broken, faults_without_data(document.data, references)))
@@ -121,10 +124,10 @@ class Config:
     def describe(
         self, facts: DataFacts, splits: Mapping[str, int] | None = None, known: RunSpec | None = None
     ) -> RunSpec:
-        """Describe the whole run. Raises ConfigError with the faults of all sections.
+        """Parse and check all sections; return the RunSpec. Raises ConfigError with the faults of all sections.
 
         `splits` None: the data was not read, and placeholders replace the facts that only reading it gives. `known`, a
-        description made before, is returned after its checks if it was made from the same facts.
+        RunSpec made before, is returned after its checks if it was made from the same facts.
         """
         document, broken = try_resolve(self.document, self.flags, lookup(facts))
         references = References(self.document, self.flags, lookup(facts))
@@ -162,7 +165,10 @@ class Config:
         )
 
     def resolved(self, specs: Sequence[RunSpec], folder: Path) -> dict[str, Any]:
-        """Return the complete config for a run's `folder`, with paths relative to it; `specs` are of its phases."""
+        """Return the complete config to save in a run's `folder`, with paths relative to it.
+
+        `specs` are those of the phases.
+        """
         plugins = {"plugins": [f"plugins/{code.path.name}" for code in self.plugins]} if self.plugins else {}
         phases = zip(self.phases, specs, strict=True)
         return {**plugins, **folded([phase._resolved(spec, folder) for phase, spec in phases])}
@@ -178,7 +184,7 @@ class Config:
             raise self.error(faults)
 
     def error(self, faults: Sequence[Fault]) -> Faulty:
-        """Return faults as one error with places, together with those of `fit.phases`."""
+        """Return one error with the given faults, located in the file, and the faults of `fit.phases`."""
         found = self.document.error(faults).everything
         return one_error(
             [*self.refused, *(with_phase(found, *self.within) if self.within else found)], self.document.name
@@ -186,7 +192,7 @@ class Config:
 
     @contextmanager
     def faults(self) -> Iterator[None]:
-        """Turn faults raised in the block into one error with places."""
+        """Context manager that turns faults raised in its block into one error with their places in the file."""
         try:
             yield
         except Invalid as invalid:
@@ -229,7 +235,7 @@ def _opened(
     progress: Progress | None,
     recorded: Sequence[UserCode] | None = None,
 ) -> Config:
-    """Return the config of a document; `recorded` are the plugins that may be run, for the document of a run."""
+    """Return the Config of a parsed document; `recorded` are the plugins that may run, if the document is a run's."""
     documents, refused = unfold(document)
     refused = document.error(refused).everything
     faults = config_faults(document.data)
@@ -257,7 +263,7 @@ def _opened(
 
 
 def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Fault]) -> None:
-    """Raise ConfigError with the faults of the top level and the data section, and those found in the rest."""
+    """Raise ConfigError with the faults of the top level and the data section, and those of the other sections."""
     if not faults and not of_data:  # another phase has the faults
         with suppress(DataError):
             phase.check_early()
@@ -270,7 +276,7 @@ def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Faul
 
 
 def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec | None, list[Fault]]:
-    """Parse the data section, in which references to facts of the data are faults; return its faults, too."""
+    """Parse the data section, which must not refer to facts of the data; return it (None if faulty) and its faults."""
     if "data" not in document.data:
         return None, []
     skip = lambda path: path[:1] not in {(), ("data",)}  # noqa: E731
@@ -283,7 +289,7 @@ def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec 
 
 
 def _with_others(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault]:
-    """Return the faults of references, and those others that are not consequences of them."""
+    """Return the faults of references, and those other faults that are not at or below an unresolved reference."""
     paths = [fault.path for fault in broken]
     rest = (fault for fault in others if not any(fault.path[: len(path)] == path for path in paths))
     return [*broken, *rest]
@@ -299,7 +305,10 @@ def _name_of(path: Path) -> str:
 
 
 def _validation_split(section: Any) -> float:
-    """Return a valid `validation_split`, else 0: the data is split before `fit` is parsed and its faults reported."""
+    """Return `fit.validation_split`, or 0 if it is invalid.
+
+    The data is split before `fit` is parsed and its faults are reported.
+    """
     split = section.get("validation_split", 0.0) if isinstance(section, dict) else 0.0
     if isinstance(section, dict) and section.get("validation_data") is not None:
         return 0.0

@@ -24,7 +24,7 @@ _FORMS = ("repeat", "rnn")
 """Entries of `layers` that are not just a layer with its settings."""
 _WIRES = frozenset({"name", "inputs", "outputs", "when"})
 _CUT = "\0"
-"""Placeholder for a part that a digest excludes."""
+"""Placeholder in a digest for an excluded part of the config."""
 
 Part = tuple[Path, Literal["value", "name", "key"]]
 """Path of a part that may be misspelt, and its kind: a bare name, a name with arguments, or a key with its value."""
@@ -39,7 +39,7 @@ def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> N
 
 
 def remember(document: Document, command: str, flags: Sequence[str], error: ConfigError | None = None) -> None:
-    """Record the outcome of a full check, if the config is valid or misspelt names and keys are its only faults."""
+    """Record the result of a full check: the config is valid, or misspelt names and keys are its only faults."""
     found = component_index.load() or component_index.make()
     if (look := _look(document, found)) is None:
         return
@@ -57,14 +57,14 @@ def _keep(found: ComponentIndex, sound: list[str]) -> None:
 
 @dataclass(slots=True)
 class _Look:
-    """Misspelt names and keys of a config, and the parts that its digest excludes."""
+    """Result of a search for misspelt names and keys: faults, and the parts to exclude from the config's digest."""
 
     faults: list[Fault] = field(default_factory=list)
     open: list[Part] = field(default_factory=list)
 
 
 def _look(document: Document, found: ComponentIndex) -> _Look | None:
-    """Return the misspelt names and keys; None if the full check could report them otherwise, or more faults."""
+    """Return the misspelt names and keys of a config; None if the full check could report other faults or messages."""
     data, look = document.data, _Look()
     fit, model = data.get("fit"), data.get("model")
     source = data.get("data", {}).get("source") if isinstance(data.get("data", {}), dict) else None
@@ -87,7 +87,10 @@ def _look(document: Document, found: ComponentIndex) -> _Look | None:
 
 
 def _faults(path: Path, kind: str, entry: Any, found: ComponentIndex) -> list[tuple[Fault, Part]] | None:
-    """Return the faults of an entry, each with the part to exclude; None if only the full check can tell."""
+    """Return the faults of a component in a config, each with the part to exclude from the digest.
+
+    None if only the full check can tell.
+    """
     written, arguments = (entry, None) if isinstance(entry, str) else next(iter(entry.items()))
     if kind == "layer" and written in _FORMS:
         return []
@@ -126,7 +129,7 @@ def _unknown(
 
 
 def _is_first(key: Any, arguments: Mapping[Any, Any], settings: Settings, found: ComponentIndex) -> bool:
-    """Return True if a component takes the place of the first argument: `bidirectional: {lstm: 64}`."""
+    """Return True if `key` is a component written in place of a first argument: `bidirectional: {lstm: 64}`."""
     return len(arguments) == 1 and isinstance(key, str) and any(found.names[kind].find(key) for kind in settings.first)
 
 
@@ -149,7 +152,7 @@ def _entries(data: Mapping[Any, Any]) -> Iterator[tuple[Path, str, Any]]:
 
 
 def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
-    """Yield the parts of a valid config that a later version of it may misspell."""
+    """Yield the names and keys of a valid config whose misspelling, in a later version, needs no full check."""
     for section in {"data", "compile", "fit"} & data.keys():
         yield (section,), "key"
     model = data["model"]
@@ -169,7 +172,7 @@ def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
 
 
 class _Digests:
-    """Digests of a config as a command reads it, without some of its parts."""
+    """Digests of a config without some of its parts, and of the command, flags and files that it is read with."""
 
     def __init__(self, document: Document, command: str, flags: Sequence[str]) -> None:
         self._data = document.data
@@ -185,7 +188,7 @@ class _Digests:
         return hashlib.sha256(f"{self._around}{self._of(data)}".encode()).hexdigest()[:16]
 
     def _of(self, value: Any, seen: dict[int, str] | None = None) -> str:
-        """Return the digest of a value; those of parts that were seen before are reused."""
+        """Return the digest of a value; digests of nested values that were computed before are reused."""
         if not isinstance(value, dict | list):
             return repr(value)
         if id(value) in self._seen:
@@ -199,7 +202,7 @@ class _Digests:
 
 
 def _without(value: Any, part: Part, depth: int = 0) -> Any:
-    """Return a copy of a config without a part."""
+    """Return a copy of a config in which one part is replaced by a placeholder."""
     path, what = part
     here, last = path[depth], depth + 1 == len(path)
     found = _CUT if last and what == "value" else value[here] if last else _without(value[here], part, depth + 1)

@@ -23,7 +23,7 @@ from kerascli.shapes import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """Complete description of a run. `built` is the model on the meta device."""
+    """Complete description of a run: all sections, parsed; `built` is the model's modules on the meta device."""
 
     name: str
     seed: int
@@ -39,20 +39,20 @@ class RunSpec:
     targets: Mapping[str, Field] | None = field(default=None, compare=False)
     """Facts of the data that the description was made from; None: the targets are unknown."""
     unknown: tuple[str, ...] = field(default=(), compare=False)
-    """References that could not be resolved for lack of data, with their places."""
+    """References that could not be resolved because the data was not read, with their positions in the config."""
 
     @property
     def training(self) -> CompileSpec | TrainStepSpec | None:
-        """Optimizers, losses and metrics: of `train_step`, or of `compile`; None: the model only predicts."""
+        """Section with optimizers, losses and metrics: `train_step`, else `compile`; None: the model only predicts."""
         return self.compile if self.train_step is None else self.train_step
 
     @property
     def graphs(self) -> list[Built]:
-        """Graphs of the model and of the forward passes of a `train_step`."""
+        """Built graphs of the model and of the forward passes of a `train_step`."""
         return [self.built, *(each.built for each in (self.train_step.passes if self.train_step is not None else ()))]
 
     def compared(self) -> Iterator[tuple[str, Loss | Metric, TensorSpec]]:
-        """Yield every target with each loss or metric that it has, and the spec of the output compared with it."""
+        """Yield (target, loss or metric, spec of the output compared with the target) for all losses and metrics."""
         for pair in self.compile.pairs if self.compile is not None else ():
             for component in (pair.loss, *(use.metric for use in pair.metrics)):
                 if component is not None:
@@ -82,7 +82,7 @@ class RunSpec:
 
 
 def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
-    """Return the run as a complete config, with every default. `data` is the data section with its paths rebased."""
+    """Return a RunSpec as a complete config, with every default. `data` is the data section with its paths rebased."""
     out: dict[str, Any] = {"name": spec.name, "seed": spec.seed}
     if data is not None:
         out["data"] = data
@@ -98,7 +98,7 @@ def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
 
 
 def dump_train_step(train_step: TrainStepSpec) -> list[dict[str, Any]]:
-    """Return the updates with every default; parsing them gives equal ones."""
+    """Return the updates of a train step as YAML-ready data with every default; parsing it gives equal updates."""
     return [_dump_update(update, each) for each in train_step.passes for update in each.updates]
 
 
@@ -126,7 +126,10 @@ def _dump_compared(of: Comparison) -> dict[str, Any]:
 
 
 def dump_model(model: Model) -> dict[str, Any]:
-    """Return a model section that parses to an equal model: with every name and input, blocks and repeats expanded."""
+    """Return a model as a YAML-ready model section that parses to an equal model.
+
+    Every node has its name and inputs; blocks and repeats are expanded.
+    """
     views = {"views": {name: _dump_view(view) for name, view in model.views.items()}} if model.views else {}
     if model.alone:
         shared = {each.name: _dump_shared(each) for each in model.shared}
@@ -205,7 +208,7 @@ def _dump_call(call: Call) -> dict[str, Any]:
 
 
 def _dump_results(entry: Entry) -> dict[str, Any]:
-    """Return call arguments, and the names of outputs if they do not follow from the entry's name."""
+    """Return the call arguments of a node, and its output names if they do not follow from the node's name."""
     plain_names = (entry.name, *("_" for _ in entry.outputs[1:]))
     named = {"outputs": list(entry.outputs)} if entry.outputs and entry.outputs != plain_names else {}
     call = {key: list(value) if isinstance(value, tuple) else value for key, value in entry.call.items()}

@@ -18,7 +18,7 @@ from kerascli.model.runtime.built import Built
 
 
 def models_of(spec: RunSpec) -> dict[str | None, ModelFacts]:
-    """Return the facts that sampling callbacks need of the model (under None) and of its views."""
+    """Return the facts (inputs, outputs, shapes) that sampling callbacks need of the model (key None) and its views."""
     found: dict[str | None, ModelFacts] = {None: _facts(spec.built, spec.data, own_inputs=False)}
     for name, view in spec.model.views.items():
         found[name] = _facts(spec.built.views[name], spec.data, own_inputs=view.own_inputs)
@@ -51,7 +51,7 @@ def _texts(data: DataSpec | None) -> frozenset[str]:
 def sample_faults(
     spec: RunSpec, callback: Sampler, path: Path, arguments: Any, splits: Mapping[str, int] | None
 ) -> Iterator[Fault]:
-    """Yield the faults of a sampling callback in this run; `path` is that of the callback's name."""
+    """Yield the faults of a sampling callback in the context of the run; `path` is that of the callback's name."""
     found = callback.check_model(models_of(spec))
     if found is not None:
         setting, text = found
@@ -71,7 +71,10 @@ _CALLBACKS: Path = ("fit", "callbacks")
 
 
 def shown_columns(document: Document, flags: Mapping[str, Flag]) -> dict[str, Path]:
-    """Return the columns of the data that callbacks show, each with its path, before the rest of `fit` is parsed."""
+    """Return the data columns that callbacks display, each with the config path of the argument that names it.
+
+    Only the callbacks are parsed, before the rest of `fit`.
+    """
     resolved, _ = try_resolve(document, flags, lambda _: UNKNOWN, lambda path: path[:2] != _CALLBACKS[: len(path)])
     written = resolved.at(_CALLBACKS)
     found: dict[str, Path] = {}

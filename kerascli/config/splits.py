@@ -1,4 +1,4 @@
-"""Check of the names of splits in other sections."""
+"""Check of split names (`validation`, `test` ...) that sections other than `data` refer to."""
 
 from collections.abc import Iterator, Mapping
 
@@ -7,7 +7,10 @@ from kerascli.errors import Fault, Path, suggestion
 
 
 def split_faults(what: str, wanted: str, splits: Mapping[str, int] | None, path: Path) -> Iterator[Fault]:
-    """Yield a fault if the setting `what` at `path` names an unknown split; `splits` None: they are unknown."""
+    """Yield a fault if `wanted`, the value of the setting `what` at `path`, is no split of the data.
+
+    `splits` None: the data's splits are unknown.
+    """
     known = splits or SPLITS
     if wanted not in known:
         hint = f"the data has {', '.join(known)}" if splits else None

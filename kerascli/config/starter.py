@@ -1,4 +1,4 @@
-"""First config for a table of numbers and words, from the kinds of its columns."""
+"""Generator of a first config for a table, from the kinds (numbers, words) of its columns: `kerascli init`."""
 
 import math
 import re
@@ -24,7 +24,7 @@ Role = Literal["numbers", "words", "left out"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Role of a column in the config, with the reason if it is left out."""
+    """Use of a table's column in the generated config, with the reason if it is left out."""
 
     name: str
     role: Role
@@ -34,7 +34,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """Findings about a table, from which `config_text` writes the config."""
+    """Facts found about a table, from which `config_text` generates a config."""
 
     columns: list[Column]
     target: str
@@ -43,13 +43,13 @@ class Starter:
     is_text: bool
     stratify: bool
     scale: float
-    """Factor for a numeric target: a power of ten that brings its values near 1."""
+    """Factor for a numeric target: a power of ten that brings its values near 1; 1 for classes."""
     inputs: dict[str, list[Any]]
-    """Pipeline of each input, in the form of a config."""
+    """Preprocessing pipeline of each input, in the form of a config."""
 
 
 def study(table: Table, target: str) -> Starter:
-    """Examine every column. Raises ConfigError if there is no such target, DataError if it cannot be learned."""
+    """Examine a table's columns. Raises ConfigError without a column `target`, DataError if it cannot be learned."""
     if target not in table:
         hint = f"the columns are: {', '.join(map(safe_text, list(table)[:20]))}"
         raise ConfigError(f"--target: there is no column '{target}'{suggestion(target, table)}", hint=hint)
@@ -78,7 +78,7 @@ def study(table: Table, target: str) -> Starter:
 
 
 def config_text(starter: Starter, *, file: str, csv: str, delimiter: str) -> str:
-    """Return the text of the config `file`, for the table at `csv`, a path relative to the config."""
+    """Return the text of a config for the table `csv`, a path relative to the config; `file` is the config's name."""
     target = _name(starter.target, [])
     return "\n".join(
         [
@@ -133,7 +133,7 @@ def _missing(values: np.ndarray) -> np.ndarray:
 
 
 def _inputs(columns: list[Column]) -> dict[str, list[Any]]:
-    """Return the inputs: all numeric columns together as one, and every text column as one."""
+    """Return the inputs' pipelines: one input for all numeric columns together, and one for every text column."""
     inputs: dict[str, list[Any]] = {}
     numbers = [column for column in columns if column.role == "numbers"]
     if numbers:

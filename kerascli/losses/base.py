@@ -37,15 +37,15 @@ class Loss(Component):
         """
 
     def counted(self, y_true: Tensor) -> Tensor | None:
-        """Return a boolean mask of the values that enter the loss; None for all of them."""
+        """Return a boolean mask of the per-sample losses that are used; None: all of them."""
         return None
 
     def adds_up(self) -> bool:
-        """Return True if the loss over all rows is the mean of the batches' losses, independent of the batching."""
+        """Return True if the loss over all rows is the mean of the batches' losses, however rows are batched."""
         return self.reduction == "sum_over_batch_size"
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return targets and predictions in one dtype and shape, as `values` takes them, or as integer class labels.
+        """Return targets and predictions in the dtype and shape that `values` takes; class labels are unchanged.
 
         Half precision is cast to float32; (N,) against (N, 1) becomes (N, 1). Raises DataError if the shapes differ.
         """
@@ -53,7 +53,7 @@ class Loss(Component):
         return (y_true, y_pred) if self.sparse_targets else aligned_pair(y_true.to(y_pred.dtype), y_pred, weight_rank)
 
     def sample_values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Compute `values` of tensors that are not yet aligned."""
+        """Compute `values` (one loss per sample) of targets and predictions that are not yet aligned."""
         return self.values(*self.aligned(y_true, y_pred))
 
     def __call__(
@@ -75,11 +75,14 @@ class Loss(Component):
         return _reduced(values, weight, self.reduction)
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
-        """Return the class labels that targets may hold; None if targets are not class labels."""
+        """Return the range of class labels that targets may have; None if targets are not class labels."""
         return class_labels(output) if self.sparse_targets else None
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        """Return how target and output do not match, with the remedy, or None. `validate` adds the position."""
+        """Return an error message if target and output do not match, with the remedy, or None.
+
+        `validate` adds the position.
+        """
         if self.reduction == "none":
             return f"'{self.component_name}' with reduction 'none' gives no scalar to train on; remove 'reduction'"
         if target.dtype == "string":
@@ -89,7 +92,10 @@ class Loss(Component):
         return axes_fault(self, output) or self.check_shapes(target, output)
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        """Return how the shapes do not match, or None; by default they must be equal up to a last axis of 1."""
+        """Return an error message if the shapes of target and output do not match, or None.
+
+        By default they must be equal up to a last axis of 1.
+        """
         if same_shape(target.shape, output.shape):
             return None
         name = self.component_name
@@ -101,7 +107,7 @@ class Loss(Component):
 
 
 def same_shape(target: Shape, output: Shape) -> bool:
-    """Return True if the known sizes are equal; a last axis of 1 that only one of the shapes has is ignored."""
+    """Return True if the known sizes of two shapes are equal; a last axis of 1 that only one has is ignored."""
     if len(target) == len(output) + 1 and target[-1] == 1:
         target = target[:-1]
     elif len(output) == len(target) + 1 and output[-1] == 1:
@@ -114,7 +120,7 @@ def same_shape(target: Shape, output: Shape) -> bool:
 def _merged_weight(
     sample_weight: Tensor | None, mask: Tensor | None, dtype: torch.dtype, reduction: Reduction
 ) -> Tensor | None:
-    """Combine sample weights and mask into one weight; a mean then runs over the unmasked values only."""
+    """Combine sample weights and mask into one weight, such that a mean is over the unmasked values only."""
     weight = None if sample_weight is None else sample_weight.to(dtype)
     if mask is None:
         return weight

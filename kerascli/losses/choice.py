@@ -23,7 +23,10 @@ class Crossentropy(Loss):
         return crossentropy_for(tuple(y_true.shape[1:]), tuple(y_pred.shape[1:])).sample_values(y_true, y_pred)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return both unchanged, since their shapes select the loss; weighted time steps get a last axis of 1."""
+        """Return targets and predictions in their own shapes, which select the loss.
+
+        Targets of time steps with weights get a last axis of 1.
+        """
         return with_steps(*super().aligned(y_true, y_pred), weight_rank)
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
@@ -34,7 +37,7 @@ class Crossentropy(Loss):
 
 
 def crossentropy_for(target: Shape, output: Shape) -> Loss:
-    """Return the loss that Keras selects for 'crossentropy' (keras/src/trainers/compile_utils.py).
+    """Return the loss that Keras selects for 'crossentropy' by the shapes (keras/src/trainers/compile_utils.py).
 
     Shapes are without the batch axis.
     """

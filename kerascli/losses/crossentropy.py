@@ -52,7 +52,7 @@ def smoothed(y_true: Tensor, label_smoothing: float) -> Tensor:
 
 
 def one_hot_fault(name: str, sparse: str | None, target: TensorSpec, output: TensorSpec) -> str | None:
-    """Return why `target` cannot be one-hot targets of `output`, or None."""
+    """Return an error message if `target` cannot be one-hot targets of `output`, or None."""
     if not output.shape or output.shape[-1] == 1:
         return f"'{name}' needs one output per class, got {output}; use 'binary_crossentropy' for one output"
     if len(target.shape) == len(output.shape) and same_shape(target.shape, output.shape):
@@ -188,7 +188,7 @@ def class_numbers(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> Tensor:
 
 
 def class_number_fault(name: str, target: TensorSpec, output: TensorSpec, axis: int = -1) -> str | None:
-    """Return why `target` cannot be integer class labels of `output`, or None."""
+    """Return an error message if `target` cannot be integer class labels of `output`, or None."""
     if not output.shape or output.shape[-1] == 1:
         return f"'{name}' needs one output per class, got {output}; use 'binary_crossentropy' for one output"
     sizes = list(output.shape)

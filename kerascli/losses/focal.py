@@ -21,7 +21,7 @@ from kerascli.losses.labels import YES_OR_NO, Labels
 from kerascli.shapes import Fraction, NonNegativeFloat, TensorSpec
 
 ClassWeights = NonNegativeFloat | Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1, strict=False)]
-"""One weight for all classes, or one per class."""
+"""Type of the weight `alpha`: one number for all classes, or one per class."""
 
 
 @loss()
@@ -93,7 +93,7 @@ class CategoricalFocalCrossentropy(Loss):
         return fault
 
     def _weights(self, p: Tensor) -> Tensor | float:
-        """Return alpha shaped to multiply (N, *, classes), built on the device without a copy from the host."""
+        """Return alpha as a tensor to multiply with (N, *, classes), built on the device without a host copy."""
         if not isinstance(self.alpha, tuple):
             return self.alpha
         assert isinstance(self.axis, int), "a list for alpha needs one axis"

@@ -1,4 +1,4 @@
-"""Allowed ranges of integer class labels, for losses and metrics with sparse targets."""
+"""Ranges of the integer class labels that losses and metrics with sparse targets accept."""
 
 from dataclasses import dataclass
 
@@ -14,15 +14,15 @@ class Labels:
     high: int | None = None
     """Largest allowed label; None: no limit."""
     whole: bool = True
-    """Labels must be integers, since fractions would be truncated."""
+    """True if labels must be integers: fractions would be truncated."""
     besides: int | None = None
-    """Additional label outside the limits that denotes no class, such as ignore_class."""
+    """Additional accepted label outside the limits, which is no class, such as ignore_class."""
     words: str = ""
-    """Reason for the limits, for error messages."""
+    """Reason for the limits, in error messages."""
 
 
 def class_labels(output: TensorSpec, axis: int = -1, besides: int | None = None) -> Labels:
-    """Return the labels of an output with one unit per class on `axis` (axis 0 is the batch)."""
+    """Return the range of labels for an output with one unit per class on `axis` (axis 0 is the batch)."""
     at = axis if axis < 0 else axis - 1
     size = output.shape[at] if -output.rank <= at < output.rank else None
     if size is None:
@@ -32,4 +32,4 @@ def class_labels(output: TensorSpec, axis: int = -1, besides: int | None = None)
 
 
 YES_OR_NO = Labels(0, 1, whole=False, words="binary targets are 0 or 1")
-"""Labels of binary targets, 0 to 1; fractions between them (soft labels) are allowed."""
+"""Range of binary targets, 0 to 1; fractions between them (soft labels) are allowed."""

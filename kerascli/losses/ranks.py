@@ -1,4 +1,4 @@
-"""Rank alignment of targets, predictions and weights: (N,) and (N, 1) never broadcast to (N, N)."""
+"""Alignment of the ranks of targets, predictions and weights, so that (N,) and (N, 1) never broadcast to (N, N)."""
 
 from torch import Tensor
 
@@ -8,7 +8,7 @@ from kerascli.shapes import TensorSpec
 
 
 def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Apply Keras's rule to a last axis of 1 that only one tensor has: (N,) gains it, higher ranks drop it."""
+    """Align two tensors of which only one has a last axis of 1, as Keras does: (N,) gains it, higher ranks drop it."""
     if a.ndim == b.ndim + 1 and a.shape[-1] == 1:
         return (a, b.unsqueeze(-1)) if b.ndim == 1 else (a.squeeze(-1), b)
     if b.ndim == a.ndim + 1 and b.shape[-1] == 1:
@@ -17,7 +17,7 @@ def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def with_steps(y_true: Tensor, y_pred: Tensor, weight_rank: int) -> tuple[Tensor, Tensor]:
-    """Return (N, T) targets of (N, T, 1) predictions as (N, T, 1) if each time step has its own weight or mask.
+    """Return (N, T) targets of (N, T, 1) predictions as (N, T, 1), if each time step has a weight or mask.
 
     `weight_rank` is the number of axes of the weights and masks.
     """
@@ -27,14 +27,14 @@ def with_steps(y_true: Tensor, y_pred: Tensor, weight_rank: int) -> tuple[Tensor
 
 
 def meet(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-    """Return targets and predictions with a common rank, by `with_steps` or else by `match_ranks`."""
+    """Return targets and predictions with the same rank, by `with_steps` or else by `match_ranks`."""
     return match_ranks(*with_steps(y_true, y_pred, weight_rank))
 
 
 def aligned_pair(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-    """Return targets and predictions with a common shape (N, *, F), by `meet`; two of (N,) become (N, 1).
+    """Return targets and predictions with the same shape (N, *, F); if both are (N,), as (N, 1).
 
-    Raises DataError if the shapes differ.
+    Ranks are aligned by `meet`. Raises DataError if the shapes differ.
     """
     y_true, y_pred = meet(y_true, y_pred, weight_rank)
     if y_true.shape != y_pred.shape:
@@ -44,7 +44,7 @@ def aligned_pair(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[
 
 
 def takes_weights(component: object) -> bool:
-    """Return True if a loss's or metric's values can be weighted by row: `axis` does not include the batch axis.
+    """Return True if rows can have weights in a loss or metric: its `axis` does not include the batch axis.
 
     With `axis` None there is one value for the whole batch, which is multiplied by the weight of each row, as in Keras.
     """
@@ -53,7 +53,7 @@ def takes_weights(component: object) -> bool:
 
 
 def axes_fault(component: Component, output: TensorSpec) -> str | None:
-    """Return what is wrong with the `axis` of a loss or metric, or None.
+    """Return an error message if the `axis` of a loss or metric is wrong, or None.
 
     Each must be an axis of the output, given once.
     """

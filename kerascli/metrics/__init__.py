@@ -1,1 +1,1 @@
-"""Keras's metrics, as states that add up over batches and processes."""
+"""Keras's metrics; their states (sums, counts) of batches and processes can be added."""

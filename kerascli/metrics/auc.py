@@ -95,9 +95,9 @@ class AUC(Metric):
 
 
 def _interpolated_pr_area(at: Confusion) -> Tensor:
-    """Compute the PR area with true positives interpolated linearly in predicted positives, not precision itself.
+    """Compute the area under the PR curve, interpolating true positives linearly in predicted positives.
 
-    See Davis and Goadrich (2006).
+    Precision itself is not interpolated linearly; see Davis and Goadrich (2006).
     """
     true_positives, positives = at.true_positives, at.true_positives + at.false_positives
     gained = true_positives[:-1] - true_positives[1:]

@@ -1,4 +1,4 @@
-"""Base class and registry of metrics: an additive state per batch, and the value of the summed state."""
+"""Base class and registry of metrics: states of batches are added, and the value is computed from their sum."""
 
 import re
 from abc import abstractmethod
@@ -34,7 +34,7 @@ class Metric(Component):
     """Name of the metric in logs and history; null: the name as written in the config."""
 
     direction: ClassVar[Literal["min", "max"]] = "min"
-    """Direction of improvement, used by `mode: auto` of callbacks."""
+    """Direction of improvement of the metric (min, max), used by `mode: auto` of callbacks."""
 
     sparse_targets: ClassVar[bool] = False
     """Targets are integer class labels, with one axis fewer than the predictions (or a last axis of 1)."""
@@ -48,7 +48,7 @@ class Metric(Component):
         """
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return targets and predictions as `measure` takes them, as in losses: of one dtype and shape (N, *, F).
+        """Return targets and predictions in the dtype and shape (N, *, F) that `measure` takes, as losses do.
 
         With `sparse_targets` they are returned unchanged. Raises DataError if the shapes differ.
         """
@@ -71,7 +71,7 @@ class Metric(Component):
 
     @abstractmethod
     def result(self, state: Tensor) -> Tensor:
-        """Compute the metric of a summed state: a scalar, or a vector whose elements `value_names` names."""
+        """Compute the metric's value from a state: a scalar, or a vector whose elements `value_names` names."""
 
     def value_names(self, output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
         """Return the names of the elements of `result`, in order; () for a metric with one value.
@@ -81,20 +81,23 @@ class Metric(Component):
         return ()
 
     def columns(self, name: str, output: TensorSpec | None, classes: Sequence[str] | None = None) -> tuple[str, ...]:
-        """Return the metric's columns in logs: `name`, or one `name_<value name>` for each of several values."""
+        """Return the names of the metric's columns in logs: `name`, or for several values `name_<value name>` each."""
         values = () if output is None else self.value_names(output, classes)
         return tuple(f"{name}_{value}" for value in values) or (name,)
 
     def adds_up(self) -> bool:
-        """Return True if the metric does not depend on how rows are divided into batches."""
+        """Return True if the metric's value does not depend on how rows are divided into batches."""
         return True
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
-        """Return the class labels that targets may hold; None if targets are not class labels."""
+        """Return the range of class labels that targets may have; None if targets are not class labels."""
         return class_labels(output) if self.sparse_targets else None
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        """Return how target and output do not match, with the remedy, or None. `validate` adds the position."""
+        """Return an error message if target and output do not match, with the remedy, or None.
+
+        `validate` adds the position.
+        """
         return None
 
     def log_name(self) -> str:
@@ -127,18 +130,24 @@ class MeanMetric(Metric):
 
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """Compute part / whole, 0 where whole is 0."""
+    """Compute part / whole elementwise, 0 where whole is 0."""
     return torch.where(whole == 0, 0.0, part / whole)
 
 
 def sum_and_count(values: Tensor, count: int) -> Tensor:
-    """Return the state (sum, count) of unweighted values; one small kernel appends the count to the sum."""
+    """Return the state (sum, count) of a mean of unweighted values.
+
+    One small kernel appends the count to the sum.
+    """
     total = values.sum(dtype=count_dtype(values)).reshape(1)
     return torch.nn.functional.pad(total, (0, 1), value=float(count))
 
 
 def _weighted(values: Tensor, sample_weight: Tensor) -> Tensor:
-    """Return the state of weighted values; values and weights are first averaged over all axes but the batch's."""
+    """Return the state (sum, sum of weights) of a mean of weighted values.
+
+    Values and weights are first averaged over all axes but the batch's.
+    """
     dtype = count_dtype(values)
     values, weight = match_ranks(values.to(dtype), sample_weight.to(dtype))
     if values.ndim > weight.ndim:
@@ -151,10 +160,10 @@ def _weighted(values: Tensor, sample_weight: Tensor) -> Tensor:
 
 
 def class_names(output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
-    """Return names for the values of an output's units: class names, else numbers from 0; () for a single unit.
+    """Return names for the values of a metric with one value per output unit; () for an output of one unit.
 
-    In class names, characters other than letters, digits, `_`, `-` and `.` become `_`. If two names are then equal,
-    numbers are used.
+    They are the class names, else numbers from 0. In class names, characters other than letters, digits, `_`, `-` and
+    `.` become `_`. If two names are then equal, numbers are used.
     """
     units = output.shape[-1] if output.shape else 1
     if units in (None, 1):
@@ -164,33 +173,33 @@ def class_names(output: TensorSpec, classes: Sequence[str] | None) -> tuple[str,
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names if they are distinct and not empty, else numbers from 0."""
+    """Return `names` if they are distinct and not empty; otherwise numbers from 0 in their place."""
     if all(names) and len(set(names)) == len(names):
         return tuple(names)
     return tuple(str(number) for number in range(len(names)))
 
 
 def units_fault(name: str, output: TensorSpec) -> str | None:
-    """Return why a metric cannot have one value per output unit (their number is unknown), or None."""
+    """Return an error message if the number of output units is unknown to a metric with one value per unit, or None."""
     if output.shape and output.shape[-1] is None:
         return f"'{name}' has one value per output unit and needs their number, got an output of shape {output}"
     return None
 
 
 def shape_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None:
-    """Return how the targets' shape differs from the output's, or None."""
+    """Return an error message if the targets' shape differs from the output's, or None."""
     if same_shape(target.shape, output.shape):
         return None
     return f"'{name}' needs targets of the output's shape {output}, got {target}"
 
 
 def count_dtype(like: Tensor) -> torch.dtype:
-    """Return the dtype of states: float64, in which counts are exact; float32 on MPS, which has no float64."""
+    """Return the dtype of metric states: float64, in which counts are exact; float32 on MPS, which has no float64."""
     return torch.float32 if like.device.type == "mps" else torch.float64
 
 
 class MetricRegistry(Registry[Metric]):
-    """Registry that keeps the user's spelling as the metric's name, since Keras logs a metric under it."""
+    """Registry of metrics, which keeps a metric's name as the config has it, since Keras logs the metric under it."""
 
     def construct(self, cls: type[Metric], written: str, arguments: Any) -> Metric:
         metric = super().construct(cls, written, arguments)

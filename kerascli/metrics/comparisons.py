@@ -1,4 +1,4 @@
-"""Pairings of outputs and targets with their losses and metrics."""
+"""Pairings of outputs and targets with the losses and metrics that compare them."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class MetricUse:
     metric: Metric
     weighted: bool
     columns: tuple[str, ...]
-    """Names of the metric's values: `name`, or one for each of several values."""
+    """Names of the metric's columns in logs: `name`, or one for each of several values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +27,23 @@ class OutputTarget:
     weight: float
     metrics: tuple[MetricUse, ...]
     prefix: str = ""
-    """Prefix of metric names: `<output>_` in a model with several outputs, else empty."""
+    """Prefix of the metrics' names in logs: `<output>_` in a model with several outputs, else empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The operands of a loss or metric of an update: a tensor of the forward pass, and a tensor, target or number."""
+    """Operands of a loss or metric in an update of `train_step`: a predicted tensor, and a tensor, target or number."""
 
     y_pred: str
     y_true: str | float
     is_target: bool = False
     class_numbers: bool = False
-    """The number in `y_true` is a class label, not the target value of each prediction."""
+    """True if a number in `y_true` is a class label, not the target value of each prediction."""
 
 
 @dataclass(frozen=True, slots=True)
 class LossTerm:
-    """A weighted term of an update's loss: a loss between two tensors, or the value of a graph node."""
+    """Weighted term of the loss of an update of `train_step`: a loss between operands, or the value of a graph node."""
 
     name: str
     weight: float = 1.0
@@ -54,10 +54,10 @@ class LossTerm:
 
 @dataclass(frozen=True, slots=True)
 class UpdateMetric:
-    """A metric of an update, with its operands and its columns in logs."""
+    """Metric of an update of `train_step`, with its operands and its columns in logs."""
 
     name: str
     metric: Metric
     of: Comparison
     columns: tuple[str, ...]
-    """Names of the metric's values in logs, after the update's name: one for each value."""
+    """Names of the metric's columns in logs, which the update's name precedes: one for each value."""

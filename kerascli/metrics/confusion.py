@@ -12,7 +12,7 @@ from kerascli.metrics.base import count_dtype, ratio
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Summed weights of true and false positives and negatives at each threshold: (T,), or (T, L) by label."""
+    """Summed weights of true and false positives and negatives at T thresholds: of shape (T,), or (T, L) by label."""
 
     true_positives: Tensor
     false_positives: Tensor
@@ -55,7 +55,7 @@ def outcomes(
     by_label: bool = False,
     even: bool | None = None,
 ) -> Tensor:
-    """Sum the weights of positive and of negative targets, grouped by the number of thresholds below their output.
+    """Sum the weights of positive and of negative targets, grouped by how many thresholds their outputs exceed.
 
     Returns an additive state of shape (2, T + 1), or (2, T + 1, L) by label (the last axis); `confusion` decodes it.
     `thresholds` are in ascending order. `even`: they are evenly spaced from 0 to 1; None: determine it.
@@ -76,14 +76,14 @@ def outcomes(
 
 
 def confusion(state: Tensor) -> Confusion:
-    """Decode a state of `outcomes` to counts at each threshold, on the CPU (CUDA has no deterministic cumsum)."""
+    """Convert a state of `outcomes` to counts at each threshold, on the CPU (CUDA has no deterministic cumsum)."""
     above = state.cpu().flip(1).cumsum(1).flip(1)
     everything, (true_positives, false_positives) = above[:, :1], above[:, 1:]
     return Confusion(true_positives, false_positives, everything[1] - false_positives, everything[0] - true_positives)
 
 
 def top_k_only(y_pred: Tensor, k: int) -> Tensor:
-    """Return predictions with all but the `k` largest of each row set to BELOW_ALL, below any threshold."""
+    """Return predictions with all but the `k` largest of each row replaced by BELOW_ALL, below any threshold."""
     chosen = torch.zeros_like(y_pred, dtype=torch.bool).scatter(-1, y_pred.topk(k, dim=-1).indices, True)
     return torch.where(chosen, y_pred, BELOW_ALL)
 
@@ -92,7 +92,7 @@ BELOW_ALL = -1e10
 
 
 def _passed(y_pred: Tensor, thresholds: Sequence[float], even: bool) -> Tensor:
-    """Count the thresholds that each prediction is above, as int64."""
+    """Return the number of thresholds that each prediction exceeds, as int64."""
     y_pred = y_pred.nan_to_num(nan=float("-inf"))
     if not even:
         # compared one by one, since a tensor of thresholds would be copied to the device with every batch

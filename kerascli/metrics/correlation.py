@@ -27,11 +27,14 @@ class _Correlation(MeanMetric):
         return axes_fault(self, output) or shape_fault(self.component_name, target, output)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return (N, T) against (N, T, 1) as (N, T) even with weighted steps: one step alone has no correlation."""
+        """Return targets and predictions in one shape; (N, T) with (N, T, 1) becomes (N, T), even with step weights.
+
+        A single time step has no correlation.
+        """
         return super().aligned(y_true, y_pred)
 
     def means(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the means of targets and predictions along `axis`, with the axis kept."""
+        """Compute the means of targets and predictions along `axis`, which is kept with size 1."""
         return y_true.mean(self.axis, keepdim=True), y_pred.mean(self.axis, keepdim=True)
 
 

@@ -14,12 +14,12 @@ from kerascli.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, T
 
 
 class LossMetric(MeanMetric):
-    """Base class of means of a loss that takes the metric's arguments."""
+    """Base class of metrics that are the mean of a loss of the same arguments."""
 
     loss_class: ClassVar[type[Loss]]
 
     def loss(self) -> Loss:
-        """Return the loss that is averaged, with the metric's arguments."""
+        """Return the loss whose mean is the metric, with the metric's arguments."""
         return self.loss_class(**self.model_dump(exclude={"name"}))
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:

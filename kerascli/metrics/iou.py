@@ -67,7 +67,10 @@ class _MultiClassIoU(_IoUMetric):
         return Labels(words="class labels are integers") if self.true_are_numbers() else None
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return both as integer class labels of one shape; values per class are replaced by their argmax."""
+        """Return targets and predictions as integer class labels of one shape.
+
+        Values per class are replaced by their argmax.
+        """
         y_true = y_true if self.true_are_numbers() else y_true.argmax(self.axis)
         y_pred = y_pred if self.sparse_y_pred else y_pred.argmax(self.axis)
         return aligned_pair(y_true, y_pred, weight_rank)
@@ -95,7 +98,7 @@ class _MultiClassIoU(_IoUMetric):
         return f"'{self.component_name}' needs targets and outputs of the same positions, got {target} and {output}"
 
     def _without_classes(self, shape: Shape) -> Shape | None:
-        """Return the shape without the class axis; None if there is no axis of num_classes."""
+        """Return a shape without its class axis; None if `axis` is not an axis of size num_classes."""
         sizes = list(shape)
         axis = self.axis if self.axis < 0 else self.axis - 1  # `axis` counts the batch axis
         if not -len(sizes) <= axis < len(sizes) or sizes[axis] not in (self.num_classes, None):

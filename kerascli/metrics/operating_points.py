@@ -13,7 +13,10 @@ from kerascli.shapes import Fraction, NonNegativeInt, TensorSpec
 
 
 class _OperatingPointMetric(Metric):
-    """Base class of metrics at the best of `num_thresholds` thresholds from 0 to 1."""
+    """Base class of metrics at the best of `num_thresholds` thresholds from 0 to 1.
+
+    That is the highest value over the thresholds at which another metric has a given minimum.
+    """
 
     direction = "max"
 
@@ -35,7 +38,7 @@ class _OperatingPointMetric(Metric):
 
     @abstractmethod
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
-        """Return the metric to report and the constrained metric at each threshold, and the latter's minimum."""
+        """Return the metric to report and the constrained one, both at each threshold, and the latter's minimum."""
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         outputs = output.shape[-1] if output.shape else 1

@@ -22,7 +22,7 @@ def _one(value: Any) -> Any:
 Thresholds = Annotated[
     Fraction | Annotated[tuple[Fraction, ...], Field(min_length=1, strict=False)] | None, BeforeValidator(_one)
 ]
-"""One threshold or several, with one value each; None: 0.5 (with `top_k`: no threshold)."""
+"""Type of `thresholds`: one, or several with one value each; None: 0.5 (with `top_k`: no threshold)."""
 
 
 class _ConfusionMetric(Metric):
@@ -45,7 +45,7 @@ class _ConfusionMetric(Metric):
 
     @abstractmethod
     def outcome(self, at: Confusion) -> Tensor:
-        """Compute the metric at each threshold, of shape (T,)."""
+        """Compute the metric at each of T thresholds, of shape (T,)."""
 
     def value_names(self, output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
         thresholds = self._thresholds()

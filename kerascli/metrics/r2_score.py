@@ -26,9 +26,9 @@ class R2Score(Metric):
     """Number of independent variables (features), for the adjusted R2; 0: not adjusted."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
-        """Return per output the sums of squared targets, targets, squared errors and weights, and the number of values.
+        """Return sums for each output unit: squared targets, targets, squared errors and weights; and the value count.
 
-        Shape (5, outputs).
+        The shape is (5, outputs).
         """
         dtype = count_dtype(y_pred)
         y_true, y_pred = y_true.to(dtype), y_pred.to(dtype)

@@ -1,1 +1,1 @@
-"""Keras's optimizers, with the numerics of keras.optimizers, over flat parameter vectors."""
+"""Keras's optimizers, with the numerics of keras.optimizers; they update all weights as a few flat vectors."""

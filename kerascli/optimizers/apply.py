@@ -1,4 +1,7 @@
-"""Application of gradients as in Keras: clip, decay, update, average, constrain, over flat vectors."""
+"""Application of an optimizer to a model's weights as in Keras: clip, decay, update, average, constrain.
+
+Weights are updated as flat vectors.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -24,7 +27,7 @@ gradients of larger models takes longer than launching some more operations.
 
 
 class FlatOptimizer:
-    """An optimizer bound to a model's trainable weights, whose parameters become views of flat vectors.
+    """Optimizer bound to a model's trainable weights, whose parameters become views of flat vectors.
 
     All weights are on one device; raises ConfigError without any. `iterations` is the number of steps done; with
     gradient accumulation, every batch is a step.
@@ -33,14 +36,14 @@ class FlatOptimizer:
     def __init__(
         self, settings: BaseOptimizer, weights: Sequence[NamedWeight], beside: "FlatOptimizer | None" = None
     ) -> None:
-        """Bind to `weights`. A non-finite step of this or of `beside`, another optimizer, stops both."""
+        """Bind an optimizer to `weights`. A non-finite step of this or of `beside`, another optimizer, stops both."""
         if not weights:
             raise ConfigError("there is nothing to train: the model has no trainable weight")
         self.optimizer = optimizer = settings.rule
         device = weights[0][1].device
         scaled = isinstance(settings, LossScaleOptimizer)
         self.loss_scale = LossScale(settings, device) if scaled else None
-        """State of dynamic loss scaling, None without it."""
+        """State of dynamic loss scaling; None for an optimizer without it."""
         self._iterations = 0
         self._rate: float | Schedule = optimizer.learning_rate
         self._positions = grouped(weights)
@@ -61,13 +64,13 @@ class FlatOptimizer:
 
     @property
     def iterations(self) -> int:
-        """Number of good steps done. Syncs with the device."""
+        """Number of steps done; bad (not finite) and skipped ones do not count. Syncs with the device."""
         bad = None if self._guard.waits else self.bad_step()
         return self._iterations if bad is None else bad - 1
 
     @property
     def learning_rate(self) -> float:
-        """Learning rate of the next step."""
+        """Learning rate of the optimizer's next step."""
         return self._rate(self._iterations) if isinstance(self._rate, Schedule) else self._rate
 
     def set_learning_rate(self, value: float) -> None:
@@ -85,11 +88,11 @@ class FlatOptimizer:
         loss: Tensor,
         assigned: Sequence[tuple[Tensor, Tensor]] = (),
     ) -> None:
-        """Make one step from gradients in the order of the weights; a weight without one is not updated.
+        """Update the weights by one step from their gradients; a weight with gradient None is not updated.
 
-        With a `loss_scale_factor` or `loss_scale`, the gradients must be those of the scaled loss. `assigned` are
-        weights with the values that the forward pass gave them, from which the step starts. If loss or gradients are
-        not finite, this step and all later ones change nothing (`bad_step`).
+        Gradients are in the order of the weights. With a `loss_scale_factor` or `loss_scale`, they must be those of the
+        scaled loss. `assigned` are weights with the values that the forward pass gave them, from which the step starts.
+        If loss or gradients are not finite, this step and all later ones change nothing (`bad_step`).
         """
         for group, positions in zip(self._groups, self._positions, strict=True):
             group.take([gradients[i] for i in positions])
@@ -114,7 +117,7 @@ class FlatOptimizer:
         given: Sequence[Tensor],
         assigned: Sequence[tuple[Tensor, Tensor]],
     ) -> None:
-        """Run `step`, or lower the scale after an overflow; assigned values take effect either way."""
+        """Run `step`, or after an overflow of scaled gradients lower the scale; `assigned` is set either way."""
         sound, finite = are_finite([loss.detach()]), are_finite(given)
         if sound and not finite and self.bad_step() is None and scale.overflow():
             self._guard.skip()
@@ -126,21 +129,24 @@ class FlatOptimizer:
             scale.good()
 
     def keep_if_good(self, new: Tensor, old: Tensor) -> Tensor:
-        """Return `new` if all steps so far were good, else `old`; without a device sync."""
+        """Return `new` if no step so far was bad (loss or gradients not finite), else `old`; without a device sync."""
         return self._guard.choose(new, old)
 
     def bad_step(self) -> int | None:
-        """Return the first step, from 1, that was not finite, or None. Syncs with the device."""
+        """Return the first bad step (loss or gradients not finite), from 1, or None. Syncs with the device."""
         return self._guard.bad_step()
 
     @torch.no_grad()
     def rules(self) -> list[Written]:
-        """Return the rules that `compile` would compile."""
+        """Return the update rules that `compile` would compile, one for each group of weights."""
         return [write(self.optimizer, group.weights, self._slots_of(group)) for group in self._compilable()]
 
     @torch.no_grad()
     def compile(self, compiler: Compiler) -> None:
-        """Compile rules of several operations to one pass, on the CPU. Raises what `compiled_rule` raises."""
+        """Compile update rules of several torch operations to one pass over memory, on the CPU.
+
+        Raises what `compiled_rule` raises.
+        """
         for group in self._compilable():
             group.rule = compiled_rule(self.optimizer, group.weights, self._slots_of(group), compiler)
 
@@ -168,11 +174,14 @@ class FlatOptimizer:
             group.slots[_AVERAGE].copy_(weights)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return a copy of `state`."""
+        """Return a copy of the optimizer's `state`."""
         return {name: value.clone(memory_format=torch.contiguous_format) for name, value in self.state().items()}
 
     def state(self) -> dict[str, Tensor]:
-        """Return views of all state: `adam/dense/kernel/velocity` (Keras's layout), `iterations`, `learning_rate`."""
+        """Return the optimizer's state by name, as views: `adam/dense/kernel/velocity`, `iterations`, `learning_rate`.
+
+        Tensors have Keras's layout.
+        """
         state = dict(self._named_state())
         state |= {} if self.loss_scale is None else self.loss_scale.state()
         state["iterations"] = torch.tensor(self.iterations)
@@ -182,7 +191,7 @@ class FlatOptimizer:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore a `state_dict`. Raises FileRefused if it is that of another optimizer or model."""
+        """Restore the optimizer from a `state_dict`. Raises FileRefused if it is that of another optimizer or model."""
         own = self.state()
         if odd := sorted(own.keys() ^ state.keys()):
             where = "is missing" if odd[0] in own else "belongs to something else"
@@ -260,7 +269,7 @@ class FlatOptimizer:
             clip_global_norm([gradient for _, gradient in self._own_gradients()], optimizer.global_clipnorm)
 
     def _average(self) -> None:
-        """Update the moving average of the weights: in every step, as in Keras, not only in every update."""
+        """Update the moving averages of the weights (EMA): in every step, as in Keras, not only in every update."""
         optimizer, updates = self.optimizer, self._updates
         if not optimizer.use_ema:
             return
@@ -273,18 +282,18 @@ class FlatOptimizer:
 
     @property
     def _updates(self) -> int:
-        """Number of updates before this step, Keras's `optimizer.iterations`."""
+        """Number of parameter updates before this step, which is Keras's `optimizer.iterations`."""
         return self._iterations // (self.optimizer.gradient_accumulation_steps or 1)
 
 
 def _changes_gradients(optimizer: Optimizer) -> bool:
-    """Return True if gradients are changed (clipped, unscaled, accumulated) before the rule."""
+    """Return True if an optimizer changes gradients (clips, unscales, accumulates) before its update rule."""
     own = ("clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor", "gradient_accumulation_steps")
     return any(getattr(optimizer, name) is not None for name in own)
 
 
 def _one_by_one(group: FlatGroup) -> Iterator[VectorRange]:
-    """Yield each weight in Keras's shape, for rules that are not elementwise."""
+    """Yield each weight with its state and gradient in Keras's shape, for update rules that are not elementwise."""
     assert group.gradient is not None
     for s in group.present:
         yield VectorRange(s.keras(group.weights), group.state[s.name], s.keras(group.gradient))

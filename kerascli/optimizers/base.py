@@ -1,4 +1,4 @@
-"""Base classes and registry of optimizers: update rules over flat vectors, with the arguments that all share."""
+"""Base classes and registry of optimizers: update rules over flat vectors, and the arguments that all rules share."""
 
 import re
 from abc import abstractmethod
@@ -16,7 +16,7 @@ from kerascli.shapes import NonNegativeFloat, OpenFraction, PositiveFloat, Posit
 
 
 def _rate(value: Any) -> Any:
-    """Parse a learning rate as a number or a schedule, first deciding which, so that errors are about one of them."""
+    """Parse a learning rate, a number or a schedule; errors are only about the one that is written."""
     if isinstance(value, (str, dict, Schedule)):
         if isinstance(value, str) and re.fullmatch(r"[-+.\deE]+", value):
             raise ValueError(f"expected a number or a schedule, got the text '{value}'; remove the quotes")
@@ -56,7 +56,7 @@ class Moment:
 
 
 class BaseOptimizer(Component):
-    """Base class of update rules and of wrappers around one."""
+    """Base class of optimizers: of update rules (`Optimizer`) and of wrappers around one."""
 
     refused: ClassVar[Mapping[str, str]] = {
         "name": "an optimizer is identified by its class, one of several by its update"
@@ -65,11 +65,11 @@ class BaseOptimizer(Component):
     @property
     @abstractmethod
     def rule(self) -> "Optimizer":
-        """The update rule, without wrappers."""
+        """Update rule of the optimizer, without wrappers."""
 
 
 class Optimizer(BaseOptimizer):
-    """Base class of update rules; each declares its own default of `learning_rate`."""
+    """Base class of optimizers with an update rule; each declares its own default of `learning_rate`."""
 
     learning_rate: LearningRate
     weight_decay: NonNegativeFloat | None = None
@@ -94,7 +94,7 @@ class Optimizer(BaseOptimizer):
     elementwise: ClassVar[bool] = True
     """`update` can be applied to all weights as one flat vector; False: it needs each weight in Keras's layout."""
     one_pass: ClassVar[bool] = False
-    """`update` is a single fused operation of torch already, which compiling would not speed up."""
+    """`update` is a single fused torch operation already, which compiling would not speed up."""
 
     @model_validator(mode="after")
     def _one_way_to_clip(self) -> Self:
@@ -113,21 +113,21 @@ class Optimizer(BaseOptimizer):
 
     @abstractmethod
     def slots(self) -> tuple[str, ...]:
-        """Return the names of the state vectors of each weight (`momentum`, `velocity`)."""
+        """Return the names of the state vectors that the optimizer keeps for each weight (`momentum`, `velocity`)."""
 
     def slot_start(self, slot: str) -> float | None:
-        """Return the initial value of a state vector; None: the weights themselves."""
+        """Return the initial value of the state vector `slot`; None: it starts as a copy of the weights."""
         return 0.0
 
     def slot_shape(self, slot: str, name: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-        """Return the shape of a state of the weight `name` (`dense/kernel`) of shape `shape`; None: no such state.
+        """Return the shape of the state `slot` of the weight `name` (`dense/kernel`); None: it has no such state.
 
-        Only a rule that is not `elementwise` may return another shape than `shape`.
+        `shape` is the weight's shape. Only a rule that is not `elementwise` may return another one.
         """
         return shape
 
     def decay(self, state: Mapping[str, Tensor]) -> float | None:
-        """Return the weight decay of the weight with this state."""
+        """Return the weight decay of a weight, which may depend on the state vectors that it has."""
         return self.weight_decay
 
     @abstractmethod
@@ -139,7 +139,7 @@ class Optimizer(BaseOptimizer):
 
 
 class AdamLike(Optimizer):
-    """Base class of rules with first- and second-moment estimates, by default their two states."""
+    """Base class of optimizers with first- and second-moment estimates, by default their two state vectors."""
 
     learning_rate: LearningRate = 0.001
     beta_1: Beta1 = 0.9

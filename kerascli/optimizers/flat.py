@@ -1,4 +1,4 @@
-"""Concatenation of weights to flat vectors: an update takes a few passes over memory, not a few per weight."""
+"""Concatenation of weights to flat vectors, so that an update takes a few passes over memory, not a few per weight."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -12,11 +12,11 @@ from kerascli.optimizers.rule import Rule
 from kerascli.parts.base import Constraint
 
 _ALIGNMENT_BYTES = 64
-"""Alignment of weights in a vector: to cache lines, which the fast paths of matrix kernels need."""
+"""Alignment of each weight in a flat vector: to cache lines, which the fast paths of matrix kernels need."""
 
 
 _CACHED_ELEMENTS = 2**17
-"""Elements per CPU thread that fit its cache for all passes of an update; halves the time for large models."""
+"""Elements per CPU thread that stay in its cache for all passes of an update; halves the time for large models."""
 
 
 class Layout(Protocol):
@@ -29,16 +29,16 @@ class Layout(Protocol):
 
 
 NamedWeight = tuple[str, nn.Parameter, Layout]
-"""Canonical name (`dense/kernel`), torch parameter, layout in Keras."""
+"""Weight: its canonical name (`dense/kernel`), its torch parameter, and its layout in Keras."""
 
 
 SlotShape = Callable[[str, tuple[int, ...]], tuple[int, ...] | None]
-"""Function from a weight's name and shape in Keras to the shape of its state; None: it has no such state."""
+"""Function from a weight's name and Keras shape to the shape of one of its optimizer states; None: it has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Range of one weight in the vectors of its group."""
+    """Range of one weight in the flat vectors of its group."""
 
     name: str
     parameter: nn.Parameter
@@ -57,7 +57,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class VectorRange:
-    """Part of a group's vectors that one call of the rule updates, with its gradient."""
+    """Ranges of a group's weight and state vectors that one call of the update rule updates, with their gradient."""
 
     weights: Tensor
     slots: dict[str, Tensor]
@@ -82,15 +82,15 @@ class FlatGroup:
         self.weights = torch.zeros(end, dtype=first.dtype, device=first.device)
         self.gradient = torch.zeros_like(self.weights) if own_gradient else None
         self.slots: dict[str, Tensor] = {}
-        """State vectors by slot name."""
+        """Optimizer state vectors of the group by name (`momentum` ...)."""
         self.state: dict[str, dict[str, Tensor]] = {s.name: {} for s in self.slices}
-        """Each weight's views of the state vectors, in Keras's layout."""
+        """Optimizer state of each weight: views of the state vectors, in Keras's layout."""
         self.present: list[Slice] = []
         """Weights that have a gradient in the current step."""
         self.given: list[Tensor] = []
-        """Gradients of `present`, or the single gradient vector."""
+        """Gradients of the weights in `present`, or a single vector of all gradients."""
         self.rule: Rule | None = None
-        """Compiled rule for whole vectors, faster than the optimizer's own `update`."""
+        """Compiled update rule for whole vectors, faster than the optimizer's own `update`; None: not compiled."""
         self._views: dict[tuple[int, int], tuple[Tensor, dict[str, Tensor]]] = {}
         self._own = [] if self.gradient is None else [s.of(self.gradient) for s in self.slices]
         for s in self.slices:
@@ -98,7 +98,10 @@ class FlatGroup:
             s.parameter.data = s.of(self.weights)
 
     def add_slot(self, slot: str, start: float | None = 0.0, shape_of: SlotShape | None = None) -> None:
-        """Add a state vector filled with `start` (None: with the weights). `shape_of` gives the shapes of its parts."""
+        """Add an optimizer state vector filled with `start` (None: a copy of the weights).
+
+        `shape_of` gives the shape of each weight's state; None: that of the weight.
+        """
         own = {s.name: tuple(s.keras(self.weights).shape) for s in self.slices}
         shapes = {name: shape_of(name, shape) if shape_of else shape for name, shape in own.items()}
         if shapes == own:
@@ -115,7 +118,7 @@ class FlatGroup:
             self.state[name][slot] = view
 
     def take(self, gradients: Sequence[Tensor | None]) -> None:
-        """Set the gradients of a step, in the order of the weights; None: the weight is not updated."""
+        """Set the gradients of a training step, in the order of the weights; None: the weight is not updated."""
         there = [i for i, gradient in enumerate(gradients) if gradient is not None]
         self.present = [self.slices[i] for i in there]
         self.given = [gradient for gradient in gradients if gradient is not None]
@@ -134,7 +137,7 @@ class FlatGroup:
         return len(self.present) == len(self.slices)
 
     def ranges(self) -> Iterator[VectorRange]:
-        """Yield the vectors to update, in parts that fit the CPU caches."""
+        """Yield the parts of the group's vectors to update, of a size that fits the CPU caches."""
         if self.gradient is None:
             parts = [(s.start, g.reshape(-1)) for s, g in zip(self.present, self.given, strict=True)]
         elif self.is_complete:
@@ -151,7 +154,10 @@ class FlatGroup:
                 yield VectorRange(weights, slots, part)
 
     def _view(self, start: int, stop: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return views of a range of all vectors, cached: a new view takes as long as updating a small weight."""
+        """Return views of a range of the weight and state vectors.
+
+        They are cached, since making one takes as long as updating a small weight.
+        """
         if (start, stop) not in self._views:
             slots = {slot: vector[start:stop] for slot, vector in self.slots.items()}
             self._views[start, stop] = (self.weights[start:stop], slots)
@@ -159,7 +165,7 @@ class FlatGroup:
 
 
 def grouped(named: Sequence[NamedWeight]) -> list[list[int]]:
-    """Return the positions of the weights, grouped by dtype and device."""
+    """Return the indices of the weights, grouped by dtype and device."""
     groups: dict[tuple[torch.dtype, torch.device], list[int]] = {}
     for position, (_, parameter, _) in enumerate(named):
         groups.setdefault((parameter.dtype, parameter.device), []).append(position)

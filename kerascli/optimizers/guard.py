@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Guard:
-    """Apply steps with finite losses and gradients only.
+    """Guard that applies a step only if loss and gradients are finite, in it and in all steps before.
 
     On the CPU, or with `waits`, the check is synchronous; otherwise its result stays on the device. Guards linked by
     `beside` stop together: a bad step of one is the last step of all.
@@ -19,12 +19,12 @@ class Guard:
 
     def __init__(self, device: torch.device, beside: "Guard | None" = None, *, waits: bool = False) -> None:
         self.waits = waits or device.type == "cpu"
-        """The check is synchronous: a bad step is skipped instead of undone."""
+        """True if the check is synchronous: a non-finite step is then skipped instead of undone."""
         self._good = torch.zeros((), dtype=torch.int64, device=device)
         self._ok = torch.ones((), dtype=torch.bool, device=device) if beside is None else beside._ok
 
     def run(self, step: Callable[[], None], loss: Tensor, gradients: Sequence[Tensor], live: Sequence[Tensor]) -> None:
-        """Run `step`, which changes `live`, unless the loss, a gradient or an earlier step was not finite."""
+        """Run `step`, which changes the tensors `live`, unless loss, gradients or an earlier step are not finite."""
         if self.waits:
             self.run_known(step, good=are_finite((loss.detach(), *gradients)))
         else:
@@ -36,7 +36,7 @@ class Guard:
             self._good += self._ok
 
     def run_known(self, step: Callable[[], None], *, good: bool) -> None:
-        """Run `step` if `good`, the result of the caller's own check, and all earlier steps were good."""
+        """Run `step` if `good`, the caller's own check of loss and gradients, and all earlier steps were good."""
         if not good:
             self._ok.fill_(False)
         if self._ok:
@@ -44,27 +44,30 @@ class Guard:
             self._good += 1
 
     def skip(self) -> None:
-        """Count a step that changes nothing and is not bad."""
+        """Count a step that was skipped, as after an overflow of scaled gradients, and is not bad."""
         self._good += 1
 
     def choose(self, new: Tensor, old: Tensor) -> Tensor:
-        """Return `new` if all steps were good so far, else `old`."""
+        """Return `new` if no step so far was bad (loss or gradients not finite), else `old`."""
         if self.waits:
             return new if self._ok else old
         return torch.where(self._ok, new, old)
 
     def start_at(self, steps: int) -> None:
-        """Reset to the state after `steps` good steps."""
+        """Reset the guard to the state after `steps` steps, none of them bad."""
         self._good.fill_(steps)
         self._ok.fill_(True)
 
     def bad_step(self) -> int | None:
-        """Return the number of the first bad step, from 1, or None. Syncs with the device."""
+        """Return the number of the first bad step (loss or gradients not finite), from 1, or None.
+
+        Syncs with the device.
+        """
         return None if bool(self._ok) else int(self._good) + 1
 
 
 def are_finite(values: Sequence[Tensor]) -> bool:
-    """Return True if no element is NaN or infinite. Syncs with the device."""
+    """Return True if no element of the tensors is NaN or infinite. Syncs with the device."""
     return all(map(math.isfinite, _extremes(values).tolist())) if values else True
 
 

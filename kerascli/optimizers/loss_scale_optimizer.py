@@ -13,7 +13,7 @@ from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer, Optimizer, optim
 from kerascli.shapes import PositiveFloat, PositiveInt
 
 _SMALLEST = 2.0**-16
-"""Minimum of the scale: gradients that are not finite at this scale are so for another reason than overflow."""
+"""Minimum of the loss scale: gradients that are not finite at this scale are so for another reason than overflow."""
 _LARGEST = 2.0**126
 
 
@@ -54,17 +54,17 @@ class LossScale:
     def __init__(self, settings: LossScaleOptimizer, device: torch.device) -> None:
         self.factor = torch.tensor(settings.initial_scale, dtype=torch.float32, device=device)
         self.skipped = 0
-        """Number of skipped steps."""
+        """Number of steps skipped because a gradient was not finite."""
         self._value = float(self.factor)
         self._growth_steps = settings.dynamic_growth_steps
         self._good = 0
-        """Number of finite steps since the scale was last changed."""
+        """Number of steps with finite gradients since the scale was last changed."""
 
     def unscale(self, gradient: Tensor) -> None:
         gradient.div_(self._value)
 
     def good(self) -> None:
-        """Record a step with finite gradients; doubles the scale when it is due."""
+        """Record a step with finite gradients; after `dynamic_growth_steps` of them the scale is doubled."""
         self._good += 1
         if self._good == self._growth_steps:
             self._set(min(self._value * 2, _LARGEST))
@@ -82,7 +82,7 @@ class LossScale:
         self.factor.fill_(value)
 
     def state(self) -> dict[str, Tensor]:
-        """Return Keras's variables and the number of skipped steps. The scale is not copied."""
+        """Return Keras's variables of loss scaling, and the number of skipped steps. The scale is not copied."""
         return {
             "loss_scale_optimizer/dynamic_scale": self.factor,
             "loss_scale_optimizer/step_counter": torch.tensor(self._good),
@@ -90,7 +90,7 @@ class LossScale:
         }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore a `state`. Raises FileRefused for an impossible scale or count."""
+        """Restore loss scaling from a `state`. Raises FileRefused for an impossible scale or count."""
         scale, good, skipped = (state[name].item() for name in self.state())
         if not (math.isfinite(scale) and scale > 0 and good >= 0 and skipped >= 0):
             raise FileRefused(f"the optimizer's loss scale is {scale} after {good} good and {skipped} skipped steps")

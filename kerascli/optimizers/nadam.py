@@ -29,7 +29,10 @@ class Nadam(AdamLike):
         return self.beta_1 * (1 - 0.5 * 0.96**step)
 
     def momentum_product(self, step: int) -> float:
-        """Return the product of the momenta up to `step`, without factors that leave 1 - product unchanged."""
+        """Return the product of the momenta of updates 1 to `step`.
+
+        Late factors, which leave 1 - product unchanged, are omitted.
+        """
         if self.beta_1 == 0:
             return 0.0
         steps = min(step, math.ceil(-42 / math.log(self.beta_1)))

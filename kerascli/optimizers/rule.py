@@ -1,4 +1,4 @@
-"""Compilation of an update rule into a single pass over memory."""
+"""Compilation of an optimizer's update rule into a single pass over memory."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,10 @@ Rule = Callable[[Tensor, Tensor, Mapping[str, Tensor], Moment], None]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An update rule as a function of tensors only, step and learning rate included, some changed in place."""
+    """Update rule of an optimizer as a function of tensors only, step and learning rate included.
+
+    Some of the tensors are changed in place.
+    """
 
     function: Callable[..., None]
     examples: list[Tensor]
@@ -23,11 +26,11 @@ class Written:
 
 
 Compiler = Callable[[Written], Callable[..., object]]
-"""Function that compiles a rule for arguments like its examples."""
+"""Type of a function that compiles an update rule for arguments like its examples."""
 
 
 def write(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor]) -> Written:
-    """Return the rule as a function of tensors, with examples like the given vectors."""
+    """Return an optimizer's update rule as a function of tensors, with examples like the given vectors."""
     names = list(slots)
 
     def function(weight: Tensor, gradient: Tensor, *others: Tensor) -> None:
@@ -41,7 +44,7 @@ def write(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor]) ->
 
 
 def compiled_rule(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor], compiler: Compiler) -> Rule:
-    """Compile the rule for vectors like these, and verify it against the uncompiled rule.
+    """Compile an optimizer's update rule for vectors like these, and verify it against the uncompiled rule.
 
     Raises ValueError if their results differ, and whatever `compiler` raises, as for a rule that needs step and
     learning rate as Python numbers.

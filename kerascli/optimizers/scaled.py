@@ -1,4 +1,4 @@
-"""In-place scaled additions whose factor is a number, or a scalar tensor as in compiled rules."""
+"""In-place additions scaled by a factor, which is a number, or in compiled update rules a scalar tensor."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""Collection of the optimizers of a training: usually one; with `train_step`, one per update."""
+"""Collection of the optimizers of a training: usually one; with `fit.train_step`, one per update."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from kerascli.optimizers.apply import FlatOptimizer
 
 
 class Optimizers:
-    """Optimizers by the name of their update; a single one has the empty name.
+    """Optimizers of a training by the name of their update; a single one has the empty name.
 
     `repeats` is the number of times that an update is made in one training step.
     """
@@ -24,7 +24,10 @@ class Optimizers:
         return {name: optimizer.learning_rate for name, optimizer in self.by_name.items()}
 
     def keep_if_good(self, new: Tensor, old: Tensor) -> Tensor:
-        """Return `new` if all steps were good so far, else `old`; all optimizers stop together."""
+        """Return `new` if no step so far was bad (loss or gradients not finite), else `old`.
+
+        All optimizers stop together.
+        """
         return next(iter(self.by_name.values())).keep_if_good(new, old)
 
     def bad_step(self) -> int | None:
@@ -45,12 +48,15 @@ class Optimizers:
                 optimizer.swap_averages()
 
     def state(self) -> dict[str, Tensor]:
-        """Return all state, without copies; of several optimizers by update: `critic/adam/dense/kernel/velocity`."""
+        """Return the state of all optimizers by name, without copies.
+
+        With several, names begin with that of the update: `critic/adam/dense/kernel/velocity`.
+        """
         states = {name: optimizer.state() for name, optimizer in self.by_name.items()}
         return {_full(name, key): value for name, state in states.items() for key, value in state.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore a `state`. Raises FileRefused if it is that of another training."""
+        """Restore all optimizers from a `state`. Raises FileRefused if it is that of another training."""
         rest = dict(state)
         for name, optimizer in self.by_name.items():
             own = [key for key in rest if key.startswith(_full(name, ""))]

@@ -12,7 +12,7 @@ from kerascli.shapes import Axis
 
 
 class Plain(Activation):
-    """Base class of activations that are one of torch's functions, without arguments."""
+    """Base class of activations without arguments that are one of torch's functions."""
 
     function: ClassVar[Callable[[Tensor], Tensor]]
 

@@ -249,7 +249,7 @@ class STFT(Initializer):
 def fans(
     shape: tuple[int, ...], input_axes: tuple[int, ...] | None = None, output_axes: tuple[int, ...] | None = None
 ) -> tuple[int, int]:
-    """Compute fan_in and fan_out of a weight of Keras's shape (keras/src/initializers/random_initializers.py)."""
+    """Compute fan_in and fan_out from a weight's shape in Keras (keras/src/initializers/random_initializers.py)."""
     if input_axes is not None and output_axes is not None:
         return math.prod(shape[axis] for axis in input_axes), math.prod(shape[axis] for axis in output_axes)
     if len(shape) < 2:
@@ -291,7 +291,7 @@ def _truncated(shape: tuple[int, ...], dtype: torch.dtype, source: torch.Generat
 
 
 def with_fans(initializer: Initializer, input_axes: tuple[int, ...], output_axes: tuple[int, ...]) -> Initializer:
-    """Return the initializer with these input and output axes, unless it has its own."""
+    """Return the initializer with these axes for fan_in and fan_out, unless it has its own or does not use them."""
     if not isinstance(initializer, (VarianceScaling, FixedScaling)):
         return initializer
     if initializer.input_axes is not None and initializer.output_axes is not None:

@@ -1,1 +1,1 @@
-"""Run folders: record of a training, its history and checkpoints, and lookup of runs. Does not import torch."""
+"""Run folders: a training's files (config, history, checkpoints ...), and lookup of runs. Does not import torch."""

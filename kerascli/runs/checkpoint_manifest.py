@@ -18,11 +18,11 @@ _OPEN, _MIDDLE, _CLOSE = b'{"sha256": "', b'", "checkpoint": ', b"}\n"
 
 
 class Damaged(Exception):
-    """A checkpoint cannot be used; the text is the reason."""
+    """Error of a damaged checkpoint, which cannot be used; its text is the reason."""
 
 
 class BlobFile(BaseModel):
-    """Size and SHA-256 of a file (blob) of a checkpoint."""
+    """Size in bytes and SHA-256 of a file (blob) of a checkpoint, as recorded in its manifest."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -31,14 +31,14 @@ class BlobFile(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Files and facts of a checkpoint; every part is validated, since file names are made from them."""
+    """Manifest of a checkpoint: names of its files, and facts; all validated, since file paths are made from them."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     format: Literal[1, 2] = 2
     step: Annotated[int, Field(ge=0, lt=10**15)]
     slots: list[Annotated[str, Field(pattern=rf"^{SLOT_NAME}\z")]] = []
-    """Named slots that the checkpoint fills; not recorded in format 1."""
+    """Named slots (`best`) whose checkpoint this is; not recorded in format 1."""
     files: dict[Annotated[str, Field(pattern=rf"^{BLOB_NAME}\z")], BlobFile]
     facts: dict[str, Any]
 
@@ -47,17 +47,17 @@ class Manifest(BaseModel):
 
 
 def blob_file(step: int, name: str, sha256: str) -> str:
-    """Return the file name of a checkpoint's blob."""
+    """Return the name of the file with a blob of a checkpoint, made from step, digest and blob name."""
     return f"step-{step:08d}.{sha256[:16]}.{name}"
 
 
 def sealed_manifest(body: bytes) -> bytes:
-    """Return the text of a manifest, with the SHA-256 of its body."""
+    """Return the contents of a manifest file: the JSON `body`, with its SHA-256."""
     return _OPEN + pieces(body).sha256().encode() + _MIDDLE + body + _CLOSE
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Return the manifest in a file. Raises Damaged."""
+    """Read and verify a manifest file. Raises Damaged."""
     data = read_contents(path, "the manifest", TEXT_LIMIT_BYTES)
     body = data[len(_OPEN) + 64 + len(_MIDDLE) : -len(_CLOSE)]
     if data != sealed_manifest(body):
@@ -69,7 +69,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def read_verified(path: Path, name: str, recorded: BlobFile) -> bytes:
-    """Return the bytes of a blob. Raises Damaged if they are not those in the manifest."""
+    """Read a blob of a checkpoint. Raises Damaged if its size or SHA-256 is not that recorded in the manifest."""
     data = read_contents(path, f"'{name}'", recorded.bytes)
     if len(data) != recorded.bytes:
         raise Damaged(f"'{name}' has {len(data)} bytes, expected {recorded.bytes}")
@@ -79,7 +79,7 @@ def read_verified(path: Path, name: str, recorded: BlobFile) -> bytes:
 
 
 def read_contents(path: Path, what: str, limit_bytes: int) -> bytes:
-    """Return the bytes of a file, called `what` in messages. Raises Damaged."""
+    """Return the bytes of a file of a checkpoint; `what` names it in messages. Raises Damaged if it cannot be read."""
     try:
         return read_bytes(path, limit_bytes)
     except FileNotFoundError:

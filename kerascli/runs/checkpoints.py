@@ -40,7 +40,7 @@ _SLOT = re.compile(rf"(?!step-)({SLOT_NAME})\.json")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Verified checkpoint; `warnings` name the damaged ones that were skipped."""
+    """Checkpoint whose files were verified; `warnings` are messages about damaged, newer ones that were skipped."""
 
     step: int
     blobs: Mapping[str, bytes]
@@ -49,7 +49,7 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """Checkpoints of one run; the `keep` newest are kept, and every named slot."""
+    """Checkpoints of one run. Those of the `keep` newest steps are kept, and those in named slots such as `best`."""
 
     def __init__(self, folder: Path, *, keep: int = 2) -> None:
         if keep < 2:
@@ -57,14 +57,15 @@ class Checkpoints:
         self.folder = folder
         self.keep = keep
         self._kept: list[int] | None = None
-        """Steps of the kept checkpoints, oldest first, once the folder was cleaned up: saves then need not list it."""
+        """Steps of the kept checkpoints, oldest first, which saves then need not list; None before a clean-up."""
 
     def save(
         self, step: int, blobs: Mapping[str, bytes | Pieces], facts: Mapping[str, Any], *, slots: tuple[str, ...] = ()
     ) -> None:
-        """Save the checkpoint of `step` durably, then point `slots` at it, then remove those no longer kept.
+        """Save a checkpoint of `step` durably, also under the names `slots`; then remove checkpoints no longer kept.
 
-        Later steps are removed, too: they are of a training that was abandoned when an earlier step was resumed.
+        Checkpoints of later steps are removed, too: they are of a training that was abandoned when an earlier step was
+        resumed.
         """
         for slot in slots:
             if not _SLOT.fullmatch(f"{slot}.json"):
@@ -83,7 +84,7 @@ class Checkpoints:
         self._prune(step, [each for each in before if each is not None])
 
     def settle(self, step: int) -> None:
-        """Prepare to resume from `step`: fill slots that a crash left empty, remove later checkpoints, clean up.
+        """Prepare the folder to resume from `step`: fill slots that a crash left empty, remove later steps, clean up.
 
         Later checkpoints are damaged, and their steps are trained again. They are removed before anything that they
         refer to is changed.
@@ -109,7 +110,7 @@ class Checkpoints:
         return self._first_intact(self.steps()[::-1])
 
     def named(self, slot: str) -> Checkpoint:
-        """Return the checkpoint in a slot (`best`). Raises FileRefused if it is missing or damaged."""
+        """Return the checkpoint in a named slot (`best`). Raises FileRefused if it is missing or damaged."""
         if slot not in self.slots():
             raise FileRefused(f"{quoted(self.folder.parent)} has no checkpoint {quoted(slot)}")
         try:
@@ -125,12 +126,12 @@ class Checkpoints:
         return {}
 
     def slots(self) -> list[str]:
-        """Return the names of the slots that are filled."""
+        """Return the names of the slots (`best` ...) that have a checkpoint."""
         filled = {found[1] for name in self._names() if (found := _SLOT.fullmatch(name))}
         return sorted(filled.union(*(self._slots_of(self._manifest(step)) for step in self.steps())))
 
     def doubts(self) -> list[str]:
-        """Return a sentence for every manifest that is damaged or contradicts another."""
+        """Return a warning for every checkpoint manifest that is damaged or contradicts another."""
         intact, found = dict[int, Manifest](), list[str]()
         for step in self.steps():
             try:
@@ -150,7 +151,10 @@ class Checkpoints:
         return [f"{quoted(self.folder.parent)}: damaged checkpoint, {text}" for text in found]
 
     def _source(self, slot: str, up_to: int = 10**15) -> Path:
-        """Return the file of a slot's manifest: after a crash before its copy, that of the last step that fills it."""
+        """Return the manifest file of a named slot: its own, or, if a crash came before it was written, that of a step.
+
+        The step is the last one, at most `up_to`, whose manifest fills the slot.
+        """
         path, filled = self._slot(slot), -1
         with contextlib.suppress(Damaged):
             filled = read_manifest(path).step
@@ -160,7 +164,7 @@ class Checkpoints:
         return path
 
     def _slots_of(self, path: Path) -> list[str]:
-        """Return the slots that a manifest names; none if it is missing or damaged."""
+        """Return the names of the slots that a manifest file fills; none if the file is missing or damaged."""
         with contextlib.suppress(Damaged):
             return [slot for slot in read_manifest(path).slots if _SLOT.fullmatch(f"{slot}.json")]
         return []
@@ -198,7 +202,7 @@ class Checkpoints:
         return Checkpoint(manifest.step, blobs, manifest.facts)
 
     def _prune(self, newest: int, replaced: list[Manifest]) -> None:
-        """Remove checkpoints that are no longer kept; `replaced` are the manifests in slots before this save."""
+        """Remove checkpoints that are no longer kept; `replaced` are manifests that were in slots before this save."""
         steps, self._kept = [*(self._kept or ()), newest], None
         try:
             dropped = [read_manifest(self._manifest(step)) for step in steps[: -self.keep]]
@@ -218,7 +222,7 @@ class Checkpoints:
         self._kept = kept
 
     def _clear_up(self, newest: int) -> list[int]:
-        """Remove all files of the folder that no kept checkpoint or slot needs; return the kept steps."""
+        """Remove all checkpoint files that no kept checkpoint or slot needs; return the steps of the kept ones."""
         kept = [step for step in self.steps() if step <= newest][-self.keep :]
         for step in set(self.steps()) - set(kept):
             storage.remove_file(self._manifest(step))

@@ -1,4 +1,4 @@
-"""Reading of run.json; the facts that later commands rely on are validated."""
+"""Reader of run.json, the recorded facts of a run (status, device ...); those that commands use are validated."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,7 +25,7 @@ class _Plugin(BaseModel):
 
 
 class _Imported(BaseModel):
-    """Keras's names of an imported model's layers, inputs and outputs, by kerascli's; None in older runs."""
+    """Keras's names of the layers, inputs and outputs of an imported model, by kerascli's names; None in older runs."""
 
     model_config = ConfigDict(strict=True)
 
@@ -35,7 +35,7 @@ class _Imported(BaseModel):
 
 
 class _Facts(BaseModel):
-    """Facts that later commands read; all others are informative and may have any form."""
+    """Entries of run.json that later commands read, validated; all others are informative and may have any form."""
 
     model_config = ConfigDict(strict=True)
 
@@ -60,7 +60,7 @@ class _Facts(BaseModel):
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Return all facts in a run.json. Raises FileRefused if it is damaged or has an invalid value."""
+    """Return all entries of a run.json. Raises FileRefused if it is damaged or has an invalid value."""
     data = must_read(path, TEXT_LIMIT_BYTES)
     facts = unsealed(data, path) if is_sealed(data) else _of_format_1(json_object(data, path), path)
     known = facts.get("format")
@@ -77,7 +77,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def _of_format_1(facts: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Return the facts of a run.json of format 1, which had no checksum, in the present form."""
+    """Convert the entries of a run.json of format 1, which had no checksum, to the present format."""
     if facts.keys() & {"sha256", "format", "files"}:
         raise FileRefused(f"{quoted(path)} is damaged: its first line is not that of a sealed file")
     weights = facts.pop("weights_sha256", None)

@@ -21,31 +21,32 @@ def header(names: Sequence[str]) -> str:
 
 
 def line(row: Row, names: Sequence[str]) -> str:
-    """Return a row of history.csv; columns that it lacks (validation every other epoch) have empty cells."""
+    """Return a line of history.csv; columns missing in `row` (validation every other epoch) have empty cells."""
     if unknown := row.keys() - set(names):
         raise ValueError(f"history.csv has no columns {sorted(unknown)}")
     return _line([_cell(row.get(name)) for name in names])
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Return column names in the file's order: `epoch`, `phase`, losses and metrics as given, learning rates, times."""
+    """Return history.csv's columns in order: `epoch`, `phase`, losses and metrics as given, learning rates, times."""
     return sorted(dict.fromkeys(names), key=_rank)  # a stable sort
 
 
 def is_clock(name: str) -> bool:
-    """Return True for a column of measured time, which differs between reruns."""
+    """Return True for a history column of measured time, which differs between reruns."""
     return name.endswith("seconds")
 
 
 def is_figure(name: str) -> bool:
-    """Return True for a column of a loss or metric."""
+    """Return True for a history column of a loss or metric."""
     return name not in {"epoch", "phase"} and not name.endswith("learning_rate") and not is_clock(name)
 
 
 def parse(data: bytes, path: Path) -> list[dict[str, int | float]]:
-    """Return the rows of history.csv, each with its non-empty cells as exactly the numbers written.
+    """Return the rows of history.csv, each as a mapping from column to number, without empty cells.
 
-    A last line without a line break is ignored: it is being written, or was cut by a kill. Raises FileRefused.
+    Numbers are exactly those written. A last line without a line break is ignored: it is being written, or was cut by a
+    kill. Raises FileRefused.
     """
     whole = data[: data.rfind(b"\n") + 1]
     try:

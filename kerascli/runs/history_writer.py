@@ -1,4 +1,4 @@
-"""Appending to history.csv, at a constant cost per epoch however long the run is."""
+"""Writer of history.csv that appends the rows of epochs, at a cost that does not grow with the number of epochs."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from kerascli.runs.reading import must_read, quoted
 
 
 class Prefix(BaseModel):
-    """Length and SHA-256 of the beginning of history.csv, as recorded in a checkpoint or run.json."""
+    """Length and SHA-256 of the beginning of history.csv that a checkpoint or run.json has recorded."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -23,7 +23,7 @@ class Prefix(BaseModel):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")] = hashlib.sha256().hexdigest()
 
     def check(self, path: Path) -> bytes:
-        """Return the contents of `path`. Raises FileRefused unless they begin with this prefix."""
+        """Return the contents of history.csv at `path`. Raises FileRefused unless they begin with the recorded part."""
         data = must_read(path)
         if len(data) < self.size:
             raise FileRefused(f"{quoted(path)} is damaged: it has {len(data)} of the {self.size} bytes recorded")
@@ -33,7 +33,7 @@ class Prefix(BaseModel):
 
 
 class HistoryWriter:
-    """Writer of history.csv during training, which keeps the digest of its contents."""
+    """Writer of history.csv during training; also computes the SHA-256 of the file's contents."""
 
     def __init__(self, path: Path, names: Sequence[str], prefix: Prefix) -> None:
         """Check that history.csv begins with the recorded `prefix`; `cut` then removes the rest. Raises FileRefused."""
@@ -51,13 +51,13 @@ class HistoryWriter:
         self._synced = True
 
     def cut(self) -> None:
-        """Remove the epochs that are trained again, and a line cut by a kill; a new file gets its header."""
+        """Remove rows of epochs that are trained again, and a line cut by a kill; a new history.csv gets its header."""
         if self._size != len(self._known):
             storage.write_bytes(self.path, self._known)
         self._size, self._known = len(self._known), b""
 
     def append(self, row: history.Row) -> None:
-        """Append the row of an epoch; it is durable after `synced_prefix`."""
+        """Append the row of an epoch to history.csv; it is durable after `synced_prefix`."""
         line = history.line(row, self._names).encode()
         storage.append(self.path, line)
         self._size += len(line)
@@ -65,7 +65,7 @@ class HistoryWriter:
         self._synced = False
 
     def synced_prefix(self) -> Prefix:
-        """Make all rows durable and return the length and digest of the file."""
+        """Make all rows of history.csv durable (fsync); return the file's length and digest."""
         if not self._synced:
             storage.sync_file(self.path)
             self._synced = True

@@ -1,4 +1,4 @@
-"""Lookup of runs by path, name, unambiguous prefix or `latest`, and their removal."""
+"""Lookup of run folders by path, name, unambiguous prefix or `latest`, and their removal."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ LATEST = "latest"
 
 
 def list_runs(runs_dir: Path) -> list[RunRecord]:
-    """Return the runs in a folder in the order of their start; links are ignored."""
+    """Return the runs in a folder, in the order in which they were started; symbolic links are ignored."""
     if not runs_dir.is_dir():
         return []
     folders = [path for path in runs_dir.iterdir() if not path.is_symlink() and not path.name.startswith(".")]
@@ -24,7 +24,7 @@ def list_runs(runs_dir: Path) -> list[RunRecord]:
 
 
 def find_run(selector: str, runs_dir: Path) -> RunRecord:
-    """Return the run that `selector` names. Raises ConfigError if there is none, or several."""
+    """Return the run of a path, name, prefix or `latest`. Raises ConfigError if there is none, or several."""
     if _is_path(selector):
         path = Path(selector)
         return RunRecord.open(path.resolve() if path.name in {"", ".."} else path)
@@ -70,7 +70,7 @@ def _ambiguous(selector: str, matches: Sequence[RunRecord]) -> ConfigError:
 
 
 def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetime, datetime, str]:
-    """Return the sort key of a run: the number of its start.
+    """Return a key that sorts runs by start: the number that each got at its start.
 
     Runs from other folders or older versions have none and come first, by time: the second in the folder's name, then
     the microsecond in run.json. A copy, which has the number of its original, comes before it.

@@ -1,4 +1,4 @@
-"""Facts in run.json about the environment of a run: versions, machine, git commit. Does not import torch."""
+"""Facts about a run's environment to record in run.json: versions, machine, git commit. Does not import torch."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ _PACKAGES = ("kerascli", "torch", "numpy", "pydantic", "safetensors")
 
 
 def run_facts() -> dict[str, Any]:
-    """Return the facts of the environment: working directory, its git commit, versions, machine."""
+    """Return the facts to record about the environment: working directory, its git commit, versions, machine."""
     return {
         "folder": os.getcwd(),
         "git_commit": git_commit(Path.cwd()),

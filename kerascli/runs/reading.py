@@ -1,4 +1,4 @@
-"""Reading of files in a run folder: only regular files of limited size."""
+"""Functions to read files in a run folder: only regular files of limited size."""
 
 import json
 import os
@@ -13,7 +13,10 @@ TEXT_LIMIT_BYTES = 64 * 1000**2
 
 
 def read_bytes(path: Path, limit_bytes: int | None = None) -> bytes:
-    """Return a file's contents. Raises OSError, and FileRefused if it is not a regular file or too large."""
+    """Return the contents of a file in a run folder.
+
+    Raises OSError, and FileRefused if it is not a regular file or too large.
+    """
     try:
         with open_file(path) as file:
             size = os.fstat(file.fileno()).st_size
@@ -25,7 +28,7 @@ def read_bytes(path: Path, limit_bytes: int | None = None) -> bytes:
 
 
 def must_read(path: Path, limit_bytes: int | None = None) -> bytes:
-    """Return the contents of a file that a run must have. Raises FileRefused if it cannot be read."""
+    """Return the contents of a file that a run must have. Raises FileRefused if it is missing or cannot be read."""
     try:
         return read_bytes(path, limit_bytes)
     except OSError as error:
@@ -33,12 +36,12 @@ def must_read(path: Path, limit_bytes: int | None = None) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file that a run must have. Raises FileRefused."""
+    """Return the text of a file that a run must have. Raises FileRefused if it cannot be read or is not UTF-8."""
     return decoded(must_read(path, TEXT_LIMIT_BYTES), path)
 
 
 def decoded(data: bytes, path: Path) -> str:
-    """Decode the contents of a UTF-8 file. Raises FileRefused."""
+    """Decode `data`, the contents of the file `path`, as UTF-8. Raises FileRefused."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -46,7 +49,7 @@ def decoded(data: bytes, path: Path) -> str:
 
 
 def json_object(data: bytes, path: Path) -> dict[str, Any]:
-    """Return the object in the contents of a JSON file. Raises FileRefused."""
+    """Parse `data`, the contents of the file `path`, as a JSON object. Raises FileRefused if it is none."""
     try:
         found = json.loads(decoded(data, path))
     except (ValueError, RecursionError):
@@ -57,5 +60,5 @@ def json_object(data: bytes, path: Path) -> dict[str, Any]:
 
 
 def quoted(name: Path | str) -> str:
-    """Return a path or name from outside in quotes, safe for a terminal."""
+    """Return an untrusted path or name in quotes, with characters that are not safe for a terminal escaped."""
     return f"'{safe_text(str(name))}'"

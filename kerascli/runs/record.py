@@ -43,7 +43,7 @@ _FOLDERS = (_PREPROCESSING, _PLUGINS, _CHECKPOINTS, PLOTS, LOGS, PROFILE, SAMPLE
 
 
 class RunRecord(OutputFiles):
-    """Folder of one run, made by `create` or `open`; writing needs the lock of `locked()`.
+    """Reader and writer of the folder of one run, made by `create` or `open`; writing needs the lock of `locked()`.
 
     The files known at the start are written first, run.json last: with it the run has begun, and can be resumed after
     any crash.
@@ -59,7 +59,7 @@ class RunRecord(OutputFiles):
 
     @classmethod
     def create(cls, runs_dir: Path, name: str) -> "RunRecord":
-        """Create a new folder, named by the present time and `name`; two processes never get the same one."""
+        """Create a new run folder, named by the present time and `name`; two processes never get the same one."""
         check_name(name)
         storage.make_folder(runs_dir)
         storage.sweep(runs_dir)
@@ -80,14 +80,14 @@ class RunRecord(OutputFiles):
 
     @classmethod
     def open(cls, path: Path) -> "RunRecord":
-        """Open an existing run. Raises FileRefused if the folder is not a run."""
+        """Open an existing run folder. Raises FileRefused if the folder is not a run."""
         if not is_run(path):
             raise FileRefused(f"{quoted(path)} is not a run: it has no {_FACTS}")
         return cls(path)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the run for writing, and remove the temporary files of killed processes.
+        """Hold the run's lock for writing in the block; first remove temporary files of killed processes.
 
         Raises StorageError if another process holds the lock.
         """
@@ -105,7 +105,7 @@ class RunRecord(OutputFiles):
 
     @property
     def name(self) -> str:
-        """Part of the folder's name after the time."""
+        """Name of the run: the part of the folder's name after the time."""
         found = FOLDER.fullmatch(self.path.name)
         return found[2] if found else self.path.name
 
@@ -114,7 +114,7 @@ class RunRecord(OutputFiles):
         return (self.path / _FACTS).exists()
 
     def facts(self) -> dict[str, Any]:
-        """Return the contents of run.json, see `runs/facts.py`. Raises FileRefused."""
+        """Return the entries of run.json, see `runs/facts.py`. Raises FileRefused if it is damaged or missing."""
         later = (_CHECKPOINTS, _HISTORY, _WEIGHTS)
         if not self.has_begun and not any((self.path / name).exists() for name in later):
             hint = "start it again: kerascli train CONFIG"
@@ -123,14 +123,14 @@ class RunRecord(OutputFiles):
 
     @property
     def has_checksums(self) -> bool:
-        """True if damage to the run's files is detected, which it is not in a run of format 1."""
+        """True if run.json has checksums that reveal damage to the run's files; False for a run of format 1."""
         try:
             return self.facts()["format"] > 1
         except FileRefused:
             return True
 
     def status(self) -> Status | Literal["killed", "unknown"]:
-        """Return the recorded status; `killed` if no process runs it any more, `unknown` if run.json is damaged."""
+        """Return the status in run.json; `killed` if no process runs the run now, `unknown` if run.json is damaged."""
         status = "running"
         if self.has_begun:
             try:
@@ -148,7 +148,10 @@ class RunRecord(OutputFiles):
     # run.json
 
     def begin(self, facts: Mapping[str, Any]) -> None:
-        """Record that this process runs the run. On resume the first start is kept, and the seconds add up."""
+        """Record in run.json that this process trains the run.
+
+        On resume the time of the first start is kept, and the seconds add up.
+        """
         known = self.facts() if self.has_begun else self._first_facts()
         if "pid" in known:
             known["resumed"] = [*known.get("resumed", []), _now()]
@@ -164,11 +167,11 @@ class RunRecord(OutputFiles):
         return {**facts, "resumed": [], "files": self._files.written}
 
     def note(self, **facts: Any) -> None:
-        """Add facts to run.json, or replace them."""
+        """Add entries to run.json, or replace them."""
         self._write_facts({**self.facts(), **facts})
 
     def finish(self, status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> None:
-        """Record how the run ended. `results` maps split -> loss or metric -> value."""
+        """Record in run.json how the run ended. `results` maps split -> loss or metric -> value."""
         known = {} if self._history is None else {"history": self._history.synced_prefix().model_dump()}
         self.note(**ended(status, reason=reason, results=results), **known)
 
@@ -179,7 +182,7 @@ class RunRecord(OutputFiles):
     # history.csv
 
     def open_history(self, names: Sequence[str], prefix: Prefix) -> None:
-        """Prepare to append rows after `prefix`, which the file must begin with. Raises FileRefused."""
+        """Prepare to append rows to history.csv after its recorded beginning. Raises FileRefused if that differs."""
         self._history = HistoryWriter(self.path / _HISTORY, names, prefix)
 
     @property
@@ -188,7 +191,7 @@ class RunRecord(OutputFiles):
         return self._history
 
     def history(self) -> list[dict[str, int | float]]:
-        """Return the rows of history.csv; none if no epoch has ended. Raises FileRefused."""
+        """Return the rows of history.csv; an empty list if no epoch has ended. Raises FileRefused."""
         path = self.path / _HISTORY
         prefix, is_all = self._recorded_history()
         if prefix.size == 0 and not path.exists():
@@ -199,7 +202,7 @@ class RunRecord(OutputFiles):
         return history.parse(data, path)
 
     def _recorded_history(self) -> tuple[Prefix, bool]:
-        """Return the recorded size and SHA-256 of history.csv, and True if they are those of the whole file."""
+        """Return the recorded size and SHA-256 of history.csv, and True if they are of all of it, not its beginning."""
         facts = self.facts()
         if facts["format"] == 1:
             return Prefix(), False
@@ -216,19 +219,19 @@ class RunRecord(OutputFiles):
         self._write_text(_CONFIG, text)
 
     def config(self) -> str:
-        """Return the config as the user wrote it."""
+        """Return the text of the run's config as the user wrote it."""
         return self._read_text(_CONFIG)
 
     def write_resolved(self, text: str) -> None:
         self._write_text(_RESOLVED, text)
 
     def resolved(self) -> str:
-        """Return the complete config of the run."""
+        """Return the text of the run's complete config, resolved.yaml."""
         return self._read_text(_RESOLVED)
 
     @property
     def resolved_path(self) -> Path:
-        """Path of the complete config."""
+        """Path of the run's complete config, resolved.yaml."""
         return self.path / _RESOLVED
 
     def write_summary(self, text: str) -> None:
@@ -241,25 +244,28 @@ class RunRecord(OutputFiles):
         self._files.write(_WEIGHTS, data, began=self.has_begun)
 
     def weights(self) -> bytes:
-        """Return the final model.safetensors. Raises FileRefused if it is missing or not the one that the run wrote."""
+        """Return the bytes of the final model.safetensors.
+
+        Raises FileRefused if it is missing or not the one that the run wrote.
+        """
         return self._files.read(_WEIGHTS)
 
     def write_preprocessing(self, file: str, data: bytes) -> None:
-        """Write the learned state of a transform."""
+        """Write the learned state of a preprocessing transform (a vocabulary, means ...) to a file of the run."""
         self._inside(_PREPROCESSING, file)
         self._files.write(f"{_PREPROCESSING}/{file}", data, began=self.has_begun)
 
     def preprocessing(self) -> Mapping[str, bytes]:
-        """Return the learned state of transforms, by file. Raises FileRefused if files were changed."""
+        """Return the contents of the files with transforms' learned state. Raises FileRefused if one was changed."""
         return self._files.read_folder(_PREPROCESSING, set(self._names(_PREPROCESSING)))
 
     def write_plugin(self, code: UserCode) -> dict[str, str]:
-        """Write a copy of custom code; return its entry for run.json."""
+        """Write a copy of a plugin (custom Python code) to the run; return its entry for run.json."""
         name = code.path.name
         return {"file": name, "sha256": storage.write_bytes(self._inside(_PLUGINS, name), code.source)}
 
     def plugins(self) -> list[UserCode]:
-        """Return the copies of custom code, in their order in the config. Raises FileRefused if one was changed."""
+        """Return the run's copies of plugins, in their order in the config. Raises FileRefused if one was changed."""
         found = []
         for entry in self.facts().get("plugins", []):
             path = self._inside(_PLUGINS, entry["file"], make=False)
@@ -275,7 +281,7 @@ class RunRecord(OutputFiles):
 
 
 def ended(status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the facts in run.json about the end of a run."""
+    """Return the entries of run.json that record the end of a run."""
     return {"status": status, "reason": reason, "ended": _now(), "results": dict(results or {})}
 
 
@@ -287,12 +293,12 @@ def check_name(name: str) -> None:
 
 
 def is_run(path: Path) -> bool:
-    """Return True if a folder is a run: it has a run.json, or the name of a run that ended before writing one."""
+    """Return True if a folder is a run's: it has a run.json, or is named like a run that ended before writing one."""
     return path.is_dir() and ((path / _FACTS).is_file() or FOLDER.fullmatch(path.name) is not None)
 
 
 def run_around(file: Path) -> Path | None:
-    """Return the run folder that a file would be part of; None outside of runs, and in their plots/ and samples/."""
+    """Return the run folder that would contain a file; None outside of runs, and in their plots/ and samples/."""
     for folder in file.parents:
         named = FOLDER.fullmatch(folder.name) is not None
         if is_run(folder) and (named or (folder / _RESOLVED).is_file()):

@@ -14,18 +14,18 @@ _SEAL_BYTES = len(_OPEN) + 64 + len(_CLOSE)
 
 
 def sealed(facts: Mapping[str, Any]) -> bytes:
-    """Return `facts`, which must not be empty, as a sealed file."""
+    """Return the contents of a JSON file with `facts` (not empty), which begins with the checksum of the rest."""
     rest = text_bytes(json_text(facts)).removeprefix(b"{\n")
     return _seal(rest) + rest
 
 
 def is_sealed(data: bytes) -> bool:
-    """Return True if the contents begin as those of a sealed file, intact or not."""
+    """Return True if a file's contents begin with a checksum as `sealed` writes it, whether or not it is correct."""
     return data.startswith(_OPEN)
 
 
 def unsealed(data: bytes, path: Path) -> dict[str, Any]:
-    """Return the facts of a sealed file. Raises FileRefused if a byte of it was changed."""
+    """Return the facts in a file that `sealed` wrote. Raises FileRefused, naming `path`, if a byte was changed."""
     rest = data[_SEAL_BYTES:]
     if data[:_SEAL_BYTES] != _seal(rest):
         raise FileRefused(f"{quoted(path)} is damaged: its sha256 differs from the one in its first line")

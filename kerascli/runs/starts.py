@@ -17,23 +17,23 @@ _PATIENCE_SECONDS = 30.0
 
 
 class Start(BaseModel):
-    """Number of a run among those that were started in the same folder."""
+    """Number of a run in the order in which the runs in one folder were started."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     sequence: str
-    """Random name of the folder's sequence, which runs copied from elsewhere do not have."""
+    """Random name of the folder's numbering, which tells its own runs from runs copied from another folder."""
     number: NonNegativeInt
 
 
 class LastStart(Start):
-    """Newest start recorded in the folder; the run itself may have ended before writing its run.json."""
+    """Number of the newest run started in a folder; that run may have ended before writing its run.json."""
 
     folder_name: str
 
 
 def take(runs_dir: Path, make_folder: Callable[[], Path]) -> tuple[Path, Start]:
-    """Make a run's folder and return it with its number; of two processes, one waits."""
+    """Create a run folder by `make_folder` and return it with the next number; one process at a time."""
     with locks.lock(runs_dir, patience_seconds=_PATIENCE_SECONDS):
         before = last(runs_dir)
         start = Start(
@@ -46,7 +46,7 @@ def take(runs_dir: Path, make_folder: Callable[[], Path]) -> tuple[Path, Start]:
 
 
 def last(runs_dir: Path) -> LastStart | None:
-    """Return the newest start; None if it is unknown: the next start then begins a new sequence."""
+    """Return the newest recorded start in a folder; None if it is unknown: the next one then begins a new numbering."""
     path = runs_dir / _FILE
     try:
         return LastStart.model_validate(unsealed(must_read(path, TEXT_LIMIT_BYTES), path))

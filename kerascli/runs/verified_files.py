@@ -15,7 +15,7 @@ Facts = dict[str, Any]
 
 
 class VerifiedFiles:
-    """Reads and writes the files of a run whose SHA-256 is recorded in run.json.
+    """Reader and writer of the files of a run whose SHA-256 is recorded in run.json.
 
     They are written before run.json, or replaced in such an order that run.json is correct after any crash.
     """
@@ -25,10 +25,13 @@ class VerifiedFiles:
         self._read_facts = read_facts
         self._write_facts = write_facts
         self.written: dict[str, str] = {}
-        """Digests of the files written before run.json existed."""
+        """SHA-256 of the files written before run.json existed, by name."""
 
     def write(self, name: str, data: bytes | Pieces, *, began: bool) -> str:
-        """Write a file and return its SHA-256; while it is replaced, run.json accepts the old and the new contents."""
+        """Write a file of the run and return its SHA-256.
+
+        While it is replaced, run.json accepts the old and the new contents.
+        """
         path = self._folder / name
         if not began:
             self.written[name] = storage.write_bytes(path, data)
@@ -47,7 +50,7 @@ class VerifiedFiles:
         return staged.sha256
 
     def read(self, name: str) -> bytes:
-        """Return a file's contents. Raises FileRefused if they are not those that the run wrote."""
+        """Return the contents of a file of the run. Raises FileRefused if they are not those that the run wrote."""
         path, facts = self._folder / name, self._read_facts()
         data = must_read(path)
         if facts["format"] > 1 or name in facts["files"]:
@@ -55,7 +58,10 @@ class VerifiedFiles:
         return data
 
     def read_folder(self, folder: str, present: set[str]) -> Mapping[str, bytes]:
-        """Return the files of a folder, `present` being those found. Raises FileRefused if one is new or missing."""
+        """Return the contents of a folder's files; `present` are those found.
+
+        Raises FileRefused if one is new or missing.
+        """
         facts = self._read_facts()
         if facts["format"] > 1:
             known = {name.partition("/")[2] for name in facts["files"] if name.startswith(f"{folder}/")}
@@ -71,6 +77,6 @@ class VerifiedFiles:
 
 
 def check(path: Path, data: bytes, accepted: set[str]) -> None:
-    """Raise FileRefused unless the digest of `data` is an accepted one."""
+    """Raise FileRefused unless the SHA-256 of `data`, the contents of the file `path`, is one of `accepted`."""
     if hashlib.sha256(data).hexdigest() not in accepted:
         raise FileRefused(f"{quoted(path)} is damaged: its sha256 is not the one that run.json has")

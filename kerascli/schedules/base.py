@@ -8,7 +8,10 @@ from kerascli.component import Component, Registry
 
 
 class Schedule(Component):
-    """Base class of schedules: the learning rate of each update (from 0) as a Python float, without torch."""
+    """Base class of learning rate schedules: a function from the number of an update (from 0) to its learning rate.
+
+    The result is a Python float, computed without torch.
+    """
 
     refused: ClassVar[Mapping[str, str]] = {"name": "a schedule is identified by its class"}
 

@@ -32,7 +32,7 @@ def extend(document: Document, *, is_component: IsComponent = is_component) -> D
 
 
 def _base(chain: list[Document]) -> Document:
-    """Read the document that the last one of the chain extends."""
+    """Read the config that the last document of the `extends` chain names as its base."""
     upper = chain[-1]
     written = upper.data["extends"]
     if not isinstance(written, str):
@@ -62,19 +62,22 @@ def _base(chain: list[Document]) -> Document:
 
 
 def _is_yaml(path: FilePath) -> bool:
-    """Return True if the name of a file (not of a link to it) is that of YAML; lines of other files are not shown."""
+    """Return True if the name of a file (not of a link to it) is that of YAML; other files are not quoted in errors."""
     return FilePath(os.path.realpath(path)).suffix.lower() in {".yaml", ".yml"}
 
 
 def _no_config(upper: Document, written: str) -> ConfigError:
-    """Return the error for a base that is not a config, without its contents: a foreign config may name any file."""
+    """Return the error for a base that is not a config.
+
+    It does not quote the file, since a foreign config may name any file.
+    """
     text = f"extends: '{safe_text(written, 100)}' is not a config"
     hint = f"a config is YAML with sections: {', '.join(ConfigSection.model_fields)}"
     return upper.error([Fault(text, ("extends",), hint=hint)])
 
 
 def _file(document: Document) -> FilePath:
-    """Return the file that a document was read from."""
+    """Return the path of the file that a document was read from."""
     return document.folders.get(document.name, FilePath()) / FilePath(document.name).name
 
 

@@ -1,4 +1,4 @@
-"""Folders of the paths in the data section, which may come from several files or the command line."""
+"""Base folders of the relative paths in the data section, which several files or the command line may have set."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ from kerascli.errors import Path as ConfigPath
 
 
 def data_folder(document: Document) -> Path:
-    """Return the folder that the source's paths are relative to: that of the file (or option) with the first path."""
+    """Return the base folder of the data source's paths: that of the file (or `--set`) that wrote the first of them."""
     where = _source_path(document)
     return document.folder_of((*where, "path") if document.at((*where, "path")) is not None else where)
 
 
 def in_one_folder(data: DataSpec, document: Document) -> DataSpec:
-    """Return the data with all paths relative to `data_folder`, also those written in files of other folders."""
+    """Return the data section with all paths relative to `data_folder`, including those from files in other folders."""
     where, home, source = _source_path(document), data_folder(document), data.source
     for field in source.paths:
         folder = document.folder_of((*where, field))
@@ -28,7 +28,7 @@ def in_one_folder(data: DataSpec, document: Document) -> DataSpec:
 
 
 def _source_path(document: Document) -> ConfigPath:
-    """Return the path of the source's settings in the config."""
+    """Return the path (of keys) of the data source's arguments in the config."""
     source = document.at(("data", "source"))
     name = (str(next(iter(source))),) if isinstance(source, dict) and len(source) == 1 else ()
     return ("data", "source", *name)

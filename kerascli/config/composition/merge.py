@@ -21,7 +21,7 @@ _SUFFIXES = ("_activation", "_initializer", "_regularizer", "_constraint")
 
 
 def is_component(path: Path) -> bool:
-    """Return True if the value at a path of a config is one component, judging by the path alone."""
+    """Return True if the value at this path of a config is always a single component (`adam`, `{adam: ...}`)."""
     last = path[-1] if path else ""
     return (
         path in _PLACES
@@ -46,15 +46,15 @@ def same_name(one: str, other: str) -> bool:
 
 
 class Merger:
-    """Merge of values, which records what came from the upper one, so that marks can be merged alike."""
+    """Merge of a base value and an upper value that overrides it; records the origin of each part, for their marks."""
 
     def __init__(self, is_component: IsComponent = is_component) -> None:
         self.is_component = is_component
         self.taken: set[Path] = set()
-        """Paths at and below which everything came from the upper value."""
+        """Paths whose values, with everything below them, came from the upper value."""
 
     def merge(self, base: Any, over: Any, path: Path) -> Any:
-        """Return `over` merged into `base`, both at `path`. Raises Invalid."""
+        """Return the upper value `over` merged into `base`; both are at `path` of the config. Raises Invalid."""
         names = component_name(base), component_name(over)
         if self.is_component(path) and names[0] is not None and names[1] is not None:
             return self._component(base, over, path, names[0], names[1])
@@ -91,7 +91,7 @@ class Merger:
         return {base_name: self.merge(base[base_name], over[over_name], (*path, base_name))}
 
     def marks(self, data: Any, base: Mapping[Path, Mark], over: Callable[[Path], Mark]) -> dict[Path, Mark]:
-        """Return the marks of merged `data`; `over` returns the upper value's mark at a path (or above it)."""
+        """Return the position marks of merged `data`: those of `base`; for parts of the upper value, `over(path)`."""
         marks: dict[Path, Mark] = {}
         pending: list[tuple[Path, Any, bool]] = [((), data, False)]
         while pending:

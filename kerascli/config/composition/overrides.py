@@ -22,7 +22,7 @@ _Parts = tuple[str | int, ...]
 
 
 def override(document: Document, assignments: Iterable[str], *, is_component: IsComponent = is_component) -> Document:
-    """Return the document with every `path=value` applied in order. Raises ConfigError with all faults."""
+    """Return the config with every `path=value` of `--set` applied in order. Raises ConfigError with all faults."""
     faults: list[Fault] = []
     for assignment in assignments:
         name = f"--set {assignment}"
@@ -66,7 +66,7 @@ def _parts(path: str, name: str) -> _Parts:
 
 
 class _Setter:
-    """Setter of one assignment's value in a document."""
+    """Application of one `--set path=value` to a config."""
 
     def __init__(self, document: Document, name: str, is_component: IsComponent) -> None:
         self._document = document
@@ -81,7 +81,7 @@ class _Setter:
         return replace(self._document, data=data, marks=marks, folders=folders)
 
     def _set(self, base: Any, parts: _Parts, value: Any, path: Path) -> Any:
-        """Return `base`, the value at `path`, with the value at `parts` below it set."""
+        """Return `base`, which is at `path` of the config, with `value` set at the keys `parts` inside of it."""
         if not parts and _is_another(base, value, path):
             self._merger.taken.add(path)
             return value
@@ -123,7 +123,7 @@ class _Setter:
         return {key: self._new(rest, value, (*path, key))}
 
     def _in_mapping(self, base: dict[str | int, Any], key: str | int, rest: _Parts, value: Any, path: Path) -> Any:
-        """Set a key that does not exist yet: another component's name, or a setting that had its default."""
+        """Set a key that is not yet in a mapping: another component's name, or an argument that had its default."""
         name = component_name(base)
         listed = bool(path) and isinstance(path[-1], int)
         if name is not None and isinstance(key, str) and (listed or self._merger.is_component(path)):
@@ -140,7 +140,7 @@ class _Setter:
         return {**base, key: self._new(rest, value, (*path, key))}
 
     def _new(self, rest: _Parts, value: Any, path: Path) -> Any:
-        """Return the new value at a path that did not exist before, with `rest` below it set."""
+        """Return `value` for a path that did not exist before, inside of new mappings with the keys `rest`."""
         if not rest:
             return value
         if isinstance(rest[0], int):
@@ -155,19 +155,19 @@ class _Setter:
 
 
 def _is_item(path: Path) -> bool:
-    """Return True if a path is that of a component in a list."""
+    """Return True if a config has a component in a list at this path, such as one of `model.layers`."""
     above = path[:-1]
     return bool(above) and isinstance(path[-1], int) and (above[-1] in _LISTS or above[:-1] in _PIPELINES)
 
 
 def _is_another(base: Any, value: Any, path: Path) -> bool:
-    """Return True if a value is a component of another name than the present one in a list of components."""
+    """Return True if `value` replaces an item of a list by a component of another name."""
     old, new = component_name(base), component_name(value)
     return _is_item(path) and old is not None and new is not None and not same_name(old, new)
 
 
 def _key(base: dict[str | int, Any], part: str | int) -> str | int:
-    """Return a part of a path as a key of the mapping: `class_weight.0` has the integer key 0."""
+    """Return a part of a `--set` path as a key of a mapping: the 0 of `class_weight.0` is an integer."""
     return int(part) if isinstance(part, str) and part.isdigit() and part not in base else part
 
 

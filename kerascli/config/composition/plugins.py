@@ -13,7 +13,7 @@ from kerascli.user_code import UserCode
 
 
 def plugin_files(document: Document) -> tuple[Path, ...]:
-    """Return the files under `plugins`. Raises ConfigError."""
+    """Return the paths of the Python files listed under `plugins`. Raises ConfigError."""
     written = document.data.get("plugins")
     if written is None:
         return ()
@@ -33,7 +33,7 @@ def plugin_files(document: Document) -> tuple[Path, ...]:
 
 
 def import_plugins(document: Document, codes: Sequence[UserCode | Path]) -> tuple[UserCode, ...]:
-    """Run the files, which register their components; those given by path are read first. Raises ConfigError."""
+    """Run the plugins, which register their components; return their code. Paths are read first. Raises ConfigError."""
     faults: list[Fault] = []
     found: list[UserCode] = []
     for index, code in enumerate(codes):
@@ -65,7 +65,7 @@ def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
 
 
 def _problem(file: Path, written: str, earlier: Sequence[str]) -> str | None:
-    """Return the reason why a run cannot keep a copy of a plugin, or None."""
+    """Return why a file cannot be a plugin (it is missing, or a run could not keep a copy of that name), or None."""
     if reason := impossible_path(file):
         return f"no file can be called {show(written)}: {reason}"
     if not file.is_file():

@@ -14,27 +14,27 @@ Flag = str | int | float | bool
 
 
 class Unknown:
-    """Type of `UNKNOWN`, the value of a fact of the data that is not known yet."""
+    """Type of `UNKNOWN`, the value of a reference to the data ($inputs.x.shape) before the data has been read."""
 
 
 UNKNOWN: Final = Unknown()
 STAND_IN = 2
-"""Placeholder for an unknown fact: a size that passes most checks."""
+"""Placeholder for an unknown size of the data: a number that passes most checks."""
 
 Facts = Callable[[str], Value | Unknown]
-"""Function from the name of a fact (`inputs.x.max_length`) to its value or UNKNOWN.
+"""Function from the name of a fact of the data (`inputs.x.max_length`) to its value or UNKNOWN.
 
 It raises KeyError for an unknown name, with the list of known ones.
 """
 
 
 def refuse_facts(name: str) -> Value | Unknown:
-    """Raise KeyError for any fact, as in the data section, which determines the facts."""
+    """Raise KeyError for any fact of the data: for references in the data section, which determines these facts."""
     raise KeyError(())
 
 
 def in_template(path: Path) -> bool:
-    """Return True if a path is inside a block or a repeat of layers, whose variables are not known before its use."""
+    """Return True if a config path is in a block or repeat of layers, whose variables are only known at each use."""
     has_layers = path[:1] == ("model",) or path[:2] == ("fit", "train_step")
     return has_layers and ("blocks" in path or "repeat" in path)
 
@@ -74,7 +74,7 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
 
 
 def idle_flags(document: Document, assignments: Iterable[str]) -> list[Fault]:
-    """Return a fault for every flag set on the command line that nothing refers to; `read_flags` comes first."""
+    """Return a fault for every `--flag` that no reference in the config uses; call `read_flags` first."""
     used = names_referred_to(document.data)
     return [
         Fault(f"nothing in the config uses the flag '{name}'", place=Place(f"--flag {each}"),
@@ -90,10 +90,10 @@ def resolve(
     facts: Facts | None = None,
     skip: Callable[[Path], bool] = in_template,
 ) -> Document:
-    """Return the document with its references resolved, but for the paths for which `skip` returns True.
+    """Return the config with its references replaced by values, except at paths for which `skip` returns True.
 
-    `facts` None: no facts of the data are known yet. The paths of placeholders are in `unknown` of the result.
-    Raises ConfigError with all faults.
+    `facts` None: no facts of the data are known yet. The paths of placeholders are in `unknown` of the result. Raises
+    ConfigError with all faults.
     """
     resolved, faults = try_resolve(document, flags, facts, skip)
     if faults:
@@ -107,7 +107,7 @@ def try_resolve(
     facts: Facts | None = None,
     skip: Callable[[Path], bool] = in_template,
 ) -> tuple[Document, list[Fault]]:
-    """Resolve references as `resolve` does, but return the faults; a faulty text stays as written."""
+    """Replace references as `resolve` does, and return the faults; a text with a faulty reference stays as written."""
     resolver = _Resolver(document, flags, facts, skip)
     data = resolver.resolve({**document.data, "flags": dict(flags)} if "flags" in document.data else document.data, ())
     unknown = document.unknown | frozenset(resolver.unknown)
@@ -115,11 +115,11 @@ def try_resolve(
 
 
 class References:
-    """Resolver of references in blocks and repeats: to their parameters and variables, then to flags and facts."""
+    """Resolver of references inside blocks and repeats: to their parameters and variables, then to flags and facts."""
 
     def __init__(self, document: Document, flags: Mapping[str, Flag], facts: Facts | None) -> None:
         self.unknown: list[Path] = []
-        """Paths where a placeholder replaces an unknown fact."""
+        """Config paths where a placeholder replaces an unknown fact of the data."""
         self._document = document
         self._flags = flags
         self._facts = facts
@@ -127,7 +127,10 @@ class References:
     def __call__(
         self, value: Any, path: Path, names: Mapping[str, Value], skip: Callable[[Path], bool]
     ) -> tuple[Any, list[Fault]]:
-        """Return the value at `path` with references resolved, but for paths that `skip` selects, and the faults."""
+        """Return the value at `path` with its references replaced (but at paths that `skip` selects), and the faults.
+
+        `names` are the parameters and variables with their values.
+        """
         resolver = _Resolver(self._document, {**self._flags, **names}, self._facts, skip)
         resolved = resolver.resolve(value, path)
         self.unknown += resolver.unknown
@@ -146,7 +149,7 @@ def escape_references(value: Any) -> Any:
 
 
 class Scope(Mapping[str, Value]):
-    """Names that a reference may use: flags, parameters and variables, and, by dotted name, facts."""
+    """Mapping of the names that a reference may use: flags, parameters, variables and (dotted) facts of the data."""
 
     def __init__(self, names: Mapping[str, Value], facts: Facts | None) -> None:
         self._names = names
@@ -262,7 +265,7 @@ def _default(name: str, written: Any, earlier: Mapping[str, Flag]) -> Flag:
 
 
 def _typed(name: str, default: Flag, text: str, place: Place) -> Flag:
-    """Return the text of `--flag` as a value of the default's type."""
+    """Convert the text of `--flag name=text` to the type of the flag's default."""
     if isinstance(default, str):
         return text
     try:
@@ -291,5 +294,5 @@ def _undeclared(name: str, declared: Iterable[Any]) -> str:
 
 
 def _known(error: KeyError) -> list[str]:
-    """Return the names in a KeyError of `Facts`."""
+    """Return the known names of facts, which the KeyError of a `Facts` function lists."""
     return [str(name) for argument in error.args for name in ([argument] if isinstance(argument, str) else argument)]

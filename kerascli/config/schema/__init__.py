@@ -1,1 +1,1 @@
-"""Config language as data for editors and `explain`: JSON Schema, settings, descriptions."""
+"""The config language as data, for editors and the `explain` command: JSON Schema, settings, descriptions."""

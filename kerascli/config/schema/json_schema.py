@@ -15,7 +15,7 @@ _REFERENCE: Schema = {"$ref": "#/$defs/reference"}
 
 
 def json_schema() -> Schema:
-    """Return the schema of a config."""
+    """Return the JSON Schema of a config."""
     parts = sections()
     whole = parts.pop("config")
     definitions: dict[str, Schema] = {
@@ -38,7 +38,7 @@ def json_schema() -> Schema:
 
 
 def _section(section: Section) -> Schema:
-    """Return the schema of a section; every key accepts null, which deletes it in a config with `extends`."""
+    """Return the JSON Schema of a section; every key accepts null, which deletes it in a config with `extends`."""
     properties = {}
     for setting in section.settings:
         accepted = replace(setting, schema={"anyOf": [setting.schema, {"type": "null"}]})
@@ -47,7 +47,10 @@ def _section(section: Section) -> Schema:
 
 
 def _required_unless_extending(required: list[Section]) -> Schema:
-    """Return the required keys of a config without `extends`; else the base may have them, and the names in calls."""
+    """Return the schema of the keys that a config without `extends` must have; with it, the base may have them.
+
+    Without `extends`, `layers` may also call only names under the config's own `shared` and `blocks`.
+    """
     top, *below = ([s.name for s in section.settings if s.required] for section in required)
     inner: Schema = {section.name: {"required": names} for section, names in zip(required[1:], below, strict=True)}
     has_own_names = {"anyOf": [{"required": ["shared"]}, {"required": ["blocks"]}]}
@@ -58,7 +61,7 @@ def _required_unless_extending(required: list[Section]) -> Schema:
 
 
 def _pipeline() -> Schema:
-    """Return the schema of a pipeline: a list of steps, optionally after columns; or a single step.
+    """Return the JSON Schema of a preprocessing pipeline: a list of steps, optionally after columns; or a single step.
 
     A name may be that of a shared transform.
     """
@@ -74,14 +77,14 @@ def _pipeline() -> Schema:
 
 
 def _entry() -> Schema:
-    """Return the schema of an entry of `layers`: a layer, a repeat, or a call of a shared layer, model or block."""
+    """Return the JSON Schema of an entry of `layers`: a layer, a repeat, or a call (shared layer, model or block)."""
     forms = [_arguments(settings(cls)) for cls in (RepeatTimes, RepeatEach)]
     repeat = {**_closed({"repeat": {"anyOf": forms}}), "required": ["repeat"]}
     return {"anyOf": [{"$ref": "#/$defs/node"}, repeat, {"$ref": "#/$defs/call"}]}
 
 
 def _call() -> Schema:
-    """Return the schema of a call of a shared layer, model or block, whose name is no layer's; arguments are free."""
+    """Return the JSON Schema of a call of a shared layer, model or block: a name no layer has, with any arguments."""
     words = [word for cls in LAYERS for word in (cls.component_name, *LAYERS.aliases(cls.component_name))]
     layer = _any_spelling(LAYERS, words).removeprefix("^").removesuffix("$")
     own = f"^(?!(?:{layer}|repeat)$)[A-Za-z_][A-Za-z0-9_]*$"
@@ -90,7 +93,7 @@ def _call() -> Schema:
 
 
 def _kind(registry: Registry[Any]) -> dict[str, Schema]:
-    """Return the definitions `kind`, of the three written forms, and `kind.name`, of what may follow each `name:`."""
+    """Return the JSON Schemas `kind`, a component's three written forms, and `kind.name`, what follows each `name:`."""
     kind, forms, plain = registry.kind, {}, []
     for cls in registry:
         found = settings(cls)
@@ -101,7 +104,7 @@ def _kind(registry: Registry[Any]) -> dict[str, Schema]:
 
 
 def _nodes() -> dict[str, Schema]:
-    """Return the definitions of entries of `model.layers`: arguments of layers with node keys and call arguments."""
+    """Return the JSON Schemas of layers in `model.layers`, where node keys and call arguments are next to arguments."""
     forms, plain, first = {}, [], settings(FirstLayerKeys)
     for cls in LAYERS:
         found, beside = settings(cls), [*node_settings(cls), *first]
@@ -112,7 +115,10 @@ def _nodes() -> dict[str, Schema]:
 
 
 def _after_name(cls: type[Component], found: list[Setting], beside: list[Setting]) -> Schema:
-    """Return the schema of what follows `name:`: a mapping of arguments, or the first one if no other is required."""
+    """Return the JSON Schema of what follows a component's `name:`.
+
+    It is a mapping of arguments, or the value of the first argument if no other is required.
+    """
     known = {setting.name: setting for setting in (*beside, *found)}  # a setting wins over a call argument
     arguments = _arguments(known.values())
     first = next((setting for setting in beside if setting.name == "inputs" and setting.required), None)
@@ -144,9 +150,10 @@ def _definitions(kind: str, registry: Registry[Any], forms: dict[str, Schema], p
 
 
 def _any_spelling(registry: Registry[Any], names: Iterable[str]) -> str:
-    """Return a pattern of the spellings of `names` that the registry accepts: any case, any underscores, R's prefix.
+    """Return a regular expression for all spellings of `names` that the registry accepts.
 
-    R's prefix is left out where it gives another component's name: layer_normalization is not normalization.
+    They have any case, any underscores and R's prefix, which is left out where it gives another component's name:
+    layer_normalization is not normalization.
     """
 
     def loosely(word: str) -> str:
@@ -164,7 +171,7 @@ def _any_spelling(registry: Registry[Any], names: Iterable[str]) -> str:
 
 
 def _arguments(found: Iterable[Setting]) -> Schema:
-    """Return the schema of a mapping with these settings as its only keys."""
+    """Return the JSON Schema of a mapping with these settings as its only keys."""
     found = list(found)
     required = [setting.name for setting in found if setting.required]
     return {**_closed({setting.name: _value(setting.described()) for setting in found}), "required": required}
@@ -175,7 +182,7 @@ def _closed(properties: Schema) -> Schema:
 
 
 def _value(schema: Schema) -> Schema:
-    """Return a schema of settings as standard JSON Schema, which accepts a reference ($name) in place of any value."""
+    """Return the schema of a setting as standard JSON Schema that also accepts a reference ($name) as the value."""
     shown = {key: schema[key] for key in ("description", "default") if key in schema}
     options = [option for part in schema.get("anyOf", [schema]) for option in _options(part)]
     if {"type": "string"} not in options and _REFERENCE not in options:
@@ -184,7 +191,7 @@ def _value(schema: Schema) -> Schema:
 
 
 def _options(schema: Schema) -> list[Schema]:
-    """Return the alternatives of a schema, without references at this level."""
+    """Return the alternatives of a setting's schema, which do not yet accept a reference ($name)."""
     if "anyOf" in schema:
         return [option for part in schema["anyOf"] for option in _options(part)]
     if "x-component" in schema or "x-section" in schema:

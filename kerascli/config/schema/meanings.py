@@ -1,4 +1,4 @@
-"""Descriptions of settings: the docstring below a field, else the description of its type."""
+"""Descriptions of settings: the docstring below a field of a class, else the description of the field's type."""
 
 import ast
 import inspect
@@ -19,7 +19,7 @@ def meaning(cls: type[BaseModel], field: str) -> str:
 
 
 def attribute_docs(cls: type) -> dict[str, str]:
-    """Return the docstrings below the fields of a class and its bases, by field; the nearest class wins."""
+    """Return the docstrings below the fields of a class and its bases, by field name; the nearest class wins."""
     docs: dict[str, str] = {}
     for base in cls.__mro__:
         docs = {**_docs_of(base), **docs} if base.__module__ not in {"builtins", "abc", "typing"} else docs

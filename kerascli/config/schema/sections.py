@@ -1,4 +1,4 @@
-"""Sections of a config, and the node keys of layers, as data for `explain` and the JSON schema."""
+"""Sections of a config and node keys of layers, with their settings, as data for `explain` and the JSON Schema."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -34,7 +34,7 @@ _NODE: Schema = TypeAdapter(NodeName).json_schema()
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Section of a config, with its keys in the order of the reference."""
+    """Section of a config, with its description, and its keys in the order of the reference documentation."""
 
     name: str
     meaning: str
@@ -42,7 +42,7 @@ class Section:
 
 
 def sections() -> dict[str, Section]:
-    """Return every section by its name; `config` is the top level."""
+    """Return every section of a config by its name; the top level is `config`."""
     classes: dict[str, type[BaseSection]] = {
         "config": ConfigSection,
         "data": DataSpec,
@@ -77,7 +77,7 @@ def _keys(cls: type[BaseSection]) -> tuple[Setting, ...]:
 
 
 def _of_call(argument: CallArgument) -> Schema:
-    """Return the schema of a call argument."""
+    """Return the JSON Schema of a layer's call argument (`mask`, `training` ...)."""
     several: Schema = {"type": "array", "items": _NODE}
     kinds: dict[str, list[Schema]] = {"bool": [_BOOL], "tensor": [_NODE], "tensors": [_NODE, several]}
     found = [*kinds[argument.kind], *([{"const": False}] if argument.or_false else [])]
@@ -89,6 +89,6 @@ def _sentence(text: str) -> str:
 
 
 def _phase() -> tuple[Setting, ...]:
-    """Return the keys of a phase: the settings of `fit` that it may change, and its own."""
+    """Return the keys of an item of `fit.phases`: the settings of `fit` that a phase may change, and its own."""
     of_fit = (setting for setting in settings(FitSpec) if setting.name in SETTINGS)
     return tuple({setting.name: setting for setting in (*of_fit, *settings(PhaseSection))}.values())

@@ -11,12 +11,12 @@ from kerascli.component import Component
 from kerascli.config.schema.meanings import meaning
 
 Schema = dict[str, Any]
-"""Part of a JSON Schema; {"x-component": kind} is a component of a kind, {"x-section": name} a section."""
+"""Part of a JSON Schema; {"x-component": kind} stands for components of a kind, {"x-section": name} for a section."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Key of a component or section; `default` is in the form of a config, None if there is none."""
+    """Key of a component or section, with its schema; `default` is as a config writes it, None if there is none."""
 
     name: str
     schema: Schema
@@ -25,7 +25,7 @@ class Setting:
     default: Any = None
 
     def described(self) -> Schema:
-        """Return the schema with the description and default that an editor shows."""
+        """Return the JSON Schema with the setting's description and default, which an editor shows."""
         shown: Schema = {"description": self.meaning} if self.meaning else {}
         if self.default is not None:
             shown["default"] = self.default
@@ -33,7 +33,10 @@ class Setting:
 
 
 class _Schemas(GenerateJsonSchema):
-    """Schema generator without warnings of defaults that JSON cannot represent: `_written` converts them."""
+    """Pydantic's JSON Schema generator without warnings of defaults that JSON cannot represent.
+
+    `_written` converts such defaults.
+    """
 
     ignored_warning_kinds = {"non-serializable-default", "skipped-choice"}  # noqa: RUF012  # pydantic declares it so
 
@@ -54,7 +57,7 @@ def first_line(cls: type[BaseModel]) -> str:
 
 
 def whole_schema(cls: type[BaseModel]) -> Schema:
-    """Return pydantic's schema of a class; that of a recursive class is among the definitions."""
+    """Return pydantic's JSON Schema of a class; for a recursive class pydantic puts it among the definitions."""
     schema = cls.model_json_schema(schema_generator=_Schemas)
     return {**schema, **schema.get("$defs", {}).get(cls.__name__, {})}
 
@@ -72,9 +75,9 @@ def _setting(cls: type[BaseModel], name: str, whole: Schema) -> Setting:
 
 
 def _cleaned(schema: Schema, definitions: Schema) -> Schema:
-    """Return a schema without titles and defaults, with references (but those to sections) expanded.
+    """Return pydantic's JSON Schema without titles and defaults, with references expanded, but not those to sections.
 
-    Sizes get their short form, too: one number for all axes.
+    A list of sizes also accepts its short form, one number for all axes.
     """
     if "$ref" in schema:
         schema = definitions[schema["$ref"].rpartition("/")[2]]
@@ -110,7 +113,7 @@ def _is_one_for_all(schema: Schema) -> bool:
 
 
 def options(schema: Schema) -> Iterator[Schema]:
-    """Yield the alternatives of a schema, also nested ones."""
+    """Yield the alternatives (`anyOf`) of a JSON Schema, also nested ones."""
     if "anyOf" not in schema:
         yield schema
         return

@@ -65,7 +65,7 @@ class CompileSection(ComputeSection, _Objective):  # in this order: the fields o
 
 
 def scaled(optimizer: BaseOptimizer, precision: Precision) -> BaseOptimizer:
-    """Return the optimizer, wrapped in a `LossScaleOptimizer` in mixed_float16 as Keras does.
+    """Return the optimizer; with the precision mixed_float16 wrapped in a `LossScaleOptimizer`, as Keras does.
 
     Small gradients would underflow to zero in float16. An optimizer with a `loss_scale_factor` stays as it is.
     """
@@ -76,21 +76,21 @@ def scaled(optimizer: BaseOptimizer, precision: Precision) -> BaseOptimizer:
 
 @dataclass(frozen=True, slots=True)
 class CompileSpec:
-    """The `compile:` section, parsed, with its outputs paired with the targets of the data."""
+    """Parsed `compile:` section, in which every output is paired with its target in the data."""
 
     optimizer: BaseOptimizer
     pairs: tuple[OutputTarget, ...]
     compute: ComputeSection = field(default_factory=ComputeSection)
     figures: tuple[str, ...] = ()
-    """Names of the values that the model's own add_loss and add_metric nodes log."""
+    """Names of the values that add_loss and add_metric nodes of the model log."""
 
     @property
     def optimizers(self) -> dict[str, BaseOptimizer]:
-        """The optimizer under the name "", as `TrainStepSpec.optimizers` has those of its updates by name."""
+        """Optimizers by name of the update, as in `TrainStepSpec.optimizers`: here a single one, under the name ""."""
         return {"": self.optimizer}
 
     def dump(self) -> dict[str, Any]:
-        """Return the section as YAML-ready data, by output, with every default written out."""
+        """Return the compile section as YAML-ready data, by output, with every default written out."""
         pairs = self.pairs
         by_output = {
             "loss": {g.output: plain(g.loss) for g in pairs if g.loss is not None},
@@ -116,7 +116,7 @@ class CompileSpec:
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return the metrics with several values, each with the names of its columns."""
+        """Return the names of the metrics that have several values, each with the names of its history columns."""
         return {
             f"{pair.prefix}{use.name}": tuple(f"{pair.prefix}{column}" for column in use.columns)
             for pair in self.pairs
@@ -126,5 +126,5 @@ class CompileSpec:
 
     @property
     def logs_each_loss(self) -> bool:
-        """True if several outputs have a loss: a single one equals the total, apart from regularization penalties."""
+        """True if each output's loss is logged: a single one equals the total, apart from regularization penalties."""
         return sum(pair.loss is not None for pair in self.pairs) > 1

@@ -18,7 +18,7 @@ def _listed(value: Any) -> Any:
 
 
 def _class_weights(value: Any) -> Any:
-    """Return a mapping with its keys, class names or indices (`{0: 1.0, owl: 2.0}`), as text."""
+    """Return the `class_weight` mapping with its keys, class names or indices (`{0: 1.0, owl: 2.0}`), as text."""
     if value is not None and value != "balanced" and not isinstance(value, dict):
         raise ValueError(f"expected balanced or a mapping, got {show(value)}")
     return {str(key): weight for key, weight in value.items()} if isinstance(value, dict) else value
@@ -30,7 +30,7 @@ ValidationFrequency = PositiveInt | Annotated[tuple[PositiveInt, ...], BeforeVal
 
 @dataclass(frozen=True, slots=True)
 class NotPerPhase:
-    """Annotation of a field that no phase of a fit can set, with the reason."""
+    """Annotation of a field of `fit` or `compile` that an item of `fit.phases` cannot set, with the reason."""
 
     reason: str
 
@@ -95,7 +95,7 @@ class FitSpec(BaseSection):
         return self.validation_data is not None or self.validation_split > 0
 
     def dump(self) -> dict[str, Any]:
-        """Return the section as YAML-ready data, with every default written out."""
+        """Return the fit section as YAML-ready data, with every default written out."""
         return {name: plain(getattr(self, name)) for name in FitSpec.model_fields}
 
 
@@ -118,7 +118,7 @@ def has_train_step(sections: Mapping[Any, Any]) -> bool:
 
 
 def parse_fit(section: Any) -> FitSpec:
-    """Parse the section into a FitSpec; its `train_step` and `phases` are parsed elsewhere. Raises Invalid."""
+    """Parse the fit section into a FitSpec; its `train_step` and `phases` are parsed elsewhere. Raises Invalid."""
     if section is None:
         section = {}
     if not isinstance(section, dict):
@@ -132,14 +132,14 @@ def parse_fit(section: Any) -> FitSpec:
 
 
 def valid_trainable(section: Any) -> dict[str, bool]:
-    """Return the valid entries of `trainable` in a section that has faults elsewhere."""
+    """Return the valid entries of `fit.trainable`; the fit section may have faults elsewhere."""
     found = section.get("trainable") if isinstance(section, dict) else None
     found = found if isinstance(found, dict) else {}
     return {key: value for key, value in found.items() if isinstance(key, str) and isinstance(value, bool)}
 
 
 def path_as_written(path: Path, section: dict[Any, Any]) -> Path:
-    """Return a path into `class_weight` with its key as in the config: a number there may be text in the path."""
+    """Return a config path into `class_weight` with its last key as the config has it: the integer 0, not '0'."""
     if path[:2] != ("fit", "class_weight") or len(path) < 3:
         return path
     keys = {str(key): key for key in section["class_weight"]}

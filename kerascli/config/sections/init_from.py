@@ -55,7 +55,7 @@ class InitFrom(BaseSection):
     """Pretrained weights to initialize the model with; expects one source: `run`, `file` or `torchvision`."""
 
     component_name: ClassVar[str] = "init_from"
-    """Name of the section in messages."""
+    """Name of the section in error messages."""
 
     run: str | None = None
     """Run to take the weights from: `latest`, its name, a prefix of it, or a path."""
@@ -97,12 +97,12 @@ class InitFrom(BaseSection):
 
     @property
     def source(self) -> Literal["run", "file", "torchvision"]:
-        """Key of the source in use."""
+        """Key that names the source of the weights: `run`, `file` or `torchvision`."""
         return "run" if self.run is not None else "file" if self.file is not None else "torchvision"
 
     @property
     def published(self) -> Published:
-        """The file with torchvision's weights; `torchvision` must be the source."""
+        """File of weights published by torchvision; the source must be `torchvision`."""
         assert self.torchvision is not None
         assert self.weights is not None
         return published(self.torchvision, self.weights)
@@ -112,7 +112,7 @@ class InitFrom(BaseSection):
 
     @property
     def path(self) -> str | None:
-        """Path of the file or run; None if the source is a run's name or torchvision."""
+        """Path of the file or run with the weights; None if the source is a run's name or torchvision."""
         return self.file if self.file is not None else self.run if self.run and os.sep in self.run else None
 
     def rebased(self, old: Path, new: Path) -> "InitFrom":
@@ -129,7 +129,7 @@ class InitFrom(BaseSection):
 
 
 def parse_init_from(model: Any) -> InitFrom | None:
-    """Parse the `init_from` of a model section; None if it has none. Raises Invalid."""
+    """Parse the `init_from` key of a model section; return None if it is absent. Raises Invalid."""
     if not isinstance(model, Mapping) or model.get("init_from") is None:
         return None
     section, path = model["init_from"], ("model", "init_from")

@@ -9,10 +9,10 @@ from kerascli.component import Invalid, Registry
 from kerascli.errors import Fault, Path, suggestion
 
 Written = dict[str, tuple[Any, Path]]
-"""Mapping from output to the value written for it, and its path below `compile`."""
+"""Mapping from output to the value that the config has for it, and the value's path below `compile`."""
 
 ANY = "?"
-"""Placeholder for the output when the outputs are unknown."""
+"""Placeholder for the name of the output when the model's outputs are unknown."""
 
 
 def by_output(schema: dict[str, Any]) -> WithJsonSchema:
@@ -30,9 +30,10 @@ def per_output(
     registry: Registry[Any] | None = None,
     targets: Collection[str] = (),
 ) -> Written:
-    """Return the value under `key` of each output. Raises Invalid, with paths below `compile`.
+    """Return the value that a key of `compile` (`loss`, `metrics` ...) has for each output.
 
-    `registry` is that of the values' kind; None: they are numbers. `outputs` None: the model could not be parsed.
+    Raises Invalid, with paths below `compile`. `registry` is that of the values' kind; None: they are numbers.
+    `outputs` None: the model could not be parsed.
     """
     if value is None:
         return {}
@@ -54,7 +55,7 @@ def per_output(
 
 
 def _is_by_output(value: dict[Any, Any], outputs: Collection[str] | None, registry: Registry[Any] | None) -> bool:
-    """Return True if the keys are (perhaps misspelt) outputs; otherwise the mapping is a component with arguments."""
+    """Return True if a mapping's keys are (perhaps misspelt) outputs, False if it is a component with arguments."""
     if registry is None or any(name in (outputs or ()) for name in value):
         return True
     if any(registry.find(str(name)) for name in value):
@@ -71,7 +72,7 @@ def _is_component_form(written: Any, registry: Registry[Any]) -> bool:
 
 
 def _is_by_position(key: str, value: Iterable[Any]) -> bool:
-    """Return True if a list has one value per output: a flat list of metrics is for one output."""
+    """Return True if a list has one value per output; a flat list of metrics is not such a list, but one output's."""
     return key in {"loss", "loss_weights"} or all(isinstance(item, list) for item in value)
 
 

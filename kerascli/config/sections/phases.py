@@ -51,9 +51,9 @@ class _InPhase(Related):
 
 
 def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
-    """Return the document of each phase, in order, and the faults of the phases; faulty settings are left out.
+    """Return the config of each phase in `fit.phases`, and the faults of the phases.
 
-    Without phases the only document is the given one.
+    Faulty settings are left out. Without phases the only config is the given document.
     """
     fit = document.data.get("fit")
     if not isinstance(fit, dict) or "phases" not in fit:
@@ -84,7 +84,7 @@ def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
 
 
 def _settings(phase: Any, path: Path, faults: list[Fault]) -> dict[Any, Any]:
-    """Return the settings of a phase; add to `faults` those that a phase cannot have, which are left out."""
+    """Return the settings of a phase; those that a phase cannot have are left out, and reported in `faults`."""
     if phase is not None and not isinstance(phase, dict):
         faults.append(Fault(f"phases: expected the settings of a phase, got {show(phase)}", path))
     found: dict[Any, Any] = {}
@@ -107,7 +107,7 @@ def _not_in_a_phase(key: str, reason: str, path: Path) -> Fault:
 
 
 def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, Any]) -> Document:
-    """Return the config with one phase's settings merged in, and with `trainable` as the phases before set it."""
+    """Return the config of one phase: the whole one, the phase's settings, and `trainable` as earlier phases set it."""
     fit = {key: value for key, value in whole.data["fit"].items() if key not in ("phases", "trainable")}
     trainable = before.data["fit"].get("trainable")
     marks = {path: mark for path, mark in whole.marks.items() if path[:2] != _TRAINABLE}
@@ -118,7 +118,7 @@ def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, A
     here: Path = (*_PHASES, number)
 
     def written(path: Path) -> Mark:
-        """Return the mark of a setting of the phase in the config."""
+        """Return the position in the file of a setting of this phase."""
         return whole.mark((*here, *(path[1:] if path[:1] == ("fit",) else path)))
 
     merger = Merger()
@@ -133,7 +133,7 @@ def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, A
 
 
 def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list[Fault]:
-    """Add a note that names the phase to faults whose place is outside of the phases.
+    """Add a note "in this phase" to each fault that is located outside of `fit.phases`.
 
     `document` is the whole config; the faults must have places.
     """
@@ -147,13 +147,13 @@ def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list
 
 
 def _later_last(merged: Mapping[Any, Any], own: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return `trainable` with the phase's own entries last: of two entries for one layer the later counts."""
+    """Return merged `trainable` entries with the phase's own last: of two entries for a layer the later one counts."""
     earlier = {key: value for key, value in merged.items() if key not in own}
     return {**earlier, **{key: merged[key] for key in own if key in merged}}
 
 
 def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
-    """Return the results of `work` for every phase. Raises the faults of all phases together, each once."""
+    """Call `work` for every phase and return the results. Raises the faults of all phases together, each once."""
     found: list[Any] = []
     faults: dict[Fault, list[Fault]] = {}
     phases = list(phases)
@@ -170,7 +170,7 @@ def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
 
 
 def folded(phases: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return complete configs as one with `phases`: the first, and the differences of the others from it.
+    """Return the complete configs of phases as one config with `fit.phases`: the first, and the others' differences.
 
     `unfold` reverses it.
     """
@@ -201,6 +201,6 @@ def _difference(base: Mapping[Any, Any], over: Mapping[Any, Any], path: Path) ->
 
 
 def _replaces(known: Any, value: Any, path: Path) -> bool:
-    """Return True if both values are components, of different names: then the upper one replaces the other whole."""
+    """Return True if both values are components, of different names: a merge then replaces the first one whole."""
     names = component_name(known), component_name(value)
     return is_component(path) and None not in names and names[0] != names[1]

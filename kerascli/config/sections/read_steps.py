@@ -26,7 +26,7 @@ PATH: Path = ("fit", "train_step")
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """Update as written: its path, its keys, and the section of its valid keys with the faults of the others."""
+    """Item (update) of `fit.train_step` as written: path, keys, and its valid keys as a section, with the faults."""
 
     path: Path
     keys: Mapping[Any, Any]
@@ -43,7 +43,7 @@ def parse_steps(
     targets: Mapping[str, TensorSpec] | None,
     classes: Mapping[str, Sequence[str]],
 ) -> TrainStepSpec:
-    """Parse the list of updates, in the scope of the model. Raises Invalid with every fault.
+    """Parse the items (updates) of `fit.train_step`, in the scope of the model. Raises Invalid with every fault.
 
     `compiled` is the `compile` section; `targets` None: they are unknown; `classes` are the class names of each target.
     """
@@ -90,16 +90,16 @@ class _Reader:
     names: dict[str, Path] = field(default_factory=dict)
     columns: dict[str, Path] = field(default_factory=dict)
     trained: dict[str, tuple[str, Path]] = field(default_factory=dict)
-    """Update and path of every name under `train` so far."""
+    """Update that trains each name, and the name's config path, for all names under `train` so far."""
     places: dict[str, Path] = field(default_factory=dict)
-    """Path of every name under `train`, by the prefix of its weights' names."""
+    """Config path of every name under `train`, by the prefix that its weights' names have."""
 
     def _add(self, text: str, path: Path, *, key: bool = False, hint: str | None = None, also: Path | None = None):
         related = () if also is None else (Related("first used here", also),)
         self.faults.append(Fault(text, path, "key" if key else "value", hint=hint, related=related))
 
     def read(self, section: list[Any]) -> list[ForwardPassSpec]:
-        """Parse the updates; each one with `layers` begins a forward pass, which those without share."""
+        """Parse the updates into forward passes: one begins at each update with `layers`; updates without share it."""
         groups: list[list[_Written]] = []
         for number, written in enumerate(section):
             path = (*PATH, number)
@@ -190,7 +190,7 @@ class _Reader:
         return scaled(found.section.optimizer, self.precision) if is_sound else None
 
     def _train(self, value: Any, path: Path, update: str) -> tuple[str, ...]:
-        """Return the weight prefixes of the shared layers and models, and nodes of the model, to train."""
+        """Return the name prefixes of the weights to train: of shared layers and models, and of nodes of the model."""
         model = self.built.model
         nodes = {entry.name: entry.weights_name for entry in model.entries if isinstance(entry, Node)}
         known = {**{name: name for name in self.scope.reading.shared}, **nodes}
@@ -230,7 +230,7 @@ class _Reader:
     def _with_columns(
         self, update: UpdateSpec, path: Path, terms: TermReader, specs: Mapping[str, TensorSpec]
     ) -> UpdateSpec:
-        """Return the update with the columns of its metrics, which may depend on shapes."""
+        """Return the update with its metrics' history columns, whose number may depend on the predictions' shape."""
         update = replace(update, metrics=tuple(terms.with_columns(use, specs) for use in update.metrics))
         for use in update.metrics:
             if use.columns != (use.name,):
@@ -245,7 +245,7 @@ class _Reader:
         self._claim_columns(update, named)
 
     def _claim_columns(self, update: UpdateSpec, named: Iterable[tuple[str, Path]]) -> None:
-        """Reserve columns of the history; add a fault for each that is taken."""
+        """Reserve an update's columns of the history; add a fault for each name that another column has."""
         for name, where in named:
             column = f"{update.name}_{name}"
             if column in self.columns:

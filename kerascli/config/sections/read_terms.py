@@ -18,7 +18,7 @@ from kerascli.section import read_section
 from kerascli.shapes import TensorSpec
 
 Pending = tuple[Loss | Metric, Comparison, Path]
-"""Loss or metric whose tensor shapes are still to be checked, and its path."""
+"""Loss or metric whose tensor shapes are yet to be checked, with the tensors it compares and its config path."""
 
 _NEEDED = {
     "loss": ", or expr, a formula",
@@ -39,17 +39,17 @@ class TermReader:
     _targets: Mapping[str, TensorSpec] | None
     _classes: Mapping[str, Sequence[str]]
     outputs: list[str] = field(default_factory=list)
-    """Tensors that the losses and metrics parsed so far refer to."""
+    """Tensors of the forward pass that the losses and metrics parsed so far use."""
     faults: list[Fault] = field(default_factory=list)
     _pending: list[Pending] = field(default_factory=list)
 
     def losses(self, written: Any, path: Path) -> tuple[LossTerm, ...]:
-        """Parse a mapping from names to losses."""
+        """Parse the `loss` mapping of an update, from names to losses."""
         found = [self._term(name, each, (*path, name)) for name, each in self._items(written, path, "loss")]
         return tuple(term for term in found if term is not None)
 
     def metrics(self, written: Any, path: Path) -> tuple[UpdateMetric, ...]:
-        """Parse a mapping from names to metrics."""
+        """Parse the `metrics` mapping of an update, from names to metrics."""
         found: list[UpdateMetric] = []
         for name, each in self._items(written, path, "metric"):
             where = (*path, name)
@@ -62,7 +62,10 @@ class TermReader:
         return tuple(found)
 
     def check(self, specs: Mapping[str, TensorSpec]) -> None:
-        """Check the shapes of all comparisons; `specs` are the tensors of the forward pass. Adds to `faults`."""
+        """Check the shapes that losses and metrics compare; `specs` are of the forward pass's tensors.
+
+        Adds to `faults`.
+        """
         for component, of, path in self._pending:
             if isinstance(of.y_true, str):
                 expected = (self._targets or {}).get(of.y_true) if of.is_target else specs[of.y_true]
@@ -71,7 +74,7 @@ class TermReader:
                     self._add(problem, path)
 
     def with_columns(self, use: UpdateMetric, specs: Mapping[str, TensorSpec]) -> UpdateMetric:
-        """Return the metric with the names of its columns, which may depend on the shape of the prediction."""
+        """Return the metric with the names of its history columns, which may depend on the shape of the prediction."""
         classes = self._classes.get(str(use.of.y_true)) if use.of.is_target else None
         return replace(use, columns=use.metric.columns(use.name, specs[use.of.y_pred], classes))
 
@@ -79,7 +82,7 @@ class TermReader:
         self.faults.append(Fault(text, path, "key" if key else "value", hint=hint))
 
     def _items(self, written: Any, path: Path, kind: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return the valid entries of a mapping from names to mappings; add the others to `faults`."""
+        """Return the valid losses or metrics of a mapping, by name; add a fault for each of the others."""
         if written is None:
             return []
         hint = f"{path[-1]}: {{real: {{{kind}: ..., y_true: 1, y_pred: ...}}}}"
@@ -133,9 +136,9 @@ class TermReader:
         return Comparison(y_pred, y_true, is_target, class_numbers=getattr(component, "sparse_targets", False))
 
     def _y_true(self, value: Any, path: Path) -> tuple[str | float | None, bool]:
-        """Read `y_true` of a loss or metric: return a number, or the name of a target or tensor; and True for a target.
+        """Parse `y_true` of a loss or metric: a number, or the name of a target or tensor.
 
-        The first is None after a fault.
+        Returns it (None after a fault), and True if it is a target.
         """
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return float(value), False

@@ -1,4 +1,4 @@
-"""Weights that torchvision publishes for its convolutional networks: file names, each with its checksum in it."""
+"""Files of the weights that torchvision publishes for its convolutional networks; each name includes a checksum."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from kerascli.errors import one_of, safe_text, suggestion
 
 Weights = Literal["IMAGENET1K_V1", "IMAGENET1K_V2"]
-"""Versions of the weights under torchvision's names; not every model has the later one."""
+"""Names of the versions of torchvision's weights; not every model has the later one."""
 
 _BASE = "https://download.pytorch.org/models/"
 _FILES = {
@@ -76,12 +76,12 @@ _FILES = {
     "wide_resnet101_2": ("wide_resnet101_2-32ee1156", "wide_resnet101_2-d733dc28"),
     "wide_resnet50_2": ("wide_resnet50_2-95faca4d", "wide_resnet50_2-9ba9bcbe"),
 }
-"""File names (without .pth) by model: of V1 and, if published, of V2."""
+"""File names (without .pth) of the weights of each model: V1 and, if published, V2."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """File of published weights, under its name in torch's cache."""
+    """File of weights that torchvision publishes, under its name in torch's cache."""
 
     file: str
 
@@ -100,7 +100,7 @@ def published_models() -> list[str]:
 
 
 def published_model(name: str) -> str:
-    """Return the name of a model with published weights. Raises ValueError for any other."""
+    """Return the name of a torchvision model whose weights are known here. Raises ValueError for any other."""
     if name not in _FILES:
         near = suggestion(name, _FILES) or ", only of convolutional networks such as resnet50"
         raise ValueError(f"there are no weights of '{safe_text(name, 60)}'{near}")
@@ -108,7 +108,7 @@ def published_model(name: str) -> str:
 
 
 def published(model: str, weights: Weights) -> Published:
-    """Return the file of a model's weights. Raises ValueError if that version is not published."""
+    """Return the file with a version of a model's weights. Raises ValueError if that version is not published."""
     known = dict(zip(get_args(Weights), _FILES[model], strict=False))
     if weights not in known:
         raise ValueError(f"{model} has only {one_of(list(known))}")

@@ -1,4 +1,4 @@
-"""The `fit.train_step:` section: its updates as written, and parsed into forward passes with their updates."""
+"""The `fit.train_step:` section: updates as written in the config, and as parsed, grouped by their forward passes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -86,7 +86,7 @@ class UpdateSection(BaseSection):
 
 @dataclass(frozen=True, slots=True)
 class UpdateSpec:
-    """Update of a training step by one optimizer."""
+    """Parsed update of a training step: the weights that it trains, their optimizer, losses and metrics."""
 
     name: str
     train: tuple[str, ...]
@@ -95,18 +95,18 @@ class UpdateSpec:
     terms: tuple[LossTerm, ...]
     metrics: tuple[UpdateMetric, ...] = ()
     figures: tuple[str, ...] = ()
-    """Names of the update's own add_loss and add_metric nodes, whose values are logged."""
+    """Names of the values that the update's own add_loss and add_metric nodes log."""
     layers: tuple[Entry, ...] | None = None
     """Nodes of the update's own forward pass; None: it shares that of the update before, or the model's."""
 
     def trains(self, weight: str) -> bool:
-        """Return True if the update trains the weight of this full name."""
+        """Return True if the update trains the weight with this full name (`generator/dense/kernel`)."""
         return weight.startswith(tuple(f"{name}/" for name in self.train))
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return the names that the update logs, each with its direction of improvement, in the order of states.
+        """Return the names that the update logs, each with its direction of improvement.
 
-        Losses come first, then metrics.
+        The order is that of the metric states: losses first, then metrics.
         """
         names: dict[str, Literal["min", "max"]] = {f"{self.name}_loss": "min"}
         for name in (*(term.name for term in self.terms), *self.figures):
@@ -116,7 +116,7 @@ class UpdateSpec:
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return the metrics with several values, each with the names of its columns."""
+        """Return the names of the metrics that have several values, each with the names of its history columns."""
         prefix = f"{self.name}_"
         return {
             f"{prefix}{use.name}": tuple(f"{prefix}{column}" for column in use.columns)
@@ -127,7 +127,7 @@ class UpdateSpec:
 
 @dataclass(frozen=True, slots=True)
 class ForwardPassSpec:
-    """Forward pass, and the updates computed from it: all gradients are taken before any weight changes."""
+    """Forward pass, and the updates computed from it; all their gradients are computed before any weight changes."""
 
     built: Built
     updates: tuple[UpdateSpec, ...]
@@ -136,7 +136,7 @@ class ForwardPassSpec:
 
 @dataclass(frozen=True, slots=True)
 class TrainStepSpec:
-    """Training step: forward passes, each with its updates, one after the other."""
+    """Parsed `fit.train_step` section: forward passes in order, each with its updates."""
 
     passes: tuple[ForwardPassSpec, ...]
     compute: ComputeSection = field(default_factory=ComputeSection)
@@ -147,7 +147,7 @@ class TrainStepSpec:
 
     @property
     def optimizers(self) -> Mapping[str, BaseOptimizer]:
-        """The optimizers by the names of their updates."""
+        """Optimizer of each update, by the update's name."""
         return {update.name: update.optimizer for update in self.updates}
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
@@ -155,15 +155,15 @@ class TrainStepSpec:
         return {name: way for update in self.updates for name, way in update.log_names().items()}
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return the metrics with several values, each with the names of its columns."""
+        """Return the names of the metrics that have several values, each with the names of its history columns."""
         return {name: columns for update in self.updates for name, columns in update.several().items()}
 
     def dump_compile(self) -> dict[str, Any]:
-        """Return the `compile` section as YAML-ready data: precision and compilation alone."""
+        """Return the `compile` section as YAML-ready data: precision and compilation alone; updates have the rest."""
         return self.compute.model_dump()
 
 
 def formulas(each: ForwardPassSpec) -> dict[str, Node]:
-    """Return the nodes that compute the losses given by a formula, by name."""
+    """Return the graph nodes that compute the losses given as formulas (`expr`), by the node's name."""
     names = {term.node for update in each.updates for term in update.terms if term.loss is None}
     return {node.name: node for node in each.built.model.nodes if node.name in names}

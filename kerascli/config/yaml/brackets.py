@@ -8,7 +8,7 @@ from kerascli.errors import Fault
 
 
 class Brackets:
-    """Check of the unquoted scalars, in order: an opening bracket must be closed in the same scalar."""
+    """Checker for unquoted scalars, in the order of the text: a scalar that opens a bracket must also close it."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -32,7 +32,7 @@ class Brackets:
                 self.end()
 
     def end(self) -> None:
-        """End the expression in progress: its flow collection ends, or its brackets are closed."""
+        """End the current expression: its brackets are closed, or the surrounding [] or {} ends."""
         if self._start is not None and self._end is not None:
             self._found.append((*self._start, self._end, self._pending == 0))
         self._start = None
@@ -42,7 +42,7 @@ class Brackets:
         return [self._fault(*found) for found in self._found]
 
     def _is_cut_by_comment(self, event: ScalarEvent) -> bool:
-        """Return True if ' #' cuts an expression outside of [] and {}, where nothing else can."""
+        """Return True if ' #' cuts off a $(...) expression; outside of [] and {} nothing else can cut one."""
         rest = self._source.lines[event.end_mark.line][event.end_mark.column :]
         return "$(" in event.value and rest.lstrip().startswith("#")
 

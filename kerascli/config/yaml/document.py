@@ -12,14 +12,14 @@ MAX_FAULTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Positions of a value and of its key (None for list items and the root)."""
+    """Positions in the config of a value and of its key (None for list items and the root)."""
 
     key: Place | None
     value: Place
 
 
 class Faulty(ConfigError):
-    """Error with distinct faults that have places; the first twenty are reported, `everything` has all."""
+    """ConfigError with distinct, located faults; the first twenty are reported, `everything` has all."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.everything = tuple(dict.fromkeys(faults))
@@ -29,31 +29,31 @@ class Faulty(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Config as dicts, lists and scalars in `data`; `marks` has the position of every path in it."""
+    """Config as dicts, lists and scalars in `data`; `marks` has the position in the text of every key path."""
 
     data: dict[str | int, Any]
     marks: Mapping[Path, Mark]
     name: str
-    """Name of the file in messages."""
+    """Name of the config file in messages."""
     folders: Mapping[str, FilePath] = field(default_factory=dict)
-    """Folder that relative paths are relative to, for each file (or option) that values came from."""
+    """Base folder of relative paths, for each file (or command line option) that values of the config came from."""
     unknown: frozenset[Path] = frozenset()
     """Paths where a placeholder replaces a fact of the data that is not known yet."""
     text: str = ""
-    """Text of the file itself, without those that it extends."""
+    """Text of the config file itself, without the configs that it extends."""
 
     def folder_of(self, path: Path) -> FilePath:
         """Return the folder that a file path written at `path` is relative to."""
         return self.folders.get(self.mark(path).value.file, FilePath())
 
     def locate(self, fault: Fault) -> Fault:
-        """Return the fault with the place of its path, or of the longest part of the path that was written."""
+        """Return the fault with its place in the text: that of its path, or of the longest written part of the path."""
         related = tuple(replace(r, place=self._place(r.path, "key")) if r.place is None else r for r in fault.related)
         place = fault.place or self._span(fault) or self._place(fault.path, fault.at)
         return replace(fault, place=place, related=related, span=None)
 
     def _span(self, fault: Fault) -> Place | None:
-        """Return the place inside a text; None if the text was written with references and cannot be located."""
+        """Return the place of a fault inside a text; None if it cannot be located, as in a text with references."""
         path, _ = self._mark(fault.path)
         text = self.at(path)
         if fault.span is None or not isinstance(text, str) or "$" in text:
@@ -65,7 +65,10 @@ class Document:
         return mark.key if mark.key is not None and written == path and at == "key" else mark.value
 
     def point(self, path: Path, column: int, length: int) -> Place:
-        """Return a place inside the text at `path`, `column` from 1; the whole value if it cannot be located."""
+        """Return the place of `length` characters from `column` (from 1) in the text at `path`.
+
+        It is that of the whole value if they cannot be located.
+        """
         place = self.mark(path).value
         text = self.at(path)
         if not isinstance(text, str) or place.line is None or place.column is None:
@@ -77,7 +80,7 @@ class Document:
         return replace(place, column=start + column, length=length)
 
     def at(self, path: Path) -> Any:
-        """Return the value at a path; None if there is none."""
+        """Return the value at a path of keys and indices; None if the config has none."""
         value: Any = self.data
         for part in path:
             try:
@@ -87,15 +90,15 @@ class Document:
         return value
 
     def mark(self, path: Path) -> Mark:
-        """Return the mark of a path, or of the longest part of it that was written."""
+        """Return the position of a path, or of the longest part of it that the config has."""
         return self._mark(path)[1]
 
     def error(self, faults: Iterable[Fault]) -> Faulty:
-        """Return all faults as one error: located, in order of line, each once."""
+        """Return one error with all faults: located in the text, sorted by line, without duplicates."""
         return one_error((self._shown(self.locate(fault)) for fault in faults), self.name)
 
     def _mark(self, path: Path) -> tuple[Path, Mark]:
-        """Return the longest part of a path that was written, and its mark."""
+        """Return the longest part of a path that the config has, and its position."""
         for length in range(len(path), 0, -1):
             mark = self.marks.get(path[:length])
             if mark is not None:
@@ -109,7 +112,7 @@ class Document:
 
 
 def one_error(faults: Iterable[Fault], name: str = "") -> Faulty:
-    """Return faults with places as one error, in order of line; those of the file `name` come first."""
+    """Return one error with all (located) faults, sorted by line; those of the file `name` come first."""
     found = list(faults)
     files = [name, *(fault.place.file for fault in found if fault.place)]
     return Faulty(sorted(found, key=lambda fault: _order(fault, files)))

@@ -9,7 +9,7 @@ from kerascli.config.yaml.scalars import ScalarError, read_scalar
 
 _WIDTH = 100
 _PLAIN = re.compile(r"[A-Za-z0-9_./$()+-]([A-Za-z0-9_./$()+*^ -]*[A-Za-z0-9_./$()+*^-])?\Z")
-"""Text that is safe without quotes, also inside [] and {}; `- x` and `--- x` are checked separately."""
+"""Pattern of text that needs no quotes in YAML, even inside [] and {}; `- x` and `--- x` are checked separately."""
 
 
 def dump_yaml(data: Mapping[Any, Any]) -> str:
@@ -33,7 +33,7 @@ def _mapping(data: Mapping[Any, Any], indent: str) -> list[str]:
 
 
 def _entry(head: str, value: Any, indent: str) -> list[str]:
-    """Return the lines of a key and its value: one line if it is short, else the value below the key."""
+    """Return the YAML lines of a key and its value: one line if it is short, else with the value below the key."""
     if _fits(value, len(head) + 1):
         return [f"{head} {_flow(value)}"]
     return [head, *(_mapping(value, indent) if isinstance(value, Mapping) else _list(value, indent))]
@@ -51,7 +51,7 @@ def _list(items: list[Any] | tuple[Any, ...], indent: str) -> list[str]:
 
 
 def _fits(value: Any, column: int) -> bool:
-    """Return True for values that are written on one line: scalars, empty collections and short lists of scalars."""
+    """Return True for values to write on one YAML line: scalars, empty collections and short lists of scalars."""
     if not isinstance(value, (Mapping, list, tuple)) or not value:
         return True
     if isinstance(value, Mapping) or any(isinstance(item, (Mapping, list, tuple)) and item for item in value):

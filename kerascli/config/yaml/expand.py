@@ -1,4 +1,4 @@
-"""Conversion of nodes to plain data and marks, which expands aliases and merge keys up to a limit."""
+"""Conversion of YAML nodes to plain data and position marks; expands aliases and merge keys (<<) up to a limit."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ _Entries = list[tuple[ScalarNode, Node]]
 
 
 class _Refused(Exception):
-    """The expanded text exceeds a limit, which is already among the faults."""
+    """Raised when the expanded document exceeds a size or depth limit; the fault is recorded before."""
 
 
 class Expander:
-    """Converter of one document; every value becomes a separate object, also that of an alias."""
+    """Converter of a document's YAML nodes to plain data; every value is a separate object, also that of an alias."""
 
     def __init__(self) -> None:
         self.marks: dict[Path, Mark] = {}
@@ -44,7 +44,7 @@ class Expander:
         return {name.value: self._value(value, (*path, _key(name)), name.place) for name, value in self._entries(node)}
 
     def _entries(self, node: MapNode) -> _Entries:
-        """Return a mapping's entries, merged ones first; its own entries replace merged ones of the same key."""
+        """Return a YAML mapping's entries, those merged by `<<` first; its own replace merged ones of equal key."""
         known = self._merged.get(id(node))
         if known is not None:
             return known
@@ -64,7 +64,7 @@ class Expander:
         return self._merged[id(node)]
 
     def _sources(self, node: Node) -> list[MapNode]:
-        """Return the mappings that a merge key refers to, one or a list of them; add a fault for anything else."""
+        """Return the mappings that a merge key (`<<`) refers to, one or a list; add a fault for anything else."""
         place = node.place
         while isinstance(node, AliasNode):
             node = node.target

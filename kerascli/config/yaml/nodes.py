@@ -1,4 +1,4 @@
-"""Parsing of YAML text into nodes with places, the first of two passes."""
+"""Parsing of YAML text into nodes with positions: the first of two passes, before `expand`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -36,7 +36,7 @@ class ScalarNode:
     value: Scalar
     quoted: bool
     is_absent: bool = False
-    """True if nothing is written, as after `units:`."""
+    """True if the key has no value, as in `units:`."""
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ Node = ScalarNode | ListNode | MapNode | AliasNode
 
 
 class Fatal(Exception):
-    """A fault after which the rest of the text cannot be parsed."""
+    """Error with a fault after which the rest of the YAML text cannot be parsed."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.text)
@@ -71,7 +71,7 @@ class Fatal(Exception):
 
 
 class _Events(Reader, Scanner, Parser):
-    """Source of PyYAML's events, without its composer, resolver and constructor."""
+    """Source of PyYAML's parse events: its reader, scanner and parser, without composer, resolver and constructor."""
 
     def __init__(self, text: str) -> None:
         Reader.__init__(self, text)
@@ -80,7 +80,7 @@ class _Events(Reader, Scanner, Parser):
 
 
 class NodeReader:
-    """Parser of one document into nodes, which collects the faults that it can continue after."""
+    """Parser of one YAML document into nodes; collects faults, and continues after them where it can."""
 
     def __init__(self, text: str, source: Source) -> None:
         self.source = source
@@ -92,7 +92,7 @@ class NodeReader:
         self._count = 0
 
     def read(self) -> Node | None:
-        """Return the root node; None for an empty text, or if `faults` has an error that ended the parsing."""
+        """Return the document's root node; None for an empty text, or after a fault that ended the parsing."""
         root = None
         try:
             root = self._document()
@@ -111,7 +111,7 @@ class NodeReader:
 
     @property
     def splits_expression(self) -> bool:
-        """True if YAML split an expression, so that keys and structure are not as intended."""
+        """True if YAML split an unquoted expression (at a comma ...): keys and structure are not as intended."""
         return bool(self._brackets.faults())
 
     def _document(self) -> Node | None:
@@ -225,7 +225,7 @@ class NodeReader:
             self._brackets.end()
 
     def _check_siblings(self, item: MapNode) -> None:
-        """Add a fault for `- dense:` that is followed by `units: 3` at the same indentation."""
+        """Add a fault for a list item `- dense:` whose arguments (`units: 3`) are not indented deeper than its name."""
         if len(item.entries) < 2:
             return
         (first, value), (second, _) = item.entries[:2]

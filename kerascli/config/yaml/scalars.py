@@ -31,7 +31,7 @@ _AMBIGUOUS = (
 
 
 class ScalarError(ValueError):
-    """A plain scalar that is refused; the hint says what to write instead."""
+    """Error of an unquoted YAML scalar that is refused (ambiguous, too large); the hint says what to write instead."""
 
     def __init__(self, text: str, hint: str | None = None) -> None:
         super().__init__(text)
@@ -40,7 +40,7 @@ class ScalarError(ValueError):
 
 
 def read_scalar(text: str) -> Scalar:
-    """Return the value of an unquoted scalar. Raises ScalarError."""
+    """Convert the text of an unquoted YAML scalar to a number, a boolean, None or text. Raises ScalarError."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if not (text[0].isdigit() or text[0] in "+-."):

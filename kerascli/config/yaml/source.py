@@ -1,4 +1,4 @@
-"""Source: the text of a config in lines, and places in it."""
+"""Source: the text of a config in lines, and positions in it."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Text in lines, with its name in messages."""
+    """Lines of a config's text, with the text's name in messages."""
 
     name: str
     lines: tuple[str, ...]
@@ -31,11 +31,11 @@ class Source:
         return source
 
     def spot(self, line: int, column: int, length: int = 1) -> Place:
-        """Return a place by line and column, both from 0."""
+        """Return the Place of a line and column, both counted from 0."""
         return Place(self.name, line + 1, column + 1, self.lines[line] if line < len(self.lines) else "", length)
 
     def place(self, mark: YamlMark | None, end: YamlMark | None = None) -> Place:
-        """Return the place from `mark` to `end`, at most to the end of the line."""
+        """Return the Place from PyYAML's position `mark` to `end`, or to the end of the line."""
         if mark is None:
             return self.spot(0, 0)
         length = 1

@@ -23,13 +23,13 @@ MAX_BYTES = 1024 * 1024
 
 
 def read_document(path: FilePath) -> Document:
-    """Read a config file. Raises ConfigError with all faults of its text, and StorageError."""
+    """Read a YAML config file. Raises ConfigError with all faults of its text, and StorageError."""
     name = str(path)
     return parse_document(_decode(_read_bytes(path, name), name), name, folder=path.parent)
 
 
 def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> Document:
-    """Read a config from text; `name` is its name in messages, `folder` the one that its paths are relative to.
+    """Parse a config's YAML text; `name` is its name in messages, `folder` the base folder of its relative paths.
 
     Raises ConfigError with all faults.
     """
@@ -46,7 +46,7 @@ def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> D
 
 
 def parse_value(text: str, name: str) -> Any:
-    """Return the value of `--set`: a scalar or a flow collection. Raises ConfigError, with faults at `name`."""
+    """Parse the value of `--set`: a YAML scalar or flow collection. Raises ConfigError, with faults at `name`."""
     try:
         return _parse(text, Source.of(text, name))[0]
     except ConfigError as error:
@@ -67,7 +67,7 @@ def _parse(text: str, source: Source) -> tuple[Any, dict[Path, Mark], bool]:
 
 
 def _read_bytes(path: FilePath, name: str) -> bytes:
-    """Return the bytes of a regular file, without waiting for pipes and devices. Raises ConfigError, StorageError."""
+    """Return the bytes of a config file, without waiting for pipes and devices. Raises ConfigError, StorageError."""
     try:
         with open_file(path) as file:
             data = file.read(MAX_BYTES + 1)
@@ -102,7 +102,7 @@ def _decode(data: bytes, name: str) -> str:
 
 
 def _near(path: FilePath) -> str:
-    """Return a suggestion of a file with a similar name in the same folder, or an empty text."""
+    """Return a suggestion ("did you mean ...") of a file with a similar name in the same folder, or an empty text."""
     try:
         names = sorted(entry.name for entry in os.scandir(path.parent) if entry.is_file())
     except OSError:
