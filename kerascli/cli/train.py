@@ -1,4 +1,4 @@
-"""The command `kerascli train [CONFIG]`."""
+"""The command `kerascli train [CONFIG]`: train the model of a config, or resume a run."""
 
 import contextlib
 import sys
@@ -62,14 +62,14 @@ def train(
 
 
 def _refuse(given: dict[str, bool], names: list[str], why: str) -> None:
-    """Raise ConfigError for the first of `names` that was given: no option is silently ignored."""
+    """Raise ConfigError for the first given option of `names`, which do not apply: no option is silently ignored."""
     for name in names:
         if given[name]:
             raise ConfigError(f"{name} cannot be used with {why}")
 
 
 def _start(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str], *, as_json: bool) -> None:
-    """Train and show the events: results on stdout, everything else on stderr.
+    """Train a config and show the events: results on stdout, everything else on stderr.
 
     Errors that need no torch are raised before it is loaded.
     """

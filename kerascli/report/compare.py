@@ -72,7 +72,7 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _results(run: RunRecord) -> dict[str, float]:
-    """Return the last value of each metric, the best if its direction is known, the evaluations and the duration."""
+    """Return a run's last value of each metric, the best if its direction is known, its evaluations and duration."""
     facts, rows = run.facts(), run.history()
     directions = facts.get("directions", {})
     found: dict[str, float] = {"epochs": len(rows)}

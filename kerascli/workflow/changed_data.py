@@ -24,7 +24,10 @@ def load_again(run: OpenedRun) -> PreparedData:
 
 
 def _changes(found: Mapping[str, str], recorded: Mapping[str, str], phases: int) -> Iterator[Fault]:
-    """Compare digests, wherever the files are now; a run without recorded digests (an imported one) is not compared."""
+    """Yield a warning for each data file whose digest the run has not recorded, wherever the file is now.
+
+    A run without any recorded digests (an imported one) is not compared.
+    """
     for name, digest in found.items() if recorded else ():
         if digest in recorded.values():
             continue
@@ -35,6 +38,6 @@ def _changes(found: Mapping[str, str], recorded: Mapping[str, str], phases: int)
 
 
 def _short(digest: str) -> str:
-    """Return the beginning of a digest with its prefix (`sampled:`)."""
+    """Return the beginning of a file's digest, for messages, with its prefix (`sampled:`) if it has one."""
     kind, colon, value = digest.rpartition(":")
     return f"{kind}{colon}{value[:_SHORT]}"

@@ -31,7 +31,7 @@ class OpenedRun:
     experiment: Experiment
     stages: Stages
     data: DataSpec | None
-    """None for an imported run: it takes arrays as its inputs."""
+    """Data section of the run's config; None for an imported run, which takes arrays as its inputs."""
     learned: dict[str, Learned]
     takes_arrays: bool = False
     """True if the run takes arrays as its inputs, since the model has inputs that the data does not provide."""

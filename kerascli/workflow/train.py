@@ -114,7 +114,7 @@ def resume(
 
 
 def _warnings(phases: list[Phase]) -> list[Fault]:
-    """Return the warnings of all phases, and release the raw rows."""
+    """Return the advice warnings about all phases, and release their raw rows from memory."""
     found = advise(Case(phase.config, phase.spec, phase.prepared) for phase in phases)
     for phase in phases:
         phase.prepared.tables.clear()
@@ -124,7 +124,7 @@ def _warnings(phases: list[Phase]) -> list[Fault]:
 def _restored(
     record: RunRecord, phases: list[Phase], device: Choice, options: Options, mode: str | None
 ) -> tuple[PhaseRunner, list[Note], Prefix]:
-    """Return the runner restored from the newest checkpoint, notes, and the prefix of the history that it covers."""
+    """Return the `PhaseRunner` restored from the newest checkpoint, notes, and the part of history.csv up to it."""
     checkpoint, notes = newest(record)
     reached, history = Reached(epoch=phases[0].spec.fit.initial_epoch), Prefix()
     if checkpoint is not None:

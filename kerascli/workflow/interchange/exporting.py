@@ -1,4 +1,4 @@
-"""Export a run's model: made in memory, compared with the model on random inputs, and only then written."""
+"""Export a run's model to a file: made in memory, compared with the model on random inputs, and only then written."""
 
 import hashlib
 import tempfile
@@ -50,7 +50,7 @@ class Exported:
 
 
 class CheckFailed(KerasCliError):
-    """An exported file does not compute what the model does: a bug of kerascli; the file is not written."""
+    """Error if an exported file does not compute what the model does, a bug of kerascli; the file is not written."""
 
     exit_code = 1
 
@@ -130,7 +130,7 @@ def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, fl
 def _state(
     run: OpenedRun, graph: KerasGraph, checkpoint: str | None
 ) -> tuple[keras_file.OptimizerGroups | None, tuple[str, ...]]:
-    """Return the optimizer's state if a checkpoint has it together with exactly the weights that are exported."""
+    """Return the optimizer's state, and notes; None if no checkpoint has exactly the weights that are exported."""
     assert run.experiment.spec.compile is not None
     try:
         checkpoints = run.record.checkpoints
@@ -164,7 +164,10 @@ def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> b
 
 
 def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment) -> float:
-    """Import the exported file, compare weights and outputs, return the largest difference. Raises CheckFailed."""
+    """Import the exported file again, and return the largest difference of its outputs from the model's.
+
+    Raises CheckFailed if that is too large, or if the weights differ.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[kind]}"
         write_bytes(path, data)
@@ -219,7 +222,7 @@ def _outputs(experiment: Experiment, inputs: dict[str, Tensor]) -> list[Tensor]:
 
 
 def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], precision: str) -> float:
-    """Return the largest difference between two lists of outputs. Raises CheckFailed."""
+    """Return the largest difference between two lists of outputs. Raises CheckFailed if it exceeds the tolerance."""
     largest = 0.0
     for mine, other in zip(wanted, found, strict=True):
         if mine.shape != other.shape:
@@ -237,7 +240,7 @@ def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], precision: st
 
 
 def check_output(path: Path, kind: str) -> None:
-    """Raise ConfigError if Keras, which opens files by their suffix, could not open this one."""
+    """Raise ConfigError if Keras, which opens files by their suffix, could not open an exported file at `path`."""
     wanted = {"keras": (".keras",), "h5": (".h5", ".hdf5")}.get(kind)
     if wanted is not None and path.suffix not in wanted:
         other = next((name for name, suffix in SUFFIXES.items() if suffix == path.suffix), None)

@@ -59,7 +59,7 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A file that was read and validated; nothing is written yet."""
+    """A Keras file as read and validated: config sections, and a model with weights; nothing is written yet."""
 
     architecture: Architecture
     sections: dict[str, Any]
@@ -101,7 +101,7 @@ def _name_of(path: Path) -> str:
 
 
 def _check_data(path: Path) -> None:
-    """Raise ConfigError for a config with a section that comes from the file, or with neither data nor views."""
+    """Raise ConfigError for a --data config with a section that the Keras file has, or with neither data nor views."""
     document = read_extended(path)
     model = document.data.get("model", {})
     views = isinstance(model, dict) and list(model) == ["views"]
@@ -143,7 +143,7 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
 
 
 def _experiment(sections: Mapping[str, Any], name: str, file: ModelFile, architecture: Architecture) -> Experiment:
-    """Build the model; memory is allocated after the shapes of the file's arrays were checked.
+    """Build the model of a Keras file; memory is allocated after the shapes of the file's arrays were checked.
 
     Raises FileRefused, also for faults that the config reader finds in the file's model.
     """

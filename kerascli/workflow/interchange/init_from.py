@@ -59,7 +59,7 @@ def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> Init
 
 
 def _takes(wanted: InitFrom) -> dict[str, LayerSource]:
-    """Return the mapping of `map`; torchvision's layers may have torchvision's names in it."""
+    """Return `init_from.map`, layer -> source layer; torchvision's layers may have torchvision's names in it."""
     takes = wanted.takes()
     if wanted.torchvision is None:
         return takes
@@ -81,7 +81,7 @@ def _taken(
 
 
 def _nothing(weights: Sequence[Weight], source: Mapping[str, Tensor], name: str) -> ConfigError:
-    """Return an error that names two layers that may correspond, or the layers of the source."""
+    """Return the error that no weight matches; its hint names two similar layers, or the layers of the source."""
     theirs = list(dict.fromkeys(each.rpartition("/")[0] for each in source))
     ours = dict.fromkeys(weight.name.rpartition("/")[0] for weight in weights)
     near = next(((layer, close) for layer in ours if (close := nearest(layer, theirs))), None)
