@@ -48,7 +48,7 @@ class Program(TyperGroup):
 
 @contextlib.contextmanager
 def _unread() -> Iterator[None]:
-    """Exit with the code of SIGPIPE if the output is not read; click would exit with 1, the code of a bug."""
+    """Exit with the code of SIGPIPE if the reader of stdout has gone; click would exit with 1, the code of a bug."""
     try:
         yield
     except BrokenPipeError:

@@ -100,7 +100,7 @@ def draw(
 
 
 def _file(output: Path, suffixes: Sequence[str] = plots.SUFFIXES) -> Path:
-    """Return the file of a plot if it may be written. Raises ConfigError, StorageError."""
+    """Return the path of a plot's file if a plot may be written there. Raises ConfigError, StorageError."""
     from kerascli.workflow.outputs import writable
 
     plots.check_suffix(output, suffixes)

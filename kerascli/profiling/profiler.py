@@ -65,7 +65,7 @@ class Profiler:
             synchronize(self._device)
 
     def follow(self, events: Iterator[Event], batches_done: int) -> Iterator[Event]:
-        """Yield every event; `batches_done` batches of the first epoch were trained in an earlier process."""
+        """Yield every training event; `batches_done` batches of the first epoch were trained in an earlier process."""
         self._before = self._clock.lap().parts
         for event in events:
             match event:

@@ -16,7 +16,7 @@ _STEPS = 5
 def layer_by_layer(
     device: torch.device, layers: Mapping[str, nn.Module], step: Callable[[], object]
 ) -> tuple[RecordedWork, str]:
-    """Return the work of some steps; `step` runs forward and backward of `layers`, and changes nothing.
+    """Time a few training steps by layer; `step` runs forward and backward of `layers`, and changes nothing.
 
     Modules need more memory than a graph: if the device has too little, the work is empty and the text says why.
     """

@@ -45,7 +45,7 @@ class Window:
         self._hooks: list[RemovableHandle] = []
 
     def plan(self, steps: int) -> None:
-        """Set the window for a training of `steps` steps: of a short one a third comes before it, a third is in it."""
+        """Plan what to record of `steps` training steps: 20 after the first 10, or of a short one the second third."""
         self._warm_up, self._size = min(_WARM_UP_STEPS, steps // LEAST_STEPS), min(_STEPS, steps // LEAST_STEPS)
 
     def is_due(self, steps_done: int, left: int, steps: int, *, last_epoch: bool) -> bool:

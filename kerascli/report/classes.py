@@ -1,4 +1,4 @@
-"""Scores of a classifier by class."""
+"""Precision, recall and F1 of a classifier by class, and its confusion matrix."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

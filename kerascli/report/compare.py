@@ -27,7 +27,7 @@ class Comparison:
         return asdict(self)
 
     def tables(self) -> list[Table]:
-        """Return the tables of differing settings and of results."""
+        """Return two tables that compare the runs: the settings that differ, and the results."""
         settings, results = new_table("setting"), new_table("result")
         for run in map(safe_text, self.runs):
             settings.add_column(run, overflow="fold")

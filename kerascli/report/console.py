@@ -1,4 +1,4 @@
-"""Show training events: a progress bar for each epoch at a terminal, else a line."""
+"""Show training events: at a terminal a progress bar for each epoch, else a line for each epoch."""
 
 import contextlib
 import time
@@ -14,7 +14,7 @@ _TIME_WIDTH = 7  # 1:23:45
 
 
 class TrainingView:
-    """Prints events as they come; if the stream is closed, training continues.
+    """Prints training events as they come; if the output stream is closed, training continues.
 
     `quiet` prints warnings only.
     """

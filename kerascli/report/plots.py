@@ -64,7 +64,7 @@ def panels(runs: Runs) -> list[str]:
 
 
 def plot_history(runs: Runs, metrics: Sequence[str] | None = None, *, log_scale: bool = False) -> "Figure":
-    """Plot a panel for each metric: training solid, validation dashed, one color for each of several runs."""
+    """Plot runs, with a panel for each metric: training solid, validation dashed, a color for each of several runs."""
     import matplotlib
 
     names = _chosen(runs, metrics)
@@ -121,13 +121,13 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], 
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write the figure in the format of the suffix, atomically."""
+    """Write a figure to a file in the format of its suffix, atomically."""
     check_suffix(path)
     storage.write_bytes(path, encoded(figure, path.suffix))
 
 
 def encoded(figure: "Figure", suffix: str) -> bytes:
-    """Return the figure as the contents of a file with that suffix."""
+    """Return a figure as the contents of an image file with that suffix."""
     import matplotlib
 
     form = suffix.lower().removeprefix(".")

@@ -15,12 +15,12 @@ from kerascli import storage
 from kerascli.errors import ConfigError
 
 TABLES = (".csv", ".jsonl", ".parquet")
-"""Suffixes of files of named columns."""
+"""Suffixes of files of predictions that have named columns."""
 FORMATS = (*TABLES, ".npy", ".npz")
 
 
 def csv_text(columns: Mapping[str, np.ndarray], *, header: bool = True) -> str:
-    """Return a CSV text; numbers have the digits of their precision, missing ones are empty."""
+    """Return columns as CSV text; numbers have the digits of their precision, missing ones are empty."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     if header:

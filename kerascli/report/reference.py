@@ -52,7 +52,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Reference entry of a name; `beside` are node keys and call arguments, `members` the components of a kind."""
+    """Reference entry of a name; `beside` has node keys and call arguments, `members` the components of a kind."""
 
     kind: str
     name: str
@@ -197,7 +197,7 @@ def _of_ops(word: str) -> Iterator[Entry]:
 
 
 def _of_dotted(word: str) -> Iterator[Entry]:
-    """Yield the entry of a key with its owner: `fit.epochs`, `dense.units`."""
+    """Yield the reference entry of a key given with its section or component: `fit.epochs`, `dense.units`."""
     owner, dot, name = word.rpartition(".")
     if dot:
         for entry in (*_of_sections(owner), *_of_components(owner)):
@@ -250,7 +250,7 @@ def _hint(word: str) -> str | None:
 
 
 def _example(kind: str, cls: type[Component], found: list[Setting]) -> str:
-    """Return YAML to copy: a layer's documented example with shapes, the shortest form of others."""
+    """Return example YAML of a component: a layer's documented example with shapes, the shortest form of others."""
     name = cls.component_name
     if not issubclass(cls, BaseLayer):
         needed = ", ".join(f"{setting.name}: ..." for setting in found if setting.required)

@@ -50,7 +50,7 @@ class RunLine:
 
 
 def list_table(lines: Sequence[RunLine]) -> Table:
-    """Return a table with a row for each run."""
+    """Return the table of `kerascli runs`, with a row for each run."""
     table = new_table("run", "status")
     table.add_column("epochs", justify="right")
     table.add_column("time", justify="right")

@@ -11,7 +11,7 @@ _HINT = "the results are for the data as it is now; restore the old file to comp
 
 
 def load_again(run: OpenedRun) -> PreparedData:
-    """Load the splits of a run; `run.warnings` gets a fault for each file that differs from the training data.
+    """Load the splits of a run's data; `run.warnings` gets a warning for each file that changed since training.
 
     Raises DataError, ConfigError, FileRefused.
     """

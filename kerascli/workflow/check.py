@@ -30,9 +30,9 @@ class CheckResult:
     """Result of checking a valid config, as far as it could be checked."""
 
     lines: list[str]
-    """Lines to print: what was checked, and what could not be checked."""
+    """Lines to print about what was checked, and what could not be checked."""
     warnings: list[Fault]
-    """Warnings about what is valid but probably not intended."""
+    """Warnings about settings and data that are valid but probably not intended."""
     data_is_missing: bool
     """True if the files of the data were looked for and not found."""
 
@@ -105,7 +105,7 @@ def _described(
 
 
 def _unchecked_init_from(config: Config, begin: InitFrom) -> str:
-    """Return a line that says that `model.init_from` is not checked, and why."""
+    """Return a line of text for the user: the weights of `model.init_from` are not checked, and why."""
     what = next(source for source in (begin.run, begin.file, begin.torchvision) if source is not None)
     absent = begin.file is not None and not (config.init_folder / begin.file).exists()
     reason = f"there is no file '{safe_text(what)}'" if absent else f"'{safe_text(what)}' is read when a run starts"

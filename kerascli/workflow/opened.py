@@ -36,7 +36,7 @@ class OpenedRun:
     takes_arrays: bool = False
     """True if the run takes arrays as its inputs, since the model has inputs that the data does not provide."""
     warnings: list[Fault] = field(default_factory=list)
-    """Warnings about the files of the run; views of the run share the list."""
+    """Warnings about the files of the run; the runs that `view` returns share the list."""
 
     @property
     def has_own_inputs(self) -> bool:

@@ -1,4 +1,4 @@
-"""Check where a command may write: never over its inputs, a run's own files, or a file of another kind.
+"""Check the output paths of commands: never overwrite inputs, a run's own files, or a file of another kind.
 
 This holds whatever the flags. An existing file of the kind that is written is replaced.
 """

@@ -1,4 +1,4 @@
-"""Predict with a run: outputs for rows as named columns, with the names of classes."""
+"""Predict with the model of a run: outputs for rows as named columns, with the names of classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ def predict_run(
 
 @memory_for_batches()
 def predict_rows(run: OpenedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
-    """Predict prepared rows. Raises KerasCliError."""
+    """Predict prepared rows with the model of a run. Raises KerasCliError."""
     experiment, spec = run.experiment, run.experiment.spec
     kept = kept_columns(rows, keep)
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)

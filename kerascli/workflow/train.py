@@ -165,7 +165,7 @@ def _write_start(
     options: Options,
     facts: Mapping[str, Any],
 ) -> None:
-    """Write everything about a run that is known before its first step; run.json last: with it the run has begun."""
+    """Write the files of a run that are known before its first step; run.json comes last: with it the run has begun."""
     spec, config = experiment.spec, phases[-1].config
     plugins = [record.write_plugin(code) for code in config.plugins]
     record.write_config(config.text)

@@ -44,7 +44,7 @@ class Raw:
         return Raw(self.whole, compose_rows(self.rows, places))
 
     def array(self) -> np.ndarray:
-        """Return the selected rows as an array."""
+        """Return the selected rows of the column as an array."""
         return self.whole[self.rows]
 
     def feature(self, index: int) -> np.ndarray:

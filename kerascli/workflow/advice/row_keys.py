@@ -68,7 +68,7 @@ def _hashes(column: Raw) -> Iterator[np.ndarray]:
 
 
 def _are_exact(values: np.ndarray) -> bool:
-    """Return True for integers that float64 represents exactly."""
+    """Return True if float64 represents all integers of an array exactly."""
     return not len(values) or (values.max() <= 2**53 and values.min() >= -(2**53))
 
 

@@ -40,7 +40,7 @@ class Phase:
     spec: RunSpec
 
     def without_model(self) -> "Phase":
-        """Return the phase without its modules, to release their memory after training."""
+        """Return the phase without the modules of its model, to release their memory after training."""
         return replace(self, spec=replace(self.spec, built=replace(self.spec.built, modules={}, owners={}, views={})))
 
 
@@ -144,7 +144,7 @@ class PhaseRunner:
             )
 
     def start_next_phase(self) -> bool:
-        """Go to the next phase with the current weights; return True if its optimizer starts anew."""
+        """Go to the next phase with the current weights; return True if its optimizer starts with a new state."""
         trainer, reached = self.state.trainer, self.reached
         weights = trainer.snapshot()
         following = self.phases[reached.phase + 1]

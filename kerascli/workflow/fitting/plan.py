@@ -1,4 +1,4 @@
-"""Make the training plan from the fit section and the data: batches, steps, validations."""
+"""Make the training plan (batches, steps, validations) from a config's fit section and its data."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice

@@ -33,7 +33,7 @@ SUFFIXES = {
     "keras": ".keras", "h5": ".h5", "safetensors": ".safetensors", "onnx": ".onnx", "torch_export": ".pt2",
     "state_dict": ".pt",
 }  # fmt: skip
-"""Suffix of the files of each format."""
+"""Suffix of the exported files of each format."""
 _ROWS_MADE, _ROWS_CHECKED = 3, 5
 """Two batch sizes, for export and for the check: a size fixed by the export would fail in the check."""
 _TOLERANCE = {"float32": 1e-5}
@@ -45,7 +45,7 @@ class Exported:
     path: Path
     size_bytes: int
     difference: float | None
-    """Largest difference between an output of the file and of the model; None for files of weights alone."""
+    """Largest difference between outputs of the exported file and of the model; None for files of weights alone."""
     notes: tuple[str, ...]
 
 
@@ -151,7 +151,7 @@ def _state(
 
 
 def _places(layers: Sequence[KerasNode], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the path of Keras's names to each layer, with the prefix of kerascli's names of its weights."""
+    """Yield the path to each layer in Keras's names, with the prefix of its weights in kerascli's names."""
     for node in layers:
         yield (*above, node.name), node.ours
         yield from _places(node.inside, (*above, node.name))

@@ -103,7 +103,7 @@ def _note(weights: Sequence[Weight], taken: TransferredWeights, source: str) -> 
 def _source(
     wanted: InitFrom, experiment: Experiment, config: Config, runs_dir: Path
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the weights by kerascli's names, in Keras's layout, and facts that identify their source."""
+    """Load the weights that `init_from` names, by kerascli's names and in Keras's layout; and facts on their source."""
     folder = config.init_folder
     if wanted.torchvision is not None:
         file = wanted.published.file

@@ -62,7 +62,7 @@ def _rows_hardly_repeat(train: Sequence[Raw], found: np.ndarray, distinct: int) 
 
 
 def _distinguishes_rows(column: Raw) -> bool:
-    """Return True for measurements that are mostly distinct, and for images."""
+    """Return True if a column has measurements that are mostly distinct, or images."""
     if column.ndim == 1 and column.whole.dtype.kind == "f":
         values = column.array()
         return _has_fractions(values) and len(np.unique(values)) * 2 > len(values)
