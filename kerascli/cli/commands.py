@@ -33,7 +33,7 @@ _HELP = "Deep learning described, not programmed: train a PyTorch model from one
 
 
 class Program(TyperGroup):
-    """Group of all commands, which end silently, like SIGPIPE ends others, if the reader has gone (`| head`)."""
+    """Group of all commands, which end silently, as by SIGPIPE, if the reader of their output has gone (`| head`)."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         with _unread():  # --help and --version print here
@@ -48,7 +48,7 @@ class Program(TyperGroup):
 
 @contextlib.contextmanager
 def _unread() -> Iterator[None]:
-    """Exit with the code of SIGPIPE if the output is not read; click would exit with 1, the code of a bug."""
+    """Exit with the code of SIGPIPE if the reader of stdout has gone; click would exit with 1, the code of a bug."""
     try:
         yield
     except BrokenPipeError:

@@ -75,7 +75,7 @@ def evaluate(
 
 
 def _chosen(evaluation: "Evaluation", maximize: str | None, hold_recall: float | None) -> dict[str, "Point"]:
-    """Return the threshold that was asked for, by output. Raises ConfigError where there is none."""
+    """Return each output's decision threshold for --maximize or --hold-recall. Raises ConfigError if there is none."""
     from kerascli.report.thresholds import AIMS
 
     if maximize is None and hold_recall is None:
@@ -104,7 +104,7 @@ def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | Non
 
 
 def _rows(run: "OpenedRun", what: Sequence[str]) -> tuple[str, "Split"]:
-    """Return the name and rows of `what`; by default of the first of test, validation and train that the data has."""
+    """Return name and rows of a split or files; default: the first of test, validation and train that the data has."""
     from kerascli.workflow.changed_data import load_again
     from kerascli.workflow.given_rows import rows_of
 
@@ -176,7 +176,7 @@ def _facts(
 
 
 def _pictures(record: "RunRecord", scores: "ClassScores", rows: str) -> Iterator[str]:
-    """Draw the plots of an output, a file for each split; yield a line for each, with its path."""
+    """Draw the confusion matrix and curves of an output for these rows; yield a line for each plot, with its path."""
     from kerascli.report.curves import binary_curves
     from kerascli.report.plots import confusion_matrix, save
 

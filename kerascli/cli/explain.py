@@ -1,4 +1,4 @@
-"""The command `kerascli explain NAME|SECTION|KEY`."""
+"""The command `kerascli explain NAME|SECTION|KEY`: the reference of a component, section or key of configs."""
 
 from typing import Annotated
 

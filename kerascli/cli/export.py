@@ -1,4 +1,4 @@
-"""The command `kerascli export RUN`."""
+"""The command `kerascli export RUN`: write a run's model to a Keras, PyTorch or ONNX file."""
 
 from pathlib import Path
 from typing import Annotated

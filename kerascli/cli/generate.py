@@ -1,4 +1,4 @@
-"""The command `kerascli generate RUN`."""
+"""The command `kerascli generate RUN`: text from a language model or a decoder."""
 
 import sys
 from itertools import chain
@@ -69,7 +69,7 @@ def generate(
 def _write(
     opened: "OpenedRun", prompt: str | None, length: int, sampling: "Sampling", *, view: str | None, as_json: bool
 ) -> None:
-    """Generate from the prompt: a decoder's answer, or a language model's continuation."""
+    """Generate and print text for a prompt: a decoder's answer, or a language model's continuation."""
     from kerascli.workflow.make_samples import studio_of
     from kerascli.workflow.opened import known_view
 

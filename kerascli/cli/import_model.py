@@ -1,4 +1,4 @@
-"""The command `kerascli import MODEL`."""
+"""The command `kerascli import MODEL`: make a run from a model saved by Keras."""
 
 import sys
 from pathlib import Path

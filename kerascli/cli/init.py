@@ -1,4 +1,4 @@
-"""The command `kerascli init [NAME.yaml] [--template NAME | --from DATA.csv --target COLUMN]`."""
+"""The command `kerascli init [NAME.yaml] [--template NAME | --from DATA.csv --target COLUMN]`: write a new config."""
 
 from pathlib import Path
 from typing import Annotated
@@ -42,7 +42,7 @@ def template_names() -> list[str]:
 
 
 def from_template(name: str, config: Path) -> str:
-    """Return the text of a template, with `config` in its commands. Raises ConfigError."""
+    """Return the text of a config template; the commands that it shows name the file `config`. Raises ConfigError."""
     known = template_names()
     if name not in known:
         raise ConfigError(
@@ -72,7 +72,7 @@ def from_table(data: Path, target: str | None, config: Path) -> str:
 
 
 def check_name(config: Path) -> None:
-    """Raise ConfigError if a path does not end in .yaml or .yml: it is probably the data's."""
+    """Raise ConfigError if the path of a new config does not end in .yaml or .yml: it is probably that of data."""
     if config.suffix.lower() in {".yaml", ".yml"}:
         return
     named = _quoted(config.parent / f"{config.stem or 'config'}.yaml")
@@ -83,7 +83,7 @@ def check_name(config: Path) -> None:
 
 
 def write_new(config: Path, text: str, *, force: bool) -> None:
-    """Write the file; an existing config is replaced only with `force`, any other file never.
+    """Write a new config; an existing config is replaced only with `force`, any other file never.
 
     Raises ConfigError, StorageError.
     """
@@ -94,7 +94,7 @@ def write_new(config: Path, text: str, *, force: bool) -> None:
 
 
 def check_free(config: Path, *, force: bool) -> Path:
-    """Return the file to write if it is free or may be replaced. Raises ConfigError, StorageError."""
+    """Return the file of a new config if none exists there or `force` replaces it. Raises ConfigError, StorageError."""
     from kerascli.workflow.outputs import CONFIG, writable
 
     file = writable(config, CONFIG)

@@ -123,7 +123,7 @@ def read_config(path: Path, sets: Sequence[str], flags: Sequence[str], command: 
 
 @contextlib.contextmanager
 def remembered(document: "Document", command: str, flags: Sequence[str]) -> Iterator[None]:
-    """Record the faults raised by a complete check of a config, for `refuse_misspelt` the next time."""
+    """Record the faults that a complete check of a config raises, for `refuse_misspelt` when `command` is run again."""
     from kerascli.config.misspelt import remember
 
     try:
@@ -150,7 +150,7 @@ def config_or_run(
 
 
 def find_run(selector: str, runs_dir: Path) -> "RunRecord":
-    """Return the selected run, with a note on stderr of the name of `latest`, and warnings. Raises ConfigError."""
+    """Return the run that `selector` names; print the name of `latest`, and warnings, on stderr. Raises ConfigError."""
     from kerascli.runs.index import LATEST
     from kerascli.runs.index import find_run as find
 

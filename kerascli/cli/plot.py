@@ -16,7 +16,7 @@ from kerascli.storage import write_bytes
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
+    """Add the command `plot` to the program."""
     app.command("plot")(_command)
 
 
@@ -86,7 +86,7 @@ def draw_model(
 def draw(
     runs: Sequence[RunRecord], output: Path | None, metrics: Sequence[str] | None = None, *, log_scale: bool = False
 ) -> Path:
-    """Plot the histories of runs into a file, by default in the run's folder. Returns the file's path."""
+    """Plot the training curves of runs into a file, by default in the run's folder. Returns the file's path."""
     if output is None:
         if len(runs) > 1:
             raise ConfigError("the plot of several runs needs a file name", hint="name the file: -o curves.png")
@@ -100,7 +100,7 @@ def draw(
 
 
 def _file(output: Path, suffixes: Sequence[str] = plots.SUFFIXES) -> Path:
-    """Return the file of a plot if it may be written. Raises ConfigError, StorageError."""
+    """Return the path of a plot's file if a plot may be written there. Raises ConfigError, StorageError."""
     from kerascli.workflow.outputs import writable
 
     plots.check_suffix(output, suffixes)
@@ -108,7 +108,7 @@ def _file(output: Path, suffixes: Sequence[str] = plots.SUFFIXES) -> Path:
 
 
 def _labels(runs: Sequence[RunRecord]) -> list[str]:
-    """Return the shortest names that distinguish the runs."""
+    """Return the labels of runs in a plot: the shortest names that distinguish them."""
     for names in ([run.name for run in runs], [run.folder_name for run in runs]):
         if len(runs) > 1 and len(set(names)) == len(runs):
             return names

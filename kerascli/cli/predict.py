@@ -1,4 +1,4 @@
-"""The command `kerascli predict RUN WHAT...`."""
+"""The command `kerascli predict RUN WHAT...`: classes or values for the rows of files, a split, or texts."""
 
 import sys
 from pathlib import Path

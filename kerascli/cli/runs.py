@@ -20,7 +20,7 @@ _SHOWN_LAST = ("versions", "machine")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the group of commands; `kerascli runs` alone lists the runs."""
+    """Add the group of commands `runs` to the program; `kerascli runs` alone lists the runs."""
     group = typer.Typer(help="List, show, compare and remove runs.", rich_markup_mode=None)
     group.callback(invoke_without_command=True)(_list)
     group.command("show")(_show)
@@ -84,7 +84,7 @@ def _is_confirmed(runs: Iterable[RunRecord]) -> bool:
 
 
 def print_list(runs_dir: Path, *, as_json: bool = False) -> None:
-    """Print the runs of a folder."""
+    """Print the list of the runs in a folder, as a table or as JSON."""
     lines = [tables.RunLine.of(run) for run in index.list_runs(runs_dir)]
     if as_json:
         say_json([asdict(line) for line in lines])
@@ -108,7 +108,7 @@ def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
 
 
 def print_comparison(runs: Sequence[RunRecord], *, as_json: bool = False) -> None:
-    """Print a comparison of runs."""
+    """Print a comparison of runs: the settings that differ, and the results."""
     found = compare(runs)
     if as_json:
         say_json(found.as_json())

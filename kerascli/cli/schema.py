@@ -1,4 +1,4 @@
-"""The command `kerascli schema [-o FILE]`."""
+"""The command `kerascli schema [-o FILE]`: the JSON Schema of configs, for editors."""
 
 from pathlib import Path
 from typing import Annotated

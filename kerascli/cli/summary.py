@@ -1,4 +1,4 @@
-"""The command `kerascli summary [CONFIG|RUN]`."""
+"""The command `kerascli summary [CONFIG|RUN]`: the layers, shapes and parameters of a model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""The command `kerascli train [CONFIG]`."""
+"""The command `kerascli train [CONFIG]`: train the model of a config, or resume a run."""
 
 import contextlib
 import sys
@@ -70,7 +70,7 @@ def train(
 
 
 def _refuse(given: dict[str, bool], names: list[str], why: str) -> None:
-    """Raise ConfigError for the first of `names` that was given: no option is silently ignored."""
+    """Raise ConfigError for the first given option of `names`, which do not apply: no option is silently ignored."""
     for name in names:
         if given[name]:
             raise ConfigError(f"{name} cannot be used with {why}")

@@ -1,4 +1,4 @@
-"""The command `kerascli validate [CONFIG ...]`."""
+"""The command `kerascli validate [CONFIG ...]`: report every error in configs, before training."""
 
 import subprocess
 import sys

@@ -8,7 +8,7 @@ from kerascli.events import LayerTime, Phase
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A phase whose share of the time above `share` is reported; `text` says so and what helps."""
+    """Advice on a phase (`data`, `forward` ...) that takes more than `share` of the time; `text` says what helps."""
 
     phase: str
     share: float
@@ -65,10 +65,10 @@ OPERATION_MICROSECONDS = 10.0
 operation and to record it for the gradient."""
 
 COMPILING_SHARE = 0.5
-"""Compilation that took more than this share of the time has not paid off."""
+"""Share of the time above which compilation has not paid off."""
 
 LEAST_SECONDS = 1.0
-"""Below this, most of the time of a training is spent on writing the run's files."""
+"""Duration of all steps that advice needs: below it most of the time is spent on writing the run's files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Facts:
     """Number of operations that a step starts; 0 if unknown."""
     execution_mode: str
     jit_compile: bool | str
-    """The setting as in the config."""
+    """Setting `jit_compile` as in the config."""
 
 
 def advice(facts: Facts) -> tuple[str, ...]:

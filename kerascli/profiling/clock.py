@@ -1,4 +1,4 @@
-"""A clock that measures how much of each lap is spent on marked work."""
+"""A clock that measures how much of each lap (a training step, the end of an epoch) is spent on marked work."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from time import perf_counter
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """Duration of a lap, and its parts by the name of the work."""
+    """Duration of a lap, and the part of each kind of marked work, by name, in seconds."""
 
     seconds: float
     parts: dict[str, float]
@@ -42,7 +42,7 @@ class Clock:
             self._parts[name] = self._parts.get(name, 0.0) + perf_counter() - self._entered
 
     def lap(self) -> Lap:
-        """Return the lap since the last one ended, or since `restart`."""
+        """End the current lap, which began when the last one ended or with `restart`, and return its durations."""
         now = perf_counter()
         done = Lap(now - self._began, self._parts)
         self._parts, self._began = {}, now

@@ -1,4 +1,4 @@
-"""Sums of laps: the median of each phase, and its share of the whole training."""
+"""Sums of laps (steps, ends of epochs): the median time of each phase, and its share of the whole training."""
 
 from array import array
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ ORDER = (
     "data", "forward and backward", "forward", "backward", "optimizer", "metrics",
     "callbacks", "validation", "records", "checkpoints", "showing progress", REST,
 )  # fmt: skip
-"""Phases in the order of the report; other phases come before `REST`."""
+"""Phases (kinds of work) in the order of the report; other phases come before `REST`."""
 
 _SAMPLES = 10_000
 """Maximum number of durations kept for a median, so that memory is bounded."""
@@ -34,7 +34,7 @@ class _Sum:
 
 
 class LapSums:
-    """Laps of one kind: steps, or ends of epochs."""
+    """Sums of the laps of one kind (training steps, or ends of epochs): number, seconds, seconds of each phase."""
 
     def __init__(self) -> None:
         self.laps = 0
@@ -42,7 +42,7 @@ class LapSums:
         self._phases: dict[str, _Sum] = {}
 
     def add(self, lap: Lap) -> None:
-        """Add a lap."""
+        """Add a lap: its duration and that of each phase."""
         self.laps += 1
         self._whole.add(lap.seconds)
         for name, seconds in lap.parts.items():
@@ -61,15 +61,15 @@ class LapSums:
         yield from self._phases
 
     def times(self, name: str) -> int:
-        """Return the number of laps with that work."""
+        """Return the number of laps that have a phase of this name."""
         return self._phases[name].times if name in self._phases else 0
 
     def mean(self, name: str) -> float:
-        """Return the mean seconds a lap; laps without that work count as well."""
+        """Return the mean seconds of a phase per lap; laps without the phase count as well."""
         return self._phases[name].seconds / self.laps if name in self._phases else 0.0
 
     def median(self, name: str) -> float:
-        """Return the median seconds of the laps with that work: a checkpoint, for example, is not written in each."""
+        """Return the median seconds of a phase in the laps that have it: not each has a checkpoint, for example."""
         return median(self._phases[name].samples)
 
 

@@ -1,4 +1,4 @@
-"""Read torch's profiler: work by operation and by layer."""
+"""Read the events of torch's profiler: time by operation and by layer."""
 
 from bisect import bisect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from kerascli.events import LayerTime, Operation
 
 LAYER = "layer: "
-"""Prefix of marks that stand for layers."""
+"""Prefix of the names of profiler marks around layers."""
 STEP = "step: "
-"""Prefix of marks around whole steps."""
+"""Prefix of the names of profiler marks around whole training steps."""
 
 _ENGINE = "autograd::engine::evaluate_function: "
 _BACKWARD, _MARK = 1, 7
-"""Values of at::RecordScope: the work of a gradient function; a mark by kerascli or torch."""
+"""Values of PyTorch's at::RecordScope for an event: work of a gradient function; a mark by kerascli or torch."""
 
 
 K = TypeVar("K")
@@ -23,7 +23,7 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """An operation that ran, with its own time, without that of nested operations."""
+    """A torch operation that ran, with its own time, without that of nested operations."""
 
     name: str
     step: int
@@ -33,7 +33,7 @@ class Work:
     backward: bool
     milliseconds: float
     calls: int
-    """0 for work of the autograd engine around a gradient function, else 1."""
+    """Number of calls that this work counts as: 0 for the autograd engine's work around a gradient function, else 1."""
     outermost: bool
     """True if it was started by Python or the autograd engine, not by another operation."""
 
@@ -47,7 +47,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class RecordedWork:
-    """All recorded work of some steps."""
+    """All operations that torch's profiler recorded in some training steps."""
 
     work: Sequence[Work] = ()
     lasted: Sequence[float] = ()
@@ -58,7 +58,7 @@ class RecordedWork:
         return len(self.lasted)
 
     def most_expensive(self, count: int = 10) -> tuple[Operation, ...]:
-        """Return operations grouped by name and place, for a step; those without device time are left out."""
+        """Return a step's most expensive operations by name and place; those without device time are left out."""
         groups = _grouped(self.work, lambda each: (each.name, each.place))
         times = {key: self._milliseconds(group) for key, group in groups.items()}
         total = sum(times.values()) or 1.0
@@ -69,7 +69,7 @@ class RecordedWork:
         )
 
     def layers(self, count: int = 10) -> tuple[LayerTime, ...]:
-        """Return the layers with the largest share, for a step."""
+        """Return the `count` layers with the largest share of the time of a step."""
         groups = _grouped((each for each in self.work if each.layer), lambda each: (each.layer, each.backward))
         times = {key: self._milliseconds(group) for key, group in groups.items()}
         total = sum(times.values()) or 1.0
@@ -84,7 +84,7 @@ class RecordedWork:
         return sum(each.outermost for each in self.work) / self.steps if self.steps else 0.0
 
     def _milliseconds(self, group: Iterable[Work]) -> float:
-        """Return the time of a median step, which ignores steps delayed by other processes."""
+        """Return the time of some operations in a median step, which ignores steps delayed by other processes."""
         times = [0.0] * self.steps
         for each in group:
             times[each.step] += each.milliseconds

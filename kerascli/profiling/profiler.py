@@ -15,13 +15,13 @@ from kerascli.profiling.replay import layer_by_layer
 from kerascli.profiling.window import LEAST_STEPS, Window, synchronize
 
 _MAKING = ("tracing", "compiling")
-"""Work done once for all steps; while a graph is tested, phases of steps are marked as well."""
+"""Phases that occur once for all steps; while a graph is tested, phases of steps are marked as well."""
 _SLOWED = 1.5
 """Limit of the slowdown by torch's profiler, which adds microseconds to each operation; above it times mislead."""
 
 
 class Profiler:
-    """Times the spans of a training run on `device`; `follow` marks where steps and epochs end.
+    """Times the phases of a training run on `device`; `follow` marks where steps and epochs end.
 
     The first step is timed separately; some are recorded by torch's profiler, which slows them; the rest are timed.
     """
@@ -65,7 +65,7 @@ class Profiler:
             synchronize(self._device)
 
     def follow(self, events: Iterator[Event], batches_done: int) -> Iterator[Event]:
-        """Yield every event; `batches_done` batches of the first epoch were trained in an earlier process."""
+        """Yield every training event; `batches_done` batches of the first epoch were trained in an earlier process."""
         self._before = self._clock.lap().parts
         for event in events:
             match event:
@@ -165,5 +165,5 @@ class Profiler:
             yield "each phase waited for the device: without --profile phases overlap, and steps are faster"
 
     def trace(self) -> tuple[str, bytes] | None:
-        """Return the name and contents of a file in the Chrome trace format; None if no operations were recorded."""
+        """Return the recorded steps as a Chrome trace file (name, contents); None if no operations were recorded."""
         return self._window.trace() if self._window.steps else None

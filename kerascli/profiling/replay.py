@@ -10,13 +10,13 @@ from kerascli.profiling.operations import RecordedWork
 from kerascli.profiling.window import Window
 
 _STEPS = 5
-"""Number of timed steps, after one that is not timed."""
+"""Number of training steps to time, after one that is not timed."""
 
 
 def layer_by_layer(
     device: torch.device, layers: Mapping[str, nn.Module], step: Callable[[], object]
 ) -> tuple[RecordedWork, str]:
-    """Return the work of some steps; `step` runs forward and backward of `layers`, and changes nothing.
+    """Time a few training steps by layer; `step` runs forward and backward of `layers`, and changes nothing.
 
     Modules need more memory than a graph: if the device has too little, the work is empty and the text says why.
     """

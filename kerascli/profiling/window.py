@@ -1,4 +1,4 @@
-"""Torch's profiler over a few steps: the cost of their operations, and a trace."""
+"""Torch's profiler over a few training steps: the cost of their operations, and a trace file."""
 
 import gzip
 import os
@@ -24,11 +24,11 @@ _WARM_UP_STEPS = 10
 _STEPS = 20
 """Number of recorded steps: enough for a mean, and few enough for a trace that opens at once."""
 LARGE_BYTES = 16_000_000
-"""Size from which a trace is compressed; viewers read both forms."""
+"""Size above which a trace file is compressed; trace viewers read both forms."""
 
 
 class Window:
-    """Window of consecutive steps of one epoch, once in a training: opened and closed between two steps."""
+    """Consecutive steps of an epoch that torch's profiler records once in a training; begins and ends between steps."""
 
     def __init__(self, device: torch.device) -> None:
         self.layers: Mapping[str, nn.Module] = {}
@@ -45,7 +45,7 @@ class Window:
         self._hooks: list[RemovableHandle] = []
 
     def plan(self, steps: int) -> None:
-        """Set the window for a training of `steps` steps: of a short one a third comes before it, a third is in it."""
+        """Plan what to record of `steps` training steps: 20 after the first 10, or of a short one the second third."""
         self._warm_up, self._size = min(_WARM_UP_STEPS, steps // LEAST_STEPS), min(_STEPS, steps // LEAST_STEPS)
 
     def is_due(self, steps_done: int, left: int, steps: int, *, last_epoch: bool) -> bool:
@@ -55,7 +55,7 @@ class Window:
         return left >= min(self._size, steps) or (last_epoch and left > 0)
 
     def start(self, epoch: int, step: int) -> None:
-        """Open the window before a step. If torch's profiler cannot start, `refusal` says why."""
+        """Start torch's profiler before a step; if it cannot start, `refusal` says why."""
         self._epoch, self._first = epoch, step
         os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else its library says on stderr that it starts and stops
         activities = [ProfilerActivity.CPU]
@@ -75,7 +75,7 @@ class Window:
         self.begin(f"{STEP}{step}")
 
     def step_done(self, *, last: bool) -> None:
-        """End a step; the window closes when it has recorded enough, or at the end of the epoch."""
+        """End a training step; the profiler stops when enough steps are recorded, or at the end of the epoch."""
         self.end()
         self.steps += 1
         if last or self.steps == self._size:
@@ -98,7 +98,7 @@ class Window:
             self.steps, self.refusal = 0, f"torch's profiler did not end well: {first_line(error)}"
 
     def begin(self, name: str) -> None:
-        """Begin marked work: a bar in the trace."""
+        """Begin marked work, which is a bar in the trace file."""
         mark = record_function(name)
         mark.__enter__()
         self._marks.append(mark)
@@ -107,27 +107,27 @@ class Window:
         self._marks.pop().__exit__(None, None, None)
 
     def work(self) -> RecordedWork:
-        """Return all operations of the recorded steps."""
+        """Return all operations of the recorded training steps."""
         if not self.steps:
             return RecordedWork()
         return recorded_work(self._profile.events(), self.steps, on_device=self._device.type == "cuda")
 
     def trace(self) -> tuple[str, bytes]:
-        """Return the name and contents of a file in the Chrome trace format."""
+        """Return the recorded steps as a file in the Chrome trace format: its name and contents."""
         with tempfile.TemporaryDirectory(prefix="kerascli-profile-") as folder:
             path = Path(folder) / "trace.json"
             self._profile.export_chrome_trace(str(path))
             return trace_file(path.read_bytes())
 
     def __str__(self) -> str:
-        """Return `epoch 1, steps 11 to 30`; empty if no step was recorded."""
+        """Return the recorded steps as text: `epoch 1, steps 11 to 30`; empty if no step was recorded."""
         last = self._first + self.steps - 1
         steps = f"step {last}" if self.steps == 1 else f"steps {self._first} to {last}"
         return f"epoch {self._epoch}, {steps}" if self.steps else ""
 
 
 def trace_file(trace: bytes) -> tuple[str, bytes]:
-    """Return the file name and contents for a trace."""
+    """Return the file name and contents for a trace; a large one is compressed."""
     if len(trace) <= LARGE_BYTES:
         return "trace.json", trace
     return "trace.json.gz", gzip.compress(trace, compresslevel=6, mtime=0)

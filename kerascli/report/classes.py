@@ -1,4 +1,4 @@
-"""Scores of a classifier by class."""
+"""Precision, recall and F1 of a classifier by class, and its confusion matrix."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ def class_rows(matrix: np.ndarray, names: Sequence[str]) -> list[ClassRow]:
 
 
 def class_table(rows: Sequence[ClassRow]) -> str:
-    """Return the scores as a text table."""
+    """Return the scores of each class as a text table."""
     names = [safe_text(row.name) for row in rows]
     width = max(5, *map(cell_len, names))
     lines = [f"{'class':<{width}}  precision  recall      f1  support"]

@@ -27,7 +27,7 @@ class Comparison:
         return asdict(self)
 
     def tables(self) -> list[Table]:
-        """Return the tables of differing settings and of results."""
+        """Return two tables that compare the runs: the settings that differ, and the results."""
         settings, results = new_table("setting"), new_table("result")
         for run in map(safe_text, self.runs):
             settings.add_column(run, overflow="fold")
@@ -72,7 +72,7 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _results(run: RunRecord) -> dict[str, float]:
-    """Return the last value of each metric, the best if its direction is known, the evaluations and the duration."""
+    """Return a run's last value of each metric, the best if its direction is known, its evaluations and duration."""
     facts, rows = run.facts(), run.history()
     directions = facts.get("directions", {})
     found: dict[str, float] = {"epochs": len(rows)}

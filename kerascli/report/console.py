@@ -1,4 +1,4 @@
-"""Show training events: a progress bar for each epoch at a terminal, else a line."""
+"""Show training events: at a terminal a progress bar for each epoch, else a line for each epoch."""
 
 import contextlib
 import time
@@ -14,7 +14,7 @@ _TIME_WIDTH = 7  # 1:23:45
 
 
 class TrainingView:
-    """Prints events as they come; if the stream is closed, training continues.
+    """Prints training events as they come; if the output stream is closed, training continues.
 
     `quiet` prints warnings only.
     """
@@ -120,7 +120,7 @@ class _Console(Console):
 
 
 def first_that_fit(logs: Logs, room: int) -> str:
-    """Return as many of the first metrics as fit into `room` characters."""
+    """Return the text of as many of the first metrics as fit into `room` characters."""
     pairs = _pairs(logs)
     while pairs and len("  ".join(pairs)) > room:
         pairs.pop()
@@ -137,7 +137,7 @@ def _pairs(logs: Logs) -> list[str]:
 
 
 def _wrapped(head: str, parts: list[str], width: int) -> str:
-    """Append the parts to the head, wrapped between parts to the width."""
+    """Return `head` followed by `parts`, wrapped between parts to lines of `width` characters."""
     lines = [head]
     for part in parts:
         if len(lines[-1]) + len(part) + 2 > width:
@@ -147,7 +147,7 @@ def _wrapped(head: str, parts: list[str], width: int) -> str:
 
 
 def number_text(value: float) -> str:
-    """Return four decimal places, or scientific notation for small and large numbers."""
+    """Return a number with four decimal places, or in scientific notation if it is small or large."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.4f}"
     return f"{value:.3e}"

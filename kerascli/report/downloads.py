@@ -1,4 +1,4 @@
-"""Show downloads: a progress bar at a terminal, else a line before and after."""
+"""Show the progress of downloads: a bar at a terminal, else a line before and after."""
 
 from typing import TextIO
 

@@ -58,13 +58,13 @@ Runs = Sequence[tuple[str, Sequence[Row]]]
 
 
 def panels(runs: Runs) -> list[str]:
-    """Return the metrics that get a panel: the loss first, no durations, no learning rates."""
+    """Return the metrics of runs that get a panel of the plot: the loss first, no durations, no learning rates."""
     names = dict.fromkeys(name.removeprefix("val_") for _, rows in runs for row in rows for name in row)
     return sorted(filter(is_figure, names), key=lambda name: name != "loss")
 
 
 def plot_history(runs: Runs, metrics: Sequence[str] | None = None, *, log_scale: bool = False) -> "Figure":
-    """Plot a panel for each metric: training solid, validation dashed, one color for each of several runs."""
+    """Plot runs, with a panel for each metric: training solid, validation dashed, a color for each of several runs."""
     import matplotlib
 
     names = _chosen(runs, metrics)
@@ -121,13 +121,13 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], 
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write the figure in the format of the suffix, atomically."""
+    """Write a figure to a file in the format of its suffix, atomically."""
     check_suffix(path)
     storage.write_bytes(path, encoded(figure, path.suffix))
 
 
 def encoded(figure: "Figure", suffix: str) -> bytes:
-    """Return the figure as the contents of a file with that suffix."""
+    """Return a figure as the contents of an image file with that suffix."""
     import matplotlib
 
     form = suffix.lower().removeprefix(".")
@@ -197,7 +197,7 @@ def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool) -> None:
 
 
 def _phase_starts(runs: Runs) -> list[float]:
-    """Return the positions between epochs at which the phases of a single run change."""
+    """Return the x positions, between two epochs, at which a single run goes to its next training phase."""
     rows = runs[0][1] if len(runs) == 1 else ()
     return [row["epoch"] - 0.5 for before, row in pairwise(rows) if before.get("phase") != row.get("phase")]
 
@@ -262,6 +262,6 @@ def _counts(axes: "Axes", counts: list[list[float]], shares: list[list[float]]) 
 
 
 def _literal(text: str, limit: int = 80) -> str:
-    """Return text to be drawn literally: no math in `$`, and shown in legends despite a leading underscore."""
+    """Return text escaped for matplotlib: no math in `$`, and shown in legends despite a leading underscore."""
     text = safe_text(text, limit).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text

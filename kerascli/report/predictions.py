@@ -15,12 +15,12 @@ from kerascli import storage
 from kerascli.errors import ConfigError
 
 TABLES = (".csv", ".jsonl", ".parquet")
-"""Suffixes of files of named columns."""
+"""Suffixes of files of predictions that have named columns."""
 FORMATS = (*TABLES, ".npy", ".npz")
 
 
 def csv_text(columns: Mapping[str, np.ndarray], *, header: bool = True) -> str:
-    """Return a CSV text; numbers have the digits of their precision, missing ones are empty."""
+    """Return columns as CSV text; numbers have the digits of their precision, missing ones are empty."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     if header:
@@ -30,7 +30,7 @@ def csv_text(columns: Mapping[str, np.ndarray], *, header: bool = True) -> str:
 
 
 def json_lines(columns: Mapping[str, np.ndarray]) -> str:
-    """Write an object a row, in ASCII; a number that is nan or infinite is null."""
+    """Return JSON Lines in ASCII, an object for each row; a number that is nan or infinite is null."""
     lists = [_values(values) for values in columns.values()]
     rows = zip(*lists, strict=True)
     return "".join(f"{json.dumps(dict(zip(columns, row, strict=True)))}\n" for row in rows)
@@ -53,7 +53,7 @@ def _cells(values: np.ndarray) -> list[str]:
 
 
 def write_predictions(path: Path, columns: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:
-    """Write a file by its suffix: columns to .csv, .jsonl, .parquet, raw outputs to .npy (one output) and .npz."""
+    """Write predictions by suffix: columns to .csv, .jsonl, .parquet, raw outputs to .npy (one output) and .npz."""
     match path.suffix.lower():
         case ".csv":
             data = csv_text(columns).encode()

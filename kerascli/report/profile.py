@@ -7,7 +7,7 @@ from kerascli.errors import safe_text
 from kerascli.events import Profiled
 
 _WIDTH = 100
-"""Width of sentences; tables are as wide as their names."""
+"""Width of the sentences of a profile, in characters; tables are as wide as their names."""
 _NAME = 48
 """Maximum width of the name of an operation."""
 

@@ -24,17 +24,17 @@ _USED = {
     "activation": "activation: {}", "initializer": "kernel_initializer: {}",
     "regularizer": "kernel_regularizer: {}", "constraint": "kernel_constraint: {}",
 }  # fmt: skip
-"""Example in a config for each kind of component."""
+"""Format of the YAML example for each kind of component."""
 
 _WIDTH = 120
-"""Width of text without a terminal."""
+"""Width, in characters, of reference text that is not printed to a terminal."""
 _NAMES = 28
-"""Maximum width of the column of names."""
+"""Maximum width, in characters, of the column of names in a list of components."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key: its type in words, its default as YAML (None: no default), whether it is required."""
+    """A key of configs: its type in words, its default as YAML (None: no default), whether it is required."""
 
     name: str
     takes: str
@@ -52,7 +52,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Reference entry of a name; `beside` are node keys and call arguments, `members` the components of a kind."""
+    """Reference entry of a name; `beside` has node keys and call arguments, `members` the components of a kind."""
 
     kind: str
     name: str
@@ -69,7 +69,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A line of a list of components."""
+    """A component in the list of its kind: name, aliases and meaning."""
 
     name: str
     aliases: tuple[str, ...]
@@ -104,7 +104,10 @@ def _members(registry: Registry[Any]) -> tuple[Member, ...]:
 
 
 def explain(word: str) -> list[Entry]:
-    """Return all entries of a name: sections, kinds, components in any spelling, else keys. Raises ConfigError."""
+    """Return all reference entries of a name: sections, kinds, components, else keys. Raises ConfigError.
+
+    Components are found in any spelling.
+    """
     found = [*_of_sections(word), *_of_kinds(word), *_of_components(word)]
     below = [entry for name in sections() if name.endswith(f".{word.lower()}") for entry in _of_sections(name)]
     found = found or [*_of_ops(word)] or [*_of_dotted(word), *_of_keys(word), *below]
@@ -194,7 +197,7 @@ def _of_ops(word: str) -> Iterator[Entry]:
 
 
 def _of_dotted(word: str) -> Iterator[Entry]:
-    """Yield the entry of a key with its owner: `fit.epochs`, `dense.units`."""
+    """Yield the reference entry of a key given with its section or component: `fit.epochs`, `dense.units`."""
     owner, dot, name = word.rpartition(".")
     if dot:
         for entry in (*_of_sections(owner), *_of_components(owner)):
@@ -232,7 +235,7 @@ def _kind_words() -> list[str]:
 
 
 def _known() -> list[str]:
-    """Return every name that can be explained."""
+    """Return every name that `kerascli explain` knows: sections, kinds, components, keys, ops."""
     parts = sections()
     keys = [spelling for s in parts.values() for key in s.settings for spelling in (key.name, f"{s.name}.{key.name}")]
     names = [name for registry in registries().values() for name in registry.names()]
@@ -247,7 +250,7 @@ def _hint(word: str) -> str | None:
 
 
 def _example(kind: str, cls: type[Component], found: list[Setting]) -> str:
-    """Return YAML to copy: a layer's documented example with shapes, the shortest form of others."""
+    """Return example YAML of a component: a layer's documented example with shapes, the shortest form of others."""
     name = cls.component_name
     if not issubclass(cls, BaseLayer):
         needed = ", ".join(f"{setting.name}: ..." for setting in found if setting.required)

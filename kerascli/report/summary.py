@@ -68,7 +68,7 @@ def summarize(graph: Graph, title: str, *, expand: bool = False, beside: Sequenc
 
 
 def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None) -> Iterator[Row]:
-    """Yield a row for each entry; a shared layer or model has one row for all of its calls.
+    """Yield the table's rows, one for each entry of the model; a shared layer or model has one for all of its calls.
 
     With `without` only shared ones that are not among those names.
     """
@@ -114,7 +114,7 @@ def _row(
     counted: set[str],
     outputs: Sequence[str] | None = None,
 ) -> Row:
-    """Return a row; `counted` are the names of weights that other rows have counted."""
+    """Return the table row of a layer or model; `counted` are the names of weights that other rows have counted."""
     outputs = nodes[0].outputs if outputs is None else outputs
     shapes = ", ".join(str(graph.specs[output]) for output in outputs if output in graph.specs)
     parts = [part for node in nodes for part in submodules_of(node, modules[node.name])]
@@ -164,7 +164,7 @@ def _totals(summary: Summary) -> str:
 
 
 def _size(size: float) -> str:
-    """Return a size as Keras writes it: 918.54 KB."""
+    """Return a size in bytes as text, as Keras writes it: 918.54 KB."""
     for unit in ("B", "KB", "MB", "GB"):
         if size < 1024 or unit == "GB":
             return f"{size:.2f} {unit}"

@@ -19,7 +19,7 @@ _LISTED_FIGURES = 3
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """A run in a list; `last` are the metrics of the last epoch. Damaged files are left out, not raised."""
+    """A line of `kerascli runs`; `last` are the metrics of the last epoch. Damaged files are left out, not raised."""
 
     run: str
     path: str
@@ -50,7 +50,7 @@ class RunLine:
 
 
 def list_table(lines: Sequence[RunLine]) -> Table:
-    """Return a table with a row for each run."""
+    """Return the table of `kerascli runs`, with a row for each run."""
     table = new_table("run", "status")
     table.add_column("epochs", justify="right")
     table.add_column("time", justify="right")
@@ -64,7 +64,7 @@ def list_table(lines: Sequence[RunLine]) -> Table:
 
 
 def facts_table(facts: Mapping[str, Any]) -> Table:
-    """Return a table of names and values, with a row for each entry of a mapping."""
+    """Return the table of a run's recorded facts: names and values, with a row for each entry of a mapping."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", overflow="fold")
     table.add_column(overflow="fold")
@@ -79,7 +79,7 @@ def facts_table(facts: Mapping[str, Any]) -> Table:
 
 
 def new_table(*columns: str) -> Table:
-    """Return an empty table in the common style."""
+    """Return an empty table with these columns, in the style of all tables of runs."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -36,7 +36,7 @@ class Thresholds:
         return self._point(threshold, self.probability > threshold)
 
     def table(self) -> list[Point]:
-        """Return the metrics at 0.1, 0.2 ... 0.9."""
+        """Return the metrics at the thresholds 0.1, 0.2 ... 0.9."""
         return [self.at(threshold) for threshold in _STEPS]
 
     def best(self, aim: str) -> Point:
@@ -111,7 +111,7 @@ class Thresholds:
 
     @cached_property
     def _cuts(self) -> np.ndarray:
-        """Return a threshold for each of the counts, between two probabilities: only the upper one is above it."""
+        """Return a threshold for each of `_counts`, between two probabilities: only the upper one is above it."""
         distinct = self._ordered[0][self._ends]
         return np.append(distinct[0], np.append((distinct[:-1] + distinct[1:]) / 2, distinct[-1] / 2))
 
@@ -131,7 +131,7 @@ def _share(part: np.ndarray, whole: int) -> np.ndarray:
 
 
 def threshold_table(points: list[Point]) -> str:
-    """Return the points as a text table."""
+    """Return the metrics at several thresholds as a text table."""
     lines = ["threshold  precision  recall      f1  accuracy  positives"]
     for each in points:
         lines.append(

@@ -11,7 +11,7 @@ _TYPES = {"string": "text", "boolean": "true or false", "null": "null", "object"
 
 
 def type_words(schema: Schema) -> str:
-    """Return the alternatives of a schema in words, null last."""
+    """Return the types that a JSON Schema allows, in words: `positive integer or 2 of them`; null comes last."""
     found = list(options(schema))
     kept = [option for option in found if not _is_several(option, found)]
     kept.sort(key=lambda option: option.get("type") == "null")
@@ -19,7 +19,7 @@ def type_words(schema: Schema) -> str:
 
 
 def _alternatives(option: Schema, among: list[Schema]) -> list[str]:
-    """Return the allowed values if they are enumerated, else the type."""
+    """Return the words for one alternative of a schema: the allowed values if they are enumerated, else the type."""
     if option.get("type") == "boolean":
         return ["true", "false"]
     if "enum" in option and "x-component" not in option:
@@ -29,13 +29,13 @@ def _alternatives(option: Schema, among: list[Schema]) -> list[str]:
 
 
 def _is_several(option: Schema, among: list[Schema]) -> bool:
-    """Return True for a list of fixed length whose items are of another alternative's type."""
+    """Return True if an alternative is a list of fixed length whose items are of another alternative's type."""
     places = _places(option)
     return places > 0 and _place(option) in among
 
 
 def _places(schema: Schema) -> int:
-    """Return the length of a list of fixed length with items of one type; else 0."""
+    """Return the length if a schema is that of a list of fixed length with items of one type; else 0."""
     kinds = schema.get("prefixItems", [])
     if kinds:
         return len(kinds) if all(kind == kinds[0] for kind in kinds) else 0
@@ -47,7 +47,7 @@ def _place(schema: Schema) -> Schema | None:
 
 
 def _count(option: Schema, among: list[Schema]) -> int | None:
-    """Return the length of the list that may be given instead, if there is such an alternative."""
+    """Return the length of a list of `option`'s type that may be given in its place; None if there is none."""
     return next((_places(other) for other in among if _is_several(other, among) and _place(other) == option), None)
 
 
@@ -96,12 +96,12 @@ def _list(schema: Schema) -> str:
 
 
 def _is_shape(schema: Schema) -> bool:
-    """Return True for a list of sizes, where null is an unknown size."""
+    """Return True if a schema is that of a tensor shape: a list of sizes, where null is an unknown size."""
     return {option.get("type") for option in options(schema.get("items", {}))} == {"integer", "null"}
 
 
 def _many(schema: Schema) -> str:
-    """Return the plural of every alternative but null."""
+    """Return the types that a schema allows, but for null, in words in the plural."""
     several = (option for option in options(schema) if option.get("type") != "null")
     return one_of(list(dict.fromkeys(map(_plural, several))))
 

@@ -11,7 +11,7 @@ _HINT = "the results are for the data as it is now; restore the old file to comp
 
 
 def load_again(run: OpenedRun) -> PreparedData:
-    """Load the splits of a run; `run.warnings` gets a fault for each file that differs from the training data.
+    """Load the splits of a run's data; `run.warnings` gets a warning for each file that changed since training.
 
     Raises DataError, ConfigError, FileRefused.
     """
@@ -24,7 +24,10 @@ def load_again(run: OpenedRun) -> PreparedData:
 
 
 def _changes(found: Mapping[str, str], recorded: Mapping[str, str], phases: int) -> Iterator[Fault]:
-    """Compare digests, wherever the files are now; a run without recorded digests (an imported one) is not compared."""
+    """Yield a warning for each data file whose digest the run has not recorded, wherever the file is now.
+
+    A run without any recorded digests (an imported one) is not compared.
+    """
     for name, digest in found.items() if recorded else ():
         if digest in recorded.values():
             continue
@@ -35,6 +38,6 @@ def _changes(found: Mapping[str, str], recorded: Mapping[str, str], phases: int)
 
 
 def _short(digest: str) -> str:
-    """Return the beginning of a digest with its prefix (`sampled:`)."""
+    """Return the beginning of a file's digest, for messages, with its prefix (`sampled:`) if it has one."""
     kind, colon, value = digest.rpartition(":")
     return f"{kind}{colon}{value[:_SHORT]}"

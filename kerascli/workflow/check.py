@@ -30,11 +30,11 @@ class CheckResult:
     """Result of checking a valid config, as far as it could be checked."""
 
     lines: list[str]
-    """Lines to print: what was checked, and what could not be checked."""
+    """Lines to print about what was checked, and what could not be checked."""
     warnings: list[Fault]
-    """Warnings about what is valid but probably not intended."""
+    """Warnings about settings and data that are valid but probably not intended."""
     data_is_missing: bool
-    """True if data was looked for and not found."""
+    """True if the files of the data were looked for and not found."""
 
 
 def check(
@@ -88,7 +88,7 @@ def check(
 def _described(
     phase: Config, facts: DataFacts, prepared: PreparedData | None, unchecked: list[str], *, no_data: bool
 ) -> RunSpec | None:
-    """Return the description of a phase; None without data, if it has faults that may be ours. Raises ConfigError."""
+    """Return a phase's spec; None with `no_data`, if faults may come from placeholder sizes. Raises ConfigError."""
     with _with_unchecked(unchecked):
         try:
             spec = phase.describe(facts, prepared and _rows(prepared))
@@ -105,7 +105,7 @@ def _described(
 
 
 def _unchecked_init_from(config: Config, begin: InitFrom) -> str:
-    """Return a line that says that `model.init_from` is not checked, and why."""
+    """Return a line of text for the user: the weights of `model.init_from` are not checked, and why."""
     what = next(source for source in (begin.run, begin.file, begin.torchvision) if source is not None)
     absent = begin.file is not None and not (config.init_folder / begin.file).exists()
     reason = f"there is no file '{safe_text(what)}'" if absent else f"'{safe_text(what)}' is read when a run starts"
@@ -121,7 +121,7 @@ def summary_of(
     expand: bool = False,
     view: str | None = None,
 ) -> Summary:
-    """Return the summary of a config's model, with or without its data."""
+    """Return the summary of a config's model; the data may be missing."""
     return _summary(spec_of(source, sets=sets, flags=flags, progress=progress), expand=expand, view=view)
 
 
@@ -138,7 +138,7 @@ def _summary(spec: RunSpec, *, expand: bool = False, view: str | None = None) ->
 def spec_of(
     source: Path | Document, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None
 ) -> RunSpec:
-    """Return the spec of a config without its compile section, with or without its data."""
+    """Return the validated spec of a config without its compile section; the data may be missing."""
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     document = replace(config.document, data={k: v for k, v in config.document.data.items() if k != "compile"})
     config = replace(config, document=document)
@@ -155,7 +155,7 @@ def spec_of_run(record: RunRecord) -> RunSpec:
 
 
 def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
-    """Return the title and graph of the model or a view, on the meta device, and those of a `train_step`'s updates.
+    """Return title and graph of the model or a view, on the meta device, and the graphs of a `train_step`'s updates.
 
     Raises ConfigError if there is no such view.
     """
@@ -168,7 +168,7 @@ def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[
 
 @contextmanager
 def _with_unchecked(unchecked: Sequence[str]) -> Iterator[None]:
-    """Add what could not be checked to the faults raised inside: it may be their cause."""
+    """Add the list of what could not be checked to a ConfigError that is raised inside: it may be the cause."""
     try:
         yield
     except ConfigError as error:
@@ -179,7 +179,7 @@ def _with_unchecked(unchecked: Sequence[str]) -> Iterator[None]:
 
 
 def _layers(spec: RunSpec) -> int:
-    """Return the number of layers; those that only the updates of a `train_step` call are counted once each."""
+    """Return the number of a model's layers; those that only updates of a `train_step` call are counted once each."""
     passes = spec.train_step.passes if spec.train_step is not None else ()
     calls = [entry for each in passes for entry in each.built.model.entries if isinstance(entry, Call)]
     more = {node.weights_name for call in calls for node in call.nodes}
@@ -187,7 +187,10 @@ def _layers(spec: RunSpec) -> int:
 
 
 def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
-    """Return facts from the source if it knows them, else from the loaded data, else why they are unknown."""
+    """Return facts (shapes, classes ...) about the data, the data if it had to be loaded, and what is not checked.
+
+    The facts come from the source if it knows them, else from the loaded data.
+    """
     facts = config.facts()
     if config.data is None:
         return facts, None, []
@@ -205,7 +208,7 @@ def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[st
 
 
 def _facts_without_data(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
-    """Return the facts that are known without looking at any file."""
+    """Return the facts about the data that are known without reading any file, and what is therefore not checked."""
     text = "the data, and what depends on it: --no-data"
     return config.facts(look=False), None, [] if config.data is None else [text]
 

@@ -35,7 +35,7 @@ class ClassScores:
     matrix: np.ndarray
     rows: tuple[ClassRow, ...]
     thresholds: Thresholds | None
-    """Probabilities of the second class, for an output of one unit."""
+    """Probabilities of the second class and the true classes, for an output of one unit; None for other outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
 
 
 def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str, Evaluated]]:
-    """Evaluate the rows of each value of a raw column separately. Raises KerasCliError."""
+    """Evaluate a run separately on the rows of each value of a raw column. Raises KerasCliError."""
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
         raise ConfigError("--by: these rows have no columns")
@@ -83,7 +83,7 @@ def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str,
 
 
 def _result_of(work: Iterator[object]) -> dict[str, float]:
-    """Run a generator to its end and return its result."""
+    """Run a generator of events to its end and return its result."""
     while True:
         try:
             next(work)

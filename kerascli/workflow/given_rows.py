@@ -59,7 +59,7 @@ def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Seq
 
 
 def kept_columns(rows: Split, keep: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return raw columns of rows, as numbers or strings; by default the file names if each file is a row.
+    """Return the raw columns of rows that --keep names, as numbers or strings; default: file names, if files are rows.
 
     Raises DataError.
     """

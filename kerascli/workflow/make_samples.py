@@ -1,4 +1,4 @@
-"""Make the samples of a run again from its weights."""
+"""Make the samples (images, plots, texts) of a run's callbacks again, from the run's weights."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

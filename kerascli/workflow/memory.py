@@ -16,12 +16,12 @@ _CPU_WORDS = "can't allocate memory"
 
 
 STOPS = (RuntimeError, MemoryError, IndexError, ShapeMismatch)
-"""Errors that `stopped_by` converts."""
+"""Types of errors of torch and Python among which `stopped_by` finds those to convert to TrainingStopped."""
 _OUTSIDE = ("out of bounds", "out of DATA bounds", "out of range")
 
 
 def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
-    """Return the error as TrainingStopped; reraise an error that is neither about memory nor about values."""
+    """Convert an error to TrainingStopped; reraise it if it is neither about memory nor about values."""
     text = first_line(error).rstrip(".")
     own = text.startswith(("list ", "tuple ", "string "))  # Python's own message: a bug of kerascli
     algebra = torch.linalg.LinAlgError  # pyright: ignore[reportPrivateImportUsage]

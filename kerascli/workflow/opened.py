@@ -31,12 +31,12 @@ class OpenedRun:
     experiment: Experiment
     stages: Stages
     data: DataSpec | None
-    """None for an imported run: it takes arrays as its inputs."""
+    """Data section of the run's config; None for an imported run, which takes arrays as its inputs."""
     learned: dict[str, Learned]
     takes_arrays: bool = False
     """True if the run takes arrays as its inputs, since the model has inputs that the data does not provide."""
     warnings: list[Fault] = field(default_factory=list)
-    """Warnings about the files of the run; views of the run share the list."""
+    """Warnings about the files of the run; the runs that `view` returns share the list."""
 
     @property
     def has_own_inputs(self) -> bool:

@@ -1,4 +1,4 @@
-"""Check where a command may write: never over its inputs, a run's own files, or a file of another kind.
+"""Check the output paths of commands: never overwrite inputs, a run's own files, or a file of another kind.
 
 This holds whatever the flags. An existing file of the kind that is written is replaced.
 """
@@ -20,9 +20,9 @@ _BEGINNINGS = {
     ".keras": b"PK", ".h5": b"\x89HDF", ".hdf5": b"\x89HDF", ".pt": b"PK", ".pt2": b"PK", ".onnx": b"\x08",
     ".mmd": b"---\ntitle:", ".dot": b"digraph ", ".gv": b"digraph ",
 }  # fmt: skip
-"""First bytes of the files of each kind; kinds are named by their suffix."""
+"""First bytes of the output files of each kind; kinds are named by their suffix."""
 CONFIG, SCHEMA = "a config of kerascli", "a JSON Schema"
-"""Kinds whose files may have any suffix."""
+"""Kinds of output files that may have any suffix."""
 
 
 def writable(path: Path, kind: str, *, run: RunRecord | None = None, reads: Iterable[Path] = ()) -> Path:
@@ -60,7 +60,7 @@ def _refuse_run(file: Path, shown: str) -> None:
 
 
 def _is_within(file: Path, given: Path) -> bool:
-    """Return True if a file is the one that is read, or is inside the folder that is read."""
+    """Return True if an output file is a given input file, or is inside a given input folder."""
     real = Path(os.path.realpath(given))
     return file.is_relative_to(real) or (real.exists() and file.samefile(real))
 

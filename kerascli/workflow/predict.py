@@ -1,4 +1,4 @@
-"""Predict with a run: outputs for rows as named columns, with the names of classes."""
+"""Predict with the model of a run: outputs for rows as named columns, with the names of classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Predictions:
     """Predictions for each row: named columns, and the raw outputs as arrays."""
 
     kept: dict[str, np.ndarray]
-    """Raw columns of the rows."""
+    """Raw columns of the rows, to be written beside the predictions (`--keep`)."""
     columns: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
     rows: int
@@ -51,11 +51,11 @@ class Form:
     """Options that determine how outputs are converted to predictions."""
 
     keras_names: bool = False
-    """Outputs have the names of the imported Keras file."""
+    """True if outputs get the names that they have in the imported Keras file."""
     raw: bool = False
-    """The transforms of targets are left: numbers are as the model computes them."""
+    """True if numbers stay as the model computes them: the transforms of targets are not inverted."""
     threshold: float | None = None
-    """Probability above which the class is the second of two; None: the more probable one."""
+    """Probability of the second of two classes above which it is predicted; None: the more probable class is."""
 
 
 def predict_run(
@@ -78,7 +78,7 @@ def predict_run(
 
 @memory_for_batches()
 def predict_rows(run: OpenedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
-    """Predict prepared rows. Raises KerasCliError."""
+    """Predict prepared rows with the model of a run. Raises KerasCliError."""
     experiment, spec = run.experiment, run.experiment.spec
     kept = kept_columns(rows, keep)
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
@@ -118,7 +118,7 @@ def _class_columns(
 
 
 def _plain_columns(name: str, output: np.ndarray) -> dict[str, np.ndarray]:
-    """Return one column for each number of an output; those of several are named `name[i]`, `name[i,j]`."""
+    """Return a column for each number in a row of an output: `name` if there is one, else `name[i]` or `name[i,j]`."""
     values = output.reshape(len(output), -1)
     values = significant(values) if values.dtype == np.float64 else values
     if values.shape[1] == 1:

@@ -69,7 +69,7 @@ def _arrays_of_file(path: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
-    """Return arrays from columns: a column `x`, or columns `x[0]`, `x[1]` ... together, as in predictions."""
+    """Return arrays from a csv file: of a column `x`, or of columns `x[0]`, `x[1]` ... together, as in predictions."""
     arrays = {column: table.array(column) for column in table}
     for key, spec in inputs.items():
         sizes = [1 if size is None else size for size in spec.shape]
@@ -90,7 +90,7 @@ def _name(
     table: Table,
     spec: TensorSpec | None,
 ) -> str:
-    """Return the one name in the file of an input or a target. Raises DataError if there is none, or two."""
+    """Return the name that a file of arrays has for an input or a target. Raises DataError if there is none, or two."""
     if len(given) == 1:
         return given[0]
     columns = _columns(key, spec) if len(table) and spec is not None else []
@@ -118,7 +118,7 @@ def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarr
 
 
 def _check_target(pair: OutputTarget, values: np.ndarray, output: TensorSpec, key: str, table: Table) -> None:
-    """Raise DataError if an array does not fit the loss or a metric of its output."""
+    """Raise DataError if the array of a target does not fit the loss or a metric of its output."""
     target = TensorSpec(values.shape[1:])
     for component in (pair.loss, *(use.metric for use in pair.metrics)):
         problem = component.check(target, output) if component is not None else None

@@ -1,4 +1,4 @@
-"""Smoke test of a config: two steps of every use of a run, in a temporary folder."""
+"""Smoke test of a config: train, resume, evaluate, predict and plot on two steps, in a temporary folder."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ def smoke(
     progress: Progress | None = None,
     known_runs: Path = Path("runs"),
 ) -> Iterator[str]:
-    """Yield a line for each part that worked; raises KerasCliError at the first that does not.
+    """Run a smoke test; yield a line for each part that worked, and raise KerasCliError at the first that does not.
 
     `known_runs` is the folder with the runs that `model.init_from` may name.
     """

@@ -44,7 +44,7 @@ def predict_stream(
 
 
 def _tables(given: Given, lines: Iterator[bytes]) -> Iterator[Table | DataError]:
-    """Yield a table of one row for each line or, if quoted fields have line ends, for each row."""
+    """Yield a table of one row for each line of the stream or, if quoted fields have line ends, for each csv row."""
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
     first = next(numbered, None)
     if first is None:
@@ -91,7 +91,7 @@ def _delimited(settings: Csv, numbered: Iterator[tuple[int, bytes]]) -> Iterator
 
 
 class _Lines:
-    """Iterator over lines as text; `number` is the number of the last line read."""
+    """Iterator that decodes numbered lines of bytes to text; `number` is the number of the last line read."""
 
     def __init__(self, numbered: Iterator[tuple[int, bytes]], encoding: str) -> None:
         self._numbered = numbered

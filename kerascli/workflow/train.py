@@ -114,7 +114,7 @@ def resume(
 
 
 def _warnings(phases: list[Phase]) -> list[Fault]:
-    """Return the warnings of all phases, and release the raw rows."""
+    """Return the advice warnings about all phases, and release their raw rows from memory."""
     found = advise(Case(phase.config, phase.spec, phase.prepared) for phase in phases)
     for phase in phases:
         phase.prepared.tables.clear()
@@ -124,7 +124,7 @@ def _warnings(phases: list[Phase]) -> list[Fault]:
 def _restored(
     record: RunRecord, phases: list[Phase], device: Choice, options: Options, mode: str | None
 ) -> tuple[PhaseRunner, list[Note], Prefix]:
-    """Return the runner restored from the newest checkpoint, notes, and the prefix of the history that it covers."""
+    """Return the `PhaseRunner` restored from the newest checkpoint, notes, and the part of history.csv up to it."""
     checkpoint, notes = newest(record)
     reached, history = Reached(epoch=phases[0].spec.fit.initial_epoch), Prefix()
     if checkpoint is not None:
@@ -165,7 +165,7 @@ def _write_start(
     options: Options,
     facts: Mapping[str, Any],
 ) -> None:
-    """Write everything about a run that is known before its first step; run.json last: with it the run has begun."""
+    """Write the files of a run that are known before its first step; run.json comes last: with it the run has begun."""
     spec, config = experiment.spec, phases[-1].config
     plugins = [record.write_plugin(code) for code in config.plugins]
     record.write_config(config.text)

@@ -21,7 +21,7 @@ from kerascli.training.objective import full_precision, measured
 from kerascli.workflow.opened import OpenedRun
 
 _DEFAULT = (MetricUse("mean_absolute_error", MeanAbsoluteError(), weighted=False, columns=("mean_absolute_error",)),)
-"""Metrics of an output for which the config has none."""
+"""Metrics that are reported in units for an output for which the config has none."""
 
 
 def inverse_of(run: OpenedRun, pair: OutputTarget) -> Inverse | None:
@@ -75,7 +75,7 @@ def metrics_in_units(run: OpenedRun, source: BatchSource) -> dict[str, dict[str,
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """An output that is compared with its target in the units of the target's column."""
+    """An output whose metrics are computed in the units of its target's column."""
 
     pair: OutputTarget
     undo: Inverse

@@ -28,7 +28,7 @@ def _calls(graph: Graph) -> list[Call]:
 
 
 def _called(graph: Graph, call: Call) -> Graph:
-    """Return a called shared layer or model as a graph, with the tensor names that it has inside."""
+    """Return the shared layer or model of a call as a graph of its own, with the tensor names that it has inside."""
     shared = call.of
     entries = shared.entries or call.nodes
     names = shared.inputs if shared.entries else call.inputs

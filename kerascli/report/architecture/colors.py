@@ -1,4 +1,4 @@
-"""Colors of boxes by the family of their layer."""
+"""Colors of the boxes of a model's diagram, by the family (`pooling`, `recurrent` ...) of their layer."""
 
 from kerascli.report.architecture.diagram import Box
 
@@ -8,11 +8,11 @@ _COLORS = {
     "merging": "#0e9fb5", "activations": "#b0567c", "preprocessing": "#6f8f12", "wrappers": "#2b9a66",
     "expressions": "#4b5bb5", "own": "#9c3fb0",
 }  # fmt: skip
-"""Colors by the folder of the layer's file."""
+"""Color of each family of layers; a family is the folder that has the layer's file."""
 DARK = "#3d4854"
-"""Color of inputs, outputs and frames."""
+"""Color of the inputs, outputs and frames of a diagram."""
 
 
 def color_of(box: Box) -> str:
-    """Return the edge color of a box: that of its layer's family, or the one for layers of plugins."""
+    """Return the border color of a diagram's box: that of its layer's family, or the one for layers of plugins."""
     return DARK if not box.family else _COLORS.get(box.family, _COLORS["own"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from kerascli.report.architecture.diagram import Diagram
 
 Way = tuple[str, ...]
-"""Keys of boxes, from the outermost frame to a box in it."""
+"""Path to a box of a diagram: the keys of the frames around it, outermost first, and its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Connection:
 
 
 def connections(diagram: Diagram, at: Way = ()) -> list[Connection]:
-    """Return the edges of the diagram and of the frames in it; `at` is the way to the diagram."""
+    """Return the edges of the diagram and of the frames in it; `at` is the path to the diagram's own frame."""
     found: list[Connection] = []
     enters: dict[str, list[Connection]] = {}
     leaves: dict[str, list[Connection]] = {}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Role = Literal["layer", "input", "output", "figure", "model", "block", "repeat", "entry", "exit"]
-"""Role of a box; `figure` has no output but a loss or a metric; `entry` and `exit` are where edges cross a frame."""
+"""Role of a box; a `figure` is a loss or metric without output; `entry` and `exit` are where edges cross a frame."""
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 _LONGEST_PERIOD = 8
@@ -29,7 +29,7 @@ class Box:
     inside: "Diagram | None" = None
 
     def is_like(self, other: "Box") -> bool:
-        """Return True if the boxes differ only in key and name."""
+        """Return True if two boxes of a diagram differ at most in key and name."""
         return replace(self, key="", name="") == replace(other, key="", name="")
 
 
@@ -45,16 +45,16 @@ class Edge:
 @dataclass(frozen=True, slots=True)
 class Diagram:
     boxes: tuple[Box, ...]
-    """Boxes in topological order."""
+    """Boxes of the diagram in topological order."""
     edges: tuple[Edge, ...]
 
     def count(self) -> int:
-        """Return the number of boxes, with those in frames."""
+        """Return the number of boxes, including those inside frames."""
         return sum(1 + (box.inside.count() if box.inside is not None else 0) for box in self.boxes)
 
 
 def folded(diagram: Diagram) -> Diagram:
-    """Collapse repeats in chains: two or more equal parts, three or more equal layers or sequences of layers."""
+    """Return a diagram with repeats in chains collapsed: 2 or more equal parts, 3 or more equal layers or sequences."""
     _, incoming = _sides(diagram)
     boxes = {box.key: box for box in diagram.boxes}
     for chain in _chains(diagram):
@@ -96,7 +96,7 @@ def _chains(diagram: Diagram) -> Iterator[list[str]]:
 
 
 def _repetition(boxes: Sequence[Box], labels: Sequence[str]) -> tuple[int, int]:
-    """Return (period, times) of the repetition at the start of the sequence; times is 1 if there is none."""
+    """Return (period, times) of the repetition at the start of a sequence of boxes; times is 1 if there is none."""
     for period in range(1, min(_LONGEST_PERIOD, len(boxes) // 2) + 1):
         same = period
         while same < len(boxes) and boxes[same].is_like(boxes[same - period]):
@@ -110,7 +110,7 @@ def _repetition(boxes: Sequence[Box], labels: Sequence[str]) -> tuple[int, int]:
 
 
 def _pile(boxes: Sequence[Box]) -> Box:
-    """Return one box for several equal ones; calls of a shared model count its parameters once."""
+    """Return one box of a diagram for several equal ones; calls of a shared model count its parameters once."""
     first = boxes[0]
     names = dict.fromkeys(box.name or box.kind for box in (first, boxes[-1]))
     count = first.parameters * (1 if first.role == "model" else len(boxes))
@@ -118,7 +118,7 @@ def _pile(boxes: Sequence[Box]) -> Box:
 
 
 def _once(diagram: Diagram, boxes: dict[str, Box], run: Sequence[str], period: int, times: int) -> Diagram:
-    """Return the diagram with the first `period` boxes of the run in place of the whole run."""
+    """Return the diagram with one box, or a frame of the first `period` boxes, in place of a run of repeated boxes."""
     kept, gone = run[:period], set(run[period:])
     outgoing, incoming = _sides(diagram)
     enters, leaves = incoming[kept[0]][0], outgoing[run[-1]][0]

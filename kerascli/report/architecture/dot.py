@@ -1,4 +1,4 @@
-"""Diagrams in DOT, the language of Graphviz."""
+"""Diagrams of models in DOT, the language of Graphviz."""
 
 from collections.abc import Iterator
 

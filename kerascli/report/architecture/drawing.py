@@ -1,4 +1,4 @@
-"""Draw diagrams with matplotlib, which is imported when one is drawn; torch is not imported."""
+"""Draw diagrams of models with matplotlib, which is imported when one is drawn; torch is not imported."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _MOST_BOXES = 2_000
 _PER_INCH = 100.0
 _SHARP, _LARGEST = 200, 30_000
-"""Dots per inch, and the maximum number of dots on a side, which may lower the former."""
+"""Dots per inch of an image, and the maximum number of dots on a side, which may lower the former."""
 _MARGIN, _HEADING = 26.0, 40.0
 _INK, _GREY, _EDGE = "#20262e", "#5b6573", "#7f8a97"
 _FRAME = "#f5f7f9"
@@ -197,7 +197,7 @@ def _text(
 
 
 def _tint(color: str, share: float) -> tuple[float, float, float]:
-    """Return a color mixed with white."""
+    """Return a color mixed with white, of which `share` is the color."""
     from matplotlib.colors import to_rgb
 
     red, green, blue = (1 - share * (1 - part) for part in to_rgb(color))

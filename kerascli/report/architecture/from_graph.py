@@ -1,4 +1,4 @@
-"""Convert a graph to the diagram of it."""
+"""Convert the graph of a model to the content of its diagram: boxes, edges, frames."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,19 +14,19 @@ from kerascli.report.architecture.layer_details import details, family_of, shape
 from kerascli.report.architecture.nesting import Part, Place, enclosing_parts
 
 Way = tuple[str, ...]
-"""Keys of boxes, from the outermost frame to a box in it."""
+"""Path to a box of a diagram: the keys of the frames around it, outermost first, and its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """A tensor from one box to another."""
+    """A tensor that leads from one box of the diagram to another."""
 
     source: Way
     target: Way
     tensor: str
     label: str
     inner: str
-    """Name of the tensor where all calls of a shared model are drawn as one."""
+    """Name of the tensor inside a shared model, of which all calls are drawn as one."""
 
 
 @dataclass(slots=True)
@@ -34,12 +34,12 @@ class _Drawn:
     graph: Graph
     expand: bool
     ways: dict[str, Way]
-    """Way to the box of each node."""
+    """Path to the box of each node, by the node's name."""
     parts: dict[Way, Part]
     nodes: dict[Way, list[Node]]
     """Nodes of each box: several calls if it is shared."""
     counts: dict[str, dict[str, int]]
-    """Number of elements of each weight, by node."""
+    """Number of elements of each weight, by the name of the node and of the weight."""
     links: list[_Link] = field(default_factory=list)
 
 
@@ -92,7 +92,7 @@ def _link(drawn: _Drawn) -> None:
 
 
 def _is_ordered(drawn: _Drawn) -> bool:
-    """Return True if no frame and no box leads back to itself."""
+    """Return True if following the edges never leads from a frame or box back to itself."""
     after: dict[Way, set[Way]] = {}
     for link in drawn.links:
         common = _common(link.source, link.target)
@@ -116,7 +116,7 @@ def _common(first: Way, second: Way) -> int:
 
 
 def _level(drawn: _Drawn, way: Way, links: Sequence[_Link]) -> Diagram:
-    """Return the boxes directly below a way, and their edges; `links` begin or end there."""
+    """Return the diagram directly inside the frame at `way` (empty: the whole); `links` begin or end in it."""
     depth = len(way)
     edges: dict[tuple[str, str, str], Edge] = {}
     for link in links:
@@ -134,7 +134,7 @@ def _level(drawn: _Drawn, way: Way, links: Sequence[_Link]) -> Diagram:
 
 
 def _tensor(drawn: _Drawn, link: _Link, way: Way) -> str:
-    """Return the name of a tensor for the edges directly below a way."""
+    """Return the name of a link's tensor for the edges directly inside the frame at `way`."""
     depth = len(way)
     is_inside = link.source[:depth] == way and link.target[:depth] == way
     return link.inner if is_inside and way and _is_shared(drawn, way) else link.tensor
@@ -145,7 +145,7 @@ def _is_shared(drawn: _Drawn, way: Way) -> bool:
 
 
 def _is_one_of_several(drawn: _Drawn, box: Way, way: Way) -> bool:
-    """Return True if a box has several outputs, or several calls: then labels name the tensor."""
+    """Return True if a box has several outputs, or several calls: then the labels of its edges name the tensor."""
     if box in drawn.parts:
         return drawn.parts[box].is_shared and len(_call_names(_nodes_below(drawn, box))) > 1
     nodes = drawn.nodes.get(box, [])

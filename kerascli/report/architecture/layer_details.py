@@ -1,4 +1,4 @@
-"""Short descriptions of layers for their boxes."""
+"""Short descriptions of layers for their boxes in a diagram."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _LONGEST = 44
 _PLAIN = frozenset(
     {"units", "filters", "activation", "rate", "kernel_size", "pool_size", "value", "layer", "target_shape"}
 )
-"""Settings whose value is shown without their name."""
+"""Settings of layers whose value is shown without the setting's name."""
 _AXES = frozenset({"axes", "axis", "dims"})
 _UNSAID = ("_initializer", "_regularizer", "_constraint")
 
@@ -24,7 +24,7 @@ def family_of(layer: BaseLayer) -> str:
 
 
 def details(layer: BaseLayer) -> str:
-    """Return the settings that differ from their defaults, without those of weights: `16, 3x3, strides 2, relu`."""
+    """Return a layer's settings that differ from defaults, without those of weights: `16, 3x3, strides 2, relu`."""
     words = []
     for name, field in type(layer).model_fields.items():
         value = getattr(layer, name)

@@ -13,17 +13,17 @@ from kerascli.errors import ConfigError
 _SWEEPS = 8
 _MOST_STAND_INS = 100_000
 _PASSING_WIDTH, _PASSING_WEIGHT = 14.0, 0.05
-"""Width and weight of a passing edge: it gives way to boxes."""
+"""Width, in pixels, and weight of an edge where it passes a rank: low, so that it gives way to boxes."""
 _APART = 26.0
-"""Distance between boxes of a rank."""
+"""Distance between boxes of a rank, in pixels."""
 
 Key = str | tuple[int, int]
-"""A box, or (edge, rank): a dummy node where an edge passes a rank."""
+"""Key of a node of the layout: a box, or (edge, rank) for the dummy node where an edge passes a rank."""
 
 
 @dataclass(slots=True)
 class Ranks:
-    """Boxes and dummy nodes, rank by rank, from left to right; `x` are their centers."""
+    """Boxes and dummy nodes of a layout, rank (row) by rank, from left to right; `x` are their centers."""
 
     rows: list[list[Key]]
     rank: dict[str, int]
@@ -83,7 +83,7 @@ def _ranks(
 
 
 Neighbours = dict[Key, list[tuple[Key, float]]]
-"""Neighbours above, or below, each with the offset at which a straight edge would put the node."""
+"""Neighbours above, or below, of each node, with the offset at which a straight edge would put the node."""
 
 
 def _neighbours(paths: Sequence[Sequence[Key]], ports: Sequence[tuple[float, float]]) -> tuple[Neighbours, Neighbours]:
@@ -135,7 +135,7 @@ def _crossings(rows: Sequence[Sequence[Key]], below: Neighbours) -> int:
 
 
 def _place(ranks: Ranks, widths: Mapping[str, float], above: Neighbours, below: Neighbours) -> None:
-    """Move each rank towards its neighbours, down and up; order and distance within a rank are kept."""
+    """Move the nodes of each rank towards their neighbours, down and up; order and minimum distances are kept."""
 
     def width(key: Key) -> float:
         return widths[key] if isinstance(key, str) else _PASSING_WIDTH
@@ -159,7 +159,7 @@ def _place(ranks: Ranks, widths: Mapping[str, float], above: Neighbours, below: 
 
 
 def _wanted(key: Key, near: Sequence[tuple[Key, float]], x: Mapping[Key, float]) -> float:
-    """Return the mean position of the neighbouring boxes or, if there are none, of the dummy nodes."""
+    """Return the wanted x of a node: the mean of its neighbouring boxes or, if there are none, dummy nodes."""
     boxes = [x[other] + shift for other, shift in near if isinstance(other, str)]
     return _mean(boxes or [x[other] + shift for other, shift in near], x[key])
 

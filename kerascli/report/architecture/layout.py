@@ -9,15 +9,15 @@ from kerascli.report.architecture.diagram import TIMES, Box, Diagram, Edge
 from kerascli.report.architecture.layered import Key, Ranks, arrange
 
 Measure = Callable[[str, float, bool], float]
-"""Function (text, size in pixels, bold) -> width in pixels."""
+"""Function that measures a text: (text, font size in pixels, bold) -> width in pixels."""
 Point = tuple[float, float]
 
 TITLE, DETAIL, LABEL = 12.5, 10.5, 10.0
-"""Sizes of text in pixels."""
+"""Font sizes of titles, details and edge labels of a diagram, in pixels."""
 _PADDING = 12.0
 _LINE = 17.0
 _GAP, _HEAD, _STUB = 34.0, 26.0, 15.0
-"""Distance between ranks; additional distance below a frame's title, and where edges bend, below their labels."""
+"""Distance between ranks of boxes; extra distance below a frame's title, and below the labels of edges that bend."""
 _BESIDE = 18.0
 """Distance between the content of a frame and its sides."""
 
@@ -42,7 +42,7 @@ class Line:
     points: tuple[Point, ...]
     arrow: bool = True
     leads_on: bool = False
-    """True for a line from the foot of a column to the head of the next."""
+    """True for a line from the last box of a column of the diagram to the first of the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,12 @@ class Picture:
     width: float = 0.0
     height: float = 0.0
     boxes: list[Placed] = field(default_factory=list)
-    """Boxes; a frame comes before its content."""
+    """Boxes of the diagram with their positions; a frame comes before the boxes in it."""
     lines: list[Line] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
 
     def add(self, other: "Picture", dx: float, dy: float) -> None:
-        """Add all elements of another picture, shifted."""
+        """Add all elements of another picture, shifted by (dx, dy)."""
         self.boxes += [replace(each, x=each.x + dx, y=each.y + dy) for each in other.boxes]
         self.lines += [replace(each, points=tuple((x + dx, y + dy) for x, y in each.points)) for each in other.lines]
         self.labels += [replace(each, x=each.x + dx, y=each.y + dy) for each in other.labels]
@@ -74,13 +74,13 @@ def title_of(box: Box) -> str:
 
 
 def words_of(box: Box) -> str:
-    """Return the second line of a box; empty if it has none."""
+    """Return the second line of a box in a diagram: details, parameters, `frozen`; empty if it has none."""
     parameters = f"{box.parameters:,} parameters" if box.parameters else ""
     return "  ·  ".join(filter(None, (box.details, parameters, "frozen" if box.frozen else "")))
 
 
 def lines_of(box: Box) -> list[str]:
-    """Return the lines of a box as text: its kind and name, and the second line if it has one."""
+    """Return the lines of a box in a diagram as text: its kind and name, and the second line if it has one."""
     return list(filter(None, (" ".join(filter(None, (title_of(box), box.name))), words_of(box))))
 
 
@@ -90,7 +90,7 @@ def picture_of(diagram: Diagram, measure: Measure) -> Picture:
 
 
 class _Level:
-    """Layout of a diagram's boxes; its frames are levels of their own."""
+    """Layout of a diagram; the diagram inside each of its frames is a `_Level` of its own, laid out first."""
 
     def __init__(self, diagram: Diagram, measure: Measure, *, whole: bool = False) -> None:
         self.boxes = {box.key: box for box in diagram.boxes}
@@ -127,7 +127,7 @@ class _Level:
         return max(width, 64.0), 2 * 5.0 + _LINE * (2 if words else 1)
 
     def _ports(self, key: str) -> dict[str, float]:
-        """Return the points where tensors leave a box, relative to its middle; labels are right of them."""
+        """Return the x, relative to a box's middle, at which each tensor leaves it; labels are to the right of it."""
         tensors = {edge.tensor: edge.label for edge in self.edges if edge.source == key}
         if (inside := self.inner.get(key)) is not None:
             exits = {each.box.key: each.middle - inside.width / 2 for each in inside.boxes if each.box.role == "exit"}
@@ -139,7 +139,7 @@ class _Level:
         return {tensor: place - places[-1] / 2 for tensor, place in zip(tensors, places, strict=False)}
 
     def _entry(self, edge: Edge) -> float:
-        """Return the point where an edge enters a frame, relative to its middle."""
+        """Return the x, relative to the middle of the edge's target, at which it enters a frame; 0 for a box."""
         inside = self.inner.get(edge.target)
         if inside is None:
             return 0.0
@@ -154,7 +154,7 @@ class _Level:
         return 2 * max(right, default=0.0)
 
     def _rows(self) -> tuple[list[float], list[float]]:
-        """Return the top and the height of each rank."""
+        """Return the top and the height of each rank (row of boxes)."""
         heights = [max((self.sizes[k][1] for k in row if isinstance(k, str)), default=0.0) for row in self.ranks.rows]
         tops, y, x = [], 0.0 if self.first else _HEAD, self.ranks.x
         for number, height in enumerate(heights):
@@ -170,7 +170,7 @@ class _Level:
         return min(x - w for x, w in half), max(x + w for x, w in half)
 
     def picture(self) -> Picture:
-        """Return the layout, shifted to begin at (0, 0)."""
+        """Return the positions of all boxes, edges and labels, shifted to begin at (0, 0)."""
         found = Picture()
         for key, box in self.boxes.items():
             width, height = self.sizes[key]
@@ -228,7 +228,7 @@ class _Level:
         return head
 
     def _ends(self, starts: dict[tuple[str, str], Point]) -> dict[int, Point]:
-        """Return the point where each edge meets its target: side by side, in the order of their sources."""
+        """Return the point where each edge, by index, meets its target: side by side, in the order of the sources."""
         into: dict[str, list[tuple[float, int]]] = {}
         for number, (edge, path) in enumerate(zip(self.edges, self.ranks.paths, strict=True)):
             key = path[-2]
@@ -248,7 +248,7 @@ class _Level:
 
 
 def _steps(path: Sequence[Key], ranks: Ranks, number: int) -> Iterable[tuple[Key, Key]]:
-    """Return the step of an edge that begins in a rank: one, or none."""
+    """Yield the part of an edge's path that leads from rank `number` to the next: one, or none."""
     assert isinstance(path[0], str)
     begin = ranks.rank[path[0]]
     if begin <= number < begin + len(path) - 1:

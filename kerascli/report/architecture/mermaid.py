@@ -1,4 +1,4 @@
-"""Diagrams as Mermaid flowcharts, which GitHub, GitLab and Jupyter draw in Markdown."""
+"""Diagrams of models as Mermaid flowcharts, which GitHub, GitLab and Jupyter draw in Markdown."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Find the blocks and shared models in which each node of a model is written."""
+"""Find the blocks and shared models of the config in which each node of a model is written."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from kerascli.model.ir.nodes import Model, Node, Shared
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A use of a block, or a shared model with all of its calls."""
+    """Part of a model that is drawn as a box or frame: a use of a block, or a shared model with all of its calls."""
 
     key: str
     name: str
@@ -18,7 +18,7 @@ class Part:
 
 
 Place = tuple[Part, ...]
-"""Parts around a node, from the outermost inwards."""
+"""Parts (uses of blocks, shared models) around a node, from the outermost inwards."""
 
 
 @dataclass(slots=True)
@@ -28,17 +28,17 @@ class _Use:
     number: int
     part: Part
     inside: Path
-    """Place in the block at which the last node, or the inner use that has it, is written."""
+    """Config path at which the last node, or the inner use of a block that has it, is written."""
     last: int
-    """Index of the last node."""
+    """Index of the last node of the use among the nodes of the model."""
 
 
 _Uses = dict[tuple[str, str, Path], _Use]
-"""Uses by the call of a shared model, the part around, and the place in the config."""
+"""Uses of blocks by the call of a shared model, the key of the part around, and the place in the config."""
 
 
 def enclosing_parts(model: Model, *, shared_once: bool) -> dict[str, Place]:
-    """Return the place of every node by its name; with `shared_once` all calls of a shared model are one part."""
+    """Return the parts around every node by its name; with `shared_once` all calls of a shared model are one part."""
     shared = {each.name for each in _all_shared(model.shared) if each.layer is None}
     uses: _Uses = {}
     numbered = enumerate(model.nodes)
@@ -69,7 +69,7 @@ def _is_body(path: Path, block: str) -> bool:
 
 
 def _block(uses: _Uses, at: tuple[str, str, Path], name: str, below: Path, node: int) -> Part:
-    """Return the part of a use; a new one where a repeat begins the block again."""
+    """Return the part for a node of a block: the last node's, or a new one if a repeat begins the block again."""
     start = below.index(name) + 2  # blocks, NAME, layers, the entry's number
     before = uses.get(at)
     follows = before is not None and node == before.last + 1
@@ -83,7 +83,7 @@ def _block(uses: _Uses, at: tuple[str, str, Path], name: str, below: Path, node:
 
 
 def _begins_again(last: Path, now: Path) -> bool:
-    """Return True if a node is written before the last one in the block, or is the block's only layer again."""
+    """Return True if a block begins again: its node is written before the last one, or is its only layer again."""
     first, second = last[0], now[0]
     assert isinstance(first, int)
     assert isinstance(second, int)

@@ -16,7 +16,7 @@ Check = Callable[[Case], Iterator[Fault]]
 
 
 def advise(cases: Iterable[Case]) -> list[Fault]:
-    """Return the warnings of all cases with their places, in order of line; one shared by several phases comes once."""
+    """Return the warnings about all phases (one `Case` each), with config places, by line and without duplicates."""
     try:
         in_each(cases, _raise_found)
     except Faulty as found:
@@ -30,7 +30,7 @@ def _raise_found(case: Case) -> None:
 
 
 def notes(faults: Iterable[Fault]) -> Iterator[Note]:
-    """Yield warnings as events."""
+    """Yield a `Note` event for each warning."""
     for fault in faults:
         _, *below = fault.lines()
         yield Note(fault.text, "warning", str(fault.place or ""), tuple(below))

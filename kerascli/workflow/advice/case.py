@@ -14,7 +14,7 @@ from kerascli.workflow.advice.raw import Raw
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A config and, if they were read, its rows: raw as tables, and prepared."""
+    """Input of an advice check: a config and, if they were read, its rows (as raw tables, and as prepared arrays)."""
 
     config: Config
     spec: RunSpec
@@ -51,5 +51,5 @@ def warning(text: str, path: Path, hint: str, *, key: bool = True) -> Fault:
 
 
 def is_label(column: Raw, pipeline: Pipeline) -> bool:
-    """Return True for a column of one value a row that its pipeline does not split (a text into words)."""
+    """Return True if a column has one value per row, which its pipeline does not split (as a text into words)."""
     return column.ndim == 1 and not column.is_ragged and not any(s.transform.takes_apart for s in pipeline.steps)

@@ -11,7 +11,7 @@ from kerascli.data.storage.tokens import is_ragged
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Selected rows of an array; those of a random split are scattered over it."""
+    """A raw column of a split: an array and the split's rows in it; those of a random split are scattered over it."""
 
     whole: np.ndarray
     rows: Rows
@@ -40,13 +40,13 @@ class Raw:
         return is_ragged(self.whole)
 
     def take(self, places: Rows) -> "Raw":
-        """Return some of the rows, by their positions among the selected ones."""
+        """Return the column with fewer rows; `places` are their positions among the selected rows."""
         return Raw(self.whole, compose_rows(self.rows, places))
 
     def array(self) -> np.ndarray:
-        """Return the selected rows as an array."""
+        """Return the selected rows of the column as an array."""
         return self.whole[self.rows]
 
     def feature(self, index: int) -> np.ndarray:
-        """Return one value of each row: shape (rows,)."""
+        """Return the value at `index` of each flattened row of an array column: shape (rows,)."""
         return self.whole.reshape(len(self.whole), -1)[:, index][self.rows]

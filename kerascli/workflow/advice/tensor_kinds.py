@@ -26,7 +26,7 @@ _OTHER = frozenset({
 _ACTIVATED = (
     "dense", "einsum_dense", "conv_", "depthwise_conv_", "separable_conv_", "locally_connected_", "simple_rnn",
 )  # fmt: skip
-"""Layers whose output is that of their activation."""
+"""Names, or beginnings of names, of layers whose output is the result of their activation."""
 
 _HANDED_ON = (
     "flatten", "reshape", "permute", "repeat_vector", "identity", "masking", "activity_regularization", "dropout",
@@ -35,7 +35,7 @@ _HANDED_ON = (
     "average_pooling_", "max_pooling_", "global_average_pooling_", "global_max_pooling_",
     "adaptive_average_pooling_", "adaptive_max_pooling_",
 )  # fmt: skip
-"""Layers whose output is of the same kind as their input."""
+"""Names, or beginnings of names, of layers whose output is of the same kind (probabilities or not) as their input."""
 
 _ALIKE = frozenset({"concatenate", "average", "maximum", "minimum"})
 """Layers whose output is of the kind of their inputs, if all inputs are of one kind."""
@@ -45,7 +45,7 @@ _NORMALIZED = frozenset({"batch_normalization", "layer_normalization", "group_no
 
 @dataclass(frozen=True, slots=True)
 class TensorKind:
-    """Kind of a tensor's values, the activation or layer that gives it, and the node that computes it."""
+    """Kind of a tensor's values (probabilities or other), the activation or layer that gives it, and the node."""
 
     kind: Kind
     word: str
@@ -53,7 +53,7 @@ class TensorKind:
 
 
 class Tracer:
-    """Trace tensors back to the nodes that give them their kind; None stands for an unknown kind."""
+    """Finds the kind of a tensor (probabilities or other numbers) by the node that computes it; None: unknown."""
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self._made: Mapping[str, tuple[Node, int]] = {
@@ -77,7 +77,7 @@ class Tracer:
         return self._layer(node, node.layer) if index == 0 else None
 
     def _formula(self, node: Node, layer: Expr) -> TensorKind | None:
-        """Return the kind of a formula that is a call of an activation, or another name of a tensor."""
+        """Return the kind of an `expr` layer's result if its formula only calls an activation or names a tensor."""
         match expression(layer.value).tree:
             case Call(function=function):
                 return _named(function, node)
@@ -121,7 +121,7 @@ def _is_linear(layer: BaseLayer) -> bool:
 
 
 def _activated(activation: Activation | BaseLayer | None, node: Node) -> TensorKind | None:
-    """Return the kind of an activation's values; None for a relu with `max_value` <= 1, maybe probabilities."""
+    """Return the kind of an activation's values; None for a relu with `max_value` <= 1: they may be probabilities."""
     ceiling = getattr(activation, "max_value", None)
     if activation is not None and activation.component_name == ReLU.component_name and ceiling is not None:
         return None if ceiling <= 1 else _named("relu", node)

@@ -69,13 +69,13 @@ def _rules(optimizers: Sequence[FlatOptimizer]) -> list[Written]:
 
 
 def _slowest(modes: Mapping[str, Choice]) -> Choice:
-    """Return the slowest mode of all forward passes, which the run records, with the reason of that pass."""
+    """Return the slowest execution mode of all forward passes, which the run records, with the reason for it."""
     name, mode = min(modes.items(), key=lambda item: ("eager", "traced", "compiled").index(item[1].value))
     return replace(mode, reason=f"{name}: {mode.reason}") if len(modes) > 1 else mode
 
 
 def _optimizers(experiment: Experiment) -> Optimizers:
-    """Return the optimizers of all updates; a step that is not finite in one stops all."""
+    """Return the optimizers of all parameter updates; a training step that is not finite in one stops all of them."""
     found: dict[str, FlatOptimizer] = {}
     repeats: dict[str, int] = {}
     for each in experiment.forward_passes:

@@ -14,7 +14,7 @@ from kerascli.training.objective import class_numbers
 def with_class_weights(spec: RunSpec, prepared: PreparedData) -> RunSpec:
     """Return the run spec with balanced class weights: rows / (classes * rows of the class).
 
-    These are scikit-learn's; a class without a training row has none.
+    The formula is scikit-learn's; a class without a training row has no weight.
     """
     if spec.fit.class_weight != "balanced" or spec.compile is None:
         return spec

@@ -1,4 +1,4 @@
-"""Prepare the phases of a fit one after the other, and pass weights and optimizer state on."""
+"""Prepare the training phases of a config in turn, and pass weights and optimizer state on from phase to phase."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ class Phase:
     spec: RunSpec
 
     def without_model(self) -> "Phase":
-        """Return the phase without its modules, to release their memory after training."""
+        """Return the phase without the modules of its model, to release their memory after training."""
         return replace(self, spec=replace(self.spec, built=replace(self.spec.built, modules={}, owners={}, views={})))
 
 
@@ -131,7 +131,7 @@ class PhaseRunner:
         return self.reached.phase + 1 == len(self.phases)
 
     def begin(self, *, fresh: bool = True) -> Iterator[Event]:
-        """Yield the event that a phase begins, if there are several phases."""
+        """Yield a `PhaseBegin` event for the current phase, if the fit has several phases."""
         if len(self.phases) > 1:
             weights = self.state.experiment.weights
             yield PhaseBegin(
@@ -144,7 +144,7 @@ class PhaseRunner:
             )
 
     def start_next_phase(self) -> bool:
-        """Go to the next phase with the current weights; return True if its optimizer starts anew."""
+        """Go to the next phase with the current weights; return True if its optimizer starts with a new state."""
         trainer, reached = self.state.trainer, self.reached
         weights = trainer.snapshot()
         following = self.phases[reached.phase + 1]
@@ -194,7 +194,7 @@ def data_notes(phases: list[Phase]) -> Iterator[Event]:
 
 
 def data_digests(phases: list[Phase]) -> dict[str, str]:
-    """Return the digests of the files of all phases, by name."""
+    """Return the digests of the data files of all phases, by file name."""
     found: dict[str, str] = {}
     for number, phase in enumerate(phases, start=1):
         for name, digest in phase.prepared.digests.items():
@@ -208,7 +208,7 @@ def directions(phases: list[Phase]) -> dict[str, str]:
 
 
 def history_columns(phases: list[Phase]) -> list[str]:
-    """Return all columns of all phases: the header of history.csv is written before the first epoch."""
+    """Return the columns of history.csv for all phases, since its header is written before the first epoch."""
     rates = {
         name: 0.0 for phase in phases for name in (phase.spec.train_step.optimizers if phase.spec.train_step else ("",))
     }

@@ -1,4 +1,4 @@
-"""Make the training plan from the fit section and the data: batches, steps, validations."""
+"""Make the training plan (batches, steps, validations) from a config's fit section and its data."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -14,7 +14,7 @@ from kerascli.training.loop import Plan
 
 
 def rows_in_order(experiment: Experiment, rows: Split, *, figures: bool = True) -> BatchSource:
-    """Return rows in order, in batches for evaluation or (without `figures`) for prediction."""
+    """Return a source of batches of rows in order, for evaluation or (without `figures`: no metrics) for prediction."""
     spec, fit = experiment.spec, experiment.spec.fit
     size = rows_at_once(
         spec.built,
@@ -30,7 +30,7 @@ def rows_in_order(experiment: Experiment, rows: Split, *, figures: bool = True) 
 
 
 def _refuse_part(experiment: Experiment, source: BatchSource) -> None:
-    """Raise DataError if batches of a stateful model differ in size: each row continues that of the batch before."""
+    """Raise DataError if batches of a stateful model differ in size: row i continues row i of the batch before."""
     size = source.batch_size
     if source.rows % size and any(weight.spec.is_state for weight in experiment.weights):
         left = source.rows % size
@@ -46,7 +46,7 @@ def make_plan(
     phase: int | None = None,
     first: int = 0,
 ) -> Plan:
-    """Return the plan of the fit section, for a `phase` that begins after `first` epochs."""
+    """Return the training plan of a config's fit section, for phase number `phase` that begins after `first` epochs."""
     spec, fit = experiment.spec, experiment.spec.fit
     source = BatchSource(
         prepared.splits["train"], fit.batch_size, experiment.device, shuffle=fit.shuffle, seed=spec.seed
@@ -73,9 +73,10 @@ def make_plan(
 
 
 def _batches(source: BatchSource, steps: int, epoch: int, first_batch: int, first_epoch: int) -> Iterator[Batch]:
-    """Yield batches `first_batch` to `steps` of an epoch; with `steps_per_epoch` it continues where the last one ended.
+    """Yield batches `first_batch` to `steps` of an epoch.
 
-    A phase begins with the first row, and shuffles in orders that no earlier epoch had.
+    An epoch with `steps_per_epoch` continues where the last one ended. A phase begins with the first row, and shuffles
+    in orders that no earlier epoch had.
     """
     number, end = (epoch - first_epoch) * steps + first_batch, (epoch - first_epoch + 1) * steps
     while number < end:

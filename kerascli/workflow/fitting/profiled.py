@@ -1,4 +1,4 @@
-"""Profile a training run: its events, and at its end the profile, which is saved in the run."""
+"""Profile a training run: pass its events on, and at its end save the profile in the run's folder."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +20,7 @@ from kerascli.training.loop import Plan
 
 
 def profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) -> Iterator[Event]:
-    """Yield the events, then a Profiled event, also after a signal or an error, which is then raised again."""
+    """Yield the training's events, then a `Profiled` event, even after a signal or an error, which is raised again."""
     try:
         with listening(profiler):
             yield from events
@@ -67,7 +67,7 @@ def set_profiled_model(profiler: Profiler, mode: str, experiment: Experiment, pl
 
 
 def _layers(experiment: Experiment) -> dict[str, nn.Module]:
-    """Return the modules of a step in order, by name; a module of several nodes has the name of the first."""
+    """Return the modules that a training step runs, in order, by name; one of several nodes has the first's name."""
     update = experiment.module
     found = {"transforms of inputs": update.input_stage, "transforms of targets": update.target_stage}
     if (mixing := experiment.forward_passes[0].module.mixing) is not None:

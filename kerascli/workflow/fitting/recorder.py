@@ -44,7 +44,7 @@ TRAINING = "training.safetensors"
 
 
 class Recorder:
-    """Writes the events of one run to its folder; its caller holds the lock."""
+    """Writes the training events of one run to its folder; the caller must hold the run's lock."""
 
     def __init__(
         self, record: RunRecord, trainer: Trainer, progress: Progress, plan: Plan, samples: SampleWriter
@@ -58,10 +58,10 @@ class Recorder:
         self._tensorboard = TensorBoardWriters(record)
         self._unreachable: set[str] = set()
         self._logs: dict[str, list[str]] = {}
-        """Columns of the files in logs/ that this process appends to."""
+        """Columns of each file in the run's logs/ that this process appends to, by file name."""
 
     def follow(self, events: Iterator[Event]) -> Iterator[Event]:
-        """Yield every event after it is recorded: the run may end at any of them. A checkpoint adds a Saved event."""
+        """Yield every event after recording it, since the run may end at any. A checkpoint adds a `Saved` event."""
         for event in events:
             notes: list[Note] = []
             saved = self._record(event, notes)
@@ -109,7 +109,7 @@ class Recorder:
         return Saved(f"step {self.progress.step}", self.progress.epoch, self.progress.batch, reason)
 
     def _write(self, record: Record) -> Note | None:
-        """Write one record; a server that cannot be reached is reported once."""
+        """Write one record of a callback (log row, scalars, sample, POST); an unreachable server is reported once."""
         match record:
             case AppendRow(file, row, separator):
                 self._log_row(file, row, separator)
@@ -130,14 +130,14 @@ class Recorder:
         return None
 
     def _log_row(self, file: str, row: Mapping[str, float], separator: str) -> None:
-        """Append an epoch's row to a file in logs/."""
+        """Append an epoch's row to a file in the run's logs/."""
         if not row.keys() <= set(self._logs.get(file, ())):
             self._rewrite_log(file, row, separator)
         else:
             self.record.append_log(file, _log_lines(self._logs[file], [row], separator))
 
     def _rewrite_log(self, file: str, row: Mapping[str, float], separator: str) -> None:
-        """Rewrite a log: on resume without the epochs that are trained again, and for a new column."""
+        """Rewrite a file in logs/ with a new row: on resume without the epochs to train again, or for a new column."""
         text = self.record.log(file) or ""
         whole = text[: text.rfind("\n") + 1]  # a kill can leave an incomplete line
         known = csv.DictReader(io.StringIO(whole), delimiter=separator, strict=True)
@@ -161,7 +161,7 @@ def _log_lines(names: Sequence[str], rows: Sequence[Mapping[str, object]], separ
 
 
 def newest(record: RunRecord) -> tuple[Checkpoint | None, list[Note]]:
-    """Return the newest intact checkpoint, with notes; None if the run starts from its beginning."""
+    """Return the newest intact checkpoint, with notes on damaged ones; None if the run has none yet."""
     if not record.checkpoints.steps():
         return None, [Note("no checkpoint was written yet: starting from the beginning")]
     checkpoint = record.checkpoints.newest()

@@ -103,7 +103,7 @@ def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
 
 
 def _saved_on_signal(events: Iterator[Event], recorder: Recorder, stop: Signals) -> Iterator[Event]:
-    """After a signal finish the step, save a checkpoint, and raise Interrupted."""
+    """Yield the training's events; after a signal finish the step, save a checkpoint, and raise Interrupted."""
     for event in events:
         yield event
         if stop.number is not None and not isinstance(event, Stopped):  # nothing is left to save at the last event

@@ -30,7 +30,7 @@ class TensorBoardWriters:
         writer.flush()
 
     def _writer(self, folder: str) -> Any:
-        """Return the writer of a folder. Each process adds a file: epochs trained again after a kill appear twice."""
+        """Return a folder's SummaryWriter. Each process adds a file: epochs trained again after a kill appear twice."""
         if folder not in self._writers:
             from torch.utils.tensorboard import SummaryWriter
 

@@ -25,12 +25,12 @@ MOST_WORDS = 1000
 def decode(
     studio: "ModelStudio", view: str | None, inputs: Mapping[str, Tensor], length: int, sampling: Sampling
 ) -> np.ndarray:
-    """Generate word ids for rows, whose `inputs` are as the model takes them; see `decode_ids`. Raises ConfigError."""
+    """Generate token ids for each row of `inputs`, given as the model takes them (`decode_ids`). Raises ConfigError."""
     return decode_ids(_decoder(studio, view, inputs), length, sampling)
 
 
 def prompt_inputs(studio: "ModelStudio", view: str | None, prompt: str) -> dict[str, Tensor]:
-    """Return a decoder's inputs, as the model takes them, for a text that it is to answer. Raises ConfigError."""
+    """Return the inputs for a decoder, as the model takes them, for a text prompt. Raises ConfigError."""
     facts, data = studio.facts(view), studio.experiment.spec.data
     assert data is not None
     assert facts.decodes is not None

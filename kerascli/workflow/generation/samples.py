@@ -1,4 +1,4 @@
-"""Write the samples that callbacks make during training."""
+"""Write the samples (images, plots, texts) that callbacks make during training."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from kerascli.workflow.generation.studio import ModelStudio
 
 
 def made(sampler: Sampler, studio: Studio) -> tuple[bytes, str]:
-    """Return a sample as the contents of a file, and the file's suffix."""
+    """Make the sample of a callback; return it as the contents of a file, with the file's suffix."""
     sample = sampler.sample(studio)
     if isinstance(sample, Text):
         return sample.text.encode(), ".txt"
@@ -19,7 +19,7 @@ def made(sampler: Sampler, studio: Studio) -> tuple[bytes, str]:
 
 
 class SampleWriter:
-    """Writes samples of a run in training to its folder."""
+    """Writes the samples that callbacks make to the folder of a run in training."""
 
     def __init__(self, record: RunRecord, samplers: Sequence[Sampler], studio: Studio) -> None:
         self._record = record

@@ -21,7 +21,7 @@ from kerascli.workflow.generation.decoding import MOST_WORDS, decode
 
 _ROWS_AT_ONCE = 256
 _HELD_OUT = ("validation", "test", "train")
-"""Splits to take rows from, in order of preference."""
+"""Splits to take rows from for samples and prompts, in order of preference."""
 
 
 class ModelStudio:
@@ -119,7 +119,7 @@ class ModelStudio:
         return model.writes.joint.join([prompt, *words])
 
     def writing(self, view: str | None, prompt: str | None, seed: int) -> tuple[TextModel, list[int], str]:
-        """Return the model as a text generator, with a prompt: by default a text of the data. Raises ConfigError."""
+        """Return a text generator, and its prompt as ids and text; default: a text of the data. Raises ConfigError."""
         model = self._text_model(view)
         if prompt is None:
             prompt = self._any_text(view, seed)

@@ -1,4 +1,4 @@
-"""Export a run's model: made in memory, compared with the model on random inputs, and only then written."""
+"""Export a run's model to a file: made in memory, compared with the model on random inputs, and only then written."""
 
 import hashlib
 import tempfile
@@ -33,7 +33,7 @@ SUFFIXES = {
     "keras": ".keras", "h5": ".h5", "safetensors": ".safetensors", "onnx": ".onnx", "torch_export": ".pt2",
     "state_dict": ".pt",
 }  # fmt: skip
-"""Suffix of the files of each format."""
+"""Suffix of the exported files of each format."""
 _ROWS_MADE, _ROWS_CHECKED = 3, 5
 """Two batch sizes, for export and for the check: a size fixed by the export would fail in the check."""
 _TOLERANCE = {"float32": 1e-5}
@@ -45,12 +45,12 @@ class Exported:
     path: Path
     size_bytes: int
     difference: float | None
-    """Largest difference between an output of the file and of the model; None for files of weights alone."""
+    """Largest difference between outputs of the exported file and of the model; None for files of weights alone."""
     notes: tuple[str, ...]
 
 
 class CheckFailed(KerasCliError):
-    """An exported file does not compute what the model does: a bug of kerascli; the file is not written."""
+    """Error if an exported file does not compute what the model does, a bug of kerascli; the file is not written."""
 
     exit_code = 1
 
@@ -130,7 +130,7 @@ def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, fl
 def _state(
     run: OpenedRun, graph: KerasGraph, checkpoint: str | None
 ) -> tuple[keras_file.OptimizerGroups | None, tuple[str, ...]]:
-    """Return the optimizer's state if a checkpoint has it together with exactly the weights that are exported."""
+    """Return the optimizer's state, and notes; None if no checkpoint has exactly the weights that are exported."""
     assert run.experiment.spec.compile is not None
     try:
         checkpoints = run.record.checkpoints
@@ -151,7 +151,7 @@ def _state(
 
 
 def _places(layers: Sequence[KerasNode], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the path of Keras's names to each layer, with the prefix of kerascli's names of its weights."""
+    """Yield the path to each layer in Keras's names, with the prefix of its weights in kerascli's names."""
     for node in layers:
         yield (*above, node.name), node.ours
         yield from _places(node.inside, (*above, node.name))
@@ -164,7 +164,10 @@ def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> b
 
 
 def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment) -> float:
-    """Import the exported file, compare weights and outputs, return the largest difference. Raises CheckFailed."""
+    """Import the exported file again, and return the largest difference of its outputs from the model's.
+
+    Raises CheckFailed if that is too large, or if the weights differ.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[kind]}"
         write_bytes(path, data)
@@ -219,7 +222,7 @@ def _outputs(experiment: Experiment, inputs: dict[str, Tensor]) -> list[Tensor]:
 
 
 def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], precision: str) -> float:
-    """Return the largest difference between two lists of outputs. Raises CheckFailed."""
+    """Return the largest difference between two lists of outputs. Raises CheckFailed if it exceeds the tolerance."""
     largest = 0.0
     for mine, other in zip(wanted, found, strict=True):
         if mine.shape != other.shape:
@@ -237,7 +240,7 @@ def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], precision: st
 
 
 def check_output(path: Path, kind: str) -> None:
-    """Raise ConfigError if Keras, which opens files by their suffix, could not open this one."""
+    """Raise ConfigError if Keras, which opens files by their suffix, could not open an exported file at `path`."""
     wanted = {"keras": (".keras",), "h5": (".h5", ".hdf5")}.get(kind)
     if wanted is not None and path.suffix not in wanted:
         other = next((name for name, suffix in SUFFIXES.items() if suffix == path.suffix), None)

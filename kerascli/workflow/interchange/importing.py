@@ -59,13 +59,13 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A file that was read and validated; nothing is written yet."""
+    """A Keras file as read and validated: config sections, and a model with weights; nothing is written yet."""
 
     architecture: Architecture
     sections: dict[str, Any]
     experiment: Experiment
     state: dict[str, Tensor] | None
-    """State of the optimizer; None if the file has none."""
+    """State of the optimizer (moments ...); None if the Keras file has none."""
     notes: tuple[str, ...]
 
 
@@ -101,7 +101,7 @@ def _name_of(path: Path) -> str:
 
 
 def _check_data(path: Path) -> None:
-    """Raise ConfigError for a config with a section that comes from the file, or with neither data nor views."""
+    """Raise ConfigError for a --data config with a section that the Keras file has, or with neither data nor views."""
     document = read_extended(path)
     model = document.data.get("model", {})
     views = isinstance(model, dict) and list(model) == ["views"]
@@ -143,7 +143,7 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
 
 
 def _experiment(sections: Mapping[str, Any], name: str, file: ModelFile, architecture: Architecture) -> Experiment:
-    """Build the model; memory is allocated after the shapes of the file's arrays were checked.
+    """Build the model of a Keras file; memory is allocated after the shapes of the file's arrays were checked.
 
     Raises FileRefused, also for faults that the config reader finds in the file's model.
     """
@@ -160,7 +160,7 @@ def _experiment(sections: Mapping[str, Any], name: str, file: ModelFile, archite
 def _take_weights(
     file: ModelFile, architecture: Architecture, experiment: Experiment, notes: list[str]
 ) -> dict[str, Tensor] | None:
-    """Fill the model with the file's weights and return the state of its optimizer."""
+    """Fill the model with a Keras file's weights; return the state of its optimizer, None if there is none."""
     if file.arrays is None:
         notes.append("the file has no weights: they are newly initialized")
         return None
@@ -204,7 +204,7 @@ def _optimizer(experiment: Experiment) -> FlatOptimizer | None:
 
 @contextmanager
 def kept_if_done(record: RunRecord) -> Iterator[None]:
-    """Remove the run's folder if writing it fails."""
+    """Context in which a run's folder is written: if that fails, the folder is removed."""
     try:
         yield
     except BaseException:
@@ -247,7 +247,7 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
 
 
 def write_weights(record: RunRecord, experiment: Experiment, state: dict[str, Tensor] | None) -> None:
-    """Write the final weights and a checkpoint to continue training from; without `state` the optimizer starts anew."""
+    """Write a run's final weights, and a checkpoint to train on from; without `state` the optimizer starts anew."""
     record.write_weights(tensor_pieces({w.name: w.keras() for w in lasting(experiment.weights)}))
     if experiment.spec.compile is None:
         return

@@ -59,7 +59,7 @@ def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> Init
 
 
 def _takes(wanted: InitFrom) -> dict[str, LayerSource]:
-    """Return the mapping of `map`; torchvision's layers may have torchvision's names in it."""
+    """Return `init_from.map`, layer -> source layer; torchvision's layers may have torchvision's names in it."""
     takes = wanted.takes()
     if wanted.torchvision is None:
         return takes
@@ -81,7 +81,7 @@ def _taken(
 
 
 def _nothing(weights: Sequence[Weight], source: Mapping[str, Tensor], name: str) -> ConfigError:
-    """Return an error that names two layers that may correspond, or the layers of the source."""
+    """Return the error that no weight matches; its hint names two similar layers, or the layers of the source."""
     theirs = list(dict.fromkeys(each.rpartition("/")[0] for each in source))
     ours = dict.fromkeys(weight.name.rpartition("/")[0] for weight in weights)
     near = next(((layer, close) for layer in ours if (close := nearest(layer, theirs))), None)
@@ -103,7 +103,7 @@ def _note(weights: Sequence[Weight], taken: TransferredWeights, source: str) -> 
 def _source(
     wanted: InitFrom, experiment: Experiment, config: Config, runs_dir: Path
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the weights by kerascli's names, in Keras's layout, and facts that identify their source."""
+    """Load the weights that `init_from` names, by kerascli's names and in Keras's layout; and facts on their source."""
     folder = config.init_folder
     if wanted.torchvision is not None:
         file = wanted.published.file

@@ -1,4 +1,4 @@
-"""Keras's names of an imported run's inputs and outputs: recorded, accepted in files of arrays, used for outputs."""
+"""Keras's names of an imported model's inputs and outputs: recorded, accepted in files, used for predictions."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 
@@ -9,7 +9,7 @@ from kerascli.runs.record import RunRecord
 
 
 def name_facts(names: KerasNames) -> dict[str, dict[str, str]]:
-    """Return the facts of names that run.json records under `imported`."""
+    """Return Keras's names of inputs and outputs in the form that run.json records under `imported`."""
     return {"names": dict(names.nodes), "inputs": dict(names.inputs), "outputs": dict(names.outputs)}
 
 
@@ -63,8 +63,8 @@ def candidates(
     """Return the names in a file that may belong to each input and target: exactly one if it is unambiguous.
 
     One name may be Keras's of one input and kerascli's of another. So an array that is the only candidate of one is no
-    candidate of another: a file with the names of either is unambiguous as a whole. `wanted` ones come first, and under
-    kerascli's name.
+    candidate of another: a file with the names of either is unambiguous as a whole. Inputs and targets
+    in `wanted` (the needed ones) come first, and those under kerascli's name.
     """
     found = {key: [name for name in names if name in arrays] for key, names in accepted.items()}
     settled: set[str] = set()

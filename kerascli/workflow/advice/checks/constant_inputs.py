@@ -9,7 +9,7 @@ from kerascli.workflow.advice.case import Case, warning
 from kerascli.workflow.advice.raw import Raw
 
 _MOST_FEATURES = 32
-"""Arrays with more values a row are images, spectra or vocabularies, in which a value may well be constant."""
+"""Maximum values per row of a checked array: larger ones (images, spectra, vocabularies) may well have constants."""
 
 _NAMED = 5
 
@@ -26,7 +26,7 @@ def check(case: Case) -> Iterator[Fault]:
 
 
 def _constant(name: str, column: Raw | None) -> list[str]:
-    """Describe the column, or the features of an array, that are constant."""
+    """Return a text about a column that is constant, or about each constant feature of an array column."""
     if column is None or len(column) < 2 or column.is_ragged:
         return []
     if column.ndim == 1:
@@ -39,7 +39,7 @@ def _constant(name: str, column: Raw | None) -> list[str]:
 
 
 def _the_one(values: np.ndarray) -> str | None:
-    """Return the value that all rows have, missing ones left out; None if they differ."""
+    """Return the one value of all rows of a column, as text, ignoring missing values; None if the rows differ."""
     if values.dtype.kind == "f":
         values = values[~np.isnan(values)]
     if not len(values) or values[-1] != values[0] or not (values == values[0]).all():
@@ -48,5 +48,5 @@ def _the_one(values: np.ndarray) -> str | None:
 
 
 def _measures(values: np.ndarray) -> bool:
-    """Return True for numbers with fractions: integers are classes, counts or hits of a vocabulary."""
+    """Return True if an array has numbers with fractions: integers are classes, counts or hits of a vocabulary."""
     return values.dtype.kind == "f" and bool((values != np.floor(values)).any())

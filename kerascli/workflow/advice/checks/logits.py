@@ -16,7 +16,7 @@ from kerascli.workflow.advice.tensor_kinds import TensorKind, Tracer
 
 _PROBABILITIES = frozenset({"crossentropy", "categorical_generalized_cross_entropy"})
 _LOGITS = frozenset({"ctc"})
-"""Losses without the setting `from_logits`: those above take probabilities, these take logits."""
+"""Losses that take logits without a setting `from_logits`; those of `_PROBABILITIES` take probabilities."""
 
 _OPS = ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
 
@@ -34,7 +34,7 @@ class _Use:
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Warn of each loss that takes an output of the wrong kind."""
+    """Warn of each cross-entropy that gets probabilities where it expects logits, or the reverse."""
     yield from _found(_uses_of_compile(case), Tracer(case.spec.model.nodes))
     yield from _found(_formulas(case.spec.model.nodes), Tracer(case.spec.model.nodes))
     train_step, number = case.spec.train_step, 0

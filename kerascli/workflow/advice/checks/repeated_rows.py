@@ -17,7 +17,7 @@ _MOST_BYTES = 64 * 2**20
 
 _LEAST_SHARE = 0.01
 _PICTURE = 64
-"""Arrays with at least this many values a row do not repeat by chance."""
+"""Minimum values per row of an array that counts as images, which do not repeat by chance."""
 
 _HINT = "remove duplicates before the rows are split: metrics on rows that were trained on are too optimistic"
 
@@ -45,8 +45,9 @@ def check(case: Case) -> Iterator[Fault]:
 
 
 def _expected_by_chance(counts: np.ndarray, rows: int) -> float:
-    """Return an upper bound of the repeats to expect by chance: the probability that a new row is a known one is
-    estimated from how many known rows occur once (Good, 1953).
+    """Return an upper bound on the rows of a split that repeat training rows by chance; `counts` are of training rows.
+
+    The probability that a new row is in `train` is estimated from how many training rows occur once (Good, 1953).
     """
     expected = rows * (1 - (counts == 1).sum() / counts.sum())
     return expected + 4 * math.sqrt(expected)
@@ -61,7 +62,7 @@ def _rows_hardly_repeat(train: Sequence[Raw], found: np.ndarray, distinct: int) 
 
 
 def _distinguishes_rows(column: Raw) -> bool:
-    """Return True for measurements that are mostly distinct, and for images."""
+    """Return True if a column has measurements that are mostly distinct, or images."""
     if column.ndim == 1 and column.whole.dtype.kind == "f":
         values = column.array()
         return _has_fractions(values) and len(np.unique(values)) * 2 > len(values)
@@ -74,7 +75,7 @@ def _has_fractions(values: np.ndarray) -> bool:
 
 
 def _sample(table: Table, names: Sequence[str]) -> list[Raw]:
-    """Return the columns; of a large table an evenly spaced sample of rows."""
+    """Return the named columns of a split's table; of a large table only an evenly spaced sample of the rows."""
     raw = [column for name in names if (column := Raw.of(table, name)) is not None]
     most = min(_MOST_ROWS, _MOST_BYTES // max(1, sum(_text_bytes(column) for column in raw)))
     if table.rows <= most:
@@ -84,7 +85,7 @@ def _sample(table: Table, names: Sequence[str]) -> list[Raw]:
 
 
 def _text_bytes(column: Raw) -> int:
-    """Estimate the bytes to hash in a row of an object column; 0 for numbers, of which few bytes are hashed."""
+    """Estimate the bytes to hash per row of a column of strings or sequences; 0 for numbers (few are hashed)."""
     if column.whole.dtype != object:
         return 0
     some = column.take(np.linspace(0, len(column) - 1, 100).astype(np.int64)).array().reshape(-1)
@@ -93,7 +94,7 @@ def _text_bytes(column: Raw) -> int:
 
 
 def _are_alike(columns: Sequence[Raw], train: Sequence[Raw]) -> bool:
-    """Return True for columns of one shape and compatible types; others have no rows in common."""
+    """Return True if a split's columns have the shapes and compatible types of those of `train`: else no rows match."""
     pairs = [(a.whole, b.whole) for a, b in zip(columns, train, strict=True)]
     return all(
         a.shape[1:] == b.shape[1:] and (a.dtype == b.dtype or (a.ndim == 1 and object not in (a.dtype, b.dtype)))

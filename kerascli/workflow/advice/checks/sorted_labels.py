@@ -12,7 +12,7 @@ from kerascli.errors import Fault, safe_text
 from kerascli.workflow.advice.case import Case, warning
 
 _MOST_CLASSES = 100_000
-"""A column with more distinct values is not taken as classes."""
+"""Maximum number of distinct values of a column that is taken for class labels."""
 
 _FEWEST_ROWS = 10
 _PATH = ("fit", "validation_split")
