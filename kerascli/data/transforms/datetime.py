@@ -1,0 +1,113 @@
+"""Transform `datetime`: features of dates and times."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, Field, field_validator
+
+from kerascli.data.base import Field as Column
+from kerascli.data.base import Learned, Transform, transform
+from kerascli.data.storage.table import BadRow
+from kerascli.data.transforms.input_checks import need_text
+from kerascli.errors import safe_text
+
+Part = Literal["year", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"]
+_PERIODS: dict[str, float] = {
+    "month": 12, "day": 31, "day_of_year": 365.25, "weekday": 7, "hour": 24, "minute": 60, "second": 60,
+}  # fmt: skip
+_FIRST = {"month": 1, "day": 1, "day_of_year": 1}
+
+
+def _listed(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
+
+
+@transform(name="datetime")
+class DateTime(Transform):
+    """Parts of dates and times as numbers, or as sine and cosine of their place in the period.
+
+    Input: one text per row. Output: a vector (parts,), with `cyclic` (2 * periodic parts + year,), in the order of
+    `parts`. Months, days and days of the year count from 1, weekdays from 0, which is Monday.
+    """
+
+    parts: Annotated[tuple[Part, ...], BeforeValidator(_listed), Field(min_length=1)] = ("year", "month", "weekday")
+    """Parts to extract: year, month, day, day_of_year, weekday, hour, minute or second."""
+    cyclic: bool = False
+    """Replace each part but the year by sine and cosine of its place in the period: December is next to January."""
+    format: str | None = None
+    """Format of the text as of Python's strptime, for example "%d.%m.%Y"; null: ISO 8601, as 2026-11-27T15:30."""
+
+    @field_validator("parts")
+    @classmethod
+    def _once_each(cls, parts: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(parts)) < len(parts):
+            raise ValueError("expected different parts")
+        return parts
+
+    def infer(self, field: Column, learned: Learned | None, *, target: bool) -> Column:
+        need_text(field)
+        if field.shape:
+            raise ValueError(f"needs one date per row, got rows of shape {field.shape}")
+        width = sum(2 if self.cyclic and part in _PERIODS else 1 for part in self.parts)
+        return replace(field, shape=(width,), dtype="float32", num_classes=None, classes=None)
+
+    def apply(self, values: np.ndarray, field: Column, learned: Learned, *, target: bool) -> np.ndarray:
+        times = self._parsed(values.tolist())
+        columns: list[np.ndarray] = []
+        for part in self.parts:
+            number = _part(times, part)
+            if self.cyclic and part in _PERIODS:
+                angle = 2 * np.pi * (number - _FIRST.get(part, 0)) / _PERIODS[part]
+                columns += [np.sin(angle), np.cos(angle)]
+            else:
+                columns.append(number)
+        return np.stack(columns, axis=1).astype(np.float32)
+
+    def _parsed(self, texts: list[str]) -> np.ndarray:
+        """Return times to the second. Raises BadRow for a text that is no date."""
+        if self.format is None:
+            try:
+                found = np.array([text.strip().removesuffix("Z") for text in texts], "datetime64[s]")
+                if not np.isnat(found).any():
+                    return found
+            except ValueError:
+                pass
+        found = np.empty(len(texts), "datetime64[s]")
+        for row, text in enumerate(texts):
+            found[row] = self._time(text, row)
+        return found
+
+    def _time(self, text: str, row: int) -> np.datetime64:
+        try:
+            if self.format is not None:
+                return np.datetime64(datetime.strptime(text.strip(), self.format).replace(tzinfo=None), "s")
+            found = np.datetime64(text.strip().removesuffix("Z"), "s")
+        except ValueError:
+            found = np.datetime64("NaT")
+        if np.isnat(found):
+            form = self.format or "2026-11-27 or 2026-11-27T15:30"
+            hint = None if self.format else 'for others set format: "%d.%m.%Y"'
+            text = f"'{safe_text(text, 40)}' is no date: expected {form}" if text.strip() else "missing value"
+            raise BadRow(row, text, hint=hint)
+        return found
+
+
+def _part(times: np.ndarray, part: Part) -> np.ndarray:
+    """Return a part of each time as an integer."""
+    days = times.astype("datetime64[D]")
+    match part:
+        case "year":
+            return times.astype("datetime64[Y]").astype(np.int64) + 1970
+        case "month":
+            return times.astype("datetime64[M]").astype(np.int64) % 12 + 1
+        case "day":
+            return (days - times.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
+        case "day_of_year":
+            return (days - times.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64) + 1
+        case "weekday":
+            return (days.astype(np.int64) + 3) % 7  # 1970 began on a Thursday
+        case _:
+            seconds = (times - days).astype(np.int64)
+            return {"hour": seconds // 3600, "minute": seconds // 60 % 60, "second": seconds % 60}[part]
