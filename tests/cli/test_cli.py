@@ -381,10 +381,10 @@ WRONG = {
         "Usage: kerascli [OPTIONS] COMMAND [ARGS]...\nTry 'kerascli --help' for help.\n\n"
         "Error: No such command 'trian'. Did you mean 'train'?\n",
     ),
-    "train --epochs 3": (
+    "train --patience 3": (
         2,
         "Usage: kerascli train [OPTIONS] [CONFIG]\nTry 'kerascli train --help' for help.\n\n"
-        "Error: No such option: --epochs\n",
+        "Error: No such option: --patience\n",
     ),
 }  # fmt: skip
 
