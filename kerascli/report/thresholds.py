@@ -84,7 +84,7 @@ class Thresholds:
 
     def calibration(self, bins: int = 10) -> list[tuple[float, float, int]]:
         """Return mean probability, share of positives and rows, of bins of equal width that have rows."""
-        number = np.minimum((self.probability * bins).astype(int), bins - 1)
+        number = np.clip((self.probability * bins).astype(int), 0, bins - 1)  # a model may predict below 0
         rows = np.bincount(number, minlength=bins)
         means, shares = (
             np.bincount(number, values, bins) / np.maximum(rows, 1) for values in (self.probability, self.truth)

@@ -52,6 +52,12 @@ MOST_GROUPS = 100
 @memory_for_batches()
 def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
     """Evaluate a run on prepared rows; `name` is the name of the result. Raises KerasCliError."""
+    result, source = _evaluated(run, rows, name)
+    return Evaluation(result, tuple(_classify(run, source)), metrics_in_units(run, source))
+
+
+def _evaluated(run: OpenedRun, rows: Split, name: str) -> tuple[Evaluated, BatchSource]:
+    """Compute loss and metrics; return them with the batches that they are of."""
     experiment, spec = run.experiment, run.experiment.spec
     if spec.training is None:
         raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
@@ -59,11 +65,10 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
     started = time.monotonic()
     source = rows_in_order(experiment, rows)
     figures = _result_of(evaluate(experiment.module, source.epoch(0), seed=spec.seed))
-    seconds = time.monotonic() - started
-    result = Evaluated(name, figures, rows.rows, seconds)
-    return Evaluation(result, tuple(_classify(run, source)), metrics_in_units(run, source))
+    return Evaluated(name, figures, rows.rows, time.monotonic() - started), source
 
 
+@memory_for_batches()
 def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str, Evaluated]]:
     """Evaluate a run separately on the rows of each value of a raw column. Raises KerasCliError."""
     table = rows.origin.table if rows.origin is not None else None
@@ -78,7 +83,7 @@ def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str,
     found = []
     for number, name in enumerate(names.tolist()):
         group = rows.read(np.flatnonzero(numbers == number))
-        found.append((str(name), evaluate_rows(run, group, str(name)).result))
+        found.append((str(name), _evaluated(run, group, str(name))[0]))
     return found
 
 
@@ -109,7 +114,9 @@ def _classify(run: OpenedRun, source: BatchSource) -> Iterator[ClassScores]:
         predicted = reading.numbers(output)
         matrix = confusion(truth.numpy(), predicted.numpy(), len(reading.names))
         rows = tuple(class_rows(matrix, reading.names))
-        second = Thresholds(reading.probabilities(output)[:, 1].numpy(), truth.numpy()) if reading.binary else None
+        probability = reading.probabilities(output)[:, 1]
+        is_measurable = reading.binary and len(truth) > 0 and bool(torch.isfinite(probability).all())
+        second = Thresholds(probability.numpy(), truth.numpy()) if is_measurable else None
         yield ClassScores(pair.output, reading.names, matrix, rows, second)
 
 

@@ -58,7 +58,10 @@ def _tables(given: Given, lines: Iterator[bytes]) -> Iterator[Table | DataError]
                 yield error
     elif (column := given.column_of_lines(first[1])) is not None:
         for number, line in numbered:
-            text = line.decode("utf-8", errors="replace").rstrip("\r\n")
+            text = line.decode("utf-8", errors="surrogateescape").rstrip("\r\n")
+            if not _is_decoded(text):
+                yield DataError(Fault("not UTF-8", place=Place(STDIN_NAME, number)))
+                continue
             yield Table({column: np.array([text], object)}, 1, name=STDIN_NAME, numbers=np.array([number]))
     else:
         yield from _delimited(_settings(given.spec.source), numbered)
@@ -75,10 +78,12 @@ def _delimited(settings: Csv, numbered: Iterator[tuple[int, bytes]]) -> Iterator
     read = (each for each in islice(numbered, form.skip_rows, None) if not comment or not each[1].startswith(comment))
     lines = _Lines(read, form.encoding)
     reader = form.reader(lines)
-    names = form.names or tuple(next(reader))
     try:
+        names = form.names or tuple(next(reader, ()))
         for row in reader:
-            if len(row) == len(names):
+            if not _is_decoded("".join(row)):
+                yield DataError(Fault(f"not {form.encoding.upper()}", place=Place(STDIN_NAME, lines.number)))
+            elif len(row) == len(names):
                 columns = TextColumns(
                     {name: form.present([field]) for name, field in zip(names, row, strict=True)}, form
                 )
@@ -88,6 +93,11 @@ def _delimited(settings: Csv, numbered: Iterator[tuple[int, bytes]]) -> Iterator
                 yield DataError(Fault(text, place=Place(STDIN_NAME, lines.number)))
     except csv.Error as error:
         raise DataError(Fault(str(error), place=Place(STDIN_NAME, lines.number))) from None
+
+
+def _is_decoded(text: str) -> bool:
+    """Return False if a text has bytes that its encoding does not know."""
+    return not any("\udc80" <= character <= "\udcff" for character in text)
 
 
 class _Lines:
@@ -103,4 +113,4 @@ class _Lines:
 
     def __next__(self) -> str:
         self.number, line = next(self._numbered)
-        return line.decode(self._encoding, errors="replace").lstrip("\ufeff")
+        return line.decode(self._encoding, errors="surrogateescape").lstrip("\ufeff")

@@ -68,6 +68,12 @@ def test_calibration_is_by_bins_of_equal_width(found: Thresholds) -> None:
         assert share == pytest.approx(found.truth[inside].mean())
 
 
+def test_probabilities_that_are_none_are_in_the_outer_bins() -> None:
+    """A model without a sigmoid predicts any number."""
+    found = Thresholds(np.array([-3.0, 0.5, 7.0]), np.array([0, 1, 1])).calibration(2)
+    assert [count for *_, count in found] == [1, 2]
+
+
 def test_one_class_alone_has_no_areas_but_metrics() -> None:
     found = Thresholds(np.array([0.2, 0.8]), np.array([0, 0]))
     assert found.at(0.5).recall == 0

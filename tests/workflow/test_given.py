@@ -277,6 +277,23 @@ def test_texts_are_streamed(texts: RunRecord, form: str) -> None:
         np.testing.assert_allclose(each.columns["p(good)"], expected, rtol=1e-5)
 
 
+def test_bytes_that_are_no_text_are_a_bad_row(texts: RunRecord, table: RunRecord) -> None:
+    run = open_run(texts)
+    found = list(predict_stream(run, [b"great film\n", b"gr\xe9at\n", b"awful\n"], Form()))
+    assert [isinstance(each, DataError) for each in found] == [False, True, False]
+    rows = list(predict_stream(open_run(table), [b"a;b;kind\n", b"1;2;\xe9\n", b"1;2;a\n"], Form()))
+    assert [isinstance(each, DataError) for each in rows] == [True, False]
+    assert "standard input:2: error: not UTF-8" in rows[0].faults[0].lines()[0]  # type: ignore[union-attr]
+
+
+def test_a_stream_of_skipped_lines_has_no_rows(table: RunRecord) -> None:
+    run = open_run(table)
+    assert run.data is not None
+    source = run.data.source.model_copy(update={"skip_rows": 3})
+    run.data = run.data.model_copy(update={"source": source})
+    assert list(predict_stream(run, [b"one\n", b"two\n"], Form())) == []
+
+
 def test_windows_are_predicted_from_the_file_that_they_were_trained_on(tmp_path: Path) -> None:
     """Columns that the windows are not made of are left alone, dates among them."""
     lines = [f"2024-01-{i + 1:02d},{i},{i % 3}" for i in range(20)]

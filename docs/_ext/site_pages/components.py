@@ -96,7 +96,7 @@ def _key_row(key: Key, up: str) -> tuple[str, str, str, str]:
 
 
 def _linked(takes: str, up: str) -> str:
-    """What an argument takes, with a link to each kind of component."""
+    """Return the type of an argument in words, with a link to each kind of component in it."""
     words = {spelling: kind for kind in registries() for spelling in (kind, plural(kind))}
     pattern = rf"\b({'|'.join(sorted(words, key=len, reverse=True))})\b(?!,? as nodes)"
     return re.sub(pattern, lambda found: f"[{found[1]}]({up}{plural(words[found[1]])}/index.md)", takes)
