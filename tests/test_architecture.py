@@ -53,9 +53,9 @@ MAY = {
 # The same within rooms, of their files and folders; a room that does not stand here has no floors.
 INNER_FLOORS = {
     "data": [
-        ["storage", "download"], ["base", "joined", "split", "text"], ["batches", "datasets", "mixing", "where"],
-        ["augmentations", "section"], ["digests"], ["pipeline"], ["sources", "transforms"],
-        ["features", "read", "text_codec"], ["given", "teacher_forcing"],
+        ["storage", "download", "dates"], ["base", "joined", "split", "text"],
+        ["batches", "datasets", "mixing", "where"], ["augmentations", "section"], ["digests"], ["pipeline"],
+        ["sources", "transforms"], ["features", "read", "text_codec"], ["given", "teacher_forcing"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
