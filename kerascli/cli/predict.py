@@ -38,16 +38,6 @@ Threshold = Annotated[
 ]
 Raw = Annotated[bool, typer.Option("--raw", help="Do not undo the transforms of targets.")]
 KerasNames = Annotated[bool, typer.Option("--keras-names", help="Use the output names of the imported Keras file.")]
-Horizon = Annotated[
-    int | None,
-    typer.Option(
-        "--horizon", min=1, max=1_000_000, metavar="N", help="Forecast the N rows after the last of a series."
-    ),
-]
-Future = Annotated[
-    Path | None,
-    typer.Option("--future", metavar="FILE", help="With --horizon: the columns of these rows that are known."),
-]
 Stream = Annotated[
     bool, typer.Option("--stream", help="Predict each row of standard input as it comes; skip bad rows.")
 ]
@@ -57,8 +47,8 @@ def predict(
     run: options.Run,
     what: options.What = None,
     text: Text = None,
-    horizon: Horizon = None,
-    future: Future = None,
+    horizon: options.Horizon = None,
+    future: options.Future = None,
     keep: Keep = None,
     output: Output = None,
     classes: Classes = False,

@@ -130,7 +130,7 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
     Raises DataError if they are not known.
     """
     if series.future is not None and column in series.future:
-        return _values(series.future, column)[:rows]
+        return column_values(series.future, column)[:rows]
     dates = series.dates.get(column)
     if dates is None:
         raise DataError(f"the future of '{safe_text(column)}' is not known", hint=f"give it in a file: {_FUTURE}")
@@ -166,7 +166,8 @@ def known_future(model: SeriesModel, series: Series, needed: Mapping[str, int]) 
     return {column: future_values(series, column, count) for column, count in needed.items()}
 
 
-def _values(table: Table, column: str) -> np.ndarray:
+def column_values(table: Table, column: str) -> np.ndarray:
+    """Return a column of a table as an array in memory. Raises DataError."""
     values: Values = table.column(column)
     return values if isinstance(values, np.ndarray) else np.concatenate(list(values.blocks(2**16)))
 
@@ -180,7 +181,7 @@ def whole_column(model: SeriesModel, series: Series, column: str, future: np.nda
         past = series.history.text(column)
         later = [] if future is None else future.astype(str).tolist()
         return np.concatenate([past, np.array([*later, *[""] * (rows - len(later))], object)])
-    past = _values(series.history, column)
+    past = column_values(series.history, column)
     for table, values in ((series.history, past), (series.future, future)):
         if table is not None and values is not None and values.dtype == object:
             raise not_numbers(table, column, values)
