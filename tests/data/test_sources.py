@@ -273,6 +273,15 @@ def test_texts_and_dates_are_in_windows_and_a_fault_names_its_row(tmp_path: Path
     assert str(error.value.faults[0].place).endswith("new.csv:7:day")
 
 
+def test_windows_are_split_by_the_time_of_their_last_row(tmp_path: Path) -> None:
+    write(tmp_path, "day,a\n" + "".join(f"2024-01-{day:02d},{day}\n" for day in range(1, 21)), "t.csv")
+    series = {"source": {"csv": {"path": "t.csv"}}, "sequence_length": 3, "horizon": 2}
+    section = {"split": {"test": 0.25, "order": "day"}, "inputs": {"a": []}, "targets": {"a_next": []}}
+    data = load_data(parse_data({"source": {"timeseries": series}, **section}), Context(tmp_path, 0))
+    assert whole(data.splits["train"]).targets["a_next"][:, 0, 0].tolist() == list(range(4, 16))
+    assert whole(data.splits["test"]).targets["a_next"][:, 0, 0].tolist() == list(range(16, 20))
+
+
 def windows(folder: Path, **section: Any) -> Any:
     rows = "".join(f"{i},{i * i}\n" for i in range(30))
     write(folder, f"a,b\n{rows}", "t.csv")

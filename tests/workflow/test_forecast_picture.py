@@ -60,8 +60,8 @@ def test_the_rows_of_the_test_split_are_forecast_beside_their_truth(run: OpenedR
     np.testing.assert_array_equal(
         panel.truth, values[34:]
     )  # 40 windows: 30 are trained on, whose last target is row 33
-    np.testing.assert_array_equal(panel.history, values[4:34])
-    assert found.positions.astype("datetime64[D]").astype(str).tolist() == days[4:]
+    np.testing.assert_array_equal(panel.history, values[14:34])
+    assert found.positions.astype("datetime64[D]").astype(str).tolist() == days[14:]
     # The file up to there, with the known columns of what follows, is forecast alike.
     head, tail = (
         ["date,value,price", *rows(44)][:35],
@@ -90,14 +90,18 @@ def test_with_a_future_the_forecast_begins_after_the_last_row(run: OpenedRun) ->
         ("{path: series.csv}", "fit.validation_split=0.25", "truth (validation split)", 10),
         ("{path: series.csv, test: more.csv}", "fit.epochs=1", "truth (test split)", 12),
         ("{path: series.csv}", "fit.epochs=1", None, 4),
+        ("{path: series.csv}", "data.split={test: 0.25}", None, 4),
+        ("{path: series.csv}, horizon: 3", "fit.validation_split=0.25", "truth (validation split)", 10),
     ],
-    ids=["validation split", "a file for the test", "no rows held out"],
+    ids=["validation split", "a file for the test", "no rows held out", "at random", "several steps"],
 )
 def test_where_the_truth_comes_from(source: str, more: str, truth: str | None, length: int, tmp_path: Path) -> None:
     write(tmp_path, "\n".join(["date,value,price", *rows(44), ""]), "series.csv")
     write(tmp_path, "\n".join(["date,value,price", *rows(16, 44), ""]), "more.csv")
     text = CONFIG.replace("  split: {test: 0.25, order: date_next}\n", "").replace("[value, price]", "[value]")
-    text = text.replace("{path: series.csv}", source)
+    text = text.replace("{csv: {path: series.csv}}", f"{{csv: {source.partition(', horizon')[0]}}}")
+    if "horizon" in source:
+        text = text.replace("length: 4}", "length: 4, horizon: 3}").replace("dense: 1", "dense: 3")
     found = forecast_picture(open_run(train(write(tmp_path, text), tmp_path / "runs", [more])[0]))
     assert len(found.panels[0].forecast) == length
     assert len(found.panels[0].truth) == (length if truth else 0)

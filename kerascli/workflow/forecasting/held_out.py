@@ -25,11 +25,12 @@ class OwnSeries:
     """Row after the last predicted one of a split."""
 
     def first_held_out(self, split: str) -> int | None:
-        """Return the first predicted row of a split, if none after it was trained on and its rows follow each other."""
+        """Return the first row of a split that no window of the training predicts; None if its rows are scattered."""
         rows, trained = self.rows[split], self.rows.get("train", np.empty(0, np.int64))
-        steps = np.unique(np.diff(rows))
-        is_last = not len(trained) or int(trained.max()) < int(rows[0])
-        return int(rows[0]) if len(steps) <= 1 and is_last else None
+        if len(np.unique(np.diff(rows))) > 1 or (len(trained) and int(trained.max()) >= int(rows[0])):
+            return None
+        first = max(int(rows[0]), self.end.get("train", 0))
+        return first if first < self.end[split] else None
 
 
 def own_series(model: SeriesModel, preferred: Sequence[str] = ()) -> OwnSeries:

@@ -57,7 +57,7 @@ def forecast_picture(run: OpenedRun, horizon: int | None = None, future: Path | 
     found = forecast(model, series, steps)
     main = main_dates(series)
     written = found.kept.get(main) if main is not None else None
-    shown = slice(max(0, begin - max(3 * steps, 2 * model.source.sequence_length)), begin)
+    shown = slice(max(0, begin - max(2 * steps, 2 * model.source.sequence_length)), begin)
     panels = [
         ForecastPanel(
             column,
