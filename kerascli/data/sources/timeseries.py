@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -53,10 +52,6 @@ class Timeseries(WrappedSource):
         tables = self.source.load(inner)
         return {split: self.windows(table, split, context.columns) for split, table in tables.items()}
 
-    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table | None:
-        table = self.source.read(path, name)
-        return table and self.windows(table, name, columns)
-
     def first_ahead(self) -> int:
         """Return the distance from a window's start to its (first) `NAME_next`, in rows."""
         return self.sequence_length * self.sampling_rate if self.offset is None else self.offset
@@ -69,7 +64,11 @@ class Timeseries(WrappedSource):
         """Return the context for the wrapped source: its own columns in place of the windows' (no `NAME_next`)."""
         if context.columns is None:
             return context
-        return replace(context, columns=frozenset(name.removesuffix(NEXT) for name in context.columns))
+        return replace(context, columns=self.row_columns(context.columns))
+
+    def row_columns(self, columns: frozenset[str]) -> frozenset[str]:
+        """Return the columns of the series that columns of windows are made of."""
+        return frozenset(name.removesuffix(NEXT) for name in columns)
 
     def _shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (self.sequence_length, *(shape or (1,)))
