@@ -233,6 +233,8 @@ def test_a_series_needs_a_window_of_rows(known: OpenedRun, tmp_path: Path) -> No
 def test_a_kept_column_must_be_known(known: OpenedRun) -> None:
     with pytest.raises(DataError, match="the future of 'price' is not known"):
         forecast_run(known, str(home(known) / "series.csv"), 1, keep=["price"])
+    with pytest.raises(DataError, match="there is no column 'dates'; did you mean 'date'"):
+        forecast_run(known, str(home(known) / "series.csv"), 1, keep=["dates"])
 
 
 SEVERAL = """

@@ -133,6 +133,7 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
         return column_values(series.future, column)[:rows]
     dates = series.dates.get(column)
     if dates is None:
+        series.history.column(column)  # raises DataError with the most similar name
         raise DataError(f"the future of '{safe_text(column)}' is not known", hint=f"give it in a file: {_FUTURE}")
     if dates.step() is None:
         hint = f"give the next dates in a file: {_FUTURE}"
