@@ -42,7 +42,7 @@ def own_series(model: SeriesModel, preferred: Sequence[str] = ()) -> OwnSeries:
     run, source = model.run, model.source
     splits = load_again(run).splits
     context = replace(run.config.context, columns=None)
-    tables = dict(model.data.located(context.folder).source.source.load(context))  # type: ignore[attr-defined]
+    tables = dict(source.source.load(context))
     names = [name for name in SPLITS if name in tables]
     whole = joined([tables[name] for name in names])
     dates = date_columns(model, whole) if len(names) > 1 else {}
