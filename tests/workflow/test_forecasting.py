@@ -345,3 +345,22 @@ def test_the_command_writes_a_table_that_continues_the_series(known: OpenedRun, 
 def test_options_that_do_not_go_together_are_refused(options: list[str], text: str, known: OpenedRun) -> None:
     with pytest.raises(ConfigError, match=text):
         command("predict", known.record.path, home(known) / "series.csv", *options)
+
+
+@pytest.mark.parametrize(("offset", "needed"), [(3, 5), (1, 7), (6, 2)])
+def test_a_column_that_is_no_input_is_predicted_from_known_ones(offset: int, needed: int, tmp_path: Path) -> None:
+    """The windows of x end at the row of y, two rows behind it, or three before it: nothing is fed back."""
+    x = np.random.default_rng(6).normal(size=30)
+    write(tmp_path, "\n".join(["x,y", *(f"{value:.6f},{i}" for i, value in enumerate(x[:20])), ""]), "series.csv")
+    write(tmp_path, "\n".join(["x", *(f"{value:.6f}" for value in x[20 : 20 + needed]), ""]), "future.csv")
+    write(tmp_path, "\n".join(["x", *(f"{value:.6f}" for value in x[20 : 19 + needed]), ""]), "short.csv")
+    text = PLAIN.format(windows=f"sequence_length: 4, offset: {offset}", units=1)
+    text = text.replace("value, log, normalization", "x").replace("value}, log, normalization", "x}")
+    text = text.replace("value_next}, log, {rescaling: 0.5}", "y_next}")
+    run = train(write(tmp_path, text), tmp_path / "runs")[0]
+    kernel, bias = weights(run)
+    expected = [(x[row - offset : row - offset + 4] @ kernel + bias)[0] for row in range(20, 25)]
+    found = forecast_run(open_run(run), str(tmp_path / "series.csv"), 5, tmp_path / "future.csv")
+    np.testing.assert_allclose(found.columns["y"], expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(DataError, match=f"forecast needs {needed}"):
+        forecast_run(open_run(run), str(tmp_path / "series.csv"), 5, tmp_path / "short.csv")
