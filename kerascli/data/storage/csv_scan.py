@@ -1,0 +1,88 @@
+"""Layout of delimited text, found in its bytes at once: line ends, quotes, where rows begin, and on which lines.
+
+Only well-formed text is described: text that the csv module might read in another way is left to it.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
+
+_NEWLINE, _RETURN, _QUOTE = b'\n\r"'
+_LINE_ENDS = (_NEWLINE, _RETURN)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Rows of delimited text (bytes in UTF-8, or another encoding that contains ASCII), without blank lines."""
+
+    data: np.ndarray
+    """The text, uint8."""
+    starts: np.ndarray
+    """Offset of each row."""
+    ends: np.ndarray
+    """Offset behind each row, before its line end."""
+    lines: np.ndarray
+    """Line on which each row begins, counted from 1."""
+    quoted: bool
+    """True if the text has quotes that are not ordinary characters."""
+
+    @classmethod
+    def of(cls, text: bytes, form: TextFormat) -> Self | None:
+        """Describe a text; None if its quotes are not well-formed, a field may be too long, or a line ends with CR."""
+        data = np.frombuffer(text, np.uint8)
+        quotes = np.flatnonzero(data == _QUOTE) if form.quotes and b'"' in text else np.empty(0, np.int64)
+        if len(quotes) and (form.comment or not _well_formed(data, quotes, ord(form.delimiter))):
+            return None
+        if b"\r" in text and text.count(b"\r") != text.count(b"\r\n"):
+            return None
+        newlines = np.flatnonzero(data == _NEWLINE)
+        starts = np.concatenate([[0], newlines + 1])
+        ends = np.concatenate([newlines, [len(data)]])
+        lines = np.arange(1, len(starts) + 1)
+        if len(quotes):  # a line end within quotes ends no row
+            outside = np.searchsorted(quotes, newlines) % 2 == 0
+            starts, lines = (each[np.concatenate([[True], outside])] for each in (starts, lines))
+            ends = ends[np.concatenate([outside, [True]])]
+        ends = ends - ((ends > starts) & (data[ends - 1] == _RETURN))
+        kept = ends > starts
+        if form.comment:
+            kept &= ~_begin_with(data, starts, form.comment.encode(form.encoding))
+        if not kept.all():
+            starts, ends, lines = starts[kept], ends[kept], lines[kept]
+        if (ends - starts).max(initial=0) > MAX_FIELD:
+            return None
+        return cls(data, starts, ends, lines, len(quotes) > 0)
+
+    def rows_from(self, first: int) -> bytes:
+        """Return the text of the rows from the row `first` on, without what is between rows (comments, blank lines)."""
+        text = self.data.tobytes()
+        rows = zip(self.starts[first:].tolist(), self.ends[first:].tolist(), strict=True)
+        return b"\n".join([text[start:end] for start, end in rows])
+
+
+def _well_formed(data: np.ndarray, quotes: np.ndarray, delimiter: int) -> bool:
+    """Return True if quotes enclose whole fields, and quotes within them are doubled."""
+    if len(quotes) % 2:
+        return False
+    opening, closing = quotes[::2], quotes[1::2]
+    before = np.where(opening > 0, data[opening - 1], _NEWLINE)
+    doubled = np.zeros(len(opening), bool)
+    doubled[1:] = opening[1:] == closing[:-1] + 1
+    begins = (before == delimiter) | np.isin(before, _LINE_ENDS)
+    after = np.where(closing + 1 < len(data), data[np.minimum(closing + 1, len(data) - 1)], _NEWLINE)
+    continued = np.zeros(len(closing), bool)
+    continued[:-1] = doubled[1:]
+    ends = (after == delimiter) | np.isin(after, _LINE_ENDS)
+    return bool((begins | doubled).all() and (ends | continued).all())
+
+
+def _begin_with(data: np.ndarray, starts: np.ndarray, prefix: bytes) -> np.ndarray:
+    """Return a mask of the rows that begin with a prefix."""
+    found = np.ones(len(starts), bool)
+    for offset, byte in enumerate(prefix):
+        places = starts + offset
+        found &= (places < len(data)) & (data[np.minimum(places, len(data) - 1)] == byte)
+    return found
