@@ -206,12 +206,12 @@ def _column_fields(
     found: dict[str, Field] = {}
     for named in named_pipelines:
         for column in named.pipeline.columns:
-            values = table.column(column)
+            values = table.like(column)
             dtype = column_dtype(values)
             shape = (None,) if is_ragged(values) else values.shape[1:]
             given = found.get(column) or source_facts.get(column) or Field(shape, dtype)
             if named.section == "targets" and given.num_classes is None:
-                given = replace(given, num_classes=_count_classes(values))
+                given = replace(given, num_classes=_count_classes(table.column(column)))
             if column in source_facts and None in source_facts[column].shape:
                 shape = source_facts[column].shape
             found[column] = replace(given, shape=shape, dtype=dtype)

@@ -8,14 +8,14 @@ import csv
 import io
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from kerascli.data.storage.coded import Coded
-from kerascli.data.storage.csv_scan import Layout
+from kerascli.data.storage.csv_scan import Layout, positions
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import FALSE, TRUE, TextColumns, typed
 from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
@@ -23,6 +23,7 @@ from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
 _BLOCK = 4 * MAX_FIELD
 _SAMPLED_ROWS = 200
 _EXACT = 2**53
+_PLUS, _MINUS, _ZERO = b"+-0"
 
 
 def arrow() -> ModuleType | None:
@@ -61,7 +62,7 @@ def read_with_arrow(data: bytes, name: str, form: TextFormat, columns: frozenset
     }
     commented = bool(form.comment) and form.comment.encode() in text
     body = layout.rows_from(first) if commented else memoryview(text)[int(layout.starts[first]) :]
-    found = ArrowColumns(body, names, form, is_text, _Marks.of(text, layout))
+    found = ArrowColumns(body, names, form, is_text, _Marks(layout))
     rows = found.load([each for each in names if columns is None or each in columns] or names[:1])
     if rows is None or rows != len(layout.starts) - first:
         return None
@@ -98,18 +99,27 @@ def _fields(layout: Layout, rows: Iterable[int], form: TextFormat) -> list[tuple
     return [()]
 
 
-@dataclass(frozen=True, slots=True)
 class _Marks:
     """Characters of a text with which pyarrow and Python may read a number differently."""
 
-    quoted: bool
-    plus: bool
-    hexadecimal: bool
-    negative_zero: bool
+    def __init__(self, layout: Layout) -> None:
+        self._data = layout.data
+        self.quoted_ends = layout.quoted_ends
 
-    @classmethod
-    def of(cls, text: bytes, layout: Layout) -> Self:
-        return cls(layout.quoted, b"+" in text, b"0x" in text or b"0X" in text, b"-0" in text)
+    @cached_property
+    def plus(self) -> bool:
+        return len(positions(self._data, _PLUS)) > 0
+
+    @cached_property
+    def hexadecimal(self) -> bool:
+        """True if the text has `0x`."""
+        places = np.concatenate([positions(self._data, byte) for byte in b"xX"])
+        return bool((self._data[places - 1] == _ZERO).any())
+
+    @cached_property
+    def negative_zero(self) -> bool:
+        """True if the text has `-0`."""
+        return bool((self._data[positions(self._data, _ZERO) - 1] == _MINUS).any())
 
 
 class ArrowColumns(TextColumns):
@@ -148,7 +158,9 @@ class ArrowColumns(TextColumns):
         form = self._form
         read = arrow_csv.ReadOptions(column_names=list(self._names), block_size=_BLOCK)
         parse = arrow_csv.ParseOptions(
-            delimiter=form.delimiter, quote_char='"' if form.quotes else False, newlines_in_values=self._marks.quoted
+            delimiter=form.delimiter,
+            quote_char='"' if form.quotes else False,
+            newlines_in_values=self._marks.quoted_ends,
         )
         convert = arrow_csv.ConvertOptions(
             check_utf8=False, column_types=types, include_columns=list(names), null_values=["", *form.na_values],

@@ -12,6 +12,7 @@ from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
 
 _NEWLINE, _RETURN, _QUOTE = b'\n\r"'
 _LINE_ENDS = (_NEWLINE, _RETURN)
+_CHUNK = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +27,24 @@ class Layout:
     """Offset behind each row, before its line end."""
     lines: np.ndarray
     """Line on which each row begins, counted from 1."""
-    quoted: bool
-    """True if the text has quotes that are not ordinary characters."""
+    quoted_ends: bool
+    """True if a field has a line end, within quotes."""
 
     @classmethod
     def of(cls, text: bytes, form: TextFormat) -> Self | None:
         """Describe a text; None if its quotes are not well-formed, a field may be too long, or a line ends with CR."""
         data = np.frombuffer(text, np.uint8)
-        quotes = np.flatnonzero(data == _QUOTE) if form.quotes and b'"' in text else np.empty(0, np.int64)
+        quotes = positions(data, _QUOTE) if form.quotes and b'"' in text else np.empty(0, np.int64)
         if len(quotes) and (form.comment or not _well_formed(data, quotes, ord(form.delimiter))):
             return None
         if b"\r" in text and text.count(b"\r") != text.count(b"\r\n"):
             return None
-        newlines = np.flatnonzero(data == _NEWLINE)
+        newlines = positions(data, _NEWLINE)
         starts = np.concatenate([[0], newlines + 1])
         ends = np.concatenate([newlines, [len(data)]])
         lines = np.arange(1, len(starts) + 1)
-        if len(quotes):  # a line end within quotes ends no row
-            outside = np.searchsorted(quotes, newlines) % 2 == 0
+        outside = np.searchsorted(quotes, newlines) % 2 == 0
+        if not outside.all():  # a line end within quotes ends no row
             starts, lines = (each[np.concatenate([[True], outside])] for each in (starts, lines))
             ends = ends[np.concatenate([outside, [True]])]
         ends = ends - ((ends > starts) & (data[ends - 1] == _RETURN))
@@ -54,13 +55,19 @@ class Layout:
             starts, ends, lines = starts[kept], ends[kept], lines[kept]
         if (ends - starts).max(initial=0) > MAX_FIELD:
             return None
-        return cls(data, starts, ends, lines, len(quotes) > 0)
+        return cls(data, starts, ends, lines, not outside.all())
 
     def rows_from(self, first: int) -> bytes:
         """Return the text of the rows from the row `first` on, without what is between rows (comments, blank lines)."""
         text = self.data.tobytes()
         rows = zip(self.starts[first:].tolist(), self.ends[first:].tolist(), strict=True)
         return b"\n".join([text[start:end] for start, end in rows])
+
+
+def positions(data: np.ndarray, byte: int) -> np.ndarray:
+    """Return the offsets of a byte in a text."""
+    found = [np.flatnonzero(data[at : at + _CHUNK] == byte) + at for at in range(0, len(data), _CHUNK)]
+    return np.concatenate([np.empty(0, np.int64), *found])
 
 
 def _well_formed(data: np.ndarray, quotes: np.ndarray, delimiter: int) -> bool:

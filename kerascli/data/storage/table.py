@@ -123,6 +123,14 @@ class Table(Mapping[str, Values]):
         self._check(name)
         return columns.coded(name)
 
+    def like(self, name: str) -> Values:
+        """Return values with the dtype and row shape of a column, whichever rows they are of."""
+        self._check(name)
+        columns = self._columns.source if isinstance(self._columns, _Rows) else self._columns
+        if isinstance(columns, TextColumns) and columns.is_text(name):
+            return columns.coded(name).words
+        return columns[name]
+
     def on_disk(self, columns: Iterable[str]) -> bool:
         """Return True if any of the given columns is on disk."""
         return any(isinstance(self._stored(name), OnDisk) for name in columns)
@@ -205,6 +213,7 @@ class _Rows(Mapping[str, Values]):
     def __init__(self, columns: Mapping[str, Values], rows: Rows) -> None:
         self.source = columns
         self._rows = rows
+        self._coded: dict[str, Coded] = {}
 
     def __getitem__(self, name: str) -> Values:
         if isinstance(self.source, TextColumns) and self.source.is_text(name):
@@ -228,7 +237,11 @@ class _Rows(Mapping[str, Values]):
 
     def coded(self, name: str) -> Coded | None:
         """Return the selected rows of a column of a text file as codes; None if it is of another file."""
-        return self.source.coded(name).take(self._rows) if isinstance(self.source, TextColumns) else None
+        if not isinstance(self.source, TextColumns):
+            return None
+        if name not in self._coded:
+            self._coded[name] = self.source.coded(name).take(self._rows)
+        return self._coded[name]
 
 
 def table_of(columns: Mapping[str, np.ndarray], name: str) -> Table:
