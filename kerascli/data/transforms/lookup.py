@@ -131,7 +131,7 @@ class Lookup(LookupSettings, Transform):
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
         if values.dtype == object and self.mask_token != "" and (missing := np.asarray(values == "", bool)).any():
-            hint = None if target else "add impute, or mask_token: '' to give missing values an index"
+            hint = None if target else "add {impute: most_frequent} before it, or mask_token: '' gives it an index"
             row, at = first_wrong(missing)
             raise BadRow(row, "missing label" if target else "missing value", at=at, hint=hint)
 
