@@ -39,7 +39,7 @@ Choose = Callable[[str], None]
 @pytest.fixture
 def choose(monkeypatch: pytest.MonkeyPatch) -> Choose:
     library("pyarrow")
-    return lambda reader: monkeypatch.setattr(csv_text, "ARROW_BYTES", 0 if reader == "pyarrow" else 2**40)
+    return lambda reader: monkeypatch.setattr(csv_text, "LARGE_BYTES", 0 if reader == "pyarrow" else 2**40)
 
 
 def a_table(folder: Path) -> Path:

@@ -3,7 +3,7 @@
 Only well-formed text is described: text that the csv module might read in another way is left to it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -29,6 +29,8 @@ class Layout:
     """Line on which each row begins, counted from 1."""
     quoted_ends: bool
     """True if a field has a line end, within quotes."""
+    commented: bool
+    """True if lines were left out as comments."""
 
     @classmethod
     def of(cls, text: bytes, form: TextFormat) -> Self | None:
@@ -49,18 +51,24 @@ class Layout:
             ends = ends[np.concatenate([outside, [True]])]
         ends = ends - ((ends > starts) & (data[ends - 1] == _RETURN))
         kept = ends > starts
-        if form.comment:
-            kept &= ~_begin_with(data, starts, form.comment.encode(form.encoding))
+        comments = _begin_with(data, starts, form.comment.encode()) if form.comment else ~kept
+        kept &= ~comments
         if not kept.all():
             starts, ends, lines = starts[kept], ends[kept], lines[kept]
         if (ends - starts).max(initial=0) > MAX_FIELD:
             return None
-        return cls(data, starts, ends, lines, not outside.all())
+        return cls(data, starts, ends, lines, not outside.all(), bool(form.comment) and bool(comments.any()))
 
-    def rows_from(self, first: int) -> bytes:
-        """Return the text of the rows from the row `first` on, without what is between rows (comments, blank lines)."""
-        text = self.data.tobytes()
-        rows = zip(self.starts[first:].tolist(), self.ends[first:].tolist(), strict=True)
+    def behind(self, rows: int) -> Self:
+        """Return the layout of the rows behind the first ones."""
+        return replace(self, starts=self.starts[rows:], ends=self.ends[rows:], lines=self.lines[rows:])
+
+    def text(self) -> bytes | memoryview:
+        """Return the text of the rows, without comments before, among or behind them."""
+        text = memoryview(self.data)
+        if not self.commented:
+            return text[int(self.starts[0]) :]
+        rows = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
         return b"\n".join([text[start:end] for start, end in rows])
 
 

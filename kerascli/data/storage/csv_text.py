@@ -1,6 +1,6 @@
 """Parse delimited text to typed columns, with errors that name the line.
 
-Large files are parsed by pyarrow where it is installed; what it refuses is parsed here again, which finds the error.
+Large files are parsed by columns; what is refused there is parsed here again by rows, which finds the error.
 """
 
 import contextlib
@@ -11,14 +11,14 @@ from typing import NoReturn
 
 import numpy as np
 
-from kerascli.data.storage.arrow_text import read_with_arrow
+from kerascli.data.storage.large_text import read_large
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import DEFAULT, TextColumns, numbers_of
 from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
 from kerascli.errors import DataError, Fault, Place, safe_text, suggestion
 
-ARROW_BYTES = 2**20
-"""Size of a file from which it is parsed by pyarrow: importing that takes longer than parsing a smaller file."""
+LARGE_BYTES = 2**20
+"""Size from which a file is parsed by columns: importing pyarrow takes longer than parsing a smaller one by rows."""
 
 
 def read_csv(data: bytes, name: str, form: TextFormat = DEFAULT, columns: frozenset[str] | None = None) -> Table:
@@ -26,7 +26,7 @@ def read_csv(data: bytes, name: str, form: TextFormat = DEFAULT, columns: frozen
 
     `columns` are those in use (None: all); others are converted only on access.
     """
-    table = read_with_arrow(data, name, form, columns) if len(data) >= ARROW_BYTES else None
+    table = read_large(data, name, form, columns) if len(data) >= LARGE_BYTES else None
     if table is None:
         return _read(data, name, form)
     assert isinstance(table.columns, TextColumns)

@@ -4,6 +4,7 @@ Only an empty field is a missing value, so that 'NA' (Namibia) and 'None' stay t
 """
 
 import contextlib
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -71,7 +72,39 @@ class TextColumns(Mapping[str, np.ndarray]):
 
     def _converted(self, name: str) -> np.ndarray | None:
         """Return a column as numbers or booleans; None if it is text."""
-        return typed(self._fields[name], self._form, only_numbers=self._form.dtypes.get(name) == "number")
+        return typed(self._fields[name], self._form, only_numbers=self._only_numbers(name))
+
+    def _only_numbers(self, name: str) -> bool:
+        """Return True if words of truth are text in a column."""
+        return self._form.dtypes.get(name) == "number"
+
+
+class SampledColumns(TextColumns):
+    """Base class of columns of a large text, whose first rows have shown which of them can only be text."""
+
+    def __init__(self, are_text: Mapping[str, bool], form: TextFormat) -> None:
+        super().__init__(dict.fromkeys(are_text, ()), form)
+        self._are_text = are_text
+
+    def _converted(self, name: str) -> np.ndarray | None:
+        if self._are_text[name]:
+            return None
+        found = self._numbers(name)
+        if found is not None:
+            return found
+        coded = self._verbatim(name)
+        values = typed(coded.words.tolist(), self._form, only_numbers=self._only_numbers(name))
+        if values is None:
+            self._coded[name] = coded
+        return None if values is None else values[coded.codes]
+
+    @abstractmethod
+    def _numbers(self, name: str) -> np.ndarray | None:
+        """Parse a column to numbers or booleans; None if that needs its distinct texts."""
+
+    @abstractmethod
+    def _verbatim(self, name: str) -> Coded:
+        """Return the fields of a column as codes, '' in place of a missing value."""
 
 
 def typed(fields: Sequence[str], form: TextFormat, *, only_numbers: bool = False) -> np.ndarray | None:
