@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ COLUMNS = {
 }
 
 
-def digits(value: float) -> str:
+def digits(value: Any) -> str:
     return str(np.array(value).astype(str)) if np.isfinite(value) else ""
 
 

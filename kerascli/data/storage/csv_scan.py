@@ -65,7 +65,7 @@ class Layout:
 
     def text(self) -> bytes | memoryview:
         """Return the text of the rows, without comments before, among or behind them."""
-        text = memoryview(self.data)
+        text = self.data.data
         if not self.commented:
             return text[int(self.starts[0]) :]
         rows = zip(self.starts.tolist(), self.ends.tolist(), strict=True)

@@ -29,7 +29,7 @@ class TextColumns(Mapping[str, np.ndarray]):
         self._fields = fields
         self._form = form
         self._typed: dict[str, np.ndarray | None] = {}
-        """Columns converted so far; None: the column is text, and is in `_coded`."""
+        """Columns converted so far; None: the column is text."""
         self._coded: dict[str, Coded] = {}
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -54,13 +54,10 @@ class TextColumns(Mapping[str, np.ndarray]):
         return self._typed_column(name) is None
 
     def coded(self, name: str) -> Coded:
-        """Return the fields of a column verbatim, as codes of the distinct ones; kept for text, not for numbers."""
-        found = self._coded.get(name)
-        if found is None:
-            found = self._verbatim(name)
-            if self._typed.get(name, found) is None:
-                self._coded[name] = found
-        return found
+        """Return the fields of a column verbatim, as codes of the distinct ones."""
+        if name not in self._coded:
+            self._coded[name] = self._verbatim(name)
+        return self._coded[name]
 
     def _typed_column(self, name: str) -> np.ndarray | None:
         if name not in self._typed:
@@ -92,10 +89,8 @@ class SampledColumns(TextColumns):
         found = self._numbers(name)
         if found is not None:
             return found
-        coded = self._verbatim(name)
+        coded = self.coded(name)
         values = typed(coded.words.tolist(), self._form, only_numbers=self._only_numbers(name))
-        if values is None:
-            self._coded[name] = coded
         return None if values is None else values[coded.codes]
 
     @abstractmethod
