@@ -1,6 +1,7 @@
 """The readers of delimited text, by rows (csv) or by columns (pyarrow, numpy): equal tables, whatever the file."""
 
 import itertools
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ ODD: dict[str, tuple[bytes, dict[str, Any]]] = {
     "old macintosh": (b"a,b\r1,x\r2,y\r", {}),
     "a carriage return in a line": (b"a,b\n1,x\r2,y\n", {}),
     "mark": (b"\xef\xbb\xbfa,b\n1,2\n", {}),
+    "two marks": (b"\xef\xbb\xbf\xef\xbb\xbfa,b\n1,2\n", {}),
+    "a mark behind the header": (b"a,b\n\xef\xbb\xbf1,2\n", {}),
     "quotes": (b'a,b\n"1","x, ""y""\nz"\n2,w\n', {}),
     "quoted Windows line ends": (b'a,b\r\n1,"x\r\ny"\r\n2,"z\n\n"\r\n', {}),
     "quoted header": (b'"a","b\nc"\n1,2\n\n3,4\n', {}),
@@ -90,6 +93,7 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any]]] = {
     "a field without end": (b"a,b\n1,2\n" + b"x" * (MAX_FIELD + 1) + b",2\n", {}),
     "a header alone": (b"a,b\n", {}),
     "nothing": (b"\n\n", {}),
+    "all skipped": (b"a,b\n1,2\n", {"skip_rows": 2}),
     "another delimiter": (b"a;b\n1;2\n", {}),
     "compressed": (b"\x1f\x8b0\n1\n", {}),
     "no number": (b"a,b\n1,x\n2,true\n", {"dtypes": {"b": "number"}}),
@@ -147,6 +151,7 @@ def test_most_odd_files_are_read_by_columns(reader: str) -> None:
         "old macintosh", "a carriage return in a line", "quotes within fields", "a space before a quote",
         "a delimiter beyond ASCII", "comments with quotes",
     }  # fmt: skip
+    left -= {"a mark behind the header"}  # pyarrow skips it
     quoted_or_commented = {
         "quotes", "quoted Windows line ends", "doubled quotes alone", "empty quoted fields in one column",
         "quoted words of missing values", "comments", "comments of two characters",
@@ -234,3 +239,37 @@ def test_random_numbers_have_the_bits_that_python_reads(reader: str) -> None:
         expected = np.array([float(line.split(",")[number]) for line in lines])
         expected += 0.0 if column == "c" else -0.0  # integers have no negative zero
         assert found.array(column).astype(np.float64).tobytes() == expected.tobytes()
+
+
+def test_random_tables(reader: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each column has three odd fields; rows may end in several ways, and one in ten lacks a field or has one more."""
+    random = Random(0)
+    odd = [
+        *FIELDS,
+        ".5",
+        "-.5",
+        "5.",
+        "1e999",
+        "9007199254740993",
+        "é",
+        '"x,y"',
+        '"x\ny"',
+        '"q""q"',
+        "NA",
+        "False",
+        "_",
+    ]
+    for _ in range(300):
+        monkeypatch.setattr(large_text, "_SAMPLED_ROWS", random.choice([1, 200]))
+        form = TextFormat(na_values=frozenset(random.choice([[], ["NA", "x"]])), comment=random.choice(["", "", "#"]))
+        columns = [random.sample(odd, 3) for _ in range(random.randint(1, 3))]
+        rows = [",".join(map(random.choice, columns)) for _ in range(random.randint(1, 6))]
+        if random.random() < 0.1:
+            rows[-1] = random.choice([rows[-1] + ",", rows[-1].partition(",")[2]])
+        end = random.choice(["\n", "\r\n", "\n\n", "\n#,\n"])
+        data = end.join([",".join("abc"[: len(columns)]), *rows, ""]).encode()
+        found = by_columns(data, form)
+        if found is not None:
+            expected = by_rows(data, form)
+            assert found.numbers().tolist() == expected.numbers().tolist(), data
+            assert all(equal(found.array(column), expected.array(column)) for column in "abc"[: len(columns)]), data

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from kerascli.data.storage.coded import Coded
-from kerascli.data.storage.csv_scan import Layout, positions
+from kerascli.data.storage.csv_scan import BYTE_ORDER_MARK, Layout, positions
 from kerascli.data.storage.text_columns import FALSE, TRUE, SampledColumns
 from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
 
@@ -69,7 +69,10 @@ class ArrowColumns(SampledColumns):
         """Parse the columns in use of all rows; None if pyarrow refuses the text."""
         import pyarrow
 
-        found = cls(layout.text(), are_text, form, _Marks(layout))
+        text = layout.text()
+        if bytes(text[:3]) == BYTE_ORDER_MARK:  # pyarrow skips it, also where it is the first field's
+            return None
+        found = cls(text, are_text, form, _Marks(layout))
         try:
             table = found._read(used)
         except pyarrow.ArrowException:

@@ -14,6 +14,9 @@ _NEWLINE, _RETURN, _QUOTE = b'\n\r"'
 _LINE_ENDS = (_NEWLINE, _RETURN)
 _CHUNK = 2**18
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""First bytes of some texts in UTF-8; elsewhere a character."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -34,7 +37,9 @@ class Layout:
 
     @classmethod
     def of(cls, text: bytes, form: TextFormat) -> Self | None:
-        """Describe a text; None if its quotes are not well-formed, a field may be too long, or a line ends with CR."""
+        """Describe a text; None if it is empty, has ill-formed quotes or a very long row, or if a line ends with CR."""
+        if not text:
+            return None
         data = np.frombuffer(text, np.uint8)
         quotes = positions(data, _QUOTE) if form.quotes and b'"' in text else np.empty(0, np.int64)
         if len(quotes) and (form.comment or not _well_formed(data, quotes, ord(form.delimiter))):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from kerascli.data.storage.arrow_text import ArrowColumns, arrow
-from kerascli.data.storage.csv_scan import Layout
+from kerascli.data.storage.csv_scan import BYTE_ORDER_MARK, Layout
 from kerascli.data.storage.scanned_text import ScannedColumns
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import typed
@@ -57,7 +57,7 @@ def _as_utf8(data: bytes, form: TextFormat) -> bytes | None:
             data.decode()
     except UnicodeError:
         return None
-    return None if b"\0" in data else data.removeprefix(b"\xef\xbb\xbf")
+    return None if b"\0" in data else data.removeprefix(BYTE_ORDER_MARK)
 
 
 def _skipped(text: bytes, rows: int) -> int | None:
