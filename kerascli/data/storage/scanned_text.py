@@ -1,4 +1,4 @@
-"""Parse delimited text by columns with numpy, for installations without pyarrow: text without quoted fields."""
+"""Parse delimited text by columns with numpy, for installations without pyarrow; quotes enclose plain fields alone."""
 
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -22,35 +22,45 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 class ScannedColumns(SampledColumns):
     """Columns of delimited text that numpy parses on access, from the offsets of all fields."""
 
-    def __init__(self, layout: Layout, marks: np.ndarray, are_text: Mapping[str, bool], form: TextFormat) -> None:
+    def __init__(
+        self, layout: Layout, marks: np.ndarray, are_text: Mapping[str, bool], form: TextFormat, *, quoted: bool
+    ) -> None:
         super().__init__(are_text, form)
         self._data = layout.data
         self._marks = marks
         """Offsets of each row's delimiters, between the one before the row and the end of the row."""
+        self._quoted = quoted
         self._number = {name: number for number, name in enumerate(are_text)}
 
     @classmethod
     def of(cls, layout: Layout, are_text: Mapping[str, bool], form: TextFormat, used: Sequence[str]) -> Self | None:
-        """Find the fields of all rows; None if some may be in quotes, or rows have different numbers of fields."""
+        """Find the fields of all rows; None if rows have different numbers of fields, or quotes have quotes in them."""
         starts, ends = layout.starts, layout.ends
         begin = int(starts[0])
-        if layout.commented or (form.quotes and len(positions(layout.data[begin:], _QUOTE))):
+        quotes = positions(layout.data[begin:], _QUOTE) + begin if form.quotes else np.empty(0, np.int64)
+        if layout.commented or layout.quoted_ends or (quotes[2::2] == quotes[1:-1:2] + 1).any():
             return None
         found = positions(layout.data[begin:], ord(form.delimiter)) + begin
         width = len(are_text)
+        found = found[np.searchsorted(quotes, found) % 2 == 0] if len(quotes) else found
         if len(found) != len(starts) * (width - 1):
             return None
         inner = found.reshape(len(starts), width - 1)
         if width > 1 and ((inner[:, 0] < starts).any() or (inner[:, -1] >= ends).any()):
             return None
         small = np.int32 if len(layout.data) < 2**31 else np.int64
-        return cls(layout, np.column_stack([starts - 1, inner, ends]).astype(small), are_text, form)
+        marks = np.column_stack([starts - 1, inner, ends]).astype(small)
+        return cls(layout, marks, are_text, form, quoted=len(quotes) > 0)
 
     def _places(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return offset and length of each field of a column."""
+        """Return offset and length of each field of a column, without its quotes."""
         number = self._number[name]
         starts = self._marks[:, number].astype(np.int64) + 1
-        return starts, self._marks[:, number + 1] - starts
+        lengths = self._marks[:, number + 1] - starts
+        if not self._quoted:
+            return starts, lengths
+        quoted = (self._data[np.minimum(starts, len(self._data) - 1)] == _QUOTE) & (lengths > 0)
+        return starts + quoted, lengths - 2 * quoted
 
     def _numbers(self, name: str) -> np.ndarray | None:
         if self._form.na_values or self._form.thousands:
