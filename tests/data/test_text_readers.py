@@ -154,7 +154,8 @@ def test_most_odd_files_are_read_by_columns(reader: str) -> None:
     }  # fmt: skip
     left -= {"a mark behind the header"}  # pyarrow skips it
     quoted_or_commented = {
-        "quotes", "quoted header", "quoted Windows line ends", "doubled quotes alone", "comments", "comments of two characters",
+        "quotes", "quoted header", "quoted Windows line ends", "doubled quotes alone", "comments",
+        "comments of two characters",
     }  # fmt: skip
     assert left == (of_both if reader == "pyarrow" else of_both | quoted_or_commented)
 
