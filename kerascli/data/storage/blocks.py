@@ -98,7 +98,7 @@ def distinct(values: Values, limit: int) -> set[Any] | None:
     """Return the distinct values of a column, or None if there are more than `limit`."""
     found: set[Any] = set()
     for block in blocks(values):
-        found.update(np.unique(block).tolist())
+        found.update(block.ravel().tolist() if block.dtype == object else np.unique(block).tolist())
         if len(found) > limit:
             return None
     return found
