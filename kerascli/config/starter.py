@@ -53,7 +53,7 @@ def study(table: Table, target: str) -> Starter:
     if target not in table:
         hint = f"the columns are: {', '.join(map(safe_text, list(table)[:20]))}"
         raise ConfigError(f"--target: there is no column '{target}'{suggestion(target, table)}", hint=hint)
-    values = table.array(target)
+    values = table.text(target) if table.like(target).dtype == bool else table.array(target)
     missing = _missing(values)
     if missing.any():
         place = table.place(int(missing.argmax()), target)

@@ -47,7 +47,7 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
     if table is not None:
         return table
     if suffix in _TEXT:
-        return read_csv(read_text_file(path, name), name, TextFormat(_TEXT[suffix]))
+        return read_csv(read_text_file(path, name), name, TextFormat(_TEXT[suffix]), columns)
     raise DataError(Fault("expected a csv, tsv, jsonl, npz, npy or parquet file", place=Place(name)))
 
 

@@ -61,6 +61,8 @@ def _check(name: str, wanted: Values, columns: Collection[str], text: bool, *, f
 
 def _has(table: Table, name: str, wanted: Values) -> np.ndarray:
     values = table[name] if name in table else np.empty(0, int)
+    if values.dtype == bool and any(isinstance(each, str) for each in wanted):  # the words of a text file
+        values = table.text(name)
     text = values.dtype == object and not is_ragged(values)
     _check(name, wanted, table, text, fits=values.ndim == 1 and (text or values.dtype.kind in "iub"))
     found = [

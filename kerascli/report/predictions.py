@@ -4,9 +4,9 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -17,39 +17,67 @@ from kerascli.errors import ConfigError
 TABLES = (".csv", ".jsonl", ".parquet")
 """Suffixes of files of predictions that have named columns."""
 FORMATS = (*TABLES, ".npy", ".npz")
+_BLOCK_ROWS = 2**14
 
 
 def csv_text(columns: Mapping[str, np.ndarray], *, header: bool = True) -> str:
     """Return columns as CSV text; numbers have the digits of their precision, missing ones are empty."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    if header:
-        writer.writerow(columns)
-    writer.writerows(zip(*(_cells(values) for values in columns.values()), strict=True))
-    return buffer.getvalue()
+    names = [",".join(map(_csv_word, columns)) if len(columns) > 1 else _csv_word(*columns) or '""'] if header else []
+    alone = len(columns) == 1  # an empty line would be no row
+
+    def cells(values: np.ndarray) -> list[str]:
+        found = _each_once(values, _csv_word) if values.dtype == object else _digits(values)
+        return [cell or '""' for cell in found] if alone else found
+
+    lines = chain(names, chain.from_iterable(map(",".join, rows) for rows in _rows(columns, cells)))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def json_lines(columns: Mapping[str, np.ndarray]) -> str:
     """Return JSON Lines in ASCII, an object for each row; a number that is nan or infinite is null."""
-    lists = [_values(values) for values in columns.values()]
-    rows = zip(*lists, strict=True)
-    return "".join(f"{json.dumps(dict(zip(columns, row, strict=True)))}\n" for row in rows)
+    names = [f"{json.dumps(name)}: " for name in columns]
+    row = "{" + ", ".join(f"{name.replace('%', '%%')}%s" for name in names) + "}\n"
+    return "".join(row % cells for rows in _rows(columns, _json_cells) for cells in rows)
 
 
-def _values(values: np.ndarray) -> list[Any]:
-    if values.dtype.kind != "f":
-        return values.tolist()
-    texts = values.astype(str).tolist()  # as many digits as the precision needs
-    return [float(text) if ok else None for text, ok in zip(texts, np.isfinite(values).tolist(), strict=True)]
+def _rows(
+    columns: Mapping[str, np.ndarray], cells: Callable[[np.ndarray], list[str]]
+) -> Iterator[Iterator[tuple[str, ...]]]:
+    """Yield the rows' cells, in blocks of rows: the texts of a block stay in the processor's caches."""
+    count = len(next(iter(columns.values())))
+    for start in range(0, count, _BLOCK_ROWS):
+        part = slice(start, start + _BLOCK_ROWS)
+        yield zip(*(cells(values[part]) for values in columns.values()), strict=True)
 
 
-def _cells(values: np.ndarray) -> list[str]:
+def _json_cells(values: np.ndarray) -> list[str]:
     if values.dtype == object:
-        return values.tolist()
-    texts = values.astype(str)
-    if values.dtype.kind == "f":
-        texts = np.where(np.isfinite(values), texts, "")
-    return texts.tolist()
+        return _each_once(values, json.dumps)
+    if values.dtype.kind != "f":
+        return list(map(json.dumps, values.tolist()))
+    return [repr(float(cell)) if cell else "null" for cell in _digits(values)]
+
+
+def _each_once(values: np.ndarray, convert: Callable[[str], str]) -> list[str]:
+    """Convert words to cells, each distinct one once."""
+    words = values.tolist()
+    known = {word: convert(word) for word in dict.fromkeys(words)}
+    return list(map(known.__getitem__, words))
+
+
+def _csv_word(word: str) -> str:
+    """Return a word as a cell of a row with several cells: in quotes if it needs them."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow((word, ""))
+    return buffer.getvalue().removesuffix(",\n")
+
+
+def _digits(values: np.ndarray) -> list[str]:
+    """Return numbers as text, with as many digits as their precision needs; empty for nan and infinity."""
+    texts = values.astype(str).tolist()
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return texts
+    return [text if ok else "" for text, ok in zip(texts, np.isfinite(values).tolist(), strict=True)]
 
 
 def write_predictions(path: Path, columns: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:

@@ -12,9 +12,9 @@ from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import prepare_rows
 from kerascli.data.sources.csv import Csv
 from kerascli.data.sources.wrapped import WrappedSource
-from kerascli.data.storage.csv_text import TextColumns
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.table import Table
+from kerascli.data.storage.text_columns import TextColumns
 from kerascli.errors import ConfigError, DataError, Fault, Place
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.predict import Form, Predictions, predict_rows

@@ -7,11 +7,17 @@ import numpy as np
 from kerascli.data.base import Field
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.storage.convert import converted, first_rounded
-from kerascli.data.storage.csv_text import INEXACT, first_inexact
 from kerascli.data.storage.table import BadRow, Table
+from kerascli.data.storage.text_columns import INEXACT, first_inexact
 from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
 from kerascli.errors import DataError, Fault, Place, safe_text
 from kerascli.shapes import can_be_one
+
+IMPUTE = "[{impute: median}, ...] fills it from the training rows"
+"""Hint at a missing value of a numeric column."""
+_MISSING_WORDS = frozenset(
+    {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#n/a"}
+)
 
 
 def column_field(named: NamedPipeline, known: Mapping[str, Field]) -> Field:
@@ -143,7 +149,19 @@ def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
         return DataError(Fault(text, place=Place(table.name or "data")))
     text = f"'{safe_text(values[bad[0]], 40)}' is not a number ({len(bad)} of {len(values)} rows)"
     hint = "string_lookup maps strings to integers" if len(bad) > len(values) // 2 else None
+    if table.coded(name) is not None:
+        hint = _hint_of_format(words[bad[0]]) or hint
     return DataError(Fault(text, place=table.place(bad[0], name), hint=hint))
+
+
+def _hint_of_format(word: str) -> str | None:
+    """Return the setting of a source of delimited text that a field asks for that is not a number, if it is plain."""
+    word = word.strip()
+    if word.lower() in _MISSING_WORDS:
+        return f"if this is a missing value: 'na_values: [\"{word}\"]' of the source, and impute ({IMPUTE})"
+    if "," in word and is_number(word.replace(",", ".")):
+        return "if this is a decimal comma: set 'decimal' of the source to ','"
+    return None
 
 
 def _too_long(words: Sequence[str]) -> int | None:
@@ -194,6 +212,6 @@ def check_finite(named: NamedPipeline, values: np.ndarray, table: Table) -> None
     count = f"{len(bad)} row" + ("s" if len(bad) > 1 else "")
     missing = bool(np.isnan(values[row]).any())
     what = ("missing label" if named.section == "targets" else "missing value") if missing else "infinite value"
-    hint = "add impute to the pipeline" if missing and named.section != "targets" else None
+    hint = f"add impute to the pipeline: {IMPUTE}" if missing and named.section != "targets" else None
     bad_row = BadRow(row, f"{what} ({count})", at=(int(wrong.argmax()), len(wrong)), hint=hint)
     raise data_error_at(bad_row, named, table)

@@ -10,6 +10,7 @@ import numpy as np
 
 from kerascli.data.base import Field, Learned
 from kerascli.data.pipeline.columns import column_field, read_columns
+from kerascli.data.pipeline.distinct import DistinctRows
 from kerascli.data.pipeline.memory_checks import check_step_memory
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.pipeline.pipeline import infer_step, run_step
@@ -35,7 +36,7 @@ class _FitProgress:
     """Facts (shape, dtype ...) about the input of each pipeline step, up to the step at `position`."""
     position: int
     end: int
-    values: np.ndarray | None
+    rows: DistinctRows | None
     """Training rows as input of the step at `position`; None if they are on disk."""
 
     @property
@@ -48,14 +49,14 @@ class _FitProgress:
 
     def blocks(self, table: Table, learned: Mapping[str, Learned]) -> Iterator[np.ndarray]:
         """Yield the training rows as input of the step at `position`; rows on disk pass the previous steps again."""
-        if self.values is not None:
-            yield self.values
+        if self.rows is not None:
+            yield self.rows.all()
             return
         for part in table.parts(self.named.pipeline.columns):
-            values = read_columns(self.named, part, self.fields[0])
+            rows = DistinctRows(read_columns(self.named, part, self.fields[0]), part)
             for index in range(self.position):
-                values = run_step(self.named, index, values, self.fields[index], learned[self.named.key(index)], part)
-            yield values
+                rows = run_step(self.named, index, rows, self.fields[index], learned[self.named.key(index)])
+            yield rows.values
 
 
 def learn(named_pipelines: Sequence[NamedPipeline], table: Table, columns: Mapping[str, Field]) -> dict[str, Learned]:
@@ -84,8 +85,8 @@ def _start(named: NamedPipeline, table: Table, columns: Mapping[str, Field]) -> 
     if not wanting:
         return None
     field = column_field(named, columns)
-    values = None if table.on_disk(named.pipeline.columns) else read_columns(named, table, field)
-    return _FitProgress(named, [field], 0, wanting[-1], values)
+    rows = None if table.on_disk(named.pipeline.columns) else DistinctRows.read(named, table, field)
+    return _FitProgress(named, [field], 0, wanting[-1], rows)
 
 
 def _still_uses(fit: _FitProgress, key: str) -> bool:
@@ -106,7 +107,14 @@ def _learn_step(fits: list[_FitProgress], table: Table, learned: Mapping[str, Le
             for block in fit.blocks(table, learned):
                 yield block if alike else block.reshape(-1, *last)
 
-    rows = Blocks(make)
+    def counted() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        for fit in fits:
+            if alike and fit.rows is not None:
+                yield fit.rows.values, fit.rows.counts()
+            else:
+                yield from ((block if alike else block.reshape(-1), None) for block in fit.blocks(table, learned))
+
+    rows = Blocks(make, counted)
     try:
         found = step.learn(rows, field, target=first.named.target)
     except BadRow as bad:
@@ -135,9 +143,9 @@ def _origin(number: int, rows: int, counts: Sequence[int]) -> tuple[int, int]:
 def _advance(fit: _FitProgress, table: Table, learned: Learned) -> None:
     if fit.position < fit.end:
         made = infer_step(fit.named, fit.position, fit.field, learned)
-        if fit.values is not None:
-            check_step_memory(fit.named, fit.position, made, len(fit.values))
-            fit.values = run_step(fit.named, fit.position, fit.values, fit.field, learned, table)
+        if fit.rows is not None:
+            check_step_memory(fit.named, fit.position, made, table.rows)
+            fit.rows = run_step(fit.named, fit.position, fit.rows, fit.field, learned)
         fit.fields.append(made)
     fit.position += 1
 

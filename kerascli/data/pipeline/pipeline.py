@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from kerascli import draws
 from kerascli.data.base import NOTHING_LEARNED, Field, Inverse, Learned
-from kerascli.data.pipeline.columns import check_finite, read_columns
+from kerascli.data.pipeline.columns import check_finite
+from kerascli.data.pipeline.distinct import DistinctRows
 from kerascli.data.pipeline.memory_checks import check_step_memory
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.storage.convert import converted
@@ -57,16 +58,14 @@ def boundary(named: NamedPipeline, fields: list[Field]) -> int:
     return count
 
 
-def run_step(
-    named: NamedPipeline, index: int, values: np.ndarray, field: Field, learned: Learned, table: Table
-) -> np.ndarray:
+def run_step(named: NamedPipeline, index: int, rows: DistinctRows, field: Field, learned: Learned) -> DistinctRows:
     """Check rows and apply one pipeline step to them. Raises DataError naming the row."""
     step = named.pipeline.steps[index].transform
     try:
-        step.check(values, field, learned, target=named.target)
-        return step.apply(values, field, learned, target=named.target)
+        step.check(rows.values, field, learned, target=named.target)
+        return rows.having(step.apply(rows.values, field, learned, target=named.target))
     except BadRow as bad:
-        raise data_error_at(bad, named, table, index) from None
+        raise data_error_at(bad, named, rows.table, index) from None
     except ValueError as error:
         raise named.fault(str(error), index) from None
 
@@ -76,12 +75,14 @@ def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: Ma
 
     Raises DataError.
     """
-    values = read_columns(named, table, fields[0])
+    rows = DistinctRows.read(named, table, fields[0])
     steps = named.pipeline.steps
     until = boundary(named, fields)
     for index in range(until):
-        check_step_memory(named, index, fields[index + 1], len(values))
-        values = run_step(named, index, values, fields[index], learned.get(named.key(index), NOTHING_LEARNED), table)
+        check_step_memory(named, index, fields[index + 1], table.rows)
+        found = learned.get(named.key(index), NOTHING_LEARNED)
+        rows = run_step(named, index, rows, fields[index], found)
+    values = rows.all()
     check_finite(named, values, table)
     if until < len(steps) and steps[until].transform.needs_rows:
         step = steps[until].transform

@@ -225,16 +225,36 @@ def _column_fields(
     found: dict[str, Field] = {}
     for named in named_pipelines:
         for column in named.pipeline.columns:
-            values = table.column(column)
+            values = table.like(column)
             dtype = column_dtype(values)
             shape = (None,) if is_ragged(values) else values.shape[1:]
             given = found.get(column) or source_facts.get(column) or Field(shape, dtype)
             if named.section == "targets" and given.num_classes is None:
-                given = replace(given, num_classes=_count_classes(values))
+                given = replace(given, num_classes=_count_classes(table.column(column)))
             if column in source_facts and None in source_facts[column].shape:
                 shape = source_facts[column].shape
             found[column] = replace(given, shape=shape, dtype=dtype)
+    for named in named_pipelines:
+        found |= _words_of_truth(named, found, table)
     return found
+
+
+def _words_of_truth(named: NamedPipeline, fields: Mapping[str, Field], table: Table) -> dict[str, Field]:
+    """Return a pipeline's columns of boolean words in a text file as text if its transforms accept only that."""
+    columns = {
+        name: replace(fields[name], dtype="string")
+        for name in named.pipeline.columns
+        if fields[name].dtype == "bool" and table.coded(name) is not None
+    }
+    return columns if columns and not _fits(named, fields) and _fits(named, {**fields, **columns}) else {}
+
+
+def _fits(named: NamedPipeline, fields: Mapping[str, Field]) -> bool:
+    try:
+        infer(named, column_field(named, fields), {})
+    except DataError:
+        return False
+    return True
 
 
 def _count_classes(values: Values) -> int | None:

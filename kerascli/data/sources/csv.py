@@ -25,7 +25,7 @@ def _known_encoding(encoding: str) -> str:
 
 @source()
 class Csv(FileSource):
-    """Delimited text files with a header line; columns of numbers or text.
+    """Delimited text files with a header line; columns of numbers, booleans (`true`, `false`) or text.
 
     An empty field is a missing value; others are those in `na_values`. Files may be compressed: gzip, bzip2, Zstandard.
     """
@@ -51,7 +51,7 @@ class Csv(FileSource):
     comment: Annotated[str, Setting(min_length=1)] | None = None
     """Prefix of lines to skip; null: no line is a comment."""
     dtypes: dict[str, Literal["text", "number"]] = Setting(default={})
-    """Column -> text or number; other columns are numbers where every field is one. Keeps zip codes as text."""
+    """Column -> text or number; others are numbers (booleans) where every field is one. Keeps zip codes as text."""
 
     @model_validator(mode="after")
     def _marks_differ(self) -> Self:
@@ -74,7 +74,7 @@ class Csv(FileSource):
         return self.read_file(path, name, columns)
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        return read_csv(read_text_file(path, name), name, self.text_format())
+        return read_csv(read_text_file(path, name), name, self.text_format(), columns)
 
 
 @source()

@@ -7,14 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from kerascli.data.storage.coded import Coded
 from kerascli.data.storage.on_disk import Values, blocks, recut
 
 
 class Blocks(Iterable[np.ndarray]):
     """Rows of a column as a sequence of blocks, arrays (rows, *) in order, that can be iterated repeatedly."""
 
-    def __init__(self, make: Callable[[], Iterator[np.ndarray]]) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Iterator[np.ndarray]],
+        counted: Callable[[], Iterator[tuple[np.ndarray, np.ndarray | None]]] | None = None,
+    ) -> None:
+        """Create a sequence of the blocks that `make` iterates over; `counted` is what the method yields."""
         self._make = make
+        self._counted = counted
         self.first = 0
         """Index of the first row of the last block yielded."""
 
@@ -40,6 +47,10 @@ class Blocks(Iterable[np.ndarray]):
             yield part
             self.first += len(part)
 
+    def counted(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Yield the rows in blocks in which equal rows may stand once, with how often each occurs (None: once)."""
+        return ((block, None) for block in self) if self._counted is None else self._counted()
+
     def alone(self) -> np.ndarray | None:
         """Return the only block, so that all rows are in memory; None if there are several."""
         found = list(islice(self, 2))
@@ -49,12 +60,12 @@ class Blocks(Iterable[np.ndarray]):
 def unique_counts(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct values of all blocks in ascending order with their counts, as `numpy.unique`."""
     waiting = iter(blocks)
-    found, counts = np.unique(next(waiting), return_counts=True)
+    found, counts = _counts(next(waiting))
     merged: Counter[Any] = Counter()
     for block in waiting:
         if not merged:
             merged.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
-        new, how_often = np.unique(block, return_counts=True)
+        new, how_often = _counts(block)
         merged.update(dict(zip(new.tolist(), how_often.tolist(), strict=True)))
     if not merged:
         return found, counts
@@ -62,11 +73,32 @@ def unique_counts(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]
     return _array(keys, found.dtype), np.array([merged[key] for key in keys], np.int64)
 
 
+def _counts(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if block.dtype != object:
+        return np.unique(block, return_counts=True)
+    found, inverse = inverse_of(block)
+    return found, np.bincount(inverse, minlength=len(found))
+
+
+def inverse_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct values in ascending order, and the index of each value (N,) among them; text without a sort.
+
+    As `numpy.unique`, which compares each text with some twenty others.
+    """
+    if values.dtype != object:
+        return np.unique(values, return_inverse=True)
+    coded = Coded.of(values.tolist())
+    order = np.argsort(coded.words)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return coded.words[order], place[coded.codes]
+
+
 def distinct(values: Values, limit: int) -> set[Any] | None:
     """Return the distinct values of a column, or None if there are more than `limit`."""
     found: set[Any] = set()
     for block in blocks(values):
-        found.update(np.unique(block).tolist())
+        found.update(block.ravel().tolist() if block.dtype == object else np.unique(block).tolist())
         if len(found) > limit:
             return None
     return found
@@ -75,11 +107,11 @@ def distinct(values: Values, limit: int) -> set[Any] | None:
 def unique_inverse(values: Values) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct values in ascending order, and the index of each row's value among them."""
     if isinstance(values, np.ndarray):
-        return np.unique(values, return_inverse=True)
+        return inverse_of(values)
     codes: dict[Any, int] = {}
     numbers = []
     for block in blocks(values):
-        found, inverse = np.unique(block, return_inverse=True)
+        found, inverse = inverse_of(block)
         here = [codes.setdefault(value, len(codes)) for value in found.tolist()]
         numbers.append(np.array(here, np.int64)[inverse])
     keys = sorted(codes)

@@ -1,62 +1,40 @@
 """Parse delimited text to typed columns, with errors that name the line.
 
-A column is integers, floats or text. Only an empty field is a missing value, so that 'NA' (Namibia) and 'None' stay
-text. Columns are converted on access.
+Large files are parsed by columns; what is refused there is parsed here again by rows, which finds the error.
 """
 
 import contextlib
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import NoReturn
 
 import numpy as np
 
+from kerascli.data.storage.large_text import read_large
 from kerascli.data.storage.table import Table
-from kerascli.data.storage.text_format import TextFormat
+from kerascli.data.storage.text_columns import DEFAULT, TextColumns, numbers_of
+from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
 from kerascli.errors import DataError, Fault, Place, safe_text, suggestion
 
-DEFAULT = TextFormat()
-MAX_FIELD = 2**20
-"""Maximum number of characters of a field."""
-
-INEXACT = "has too many digits for a number (64-bit integers; up to 2**53 beside missing values and fractions)"
-"""Error message about an integer with too many digits for any number type, which stays text."""
+LARGE_BYTES = 2**20
+"""Size from which a file is parsed by columns: importing pyarrow takes longer than parsing a smaller one by rows."""
 
 
-class TextColumns(Mapping[str, np.ndarray]):
-    """Columns of delimited text by name, as numbers if every nonempty field of a column is a number, else as text."""
+def read_csv(data: bytes, name: str, form: TextFormat = DEFAULT, columns: frozenset[str] | None = None) -> Table:
+    """Parse delimited text to a table. Raises DataError with the line of the first error.
 
-    def __init__(self, fields: dict[str, Sequence[str]], form: TextFormat = DEFAULT) -> None:
-        self._fields = fields
-        self._form = form
-        self._typed: dict[str, np.ndarray] = {}
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self._typed:
-            plain = None if self._form.dtypes.get(name) == "text" else self._form.plain_numbers(self._fields[name])
-            numbers = None if plain is None else numbers_of(plain)
-            self._typed[name] = self.text(name) if numbers is None else numbers
-        return self._typed[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._fields
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._fields)
-
-    def __len__(self) -> int:
-        return len(self._fields)
-
-    def text(self, name: str) -> np.ndarray:
-        """Return the fields of a column verbatim, as text."""
-        out = np.empty(len(self._fields[name]), object)
-        out[:] = self._fields[name]
-        return out
+    `columns` are those in use (None: all); others are converted only on access.
+    """
+    table = read_large(data, name, form, columns) if len(data) >= LARGE_BYTES else None
+    if table is None:
+        return _read(data, name, form)
+    assert isinstance(table.columns, TextColumns)
+    _check_dtypes(table.columns, form, table)
+    return table
 
 
-def read_csv(data: bytes, name: str, form: TextFormat = DEFAULT) -> Table:
-    """Parse delimited text to a table. Raises DataError with the line of the first error."""
+def _read(data: bytes, name: str, form: TextFormat) -> Table:
     text = _decode(data, name, form.encoding, form.delimiter)
     for _ in range(form.skip_rows):
         text = text.partition("\n")[2]
@@ -72,64 +50,27 @@ def read_csv(data: bytes, name: str, form: TextFormat = DEFAULT) -> Table:
     _check_widths(rows, lines, len(names), name)
     columns = {column: form.present(fields) for column, fields in zip(names, zip(*rows, strict=True), strict=True)}
     found = TextColumns(columns, form)
-    _check_dtypes(found, form, lines, name)
-    return Table(found, len(rows), name=name, numbers=lines)
+    table = Table(found, len(rows), name=name, numbers=lines)
+    _check_dtypes(found, form, table)
+    return table
 
 
-def _check_dtypes(columns: TextColumns, form: TextFormat, lines: np.ndarray, name: str) -> None:
+def _check_dtypes(columns: TextColumns, form: TextFormat, table: Table) -> None:
     """Raise DataError for text in a column with dtype `number`, and for `dtypes` of a column that does not exist."""
     for column, dtype in form.dtypes.items():
         if column not in columns:
             text = f"dtypes: there is no column '{safe_text(column, 40)}'{suggestion(column, columns)}"
-            raise DataError(Fault(text, place=Place(name, int(lines[0]) - 1)))
-        if dtype == "number" and columns[column].dtype == object:
+            raise DataError(Fault(text, place=Place(table.name, int(table.numbers()[0]) - 1)))
+        if dtype == "number" and columns.is_text(column):
             fields = columns.text(column).tolist()
             row = next((row for row, each in enumerate(fields) if not _is_number(each, form)), 0)
             text = f"'{safe_text(fields[row], 40)}' is not a number, as dtypes says of this column"
-            raise DataError(Fault(text, place=Place(f"{name}:{lines[row]}:{column}")))
+            raise DataError(Fault(text, place=table.place(row, column)))
 
 
 def _is_number(text: str, form: TextFormat) -> bool:
     plain = form.plain_numbers([text])
     return plain is not None and numbers_of(plain) is not None
-
-
-def numbers_of(fields: Sequence[str]) -> np.ndarray | None:
-    """Parse a column's fields to int64 or uint64 if all are integers, else to float64 with nan for empty fields.
-
-    Returns None if some fields are text. Integers that these dtypes do not represent exactly count as text, so that
-    ids are kept.
-    """
-    whole = _whole(fields)
-    if whole is not None:
-        return None if "_" in "".join(fields) else whole
-    try:
-        values = np.array([float(field) if field else np.nan for field in fields])
-    except ValueError:
-        return None
-    empty = sum(not field for field in fields)
-    finite = int(np.isfinite(values).sum()) == len(fields) - empty  # false for fields such as 'nan' or 'inf'
-    return values if finite and "_" not in "".join(fields) and first_inexact(fields, values) is None else None
-
-
-def _whole(fields: Sequence[str]) -> np.ndarray | None:
-    try:
-        numbers = list(map(int, fields))
-    except ValueError:
-        return None
-    for dtype in (np.int64, np.uint64):
-        with contextlib.suppress(OverflowError):
-            return np.array(numbers, dtype)
-    return None
-
-
-def first_inexact(fields: Sequence[str], values: np.ndarray) -> int | None:
-    """Return the row of the first field that is an integer but differs from its float in `values`, or None."""
-    for row in np.flatnonzero(np.abs(values) >= 2**53).tolist():
-        with contextlib.suppress(ValueError):  # '1e300' is not an integer literal
-            if int(fields[row]) != int(values[row]):
-                return row
-    return None
 
 
 _MAGIC = {b"PK\x03\x04": "a zip archive (npz, xlsx)", b"\x1f\x8b": "gzip", b"PAR1": "parquet", b"\x93NUMPY": "npy",

@@ -5,8 +5,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from kerascli.data.storage.csv_text import numbers_of
 from kerascli.data.storage.table import Table
+from kerascli.data.storage.text_columns import numbers_of
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
+from kerascli.data.storage.coded import Coded
 from kerascli.data.storage.mapped import keep_large_on_disk
 from kerascli.data.storage.on_disk import Direct, OnDisk, Rows, Values, compose_rows, count, pieces, rows_a_block
+from kerascli.data.storage.text_columns import TextColumns
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.errors import DataError, Fault, Place, suggestion
 
@@ -57,12 +59,13 @@ class Table(Mapping[str, Values]):
         rows: int,
         *,
         name: str = "",
-        numbers: np.ndarray | None = None,
+        numbers: "np.ndarray | Callable[[], np.ndarray] | None" = None,
         taken: tuple["Table", Rows] | None = None,
         made_of: "MadeOf | None" = None,
     ) -> None:
-        """Create a table; `name` is its file or source in messages, `numbers` the rows' lines (None: 1, 2, ...).
+        """Create a table; `name` is its file or source in messages.
 
+        `numbers` are the rows' lines (None: 1, 2, ...), or a function that finds them when they are asked for.
         `taken` is the table that the rows were selected from, with the selection; `made_of` returns the place of a
         value in the table that the rows were derived from.
         """
@@ -72,6 +75,11 @@ class Table(Mapping[str, Values]):
         self._numbers = numbers
         self._taken = taken
         self._made_of = made_of
+
+    @property
+    def columns(self) -> Mapping[str, Values]:
+        """The columns by name, as they were given."""
+        return self._columns
 
     def __getitem__(self, column: str) -> Values:
         return self._columns[column]
@@ -87,11 +95,14 @@ class Table(Mapping[str, Values]):
 
     def column(self, name: str) -> Values:
         """Return a column by name. Raises DataError with the file and the most similar column name."""
+        self._check(name)
+        return self._columns[name]
+
+    def _check(self, name: str) -> None:
         if name not in self._columns:
             listed = ", ".join(self._columns) if len(self._columns) <= 20 else f"{len(self._columns)} of them"
             text = f"there is no column '{name}'{suggestion(name, self._columns)}"
             raise DataError(Fault(text, place=Place(self.name or "data"), hint=f"the columns are: {listed}"))
-        return self._columns[name]
 
     def array(self, name: str) -> np.ndarray:
         """Return a column of a table by name, which must be in memory. Raises DataError as `column` does."""
@@ -101,23 +112,48 @@ class Table(Mapping[str, Values]):
 
     def text(self, name: str) -> np.ndarray:
         """Return a column, which must be in memory, as text: verbatim from the file even if it consists of numbers."""
-        values = self.array(name)
-        raw = getattr(self._columns, "text", None)
-        values = raw(name) if raw else values
-        return values if values.dtype == object else as_text(values)
+        coded = self.coded(name)
+        return as_text(self.array(name)) if coded is None else coded.rows()
+
+    def coded(self, name: str) -> Coded | None:
+        """Return a column as text, as `text` does, in codes of the distinct ones; None if it is not of a text file."""
+        columns = self._columns
+        if not isinstance(columns, TextColumns | _Rows):
+            return None
+        self._check(name)
+        return columns.coded(name)
+
+    def like(self, name: str) -> Values:
+        """Return values with the dtype and row shape of a column, whichever rows they are of."""
+        self._check(name)
+        columns = self._columns.source if isinstance(self._columns, _Rows) else self._columns
+        if isinstance(columns, TextColumns) and columns.is_text(name):
+            return columns.coded(name).words
+        return columns[name]
 
     def on_disk(self, columns: Iterable[str]) -> bool:
         """Return True if any of the given columns is on disk."""
-        return any(isinstance(self.column(name), OnDisk) for name in columns)
+        return any(isinstance(self._stored(name), OnDisk) for name in columns)
 
     def streams(self, columns: Iterable[str]) -> bool:
         """Return True if any of the given columns can only be read in order."""
-        return any(not isinstance(self.column(name), np.ndarray | Direct) for name in columns)
+        return any(
+            isinstance(values := self._stored(name), OnDisk) and not isinstance(values, Direct) for name in columns
+        )
+
+    def _stored(self, name: str) -> Values | None:
+        """Return a column as it is stored; None if it is in memory and is converted on access."""
+        self._check(name)
+        columns = self._columns
+        columns = columns.source if isinstance(columns, _Rows) else columns
+        return None if isinstance(columns, TextColumns) else columns[name]
 
     def take(self, rows: Rows) -> "Table":
         """Return a table of the selected rows, in the selection's order; columns on disk stay there."""
         rows = compose_rows(slice(0, self.rows), rows)
-        return Table(_Rows(self._columns, rows), count(rows), name=self.name, taken=(self, rows))
+        columns = self._columns
+        chosen = columns.take(rows) if isinstance(columns, _Rows) else _Rows(columns, rows)
+        return Table(chosen, count(rows), name=self.name, taken=(self, rows))
 
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
         """Return a table in memory of selected rows, with those of the columns that allow random access."""
@@ -152,6 +188,8 @@ class Table(Mapping[str, Values]):
         if self._taken is not None:
             whole, rows = self.whole()
             return whole.numbers()[rows]
+        if callable(self._numbers):
+            self._numbers = self._numbers()
         return np.arange(1, self.rows + 1) if self._numbers is None else self._numbers
 
     def place(self, row: int, column: str, at: tuple[int, int] = (0, 0)) -> Place:
@@ -161,7 +199,7 @@ class Table(Mapping[str, Values]):
             return table.place(rows.start + row if isinstance(rows, slice) else int(rows[row]), column, at)
         if self._made_of is not None:
             return self._made_of(row, column, at)
-        number = row + 1 if self._numbers is None else int(self._numbers[row])
+        number = row + 1 if self._numbers is None else int(self.numbers()[row])
         return Place(f"{self.name or 'data'}:{number}:{column}")
 
 
@@ -173,27 +211,37 @@ class _Rows(Mapping[str, Values]):
     """Columns with only the selected rows, which are gathered on access."""
 
     def __init__(self, columns: Mapping[str, Values], rows: Rows) -> None:
-        self._columns = columns
+        self.source = columns
         self._rows = rows
+        self._coded: dict[str, Coded] = {}
 
     def __getitem__(self, name: str) -> Values:
-        values = self._columns[name]
+        if isinstance(self.source, TextColumns) and self.source.is_text(name):
+            coded = self.source.coded(name)
+            return coded.words[coded.codes[self._rows]]
+        values = self.source[name]
         return values.take(self._rows) if isinstance(values, OnDisk) else values[self._rows]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._columns
+        return name in self.source
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
+        return iter(self.source)
 
     def __len__(self) -> int:
-        return len(self._columns)
+        return len(self.source)
 
-    def text(self, name: str) -> np.ndarray:
-        raw = getattr(self._columns, "text", None)
-        values = raw(name) if raw else self._columns[name]
-        assert isinstance(values, np.ndarray)
-        return as_text(values)[self._rows]
+    def take(self, rows: Rows) -> "_Rows":
+        """Return the columns with some of the selected rows only."""
+        return _Rows(self.source, compose_rows(self._rows, rows))
+
+    def coded(self, name: str) -> Coded | None:
+        """Return the selected rows of a column of a text file as codes; None if it is of another file."""
+        if not isinstance(self.source, TextColumns):
+            return None
+        if name not in self._coded:
+            self._coded[name] = self.source.coded(name).take(self._rows)
+        return self._coded[name]
 
 
 def table_of(columns: Mapping[str, np.ndarray], name: str) -> Table:

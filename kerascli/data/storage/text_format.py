@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _csv import Reader
 
+MAX_FIELD = 2**20
+"""Maximum number of characters of a field."""
+
 
 @dataclass(frozen=True)
 class TextFormat:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from kerascli.data.storage.coded import Coded
 from kerascli.data.storage.on_disk import Values
 
 
@@ -88,24 +89,27 @@ class TokenCounts:
     rows: int = 0
 
     @classmethod
-    def of(cls, parts: Iterable[Tokens], *, documents: bool) -> Self:
-        """Count the tokens of all parts of a column; document frequencies only if `documents`."""
+    def of(cls, parts: Iterable[tuple[Tokens, np.ndarray | None]], *, documents: bool) -> Self:
+        """Count the tokens of all parts of a column, with how often each row occurs (None: once).
+
+        Document frequencies only if `documents`.
+        """
         counts = cls()
-        for part in parts:
-            counts._add(part, documents)
+        for part, times in parts:
+            counts._add(part, times, documents)
         return counts
 
-    def _add(self, part: Tokens, documents: bool) -> None:
-        values = part.values.tolist()
-        self.rows += len(part.lengths)
-        if not documents:
-            self.occurrences.update(values)
+    def _add(self, part: Tokens, times: np.ndarray | None, documents: bool) -> None:
+        self.rows += len(part.lengths) if times is None else int(times.sum())
+        if part.values.dtype == object and times is None and not documents:
+            self.occurrences.update(part.values.tolist())
             return
-        number = {value: place for place, value in enumerate(dict.fromkeys(values))}
-        codes = np.fromiter(map(number.__getitem__, values), np.int64, len(values))
-        once = np.unique(part.owners() * max(1, len(number)) + codes) % max(1, len(number))
-        self.occurrences.update(dict(zip(number, np.bincount(codes, minlength=len(number)).tolist(), strict=True)))
-        self.documents.update(dict(zip(number, np.bincount(once, minlength=len(number)).tolist(), strict=True)))
+        found, codes = _numbered(part.values)
+        _count(self.occurrences, found, codes, None if times is None else np.repeat(times, part.lengths))
+        if documents:
+            size = max(1, len(found))
+            owners, once = np.divmod(np.unique(part.owners() * size + codes), size)
+            _count(self.documents, found, once, None if times is None else times[owners])
 
     def by_frequency(self) -> list[Any]:
         """Return the tokens by descending frequency, ties in descending order of the tokens, as in Keras."""
@@ -115,3 +119,17 @@ class TokenCounts:
         """Return the tokens' inverse document frequencies, `log(1 + rows / (1 + document frequency))`, float32."""
         found = np.array([self.documents[value] for value in vocabulary], np.float64)
         return np.log(1 + self.rows / (1 + found)).astype(np.float32)
+
+
+def _numbered(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
+    """Return the distinct values, and the index of each value among them."""
+    if values.dtype != object:
+        found, codes = np.unique(values, return_inverse=True)
+        return found.tolist(), codes
+    coded = Coded.of(values.tolist())
+    return coded.words.tolist(), coded.codes
+
+
+def _count(counter: Counter[Any], found: list[Any], codes: np.ndarray, times: np.ndarray | None) -> None:
+    counts = np.bincount(codes, times, minlength=len(found)).astype(np.int64)
+    counter.update(dict(zip(found, counts.tolist(), strict=True)))

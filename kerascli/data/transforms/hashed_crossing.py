@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.storage.blocks import inverse_of
 from kerascli.data.transforms.hashing import as_bytes
 from kerascli.preprocessing.categories import encode, encoded_shape
 from kerascli.preprocessing.hashed import HashedCrossingSettings
@@ -41,5 +42,5 @@ def to_cross(column: np.ndarray) -> np.ndarray:
     """Return a column as integers for crossing (N,): fingerprints (64-bit hashes) of strings, integers unchanged."""
     if column.dtype != object:
         return column.astype(np.int64)
-    found, inverse = np.unique(column, return_inverse=True)
+    found, inverse = inverse_of(column)
     return fingerprints(as_bytes(found))[inverse]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.storage.blocks import inverse_of
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.preprocessing.categories import encode, encoded_shape
 from kerascli.preprocessing.hashed import HashingSettings
@@ -32,7 +33,7 @@ class Hashing(HashingSettings, Transform):
         return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, num_classes=None, classes=None)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
-        found, inverse = np.unique(values, return_inverse=True)
+        found, inverse = inverse_of(values.reshape(-1))
         masks = int(self.mask_value is not None)
         bins = buckets(as_bytes(found), self.num_bins - masks, self.salt) + masks
         if masks:

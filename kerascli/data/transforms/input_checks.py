@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from kerascli.data.base import EXACT_IN_FLOAT32, Field
+from kerascli.data.pipeline.columns import IMPUTE
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, first_wrong
 
@@ -43,5 +44,5 @@ def checked_finite(rows: Blocks, step: str) -> Iterator[np.ndarray]:
         bad = ~np.isfinite(part)
         if bad.any():
             row, at = first_wrong(bad)
-            raise BadRow(row, "missing value", at=at, hint=f"add impute before {step}")
+            raise BadRow(row, "missing value", at=at, hint=f"add impute before {step}: {IMPUTE}")
         yield part

@@ -71,10 +71,13 @@ class Lookup(LookupSettings, Transform):
         return replace(known, shape=encoded_shape(field.shape, self.output_mode, width), dtype=dtype)
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
-        return self.learn_tokens(map(Tokens.of, rows), target=target)
+        return self.learn_tokens(((Tokens.of(block), times) for block, times in rows.counted()), target=target)
 
-    def learn_tokens(self, parts: Iterable[Tokens], *, target: bool) -> Learned:
-        """Learn the vocabulary from tokens of rows of any length, in parts. Raises ValueError, DataError."""
+    def learn_tokens(self, parts: Iterable[tuple[Tokens, np.ndarray | None]], *, target: bool) -> Learned:
+        """Learn the vocabulary from tokens of rows of any length, in parts with how often each row occurs (None: once).
+
+        Raises ValueError, DataError.
+        """
         if self.vocabulary is not None:
             return self._given(target)
         counts = TokenCounts.of(parts, documents=self.output_mode == "tf_idf")
@@ -128,7 +131,7 @@ class Lookup(LookupSettings, Transform):
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
         if values.dtype == object and self.mask_token != "" and (missing := np.asarray(values == "", bool)).any():
-            hint = None if target else "add impute, or mask_token: '' to give missing values an index"
+            hint = None if target else "add {impute: most_frequent} before it, or mask_token: '' gives it an index"
             row, at = first_wrong(missing)
             raise BadRow(row, "missing label" if target else "missing value", at=at, hint=hint)
 
@@ -145,9 +148,9 @@ class Lookup(LookupSettings, Transform):
     def numbers(self, values: np.ndarray, learned: Learned, *, target: bool) -> np.ndarray:
         """Return the vocabulary index of each value; masked values are -1 unless in mode int. Raises BadRow."""
         if "table" not in learned.memo:
-            learned.memo["table"] = self._table(learned.facts["vocabulary"], target)
+            learned.memo["table"] = _IndexTable(self._table(learned.facts["vocabulary"], target))
         flat = values.reshape(-1)
-        found = np.fromiter(map(learned.memo["table"].get, flat.tolist(), repeat(_UNKNOWN)), np.int64, flat.size)
+        found = learned.memo["table"].indices(flat)
         unknown = found == _UNKNOWN
         if unknown.any():
             places = self.places(target=target)
@@ -190,3 +193,23 @@ class Lookup(LookupSettings, Transform):
         if isinstance(self.vocabulary, tuple):
             return self.entries(self.vocabulary)
         return None if learned is None else learned.facts["vocabulary"]
+
+
+class _IndexTable:
+    """Index of each vocabulary entry; `_UNKNOWN` for other values."""
+
+    def __init__(self, table: dict[Any, int]) -> None:
+        self._table = table
+        self._entries: np.ndarray | None = None
+        """Entries in ascending order, if they are integers of 64 bits; `_indices` are theirs."""
+        if table and all(isinstance(entry, int) and abs(entry) < 2**63 for entry in table):
+            entries = np.array(list(table), np.int64)
+            order = np.argsort(entries)
+            self._entries, self._indices = entries[order], np.array(list(table.values()), np.int64)[order]
+
+    def indices(self, values: np.ndarray) -> np.ndarray:
+        """Return the index of each value (N,)."""
+        if self._entries is None or not np.can_cast(values.dtype, np.int64):
+            return np.fromiter(map(self._table.get, values.tolist(), repeat(_UNKNOWN)), np.int64, len(values))
+        places = np.minimum(np.searchsorted(self._entries, values), len(self._entries) - 1)
+        return np.where(self._entries[places] == values, self._indices[places], _UNKNOWN)

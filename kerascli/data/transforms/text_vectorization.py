@@ -109,16 +109,16 @@ class TextVectorization(Transform):
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
         lengths: list[int] = []
 
-        def parts() -> Iterator[Tokens]:
-            for block in rows:
-                tokens = self.tokens(block)
+        def parts() -> Iterator[tuple[Tokens, np.ndarray | None]]:
+            for texts, times in rows.counted():
+                tokens = self.tokens(texts)
                 lengths.append(tokens.longest())
-                yield tokens
+                yield tokens, times
 
         learned = self.lookup.learn_tokens(parts(), target=False)
         if self.output_mode != "int" or self.output_sequence_length is not None or self.ragged:
             return learned
-        longest = max(lengths or (part.longest() for part in parts()))
+        longest = max(lengths or (part.longest() for part, _ in parts()))
         if not longest:
             raise ValueError("no text has any tokens")
         return replace(learned, facts={**learned.facts, "max_length": longest})

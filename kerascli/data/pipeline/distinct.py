@@ -1,0 +1,48 @@
+"""Rows of a pipeline without repetitions: equal texts are transformed once, since transforms take rows one by one."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from kerascli.data.base import Field
+from kerascli.data.pipeline.columns import read_columns
+from kerascli.data.pipeline.named_pipeline import NamedPipeline
+from kerascli.data.storage.coded import Coded
+from kerascli.data.storage.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class DistinctRows:
+    """Rows of a pipeline's columns, or what its steps make of them; each distinct text of a text column only once."""
+
+    values: np.ndarray
+    whole: Table
+    coded: Coded | None = None
+    """Distinct text of each row of the whole table; None: `values` are all rows."""
+
+    @property
+    def table(self) -> Table:
+        """Table with these rows, for the places of errors: the first of each distinct text."""
+        return self.whole if self.coded is None else self.whole.take(self.coded.firsts())
+
+    @classmethod
+    def read(cls, named: NamedPipeline, table: Table, field: Field) -> Self:
+        """Read a pipeline's columns, in memory, with the shape and dtype of `field`. Raises DataError."""
+        if field.is_text and not field.shape and not field.columns and not named.pipeline.stacked:
+            coded = table.coded(named.pipeline.columns[0])
+            if coded is not None and 2 * len(coded.words) <= len(coded.codes):
+                return cls(coded.words, table, coded)
+        return cls(read_columns(named, table, field), table)
+
+    def having(self, values: np.ndarray) -> "DistinctRows":
+        """Return the same rows after a step of the pipeline."""
+        return replace(self, values=values)
+
+    def all(self) -> np.ndarray:
+        """Return the values of all rows of the whole table."""
+        return self.values if self.coded is None else self.values[self.coded.codes]
+
+    def counts(self) -> np.ndarray | None:
+        """Return how many rows of the whole table have each of `values`; None: one each."""
+        return None if self.coded is None else self.coded.counts()

@@ -1,0 +1,147 @@
+"""Parse delimited text with pyarrow, to the same columns as the csv module: what may differ is left to that.
+
+pyarrow reads numbers, dates and quotes more freely than the language. Its numbers are taken only where the fields can
+be nothing else to us; other columns are read again as text, and typed as those of small files are.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from types import ModuleType
+from typing import Any, Self
+
+import numpy as np
+
+from kerascli.data.storage.coded import Coded
+from kerascli.data.storage.csv_scan import BYTE_ORDER_MARK, Layout, positions
+from kerascli.data.storage.text_columns import FALSE, TRUE, SampledColumns
+from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
+
+_BLOCK = 4 * MAX_FIELD
+_EXACT = 2**53
+_PLUS, _MINUS, _ZERO = b"+-0"
+
+
+def arrow() -> ModuleType | None:
+    """Return the module pyarrow.csv, or None if pyarrow is not installed."""
+    try:
+        import pyarrow
+        from pyarrow import csv as arrow_csv
+    except ImportError:
+        return None
+    pyarrow.enable_signal_handlers(False)  # signals are ours, also while it reads
+    return arrow_csv
+
+
+class _Marks:
+    """Characters of a text with which pyarrow and Python may read a number differently."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._data = layout.data
+        self.quoted_ends = layout.quoted_ends
+
+    @cached_property
+    def plus(self) -> bool:
+        return len(positions(self._data, _PLUS)) > 0
+
+    @cached_property
+    def hexadecimal(self) -> bool:
+        """True if the text has `0x`."""
+        places = np.concatenate([positions(self._data, byte) for byte in b"xX"])
+        return bool((self._data[places - 1] == _ZERO).any())
+
+    @cached_property
+    def negative_zero(self) -> bool:
+        """True if the text has `-0`."""
+        return bool((self._data[positions(self._data, _ZERO) - 1] == _MINUS).any())
+
+
+class ArrowColumns(SampledColumns):
+    """Columns of delimited text that pyarrow parses: those in use at once, others on access."""
+
+    def __init__(self, text: bytes | memoryview, are_text: Mapping[str, bool], form: TextFormat, marks: _Marks) -> None:
+        super().__init__(are_text, form)
+        self._text = text
+        self._marks = marks
+        self._parsed: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, layout: Layout, are_text: Mapping[str, bool], form: TextFormat, used: Sequence[str]) -> Self | None:
+        """Parse the columns in use of all rows; None if pyarrow refuses the text."""
+        import pyarrow
+
+        text = layout.text()
+        if bytes(text[:3]) == BYTE_ORDER_MARK:  # pyarrow skips it, also where it is the first field's
+            return None
+        found = cls(text, are_text, form, _Marks(layout))
+        try:
+            table = found._read(used)
+        except pyarrow.ArrowException:
+            return None
+        found._parsed |= {name: table[name] for name in used}
+        return found if table.num_rows == len(layout.starts) else None
+
+    def _read(self, names: Sequence[str], *, as_text: bool = False) -> Any:
+        """Parse columns to a table of pyarrow: those of text as text, others as what pyarrow finds."""
+        arrow_csv = arrow()
+        assert arrow_csv is not None
+        import pyarrow
+
+        form = self._form
+        read = arrow_csv.ReadOptions(column_names=list(self._names), block_size=_BLOCK)
+        parse = arrow_csv.ParseOptions(
+            delimiter=form.delimiter,
+            quote_char='"' if form.quotes else False,
+            newlines_in_values=self._marks.quoted_ends,
+        )
+        convert = arrow_csv.ConvertOptions(
+            check_utf8=False, include_columns=names, null_values=["", *form.na_values], strings_can_be_null=True,
+            column_types={name: pyarrow.string() for name in names if as_text or self._are_text[name]},
+            true_values=sorted(TRUE), false_values=sorted(FALSE), decimal_point=form.decimal,
+        )  # fmt: skip
+        return arrow_csv.read_csv(
+            pyarrow.py_buffer(self._text), read_options=read, parse_options=parse, convert_options=convert
+        )
+
+    def _verbatim(self, name: str) -> Coded:
+        import pyarrow
+
+        column = self._parsed.get(name)
+        if column is None or not pyarrow.types.is_string(column.type):
+            column = self._read([name], as_text=True)[name]
+        else:
+            del self._parsed[name]
+        if column.num_chunks == 0:
+            return Coded.of([])
+        found = column.fill_null("").dictionary_encode().unify_dictionaries()
+        codes = np.concatenate([chunk.indices.to_numpy() for chunk in found.chunks])
+        return Coded(found.chunk(0).dictionary.to_numpy(zero_copy_only=False), codes)
+
+    def _numbers(self, name: str) -> np.ndarray | None:
+        column = self._parsed.pop(name, None)
+        found = self._taken(self._read([name])[name] if column is None else column)
+        return None if found is not None and found.dtype == bool and self._only_numbers(name) else found
+
+    def _taken(self, column: Any) -> np.ndarray | None:
+        """Return a parsed column as numbers or booleans; None if its fields may be read in another way."""
+        from pyarrow import float64, types, uint8
+
+        kind, missing = column.type, column.null_count
+        if types.is_null(kind):
+            return np.full(len(column), np.nan)
+        if types.is_boolean(kind):
+            return column.cast(uint8()).cast(float64()).to_numpy() if missing else column.to_numpy()
+        if types.is_integer(kind) and not self._marks.hexadecimal:
+            if not missing:
+                return column.to_numpy()
+            values = column.cast(float64(), safe=False).to_numpy()
+            changed = bool(self._marks.negative_zero and (values == 0).any())  # the zero of floats has a sign
+        elif types.is_floating(kind):
+            values = column.to_numpy()
+            integers = (
+                self._marks.plus and not missing and bool((values == np.trunc(values)).all())
+            )  # '+5' is an integer
+            changed = integers or int(np.isfinite(values).sum()) != len(values) - missing
+        else:
+            return None
+        with np.errstate(invalid="ignore"):
+            return None if changed or (np.abs(values) >= _EXACT).any() else values

@@ -1,0 +1,108 @@
+"""Layout of delimited text, found in its bytes at once: line ends, quotes, where rows begin, and on which lines.
+
+Only well-formed text is described: text that the csv module might read in another way is left to it.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
+
+_NEWLINE, _RETURN, _QUOTE = b'\n\r"'
+_LINE_ENDS = (_NEWLINE, _RETURN)
+_CHUNK = 2**18
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""First bytes of some texts in UTF-8; elsewhere a character."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Rows of delimited text (bytes in UTF-8, or another encoding that contains ASCII), without blank lines."""
+
+    data: np.ndarray
+    """The text, uint8."""
+    starts: np.ndarray
+    """Offset of each row."""
+    ends: np.ndarray
+    """Offset behind each row, before its line end."""
+    lines: np.ndarray
+    """Line on which each row begins, counted from 1."""
+    quoted_ends: bool
+    """True if a field has a line end, within quotes."""
+    commented: bool
+    """True if lines were left out as comments."""
+
+    @classmethod
+    def of(cls, text: bytes, form: TextFormat) -> Self | None:
+        """Describe a text; None if it is empty, has ill-formed quotes or a very long row, or if a line ends with CR."""
+        if not text:
+            return None
+        data = np.frombuffer(text, np.uint8)
+        quotes = positions(data, _QUOTE) if form.quotes and b'"' in text else np.empty(0, np.int64)
+        if len(quotes) and (form.comment or not _well_formed(data, quotes, ord(form.delimiter))):
+            return None
+        if b"\r" in text and text.count(b"\r") != text.count(b"\r\n"):
+            return None
+        newlines = positions(data, _NEWLINE)
+        starts = np.concatenate([[0], newlines + 1])
+        ends = np.concatenate([newlines, [len(data)]])
+        lines = np.arange(1, len(starts) + 1)
+        outside = np.searchsorted(quotes, newlines) % 2 == 0
+        if not outside.all():  # a line end within quotes ends no row
+            starts, lines = (each[np.concatenate([[True], outside])] for each in (starts, lines))
+            ends = ends[np.concatenate([outside, [True]])]
+        ends = ends - ((ends > starts) & (data[ends - 1] == _RETURN))
+        kept = ends > starts
+        comments = _begin_with(data, starts, form.comment.encode()) if form.comment else ~kept
+        kept &= ~comments
+        if not kept.all():
+            starts, ends, lines = starts[kept], ends[kept], lines[kept]
+        if (ends - starts).max(initial=0) > MAX_FIELD:
+            return None
+        return cls(data, starts, ends, lines, not outside.all(), bool(form.comment) and bool(comments.any()))
+
+    def behind(self, rows: int) -> Self:
+        """Return the layout of the rows behind the first ones."""
+        return replace(self, starts=self.starts[rows:], ends=self.ends[rows:], lines=self.lines[rows:])
+
+    def text(self) -> bytes | memoryview:
+        """Return the text of the rows, without comments before, among or behind them."""
+        text = self.data.data
+        if not self.commented:
+            return text[int(self.starts[0]) :]
+        rows = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
+        return b"\n".join([text[start:end] for start, end in rows])
+
+
+def positions(data: np.ndarray, byte: int) -> np.ndarray:
+    """Return the offsets of a byte in a text."""
+    found = [np.flatnonzero(data[at : at + _CHUNK] == byte) + at for at in range(0, len(data), _CHUNK)]
+    return np.concatenate([np.empty(0, np.int64), *found])
+
+
+def _well_formed(data: np.ndarray, quotes: np.ndarray, delimiter: int) -> bool:
+    """Return True if quotes enclose whole fields, and quotes within them are doubled."""
+    if len(quotes) % 2:
+        return False
+    opening, closing = quotes[::2], quotes[1::2]
+    before = np.where(opening > 0, data[opening - 1], _NEWLINE)
+    doubled = np.zeros(len(opening), bool)
+    doubled[1:] = opening[1:] == closing[:-1] + 1
+    begins = (before == delimiter) | np.isin(before, _LINE_ENDS)
+    after = np.where(closing + 1 < len(data), data[np.minimum(closing + 1, len(data) - 1)], _NEWLINE)
+    continued = np.zeros(len(closing), bool)
+    continued[:-1] = doubled[1:]
+    ends = (after == delimiter) | np.isin(after, _LINE_ENDS)
+    return bool((begins | doubled).all() and (ends | continued).all())
+
+
+def _begin_with(data: np.ndarray, starts: np.ndarray, prefix: bytes) -> np.ndarray:
+    """Return a mask of the rows that begin with a prefix."""
+    found = np.ones(len(starts), bool)
+    for offset, byte in enumerate(prefix):
+        places = starts + offset
+        found &= (places < len(data)) & (data[np.minimum(places, len(data) - 1)] == byte)
+    return found

@@ -1,0 +1,104 @@
+"""Columns of boolean words and columns with gaps: how they are read, and messages whose hints work as they stand."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kerascli.component import Invalid
+from kerascli.data.base import Context
+from kerascli.data.pipeline.prepare import PreparedData, load_data
+from kerascli.data.section import parse_data
+from kerascli.errors import DataError, Fault
+from tests.support.data_harness import whole
+
+TABLE = (
+    "x,active,paid,old,churn\n1,true,yes,True,true\n2,false,no,,false\n3,TRUE,no,False,True\n4,False,yes,True,False\n"
+)
+
+
+def load(folder: Path, inputs: dict[str, Any], text: str = TABLE, **section: Any) -> PreparedData:
+    (folder / "t.csv").write_text(text)
+    source = {"csv": {"path": "t.csv", **section.pop("settings", {})}}
+    return load_data(parse_data({"source": source, "inputs": inputs, **section}), Context(folder, 1))
+
+
+def fault(folder: Path, inputs: dict[str, Any], text: str, **section: Any) -> Fault:
+    with pytest.raises(DataError) as error:
+        load(folder, inputs, text, **section)
+    return error.value.faults[0]
+
+
+def test_words_of_truth_are_booleans_and_yes_is_text(tmp_path: Path) -> None:
+    data = load(tmp_path, {"a": {"columns": "active"}, "x": [{"columns": ["x", "active"]}]})
+    rows = whole(data.splits["train"])
+    assert rows.inputs["a"].tolist() == [True, False, True, False]
+    assert rows.inputs["x"].tolist() == [[1, 1], [2, 0], [3, 1], [4, 0]]
+    assert data.tables["train"].array("paid").tolist() == ["yes", "no", "no", "yes"]
+
+
+def test_a_gap_among_booleans_is_imputed(tmp_path: Path) -> None:
+    data = load(tmp_path, {"a": [{"columns": "old"}, {"impute": "most_frequent"}]})
+    assert whole(data.splits["train"]).inputs["a"].tolist() == [1, 1, 0, 1]
+    found = fault(tmp_path, {"a": [{"columns": "old"}, "normalization"]}, TABLE)
+    assert str(found.place) == "t.csv:3:old"
+    assert found.text == "missing value"
+    assert found.hint is not None
+    assert "{impute: median}" in found.hint
+
+
+def test_words_of_truth_are_text_where_a_transform_needs_text(tmp_path: Path) -> None:
+    targets = {"churn": [{"string_lookup": {"positive": "true"}}]}
+    text = TABLE.replace("True\n", "true\n").replace("False\n", "false\n")
+    data = load(tmp_path, {"a": [{"columns": "active"}, "string_lookup"]}, text, targets=targets)
+    assert data.facts.targets["churn"].classes == ("false", "true")
+    assert whole(data.splits["train"]).targets["churn"].tolist() == [1, 0, 1, 0]
+    assert data.facts.inputs["a"].words == ("", "true", "false", "TRUE", "False")
+
+
+def test_rows_are_chosen_by_words_of_truth(tmp_path: Path) -> None:
+    data = load(tmp_path, {"x": []}, where={"active": ["true", "TRUE"]})
+    assert whole(data.splits["train"]).inputs["x"].tolist() == [1, 3]
+
+
+def test_a_word_for_missing_is_named_with_the_setting_that_reads_it(tmp_path: Path) -> None:
+    text = "a,b\n1,x\n2.5,\nNA,y\n4,x\n"
+    inputs: dict[str, Any] = {"a": ["normalization"]}
+    found = fault(tmp_path, inputs, text)
+    assert str(found.place) == "t.csv:4:a"
+    assert found.hint is not None
+    assert 'na_values: ["NA"]' in found.hint
+    settings = {"na_values": ["NA"]}
+    assert str(fault(tmp_path, inputs, text, settings=settings).place) == "t.csv:4:a"
+    data = load(tmp_path, {"a": [{"impute": "median"}, "normalization"]}, text, settings=settings)
+    assert np.isfinite(whole(data.splits["train"]).inputs["a"]).all()
+
+
+def test_a_decimal_comma_is_named_with_the_setting_that_reads_it(tmp_path: Path) -> None:
+    text = "a;b\n1;2\n1,5;3\n2;4\n"
+    found = fault(tmp_path, {"a": ["normalization"]}, text, settings={"delimiter": ";"})
+    assert found.hint == "if this is a decimal comma: set 'decimal' of the source to ','"
+    data = load(tmp_path, {"a": []}, text, settings={"delimiter": ";", "decimal": ","})
+    assert whole(data.splits["train"]).inputs["a"].tolist() == [1, 1.5, 2]
+
+
+def test_a_missing_text_says_how_to_fill_it(tmp_path: Path) -> None:
+    text = 'a\nx\n""\nx\ny\n'
+    found = fault(tmp_path, {"a": ["string_lookup"]}, text)
+    assert str(found.place) == "t.csv:3:a"
+    assert found.hint == "add {impute: most_frequent} before it, or mask_token: '' gives it an index"
+    assert whole(load(tmp_path, {"a": [{"impute": "most_frequent"}, "string_lookup"]}, text).splits["train"]).inputs[
+        "a"
+    ].tolist() == [1, 1, 1, 2]
+
+
+def test_the_first_row_of_a_repeated_bad_text_is_named(tmp_path: Path) -> None:
+    text = "when,y\n" + "2024-01-01,1\n2024-02-01,2\n" * 3 + "soon,1\n2024-01-01,1\nsoon,2\n"
+    assert str(fault(tmp_path, {"when": ["datetime"]}, text).place) == "t.csv:8:when"
+
+
+@pytest.mark.parametrize("form", ["boolean", "integer"])
+def test_there_are_no_other_dtypes(tmp_path: Path, form: str) -> None:
+    with pytest.raises(Invalid):
+        load(tmp_path, {"x": []}, settings={"dtypes": {"x": form}})
