@@ -53,7 +53,7 @@ MAY = {
 # The same within rooms, of their files and folders; a room that does not stand here has no floors.
 INNER_FLOORS = {
     "data": [
-        ["storage", "download"], ["base", "joined", "split", "text"], ["batches", "datasets", "mixing", "where"],
+        ["storage", "download", "learned_checks"], ["base", "joined", "split", "text"], ["batches", "datasets", "mixing", "where"],
         ["augmentations", "section"], ["digests"], ["pipeline"], ["sources", "transforms"],
         ["features", "read", "text_codec"], ["given", "teacher_forcing"],
     ],
@@ -64,7 +64,7 @@ INNER_FLOORS = {
         ["describe"], ["load"],
     ],
     "interop": [
-        ["keras", "example_inputs", "published", "torch_files", "torchvision_names"], ["keras_import"],
+        ["keras", "example_inputs", "pipeline_files", "published", "torch_files", "torchvision_names"], ["keras_import"],
         ["keras_export"], ["weight_files"],
     ],
 }  # fmt: skip

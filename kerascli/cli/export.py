@@ -26,6 +26,14 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Output file; default: named after the run.")
     ] = None,
+    pipeline: Annotated[
+        Path | None,
+        typer.Option(
+            "--pipeline",
+            metavar="FILE",
+            help="Also write the preprocessing and the class names, as JSON: for 'import --pipeline', or any program.",
+        ),
+    ] = None,
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
@@ -34,17 +42,21 @@ def export(
     kind = kind or "keras"
     record = options.trained_run(run, runs_dir, checkpoint)
     from kerascli.workflow.interchange.exporting import SUFFIXES, check_output, export_run
-    from kerascli.workflow.outputs import writable
+    from kerascli.workflow.outputs import PIPELINE, writable
 
     if kind not in SUFFIXES:
         raise ConfigError(f"--format: expected {one_of(list(SUFFIXES))}, got '{safe_text(kind)}'")
     output = output or Path(f"{record.name}{f'-{view}' if view else ''}{SUFFIXES[kind]}")
     check_output(output, kind)
     writable(output, SUFFIXES[kind], run=record)
-    found = export_run(record, kind, output, view=view, checkpoint=checkpoint)
+    if pipeline is not None:
+        writable(pipeline, PIPELINE, run=record)
+    found = export_run(record, kind, output, view=view, checkpoint=checkpoint, pipeline=pipeline)
     from kerascli.storage import size_text
 
     for text in found.notes:
         options.note(text)
     same = "every weight read back" if found.difference is None else f"largest difference {found.difference:.2g}"
     typer.echo(f"file  {safe_text(str(output))}  ({size_text(found.size_bytes)}, {same})")
+    if pipeline is not None:
+        typer.echo(f"file  {safe_text(str(pipeline))}  (its pipeline)")

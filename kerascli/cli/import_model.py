@@ -25,6 +25,14 @@ def import_command(
             "--data", metavar="CONFIG", help="A config with data and fit for further training, or with views."
         ),
     ] = None,
+    pipeline: Annotated[
+        Path | None,
+        typer.Option(
+            "--pipeline",
+            metavar="FILE",
+            help="A pipeline file of export: the run then takes raw rows, and names classes.",
+        ),
+    ] = None,
     no_compile: Annotated[
         bool, typer.Option("--no-compile", help="Do not import the loss, metrics and optimizer.")
     ] = False,
@@ -39,6 +47,9 @@ def import_command(
 
     The run can predict, be evaluated and be trained further.
     """
+    if pipeline is not None and (data is not None or config is not None):
+        other = "--data" if data is not None else "--config"
+        raise ConfigError(f"--pipeline and {other} cannot be given together: each says how rows become inputs")
     if by_name and config is None:
         raise ConfigError("--by-name needs --config: layers are matched by name only with the model of a config")
     if config is not None:
@@ -54,7 +65,13 @@ def import_command(
         from kerascli.workflow.interchange.importing import import_model
 
         found = import_model(
-            model, runs_dir=runs_dir, name=name, data=data, compiled=not no_compile, command=sys.argv[1:]
+            model,
+            runs_dir=runs_dir,
+            name=name,
+            data=data,
+            pipeline=pipeline,
+            compiled=not no_compile,
+            command=sys.argv[1:],
         )
     for text in found.notes:
         options.note(text)

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from kerascli import draws
-from kerascli.data.base import NOTHING_LEARNED, Field, Inverse, Learned
+from kerascli.data.base import NOTHING_LEARNED, Field, Inverse, Learned, Transform
 from kerascli.data.pipeline.columns import check_finite, read_columns
 from kerascli.data.pipeline.memory_checks import check_step_memory
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
@@ -150,15 +150,27 @@ def inverse(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Lea
 
     It takes rows (N, *shape) of the last field. None if no number would change.
     """
-    found: list[Inverse] = []
-    changes = False
+    found = _undone_steps(named, fields, learned)
+    return partial(_undone, [undo for _, undo in found]) if found else None
+
+
+def undone_transforms(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> list[Transform]:
+    """Return the transforms that `inverse` undoes, the last one first, without those that change no number."""
+    found = (transform for transform, _ in _undone_steps(named, fields, learned))
+    return [transform for transform in found if not transform.keeps_numbers]
+
+
+def _undone_steps(
+    named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]
+) -> list[tuple[Transform, Inverse]]:
+    """Return the last steps that can be undone, with their inverses, the last one first; none if no number changes."""
+    found: list[tuple[Transform, Inverse]] = []
     for index, step in reversed(list(enumerate(named.pipeline.steps))):
         undo = step.transform.undoing(fields[index], learned.get(named.key(index), NOTHING_LEARNED))
         if undo is None:
             break
-        found.append(undo)
-        changes = changes or not step.transform.keeps_numbers
-    return partial(_undone, found) if changes else None
+        found.append((step.transform, undo))
+    return found if any(not transform.keeps_numbers for transform, _ in found) else []
 
 
 def _undone(steps: Sequence[Inverse], values: np.ndarray) -> np.ndarray:

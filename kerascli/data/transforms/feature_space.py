@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeGuard
 
 import numpy as np
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema, model_validator
 
 from kerascli.component import Component, Invalid
 from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Field, Learned, Transform, transform
+from kerascli.data.learned_checks import check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
 from kerascli.data.transforms.discretization import Discretization
@@ -147,6 +148,9 @@ class FeatureSpace(Transform):
     def located(self, folder: Path) -> Self:
         return self._with_files(lambda step: step.located(folder))
 
+    def without_folders(self) -> Self:
+        return self._with_files(lambda step: step.without_folders())
+
     def _with_files(self, change: Any) -> Self:
         features = {name: tuple(_changed(part, change) for part in parts) for name, parts in self.features.items()}
         return type(self).model_validate(
@@ -178,6 +182,21 @@ class FeatureSpace(Transform):
                 f"{number}.{index}.{key}": array for index, one in enumerate(found) for key, array in one.arrays.items()
             }
         return Learned({"features": facts}, arrays)
+
+    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+        self.infer(field, None, target=target)
+        check_names(learned.facts, {}, ("features",), ())
+        features, columns, places = learned.facts["features"], dict(field.columns), set()
+        wanted = {name: len(feature.steps) for name, feature in self._feature_steps.items()}
+        if not _are_lists_of_facts(features) or {name: len(found) for name, found in features.items()} != wanted:
+            raise ValueError("learned features: expected a list of facts for each feature, one per transform")
+        inner = self._inner(learned)
+        for number, (name, feature) in enumerate(self._feature_steps.items()):
+            for index, step in enumerate(feature.steps):
+                before = self._fields(name, columns[name], inner, index)[-1]
+                step.check_learned(inner[name][index], before, target=False)
+                places |= {f"{number}.{index}.{key}" for key in inner[name][index].arrays}
+        check_names({}, learned.arrays, (), places)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         columns, inner = dict(field.columns), self._inner(learned)
@@ -245,6 +264,11 @@ class FeatureSpace(Transform):
                     found[name].append(Learned(facts, arrays))
             learned.memo["inner"] = found
         return learned.memo["inner"]
+
+
+def _are_lists_of_facts(value: Any) -> TypeGuard[dict[str, list[dict[str, Any]]]]:
+    lists = value.values() if isinstance(value, dict) else [None]
+    return all(isinstance(facts, list) and all(isinstance(each, dict) for each in facts) for facts in lists)
 
 
 def _changed(part: Component, change: Any) -> Component:

@@ -26,6 +26,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.storage import output_file, write_bytes
 from kerascli.training.build import Experiment
 from kerascli.workflow.fitting.recorder import TRAINING
+from kerascli.workflow.interchange.exporting_pipelines import pipelines_of
 from kerascli.workflow.interchange.importing import load_file
 from kerascli.workflow.opened import OpenedRun, open_run
 
@@ -56,9 +57,15 @@ class CheckFailed(KerasCliError):
 
 
 def export_run(
-    record: RunRecord, kind: str, path: Path, *, view: str | None = None, checkpoint: str | None = None
+    record: RunRecord,
+    kind: str,
+    path: Path,
+    *,
+    view: str | None = None,
+    checkpoint: str | None = None,
+    pipeline: Path | None = None,
 ) -> Exported:
-    """Write the run's model, or a view of it, to `path`. Raises KerasCliError."""
+    """Write the run's model, or a view of it, to `path`, and its preprocessing to `pipeline`. Raises KerasCliError."""
     path = output_file(path)
     run = open_run(record, device="cpu", checkpoint=checkpoint)
     run = run if view is None else run.view(view)
@@ -68,13 +75,17 @@ def export_run(
         raise ConfigError(
             f"a stateful model cannot be exported as {kind}, which keeps no states between batches", hint=hint
         )
-    notes = [*(f"warning: {fault.text}" for fault in run.warnings), *_data_notes(run)]
+    notes = [f"warning: {fault.text}" for fault in run.warnings]
+    written = None if pipeline is None else pipelines_of(run)
+    notes += _data_notes(run) if written is None else written.notes
     if kind in {"keras", "h5"}:
         data, difference, more = _keras(run, kind, checkpoint)
         notes += more
     else:
         data, difference = _torch(run.experiment, kind)
     write_bytes(path, data)
+    if pipeline is not None and written is not None:
+        write_bytes(output_file(pipeline), written.data)
     return Exported(path, len(data), difference, tuple(notes))
 
 
@@ -89,7 +100,8 @@ def _data_notes(run: OpenedRun) -> list[str]:
     if not piped:
         return []
     names = ", ".join(piped)
-    return [f"the pipelines of the data section ({names}) are not part of the exported model: apply them to its inputs"]
+    text = f"the pipelines of the data section ({names}) are not part of the exported model: apply them to its inputs"
+    return [f"{text}, or write them with --pipeline FILE"]
 
 
 def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, float, list[str]]:
