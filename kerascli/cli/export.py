@@ -52,7 +52,7 @@ def export(
     if pipeline is not None:
         writable(pipeline, PIPELINE, run=record)
     found = export_run(record, kind, output, view=view, checkpoint=checkpoint, pipeline=pipeline)
-    from kerascli.storage import size_text
+    from kerascli.disk.storage import size_text
 
     for text in found.notes:
         options.note(text)

@@ -9,6 +9,19 @@ import typer
 from kerascli.cli import options
 from kerascli.errors import ConfigError, counted, safe_text
 
+_Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="CONFIG", help="A config with data and fit for further training, or with views."),
+]
+_Pipeline = Annotated[
+    Path | None,
+    typer.Option(
+        "--pipeline",
+        metavar="FILE",
+        help="A pipeline file of export: the run then takes raw rows, and names classes.",
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     app.command("import")(import_command)
@@ -19,20 +32,8 @@ def import_command(
         Path, typer.Argument(metavar="MODEL", help="A .keras, .h5 or .hdf5 file, or an architecture as .json.")
     ],
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run; default: the file's name.")] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", metavar="CONFIG", help="A config with data and fit for further training, or with views."
-        ),
-    ] = None,
-    pipeline: Annotated[
-        Path | None,
-        typer.Option(
-            "--pipeline",
-            metavar="FILE",
-            help="A pipeline file of export: the run then takes raw rows, and names classes.",
-        ),
-    ] = None,
+    data: _Data = None,
+    pipeline: _Pipeline = None,
     no_compile: Annotated[
         bool, typer.Option("--no-compile", help="Do not import the loss, metrics and optimizer.")
     ] = False,

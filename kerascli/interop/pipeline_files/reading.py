@@ -16,9 +16,9 @@ from kerascli.data.pipeline.pipeline import finished
 from kerascli.data.pipeline.prepare import Stages, check_learned, infer_all, named_pipelines_of, stages
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.storage.convert import BEYOND_FLOATS
+from kerascli.disk.files import MAX_JSON_BYTES, load_json, read_bytes
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.errors import Path as FaultPath
-from kerascli.files import MAX_JSON_BYTES, load_json, read_bytes
 from kerascli.interop.pipeline_files.arrays import array_of
 from kerascli.interop.pipeline_files.components import foreign_part, leads_elsewhere
 from kerascli.interop.pipeline_files.document import (
