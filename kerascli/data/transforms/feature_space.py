@@ -83,6 +83,21 @@ class _FeatureSteps:
     encoding: str
 
 
+@dataclass(frozen=True, slots=True)
+class FittedFeature:
+    """Feature with the learned state of its transforms."""
+
+    name: str
+    steps: tuple[Transform, ...]
+    learned: list[Learned]
+    fields: list[Field]
+    """Fields (shape, dtype ...) before each step and after the last one."""
+    encoding: str
+    """Encoding in the vector: float (unchanged), one_hot, or int (used by crosses only)."""
+    width: int | None
+    """How many numbers of the vector it takes."""
+
+
 @transform()
 class FeatureSpace(Transform):
     """Preprocesses columns of mixed types and concatenates them to one vector (size,) float32.
@@ -221,6 +236,16 @@ class FeatureSpace(Transform):
             mixed = crossed([to_cross(whole[name].reshape(len(values))) for name in cross.feature_names], size)
             parts.append(encode(mixed, "one_hot", size))
         return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
+
+    def fitted(self, field: Field, learned: Learned) -> list[FittedFeature]:
+        """Return the features with their learned state, in the order of the vector's parts."""
+        columns, inner = dict(field.columns), self._inner(learned)
+        found: list[FittedFeature] = []
+        for name, feature in self._feature_steps.items():
+            fields = self._fields(name, columns[name], inner)
+            width = self._width(name, fields[-1])
+            found.append(FittedFeature(name, feature.steps, inner[name], fields, feature.encoding, width))
+        return found
 
     def _fields(
         self, name: str, column: Field, inner: Mapping[str, list[Learned]] | None, until: int | None = None
