@@ -1,5 +1,6 @@
 """Read a pipeline file as a stranger's: its size, its fields, its transforms and what they learned are checked."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -47,6 +48,8 @@ class Pipelines:
     learned: dict[str, Learned]
     outputs: Mapping[str, OutputText]
     stages: Stages
+    digest: str
+    """SHA-256 of the file."""
 
     def renamed(self, inputs: Mapping[str, str], targets: Mapping[str, str]) -> "Pipelines":
         """Return the pipelines with other names of inputs and targets: mappings from the names in the file."""
@@ -82,7 +85,7 @@ def parse_pipelines(data: bytes, name: str) -> Pipelines:
         raise refused(name, list(error.faults)) from None
     except ValueError as error:
         raise refused(name, [Fault(str(error))]) from None
-    return Pipelines(name, spec, learned, document.outputs, found)
+    return Pipelines(name, spec, learned, document.outputs, found, hashlib.sha256(data).hexdigest())
 
 
 def refused(name: str, faults: list[Fault]) -> FileRefused:
@@ -150,17 +153,23 @@ def _learned(document: PipelineFile) -> dict[str, Learned]:
     columns = {name: _column(name, column) for name, column in document.columns.items()}
     found = {COLUMNS: Learned(columns, {})}
     for name, fitted in document.shared.items():
-        found[f"shared.{name}"] = _state(fitted.learned)
+        found[f"shared.{name}"] = _state(fitted.learned, f"shared.{name}")
     for section in ("inputs", "targets", "sample_weight"):
         for name, pipeline in getattr(document, section).items():
             for index, step in enumerate(pipeline.steps):
                 if step.shared is None:
-                    found[f"{section}.{name}.{index}"] = _state(step.learned)
+                    found[f"{section}.{name}.{index}"] = _state(step.learned, f"{section}.{name}.steps[{index}]")
     return found
 
 
-def _state(learned: LearnedState) -> Learned:
-    return Learned(learned.facts, {name: array_of(array) for name, array in learned.arrays.items()})
+def _state(learned: LearnedState, where: str) -> Learned:
+    arrays: dict[str, np.ndarray] = {}
+    for name, array in learned.arrays.items():
+        try:
+            arrays[name] = array_of(array)
+        except ValueError as error:
+            raise ValueError(f"{safe_text(where, 80)}: {safe_text(name, 40)}: {error}") from None
+    return Learned(learned.facts, arrays)
 
 
 def _column(name: str, column: ColumnText) -> dict[str, Any]:

@@ -277,6 +277,7 @@ def _write(
         "imported": {
             "file": file.name, "sha256": file.digest, "keras_version": file.version,
             **name_facts(loaded.architecture.names),
+            **({} if pipelines is None else {"pipeline": {"file": pipelines.name, "sha256": pipelines.digest}}),
         },
         **ended("completed", reason="imported"),
     })  # fmt: skip

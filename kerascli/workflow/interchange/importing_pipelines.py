@@ -1,6 +1,7 @@
 """Join an imported model with a pipeline file: names, shapes and classes must be those of the model."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from kerascli.component import Invalid
@@ -46,7 +47,7 @@ def fitted_to_model(pipelines: Pipelines, experiment: Experiment, names: KerasNa
     renamed = {
         answers[name]: text.model_copy(update={"target": targets[text.target]}) for name, text in outputs.items()
     }
-    return Pipelines(found.name, found.spec, found.learned, renamed, found.stages)
+    return replace(found, outputs=renamed)
 
 
 def _matched(
