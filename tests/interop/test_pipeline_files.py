@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import keras
 import numpy as np
 import pytest
 from sklearn.impute import SimpleImputer
@@ -27,6 +28,7 @@ from tests.support import pipeline_harness as cases
 from tests.support.pipeline_harness import trained
 from tests.support.runs_harness import write
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 CASES = {
     "fraud": cases.FRAUD, "prices": cases.PRICES, "two outputs": cases.TWO_OUTPUTS, "texts": cases.TEXTS,
     "pictures": cases.PICTURES,
@@ -133,6 +135,47 @@ def test_without_a_loss_in_the_model_the_pipeline_file_has_it(exported: dict[str
     np.testing.assert_array_equal(
         predicted(again, files.rows).columns["price"], predicted(files.run, files.rows).columns["price"]
     )
+
+
+def test_a_model_of_keras_takes_raw_rows_by_a_file_with_keras_s_names(tmp_path: Path) -> None:
+    """Keras's name 'input' cannot be one of a config: the imported model calls it otherwise."""
+    given, other = keras.Input((1,), name="input"), keras.Input((2,), name="other")
+    joined = keras.layers.Concatenate()([given, other])
+    kind = keras.layers.Dense(2, activation="softmax", name="dense")(joined)
+    price = keras.layers.Dense(1, name="price")(given)
+    model: Any = keras.Model([given, other], [kind, price])
+    model.save(tmp_path / "named.keras")
+    rows = write(tmp_path, cases.rows(), "rows.csv")
+
+    def tensor(width: int) -> dict[str, Any]:
+        return {"dtype": "float32", "shape": [width]}
+
+    contents = {
+        "format": "kerascli-pipeline", "version": 1, "source": None,
+        "columns": {name: {"dtype": "float64", "shape": []} for name in ("amount", "hour", "price")}
+        | {"label": {"dtype": "string", "shape": []}},
+        "inputs": {
+            "other": {"columns": ["hour", "price"], "stacked": True, "steps": [{"transform": {"rescaling": 0.001}}],
+                      "tensor": tensor(2)},
+            "input": {"columns": ["amount"], "stacked": True, "steps": [], "tensor": tensor(1)},
+        },
+        "targets": {
+            "kind": {"columns": ["label"], "stacked": False, "tensor": {"dtype": "int64", "shape": []}, "steps": [
+                {"transform": "string_lookup", "learned": {"facts": {"vocabulary": ["ok", "fraud"]}}}]},
+        },
+        "outputs": {"dense": {"target": "kind", "loss": "sparse_categorical_crossentropy", "reads_as": "probabilities",
+                              "classes": ["ok", "fraud"], "positive": None, "inverse": []}},
+    }  # fmt: skip
+    path = write(tmp_path, json.dumps(contents), "named.json")
+    run = import_model(tmp_path / "named.keras", runs_dir=tmp_path / "runs", pipeline=path).record
+    with rows.open() as file:
+        lines = [[float(row[name]) for name in ("amount", "hour", "price")] for row in csv.DictReader(file)]
+    table = np.array(lines)
+    wanted = model.predict([table[:, :1], table[:, 1:] * 0.001], verbose=0)
+    found = predicted(run, rows)
+    for mine, other in zip(found.outputs.values(), wanted, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-6)
+    assert found.columns["dense.class"].tolist() == [("ok", "fraud")[n] for n in wanted[0].argmax(1)]
 
 
 MISFITS = {

@@ -102,7 +102,10 @@ def _place(path: FaultPath) -> str:
 
 
 def _document(data: bytes, name: str) -> PipelineFile:
-    found = load_json(data, safe_text(name))
+    try:
+        found = load_json(data, safe_text(name))
+    except FileRefused as error:
+        raise FileRefused(f"{error.faults[0].text}; expected a pipeline file") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         hint = "kerascli export RUN --pipeline FILE writes one"
         raise FileRefused(f"'{safe_text(name)}' is not a pipeline file: it has no format: {FORMAT}", hint=hint)

@@ -30,7 +30,8 @@ def fitted_to_model(pipelines: Pipelines, experiment: Experiment, names: KerasNa
     outputs = pipelines.outputs
     accepted = accepted_names(names, given, {name: name for name in model.outputs})
     inputs = _matched("input", {name: accepted[name] for name in given}, pipelines.spec.inputs, pipelines)
-    if len(outputs) == len(model.outputs) == 1:
+    alone = len(outputs) == len(model.outputs) == 1  # they belong together, and the target to them, whatever its name
+    if alone:
         answers = dict(zip(outputs, model.outputs, strict=True))
     else:
         theirs = {name: accepted[name] for name in model.outputs if set(accepted[name]) & outputs.keys()}
@@ -38,7 +39,6 @@ def fitted_to_model(pipelines: Pipelines, experiment: Experiment, names: KerasNa
     wrong = sorted({text.target for text in outputs.values()} ^ pipelines.spec.targets.keys())
     if wrong:
         raise refused(pipelines.name, [Fault(f"the target '{safe_text(wrong[0], 40)}' has no output, or no pipeline")])
-    alone = len(outputs) == 1  # a single target belongs to the single output, whatever its name
     targets = {text.target: text.target if alone else answers[name] for name, text in outputs.items()}
     found = pipelines.renamed(inputs, targets)
     faults = [fault for name, spec in given.items() if (fault := _misfit(found, name, spec)) is not None]
