@@ -62,8 +62,7 @@ INNER_FLOORS = {
     ],
     "interop": [
         ["keras", "example_inputs", "pipeline_files", "published", "torch_files", "torchvision_names"],
-        ["keras_import"],
-        ["keras_export"], ["weight_files"],
+        ["keras_import", "onnx_preprocessing"], ["keras_export"], ["weight_files"],
     ],
 }  # fmt: skip
 

@@ -8,6 +8,19 @@ import typer
 from kerascli.cli import options
 from kerascli.errors import ConfigError, one_of, safe_text
 
+_Pipeline = Annotated[
+    Path | None,
+    typer.Option(
+        "--pipeline",
+        metavar="FILE",
+        help="Also write the preprocessing and the class names, as JSON: for 'import --pipeline', or any program.",
+    ),
+]
+_Preprocessing = Annotated[
+    bool,
+    typer.Option("--preprocessing", help="onnx: take raw columns and return classes and units, as predict does."),
+]
+
 
 def register(app: typer.Typer) -> None:
     app.command("export")(export)
@@ -26,18 +39,8 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Output file; default: named after the run.")
     ] = None,
-    pipeline: Annotated[
-        Path | None,
-        typer.Option(
-            "--pipeline",
-            metavar="FILE",
-            help="Also write the preprocessing and the class names, as JSON: for 'import --pipeline', or any program.",
-        ),
-    ] = None,
-    preprocessing: Annotated[
-        bool,
-        typer.Option("--preprocessing", help="onnx: take raw columns and return classes and units, as predict does."),
-    ] = False,
+    pipeline: _Pipeline = None,
+    preprocessing: _Preprocessing = False,
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,

@@ -165,7 +165,7 @@ def run_onnx(data: bytes, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndar
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_outputs()]
-    return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+    return dict(zip(names, map(np.asarray, session.run(names, dict(inputs))), strict=True))
 
 
 def _origin(error: BaseException) -> BaseException:

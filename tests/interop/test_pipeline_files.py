@@ -106,7 +106,8 @@ def test_the_file_has_what_scikit_learn_learns_from_the_same_rows(exported: dict
     table = np.array(
         [[float(row[n]) if row[n] != "NA" else np.nan for n in ("amount", "hour", "age")] for row in lines]
     )
-    imputer, scaler = SimpleImputer(strategy="median"), StandardScaler()
+    imputer: Any = SimpleImputer(strategy="median")
+    scaler: Any = StandardScaler()
     scaler.fit(imputer.fit_transform(table))
     impute, normalization = files.contents()["inputs"]["numbers"]["steps"]
     assert impute["learned"]["arrays"]["fill"] == {

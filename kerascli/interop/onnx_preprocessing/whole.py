@@ -1,6 +1,7 @@
 """Join operations before and after a model with the model's own ONNX graph."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from kerascli.interop.onnx_preprocessing.ops import ML, ML_VERSION, OnnxOps, Value, element_type
 from kerascli.interop.onnx_preprocessing.steps import RawInput
@@ -50,7 +51,7 @@ def joined(
     return whole.SerializeToString()
 
 
-def _info(name: str, value: Value) -> object:
+def _info(name: str, value: Value) -> Any:
     from onnx import helper
 
     shape = [BATCH, *(f"{name}_{axis}" if size is None else size for axis, size in enumerate(value.shape, 1))]

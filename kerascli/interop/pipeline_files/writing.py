@@ -75,9 +75,10 @@ def _pipeline(named: NamedPipeline, fields: list[Field], learned: Mapping[str, L
             continue
         state = learned.get(named.key(index), NOTHING_LEARNED)
         fitted = _fitted(step.transform, state, f"data.{named.section}.{named.name}")
-        nothing = fitted.learned == LearnedState()
-        own = {} if nothing else {"learned": fitted.learned}
-        steps.append(StepText(transform=fitted.transform, **own))
+        if fitted.learned == LearnedState():
+            steps.append(StepText(transform=fitted.transform))
+        else:
+            steps.append(StepText(transform=fitted.transform, learned=fitted.learned))
     last = finished(fields)
     columns, tensor = list(named.pipeline.columns), TensorText(dtype=last.dtype, shape=list(last.shape))
     return PipelineText(columns=columns, stacked=named.pipeline.stacked, steps=steps, tensor=tensor)

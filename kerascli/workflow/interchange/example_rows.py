@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from kerascli.data.base import NOTHING_LEARNED, Field, Learned
+from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import named_pipelines_of, prepare_rows
 from kerascli.data.section import DataSpec
@@ -14,9 +15,12 @@ from kerascli.data.transforms.feature_space import FeatureSpace
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.errors import DataError
 from kerascli.interop import torch_files
+from kerascli.training.checks.label_range_checks import check_values
+from kerascli.training.predict import predict
+from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.exporting_onnx import OnnxOfRows
 from kerascli.workflow.opened import OpenedRun
-from kerascli.workflow.predict import predict_rows
+from kerascli.workflow.units import inverse_of
 
 _ROWS = 6
 
@@ -32,7 +36,7 @@ def compared_outputs(run: OpenedRun, file: OnnxOfRows) -> tuple[list[np.ndarray]
     rows = {each.column: _values(known[each.column], words.get(each.column), random) for each in file.raw}
     try:
         split = prepare_rows(run.data, run.learned, table_of(rows, "example rows"), targets=False)
-        wanted = predict_rows(run, split).outputs
+        wanted = _outputs(run, split)
     except DataError:
         return None
     given = {
@@ -41,6 +45,19 @@ def compared_outputs(run: OpenedRun, file: OnnxOfRows) -> tuple[list[np.ndarray]
     }
     found = torch_files.run_onnx(file.data, given)
     return list(wanted.values()), [found[file.outputs[name]] for name in wanted]
+
+
+def _outputs(run: OpenedRun, rows: Split) -> dict[str, np.ndarray]:
+    """Return the outputs for prepared rows, in units where they have them, as `predict` does. Raises DataError."""
+    experiment, spec = run.experiment, run.experiment.spec
+    check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
+    outputs = predict(experiment.module, rows_in_order(experiment, rows, figures=False).epoch(0), seed=spec.seed)
+    pairs = {pair.output: pair for pair in (spec.compile.pairs if spec.compile else ())}
+    found: dict[str, np.ndarray] = {}
+    for name, output in outputs.items():
+        undo = inverse_of(run, pairs[name]) if name in pairs else None
+        found[name] = output.numpy() if undo is None else undo(output.numpy())
+    return found
 
 
 def _values(field: Field, words: list[Any] | None, random: np.random.Generator) -> np.ndarray:
