@@ -31,7 +31,7 @@ from tests.support.runs_harness import write
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 CASES = {
     "fraud": cases.FRAUD, "prices": cases.PRICES, "two outputs": cases.TWO_OUTPUTS, "texts": cases.TEXTS,
-    "pictures": cases.PICTURES,
+    "pictures": cases.PICTURES, "series": cases.SERIES,
 }  # fmt: skip
 
 

@@ -110,6 +110,17 @@ compile: {loss: sparse_categorical_crossentropy}
 fit: {epochs: 1}
 """
 
+SERIES = """
+seed: 6
+data:
+  source: {timeseries: {source: {csv: {path: rows.csv, na_values: [NA]}}, sequence_length: 4}}
+  inputs: {window: [{columns: [amount, hour]}, normalization]}
+  targets: {next: [{columns: amount_next}, log, rescaling: 0.5]}
+model: {layers: [flatten: {}, {dense: {units: 1, name: next}}]}
+compile: {loss: mse}
+fit: {epochs: 1}
+"""
+
 
 def rows(count: int = 60, seed: int = 0) -> str:
     """Return a csv text with numbers, words, missing values and a date, in an order fixed by `seed`."""

@@ -31,13 +31,15 @@ def joined(
         before.rename(value.name, f"{MODEL}{name}")
     for name, value in outputs.items():
         after.rename(value.name, name)
+    used = {name for node in (*before.nodes, *after.nodes) for name in node.input}
+    constants = [each for each in (*before.constants, *after.constants) if each.name in used]
     versions = {each.domain: each.version for each in own.opset_import} | {ML: ML_VERSION}
     graph = helper.make_graph(
         [*before.nodes, *own.graph.node, *after.nodes],
         "kerascli",
         [_info(each.column, Value(each.column, each.dtype, each.shape)) for each in raw],
         [_info(name, value) for name, value in outputs.items()],
-        [*before.constants, *own.graph.initializer, *after.constants],
+        [*constants, *own.graph.initializer],
         value_info=list(own.graph.value_info),
     )
     whole = helper.make_model(
