@@ -49,7 +49,7 @@ MAY = {
 INNER_FLOORS = {
     "disk": [["pieces", "files"], ["storage", "npz"], ["locks"]],
     "data": [
-        ["storage", "download", "dates"], ["base", "joined", "split", "text"],
+        ["storage", "download", "dates", "learned_checks"], ["base", "joined", "split", "text"],
         ["batches", "datasets", "mixing", "where"], ["augmentations", "section"], ["digests"], ["pipeline"],
         ["sources", "transforms"], ["features", "read", "text_codec"], ["given", "teacher_forcing"],
     ],
@@ -60,8 +60,8 @@ INNER_FLOORS = {
         ["describe"], ["load"],
     ],
     "interop": [
-        ["keras", "example_inputs", "published", "torch_files", "torchvision_names"], ["keras_import"],
-        ["keras_export"], ["weight_files"],
+        ["keras", "example_inputs", "pipeline_files", "published", "torch_files", "torchvision_names"],
+        ["keras_import", "onnx_preprocessing"], ["keras_export"], ["weight_files"],
     ],
 }  # fmt: skip
 

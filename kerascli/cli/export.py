@@ -8,6 +8,19 @@ import typer
 from kerascli.cli import options
 from kerascli.errors import ConfigError, one_of, safe_text
 
+_Pipeline = Annotated[
+    Path | None,
+    typer.Option(
+        "--pipeline",
+        metavar="FILE",
+        help="Also write the preprocessing and the class names, as JSON: for 'import --pipeline', or any program.",
+    ),
+]
+_Preprocessing = Annotated[
+    bool,
+    typer.Option("--preprocessing", help="onnx: take raw columns and return classes and units, as predict does."),
+]
+
 
 def register(app: typer.Typer) -> None:
     app.command("export")(export)
@@ -26,25 +39,42 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Output file; default: named after the run.")
     ] = None,
+    pipeline: _Pipeline = None,
+    preprocessing: _Preprocessing = False,
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Export a run's model to a Keras, PyTorch or ONNX file."""
-    kind = kind or "keras"
+    kind = _format(kind, preprocessing=preprocessing)
     record = options.trained_run(run, runs_dir, checkpoint)
+    from kerascli.disk.storage import output_file, size_text
     from kerascli.workflow.interchange.exporting import SUFFIXES, check_output, export_run
-    from kerascli.workflow.outputs import writable
+    from kerascli.workflow.outputs import PIPELINE, writable
 
     if kind not in SUFFIXES:
         raise ConfigError(f"--format: expected {one_of(list(SUFFIXES))}, got '{safe_text(kind)}'")
     output = output or Path(f"{record.name}{f'-{view}' if view else ''}{SUFFIXES[kind]}")
     check_output(output, kind)
     writable(output, SUFFIXES[kind], run=record)
-    found = export_run(record, kind, output, view=view, checkpoint=checkpoint)
-    from kerascli.disk.storage import size_text
-
+    if pipeline is not None and writable(pipeline, PIPELINE, run=record) == output_file(output):
+        raise ConfigError(f"'{safe_text(str(output))}' cannot be the model and its pipeline", hint="name two files")
+    found = export_run(
+        record, kind, output, view=view, checkpoint=checkpoint, pipeline=pipeline, preprocessing=preprocessing
+    )
     for text in found.notes:
         options.note(text)
-    same = "every weight read back" if found.difference is None else f"largest difference {found.difference:.2g}"
+    same = "not compared" if preprocessing else "every weight read back"
+    same = same if found.difference is None else f"largest difference {found.difference:.2g}"
     typer.echo(f"file  {safe_text(str(output))}  ({size_text(found.size_bytes)}, {same})")
+    if pipeline is not None:
+        typer.echo(f"file  {safe_text(str(pipeline))}  (its pipeline)")
+
+
+def _format(kind: str | None, *, preprocessing: bool) -> str:
+    """Return the format of the file. Raises ConfigError if it holds no preprocessing, which is asked for."""
+    kind = kind or ("onnx" if preprocessing else "keras")
+    if preprocessing and kind != "onnx":
+        hint = "--pipeline FILE writes the preprocessing beside the model"
+        raise ConfigError(f"--preprocessing: only onnx holds preprocessing, got --format {safe_text(kind)}", hint=hint)
+    return kind

@@ -9,6 +9,19 @@ import typer
 from kerascli.cli import options
 from kerascli.errors import ConfigError, counted, safe_text
 
+_Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="CONFIG", help="A config with data and fit for further training, or with views."),
+]
+_Pipeline = Annotated[
+    Path | None,
+    typer.Option(
+        "--pipeline",
+        metavar="FILE",
+        help="A pipeline file of export: the run then takes raw rows, and names classes.",
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     app.command("import")(import_command)
@@ -19,12 +32,8 @@ def import_command(
         Path, typer.Argument(metavar="MODEL", help="A .keras, .h5 or .hdf5 file, or an architecture as .json.")
     ],
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run; default: the file's name.")] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", metavar="CONFIG", help="A config with data and fit for further training, or with views."
-        ),
-    ] = None,
+    data: _Data = None,
+    pipeline: _Pipeline = None,
     no_compile: Annotated[
         bool, typer.Option("--no-compile", help="Do not import the loss, metrics and optimizer.")
     ] = False,
@@ -39,6 +48,9 @@ def import_command(
 
     The run can predict, be evaluated and be trained further.
     """
+    if pipeline is not None and (data is not None or config is not None):
+        other = "--data" if data is not None else "--config"
+        raise ConfigError(f"--pipeline and {other} cannot be given together: each says how rows become inputs")
     if by_name and config is None:
         raise ConfigError("--by-name needs --config: layers are matched by name only with the model of a config")
     if config is not None:
@@ -54,7 +66,13 @@ def import_command(
         from kerascli.workflow.interchange.importing import import_model
 
         found = import_model(
-            model, runs_dir=runs_dir, name=name, data=data, compiled=not no_compile, command=sys.argv[1:]
+            model,
+            runs_dir=runs_dir,
+            name=name,
+            data=data,
+            pipeline=pipeline,
+            compiled=not no_compile,
+            command=sys.argv[1:],
         )
     for text in found.notes:
         options.note(text)

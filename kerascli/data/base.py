@@ -1,6 +1,7 @@
 """Base classes and registries of data sources, transforms and features, and the facts about columns (`Field`)."""
 
 import os
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pydantic import model_validator
 from torch import nn
 
 from kerascli.component import Component, Invalid, Registry
+from kerascli.data.learned_checks import check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import Table
 from kerascli.disk.files import impossible_path
@@ -107,6 +109,10 @@ class InFolder(Component):
     def unseen(self) -> Self:
         """Return a copy whose paths name files that do not exist, so that the component's facts depend on no file."""
         return self._moved(self.paths, lambda path: f"{_NOWHERE}/{path}")
+
+    def without_folders(self) -> Self:
+        """Return a copy whose paths are file names alone, for files that go to other machines."""
+        return self._moved(self.paths, lambda path: re.split(r"[/\\]", path)[-1])
 
     def _moved(self, fields: Sequence[str], move: Callable[[str], str]) -> Self:
         """Return a new component with moved paths in `fields`; a copy would keep values cached from the old paths."""
@@ -226,6 +232,10 @@ class Transform(InFolder):
         Raises ValueError, and BadRow with a row index relative to the last block.
         """
         return NOTHING_LEARNED
+
+    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+        """Raise ValueError unless a learned state from a stranger's file is one that `learn` could return."""
+        check_names(learned.facts, learned.arrays, (), ())
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
         """Check rows for values that `batch` could not report, since it runs on the device. Raises BadRow."""

@@ -3,17 +3,20 @@
 import io
 import json
 import logging
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from kerascli.errors import ConfigError, first_line, safe_text
 from kerascli.model.runtime.weights import Weight
+from kerascli.shapes import Shape
 from kerascli.training.build import Experiment
 from kerascli.training.train_step import autocast
 
@@ -21,18 +24,28 @@ MAX_ONNX_BYTES = 2**31 - 1
 """Largest size of an ONNX file, which is one protobuf message."""
 
 
-class Forward(nn.Module):
-    """A model's graph as a plain torch module: tensors in the order of the inputs -> tensors of the outputs."""
+BATCH = "batch"
+"""Name of the batch axis in ONNX files."""
 
-    def __init__(self, experiment: Experiment) -> None:
+
+class Forward(nn.Module):
+    """A model's graph as a plain torch module: tensors in the order of the inputs -> tensors of the outputs.
+
+    With `staged`, the steps of the pipelines that run per batch come first.
+    """
+
+    def __init__(self, experiment: Experiment, *, staged: bool = False) -> None:
         super().__init__()
+        self.stage = experiment.module.input_stage if staged else None
         self.model = experiment.graph
         self.precision = experiment.module.precision
         self.names = [given.name for given in experiment.spec.model.inputs]
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:  # each (N, *) -> each (N, *)
+        given = dict(zip(self.names, inputs, strict=True))
+        given = given if self.stage is None else self.stage(given)
         with autocast(self.precision, inputs[0].device):
-            outcome = self.model(dict(zip(self.names, inputs, strict=True)))
+            outcome = self.model(given)
         return tuple(outcome.outputs.values())
 
 
@@ -76,32 +89,32 @@ def run_program(data: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
     return list(torch.export.load(io.BytesIO(data)).module()(*inputs))
 
 
-def _program(experiment: Experiment, inputs: Sequence[Tensor]) -> Any:
-    forward = Forward(experiment).eval()
+def _program(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequence[Shape] | None = None) -> Any:
+    shapes = [given.spec.shape for given in experiment.spec.model.inputs] if staged is None else staged
+    forward = Forward(experiment, staged=staged is not None).eval()
     try:
         with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # warnings of torch about its own code
-            return torch.export.export(forward, tuple(inputs), dynamic_shapes=(_dynamic(experiment),))
+            return torch.export.export(forward, tuple(inputs), dynamic_shapes=(_dynamic(shapes),))
     except Exception as error:  # torch.export raises errors of many classes
         raise ConfigError(f"torch.export cannot export this model: {first_line(error)}") from error
 
 
-def _dynamic(experiment: Experiment) -> tuple[dict[int, Any], ...]:
+def _dynamic(shapes: Sequence[Shape]) -> tuple[dict[int, Any], ...]:
     """Return the dynamic axes of each input for torch.export: the batch axis, and unknown dimensions if code allows."""
     dim = torch.export.Dim
     return tuple(
-        {0: dim.DYNAMIC, **{axis + 1: dim.AUTO for axis, size in enumerate(given.spec.shape) if size is None}}
-        for given in experiment.spec.model.inputs
+        {0: dim.DYNAMIC, **{axis: dim.AUTO for axis, size in enumerate(shape, 1) if size is None}} for shape in shapes
     )
 
 
-def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor]) -> bytes:
-    """Return an ONNX file of the forward pass, with the model's names of inputs and outputs. Raises ConfigError."""
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
-    if missing:
-        text = f"ONNX files need the packages {', '.join(missing)}, which are not installed"
-        raise ConfigError(text, hint='pip install "kerascli[onnx]"')
+def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequence[Shape] | None = None) -> bytes:
+    """Return an ONNX file of the forward pass, with the model's names of inputs and outputs. Raises ConfigError.
+
+    With `staged`, the shapes of the inputs before them, the steps of the pipelines that run per batch come first.
+    """
+    need_onnx()
     model = experiment.spec.model
-    program = _program(experiment, inputs)
+    program = _program(experiment, inputs, staged)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that are not needed here
     try:
         with warnings.catch_warnings(action="ignore"):  # warnings of torch about its own code
@@ -113,19 +126,46 @@ def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor]) -> bytes:
         text = f"torch.onnx cannot export this model: {safe_text(first_line(_origin(error)))}"
         raise ConfigError(text, hint="try --format torch_export or keras") from error
     assert made is not None
+    proto = made.model_proto
+    _name_batch_axis(proto.graph)
     size = sum(weight.tensor.nbytes for weight in experiment.weights)
     if size > MAX_ONNX_BYTES:
         raise ConfigError(f"an ONNX file holds at most 2 GB, but the weights have {size:,} bytes")
-    return made.model_proto.SerializeToString()
+    return proto.SerializeToString()
 
 
-def run_onnx(data: bytes, names: Sequence[str], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Return the outputs that ONNX Runtime computes from an ONNX file."""
+def _name_batch_axis(graph: Any) -> None:
+    """Call the first axis of all inputs, and sizes that are computed from it, by its name, not by torch's symbol."""
+    infos = [*graph.input, *graph.output, *graph.value_info]
+    symbols = {
+        given.type.tensor_type.shape.dim[0].dim_param
+        for given in graph.input
+        if len(given.type.tensor_type.shape.dim)
+    } - {""}  # fmt: skip
+    if not symbols:
+        return
+    pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(symbols)))})\b")
+    for info in infos:
+        for dim in info.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = pattern.sub(BATCH, dim.dim_param)
+
+
+def need_onnx() -> None:
+    """Raise ConfigError if a package that ONNX files need is not installed."""
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        text = f"ONNX files need the packages {', '.join(missing)}, which are not installed"
+        raise ConfigError(text, hint='pip install "kerascli[onnx]"')
+
+
+def run_onnx(data: bytes, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the outputs, by name, that ONNX Runtime computes from an ONNX file."""
     import onnxruntime  # pyright: ignore[reportMissingImports]
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    given = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
-    return [torch.from_numpy(value) for value in session.run(None, given)]
+    names = [each.name for each in session.get_outputs()]
+    return dict(zip(names, map(np.asarray, session.run(names, dict(inputs))), strict=True))
 
 
 def _origin(error: BaseException) -> BaseException:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kerascli.disk.files import file_digest, load_json, open_regular
+from kerascli.disk.files import MAX_JSON_BYTES, file_digest, load_json, open_regular, read_bytes
 from kerascli.disk.storage import output_file
 from kerascli.errors import ConfigError, KerasCliError, StorageError, safe_text
 from kerascli.runs.record import RunRecord, run_around
@@ -21,7 +21,7 @@ _BEGINNINGS = {
     ".mmd": b"---\ntitle:", ".dot": b"digraph ", ".gv": b"digraph ",
 }  # fmt: skip
 """First bytes of the output files of each kind; kinds are named by their suffix."""
-CONFIG, SCHEMA = "a config of kerascli", "a JSON Schema"
+CONFIG, SCHEMA, PIPELINE = "a config of kerascli", "a JSON Schema", "a pipeline file"
 """Kinds of output files that may have any suffix."""
 
 
@@ -134,12 +134,20 @@ def _is_config(file: Path) -> bool:
 
 
 def _is_schema(file: Path) -> bool:
+    return "$schema" in _object(file, _MAX_SCHEMA_BYTES)
+
+
+def _is_pipeline(file: Path) -> bool:
+    return _object(file, MAX_JSON_BYTES).get("format") == "kerascli-pipeline"
+
+
+def _object(file: Path, limit: int) -> dict[str, Any]:
+    """Return the object in a JSON file; empty if there is none."""
     try:
-        with open_regular(file) as stream:
-            data = load_json(stream.read(_MAX_SCHEMA_BYTES), file.name)
+        data = load_json(read_bytes(file, limit), file.name)
     except KerasCliError:
-        return False
-    return isinstance(data, dict) and "$schema" in data
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
-_CHECKED: dict[str, Callable[[Path], bool]] = {CONFIG: _is_config, SCHEMA: _is_schema}
+_CHECKED: dict[str, Callable[[Path], bool]] = {CONFIG: _is_config, SCHEMA: _is_schema, PIPELINE: _is_pipeline}

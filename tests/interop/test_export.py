@@ -291,6 +291,7 @@ def test_an_onnx_file_runs_in_onnx_runtime(make: Callable[[], Any], tmp_path: Pa
     x = models.rows(model, 7)
     kinds = {"tensor(float)": "float32", "tensor(int32)": "int32"}
     given = {each.name: x.astype(kinds[each.type]) for each, x in zip(session.get_inputs(), x.values(), strict=True)}
+    assert {each.shape[0] for each in (*session.get_inputs(), *session.get_outputs())} == {"batch"}
     outputs = session.run(None, given)
     for mine, other in zip(outputs, predicted(model, x), strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-5)

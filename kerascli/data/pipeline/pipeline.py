@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from kerascli import draws
-from kerascli.data.base import NOTHING_LEARNED, Field, Inverse, Learned
+from kerascli.data.base import NOTHING_LEARNED, Field, Inverse, Learned, Transform
 from kerascli.data.pipeline.columns import check_finite
 from kerascli.data.pipeline.distinct import DistinctRows
 from kerascli.data.pipeline.memory_checks import check_step_memory
@@ -16,7 +16,7 @@ from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
 
-_NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
+NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
 """Mapping from dtypes that torch does not fully support, or that models do not compute in, to their replacements."""
 
 _RAGGED, _PAD = "the sequences are of different lengths", "add pad_sequences, which gives them one length"
@@ -90,7 +90,7 @@ def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: Ma
             step.check(values, fields[until], learned.get(named.key(until), NOTHING_LEARNED), target=named.target)
         except BadRow as bad:
             raise data_error_at(bad, named, table) from None
-    narrow = "float32" if named.section == "sample_weight" else _NARROW.get(values.dtype.name, values.dtype.name)
+    narrow = "float32" if named.section == "sample_weight" else NARROW.get(values.dtype.name, values.dtype.name)
     try:
         values = converted(values, np.dtype(narrow))
     except BadRow as bad:
@@ -114,7 +114,7 @@ def finished(fields: list[Field]) -> Field:
     last = fields[-1]
     if last.dtype == "unknown":
         return replace(last, dtype="float32")
-    return replace(last, dtype=_NARROW.get(last.dtype, last.dtype))
+    return replace(last, dtype=NARROW.get(last.dtype, last.dtype))
 
 
 class Stage(nn.Module):
@@ -151,15 +151,28 @@ def inverse(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Lea
 
     It takes rows (N, *shape) of the last field. None if no number would change.
     """
-    found: list[Inverse] = []
-    changes = False
-    for index, step in reversed(list(enumerate(named.pipeline.steps))):
-        undo = step.transform.undoing(fields[index], learned.get(named.key(index), NOTHING_LEARNED))
+    found = undone_steps(named, fields, learned)
+    return partial(_undone, [undo for _, undo in found]) if found else None
+
+
+def undone_transforms(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> list[Transform]:
+    """Return the transforms that `inverse` undoes, the last one first, without those that change no number."""
+    found = (named.pipeline.steps[index].transform for index, _ in undone_steps(named, fields, learned))
+    return [transform for transform in found if not transform.keeps_numbers]
+
+
+def undone_steps(
+    named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]
+) -> list[tuple[int, Inverse]]:
+    """Return index and inverse of the last steps that can be undone, the last one first; none if no number changes."""
+    steps = named.pipeline.steps
+    found: list[tuple[int, Inverse]] = []
+    for index in reversed(range(len(steps))):
+        undo = steps[index].transform.undoing(fields[index], learned.get(named.key(index), NOTHING_LEARNED))
         if undo is None:
             break
-        found.append(undo)
-        changes = changes or not step.transform.keeps_numbers
-    return partial(_undone, found) if changes else None
+        found.append((index, undo))
+    return found if any(not steps[index].transform.keeps_numbers for index, _ in found) else []
 
 
 def full_inverse(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> Inverse:

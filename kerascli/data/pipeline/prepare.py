@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from torch import nn
 
-from kerascli.data.base import Context, Field, Inverse, Learned
+from kerascli.data.base import NOTHING_LEARNED, Context, Field, Inverse, Learned
 from kerascli.data.batches.rows import Split
 from kerascli.data.digests import digests
 from kerascli.data.mixing import Mixing, mixed_inputs, mixes
 from kerascli.data.pipeline.columns import column_field, stray_value_error
 from kerascli.data.pipeline.display_columns import DisplayColumn, check_display_columns, display_columns
-from kerascli.data.pipeline.learned_state import known_columns, learn
+from kerascli.data.pipeline.learned_state import COLUMNS, known_columns, learn
 from kerascli.data.pipeline.memory_checks import check_source_memory
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
-from kerascli.data.pipeline.pipeline import Stage, finished, full_inverse, infer, inverse, suffix
+from kerascli.data.pipeline.pipeline import Stage, finished, full_inverse, infer, infer_step, inverse, suffix
 from kerascli.data.pipeline.preparer import Fields, Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec
@@ -24,7 +24,7 @@ from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.data.where import check_where, rows_where
-from kerascli.errors import DataError, Fault
+from kerascli.errors import DataError, Fault, safe_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
         check_source_memory(spec.source, known)
         check_where(spec.where, known)
     fields: dict[tuple[str, str], Field] = {}
-    for named in _named_pipelines(spec):
+    for named in named_pipelines_of(spec):
         if known is not None:
             _check_columns(named, known)
         columns = {name: (known or {}).get(name) or spec.source.any_column for name in named.pipeline.columns}
@@ -115,7 +115,7 @@ def load_data(
     spec = spec.located(context.folder)
     context = replace(context, columns=spec.columns() | context.display_columns.keys() | {*keep})
     tables = split_tables(spec, rows_where(spec.source.load(context), spec.where), context)
-    named_pipelines = _named_pipelines(spec)
+    named_pipelines = named_pipelines_of(spec)
     if "train" not in tables:
         text = f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}"
         raise DataError(Fault(text, ("data", "source")))
@@ -124,9 +124,9 @@ def load_data(
     train = tables["train"]
     if learned is None:
         columns = _column_fields(spec, named_pipelines, train, context)
-        _infer_all(named_pipelines, columns, {}, train)
+        infer_all(named_pipelines, columns, {}, train)
         learned = learn(named_pipelines, train, columns)
-    fields = _infer_all(named_pipelines, known_columns(learned), learned, train)
+    fields = infer_all(named_pipelines, known_columns(learned), learned, train)
     preparer = Preparer(named_pipelines, fields, learned, context.progress)
     splits = {name: preparer.split(table) for name, table in tables.items()}
     found = _stages(spec, named_pipelines, fields, learned)
@@ -142,8 +142,8 @@ def load_data(
 def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
     """Build facts and per-batch modules from a run's learned state, without its data."""
     columns = known_columns(learned)
-    named_pipelines = _named_pipelines(spec)
-    fields = _infer_all(named_pipelines, columns, learned)
+    named_pipelines = named_pipelines_of(spec)
+    fields = infer_all(named_pipelines, columns, learned)
     return _stages(spec, named_pipelines, fields, learned)
 
 
@@ -159,8 +159,8 @@ def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *
 
 def fitted_preparer(spec: DataSpec, learned: Mapping[str, Learned], *, targets: bool) -> Preparer:
     """Return the preparer of new raw rows by the fitted pipelines of a run; without `targets`, of the inputs only."""
-    named_pipelines = [named for named in _named_pipelines(spec) if targets or named.section == "inputs"]
-    fields = _infer_all(named_pipelines, known_columns(learned), learned)
+    named_pipelines = [named for named in named_pipelines_of(spec) if targets or named.section == "inputs"]
+    fields = infer_all(named_pipelines, known_columns(learned), learned)
     return Preparer(named_pipelines, fields, learned)
 
 
@@ -169,12 +169,13 @@ def target_inverse(spec: DataSpec, learned: Mapping[str, Learned], target: str) 
 
     Raises DataError if a transform cannot be undone.
     """
-    (named,) = (each for each in _named_pipelines(spec) if each.id == ("targets", target))
-    fields = _infer_all([named], known_columns(learned), learned)
+    (named,) = (each for each in named_pipelines_of(spec) if each.id == ("targets", target))
+    fields = infer_all([named], known_columns(learned), learned)
     return full_inverse(named, fields[named.id], learned)
 
 
-def _named_pipelines(spec: DataSpec) -> list[NamedPipeline]:
+def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
+    """Return all pipelines of a data section with their places in it."""
     pipelines = spec.all_pipelines()
     in_inputs = {s.shared for (section, _), p in pipelines.items() if section == "inputs" for s in p.steps if s.shared}
     named_pipelines = []
@@ -184,7 +185,31 @@ def _named_pipelines(spec: DataSpec) -> list[NamedPipeline]:
     return named_pipelines
 
 
-def _infer_all(
+def check_learned(spec: DataSpec, learned: Mapping[str, Learned]) -> None:
+    """Check a learned state that may be a stranger's: each transform's facts and arrays, as it could have learned them.
+
+    Raises DataError, FileRefused.
+    """
+    columns, wanted = known_columns(learned), {COLUMNS}
+    for named in named_pipelines_of(spec):
+        for column in named.pipeline.columns:
+            if column not in columns:
+                raise named.fault(f"there are no facts about the column '{safe_text(column, 40)}'")
+        field = column_field(named, columns)
+        for index, step in enumerate(named.pipeline.steps):
+            key = named.key(index)
+            wanted.add(key)
+            found = learned.get(key, NOTHING_LEARNED)
+            try:
+                step.transform.check_learned(found, field, target=named.target)
+            except ValueError as error:
+                raise named.fault(str(error), index) from None
+            field = infer_step(named, index, field, found)
+    if others := learned.keys() - wanted:
+        raise DataError(f"the learned state '{safe_text(min(others), 40)}' belongs to no transform")
+
+
+def infer_all(
     named_pipelines: list[NamedPipeline],
     columns: Mapping[str, Field],
     learned: Mapping[str, Learned],

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeGuard
 
 import numpy as np
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema, model_validator
 
 from kerascli.component import Component, Invalid
 from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Field, Learned, Transform, transform
+from kerascli.data.learned_checks import check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
 from kerascli.data.transforms.discretization import Discretization
@@ -82,6 +83,21 @@ class _FeatureSteps:
     encoding: str
 
 
+@dataclass(frozen=True, slots=True)
+class FittedFeature:
+    """Feature with the learned state of its transforms."""
+
+    name: str
+    steps: tuple[Transform, ...]
+    learned: list[Learned]
+    fields: list[Field]
+    """Fields (shape, dtype ...) before each step and after the last one."""
+    encoding: str
+    """Encoding in the vector: float (unchanged), one_hot, or int (used by crosses only)."""
+    width: int | None
+    """How many numbers of the vector it takes."""
+
+
 @transform()
 class FeatureSpace(Transform):
     """Preprocesses columns of mixed types and concatenates them to one vector (size,) float32.
@@ -147,6 +163,9 @@ class FeatureSpace(Transform):
     def located(self, folder: Path) -> Self:
         return self._with_files(lambda step: step.located(folder))
 
+    def without_folders(self) -> Self:
+        return self._with_files(lambda step: step.without_folders())
+
     def _with_files(self, change: Any) -> Self:
         features = {name: tuple(_changed(part, change) for part in parts) for name, parts in self.features.items()}
         return type(self).model_validate(
@@ -179,6 +198,21 @@ class FeatureSpace(Transform):
             }
         return Learned({"features": facts}, arrays)
 
+    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+        self.infer(field, None, target=target)
+        check_names(learned.facts, {}, ("features",), ())
+        features, columns, places = learned.facts["features"], dict(field.columns), set()
+        wanted = {name: len(feature.steps) for name, feature in self._feature_steps.items()}
+        if not _are_lists_of_facts(features) or {name: len(found) for name, found in features.items()} != wanted:
+            raise ValueError("learned features: expected a list of facts for each feature, one per transform")
+        inner = self._inner(learned)
+        for number, (name, feature) in enumerate(self._feature_steps.items()):
+            for index, step in enumerate(feature.steps):
+                before = self._fields(name, columns[name], inner, index)[-1]
+                step.check_learned(inner[name][index], before, target=False)
+                places |= {f"{number}.{index}.{key}" for key in inner[name][index].arrays}
+        check_names({}, learned.arrays, (), places)
+
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         columns, inner = dict(field.columns), self._inner(learned)
         parts: list[np.ndarray] = []
@@ -202,6 +236,16 @@ class FeatureSpace(Transform):
             mixed = crossed([to_cross(whole[name].reshape(len(values))) for name in cross.feature_names], size)
             parts.append(encode(mixed, "one_hot", size))
         return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
+
+    def fitted(self, field: Field, learned: Learned) -> list[FittedFeature]:
+        """Return the features with their learned state, in the order of the vector's parts."""
+        columns, inner = dict(field.columns), self._inner(learned)
+        found: list[FittedFeature] = []
+        for name, feature in self._feature_steps.items():
+            fields = self._fields(name, columns[name], inner)
+            width = self._width(name, fields[-1])
+            found.append(FittedFeature(name, feature.steps, inner[name], fields, feature.encoding, width))
+        return found
 
     def _fields(
         self, name: str, column: Field, inner: Mapping[str, list[Learned]] | None, until: int | None = None
@@ -245,6 +289,11 @@ class FeatureSpace(Transform):
                     found[name].append(Learned(facts, arrays))
             learned.memo["inner"] = found
         return learned.memo["inner"]
+
+
+def _are_lists_of_facts(value: Any) -> TypeGuard[dict[str, list[dict[str, Any]]]]:
+    lists = value.values() if isinstance(value, dict) else [None]
+    return all(isinstance(facts, list) and all(isinstance(each, dict) for each in facts) for facts in lists)
 
 
 def _changed(part: Component, change: Any) -> Component:

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import model_validator
 
 from kerascli.data.base import Field, Inverse, Learned, Transform, transform
+from kerascli.data.learned_checks import check_array, check_names, checked_list
 from kerascli.data.storage.blocks import Blocks, unique_counts
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.median import medians
@@ -50,6 +51,14 @@ class Impute(Transform):
         features = (field.shape[-1] or 0) if field.shape else 1
         fill = [self.fill_value] * features if self.fill_value is not None else self._found(rows)
         return Learned({"fill": fill}, {}) if field.is_text else Learned({}, {"fill": np.array(fill, np.float64)})
+
+    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+        features = (field.shape[-1] or 0) if field.shape else 1
+        check_names(learned.facts, learned.arrays, *((("fill",), ()) if field.is_text else ((), ("fill",))))
+        if not field.is_text:
+            check_array(learned.arrays, "fill", (features,))
+        elif len(checked_list(learned.facts, "fill", str)) != features:
+            raise ValueError(f"learned fill: expected {features} values, one per feature")
 
     def _found(self, rows: Blocks) -> list[Any]:
         """Compute each feature's fill value from the training rows. Raises ValueError if a feature has no values."""

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.learned_checks import check_names, checked_integer
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow
@@ -44,6 +45,10 @@ class PadSequences(Transform):
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
         return Learned({"max_length": max(Tokens.of(block).longest() for block in rows)}, {})
+
+    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+        check_names(learned.facts, learned.arrays, ("max_length",), ())
+        checked_integer(learned.facts, "max_length", 0)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         width = self._length(learned)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.learned_checks import check_array, check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.disk.files import open_regular
 from kerascli.errors import DataError, Fault, Place
@@ -61,6 +62,14 @@ class WordVectors(Transform):
             else ()
         )
         return Learned({}, {"vectors": vectors}, warnings)
+
+    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+        check_names(learned.facts, learned.arrays, (), ("vectors",))
+        if field.words is None:
+            raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
+        check_array(learned.arrays, "vectors", (len(field.words), None))
+        if learned.arrays["vectors"].dtype != np.float32:
+            raise ValueError(f"learned vectors: expected float32, got {learned.arrays['vectors'].dtype}")
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         return learned.arrays["vectors"][values]

@@ -26,6 +26,9 @@ from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.workflow.fitting.recorder import TRAINING
+from kerascli.workflow.interchange.example_rows import compared_outputs
+from kerascli.workflow.interchange.exporting_onnx import onnx_of_rows
+from kerascli.workflow.interchange.exporting_pipelines import pipelines_of
 from kerascli.workflow.interchange.importing import load_file
 from kerascli.workflow.opened import OpenedRun, open_run
 
@@ -56,9 +59,19 @@ class CheckFailed(KerasCliError):
 
 
 def export_run(
-    record: RunRecord, kind: str, path: Path, *, view: str | None = None, checkpoint: str | None = None
+    record: RunRecord,
+    kind: str,
+    path: Path,
+    *,
+    view: str | None = None,
+    checkpoint: str | None = None,
+    pipeline: Path | None = None,
+    preprocessing: bool = False,
 ) -> Exported:
-    """Write the run's model, or a view of it, to `path`. Raises KerasCliError."""
+    """Write the run's model, or a view of it, to `path`, and its preprocessing to `pipeline`.
+
+    With `preprocessing`, an ONNX file takes raw columns. Raises KerasCliError.
+    """
     path = output_file(path)
     run = open_run(record, device="cpu", checkpoint=checkpoint)
     run = run if view is None else run.view(view)
@@ -68,14 +81,33 @@ def export_run(
         raise ConfigError(
             f"a stateful model cannot be exported as {kind}, which keeps no states between batches", hint=hint
         )
-    notes = [*(f"warning: {fault.text}" for fault in run.warnings), *_data_notes(run)]
-    if kind in {"keras", "h5"}:
+    notes = [f"warning: {fault.text}" for fault in run.warnings]
+    written = None if pipeline is None else pipelines_of(run)
+    if written is not None:
+        notes += written.notes
+    elif not preprocessing:
+        notes += _data_notes(run)
+    if preprocessing:
+        data, difference, more = _onnx_of_rows(run)
+        notes += more
+    elif kind in {"keras", "h5"}:
         data, difference, more = _keras(run, kind, checkpoint)
         notes += more
     else:
         data, difference = _torch(run.experiment, kind)
     write_bytes(path, data)
+    if pipeline is not None and written is not None:
+        write_bytes(output_file(pipeline), written.data)
     return Exported(path, len(data), difference, tuple(notes))
+
+
+def _onnx_of_rows(run: OpenedRun) -> tuple[bytes, float | None, list[str]]:
+    file = onnx_of_rows(run)
+    found = compared_outputs(run, file)
+    if found is None:
+        return file.data, None, ["not compared with the model: no example rows could be made up that predict takes"]
+    wanted, own = ([torch.from_numpy(values) for values in arrays] for arrays in found)
+    return file.data, _difference(wanted, own, run.experiment.module.precision), []
 
 
 def _is_stateful(experiment: Experiment) -> bool:
@@ -89,7 +121,8 @@ def _data_notes(run: OpenedRun) -> list[str]:
     if not piped:
         return []
     names = ", ".join(piped)
-    return [f"the pipelines of the data section ({names}) are not part of the exported model: apply them to its inputs"]
+    text = f"the pipelines of the data section ({names}) are not part of the exported model: apply them to its inputs"
+    return [f"{text}, or write them to a file: --pipeline FILE"]
 
 
 def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, float, list[str]]:
@@ -208,7 +241,8 @@ def _torch(experiment: Experiment, kind: str) -> tuple[bytes, float | None]:
     inputs = list(given.values())
     if kind == "onnx":
         data = torch_files.onnx_bytes(experiment, example)
-        found = torch_files.run_onnx(data, [i.name for i in model.inputs], inputs)
+        arrays = torch_files.run_onnx(data, {name: tensor.numpy() for name, tensor in given.items()})
+        found = list(map(torch.from_numpy, arrays.values()))
     else:
         data = torch_files.program_bytes(experiment, example)
         with torch.no_grad():

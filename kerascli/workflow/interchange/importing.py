@@ -4,7 +4,7 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from kerascli.interop.keras_import.model_file import ModelFile, open_model
 from kerascli.interop.keras_import.states import beside_data, fit_of_stateful
 from kerascli.interop.keras_import.training import optimizer_state, read_compile
 from kerascli.interop.keras_import.weights import Pairs, check_shapes, fill, read_weights
+from kerascli.interop.pipeline_files.reading import Pipelines, read_pipelines
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.optimizers.apply import FlatOptimizer
@@ -41,13 +42,22 @@ from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.phases import Phase, data_digests, directions, prepare_phases
 from kerascli.workflow.fitting.recorder import TRAINING
+from kerascli.workflow.interchange.importing_pipelines import (
+    check_answers,
+    described_with,
+    fitted_to_model,
+    sections_with,
+)
 from kerascli.workflow.interchange.keras_names import name_facts
+from kerascli.workflow.opened import open_run
 
 _PROGRESS: Mapping[str, Any] = {
     "epoch": 0, "batch": 0, "seconds": 0.0, "said": [], "stopped": None, "callbacks": [], "row": {},
     "phase": 0, "first": 0, "history": Prefix().model_dump(),
 }  # fmt: skip
 """Progress of an imported run in its checkpoint: training continues from the first epoch."""
+
+_NO_LOSS = "the file has no loss: the run can predict, but cannot be evaluated or trained"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +85,41 @@ def import_model(
     runs_dir: Path,
     name: str | None = None,
     data: Path | None = None,
+    pipeline: Path | None = None,
     compiled: bool = True,
     command: Sequence[str] = (),
 ) -> Imported:
     """Create a run from a Keras file. `data` is a config with data and fit for further training, or with views.
 
-    Without `compiled` the file's loss, metrics and optimizer are not imported. Raises KerasCliError.
+    `pipeline` is a pipeline file, by which the run takes raw rows. Without `compiled` the file's loss, metrics and
+    optimizer are not imported. Raises KerasCliError.
     """
     name = name or _name_of(path)
     check_name(name)
     if data is not None:
         _check_data(data)
+    pipelines = None if pipeline is None else read_pipelines(pipeline)
     with open_model(path) as file:
         loaded = load_file(file, name, compiled=compiled)
+        if pipelines is not None:
+            pipelines = fitted_to_model(pipelines, loaded.experiment, loaded.architecture.names)
+            loaded = _with_pipelines(loaded, pipelines, name)
         record = RunRecord.create(runs_dir, name)
         with kept_if_done(record), record.locked():
-            _write(record, file, loaded, data, command)
+            _write(record, file, loaded, data, pipelines, command)
+            if pipelines is not None:
+                check_answers(open_run(record, device="cpu"), pipelines)
     count = sum(weight.count for weight in lasting(loaded.experiment.weights))
     return Imported(record, count, loaded.notes)
+
+
+def _with_pipelines(loaded: _Loaded, pipelines: Pipelines, name: str) -> _Loaded:
+    """Return what was loaded with the data section of a pipeline file. Raises FileRefused if it does not fit."""
+    sections, notes = sections_with(pipelines, loaded.sections)
+    spec = described_with(pipelines, sections, name)
+    known = (note for note in loaded.notes if not notes or note != _NO_LOSS)
+    experiment = replace(loaded.experiment, spec=spec)
+    return replace(loaded, sections=sections, experiment=experiment, notes=(*known, *notes))
 
 
 def _name_of(path: Path) -> str:
@@ -134,7 +161,7 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
         way_out = Fault("--no-compile imports the model without them", level="warning")
         raise FileRefused([*error.faults, way_out]) from None
     if "compile" not in sections:
-        notes.append("the file has no loss: the run can predict, but cannot be evaluated or trained")
+        notes.append(_NO_LOSS)
         if architecture.precision != "float32":
             notes.append(f"without a loss it computes in float32, not in {architecture.precision}")
     experiment = _experiment(sections, name, file, architecture)
@@ -212,7 +239,14 @@ def kept_if_done(record: RunRecord) -> Iterator[None]:
         raise
 
 
-def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | None, command: Sequence[str]) -> None:
+def _write(
+    record: RunRecord,
+    file: ModelFile,
+    loaded: _Loaded,
+    data: Path | None,
+    pipelines: Pipelines | None,
+    command: Sequence[str],
+) -> None:
     experiment, spec = loaded.experiment, loaded.experiment.spec
     above = {} if data is None else {"extends": os.path.relpath(data, record.path), "name": record.name}
     sections = dict(loaded.sections)
@@ -220,7 +254,8 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
         sections["fit"] = beside_data(sections["fit"], read_extended(data))
     record.write_config(dump_yaml(escape_references({**above, **sections})))
     phases: list[Phase] = []
-    complete = resolved(spec, None)
+    complete = resolved(spec, None if pipelines is None else pipelines.spec.dump())
+    learned = {} if pipelines is None else pipelines.learned
     plugins: list[dict[str, str]] = []
     if data is not None:
         config = open_config(record.path / "config.yaml")
@@ -228,9 +263,10 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
         specs = [phase.spec for phase in phases] or [config.describe(config.facts())]
         spec, complete = specs[0], config.resolved(specs, record.path)
         plugins = [record.write_plugin(code) for code in config.plugins]
+    learned = phases[-1].prepared.learned if phases else learned
     record.write_resolved(dump_yaml(escape_references(complete)))
     record.write_summary(render(summarize(experiment.graph, spec.name)))
-    for item, content in save_learned(phases[-1].prepared.learned).items() if phases else ():
+    for item, content in save_learned(learned).items() if learned else ():
         record.write_preprocessing(item, content)
     write_weights(record, experiment, loaded.state)
     record.begin({
@@ -241,6 +277,7 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
         "imported": {
             "file": file.name, "sha256": file.digest, "keras_version": file.version,
             **name_facts(loaded.architecture.names),
+            **({} if pipelines is None else {"pipeline": {"file": pipelines.name, "sha256": pipelines.digest}}),
         },
         **ended("completed", reason="imported"),
     })  # fmt: skip

@@ -1,0 +1,50 @@
+"""Checks of transforms' learned state that comes from a stranger's file; each raises ValueError."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from kerascli.errors import safe_text
+
+_LARGEST = 2**53
+
+
+def check_names(
+    facts: Mapping[str, Any], arrays: Mapping[str, Any], fact_names: Collection[str], array_names: Collection[str]
+) -> None:
+    """Raise ValueError unless a learned state has exactly these facts and arrays."""
+    for noun, found, wanted in (("facts", facts, fact_names), ("arrays", arrays, array_names)):
+        if set(found) != set(wanted):
+            expected = ", ".join(wanted) or "none"
+            raise ValueError(f"learned {noun}: expected {expected}, got {safe_text(', '.join(found), 80) or 'none'}")
+
+
+def checked_integer(facts: Mapping[str, Any], name: str, least: int = 0) -> int:
+    """Return a fact that is an integer from `least` on."""
+    value = facts[name]
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
+        raise ValueError(f"learned {name}: expected an integer from {least} on")
+    return value
+
+
+def checked_list(facts: Mapping[str, Any], name: str, kind: type[int] | type[str]) -> list[Any]:
+    """Return a fact that is a list of integers or of strings."""
+    values = facts[name]
+    noun = "strings" if kind is str else "integers of 64 bits"
+    fits = isinstance(values, list) and all(type(value) is kind for value in values)
+    if not fits or (kind is int and not all(-(2**63) <= value < 2**63 for value in values)):
+        raise ValueError(f"learned {name}: expected a list of {noun}")
+    return values
+
+
+def check_array(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int | None, ...], kind: str = "f") -> None:
+    """Raise ValueError unless an array has this shape (None: any size), dtype kind, and finite values."""
+    array = arrays[name]
+    fits = array.ndim == len(shape) and all(n in (None, size) for n, size in zip(shape, array.shape, strict=True))
+    if not fits or array.dtype.kind != kind:
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        wanted = f"{'floats' if kind == 'f' else 'integers'} of shape [{sizes}]"
+        raise ValueError(f"learned {name}: expected {wanted}, got {array.dtype} of shape {list(array.shape)}")
+    if kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"learned {name}: a value is not finite")

@@ -1,0 +1,76 @@
+"""Answers of a model as ONNX operations: names and probabilities of classes, values in units of their columns."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from kerascli.data.base import Field, Learned, Transform
+from kerascli.data.transforms.cast import Cast
+from kerascli.data.transforms.elementwise import Log, Log1p, Sqrt
+from kerascli.data.transforms.impute import Impute
+from kerascli.data.transforms.normalization import Normalization
+from kerascli.data.transforms.rescaling import Rescaling
+from kerascli.data.transforms.reshape import Reshape
+from kerascli.errors import ConfigError
+from kerascli.interop.onnx_preprocessing import numbers
+from kerascli.interop.onnx_preprocessing.ops import ML, OnnxOps, Value
+from kerascli.training.classes import ClassReading
+
+Undone = Sequence[tuple[Transform, Field, Learned]]
+"""Transforms of a target to undo, the last one first, each with the field before it and its learned state."""
+
+
+def probabilities_of(ops: OnnxOps, output: Value, reading: ClassReading) -> Value:
+    """Return the probability of each class (batch, classes)."""
+    output = ops.cast(output, "float32")
+    if not reading.binary:
+        if not reading.from_logits:
+            return output
+        return replace(output, name=ops.add("Softmax", output.name, axis=-1))
+    second = ops.add("Sigmoid", output.name) if reading.from_logits else output.name
+    second = ops.reshape(replace(output, name=second), (1,), (1,))
+    first = ops.add("Sub", ops.constant(np.ones(1, np.float32)), second.name)
+    return Value(ops.add("Concat", first, second.name, axis=1), "float32", (2,))
+
+
+def classes_of(ops: OnnxOps, probabilities: Value, reading: ClassReading) -> Value:
+    """Return the name of the most probable class of each row (batch,)."""
+    number = ops.add("ArgMax", probabilities.name, axis=1, keepdims=0)
+    numbers_of_classes = list(range(len(reading.names)))
+    name = ops.add(
+        "LabelEncoder", number, domain=ML, keys_int64s=numbers_of_classes, values_strings=list(reading.names)
+    )
+    return Value(name, "string", ())
+
+
+def in_units(ops: OnnxOps, output: Value, target: Field, undone: Undone) -> Value:
+    """Return an output in the units of its target's column, in float64. Raises ConfigError."""
+    value = ops.reshape(ops.cast(output, "float64"), _sizes(target), target.shape)
+    for transform, before, learned in undone:
+        value = _undo(ops, value, transform, before, learned)
+    return ops.reshape(value, _sizes(output), output.shape)
+
+
+def _sizes(field: Field | Value) -> tuple[int, ...]:
+    return tuple(-1 if size is None else size for size in field.shape)
+
+
+def _undo(ops: OnnxOps, value: Value, transform: Transform, before: Field, learned: Learned) -> Value:
+    match transform:
+        case Normalization():
+            return numbers.normalized(ops, value, learned, invert=not transform.invert)
+        case Rescaling():
+            shifted = ops.binary("Sub", value, np.asarray(transform.offset, "float64"))
+            return ops.binary("Div", shifted, np.asarray(transform.scale, "float64"))
+        case Log():
+            return replace(value, name=ops.add("Exp", value.name))
+        case Log1p():
+            return numbers.expm1(ops, value)
+        case Sqrt():
+            return replace(value, name=ops.add("Mul", value.name, value.name))
+        case Reshape():
+            return ops.reshape(value, _sizes(before), before.shape)
+        case Impute() | Cast():
+            return value
+    raise ConfigError(f"--preprocessing: ONNX has no operations that undo {transform.component_name}")

@@ -1,0 +1,113 @@
+"""Transforms of numbers as ONNX operations, in the dtypes in which kerascli computes them."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from kerascli.data.base import Field, Learned
+from kerascli.data.transforms.cast import Cast
+from kerascli.data.transforms.discretization import Discretization
+from kerascli.data.transforms.elementwise import Elementwise, Log, Log1p, Sqrt
+from kerascli.data.transforms.impute import Impute
+from kerascli.data.transforms.normalization import Normalization
+from kerascli.data.transforms.rescaling import Rescaling
+from kerascli.data.transforms.reshape import Reshape
+from kerascli.interop.onnx_preprocessing.ops import OnnxOps, Value
+from kerascli.preprocessing.normalization import deviation_of
+
+
+def impute(ops: OnnxOps, value: Value, step: Impute, field: Field, learned: Learned) -> Value:
+    if value.dtype == "string":
+        fill = ops.constant(_row(np.array(learned.facts["fill"], object), value))
+        missing = ops.add("Equal", value.name, ops.constant(np.array([""], object)))
+        return replace(value, name=ops.add("Where", missing, fill, value.name))
+    if value.is_float:
+        fill = ops.constant(_row(learned.arrays["fill"].astype(value.dtype), value))
+        value = replace(value, name=ops.add("Where", ops.add("IsNaN", value.name), fill, value.name))
+    return converted(ops, value, step.infer(field, learned, target=False).dtype)
+
+
+def _row(fill: np.ndarray, value: Value) -> np.ndarray:
+    """Return the fill values of the features of the last axis, or the one of rows that are one value."""
+    return fill if value.shape else fill[:1]
+
+
+def normalization(ops: OnnxOps, value: Value, step: Normalization, field: Field, learned: Learned) -> Value:
+    return normalized(ops, value, learned, invert=step.invert)
+
+
+def normalized(ops: OnnxOps, value: Value, learned: Learned, *, invert: bool) -> Value:
+    """Normalize in float64; with `invert`, undo it."""
+    mean, deviation = learned.arrays["mean"], deviation_of(learned.arrays["variance"])
+    value = ops.cast(value, "float64")
+    if invert:
+        return ops.binary("Add", ops.binary("Mul", value, deviation), mean)
+    return ops.binary("Div", ops.binary("Sub", value, mean), deviation)
+
+
+def rescaling(ops: OnnxOps, value: Value, step: Rescaling, field: Field, learned: Learned) -> Value:
+    scaled = ops.binary("Mul", ops.cast(value, "float64"), np.asarray(step.scale, "float64"))
+    return ops.binary("Add", scaled, np.asarray(step.offset, "float64"))
+
+
+def discretization(ops: OnnxOps, value: Value, step: Discretization, field: Field, learned: Learned) -> Value:
+    given = step.bin_boundaries
+    bounds = np.array(given, np.float32) if given is not None else learned.arrays["bin_boundaries"].astype(np.float32)
+    numbers = ops.cast(ops.finite(value), "float32")
+    wide = ops.add("Unsqueeze", numbers.name, ops.constant(np.array([-1], np.int64)))
+    reached = ops.cast(Value(ops.add("GreaterOrEqual", wide, ops.constant(bounds)), "bool", ()), "int64")
+    bins = ops.add("ReduceSum", reached.name, ops.constant(np.array([-1], np.int64)), keepdims=0)
+    return ops.encoded(Value(bins, "int64", value.shape), step.output_mode, len(bounds) + 1)
+
+
+def elementwise(ops: OnnxOps, value: Value, step: Elementwise, field: Field, learned: Learned) -> Value:
+    value = ops.cast(value, "float64")
+    compare, least = {Log: ("LessOrEqual", 0.0), Log1p: ("LessOrEqual", -1.0), Sqrt: ("Less", 0.0)}[type(step)]
+    value = ops.guarded(value, ops.binary(compare, value, np.array(least)).name)
+    if isinstance(step, Log1p):
+        return log1p(ops, value)
+    return replace(value, name=ops.add("Log" if isinstance(step, Log) else "Sqrt", value.name))
+
+
+def log1p(ops: OnnxOps, x: Value) -> Value:
+    """Compute log(1 + x) in float64 without the loss of digits near 0: log(u) * x / (u - 1) with u = 1 + x (Kahan)."""
+    u = ops.binary("Add", x, np.array(1.0))
+    less = ops.binary("Sub", u, np.array(1.0)).name
+    near = ops.add("Equal", less, ops.constant(np.array(0.0)))
+    quotient = ops.add("Div", ops.add("Mul", ops.add("Log", u.name), x.name), less)
+    return replace(x, name=ops.add("Where", near, x.name, quotient))
+
+
+def expm1(ops: OnnxOps, x: Value) -> Value:
+    """Compute exp(x) - 1 in float64 without the loss of digits near 0: (u - 1) * x / log(u) with u = exp(x) (Kahan)."""
+    u = replace(x, name=ops.add("Exp", x.name))
+    less = ops.binary("Sub", u, np.array(1.0)).name
+    log = ops.add("Log", u.name)
+    exact = ops.add("Div", ops.add("Mul", less, x.name), log)
+    is_small = ops.add("Less", ops.add("Abs", x.name), ops.constant(np.array(0.5)))
+    near = ops.add("Equal", log, ops.constant(np.array(0.0)))
+    return replace(x, name=ops.add("Where", near, x.name, ops.add("Where", is_small, exact, less)))
+
+
+def cast(ops: OnnxOps, value: Value, step: Cast, field: Field, learned: Learned) -> Value:
+    if value.dtype == "string":
+        raise ValueError("numbers in text are read before the export: let the source read the column as numbers")
+    return converted(ops, value, step.dtype)
+
+
+def converted(ops: OnnxOps, value: Value, dtype: str) -> Value:
+    """Convert numbers to a dtype as `storage.convert.converted`: the run fails for those that it cannot hold."""
+    if value.is_float and not dtype.startswith("float"):
+        value = ops.finite(value)
+        whole = ops.add("Equal", value.name, ops.add("Floor", value.name))
+        value = ops.guarded(value, ops.add("Not", whole))
+    if dtype == "bool" or (dtype.startswith(("int", "uint")) and value.dtype != dtype and dtype != "int64"):
+        least, most = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        wide = ops.cast(value, "float64")
+        below, above = (ops.binary(op, wide, np.array(float(n))).name for op, n in (("Less", least), ("Greater", most)))
+        value = ops.guarded(wide, ops.add("Or", below, above))
+    return ops.cast(value, dtype)
+
+
+def reshape(ops: OnnxOps, value: Value, step: Reshape, field: Field, learned: Learned) -> Value:
+    return ops.reshape(value, step.target_shape, step.infer(field, learned, target=False).shape)

@@ -1,0 +1,140 @@
+"""Pipelines as ONNX operations: from raw columns to the tensors that the model's graph begins with."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kerascli.data.base import NOTHING_LEARNED, Field, Learned, Transform
+from kerascli.data.pipeline.named_pipeline import NamedPipeline
+from kerascli.data.pipeline.pipeline import NARROW, boundary
+from kerascli.data.transforms.cast import Cast
+from kerascli.data.transforms.category_encoding import CategoryEncoding
+from kerascli.data.transforms.discretization import Discretization
+from kerascli.data.transforms.elementwise import Log, Log1p, Sqrt
+from kerascli.data.transforms.feature_space import FeatureSpace
+from kerascli.data.transforms.impute import Impute
+from kerascli.data.transforms.integer_lookup import IntegerLookup
+from kerascli.data.transforms.normalization import Normalization
+from kerascli.data.transforms.rescaling import Rescaling
+from kerascli.data.transforms.reshape import Reshape
+from kerascli.data.transforms.string_lookup import StringLookup
+from kerascli.data.transforms.to_categorical import ToCategorical
+from kerascli.errors import ConfigError, Fault
+from kerascli.interop.onnx_preprocessing import categories, numbers
+from kerascli.interop.onnx_preprocessing.ops import OnnxOps, Value
+from kerascli.shapes import Shape
+
+CONVERTERS: dict[type[Transform], Callable[[OnnxOps, Value, Any, Field, Learned], Value]] = {
+    Impute: numbers.impute, Normalization: numbers.normalization, Rescaling: numbers.rescaling,
+    Discretization: numbers.discretization, Log: numbers.elementwise, Log1p: numbers.elementwise,
+    Sqrt: numbers.elementwise, Cast: numbers.cast, Reshape: numbers.reshape,
+    StringLookup: categories.lookup, IntegerLookup: categories.lookup,
+}  # fmt: skip
+"""Function that adds the operations of each transform that runs in advance; FeatureSpace takes several values."""
+_HINT = "apply it before: export without --preprocessing, and --pipeline FILE describes every step"
+
+
+@dataclass(frozen=True, slots=True)
+class RawInput:
+    """Input of the graph: a column of raw rows."""
+
+    column: str
+    dtype: str
+    shape: Shape
+
+
+def raw_inputs(
+    pipelines: Mapping[str, tuple[NamedPipeline, list[Field]]], known: Mapping[str, Field]
+) -> list[RawInput]:
+    """Return the columns that pipelines need, in order, as inputs of a graph.
+
+    Integers that `impute` fills are floats there, since integers cannot be missing. Raises ConfigError.
+    """
+    filled: dict[str, bool] = {}
+    for named, _ in pipelines.values():
+        steps = named.pipeline.steps
+        for column in named.pipeline.columns:
+            is_filled = bool(steps) and steps[0].transform.fills_missing
+            filled[column] = filled.get(column, False) or is_filled
+    found: list[RawInput] = []
+    for column, is_filled in filled.items():
+        field = known[column]
+        if field.dtype in {"sequence", "unknown"}:
+            raise ConfigError(
+                f"--preprocessing: the column '{column}' holds sequences of different lengths", hint=_HINT
+            )
+        dtype = "float64" if is_filled and field.dtype.startswith(("int", "uint")) else field.dtype
+        found.append(RawInput(column, dtype, field.shape))
+    return found
+
+
+def tensor_of(
+    ops: OnnxOps, named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned], raw: Mapping[str, Value]
+) -> Value:
+    """Add the steps of a pipeline that run in advance, with the checks of `predict`; return the tensor they make.
+
+    Raises ConfigError for a transform that ONNX has no operations for.
+    """
+    values = {column: raw[column] for column in named.pipeline.columns}
+    value = None if named.pipeline.takes_columns else _read(ops, values, named, fields[0])
+    until = boundary(named, fields)
+    for index in range(until):
+        step, state = named.pipeline.steps[index].transform, learned.get(named.key(index), NOTHING_LEARNED)
+        try:
+            if value is None and isinstance(step, FeatureSpace):
+                value = categories.feature_space(ops, values, step, fields[index], state, converted)
+            elif value is None:
+                raise ValueError("ONNX has no operations for it")
+            else:
+                value = converted(ops, value, step, fields[index], state)
+        except ValueError as error:
+            text = f"--preprocessing: {named.section}.{named.name} ({step.component_name}): {error}"
+            raise ConfigError(Fault(text, hint=_HINT)) from None
+    assert value is not None, "a pipeline of columns has a step that takes them"
+    value = ops.finite(value)
+    if until < len(named.pipeline.steps):
+        value = _in_range(ops, value, named.pipeline.steps[until].transform, fields[until])
+    return ops.cast(value, NARROW.get(value.dtype, value.dtype))
+
+
+def converted(ops: OnnxOps, value: Value, step: Transform, field: Field, learned: Learned) -> Value:
+    """Add the operations of one transform. Raises ValueError if ONNX has none for it."""
+    convert = CONVERTERS.get(type(step))
+    if convert is None:
+        raise ValueError(f"ONNX has no operations for {step.component_name}")
+    return convert(ops, value, step, field, learned)
+
+
+def _read(ops: OnnxOps, values: Mapping[str, Value], named: NamedPipeline, field: Field) -> Value:
+    """Return the columns as one value, in the dtype of the training rows."""
+    is_filled = bool(named.pipeline.steps) and named.pipeline.steps[0].transform.fills_missing
+    parts: list[Value] = []
+    for value in values.values():
+        alike = value if field.is_text or (is_filled and value.is_float) else numbers.converted(ops, value, field.dtype)
+        parts.append(alike)
+    if not named.pipeline.stacked:
+        return parts[0]
+    last = ops.constant(np.array([-1], np.int64))
+    wide = next((part.dtype for part in parts if part.is_float), field.dtype)
+    names: list[str] = []
+    for part in parts:
+        part = part if field.is_text else ops.cast(part, wide)
+        names.append(part.name if part.shape else ops.add("Unsqueeze", part.name, last))
+    return Value(ops.add("Concat", *names, axis=-1), wide, field.shape)
+
+
+def _in_range(ops: OnnxOps, value: Value, step: Transform, field: Field) -> Value:
+    """Return category ids unchanged; the run fails for those that a step that runs per batch has no place for."""
+    if isinstance(step, CategoryEncoding):
+        count = step.num_tokens
+    elif isinstance(step, ToCategorical):
+        count = step.num_classes or field.num_classes or field.vocabulary_size
+    else:
+        return value
+    wide = ops.cast(value, "int64")
+    if count is None:
+        return value
+    below, above = (ops.binary(op, wide, np.array(n)).name for op, n in (("Less", 0), ("GreaterOrEqual", count)))
+    return ops.cast(ops.guarded(wide, ops.add("Or", below, above)), value.dtype)

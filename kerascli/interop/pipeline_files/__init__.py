@@ -1,0 +1,1 @@
+"""Pipeline files: a run's preprocessing and class names as JSON, for other programs and for `import --pipeline`."""

@@ -1,0 +1,35 @@
+"""Checks of the components that a pipeline file may name: built in, without code and without folders."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from kerascli.component import Component
+from kerascli.data.base import InFolder
+from kerascli.data.sources.python import Python
+
+
+def components_of(value: Any) -> Iterator[Component]:
+    """Yield a component and all components in its settings."""
+    if isinstance(value, Component):
+        yield value
+        for name in type(value).model_fields:
+            yield from components_of(getattr(value, name))
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from components_of(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from components_of(item)
+
+
+def foreign_part(component: Component) -> str | None:
+    """Return the name of the first part of a component that is Python code of the user; None if all is built in."""
+    for part in components_of(component):
+        if not type(part).__module__.startswith("kerascli.") or isinstance(part, Python):
+            return part.component_name
+    return None
+
+
+def leads_elsewhere(component: Component) -> bool:
+    """Return True if a setting is a path with folders: a pipeline file may name files, but none of another place."""
+    return any(isinstance(part, InFolder) and part.without_folders() != part for part in components_of(component))

@@ -1,0 +1,207 @@
+"""ONNX files with preprocessing: ONNX Runtime gives for raw rows what `predict` gives, and refuses what it refuses."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from kerascli.errors import ConfigError, DataError
+from kerascli.interop.onnx_preprocessing import numbers
+from kerascli.interop.onnx_preprocessing.ops import OnnxOps, Value
+from kerascli.runs.record import RunRecord
+from kerascli.workflow.interchange.exporting import export_run
+from kerascli.workflow.opened import open_run
+from kerascli.workflow.predict import predict_run
+from tests.support import pipeline_harness as cases
+from tests.support.pipeline_harness import trained
+from tests.support.runs_harness import write
+
+TEXT = {"country", "label", "target", "text", "day"}
+
+
+class Models:
+    """Runs and their ONNX files, each made once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._runs: dict[str, RunRecord] = {}
+        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+
+    def run(self, case: str) -> RunRecord:
+        if case not in self._runs:
+            (self._folder / case).mkdir()
+            self._runs[case] = trained(getattr(cases, case), self._folder / case)
+        return self._runs[case]
+
+    def session(self, case: str) -> onnxruntime.InferenceSession:
+        if case not in self._sessions:
+            self._sessions[case] = session(self.run(case), self._folder / case)
+        return self._sessions[case]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    return Models(tmp_path_factory.mktemp("models"))
+
+
+def session(run: RunRecord, folder: Path) -> onnxruntime.InferenceSession:
+    export_run(run, "onnx", folder / "model.onnx", preprocessing=True)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # the errors that are wanted here
+    return onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+
+
+def answers(model: onnxruntime.InferenceSession, columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    given = {each.name: columns[each.name] for each in model.get_inputs()}
+    return dict(zip([each.name for each in model.get_outputs()], model.run(None, given), strict=True))
+
+
+def columns_of(text: str, model: onnxruntime.InferenceSession) -> dict[str, np.ndarray]:
+    """Return the columns of a csv text as another program would give them to ONNX Runtime."""
+    types = {each.name: each.type for each in model.get_inputs()}
+    rows = list(csv.DictReader(text.splitlines()))
+    found: dict[str, np.ndarray] = {}
+    for name in rows[0]:
+        words = ["" if row[name] == "NA" else row[name] for row in rows]
+        if name in TEXT:
+            found[name] = np.array(words, object)
+        elif name in types:
+            dtype = np.int64 if types[name] == "tensor(int64)" else np.float64
+            found[name] = np.array([word or "nan" for word in words]).astype(np.float64).astype(dtype)
+    return found
+
+
+UNSEEN = "3.5,23,NA,BR,99999,5.0,ok,BR,x,2026-01-01\n0.01,0,200,NA,-7,5.0,ok,NA,x,2026-01-01\n"
+"""Rows with out-of-vocabulary words and numbers, and with missing values."""
+
+
+@pytest.mark.parametrize("case", ["FRAUD", "PRICES", "TWO_OUTPUTS"])
+def test_onnx_runtime_gives_for_raw_rows_what_predict_gives(case: str, models: Models, tmp_path: Path) -> None:
+    text = cases.rows(40, seed=9) + UNSEEN
+    wanted = predict_run(open_run(models.run(case), device="cpu"), str(write(tmp_path, text, "new.csv")))
+    model = models.session(case)
+    found = answers(model, columns_of(text, model))
+    for name, values in wanted.outputs.items():
+        np.testing.assert_allclose(found[name], values, rtol=2e-5, atol=1e-6, err_msg=name)
+    for name in wanted.class_columns:
+        output = {"class": "label", "kind.class": "kind"}[name]
+        assert found[f"{output}_class"].tolist() == wanted.columns[name].tolist()
+        prefix = name.removesuffix("class")
+        for number, label in enumerate(("ok", "fraud") if output == "label" else ("fraud", "ok")):
+            column = wanted.columns[f"{prefix}p({label})"]
+            np.testing.assert_allclose(found[f"{output}_probabilities"][:, number], column, atol=1e-6)
+
+
+def test_pictures_go_in_as_bytes(models: Models) -> None:
+    run = models.run("PICTURES")
+    model = models.session("PICTURES")
+    pictures = np.load(run.path.parents[1] / "pictures.npz")["image"]
+    wanted = predict_run(open_run(run, device="cpu"), str(run.path.parents[1] / "pictures.npz"))
+    (given,) = model.get_inputs()
+    assert (given.type, given.shape) == ("tensor(uint8)", ["batch", 8, 8, 1])
+    found = answers(model, {"image": pictures})
+    np.testing.assert_allclose(found["dense"], wanted.outputs["dense"], atol=1e-6)
+    assert found["dense_class"].tolist() == wanted.columns["class"].tolist()
+
+
+REFUSED = {
+    "a missing number without impute": {"amount": np.nan},
+    "an infinite number": {"amount": np.inf},
+    "a number outside of log1p": {"amount": -2.0},
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_row_that_predict_refuses_is_an_error_of_onnx_runtime(case: str, models: Models) -> None:
+    model = models.session("FRAUD")
+    columns = columns_of(cases.rows(3), model)
+    assert len(answers(model, columns)["label"]) == 3
+    for name, value in REFUSED[case].items():
+        columns[name][1] = value
+    with pytest.raises(Exception, match="out of data bounds"):
+        answers(model, columns)
+
+
+NO_PLACE = """
+data:
+  source: {csv: {path: rows.csv, na_values: [NA]}}
+  inputs: {a: [{columns: target}, string_lookup: {num_oov_indices: 0, output_mode: one_hot}],
+           b: [{columns: [hour, amount]}, cast: float32], c: [{columns: hour}, cast: int8, category_encoding: 24]}
+  targets: {y: [{columns: price}, sqrt, rescaling: {scale: 0.5, offset: 1}, reshape: [1]]}
+model: {layers: [{concatenate: [a, b, c]}, {dense: {units: 1, name: target}}]}
+compile: {loss: mse}
+fit: {epochs: 1}
+"""
+
+
+def test_values_that_have_no_index_are_errors_of_both(tmp_path: Path) -> None:
+    """The output has the name of a raw column here, and gets another one."""
+    run = trained(NO_PLACE, tmp_path)
+    model = session(run, tmp_path)
+    assert [each.name for each in model.get_outputs()] == ["target_"]
+    columns = columns_of(cases.rows(20), model)
+    wanted = predict_run(open_run(run, device="cpu"), str(write(tmp_path, cases.rows(20), "new.csv")))
+    np.testing.assert_allclose(answers(model, columns)["target_"], wanted.outputs["target"], rtol=1e-5)
+    for name, value in {"target": "BR", "hour": 24}.items():
+        changed = {**columns, name: columns[name].copy()}
+        changed[name][0] = value
+        with pytest.raises(Exception, match="out of data bounds"):
+            answers(model, changed)
+        lines = cases.rows(20).splitlines()
+        place = lines[0].split(",").index(name)
+        first = lines[1].split(",")
+        first[place] = str(value)
+        bad = write(tmp_path, "\n".join([lines[0], ",".join(first), *lines[2:]]), "bad.csv")
+        with pytest.raises(DataError):
+            predict_run(open_run(run, device="cpu"), str(bad))
+
+
+WAYS = {
+    "text_vectorization": "[{columns: text}, text_vectorization: {output_mode: multi_hot}]",
+    "datetime": "[{columns: day}, datetime]",
+    "hashing": "[{columns: target}, hashing: {num_bins: 4, output_mode: one_hot}]",
+    "hashed_crossing": "[{columns: [target, label]}, hashed_crossing: {num_bins: 4, output_mode: one_hot}]",
+    "string_lookup": "[{columns: target}, string_lookup: {num_oov_indices: 2, output_mode: one_hot}]",
+    "feature_space": "[feature_space: {features: {target: string_categorical, hour: integer_hashed}}]",
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_what_onnx_has_no_operations_for_is_refused_by_name_with_the_way_out(name: str, tmp_path: Path) -> None:
+    text = (
+        f"data:\n  source: {{csv: {{path: rows.csv, na_values: [NA]}}}}\n  inputs: {{x: {WAYS[name]}}}\n"
+        "  targets: {y: [{columns: hour}]}\nmodel: {layers: [{dense: 1}]}\ncompile: {loss: mse}\nfit: {epochs: 1}\n"
+    )
+    with pytest.raises(ConfigError, match=rf"inputs\.x \({name}\): ") as error:
+        export_run(trained(text, tmp_path), "onnx", tmp_path / "m.onnx", preprocessing=True)
+    assert "--pipeline FILE" in (error.value.faults[0].hint or "")
+    assert not (tmp_path / "m.onnx").exists()
+
+
+SMALL = np.concatenate([10.0 ** np.arange(-18, 3), -(10.0 ** np.arange(-18, -0.5, 0.5)), [0.0]])
+FUNCTIONS = {"log1p": (numbers.log1p, np.log1p), "expm1": (numbers.expm1, np.expm1)}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_small_numbers_keep_their_digits(name: str) -> None:
+    convert, wanted = FUNCTIONS[name]
+    ops = OnnxOps("")
+    made = convert(ops, Value("x", "float64", ()))
+    ends = [onnx.helper.make_tensor_value_info(each, onnx.TensorProto.DOUBLE, ["batch"]) for each in ("x", made.name)]
+    graph = onnx.helper.make_graph(ops.nodes, "g", ends[:1], ends[1:], ops.constants)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    (found,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": SMALL})
+    np.testing.assert_allclose(np.asarray(found), wanted(SMALL), rtol=1e-14)
+
+
+def test_raw_columns_have_the_batch_axis_too(models: Models) -> None:
+    """Without preprocessing: tests/interop/test_export.py."""
+    model = models.session("TWO_OUTPUTS")
+    assert {each.name for each in model.get_inputs()} == {"country", "target", "amount", "hour"}
+    assert all(each.shape == ["batch"] for each in model.get_inputs())
+    assert {each.shape[0] for each in model.get_outputs()} == {"batch"}
