@@ -22,6 +22,7 @@ FLOORS = [
         "shapes",
         "spans",
         "foreign_words",
+        "foreign_calls",
         "wording",
         "pieces",
         "storage",
@@ -46,7 +47,8 @@ MAY = {
     ("component", "wording"), ("wording", "errors"), ("storage", "errors"), ("files", "errors"), ("shapes", "errors"),
     ("storage", "pieces"), ("npz", "errors"), ("npz", "files"), ("locks", "storage"), ("locks", "errors"),
     ("metrics", "losses"), ("optimizers", "schedules"), ("callbacks", "schedules"), ("__main__", "cli"),
-    ("component", "foreign_words"), ("wording", "foreign_words"),
+    ("component", "foreign_calls"), ("wording", "foreign_calls"), ("wording", "foreign_words"),
+    ("foreign_calls", "foreign_words"), ("foreign_calls", "errors"),
     ("section", "component"), ("ops", "parts"), ("ops", "preprocessing"),
 }  # fmt: skip
 
@@ -60,8 +62,8 @@ INNER_FLOORS = {
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
         ["yaml", "component_index", "splits", "top_level"], ["composition", "misspelt"],
-        ["absent_data", "facts", "sections", "starter"], ["run", "schema"], ["sample_checks"], ["cross_checks"],
-        ["describe"], ["load"],
+        ["absent_data", "facts", "scalar_inputs", "sections", "starter"], ["run", "schema"], ["sample_checks"],
+        ["cross_checks"], ["describe"], ["load"],
     ],
     "interop": [
         ["keras", "example_inputs", "published", "torch_files", "torchvision_names"], ["keras_import"],

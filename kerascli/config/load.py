@@ -26,6 +26,7 @@ from kerascli.config.describe import check_splits, describe, faults_without_data
 from kerascli.config.facts import lookup
 from kerascli.config.run import RunSpec, resolved
 from kerascli.config.sample_checks import shown_columns
+from kerascli.config.scalar_inputs import with_vectors
 from kerascli.config.sections.phases import folded, in_each, unfold, with_phase
 from kerascli.config.top_level import config_faults
 from kerascli.config.yaml.document import Document, Faulty, one_error
@@ -196,7 +197,7 @@ class Config:
         try:
             yield
         except Invalid as invalid:
-            raise self.error(invalid.faults) from None
+            raise self.error([*with_vectors(invalid.faults, self.data)]) from None
         except (ConfigError, DataError) as error:
             raise type(error)([self.document.locate(f) if f.path else f for f in error.faults]) from None
 

@@ -37,6 +37,8 @@ class Field:
     shape: Shape
     dtype: str
     num_classes: int | None = None
+    first_class: int | None = None
+    """Smallest integer class label of a target column as it was read; None after a step that numbers classes anew."""
     vocabulary_size: int | None = None
     max_length: int | None = None
     classes: tuple[str, ...] | None = None

@@ -18,8 +18,9 @@ def load_again(run: OpenedRun) -> PreparedData:
     prepared = run.config.load_data(learned=run.learned)
     recorded: Mapping[str, str] = run.record.facts().get("data", {})
     phases = len(run.config.phases)
-    new = [fault for fault in _changes(prepared.digests, recorded, phases) if fault not in run.warnings]
-    run.warnings += new
+    said = [Fault(text, level="warning") for text in prepared.warnings]
+    said += _changes(prepared.digests, recorded, phases)
+    run.warnings += [fault for fault in said if fault not in run.warnings]
     return prepared
 
 

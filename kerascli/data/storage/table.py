@@ -60,11 +60,12 @@ class Table(Mapping[str, Values]):
         numbers: np.ndarray | None = None,
         taken: tuple["Table", Rows] | None = None,
         made_of: "MadeOf | None" = None,
+        warnings: tuple[str, ...] = (),
     ) -> None:
         """Create a table; `name` is its file or source in messages, `numbers` the rows' lines (None: 1, 2, ...).
 
         `taken` is the table that the rows were selected from, with the selection; `made_of` returns the place of a
-        value in the table that the rows were derived from.
+        value in the table that the rows were derived from. `warnings` are about rows that a source left out.
         """
         self._columns = columns
         self.rows = rows
@@ -72,6 +73,7 @@ class Table(Mapping[str, Values]):
         self._numbers = numbers
         self._taken = taken
         self._made_of = made_of
+        self.warnings = warnings
 
     def __getitem__(self, column: str) -> Values:
         return self._columns[column]
@@ -114,10 +116,10 @@ class Table(Mapping[str, Values]):
         """Return True if any of the given columns can only be read in order."""
         return any(not isinstance(self.column(name), np.ndarray | Direct) for name in columns)
 
-    def take(self, rows: Rows) -> "Table":
+    def take(self, rows: Rows, warnings: tuple[str, ...] = ()) -> "Table":
         """Return a table of the selected rows, in the selection's order; columns on disk stay there."""
         rows = compose_rows(slice(0, self.rows), rows)
-        return Table(_Rows(self._columns, rows), count(rows), name=self.name, taken=(self, rows))
+        return Table(_Rows(self._columns, rows), count(rows), name=self.name, taken=(self, rows), warnings=warnings)
 
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
         """Return a table in memory of selected rows, with those of the columns that allow random access."""
