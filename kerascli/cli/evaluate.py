@@ -45,6 +45,7 @@ def evaluate(
         ),
     ] = None,
     checkpoint: options.Checkpoint = None,
+    data: options.Data = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
@@ -55,11 +56,14 @@ def evaluate(
     Without WHAT the test split is evaluated or, if there is none, validation or train.
     """
     what = what or []
+    options.refuse_idle_data(data, what)
     record = _record(run, what, runs_dir, checkpoint)
     from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
     from kerascli.workflow.opened import open_run
 
-    opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
+    opened = open_run(
+        record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data
+    )
     name, rows = _rows(opened, what)
     options.warn(opened.warnings)
     evaluation = evaluate_rows(opened, rows, name)

@@ -37,6 +37,12 @@ Checkpoint = Annotated[
     str | None,
     typer.Option("--checkpoint", metavar="NAME", help="Use the weights of a named checkpoint, for example best."),
 ]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="PATH", help="Place of the run's data, if it has moved: the file, or the folder of the files."
+    ),
+]
 Sets = Annotated[
     list[str],
     typer.Option("--set", metavar="KEY=VALUE", help="Override a value, for example fit.epochs=2; may be repeated."),
@@ -166,11 +172,11 @@ def find_run(selector: str, runs_dir: Path) -> "RunRecord":
 
 
 def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRecord":
-    """Return a run whose weights can be used: its training has ended, or a checkpoint is named. Raises ConfigError."""
+    """Return a run whose weights can be used: its training has ended, or it has a checkpoint. Raises ConfigError."""
     record = find_run(selector, runs_dir)
     record.facts()  # raises FileRefused if it is damaged, or if the run never began
     status = record.status()
-    if checkpoint is not None or status not in {"running", "interrupted", "killed"}:
+    if checkpoint is not None or status not in {"running", "interrupted", "killed"} or record.was_cut_off:
         return record
     slots = record.checkpoints.slots()
     if slots:
@@ -178,8 +184,14 @@ def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRe
     elif status == "running":
         hint = "wait until it ends"
     else:
-        hint = f"resume it: kerascli train --resume {shlex.quote(str(record.path))}"
+        hint = f"it has no checkpoint yet; resume it: kerascli train --resume {shlex.quote(str(record.path))}"
     raise ConfigError(f"the training of '{record.path}' has not ended (it is {status})", hint=hint)
+
+
+def refuse_idle_data(data: Path | None, what: Sequence[str]) -> None:
+    """Raise ConfigError if --data is given, but files are named instead of a split of the run's data."""
+    if data is not None and what and what[0] not in SPLITS:
+        raise ConfigError("--data has no effect: the run's data is read for a split only, and files are given")
 
 
 def check_device(device: str) -> None:

@@ -37,6 +37,7 @@ def train(
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Resume a run: latest, a name, a prefix or a path.")
     ] = None,
+    data: options.Data = None,
     profile: Annotated[
         bool, typer.Option("--profile", help="Report where the time goes; save a trace of some steps in the run.")
     ] = False,
@@ -50,7 +51,7 @@ def train(
     given = {
         "a config": config is not None, "--name": name is not None, "--runs-dir": runs_dir != options.RUNS_DIR,
         "--flag": bool(flags), "--json": as_json, "--resume": resume is not None,
-        "--profile": profile, "--quiet": quiet,
+        "--profile": profile, "--quiet": quiet, "--data": data is not None,
     }  # fmt: skip
     chosen = Options(
         runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile
@@ -58,14 +59,15 @@ def train(
     if smoke:
         _refuse(
             given,
-            ["--resume", "--name", "--runs-dir", "--json", "--profile", "--quiet"],
+            ["--resume", "--name", "--runs-dir", "--json", "--profile", "--quiet", "--data"],
             "--smoke: it trains a temporary run",
         )
         _smoke_test(options.config_or_only(config), chosen, sets, flags)
     elif resume is not None:
         _refuse(given, ["a config", "--flag", "--name"], "--resume: a run keeps its settings")
-        _resume(resume, chosen, sets, as_json=as_json, quiet=quiet)
+        _resume(resume, chosen, sets, data, as_json=as_json, quiet=quiet)
     else:
+        _refuse(given, ["--data"], "a config: it names its data itself; only with --resume")
         _start(options.config_or_only(config), chosen, sets, flags, as_json=as_json, quiet=quiet)
 
 
@@ -99,7 +101,7 @@ def _start(
     remember(document, "train", flags)
 
 
-def _resume(run: str, chosen: Options, sets: Sequence[str], *, as_json: bool, quiet: bool) -> None:
+def _resume(run: str, chosen: Options, sets: Sequence[str], data: Path | None, *, as_json: bool, quiet: bool) -> None:
     """Resume a run and show its events as `_start` does."""
     from kerascli.runs.index import find_run
 
@@ -107,7 +109,8 @@ def _resume(run: str, chosen: Options, sets: Sequence[str], *, as_json: bool, qu
     options.check_device(chosen.device)
     from kerascli.workflow.train import resume
 
-    _follow(resume(record, chosen, sets, progress=options.download_bar()), as_json=as_json, quiet=quiet)
+    events = resume(record, chosen, sets, progress=options.download_bar(), data=data)
+    _follow(events, as_json=as_json, quiet=quiet)
 
 
 @dataclass(slots=True)

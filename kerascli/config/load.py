@@ -32,6 +32,7 @@ from kerascli.config.top_level import config_faults
 from kerascli.config.yaml.document import Document, Faulty, one_error
 from kerascli.config.yaml.text import parse_document
 from kerascli.data.base import Context, Learned
+from kerascli.data.moved import moved
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, data_facts, load_data
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
@@ -88,6 +89,14 @@ class Config:
             raise self.error([Fault("the config has no 'data' section", (), hint=hint)])
         with self.faults(), with_source_hint(self.text):
             return load_data(self.data, self.context, validation_split=self.validation_split, learned=learned)
+
+    def with_data(self, place: Path | None) -> "Config":
+        """Return the config of a run whose data is at another place now; None: unchanged. Raises ConfigError."""
+        if place is None or self.data is None:
+            return self
+        source = moved(self.data.source, place, self.context.folder)
+        before = tuple(config.with_data(place) for config in self.before)
+        return replace(self, data=self.data.model_copy(update={"source": source}), before=before)
 
     @property
     def validation_split(self) -> float:

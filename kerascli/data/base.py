@@ -152,6 +152,10 @@ class Source(InFolder):
         """Read files for which `reads_alone` is true, as one row each; the column `file` holds their names."""
         raise NotImplementedError
 
+    def placed(self, places: Mapping[str, str]) -> Self:
+        """Return a copy in which each path is replaced by the one that it is mapped to."""
+        return self._moved(self.paths, lambda path: places[path])
+
     def files(self, context: Context) -> list[Path]:
         """Return the files that the source reads, whose digests identify the data of a run."""
         return []

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kerascli.compiler.cache import use_own_cache
@@ -24,6 +25,7 @@ from kerascli.training.checkpoint import checkpoint_facts
 from kerascli.training.progress import Progress as Reached
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
+from kerascli.workflow.changed_data import moved_hint
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import (
     Phase,
@@ -74,9 +76,17 @@ def start(config: Config, options: Options) -> Iterator[Event]:
 
 
 def resume(
-    record: RunRecord, options: Options, sets: Sequence[str], *, progress: Progress | None = None
+    record: RunRecord,
+    options: Options,
+    sets: Sequence[str],
+    *,
+    progress: Progress | None = None,
+    data: Path | None = None,
 ) -> Iterator[Event]:
-    """Resume a run that was killed, interrupted or finished; `sets` may raise `fit.epochs`. Raises KerasCliError."""
+    """Resume a run that was killed, interrupted or finished; `sets` may raise `fit.epochs`. Raises KerasCliError.
+
+    `data` is the place of the run's data, if it has moved, which is then recorded.
+    """
     refused = [text for text in sets if text.partition("=")[0].strip() != "fit.epochs"]
     if refused:
         raise ConfigError(
@@ -88,11 +98,12 @@ def resume(
     _refuse_format_1(record)
     with record.locked():
         known = record.facts()
-        config = open_recorded(record, sets=sets, progress=progress)
+        config = open_recorded(record, sets=sets, progress=progress).with_data(data)
         if config.data is None:
             hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
             raise ConfigError(f"the run '{record.path}' was imported without data to train on", hint=hint)
-        phases = prepare_phases(config, load_learned(record.preprocessing()))
+        with moved_hint():
+            phases = prepare_phases(config, load_learned(record.preprocessing()))
         for phase in phases:
             phase.prepared.tables.clear()
         refuse_other_epochs(phases, sets)
@@ -106,7 +117,7 @@ def resume(
             record.begin({"device": device.value, "device_reason": device.reason, **_thread_facts(threads)})
             record.checkpoints.settle(runner.reached.step)
             record.history_writer.cut()  # to the length at the checkpoint: later epochs are trained again
-            if sets:
+            if sets or data is not None:
                 _write_resolved(record, phases)
             yield from _choice_notes(device, threads, runner.state.execution_mode, runner.state.experiment)
             yield Began(str(record.path), record.summary(), resumed=True)

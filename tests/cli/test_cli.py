@@ -463,10 +463,11 @@ def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_weights(keras
 
 def test_a_run_that_never_ended_says_how_to_go_on(kerascli: Kerascli, run_folder: Path) -> None:
     edit_facts(run_folder, status="running")
+    shutil.rmtree(run_folder / "checkpoints")
     killed = Said(
         2, "",
         "error: the training of 'runs/TIME-config' has not ended (it is killed)\n"
-        "  hint: resume it: kerascli train --resume runs/TIME-config\n",
+        "  hint: it has no checkpoint yet; resume it: kerascli train --resume runs/TIME-config\n",
     )  # fmt: skip
     assert kerascli("evaluate config") == killed
     assert kerascli("predict config test") == killed
