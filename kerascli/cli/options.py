@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kerascli.cli import complete
 from kerascli.errors import ConfigError, Fault, safe_lines
 
 if TYPE_CHECKING:
@@ -22,9 +23,17 @@ SPLITS = ("test", "validation", "train")
 """Names of splits, in order of preference; any other word is the path of a file or a folder."""
 
 Config = Annotated[
-    Path | None, typer.Argument(metavar="CONFIG", help="Config file; default: the only one in this folder.")
+    Path | None,
+    typer.Argument(
+        metavar="CONFIG", help="Config file; default: the only one in this folder.", autocompletion=complete.configs
+    ),
 ]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="latest, a run's name, a prefix of it, or its path.")]
+Run = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="latest, a run's name, a prefix of it, or its path.", autocompletion=complete.runs
+    ),
+]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="FOLDER", help="Folder of the runs.")]
 Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]
 Threads = Annotated[
@@ -45,7 +54,12 @@ Data = Annotated[
 ]
 Sets = Annotated[
     list[str],
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, for example fit.epochs=2; may be repeated."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a value, for example fit.epochs=2; may be repeated.",
+        autocompletion=complete.settings,
+    ),
 ]
 Flags = Annotated[
     list[str],

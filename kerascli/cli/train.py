@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kerascli.cli import options
+from kerascli.cli import complete, options
 from kerascli.errors import ConfigError, safe_text
 from kerascli.workflow.fitting.options import Options
 
@@ -35,7 +35,10 @@ def train(
     batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="As --set fit.batch_size=N.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="As --set seed=N.")] = None,
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Resume a run: latest, a name, a prefix or a path.")
+        str | None,
+        typer.Option(
+            metavar="RUN", help="Resume a run: latest, a name, a prefix or a path.", autocompletion=complete.runs
+        ),
     ] = None,
     data: options.Data = None,
     profile: Annotated[

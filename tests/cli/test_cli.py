@@ -487,7 +487,8 @@ def test_a_named_checkpoint_of_such_a_run_can_be_used(kerascli: Kerascli, here: 
     assert kerascli(line).code == 0
     run = find_run("kept", here / "runs")
     edit_facts(run.path, status="running")
-    assert kerascli("evaluate kept").err.endswith("  hint: use a checkpoint of it: --checkpoint best\n")
+    with locks.lock(run.path):
+        assert kerascli("evaluate kept").err.endswith("  hint: use a checkpoint of it: --checkpoint best\n")
     assert kerascli("evaluate kept --checkpoint best").code == 0
 
 
