@@ -52,7 +52,7 @@ INNER_FLOORS = {
     "disk": [["pieces", "files"], ["storage", "npz"], ["locks"]],
     "data": [
         ["storage", "download"], ["base", "joined", "split", "text"], ["batches", "datasets", "mixing", "where"],
-        ["augmentations", "section"], ["digests"], ["pipeline"], ["sources", "transforms"],
+        ["augmentations", "moved", "section"], ["digests"], ["pipeline"], ["sources", "transforms"],
         ["features", "read", "text_codec"], ["given", "teacher_forcing"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],

@@ -10,6 +10,7 @@ import typer
 
 from kerascli.errors import KerasCliError, in_yaml
 
+_MOST_BYTES = 2**20
 _CONFIGS = (".yaml", ".yml")
 _DECORATED = re.compile(
     r"^@(?:layer|loss|metric|source|transform|callback|optimizer|schedule|augmentation|part|operation|"
@@ -65,12 +66,13 @@ def components() -> set[str]:
     """Return the names of all components, from the index of an earlier check or else from the package's sources."""
     from kerascli.component import snake_case
     from kerascli.config import component_index
+    from kerascli.disk.files import read_bytes
 
     index = component_index.load()
     if index is not None:
         return {name for found in index.settings.values() for name in found}
     package = Path(__file__).parents[1]
-    texts = (path.read_text(encoding="utf-8") for room in _ROOMS for path in (package / room).rglob("*.py"))
+    texts = (read_bytes(path, _MOST_BYTES).decode() for room in _ROOMS for path in (package / room).rglob("*.py"))
     found = (match for text in texts for match in _DECORATED.finditer(text))
     return {name[1] if (name := _NAMED.search(m["settings"])) else snake_case(m["name"]) for m in found}
 

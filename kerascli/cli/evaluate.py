@@ -18,6 +18,27 @@ if TYPE_CHECKING:
     from kerascli.workflow.opened import OpenedRun
 
 
+By = Annotated[
+    str | None, typer.Option("--by", metavar="COLUMN", help="Also evaluate each value of a raw column separately.")
+]
+Maximize = Annotated[
+    str | None,
+    typer.Option(
+        "--maximize", metavar="METRIC", help="For two classes: find the threshold with the best f1, accuracy ..."
+    ),
+]
+HoldRecall = Annotated[
+    float | None,
+    typer.Option(
+        "--hold-recall",
+        min=0,
+        max=1,
+        metavar="R",
+        help="For two classes: find the highest threshold with at least this recall.",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     app.command("evaluate")(evaluate)
 
@@ -25,25 +46,9 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     run: options.Run = "latest",
     what: options.What = None,
-    by: Annotated[
-        str | None, typer.Option("--by", metavar="COLUMN", help="Also evaluate each value of a raw column separately.")
-    ] = None,
-    maximize: Annotated[
-        str | None,
-        typer.Option(
-            "--maximize", metavar="METRIC", help="For two classes: find the threshold with the best f1, accuracy ..."
-        ),
-    ] = None,
-    hold_recall: Annotated[
-        float | None,
-        typer.Option(
-            "--hold-recall",
-            min=0,
-            max=1,
-            metavar="R",
-            help="For two classes: find the highest threshold with at least this recall.",
-        ),
-    ] = None,
+    by: By = None,
+    maximize: Maximize = None,
+    hold_recall: HoldRecall = None,
     checkpoint: options.Checkpoint = None,
     data: options.Data = None,
     device: options.Device = "auto",

@@ -26,6 +26,7 @@ from kerascli.training.progress import Progress as Reached
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.changed_data import moved_hint
+from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import (
     Phase,
@@ -44,6 +45,7 @@ from kerascli.workflow.interchange.init_from import init_weights
 
 def start(config: Config, options: Options) -> Iterator[Event]:
     """Train a config in a new run. Raises KerasCliError of any kind."""
+    stages = Stages()
     prepare_cpu()
     threads = use_threads(options.threads)
     use_own_cache()
@@ -51,11 +53,14 @@ def start(config: Config, options: Options) -> Iterator[Event]:
         if phase.data is not None:
             phase.data.source.begin()  # while torch loads what checks and traces models
     phases = prepare_phases(config, known=in_each(config.phases, Config.check_early))
+    stages.end("data and checks")
     warnings = _warnings(phases)
+    stages.end("advice")
     yield from notes(warnings)
     yield from data_notes(phases)
     device = choose_device(options.device)
     runner = PhaseRunner(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
+    stages.end("model and execution mode")
     begun = init_weights(runner.state.experiment, phases[0].config, options.known_runs or options.runs_dir)
     record = RunRecord.create(options.runs_dir, options.name or config.name)
     with record.locked(), deferred() as stop:
@@ -69,6 +74,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
         record.open_history(history_columns(phases), Prefix())
         record.history_writer.cut()
         yield from _choice_notes(device, threads, mode, runner.state.experiment)
+        yield from details(record.facts(), runner.state.experiment, stages)
         if begun is not None:
             yield Note(begun.text)
         yield Began(str(record.path), record.summary())
@@ -87,12 +93,8 @@ def resume(
 
     `data` is the place of the run's data, if it has moved, which is then recorded.
     """
-    refused = [text for text in sets if text.partition("=")[0].strip() != "fit.epochs"]
-    if refused:
-        raise ConfigError(
-            f"--set {refused[0]}: a resumed run keeps its settings; only fit.epochs may change",
-            hint="start a new run for other settings",
-        )
+    _refuse_other_settings(sets)
+    stages = Stages()
     prepare_cpu()
     use_own_cache()
     _refuse_format_1(record)
@@ -110,7 +112,9 @@ def resume(
         _refuse_other_data(known.get("data", {}), data_digests(phases))
         device = choose_device(options.device, recorded=known.get("device"))
         threads = use_threads(options.threads, recorded=known.get("threads"))
+        stages.end("data and checks")
         runner, notes, history = _restored(record, phases, device, options, known.get("tier"))
+        stages.end("model, execution mode and checkpoint")
         record.open_history(history_columns(phases), history)
         yield from notes
         with deferred() as stop:
@@ -119,7 +123,9 @@ def resume(
             record.history_writer.cut()  # to the length at the checkpoint: later epochs are trained again
             if sets or data is not None:
                 _write_resolved(record, phases)
-            yield from _choice_notes(device, threads, runner.state.execution_mode, runner.state.experiment)
+            mode = runner.state.execution_mode
+            yield from _choice_notes(device, threads, mode, runner.state.experiment)
+            yield from details(record.facts(), runner.state.experiment, stages)
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from run(runner, record, stop)
 
@@ -206,12 +212,21 @@ def _thread_facts(threads: Threads) -> dict[str, Any]:
 
 def _choice_notes(device: Choice, threads: Threads, mode: Choice, experiment: Experiment) -> Iterator[Event]:
     yield Note(f"device: {device.value} ({device.reason})")
-    if threads.told:
-        yield Note(f"threads: {threads.count} ({threads.reason})")
+    yield Note(f"threads: {threads.count} ({threads.reason})", "info" if threads.told else "detail")
     training = experiment.spec.training
     asked = training is not None and training.compute.jit_compile is True
-    if mode.value == "compiled" or asked:
-        yield Note(f"execution mode: {mode.value} ({mode.reason})")
+    text = f"execution mode: {mode.value} ({mode.reason})"
+    yield Note(text, "info" if mode.value == "compiled" or asked else "detail")
+
+
+def _refuse_other_settings(sets: Sequence[str]) -> None:
+    """Raise ConfigError if `sets` change anything but `fit.epochs` of a run to resume."""
+    refused = [text for text in sets if text.partition("=")[0].strip() != "fit.epochs"]
+    if refused:
+        raise ConfigError(
+            f"--set {refused[0]}: a resumed run keeps its settings; only fit.epochs may change",
+            hint="start a new run for other settings",
+        )
 
 
 def _refuse_other_data(known: Mapping[str, str], digests: Mapping[str, str]) -> None:
