@@ -1,6 +1,7 @@
 """Runs whose data has moved (`--data`), and runs that were killed: their last checkpoint is used, and said so."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_the_place_is_the_folder_of_the_files_or_the_only_one_itself(tmp_path: P
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x\n1\n")
 
-    def paths(source: dict[str, object], place: str) -> object:
+    def paths(source: Mapping[str, object], place: str) -> object:
         spec = parse_data({"source": source, "inputs": {"x": []}})
         found = moved(spec.source, tmp_path / place, tmp_path / "runs/one").dump()
         assert isinstance(found, dict)
