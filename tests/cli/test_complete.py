@@ -42,7 +42,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def context(**params: object) -> typer.Context:
-    made = typer.main.get_command(app).make_context("kerascli", ["list"])
+    made = typer.Context(typer.main.get_command(app))
     made.params = params
     return made
 
