@@ -8,16 +8,16 @@ forms: `relu`, `dropout: 0.4`, `dense: {units: 256}`.
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import core_schema
 
-from kerascli import foreign_words
 from kerascli.errors import Fault, Path, a_or_an, nearest, show
+from kerascli.foreign_calls import NOTHING, line_to_write, named_here, read_call, simple
 from kerascli.wording import fault_list
 
 
@@ -41,6 +41,13 @@ class Component(BaseModel):
     def first_argument(cls) -> str | None:
         """Return the name of the field that the short form `name: value` sets; None if there are no fields."""
         return next(iter(cls.model_fields), None)
+
+    @classmethod
+    def positional(cls) -> list[str]:
+        """Return the names of the fields in the order of a call: from the first argument, inherited ones last."""
+        names = list(cls.model_fields)
+        start = names.index(first) if (first := cls.first_argument()) in names else 0
+        return names[start:] + names[:start]
 
     def dump(self) -> dict[str, Any] | str:
         """Return the written form with every argument, defaults included; parsing it gives an equal component."""
@@ -94,22 +101,34 @@ class Names:
         close = nearest(key, self.keys)
         return f"; did you mean '{self.keys[close]}'?" if close else ""
 
-    def unknown(self, written: str, path: Path, all_kinds: Iterable["Names"]) -> Fault:
-        """Return the fault of an unknown name; its hint tells if another kind has that name."""
-        foreign = foreign_words.NAMES.get(self.kind, {}).get(_key(written))
-        if foreign is not None:
-            name = foreign.partition(":")[0]
-            text = f"there is no {self.kind} '{written}'; did you mean '{name}'?"
-            return Fault(text, path, "key" if path else "value", hint=f"write {foreign}" if foreign != name else None)
+    def unknown(
+        self, written: str, path: Path, all_kinds: Iterable["Names"], fields: "FieldsOf", arguments: Any = None
+    ) -> Fault:
+        """Return the fault of an unknown name; its hint is the line to write, or tells if another kind has that name.
+
+        `arguments` are those written after the name, `fields` is that of this kind.
+        """
+        at: Literal["key", "value"] = "key" if path else "value"
+        if written in NOTHING:
+            return Fault(f"there is no {self.kind} '{written}'", path, at, hint="write null")
+        call = read_call(written)
+        foreign = written if call is None else call.name
+        name = named_here(self.kind, foreign) or self.find(simple(foreign))
+        if name is not None:
+            line = line_to_write(name, fields(name), foreign, arguments if call is None else call)
+            meant = f"; did you mean '{name}'?" if call is None else "; settings are not written in parentheses"
+            return Fault(f"there is no {self.kind} '{written}'{meant}", path, at, hint=f"write {line}")
         others = [each.kind for each in all_kinds if each.find(written)]
         meant = "" if others else self.suggestion(written)
         hint = None if meant else f"'kerascli list {plural(self.kind)}' shows all"
         if others:  # a transform among the layers, an activation for a loss
             kinds = " and ".join(map(a_or_an, others))
             hint = f"{written} is {kinds}: 'kerascli explain {written}' shows where it can be used"
-        return Fault(f"there is no {self.kind} '{written}'{meant}", path, "key" if path else "value", hint=hint)
+        return Fault(f"there is no {self.kind} '{written}'{meant}", path, at, hint=hint)
 
 
+FieldsOf = Callable[[str], Sequence[str]]
+"""Function that returns the arguments of a component by its name, in the order of a call."""
 C = TypeVar("C", bound=Component)
 
 
@@ -174,10 +193,17 @@ class Registry(Generic[C]):
         """Return the class of a name in any spelling, also with R's prefix; None if it is unknown."""
         return self._classes.get(self.spelled.find(name) or "")
 
-    def get(self, name: str, path: Path = ()) -> type[C]:
+    def positional(self, name: str) -> list[str]:
+        """Return the arguments of a component by its name, in the order of a call."""
+        self.load()
+        return self._classes[name].positional()
+
+    def get(self, name: str, path: Path = (), arguments: Any = None) -> type[C]:
+        """Return the class of a name in any spelling. Raises `Invalid`; its hint uses the `arguments` written there."""
         cls = self.find(name)
         if cls is None:
-            raise Invalid([self.spelled.unknown(name, path, (each.spelled for each in registries().values()))])
+            kinds = (each.spelled for each in registries().values())
+            raise Invalid([self.spelled.unknown(name, path, kinds, self.positional, arguments)])
         return cls
 
     def parse(self, value: Any) -> C:
@@ -185,7 +211,7 @@ class Registry(Generic[C]):
         if isinstance(value, self.base):
             return value
         name, arguments = split_form(value, self.kind)
-        cls = self.get(name, () if isinstance(value, str) else (name,))
+        cls = self.get(name, () if isinstance(value, str) else (name,), None if isinstance(value, str) else arguments)
         return self.construct(cls, name, arguments)
 
     def construct(self, cls: type[C], written: str, arguments: Any) -> C:

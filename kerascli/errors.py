@@ -170,7 +170,7 @@ def show(value: object) -> str:
         case dict():
             return f"a mapping of {counted(len(value), 'key')}"
         case list() | tuple():
-            return f"the list {_cut(safe_text(_written(value)))}"
+            return f"the list {_cut(safe_text(in_yaml(value)))}"
         case _:
             return _cut(safe_text(str(value)))
 
@@ -180,7 +180,7 @@ def a_or_an(noun: str) -> str:
     return f"an {noun}" if noun[:1] in "aeiou" else f"a {noun}"
 
 
-def _written(value: object) -> str:
+def in_yaml(value: object) -> str:
     """Return a value for error messages, approximately in YAML's flow style."""
     match value:
         case None:
@@ -188,9 +188,9 @@ def _written(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case dict():
-            return "{" + ", ".join(f"{_written(key)}: {_written(item)}" for key, item in value.items()) + "}"
+            return "{" + ", ".join(f"{in_yaml(key)}: {in_yaml(item)}" for key, item in value.items()) + "}"
         case list() | tuple():
-            return "[" + ", ".join(map(_written, value)) + "]"
+            return "[" + ", ".join(map(in_yaml, value)) + "]"
         case _:
             return str(value)
 

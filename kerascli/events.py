@@ -156,10 +156,10 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Event: a message about an automatic choice, with its reason; or a warning."""
+    """Event: a message about an automatic choice, with its reason; a warning; or a detail for `--verbose`."""
 
     text: str
-    level: Literal["info", "warning"] = "info"
+    level: Literal["info", "warning", "detail"] = "info"
     place: str = ""
     """Position in a file that the message is about: `config.yaml:12:7`."""
     below: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
-"""Words of PyTorch, scikit-learn and Keras 1 for what has another name here, for hints of errors."""
+"""Words of PyTorch, scikit-learn, R and Keras 1 for what has another name here, for hints of errors."""
 
 from collections.abc import Mapping
+from typing import Any
 
 _OF_RANK = {
     "maxpool{n}d": "max_pooling_{n}d",
@@ -13,18 +14,22 @@ _OF_RANK = {
     "zeropad{n}d": "zero_padding_{n}d",
 }
 _LAYERS = {
-    "linear": "dense: {units: 64}",
+    "linear": "dense",
     "layernorm": "layer_normalization",
-    "groupnorm": "group_normalization: {groups: 8}",
+    "groupnorm": "group_normalization",
     "upsample": "up_sampling_2d",
-    "unflatten": "reshape: [2, 3]",
+    "unflatten": "reshape",
+    "mlpclassifier": "dense",
+    "mlpregressor": "dense",
+    "linearregression": "dense",
+    "logisticregression": "dense",
     **{key.format(n=n): name.format(n=n) for key, name in _OF_RANK.items() for n in (1, 2, 3)},
 }
 _LOSSES = {
-    "crossentropyloss": "sparse_categorical_crossentropy: {from_logits: true}",
+    "crossentropyloss": "sparse_categorical_crossentropy",
     "nllloss": "sparse_categorical_crossentropy",
     "bceloss": "binary_crossentropy",
-    "bcewithlogitsloss": "binary_crossentropy: {from_logits: true}",
+    "bcewithlogitsloss": "binary_crossentropy",
     "mseloss": "mean_squared_error",
     "l1loss": "mean_absolute_error",
     "smoothl1loss": "huber",
@@ -37,22 +42,89 @@ _METRICS = {
     "accuracyscore": "accuracy",
     "rocauc": "auc",
     "rocaucscore": "auc",
-    "averageprecisionscore": "auc: {curve: PR}",
+    "averageprecisionscore": "auc",
     "f1": "f1_score",
 }
-NAMES: Mapping[str, Mapping[str, str]] = {"layer": _LAYERS, "loss": _LOSSES, "metric": _METRICS}
-"""Kind of component -> name elsewhere, in lower case without underscores -> how it is written in a config."""
+_TRANSFORMS = {
+    "standardscaler": "normalization",
+    "minmaxscaler": "rescaling",
+    "totensor": "rescaling",
+    "labelencoder": "string_lookup",
+    "ordinalencoder": "string_lookup",
+    "onehotencoder": "string_lookup",
+    "labelbinarizer": "to_categorical",
+    "simpleimputer": "impute",
+    "kbinsdiscretizer": "discretization",
+    "countvectorizer": "text_vectorization",
+    "tfidfvectorizer": "text_vectorization",
+}
+NAMES: Mapping[str, Mapping[str, str]] = {
+    "layer": _LAYERS,
+    "loss": _LOSSES,
+    "metric": _METRICS,
+    "transform": _TRANSFORMS,
+    "activation": {"logistic": "sigmoid", "identity": "linear"},
+}
+"""Kind of component -> name elsewhere, in lower case without underscores -> name here."""
+
+ADDED: Mapping[str, Mapping[str, Any]] = {
+    "crossentropyloss": {"from_logits": True},
+    "bcewithlogitsloss": {"from_logits": True},
+    "averageprecisionscore": {"curve": "PR"},
+    "labelencoder": {"num_oov_indices": 0},
+    "onehotencoder": {"output_mode": "one_hot"},
+    "countvectorizer": {"output_mode": "count"},
+    "tfidfvectorizer": {"output_mode": "tf_idf"},
+    "logisticregression": {"units": 1, "activation": "sigmoid"},
+    "linearregression": {"units": 1},
+}
+"""Name elsewhere -> settings that give the component here the same meaning."""
+
+EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "linear": {"units": 64},
+    "mlpclassifier": {"units": 64, "activation": "relu"},
+    "mlpregressor": {"units": 64, "activation": "relu"},
+    "groupnorm": {"groups": 8},
+    "unflatten": {"target_shape": [2, 3]},
+    "minmaxscaler": {"scale": "$(1/255)"},
+    "totensor": {"scale": "$(1/255)"},
+    "kbinsdiscretizer": {"num_bins": 10},
+}
+"""Name elsewhere -> example settings of the component here, where it needs some."""
+
+_CONV = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
+_POOL = ("kernel_size", "stride", "padding")
+POSITIONS: Mapping[str, tuple[str, ...]] = {
+    "Linear": ("in_features", "out_features", "bias"),
+    "LayerNorm": ("normalized_shape",),
+    "GroupNorm": ("num_groups", "num_channels"),
+    "Unflatten": ("dim", "target_shape"),
+    **{
+        name.format(n=n): names
+        for n in (1, 2, 3)
+        for name, names in {
+            "Conv{n}d": _CONV, "ConvTranspose{n}d": _CONV, "MaxPool{n}d": _POOL, "AvgPool{n}d": _POOL,
+            "BatchNorm{n}d": ("num_features",),
+        }.items()
+    },
+}  # fmt: skip
+"""Class of PyTorch, in its own spelling -> its positional arguments."""
 
 KEYS: Mapping[str, str] = {
     "lr": "learning_rate",
+    "learning_rate_init": "learning_rate",
     "eps": "epsilon",
     "betas": "beta_1",
     "bias": "use_bias",
     "out_channels": "filters",
     "out_features": "units",
     "hidden_size": "units",
+    "hidden_layer_sizes": "units",
+    "num_groups": "groups",
     "num_embeddings": "input_dim",
     "embedding_dim": "output_dim",
+    "kernel_size": "pool_size",
+    "n_bins": "num_bins",
     "stride": "strides",
     "dilation": "dilation_rate",
     "p": "rate",
@@ -62,7 +134,8 @@ KEYS: Mapping[str, str] = {
     "n_epochs": "epochs",
     "max_iter": "epochs",
     "random_state": "seed",
-    "test_size": "test",
+    "test_size": "validation_split",
+    "validation_fraction": "validation_split",
 }
 """Argument elsewhere -> argument here."""
 

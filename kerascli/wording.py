@@ -1,13 +1,15 @@
 """Conversion of pydantic's validation errors into faults with messages in the config's terms."""
 
+import re
 import typing
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from kerascli import foreign_words
-from kerascli.errors import Fault, Path, counted, nearest, one_of, show, suggestion
+from kerascli.errors import Fault, Path, counted, in_yaml, nearest, one_of, show, suggestion
+from kerascli.foreign_calls import NOTHING, translated, vector
+from kerascli.foreign_words import KEYS, NEEDLESS
 
 _KINDS = {
     "int_type": "an integer", "int_parsing": "an integer", "int_from_float": "an integer",
@@ -65,12 +67,13 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
         path = (*_without_union_tags(detail["loc"][:-1]), key)
         reason = getattr(owner, "reason_against", lambda _: None)(str(key))
         explained = hasattr(owner, "component_name")
-        return unknown_key(str(key), path, title, list(owner.model_fields), reason=reason, explained=explained)
+        return unknown_key(str(key), value, path, title, list(owner.model_fields), reason=reason, explained=explained)
     if kind in _KINDS:
         return Fault(f"{name}: expected {_KINDS[kind]}, got {show(value)}", path, hint=_type_hint(kind, value))
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return Fault(f"{name}: must be {words} {_number(context[key])}, got {show(value)}", path)
+        text = f"{name}: must be {words} {_number(context[key])}, got {show(value)}"
+        return Fault(text, path, hint=_bound_hint(key, context[key], value))
     if kind == "finite_number":
         return Fault(f"{name}: must be a finite number, got {show(value)}", path)
     if kind == "literal_error":
@@ -116,18 +119,26 @@ def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
 
 def meant_key(key: str, known: Collection[str]) -> str | None:
     """Return the key that an unknown one stands for: the one that another library calls so, or the most similar."""
-    foreign = foreign_words.KEYS.get(key)
+    foreign = KEYS.get(key)
     return foreign if foreign in known else nearest(key, known)
 
 
-def unknown_key(key: str, path: Path, title: str, known: list[str], *, reason: str | None, explained: bool) -> Fault:
+def key_to_write(key: str, value: Any, known: Sequence[str]) -> str | None:
+    """Return a hint with the line to write for an argument of another library; None if the key is just misspelt."""
+    settings = translated(key, value, known) if key in KEYS else {}
+    return f"write {in_yaml(settings)[1:-1]}" if settings else None
+
+
+def unknown_key(
+    key: str, value: Any, path: Path, title: str, known: list[str], *, reason: str | None, explained: bool
+) -> Fault:
     """Return the fault of an unknown key; `reason` says why a key that Keras has is not supported by `title`."""
-    reason = reason or foreign_words.NEEDLESS.get(key)
+    reason = reason or NEEDLESS.get(key)
     if reason is not None:
         return Fault(f"{title} has no '{key}': {reason}", path, "key", hint=f"remove '{key}'")
     meant = meant_key(key, known)
     more = f"; did you mean '{meant}'?" if meant else ""
-    hint = None
+    hint = key_to_write(key, value, known)
     if not more and known and len(known) <= 6:
         more = f"; it takes {', '.join(known)}"
     elif not more and explained:
@@ -135,18 +146,47 @@ def unknown_key(key: str, path: Path, title: str, known: list[str], *, reason: s
     return Fault(f"unknown key '{key}' in {title}{more}", path, "key", hint=hint)
 
 
+def _bound_hint(bound: str, limit: float, value: Any) -> str | None:
+    """Return the share to write for a percentage: 0.2 for 20, where at most 1 is allowed."""
+    is_percentage = isinstance(value, int | float) and value == value // 1 and 5 <= value <= 100
+    return (
+        f"a share, not a percentage: write {value / 100:g}"
+        if bound in {"lt", "le"} and limit == 1 and is_percentage
+        else None
+    )
+
+
+_ARITHMETIC = re.compile(r"[\d.()]+(\s*(\*\*|[-+*/])\s*[\d.()]+)+\Z")
+_BOOLEANS = {"yes": "true", "on": "true", "t": "true", "no": "false", "off": "false", "f": "false"}
+
+
 def _type_hint(kind: str, value: Any) -> str | None:
-    if isinstance(value, str) and kind.startswith(("int", "float")):
-        if _is_number(value):
-            return f"remove the quotes: {value}"
-        if _is_number(value.replace(",", ".")):
-            return f"use a decimal point: {value.replace(',', '.')}"
-        if value.endswith("%") and _is_number(value[:-1]):
-            return f"write {float(value[:-1]) / 100:g}"
+    """Return what to write instead of a value of the wrong type, if that is clear from its text."""
+    if isinstance(value, str):
+        if value in NOTHING:
+            return "write null, or leave the key out"
+        if (items := vector(value)) is not None:
+            return f"write {in_yaml(items)}"
+        if kind.startswith(("int", "float")):
+            return _number_hint(value)
     if kind in {"tuple_type", "list_type"} and not isinstance(value, dict):
         return f"write [{value}]"
-    if kind == "bool_type" and isinstance(value, str) and value.lower() in {"yes", "on", "no", "off"}:
-        return f"'{value}' is text in YAML 1.2; write {'true' if value.lower() in {'yes', 'on'} else 'false'}"
+    if kind == "bool_type" and isinstance(value, str) and value.lower() in _BOOLEANS:
+        return f"'{value}' is text in YAML 1.2; write {_BOOLEANS[value.lower()]}"
+    return None
+
+
+def _number_hint(value: str) -> str | None:
+    if _is_number(value):
+        return f"remove the quotes: {value}"
+    if _is_number(value.replace(",", ".")):
+        return f"use a decimal point: {value.replace(',', '.')}"
+    if value.endswith("%") and _is_number(value[:-1]):
+        return f"write {float(value[:-1]) / 100:g}"
+    if value.endswith("L") and _is_number(value[:-1]):
+        return f"write {value[:-1]}"
+    if _ARITHMETIC.match(value):
+        return f"an expression is written in $( ): $({value})"
     return None
 
 

@@ -22,6 +22,7 @@ FLOORS = [
         "shapes",
         "spans",
         "foreign_words",
+        "foreign_calls",
         "wording",
         "disk",
         "light_torch",
@@ -41,7 +42,8 @@ FLOORS = [
 MAY = {
     ("component", "wording"), ("wording", "errors"), ("disk", "errors"), ("shapes", "errors"),
     ("metrics", "losses"), ("optimizers", "schedules"), ("callbacks", "schedules"), ("__main__", "cli"),
-    ("component", "foreign_words"), ("wording", "foreign_words"),
+    ("component", "foreign_calls"), ("wording", "foreign_calls"), ("wording", "foreign_words"),
+    ("foreign_calls", "foreign_words"), ("foreign_calls", "errors"),
     ("section", "component"), ("ops", "parts"), ("ops", "preprocessing"),
 }  # fmt: skip
 
@@ -50,14 +52,14 @@ INNER_FLOORS = {
     "disk": [["pieces", "files"], ["storage", "npz"], ["locks"]],
     "data": [
         ["storage", "download", "dates", "learned_checks"], ["base", "joined", "split", "text"],
-        ["batches", "datasets", "mixing", "where"], ["augmentations", "section"], ["digests"], ["pipeline"],
+        ["batches", "datasets", "mixing", "where"], ["augmentations", "moved", "section"], ["digests"], ["pipeline"],
         ["sources", "transforms"], ["features", "read", "text_codec"], ["given", "teacher_forcing"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
         ["yaml", "component_index", "splits", "top_level"], ["composition", "misspelt"],
-        ["absent_data", "facts", "sections", "starter"], ["run", "schema"], ["sample_checks"], ["cross_checks"],
-        ["describe"], ["load"],
+        ["absent_data", "facts", "scalar_inputs", "sections", "starter"], ["run", "schema"], ["sample_checks"],
+        ["cross_checks"], ["describe"], ["load"],
     ],
     "interop": [
         ["keras", "example_inputs", "pipeline_files", "published", "torch_files", "torchvision_names"],

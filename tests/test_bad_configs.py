@@ -1,7 +1,8 @@
 """Error messages for invalid configs: the files of `bad_configs`, compared as a whole.
 
 Such a file starts with a good config. A case changes it (lines with - are replaced by the lines with + below them),
-perhaps with arguments of the command line ($), and shows what is said. A case may be a whole config instead.
+perhaps with arguments of the command line ($) or rows of a file (@), and shows what is said. A case may be a whole
+config instead. Lines with ? say what a message must contain to be of help; `test_beginners.py` counts them.
 """
 
 import copy
@@ -9,8 +10,8 @@ import itertools
 import operator
 import re
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pytest
 
 from kerascli.config.load import open_config
 from kerascli.config.yaml.text import dump_yaml, parse_document
-from kerascli.errors import ConfigError, KerasCliError
+from kerascli.errors import ConfigError, Fault, KerasCliError
 from kerascli.workflow.check import check
 
 FOLDER = Path(__file__).parent / "bad_configs"
@@ -34,6 +35,10 @@ class Case:
     flags: tuple[str, ...]
     said: str
     exit_code: int
+    files: Mapping[str, str] = field(default_factory=dict)
+    """File name -> text of the files that the config reads."""
+    score: Mapping[str, str] = field(default_factory=dict)
+    """place, cause, write -> what a message must contain to be of help to a beginner; empty: not scored."""
 
     def __str__(self) -> str:
         return f"{self.file}: {self.name}"
@@ -41,17 +46,29 @@ class Case:
 
 def read_cases(path: Path) -> Iterator[Case]:
     good, *parts = re.split(r"^=== ", path.read_text(encoding="utf-8"), flags=re.M)
-    yield Case(path.stem, "the good config", good, (), (), "", 0)
+    good, shared = without_files(good)
+    yield Case(path.stem, "the good config", good, (), (), "", 0, shared)
     for part in parts:
         title, rest = part.split("\n", 1)
         written, _, said = rest.partition("---\n")
+        written, files = without_files(written)
+        score = dict(re.findall(r"^\? (\w+): (.*)\n", written, re.M))
         name, _, code = title.partition(" -> exit ")
         arguments = [word for line in written.splitlines() if line.startswith("$") for word in shlex.split(line[1:])]
         pairs = list(zip(arguments[::2], arguments[1::2], strict=True))
         sets = tuple(value for option, value in pairs if option == "--set")
         flags = tuple(value for option, value in pairs if option == "--flag")
-        text = changed(good, [line for line in written.splitlines() if not line.startswith("$")])
-        yield Case(path.stem, name, text, sets, flags, said.strip("\n"), int(code or 2))
+        text = changed(good, [line for line in written.splitlines() if line[:1] not in {"$", "?"}])
+        exit_code = 0 if code == "0, a warning" else int(code or 2)
+        yield Case(path.stem, name, text, sets, flags, said.strip("\n"), exit_code, {**shared, **files}, score)
+
+
+def without_files(text: str) -> tuple[str, dict[str, str]]:
+    """Return a text without its lines `@name row`, and the files that these rows make."""
+    files: dict[str, str] = {}
+    for name, row in re.findall(r"^@(\S+) (.*\n)", text, re.M):
+        files[name] = files.get(name, "") + row
+    return re.sub(r"^@.*\n", "", text, flags=re.M), files
 
 
 def changed(good: str, change: list[str]) -> str:
@@ -70,30 +87,45 @@ GOOD = {case.file: case for case in CASES if case.name == "the good config"}
 BAD = [case for case in CASES if case.name != "the good config"]
 
 
-def refused(case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch) -> KerasCliError:
+def write_files(case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    Path("config.yaml").write_text(case.text, encoding="utf-8")
+    for name, text in {"config.yaml": case.text, **case.files}.items():
+        Path(name).write_text(text, encoding="utf-8")
+
+
+def refused(case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch) -> KerasCliError:
+    write_files(case, folder, monkeypatch)
     with pytest.raises(KerasCliError) as caught:
         check(Path("config.yaml"), sets=list(case.sets), flags=list(case.flags))
     return caught.value
 
 
 def said(error: KerasCliError) -> str:
-    return "\n".join(line for fault in error.faults for line in fault.lines())
+    return lines_of(error.faults)
+
+
+def lines_of(faults: Iterable[Fault]) -> str:
+    return "\n".join(line for fault in faults for line in fault.lines())
+
+
+def answer(case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, int]:
+    """Return what is said about a case, an error or warnings, and the exit code."""
+    if case.exit_code:
+        error = refused(case, folder, monkeypatch)
+        return said(error), error.exit_code
+    write_files(case, folder, monkeypatch)
+    return lines_of(check(Path("config.yaml"), sets=list(case.sets), flags=list(case.flags)).warnings), 0
 
 
 @pytest.mark.parametrize("case", GOOD.values(), ids=str)
 def test_what_the_cases_change_is_good(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("config.yaml").write_text(case.text, encoding="utf-8")
+    write_files(case, tmp_path, monkeypatch)
     assert check(Path("config.yaml"), sets=[], flags=[]).lines[0] == "config.yaml: ok"
 
 
 @pytest.mark.parametrize("case", BAD, ids=str)
 def test_a_bad_config_is_refused_in_these_words(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    error = refused(case, tmp_path, monkeypatch)
-    assert said(error) == case.said
-    assert error.exit_code == case.exit_code
+    assert answer(case, tmp_path, monkeypatch) == (case.said, case.exit_code)
 
 
 LEAKS = re.compile(r"[Ii]nput should|pydantic|Traceback|NoneType|<class|object at 0x|\{'\w|\['\w")
@@ -102,7 +134,11 @@ LEAKS = re.compile(r"[Ii]nput should|pydantic|Traceback|NoneType|<class|object a
 
 @pytest.mark.parametrize("case", BAD, ids=str)
 def test_every_fault_is_reported_once_in_order_and_in_plain_words(case: Case) -> None:
-    heads = re.findall(r"^(?:config\.yaml:(\d+):(\d+)|--set .*?|--flag .*?): error: (.*)$", case.said, re.M)
+    heads = re.findall(
+        r"^(?:config\.yaml:(\d+):(\d+)|\w+\.csv:\d+:\w+|--set .*?|--flag .*?): (?:error|warning): (.*)$",
+        case.said,
+        re.M,
+    )
     assert heads, case.said
     places = [(int(line), int(column)) for line, column, _ in heads if line]
     assert places == sorted(places)
@@ -116,10 +152,10 @@ def test_every_fault_is_reported_once_in_order_and_in_plain_words(case: Case) ->
 
 @pytest.mark.parametrize("case", BAD, ids=str)
 def test_the_caret_is_below_what_is_meant(case: Case) -> None:
-    """The caret is under the first character of a word, not under a blank or a bracket."""
+    """The caret is under the first character of a word, not under a blank (but a tab) or a bracket."""
     for shown, caret in re.findall(r"^  \d+ \| (.*)\n +\| (.*)$", case.said, re.M):
         start = len(caret) - len(caret.lstrip())
-        assert shown[start : start + 1].strip(), case.said
+        assert shown[start : start + 1].strip() or "a tab character" in case.said, case.said
         assert len(caret) <= len(shown), case.said
 
 

@@ -172,7 +172,11 @@ def threads() -> Iterator[Callable[[], int]]:
 
 
 def _notes(events: list[Event]) -> list[str]:
-    return [event.text for event in events if isinstance(event, Note) and event.text.startswith("threads")]
+    return [
+        event.text
+        for event in events
+        if isinstance(event, Note) and event.text.startswith("threads") and event.level == "info"
+    ]
 
 
 def _limited(monkeypatch: pytest.MonkeyPatch, limit: CpuLimit) -> None:

@@ -18,6 +18,27 @@ if TYPE_CHECKING:
     from kerascli.workflow.opened import OpenedRun
 
 
+By = Annotated[
+    str | None, typer.Option("--by", metavar="COLUMN", help="Also evaluate each value of a raw column separately.")
+]
+Maximize = Annotated[
+    str | None,
+    typer.Option(
+        "--maximize", metavar="METRIC", help="For two classes: find the threshold with the best f1, accuracy ..."
+    ),
+]
+HoldRecall = Annotated[
+    float | None,
+    typer.Option(
+        "--hold-recall",
+        min=0,
+        max=1,
+        metavar="R",
+        help="For two classes: find the highest threshold with at least this recall.",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     app.command("evaluate")(evaluate)
 
@@ -25,26 +46,11 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     run: options.Run = "latest",
     what: options.What = None,
-    by: Annotated[
-        str | None, typer.Option("--by", metavar="COLUMN", help="Also evaluate each value of a raw column separately.")
-    ] = None,
-    maximize: Annotated[
-        str | None,
-        typer.Option(
-            "--maximize", metavar="METRIC", help="For two classes: find the threshold with the best f1, accuracy ..."
-        ),
-    ] = None,
-    hold_recall: Annotated[
-        float | None,
-        typer.Option(
-            "--hold-recall",
-            min=0,
-            max=1,
-            metavar="R",
-            help="For two classes: find the highest threshold with at least this recall.",
-        ),
-    ] = None,
+    by: By = None,
+    maximize: Maximize = None,
+    hold_recall: HoldRecall = None,
     checkpoint: options.Checkpoint = None,
+    data: options.Data = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
@@ -55,11 +61,14 @@ def evaluate(
     Without WHAT the test split is evaluated or, if there is none, validation or train.
     """
     what = what or []
+    options.refuse_idle_data(data, what)
     record = _record(run, what, runs_dir, checkpoint)
     from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
     from kerascli.workflow.opened import open_run
 
-    opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
+    opened = open_run(
+        record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data
+    )
     name, rows = _rows(opened, what)
     options.warn(opened.warnings)
     evaluation = evaluate_rows(opened, rows, name)

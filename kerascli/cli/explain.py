@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from kerascli.cli import options
+from kerascli.cli import complete, options
 
 
 def register(app: typer.Typer) -> None:
@@ -12,7 +12,12 @@ def register(app: typer.Typer) -> None:
 
 
 def explain_command(
-    name: Annotated[str, typer.Argument(help="For example conv_2d, fit, fit.validation_split, initializers.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="For example conv_2d, fit, fit.validation_split, initializers.", autocompletion=complete.names
+        ),
+    ],
     as_json: options.Json = False,
 ) -> None:
     """Explain a component, section or key, with an example."""

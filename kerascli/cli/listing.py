@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from kerascli.cli import options
+from kerascli.cli import complete, options
 
 
 def register(app: typer.Typer) -> None:
@@ -12,7 +12,10 @@ def register(app: typer.Typer) -> None:
 
 
 def list_command(
-    kind: Annotated[str | None, typer.Argument(help="layers, losses, optimizers, ...; default: all kinds.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(help="layers, losses, optimizers, ...; default: all kinds.", autocompletion=complete.kinds),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """List the components of a kind: layers, losses, optimizers, ..."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kerascli.cli import complete
 from kerascli.errors import ConfigError, Fault, safe_lines
 
 if TYPE_CHECKING:
@@ -22,9 +23,17 @@ SPLITS = ("test", "validation", "train")
 """Names of splits, in order of preference; any other word is the path of a file or a folder."""
 
 Config = Annotated[
-    Path | None, typer.Argument(metavar="CONFIG", help="Config file; default: the only one in this folder.")
+    Path | None,
+    typer.Argument(
+        metavar="CONFIG", help="Config file; default: the only one in this folder.", autocompletion=complete.configs
+    ),
 ]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="latest, a run's name, a prefix of it, or its path.")]
+Run = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="latest, a run's name, a prefix of it, or its path.", autocompletion=complete.runs
+    ),
+]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="FOLDER", help="Folder of the runs.")]
 Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]
 Threads = Annotated[
@@ -37,9 +46,20 @@ Checkpoint = Annotated[
     str | None,
     typer.Option("--checkpoint", metavar="NAME", help="Use the weights of a named checkpoint, for example best."),
 ]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="PATH", help="Place of the run's data, if it has moved: the file, or the folder of the files."
+    ),
+]
 Sets = Annotated[
     list[str],
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, for example fit.epochs=2; may be repeated."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a value, for example fit.epochs=2; may be repeated.",
+        autocompletion=complete.settings,
+    ),
 ]
 Flags = Annotated[
     list[str],
@@ -176,11 +196,11 @@ def find_run(selector: str, runs_dir: Path) -> "RunRecord":
 
 
 def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRecord":
-    """Return a run whose weights can be used: its training has ended, or a checkpoint is named. Raises ConfigError."""
+    """Return a run whose weights can be used: its training has ended, or it has a checkpoint. Raises ConfigError."""
     record = find_run(selector, runs_dir)
     record.facts()  # raises FileRefused if it is damaged, or if the run never began
     status = record.status()
-    if checkpoint is not None or status not in {"running", "interrupted", "killed"}:
+    if checkpoint is not None or status not in {"running", "interrupted", "killed"} or record.was_cut_off:
         return record
     slots = record.checkpoints.slots()
     if slots:
@@ -188,8 +208,14 @@ def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRe
     elif status == "running":
         hint = "wait until it ends"
     else:
-        hint = f"resume it: kerascli train --resume {shlex.quote(str(record.path))}"
+        hint = f"it has no checkpoint yet; resume it: kerascli train --resume {shlex.quote(str(record.path))}"
     raise ConfigError(f"the training of '{record.path}' has not ended (it is {status})", hint=hint)
+
+
+def refuse_idle_data(data: Path | None, what: Sequence[str]) -> None:
+    """Raise ConfigError if --data is given, but files are named instead of a split of the run's data."""
+    if data is not None and what and what[0] not in SPLITS:
+        raise ConfigError("--data has no effect: the run's data is read for a split only, and files are given")
 
 
 def check_device(device: str) -> None:

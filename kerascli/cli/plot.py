@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kerascli.cli import options
+from kerascli.cli import complete, options
 from kerascli.config.yaml.document import Document
 from kerascli.disk.storage import write_bytes
 from kerascli.errors import ConfigError
@@ -22,7 +22,12 @@ def register(app: typer.Typer) -> None:
 
 def _command(
     runs: Annotated[
-        list[str] | None, typer.Argument(metavar="RUN", help="Default: the latest run. With --model: a run or config.")
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN",
+            help="Default: the latest run. With --model: a run or config.",
+            autocompletion=complete.configs_or_runs,
+        ),
     ] = None,
     output: Annotated[
         Path | None,

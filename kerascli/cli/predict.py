@@ -59,6 +59,7 @@ def predict(
     as_json: options.JsonLines = False,
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
+    data: options.Data = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
@@ -71,6 +72,7 @@ def predict(
     _check_horizon(what, horizon, future, [option for option, given in others.items() if given])
     if output is not None:
         _check_output(output, classes=classes, as_json=as_json)
+    options.refuse_idle_data(data, what or ["-"])
     record = options.trained_run(run, runs_dir, checkpoint)
     if output is not None:
         from kerascli.workflow.outputs import writable
@@ -81,7 +83,9 @@ def predict(
     from kerascli.workflow.predict import Form, predict_run
 
     form = Form(keras_names=keras_names, raw=raw, threshold=threshold)
-    opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
+    opened = open_run(
+        record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data
+    )
     if stream:
         _stream(opened if view is None else opened.view(view), form, keep, classes=classes, as_json=as_json)
         return

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kerascli.cli import complete
 from kerascli.cli.options import RUNS_DIR, Json, RunsDir, find_run, note, say_json
 from kerascli.errors import ConfigError
 from kerascli.report import tables
@@ -38,7 +39,9 @@ def _list(context: typer.Context, json: Json = False, runs_dir: RunsDir = RUNS_D
 
 
 def _show(
-    run: Annotated[str, typer.Argument(help="latest, a run's name, a prefix of it, or its path.")] = index.LATEST,
+    run: Annotated[
+        str, typer.Argument(help="latest, a run's name, a prefix of it, or its path.", autocompletion=complete.runs)
+    ] = index.LATEST,
     json: Json = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
@@ -47,7 +50,7 @@ def _show(
 
 
 def _compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Two or more runs.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Two or more runs.", autocompletion=complete.runs)],
     json: Json = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
@@ -58,7 +61,7 @@ def _compare(
 
 
 def _remove(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="The runs to remove.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="The runs to remove.", autocompletion=complete.runs)],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:

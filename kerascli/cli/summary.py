@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kerascli.cli import options
+from kerascli.cli import complete, options
 from kerascli.config.yaml.document import Document
 
 if TYPE_CHECKING:
@@ -18,7 +18,12 @@ def register(app: typer.Typer) -> None:
 
 def summary_command(
     what: Annotated[
-        str | None, typer.Argument(metavar="CONFIG|RUN", help="A config file, or a run: latest, a name, a path.")
+        str | None,
+        typer.Argument(
+            metavar="CONFIG|RUN",
+            help="A config file, or a run: latest, a name, a path.",
+            autocompletion=complete.configs_or_runs,
+        ),
     ] = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once

@@ -9,12 +9,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kerascli.cli import options
+from kerascli.cli import complete, options
 from kerascli.errors import ConfigError, safe_text
 from kerascli.workflow.fitting.options import Options
 
 if TYPE_CHECKING:
     from kerascli.events import Event, Profiled
+
+
+Resume = Annotated[
+    str | None,
+    typer.Option(metavar="RUN", help="Resume a run: latest, a name, a prefix or a path.", autocompletion=complete.runs),
+]
+Profile = Annotated[
+    bool, typer.Option("--profile", help="Report where the time goes; save a trace of some steps in the run.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Details: choices, digests, checkpoints, times.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Options on how a training is shown: results as JSON, no progress, details."""
+
+    as_json: bool
+    quiet: bool
+    verbose: bool
 
 
 def register(app: typer.Typer) -> None:
@@ -34,14 +53,12 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="As --set fit.epochs=N.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="As --set fit.batch_size=N.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="As --set seed=N.")] = None,
-    resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Resume a run: latest, a name, a prefix or a path.")
-    ] = None,
-    profile: Annotated[
-        bool, typer.Option("--profile", help="Report where the time goes; save a trace of some steps in the run.")
-    ] = False,
+    resume: Resume = None,
+    data: options.Data = None,
+    profile: Profile = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Test a config by two steps in a temporary run.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress: results, warnings and errors.")] = False,
+    verbose: Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Train the model of a config, or resume a run."""
@@ -50,23 +67,28 @@ def train(
     given = {
         "a config": config is not None, "--name": name is not None, "--runs-dir": runs_dir != options.RUNS_DIR,
         "--flag": bool(flags), "--json": as_json, "--resume": resume is not None,
-        "--profile": profile, "--quiet": quiet,
+        "--profile": profile, "--quiet": quiet, "--data": data is not None,
+        "--verbose": verbose,
     }  # fmt: skip
     chosen = Options(
         runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile
     )
+    if verbose:
+        _refuse(given, ["--quiet", "--json"], "--verbose: it prints more")
+    shown = Shown(as_json=as_json, quiet=quiet, verbose=verbose)
     if smoke:
         _refuse(
             given,
-            ["--resume", "--name", "--runs-dir", "--json", "--profile", "--quiet"],
+            ["--resume", "--name", "--runs-dir", "--json", "--profile", "--quiet", "--data", "--verbose"],
             "--smoke: it trains a temporary run",
         )
         _smoke_test(options.config_or_only(config), chosen, sets, flags)
     elif resume is not None:
         _refuse(given, ["a config", "--flag", "--name"], "--resume: a run keeps its settings")
-        _resume(resume, chosen, sets, as_json=as_json, quiet=quiet)
+        _resume(resume, chosen, sets, data, shown)
     else:
-        _start(options.config_or_only(config), chosen, sets, flags, as_json=as_json, quiet=quiet)
+        _refuse(given, ["--data"], "a config: it names its data itself; only with --resume")
+        _start(options.config_or_only(config), chosen, sets, flags, shown)
 
 
 def _refuse(given: dict[str, bool], names: list[str], why: str) -> None:
@@ -76,9 +98,7 @@ def _refuse(given: dict[str, bool], names: list[str], why: str) -> None:
             raise ConfigError(f"{name} cannot be used with {why}")
 
 
-def _start(
-    config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str], *, as_json: bool, quiet: bool
-) -> None:
+def _start(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str], shown: Shown) -> None:
     """Train and show the events: results on stdout, everything else on stderr.
 
     Errors that need no torch are raised before it is loaded.
@@ -95,11 +115,11 @@ def _start(
 
     with options.remembered(document, "train", flags):
         opened = open_config(document, flags=flags, progress=options.download_bar())
-        _follow(start(opened, chosen), as_json=as_json, quiet=quiet)
+        _follow(start(opened, chosen), shown)
     remember(document, "train", flags)
 
 
-def _resume(run: str, chosen: Options, sets: Sequence[str], *, as_json: bool, quiet: bool) -> None:
+def _resume(run: str, chosen: Options, sets: Sequence[str], data: Path | None, shown: Shown) -> None:
     """Resume a run and show its events as `_start` does."""
     from kerascli.runs.index import find_run
 
@@ -107,7 +127,8 @@ def _resume(run: str, chosen: Options, sets: Sequence[str], *, as_json: bool, qu
     options.check_device(chosen.device)
     from kerascli.workflow.train import resume
 
-    _follow(resume(record, chosen, sets, progress=options.download_bar()), as_json=as_json, quiet=quiet)
+    events = resume(record, chosen, sets, progress=options.download_bar(), data=data)
+    _follow(events, shown)
 
 
 @dataclass(slots=True)
@@ -135,16 +156,16 @@ class _Outcome:
                 pass
 
 
-def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool) -> None:
+def _follow(events: "Iterator[Event]", shown: Shown) -> None:
     from kerascli.report.console import TrainingView, metrics_text
 
-    view, outcome = TrainingView(sys.stderr, quiet=as_json or quiet), _Outcome()
+    view, outcome = TrainingView(sys.stderr, quiet=shown.as_json or shown.quiet, verbose=shown.verbose), _Outcome()
     try:
         for event in events:
             view.show(event)
             outcome.take(event)
         view.close()
-        if as_json:
+        if shown.as_json:
             profile = {"profile": asdict(outcome.profile)} if outcome.profile is not None else {}
             facts = {"run": outcome.run, "results": outcome.results, "warnings": outcome.warnings}
             options.say_json({**facts, **profile})
@@ -157,7 +178,7 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool) -> None:
             _say_profile(outcome.profile)
     except BaseException:
         view.close()
-        if outcome.profile is not None and not as_json:
+        if outcome.profile is not None and not shown.as_json:
             with contextlib.suppress(OSError):  # the terminal may have gone, which must not hide why training ended
                 _say_profile(outcome.profile)
         raise

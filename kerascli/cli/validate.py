@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kerascli.cli import options
+from kerascli.cli import complete, options
 from kerascli.errors import DataMissing, Fault, Place
 
 
@@ -19,7 +19,11 @@ def register(app: typer.Typer) -> None:
 def validate(
     configs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="CONFIG", help="Configs to check; default: the only one in this folder."),
+        typer.Argument(
+            metavar="CONFIG",
+            help="Configs to check; default: the only one in this folder.",
+            autocompletion=complete.configs,
+        ),
     ] = None,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006

@@ -33,6 +33,8 @@ class Settings:
     """Names of the arguments of a component, and of the other keys that it may have in a config."""
 
     fields: list[str]
+    positional: list[str]
+    """Names of the arguments in the order of a call."""
     required: list[str]
     refused: Mapping[str, str]
     """Arguments of Keras's class that the component does not have, each with the reason."""
@@ -101,6 +103,7 @@ def _settings(cls: type[Component]) -> Settings:
         refused |= {key: reason for key, reason in base.__dict__.get("refused", {}).items() if reason}
     return Settings(
         list(cls.model_fields),
+        cls.positional(),
         [name for name, info in cls.model_fields.items() if info.is_required()],
         refused,
         [*key_names(NodeKeys), *call_arguments(cls)] if issubclass(cls, BaseLayer) else [],

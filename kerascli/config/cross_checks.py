@@ -106,12 +106,33 @@ def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field
     if pair.loss is None or field is None or field.num_classes is None:
         return
     labels = pair.loss.labels(TensorSpec(field.shape, field.dtype), spec.built.specs[pair.output])
+    if labels is not None and (fault := _first_label_fault(pair, field, labels.high)):
+        yield fault
+        return
+    if labels is not None and not labels.whole and field.num_classes > 2 and field.shape in {(), (1,)}:
+        text = f"'{pair.loss.component_name}' is for two classes, target '{pair.target}' has {field.num_classes}"
+        layer = f"units: {field.num_classes}, activation: softmax"
+        hint = f"write sparse_categorical_crossentropy, and in the last layer {layer}"
+        yield Fault(text, ("compile", "loss"), hint=hint)
+        return
     if labels is None or labels.high is None or not labels.whole:
         return
     if field.num_classes - 1 > labels.high and field.num_classes - 1 != labels.besides:
         node = next(node for node in spec.model.nodes if pair.output in node.outputs)
         text = f"'{pair.output}' has {labels.high + 1} outputs, target '{pair.target}' has {field.num_classes} classes"
         yield Fault(text, node.path, "key", hint=f"one output per class: units: $targets.{pair.target}.num_classes")
+
+
+def _first_label_fault(pair: OutputTarget, field: Field, highest: int | None) -> Fault | None:
+    """Return a fault if integer class labels fit the output, but do not begin at 0; else None."""
+    if not field.first_class or field.num_classes is None or highest is None:
+        return None
+    last = field.num_classes - 1
+    if not last - field.first_class <= highest < last:
+        return None
+    text = f"target '{pair.target}' has the labels {field.first_class} to {last}, but class labels begin at 0"
+    hint = "integer_lookup numbers them from 0: add it to the target's pipeline: [..., integer_lookup]"
+    return Fault(text, ("data", "targets", pair.target), "key", hint=hint)
 
 
 def _overwrite_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:

@@ -26,11 +26,13 @@ from kerascli.config.describe import check_splits, describe, faults_without_data
 from kerascli.config.facts import lookup
 from kerascli.config.run import RunSpec, resolved
 from kerascli.config.sample_checks import shown_columns
+from kerascli.config.scalar_inputs import with_vectors
 from kerascli.config.sections.phases import folded, in_each, unfold, with_phase
 from kerascli.config.top_level import config_faults
 from kerascli.config.yaml.document import Document, Faulty, one_error
 from kerascli.config.yaml.text import parse_document
 from kerascli.data.base import Context, Learned
+from kerascli.data.moved import moved
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, data_facts, load_data
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
@@ -91,6 +93,14 @@ class Config:
         with self.faults(), with_source_hint(self.text):
             split = self.validation_split
             return load_data(self.data, self.context, validation_split=split, learned=learned, keep=keep)
+
+    def with_data(self, place: Path | None) -> "Config":
+        """Return the config of a run whose data is at another place now; None: unchanged. Raises ConfigError."""
+        if place is None or self.data is None:
+            return self
+        source = moved(self.data.source, place, self.context.folder)
+        before = tuple(config.with_data(place) for config in self.before)
+        return replace(self, data=self.data.model_copy(update={"source": source}), before=before)
 
     @property
     def validation_split(self) -> float:
@@ -200,7 +210,7 @@ class Config:
         try:
             yield
         except Invalid as invalid:
-            raise self.error(invalid.faults) from None
+            raise self.error([*with_vectors(invalid.faults, self.data)]) from None
         except (ConfigError, DataError) as error:
             raise type(error)([self.document.locate(f) if f.path else f for f in error.faults]) from None
 

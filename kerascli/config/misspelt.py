@@ -102,7 +102,10 @@ def _faults(path: Path, kind: str, entry: Any, found: ComponentIndex) -> list[tu
             return None
         at = path if isinstance(entry, str) else (*path, written)
         below = () if isinstance(entry, str) else (written,)
-        fault = found.names[kind].unknown(written, below, (found.names[each] for each in sorted(found.names)))
+        kinds = (found.names[each] for each in sorted(found.names))
+        fault = found.names[kind].unknown(
+            written, below, kinds, lambda name: found.settings[kind][name].positional, arguments
+        )
         return [(replace(fault, path=at), (at, "value" if isinstance(entry, str) else "name"))]
     if not isinstance(arguments, dict):
         return []
@@ -122,9 +125,10 @@ def _unknown(
     if any(each not in arguments and each not in meant for each in settings.required):
         return None
     return [
-        (unknown_key(key, (*path, key), name, settings.fields, reason=settings.refused.get(key), explained=True),
-         ((*path, key), "key"))
-        for key in map(str, unknown)
+        (unknown_key(str(key), arguments[key], (*path, str(key)), name, settings.fields,
+                     reason=settings.refused.get(str(key)), explained=True),
+         ((*path, str(key)), "key"))
+        for key in unknown
     ]  # fmt: skip
 
 

@@ -39,6 +39,8 @@ class Field:
     shape: Shape
     dtype: str
     num_classes: int | None = None
+    first_class: int | None = None
+    """Smallest integer class label of a target column as it was read; None after a step that numbers classes anew."""
     vocabulary_size: int | None = None
     max_length: int | None = None
     classes: tuple[str, ...] | None = None
@@ -155,6 +157,10 @@ class Source(InFolder):
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
         """Read files for which `reads_alone` is true, as one row each; the column `file` holds their names."""
         raise NotImplementedError
+
+    def placed(self, places: Mapping[str, str]) -> Self:
+        """Return a copy in which each path is replaced by the one that it is mapped to."""
+        return self._moved(self.paths, lambda path: places[path])
 
     def files(self, context: Context) -> list[Path]:
         """Return the files that the source reads, whose digests identify the data of a run."""

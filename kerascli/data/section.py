@@ -12,7 +12,7 @@ from kerascli.component import Invalid
 from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform
 from kerascli.data.mixing import AugmentField, name_faults
 from kerascli.data.where import Where
-from kerascli.errors import Fault, show, suggestion
+from kerascli.errors import Fault, in_yaml, show, suggestion
 from kerascli.section import BaseSection, parse_section, section_ref
 from kerascli.shapes import NonNegativeInt
 
@@ -260,7 +260,13 @@ def _transform(entry: Any, shared: Mapping[str, Transform]) -> Transform:
     if isinstance(entry, dict) and len(entry) == 1 and (name := next(iter(entry))) in shared:
         text = f"'{name}' is a shared transform and takes no arguments here"
         raise Invalid([Fault(text, (name,), "key", hint=f"write '{name}' alone")])
-    return TRANSFORMS.parse(entry)
+    try:
+        return TRANSFORMS.parse(entry)
+    except Invalid as invalid:
+        fault = invalid.faults[0]
+        if not isinstance(entry, str) or "kerascli list" not in str(fault.hint):
+            raise
+        raise Invalid([replace(fault, hint=f"{fault.hint}; a column is read by {{columns: {entry}}}")]) from None
 
 
 def _columns(entry: dict[str, Any], index: int) -> tuple[tuple[str, ...], bool]:
@@ -268,7 +274,10 @@ def _columns(entry: dict[str, Any], index: int) -> tuple[tuple[str, ...], bool]:
         raise Invalid([Fault("'columns' comes first in a pipeline", ("columns",), "key")])
     if len(entry) > 1:
         other = next(key for key in entry if key != "columns")
-        raise Invalid([Fault(f"'columns' takes no other keys, got '{other}'", (other,), "key")])
+        bare = [str(key) for key, value in entry.items() if key != "columns" and value is None]
+        all_bare = len(bare) == len(entry) - 1 and isinstance(entry["columns"], str)
+        hint = f"write columns: {in_yaml([entry['columns'], *bare])}" if all_bare else None
+        raise Invalid([Fault(f"'columns' takes no other keys, got '{other}'", (other,), "key", hint=hint)])
     value = entry["columns"]
     if isinstance(value, str):
         return (value,), False

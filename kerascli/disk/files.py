@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -30,6 +31,9 @@ UNPACKED_FREELY = 256 * 2**20
 SAMPLED_BYTES = 2**30
 """Size in bytes above which a file's digest is that of a sample: reading all of it could take longer than training."""
 _SAMPLES, _SAMPLE_BYTES = 1024, 2**16
+
+_ESCAPED = {"\a": r"\a", "\b": r"\b", "\t": r"\t", "\n": r"\n", "\v": r"\v", "\f": r"\f", "\r": r"\r", "\x1b": r"\e"}
+"""Control characters, as a backslash in double quotes writes them."""
 
 _CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 _MEMORY_INFO = Path("/proc/meminfo")
@@ -79,6 +83,9 @@ def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
 
 def impossible_path(path: str | Path) -> str | None:
     """Return why no file can have this path (a zero byte, a name that is too long), or None if one can."""
+    if escaped := next((mark for mark in _ESCAPED if mark in str(path)), None):
+        meant = posix_path("".join(_ESCAPED.get(character, character) for character in str(path)))
+        return f"'{_ESCAPED[escaped]}' in double quotes is a control character; a path is written with '/': {meant}"
     try:
         os.stat(path)
     except OSError as error:
@@ -191,11 +198,25 @@ def load_json(data: bytes, name: str) -> Any:
         raise FileRefused(f"'{name}' is not valid JSON: {safe_text(str(error), 120)}") from None
 
 
+def is_windows_path(text: str) -> bool:
+    """Return True for a path whose folders are separated by backslashes."""
+    return re.fullmatch(r"([A-Za-z]:)?[^/:]*\\[^/:]*", text) is not None
+
+
+def posix_path(text: str) -> str:
+    """Return a Windows path as Linux writes it; a drive is where WSL mounts it."""
+    drive = re.match(r"([A-Za-z]):", text)
+    path = re.sub(r"\\+", "/", text[2:] if drive else text)
+    return f"/mnt/{drive[1].lower()}{path}" if drive else path
+
+
 def missing_file(path: Path, name: str) -> DataMissing:
     """Return the error for a missing data file, which suggests a file of a similar name in its folder."""
     folder = path.parent
     close = nearest(path.name, [entry.name for entry in folder.iterdir()][:1000]) if folder.is_dir() else None
     known = f"; did you mean '{folder / close if str(folder) != '.' else close}'?" if close else ""
+    if is_windows_path(name):
+        return DataMissing(f"no such file '{safe_text(name)}'", hint=f"a path is written with '/': {posix_path(name)}")
     hint = None if folder.is_dir() else f"the folder '{safe_text(str(folder))}' does not exist"
     return DataMissing(f"no such file '{safe_text(name)}'{safe_text(known)}", hint=hint)
 

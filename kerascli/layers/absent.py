@@ -1,7 +1,7 @@
 """Layers and layer arguments of Keras that are missing here, each with a hint on what to use instead."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kerascli.component import Component, Invalid, Registry
 from kerascli.errors import Fault, Path
@@ -33,8 +33,8 @@ C = TypeVar("C", bound=Component)
 class LayerRegistry(Registry[C]):
     """Registry of layers whose errors for missing layers of Keras say what to use instead."""
 
-    def get(self, name: str, path: Path = ()) -> type[C]:
+    def get(self, name: str, path: Path = (), arguments: Any = None) -> type[C]:
         hint = _BY_KEY.get(name.lower().replace("_", "").removeprefix("layer"))
         if hint is not None and self.find(name) is None:
             raise Invalid([Fault(f"there is no layer '{name}'", path, "key" if path else "value", hint=hint)])
-        return super().get(name, path)
+        return super().get(name, path, arguments)

@@ -51,10 +51,15 @@ def smoothed(y_true: Tensor, label_smoothing: float) -> Tensor:
     return y_true * (1 - label_smoothing) + label_smoothing / y_true.shape[-1]
 
 
+_ONE_OUTPUT = (
+    "'{}' needs one output per class, got {}; use 'binary_crossentropy' for two classes, or units: 3 for three"
+)
+
+
 def one_hot_fault(name: str, sparse: str | None, target: TensorSpec, output: TensorSpec) -> str | None:
     """Return an error message if `target` cannot be one-hot targets of `output`, or None."""
     if not output.shape or output.shape[-1] == 1:
-        return f"'{name}' needs one output per class, got {output}; use 'binary_crossentropy' for one output"
+        return _ONE_OUTPUT.format(name, output)
     if len(target.shape) == len(output.shape) and same_shape(target.shape, output.shape):
         return None
     if _are_class_numbers(target, output):
@@ -162,6 +167,14 @@ class BinaryCrossentropy(Loss):
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels:
         return YES_OR_NO
 
+    def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        fault = super().check_shapes(target, output)
+        if fault is None or not output.shape or not _are_class_numbers(target, output):
+            return fault
+        name, units = self.component_name, output.shape[-1]
+        remedy = f"use 'sparse_categorical_crossentropy' for one of {units} classes, or one unit for two"
+        return f"'{name}' needs targets of the output's shape {output}, got integer class labels {target}; {remedy}"
+
 
 def binary_crossentropy(y_true: Tensor, y_pred: Tensor, *, from_logits: bool) -> Tensor:
     """Compute the binary cross-entropy of every element; probabilities are clipped as in Keras, NaN gives NaN."""
@@ -190,7 +203,7 @@ def class_numbers(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> Tensor:
 def class_number_fault(name: str, target: TensorSpec, output: TensorSpec, axis: int = -1) -> str | None:
     """Return an error message if `target` cannot be integer class labels of `output`, or None."""
     if not output.shape or output.shape[-1] == 1:
-        return f"'{name}' needs one output per class, got {output}; use 'binary_crossentropy' for one output"
+        return _ONE_OUTPUT.format(name, output)
     sizes = list(output.shape)
     del sizes[axis if axis < 0 else axis - 1]  # `axis` counts the batch axis
     wanted = TensorSpec(tuple(sizes))

@@ -8,7 +8,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from kerascli.errors import counted, safe_lines, safe_text
-from kerascli.events import BatchEnd, Began, EpochBegin, EpochEnd, Event, Logs, Note, PhaseBegin, Stopped
+from kerascli.events import (
+    BatchEnd,
+    Began,
+    EpochBegin,
+    EpochEnd,
+    Evaluated,
+    Event,
+    Logs,
+    Note,
+    PhaseBegin,
+    Saved,
+    Stopped,
+)
 
 _TIME_WIDTH = 7  # 1:23:45
 
@@ -16,12 +28,13 @@ _TIME_WIDTH = 7  # 1:23:45
 class TrainingView:
     """Prints training events as they come; if the output stream is closed, training continues.
 
-    `quiet` prints warnings only.
+    `quiet` prints warnings only; `verbose` prints details, too.
     """
 
-    def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
+    def __init__(self, stream: TextIO, *, quiet: bool = False, verbose: bool = False) -> None:
         self.console = _Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self.quiet = quiet
+        self.verbose = verbose
         self._gone = False
         self.live = self.console.is_terminal and not quiet
         self._progress: Progress | None = None
@@ -59,8 +72,10 @@ class TrainingView:
                 self._epoch_end(event)
             case Stopped() if self._resumed:
                 self._say(f"nothing was left to train: {event.text}")
-            case Note():
+            case Note() if self.verbose or event.level != "detail":
                 self._note(event)
+            case _ if self.verbose:
+                self._detail(event)
             case _:
                 pass  # results are data and go to stdout; the reason of a stop was printed with its epoch
 
@@ -99,6 +114,15 @@ class TrainingView:
         self._say(_wrapped(head, parts, self.console.width) if self.live else "  ".join([head, *parts]))
         for message in event.messages:
             self._say(f"  {safe_text(message)}")
+
+    def _detail(self, event: Event) -> None:
+        match event:
+            case Saved():
+                self._note(Note(f"checkpoint: {event.name} ({event.reason})"))
+            case Evaluated():
+                self._note(Note(f"evaluation: {event.rows:,} rows of '{event.split}' in {event.seconds:.1f} s"))
+            case _:
+                pass
 
     def _note(self, event: Note) -> None:
         self.close()

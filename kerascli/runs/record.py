@@ -141,6 +141,11 @@ class RunRecord(OutputFiles):
             return "running" if locks.locked(self.path) else "killed"
         return status if status in {"completed", "stopped", "interrupted", "failed"} else "unknown"
 
+    @property
+    def was_cut_off(self) -> bool:
+        """True if the training ended before its last epoch and nobody continues it, and a checkpoint is there."""
+        return self.status() in {"killed", "interrupted"} and bool(self.checkpoints.steps())
+
     @cached_property
     def checkpoints(self) -> Checkpoints:
         return Checkpoints(self.path / _CHECKPOINTS)

@@ -1,11 +1,17 @@
 """Load the data of a finished run again, with a warning for what changed since the run was trained."""
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 
 from kerascli.data.pipeline.prepare import PreparedData
-from kerascli.errors import Fault
+from kerascli.errors import DataMissing, Fault
 from kerascli.workflow.opened import OpenedRun
 
+_MOVED = (
+    "a run's paths are relative to its folder; if its data has moved, evaluate, predict and train --resume take "
+    "--data PATH: the file, or the folder that holds the files"
+)
 _SHORT = 12
 _HINT = "the results are for the data as it is now; restore the old file to compare with the recorded results"
 
@@ -15,12 +21,23 @@ def load_again(run: OpenedRun, keep: Collection[str] = ()) -> PreparedData:
 
     Raw columns in `keep` are loaded beside those in use. Raises DataError, ConfigError, FileRefused.
     """
-    prepared = run.config.load_data(learned=run.learned, keep=keep)
+    with moved_hint():
+        prepared = run.config.load_data(learned=run.learned, keep=keep)
     recorded: Mapping[str, str] = run.record.facts().get("data", {})
     phases = len(run.config.phases)
-    new = [fault for fault in _changes(prepared.digests, recorded, phases) if fault not in run.warnings]
-    run.warnings += new
+    said = [Fault(text, level="warning") for text in prepared.warnings]
+    said += _changes(prepared.digests, recorded, phases)
+    run.warnings += [fault for fault in said if fault not in run.warnings]
     return prepared
+
+
+@contextmanager
+def moved_hint() -> Iterator[None]:
+    """Context manager that adds to the error of missing data how to name the place where it is now."""
+    try:
+        yield
+    except DataMissing as error:
+        raise DataMissing(replace(fault, hint=_MOVED) for fault in error.faults) from None
 
 
 def _changes(found: Mapping[str, str], recorded: Mapping[str, str], phases: int) -> Iterator[Fault]:

@@ -1,6 +1,7 @@
 """Open a run from its folder: its model with weights, and the learned state of its pipelines."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -18,7 +19,7 @@ from kerascli.model.ir.nodes import Model, View
 from kerascli.model.runtime.weights import lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment, build_experiment
-from kerascli.training.checkpoint import saved_weights
+from kerascli.training.checkpoint import checkpoint_facts, saved_weights
 from kerascli.training.finite import nonfinite
 from kerascli.training.step import assign_weights
 from kerascli.workflow.fitting.recorder import TRAINING
@@ -67,19 +68,26 @@ def open_run(
     threads: int | None = None,
     checkpoint: str | None = None,
     progress: Progress | None = None,
+    data: Path | None = None,
 ) -> OpenedRun:
-    """Build the run's model and load its final weights, or those of a named checkpoint. Raises KerasCliError."""
+    """Build the run's model and load its final weights, or those of a named checkpoint. Raises KerasCliError.
+
+    The weights of a run whose training was cut off are those of its newest checkpoint, which a warning says. `data` is
+    the place of the run's data, if it has moved.
+    """
     prepare_cpu()
     use_threads(threads)
-    config = open_recorded(record, progress=progress)
+    config = open_recorded(record, progress=progress).with_data(data)
     learned = load_learned(record.preprocessing()) if config.data is not None else {}
     found = stages(config.data, learned) if config.data is not None else no_stages()
     chosen = torch.device(choose_device(device).value)
     experiment = build_experiment(config.describe(found.facts), found, device=chosen)
     states = {weight.name for weight in experiment.weights if weight.spec.is_state}
-    values = {name: value for name, value in _weights(record, checkpoint).items() if name not in states}
+    weights, warnings = _weights(record, checkpoint)
+    values = {name: value for name, value in weights.items() if name not in states}
     assign_weights(lasting(experiment.weights), values)
     run = OpenedRun(record, config, experiment, found, config.data, learned, takes_arrays=config.data is None)
+    run.warnings += [Fault(text, level="warning") for text in warnings]
     if (bad := nonfinite(values)) is not None:
         text = f"the weight '{safe_text(bad)}' is nan or infinite: nothing computed with it can be relied on"
         run.warnings.append(
@@ -88,12 +96,24 @@ def open_run(
     return run
 
 
-def _weights(record: RunRecord, checkpoint: str | None) -> dict[str, Tensor]:
+def _weights(record: RunRecord, checkpoint: str | None) -> tuple[dict[str, Tensor], list[str]]:
+    """Return a run's weights by name, and warnings: if its training was cut off, that they are not the final ones."""
+    warnings: list[str] = []
     try:
-        if checkpoint is None:
-            return load_tensors(record.weights())
-        found = record.checkpoints.named(checkpoint)
+        if checkpoint is not None:
+            found = record.checkpoints.named(checkpoint)
+        elif record.was_cut_off:
+            found, status = record.checkpoints.newest(), record.status()
+            known = checkpoint_facts(found.facts)
+            within = f"step {known.batch} of epoch {known.epoch + 1}" if known.batch else f"epoch {known.epoch}"
+            warnings = [
+                *found.warnings,
+                f"the training of '{safe_text(str(record.path))}' is not finished ({status}): these are the weights of "
+                f"its last checkpoint, after {within}",
+            ]
+        else:
+            return load_tensors(record.weights()), warnings
         tensors = load_tensors(found.blobs[TRAINING])
     except SafetensorError as error:
         raise FileRefused(f"the weights of '{record.path}' are damaged: {error}") from None
-    return saved_weights(tensors)
+    return saved_weights(tensors), warnings

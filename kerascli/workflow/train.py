@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kerascli.compiler.cache import use_own_cache
@@ -24,6 +25,8 @@ from kerascli.training.checkpoint import checkpoint_facts
 from kerascli.training.progress import Progress as Reached
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
+from kerascli.workflow.changed_data import moved_hint
+from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import (
     Phase,
@@ -42,6 +45,7 @@ from kerascli.workflow.interchange.init_from import init_weights
 
 def start(config: Config, options: Options) -> Iterator[Event]:
     """Train a config in a new run. Raises KerasCliError of any kind."""
+    stages = Stages()
     prepare_cpu()
     threads = use_threads(options.threads)
     use_own_cache()
@@ -49,11 +53,14 @@ def start(config: Config, options: Options) -> Iterator[Event]:
         if phase.data is not None:
             phase.data.source.begin()  # while torch loads what checks and traces models
     phases = prepare_phases(config, known=in_each(config.phases, Config.check_early))
+    stages.end("data and checks")
     warnings = _warnings(phases)
+    stages.end("advice")
     yield from notes(warnings)
     yield from data_notes(phases)
     device = choose_device(options.device)
     runner = PhaseRunner(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
+    stages.end("model and execution mode")
     begun = init_weights(runner.state.experiment, phases[0].config, options.known_runs or options.runs_dir)
     record = RunRecord.create(options.runs_dir, options.name or config.name)
     with record.locked(), deferred() as stop:
@@ -67,6 +74,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
         record.open_history(history_columns(phases), Prefix())
         record.history_writer.cut()
         yield from _choice_notes(device, threads, mode, runner.state.experiment)
+        yield from details(record.facts(), runner.state.experiment, stages)
         if begun is not None:
             yield Note(begun.text)
         yield Began(str(record.path), record.summary())
@@ -74,41 +82,50 @@ def start(config: Config, options: Options) -> Iterator[Event]:
 
 
 def resume(
-    record: RunRecord, options: Options, sets: Sequence[str], *, progress: Progress | None = None
+    record: RunRecord,
+    options: Options,
+    sets: Sequence[str],
+    *,
+    progress: Progress | None = None,
+    data: Path | None = None,
 ) -> Iterator[Event]:
-    """Resume a run that was killed, interrupted or finished; `sets` may raise `fit.epochs`. Raises KerasCliError."""
-    refused = [text for text in sets if text.partition("=")[0].strip() != "fit.epochs"]
-    if refused:
-        raise ConfigError(
-            f"--set {refused[0]}: a resumed run keeps its settings; only fit.epochs may change",
-            hint="start a new run for other settings",
-        )
+    """Resume a run that was killed, interrupted or finished; `sets` may raise `fit.epochs`. Raises KerasCliError.
+
+    `data` is the place of the run's data, if it has moved, which is then recorded.
+    """
+    _refuse_other_settings(sets)
+    stages = Stages()
     prepare_cpu()
     use_own_cache()
     _refuse_format_1(record)
     with record.locked():
         known = record.facts()
-        config = open_recorded(record, sets=sets, progress=progress)
+        config = open_recorded(record, sets=sets, progress=progress).with_data(data)
         if config.data is None:
             hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
             raise ConfigError(f"the run '{record.path}' was imported without data to train on", hint=hint)
-        phases = prepare_phases(config, load_learned(record.preprocessing()))
+        with moved_hint():
+            phases = prepare_phases(config, load_learned(record.preprocessing()))
         for phase in phases:
             phase.prepared.tables.clear()
         refuse_other_epochs(phases, sets)
         _refuse_other_data(known.get("data", {}), data_digests(phases))
         device = choose_device(options.device, recorded=known.get("device"))
         threads = use_threads(options.threads, recorded=known.get("threads"))
+        stages.end("data and checks")
         runner, notes, history = _restored(record, phases, device, options, known.get("tier"))
+        stages.end("model, execution mode and checkpoint")
         record.open_history(history_columns(phases), history)
         yield from notes
         with deferred() as stop:
             record.begin({"device": device.value, "device_reason": device.reason, **_thread_facts(threads)})
             record.checkpoints.settle(runner.reached.step)
             record.history_writer.cut()  # to the length at the checkpoint: later epochs are trained again
-            if sets:
+            if sets or data is not None:
                 _write_resolved(record, phases)
-            yield from _choice_notes(device, threads, runner.state.execution_mode, runner.state.experiment)
+            mode = runner.state.execution_mode
+            yield from _choice_notes(device, threads, mode, runner.state.experiment)
+            yield from details(record.facts(), runner.state.experiment, stages)
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from run(runner, record, stop)
 
@@ -195,12 +212,21 @@ def _thread_facts(threads: Threads) -> dict[str, Any]:
 
 def _choice_notes(device: Choice, threads: Threads, mode: Choice, experiment: Experiment) -> Iterator[Event]:
     yield Note(f"device: {device.value} ({device.reason})")
-    if threads.told:
-        yield Note(f"threads: {threads.count} ({threads.reason})")
+    yield Note(f"threads: {threads.count} ({threads.reason})", "info" if threads.told else "detail")
     training = experiment.spec.training
     asked = training is not None and training.compute.jit_compile is True
-    if mode.value == "compiled" or asked:
-        yield Note(f"execution mode: {mode.value} ({mode.reason})")
+    text = f"execution mode: {mode.value} ({mode.reason})"
+    yield Note(text, "info" if mode.value == "compiled" or asked else "detail")
+
+
+def _refuse_other_settings(sets: Sequence[str]) -> None:
+    """Raise ConfigError if `sets` change anything but `fit.epochs` of a run to resume."""
+    refused = [text for text in sets if text.partition("=")[0].strip() != "fit.epochs"]
+    if refused:
+        raise ConfigError(
+            f"--set {refused[0]}: a resumed run keeps its settings; only fit.epochs may change",
+            hint="start a new run for other settings",
+        )
 
 
 def _refuse_other_data(known: Mapping[str, str], digests: Mapping[str, str]) -> None:

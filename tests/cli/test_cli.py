@@ -463,10 +463,11 @@ def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_weights(keras
 
 def test_a_run_that_never_ended_says_how_to_go_on(kerascli: Kerascli, run_folder: Path) -> None:
     edit_facts(run_folder, status="running")
+    shutil.rmtree(run_folder / "checkpoints")
     killed = Said(
         2, "",
         "error: the training of 'runs/TIME-config' has not ended (it is killed)\n"
-        "  hint: resume it: kerascli train --resume runs/TIME-config\n",
+        "  hint: it has no checkpoint yet; resume it: kerascli train --resume runs/TIME-config\n",
     )  # fmt: skip
     assert kerascli("evaluate config") == killed
     assert kerascli("predict config test") == killed
@@ -486,7 +487,8 @@ def test_a_named_checkpoint_of_such_a_run_can_be_used(kerascli: Kerascli, here: 
     assert kerascli(line).code == 0
     run = find_run("kept", here / "runs")
     edit_facts(run.path, status="running")
-    assert kerascli("evaluate kept").err.endswith("  hint: use a checkpoint of it: --checkpoint best\n")
+    with locks.lock(run.path):
+        assert kerascli("evaluate kept").err.endswith("  hint: use a checkpoint of it: --checkpoint best\n")
     assert kerascli("evaluate kept --checkpoint best").code == 0
 
 

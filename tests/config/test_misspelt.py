@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -43,8 +44,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def document(text: str, sets: tuple[str, ...] = ()) -> Document:
-    Path("config.yaml").write_text(text, encoding="utf-8")
+def document(text: str, sets: tuple[str, ...] = (), files: Mapping[str, str] = MappingProxyType({})) -> Document:
+    for name, contents in {"config.yaml": text, **files}.items():
+        if not Path(name).exists() or Path(name).read_text(encoding="utf-8") != contents:
+            Path(name).write_text(contents, encoding="utf-8")
     return override(read_extended(Path("config.yaml")), sets)
 
 
@@ -87,7 +90,7 @@ def misspelt_parts(data: dict[Any, Any]) -> Iterator[dict[Any, Any]]:
 
 @pytest.mark.parametrize("case", GOOD.values(), ids=str)
 def test_what_is_said_at_once_is_all_that_the_whole_check_says(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    good = document(case.text)
+    good = document(case.text, files=case.files)
     assert whole(good) is None
     found_sound = component_index.load()
     monkeypatch.setattr(component_index, "load", lambda: found_sound)
@@ -99,11 +102,11 @@ def test_what_is_said_at_once_is_all_that_the_whole_check_says(case: Case, monke
 
 def test_the_bad_configs_are_reported_in_the_same_words() -> None:
     for case in GOOD.values():
-        assert whole(document(case.text)) is None
+        assert whole(document(case.text, files=case.files)) is None
     found = []
     for case in BAD:
         try:
-            told = at_once(document(case.text, case.sets))
+            told = at_once(document(case.text, case.sets, case.files))
         except KerasCliError:  # of the text
             continue
         if told is not None:

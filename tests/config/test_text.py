@@ -79,8 +79,8 @@ BAD = [
     # structure
     ("a: b: c", "c.yaml:1:5: error: a ': ' is not expected here"),
     ("a: 1\n  b: 2", "c.yaml:2:4: error: a ': ' is not expected here"),
-    ("a: 1\nfoo\nb: 2", "c.yaml:2:1: error: expected a key, but no ': ' follows"),
-    ("a: 1\nb:2\nc: 3", "c.yaml:2:1: error: expected a key, but no ': ' follows"),
+    ("a: 1\nfoo\nb: 2", "c.yaml:2:1: error: no ':' follows 'foo'"),
+    ("a: 1\nb:2\nc: 3", "c.yaml:2:1: error: a space is missing after ':' in 'b:2'"),
     ("a:\n    b: 1\n  c: 2", "c.yaml:3:3: error: a key does not fit the indentation of the lines above"),
     (" a: 1\nb: 2", "c.yaml:2:1: error: a key does not fit the indentation of the lines above"),
     ("- a\nb: 1", "c.yaml:2:1: error: this does not fit the indentation of the lines above"),
@@ -96,9 +96,9 @@ BAD = [
     # quotes and first characters
     ("a: 'x\nb: 1", "c.yaml:1:4: error: the quote is never closed"),
     ('a: "x', "c.yaml:1:4: error: the quote is never closed"),
-    ('a: "\\d+"', "c.yaml:1:6: error: unknown escape '\\d' in double quotes"),
-    ('a: "\\xg"', "c.yaml:1:7: error: a broken escape in double quotes"),
-    ('a: "\\UFFFFFFFF"', "c.yaml:1:7: error: a broken escape in double quotes"),
+    ('a: "\\d+"', "c.yaml:1:6: error: unknown escape '\\d': a backslash in double quotes"),
+    ('a: "\\xg"', "c.yaml:1:7: error: a broken escape: a backslash in double quotes"),
+    ('a: "\\UFFFFFFFF"', "c.yaml:1:7: error: a broken escape: a backslash in double quotes"),
     ('a: "\\ud83d"', "c.yaml:1:4: error: the escape of half a character (U+D83D)"),
     (f"%YAML 1.{'1' * 5000}\n---\na: 1", "c.yaml:1:9: error: this cannot be read as YAML"),
     ("a: @x", "c.yaml:1:4: error: text cannot start with '@'"),

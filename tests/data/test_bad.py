@@ -47,7 +47,7 @@ DIGITS = "has too many digits for a number (64-bit integers; up to 2**53 beside 
 CSV = {
     "empty": ("", {}, "t.csv:1: error: the file is empty"),
     "header only": ("a,b\n", {}, "t.csv: error: a header but no rows"),
-    "missing column": (GOOD, {"inputs": {"x": {"columns": "kinds"}}}, "t.csv: error: there is no column 'kinds'; did you mean 'kind'?"),
+    "missing column": (GOOD, {"inputs": {"x": {"columns": "kinds"}}}, "error: there is no column 'kinds'; did you mean 'kind'?"),
     "short row": ("a,b\n1,2\n3\n", {}, "t.csv:3: error: 1 field, the header has 2"),
     "long row": ("a,b\n1,2\n3,4,5\n", {}, "t.csv:3: error: 3 fields, the header has 2"),
     "all rows long": ("a,b\n1,2,3\n3,4,5\n", {}, "t.csv:2: error: 3 fields, the header has 2"),
@@ -184,7 +184,7 @@ def bomb() -> bytes:
 
 X = {"inputs": {"x": []}}
 NPZ = {
-    "lacks a column": (npz(z=np.zeros(3)), X, "t.npz: error: there is no column 'x'"),
+    "lacks a column": (npz(z=np.zeros(3)), X, "error: there is no column 'x'"),
     "lengths differ": (npz(x=np.zeros(3), y=np.zeros(4)), X, "t.npz: error: 'x' has 3 rows, 'y' has 4"),
     "objects": (npz(x=np.array([{}, 1], dtype=object)), X, "error: 'x' in 't.npz' holds Python objects; pickled arrays are never loaded"),
     "complex": (npz(x=np.zeros(3, complex)), X, "t.npz: error: 'x' holds complex128; expected numbers or text"),

@@ -281,7 +281,7 @@ def test_facts_of_a_column_that_is_not_there_are_an_error_with_its_place() -> No
     spec = parse_data({"source": "mnist", "inputs": {"z": {"columns": "X"}}})
     with pytest.raises(DataError, match="there is no column 'X'; did you mean 'x'") as caught:
         data_facts(spec, Context(Path(), 1))
-    assert caught.value.faults[0].path == ("data", "inputs", "z")
+    assert caught.value.faults[0].path == ("data", "inputs", "z", 0, "columns")
 
 
 def test_digests_are_those_of_the_files() -> None:

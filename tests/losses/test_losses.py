@@ -101,12 +101,12 @@ CLASSES, ONE_HOT, OUTPUT = TensorSpec((), "int64"), TensorSpec((10,)), TensorSpe
         (
             "sparse_categorical_crossentropy", CLASSES, TensorSpec((1,)),
             "'sparse_categorical_crossentropy' needs one output per class, got (None, 1); "
-            "use 'binary_crossentropy' for one output",
+            "use 'binary_crossentropy' for two classes, or units: 3 for three",
         ),
         (
             "categorical_crossentropy", TensorSpec(()), TensorSpec(()),
             "'categorical_crossentropy' needs one output per class, got (None,); "
-            "use 'binary_crossentropy' for one output",
+            "use 'binary_crossentropy' for two classes, or units: 3 for three",
         ),
         (
             "mse", TensorSpec((4,)), OUTPUT,

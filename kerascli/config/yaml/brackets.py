@@ -4,7 +4,8 @@ from yaml.error import Mark as YamlMark
 from yaml.events import ScalarEvent
 
 from kerascli.config.yaml.source import Source
-from kerascli.errors import Fault
+from kerascli.errors import Fault, in_yaml
+from kerascli.foreign_calls import vector
 
 
 class Brackets:
@@ -54,5 +55,6 @@ class Brackets:
         if whole and end.line == start.line:
             full = line[start.column : end.column]
             quote = "'" if '"' in full else '"'
-            hint = f"quote it: {quote}{full}{quote}"
+            items = vector(full)
+            hint = f"quote it: {quote}{full}{quote}" if items is None else f"write {in_yaml(items)}"
         return Fault(text, place=self._source.place(start, cut), hint=hint)

@@ -21,6 +21,7 @@ from yaml.reader import Reader
 from yaml.scanner import Scanner
 
 from kerascli.config.yaml.brackets import Brackets
+from kerascli.config.yaml.repairs import ASSIGNMENT
 from kerascli.config.yaml.scalars import Scalar, ScalarError, read_scalar
 from kerascli.config.yaml.source import Source
 from kerascli.config.yaml.syntax import syntax_fault
@@ -104,7 +105,7 @@ class NodeReader:
         except (ValueError, OverflowError):  # PyYAML converts some numbers without checking their size
             mark = self._events.get_mark()
             is_escape = "\\" in self.source.lines[mark.line][: mark.column]
-            text = "a broken escape in double quotes" if is_escape else "this cannot be read as YAML"
+            text = "a broken escape: a backslash in double quotes" if is_escape else "this cannot be read as YAML"
             self.faults.append(Fault(text, place=self.source.place(mark)))
         self.faults = self._brackets.faults() + self.faults
         return root
@@ -235,6 +236,11 @@ class NodeReader:
             self.faults.append(Fault(text, place=second.place, hint=hint))
 
     def _check_space(self, node: MapNode, key: ScalarNode) -> None:
-        """Add a fault for `{units:3}`, which YAML reads as the key 'units:3'."""
-        if node.flow and not key.quoted and isinstance(key.value, str) and ":" in key.value:
+        """Add a fault for `{units:3}` and `{units = 3}`, which YAML reads as a key without a value."""
+        if not node.flow or key.quoted or not isinstance(key.value, str):
+            return
+        if ":" in key.value:
             self.faults.append(Fault(f"a space is missing after ':' in '{key.value}'", place=key.place))
+        elif match := ASSIGNMENT.fullmatch(key.value):
+            text = f"'{match[2]}' in place of ':' in '{key.value}'"
+            self.faults.append(Fault(text, place=key.place, hint=f"write {match[1]}: {match[3]}"))

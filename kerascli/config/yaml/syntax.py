@@ -5,7 +5,9 @@ from dataclasses import replace
 
 from yaml.error import MarkedYAMLError
 
+from kerascli.config.yaml.repairs import repair, two_keys, unspaced_item
 from kerascli.config.yaml.source import Source
+from kerascli.disk.files import is_windows_path, posix_path
 from kerascli.errors import Fault, Place
 
 _QUOTE = "quote text that contains ', ' [ ] { } '#' or ': '"
@@ -40,13 +42,19 @@ def syntax_fault(error: MarkedYAMLError, source: Source) -> Fault:
         return Fault("tags ('!...') are not allowed: a config is data only", place=opened)
     if "an alias" in context or "an anchor" in context or "cannot start any token" in problem:
         return Fault(f"text cannot start with '{_character(opened)}'", place=opened, hint="quote it")
-    return _structure(problem, here, opened)
+    lost = "mapping values" in problem or "expected ':'" in problem
+    found = repair(source, (here if "mapping" in problem else opened).line or 1) if lost else None
+    if "<block end>" in problem and opened.line and here.line:
+        found = unspaced_item(source, opened.line, here.line)
+    return found or _structure(problem, here, opened)
 
 
 def _structure(problem: str, here: Place, opened: Place) -> Fault:
     """Convert an error of PyYAML's parser (an unexpected token) to a fault."""
     if "mapping values" in problem:
+        nested = two_keys(here.source)
         hint = "quote text that contains ': ', and give the keys of one mapping the same indentation"
+        hint = hint if nested is None else f"write {nested}; text that contains ': ' is quoted"
         return Fault("a ': ' is not expected here", place=here, hint=hint)
     if "expected ':'" in problem:
         missing = "write a space after ':'" if ":" in opened.source else "a key is written 'key: value'"
@@ -91,9 +99,12 @@ def _quoted(problem: str, here: Place, opened: Place) -> Fault:
     if "end of stream" in problem or "document separator" in problem:
         return Fault("the quote is never closed", place=opened)
     hint = r"use single quotes, or write '\\'"
+    written = here.source[(opened.column or 1) :].partition('"')[0] if opened.line == here.line else ""
+    if is_windows_path(written):
+        hint = f"a path is written with '/': {posix_path(written)}"
     if "unknown escape" in problem:
-        return Fault(f"unknown escape '\\{_character(here)}' in double quotes", place=here, hint=hint)
-    return Fault("a broken escape in double quotes", place=here, hint=hint)
+        return Fault(f"unknown escape '\\{_character(here)}': a backslash in double quotes", place=here, hint=hint)
+    return Fault("a broken escape: a backslash in double quotes", place=here, hint=hint)
 
 
 def _character(place: Place) -> str:

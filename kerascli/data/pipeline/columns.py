@@ -10,7 +10,7 @@ from kerascli.data.storage.convert import converted, first_rounded
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.storage.text_columns import INEXACT, first_inexact
 from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
-from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.errors import DataError, Fault, Place, in_yaml, safe_text
 from kerascli.shapes import can_be_one
 
 IMPUTE = "[{impute: median}, ...] fills it from the training rows"
@@ -42,7 +42,8 @@ def column_field(named: NamedPipeline, known: Mapping[str, Field]) -> Field:
         number = next(c for c, f in zip(columns, fields, strict=True) if not f.is_text)
         text = next(c for c, f in zip(columns, fields, strict=True) if f.is_text)
         message = f"column '{text}' holds text, column '{number}' holds numbers"
-        raise named.fault(message, hint="define an input for each column")
+        example = f"{{columns: {in_yaml(text)}}}, string_lookup"
+        raise named.fault(message, hint=f"define an input for each column; one of text is [{example}]")
     shapes = [field.shape or (1,) for field in fields]
     if len({shape[:-1] for shape in shapes}) > 1 or any(shape[-1] is None for shape in shapes):
         raise named.fault(f"columns of shapes {', '.join(str(f.shape) for f in fields)} cannot be concatenated")
@@ -149,8 +150,7 @@ def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
         return DataError(Fault(text, place=Place(table.name or "data")))
     text = f"'{safe_text(values[bad[0]], 40)}' is not a number ({len(bad)} of {len(values)} rows)"
     hint = "string_lookup maps strings to integers" if len(bad) > len(values) // 2 else None
-    if table.coded(name) is not None:
-        hint = _hint_of_format(words[bad[0]]) or hint
+    hint = _hint_of_format(words[bad[0]]) or hint
     return DataError(Fault(text, place=table.place(bad[0], name), hint=hint))
 
 

@@ -32,6 +32,11 @@ class NamedPipeline:
         named = "" if step is None else f" ({step.transform.component_name})"
         return DataError(Fault(f"{self.section}.{self.name}{named}: {text}", self.path(index), hint=hint))
 
+    def column_path(self, column: str) -> ConfigPath:
+        """Return the path in the config at which the pipeline names a column."""
+        at = (self.pipeline.columns.index(column),) if self.pipeline.stacked else ()
+        return ("data", self.section, self.name, 0, "columns", *at)
+
     def path(self, index: int | None) -> ConfigPath:
         """Return the path in the config of step `index` (None: of the pipeline)."""
         step = None if index is None else self.pipeline.steps[index]

@@ -42,7 +42,7 @@ def infer_step(named: NamedPipeline, index: int, field: Field, learned: Learned 
     except ValueError as error:
         raise named.fault(str(error), index) from None
     check_step_memory(named, index, found)
-    return found
+    return found if found.num_classes == field.num_classes else replace(found, first_class=None)
 
 
 def boundary(named: NamedPipeline, fields: list[Field]) -> int:

@@ -24,7 +24,7 @@ from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.data.where import check_where, rows_where
-from kerascli.errors import DataError, Fault, safe_text
+from kerascli.errors import DataError, Fault, in_yaml, safe_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,8 @@ def load_data(
     """
     spec = spec.located(context.folder)
     context = replace(context, columns=spec.columns() | context.display_columns.keys() | {*keep})
-    tables = split_tables(spec, rows_where(spec.source.load(context), spec.where), context)
+    loaded = spec.source.load(context)
+    tables = split_tables(spec, rows_where(loaded, spec.where), context)
     named_pipelines = named_pipelines_of(spec)
     if "train" not in tables:
         text = f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}"
@@ -130,7 +131,7 @@ def load_data(
     preparer = Preparer(named_pipelines, fields, learned, context.progress)
     splits = {name: preparer.split(table) for name, table in tables.items()}
     found = _stages(spec, named_pipelines, fields, learned)
-    warnings = [warning for item in learned.values() for warning in item.warnings]
+    warnings = [text for found in (*loaded.values(), *learned.values()) for text in found.warnings]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
         found.facts, found.input_stage, found.target_stage, found.inverses, splits, dict(learned),
@@ -239,7 +240,7 @@ def _check_columns(named: NamedPipeline, known: Mapping[str, Field]) -> None:
                 missing.column(column)
             except DataError as error:
                 fault = error.faults[0]
-                raise DataError(replace(fault, path=("data", named.section, named.name), place=None)) from None
+                raise DataError(replace(fault, path=named.column_path(column), place=None)) from None
 
 
 def _column_fields(
@@ -250,12 +251,13 @@ def _column_fields(
     found: dict[str, Field] = {}
     for named in named_pipelines:
         for column in named.pipeline.columns:
-            values = table.like(column)
+            values = _needed_column(named, table, column)
             dtype = column_dtype(values)
             shape = (None,) if is_ragged(values) else values.shape[1:]
             given = found.get(column) or source_facts.get(column) or Field(shape, dtype)
             if named.section == "targets" and given.num_classes is None:
-                given = replace(given, num_classes=_count_classes(table.column(column)))
+                labels = table.column(column)
+                given = replace(given, num_classes=_count_classes(labels), first_class=_first_class(labels))
             if column in source_facts and None in source_facts[column].shape:
                 shape = source_facts[column].shape
             found[column] = replace(given, shape=shape, dtype=dtype)
@@ -282,12 +284,35 @@ def _fits(named: NamedPipeline, fields: Mapping[str, Field]) -> bool:
     return True
 
 
+def _needed_column(named: NamedPipeline, table: Table, column: str) -> Values:
+    """Return values like those of a column of the training rows.
+
+    Raises DataError at the place in the config that names the column.
+    """
+    try:
+        return table.like(column)
+    except DataError as error:
+        if column in table:
+            raise
+        fault = error.faults[0]
+        hint = None if fault.hint is None else fault.hint.replace("the columns", f"the columns of {table.name}", 1)
+        parts = [part.strip() for part in column.split(",")]
+        if len(parts) > 1 and all(part in table for part in parts):
+            hint = f"several columns are a list: columns: {in_yaml(parts)}"
+        raise DataError(replace(fault, path=named.column_path(column), place=None, hint=hint)) from None
+
+
 def _count_classes(values: Values) -> int | None:
     """Return the number of classes if a column holds integer class labels (one per row, from 0), else None."""
     if values.dtype.kind not in "iu" or values.size != len(values) or not len(values):
         return None
     least, greatest = extremes(values)
     return greatest + 1 if least >= 0 else None
+
+
+def _first_class(values: Values) -> int | None:
+    """Return the smallest of the integer class labels that `_count_classes` counts; None if it counts none."""
+    return None if _count_classes(values) is None else extremes(values)[0]
 
 
 def _stages(

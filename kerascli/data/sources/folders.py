@@ -57,6 +57,10 @@ class FolderSource(Source):
     def contents(self, files: list[Path], name: str) -> dict[str, Values]:
         """Return the column that holds the files' contents, as a mapping with its name. Raises DataError."""
 
+    def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
+        """Return the files of a folder as a table, with their contents beside other columns. Raises DataError."""
+        return Table({**columns, **self.contents(files, name)}, len(files), name=name)
+
     def label(self, context: Context) -> dict[str, Field]:
         """Return the field of the column `label` by its name; empty if the source has no labels. Raises DataError."""
         if self.labels is None:
@@ -90,7 +94,7 @@ class FolderSource(Source):
                 files, columns["label"] = found.paths, found.labels
             else:
                 files = unlabelled_files(context.folder / path, path, self.suffixes)
-            tables[split] = Table({**columns, **self.contents(files, path)}, len(files), name=path)
+            tables[split] = self.table(files, columns, path)
         return tables
 
 

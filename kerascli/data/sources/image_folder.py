@@ -5,9 +5,10 @@ from pathlib import Path
 
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.folders import FolderSource
-from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, image_column
+from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, decoded_once, image_column, readable
 from kerascli.data.storage.image_files import Images, need_pillow
 from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.table import Table
 
 
 @source()
@@ -26,3 +27,10 @@ class ImageFolder(ImageSettings, FolderSource):
     def contents(self, files: list[Path], name: str) -> dict[str, Values]:
         need_pillow()
         return {"image": image_column(Images(files, self.reading()))}
+
+    def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
+        need_pillow()
+        images, damaged = decoded_once(Images(files, self.reading()))
+        found = Table({**columns, "image": images}, len(files), name=name)
+        kept = readable(damaged, len(files), name, skip=self.on_corrupt == "skip")
+        return found if kept is None else found.take(kept.rows, kept.warnings)

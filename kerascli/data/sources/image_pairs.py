@@ -8,7 +8,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.sources.folders import files_below
-from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, image_column
+from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, decoded_once, image_column, readable
 from kerascli.data.storage.image_files import Images, need_pillow
 from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.errors import DataError, DataMissing, Fault, Place, counted, safe_text
@@ -58,11 +58,11 @@ class ImagePairs(ImageSettings, TwoFolders):
             hint = f"expected '{safe_text(lacking[0] + self.mask_suffix, 60)}' in '{safe_text(self.masks, 60)}'"
             raise DataError(Fault(text, place=Place(self.images), hint=hint))
         grey = replace(self.reading(), color_mode="grayscale", interpolation="nearest")
-        columns = {
-            "image": image_column(Images([images[name] for name in names], self.reading())),
-            "mask": image_column(Images([masks[name + self.mask_suffix] for name in names], grey)),
-        }
-        return {"train": Table(columns, len(names), name=self.images)}
+        image, damaged = decoded_once(Images([images[name] for name in names], self.reading()))
+        mask, more = decoded_once(Images([masks[name + self.mask_suffix] for name in names], grey))
+        table = Table({"image": image, "mask": mask}, len(names), name=self.images)
+        kept = readable({**more, **damaged}, len(names), self.images, skip=self.on_corrupt == "skip")
+        return {"train": table if kept is None else table.take(kept.rows, kept.warnings)}
 
 
 def _by_name(folder: Path, shown: str) -> dict[str, Path]:

@@ -1,12 +1,19 @@
 """Settings of the sources that read image files: color mode, size and interpolation."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 from kerascli.data.base import Source
 from kerascli.data.storage.image_files import Images, Reading
 from kerascli.data.storage.on_disk import Values, is_large
+from kerascli.errors import DataError, Fault, counted
 from kerascli.shapes import Size2D
 
+_SHOWN = 20
+"""Number of damaged files that a message names."""
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
 
@@ -22,10 +29,56 @@ class ImageSettings(Source):
     crop_to_aspect_ratio: bool = False
     """Center-crop images to the target aspect ratio before resizing; false: resizing may distort them."""
 
+    on_corrupt: Literal["error", "skip"] = "error"
+    """What damaged images do: error (all of them are listed before training) or skip (their rows, with a warning)."""
+
     def reading(self) -> Reading:
         return Reading(self.image_size, self.color_mode, self.interpolation, self.crop_to_aspect_ratio)
 
 
 def image_column(images: Images) -> Values:
-    """Return a column of images decoded in memory, or decoded on access if they are too large for that."""
-    return images if is_large(images.size) else images[slice(0, len(images))]
+    """Return a column of images decoded in memory, or decoded on access if they are too large for that.
+
+    Raises DataError with a fault for each damaged file.
+    """
+    column, damaged = decoded_once(images)
+    if damaged:
+        raise DataError(_listed(damaged, len(images)))
+    return column
+
+
+def decoded_once(images: Images) -> tuple[Values, dict[int, Fault]]:
+    """Return a column of images as `image_column` does, and the fault of each damaged file by its row."""
+    return images.read_all(in_memory=not is_large(images.size))
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """Rows of images that could be decoded: their indices, and a warning about the others."""
+
+    rows: np.ndarray
+    warnings: tuple[str, ...]
+
+
+def readable(damaged: Mapping[int, Fault], count: int, name: str, *, skip: bool) -> Readable | None:
+    """Return the rows to keep of `count` rows of `name`; None if no image is damaged. Raises DataError unless `skip`.
+
+    The error lists damaged files, as does one about rows of which none is left.
+    """
+    if not damaged:
+        return None
+    if not skip or len(damaged) == count:
+        raise DataError(_listed(damaged, count))
+    places = [str(fault.place) for _, fault in sorted(damaged.items())]
+    more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
+    text = (
+        f"{name}: {len(damaged):,} of {count:,} images skipped (on_corrupt: skip): {', '.join(places[:_SHOWN])}{more}"
+    )
+    return Readable(np.array([row for row in range(count) if row not in damaged]), (text,))
+
+
+def _listed(damaged: Mapping[int, Fault], count: int) -> list[Fault]:
+    """Return the faults of damaged files, at most `_SHOWN` of them, and one with their number."""
+    number = f"{len(damaged):,} of {counted(count, 'image')} cannot be decoded"
+    last = Fault(number, hint="mend or remove them, or set 'on_corrupt: skip' of the source")
+    return [*[fault for _, fault in sorted(damaged.items())][:_SHOWN], last]

@@ -62,12 +62,13 @@ class Table(Mapping[str, Values]):
         numbers: "np.ndarray | Callable[[], np.ndarray] | None" = None,
         taken: tuple["Table", Rows] | None = None,
         made_of: "MadeOf | None" = None,
+        warnings: tuple[str, ...] = (),
     ) -> None:
         """Create a table; `name` is its file or source in messages.
 
         `numbers` are the rows' lines (None: 1, 2, ...), or a function that finds them when they are asked for.
         `taken` is the table that the rows were selected from, with the selection; `made_of` returns the place of a
-        value in the table that the rows were derived from.
+        value in the table that the rows were derived from. `warnings` are about rows that a source left out.
         """
         self._columns = columns
         self.rows = rows
@@ -75,6 +76,7 @@ class Table(Mapping[str, Values]):
         self._numbers = numbers
         self._taken = taken
         self._made_of = made_of
+        self.warnings = warnings
 
     @property
     def columns(self) -> Mapping[str, Values]:
@@ -148,12 +150,12 @@ class Table(Mapping[str, Values]):
         columns = columns.source if isinstance(columns, _Rows) else columns
         return None if isinstance(columns, TextColumns) else columns[name]
 
-    def take(self, rows: Rows) -> "Table":
+    def take(self, rows: Rows, warnings: tuple[str, ...] = ()) -> "Table":
         """Return a table of the selected rows, in the selection's order; columns on disk stay there."""
         rows = compose_rows(slice(0, self.rows), rows)
         columns = self._columns
         chosen = columns.take(rows) if isinstance(columns, _Rows) else _Rows(columns, rows)
-        return Table(chosen, count(rows), name=self.name, taken=(self, rows))
+        return Table(chosen, count(rows), name=self.name, taken=(self, rows), warnings=warnings)
 
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
         """Return a table in memory of selected rows, with those of the columns that allow random access."""

@@ -43,12 +43,15 @@ def read_inputs(
         names.mark_broken([*inputs, *unread])
         inputs = {}
     elif not inputs and data_inputs is not None:
-        hint = "add input_shape to the first layer, or model.inputs"
+        hint = "add inputs to the model, for four numbers a row inputs: {x: [4]}; or input_shape to the first layer"
         faults.add("the shape of the model's input is unknown", ("layers", 0), at="key", hint=hint)
     for given in inputs.values():
         fault = names.refuse(given.name)
         if fault is not None:
-            faults.found.append(replace(fault, path=given.path, at="key"))
+            name = given.name
+            hint = f"rename the input, and keep its column: {name}_input: [{{columns: {name}}}, ...]"
+            hint = hint if fault.text.endswith("choose another name") else fault.hint
+            faults.found.append(replace(fault, path=given.path, at="key", hint=hint))
         names.give(given.name, given.path)
     if len(inputs) == 1:
         names.previous = next(iter(inputs))

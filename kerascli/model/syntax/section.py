@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, nearest, show, suggestion
+from kerascli.errors import Fault, Path, in_yaml, nearest, show, suggestion
 from kerascli.layers.base import LAYERS
 from kerascli.model.ir.dead_nodes import dead_node_faults, uncalled_faults
 from kerascli.model.ir.nodes import Model, flat
@@ -129,7 +129,9 @@ def _add_no_layers(shared: Any, output: Any, faults: Faults) -> None:
 def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
     """Return True if `layers` is a list of 1 to MAX_NODES entries; otherwise add a fault."""
     if not isinstance(layers, list):
-        hint = "put a '-' before each layer" if isinstance(layers, dict) else None
+        first = next(iter(layers.items()), None) if isinstance(layers, dict) else None
+        line = "" if first is None else in_yaml(dict([first]))[1:-1].removeprefix("-")
+        hint = None if first is None else f"put '- ' before each layer: - {line}"
         faults.add(f"{whose}.layers: expected a list of layers, got {show(layers)}", path, hint=hint)
     elif not layers:
         faults.add(f"{whose}.layers is empty: expected one layer or more", path)

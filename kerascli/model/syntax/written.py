@@ -11,7 +11,7 @@ from kerascli.layers.base import LAYERS, BaseLayer, CallArgument
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.schema import FirstLayerKeys, NodeKeys
 from kerascli.section import key_names, keys_of
-from kerascli.wording import meant_key
+from kerascli.wording import key_to_write, meant_key
 
 _MASK: Mapping[str, CallArgument] = {
     "mask": CallArgument(
@@ -47,7 +47,8 @@ class WrittenNode:
 def take_apart(entry: Any, path: Path, faults: Faults) -> WrittenNode:
     """Split one entry of `layers`. Raises Invalid, with paths below the entry, if its key names no layer."""
     written, settings = split_form(entry, "layer")
-    cls = LAYERS.get(written, () if isinstance(entry, str) else (written,))
+    bare = isinstance(entry, str)
+    cls = LAYERS.get(written, () if bare else (written,), None if bare else settings)
     below = (*path, written)
     if cls.call_form == "several" and isinstance(settings, list):  # add: [a, b]
         return WrittenNode(cls, written, {}, keys_of(NodeKeys, {"inputs": settings}), {}, path, below)
@@ -95,7 +96,8 @@ def _divide(
         elif key in cls.model_fields or key in NEEDLESS or names_first_argument(cls, key) or cls.reason_against(key):
             settings[key] = value
         elif (meant := meant_key(str(key), [*cls.model_fields, *known])) in known:
-            faults.add(f"unknown key '{key}' in {cls.component_name}; did you mean '{meant}'?", (*path, key), at="key")
+            text = f"unknown key '{key}' in {cls.component_name}; did you mean '{meant}'?"
+            faults.add(text, (*path, key), at="key", hint=key_to_write(str(key), value, list(known)))
             beside.setdefault(str(meant), value)
         else:
             settings[key] = value

@@ -35,6 +35,8 @@ from kerascli.workflow.fitting.http_post import post
 from kerascli.workflow.fitting.tensorboard import TensorBoardWriters
 from kerascli.workflow.generation.samples import SampleWriter
 
+FIRST_SECONDS = 1.0
+"""Minimum time since the start for the first checkpoint at the end of an epoch."""
 EPOCH_SECONDS = 10.0
 """Minimum age of the last checkpoint for a new one at the end of an epoch."""
 BATCH_SECONDS = 300.0
@@ -91,7 +93,8 @@ class Recorder:
             return self.save(f"kept as {', '.join(event.slots)}", slots=event.slots)
         if last:
             return self.save("the last epoch")
-        if time.monotonic() - self._saved_at > EPOCH_SECONDS:
+        wait = EPOCH_SECONDS if self.record.checkpoints.steps() else min(FIRST_SECONDS, EPOCH_SECONDS)
+        if time.monotonic() - self._saved_at > wait:
             return self.save("an epoch's end")
         return None
 

@@ -1,0 +1,132 @@
+"""Completion by the shell (TAB) of runs, configs, components and paths of `--set`; loads neither torch nor numpy."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from kerascli.errors import KerasCliError, in_yaml
+
+_MOST_BYTES = 2**20
+_CONFIGS = (".yaml", ".yml")
+_DECORATED = re.compile(
+    r"^@(?:layer|loss|metric|source|transform|callback|optimizer|schedule|augmentation|part|operation|"
+    r"FEATURES\.register|partial\(FEATURES\.register)(?P<settings>\b.*?)^class (?P<name>\w+)",
+    re.M | re.S,
+)
+_NAMED = re.compile(r"\bname=\"(\w+)\"")
+_PLAIN = re.compile(r"[\w.+-]*")
+"""Values that need no quotes in a shell."""
+_ROOMS = ("layers", "losses", "metrics", "data", "callbacks", "optimizers", "schedules", "parts", "preprocessing")
+
+
+def runs(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return `latest`, the names of runs that name one of them alone, and the names of their folders."""
+    from kerascli.runs.record import FOLDER
+
+    folder = Path(ctx.params.get("runs_dir") or "runs")
+    found = sorted(path.parent.name for path in folder.glob("*/run.json"))
+    names = [match[2] if (match := FOLDER.fullmatch(name)) else name for name in found]
+    single = [name for name in dict.fromkeys(names) if names.count(name) == 1]
+    return _beginning([*(["latest"] if found else []), *single, *found], incomplete)
+
+
+def configs(incomplete: str) -> list[str]:
+    """Return the configs in a folder and the folders in it, as far as the path is written."""
+    folder, _, name = incomplete.rpartition("/")
+    here = Path(f"{folder}/" if folder or incomplete.startswith("/") else ".")
+    found: list[str] = []
+    with suppress(OSError):
+        for path in sorted(here.iterdir()):
+            if path.name.startswith(name) and (name.startswith(".") or not path.name.startswith(".")):
+                written = incomplete[: len(incomplete) - len(name)] + path.name
+                found += [f"{written}/"] if path.is_dir() else [written] if path.suffix in _CONFIGS else []
+    return found
+
+
+def configs_or_runs(ctx: typer.Context, incomplete: str) -> list[str]:
+    return [*configs(incomplete), *runs(ctx, incomplete)]
+
+
+def kinds(incomplete: str) -> list[str]:
+    """Return the kinds of components: `layers`, `losses` ..."""
+    return _beginning(["activations", "constraints", "initializers", "regularizers", *_ROOMS[:3], *_ROOMS[4:7],
+                       "augmentations", "features", "sources", "transforms"], incomplete)  # fmt: skip
+
+
+def names(incomplete: str) -> list[str]:
+    """Return what `explain` knows: components, and sections of configs with their keys."""
+    return _beginning([*sorted(components()), *sections()], incomplete)
+
+
+def components() -> set[str]:
+    """Return the names of all components, from the index of an earlier check or else from the package's sources."""
+    from kerascli.component import snake_case
+    from kerascli.config import component_index
+    from kerascli.disk.files import read_bytes
+
+    index = component_index.load()
+    if index is not None:
+        return {name for found in index.settings.values() for name in found}
+    package = Path(__file__).parents[1]
+    texts = (read_bytes(path, _MOST_BYTES).decode() for room in _ROOMS for path in (package / room).rglob("*.py"))
+    found = (match for text in texts for match in _DECORATED.finditer(text))
+    return {name[1] if (name := _NAMED.search(m["settings"])) else snake_case(m["name"]) for m in found}
+
+
+def sections() -> list[str]:
+    """Return the sections of a config, and the keys of those that can be read without torch."""
+    from kerascli.config.sections.fit import FitSpec
+    from kerascli.config.top_level import ConfigSection
+    from kerascli.section import key_names
+
+    return [*key_names(ConfigSection), *(f"fit.{key}" for key in key_names(FitSpec))]
+
+
+def settings(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return `path=value` for every setting of the config in the command, with its present value or default."""
+    from kerascli.config.composition.extends import read_extended
+
+    given = ctx.params.get("config") or ctx.params.get("what")
+    path = given[0] if isinstance(given, list | tuple) and given else given
+    only = [found for found in Path().iterdir() if found.suffix in _CONFIGS] if not path else [Path(str(path))]
+    if len(only) != 1:
+        return []
+    with suppress(KerasCliError, OSError):
+        data = read_extended(only[0]).data
+        return _beginning([*_leaves(data, ""), *_unset(data)], incomplete)
+    return []
+
+
+def _leaves(value: Any, path: str) -> Iterator[str]:
+    """Yield `path=value` of every value inside of a config that is no mapping or list."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{path}[{index}]")
+    else:
+        text = in_yaml(value)
+        yield f"{path}={text if _PLAIN.fullmatch(text) else ''}"
+
+
+def _unset(data: Mapping[Any, Any]) -> Iterator[str]:
+    """Yield `path=default` of the keys of `fit`, and of the whole config, that the config does not have."""
+    from kerascli.config.sections.fit import FitSpec
+
+    fit = data.get("fit")
+    if "seed" not in data:
+        yield "seed="
+    for name, info in FitSpec.model_fields.items():
+        key = info.alias or name
+        if not isinstance(fit, dict) or key not in fit:
+            simple = isinstance(info.default, bool | int | float | str)
+            yield f"fit.{key}={in_yaml(info.default) if simple else ''}"
+
+
+def _beginning(words: list[str], incomplete: str) -> list[str]:
+    return [word for word in words if word.startswith(incomplete)]

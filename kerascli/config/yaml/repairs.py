@@ -1,0 +1,75 @@
+"""Lines of a config in which a colon or a space is missing, with the line to write instead."""
+
+import re
+
+from kerascli.config.yaml.source import Source
+from kerascli.errors import Fault
+
+_WORD = r"[A-Za-z_][\w.]*"
+ASSIGNMENT = re.compile(rf"\s*({_WORD})\s*(<-|=)\s*(.+?)\s*")
+"""Key and value with R's or Python's sign of an assignment between them."""
+_HYPHEN = re.compile(rf"-({_WORD})")
+"""Item of a list without the space after its hyphen."""
+_COMMENT = re.compile(r"\s+#.*")
+_ITEM = re.compile(r"\s*(?:- +)*")
+_NO_SPACE = re.compile(rf"({_WORD}):(\S.*)")
+_TWO_KEYS = re.compile(rf"({_WORD}):\s+({_WORD}:\s+.+)")
+_NO_COLON = re.compile(rf"({_WORD})\s+(.+)")
+
+
+def repair(source: Source, line: int) -> Fault | None:
+    """Return the fault of the line (from 1) at which YAML stopped, or of the line before it; None if it is not known.
+
+    YAML joins a line without a colon with the next one, and stops at the colon there.
+    """
+    number = line - 1
+    found = _fault(source, number)
+    while found is None and number > 0 and _written(source.lines[number := number - 1]) == "":
+        pass
+    return found or _fault(source, number)
+
+
+def unspaced_item(source: Source, first: int, last: int) -> Fault | None:
+    """Return the fault of a list item without a space after its hyphen among the lines `first` to `last` (from 1).
+
+    YAML reads it as a key, and stops at the next item of the list.
+    """
+    lines = (number for number in range(first - 1, last) if _HYPHEN.match(source.lines[number].lstrip()))
+    return next((_fault(source, number) for number in lines), None)
+
+
+def two_keys(line: str) -> str | None:
+    """Return the line to write for a line with two keys, as `fit: epochs: 3`; None for any other line."""
+    match = _TWO_KEYS.fullmatch(_written(line))
+    return None if match is None else f"{match[1]}: {{{match[2]}}}"
+
+
+def _written(line: str) -> str:
+    """Return a line without its comment and the space around it."""
+    return "" if line.lstrip().startswith("#") else _COMMENT.sub("", line).strip()
+
+
+def _fault(source: Source, number: int) -> Fault | None:
+    """Return the fault of a line (from 0), with the line to write as hint; None if there is none."""
+    line = source.lines[number]
+    match = _ITEM.match(line)
+    found = _meant(_written(line[match.end() :])) if match else None
+    if match is None or found is None:
+        return None
+    text, written = found
+    return Fault(text, place=source.spot(number, match.end()), hint=f"write {written}")
+
+
+def _meant(line: str) -> tuple[str, str] | None:
+    """Return what is wrong with a line, without its indentation, and the line to write; None if nothing is known."""
+    if match := ASSIGNMENT.fullmatch(line):
+        return f"no ': ' after '{match[1]}', but '{match[2]}'", f"{match[1]}: {match[3]}"
+    if match := _HYPHEN.match(line):
+        return f"a space is missing after '-' in '{match[0]}'", f"- {line[1:]}"
+    if match := _NO_SPACE.fullmatch(line):
+        return f"a space is missing after ':' in '{line}'", f"{match[1]}: {match[2]}"
+    if re.fullmatch(_WORD, line):
+        return f"no ':' follows '{line}'", f"{line}:"
+    if match := _NO_COLON.fullmatch(line):
+        return f"no ': ' follows '{match[1]}'", f"{match[1]}: {match[2]}"
+    return None

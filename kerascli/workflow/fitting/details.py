@@ -1,0 +1,48 @@
+"""Details of a training's start, which only `train --verbose` prints: choices, versions, digests and times."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kerascli.errors import safe_text
+from kerascli.events import Note
+from kerascli.training.build import Experiment
+
+_SHOWN = 12
+"""Number of characters of a digest, and of data files whose digest is shown."""
+
+
+class Stages:
+    """Stopwatch of the stages before the first training step."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+        self._seconds: dict[str, float] = {}
+
+    def end(self, stage: str) -> None:
+        """Record the time since the last stage ended as that of `stage`."""
+        now = time.monotonic()
+        self._seconds[stage] = now - self._last
+        self._last = now
+
+    def text(self) -> str:
+        return ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self._seconds.items())
+
+
+def details(facts: Mapping[str, Any], experiment: Experiment, stages: Stages) -> Iterator[Note]:
+    """Yield the details of a run's start; `facts` are the entries of its run.json."""
+    spec = experiment.spec
+    versions, digests = facts.get("versions", {}), facts.get("data", {})
+    known = ", ".join(f"{name} {versions[name]}" for name in ("kerascli", "python", "torch") if name in versions)
+    lines = [
+        f"versions: {known}",
+        f"seed: {spec.seed}",
+    ]
+    if spec.training is not None:
+        lines.append(f"precision: {spec.training.compute.precision}")
+    lines.append(f"batches: {spec.fit.batch_size} rows")
+    shown = list(digests.items())[:_SHOWN]
+    lines += [f"SHA-256 of {safe_text(name)}: {digest[:_SHOWN]}..." for name, digest in shown]
+    if len(digests) > len(shown):
+        lines.append(f"SHA-256 of {len(digests) - len(shown)} more files: in run.json")
+    yield from (Note(line, "detail") for line in [*lines, f"time before the first step: {stages.text()}"])
