@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kerascli.cli import options
+from kerascli.cli.together import together
 from kerascli.errors import ConfigError, safe_text
 from kerascli.workflow.fitting.options import Options
+from kerascli.world import world_of
 
 if TYPE_CHECKING:
     from kerascli.events import Event, Profiled
@@ -43,6 +45,16 @@ def train(
     smoke: Annotated[bool, typer.Option("--smoke", help="Test a config by two steps in a temporary run.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress: results, warnings and errors.")] = False,
     as_json: options.Json = False,
+    processes: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Train on N processes of this machine.")
+    ] = None,
+    max_restarts: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="With --processes: resume up to N times after a process failed."),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=1.0, metavar="SECONDS", help="Time after which a silent process counts as lost.")
+    ] = 600.0,
 ) -> None:
     """Train the model of a config, or resume a run."""
     short = {"fit.epochs": epochs, "fit.batch_size": batch_size, "seed": seed}
@@ -50,23 +62,32 @@ def train(
     given = {
         "a config": config is not None, "--name": name is not None, "--runs-dir": runs_dir != options.RUNS_DIR,
         "--flag": bool(flags), "--json": as_json, "--resume": resume is not None,
-        "--profile": profile, "--quiet": quiet,
+        "--profile": profile, "--quiet": quiet, "--processes": processes is not None,
     }  # fmt: skip
     chosen = Options(
         runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile
     )
+    if max_restarts is not None and processes is None:
+        raise ConfigError("--max-restarts needs --processes; with torchrun, give it to torchrun")
     if smoke:
         _refuse(
             given,
-            ["--resume", "--name", "--runs-dir", "--json", "--profile", "--quiet"],
+            ["--resume", "--name", "--runs-dir", "--json", "--profile", "--quiet", "--processes"],
             "--smoke: it trains a temporary run",
         )
         _smoke_test(options.config_or_only(config), chosen, sets, flags)
-    elif resume is not None:
+        return
+    if resume is not None:
         _refuse(given, ["a config", "--flag", "--name"], "--resume: a run keeps its settings")
-        _resume(resume, chosen, sets, as_json=as_json, quiet=quiet)
-    else:
-        _start(options.config_or_only(config), chosen, sets, flags, as_json=as_json, quiet=quiet)
+    if processes is not None and processes > 1 and world_of().size == 1:
+        from kerascli.cli.launching import launch
+
+        raise typer.Exit(launch(processes, max_restarts or 0))
+    with together(chosen, timeout) as chosen:
+        if resume is not None:
+            _resume(resume, chosen, sets, as_json=as_json, quiet=quiet)
+        else:
+            _start(options.config_or_only(config), chosen, sets, flags, as_json=as_json, quiet=quiet)
 
 
 def _refuse(given: dict[str, bool], names: list[str], why: str) -> None:
@@ -138,6 +159,10 @@ class _Outcome:
 def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool) -> None:
     from kerascli.report.console import TrainingView, metrics_text
 
+    if not world_of().leads:  # one process prints for all
+        for _ in events:
+            pass
+        return
     view, outcome = TrainingView(sys.stderr, quiet=as_json or quiet), _Outcome()
     try:
         for event in events:

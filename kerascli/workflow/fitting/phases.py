@@ -22,6 +22,7 @@ from kerascli.profiling.profiler import Profiler
 from kerascli.runs.history import ordered
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checks.label_range_checks import check_values
+from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.loop import Plan
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer, assign_weights
@@ -123,6 +124,10 @@ class PhaseRunner:
         self.state = self._make_state(profile=options.profile)
 
     @property
+    def processes(self) -> Processes:
+        return self.options.processes or ALONE
+
+    @property
     def phase(self) -> Phase:
         return self.phases[self.reached.phase]
 
@@ -166,8 +171,12 @@ class PhaseRunner:
         phase, reached = self.phase, self.reached
         experiment = build_phase(phase, self.device)
         number = reached.phase + 1 if len(self.phases) > 1 else None
-        plan = make_plan(experiment, phase.prepared, self.options.limits, phase=number, first=reached.first)
-        trainer, mode, profiler = bind_with_profiler(experiment, plan, profile=profile, recorded_mode=self._mode)
+        plan = make_plan(
+            experiment, phase.prepared, self.options.limits, phase=number, first=reached.first, processes=self.processes
+        )
+        trainer, mode, profiler = bind_with_profiler(
+            experiment, plan, profile=profile, recorded_mode=self._mode, processes=self.processes
+        )
         self._mode = mode.value
         return PhaseState(experiment, plan, trainer, mode, profiler)
 
