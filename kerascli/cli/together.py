@@ -1,12 +1,18 @@
 """A command as one of several processes: joined before its work, with one report of what went wrong."""
 
 import contextlib
+import secrets
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from kerascli.errors import KerasCliError
 from kerascli.workflow.fitting.options import Options
 from kerascli.world import world_of
+
+if TYPE_CHECKING:
+    from kerascli.config.yaml.document import Document
+    from kerascli.training.distributed.processes import Processes
 
 
 @contextlib.contextmanager
@@ -34,3 +40,11 @@ def together(options: Options, timeout: float) -> Iterator[Options]:
             raise SystemExit(1) from None
         raise
     processes.leave()
+
+
+def with_common_seed(document: "Document", processes: "Processes") -> "Document":
+    """Return a config with a seed: its own, or a random one that all processes have."""
+    from kerascli.config.composition.overrides import override
+
+    drawn = processes.exchange(secrets.randbelow(2**31))[0]
+    return document if document.at(("seed",)) is not None else override(document, [f"seed={drawn}"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kerascli.cli import options
-from kerascli.cli.together import together
+from kerascli.cli.together import together, with_common_seed
 from kerascli.errors import ConfigError, safe_text
 from kerascli.workflow.fitting.options import Options
 from kerascli.world import world_of
@@ -110,6 +110,8 @@ def _start(
         check_name(chosen.name)
     document = options.read_config(config, sets, flags, "train")
     options.check_device(chosen.device)
+    if chosen.processes is not None:
+        document = with_common_seed(document, chosen.processes)
     from kerascli.config.load import open_config
     from kerascli.config.misspelt import remember
     from kerascli.workflow.train import start

@@ -36,6 +36,7 @@ from kerascli.workflow.fitting.phases import (
     history_columns,
     prepare_phases,
     refuse_other_epochs,
+    refuse_undivided,
 )
 from kerascli.workflow.fitting.recorder import newest, restore
 from kerascli.workflow.fitting.run_loop import run
@@ -51,6 +52,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
         if phase.data is not None:
             phase.data.source.begin()  # while torch loads what checks and traces models
     phases = prepare_phases(config, known=in_each(config.phases, Config.check_early))
+    refuse_undivided(phases, options.processes)
     warnings = _warnings(phases)
     yield from notes(warnings)
     yield from data_notes(phases)
@@ -104,6 +106,7 @@ def resume(
         for phase in phases:
             phase.prepared.tables.clear()
         refuse_other_epochs(phases, sets)
+        refuse_undivided(phases, options.processes)
         _refuse_other_data(known.get("data", {}), data_digests(phases))
         device = choose_device(options.device, recorded=known.get("device"))
         threads = use_threads(options.threads, recorded=known.get("threads"))

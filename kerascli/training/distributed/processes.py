@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]
 
 _FIRST_FAILURE = "kerascli/first_failure"
-_SECONDS_TO_EXPLAIN = 2.0
+_SECONDS_TO_EXPLAIN = 1.5
 """Time that a process which fails has to say why, before the others report that it is gone."""
+_SECONDS_TO_LOOK = 0.02
+"""Time between two looks for the others' answers."""
 
 
 class Processes:
@@ -28,9 +30,10 @@ class Processes:
     Every process calls the same methods in the same order.
     """
 
-    def __init__(self, world: World, store: "Store | None" = None) -> None:
+    def __init__(self, world: World, store: "Store | None" = None, timeout: float = 0.0) -> None:
         self.world = world
         self._store = store
+        self._timeout = timeout
         self._exchanges = 0
         self._known_signal: int | None = None
         self._steps = 0
@@ -56,7 +59,7 @@ class Processes:
             store.set_timeout(wait)
             backend = "nccl" if device.startswith("cuda") else "gloo"
             dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
-        return cls(world, PrefixStore("kerascli", store))
+        return cls(world, PrefixStore("kerascli", store), timeout)
 
     def leave(self) -> None:
         """Leave the other processes, at the end of a training without an error."""
@@ -125,29 +128,58 @@ class Processes:
         if self._store is None:
             return [value]
         self._exchanges += 1
-        key = f"exchange/{self._exchanges}"
+        keys = [f"exchange/{self._exchanges}/{rank}" for rank in range(self.world.size)]
         with self._heard():
-            self._store.set(f"{key}/{self.world.rank}", json.dumps(value))
-            return [json.loads(self._store.get(f"{key}/{rank}")) for rank in range(self.world.size)]
+            self._store.set(keys[self.world.rank], json.dumps(value))
+            self._await(keys)
+            return [json.loads(self._store.get(key)) for key in keys]
+
+    def _await(self, keys: list[str]) -> None:
+        """Wait until all keys are in the store, or a process has failed. Raises RuntimeError then, or if it is late."""
+        assert self._store is not None
+        until = time.monotonic() + self._timeout
+        while not self._store.check(keys):
+            if self._store.check([_FIRST_FAILURE]) or time.monotonic() > until:
+                raise RuntimeError("no answer")
+            time.sleep(_SECONDS_TO_LOOK)
 
     def is_first_to_fail(self, text: str) -> bool:
         """Return True if this process is the first of all to fail, and therefore the one that reports why."""
         if self._store is None:
             return True
         try:
+            self._store.set(f"failed/{self.world.rank}", text)
             return self._store.compare_set(_FIRST_FAILURE, "", text) == text.encode()
         except RuntimeError:  # the store is gone, with the process or the launcher that kept it
-            return self.world.leads
+            return self.world.rank <= 1  # the store of a training without a launcher is that of process 0
 
     @contextlib.contextmanager
     def _heard(self) -> Iterator[None]:
-        """Raise ProcessLost if another process does not answer; one that failed has a moment to say why."""
-        with _lost("a process of this training ended or stopped answering"):
+        """Raise ProcessLost if another process does not answer, with the reason that one of them gives."""
+        with _lost("a process of this training does not answer"):
             try:
                 yield
             except RuntimeError:
-                time.sleep(_SECONDS_TO_EXPLAIN)
+                assert self._store is not None
+                with contextlib.suppress(RuntimeError):
+                    self._store.set(f"failed/{self.world.rank}", "")
+                    time.sleep(_SECONDS_TO_EXPLAIN)
+                    raise self._explained() from None
                 raise
+
+    def _explained(self) -> ProcessLost:
+        """Return an error with the reason of the first process that failed, or the ranks that are gone without one."""
+        assert self._store is not None
+        if self._store.check([_FIRST_FAILURE]):
+            return ProcessLost(f"another process failed: {self._store.get(_FIRST_FAILURE).decode()}")
+        gone = [str(rank) for rank in range(self.world.size) if not self._store.check([f"failed/{rank}"])]
+        who = f"process {gone[0]}" if len(gone) == 1 else f"processes {', '.join(gone)}"
+        return ProcessLost(
+            Fault(f"{who} of {self.world.size} ended without a reason, or stopped answering", hint=_HINT)
+        )
+
+
+_HINT = "train --resume continues the run from its newest checkpoint"
 
 
 @contextlib.contextmanager
@@ -155,9 +187,8 @@ def _lost(what: str) -> Iterator[None]:
     """Turn torch's errors of communication into ProcessLost."""
     try:
         yield
-    except RuntimeError as error:  # dist.DistError and what gloo raises
-        hint = "resume the run with train --resume: it goes on from its newest checkpoint"
-        raise ProcessLost(Fault(f"{what} ({first_line(error)})", hint=hint)) from None
+    except RuntimeError as error:  # dist.DistError, and what gloo raises
+        raise ProcessLost(Fault(f"{what} ({first_line(error)})", hint=_HINT)) from None
 
 
 ALONE = Processes(World())

@@ -1,16 +1,43 @@
 """Run a forward pass on the shards of a batch, and add the outcomes of all processes' shards, weighted by rows."""
 
-from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 import torch
-from torch import Tensor
 
-from kerascli import draws
+from kerascli import batch_part, draws
+from kerascli.batch_part import BatchPart
 from kerascli.data.batches.loader import Batch
 from kerascli.spans import span
+from kerascli.training.distributed.outcome_vectors import OutcomeVectors, sum_of_shards
+from kerascli.training.distributed.process_sum import process_sum
 from kerascli.training.distributed.processes import Processes
 from kerascli.training.distributed.sharding import Sharding
 from kerascli.training.forward_pass import Layout, Runner, StepOutcome
+
+
+class Division:
+    """Division of batches into shards, and the processes that have them.
+
+    With the config's `shards` a shard counts alone, and sums are made in a fixed order; without, the processes add the
+    denominators of their losses, such that results equal one process's up to rounding.
+    """
+
+    def __init__(self, sharding: Sharding, processes: Processes, *, in_order: bool) -> None:
+        self.sharding = sharding
+        self.processes = processes
+        self.in_order = in_order
+        self._sum = None if in_order else process_sum(processes)
+
+    def part(self, rows: Batch, *, counts: bool = True) -> AbstractContextManager[None]:
+        """Return a context in which losses are computed for a shard; without `counts` it adds nothing to sums."""
+        add = self._sum
+        if add is not None and not counts:
+            return batch_part.using(BatchPart(1.0, lambda total: add(torch.zeros_like(total))))
+        return batch_part.using(BatchPart(rows.rows / rows.whole, add))
+
+    def example(self, batch: Batch) -> Batch:
+        """Return the first shard of a batch that this process has."""
+        return next(self.sharding.parts(batch))[1]
 
 
 class ShardedRunner:
@@ -21,149 +48,46 @@ class ShardedRunner:
     among processes: so the sum does not depend on the number of processes.
     """
 
-    def __init__(
-        self, run: Runner, sharding: Sharding, processes: Processes, example: Batch, *, in_order: bool
-    ) -> None:
-        """`example` is a batch without empty shards. Without `in_order`, processes may add in any order."""
+    def __init__(self, run: Runner, division: Division, example: Batch) -> None:
+        """`example` is a batch without empty shards."""
         self._run = run
-        self._sharding = sharding
-        self._processes = processes
+        self._division = division
         self._example = example
-        self._in_order = in_order
         self._layout: Layout | None = None
-        self._buffers: _Buffers | None = None
+        self._vectors: OutcomeVectors | None = None
 
     def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
         """Run this process's shards of a batch, and wait for the sums over all processes."""
-        there = dict(self._sharding.parts(batch))
+        sharding, processes = self._division.sharding, self._division.processes
+        there = dict(sharding.parts(batch))
 
-        def of_shard(number: int) -> "_Buffers":
-            if number not in there:
+        def of_shard(number: int) -> OutcomeVectors:
+            rows = there.get(number)
+            if rows is None:
                 return self._nothing()
-            outcome = self._run(there[number], numbers.of_shard(number))
-            return self._packed(outcome, there[number].rows / batch.whole, number)
+            with self._division.part(rows):
+                outcome = self._run(rows, numbers.of_shard(number))
+            return self._packed(outcome, rows.rows / rows.whole, number)
 
-        total = _tree(of_shard, self._sharding.first, self._sharding.stop)
-        signals = total.with_signals(self._processes.own_signal())
-        with span("exchange of gradients"):
-            self._processes.add(total.vectors, in_order=self._in_order)
-        self._processes.keep_signals(signals)
+        total = sum_of_shards(of_shard, sharding.first, sharding.stop)
+        signals = total.with_signals(processes.own_signal())
+        with span("exchange"):
+            processes.add(total.vectors, in_order=self._division.in_order)
+        processes.keep_signals(signals)
         assert self._layout is not None
         return self._layout.outcome(total.values())
 
-    def _packed(self, outcome: StepOutcome, share: float, number: int) -> "_Buffers":
+    def _packed(self, outcome: StepOutcome, share: float, number: int) -> OutcomeVectors:
         """Return an outcome as vectors, multiplied by the shard's share of the batch's rows, except metric states."""
-        layout, flat = outcome.layout(), outcome.flat()
-        if self._layout is None:
-            self._layout, self._buffers = layout, _Buffers.like(flat, layout, self._sharding.size)
-        assert self._buffers is not None
-        return self._buffers.filled(flat, share, first=number == 0)
+        flat = outcome.flat()
+        if self._vectors is None:
+            self._layout = outcome.layout()
+            self._vectors = OutcomeVectors.like(flat, self._layout, self._division.processes.world.size)
+        return self._vectors.filled(flat, share, first=number == 0)
 
-    def _nothing(self) -> "_Buffers":
-        """Return zeros, for a shard without rows."""
-        if self._buffers is None:
-            number, rows = next(self._sharding.parts(self._example))
-            self._packed(self._run(rows, draws.Draws(0, "example", 0)), 0.0, number)
-            assert self._buffers is not None
-        return self._buffers.zeros()
-
-
-def _tree(make: Callable[[int], "_Buffers"], first: int, stop: int) -> "_Buffers":
-    """Return the sum of make(first) ... make(stop - 1): that of the first half plus that of the second."""
-    if stop - first == 1:
-        return make(first)
-    middle = (first + stop) // 2
-    return _tree(make, first, middle).plus(_tree(make, middle, stop))
-
-
-class _Buffers:
-    """An outcome in two vectors: `averaged` for what is averaged, `added` (float64) for metric states and integers."""
-
-    def __init__(self, slots: Sequence["_Slot | None"], averaged: Tensor, added: Tensor, processes: int) -> None:
-        """The last elements of `added` are one for each of the `processes`, for their signals."""
-        self._slots = slots
-        self._processes = processes
-        self._averaged = averaged
-        self._added = added
-
-    @classmethod
-    def like(cls, flat: Sequence[Tensor | None], layout: Layout, processes: int) -> "_Buffers":
-        """Return vectors with a place for each tensor of an outcome."""
-        slots: list[_Slot | None] = []
-        ends = [0, 0]
-        for index, tensor in enumerate(flat):
-            if tensor is None:
-                slots.append(None)
-                continue
-            is_state = layout.totals <= index < layout.totals + layout.states
-            exact = is_state or not tensor.is_floating_point() or tensor.dtype == torch.float64
-            start = ends[exact]
-            ends[exact] += tensor.numel()
-            slots.append(_Slot(exact, is_state, start, ends[exact], tensor.shape, tensor.dtype))
-        device = next(tensor.device for tensor in flat if tensor is not None)
-        averaged = torch.zeros(ends[0], device=device)
-        added = torch.zeros(ends[1] + processes, dtype=torch.float64, device=device)
-        return cls(slots, averaged, added, processes)
-
-    @property
-    def vectors(self) -> list[Tensor]:
-        return [self._averaged, self._added]
-
-    def with_signals(self, signals: Sequence[float]) -> Tensor:
-        """Write the processes' signals into their place, and return it."""
-        place = self._added[-self._processes :]
-        if any(signals):
-            place.copy_(torch.tensor(signals, dtype=place.dtype))
-        return place
-
-    def zeros(self) -> "_Buffers":
-        """Return the vectors of a shard without rows."""
-        return _Buffers(self._slots, torch.zeros_like(self._averaged), torch.zeros_like(self._added), self._processes)
-
-    def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "_Buffers":
-        """Return new vectors with the tensors of an outcome. Integers are those of the first shard."""
-        new = _Buffers(self._slots, torch.empty_like(self._averaged), torch.zeros_like(self._added), self._processes)
-        places, values = [], []
-        for slot, tensor in zip(self._slots, flat, strict=True):
-            if slot is None or tensor is None:
-                assert slot is tensor, "which weights have a gradient does not depend on the rows"
-                continue
-            if slot.exact:
-                part = new._added[slot.start : slot.stop]
-                part.copy_(tensor.reshape(-1))
-                if not slot.is_state:
-                    part.mul_(share if tensor.is_floating_point() else float(first))
-            else:
-                places.append(new._averaged[slot.start : slot.stop].view(slot.shape))
-                values.append(tensor)
-        torch._foreach_copy_(places, values)  # pyright: ignore[reportPrivateImportUsage]
-        new._averaged.mul_(share)
-        return new
-
-    def plus(self, other: "_Buffers") -> "_Buffers":
-        """Add another outcome to this one, in place."""
-        self._averaged += other._averaged
-        self._added += other._added
-        return self
-
-    def values(self) -> list[Tensor | None]:
-        """Return the tensors of the outcome, as views of the vectors where their dtypes are equal."""
-        return [None if slot is None else self._value(slot) for slot in self._slots]
-
-    def _value(self, slot: "_Slot") -> Tensor:
-        vector = self._added if slot.exact else self._averaged
-        return vector[slot.start : slot.stop].view(slot.shape).to(slot.dtype)
-
-
-class _Slot:
-    """Place of one tensor in the vectors of an outcome."""
-
-    def __init__(
-        self, exact: bool, is_state: bool, start: int, stop: int, shape: torch.Size, dtype: torch.dtype
-    ) -> None:
-        self.exact = exact
-        self.is_state = is_state
-        self.start = start
-        self.stop = stop
-        self.shape = shape
-        self.dtype = dtype
+    def _nothing(self) -> OutcomeVectors:
+        """Return zeros, for a shard without rows; other rows run, since processes may add losses' denominators."""
+        number, rows = next(self._division.sharding.parts(self._example))
+        with self._division.part(rows, counts=False):
+            vectors = self._packed(self._run(rows, draws.Draws(0, "example", 0)), 0.0, number)
+        return vectors.zeros()

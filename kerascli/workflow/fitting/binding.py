@@ -8,6 +8,7 @@ from itertools import islice
 
 from torch import nn
 
+from kerascli.config.sections.fit import FitSpec
 from kerascli.device import Choice
 from kerascli.errors import ConfigError
 from kerascli.model.runtime.submodules import submodules_of
@@ -18,7 +19,7 @@ from kerascli.profiling.profiler import Profiler
 from kerascli.spans import listening
 from kerascli.training.build import Experiment
 from kerascli.training.distributed.processes import ALONE, Processes
-from kerascli.training.distributed.sharded_runner import ShardedRunner
+from kerascli.training.distributed.sharded_runner import Division, ShardedRunner
 from kerascli.training.execution_mode import Request, compile_rule, make_runner
 from kerascli.training.forward_pass import ForwardPass, Runner
 from kerascli.training.loop import Plan
@@ -59,8 +60,8 @@ def bind(
     optimizers = _optimizers(experiment)
     experiment.module.train()
     fit, whole = experiment.spec.fit, list(islice(plan.batches(0, 0), 2))
-    sharding = sharding_of(fit, processes)
-    batches = whole if sharding is None else [rows for batch in whole for _, rows in islice(sharding.parts(batch), 1)]
+    division = _division(fit, processes)
+    batches = whole if division is None else [division.example(batch) for batch in whole]
     scales = {name: each.loss_scale.factor for name, each in optimizers.by_name.items() if each.loss_scale is not None}
     passes: list[tuple[ForwardPass, Runner]] = []
     modes: dict[str, Choice] = {}
@@ -68,9 +69,12 @@ def bind(
         own = [optimizers.by_name[update.name] for update in each.updates]
         steps = plan.epochs * plan.steps * each.repeat
         request = Request(each, batches, steps, jit_compile, live_scales=scales, rules=partial(_rules, own))
-        run, mode = _agreed_runner(request, recorded_mode, processes)
-        if sharding is not None:
-            run = ShardedRunner(run, sharding, processes, whole[0], in_order=fit.shards is not None)
+        if division is None:
+            run, mode = make_runner(request, recorded_mode)
+        else:
+            with division.part(batches[0]):
+                run, mode = _agreed_runner(request, recorded_mode, processes)
+            run = ShardedRunner(run, division, whole[0])
         if mode.value == "compiled":
             for optimizer in own:
                 with suppress(Exception):  # whatever is raised, the uncompiled rule gives the same results
@@ -79,6 +83,12 @@ def bind(
         modes[each.updates[0].name] = mode
     trainer = Trainer(experiment.module, optimizers, experiment.weights, passes, seed=experiment.spec.seed)
     return trainer, _slowest(modes)
+
+
+def _division(fit: FitSpec, processes: Processes) -> Division | None:
+    """Return the division of batches among shards and processes; None if one process trains on whole batches."""
+    sharding = sharding_of(fit, processes)
+    return None if sharding is None else Division(sharding, processes, in_order=fit.shards is not None)
 
 
 def _agreed_runner(request: Request, recorded: str | None, processes: Processes) -> tuple[Runner, Choice]:

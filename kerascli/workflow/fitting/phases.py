@@ -21,6 +21,7 @@ from kerascli.model.freezing import trained_layers, with_trainable
 from kerascli.profiling.profiler import Profiler
 from kerascli.runs.history import ordered
 from kerascli.training.build import Experiment, build_experiment
+from kerascli.training.checks.division_checks import division_faults
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.loop import Plan
@@ -229,3 +230,11 @@ def refuse_other_epochs(phases: list[Phase], sets: object) -> None:
     if sets and len(phases) > 1:
         hint = "start a new run for other settings"
         raise ConfigError("--set fit.epochs: the epochs of a run with phases cannot be changed", hint=hint)
+
+
+def refuse_undivided(phases: list[Phase], processes: Processes | None) -> None:
+    """Raise ConfigError if a phase cannot be trained in shards or on as many processes."""
+    size = 1 if processes is None else processes.world.size
+    for phase in phases:
+        if faults := division_faults(phase.spec, size):
+            raise phase.config.error(faults)
