@@ -196,9 +196,9 @@ def _heeded() -> list[signal.Signals]:
 def _counts(number: int) -> bool:
     """Return True for signals whose second arrival ends the process: SIGINT and SIGTERM.
 
-    A closed terminal sends several SIGHUP.
+    A closed terminal sends several SIGHUP, and torch's launcher several of all; it kills what does not end in time.
     """
-    return number in (signal.SIGINT, signal.SIGTERM)
+    return number in (signal.SIGINT, signal.SIGTERM) and "TORCHELASTIC_RUN_ID" not in os.environ
 
 
 def _is_importing(frame: FrameType | None) -> bool:

@@ -1,6 +1,7 @@
 """Place of this process among the processes that train together, as launchers such as torchrun state it."""
 
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -35,6 +36,20 @@ def world_of(environ: Mapping[str, str] = os.environ) -> World:
         what = f"RANK={rank}, WORLD_SIZE={size}, LOCAL_RANK={found.local_rank}, LOCAL_WORLD_SIZE={found.local_size}"
         raise ConfigError(f"the launcher's environment variables contradict each other: {what}")
     return found
+
+
+def launch_of(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the name of the launch that this process belongs to, the same after restarts; None without a launcher.
+
+    torchrun's is `none` unless it is given an --rdzv-id; then the launcher's own process names it.
+    """
+    name = environ.get("TORCHELASTIC_RUN_ID")
+    return f"{socket.gethostname()}/{os.getppid()}" if name == "none" else name
+
+
+def restarts_of(environ: Mapping[str, str] = os.environ) -> int:
+    """Return how often the launcher has started the processes again after a failure."""
+    return _number(environ, "TORCHELASTIC_RESTART_COUNT", 0)
 
 
 def _number(environ: Mapping[str, str], name: str, default: int) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kerascli.errors import KerasCliError
 from kerascli.workflow.fitting.options import Options
-from kerascli.world import world_of
+from kerascli.world import launch_of, restarts_of, world_of
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
@@ -40,6 +40,21 @@ def together(options: Options, timeout: float) -> Iterator[Options]:
             raise SystemExit(1) from None
         raise
     processes.leave()
+
+
+def interrupted_run(options: Options) -> str | None:
+    """Return the run that this launch began before its processes were started again; None for a first start."""
+    if options.processes is None or restarts_of() == 0:
+        return None
+    from kerascli.runs.index import list_runs
+
+    found: str | None = None
+    if options.processes.world.leads:
+        launch = launch_of()
+        found = next(
+            (str(run.path) for run in list_runs(options.runs_dir) if run.facts().get("launch") == launch), None
+        )
+    return options.processes.exchange(found)[0]
 
 
 def with_common_seed(document: "Document", processes: "Processes") -> "Document":

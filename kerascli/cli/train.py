@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kerascli.cli import options
-from kerascli.cli.together import together, with_common_seed
+from kerascli.cli.together import interrupted_run, together, with_common_seed
 from kerascli.errors import ConfigError, safe_text
 from kerascli.workflow.fitting.options import Options
 from kerascli.world import world_of
@@ -84,6 +84,7 @@ def train(
 
         raise typer.Exit(launch(processes, max_restarts or 0))
     with together(chosen, timeout) as chosen:
+        resume = resume or interrupted_run(chosen)
         if resume is not None:
             _resume(resume, chosen, sets, as_json=as_json, quiet=quiet)
         else:

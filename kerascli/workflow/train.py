@@ -25,7 +25,7 @@ from kerascli.training.checkpoint import checkpoint_facts
 from kerascli.training.progress import Progress as Reached
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
-from kerascli.workflow.fitting.follow import checked_members, follow
+from kerascli.workflow.fitting.follow import checked_members, follow, process_notes
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import (
     Phase,
@@ -41,6 +41,7 @@ from kerascli.workflow.fitting.phases import (
 from kerascli.workflow.fitting.recorder import newest, restore
 from kerascli.workflow.fitting.run_loop import run
 from kerascli.workflow.interchange.init_from import init_weights
+from kerascli.world import launch_of
 
 
 def start(config: Config, options: Options) -> Iterator[Event]:
@@ -76,6 +77,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
         record.open_history(history_columns(phases), Prefix())
         record.history_writer.cut()
         yield from _choice_notes(device, threads, mode, runner.state.experiment)
+        yield from process_notes(runner, members)
         if begun is not None:
             yield Note(begun.text)
         yield Began(str(record.path), record.summary())
@@ -119,13 +121,14 @@ def resume(
         yield from notes
         with deferred() as stop:
             runner.processes.signal = lambda: stop.number
-            facts = {"device": device.value, "device_reason": device.reason, **_thread_facts(threads), **members}
-            record.begin(facts)
+            facts = {"device": device.value, "device_reason": device.reason, **_thread_facts(threads)}
+            record.begin({**facts, **_earlier_processes(known), **members})
             record.checkpoints.settle(runner.reached.step)
             record.history_writer.cut()  # to the length at the checkpoint: later epochs are trained again
             if sets:
                 _write_resolved(record, phases)
             yield from _choice_notes(device, threads, runner.state.execution_mode, runner.state.experiment)
+            yield from process_notes(runner, members)
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from run(runner, record, stop)
 
@@ -155,7 +158,15 @@ def _members(runner: PhaseRunner) -> dict[str, Any]:
         return {}
     folder = runner.options.runs_dir / "run"
     complete = runner.phases[-1].config.resolved([phase.spec for phase in runner.phases], folder)
-    return {"processes": checked_members(runner.processes, dump_yaml(complete), data_digests(runner.phases))}
+    members = checked_members(runner.processes, dump_yaml(complete), data_digests(runner.phases))
+    return {"processes": members, "launch": launch_of()}
+
+
+def _earlier_processes(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers of processes that a run was trained on so far, if it ever was on several."""
+    now = len(known.get("processes", [])) or 1
+    counts = [*known.get("earlier_process_counts", []), now]
+    return {"processes": [], "earlier_process_counts": counts} if max(counts) > 1 else {}
 
 
 def _share(config: Config, options: Options) -> int:

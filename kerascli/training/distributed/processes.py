@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from kerascli.errors import ConfigError, Fault, ProcessLost, first_line
-from kerascli.world import World
+from kerascli.world import World, restarts_of
 
 if TYPE_CHECKING:
     from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]
@@ -55,7 +55,8 @@ class Processes:
         from torch.distributed.rendezvous import rendezvous
 
         with _lost(f"the {world.size} processes did not find each other"):
-            store, rank, size = next(iter(rendezvous("env://", timeout=wait)))
+            found, rank, size = next(iter(rendezvous("env://", timeout=wait)))
+            store = PrefixStore(f"start/{restarts_of()}", found)  # the launcher's store has the keys of earlier starts
             store.set_timeout(wait)
             backend = "nccl" if device.startswith("cuda") else "gloo"
             dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)

@@ -3,14 +3,15 @@
 import json
 import platform
 import socket
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
 import torch
 
 from kerascli import __version__
-from kerascli.errors import ConfigError, Interrupted
-from kerascli.events import Event, Stopped
+from kerascli.errors import ConfigError, Interrupted, counted
+from kerascli.events import Event, Note, Stopped
 from kerascli.training.distributed.processes import Processes
 from kerascli.training.evaluate import evaluate
 from kerascli.training.finite import refuse_bad_weights
@@ -73,3 +74,17 @@ _KINDS = {
 
 def _difference(name: str, member: dict[str, Any], first: dict[str, Any]) -> str:
     return "" if name in ("config", "data") else f": {member[name]}, not {first[name]}"
+
+
+def process_notes(runner: PhaseRunner, members: Mapping[str, Any]) -> Iterator[Note]:
+    """Yield notes on the processes and shards of a training; and on `distribute`, if there is one process."""
+    fit, found = runner.phase.spec.fit, members.get("processes", [])
+    shards = f", {fit.shards} shards a batch" if fit.shards is not None else ""
+    if found:
+        hosts = len({member["host"] for member in found})
+        where = "this machine" if hosts == 1 else f"{hosts} machines"
+        yield Note(f"processes: {len(found)} on {where}, {counted(found[0]['threads'], 'thread')} each{shards}")
+    elif fit.distribute is not None:
+        yield Note("distribute: not used, there is one process; --processes N or torchrun starts several")
+    if not found and shards:
+        yield Note(f"processes: 1{shards}")

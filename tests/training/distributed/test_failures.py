@@ -1,4 +1,4 @@
-"""A process that is killed, raises, is stopped or gets a signal: all processes end soon, one says why, the run is intact."""
+"""A process that is killed, raises, is stopped or gets a signal: all end soon, one says why, the run is intact."""
 
 import json
 import os
