@@ -181,6 +181,12 @@ def deferred() -> Iterator[Signals]:
             signal.signal(number, handler)
 
 
+def count_as_handled() -> None:
+    """Count all signals so far as handled, for a command that has passed them on to processes that it started."""
+    if _present is not None:
+        _present._answered = True
+
+
 def end_at_once(number: int, frame: FrameType | None = None) -> None:
     """End the process with a one-line message, without saving or cleaning up; usable as a signal handler."""
     with contextlib.suppress(OSError):

@@ -5,6 +5,8 @@ import sys
 import uuid
 from collections.abc import Sequence
 
+from kerascli.interrupts import count_as_handled
+
 _OWN_OPTIONS = ("--processes", "--max-restarts")
 
 
@@ -17,7 +19,7 @@ def launch(processes: int, max_restarts: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # the processes themselves report what failed
+    logging.disable(logging.CRITICAL)  # the processes themselves report what failed
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -33,7 +35,8 @@ def launch(processes: int, max_restarts: int) -> int:
     except ChildFailedError as error:
         _, failure = error.get_first_failure()
         return failure.exitcode if failure.exitcode > 0 else 5
-    except SignalException as error:
+    except SignalException as error:  # the processes got the signal, too, and have reported it
+        count_as_handled()
         return 128 + error.sigval.value
     return 0
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kerascli.errors import KerasCliError
+from kerascli.errors import Interrupted, KerasCliError
 from kerascli.workflow.fitting.options import Options
 from kerascli.world import launch_of, restarts_of, world_of
 
@@ -31,9 +31,13 @@ def together(options: Options, timeout: float) -> Iterator[Options]:
     processes = Processes.join(world, choose_device(options.device).value, timeout=timeout)
     try:
         yield replace(options, processes=processes)
+    except Interrupted as error:
+        if not world.leads:  # process 0 has saved the run, and says so
+            raise SystemExit(error.code) from None
+        raise
     except KerasCliError as error:
         if not processes.is_first_to_fail(str(error)):
-            raise SystemExit(getattr(error, "code", None) or error.exit_code) from None
+            raise SystemExit(error.exit_code) from None
         raise
     except Exception as error:
         if not processes.is_first_to_fail(f"{type(error).__name__}: {error}"):

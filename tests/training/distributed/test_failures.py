@@ -78,6 +78,7 @@ def test_a_signal_to_one_process_saves_once_and_ends_all(tmp_path: Path, rank: i
     ended = found.wait(SECONDS)
     assert ended.codes == [143, 143], ended.text
     assert ended.text.count("error:") == 1, ended.text
+    assert "saved" in ended.outputs[0]
     assert "saved" in facts(tmp_path)["reason"]
     assert facts(tmp_path)["status"] == "interrupted"
     resumes_exactly(tmp_path)
