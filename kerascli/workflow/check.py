@@ -19,6 +19,7 @@ from kerascli.model.ir.nodes import Call
 from kerascli.model.runtime.graph import Graph
 from kerascli.report.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
+from kerascli.training.checks.division_checks import division_faults, division_lines
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.workflow.advice.advise import advise
 from kerascli.workflow.advice.case import Case
@@ -44,8 +45,12 @@ def check(
     flags: Sequence[str],
     progress: Progress | None = None,
     no_data: bool = False,
+    processes: int = 1,
 ) -> CheckResult:
-    """Check everything that can be known before training; with `no_data` no data is read. Raises KerasCliError."""
+    """Check everything that can be known before training on `processes` processes; with `no_data` no data is read.
+
+    Raises KerasCliError.
+    """
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     known: dict[str, tuple[DataFacts, PreparedData | None, list[str]]] = {}
     best = _facts_without_data if no_data else _best_facts
@@ -53,7 +58,10 @@ def check(
     def described(phase: Config) -> RunSpec | None:
         found = known.get(phase.data_key) or best(phase)
         known[phase.data_key] = found
-        return _described(phase, *found, no_data=no_data)
+        spec = _described(phase, *found, no_data=no_data)
+        if spec is not None and (faults := division_faults(spec, processes)):
+            raise phase.error(faults)
+        return spec
 
     specs = [spec for spec in in_each(config.phases, described) if spec is not None]
     if len(specs) < len(config.phases):
@@ -74,6 +82,7 @@ def check(
         lines.append(f"  data: {rows} rows")
     if config.before:
         lines.append(f"  fit: {len(config.phases)} phases")
+    lines += [f"  {text}" for text in division_lines(spec, processes)]
     if spec.init_from is not None:
         unchecked.append(_unchecked_init_from(config, spec.init_from))
     if config.data is None:

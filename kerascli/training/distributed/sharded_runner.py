@@ -48,9 +48,10 @@ class ShardedRunner:
     among processes: so the sum does not depend on the number of processes.
     """
 
-    def __init__(self, run: Runner, division: Division, example: Batch) -> None:
-        """`example` is a batch without empty shards."""
+    def __init__(self, run: Runner, module: Runner, division: Division, example: Batch) -> None:
+        """`module` runs the forward pass as modules, in which sums can be left out; `example` has no empty shards."""
         self._run = run
+        self._module = module
         self._division = division
         self._example = example
         self._layout: Layout | None = None
@@ -89,5 +90,5 @@ class ShardedRunner:
         """Return zeros, for a shard without rows; other rows run, since processes may add losses' denominators."""
         number, rows = next(self._division.sharding.parts(self._example))
         with self._division.part(rows, counts=False):
-            vectors = self._packed(self._run(rows, draws.Draws(0, "example", 0)), 0.0, number)
+            vectors = self._packed(self._module(rows, draws.Draws(0, "example", 0)), 0.0, number)
         return vectors.zeros()

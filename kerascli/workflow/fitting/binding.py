@@ -21,7 +21,7 @@ from kerascli.training.build import Experiment
 from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.distributed.sharded_runner import Division, ShardedRunner
 from kerascli.training.execution_mode import Request, compile_rule, make_runner
-from kerascli.training.forward_pass import ForwardPass, Runner
+from kerascli.training.forward_pass import Eager, ForwardPass, Runner
 from kerascli.training.loop import Plan
 from kerascli.training.step import Trainer
 from kerascli.workflow.fitting.plan import sharding_of
@@ -74,7 +74,7 @@ def bind(
         else:
             with division.part(batches[0]):
                 run, mode = _agreed_runner(request, recorded_mode, processes)
-            run = ShardedRunner(run, division, whole[0])
+            run = ShardedRunner(run, Eager(each, scales), division, whole[0])
         if mode.value == "compiled":
             for optimizer in own:
                 with suppress(Exception):  # whatever is raised, the uncompiled rule gives the same results
