@@ -25,6 +25,7 @@ FLOORS = [
         "wording",
         "disk",
         "light_torch",
+        "world",
         "cpus",
     ],
     ["component", "section", "expressions", "device", "draws", "user_code"],
@@ -39,7 +40,7 @@ FLOORS = [
     ["cli", "__main__"],
 ]
 MAY = {
-    ("component", "wording"), ("wording", "errors"), ("disk", "errors"), ("shapes", "errors"),
+    ("component", "wording"), ("wording", "errors"), ("disk", "errors"), ("shapes", "errors"), ("world", "errors"),
     ("metrics", "losses"), ("optimizers", "schedules"), ("callbacks", "schedules"), ("__main__", "cli"),
     ("component", "foreign_words"), ("wording", "foreign_words"),
     ("section", "component"), ("ops", "parts"), ("ops", "preprocessing"),
@@ -210,6 +211,7 @@ PRIVATE_OF_TORCH = {
     "light_torch.py": {"torch._dynamo"},
     "optimizers/clipping.py": {"torch._foreach_norm", "torch._foreach_mul_"},
     "optimizers/flat.py": {"torch._foreach_copy_"},
+    "training/distributed/outcome_vectors.py": {"torch._foreach_copy_"},
 }
 """The file that lists the private names of torch, including those used in earlier packages."""
 

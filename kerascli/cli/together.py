@@ -6,13 +6,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kerascli.errors import Interrupted, KerasCliError
+from kerascli.errors import ConfigError, Interrupted, KerasCliError
 from kerascli.workflow.fitting.options import Options
 from kerascli.world import launch_of, restarts_of, world_of
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
     from kerascli.training.distributed.processes import Processes
+
+
+def launch_if_asked(processes: int | None, max_restarts: int | None) -> None:
+    """Run this command on several processes and exit, if that is asked for and no launcher has started this one."""
+    if max_restarts is not None and processes is None:
+        raise ConfigError("--max-restarts needs --processes; with torchrun, give it to torchrun")
+    if processes is not None and processes > 1 and world_of().size == 1:
+        from kerascli.cli.launching import launch
+
+        raise SystemExit(launch(processes, max_restarts or 0))
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kerascli.cli import options
-from kerascli.cli.together import interrupted_run, together, with_common_seed
+from kerascli.cli.together import interrupted_run, launch_if_asked, together, with_common_seed
 from kerascli.errors import ConfigError, safe_text
 from kerascli.workflow.fitting.options import Options
 from kerascli.world import world_of
@@ -45,16 +45,9 @@ def train(
     smoke: Annotated[bool, typer.Option("--smoke", help="Test a config by two steps in a temporary run.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress: results, warnings and errors.")] = False,
     as_json: options.Json = False,
-    processes: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Train on N processes of this machine.")
-    ] = None,
-    max_restarts: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="N", help="With --processes: resume up to N times after a process failed."),
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option(min=1.0, metavar="SECONDS", help="Time after which a silent process counts as lost.")
-    ] = 600.0,
+    processes: options.Processes = None,
+    max_restarts: options.MaxRestarts = None,
+    timeout: options.Timeout = 600.0,
 ) -> None:
     """Train the model of a config, or resume a run."""
     short = {"fit.epochs": epochs, "fit.batch_size": batch_size, "seed": seed}
@@ -67,22 +60,14 @@ def train(
     chosen = Options(
         runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile
     )
-    if max_restarts is not None and processes is None:
-        raise ConfigError("--max-restarts needs --processes; with torchrun, give it to torchrun")
     if smoke:
-        _refuse(
-            given,
-            ["--resume", "--name", "--runs-dir", "--json", "--profile", "--quiet", "--processes"],
-            "--smoke: it trains a temporary run",
-        )
+        refused = ["--resume", "--name", "--runs-dir", "--json", "--profile", "--quiet", "--processes"]
+        _refuse(given, refused, "--smoke: it trains a temporary run")
         _smoke_test(options.config_or_only(config), chosen, sets, flags)
         return
     if resume is not None:
         _refuse(given, ["a config", "--flag", "--name"], "--resume: a run keeps its settings")
-    if processes is not None and processes > 1 and world_of().size == 1:
-        from kerascli.cli.launching import launch
-
-        raise typer.Exit(launch(processes, max_restarts or 0))
+    launch_if_asked(processes, max_restarts)
     with together(chosen, timeout) as chosen:
         resume = resume or interrupted_run(chosen)
         if resume is not None:

@@ -19,10 +19,10 @@ from kerascli.model.ir.nodes import Call
 from kerascli.model.runtime.graph import Graph
 from kerascli.report.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
-from kerascli.training.checks.division_checks import division_faults, division_lines
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.workflow.advice.advise import advise
 from kerascli.workflow.advice.case import Case
+from kerascli.workflow.division import divided, division_lines
 from kerascli.workflow.opened import known_view
 
 
@@ -59,9 +59,7 @@ def check(
         found = known.get(phase.data_key) or best(phase)
         known[phase.data_key] = found
         spec = _described(phase, *found, no_data=no_data)
-        if spec is not None and (faults := division_faults(spec, processes)):
-            raise phase.error(faults)
-        return spec
+        return spec if spec is None else divided(phase, spec, processes)
 
     specs = [spec for spec in in_each(config.phases, described) if spec is not None]
     if len(specs) < len(config.phases):
@@ -82,16 +80,20 @@ def check(
         lines.append(f"  data: {rows} rows")
     if config.before:
         lines.append(f"  fit: {len(config.phases)} phases")
-    lines += [f"  {text}" for text in division_lines(spec, processes)]
+    lines += division_lines(spec, processes)
     if spec.init_from is not None:
         unchecked.append(_unchecked_init_from(config, spec.init_from))
     if config.data is None:
         unchecked.append("there is no 'data' section")
     if spec.training is None:
         unchecked.append("there is no 'compile' section")
+    lines += [f"  not checked: {text}" for text in unchecked]
+    return CheckResult(lines, _warnings(cases, prepared), missing)
+
+
+def _warnings(cases: Sequence[Case], prepared: PreparedData | None) -> list[Fault]:
     learned = {} if prepared is None else dict.fromkeys(prepared.warnings)
-    warnings = [*advise(cases), *(Fault(text, level="warning") for text in learned)]
-    return CheckResult([*lines, *(f"  not checked: {text}" for text in unchecked)], warnings, missing)
+    return [*advise(cases), *(Fault(text, level="warning") for text in learned)]
 
 
 def _described(

@@ -4,9 +4,10 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from kerascli import batch_part, draws
-from kerascli.batch_part import BatchPart
+from kerascli import draws
 from kerascli.data.batches.loader import Batch
+from kerascli.losses import batch_part
+from kerascli.losses.batch_part import BatchPart
 from kerascli.spans import span
 from kerascli.training.distributed.outcome_vectors import OutcomeVectors, sum_of_shards
 from kerascli.training.distributed.process_sum import process_sum

@@ -21,12 +21,12 @@ from kerascli.model.freezing import trained_layers, with_trainable
 from kerascli.profiling.profiler import Profiler
 from kerascli.runs.history import ordered
 from kerascli.training.build import Experiment, build_experiment
-from kerascli.training.checks.division_checks import division_faults
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.loop import Plan
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer, assign_weights
+from kerascli.workflow.division import divided
 from kerascli.workflow.fitting.binding import bind_with_profiler
 from kerascli.workflow.fitting.class_weights import with_class_weights
 from kerascli.workflow.fitting.options import Options
@@ -236,5 +236,4 @@ def refuse_undivided(phases: list[Phase], processes: Processes | None) -> None:
     """Raise ConfigError if a phase cannot be trained in shards or on as many processes."""
     size = 1 if processes is None else processes.world.size
     for phase in phases:
-        if faults := division_faults(phase.spec, size):
-            raise phase.config.error(faults)
+        divided(phase.config, phase.spec, size)

@@ -1,4 +1,4 @@
-"""Without `shards`, losses, weights and metrics equal one process's up to rounding, also with masks and uneven parts."""
+"""Without `shards`, losses, weights and metrics equal one process's up to rounding, with masks and uneven parts."""
 
 import csv
 from pathlib import Path

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from kerascli.config.load import Config
 from kerascli.config.run import RunSpec
 from kerascli.errors import Fault, counted
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
@@ -22,6 +23,13 @@ def division_faults(spec: RunSpec, processes: int) -> list[Fault]:
     return [*_number_faults(spec, processes), *_loss_faults(spec), *_node_faults(spec)]
 
 
+def divided(config: Config, spec: RunSpec, processes: int) -> RunSpec:
+    """Return a config's spec if it can be trained in its shards on `processes` processes. Raises ConfigError."""
+    if faults := division_faults(spec, processes):
+        raise config.error(faults)
+    return spec
+
+
 def division_lines(spec: RunSpec, processes: int) -> list[str]:
     """Return lines about how a run's batches are divided, and what is then computed over a part of a batch alone."""
     parts = spec.fit.shards or processes
@@ -30,10 +38,10 @@ def division_lines(spec: RunSpec, processes: int) -> list[str]:
     rows, rest = divmod(spec.fit.batch_size, parts)
     size = f"{rows} rows" if rest == 0 else f"{rows} or {rows + 1} rows"
     kind = "processes" if spec.fit.shards is None else "shards"
-    lines = [f"batches of {spec.fit.batch_size} rows: {parts} {kind} of {size} each"]
+    lines = [f"  batches of {spec.fit.batch_size} rows: {parts} {kind} of {size} each"]
     for built in spec.graphs:
         names = [each.node.name for each in _all_nodes(built) if isinstance(each.node.layer, BatchNormalization)]
-        lines += [f"'{name}' normalizes over the rows of a part, not of the whole batch" for name in names]
+        lines += [f"  '{name}' normalizes over the rows of a part, not of the whole batch" for name in names]
     return list(dict.fromkeys(lines))
 
 
