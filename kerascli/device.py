@@ -72,14 +72,16 @@ def _missing(wanted: str) -> str | None:
     return None
 
 
-def use_threads(wanted: int | None = None, *, recorded: int | None = None) -> Threads:
+def use_threads(wanted: int | None = None, *, recorded: int | None = None, share: int = 1) -> Threads:
     """Set and return the number of CPU threads: `wanted`, `recorded` of a resumed run, or torch's default.
+
+    The default is divided by `share`, the number of processes that share the CPUs.
 
     The default is limited to the CPUs that may be used: torch itself takes one thread per physical core that the
     process may run on, whatever the cgroup's quota, or the number in the environment. A resumed run keeps its number,
     since the last bits of some sums depend on it.
     """
-    own = _own_threads()
+    own = _shared(_own_threads(), share)
     if wanted is not None and recorded not in (None, wanted):
         reason = f"asked for; the run went on with {recorded} until now: the last bits may differ"
         chosen = Threads(wanted, reason, told=True)
@@ -94,6 +96,13 @@ def use_threads(wanted: int | None = None, *, recorded: int | None = None) -> Th
     return chosen
 
 
+def _shared(all_of_them: Threads, share: int) -> Threads:
+    if share == 1 or all_of_them.reason.endswith("_NUM_THREADS"):
+        return all_of_them
+    count = max(1, all_of_them.count // share)
+    return Threads(count, f"{all_of_them.count} for {share} processes or shards on this machine")
+
+
 def _own_threads() -> Threads:
     """Return the default number of CPU threads, for runs where neither an option nor an earlier run sets it."""
     count, limit = torch.get_num_threads(), cpu_limit()
@@ -102,6 +111,17 @@ def _own_threads() -> Threads:
     if limit.reason is None or limit.count > count:
         return Threads(count, "one a core")
     return Threads(limit.count, limit.reason, told=True)
+
+
+def of_process(device: Choice, local_rank: int) -> Choice:
+    """Return the device of one of several processes on a machine: each has its own GPU. Raises ConfigError."""
+    if device.value != "cuda":
+        return device
+    if local_rank >= torch.cuda.device_count():
+        text = f"process {local_rank} of this machine has no GPU: there are {torch.cuda.device_count()}"
+        raise ConfigError(text, hint="start one process for each GPU, or choose --device cpu")
+    torch.cuda.set_device(local_rank)
+    return Choice(f"cuda:{local_rank}", device.reason)
 
 
 def prepare_cpu() -> None:

@@ -1,6 +1,6 @@
 """Random numbers from keys instead of a generator's state; all random numbers of training come from here.
 
-The key of a draw is (seed, stream, step, rank, node, number of the node's draw in this step). Resuming therefore needs
+The key of a draw is (seed, stream, step, shard, node, number of the node's draw in this step). Resuming therefore needs
 no generator state, a node keeps its numbers when another node is added, and numbers can be generated outside of a
 compiled graph and passed to it.
 """
@@ -43,8 +43,9 @@ class Drawer(Protocol):
 class Draws:
     """Source of the random numbers of one step of a stream (`train`, `evaluate` ...); each step makes a new object."""
 
-    def __init__(self, seed: int, stream: str, step: int, rank: int = 0) -> None:
-        self._prefix = f"{seed}/{stream}/{step}/{rank}"
+    def __init__(self, seed: int, stream: str, step: int, shard: int = 0) -> None:
+        self._key = (seed, stream, step)
+        self._prefix = f"{seed}/{stream}/{step}/{shard}"
         self._counts: dict[str, int] = {}
         self.nodes: list[str] = []
 
@@ -54,6 +55,10 @@ class Draws:
         count = self._counts.get(node, 0)
         self._counts[node] = count + 1
         return self.make_at(f"{node}/{count}", draw)
+
+    def of_shard(self, number: int) -> "Draws":
+        """Return the source for one shard of the step's batch; that of shard 0 has the keys of an undivided batch."""
+        return Draws(*self._key, number)
 
     def make_at(self, place: str, draw: Draw) -> Tensor:
         """Return the random tensor at `place`, a graph node's name and its draw's number, such as `dropout_1/0`."""
@@ -119,7 +124,7 @@ def node_stack() -> list[str]:
 def seeded(seed: int | None) -> Iterator[None]:
     """Add `seed` to the key of the draws inside the block, so that another seed gives other numbers.
 
-    Keras's layer seeds replace the global seed; here they refine the run's, so that every step, rank and call
+    Keras's layer seeds replace the global seed; here they refine the run's, so that every step, shard and call
     still draws its own numbers and a resumed run repeats them.
     """
     if seed is None:

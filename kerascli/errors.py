@@ -111,6 +111,10 @@ class TrainingStopped(KerasCliError):
     exit_code = 5
 
 
+class ProcessLost(TrainingStopped):
+    """Error of a training on several processes, of which one ended or does not answer."""
+
+
 class StorageError(KerasCliError):
     exit_code = 6
 

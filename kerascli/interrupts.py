@@ -181,6 +181,12 @@ def deferred() -> Iterator[Signals]:
             signal.signal(number, handler)
 
 
+def count_as_handled() -> None:
+    """Count all signals so far as handled, for a command that has passed them on to processes that it started."""
+    if _present is not None:
+        _present._answered = True
+
+
 def end_at_once(number: int, frame: FrameType | None = None) -> None:
     """End the process with a one-line message, without saving or cleaning up; usable as a signal handler."""
     with contextlib.suppress(OSError):
@@ -196,9 +202,9 @@ def _heeded() -> list[signal.Signals]:
 def _counts(number: int) -> bool:
     """Return True for signals whose second arrival ends the process: SIGINT and SIGTERM.
 
-    A closed terminal sends several SIGHUP.
+    A closed terminal sends several SIGHUP, and torch's launcher several of all; it kills what does not end in time.
     """
-    return number in (signal.SIGINT, signal.SIGTERM)
+    return number in (signal.SIGINT, signal.SIGTERM) and "TORCHELASTIC_RUN_ID" not in os.environ
 
 
 def _is_importing(frame: FrameType | None) -> bool:

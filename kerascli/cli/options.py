@@ -87,6 +87,13 @@ Future = Annotated[
     typer.Option("--future", metavar="FILE", help="With --horizon: the columns of these rows that are known."),
 ]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print an object a row (JSON Lines).")]
+Processes = Annotated[int | None, typer.Option(min=1, metavar="N", help="Train on N processes of this machine.")]
+MaxRestarts = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="With --processes: resume up to N times after a process failed.")
+]
+Timeout = Annotated[
+    float, typer.Option(min=1.0, metavar="SECONDS", help="Time after which a process without an answer counts as lost.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 

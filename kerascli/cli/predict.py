@@ -10,6 +10,7 @@ from kerascli.cli import options
 from kerascli.errors import ConfigError, DataError, StorageError, one_of
 
 if TYPE_CHECKING:
+    from kerascli.runs.record import RunRecord
     from kerascli.workflow.opened import OpenedRun
     from kerascli.workflow.predict import Form, Predictions
 
@@ -75,10 +76,7 @@ def predict(
     options.refuse_idle_data(data, what or ["-"])
     record = options.trained_run(run, runs_dir, checkpoint)
     if output is not None:
-        from kerascli.workflow.outputs import writable
-
-        files = [Path(each) for each in what if each not in options.SPLITS] + ([] if future is None else [future])
-        writable(output, output.suffix.lower(), run=record, reads=files)
+        _refuse_output(output, record, [*what, *([] if future is None else [str(future)])])
     from kerascli.workflow.opened import open_run
     from kerascli.workflow.predict import Form, predict_run
 
@@ -97,6 +95,14 @@ def predict(
         found = predict_run(opened, what, view, texts=text, keep=keep, form=form)
     options.warn(opened.warnings)
     _show(found, output, classes=classes, as_json=as_json)
+
+
+def _refuse_output(output: Path, record: "RunRecord", what: list[str]) -> None:
+    """Raise an error if a file cannot be written, or holds what this command reads."""
+    from kerascli.workflow.outputs import writable
+
+    reads = [Path(each) for each in what if each not in options.SPLITS]
+    writable(output, output.suffix.lower(), run=record, reads=reads)
 
 
 def _show(found: "Predictions", output: Path | None, *, classes: bool, as_json: bool) -> None:

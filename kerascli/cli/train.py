@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kerascli.cli import complete, options
+from kerascli.cli.together import interrupted_run, launch_if_asked, together, with_common_seed
 from kerascli.errors import ConfigError, safe_text
 from kerascli.workflow.fitting.options import Options
+from kerascli.world import world_of
 
 if TYPE_CHECKING:
     from kerascli.events import Event, Profiled
@@ -60,35 +62,46 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress: results, warnings and errors.")] = False,
     verbose: Verbose = False,
     as_json: options.Json = False,
+    processes: options.Processes = None,
+    max_restarts: options.MaxRestarts = None,
+    timeout: options.Timeout = 600.0,
 ) -> None:
     """Train the model of a config, or resume a run."""
     short = {"fit.epochs": epochs, "fit.batch_size": batch_size, "seed": seed}
     sets = [*sets, *(f"{key}={value}" for key, value in short.items() if value is not None)]
     given = {
         "a config": config is not None, "--name": name is not None, "--runs-dir": runs_dir != options.RUNS_DIR,
-        "--flag": bool(flags), "--json": as_json, "--resume": resume is not None,
-        "--profile": profile, "--quiet": quiet, "--data": data is not None,
-        "--verbose": verbose,
+        "--flag": bool(flags), "--json": as_json, "--resume": resume is not None, "--profile": profile,
+        "--quiet": quiet, "--data": data is not None, "--verbose": verbose, "--processes": processes is not None,
     }  # fmt: skip
+    _refuse_idle(given, smoke=smoke)
     chosen = Options(
         runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile
     )
-    if verbose:
-        _refuse(given, ["--quiet", "--json"], "--verbose: it prints more")
     shown = Shown(as_json=as_json, quiet=quiet, verbose=verbose)
     if smoke:
-        _refuse(
-            given,
-            ["--resume", "--name", "--runs-dir", "--json", "--profile", "--quiet", "--data", "--verbose"],
-            "--smoke: it trains a temporary run",
-        )
         _smoke_test(options.config_or_only(config), chosen, sets, flags)
-    elif resume is not None:
+        return
+    launch_if_asked(processes, max_restarts)
+    with together(chosen, timeout) as chosen:
+        resume = resume or interrupted_run(chosen)
+        if resume is not None:
+            _resume(resume, chosen, sets, data, shown)
+        else:
+            _start(options.config_or_only(config), chosen, sets, flags, shown)
+
+
+def _refuse_idle(given: dict[str, bool], *, smoke: bool) -> None:
+    """Raise ConfigError for an option that does not apply beside another one."""
+    if given["--verbose"]:
+        _refuse(given, ["--quiet", "--json"], "--verbose: it prints more")
+    if smoke:
+        idle = ["--runs-dir", "--json", "--profile", "--quiet", "--data", "--verbose", "--processes"]
+        _refuse(given, ["--resume", "--name", *idle], "--smoke: it trains a temporary run")
+    elif given["--resume"]:
         _refuse(given, ["a config", "--flag", "--name"], "--resume: a run keeps its settings")
-        _resume(resume, chosen, sets, data, shown)
     else:
         _refuse(given, ["--data"], "a config: it names its data itself; only with --resume")
-        _start(options.config_or_only(config), chosen, sets, flags, shown)
 
 
 def _refuse(given: dict[str, bool], names: list[str], why: str) -> None:
@@ -109,6 +122,8 @@ def _start(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[s
         check_name(chosen.name)
     document = options.read_config(config, sets, flags, "train")
     options.check_device(chosen.device)
+    if chosen.processes is not None:
+        document = with_common_seed(document, chosen.processes)
     from kerascli.config.load import open_config
     from kerascli.config.misspelt import remember
     from kerascli.workflow.train import start
@@ -159,6 +174,10 @@ class _Outcome:
 def _follow(events: "Iterator[Event]", shown: Shown) -> None:
     from kerascli.report.console import TrainingView, metrics_text
 
+    if not world_of().leads:  # one process prints for all
+        for _ in events:
+            pass
+        return
     view, outcome = TrainingView(sys.stderr, quiet=shown.as_json or shown.quiet, verbose=shown.verbose), _Outcome()
     try:
         for event in events:

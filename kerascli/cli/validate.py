@@ -30,13 +30,16 @@ def validate(
     no_data: Annotated[
         bool, typer.Option("--no-data", help="Do not read the data: for hooks, and for CI without it.")
     ] = False,
+    processes: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Check that the training can be divided among N processes.")
+    ] = 1,
 ) -> None:
     """Report every error in a config, before training.
 
     Exits with 3 where the data is missing and could not be checked.
     """
     if configs and len(configs) > 1:
-        raise typer.Exit(_validate_each(configs, sets, flags, no_data))
+        raise typer.Exit(_validate_each(configs, sets, flags, no_data, processes))
     path = options.config_or_only(configs[0] if configs else None)
     command = "validate --no-data" if no_data else "validate"
     document = options.read_config(path, sets, flags, command)
@@ -44,7 +47,9 @@ def validate(
     from kerascli.workflow.check import check
 
     with options.remembered(document, command, flags):
-        found = check(document, sets=(), flags=flags, progress=options.download_bar(), no_data=no_data)
+        found = check(
+            document, sets=(), flags=flags, progress=options.download_bar(), no_data=no_data, processes=processes
+        )
     if not (found.data_is_missing or no_data):  # without data, an error is reported with what was not checked
         remember(document, command, flags)
     options.warn(found.warnings)
@@ -56,12 +61,15 @@ def validate(
         raise DataMissing(Fault(text, place=Place(str(path)), hint=hint))
 
 
-def _validate_each(configs: Sequence[Path], sets: Sequence[str], flags: Sequence[str], no_data: bool) -> int:
+def _validate_each(
+    configs: Sequence[Path], sets: Sequence[str], flags: Sequence[str], no_data: bool, processes: int
+) -> int:
     """Check each config in a process of its own, since the components of its plugins are not known to the others.
 
     Return the smallest of their exit codes that is not 0, or 0.
     """
     given = [*(f"--set={each}" for each in sets), *(f"--flag={each}" for each in flags), *["--no-data"] * no_data]
+    given.append(f"--processes={processes}")
     command = [sys.executable, "-P", "-m", "kerascli", "validate", *given, "--"]
     codes = [subprocess.run([*command, str(path)], check=False).returncode for path in dict.fromkeys(configs)]
     return min(filter(None, codes), default=0)

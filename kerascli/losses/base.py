@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kerascli.component import Component, Registry
+from kerascli.losses import batch_part
 from kerascli.losses.labels import Labels, class_labels
 from kerascli.losses.ranks import aligned_pair, axes_fault, axes_of, match_ranks, spread
 from kerascli.shapes import Shape, TensorSpec
@@ -127,7 +128,7 @@ def _merged_weight(
     keep = mask.to(dtype)
     if reduction in {"mean", "sum_over_batch_size"}:
         # the reduction divides by the number of all values, so unmasked ones are weighted by total / unmasked
-        keep = keep * (keep.numel() / keep.sum().clamp(min=1))
+        keep = keep * (keep.numel() / batch_part.share_of(keep.sum(), least=1))
     return keep if weight is None else keep * spread(weight, keep, "sample weights")
 
 
@@ -140,9 +141,9 @@ def _reduced(values: Tensor, weight: Tensor | None, reduction: Reduction) -> Ten
     if reduction == "none" or values.ndim == 0:
         return values
     if reduction == "sum" or values.numel() == 0:
-        return values.sum()
+        return batch_part.as_mean(values.sum())
     if reduction == "mean_with_sample_weight" and weight is not None:
-        total = weight.sum()
+        total = batch_part.share_of(weight.sum())
         return torch.where(total == 0, 0.0, values.sum() / torch.where(total == 0, 1.0, total))
     return values.mean()
 

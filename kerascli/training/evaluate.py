@@ -1,6 +1,6 @@
 """Compute loss and metrics over a split; states stay on the device until the end."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -8,32 +8,39 @@ from torch import Tensor
 from kerascli import draws
 from kerascli.data.batches.loader import Batch
 from kerascli.events import Tick
+from kerascli.training.distributed.turns import Turns
 from kerascli.training.layer_states import EvaluationStates
 from kerascli.training.train_step import TrainStepModule
 
 
 def evaluate(
-    module: TrainStepModule, batches: Iterable[Batch], *, seed: int, step: int = 0
+    module: TrainStepModule, batches: Iterable[Batch] | Turns, *, seed: int, step: int = 0
 ) -> Generator[Tick, None, dict[str, float]]:
     """Evaluate the model on batches: yield a Tick after each of them, return loss and metrics by name.
 
-    `step` keys the random numbers of models that sample in inference.
+    `step` keys the random numbers of models that sample in inference. With `Turns`, other processes evaluate a part.
     """
     module.eval()
     sums: list[Tensor] | None = None
+    states: list[Tensor] = []
     own_states = EvaluationStates(module.states())
-    for number, batch in enumerate(batches):
-        # not around the yield: the receiver of the event would be in inference mode too
-        with torch.inference_mode(), draws.using(draws.Draws(seed, f"evaluate/{number}", step)), own_states.for_batch():
-            outcome = module(batch)
-            own_states.keep(outcome.updates)
-            sums = add_states(sums, outcome.loss.states)
+    for number, batch in batches if isinstance(batches, Turns) else enumerate(batches):
+        if batch is not None:
+            drawn = draws.Draws(seed, f"evaluate/{number}", step)
+            # not around the yield: the receiver of the event would be in inference mode too
+            with torch.inference_mode(), draws.using(drawn), own_states.for_batch():
+                outcome = module(batch)
+                own_states.keep(outcome.updates)
+            states = outcome.loss.states
+        with torch.inference_mode():
+            for each in batches.all_states(number, states) if isinstance(batches, Turns) else (states,):
+                sums = add_states(sums, each)
         yield Tick()
     assert sums is not None, "a split has rows"
     return module.objective.figures(sums)
 
 
-def add_states(sums: list[Tensor] | None, states: list[Tensor]) -> list[Tensor]:
+def add_states(sums: list[Tensor] | None, states: Sequence[Tensor]) -> list[Tensor]:
     """Add a batch's metric states to their sums over earlier batches, in place; return the sums."""
     if sums is None:
         return [state.clone() for state in states]

@@ -242,4 +242,4 @@ def _like(batch: Batch, leaves: Sequence[Tensor]) -> Batch:
     inputs, targets, weights = (
         {name: next(remaining) for name in section} for section in (batch.inputs, batch.targets, batch.sample_weight)
     )
-    return Batch(inputs, targets, weights, batch.rows)
+    return Batch(inputs, targets, weights, batch.rows, batch.whole)

@@ -19,6 +19,7 @@ from kerascli.callbacks.base import (
 from kerascli.data.batches.loader import Batch
 from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Record, Stopped, Tick
 from kerascli.spans import span
+from kerascli.training.distributed.turns import Turns
 from kerascli.training.evaluate import add_states, evaluate
 from kerascli.training.finite import refuse_bad_step, refuse_bad_weights
 from kerascli.training.layer_states import reset_states
@@ -36,7 +37,7 @@ class Plan:
     steps: int
     batches: Callable[[int, int], Iterable[Batch]]
     """Function (epoch from 0, first batch) -> the batches of the epoch from there on."""
-    validation: Callable[[], Iterable[Batch]] | None
+    validation: Callable[[], Iterable[Batch] | Turns] | None
     validates: Callable[[int], bool]
     """Function that returns True if a validation follows the epoch (from 1)."""
     callbacks: Sequence[Callback]

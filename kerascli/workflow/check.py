@@ -22,6 +22,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.workflow.advice.advise import advise
 from kerascli.workflow.advice.case import Case
+from kerascli.workflow.division import divided, division_lines
 from kerascli.workflow.opened import known_view
 
 
@@ -44,8 +45,12 @@ def check(
     flags: Sequence[str],
     progress: Progress | None = None,
     no_data: bool = False,
+    processes: int = 1,
 ) -> CheckResult:
-    """Check everything that can be known before training; with `no_data` no data is read. Raises KerasCliError."""
+    """Check everything that can be known before training on `processes` processes; with `no_data` no data is read.
+
+    Raises KerasCliError.
+    """
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     known: dict[str, tuple[DataFacts, PreparedData | None, list[str]]] = {}
     best = _facts_without_data if no_data else _best_facts
@@ -53,7 +58,8 @@ def check(
     def described(phase: Config) -> RunSpec | None:
         found = known.get(phase.data_key) or best(phase)
         known[phase.data_key] = found
-        return _described(phase, *found, no_data=no_data)
+        spec = _described(phase, *found, no_data=no_data)
+        return spec if spec is None else divided(phase, spec, processes)
 
     specs = [spec for spec in in_each(config.phases, described) if spec is not None]
     if len(specs) < len(config.phases):
@@ -74,15 +80,24 @@ def check(
         lines.append(f"  data: {rows} rows")
     if config.before:
         lines.append(f"  fit: {len(config.phases)} phases")
+    lines += division_lines(spec, processes)
+    lines += [f"  not checked: {text}" for text in [*unchecked, *_absent(config, spec)]]
+    return CheckResult(lines, _warnings(cases, prepared), missing)
+
+
+def _absent(config: Config, spec: RunSpec) -> Iterator[str]:
+    """Yield a text for each part of a config that is not checked or not there."""
     if spec.init_from is not None:
-        unchecked.append(_unchecked_init_from(config, spec.init_from))
+        yield _unchecked_init_from(config, spec.init_from)
     if config.data is None:
-        unchecked.append("there is no 'data' section")
+        yield "there is no 'data' section"
     if spec.training is None:
-        unchecked.append("there is no 'compile' section")
+        yield "there is no 'compile' section"
+
+
+def _warnings(cases: Sequence[Case], prepared: PreparedData | None) -> list[Fault]:
     learned = {} if prepared is None else dict.fromkeys(prepared.warnings)
-    warnings = [*advise(cases), *(Fault(text, level="warning") for text in learned)]
-    return CheckResult([*lines, *(f"  not checked: {text}" for text in unchecked)], warnings, missing)
+    return [*advise(cases), *(Fault(text, level="warning") for text in learned)]
 
 
 def _described(

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from kerascli.config.load import Config, Progress, open_recorded
 from kerascli.config.sections.phases import in_each
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.pipeline.learned_state import load_learned, save_learned
-from kerascli.device import Choice, Threads, choose_device, prepare_cpu, use_threads
+from kerascli.device import Choice, Threads, choose_device, of_process, prepare_cpu, use_threads
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.events import Began, Event, Note
 from kerascli.interrupts import deferred
@@ -27,6 +28,7 @@ from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.changed_data import moved_hint
 from kerascli.workflow.fitting.details import Stages, details
+from kerascli.workflow.fitting.follow import checked_members, follow, process_notes
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import (
     Phase,
@@ -37,36 +39,44 @@ from kerascli.workflow.fitting.phases import (
     history_columns,
     prepare_phases,
     refuse_other_epochs,
+    refuse_undivided,
 )
 from kerascli.workflow.fitting.recorder import newest, restore
 from kerascli.workflow.fitting.run_loop import run
 from kerascli.workflow.interchange.init_from import init_weights
+from kerascli.world import launch_of
 
 
 def start(config: Config, options: Options) -> Iterator[Event]:
     """Train a config in a new run. Raises KerasCliError of any kind."""
     stages = Stages()
     prepare_cpu()
-    threads = use_threads(options.threads)
+    threads = use_threads(options.threads, share=_share(config, options))
     use_own_cache()
     for phase in config.phases:
         if phase.data is not None:
             phase.data.source.begin()  # while torch loads what checks and traces models
     phases = prepare_phases(config, known=in_each(config.phases, Config.check_early))
     stages.end("data and checks")
+    refuse_undivided(phases, options.processes)
     warnings = _warnings(phases)
     stages.end("advice")
     yield from notes(warnings)
     yield from data_notes(phases)
     device = choose_device(options.device)
-    runner = PhaseRunner(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
+    runner = PhaseRunner(phases, _own_device(device, options), options, Reached(epoch=_first_epoch(phases)))
     stages.end("model and execution mode")
     begun = init_weights(runner.state.experiment, phases[0].config, options.known_runs or options.runs_dir)
+    members = _members(runner)
+    if not runner.processes.world.leads:
+        yield from _beside(runner)
+        return
     record = RunRecord.create(options.runs_dir, options.name or config.name)
     with record.locked(), deferred() as stop:
+        runner.processes.signal = lambda: stop.number
         mode = runner.state.execution_mode
         facts = {
-            **_thread_facts(threads), "tier": mode.value, "tier_reason": mode.reason,
+            **_thread_facts(threads), "tier": mode.value, "tier_reason": mode.reason, **members,
             "warnings": [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in warnings],
             **({"init_from": begun.facts} if begun else {}),
         }  # fmt: skip
@@ -75,6 +85,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
         record.history_writer.cut()
         yield from _choice_notes(device, threads, mode, runner.state.experiment)
         yield from details(record.facts(), runner.state.experiment, stages)
+        yield from process_notes(runner, members)
         if begun is not None:
             yield Note(begun.text)
         yield Began(str(record.path), record.summary())
@@ -98,27 +109,29 @@ def resume(
     prepare_cpu()
     use_own_cache()
     _refuse_format_1(record)
-    with record.locked():
+    leads = options.processes is None or options.processes.world.leads
+    with record.locked() if leads else nullcontext():
         known = record.facts()
         config = open_recorded(record, sets=sets, progress=progress).with_data(data)
         if config.data is None:
             hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
             raise ConfigError(f"the run '{record.path}' was imported without data to train on", hint=hint)
-        with moved_hint():
-            phases = prepare_phases(config, load_learned(record.preprocessing()))
-        for phase in phases:
-            phase.prepared.tables.clear()
-        refuse_other_epochs(phases, sets)
-        _refuse_other_data(known.get("data", {}), data_digests(phases))
+        phases = _recorded_phases(record, config, options, sets)
         device = choose_device(options.device, recorded=known.get("device"))
         threads = use_threads(options.threads, recorded=known.get("threads"))
         stages.end("data and checks")
         runner, notes, history = _restored(record, phases, device, options, known.get("tier"))
         stages.end("model, execution mode and checkpoint")
+        members = _members(runner)  # all processes have read the run before it is written to
+        if not leads:
+            yield from _beside(runner)
+            return
         record.open_history(history_columns(phases), history)
         yield from notes
         with deferred() as stop:
-            record.begin({"device": device.value, "device_reason": device.reason, **_thread_facts(threads)})
+            runner.processes.signal = lambda: stop.number
+            facts = {"device": device.value, "device_reason": device.reason, **_thread_facts(threads)}
+            record.begin({**facts, **_earlier_processes(known), **members})
             record.checkpoints.settle(runner.reached.step)
             record.history_writer.cut()  # to the length at the checkpoint: later epochs are trained again
             if sets or data is not None:
@@ -126,8 +139,66 @@ def resume(
             mode = runner.state.execution_mode
             yield from _choice_notes(device, threads, mode, runner.state.experiment)
             yield from details(record.facts(), runner.state.experiment, stages)
+            yield from process_notes(runner, members)
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from run(runner, record, stop)
+
+
+def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: Sequence[str]) -> list[Phase]:
+    """Return the phases of a run to resume, with its data. Raises KerasCliError if it cannot go on with them."""
+    with moved_hint():
+        phases = prepare_phases(config, load_learned(record.preprocessing()))
+    for phase in phases:
+        phase.prepared.tables.clear()
+    refuse_other_epochs(phases, sets)
+    refuse_undivided(phases, options.processes)
+    _refuse_other_data(record.facts().get("data", {}), data_digests(phases))
+    return phases
+
+
+def _first_epoch(phases: list[Phase]) -> int:
+    return phases[0].spec.fit.initial_epoch
+
+
+def _own_device(device: Choice, options: Options) -> Choice:
+    """Return the device of this process: with several, each has a GPU of its own."""
+    if options.processes is None or options.processes.world.size == 1:
+        return device
+    return of_process(device, options.processes.world.local_rank)
+
+
+def _beside(runner: PhaseRunner) -> Iterator[Event]:
+    """Train as one of the processes that do not record."""
+    with deferred() as stop:
+        runner.processes.signal = lambda: stop.number
+        follow(runner)
+    yield from ()
+
+
+def _members(runner: PhaseRunner) -> dict[str, Any]:
+    """Return the facts about a training's processes for run.json, once all agree on what is trained."""
+    if runner.processes.world.size == 1:
+        return {}
+    folder = runner.options.runs_dir / "run"
+    complete = runner.phases[-1].config.resolved([phase.spec for phase in runner.phases], folder)
+    members = checked_members(runner.processes, dump_yaml(complete), data_digests(runner.phases))
+    return {"processes": members, "launch": launch_of()}
+
+
+def _earlier_processes(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers of processes that a run was trained on so far, if it ever was on several."""
+    now = len(known.get("processes", [])) or 1
+    counts = [*known.get("earlier_process_counts", []), now]
+    return {"processes": [], "earlier_process_counts": counts} if max(counts) > 1 else {}
+
+
+def _share(config: Config, options: Options) -> int:
+    """Return the number of processes that share this machine's CPUs.
+
+    With `fit.shards` it is that of the shards, whatever the number of processes: the last bits depend on the threads.
+    """
+    shards = config.document.at(("fit", "shards"))
+    return shards if isinstance(shards, int) else options.processes.world.local_size if options.processes else 1
 
 
 def _warnings(phases: list[Phase]) -> list[Fault]:
@@ -143,7 +214,7 @@ def _restored(
 ) -> tuple[PhaseRunner, list[Note], Prefix]:
     """Return the `PhaseRunner` restored from the newest checkpoint, notes, and the part of history.csv up to it."""
     checkpoint, notes = newest(record)
-    reached, history = Reached(epoch=phases[0].spec.fit.initial_epoch), Prefix()
+    reached, history = Reached(epoch=_first_epoch(phases)), Prefix()
     if checkpoint is not None:
         known = checkpoint_facts(checkpoint.facts)
         reached.phase, reached.first, history = known.phase, known.first, known.history
@@ -151,7 +222,7 @@ def _restored(
         raise FileRefused(
             f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"
         )
-    runner = PhaseRunner(phases, device, options, reached, mode)
+    runner = PhaseRunner(phases, _own_device(device, options), options, reached, mode)
     if checkpoint is not None:
         runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks)
     reached, plan = runner.reached, runner.state.plan

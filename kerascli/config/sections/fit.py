@@ -68,6 +68,14 @@ class FitSpec(BaseSection):
     """Reset of stateful layers: before each epoch, or never in training. Evaluation starts from zero states."""
     deterministic: Annotated[bool, NotPerPhase("it applies to all phases")] = False
     """Use deterministic algorithms on CUDA, which are slower; the CPU is deterministic anyway."""
+    distribute: Annotated[Literal["ddp"] | None, NotPerPhase("it applies to all phases")] = None
+    """Division of the work among several processes: `ddp`, where each has the model and a part of each batch; null:
+    `ddp` with several processes.
+    """
+    shards: Annotated[PositiveInt | None, NotPerPhase("it applies to all phases")] = None
+    """Number of parts of a batch with a forward and backward pass of their own, a power of two: results have the same
+    bits on 1, 2, 4 ... processes. Null: one part per process, and results that differ by rounding.
+    """
     trainable: dict[str, bool] = Field(default={})
     """Layers to train or freeze: mapping from a name, a glob or a range `first..last` to a flag; later entries win."""
     callbacks: Annotated[tuple[CallbackField, ...], BeforeValidator(_listed)] = Field(default=())
@@ -89,7 +97,17 @@ class FitSpec(BaseSection):
             text = f"initial_epoch: must be less than epochs ({self.epochs}), got {self.initial_epoch}"
             hint = "epochs is the number of the last epoch, not the number of epochs to train"
             raise Invalid([Fault(text, ("initial_epoch",), hint=hint)])
+        if self.shards is not None and self.batch_size % self.shards:
+            text = f"shards: must divide batch_size ({self.batch_size}), got {self.shards}"
+            raise Invalid([Fault(text, ("shards",))])
         return self
+
+    @field_validator("shards")
+    @classmethod
+    def _is_a_power_of_two(cls, value: int | None) -> int | None:
+        if value is not None and value & (value - 1):
+            raise ValueError(f"expected a power of two, got {value}")
+        return value
 
     def validates(self) -> bool:
         return self.validation_data is not None or self.validation_split > 0

@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,19 +36,48 @@ class Batch:
     targets: dict[str, Tensor]
     sample_weight: dict[str, Tensor]
     rows: int
+    whole: int = 0
+    """Number of rows of the whole batch, of which other processes may have read a part."""
+
+    def __post_init__(self) -> None:
+        self.whole = self.whole or self.rows
+
+
+class Portion(NamedTuple):
+    """Portion of each batch's rows, from `first / of` to `stop / of`, rounded down."""
+
+    first: int
+    stop: int
+    of: int
+
+    def slice(self, rows: int) -> slice:
+        """Return the portion of a number of rows."""
+        return slice(self.first * rows // self.of, self.stop * rows // self.of)
+
+
+WHOLE = Portion(0, 1, 1)
 
 
 class BatchSource:
     """Loader of a split's batches; an epoch can start at any batch, with the same rows as in a whole epoch."""
 
     def __init__(
-        self, split: Split, batch_size: int, device: torch.device, *, shuffle: bool = False, seed: int = 0
+        self,
+        split: Split,
+        batch_size: int,
+        device: torch.device,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        portion: Portion = WHOLE,
     ) -> None:
+        """With a `portion`, only these rows of each batch are read; the others are those of other processes."""
         self.rows = split.rows
         self.batch_size = batch_size
         self.device = device
         self.shuffle = shuffle
         self.seed = seed
+        self.portion = portion
         self._split = split
         self._resident = _load(split, device) if _fits(split, device) else None
 
@@ -56,33 +86,46 @@ class BatchSource:
         """Return the number of batches of an epoch; the last one may be smaller."""
         return math.ceil(self.rows / self.batch_size)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Iterate over the batches of epoch `epoch`, beginning with batch `start`; both count from 0."""
+    def epoch(self, epoch: int, start: int = 0, *, every: int = 1) -> Iterator[Batch]:
+        """Iterate over the batches of epoch `epoch`, beginning with batch `start`; both count from 0.
+
+        `every` is the distance of one batch to the next, for rows in order only.
+        """
         if self._resident is not None:
-            return map(self._pick, self._parts(epoch, start))
+            return map(self._pick, map(self._own, self._parts(epoch, start, every)))
         batch_bytes = self._split.nbytes // max(1, self.rows) * self.batch_size
         depth = min(2 * _THREADS, max(2, _AHEAD_BYTES // max(1, batch_bytes)))
-        return prefetch(self._read, self._rows(epoch, start), threads=min(_THREADS, depth), depth=depth)
+        parts = map(self._own, self._rows(epoch, start, every))
+        return prefetch(self._read, parts, threads=min(_THREADS, depth), depth=depth)
 
-    def _slices(self, start: int) -> Iterator[slice]:
-        firsts = range(start * self.batch_size, self.rows, self.batch_size)
+    def _slices(self, start: int, every: int) -> Iterator[slice]:
+        firsts = range(start * self.batch_size, self.rows, self.batch_size * every)
         return (slice(first, min(first + self.batch_size, self.rows)) for first in firsts)
 
-    def _rows(self, epoch: int, start: int) -> Iterator[Rows]:
+    def _rows(self, epoch: int, start: int, every: int) -> Iterator[Rows]:
         """Iterate over the row selections of an epoch's batches: slices, or arrays of row indices if shuffled."""
         if not self.shuffle:
-            return self._slices(start)
+            return self._slices(start, every)
         chunks = self._numbers(epoch, start)
         return (
             rows for chunk in chunks for rows in np.split(chunk, range(self.batch_size, len(chunk), self.batch_size))
         )
 
-    def _parts(self, epoch: int, start: int) -> Iterator[Part]:
+    def _parts(self, epoch: int, start: int, every: int) -> Iterator[Part]:
         """Iterate over slices or row indices (on the device) of an epoch's batches, for a split on the device."""
         if not self.shuffle:
-            return self._slices(start)
+            return self._slices(start, every)
         chunks = (torch.from_numpy(chunk).to(self.device) for chunk in self._numbers(epoch, start))
         return (rows for chunk in chunks for rows in chunk.split(self.batch_size))
+
+    def _own(self, rows: Any) -> tuple[Any, int]:
+        """Return this process's portion of a batch's rows, and the number of the batch's rows."""
+        if isinstance(rows, slice):
+            whole = rows.stop - rows.start
+            own = self.portion.slice(whole)
+            return slice(rows.start + own.start, rows.start + own.stop), whole
+        whole = len(rows)
+        return (rows if self.portion is WHOLE else rows[self.portion.slice(whole)]), whole
 
     def _numbers(self, epoch: int, start: int) -> Iterator[np.ndarray]:
         """Iterate over the shuffled row indices of an epoch, from batch `start` on, in chunks of many batches."""
@@ -91,16 +134,18 @@ class BatchSource:
         firsts = range(start * self.batch_size, self.rows, length)
         return (order[slice(first, first + length)] for first in firsts)
 
-    def _pick(self, rows: Part) -> Batch:
+    def _pick(self, own: tuple[Part, int]) -> Batch:
         assert self._resident is not None
+        rows, whole = own
         inputs, targets, weights = (_picked(section, rows) for section in self._resident)
-        return Batch(inputs, targets, weights, rows.stop - rows.start if isinstance(rows, slice) else len(rows))
+        return Batch(inputs, targets, weights, rows.stop - rows.start if isinstance(rows, slice) else len(rows), whole)
 
-    def _read(self, rows: Rows) -> Batch:
+    def _read(self, own: tuple[Rows, int]) -> Batch:
         """Read the rows of a batch and start their transfer to the device, without waiting for its end."""
+        rows, whole = own
         part = self._split.read(rows)
         inputs, targets, weights = _sections(part, self._sent)
-        return Batch(inputs, targets, weights, part.rows)
+        return Batch(inputs, targets, weights, part.rows, whole)
 
     def _sent(self, values: np.ndarray) -> Tensor:
         tensor = _tensor(values)

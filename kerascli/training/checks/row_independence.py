@@ -2,7 +2,7 @@
 does not.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,16 +27,38 @@ def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
     """Return True if each row of a node's output depends on that row alone; only formulas are tested."""
     if not isinstance(node.layer, ExpressionLayer):
         return True
-    found, xs = expression(node.layer.value), [specs[name] for name in node.inputs]
+    xs = [specs[name] for name in node.inputs]
     if not any(spec.batched for spec in xs):
         return True
+    return _rows_stay_apart(_formula(node.layer, xs), xs)
+
+
+def is_mean_of_parts(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
+    """Return True if the value of a batch is the mean of its halves' values; False for a node that is no formula."""
+    if not isinstance(node.layer, ExpressionLayer):
+        return False
+    xs = [specs[name] for name in node.inputs]
+    formula, numbers = _formula(node.layer, xs), [_numbers(spec, None) for spec in xs]
+    halves = [
+        [x[part] if spec.batched else x for x, spec in zip(numbers, xs, strict=True)]
+        for part in (slice(0, _ROWS // 2), slice(_ROWS // 2, _ROWS))
+    ]
+    try:
+        parts = [_parts(formula, each) for each in (numbers, *halves)]
+    except (ExpressionError, RuntimeError, IndexError, ValueError, TypeError):
+        return False
+    return all(torch.allclose(whole, (a + b) / 2, rtol=_ROUNDING) for whole, a, b in zip(*parts, strict=True))
+
+
+_ROUNDING = 1e-5
+"""Relative difference up to which two results in float32 count as equal: a few units in the last place of a sum."""
+
+
+def _formula(layer: ExpressionLayer, xs: Sequence[TensorSpec]) -> Formula:
+    """Return the formula of a layer as a function of its inputs, of which at least one has rows."""
+    found = expression(layer.value)
     sized_by = next(index for index, spec in enumerate(xs) if spec.batched)
-    names = found.names
-
-    def value(tensors: list[Tensor]) -> Any:
-        return found(dict(zip(names, tensors, strict=False)), tensors[sized_by], training=False)
-
-    return _rows_stay_apart(value, xs)
+    return lambda tensors: found(dict(zip(found.names, tensors, strict=False)), tensors[sized_by], training=False)
 
 
 def comparison_keeps_rows_apart(component: object, output: TensorSpec) -> bool:

@@ -8,6 +8,7 @@ from itertools import islice
 
 from torch import nn
 
+from kerascli.config.sections.fit import FitSpec
 from kerascli.device import Choice
 from kerascli.errors import ConfigError
 from kerascli.model.runtime.submodules import submodules_of
@@ -17,35 +18,50 @@ from kerascli.optimizers.several import Optimizers
 from kerascli.profiling.profiler import Profiler
 from kerascli.spans import listening
 from kerascli.training.build import Experiment
+from kerascli.training.distributed.processes import ALONE, Processes
+from kerascli.training.distributed.sharded_runner import Division, ShardedRunner
 from kerascli.training.execution_mode import Request, compile_rule, make_runner
-from kerascli.training.forward_pass import ForwardPass, Runner
+from kerascli.training.forward_pass import Eager, ForwardPass, Runner
 from kerascli.training.loop import Plan
 from kerascli.training.step import Trainer
+from kerascli.workflow.fitting.plan import sharding_of
 from kerascli.workflow.fitting.profiled import set_profiled_model
 from kerascli.workflow.memory import memory_for_model
 
+MODES = ("eager", "traced", "compiled")
+"""Execution modes, from the slowest to the fastest."""
+
 
 def bind_with_profiler(
-    experiment: Experiment, plan: Plan, *, profile: bool, recorded_mode: str | None = None
+    experiment: Experiment,
+    plan: Plan,
+    *,
+    profile: bool,
+    recorded_mode: str | None = None,
+    processes: Processes = ALONE,
 ) -> tuple[Trainer, Choice, Profiler | None]:
     """Call `bind` under a profiler if `profile` is true, so that compilation is timed, too."""
     if not profile:
-        return (*bind(experiment, plan, recorded_mode), None)
+        return (*bind(experiment, plan, recorded_mode, processes), None)
     profiler = Profiler(experiment.device)
     with listening(profiler):
-        trainer, mode = bind(experiment, plan, recorded_mode)
+        trainer, mode = bind(experiment, plan, recorded_mode, processes)
     set_profiled_model(profiler, mode.value, experiment, plan)
     return trainer, mode, profiler
 
 
 @memory_for_model()
-def bind(experiment: Experiment, plan: Plan, recorded_mode: str | None = None) -> tuple[Trainer, Choice]:
+def bind(
+    experiment: Experiment, plan: Plan, recorded_mode: str | None = None, processes: Processes = ALONE
+) -> tuple[Trainer, Choice]:
     """Return the trainer with optimizers and execution mode, and the choice of the mode with its reason."""
     assert experiment.spec.training is not None
     jit_compile = experiment.spec.training.compute.jit_compile
     optimizers = _optimizers(experiment)
     experiment.module.train()
-    batches = list(islice(plan.batches(0, 0), 2))
+    fit, whole = experiment.spec.fit, list(islice(plan.batches(0, 0), 2))
+    division = _division(fit, processes)
+    batches = whole if division is None else [division.example(batch) for batch in whole]
     scales = {name: each.loss_scale.factor for name, each in optimizers.by_name.items() if each.loss_scale is not None}
     passes: list[tuple[ForwardPass, Runner]] = []
     modes: dict[str, Choice] = {}
@@ -53,7 +69,12 @@ def bind(experiment: Experiment, plan: Plan, recorded_mode: str | None = None) -
         own = [optimizers.by_name[update.name] for update in each.updates]
         steps = plan.epochs * plan.steps * each.repeat
         request = Request(each, batches, steps, jit_compile, live_scales=scales, rules=partial(_rules, own))
-        run, mode = make_runner(request, recorded_mode)
+        if division is None:
+            run, mode = make_runner(request, recorded_mode)
+        else:
+            with division.part(batches[0]):
+                run, mode = _agreed_runner(request, recorded_mode, processes)
+            run = ShardedRunner(run, Eager(each, scales), division, whole[0])
         if mode.value == "compiled":
             for optimizer in own:
                 with suppress(Exception):  # whatever is raised, the uncompiled rule gives the same results
@@ -64,13 +85,30 @@ def bind(experiment: Experiment, plan: Plan, recorded_mode: str | None = None) -
     return trainer, _slowest(modes)
 
 
+def _division(fit: FitSpec, processes: Processes) -> Division | None:
+    """Return the division of batches among shards and processes; None if one process trains on whole batches."""
+    sharding = sharding_of(fit, processes)
+    return None if sharding is None else Division(sharding, processes, in_order=fit.shards is not None)
+
+
+def _agreed_runner(request: Request, recorded: str | None, processes: Processes) -> tuple[Runner, Choice]:
+    """Return the runner and its mode: the slowest that a process has chosen, since their results differ in bits."""
+    run, mode = make_runner(request, recorded)
+    modes = processes.exchange(mode.value)
+    slowest = min(modes, key=MODES.index)
+    if mode.value == slowest:
+        return run, mode
+    run, mode = make_runner(request, slowest)
+    return run, replace(mode, reason=f"as in process {modes.index(slowest)}")
+
+
 def _rules(optimizers: Sequence[FlatOptimizer]) -> list[Written]:
     return [rule for optimizer in optimizers for rule in optimizer.rules()]
 
 
 def _slowest(modes: Mapping[str, Choice]) -> Choice:
     """Return the slowest execution mode of all forward passes, which the run records, with the reason for it."""
-    name, mode = min(modes.items(), key=lambda item: ("eager", "traced", "compiled").index(item[1].value))
+    name, mode = min(modes.items(), key=lambda item: MODES.index(item[1].value))
     return replace(mode, reason=f"{name}: {mode.reason}") if len(modes) > 1 else mode
 
 

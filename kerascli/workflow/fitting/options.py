@@ -3,6 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kerascli.training.distributed.processes import Processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,5 +22,7 @@ class Options:
     limits: Mapping[str, int] = field(default_factory=dict)
     """Upper limits for a smoke run, in each phase: `epochs`, `steps_per_epoch`, `validation_steps`."""
     profile: bool = False
+    processes: "Processes | None" = None
+    """The processes that train together; None: this one alone."""
     known_runs: Path | None = None
     """Folder in which `model.init_from` looks up runs; None: `runs_dir`."""

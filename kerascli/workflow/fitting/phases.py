@@ -22,9 +22,11 @@ from kerascli.profiling.profiler import Profiler
 from kerascli.runs.history import ordered
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checks.label_range_checks import check_values
+from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.loop import Plan
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer, assign_weights
+from kerascli.workflow.division import divided
 from kerascli.workflow.fitting.binding import bind_with_profiler
 from kerascli.workflow.fitting.class_weights import with_class_weights
 from kerascli.workflow.fitting.options import Options
@@ -123,6 +125,10 @@ class PhaseRunner:
         self.state = self._make_state(profile=options.profile)
 
     @property
+    def processes(self) -> Processes:
+        return self.options.processes or ALONE
+
+    @property
     def phase(self) -> Phase:
         return self.phases[self.reached.phase]
 
@@ -166,8 +172,12 @@ class PhaseRunner:
         phase, reached = self.phase, self.reached
         experiment = build_phase(phase, self.device)
         number = reached.phase + 1 if len(self.phases) > 1 else None
-        plan = make_plan(experiment, phase.prepared, self.options.limits, phase=number, first=reached.first)
-        trainer, mode, profiler = bind_with_profiler(experiment, plan, profile=profile, recorded_mode=self._mode)
+        plan = make_plan(
+            experiment, phase.prepared, self.options.limits, phase=number, first=reached.first, processes=self.processes
+        )
+        trainer, mode, profiler = bind_with_profiler(
+            experiment, plan, profile=profile, recorded_mode=self._mode, processes=self.processes
+        )
         self._mode = mode.value
         return PhaseState(experiment, plan, trainer, mode, profiler)
 
@@ -220,3 +230,10 @@ def refuse_other_epochs(phases: list[Phase], sets: object) -> None:
     if sets and len(phases) > 1:
         hint = "start a new run for other settings"
         raise ConfigError("--set fit.epochs: the epochs of a run with phases cannot be changed", hint=hint)
+
+
+def refuse_undivided(phases: list[Phase], processes: Processes | None) -> None:
+    """Raise ConfigError if a phase cannot be trained in shards or on as many processes."""
+    size = 1 if processes is None else processes.world.size
+    for phase in phases:
+        divided(phase.config, phase.spec, size)

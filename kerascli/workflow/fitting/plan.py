@@ -1,15 +1,18 @@
 """Make the training plan (batches, steps, validations) from a config's fit section and its data."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from kerascli.config.sections.fit import FitSpec
-from kerascli.data.batches.loader import Batch, BatchSource
+from kerascli.data.batches.loader import WHOLE, Batch, BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.errors import DataError
 from kerascli.training.build import Experiment
 from kerascli.training.checks.eval_batch_size import rows_at_once
+from kerascli.training.distributed.processes import ALONE, Processes
+from kerascli.training.distributed.sharding import Sharding
+from kerascli.training.distributed.turns import Turns
 from kerascli.training.loop import Plan
 
 
@@ -38,6 +41,18 @@ def _refuse_part(experiment: Experiment, source: BatchSource) -> None:
         raise DataError(text, hint="remove rows, or choose a batch_size that divides their number")
 
 
+def evaluated_batches(source: BatchSource, limit: int | None, processes: Processes) -> Iterable[Batch] | Turns:
+    """Return the first `limit` batches of a split (None: all) to evaluate, dealt to all processes."""
+    return islice(source.epoch(0), limit) if processes.world.size == 1 else Turns(source, processes, limit)
+
+
+def sharding_of(fit: FitSpec, processes: Processes) -> Sharding | None:
+    """Return the division of each batch into shards; None if one process trains on whole batches."""
+    world = processes.world
+    shards = fit.shards or world.size
+    return None if shards == 1 else Sharding(shards, world.rank, world.size)
+
+
 def make_plan(
     experiment: Experiment,
     prepared: PreparedData,
@@ -45,11 +60,18 @@ def make_plan(
     *,
     phase: int | None = None,
     first: int = 0,
+    processes: Processes = ALONE,
 ) -> Plan:
     """Return the training plan of a config's fit section, for phase number `phase` that begins after `first` epochs."""
     spec, fit = experiment.spec, experiment.spec.fit
+    sharding = sharding_of(fit, processes)
     source = BatchSource(
-        prepared.splits["train"], fit.batch_size, experiment.device, shuffle=fit.shuffle, seed=spec.seed
+        prepared.splits["train"],
+        fit.batch_size,
+        experiment.device,
+        shuffle=fit.shuffle,
+        seed=spec.seed,
+        portion=WHOLE if sharding is None else sharding.portion,
     )
     _refuse_part(experiment, source)
     steps = fit.steps_per_epoch or source.steps
@@ -63,7 +85,7 @@ def make_plan(
         epochs=first + epochs,
         steps=steps,
         batches=lambda epoch, first_batch: _batches(source, steps, epoch, first_batch, first),
-        validation=None if held_out is None else lambda: islice(held_out.epoch(0), limit),
+        validation=None if held_out is None else lambda: evaluated_batches(held_out, limit, processes),
         validates=lambda epoch: _is_due(fit, epoch),
         callbacks=fit.callbacks,
         directions=spec.log_names(),

@@ -2,9 +2,8 @@
 
 import shlex
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
 
 from safetensors.torch import load as load_tensors
 
@@ -15,13 +14,15 @@ from kerascli.interrupts import Signals
 from kerascli.model.runtime.weights import lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import saved_weights
+from kerascli.training.distributed.processes import Processes
+from kerascli.training.distributed.turns import Turns
 from kerascli.training.evaluate import evaluate
 from kerascli.training.finite import has_finite_weights, refuse_bad_weights
 from kerascli.training.loop import train
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.phases import PhaseRunner
-from kerascli.workflow.fitting.plan import rows_in_order
+from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
 from kerascli.workflow.fitting.profiled import profiled
 from kerascli.workflow.fitting.recorder import TRAINING, Recorder
 from kerascli.workflow.generation.samples import sample_writer
@@ -31,7 +32,7 @@ from kerascli.workflow.memory import STOPS, stopped_by
 def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
     """Train from the runner's progress to the end of the last phase, then evaluate. Raises KerasCliError."""
     try:
-        yield from _phases(runner, record, stop)
+        yield from _phases(runner, record)
         refuse_bad_weights(runner.state.trainer, runner.reached)
         record.write_weights(runner.state.trainer.weights_file())
         results = yield from _evaluate_test(runner, record, stop)
@@ -54,12 +55,12 @@ def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event
         raise Interrupted("interrupted; the training had ended and is complete", signal_number=stop.number)
 
 
-def _phases(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
+def _phases(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
     yield from runner.begin(fresh=runner.reached.batch == 0 and runner.reached.epoch == runner.reached.first)
     if runner.state.profiler is not None and not runner.is_last:
         yield Note(f"the profile is of phase {runner.reached.phase + 1}")
     while True:
-        for event in _phase(runner, record, stop):
+        for event in _phase(runner, record):
             if runner.is_last or not isinstance(event, Stopped):
                 yield event
         if runner.is_last:
@@ -68,16 +69,16 @@ def _phases(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[E
         yield from runner.begin(fresh=fresh)
 
 
-def _phase(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
+def _phase(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
     state = runner.state
     samples = sample_writer(record, state.experiment, runner.phase.prepared)
     recorder = Recorder(record, state.trainer, runner.reached, state.plan, samples)
     events = recorder.follow(train(state.trainer, state.plan, runner.reached))
     if state.profiler is None:
-        yield from _saved_on_signal(events, recorder, stop)
+        yield from _saved_on_signal(events, recorder, runner.processes)
     else:
         events = state.profiler.follow(events, batches_done=runner.reached.batch)
-        yield from profiled(_saved_on_signal(events, recorder, stop), state.profiler, record)
+        yield from profiled(_saved_on_signal(events, recorder, runner.processes), state.profiler, record)
 
 
 def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
@@ -102,15 +103,16 @@ def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
     return error
 
 
-def _saved_on_signal(events: Iterator[Event], recorder: Recorder, stop: Signals) -> Iterator[Event]:
+def _saved_on_signal(events: Iterator[Event], recorder: Recorder, processes: Processes) -> Iterator[Event]:
     """Yield the training's events; after a signal finish the step, save a checkpoint, and raise Interrupted."""
     for event in events:
         yield event
-        if stop.number is not None and not isinstance(event, Stopped):  # nothing is left to save at the last event
+        number = processes.common_signal()
+        if number is not None and not isinstance(event, Stopped):  # nothing is left to save at the last event
             recorder.save("a signal")
             progress = recorder.progress
             where = f"epoch {progress.epoch + 1}, step {progress.batch}"
-            raise _interrupted(f"interrupted at {where}; saved", recorder.record, stop.number)
+            raise _interrupted(f"interrupted at {where}; saved", recorder.record, number)
 
 
 def _interrupted(text: str, record: RunRecord, number: int) -> Interrupted:
@@ -127,14 +129,17 @@ def _evaluate_test(
         return {}
     experiment = runner.state.experiment
     started = time.monotonic()
-    batches = islice(rows_in_order(experiment, test).epoch(0), runner.options.limits.get("validation_steps"))
-    work = evaluate(experiment.module, _while_wanted(batches, record, stop), seed=experiment.spec.seed)
+    limit = runner.options.limits.get("validation_steps")
+    batches = evaluated_batches(rows_in_order(experiment, test), limit, runner.processes)
+    if not isinstance(batches, Turns):  # else all processes evaluate to the end, since they wait for each other
+        batches = _while_wanted(batches, record, stop)
+    work = evaluate(experiment.module, batches, seed=experiment.spec.seed)
     figures = yield from work
     yield Evaluated("test", figures, test.rows, time.monotonic() - started)
     return {"test": figures}
 
 
-def _while_wanted(batches: Iterator[Batch], record: RunRecord, stop: Signals) -> Iterator[Batch]:
+def _while_wanted(batches: Iterable[Batch], record: RunRecord, stop: Signals) -> Iterator[Batch]:
     for batch in batches:
         if stop.number is not None:
             raise _interrupted(

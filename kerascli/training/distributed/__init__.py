@@ -1,0 +1,1 @@
+"""Training on several processes: shards of batches, and the sums over them."""

@@ -1,0 +1,113 @@
+"""The outcome of a shard as two vectors, so that all of it is added and sent at once."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from kerascli.training.forward_pass import Layout
+
+
+def sum_of_shards(make: Callable[[int], "OutcomeVectors"], first: int, stop: int) -> "OutcomeVectors":
+    """Return the sum of make(first) ... make(stop - 1): that of the first half plus that of the second."""
+    if stop - first == 1:
+        return make(first)
+    middle = (first + stop) // 2
+    return sum_of_shards(make, first, middle).plus(sum_of_shards(make, middle, stop))
+
+
+class OutcomeVectors:
+    """An outcome in two vectors: `averaged` for what is averaged, `added` (float64) for metric states and integers."""
+
+    def __init__(self, slots: Sequence["_Slot | None"], averaged: Tensor, added: Tensor, processes: int) -> None:
+        """The last elements of `added` are one for each of the `processes`, for their signals."""
+        self._slots = slots
+        self._processes = processes
+        self._averaged = averaged
+        self._added = added
+
+    @classmethod
+    def like(cls, flat: Sequence[Tensor | None], layout: Layout, processes: int) -> "OutcomeVectors":
+        """Return vectors with a place for each tensor of an outcome."""
+        slots: list[_Slot | None] = []
+        ends = [0, 0]
+        for index, tensor in enumerate(flat):
+            if tensor is None:
+                slots.append(None)
+                continue
+            is_state = layout.totals <= index < layout.totals + layout.states
+            exact = is_state or not tensor.is_floating_point() or tensor.dtype == torch.float64
+            start = ends[exact]
+            ends[exact] += tensor.numel()
+            slots.append(_Slot(exact, is_state, start, ends[exact], tensor.shape, tensor.dtype))
+        device = next(tensor.device for tensor in flat if tensor is not None)
+        averaged = torch.zeros(ends[0], device=device)
+        added = torch.zeros(ends[1] + processes, dtype=torch.float64, device=device)
+        return cls(slots, averaged, added, processes)
+
+    @property
+    def vectors(self) -> list[Tensor]:
+        return [self._averaged, self._added]
+
+    def with_signals(self, signals: Sequence[float]) -> Tensor:
+        """Write the processes' signals into their place, and return it."""
+        place = self._added[-self._processes :]
+        if any(signals):
+            place.copy_(torch.tensor(signals, dtype=place.dtype))
+        return place
+
+    def zeros(self) -> "OutcomeVectors":
+        """Return the vectors of a shard without rows."""
+        return OutcomeVectors(
+            self._slots, torch.zeros_like(self._averaged), torch.zeros_like(self._added), self._processes
+        )
+
+    def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "OutcomeVectors":
+        """Return new vectors with the tensors of an outcome. Integers are those of the first shard."""
+        new = OutcomeVectors(
+            self._slots, torch.empty_like(self._averaged), torch.zeros_like(self._added), self._processes
+        )
+        places, values = [], []
+        for slot, tensor in zip(self._slots, flat, strict=True):
+            if slot is None or tensor is None:
+                assert slot is tensor, "which weights have a gradient does not depend on the rows"
+                continue
+            if slot.exact:
+                part = new._added[slot.start : slot.stop]
+                part.copy_(tensor.reshape(-1))
+                if not slot.is_state:
+                    part.mul_(share if tensor.is_floating_point() else float(first))
+            else:
+                places.append(new._averaged[slot.start : slot.stop].view(slot.shape))
+                values.append(tensor)
+        torch._foreach_copy_(places, values)  # pyright: ignore[reportPrivateImportUsage]
+        new._averaged.mul_(share)
+        return new
+
+    def plus(self, other: "OutcomeVectors") -> "OutcomeVectors":
+        """Add another outcome to this one, in place."""
+        self._averaged += other._averaged
+        self._added += other._added
+        return self
+
+    def values(self) -> list[Tensor | None]:
+        """Return the tensors of the outcome, as views of the vectors where their dtypes are equal."""
+        return [None if slot is None else self._value(slot) for slot in self._slots]
+
+    def _value(self, slot: "_Slot") -> Tensor:
+        vector = self._added if slot.exact else self._averaged
+        return vector[slot.start : slot.stop].view(slot.shape).to(slot.dtype)
+
+
+class _Slot:
+    """Place of one tensor in the vectors of an outcome."""
+
+    def __init__(
+        self, exact: bool, is_state: bool, start: int, stop: int, shape: torch.Size, dtype: torch.dtype
+    ) -> None:
+        self.exact = exact
+        self.is_state = is_state
+        self.start = start
+        self.stop = stop
+        self.shape = shape
+        self.dtype = dtype

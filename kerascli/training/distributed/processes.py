@@ -1,0 +1,196 @@
+"""The processes that train together: sums of tensors over them, texts that they exchange, and why one of them ended."""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from kerascli.errors import ConfigError, Fault, ProcessLost, first_line
+from kerascli.world import World, restarts_of
+
+if TYPE_CHECKING:
+    from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]
+
+_FIRST_FAILURE = "kerascli/first_failure"
+_SECONDS_TO_EXPLAIN = 1.5
+"""Time that a process which fails has to say why, before the others report that it is gone."""
+_SECONDS_TO_LOOK = 0.02
+"""Time between two looks for the others' answers."""
+
+
+class Processes:
+    """Communication among the processes of a training. With one process nothing is sent, and nothing is imported.
+
+    Every process calls the same methods in the same order.
+    """
+
+    def __init__(self, world: World, store: "Store | None" = None, timeout: float = 0.0) -> None:
+        self.world = world
+        self._store = store
+        self._timeout = timeout
+        self._exchanges = 0
+        self._known_signal: int | None = None
+        self._steps = 0
+        self.signal: Callable[[], int | None] = lambda: None
+        """Function that returns the number of a signal that this process has received, or None."""
+
+    @classmethod
+    def join(cls, world: World, device: str, *, timeout: float) -> "Processes":
+        """Join the other processes, which the launcher's MASTER_ADDR and MASTER_PORT lead to.
+
+        `timeout` is the time in seconds after which a process that does not answer counts as lost. Raises ProcessLost.
+        """
+        if world.size == 1:
+            return cls(world)
+        if not dist.is_available():
+            raise ConfigError("this torch is built without torch.distributed: it cannot train on several processes")
+        wait = timedelta(seconds=timeout)
+        from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage]
+        from torch.distributed.rendezvous import rendezvous
+
+        with _lost(f"the {world.size} processes did not find each other"):
+            found, rank, size = next(iter(rendezvous("env://", timeout=wait)))
+            store = PrefixStore(f"start/{restarts_of()}", found)  # the launcher's store has the keys of earlier starts
+            store.set_timeout(wait)
+            backend = "nccl" if device.startswith("cuda") else "gloo"
+            dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
+        return cls(world, PrefixStore("kerascli", store), timeout)
+
+    def leave(self) -> None:
+        """Leave the other processes, at the end of a training without an error."""
+        if self._store is not None:
+            dist.destroy_process_group()
+
+    def add(self, tensors: Sequence[Tensor], *, in_order: bool = False) -> None:
+        """Replace tensors, in place, by their sums over all processes.
+
+        With `in_order` the sums are made in a fixed tree, such that they have the same bits as the sum of twice as many
+        processes' halves; the number of processes is then a power of two.
+        """
+        if self._store is None:
+            return
+        with self._heard():
+            if in_order and self.world.size > 2:
+                for tensor in tensors:
+                    self._add_in_order(tensor)
+            else:  # a sum of two terms has one order
+                waiting = [dist.all_reduce(tensor, async_op=True) for tensor in tensors]
+                for work in waiting:
+                    assert work is not None
+                    work.wait()
+
+    def _add_in_order(self, tensor: Tensor) -> None:
+        """Add by recursive doubling: with the neighbour, then between pairs, then between fours ..."""
+        other, distance = torch.empty_like(tensor), 1
+        while distance < self.world.size:
+            partner = self.world.rank ^ distance
+            both = [dist.P2POp(dist.isend, tensor, partner), dist.P2POp(dist.irecv, other, partner)]
+            for work in dist.batch_isend_irecv(both):
+                work.wait()
+            tensor += other
+            distance *= 2
+
+    def own_signal(self) -> list[float]:
+        """Return the signal of each process, as far as this one knows: 0 for none and for the others."""
+        known = [0.0] * self.world.size
+        known[self.world.rank] = float(self.signal() or 0)
+        return known
+
+    def keep_signals(self, summed: Tensor) -> None:
+        """Remember a signal of any process, from the sums of all `own_signal`, which come with those of a step.
+
+        On CUDA the sums are looked at every 64 steps, since that waits for the device.
+        """
+        self._steps += 1
+        if summed.is_cpu or self._steps % 64 == 0:
+            self._known_signal = next((int(number) for number in summed.tolist() if number), None)
+
+    def common_signal(self) -> int | None:
+        """Return a signal that all processes know of after the same training step, or None."""
+        return self.signal() if self._store is None else self._known_signal
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        """Return the tensors of all processes, of one shape and dtype, in the order of ranks."""
+        if self._store is None:
+            return [tensor]
+        found = [torch.empty_like(tensor) for _ in range(self.world.size)]
+        with self._heard():
+            dist.all_gather(found, tensor)
+        return found
+
+    def exchange(self, value: Any) -> list[Any]:
+        """Return the JSON values that all processes give, in the order of ranks; waits for all of them."""
+        if self._store is None:
+            return [value]
+        self._exchanges += 1
+        keys = [f"exchange/{self._exchanges}/{rank}" for rank in range(self.world.size)]
+        with self._heard():
+            self._store.set(keys[self.world.rank], json.dumps(value))
+            self._await(keys)
+            return [json.loads(self._store.get(key)) for key in keys]
+
+    def _await(self, keys: list[str]) -> None:
+        """Wait until all keys are in the store, or a process has failed. Raises RuntimeError then, or if it is late."""
+        assert self._store is not None
+        until = time.monotonic() + self._timeout
+        while not self._store.check(keys):
+            if self._store.check([_FIRST_FAILURE]) or time.monotonic() > until:
+                raise RuntimeError("no answer")
+            time.sleep(_SECONDS_TO_LOOK)
+
+    def is_first_to_fail(self, text: str) -> bool:
+        """Return True if this process is the first of all to fail, and therefore the one that reports why."""
+        if self._store is None:
+            return True
+        try:
+            self._store.set(f"failed/{self.world.rank}", text)
+            return self._store.compare_set(_FIRST_FAILURE, "", text) == text.encode()
+        except RuntimeError:  # the store is gone, with the process or the launcher that kept it
+            return self.world.rank <= 1  # the store of a training without a launcher is that of process 0
+
+    @contextlib.contextmanager
+    def _heard(self) -> Iterator[None]:
+        """Raise ProcessLost if another process does not answer, with the reason that one of them gives."""
+        with _lost("a process of this training does not answer"):
+            try:
+                yield
+            except RuntimeError:
+                assert self._store is not None
+                with contextlib.suppress(RuntimeError):
+                    self._store.set(f"failed/{self.world.rank}", "")
+                    time.sleep(_SECONDS_TO_EXPLAIN)
+                    raise self._explained() from None
+                raise
+
+    def _explained(self) -> ProcessLost:
+        """Return an error with the reason of the first process that failed, or the ranks that are gone without one."""
+        assert self._store is not None
+        if self._store.check([_FIRST_FAILURE]):
+            return ProcessLost(f"another process failed: {self._store.get(_FIRST_FAILURE).decode()}")
+        gone = [str(rank) for rank in range(self.world.size) if not self._store.check([f"failed/{rank}"])]
+        who = f"process {gone[0]}" if len(gone) == 1 else f"processes {', '.join(gone)}"
+        return ProcessLost(
+            Fault(f"{who} of {self.world.size} ended without a reason, or stopped answering", hint=_HINT)
+        )
+
+
+_HINT = "train --resume continues the run from its newest checkpoint"
+
+
+@contextlib.contextmanager
+def _lost(what: str) -> Iterator[None]:
+    """Turn torch's errors of communication into ProcessLost."""
+    try:
+        yield
+    except RuntimeError as error:  # dist.DistError, and what gloo raises
+        raise ProcessLost(Fault(f"{what} ({first_line(error)})", hint=_HINT)) from None
+
+
+ALONE = Processes(World())
+"""The processes of a training on a single one."""

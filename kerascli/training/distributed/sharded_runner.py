@@ -1,0 +1,95 @@
+"""Run a forward pass on the shards of a batch, and add the outcomes of all processes' shards, weighted by rows."""
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from kerascli import draws
+from kerascli.data.batches.loader import Batch
+from kerascli.losses import batch_part
+from kerascli.losses.batch_part import BatchPart
+from kerascli.spans import span
+from kerascli.training.distributed.outcome_vectors import OutcomeVectors, sum_of_shards
+from kerascli.training.distributed.process_sum import process_sum
+from kerascli.training.distributed.processes import Processes
+from kerascli.training.distributed.sharding import Sharding
+from kerascli.training.forward_pass import Layout, Runner, StepOutcome
+
+
+class Division:
+    """Division of batches into shards, and the processes that have them.
+
+    With the config's `shards` a shard counts alone, and sums are made in a fixed order; without, the processes add the
+    denominators of their losses, such that results equal one process's up to rounding.
+    """
+
+    def __init__(self, sharding: Sharding, processes: Processes, *, in_order: bool) -> None:
+        self.sharding = sharding
+        self.processes = processes
+        self.in_order = in_order
+        self._sum = None if in_order else process_sum(processes)
+
+    def part(self, rows: Batch, *, counts: bool = True) -> AbstractContextManager[None]:
+        """Return a context in which losses are computed for a shard; without `counts` it adds nothing to sums."""
+        add = self._sum
+        if add is not None and not counts:
+            return batch_part.using(BatchPart(1.0, lambda total: add(torch.zeros_like(total))))
+        return batch_part.using(BatchPart(rows.rows / rows.whole, add))
+
+    def example(self, batch: Batch) -> Batch:
+        """Return the first shard of a batch that this process has."""
+        return next(self.sharding.parts(batch))[1]
+
+
+class ShardedRunner:
+    """Runs each shard of a batch by another runner, and returns the outcome of the whole batch.
+
+    Losses, gradients and new values of weights are means of the shards' values, weighted by rows; metric states are
+    sums. Shards are added as a balanced binary tree, whose lower levels are within a process and whose upper ones are
+    among processes: so the sum does not depend on the number of processes.
+    """
+
+    def __init__(self, run: Runner, module: Runner, division: Division, example: Batch) -> None:
+        """`module` runs the forward pass as modules, in which sums can be left out; `example` has no empty shards."""
+        self._run = run
+        self._module = module
+        self._division = division
+        self._example = example
+        self._layout: Layout | None = None
+        self._vectors: OutcomeVectors | None = None
+
+    def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
+        """Run this process's shards of a batch, and wait for the sums over all processes."""
+        sharding, processes = self._division.sharding, self._division.processes
+        there = dict(sharding.parts(batch))
+
+        def of_shard(number: int) -> OutcomeVectors:
+            rows = there.get(number)
+            if rows is None:
+                return self._nothing()
+            with self._division.part(rows):
+                outcome = self._run(rows, numbers.of_shard(number))
+            return self._packed(outcome, rows.rows / rows.whole, number)
+
+        total = sum_of_shards(of_shard, sharding.first, sharding.stop)
+        signals = total.with_signals(processes.own_signal())
+        with span("exchange"):
+            processes.add(total.vectors, in_order=self._division.in_order)
+        processes.keep_signals(signals)
+        assert self._layout is not None
+        return self._layout.outcome(total.values())
+
+    def _packed(self, outcome: StepOutcome, share: float, number: int) -> OutcomeVectors:
+        """Return an outcome as vectors, multiplied by the shard's share of the batch's rows, except metric states."""
+        flat = outcome.flat()
+        if self._vectors is None:
+            self._layout = outcome.layout()
+            self._vectors = OutcomeVectors.like(flat, self._layout, self._division.processes.world.size)
+        return self._vectors.filled(flat, share, first=number == 0)
+
+    def _nothing(self) -> OutcomeVectors:
+        """Return zeros, for a shard without rows; other rows run, since processes may add losses' denominators."""
+        number, rows = next(self._division.sharding.parts(self._example))
+        with self._division.part(rows, counts=False):
+            vectors = self._packed(self._module(rows, draws.Draws(0, "example", 0)), 0.0, number)
+        return vectors.zeros()

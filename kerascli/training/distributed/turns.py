@@ -1,0 +1,50 @@
+"""Evaluation on several processes: each evaluates every n-th batch, and all add the batches' states in their order."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice, repeat
+
+import torch
+from torch import Tensor
+
+from kerascli.data.batches.loader import Batch, BatchSource
+from kerascli.training.distributed.processes import Processes
+
+
+class Turns:
+    """The batches of an evaluation that this process evaluates, and the states of all processes' batches.
+
+    States are added batch by batch as on one process, so the results have the same bits. Fewer batches than processes
+    are all evaluated by each.
+    """
+
+    def __init__(self, source: BatchSource, processes: Processes, limit: int | None = None) -> None:
+        """`limit` is the number of batches to evaluate; None: all."""
+        self._source = source
+        self._processes = processes
+        self._count = source.steps if limit is None else min(limit, source.steps)
+        world = processes.world
+        shared = self._count >= world.size
+        self._rank, self._size = (world.rank, world.size) if shared else (0, 1)
+
+    def __iter__(self) -> Iterator[tuple[int, Batch | None]]:
+        """Yield (number, batch) of this process's batches; in the last round a process may have None."""
+        numbers = range(self._rank, self._rank + self._count, self._size)
+        batches: Iterable[Batch | None] = self._source.epoch(0, self._rank, every=self._size)
+        there = islice(batches, len(range(self._rank, self._count, self._size)))
+        return zip(numbers, chain(there, repeat(None)), strict=False)
+
+    def all_states(self, number: int, states: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
+        """Yield the states of each batch of this round, in order; `states` are those of batch `number`.
+
+        Without a batch, a process gives the states of its last one, which are left out.
+        """
+        if self._size == 1:
+            yield states
+            return
+        flat = torch.cat([state.contiguous().reshape(-1).view(torch.uint8) for state in states])
+        first = number - self._rank
+        for rank, part in enumerate(self._processes.gather(flat)):
+            if first + rank < self._count:
+                sizes = [state.numel() * state.element_size() for state in states]
+                pieces = zip(part.split(sizes), states, strict=True)
+                yield [piece.clone().view(state.dtype).view(state.shape) for piece, state in pieces]

@@ -1,0 +1,90 @@
+"""Train beside the process that records: a process of rank 1 or more takes the same steps, and writes no files."""
+
+import json
+import platform
+import socket
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from typing import Any
+
+import torch
+
+from kerascli import __version__
+from kerascli.errors import ConfigError, Interrupted, counted
+from kerascli.events import Event, Note, Stopped
+from kerascli.training.distributed.processes import Processes
+from kerascli.training.evaluate import evaluate
+from kerascli.training.finite import refuse_bad_weights
+from kerascli.training.loop import train
+from kerascli.workflow.fitting.phases import PhaseRunner
+from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
+
+
+def follow(runner: PhaseRunner) -> None:
+    """Take part in the training and in the evaluation of the test split, as `run_loop.run` does on rank 0."""
+    while True:
+        for event in train(runner.state.trainer, runner.state.plan, runner.reached):
+            _leave_on_signal(runner.processes, event)
+        if runner.is_last:
+            break
+        runner.start_next_phase()
+    refuse_bad_weights(runner.state.trainer, runner.reached)
+    test = runner.phase.prepared.splits.get("test")
+    if test is not None:
+        experiment = runner.state.experiment
+        source = rows_in_order(experiment, test)
+        batches = evaluated_batches(source, runner.options.limits.get("validation_steps"), runner.processes)
+        for _ in evaluate(experiment.module, batches, seed=experiment.spec.seed):
+            pass
+
+
+def _leave_on_signal(processes: Processes, event: Event) -> None:
+    number = processes.common_signal()
+    if number is not None and not isinstance(event, Stopped):
+        raise Interrupted("interrupted", signal_number=number)
+
+
+def checked_members(processes: Processes, config: str, data: dict[str, str]) -> list[dict[str, Any]]:
+    """Return facts about each process, by rank; `config` and `data` are its resolved config and its data's digests.
+
+    Raises ConfigError if processes have other versions, configs or data, since they would train different models.
+    """
+    own = {
+        "host": socket.gethostname(), "threads": torch.get_num_threads(), "python": platform.python_version(),
+        "torch": torch.__version__, "kerascli": __version__,
+        "config": sha256(config.encode()).hexdigest(), "data": sha256(json.dumps(data).encode()).hexdigest(),
+    }  # fmt: skip
+    members = processes.exchange(own)
+    for name in ("kerascli", "torch", "config", "data", "threads"):
+        for rank, member in enumerate(members):
+            if member[name] != members[0][name]:
+                raise ConfigError(
+                    f"process {rank} on {member['host']} has another {_KINDS[name]} than process 0 on "
+                    f"{members[0]['host']}{_difference(name, member, members[0])}",
+                    hint="all processes must have the same versions, config and data",
+                )
+    return [{name: member[name] for name in ("host", "threads", "python", "torch")} for member in members]
+
+
+_KINDS = {
+    "kerascli": "version of kerascli", "torch": "version of torch", "config": "config", "data": "data",
+    "threads": "number of threads",
+}  # fmt: skip
+
+
+def _difference(name: str, member: dict[str, Any], first: dict[str, Any]) -> str:
+    return "" if name in ("config", "data") else f": {member[name]}, not {first[name]}"
+
+
+def process_notes(runner: PhaseRunner, members: Mapping[str, Any]) -> Iterator[Note]:
+    """Yield notes on the processes and shards of a training; and on `distribute`, if there is one process."""
+    fit, found = runner.phase.spec.fit, members.get("processes", [])
+    shards = f", {fit.shards} shards a batch" if fit.shards is not None else ""
+    if found:
+        hosts = len({member["host"] for member in found})
+        where = "this machine" if hosts == 1 else f"{hosts} machines"
+        yield Note(f"processes: {len(found)} on {where}, {counted(found[0]['threads'], 'thread')} each{shards}")
+    elif fit.distribute is not None:
+        yield Note("distribute: not used, there is one process; --processes N or torchrun starts several")
+    if not found and shards:
+        yield Note(f"processes: 1{shards}")

@@ -1,0 +1,61 @@
+"""Place of this process among the processes that train together, as launchers such as torchrun state it."""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kerascli.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Rank of a process, the number of all processes, and its rank among those of its machine."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """True for rank 0, the one process that prints and writes files."""
+        return self.rank == 0
+
+
+def world_of(environ: Mapping[str, str] = os.environ) -> World:
+    """Return the world that a launcher describes by RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE.
+
+    Raises ConfigError for values that contradict each other.
+    """
+    if "WORLD_SIZE" not in environ and "RANK" not in environ:
+        return World()
+    size, rank = _number(environ, "WORLD_SIZE", 1), _number(environ, "RANK", 0)
+    found = World(rank, size, _number(environ, "LOCAL_RANK", 0), _number(environ, "LOCAL_WORLD_SIZE", size))
+    if not (0 <= found.rank < found.size and 0 <= found.local_rank < found.local_size <= found.size):
+        what = f"RANK={rank}, WORLD_SIZE={size}, LOCAL_RANK={found.local_rank}, LOCAL_WORLD_SIZE={found.local_size}"
+        raise ConfigError(f"the launcher's environment variables contradict each other: {what}")
+    return found
+
+
+def launch_of(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the name of the launch that this process belongs to, the same after restarts; None without a launcher.
+
+    torchrun's is `none` unless it is given an --rdzv-id; then the launcher's own process names it.
+    """
+    name = environ.get("TORCHELASTIC_RUN_ID")
+    return f"{socket.gethostname()}/{os.getppid()}" if name == "none" else name
+
+
+def restarts_of(environ: Mapping[str, str] = os.environ) -> int:
+    """Return how often the launcher has started the processes again after a failure."""
+    return _number(environ, "TORCHELASTIC_RESTART_COUNT", 0)
+
+
+def _number(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, str(default))
+    try:
+        return int(text)
+    except ValueError:
+        hint = "launchers such as torchrun set it"
+        raise ConfigError(f"environment variable {name}: expected an integer, got '{text}'", hint=hint) from None

@@ -1,0 +1,85 @@
+"""Commands on several processes, as a launcher starts them, without a new interpreter for each.
+
+A server process imports torch and kerascli once, and forks: importing them takes seconds of CPU time in each process.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+_PRELOADED = ["torch", "kerascli.cli.commands", "kerascli.workflow.train", "kerascli.training.distributed.process_sum"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the processes of a command ended: by rank, exit codes and what was printed."""
+
+    codes: list[int | None]
+    outputs: list[str]
+
+    @property
+    def text(self) -> str:
+        return "".join(self.outputs)
+
+
+class Launched:
+    """Processes of commands that run one after the other, each process with its rank in its environment."""
+
+    def __init__(self, commands: Sequence[Sequence[str]], processes: int, folder: Path) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(_PRELOADED)
+        self._files = [folder / f"output-{rank}-{os.urandom(4).hex()}.txt" for rank in range(processes)]
+        ports = [str(_free_port()) for _ in commands]
+        self.processes: list[BaseProcess] = []
+        for rank, file in enumerate(self._files):
+            world = {
+                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
+                "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
+                "TORCH_CPP_LOG_LEVEL": "ERROR",
+            }  # fmt: skip
+            work = ([list(each) for each in commands], ports, world if processes > 1 else {}, folder, file)
+            self.processes.append(context.Process(target=_run, args=work, daemon=True))
+        for process in self.processes:
+            process.start()
+
+    def wait(self, seconds: float = 60.0) -> Ended:
+        """Wait until all have ended; those that have not after `seconds` are killed, and have no exit code."""
+        codes: list[int | None] = []
+        for process in self.processes:
+            process.join(seconds)
+            codes.append(process.exitcode)
+            process.kill()
+        return Ended(codes, [file.read_text() if file.exists() else "" for file in self._files])
+
+
+def run_on(processes: int, folder: Path, *commands: Sequence[str]) -> Ended:
+    """Run commands on several processes, one after the other, to their end or to the first that fails."""
+    return Launched(commands, processes, folder).wait()
+
+
+def _run(commands: list[list[str]], ports: list[str], environment: Mapping[str, str], folder: Path, file: Path) -> None:
+    os.chdir(folder)
+    os.environ.update(environment)
+    with file.open("w") as output, contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        from kerascli.cli.app import main
+
+        for arguments, port in zip(commands, ports, strict=True):
+            sys.argv = ["kerascli", *arguments]
+            os.environ["MASTER_PORT"] = port
+            try:
+                main()
+            except SystemExit as end:
+                if end.code:
+                    raise
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
