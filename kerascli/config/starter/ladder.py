@@ -1,0 +1,86 @@
+"""Ladder of models for tables, from a linear one to residual blocks; and the last layer of each target."""
+
+from typing import Any
+
+from kerascli.config.starter.target import Target
+from kerascli.errors import ConfigError
+
+KINDS = ("linear", "mlp", "wide_and_deep", "cnn", "resnet", "lstm", "transformer")
+"""Kinds of models that `init --model` takes."""
+
+
+def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
+    """Return the kind of model, the default of `what` (its first) if none is given. Raises ConfigError."""
+    if kind is None:
+        return fitting[0]
+    if kind not in fitting:
+        names = ", ".join(each for each in KINDS if each in fitting)
+        raise ConfigError(f"--model: '{kind}' does not fit {what}", hint=f"these do: {names}")
+    return kind
+
+
+def head(target: Target, key: str) -> dict[str, Any]:
+    """Return the arguments of the last dense layer: its units, and the activation that fits the target `key`."""
+    if not target.classes:
+        return {"units": 1}
+    if target.is_binary:
+        return {"units": 1, "activation": "sigmoid"}
+    return {"units": f"$targets.{key}.num_classes", "activation": "softmax"}
+
+
+def width_of(rows: int) -> int:
+    """Return the units of the first hidden layer for a number of rows."""
+    return next((width for most, width in ((500, 32), (5_000, 64), (50_000, 128)) if rows < most), 256)
+
+
+def table_layers(
+    kind: str | None, inputs: list[str], wide: list[str], rows: int, last: dict[str, Any]
+) -> tuple[list[Any], list[str]]:
+    """Return the layers of a model for a table, and decisions. Raises ConfigError for a kind that does not fit.
+
+    `inputs` are the names of all inputs, `wide` those of words. `last` are the arguments of the last layer.
+    """
+    kind = check_kind(kind, ("mlp", "linear", "wide_and_deep", "resnet"), "a table")
+    width = width_of(rows)
+    joined: list[Any] = [{"concatenate": inputs}] if len(inputs) > 1 else []
+    if kind == "linear":
+        return [*joined, {"dense": last}], ["a linear model: one dense layer"]
+    if kind == "mlp":
+        layers = [
+            *joined,
+            {"dense": {"units": width, "activation": "relu"}},
+            {"dropout": 0.2},
+            {"dense": {"units": width // 2, "activation": "relu"}},
+            {"dense": last},
+        ]
+        return layers, [f"two hidden layers of {width} and {width // 2} units, for about {rows:,} rows"]
+    if kind == "resnet":
+        return [*joined, *_residual(width), {"dense": last}], [f"two residual blocks of {width} units"]
+    start: Any = {"concatenate": {"inputs": inputs, "name": "features"}} if len(inputs) > 1 else inputs[0]
+    features = "features" if len(inputs) > 1 else start
+    activation = {"activation": last["activation"]} if "activation" in last else {}
+    layers = [
+        *([start] if len(inputs) > 1 else []),
+        {"dense": {"units": last["units"], "inputs": features, "name": "wide"}},
+        {"dense": {"units": width, "activation": "relu", "inputs": features}},
+        {"dropout": 0.2},
+        {"dense": {"units": width // 2, "activation": "relu"}},
+        {"dense": {"units": last["units"], "name": "deep"}},
+        {"add": ["wide", "deep"]},
+        *([{"activation": activation["activation"]}] if activation else []),
+    ]
+    return layers, ["a linear model (wide) and an MLP (deep), whose sum is the prediction"]
+
+
+def _residual(width: int) -> list[Any]:
+    layers: list[Any] = [{"dense": {"units": width, "name": "block_0"}}]
+    for number in (1, 2):
+        before = f"block_{number - 1}"
+        layers += [
+            {"batch_normalization": {"inputs": before}},
+            {"dense": {"units": width, "activation": "relu"}},
+            {"dropout": 0.2},
+            {"dense": {"units": width, "name": f"change_{number}"}},
+            {"add": {"inputs": [before, f"change_{number}"], "name": f"block_{number}"}},
+        ]
+    return [*layers, "batch_normalization", "relu"]
