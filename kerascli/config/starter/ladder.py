@@ -1,8 +1,8 @@
 """Ladder of models for tables, from a linear one to residual blocks; and the last layer of each target."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from kerascli.config.starter.target import Target
 from kerascli.errors import ConfigError
 
 KINDS = ("linear", "mlp", "wide_and_deep", "cnn", "resnet", "lstm", "transformer")
@@ -19,11 +19,11 @@ def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
     return kind
 
 
-def head(target: Target, key: str) -> dict[str, Any]:
-    """Return the arguments of the last dense layer: its units, and the activation that fits the target `key`."""
-    if not target.classes:
+def head(classes: Sequence[str], key: str) -> dict[str, Any]:
+    """Return the arguments of the last dense layer, for the classes of the target `key`; a number has none."""
+    if not classes:
         return {"units": 1}
-    if target.is_binary:
+    if len(classes) == 2:
         return {"units": 1, "activation": "sigmoid"}
     return {"units": f"$targets.{key}.num_classes", "activation": "softmax"}
 

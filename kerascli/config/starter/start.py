@@ -3,8 +3,12 @@
 from pathlib import Path
 
 from kerascli.config.starter.draft import Draft
+from kerascli.config.starter.folders import IMAGES, kind_of, study_folder
+from kerascli.config.starter.images import image_draft
 from kerascli.config.starter.look import look
 from kerascli.config.starter.table import table_draft
+from kerascli.config.starter.texts import text_folder_draft
+from kerascli.errors import ConfigError
 
 
 def draft_for(data: Path, path: str, target: str | None = None, kind: str | None = None) -> Draft:
@@ -13,5 +17,11 @@ def draft_for(data: Path, path: str, target: str | None = None, kind: str | None
     `target` is the column to predict, `kind` the kind of model; None: to be decided. Raises ConfigError, DataError,
     FileRefused.
     """
+    if data.is_dir():
+        suffixes = kind_of(data)
+        if target is not None:
+            raise ConfigError("--target: a folder has no columns; its subfolders are the classes")
+        found = study_folder(data, suffixes)
+        return image_draft(found, path, kind) if suffixes is IMAGES else text_folder_draft(found, path, kind)
     looked = look(data)
     return table_draft(looked, target, kind, path)

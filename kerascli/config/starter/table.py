@@ -57,11 +57,11 @@ def table_draft(looked: Looked, given: str | None, kind: str | None, path: str) 
     timed = "order" in split
     data["inputs"] = _inputs(draft, used, timed=timed, taken=key)
     wide = [key for key in data["inputs"] if key not in ("numbers", "skewed")]
-    layers, said = table_layers(kind, list(data["inputs"]), wide, looked.all_rows, head(target, key))
+    layers, said = table_layers(kind, list(data["inputs"]), wide, looked.all_rows, head(target.classes, key))
     draft.sections["model"] = {"layers": layers}
     for text in said:
         draft.decide("model", text)
-    compile_section(draft, target)
+    compile_section(draft, target.classes, balanced=target.balanced)
     fit_section(draft, looked.all_rows, balanced=target.balanced)
     return draft
 

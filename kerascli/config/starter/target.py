@@ -1,7 +1,7 @@
 """Choice of the target of a table, and of the loss, the metrics and the last layer that fit it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -130,7 +130,7 @@ def _classes(column: str, found: np.ndarray, counts: np.ndarray, dtype: np.dtype
         words = [str(int(each)) for each in found.tolist()]
     classes = tuple(words)
     if len(found) == 2:
-        positive = _positive(words, counts)
+        positive = positive_class(words, counts.tolist())
         classes = (words[1 - positive], words[positive])
         value: Any = words[positive] if is_text else int(words[positive])
         lookup = {lookup: {"positive": value}}
@@ -145,7 +145,7 @@ def _classes(column: str, found: np.ndarray, counts: np.ndarray, dtype: np.dtype
     return Target(column, classes, [*steps, lookup], where, stratify, uneven, said)
 
 
-def _positive(words: list[str], counts: np.ndarray) -> int:
+def positive_class(words: Sequence[str], counts: Sequence[int]) -> int:
     """Return the index of the class to call positive: by its word, else the rarer one."""
     if all(re.fullmatch(r"-?\d+", word) for word in words):
         return 1 if int(words[1]) > int(words[0]) else 0
@@ -153,7 +153,7 @@ def _positive(words: list[str], counts: np.ndarray) -> int:
     for index in (0, 1):
         if lower[index] in _POSITIVE or lower[1 - index] in _NEGATIVE:
             return index
-    return int(counts.argmin())
+    return int(counts[1] <= counts[0])
 
 
 def _shares(words: list[str], counts: np.ndarray) -> str:

@@ -1,18 +1,26 @@
 """Drafts of configs for texts: a bag of words or token ids, by the number of texts and their length."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kerascli.config.starter.columns import Column
 from kerascli.config.starter.draft import Draft, columns, free_name
+from kerascli.config.starter.folders import Folders
 from kerascli.config.starter.ladder import check_kind, head
 from kerascli.config.starter.look import Looked
 from kerascli.config.starter.target import Target
 from kerascli.config.starter.training import compile_section, fit_section
-from kerascli.errors import safe_text
+from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.files import open_regular
 
 BAG_RATIO = 1500
 """Texts per word of a text, below which a bag of words is the better model (Google's guide to text classification)."""
 _BYTES = 2**28
+_MOST = 2**16
+_LOOKED = 500
+"""Maximum number of text files that are read."""
 
 
 def text_input(draft: Draft, column: Column) -> list[Any]:
@@ -27,39 +35,84 @@ def text_table(draft: Draft, looked: Looked, column: Column, target: Target, kin
     key = free_name(target.column)
     name = free_name(column.name, [key])
     steps: list[Any] = [] if name == column.name else [columns(column.name)]
-    return complete(draft, name, steps, column.mean_words, looked.all_rows, target, kind, key)
+    texts = Texts(name, key, column.mean_words, looked.all_rows, target.classes, target.balanced)
+    return complete(draft, texts, steps, kind)
 
 
-def complete(
-    draft: Draft, name: str, steps: list[Any], words: float, rows: int, target: Target, kind: str | None, key: str
-) -> Draft:
-    """Complete the draft of a text model: input `name`, target `key`, texts of `words` words on average."""
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Texts to learn from: names of the input and the target, and what the model's size follows from."""
+
+    name: str
+    target: str
+    words: float
+    """Mean number of words of a text."""
+    count: int
+    classes: Sequence[str]
+    balanced: bool
+
+
+def complete(draft: Draft, texts: Texts, steps: list[Any], kind: str | None) -> Draft:
+    """Complete the draft of a model of texts; `steps` are the transforms before the text is split into words."""
+    ratio = texts.count / max(1.0, texts.words)
     fitting = ("mlp", "linear", "cnn", "lstm", "transformer")
-    ratio = rows / max(1.0, words)
-    kind = check_kind(kind if kind else "mlp" if ratio < BAG_RATIO else "cnn", fitting, "texts")
-    last = head(target, key)
-    draft.decide("data", f"texts of {words:.0f} words on average, about {rows:,} of them")
+    why = "as --model says" if kind else f"{'fewer' if ratio < BAG_RATIO else 'more'} than {BAG_RATIO:,} texts a word"
+    kind = check_kind(kind or ("mlp" if ratio < BAG_RATIO else "cnn"), fitting, "texts")
+    last = head(texts.classes, texts.target)
+    draft.decide("data", f"texts of {texts.words:.0f} words on average, about {texts.count:,} of them")
     if kind in ("linear", "mlp"):
-        tokens = max(1000, min(20_000, _BYTES // (4 * max(1, rows))))
-        steps += [{"text_vectorization": {"max_tokens": tokens, "ngrams": 2, "output_mode": "tf_idf"}}]
-        why = f"fewer than {BAG_RATIO:,} texts a word of length" if ratio < BAG_RATIO else "as --model says"
-        draft.decide("data", f"a bag of words and pairs of words, weighted by tf-idf, as there are {why}")
-        hidden: list[Any] = (
-            [] if kind == "linear" else [{"dense": {"units": 64, "activation": "relu"}}, {"dropout": 0.5}]
-        )
+        tokens = max(1000, min(20_000, _BYTES // (4 * max(1, texts.count))))
+        steps = [*steps, {"text_vectorization": {"max_tokens": tokens, "ngrams": 2, "output_mode": "tf_idf"}}]
+        draft.decide("data", f"a bag of words and pairs of words, weighted by tf-idf ({why})")
+        hidden: list[Any] = [{"dense": {"units": 64, "activation": "relu"}}, {"dropout": 0.5}] if kind == "mlp" else []
         layers: list[Any] = ["unit_normalization", {"dropout": 0.2}, *hidden, {"dense": last}]
         draft.decide("model", "texts are scaled to length 1, so that long ones count no more than short ones")
     else:
-        length = int(min(400, max(8, 2 * words)))
-        steps += [{"text_vectorization": {"max_tokens": 20_000, "output_sequence_length": length}}]
-        draft.decide("data", f"token ids, {length} a text (twice the mean): shorter texts are padded, longer ones cut")
-        layers = [*sequence_layers(kind, name, length), {"dropout": 0.3}, {"dense": last}]
+        length = int(min(400, max(8, 2 * texts.words)))
+        steps = [*steps, {"text_vectorization": {"max_tokens": 20_000, "output_sequence_length": length}}]
+        draft.decide("data", f"token ids ({why}), {length} a text: shorter ones are padded, longer ones cut")
+        layers = [*sequence_layers(kind, texts.name, length), {"dropout": 0.3}, {"dense": last}]
         draft.decide("model", f"a vector is learned for each word, and {_SEQUENCES[kind]} reads them in order")
-    draft.sections["data"]["inputs"] = {name: steps}
+    draft.sections["data"]["inputs"] = {texts.name: steps}
     draft.sections["model"] = {"layers": layers}
-    compile_section(draft, target)
-    fit_section(draft, rows, balanced=target.balanced)
+    compile_section(draft, texts.classes, balanced=texts.balanced)
+    fit_section(draft, texts.count, balanced=texts.balanced)
     return draft
+
+
+def text_folder_draft(folders: Folders, path: str, kind: str | None) -> Draft:
+    """Return a draft for a folder of texts with a subfolder for each class. Raises ConfigError, DataError."""
+    if not folders.classes:
+        hint = (
+            "put the texts of each class into a subfolder, or write a table with a column of texts and one to predict"
+        )
+        raise DataError(
+            Fault("texts without classes: what is to be learned?", place=Place(str(folders.folder)), hint=hint)
+        )
+    lengths = [len(read_text(file)) for file in folders.some(_LOOKED)]
+    draft = Draft(f"Classifies texts into {len(folders.classes)} classes.")
+    folders.say(draft, "texts")
+    data: dict[str, Any] = {"source": {"text_folder": folders.settings(path)}}
+    if split := folders.split():
+        data["split"] = split
+    data |= {"inputs": {}, "targets": {"label": []}}
+    draft.sections["data"] = data
+    words = sum(lengths) / len(lengths)
+    texts = Texts("text", "label", words, folders.count, folders.classes, folders.is_uneven())
+    return complete(draft, texts, [], kind)
+
+
+def read_text(path: Path) -> list[str]:
+    """Return the words of a text file, of its first bytes if it is large. Raises DataError if it is no UTF-8."""
+    with open_regular(path, str(path)) as file:
+        data = file.read(_MOST)
+    try:
+        return data.decode("utf-8", errors="strict" if len(data) < _MOST else "ignore").split()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        hint = "texts in folders are UTF-8: convert it, for example with iconv"
+        fault = Fault(f"not UTF-8 (byte {data[error.start]:#04x})", place=Place(str(path), line), hint=hint)
+        raise DataError(fault) from None
 
 
 _SEQUENCES = {"cnn": "a convolution", "lstm": "an LSTM in both directions", "transformer": "a transformer's encoder"}
