@@ -121,7 +121,7 @@ def write_new(config: Path, text: str, *, force: bool) -> None:
 
     Raises ConfigError, StorageError.
     """
-    from kerascli.storage import make_folder, write_text
+    from kerascli.disk.storage import make_folder, write_text
 
     make_folder(config.parent)
     write_text(check_free(config, force=force), text)

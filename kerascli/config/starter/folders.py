@@ -10,8 +10,8 @@ from typing import Any
 from kerascli.config.composition.references import escape_references
 from kerascli.config.starter.draft import Draft, listed
 from kerascli.config.starter.target import UNEVEN, positive_class
+from kerascli.disk.files import missing_file
 from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text
-from kerascli.files import missing_file
 
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 TEXTS = (".txt",)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kerascli.data.storage.compressed import unpacked_start
+from kerascli.disk.files import open_regular
 from kerascli.errors import DataError, Fault, Place
-from kerascli.files import open_regular
 
 MAX_BYTES = 4 * 2**20
 """Maximum number of bytes that are examined; of a larger file they come from evenly spaced places."""
