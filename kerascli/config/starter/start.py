@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from kerascli.config.starter.columns import study
 from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.folders import IMAGES, kind_of, study_folder
 from kerascli.config.starter.images import image_draft
 from kerascli.config.starter.look import look
+from kerascli.config.starter.series import series_draft, series_of
 from kerascli.config.starter.table import table_draft
 from kerascli.config.starter.texts import text_folder_draft
 from kerascli.errors import ConfigError
@@ -24,4 +26,8 @@ def draft_for(data: Path, path: str, target: str | None = None, kind: str | None
         found = study_folder(data, suffixes)
         return image_draft(found, path, kind) if suffixes is IMAGES else text_folder_draft(found, path, kind)
     looked = look(data)
-    return table_draft(looked, target, kind, path)
+    found = study(looked)
+    series = series_of(looked, found) if kind not in ("wide_and_deep", "resnet") else None
+    if series is not None and (target is None or target in series.values):
+        return series_draft(looked, series, target, kind, path)
+    return table_draft(looked, found, target, kind, path)

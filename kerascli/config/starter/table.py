@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from kerascli.config.composition.references import escape_references
-from kerascli.config.starter.columns import MAX_WORDS, Column, copies, missing, study
+from kerascli.config.starter.columns import MAX_WORDS, Column, copies, missing
 from kerascli.config.starter.draft import Draft, columns, free_name, listed
 from kerascli.config.starter.ladder import head, table_layers
 from kerascli.config.starter.look import Looked
@@ -18,12 +18,11 @@ from kerascli.errors import DataError, Fault, Place, safe_text
 _LEAST_ROWS = 10
 
 
-def table_draft(looked: Looked, given: str | None, kind: str | None, path: str) -> Draft:
+def table_draft(looked: Looked, found: Mapping[str, Column], given: str | None, kind: str | None, path: str) -> Draft:
     """Return a draft for a table, whose path is `path` in the config. Raises ConfigError, DataError."""
     if looked.all_rows < _LEAST_ROWS:
         text = f"{looked.rows} rows: at least {_LEAST_ROWS} are needed to train, validate and test"
         raise DataError(Fault(text, place=Place(looked.name)))
-    found = study(looked)
     name, why = choose(looked, found, given)
     target = describe(looked, name)
     found = _without_copies(looked, found, target)
@@ -73,7 +72,7 @@ def _summary(target: Target) -> str:
     return f"Classifies rows into {len(target.classes)} classes of '{name}'."
 
 
-def _without_copies(looked: Looked, found: dict[str, Column], target: Target) -> dict[str, Column]:
+def _without_copies(looked: Looked, found: Mapping[str, Column], target: Target) -> Mapping[str, Column]:
     """Return the roles with columns left out that say what the target says in other words."""
     if not target.classes or looked.rows < 20:
         return found

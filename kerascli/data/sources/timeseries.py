@@ -21,8 +21,8 @@ class Timeseries(WrappedSource):
     """Sliding windows over another source's rows, which are in order of time at equal intervals.
 
     Each column becomes windows (sequence_length, 1), and `NAME_next` is its value `offset` rows after the window's
-    start. A list of columns is stacked: `[{columns: [a, b]}]` is (sequence_length, 2). As Keras's
-    timeseries_dataset_from_array.
+    start, also of a column of texts: a split can be in `order` of `date_next`. A list of columns is stacked:
+    `[{columns: [a, b]}]` is (sequence_length, 2). As Keras's timeseries_dataset_from_array.
     """
 
     sequence_length: PositiveInt
@@ -75,7 +75,8 @@ class Timeseries(WrappedSource):
             raise DataError(Fault(text, place=Place(table.name or self.source.component_name)))
         columns: dict[str, Values] = {}
         for name in names:
-            values = numbers_in_memory(table, name, "windows")
+            is_text = table.column(name).dtype == object and wanted is not None and name not in wanted
+            values = table.array(name) if is_text else numbers_in_memory(table, name, "windows")
             if wanted is None or name in wanted:
                 windows = Windows(values, starts, self.sequence_length, self.sampling_rate)
                 columns[name] = windows if is_large(len(windows) * windows.row_bytes) else windows[slice(None)]
