@@ -109,7 +109,8 @@ def _study_text(
         times = times_of(found.tolist(), form)
         assert times is not None
         parts = tuple(varying_parts(times))
-        orders = not has_gaps and not form and not _BIRTH.search(name) and len(found) >= min(10, rows / 3)
+        is_time = bool(parts) and not _BIRTH.search(name)  # dates that differ in the year alone are an attribute
+        orders = is_time and not has_gaps and not form and len(found) >= min(10, rows / 3)
         return Column(name, "date", has_gaps, len(found), date_format=form, parts=parts, orders=orders)
     words = float(np.mean([len(text.split()) for text in present[:2000].tolist()]))
     if words >= PROSE_WORDS and 2 * len(found) > len(present):

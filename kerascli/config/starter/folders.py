@@ -67,7 +67,7 @@ class Folders:
 
     def is_uneven(self) -> bool:
         """Return True if the classes are so uneven that the loss weighs them."""
-        return bool(self.counts) and max(self.counts.values()) >= UNEVEN * min(self.counts.values())
+        return bool(self.counts) and max(self.counts.values()) >= UNEVEN * self.count
 
     def say(self, draft: Draft, what: str) -> None:
         """Record the decisions about classes and splits."""

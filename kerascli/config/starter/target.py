@@ -13,8 +13,8 @@ from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, sug
 
 MAX_CLASSES = 20
 """Maximum number of different integers that are taken for classes, if there are 10 rows for each."""
-UNEVEN = 8.0
-"""Ratio of the most frequent class to the rarest, from which on classes are weighted."""
+UNEVEN = 0.85
+"""Share of the most frequent class, from which on classes are weighted: predicting it alone would look good."""
 _FEWEST = 10
 """Minimum number of rows of each class for a stratified split."""
 
@@ -135,7 +135,7 @@ def _classes(column: str, found: np.ndarray, counts: np.ndarray, dtype: np.dtype
         value: Any = words[positive] if is_text else int(words[positive])
         lookup = {lookup: {"positive": value}}
         said.append(f"the positive class is '{safe_text(words[positive], 40)}': the model predicts its probability")
-    uneven = bool(counts.max() >= UNEVEN * counts.min())
+    uneven = bool(counts.max() >= UNEVEN * counts.sum())
     if uneven:
         said.append("classes are very uneven: the loss weighs them alike (class_weight), so look at more than accuracy")
     if gaps:
