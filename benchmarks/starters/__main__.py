@@ -22,6 +22,15 @@ from benchmarks.starters.sets import SETS, DataSet, Missing
 from kerascli.cli.commands import app
 from kerascli.config.load import open_config
 
+HEADING = "## What these configs reach\n"
+"""Heading of the last section of the page, which is replaced."""
+INTRODUCTION = """
+`python -m benchmarks.starters` writes this section. Each set is written as a user would have it, `init --from` writes a
+config, and `train` trains it unchanged, with five seeds, which also draw the split. scikit-learn's models have their default
+settings, inputs scaled for linear models and MLPs, and learn from the training and the validation rows together; init's
+config learns from the training rows alone, and stops by the others. Means over the seeds, with the standard error. A tie: the
+mean difference to the best of scikit-learn's models, chosen by these very rows, is within its standard error.
+"""
 PACKAGES = Path(__file__).parent / "packages"
 
 
@@ -31,10 +40,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--packages", type=Path, default=PACKAGES, help="folder of unpacked PyPI and npm packages")
     parser.add_argument("--json", type=Path, help="file of results; sets that it has are not measured again")
+    parser.add_argument("--merge", type=Path, nargs="+", default=[], help="files of results to report, too")
     parser.add_argument("--write", type=Path, help="Markdown page whose table is replaced")
     parser.add_argument("--ours", action="store_true", help="init's configs alone")
     chosen = parser.parse_args()
     found: dict[str, Any] = json.loads(chosen.json.read_text()) if chosen.json and chosen.json.exists() else {}
+    for file in chosen.merge:
+        found |= json.loads(file.read_text(encoding="utf-8"))
     for name in chosen.only:
         if name in found:
             continue
@@ -46,13 +58,11 @@ def main() -> None:
         print(name, {key: round(float(np.mean(each)), 4) for key, each in found[name]["scores"].items()}, flush=True)
         if chosen.json:
             chosen.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    text = table(found)
+    text = table({name: found[name] for name in SETS if name in found})
     print(text)
     if chosen.write:
-        page = chosen.write.read_text(encoding="utf-8")
-        before, _, rest = page.partition("<!-- starters -->\n")
-        _, _, after = rest.partition("<!-- end of starters -->")
-        chosen.write.write_text(f"{before}<!-- starters -->\n{text}<!-- end of starters -->{after}", encoding="utf-8")
+        before = chosen.write.read_text(encoding="utf-8").partition(HEADING)[0]
+        chosen.write.write_text(f"{before}{HEADING}{INTRODUCTION}\n{text}", encoding="utf-8")
 
 
 def measure(name: str, which: DataSet, seeds: int, packages: Path, *, ours: bool) -> dict[str, Any]:

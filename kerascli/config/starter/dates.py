@@ -45,6 +45,9 @@ def varying_parts(times: np.ndarray) -> list[str]:
         "month": times.astype("datetime64[M]").astype(np.int64) % 12, "weekday": days.astype(np.int64) % 7,
         "hour": seconds // 3600, "minute": seconds // 60 % 60,
     }  # fmt: skip
+    first = days.astype("datetime64[M]")
+    if len(np.unique(days - first)) == 1:  # months or years, written as the first of each: no weekday is meant
+        del values["weekday"]
     return [part for part, found in values.items() if len(np.unique(found)) > 1]
 
 
