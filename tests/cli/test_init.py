@@ -12,6 +12,7 @@ from kerascli.cli.commands import app
 from kerascli.cli.init import from_data, template_names, write_new
 from kerascli.config.load import open_config
 from kerascli.config.run import RunSpec
+from kerascli.config.starter.ladder import KINDS
 from kerascli.errors import ConfigError, DataError, StorageError
 from kerascli.workflow.check import check
 from kerascli.workflow.smoke import smoke
@@ -64,6 +65,14 @@ def test_without_a_name_the_default_is_written() -> None:
     assert check(Path("config.yaml"), sets=[], flags=[]).lines[0] == "config.yaml: ok"
 
 
+def test_a_model_alone_is_its_template() -> None:
+    init("model.yaml", "--model", "linear")
+    init("template.yaml", "--template", "linear")
+    model, template = (Path(name).read_text(encoding="utf-8") for name in ("model.yaml", "template.yaml"))
+    assert model == template.replace("template.yaml", "model.yaml")
+    assert set(KINDS) <= set(template_names())
+
+
 def test_a_file_is_replaced_by_force_only() -> None:
     table("model: {layers: [flatten]}\n", "config.yaml")
     with pytest.raises(ConfigError, match=r"'config\.yaml' already exists") as refused:
@@ -109,6 +118,8 @@ def test_a_table_in_the_place_of_the_config_is_told_how_it_was_meant() -> None:
     [
         (["--template", "mpl"], "there is no template 'mpl'; did you mean 'mlp'?"),
         (["--template", "mlp", "--from", "x.csv"], "give --template or --from, not both"),
+        (["--template", "mlp", "--model", "cnn"], "give --template or --model, not both"),
+        (["--model", "ltsm"], "there is no model 'ltsm'; did you mean 'lstm'?"),
         (["--target", "y"], "--target needs --from"),
     ],
 )

@@ -225,9 +225,17 @@ def test_a_number_with_a_few_large_values_is_learned_as_its_logarithm() -> None:
     loaded(found)
 
 
-@pytest.mark.parametrize("kind", ["linear", "mlp", "wide_and_deep", "resnet"])
+def test_few_rows_have_the_mean_of_several_networks_and_many_a_wider_one() -> None:
+    few = draft(rows(lambda n: f"{n % 7},{'pq'[n % 2]}", "a,y"))
+    assert few.sections["model"]["layers"][-2] == {"average": [f"member_{number}" for number in range(1, 5)]}
+    many = draft(rows(lambda n: f"{n % 7},{'pq'[n % 2]}", "a,y", count=6000))
+    assert many.sections["model"]["layers"][0] == {"dense": {"units": 128, "activation": "relu"}}
+    assert many.sections["fit"]["batch_size"] > few.sections["fit"]["batch_size"]
+
+
+@pytest.mark.parametrize("kind", [None, "linear", "mlp", "wide_and_deep", "resnet"])
 @pytest.mark.parametrize("labels", ["pq", "pqr", None])
-def test_each_model_of_the_ladder_fits_a_table(kind: str, labels: str | None) -> None:
+def test_each_model_of_the_ladder_fits_a_table(kind: str | None, labels: str | None) -> None:
     text = rows(lambda n: f"{n % 7},{'uv'[n % 2]},{labels[n % len(labels)] if labels else n / 7}", "a,b,y")
     loaded(draft(text, kind=kind))
 
@@ -245,6 +253,8 @@ def test_a_model_that_does_not_fit_names_those_that_do(kind: str) -> None:
     [
         (b"PK\x03\x04abc", "a.csv", "this is a spreadsheet or a zip archive, not text", "save the sheet as CSV"),
         (b"", "a.csv", "the file is empty", None),
+        (b"a,b\n", "a.csv", "a header but no rows", None),
+        (b"x", "a.png", "'a.png' is one image: init looks at a folder of them", "--from ."),
         (b"a,b\n1,2\0\n", "a.csv", "this is no text: it has zero bytes", None),
         (b"x", "a.xlsx", "'a.xlsx': init reads CSV, TSV, JSON Lines and Parquet, folders of images and of texts",
          "write the table as a.csv, or as .jsonl or .parquet"),

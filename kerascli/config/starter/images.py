@@ -17,6 +17,8 @@ _LOOKED = 200
 """Maximum number of images whose header is read, from all classes."""
 _DECODED = 20
 """Maximum number of color images that are decoded to find out if they are grey."""
+_NORM: dict[str, Any] = {"batch_normalization": {"momentum": 0.9}}
+"""Batch normalization whose averages are right after one epoch of few batches; 0.99 would mislead early stopping."""
 _MOST_PIXELS = 160
 _AUGMENTED = 20_000
 """Number of images, up to which they are augmented."""
@@ -128,7 +130,7 @@ def _model(draft: Draft, kind: str, height: int, width: int, folders: Folders) -
     for level in range(levels):
         layers += [
             {"conv_2d": {"filters": 32 * 2**level, "kernel_size": 3, "padding": "same", "use_bias": False}},
-            "batch_normalization",
+            _NORM,
             "relu",
             {"max_pooling_2d": 2},
         ]
@@ -150,10 +152,10 @@ def _resnet(levels: int, last: dict[str, Any]) -> dict[str, Any]:
     conv = {"filters": "$filters", "kernel_size": 3, "padding": "same", "use_bias": False}
     block = [
         {"conv_2d": {**conv, "strides": "$strides"}},
-        "batch_normalization",
+        _NORM,
         "relu",
         {"conv_2d": conv},
-        {"batch_normalization": {"name": "change"}},
+        {"batch_normalization": {"momentum": 0.9, "name": "change"}},
         {
             "conv_2d": {
                 "filters": "$filters",
@@ -168,7 +170,7 @@ def _resnet(levels: int, last: dict[str, Any]) -> dict[str, Any]:
     ]
     layers: list[Any] = [
         {"conv_2d": {"filters": 32, "kernel_size": 3, "padding": "same", "use_bias": False}},
-        "batch_normalization",
+        _NORM,
         "relu",
         *({"residual": {"filters": 32 * 2**level, "strides": 2}} for level in range(levels)),
         "global_average_pooling_2d",

@@ -9,6 +9,11 @@ KINDS = ("linear", "mlp", "wide_and_deep", "cnn", "resnet", "lstm", "transformer
 """Kinds of models that `init --model` takes."""
 
 
+MEMBERS = 4
+FEW_ROWS = 1000
+"""Number of rows of a table, below which the mean of several small networks is the default."""
+
+
 def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
     """Return the kind of model, the default of `what` (its first) if none is given. Raises ConfigError."""
     if kind is None:
@@ -33,12 +38,10 @@ def width_of(rows: int) -> int:
     return next((width for most, width in ((500, 32), (5_000, 64), (50_000, 128)) if rows < most), 256)
 
 
-def table_layers(
-    kind: str | None, inputs: list[str], wide: list[str], rows: int, last: dict[str, Any]
-) -> tuple[list[Any], list[str]]:
+def table_layers(kind: str | None, inputs: list[str], rows: int, last: dict[str, Any]) -> tuple[list[Any], list[str]]:
     """Return the layers of a model for a table, and decisions. Raises ConfigError for a kind that does not fit.
 
-    `inputs` are the names of all inputs, `wide` those of words. `last` are the arguments of the last layer.
+    `inputs` are the names of all inputs, `last` are the arguments of the last layer.
     """
     kind = check_kind(kind, ("mlp", "linear", "wide_and_deep", "resnet"), "a table")
     width = width_of(rows)
@@ -46,13 +49,7 @@ def table_layers(
     if kind == "linear":
         return [*joined, {"dense": last}], ["a linear model: one dense layer"]
     if kind == "mlp":
-        layers = [
-            *joined,
-            {"dense": {"units": width, "activation": "relu"}},
-            {"dropout": 0.2},
-            {"dense": {"units": width // 2, "activation": "relu"}},
-            {"dense": last},
-        ]
+        layers = [*joined, *_hidden(width, 0.2), {"dense": last}]
         return layers, [f"two hidden layers of {width} and {width // 2} units, for about {rows:,} rows"]
     if kind == "resnet":
         return [*joined, *_residual(width), {"dense": last}], [f"two residual blocks of {width} units"]
@@ -72,15 +69,35 @@ def table_layers(
     return layers, ["a linear model (wide) and an MLP (deep), whose sum is the prediction"]
 
 
+def committee(inputs: list[str], rows: int, last: dict[str, Any]) -> dict[str, Any]:
+    """Return the section `model` of several small networks side by side, whose mean is the prediction."""
+    member = [*_hidden(width_of(rows), 0.3), {"dense": {"units": last["units"]}}]
+    names = [f"member_{number}" for number in range(1, MEMBERS + 1)]
+    start = [{"concatenate": {"inputs": inputs, "name": "features"}}] if len(inputs) > 1 else []
+    features = "features" if start else inputs[0]
+    end: list[Any] = [{"activation": last["activation"]}] if "activation" in last else []
+    calls = [{"member": {"inputs": features, "name": name}} for name in names]
+    return {"blocks": {"member": {"layers": member}}, "layers": [*start, *calls, {"average": names}, *end]}
+
+
+def _hidden(width: int, rate: float) -> list[Any]:
+    """Return two hidden layers with dropout between them."""
+    return [
+        {"dense": {"units": width, "activation": "relu"}},
+        {"dropout": rate},
+        {"dense": {"units": width // 2, "activation": "relu"}},
+    ]
+
+
 def _residual(width: int) -> list[Any]:
     layers: list[Any] = [{"dense": {"units": width, "name": "block_0"}}]
     for number in (1, 2):
         before = f"block_{number - 1}"
         layers += [
-            {"batch_normalization": {"inputs": before}},
+            {"batch_normalization": {"momentum": 0.9, "inputs": before}},
             {"dense": {"units": width, "activation": "relu"}},
             {"dropout": 0.2},
             {"dense": {"units": width, "name": f"change_{number}"}},
             {"add": {"inputs": [before, f"change_{number}"], "name": f"block_{number}"}},
         ]
-    return [*layers, "batch_normalization", "relu"]
+    return [*layers, {"batch_normalization": {"momentum": 0.9}}, "relu"]

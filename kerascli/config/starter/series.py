@@ -19,6 +19,8 @@ from kerascli.errors import DataError, Fault, Place, safe_text
 
 _TIME = re.compile(r"(year|time|t|date|month|day|hour|step|decimal_?date|timestamp)", re.IGNORECASE)
 _PERIODS = {"minute": 60, "hour": 24, "day": 7, "working day": 5, "week": 52, "month": 12, "quarter": 4, "year": 10}
+_FEW = 500
+"""Number of rows of a series, below which a linear model is the default."""
 _LEAST = 40
 """Minimum number of rows of a series."""
 _NEXT = "_next"
@@ -109,11 +111,14 @@ def series_draft(looked: Looked, series: Series, given: str | None, kind: str | 
         draft.decide("data", f"further columns, of which the past is known: {listed(others)}")
     data["targets"] = {key: [*([] if key == name + _NEXT else [columns(name + _NEXT)]), *scale]}
     draft.sections["data"] = data
+    if kind is None and looked.all_rows < _FEW:
+        kind = "linear"
+        draft.decide("model", f"fewer than {_FEW} rows: a linear model, which is hard to beat there")
     kind = check_kind(kind, ("mlp", "linear", "cnn", "lstm", "transformer"), "a series")
     draft.sections["model"] = {"layers": _layers(kind, length, has_context=bool(others))}
     draft.decide("model", "the model adds a change to the last value: a straight line is learned at once, trends go on")
     draft.decide("model", f"the change: a linear model{_SAID[kind]}")
-    compile_section(draft, (), balanced=False)
+    compile_section(draft, (), balanced=False, learning_rate=5e-3 if kind == "linear" else 1e-3)
     fit_section(draft, looked.all_rows, validation="validation" if "split" in data else 0.2)
     return draft
 

@@ -10,7 +10,7 @@ from kerascli.config.starter.look import look
 from kerascli.config.starter.series import series_draft, series_of
 from kerascli.config.starter.table import table_draft
 from kerascli.config.starter.texts import text_folder_draft
-from kerascli.errors import ConfigError
+from kerascli.errors import ConfigError, safe_text
 
 
 def draft_for(data: Path, path: str, target: str | None = None, kind: str | None = None) -> Draft:
@@ -25,6 +25,9 @@ def draft_for(data: Path, path: str, target: str | None = None, kind: str | None
             raise ConfigError("--target: a folder has no columns; its subfolders are the classes")
         found = study_folder(data, suffixes)
         return image_draft(found, path, kind) if suffixes is IMAGES else text_folder_draft(found, path, kind)
+    if data.suffix.lower() in IMAGES:
+        text = f"'{safe_text(str(data))}' is one image: init looks at a folder of them"
+        raise ConfigError(text, hint=f"--from {safe_text(str(data.parent))}")
     looked = look(data)
     found = study(looked)
     series = series_of(looked, found) if kind not in ("wide_and_deep", "resnet") else None

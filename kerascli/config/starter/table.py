@@ -8,7 +8,7 @@ import numpy as np
 from kerascli.config.composition.references import escape_references
 from kerascli.config.starter.columns import MAX_WORDS, Column, copies, missing
 from kerascli.config.starter.draft import Draft, columns, free_name, listed
-from kerascli.config.starter.ladder import head, table_layers
+from kerascli.config.starter.ladder import FEW_ROWS, MEMBERS, committee, head, table_layers, width_of
 from kerascli.config.starter.look import Looked
 from kerascli.config.starter.target import Target, choose, describe
 from kerascli.config.starter.texts import text_input, text_table
@@ -55,11 +55,18 @@ def table_draft(looked: Looked, found: Mapping[str, Column], given: str | None, 
         return text_table(draft, looked, proses[0], target, kind)
     timed = "order" in split
     data["inputs"] = _inputs(draft, used, timed=timed, taken=key)
-    wide = [key for key in data["inputs"] if key not in ("numbers", "skewed")]
-    layers, said = table_layers(kind, list(data["inputs"]), wide, looked.all_rows, head(target.classes, key))
-    draft.sections["model"] = {"layers": layers}
-    for text in said:
-        draft.decide("model", text)
+    last = head(target.classes, key)
+    if kind is None and looked.all_rows < FEW_ROWS:
+        draft.sections["model"] = committee(list(data["inputs"]), looked.all_rows, last)
+        width = width_of(looked.all_rows)
+        draft.decide(
+            "model", f"few rows: the mean of {MEMBERS} small networks, with hidden layers of {width} and {width // 2}"
+        )
+    else:
+        layers, said = table_layers(kind, list(data["inputs"]), looked.all_rows, last)
+        draft.sections["model"] = {"layers": layers}
+        for text in said:
+            draft.decide("model", text)
     compile_section(draft, target.classes, balanced=target.balanced)
     fit_section(draft, looked.all_rows, balanced=target.balanced)
     return draft

@@ -47,11 +47,11 @@ def detect(pieces: list[str], encoding: str, name: str) -> Fields:
         raise DataError(Fault("the file is empty", place=Place(name)))
     width = len(rows[0])
     kept = [row for row in rows if len(row) == width]
+    if len(kept) == 1:
+        raise DataError(Fault("a header but no rows", place=Place(name)))
     names = _names(kept)
     form = replace(form, skip_rows=skip, names=() if names == tuple(kept[0]) else names)
     body = kept if form.names else kept[1:]
-    if not body:
-        raise DataError(Fault("a header but no rows", place=Place(name)))
     columns = dict(zip(names, zip(*body, strict=True), strict=True))
     return Fields(columns, _numbers_and_gaps(columns, form), len(rows) - len(kept))
 
