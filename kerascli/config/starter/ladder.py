@@ -38,8 +38,8 @@ def width_of(rows: int) -> int:
     return next((width for most, width in ((500, 32), (5_000, 64), (50_000, 128)) if rows < most), 256)
 
 
-def table_layers(kind: str | None, inputs: list[str], rows: int, last: dict[str, Any]) -> tuple[list[Any], list[str]]:
-    """Return the layers of a model for a table, and decisions. Raises ConfigError for a kind that does not fit.
+def table_layers(kind: str | None, inputs: list[str], rows: int, last: dict[str, Any]) -> tuple[list[Any], str]:
+    """Return the layers of a model for a table, and the decision. Raises ConfigError for a kind that does not fit.
 
     `inputs` are the names of all inputs, `last` are the arguments of the last layer.
     """
@@ -47,26 +47,24 @@ def table_layers(kind: str | None, inputs: list[str], rows: int, last: dict[str,
     width = width_of(rows)
     joined: list[Any] = [{"concatenate": inputs}] if len(inputs) > 1 else []
     if kind == "linear":
-        return [*joined, {"dense": last}], ["a linear model: one dense layer"]
+        return [*joined, {"dense": last}], "a linear model: one dense layer"
     if kind == "mlp":
         layers = [*joined, *_hidden(width, 0.2), {"dense": last}]
-        return layers, [f"two hidden layers of {width} and {width // 2} units, for about {rows:,} rows"]
+        return layers, f"two hidden layers of {width} and {width // 2} units, for about {rows:,} rows"
     if kind == "resnet":
-        return [*joined, *_residual(width), {"dense": last}], [f"two residual blocks of {width} units"]
-    start: Any = {"concatenate": {"inputs": inputs, "name": "features"}} if len(inputs) > 1 else inputs[0]
-    features = "features" if len(inputs) > 1 else start
-    activation = {"activation": last["activation"]} if "activation" in last else {}
+        return [*joined, *_residual(width), {"dense": last}], f"two residual blocks of {width} units"
+    features = "features" if joined else inputs[0]
     layers = [
-        *([start] if len(inputs) > 1 else []),
+        *([{"concatenate": {"inputs": inputs, "name": features}}] if joined else []),
         {"dense": {"units": last["units"], "inputs": features, "name": "wide"}},
         {"dense": {"units": width, "activation": "relu", "inputs": features}},
         {"dropout": 0.2},
         {"dense": {"units": width // 2, "activation": "relu"}},
         {"dense": {"units": last["units"], "name": "deep"}},
         {"add": ["wide", "deep"]},
-        *([{"activation": activation["activation"]}] if activation else []),
+        *([{"activation": last["activation"]}] if "activation" in last else []),
     ]
-    return layers, ["a linear model (wide) and an MLP (deep), whose sum is the prediction"]
+    return layers, "a linear model (wide) and an MLP (deep), whose sum is the prediction"
 
 
 def committee(inputs: list[str], rows: int, last: dict[str, Any]) -> dict[str, Any]:

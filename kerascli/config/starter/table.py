@@ -55,21 +55,23 @@ def table_draft(looked: Looked, found: Mapping[str, Column], given: str | None, 
         return text_table(draft, looked, proses[0], target, kind)
     timed = "order" in split
     data["inputs"] = _inputs(draft, used, timed=timed, taken=key)
-    last = head(target.classes, key)
-    if kind is None and looked.all_rows < FEW_ROWS:
-        draft.sections["model"] = committee(list(data["inputs"]), looked.all_rows, last)
-        width = width_of(looked.all_rows)
-        draft.decide(
-            "model", f"few rows: the mean of {MEMBERS} small networks, with hidden layers of {width} and {width // 2}"
-        )
-    else:
-        layers, said = table_layers(kind, list(data["inputs"]), looked.all_rows, last)
-        draft.sections["model"] = {"layers": layers}
-        for text in said:
-            draft.decide("model", text)
+    _model(draft, looked.all_rows, kind, head(target.classes, key))
     compile_section(draft, target.classes, balanced=target.balanced)
     fit_section(draft, looked.all_rows, balanced=target.balanced)
     return draft
+
+
+def _model(draft: Draft, rows: int, kind: str | None, last: dict[str, Any]) -> None:
+    """Add the section `model`: that of a kind, else by the number of rows. Raises ConfigError."""
+    inputs = list(draft.sections["data"]["inputs"])
+    if kind is None and rows < FEW_ROWS:
+        draft.sections["model"] = committee(inputs, rows, last)
+        sizes = f"{width_of(rows)} and {width_of(rows) // 2}"
+        draft.decide("model", f"few rows: the mean of {MEMBERS} small networks, with hidden layers of {sizes}")
+        return
+    layers, said = table_layers(kind, inputs, rows, last)
+    draft.sections["model"] = {"layers": layers}
+    draft.decide("model", said)
 
 
 def _summary(target: Target) -> str:
