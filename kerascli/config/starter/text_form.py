@@ -52,7 +52,7 @@ def detect(pieces: list[str], encoding: str, name: str) -> Fields:
     names = _names(kept)
     form = replace(form, skip_rows=skip, names=() if names == tuple(kept[0]) else names)
     body = kept if form.names else kept[1:]
-    columns = dict(zip(names, zip(*body, strict=True), strict=True))
+    columns: dict[str, Sequence[str]] = dict(zip(names, zip(*body, strict=True), strict=True))
     return Fields(columns, _numbers_and_gaps(columns, form), len(rows) - len(kept))
 
 
