@@ -60,6 +60,8 @@ def main() -> None:
         if chosen.json:
             chosen.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     text = table({name: found[name] for name in SETS if name in found})
+    if left := [name for name in SETS if name not in found]:
+        text += f"\nNot measured: {', '.join(left)}.\n"
     print(text)
     if chosen.write:
         before = chosen.write.read_text(encoding="utf-8").partition(HEADING)[0]
