@@ -1,4 +1,4 @@
-"""The command `kerascli init [NAME.yaml] [--template NAME | --from DATA.csv --target COLUMN]`: write a new config."""
+"""The command `kerascli init [NAME.yaml] [--template NAME | --from DATA] [--model KIND]`: write a new config."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,20 +18,47 @@ def register(app: typer.Typer) -> None:
 
 def init_command(
     config: Annotated[Path, typer.Argument(help="Config file to write.")] = Path("config.yaml"),
-    template: Annotated[str | None, typer.Option("--template", help="cnn, lstm, mlp (default) or tiny.")] = None,
-    data: Annotated[Path | None, typer.Option("--from", metavar="FILE", help="CSV file to write a config for.")] = None,
-    target: Annotated[str | None, typer.Option("--target", help="Column to predict; default: the last.")] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            "--template", help="cnn, linear, lstm, mlp (default), resnet, tiny, transformer or wide_and_deep."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="WHAT", help="Data to write a config for: a table, or a folder of images or of texts."
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", metavar="COLUMN", help="Column to predict; default: by its name, or the last."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="KIND",
+            help="linear, mlp, wide_and_deep, cnn, resnet, lstm or transformer; default: by the data.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing config.")] = False,
 ) -> None:
-    """Write a config from a template, or for a CSV file."""
+    """Write a config from a template, or for a table, a series, a folder of images or of texts."""
     if data is not None and template is not None:
         raise ConfigError("give --template or --from, not both")
+    if model is not None and template is not None:
+        raise ConfigError("give --template or --model, not both", hint="--model alone takes the template of that kind")
     if target is not None and data is None:
         raise ConfigError("--target needs --from")
     check_name(config)
+    check_model(model)
     if config.exists():
         check_free(config, force=force)
-    text = from_template(template or _DEFAULT_TEMPLATE, config) if data is None else from_table(data, target, config)
+    if data is None:
+        text = from_template(template or model or _DEFAULT_TEMPLATE, config)
+    else:
+        text = from_data(data, target, config, model)
     write_new(config, text, force=force)
     note(f"wrote {safe_text(str(config))}; train it: kerascli train {_quoted(config)}")
 
@@ -52,23 +79,30 @@ def from_template(name: str, config: Path) -> str:
     return text.replace("CONFIG", _quoted(config))
 
 
-def from_table(data: Path, target: str | None, config: Path) -> str:
-    """Return the text of a config for a CSV file, whose path is written relative to `config`.
+def from_data(data: Path, target: str | None, config: Path, model: str | None = None) -> str:
+    """Return the text of a config for data, whose path is written relative to `config`; its decisions are printed.
 
-    Raises ConfigError, DataError.
+    Raises ConfigError, DataError, FileRefused.
     """
     import os
 
-    from kerascli.config.starter import config_text, study
-    from kerascli.data.sources.csv import Csv
+    from kerascli.config.starter.start import draft_for
 
-    delimiter = _delimiter(data)
-    table = Csv(path=str(data), delimiter=delimiter).read_file(data, str(data))
-    if target is None:
-        target = list(table)[-1]
-        note(f"target: {safe_text(target)} (the last column)")
     path = Path(os.path.relpath(data, config.parent)).as_posix()
-    return config_text(study(table, target), file=_quoted(config), csv=path, delimiter=delimiter)
+    draft = draft_for(data, path, target, model)
+    note("\n".join([draft.summary, *(f"  {decision}" for decision in draft.said())]))
+    return draft.text(_quoted(config))
+
+
+def check_model(kind: str | None) -> None:
+    """Raise ConfigError if there is no such kind of model."""
+    if kind is not None:
+        from kerascli.config.starter.ladder import KINDS
+
+        if kind not in KINDS:
+            raise ConfigError(
+                f"there is no model '{kind}'{suggestion(kind, KINDS)}", hint=f"there are {', '.join(KINDS)}"
+            )
 
 
 def check_name(config: Path) -> None:
@@ -101,15 +135,6 @@ def check_free(config: Path, *, force: bool) -> Path:
     if config.exists() and not force:
         raise ConfigError(f"'{safe_text(str(config))}' already exists", hint="--force replaces it")
     return file
-
-
-def _delimiter(data: Path) -> str:
-    """Return the delimiter of a CSV file: the most frequent of `,`, `;`, tab and `|` in its first line."""
-    from kerascli.disk.files import open_regular
-
-    with open_regular(data, str(data)) as file:
-        line = file.readline(2**16)
-    return max(",;\t|", key=lambda mark: line.count(mark.encode()))
 
 
 def _quoted(config: Path) -> str:

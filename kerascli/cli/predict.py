@@ -67,12 +67,11 @@ def predict(
 ) -> None:
     """Predict classes or values for rows: of files, a split, or texts; or the next rows of a series."""
     what, text, keep = what or [], text or [], keep or []
-    _check_given(what, text, stream=stream, output=output)
     others = {"--text": text, "--stream": stream, "--classes": classes, "--threshold": threshold is not None,
               "--keras-names": keras_names, "--view": view is not None}  # fmt: skip
+    _check_given(what, text, stream=stream, output=output)
     _check_horizon(what, horizon, future, [option for option, given in others.items() if given])
-    if output is not None:
-        _check_output(output, classes=classes, as_json=as_json)
+    _check_output(output, classes=classes, as_json=as_json)
     options.refuse_idle_data(data, what or ["-"])
     record = options.trained_run(run, runs_dir, checkpoint)
     if output is not None:
@@ -81,9 +80,8 @@ def predict(
     from kerascli.workflow.predict import Form, predict_run
 
     form = Form(keras_names=keras_names, raw=raw, threshold=threshold)
-    opened = open_run(
-        record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data
-    )
+    bar = options.download_bar()
+    opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=bar, data=data)
     if stream:
         _stream(opened if view is None else opened.view(view), form, keep, classes=classes, as_json=as_json)
         return
@@ -161,8 +159,10 @@ def _stream(run: "OpenedRun", form: "Form", keep: list[str], *, classes: bool, a
         raise DataError(f"{bad:,} of {rows + bad:,} rows were bad and are not predicted")
 
 
-def _check_output(output: Path, *, classes: bool, as_json: bool) -> None:
+def _check_output(output: Path | None, *, classes: bool, as_json: bool) -> None:
     """Raise ConfigError or StorageError, before any work, if the output file cannot be written in that format."""
+    if output is None:
+        return
     from kerascli.disk.storage import output_file
     from kerascli.report.predictions import FORMATS, TABLES
 

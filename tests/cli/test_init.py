@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
-from kerascli.cli.init import from_table, template_names, write_new
+from kerascli.cli.init import from_data, template_names, write_new
 from kerascli.config.load import open_config
 from kerascli.config.run import RunSpec
+from kerascli.config.starter.ladder import KINDS
 from kerascli.errors import ConfigError, DataError, StorageError
 from kerascli.workflow.check import check
 from kerascli.workflow.smoke import smoke
@@ -64,6 +65,14 @@ def test_without_a_name_the_default_is_written() -> None:
     assert check(Path("config.yaml"), sets=[], flags=[]).lines[0] == "config.yaml: ok"
 
 
+def test_a_model_alone_is_its_template() -> None:
+    init("model.yaml", "--model", "linear")
+    init("template.yaml", "--template", "linear")
+    model, template = (Path(name).read_text(encoding="utf-8") for name in ("model.yaml", "template.yaml"))
+    assert model == template.replace("template.yaml", "model.yaml")
+    assert set(KINDS) <= set(template_names())
+
+
 def test_a_file_is_replaced_by_force_only() -> None:
     table("model: {layers: [flatten]}\n", "config.yaml")
     with pytest.raises(ConfigError, match=r"'config\.yaml' already exists") as refused:
@@ -109,6 +118,8 @@ def test_a_table_in_the_place_of_the_config_is_told_how_it_was_meant() -> None:
     [
         (["--template", "mpl"], "there is no template 'mpl'; did you mean 'mlp'?"),
         (["--template", "mlp", "--from", "x.csv"], "give --template or --from, not both"),
+        (["--template", "mlp", "--model", "cnn"], "give --template or --model, not both"),
+        (["--model", "ltsm"], "there is no model 'ltsm'; did you mean 'lstm'?"),
         (["--target", "y"], "--target needs --from"),
     ],
 )
@@ -130,7 +141,7 @@ def test_a_table_with_words_and_gaps_trains_in_whole() -> None:
 def test_words_are_classes() -> None:
     random = np.random.default_rng(0)
     text = columns(a=random.normal(size=90), b=random.integers(0, 5, 90), kind=["x", "y", "z"] * 30)
-    spec = described(from_table(table(text), "kind", Path("config.yaml")))
+    spec = described(from_data(table(text), "kind", Path("config.yaml")))
     assert spec.compile is not None
     (pair,) = spec.compile.pairs
     assert pair.loss is not None
@@ -140,7 +151,7 @@ def test_words_are_classes() -> None:
 
 @pytest.mark.parametrize("words", [["no", "yes"], [0, 1], [7, 9]])
 def test_two_classes_are_a_probability(words: list[object]) -> None:
-    spec = described(from_table(table(columns(a=np.arange(60) % 7, kind=words * 30)), "kind", Path("config.yaml")))
+    spec = described(from_data(table(columns(a=np.arange(60) % 7, kind=words * 30)), "kind", Path("config.yaml")))
     assert spec.compile is not None
     (pair,) = spec.compile.pairs
     assert pair.loss is not None
@@ -148,17 +159,17 @@ def test_two_classes_are_a_probability(words: list[object]) -> None:
     assert spec.built.specs[pair.output].shape == (1,)
 
 
-@pytest.mark.parametrize(("factor", "scale"), [(1.0, None), (5000.0, 0.001), (0.0002, 10000.0)])
-def test_a_number_is_a_regression_near_one(factor: float, scale: float | None) -> None:
+@pytest.mark.parametrize("factor", [1.0, 5000.0, 0.0002])
+def test_a_number_is_a_regression_whose_target_is_normalized(factor: float) -> None:
     text = columns(a=np.arange(60) % 7, y=(np.arange(60) / 59 * factor).tolist())
-    spec = described(from_table(table(text), "y", Path("config.yaml")))
+    spec = described(from_data(table(text), "y", Path("config.yaml")))
     assert spec.compile is not None
     assert spec.data is not None
     (pair,) = spec.compile.pairs
     assert pair.loss is not None
     assert pair.loss.component_name == "mean_squared_error"
-    steps = [step.dump() for step in spec.data.targets["y"].steps]
-    assert [step["rescaling"]["scale"] for step in steps] == ([] if scale is None else [scale])
+    (step,) = spec.data.targets["y"].steps
+    assert step.transform.component_name == "normalization"
 
 
 def test_columns_of_no_use_are_left_out_and_named() -> None:
@@ -167,10 +178,10 @@ def test_columns_of_no_use_are_left_out_and_named() -> None:
         id=range(1, rows + 1), same=[1] * rows, note=[f"text {n}" for n in range(rows)], a=np.arange(rows) % 7,
         empty=[""] * rows, y=["p", "q"] * (rows // 2),
     )  # fmt: skip
-    config = from_table(table(text), "y", Path("config.yaml"))
-    assert [line.strip() for line in config.splitlines() if "left out" in line] == [
-        "# left out: id (row numbers)", "# left out: same (one value)",
-        "# left out: note (60 different words)", "# left out: empty (no value)",
+    config = from_data(table(text), "y", Path("config.yaml"))
+    assert [line for line in config.splitlines() if "left out" in line] == [
+        "# - left out: id (row numbers)", "# - left out: same (one value)",
+        "# - left out: note (60 different words)", "# - left out: empty (no value)",
     ]  # fmt: skip
     assert described(config).data is not None
 
@@ -180,41 +191,46 @@ def test_names_that_the_language_does_not_take_are_kept_as_columns() -> None:
     words = [["u", "v", "w"][row % 3] for row in range(60)]
     lines = [",".join(f'"{name}"' for name in names)]
     lines += [f"{row % 11},{row % 7},{words[row]},{words[row]},{words[row]},{'pq'[row % 2]}" for row in range(60)]
-    spec = described(from_table(table("\n".join(lines) + "\n"), "class #", Path("config.yaml")))
+    spec = described(from_data(table("\n".join(lines) + "\n"), "class #", Path("config.yaml")))
     assert spec.data is not None
     used = {column for pipeline in spec.data.all_pipelines().values() for column in pipeline.columns}
     assert used == set(names)
 
 
 def test_other_delimiters_are_seen() -> None:
-    spec = described(from_table(table("a;y\n" + "1;p\n2;q\n4;p\n" * 20), "y", Path("config.yaml")))
+    spec = described(from_data(table("a;y\n" + "1;p\n2;q\n4;p\n" * 20), "y", Path("config.yaml")))
     assert spec.data is not None
     assert spec.data.source.dump()["csv"]["delimiter"] == ";"  # type: ignore[index]
 
 
-def test_the_last_column_is_the_target_and_that_is_reported() -> None:
+def test_the_target_is_reported() -> None:
     table("a,y\n" + "1,p\n2,q\n4,p\n" * 20)
-    assert "target: y (the last column)" in init("--from", "data.csv")
+    assert "target: y (by its name; --target chooses another)" in init("--from", "data.csv")
 
 
 @pytest.mark.parametrize(
     ("text", "target", "said"),
     [
-        ("a,y\n1,p\n2,\n3,q\n", "y", "the target is missing in 1 row"),
-        ("a,y\n1,p\n2,p\n4,p\n", "y", "the target 'y' has one value: nothing to learn"),
-        ("a,y\n1,p\n2,q\n4,r\n", "y", "the target 'y' has 3 different words in 3 rows: nothing to learn"),
-        ("a,y\n1,p\n1,q\n1,p\n1,q\n", "y", "no column to learn from"),
+        ("a,y\n" + "1,0.5\n2,\n3,0.25\n" * 4, "y", "the target is missing in 4 rows"),
+        ("a,y\n" + "1,p\n2,p\n" * 6, "y", "the target 'y' has one value: nothing to learn"),
+        (
+            "a,y\n" + "".join(f"{n},w{n}\n" for n in range(12)),
+            "y",
+            "the target 'y' has 12 different words in 12 rows: nothing to learn",
+        ),
+        ("a,y\n" + "1,p\n1,q\n" * 6, "y", "no column to learn from"),
+        ("a,y\n1,p\n2,q\n", "y", "2 rows: at least 10 are needed to train, validate and test"),
     ],
 )
 def test_a_table_of_no_use_is_refused(text: str, target: str, said: str) -> None:
     with pytest.raises(DataError) as refused:
-        from_table(table(text), target, Path("config.yaml"))
+        from_data(table(text), target, Path("config.yaml"))
     assert refused.value.faults[0].text == said
 
 
 def test_a_target_that_is_not_there_is_a_fault_of_the_command() -> None:
     with pytest.raises(ConfigError, match=r"there is no column 'kindd'; did you mean 'kind'\?"):
-        from_table(table("a,kind\n1,p\n2,q\n"), "kindd", Path("config.yaml"))
+        from_data(table("a,kind\n" + "1,p\n2,q\n" * 9), "kindd", Path("config.yaml"))
 
 
 def test_force_replaces_what_a_link_leads_to_and_only_a_file(folder: Path) -> None:
@@ -229,4 +245,4 @@ def test_force_replaces_what_a_link_leads_to_and_only_a_file(folder: Path) -> No
 
 def test_the_help_names_every_template() -> None:
     said = CliRunner().invoke(app, ["init", "--help"]).stdout.partition("--template")[2].partition("--from")[0]
-    assert set(template_names()) == set(re.findall(r"[a-z]+", said)) - {"or", "default", "str"}
+    assert set(template_names()) == set(re.findall(r"[a-z_]+", said)) - {"or", "default", "str", "and"}

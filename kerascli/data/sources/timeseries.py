@@ -20,8 +20,8 @@ class Timeseries(WrappedSource):
     """Sliding windows over another source's rows, which are in order of time at equal intervals.
 
     Each column becomes windows (sequence_length, 1), and `NAME_next` is its value `offset` rows after the window's
-    start; with `horizon`, several values (horizon, 1). A list of columns is stacked: `[{columns: [a, b]}]` is
-    (sequence_length, 2). Columns of text make windows of text. As Keras's timeseries_dataset_from_array.
+    start, also of texts and dates; with `horizon`, several values (horizon, 1). A list of columns is stacked:
+    `[{columns: [a, b]}]` is (sequence_length, 2). As Keras's timeseries_dataset_from_array.
     """
 
     sequence_length: PositiveInt

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kerascli.disk.files import memory_limit, read_bytes
+from kerascli.disk.files import memory_limit, open_regular, read_bytes
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 SUFFIXES = (".gz", ".bz2", ".zst")
@@ -37,6 +37,28 @@ def read_text_file(path: Path, name: str) -> bytes:
         text = f"the {kind} file is damaged: {safe_text(str(error), 100)}"
         raise DataError(Fault(text, place=Place(name))) from None
     return found.getvalue()
+
+
+def unpacked_start(path: Path, name: str, limit: int) -> tuple[bytes, bool, bool]:
+    """Return the first `limit` bytes of a text file, uncompressed; if they are all; and if the file is compressed.
+
+    Raises DataError.
+    """
+    with open_regular(path, name) as file:
+        start = file.read(limit + 1)
+    kind = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None)
+    if kind is None:
+        return start[:limit], len(start) <= limit, False
+    found = bytearray()
+    try:
+        for chunk in _READERS[kind](read_bytes(path, memory_limit() // 8, name)):
+            found += chunk
+            if len(found) > limit:
+                break
+    except (zlib.error, OSError, EOFError) as error:
+        text = f"the {kind} file is damaged: {safe_text(str(error), 100)}"
+        raise DataError(Fault(text, place=Place(name))) from None
+    return bytes(found[:limit]), len(found) <= limit, True
 
 
 def _gzip(data: bytes) -> Iterator[bytes]:

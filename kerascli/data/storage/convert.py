@@ -19,7 +19,7 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return values
     if dtype.kind == "b":
         _refuse(values, (values != 0) & (values != 1), "is neither 0 nor 1")
-    if dtype.kind in "iu":
+    if dtype.kind in "iu" and values.dtype.kind != "b":
         if values.dtype.kind == "f":
             _refuse(values, ~np.isfinite(values) | (values != np.trunc(values)), "is not an integer")
         limits = np.iinfo(dtype)

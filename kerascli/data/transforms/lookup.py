@@ -82,7 +82,7 @@ class Lookup(LookupSettings, Transform):
         if self.vocabulary is not None:
             return self._given(target)
         counts = TokenCounts.of(parts, documents=self.output_mode == "tf_idf")
-        for special in (self.mask_token, self.oov_token):
+        for special in (self.mask_token, *([self.oov_token] if self.places(target=target) else [])):
             counts.occurrences.pop(special, None)
         found = self._classes(counts.occurrences) if target else counts.by_frequency()
         if self.max_tokens is not None:

@@ -1,0 +1,1 @@
+"""Configs that `kerascli init` writes, unchanged, beside scikit-learn's default models on the same rows."""

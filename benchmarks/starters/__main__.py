@@ -1,0 +1,160 @@
+"""Scores of init's configs beside scikit-learn: python -m benchmarks.starters [--only NAME...] [--write PAGE].
+
+Each set is written as a user would have it; `init --from` writes a config, which is trained unchanged with five seeds
+(`--seed`, which also draws the split). scikit-learn's models learn from the same training and validation rows.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from typer.testing import CliRunner
+
+from benchmarks.starters.peers import peers
+from benchmarks.starters.report import table
+from benchmarks.starters.sets import SETS, DataSet, Missing
+from kerascli.cli.commands import app
+from kerascli.config.load import open_config
+
+HEADING = "## What these configs reach\n"
+"""Heading of the last section of the page, which is replaced."""
+INTRODUCTION = """
+`python -m benchmarks.starters` writes this section. Each set is written as a user would have it, `init --from` writes a
+config, and `train` trains it unchanged, with five seeds, which also draw the split. scikit-learn's models have their
+default settings, inputs scaled for linear models and MLPs, and learn from training and validation rows together;
+init's config learns from the training rows alone, and stops by the others. Means over the seeds, with standard
+errors. A tie: the mean difference to the best of scikit-learn's models, chosen by these very rows, is within its
+standard error.
+"""
+PACKAGES = Path(__file__).parent / "packages"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=list(SETS), default=list(SETS), metavar="NAME")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--packages", type=Path, default=PACKAGES, help="folder of unpacked PyPI and npm packages")
+    parser.add_argument("--json", type=Path, help="file of results; sets that it has are not measured again")
+    parser.add_argument("--merge", type=Path, nargs="+", default=[], help="files of results to report, too")
+    parser.add_argument("--write", type=Path, help="Markdown page whose table is replaced")
+    parser.add_argument("--ours", action="store_true", help="init's configs alone")
+    chosen = parser.parse_args()
+    found: dict[str, Any] = json.loads(chosen.json.read_text()) if chosen.json and chosen.json.exists() else {}
+    for file in chosen.merge:
+        found |= json.loads(file.read_text(encoding="utf-8"))
+    for name in chosen.only:
+        if name in found:
+            continue
+        try:
+            found[name] = measure(name, SETS[name], chosen.seeds, chosen.packages.resolve(), ours=chosen.ours)
+        except Missing as missing:
+            print(f"{name}: left out: {missing}", file=sys.stderr)
+            continue
+        print(name, {key: round(float(np.mean(each)), 4) for key, each in found[name]["scores"].items()}, flush=True)
+        if chosen.json:
+            chosen.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    text = table({name: found[name] for name in SETS if name in found})
+    if left := [name for name in SETS if name not in found]:
+        text += f"\nNot measured: {', '.join(left)}.\n"
+    print(text)
+    if chosen.write:
+        before = chosen.write.read_text(encoding="utf-8").partition(HEADING)[0]
+        chosen.write.write_text(f"{before}{HEADING}{INTRODUCTION}\n{text}", encoding="utf-8")
+
+
+def measure(name: str, which: DataSet, seeds: int, packages: Path, *, ours: bool) -> dict[str, Any]:
+    """Train init's config and scikit-learn's models with each seed; return their scores on the test rows."""
+    folder = Path(tempfile.mkdtemp(prefix=f"starters-{name}-"))
+    try:
+        path = which.write(folder, packages)
+        config = folder / "config.yaml"
+        _run("init", str(config), "--from", str(path), *(["--target", which.target] if which.target else []))
+        scores: dict[str, list[float]] = {}
+        rows = (0, 0)
+        for seed in range(seeds):
+            train, test, classes = _rows(config, which, seed)
+            rows = (len(train[1]), len(test[1]))
+            _run("train", str(config), "--seed", str(seed), "--quiet", "--runs-dir", str(folder / "runs"))
+            out = folder / "out.csv"
+            _run(
+                "predict",
+                "latest",
+                "test",
+                "-o",
+                str(out),
+                "--runs-dir",
+                str(folder / "runs"),
+                *(["--classes"] * classes),
+            )
+            said = [line.partition(",")[0].strip('"') for line in out.read_text(encoding="utf-8").splitlines()[1:]]
+            out.unlink()
+            scores.setdefault("init", []).append(_score(np.array(said) if classes else np.array(said, float), test[1]))
+            for peer, model in {} if ours else peers(which.kind, seed, classes=classes).items():
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    scores.setdefault(peer, []).append(_score(model.fit(*train).predict(test[0]), test[1]))
+        return {"kind": which.kind, "origin": which.origin, "classes": classes, "rows": rows, "scores": scores}
+    finally:
+        shutil.rmtree(folder)
+
+
+def _run(*arguments: str) -> None:
+    result = CliRunner().invoke(app, list(arguments))
+    if result.exit_code:
+        raise SystemExit(f"kerascli {' '.join(arguments)}: {result.output}\n{result.stderr}\n{result.exception!r}")
+
+
+def _rows(config: Path, which: DataSet, seed: int) -> tuple[tuple[Any, Any], tuple[Any, Any], bool]:
+    """Return features and targets of the training rows (with those that validate), then of the test rows."""
+    opened = open_config(config, sets=[f"seed={seed}"])
+    data = opened.load_data()
+    assert opened.data is not None
+    ((name, pipeline),) = opened.data.targets.items()
+    classes = data.facts.targets[name].classes is not None
+    parts: dict[str, tuple[list[Any], list[Any]]] = {}
+    for split in ("train", "validation", "test"):
+        labels = data.tables[split].array(pipeline.columns[0])
+        if (classes and which.kind == "pictures") or ("label" in data.facts.targets and which.kind == "texts"):
+            names = data.facts.targets[name].classes or ()
+            labels = np.array([names[label] for label in labels.tolist()]) if labels.dtype != object else labels
+        x = _features(opened, data, which, split)
+        found = parts.setdefault("test" if split == "test" else "train", ([], []))
+        found[0].append(x)
+        found[1].append(labels.astype(str) if classes else labels)
+    train, test = ((np.concatenate(x), np.concatenate(y)) for x, y in (parts["train"], parts["test"]))
+    return train, test, classes
+
+
+def _features(opened: Any, data: Any, which: DataSet, split: str) -> np.ndarray:
+    """Return what a model sees of a split: features as the config makes them; pixels and texts as they are."""
+    import torch
+
+    from kerascli.data.batches.loader import BatchSource
+
+    table = data.tables[split]
+    if which.kind == "texts":
+        return table.array(next(iter(opened.data.inputs.values())).columns[0])
+    if which.kind == "pictures":
+        return table.array("image").reshape(table.rows, -1) / 255
+    rows = data.splits[split]
+    batch = next(BatchSource(rows, rows.rows, torch.device("cpu")).epoch(0))
+    inputs = {**batch.inputs, **data.input_stage(batch.inputs)}
+    return np.concatenate([inputs[name].numpy().reshape(rows.rows, -1) for name in opened.data.inputs], axis=1)
+
+
+def _score(said: np.ndarray, true: np.ndarray) -> float:
+    """Return accuracy for classes, the coefficient of determination (R²) for numbers."""
+    if true.dtype.kind in "US" or true.dtype == object:
+        return float(np.mean(said.astype(str) == true.astype(str)))
+    true = true.astype(float)
+    return float(1 - np.square(said - true).sum() / np.square(true - true.mean()).sum())
+
+
+if __name__ == "__main__":
+    main()

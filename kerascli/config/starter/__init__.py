@@ -1,0 +1,1 @@
+"""Generator of a first config from data: a table, images, texts or a series (`kerascli init --from`)."""

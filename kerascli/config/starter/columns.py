@@ -1,0 +1,137 @@
+"""Roles of a table's columns in a model, from their names and values: numbers, words, prose, dates, identifiers."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from kerascli.config.starter.dates import date_format, times_of, varying_parts
+from kerascli.config.starter.look import Looked
+
+MAX_WORDS = 50
+"""Maximum number of different words of a text column that get a place each; rarer ones share one."""
+PROSE_WORDS = 4
+"""Mean number of words of a text, from which on a column is prose."""
+SKEWED = 3.0
+"""Skewness of numbers from 0 on, from which on their logarithm is the feature."""
+
+Role = Literal["numbers", "skewed", "words", "prose", "date", "group", "left out"]
+
+_FEWEST = 10
+"""Minimum number of values of a column with missing ones: with fewer, training rows may have none."""
+
+_ID = re.compile(r"(^|[_ .-])(id|uuid|guid|key|index|idx|number|nr|no|code|unnamed: 0|rownames?)$", re.IGNORECASE)
+_GROUP = re.compile(
+    r"(^|[_ .-])(id|user|customer|client|patient|subject|person|member|account|session|household|device|player|student)"
+    r"(s|[_ .-]?(id|no|nr|number|name|key))?$",
+    re.IGNORECASE,
+)
+_CAMEL = re.compile(r"[a-z](Id|ID)$")
+_BIRTH = re.compile(r"birth|dob|born", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Use of a table's column in the generated config, with the reason if it is left out."""
+
+    name: str
+    role: Role
+    has_gaps: bool = False
+    different: int = 0
+    """Number of different values that are present."""
+    reason: str = ""
+    date_format: str = ""
+    parts: tuple[str, ...] = ()
+    """Parts of a date that vary."""
+    orders: bool = False
+    """True if the rows can be split by this date: it is the time of each row."""
+    mean_words: float = 0.0
+    """Mean number of words of a text."""
+
+
+def study(looked: Looked) -> dict[str, Column]:
+    """Return the role of each column by its name."""
+    return {name: _study(name, looked.columns[name], looked.rows) for name in looked.columns}
+
+
+def missing(values: np.ndarray) -> np.ndarray:
+    """Return a mask of the missing values of a column: nan, or empty text."""
+    if values.dtype == object:
+        return np.asarray(values == "", bool)
+    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+
+
+def copies(columns: Mapping[str, np.ndarray], target: str) -> list[str]:
+    """Return the columns that say what the target says in other words, one to one; learning from them is no use."""
+    wanted = _numbered(columns[target])
+    found: list[str] = []
+    for name, values in columns.items():
+        if name == target:
+            continue
+        numbers = _numbered(values)
+        if numbers.max() == wanted.max() and len(np.unique(numbers * (wanted.max() + 1) + wanted)) == wanted.max() + 1:
+            found.append(name)
+    return found
+
+
+def _numbered(values: np.ndarray) -> np.ndarray:
+    return np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)[1].reshape(-1)
+
+
+def _study(name: str, values: np.ndarray, rows: int) -> Column:
+    gaps = missing(values)
+    present = values[~gaps]
+    has_gaps = bool(gaps.any())
+    found = np.unique(present.astype(str) if present.dtype == object else present)
+    if len(found) >= 2 and len(present) < max(_FEWEST, 0.01 * rows) and has_gaps:
+        return Column(name, "left out", has_gaps, len(found), "nearly all missing")
+    if len(found) < 2:
+        return Column(name, "left out", has_gaps, len(found), "one value" if len(found) else "no value")
+    is_named = bool(_ID.search(name) or _CAMEL.search(name))
+    repeats = len(found) >= 5 and len(present) >= 2 * len(found) and not has_gaps
+    if repeats and present.dtype.kind != "f" and (_GROUP.search(name) or _CAMEL.search(name)):
+        return Column(name, "group", has_gaps, len(found), "identifier")
+    if values.dtype == object:
+        return _study_text(name, present, found, has_gaps=has_gaps, is_named=is_named, rows=rows)
+    if np.issubdtype(values.dtype, np.integer) and _are_row_numbers(present, found, is_named=is_named):
+        return Column(name, "left out", has_gaps, len(found), "row numbers" if _is_count(present) else "identifier")
+    role: Role = "skewed" if _is_skewed(present.astype(np.float64)) else "numbers"
+    return Column(name, role, has_gaps, len(found))
+
+
+def _study_text(
+    name: str, present: np.ndarray, found: np.ndarray, *, has_gaps: bool, is_named: bool, rows: int
+) -> Column:
+    form = date_format(found.tolist())
+    if form is not None:
+        times = times_of(found.tolist(), form)
+        assert times is not None
+        parts = tuple(varying_parts(times))
+        is_time = bool(parts) and not _BIRTH.search(name)  # dates that differ in the year alone are an attribute
+        orders = is_time and not has_gaps and not form and len(found) >= min(10, rows / 3)
+        return Column(name, "date", has_gaps, len(found), date_format=form, parts=parts, orders=orders)
+    words = float(np.mean([len(text.split()) for text in present[:2000].tolist()]))
+    if words >= PROSE_WORDS and 2 * len(found) > len(present):
+        return Column(name, "prose", has_gaps, len(found), mean_words=words)
+    if 2 * len(found) > len(present) or (is_named and len(found) > MAX_WORDS):
+        return Column(name, "left out", has_gaps, len(found), f"{len(found):,} different words")
+    return Column(name, "words", has_gaps, len(found))
+
+
+def _are_row_numbers(values: np.ndarray, found: np.ndarray, *, is_named: bool) -> bool:
+    if len(values) <= 2 or len(found) < len(values):
+        return False
+    return _is_count(values) or (len(values) >= 20 and (is_named or int(found[-1]) - int(found[0]) == len(found) - 1))
+
+
+def _is_count(values: np.ndarray) -> bool:
+    return bool((np.diff(values) == 1).all())
+
+
+def _is_skewed(values: np.ndarray) -> bool:
+    deviation = values.std()
+    if values.min() < 0 or not np.isfinite(deviation) or deviation == 0 or len(np.unique(values)) < 10:
+        return False
+    return bool(np.mean(((values - values.mean()) / deviation) ** 3) > SKEWED)

@@ -1,0 +1,77 @@
+"""Detection of dates: their format, and the parts that vary."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+
+_ISO = re.compile(r"\s*\d{4}-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?Z?)?)?\s*")
+_DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d %Y", "%b %d, %Y",
+         "%d %B %Y", "%B %d, %Y", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%Y%m%d", "%Y.%m.%d")  # fmt: skip
+_TIMES = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+
+
+def date_format(texts: Sequence[str]) -> str | None:
+    """Return the format that all of the texts are dates in: '' for ISO 8601, else strptime's; None: they are none."""
+    if not texts or not any(mark.isdigit() for mark in texts[0]) or len(texts[0]) > 40:
+        return None
+    if all(_ISO.fullmatch(text) for text in texts) and times_of(texts, "") is not None:
+        return ""
+    for time in _TIMES:
+        for day in _DAYS:
+            form = day + time
+            if _parses(texts[0], form) and all(_parses(text, form) for text in texts):
+                return form
+    return None
+
+
+def times_of(texts: Sequence[str], form: str) -> np.ndarray | None:
+    """Return dates as datetime64[s] (rows,); None if one is no date."""
+    try:
+        if not form:
+            found = np.array([text.strip().removesuffix("Z") for text in texts], "datetime64[s]")
+            return None if np.isnat(found).any() else found
+        return np.array([datetime.strptime(text.strip(), form) for text in texts], "datetime64[s]")
+    except ValueError:
+        return None
+
+
+def varying_parts(times: np.ndarray) -> list[str]:
+    """Return the periodic parts of dates that vary, as the transform `datetime` calls them."""
+    days = times.astype("datetime64[D]")
+    seconds = (times - days).astype(np.int64)
+    values = {
+        "month": times.astype("datetime64[M]").astype(np.int64) % 12, "weekday": days.astype(np.int64) % 7,
+        "hour": seconds // 3600, "minute": seconds // 60 % 60,
+    }  # fmt: skip
+    first = days.astype("datetime64[M]")
+    if len(np.unique(days - first)) == 1:  # months or years, written as the first of each: no weekday is meant
+        del values["weekday"]
+    return [part for part, found in values.items() if len(np.unique(found)) > 1]
+
+
+def spacing(times: np.ndarray) -> str | None:
+    """Return the distance between sorted dates, if it is the same throughout: a word such as `day`; else None."""
+    steps = np.diff(times).astype(np.int64)
+    months = np.diff(times.astype("datetime64[M]").astype(np.int64))
+    if not len(steps) or steps.min() <= 0:
+        return None
+    usual = float(np.median(steps))
+    if np.mean(np.abs(steps - usual) <= 0.02 * usual) > 0.95:
+        names = {60: "minute", 3600: "hour", 86400: "day", 604800: "week"}
+        return names.get(int(usual), "month" if 28 <= usual / 86400 <= 31 else f"{usual:g} seconds")
+    for size, name in ((1, "month"), (3, "quarter"), (12, "year")):
+        if np.mean(months == size) > 0.95:
+            return name
+    if np.mean(np.isin(steps, (86400, 3 * 86400))) > 0.9:
+        return "working day"
+    return None
+
+
+def _parses(text: str, form: str) -> bool:
+    try:
+        datetime.strptime(text.strip(), form)
+    except ValueError:
+        return False
+    return True

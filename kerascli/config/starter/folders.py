@@ -1,0 +1,157 @@
+"""Folders of files for `init`: which subfolders are splits, which are classes, and how many files each has."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from kerascli.config.composition.references import escape_references
+from kerascli.config.starter.draft import Draft, listed
+from kerascli.config.starter.target import UNEVEN, positive_class
+from kerascli.disk.files import missing_file
+from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text
+
+IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+TEXTS = (".txt",)
+_SPLITS = {
+    "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation",
+    "dev": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
+_FEWEST = 10
+
+
+@dataclass(slots=True)
+class Folders:
+    """Folder of images or texts, with its splits and classes."""
+
+    folder: Path
+    suffixes: tuple[str, ...]
+    train: Path
+    """Folder of the training files: that of the split, or `folder` itself."""
+    classes: list[str] = field(default_factory=list)
+    """Names of the subfolders that are classes; empty if there are none."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Class -> number of its training files."""
+    count: int = 0
+    """Number of all training files."""
+    splits: dict[str, Path] = field(default_factory=dict)
+    """Split (validation, test) -> its folder."""
+
+    def settings(self, path: str) -> dict[str, Any]:
+        """Return the settings of the source for the folder, whose path in the config is `path`."""
+        inner = self.train.relative_to(self.folder)
+        found: dict[str, Any] = {"directory": (Path(path) / inner).as_posix()}
+        found |= {name: (Path(path) / each.relative_to(self.folder)).as_posix() for name, each in self.splits.items()}
+        if not self.classes:
+            found["labels"] = None
+        elif self.classes != sorted(self.classes):
+            found["class_names"] = self.classes
+        return escape_references(found)
+
+    def some(self, most: int) -> Iterator[Path]:
+        """Yield training files, of all classes the same number, at most about `most` of them."""
+        each = max(2, most // max(1, len(self.classes)))
+        for root in [self.train / name for name in self.classes] or [self.train]:
+            files = (Path(folder) / name for folder, _, names in os.walk(root) for name in sorted(names))
+            shown = (file for file in files if not file.name.startswith("."))
+            yield from islice((file for file in shown if file.name.lower().endswith(self.suffixes)), each)
+
+    def split(self) -> dict[str, Any]:
+        """Return `data.split` for the parts that have no folder of their own; empty if all have."""
+        parts: dict[str, Any] = {name: 0.15 for name in ("validation", "test") if name not in self.splits}
+        if parts and self.classes and min(self.counts.values()) >= _FEWEST:
+            parts["stratify"] = "label"
+        return parts
+
+    def is_uneven(self) -> bool:
+        """Return True if the classes are so uneven that the loss weighs them."""
+        return bool(self.counts) and max(self.counts.values()) >= UNEVEN * self.count
+
+    def say(self, draft: Draft, what: str) -> None:
+        """Record the decisions about classes and splits."""
+        if self.classes:
+            shares = listed(f"{name} {self.counts[name]:,}" for name in self.classes)
+            draft.decide("data", f"a class for each subfolder, {len(self.classes)} of {self.count:,} {what}: {shares}")
+            if len(self.classes) == 2:
+                draft.decide("data", f"the positive class is '{safe_text(self.classes[1], 40)}', the second")
+            if self.is_uneven():
+                draft.decide("data", "classes are very uneven: the loss weighs them alike (class_weight)")
+        else:
+            draft.decide("data", f"no classes: {self.count:,} {what} without subfolders")
+        for name, each in self.splits.items():
+            draft.decide("data", f"{safe_text(each.name)} is the split '{name}'")
+        if parts := [name for name in self.split() if name != "stratify"]:
+            draft.decide("data", f"15 % of the {what} each are drawn at random for: {' and '.join(parts)}")
+
+
+def kind_of(folder: Path) -> tuple[str, ...]:
+    """Return the suffixes of what a folder holds most of, images or texts. Raises DataError."""
+    images = texts = others = 0
+    for _, _, names in os.walk(folder):
+        for name in names:
+            lower = name.lower()
+            images += lower.endswith(IMAGES)
+            texts += lower.endswith(TEXTS)
+            others += not name.startswith(".")
+        if images + texts > 20_000:
+            break
+    if not images and not texts:
+        tables = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in (".csv", ".tsv", ".parquet"))
+        shown = safe_text(str(folder))
+        if tables:
+            raise ConfigError(f"'{shown}' is a folder of tables", hint=f"--from {shown}/{safe_text(tables[0])}")
+        text = f"no images (png, jpeg, gif, bmp) and no texts (txt) among {others} files" if others else "no files"
+        raise DataError(Fault(text, place=Place(str(folder))))
+    return IMAGES if images >= texts else TEXTS
+
+
+def study_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
+    """Find the splits and classes of a folder. Raises DataError."""
+    if not folder.is_dir():
+        raise missing_file(folder, str(folder))
+    below = _subfolders(folder, suffixes)
+    splits = {_SPLITS[name.lower()]: folder / name for name in below if name.lower() in _SPLITS}
+    if "train" in splits and len(splits) == len(below):
+        train = splits.pop("train")
+    else:
+        splits, train = {}, folder
+    counts = {name: _count(train / name, suffixes) for name in _subfolders(train, suffixes)}
+    alone = sum(name.lower().endswith(suffixes) for name in os.listdir(train))
+    if counts and alone:
+        text = f"{alone:,} files lie beside the {len(counts)} subfolders of classes"
+        hint = "move them into the subfolder of their class, or elsewhere"
+        raise DataError(Fault(text, place=Place(str(train)), hint=hint))
+    if len(counts) == 1:
+        text = f"one subfolder, '{safe_text(next(iter(counts)))}': classes need two or more"
+        hint = f"for files without classes: --from {safe_text(str(train / next(iter(counts))))}"
+        raise DataError(Fault(text, place=Place(str(train)), hint=hint))
+    count = sum(counts.values()) + alone
+    if count < _FEWEST:
+        text = f"{count} files: at least {_FEWEST} are needed to train, validate and test"
+        raise DataError(Fault(text, place=Place(str(train))))
+    classes = list(counts)
+    if len(classes) == 2:
+        positive = positive_class(classes, list(counts.values()))
+        classes = [classes[1 - positive], classes[positive]]
+    return Folders(folder, suffixes, train, classes, counts, count, splits)
+
+
+def _subfolders(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """Return the names of the subfolders, sorted as the source sorts classes; raise DataError for an empty one."""
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    for name in names:
+        if not _count(folder / name, suffixes):
+            raise DataError(
+                Fault("the subfolder of a class is empty", place=Place(str(folder / name)), hint="remove it")
+            )
+    return names
+
+
+def _count(folder: Path, suffixes: tuple[str, ...]) -> int:
+    return sum(
+        name.lower().endswith(suffixes) and not name.startswith(".")
+        for _, _, names in os.walk(folder)
+        for name in names
+    )

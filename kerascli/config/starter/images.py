@@ -1,0 +1,200 @@
+"""Drafts of configs for a folder of images: classes by subfolder, or an autoencoder where there are none."""
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from kerascli.config.starter.draft import Draft
+from kerascli.config.starter.folders import Folders
+from kerascli.config.starter.ladder import check_kind, head
+from kerascli.config.starter.training import compile_section, fit_section
+from kerascli.data.storage.image_files import need_pillow
+from kerascli.errors import DataError, Fault, Place
+
+_LOOKED = 200
+"""Maximum number of images whose header is read, from all classes."""
+_DECODED = 20
+"""Maximum number of color images that are decoded to find out if they are grey."""
+_NORM: dict[str, Any] = {"batch_normalization": {"momentum": 0.9}}
+"""Batch normalization whose averages are right after one epoch of few batches; 0.99 would mislead early stopping."""
+_MOST_PIXELS = 160
+_AUGMENTED = 20_000
+"""Number of images, up to which they are augmented."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pictures:
+    """Sizes and colors of a sample of images."""
+
+    heights: list[int]
+    widths: list[int]
+    grey: bool
+    damaged: list[str]
+
+
+def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
+    """Return a draft for a folder of images. Raises ConfigError, DataError."""
+    need_pillow()
+    found = _looked(folders)
+    height, width = _size(found)
+    channels = 1 if found.grey else 3
+    draft = Draft(
+        f"Classifies images into {len(folders.classes)} classes."
+        if folders.classes
+        else "Compresses images to a small code and restores them (an autoencoder)."
+    )
+    folders.say(draft, "images")
+    sizes = f"{min(found.heights)}x{min(found.widths)} to {max(found.heights)}x{max(found.widths)}"
+    same = len(set(found.heights)) == len(set(found.widths)) == 1
+    seen = f"images are {found.heights[0]}x{found.widths[0]} pixels" if same else f"images are {sizes} pixels"
+    is_kept = same and (height, width) == (found.heights[0], found.widths[0])
+    draft.decide("data", seen + ("" if is_kept else f"; they are resized to {height}x{width}"))
+    draft.decide("data", "images are grey: one channel" if found.grey else "images have colors: three channels")
+    settings: dict[str, Any] = {"color_mode": "grayscale" if found.grey else "rgb", "image_size": [height, width]}
+    data: dict[str, Any] = {"source": {"image_folder": {**folders.settings(path), **settings}}}
+    if split := folders.split():
+        data["split"] = split
+    augmentation = _augmentation(draft, folders, grey=found.grey) if folders.classes else []
+    data["inputs"] = {"image": [{"rescaling": "$(1/255)"}, *augmentation]}
+    draft.sections["data"] = data
+    if not folders.classes:
+        check_kind(kind, ("cnn",), "images without classes")
+        data["targets"] = {"restored": [{"columns": "image"}, {"rescaling": "$(1/255)"}]}
+        return _autoencoder(draft, folders, height, width, channels)
+    data["targets"] = {"label": []}
+    kind = check_kind(kind, ("cnn", "linear", "mlp", "resnet"), "images")
+    draft.sections["model"] = _model(draft, kind, height, width, folders)
+    compile_section(draft, folders.classes, balanced=folders.is_uneven())
+    fit_section(draft, folders.count, balanced=folders.is_uneven(), images=True)
+    return draft
+
+
+def _looked(folders: Folders) -> _Pictures:
+    """Read the headers of some images of each class. Raises DataError if none can be read."""
+    from PIL import Image
+
+    heights, widths, damaged, modes = [], [], [], []
+    grey: list[bool] = []
+    for file in folders.some(_LOOKED):
+        try:
+            with Image.open(file) as image:
+                widths.append(image.width)
+                heights.append(image.height)
+                modes.append(image.mode)
+                if image.mode not in ("1", "L", "I", "I;16", "LA") and len(grey) < _DECODED:
+                    small = np.asarray(image.convert("RGB").resize((16, 16))).astype(int)
+                    grey.append(bool(np.ptp(small, axis=2).max() <= 8))
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            damaged.append(str(file))
+    if not heights:
+        raise DataError(Fault("no image can be read", place=Place(damaged[0] if damaged else str(folders.folder))))
+    return _Pictures(heights, widths, all(grey), damaged)
+
+
+def _size(found: _Pictures) -> tuple[int, int]:
+    """Return the height and width to resize to: the median, at most _MOST_PIXELS, a multiple of 8 if resized."""
+    height, width = int(median(found.heights)), int(median(found.widths))
+    if len(set(found.heights)) == len(set(found.widths)) == 1 and max(height, width) <= _MOST_PIXELS:
+        return height, width
+    factor = min(1.0, _MOST_PIXELS / max(height, width))
+    return max(8, round(height * factor / 8) * 8), max(8, round(width * factor / 8) * 8)
+
+
+def _augmentation(draft: Draft, folders: Folders, *, grey: bool) -> list[Any]:
+    if folders.count > _AUGMENTED:
+        draft.decide("data", f"no augmentation: there are more than {_AUGMENTED:,} images")
+        return []
+    shift = {"random_translation": {"height_factor": 0.08, "width_factor": 0.08, "fill_mode": "nearest"}}
+    if grey:
+        draft.decide(
+            "data", "augmentation: images are shifted at random; not mirrored, as they may be signs or letters"
+        )
+        return [shift]
+    draft.decide("data", "augmentation: images are shifted and mirrored at random; without random_flip for letters")
+    return [{"random_flip": "horizontal"}, shift]
+
+
+def _model(draft: Draft, kind: str, height: int, width: int, folders: Folders) -> dict[str, Any]:
+    last = head(folders.classes, "label")
+    if kind in ("linear", "mlp"):
+        hidden = [{"dense": {"units": 256, "activation": "relu"}}, {"dropout": 0.3}] if kind == "mlp" else []
+        draft.decide("model", "all pixels in a row, into dense layers: a baseline, --model cnn is usually better")
+        return {"layers": ["flatten", *hidden, {"dense": last}]}
+    levels = _levels(height, width)
+    if kind == "resnet":
+        draft.decide("model", f"residual blocks, {levels} of which halve height and width")
+        return _resnet(levels, last)
+    layers: list[Any] = []
+    for level in range(levels):
+        layers += [
+            {"conv_2d": {"filters": 32 * 2**level, "kernel_size": 3, "padding": "same", "use_bias": False}},
+            _NORM,
+            "relu",
+            {"max_pooling_2d": 2},
+        ]
+    rest = (height // 2**levels) * (width // 2**levels)
+    pool = "flatten" if rest <= 64 else "global_average_pooling_2d"
+    draft.decide("model", f"{levels} convolutions, each of which halves height and width, then a dense layer")
+    return {"layers": [*layers, pool, {"dropout": 0.4}, {"dense": last}]}
+
+
+def _levels(height: int, width: int) -> int:
+    """Return how often height and width are halved: until 4 to 8 pixels are left, at most four times."""
+    levels = 1
+    while levels < 4 and min(height, width) >= 8 * 2**levels:
+        levels += 1
+    return levels
+
+
+def _resnet(levels: int, last: dict[str, Any]) -> dict[str, Any]:
+    conv = {"filters": "$filters", "kernel_size": 3, "padding": "same", "use_bias": False}
+    block = [
+        {"conv_2d": {**conv, "strides": "$strides"}},
+        _NORM,
+        "relu",
+        {"conv_2d": conv},
+        {"batch_normalization": {"momentum": 0.9, "name": "change"}},
+        {
+            "conv_2d": {
+                "filters": "$filters",
+                "kernel_size": 1,
+                "strides": "$strides",
+                "inputs": "input",
+                "name": "skip",
+            }
+        },
+        {"add": ["change", "skip"]},
+        "relu",
+    ]
+    layers: list[Any] = [
+        {"conv_2d": {"filters": 32, "kernel_size": 3, "padding": "same", "use_bias": False}},
+        _NORM,
+        "relu",
+        *({"residual": {"filters": 32 * 2**level, "strides": 2}} for level in range(levels)),
+        "global_average_pooling_2d",
+        {"dropout": 0.3},
+        {"dense": last},
+    ]
+    return {"blocks": {"residual": {"parameters": {"filters": None, "strides": 1}, "layers": block}}, "layers": layers}
+
+
+def _autoencoder(draft: Draft, folders: Folders, height: int, width: int, channels: int) -> Draft:
+    code = min(64, max(8, height * width // 16))
+    draft.decide("model", f"no classes: the model learns to restore each image from {code} numbers")
+    draft.sections["model"] = {
+        "layers": [
+            {"conv_2d": {"filters": 32, "kernel_size": 3, "strides": 2, "padding": "same", "activation": "relu"}},
+            {"conv_2d": {"filters": 64, "kernel_size": 3, "strides": 2, "padding": "same", "activation": "relu"}},
+            "flatten",
+            {"dense": {"units": code, "name": "code"}},
+            {"dense": {"units": 256, "activation": "relu"}},
+            {"dense": {"units": height * width * channels, "activation": "sigmoid"}},
+            {"reshape": [height, width, channels]},
+        ]
+    }
+    draft.sections["compile"] = {"loss": "mse", "optimizer": "adam", "metrics": ["mae"]}
+    draft.decide("compile", "mean squared error of the pixels")
+    fit_section(draft, folders.count, images=True)
+    return draft

@@ -1,0 +1,99 @@
+"""Samples of text files: whole lines from all parts of a file, under a limit of bytes, with the encoding."""
+
+import codecs
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerascli.data.storage.compressed import unpacked_start
+from kerascli.disk.files import open_regular
+from kerascli.errors import DataError, Fault, Place
+
+MAX_BYTES = 4 * 2**20
+"""Maximum number of bytes that are examined; of a larger file they come from evenly spaced places."""
+_PIECES = 16
+_CHECKED = 2**30
+"""Maximum number of bytes that are read to find out that a file is UTF-8 to its end."""
+_BLOCK = 2**22
+_BINARY = {
+    b"PK\x03\x04": ("a spreadsheet or a zip archive", "save the sheet as CSV"),
+    b"\x89HDF": ("HDF5", "write it as CSV or Parquet"), b"\x93NUMPY": ("a numpy array", "write it as CSV or Parquet"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel file", "save the sheet as CSV"),
+    b"SQLite": ("a database", "export the table as CSV"), b"%PDF": ("a PDF", None),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TextSample:
+    """Lines of a text file, from its start and from evenly spaced places; `whole` if they are all."""
+
+    pieces: list[str]
+    encoding: str
+    whole: bool
+    share: float
+    """Share of the file's bytes that the pieces hold, about; 1 if they are all."""
+
+
+def sample_text(path: Path, name: str) -> TextSample:
+    """Read a sample of a text file, which may be compressed. Raises DataError."""
+    start, whole, packed = unpacked_start(path, name, MAX_BYTES)
+    for magic, (kind, hint) in _BINARY.items():
+        if start.startswith(magic):
+            raise DataError(Fault(f"this is {kind}, not text", place=Place(name), hint=hint))
+    if not start.strip():
+        raise DataError(Fault("the file is empty", place=Place(name)))
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = start[: len(start) // 2 * 2].decode("utf-16", errors="ignore")
+        return TextSample([text if whole else text.rpartition("\n")[0]], "utf-16", whole, 1 if whole else 0)
+    if b"\0" in start:
+        raise DataError(Fault("this is no text: it has zero bytes", place=Place(name)))
+    size = os.stat(path).st_size
+    pieces = [start] if whole else [_lines(start)] if packed else list(_pieces(path, name, size))
+    encoding = _encoding(pieces) if whole or packed else _encoding_of_file(path, name, pieces)
+    share = 1.0 if whole else min(1.0, MAX_BYTES / (size * (4 if packed else 1)))
+    return TextSample([piece.decode(encoding) for piece in pieces], encoding.removesuffix("-sig"), whole, share)
+
+
+def _pieces(path: Path, name: str, size: int) -> Iterator[bytes]:
+    """Yield whole lines from the start of a file and from evenly spaced places in it."""
+    each = MAX_BYTES // _PIECES
+    with open_regular(path, name) as file:
+        for number in range(_PIECES):
+            file.seek(number * (size - each) // (_PIECES - 1))
+            piece = file.read(each)
+            yield _lines(piece if number == 0 else piece.partition(b"\n")[2])
+
+
+def _lines(piece: bytes) -> bytes:
+    """Return a piece without its last line, which may be cut."""
+    return piece[: piece.rfind(b"\n") + 1] or piece
+
+
+def _encoding(pieces: list[bytes]) -> str:
+    for encoding in ("utf-8-sig", "cp1252"):
+        try:
+            for piece in pieces:
+                piece.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    return "latin-1"
+
+
+def _encoding_of_file(path: Path, name: str, pieces: list[bytes]) -> str:
+    """Return the encoding of a large file; its pieces may be UTF-8 where another part is not."""
+    found = _encoding(pieces)
+    if found != "utf-8-sig":
+        return found
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with open_regular(path, name) as file:
+        try:
+            for _ in range(_CHECKED // _BLOCK):
+                block = file.read(_BLOCK)
+                if not block:
+                    break
+                decoder.decode(block)
+        except UnicodeDecodeError:
+            return "latin-1"  # as cp1252 but for a few marks, and no byte fails in it
+    return found

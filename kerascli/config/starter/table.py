@@ -1,0 +1,212 @@
+"""Draft of a config for a table: inputs by the kinds of its columns, a target, a split, a model by its rows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kerascli.config.composition.references import escape_references
+from kerascli.config.starter.columns import MAX_WORDS, Column, copies, missing
+from kerascli.config.starter.draft import Draft, columns, free_name, listed
+from kerascli.config.starter.ladder import FEW_ROWS, MEMBERS, committee, head, table_layers, width_of
+from kerascli.config.starter.look import Looked
+from kerascli.config.starter.target import Target, choose, describe
+from kerascli.config.starter.texts import text_input, text_table
+from kerascli.config.starter.training import compile_section, fit_section
+from kerascli.errors import DataError, Fault, Place, safe_text
+
+_LEAST_ROWS = 10
+
+
+def table_draft(looked: Looked, found: Mapping[str, Column], given: str | None, kind: str | None, path: str) -> Draft:
+    """Return a draft for a table, whose path is `path` in the config. Raises ConfigError, DataError."""
+    if looked.all_rows < _LEAST_ROWS:
+        text = f"{looked.rows} rows: at least {_LEAST_ROWS} are needed to train, validate and test"
+        raise DataError(Fault(text, place=Place(looked.name)))
+    name, why = choose(looked, found, given)
+    target = describe(looked, name)
+    found = _without_copies(looked, found, target)
+    used = {key: column for key, column in found.items() if key != name}
+    proses = [column for column in used.values() if column.role == "prose"]
+    others = [column for column in used.values() if column.role in ("numbers", "skewed", "words", "date")]
+    if not proses and not others:
+        reasons = ", ".join(f"{safe_text(column.name)}: {column.reason or column.role}" for column in used.values())
+        raise DataError(Fault("no column to learn from", place=Place(looked.name), hint=reasons or None))
+    source = {looked.source: {"path": escape_references(path), **escape_references(looked.settings)}}
+    draft = Draft(_summary(target))
+    for finding in looked.findings:
+        draft.decide("data", finding)
+    draft.decide("data", f"target: {safe_text(name)} ({why}; --target chooses another)")
+    for decision in target.decisions:
+        draft.decide("data", decision)
+    data: dict[str, Any] = {"source": source}
+    if target.where:
+        data["where"] = {name: escape_references(target.where)}
+    split = _split(draft, looked, used, target)
+    data["split"] = escape_references(split)
+    if target.classes and not _meets_all(looked, target, split):
+        target = target.with_vocabulary()
+        draft.decide("data", "the classes are written out: the rows to train on may not have all of them")
+    draft.sections["data"] = data
+    key = free_name(name)
+    data["inputs"] = {}
+    data["targets"] = {key: [*([] if key == name else [columns(name)]), *escape_references(target.steps)]}
+    if proses and not others:
+        return text_table(draft, looked, proses[0], target, kind)
+    timed = "order" in split
+    data["inputs"] = _inputs(draft, used, timed=timed, taken=key)
+    _model(draft, looked.all_rows, kind, head(target.classes, key))
+    compile_section(draft, target.classes, balanced=target.balanced)
+    fit_section(draft, looked.all_rows, balanced=target.balanced)
+    return draft
+
+
+def _model(draft: Draft, rows: int, kind: str | None, last: dict[str, Any]) -> None:
+    """Add the section `model`: that of a kind, else by the number of rows. Raises ConfigError."""
+    inputs = list(draft.sections["data"]["inputs"])
+    if kind is None and rows < FEW_ROWS:
+        draft.sections["model"] = committee(inputs, rows, last)
+        sizes = f"{width_of(rows)} and {width_of(rows) // 2}"
+        draft.decide("model", f"few rows: the mean of {MEMBERS} small networks, with hidden layers of {sizes}")
+        return
+    layers, said = table_layers(kind, inputs, rows, last)
+    draft.sections["model"] = {"layers": layers}
+    draft.decide("model", said)
+
+
+def _summary(target: Target) -> str:
+    name = safe_text(target.column)
+    if not target.classes:
+        return f"Predicts the number '{name}'."
+    return f"Classifies rows into {len(target.classes)} classes of '{name}'."
+
+
+def _without_copies(looked: Looked, found: Mapping[str, Column], target: Target) -> Mapping[str, Column]:
+    """Return the roles with columns left out that say what the target says in other words."""
+    if not target.classes or looked.rows < 20:
+        return found
+    candidates = {
+        name: looked.columns[name]
+        for name, column in found.items()
+        if name == target.column or (column.different == len(target.classes) and not column.has_gaps)
+    }
+    if target.where:
+        return found
+    same = copies(candidates, target.column)
+    return {
+        name: Column(name, "left out", reason=f"each value goes with one of '{safe_text(target.column)}'")
+        if name in same
+        else column
+        for name, column in found.items()
+    }
+
+
+def _meets_all(looked: Looked, target: Target, split: Mapping[str, Any]) -> bool:
+    """Return True if the training rows have all classes, by all that is known of the split."""
+    labels = looked.columns[target.column]
+    present = ~missing(labels)
+    labels = labels[present]
+    if "order" in split:
+        times = looked.columns[split["order"]][present].astype(str)
+        labels = labels[np.argsort(times, kind="stable")[: int(0.7 * len(labels))]]
+        return len(np.unique(labels)) == len(target.classes) and looked.rows == looked.all_rows
+    if "group" in split:
+        pairs = np.unique(np.stack([labels.astype(str), looked.columns[split["group"]][present].astype(str)]), axis=1)
+        return bool(np.unique(pairs[0], return_counts=True)[1].min() >= 5)
+    return target.stratify or bool(np.unique(labels, return_counts=True)[1].min() >= 20)
+
+
+def _split(draft: Draft, looked: Looked, used: Mapping[str, Column], target: Target) -> dict[str, Any]:
+    """Return `data.split`: by time where there is a date, else by identifier and with the shares of the classes."""
+    split: dict[str, Any] = {"validation": 0.15, "test": 0.15}
+    dates = [column for column in used.values() if column.orders]
+    groups = [column for column in used.values() if column.role == "group"]
+    if dates:
+        name = safe_text(dates[0].name)
+        draft.decide(
+            "data", f"split by time: the rows with the latest {name} are for the test, those before to validate"
+        )
+        if groups:
+            draft.decide(
+                "data", f"'{safe_text(groups[0].name)}' repeats: split by it instead if new ones are predicted"
+            )
+        return {**split, "order": dates[0].name}
+    said = "70 % of the rows are trained on, 15 % validate, 15 % are for 'kerascli evaluate'"
+    others = [
+        column for column in used.values() if column.role == "date" and column.date_format and not column.has_gaps
+    ]
+    if others and not groups:
+        said += f"; drawn at random: to split by {safe_text(others[0].name)} (order), write it as 2026-11-27"
+    if target.stratify:
+        split["stratify"] = target.column
+        said += ", each with the same shares of the classes"
+    if groups:
+        split["group"] = groups[0].name
+        said += f"; all rows of one '{safe_text(groups[0].name)}' are in one part"
+    draft.decide("data", said)
+    return split
+
+
+def _inputs(draft: Draft, used: Mapping[str, Column], *, timed: bool, taken: str) -> dict[str, list[Any]]:
+    """Return the pipelines: numbers together, skewed ones by their logarithm, an input for each other column."""
+    inputs = _numbers(draft, used)
+    words: list[Column] = []
+    for column in used.values():
+        if column.role not in ("words", "date", "prose"):
+            continue
+        name = free_name(column.name, [*inputs, taken])
+        steps: list[Any] = [] if name == column.name else [columns(column.name)]
+        if column.role == "prose":
+            inputs[name] = [*steps, *text_input(draft, column)]
+        elif column.role == "words":
+            inputs[name] = [*steps, *_words(column)]
+            words.append(column)
+        elif parts := [*column.parts, *([] if timed else ["year"])]:
+            inputs[name] = [*steps, *_date(column, parts)]
+            draft.decide("data", f"date, as a place on the circle of {', '.join(parts)}: {safe_text(column.name)}")
+        else:
+            draft.decide("data", f"left out: {safe_text(column.name)} (no part of the date repeats)")
+    if words:
+        draft.decide("data", f"words, a place for each: {listed(column.name for column in words)}")
+    many = [column.name for column in words if column.different > MAX_WORDS]
+    if many:
+        draft.decide("data", f"the {MAX_WORDS - 1} most frequent words, the others share a place: {listed(many)}")
+    for column in used.values():
+        if column.role in ("left out", "group"):
+            draft.decide("data", f"left out: {safe_text(column.name)} ({column.reason})")
+    return inputs
+
+
+def _numbers(draft: Draft, used: Mapping[str, Column]) -> dict[str, list[Any]]:
+    """Return the pipelines of numbers, all together, and of skewed numbers."""
+    inputs: dict[str, list[Any]] = {}
+    for role, steps, why in (
+        ("numbers", [], "numbers, scaled to mean 0 and variance 1"),
+        ("skewed", ["log1p"], "numbers with a few large values: their logarithm"),
+    ):
+        found = [column for column in used.values() if column.role == role]
+        if not found:
+            continue
+        gaps = [column.name for column in found if column.has_gaps]
+        names = [column.name for column in found]
+        inputs[role] = [columns(names), *([{"impute": "median"}] if gaps else []), *steps, "normalization"]
+        draft.decide("data", f"{why}: {listed(names)}")
+        if gaps:
+            draft.decide("data", f"missing values become the median: {listed(gaps)}")
+    return inputs
+
+
+def _date(column: Column, parts: list[str]) -> list[Any]:
+    settings: dict[str, Any] = {"parts": parts, "cyclic": True}
+    if column.date_format:
+        settings["format"] = escape_references(column.date_format)
+    gaps = [{"impute": "most_frequent"}] if column.has_gaps else []
+    return [*gaps, {"datetime": settings}, "normalization"]
+
+
+def _words(column: Column) -> list[Any]:
+    gaps = [{"impute": {"strategy": "constant", "fill_value": "missing"}}] if column.has_gaps else []
+    lookup: dict[str, Any] = {"output_mode": "one_hot"}
+    if column.different > MAX_WORDS:
+        lookup["max_tokens"] = MAX_WORDS
+    return [*gaps, {"string_lookup": lookup}]

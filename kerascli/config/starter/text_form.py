@@ -1,0 +1,184 @@
+"""Detection of the format of delimited text: separators, header, lines to skip, missing values, numbers."""
+
+import contextlib
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from kerascli.data.storage.csv_text import numbers_of
+from kerascli.data.storage.text_format import TextFormat
+from kerascli.errors import DataError, Fault, Place
+
+_DELIMITERS = ",;\t|"
+_HEAD = 200
+"""Number of lines at the start of a file from which the delimiter and the header are detected."""
+_NUMBER_FORMS = ((".", ""), (",", ""), (",", "."), (".", ","), (",", " "))
+"""Decimal and thousands separators to try, in order of preference."""
+_NA_WORDS = frozenset({
+    "NA", "N/A", "NaN", "NULL", "#N/A", "<NA>", "na", "n/a", "nan", "null", "None", "none", "missing", "Missing",
+    "unknown", "Unknown", "-", "--", "---", "?", ".", "..", "*", "#NULL!", "nil", "inf", "-inf",
+})  # fmt: skip
+_SURE_WORDS = frozenset({"NA", "N/A", "NaN", "NULL", "#N/A", "<NA>", "nan", "null", "?"})
+"""Words that are missing values in a column of texts, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Fields of delimited text by column, as written, with the format that they are read by."""
+
+    columns: dict[str, Sequence[str]]
+    form: TextFormat
+    dropped: int
+    """Number of rows of the sample that did not have the header's number of fields."""
+
+
+def detect(pieces: list[str], encoding: str, name: str) -> Fields:
+    """Detect the format of delimited text and split it into columns. Raises DataError."""
+    head = pieces[0].splitlines(keepends=True)[:_HEAD]
+    form = TextFormat(encoding=encoding, comment=_comment(head))
+    head = [line for line in head if line.strip() and not (form.comment and line.startswith(form.comment))]
+    form = replace(form, delimiter=_delimiter(head))
+    form = replace(form, quotes=_quotes(pieces, form))
+    skip = 0 if form.comment else _junk(pieces[0], form)
+    rows = _rows("".join(pieces), replace(form, skip_rows=skip))
+    if not rows:
+        raise DataError(Fault("the file is empty", place=Place(name)))
+    width = len(rows[0])
+    kept = [row for row in rows if len(row) == width]
+    if len(kept) == 1:
+        raise DataError(Fault("a header but no rows", place=Place(name)))
+    names = _names(kept)
+    form = replace(form, skip_rows=skip, names=() if names == tuple(kept[0]) else names)
+    body = kept if form.names else kept[1:]
+    columns: dict[str, Sequence[str]] = dict(zip(names, zip(*body, strict=True), strict=True))
+    return Fields(columns, _numbers_and_gaps(columns, form), len(rows) - len(kept))
+
+
+def _comment(head: list[str]) -> str:
+    """Return "#" if lines that begin with it are comments, '' if there are none or the header is one."""
+    marked = [line for line in head if line.startswith("#")]
+    plain = next((line for line in head if line.strip() and not line.startswith("#")), "")
+    mark = max(_DELIMITERS, key=plain.count)
+    if not marked or (len(marked) == 1 and plain.count(mark) and marked[0].count(mark) == plain.count(mark)):
+        return ""
+    return "#"
+
+
+def _delimiter(head: list[str]) -> str:
+    """Return the delimiter that divides most lines into the same number of fields, the larger number of two."""
+
+    def merit(mark: str) -> tuple[float, int]:
+        widths = Counter(map(len, _read(head, mark)))
+        width, lines = max(((w, n) for w, n in widths.items() if w > 1), key=lambda each: each[1], default=(1, 0))
+        share = lines / max(1, widths.total())
+        return (min(share, 0.9), width) if share > 0.5 else (share / 2, 0)
+
+    return max(_DELIMITERS, key=merit)
+
+
+def _read(lines: list[str], mark: str, *, quotes: bool = True) -> list[list[str]]:
+    quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+    rows: list[list[str]] = []
+    with contextlib.suppress(csv.Error):
+        rows.extend(row for row in csv.reader(lines, delimiter=mark, quoting=quoting) if row)
+    return rows
+
+
+def _quotes(pieces: list[str], form: TextFormat) -> bool:
+    """Return False if double quotes are characters like any other: fields in quotes cannot be read."""
+    if len(pieces) > 1 or '"' not in pieces[0]:
+        return True
+    try:
+        list(form.reader(iter(pieces[0].splitlines(keepends=True))))
+    except csv.Error:
+        return False
+    return True
+
+
+def _junk(text: str, form: TextFormat) -> int:
+    """Return the number of lines above the header: of another width than nearly all that follow."""
+    lines = text.splitlines(keepends=True)[:_HEAD]
+    widths = [len(row[0]) if (row := _read([line], form.delimiter, quotes=form.quotes)) else 0 for line in lines]
+    usual, count = Counter(widths).most_common(1)[0]
+    first = widths.index(usual)
+    return first if usual > 1 and 0 < first <= 30 and count >= 0.8 * (len(lines) - first) else 0
+
+
+def _rows(text: str, form: TextFormat) -> list[list[str]]:
+    csv.field_size_limit(2**20)
+    lines = io.StringIO(text, newline="")
+    for _ in range(form.skip_rows):
+        lines.readline()
+    kept = (line for line in lines if not (form.comment and line.startswith(form.comment)))
+    quoting = csv.QUOTE_MINIMAL if form.quotes else csv.QUOTE_NONE
+    rows: list[list[str]] = []
+    with contextlib.suppress(csv.Error):  # a whole file is read again, by the source's own reader, which reports it
+        rows.extend(row for row in csv.reader(kept, delimiter=form.delimiter, quoting=quoting) if row)
+    return rows
+
+
+def _names(rows: list[list[str]]) -> tuple[str, ...]:
+    """Return the column names: the first row, or `column_1` ... where it holds numbers above columns of numbers."""
+    first, body = rows[0], rows[1:1000]
+    over = [field for field, below in zip(first, zip(*body, strict=True), strict=True) if _all_numbers(below)]
+    if body and over and all(map(_is_number, over)) and not all(1800 < float(field) < 2200 for field in over):
+        return tuple(f"column_{number}" for number in range(1, len(first) + 1))
+    return tuple(first)
+
+
+def _is_number(field: str) -> bool:
+    return bool(field.strip()) and numbers_of([field]) is not None
+
+
+def _all_numbers(fields: Sequence[str]) -> bool:
+    present = [field for field in fields if field and field not in _NA_WORDS]
+    return bool(present) and numbers_of(present) is not None
+
+
+def _numbers_and_gaps(columns: dict[str, Sequence[str]], form: TextFormat) -> TextFormat:
+    """Return the format with the separators of numbers, the words of missing values, and columns that stay text."""
+    kinds = {name: set(fields) - {""} for name, fields in columns.items()}
+    best, missing = form, {}
+    found = -1
+    commas = any("," in word for words in kinds.values() for word in words)
+    for decimal, thousands in _NUMBER_FORMS:
+        if form.delimiter in (decimal, thousands) or ("," in (decimal, thousands) and not commas):
+            continue
+        tried = replace(form, decimal=decimal, thousands=thousands)
+        gaps = {name: _gaps(words, columns[name], tried) for name, words in kinds.items()}
+        numeric = sum(each is not None for each in gaps.values())
+        if numeric > found:
+            found, best, missing = numeric, tried, gaps
+    words = {word for each in missing.values() for word in each or ()}
+    for name, each in missing.items():
+        if each is None:
+            sure = kinds[name] & _SURE_WORDS
+            codes = all(len(word) == 2 and word.isupper() for word in kinds[name])
+            words |= sure - {"NA"} if codes else sure
+    texts = {name: "text" for name, each in missing.items() if each is not None and _is_padded(kinds[name])}
+    return replace(best, na_values=frozenset(words), dtypes=texts)
+
+
+def _gaps(words: set[str], fields: Sequence[str], form: TextFormat) -> set[str] | None:
+    """Return the words of a column that stand for missing values among its numbers; None if it is text."""
+    if _are_numbers(list(words), form):
+        return set()
+    if sum(not _are_numbers([word], form) for word in list(words)[:100]) > 5:
+        return None
+    others = {word for word in words if not _are_numbers([word], form)}
+    if len(others) == len(words) or len(others) > 5:
+        return None
+    rare = sum(field in others for field in fields) <= 0.1 * len(fields)
+    return others if others <= _NA_WORDS or (rare and len(others) <= 2 and len(words) > 20) else None
+
+
+def _are_numbers(words: list[str], form: TextFormat) -> bool:
+    plain = form.plain_numbers(words)
+    return plain is not None and numbers_of(plain) is not None
+
+
+def _is_padded(words: set[str]) -> bool:
+    """Return True for codes such as the zip code 02134, which a number would lose the zero of."""
+    return all(word.isdigit() for word in words) and any(word[0] == "0" and len(word) > 1 for word in words)

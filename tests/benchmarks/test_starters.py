@@ -1,0 +1,31 @@
+"""The benchmark of `init` compares scores by their standard error, and names the best of the others."""
+
+import numpy as np
+import pytest
+
+from benchmarks.starters.report import table, verdict
+
+
+@pytest.mark.parametrize(
+    ("ours", "best", "said"),
+    [
+        ([0.9, 0.9, 0.9], [0.9, 0.9, 0.9], "tie"),
+        ([0.9, 0.8, 1.0], [0.8, 0.9, 1.0], "tie"),
+        ([0.9, 0.91, 0.92], [0.8, 0.82, 0.81], "win"),
+        ([0.8, 0.82, 0.81], [0.9, 0.91, 0.92], "loss"),
+    ],
+)
+def test_a_difference_within_its_standard_error_is_a_tie(ours: list[float], best: list[float], said: str) -> None:
+    assert verdict(ours, best) == said
+    change = np.subtract(ours, best)
+    error = change.std(ddof=1) / np.sqrt(len(change))
+    assert bool(abs(change.mean()) <= error + 1e-9) is (said == "tie")
+
+
+def test_the_best_of_the_others_is_compared() -> None:
+    scores = {"init": [0.8, 0.9], "forest": [0.5, 0.6], "linear": [0.95, 1.0]}
+    found = {"made": {"kind": "table", "origin": "here", "classes": True, "rows": [70, 30], "scores": scores}}
+    text = table(found)
+    row = "| `made` (table) | 70 + 30 | accuracy | 0.850 ± 0.050 | linear 0.975 ± 0.025 | forest 0.550 | loss |"
+    assert row in text.splitlines()
+    assert text.endswith("Beside the best of scikit-learn's: 0 wins, 0 ties, 1 losses.\n")

@@ -1,0 +1,278 @@
+"""Tables of `init --from`: decisions about format, columns, target and split; each config is valid and reads them."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kerascli.config.load import open_config
+from kerascli.config.starter import sample
+from kerascli.config.starter.draft import Draft
+from kerascli.config.starter.start import draft_for
+from kerascli.data.base import Context
+from kerascli.data.section import parse_data
+from kerascli.errors import ConfigError, DataError
+from kerascli.workflow.check import check
+
+ROWS = 60
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written(text: str | bytes, name: str = "a.csv") -> Path:
+    Path(name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return Path(name)
+
+
+def draft(text: str | bytes, name: str = "a.csv", target: str | None = None, kind: str | None = None) -> Draft:
+    return draft_for(written(text, name), name, target, kind)
+
+
+def rows(line: Callable[[int], str], header: str, count: int = ROWS, sep: str = "\n") -> str:
+    return sep.join([header, *map(line, range(count))]) + sep
+
+
+def loaded(found: Draft) -> dict[str, np.ndarray]:
+    """Write the config, validate it, and return the columns that its source reads."""
+    Path("config.yaml").write_text(found.text("config.yaml"), encoding="utf-8")
+    assert check(Path("config.yaml"), sets=[], flags=[]).lines[0] == "config.yaml: ok"
+    (table,) = parse_data(found.sections["data"]).source.load(Context(Path(), seed=0)).values()
+    return {name: table.array(name) for name in table}
+
+
+def source(found: Draft) -> dict[str, Any]:
+    ((_, settings),) = found.sections["data"]["source"].items()
+    return {key: value for key, value in settings.items() if key != "path"}
+
+
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        (rows(lambda n: f"{n % 7},{n % 5},{'pq'[n % 2]}", "a,b,y"), {}),
+        (rows(lambda n: f"{n % 7};{n % 5};{'pq'[n % 2]}", "a;b;y"), {"delimiter": ";"}),
+        (rows(lambda n: f"{n % 7}|{n % 5}|{'pq'[n % 2]}", "a|b|y"), {"delimiter": "|"}),
+        (rows(lambda n: f"{n % 7},5;{n % 5};{'pq'[n % 2]}", "a;b;y"), {"delimiter": ";", "decimal": ","}),
+        (rows(lambda n: f"{n % 7 + 1}.234,5;{n % 5};{'pq'[n % 2]}", "a;b;y"),
+         {"delimiter": ";", "decimal": ",", "thousands": "."}),
+        (rows(lambda n: f"{n % 7 + 1},234.5;{n % 5};{'pq'[n % 2]}", "a;b;y"), {"delimiter": ";", "thousands": ","}),
+        (rows(lambda n: f"{'NA' if n % 9 == 0 else n % 7},{n % 5},{'pq'[n % 2]}", "a,b,y"), {"na_values": ["NA"]}),
+        (rows(lambda n: f"{n % 7},{'?' if n % 9 == 0 else 'uvw'[n % 3]},{'pq'[n % 2]}", "a,b,y"), {"na_values": ["?"]}),
+        ("# made by hand\n# in 2026\n" + rows(lambda n: f"{n % 7},{n % 5},{'pq'[n % 2]}", "a,b,y"), {"comment": "#"}),
+        ("A report\n\n" + rows(lambda n: f"{n % 7},{n % 5},{'pq'[n % 2]}", "a,b,y"), {"skip_rows": 2}),
+        (rows(lambda n: f"{n % 7},{n % 5},{'pq'[n % 2]}", "1,2,p"), {"names": ["column_1", "column_2", "column_3"]}),
+        (rows(lambda n: f"{n % 7},0{n % 5 + 10},{'pq'[n % 2]}", "a,zip,y"), {"dtypes": {"zip": "text"}}),
+        (rows(lambda n: f"{n % 7},{'äö'[n % 2]},{'pq'[n % 2]}", "a,b,y").encode("cp1252"), {"encoding": "cp1252"}),
+        (rows(lambda n: f"{n % 7},{'äö'[n % 2]},{'pq'[n % 2]}", "a,b,y").encode("utf-16"), {"encoding": "utf-16"}),
+        (rows(lambda n: f"{n % 7},{n % 5},{'pq'[n % 2]}", "a,b,y", sep="\r\n").encode("utf-8-sig"), {}),
+    ],
+)  # fmt: skip
+def test_the_format_of_text_is_seen(text: str | bytes, settings: dict[str, Any]) -> None:
+    found = draft(text)
+    assert source(found) == settings
+    columns = list(loaded(found).values())
+    assert len(columns) == 3
+    assert len(columns[0]) == ROWS + ("names" in settings)
+    assert columns[0].dtype.kind in "if"
+    assert len(found.decisions["data"]) > len(settings)  # each is said
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [("a.tsv", lambda text: text.replace(",", "\t").encode()), ("a.csv.gz", lambda text: gzip.compress(text.encode()))],
+)
+def test_other_files_are_read(name: str, pack: Callable[[str], bytes]) -> None:
+    found = draft(pack(rows(lambda n: f"{n % 7},{n % 5},{'pq'[n % 2]}", "a,b,y")), name)
+    assert [*found.sections["data"]["source"]] == [name.split(".")[1]]
+    assert len(loaded(found)["a"]) == ROWS
+
+
+def test_json_lines_and_parquet_are_read() -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    objects = [{"a": n % 7, "b": "uvw"[n % 3], "y": n % 2 == 0} for n in range(ROWS)]
+    found = draft("".join(json.dumps(each) + "\n" for each in objects), "a.jsonl")
+    assert "json_lines" in found.sections["data"]["source"]
+    assert loaded(found)["y"].tolist() == [int(each["y"]) for each in objects]
+    parquet.write_table(pa.Table.from_pylist(objects), "a.parquet")
+    again = draft_for(Path("a.parquet"), "a.parquet")
+    assert len(loaded(again)["a"]) == ROWS
+    assert [*again.sections["data"]["inputs"]] == [*found.sections["data"]["inputs"]] == ["numbers", "b"]
+
+
+def test_of_a_large_file_all_parts_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, "MAX_BYTES", 4096)
+    found = draft(rows(lambda n: f"{n % 7},{n % 5},{'pqr'[n // 2000]}", "a,b,y", count=6000))
+    assert found.decisions["data"][0].startswith("looked at ")
+    assert any("'y' has 3 classes" in text for text in found.said())
+    loaded(found)
+
+
+def inputs(found: Draft) -> dict[str, Any]:
+    return found.sections["data"]["inputs"]
+
+
+def test_each_kind_of_column_has_its_transforms() -> None:
+    random = np.random.default_rng(0)
+    prose = ["the quick brown fox", "jumps over a lazy dog again", "and the cat sleeps all day"]
+    text = rows(
+        lambda n: (
+            f"{n},{n % 7 or ''},{random.lognormal(0, 3):.3f},{['u', 'v', ''][n % 3]},{prose[n % 3]} {n},"
+            f"2026-01-{n % 28 + 1:02d}T{n % 24:02d}:00,{random.random():.3f}"
+        ),
+        "id,some,money,word,text,when,y",
+    )
+    found = draft(text)
+    assert inputs(found) == {
+        "numbers": [{"columns": ["some"]}, {"impute": "median"}, "normalization"],
+        "skewed": [{"columns": ["money"]}, "log1p", "normalization"],
+        "word": [
+            {"impute": {"strategy": "constant", "fill_value": "missing"}},
+            {"string_lookup": {"output_mode": "one_hot"}},
+        ],
+        "text": [{"text_vectorization": {"max_tokens": 2000, "output_mode": "multi_hot"}}],
+        "when": [{"datetime": {"parts": ["weekday", "hour"], "cyclic": True}}, "normalization"],
+    }  # fmt: skip
+    assert found.sections["data"]["split"]["order"] == "when"
+    assert "left out: id (row numbers)" in found.said()
+    loaded(found)
+
+
+def test_dates_of_other_forms_are_features_but_no_order() -> None:
+    text = rows(lambda n: f"{n % 28 + 1:02d}.{n % 12 + 1:02d}.2024,{n % 7},{'pq'[n % 2]}", "day,a,y")
+    found = draft(text)
+    assert inputs(found)["day"][0]["datetime"]["format"] == "%d.%m.%Y"
+    assert "order" not in found.sections["data"]["split"]
+    assert any("write it as 2026-11-27" in said for said in found.said())
+    loaded(found)
+
+
+def test_an_identifier_that_repeats_groups_the_split() -> None:
+    found = draft(rows(lambda n: f"{n % 20},{n % 7},{'pq'[n % 3 % 2]}", "customer_id,a,y"))
+    assert found.sections["data"]["split"]["group"] == "customer_id"
+    assert "customer_id" not in str(inputs(found))
+    loaded(found)
+
+
+def test_a_column_that_says_the_target_is_left_out() -> None:
+    found = draft(rows(lambda n: f"{n % 7},{['no', 'yes'][n % 2]},{n % 2}", "a,alive,survived"))
+    assert list(inputs(found)) == ["numbers"]
+    assert "left out: alive (each value goes with one of 'survived')" in found.said()
+
+
+@pytest.mark.parametrize(
+    ("header", "target"),
+    [
+        ("a,b,c", "c"),
+        ("a,Target,c", "Target"),
+        ("a,species,c", "species"),
+        ("class,b,c", "class"),
+        ("y,label,c", "label"),
+    ],
+)
+def test_the_target_is_found_by_its_name_or_is_the_last_column(header: str, target: str) -> None:
+    found = draft(rows(lambda n: f"{n % 7},{n % 5},{n % 3}", header))
+    assert next(iter(found.sections["data"]["targets"])).startswith(target)
+    assert any(said.startswith(f"target: {target} (") for said in found.said())
+
+
+@pytest.mark.parametrize(
+    ("words", "positive"),
+    [(("no", "yes"), "yes"), (("ham", "spam"), "spam"), ((0, 1), 1), ((-1, 1), 1), ((1, 2), 2), (("b", "a"), "a"),
+     (("benign", "malignant"), "malignant")],
+)  # fmt: skip
+def test_the_positive_class_is_written_and_said(words: tuple[Any, Any], positive: Any) -> None:
+    found = draft(rows(lambda n: f"{n % 7},{words[n % 3 == 0]}", "a,y"))  # the second is the rarer
+    (lookup,) = found.sections["data"]["targets"]["y"]
+    assert [each["positive"] for each in lookup.values()] == [positive]
+    assert f"the positive class is '{positive}': the model predicts its probability" in found.said()
+    assert found.sections["compile"]["loss"] == "binary_crossentropy"
+    loaded(found)
+
+
+def test_uneven_classes_are_weighted() -> None:
+    found = draft(rows(lambda n: f"{n % 7},{'yes' if n % 10 == 0 else 'no'}", "a,y", count=200))
+    assert found.sections["fit"]["class_weight"] == "balanced"
+    assert "accuracy" not in found.sections["compile"]["metrics"]
+    loaded(found)
+
+
+def test_a_rare_class_is_written_out_as_training_may_not_meet_it() -> None:
+    found = draft(rows(lambda n: f"{n % 7},{'r' if n == 59 else 'pq'[n % 2]}", "a,y"))
+    assert found.sections["data"]["targets"]["y"] == [{"string_lookup": {"vocabulary": ["p", "q", "r"]}}]
+    loaded(found)
+
+
+def test_rows_without_a_label_are_left_out() -> None:
+    found = draft(rows(lambda n: f"{n % 7},{['p', 'q', ''][n % 3]}", "a,y"))
+    assert found.sections["data"]["where"] == {"y": ["p", "q"]}
+    loaded(found)
+
+
+def test_a_number_with_a_few_large_values_is_learned_as_its_logarithm() -> None:
+    random = np.random.default_rng(0)
+    found = draft(rows(lambda n: f"{n % 7},{random.lognormal(5, 2):.4f}", "a,price", count=200))
+    assert found.sections["data"]["targets"]["price"] == ["log", "normalization"]
+    assert found.sections["compile"] == {"loss": "mse", "optimizer": "adam", "metrics": ["mae", "r2_score"]}
+    loaded(found)
+
+
+def test_few_rows_have_the_mean_of_several_networks_and_many_a_wider_one() -> None:
+    few = draft(rows(lambda n: f"{n % 7},{'pq'[n % 2]}", "a,y"))
+    assert few.sections["model"]["layers"][-2] == {"average": [f"member_{number}" for number in range(1, 5)]}
+    many = draft(rows(lambda n: f"{n % 7},{'pq'[n % 2]}", "a,y", count=6000))
+    assert many.sections["model"]["layers"][0] == {"dense": {"units": 128, "activation": "relu"}}
+    assert many.sections["fit"]["batch_size"] > few.sections["fit"]["batch_size"]
+
+
+@pytest.mark.parametrize("kind", [None, "linear", "mlp", "wide_and_deep", "resnet"])
+@pytest.mark.parametrize("labels", ["pq", "pqr", None])
+def test_each_model_of_the_ladder_fits_a_table(kind: str | None, labels: str | None) -> None:
+    text = rows(lambda n: f"{n % 7},{'uv'[n % 2]},{labels[n % len(labels)] if labels else n / 7}", "a,b,y")
+    loaded(draft(text, kind=kind))
+
+
+@pytest.mark.parametrize("kind", ["cnn", "lstm", "transformer"])
+def test_a_model_that_does_not_fit_names_those_that_do(kind: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        draft(rows(lambda n: f"{n % 7},{'pq'[n % 2]}", "a,y"), kind=kind)
+    assert refused.value.faults[0].text == f"--model: '{kind}' does not fit a table"
+    assert refused.value.faults[0].hint == "these do: linear, mlp, wide_and_deep, resnet"
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "said", "hint"),
+    [
+        (b"PK\x03\x04abc", "a.csv", "this is a spreadsheet or a zip archive, not text", "save the sheet as CSV"),
+        (b"", "a.csv", "the file is empty", None),
+        (b"a,b\n", "a.csv", "a header but no rows", None),
+        (b"x", "a.png", "'a.png' is one image: init looks at a folder of them", "--from ."),
+        (b"a,b\n1,2\0\n", "a.csv", "this is no text: it has zero bytes", None),
+        (b"x", "a.xlsx", "'a.xlsx': init reads CSV, TSV, JSON Lines and Parquet, folders of images and of texts",
+         "write the table as a.csv, or as .jsonl or .parquet"),
+        (b"a,b\n1,2\n1,2,3\n3,4\n", "a.csv", "3 fields, the header has 2", None),
+        (rows(lambda n: f"{n % 7},{n % 5},2026-01-{n % 28 + 1:02d}", "a,b,day").encode(), "a.csv",
+         "which column is the target? The last, 'day', holds dates",
+         "--target COLUMN says it, for example --target b"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_decided_says_what_to_do(data: bytes, name: str, said: str, hint: str | None) -> None:
+    with pytest.raises((ConfigError, DataError)) as refused:
+        draft(data, name)
+    assert refused.value.faults[0].text == said
+    assert refused.value.faults[0].hint == hint
+
+
+def test_minus_one_is_a_class_and_not_the_token_of_unknown_values() -> None:
+    found = draft(rows(lambda n: f"{n % 7},{-1 if n % 2 else 1}", "a,y"))
+    Path("config.yaml").write_text(found.text("config.yaml"), encoding="utf-8")
+    facts = open_config(Path("config.yaml")).load_data().facts
+    assert facts.targets["y"].classes == ("-1", "1")
