@@ -18,7 +18,10 @@ from tests.support.server import Server
 os.environ["KERAS_BACKEND"] = "torch"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["OMP_NUM_THREADS"] = "1"  # the tensors of tests are so small that threads wait for each other all the time
+# torch's compiler believes what the CPU says: trying its vector instructions takes seconds in each new cache
+os.environ["TORCHINDUCTOR_VEC_ISA_OK"] = "1"
 
+_HERE = Path(__file__).parent
 _CACHE = tempfile.TemporaryDirectory(prefix="kerascli-tests-")
 os.environ["XDG_CACHE_HOME"] = (
     _CACHE.name
@@ -77,6 +80,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KERASCLI_DATASETS_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "*")
     return tmp_path / "torch"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Measure no coverage of comparisons with Keras and of benchmarks: tracing their lines takes half as long again.
+
+    Other tests reach the lines of ours that these run.
+    """
+    for item in items:
+        if item.path.is_relative_to(_HERE) and item.path.relative_to(_HERE).parts[0] in {"benchmarks", "parity"}:
+            item.add_marker("no_cover")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
