@@ -19,8 +19,9 @@ class Loss(Component):
     """Base class of losses. A subclass implements `values`, the loss of each sample; this class reduces them."""
 
     reduction: Reduction = "sum_over_batch_size"
-    """Reduction of the per-sample losses: their mean (`sum_over_batch_size`, `mean`), `sum`, or the weighted sum over
-    the sum of the weights (`mean_with_sample_weight`); `none`, one value per sample, cannot be trained on.
+    """Reduction of the per-sample losses: their mean (`sum_over_batch_size`, `mean`) or their `sum`.
+
+    `mean_with_sample_weight`: weighted sum over the sum of the weights; `none`: one value per sample, not trainable.
     """
 
     predicts: ClassVar[Literal["values", "classes", "labels"]] = "values"

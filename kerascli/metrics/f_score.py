@@ -20,8 +20,9 @@ class _FScore(Metric):
     direction = "max"
 
     average: Literal["micro", "macro", "weighted"] | None = None
-    """Averaging over classes: micro (from the summed counts), macro (unweighted mean) or weighted (by the number of
-    true samples); null: one value per class, each in its own column.
+    """Averaging over classes: micro (from the summed counts), macro (unweighted mean) or weighted.
+
+    Weights are the numbers of true samples; null: one value per class, each in its own column.
     """
     threshold: Annotated[float, Field(gt=0, le=1)] | None = None
     """Outputs above this value are predicted as positive; null: the largest output of each sample is."""

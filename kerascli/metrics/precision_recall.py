@@ -29,8 +29,9 @@ class _ConfusionMetric(Metric):
     """Base class of metrics computed from true and false positives and negatives at one or several thresholds."""
 
     thresholds: Thresholds = None
-    """Outputs above the threshold are predicted as positive; a list gives one value per threshold; null: 0.5, or no
-    threshold with top_k.
+    """Outputs above the threshold are predicted as positive; null: 0.5, or no threshold with top_k.
+
+    A list gives one value per threshold.
     """
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
