@@ -173,7 +173,7 @@ def test_images_that_are_mixed_together_share_their_numbers_and_the_rest_stays()
     assert not torch.equal(labels["y"], targets["y"])
 
 
-def test_whole_numbers_become_floats_in_training_and_for_the_model() -> None:
+def test_integers_become_floats_in_training_and_for_the_model() -> None:
     images, targets = {"x": Field((4, 4, 1), "uint8")}, {"y": Field((), "float32")}
     assert mixed_inputs([MixUp()], images, targets)["x"].dtype == "float32"
     with draws.using(draws.Draws(0, "test", 0)):
