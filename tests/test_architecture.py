@@ -23,11 +23,7 @@ FLOORS = [
         "spans",
         "foreign_words",
         "wording",
-        "pieces",
-        "storage",
-        "files",
-        "npz",
-        "locks",
+        "disk",
         "light_torch",
         "cpus",
     ],
@@ -43,8 +39,7 @@ FLOORS = [
     ["cli", "__main__"],
 ]
 MAY = {
-    ("component", "wording"), ("wording", "errors"), ("storage", "errors"), ("files", "errors"), ("shapes", "errors"),
-    ("storage", "pieces"), ("npz", "errors"), ("npz", "files"), ("locks", "storage"), ("locks", "errors"),
+    ("component", "wording"), ("wording", "errors"), ("disk", "errors"), ("shapes", "errors"),
     ("metrics", "losses"), ("optimizers", "schedules"), ("callbacks", "schedules"), ("__main__", "cli"),
     ("component", "foreign_words"), ("wording", "foreign_words"),
     ("section", "component"), ("ops", "parts"), ("ops", "preprocessing"),
@@ -52,6 +47,7 @@ MAY = {
 
 # The same within rooms, of their files and folders; a room that does not stand here has no floors.
 INNER_FLOORS = {
+    "disk": [["pieces", "files"], ["storage", "npz"], ["locks"]],
     "data": [
         ["storage", "download"], ["base", "joined", "split", "text"], ["batches", "datasets", "mixing", "where"],
         ["augmentations", "section"], ["digests"], ["pipeline"], ["sources", "transforms"],
@@ -69,7 +65,7 @@ INNER_FLOORS = {
     ],
 }  # fmt: skip
 
-COMPILER_MAY = {"light_torch", "storage", "spans", "cpus", "errors", "component", "device", "draws"}
+COMPILER_MAY = {"light_torch", "disk", "spans", "cpus", "errors", "component", "device", "draws"}
 """The compiler takes any module with example inputs, and does not know configs, data, models or training."""
 
 
@@ -248,9 +244,9 @@ def test_private_names_of_torch_stand_in_one_file() -> None:
 
 
 READERS = {
-    "files.py": "the door",
-    "storage.py": "writes",
-    "locks.py": "makes and looks at lock files",
+    "disk/files.py": "the door",
+    "disk/storage.py": "writes",
+    "disk/locks.py": "makes and looks at lock files",
     "cpus.py": "the kernel's files, of no size",
     "runs/manifest.py": "the kernel's files",
     "compiler/processor.py": "the kernel's files",
@@ -262,9 +258,9 @@ READERS = {
     "data/datasets/mnist/__init__.py": "data of the package",
     "profiling/window.py": "a trace that torch wrote a moment ago",
 }
-"""Files that open other files without files.py, with the reason."""
+"""Files that open other files without disk/files.py, with the reason."""
 OPENED = {"archive", "tarfile", "Image", "RunRecord"}
-"""Objects with an `open` of their own: archives, and bytes read by files.py."""
+"""Objects with an `open` of their own: archives, and bytes read by disk/files.py."""
 PAST_THE_DOOR = {"os.open", "os.fdopen", "io.open", "np.load", "np.fromfile", "np.memmap", "np.loadtxt", "h5py.File"}
 
 

@@ -73,9 +73,9 @@ def wrong(outcome: Outcome, place: Path, codes: set[int]) -> str:
 
 def no_caps() -> None:
     """Readers without their limits, in a child: what they are for must be seen."""
-    from kerascli import files
     from kerascli.data.storage import image_files
     from kerascli.data.text import patterns
+    from kerascli.disk import files
 
     files.MAX_RATIO = 10**12
     image_files.MAX_PIXELS = 10**12

@@ -42,7 +42,7 @@ def export(
     check_output(output, kind)
     writable(output, SUFFIXES[kind], run=record)
     found = export_run(record, kind, output, view=view, checkpoint=checkpoint)
-    from kerascli.storage import size_text
+    from kerascli.disk.storage import size_text
 
     for text in found.notes:
         options.note(text)

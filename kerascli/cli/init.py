@@ -87,7 +87,7 @@ def write_new(config: Path, text: str, *, force: bool) -> None:
 
     Raises ConfigError, StorageError.
     """
-    from kerascli.storage import make_folder, write_text
+    from kerascli.disk.storage import make_folder, write_text
 
     make_folder(config.parent)
     write_text(check_free(config, force=force), text)
@@ -105,7 +105,7 @@ def check_free(config: Path, *, force: bool) -> Path:
 
 def _delimiter(data: Path) -> str:
     """Return the delimiter of a CSV file: the most frequent of `,`, `;`, tab and `|` in its first line."""
-    from kerascli.files import open_regular
+    from kerascli.disk.files import open_regular
 
     with open_regular(data, str(data)) as file:
         line = file.readline(2**16)

@@ -84,7 +84,7 @@ def terminal_width() -> int | None:
 
 def say_json(data: Any) -> None:
     """Print data on stdout as JSON, in ASCII."""
-    from kerascli.storage import json_text
+    from kerascli.disk.storage import json_text
 
     sys.stdout.write(json_text(data, ascii_only=True))
 

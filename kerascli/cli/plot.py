@@ -8,11 +8,11 @@ import typer
 
 from kerascli.cli import options
 from kerascli.config.yaml.document import Document
+from kerascli.disk.storage import write_bytes
 from kerascli.errors import ConfigError
 from kerascli.report import plots
 from kerascli.runs.index import LATEST
 from kerascli.runs.record import RunRecord
-from kerascli.storage import write_bytes
 
 
 def register(app: typer.Typer) -> None:

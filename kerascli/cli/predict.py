@@ -130,8 +130,8 @@ def _stream(run: "OpenedRun", form: "Form", keep: list[str], *, classes: bool, a
 
 def _check_output(output: Path, *, classes: bool, as_json: bool) -> None:
     """Raise ConfigError or StorageError, before any work, if the output file cannot be written in that format."""
+    from kerascli.disk.storage import output_file
     from kerascli.report.predictions import FORMATS, TABLES
-    from kerascli.storage import output_file
 
     kind = output.suffix.lower()
     if as_json and kind != ".jsonl":

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from kerascli import storage
+from kerascli.disk import storage
 
 _VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from kerascli.component import Component, Names, first_registries, registries
+from kerascli.disk.files import read_bytes
+from kerascli.disk.storage import cache_folder, make_folder, write_bytes
 from kerascli.errors import DataError, StorageError
-from kerascli.files import read_bytes
 from kerascli.section import key_names
-from kerascli.storage import cache_folder, make_folder, write_bytes
 
 _PACKAGE = Path(__file__).parents[1]
 _MAX_BYTES = 2**24

@@ -14,9 +14,9 @@ from torch import nn
 from kerascli.component import Component, Invalid, Registry
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import Table
+from kerascli.disk.files import impossible_path
 from kerascli.errors import Fault, show
 from kerascli.errors import Path as ConfigPath
-from kerascli.files import impossible_path
 from kerascli.shapes import Shape
 
 SPLITS = ("train", "validation", "test")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 
-from kerascli import storage
+from kerascli.disk import storage
 from kerascli.errors import DataError, Fault, safe_text
 from kerascli.errors import Path as FaultPath
 

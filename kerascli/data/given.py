@@ -18,8 +18,8 @@ from kerascli.data.sources.image_settings import SUFFIXES, image_column
 from kerascli.data.storage.image_files import Images, Reading, need_pillow
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.table import FILE, FILES, Table, table_of
+from kerascli.disk.files import missing_file
 from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text
-from kerascli.files import missing_file
 
 STDIN, STDIN_NAME = "-", "standard input"
 _MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}

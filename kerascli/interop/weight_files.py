@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from kerascli.disk.files import file_digest, open_regular
 from kerascli.errors import ConfigError, FileRefused, counted, nearest, safe_text
-from kerascli.files import file_digest, open_regular
 from kerascli.interop.keras import archive, hdf5
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.places import layers_place, weights_by_path

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerascli import storage
+from kerascli.disk import storage
 from kerascli.errors import ConfigError, one_of, safe_text, suggestion
 from kerascli.runs.history import Row, is_figure
 from kerascli.runs.reading import quoted

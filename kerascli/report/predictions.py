@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from kerascli import storage
+from kerascli.disk import storage
 from kerascli.errors import ConfigError
 
 TABLES = (".csv", ".jsonl", ".parquet")

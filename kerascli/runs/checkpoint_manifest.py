@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kerascli.disk.pieces import pieces
 from kerascli.errors import FileRefused
-from kerascli.pieces import pieces
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, read_bytes
 
 BLOB_NAME = r"[a-z][a-z0-9_-]{0,60}(\.[a-z0-9_-]{1,20})?"

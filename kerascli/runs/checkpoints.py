@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerascli import storage
+from kerascli.disk import storage
+from kerascli.disk.pieces import Pieces
 from kerascli.errors import FileRefused
-from kerascli.pieces import Pieces
 from kerascli.runs.checkpoint_manifest import (
     BLOB_NAME,
     SLOT_NAME,

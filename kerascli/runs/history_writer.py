@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from kerascli import storage
+from kerascli.disk import storage
 from kerascli.errors import FileRefused
 from kerascli.runs import history
 from kerascli.runs.reading import must_read, quoted

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kerascli import locks, storage
+from kerascli.disk import locks, storage
 from kerascli.errors import ConfigError, FileRefused, StorageError, safe_text, suggestion
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import FOLDER, RunRecord, is_run

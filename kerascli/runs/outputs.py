@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from kerascli import storage
+from kerascli.disk import storage
 from kerascli.errors import StorageError
 from kerascli.runs.reading import quoted, read_text
 

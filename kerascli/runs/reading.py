@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from kerascli.disk.files import NotRegular, open_file
+from kerascli.disk.storage import size_text
 from kerascli.errors import FileRefused, safe_text
-from kerascli.files import NotRegular, open_file
-from kerascli.storage import size_text
 
 TEXT_LIMIT_BYTES = 64 * 1000**2
 

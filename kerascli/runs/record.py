@@ -18,9 +18,9 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from kerascli import locks, storage
+from kerascli.disk import locks, storage
+from kerascli.disk.pieces import Pieces
 from kerascli.errors import ConfigError, FileRefused
-from kerascli.pieces import Pieces
 from kerascli.runs import history, starts
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.facts import FORMAT, read_facts

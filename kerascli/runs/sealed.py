@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kerascli.disk.storage import json_text, text_bytes
 from kerascli.errors import FileRefused
 from kerascli.runs.reading import json_object, quoted
-from kerascli.storage import json_text, text_bytes
 
 _OPEN, _CLOSE = b'{\n  "sha256": "', b'",\n'
 _SEAL_BYTES = len(_OPEN) + 64 + len(_CLOSE)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
-from kerascli import locks, storage
+from kerascli.disk import locks, storage
 from kerascli.errors import FileRefused
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, must_read
 from kerascli.runs.sealed import sealed, unsealed

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kerascli import storage
+from kerascli.disk import storage
+from kerascli.disk.pieces import Pieces
 from kerascli.errors import FileRefused
-from kerascli.pieces import Pieces
 from kerascli.runs.reading import must_read, quoted
 
 Facts = dict[str, Any]

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from kerascli import draws
 from kerascli.data.batches.loader import Batch
+from kerascli.disk.pieces import Pieces
 from kerascli.errors import FileRefused
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.optimizers.several import Optimizers
-from kerascli.pieces import Pieces
 from kerascli.spans import span
 from kerascli.training.forward_pass import ForwardPass, Runner, StepOutcome
 from kerascli.training.tensor_file import tensor_pieces

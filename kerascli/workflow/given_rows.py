@@ -11,8 +11,8 @@ from kerascli.data.given import STDIN, Given
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import prepare_rows
 from kerascli.data.storage.table import FILE, FILES
+from kerascli.disk.files import missing_file
 from kerascli.errors import ConfigError, DataError, safe_text, suggestion
-from kerascli.files import missing_file
 from kerascli.workflow.changed_data import load_again
 from kerascli.workflow.interchange.keras_names import recorded_names
 from kerascli.workflow.opened import OpenedRun

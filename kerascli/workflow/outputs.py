@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from kerascli.disk.files import file_digest, load_json, open_regular
+from kerascli.disk.storage import output_file
 from kerascli.errors import ConfigError, KerasCliError, StorageError, safe_text
-from kerascli.files import file_digest, load_json, open_regular
 from kerascli.runs.record import RunRecord, run_around
-from kerascli.storage import output_file
 
 _HEAD_BYTES = 4096
 _MAX_SCHEMA_BYTES = 64 * 2**20

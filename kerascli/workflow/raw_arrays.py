@@ -12,8 +12,8 @@ from kerascli.data.storage.array_files import read_arrays
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.csv_text import read_csv
 from kerascli.data.storage.table import BadRow, Table, first_wrong
+from kerascli.disk.files import memory_limit, read_bytes
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, Place, safe_text, suggestion
-from kerascli.files import memory_limit, read_bytes
 from kerascli.interop.keras.names import KerasNames
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.shapes import TensorSpec

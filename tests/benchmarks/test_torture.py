@@ -14,7 +14,7 @@ from benchmarks.torture.__main__ import scripts
 from benchmarks.torture.cases import Given, Tally, main
 from benchmarks.torture.children import Ended
 from benchmarks.torture.disk import OPERATIONS
-from kerascli import storage
+from kerascli.disk import storage
 
 Torture = Callable[[Given, Tally], None]
 

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from kerascli import locks
 from kerascli.cli import app as program
 from kerascli.cli import options
 from kerascli.config.load import Config
+from kerascli.disk import locks
 from kerascli.events import EpochEnd, Event
 from kerascli.interrupts import SIGNALS
 from kerascli.report.console import TrainingView

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerascli import files, npz
 from kerascli.data.storage.csv_text import read_csv
+from kerascli.disk import files, npz
 from kerascli.errors import DataError, FileRefused, KerasCliError
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from benchmarks.torture.disk import failing
-from kerascli import storage
 from kerascli.config.load import open_config
+from kerascli.disk import storage
 from kerascli.errors import FileRefused, StorageError
 from kerascli.events import Saved
 from kerascli.runs import index

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from kerascli import storage
 from kerascli.cli import app as program
+from kerascli.disk import storage
 from kerascli.errors import FileRefused, KerasCliError
 from kerascli.events import Note
 from kerascli.runs import index

@@ -18,8 +18,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from kerascli import storage
 from kerascli.cli import plot, runs
+from kerascli.disk import storage
 from kerascli.errors import ConfigError, FileRefused, KerasCliError, StorageError
 from kerascli.report.compare import ABSENT, compare
 from kerascli.runs import history, index, manifest, record

@@ -9,8 +9,8 @@ from kerascli.config.composition.merge import IsComponent, Merger, is_component
 from kerascli.config.top_level import ConfigSection
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import read_document
+from kerascli.disk.files import impossible_path
 from kerascli.errors import ConfigError, Fault, safe_text, show
-from kerascli.files import impossible_path
 
 MAX_CHAIN = 16
 

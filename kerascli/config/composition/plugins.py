@@ -5,9 +5,9 @@ from pathlib import Path
 
 from kerascli.component import Invalid
 from kerascli.config.yaml.document import Document
+from kerascli.disk.files import impossible_path, open_file
 from kerascli.errors import Fault, Related, show
 from kerascli.errors import Path as ConfigPath
-from kerascli.files import impossible_path, open_file
 from kerascli.runs.outputs import FILE
 from kerascli.user_code import UserCode
 

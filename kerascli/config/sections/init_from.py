@@ -17,8 +17,8 @@ from pydantic import (
 
 from kerascli.component import Invalid
 from kerascli.config.sections.torchvision import Published, Weights, published, published_model, published_models
+from kerascli.disk.files import impossible_path
 from kerascli.errors import Fault, show
-from kerascli.files import impossible_path
 from kerascli.model.transfer import LayerSource, TransferMethod
 from kerascli.section import BaseSection, parse_section
 from kerascli.shapes import NonNegativeFloat

@@ -11,8 +11,8 @@ from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.datasets.download import Remote, fetch
 from kerascli.data.datasets.word_sequences import remote, shuffled_rows
 from kerascli.data.storage.table import Table, table_of
+from kerascli.disk.npz import load_npz
 from kerascli.errors import DataError
-from kerascli.npz import load_npz
 from kerascli.shapes import NonNegativeInt, OpenFraction
 
 SHA256 = {

@@ -12,8 +12,8 @@ from kerascli.data.datasets.download import Remote
 from kerascli.data.datasets.object_pickle import parse_sequences
 from kerascli.data.storage.table import Table, table_of
 from kerascli.data.storage.tokens import Tokens
+from kerascli.disk.files import DAMAGED
 from kerascli.errors import DataError, Fault
-from kerascli.files import DAMAGED
 from kerascli.shapes import NonNegativeInt, PositiveInt
 
 BASE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"

@@ -14,9 +14,9 @@ from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.pipeline.pipeline import infer_step, run_step
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, Table
+from kerascli.disk.files import load_json
+from kerascli.disk.npz import load_npz
 from kerascli.errors import FileRefused
-from kerascli.files import load_json
-from kerascli.npz import load_npz
 
 COLUMNS = "columns"
 """Key, in the learned state, of the training columns' fields, by which `predict` and others read new files alike."""

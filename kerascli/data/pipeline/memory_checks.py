@@ -8,10 +8,10 @@ import numpy as np
 from kerascli.component import Component
 from kerascli.data.base import Field, Source
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
+from kerascli.disk.files import memory_limit
+from kerascli.disk.storage import size_text
 from kerascli.errors import ConfigError, Fault
-from kerascli.files import memory_limit
 from kerascli.shapes import MAX_VALUES
-from kerascli.storage import size_text
 
 _GENERATED_BYTES = 8
 """Bytes per number while a source generates data (float64)."""

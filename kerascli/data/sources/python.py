@@ -13,8 +13,8 @@ from pydantic import AfterValidator
 
 from kerascli.data.base import Context, Source, source
 from kerascli.data.storage.table import Table, table_of
+from kerascli.disk.files import read_digested
 from kerascli.errors import DataError, Fault, Place, safe_text, show, suggestion
-from kerascli.files import read_digested
 from kerascli.user_code import UserCode
 
 

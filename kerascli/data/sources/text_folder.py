@@ -9,8 +9,8 @@ from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.folders import FolderSource
 from kerascli.data.sources.text_lines import read_text
 from kerascli.data.storage.on_disk import Values
+from kerascli.disk.files import memory_limit
 from kerascli.errors import DataError, Fault, Place
-from kerascli.files import memory_limit
 
 
 @source()

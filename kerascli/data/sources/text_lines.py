@@ -8,8 +8,8 @@ import numpy as np
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.file_source import FileSource
 from kerascli.data.storage.table import Table, table_of
+from kerascli.disk.files import memory_limit, read_bytes
 from kerascli.errors import DataError, Fault, Place
-from kerascli.files import memory_limit, read_bytes
 from kerascli.shapes import PositiveInt
 
 _OBJECT_BYTES = 64

@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from kerascli.disk.files import memory_limit, read_bytes
 from kerascli.errors import DataError, Fault, Place, safe_text
-from kerascli.files import memory_limit, read_bytes
 
 SUFFIXES = (".gz", ".bz2", ".zst")
 _CHUNK = 2**20

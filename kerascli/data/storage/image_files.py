@@ -14,8 +14,8 @@ import numpy as np
 
 from kerascli.cpus import cpu_limit
 from kerascli.data.storage.on_disk import Direct, Rows, compose_rows
+from kerascli.disk.files import read_bytes
 from kerascli.errors import DataError, Fault, Place, safe_text
-from kerascli.files import read_bytes
 
 MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 2**26

@@ -10,8 +10,8 @@ import numpy as np
 
 from kerascli.data.storage.on_disk import Stream, Values, is_large
 from kerascli.data.storage.table import as_column
+from kerascli.disk.files import open_regular, refuse_bomb
 from kerascli.errors import DataError, Fault, FileRefused, Place, first_line, safe_text
-from kerascli.files import open_regular, refuse_bomb
 
 _OBJECT_BYTES = 64
 """Memory overhead of a Python string beyond its characters, in bytes."""

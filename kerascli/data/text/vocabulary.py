@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kerascli.disk.files import memory_limit, read_bytes
 from kerascli.errors import DataError, Fault, Place, safe_text
-from kerascli.files import memory_limit, read_bytes
 
 
 def read_vocabulary(path: Path, parse: Callable[[str], Any]) -> list[Any]:

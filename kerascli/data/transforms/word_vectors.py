@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.storage.blocks import Blocks
+from kerascli.disk.files import open_regular
 from kerascli.errors import DataError, Fault, Place
-from kerascli.files import open_regular
 
 _LONGEST_LINE = 2**20
 

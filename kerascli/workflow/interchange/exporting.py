@@ -12,6 +12,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from kerascli.config.run import dump_model
+from kerascli.disk.storage import output_file, write_bytes
 from kerascli.errors import ConfigError, KerasCliError
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import sample_inputs
@@ -23,7 +24,6 @@ from kerascli.interop.keras_export.keras_nodes import KerasNode
 from kerascli.interop.keras_import.model_file import open_model
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.runs.record import RunRecord
-from kerascli.storage import output_file, write_bytes
 from kerascli.training.build import Experiment
 from kerascli.workflow.fitting.recorder import TRAINING
 from kerascli.workflow.interchange.importing import load_file

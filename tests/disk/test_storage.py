@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.torture.disk import die, failing
-from kerascli import locks, storage
+from kerascli.disk import locks, storage
 from kerascli.errors import FileRefused, KerasCliError, StorageError
 from kerascli.runs import index
 from kerascli.runs.checkpoints import Checkpoints

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kerascli.disk.pieces import Hasher, Piece, Pieces, pieces, slices
 from kerascli.errors import StorageError, safe_text
-from kerascli.pieces import Hasher, Piece, Pieces, pieces, slices
 
 _TEMPORARY = re.compile(r"\..+\.tmp-(\d+)", re.DOTALL)
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kerascli.disk.storage import reported
 from kerascli.errors import StorageError, safe_text
-from kerascli.storage import reported
 
 _LOCK_FILE = ".lock"
 
