@@ -37,11 +37,11 @@ class EpochFacts:
 
     @property
     def learning_rate(self) -> float:
-        """Learning rate of the optimizer; with several updates that of the first."""
+        """Learning rate of the optimizer; with several updates in `fit.train_step`, that of the first update."""
         return next(iter(self.learning_rates.values()))
 
     def rates(self, update: str | None) -> dict[str, float]:
-        """Return the learning rates of one update of a `train_step`, or of all (None)."""
+        """Return the learning rates by update of `fit.train_step`: of the named one, or (None) of all."""
         return {name: rate for name, rate in self.learning_rates.items() if update in (None, name)}
 
 
@@ -89,7 +89,7 @@ def rate_columns(rates: Mapping[str, float]) -> dict[str, float]:
 
 
 def rates_text(rates: Mapping[str, float], verb: str = "") -> str:
-    """Format learning rates as `learning rate reduced to 0.001`; several with the names of their updates."""
+    """Format learning rates as `learning rate reduced to 0.001`; several, each after the name of its update."""
     return ", ".join(f"{name + ' ' if name else ''}learning rate {verb}{rate:g}" for name, rate in rates.items())
 
 

@@ -135,7 +135,7 @@ class Sampler(Callback):
     every: PositiveInt = 1
     """Number of epochs between samples; there is always one after the last epoch."""
     seed: int = Field(default=0, ge=0, le=2**53)
-    """Seed of the random numbers, which are the same in every epoch."""
+    """Seed of the sampler's random numbers, which are the same in every epoch."""
     file: str | None = None
     """Name of the samples' files; null: the callback's name."""
 

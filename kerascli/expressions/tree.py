@@ -14,7 +14,7 @@ class ExpressionError(ValueError):
         self.length = length
 
     def shifted(self, columns: int) -> "ExpressionError":
-        """Return the same error for a text in which the expression starts `columns` characters later."""
+        """Return the error with its column moved by `columns`, for a text in which the expression starts later."""
         return ExpressionError(self.text, self.column + columns, self.length)
 
 

@@ -79,7 +79,7 @@ class BaseLayer(Component):
     id_count: ClassVar[int | None] = None
     """Number of valid input ids, which start from 0; None: the input is not ids."""
     takes_integers: ClassVar[bool] = False
-    """True: integer inputs are passed as they are; otherwise they are cast to the compute dtype."""
+    """True: integer inputs are passed to the module unchanged; false: they are cast to the compute dtype."""
     mixes_samples: ClassVar[bool] = False
     """True: in training a sample's result depends on its whole batch; `time_distributed` then runs step by step."""
     row_independent: ClassVar[bool] = False
@@ -103,7 +103,7 @@ class BaseLayer(Component):
         return 1
 
     def results_of(self, call: Mapping[str, Any]) -> int | None:
-        """Return `result_count` as it is for one call: arguments such as `return_attention_scores` may change it."""
+        """Return the number of results of one call; call arguments such as `return_attention_scores` may change it."""
         return self.result_count()
 
     def activity_penalty(self) -> Regularizer | None:
@@ -127,7 +127,7 @@ class BaseLayer(Component):
         return None
 
     def may_lack_batch(self, index: int) -> bool:
-        """Return True if the input at `index` may lack a batch axis while others have one."""
+        """Return True if the layer's input at `index` may lack a batch axis while its other inputs have one."""
         return False
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:

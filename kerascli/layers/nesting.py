@@ -62,7 +62,7 @@ class InnerCalls:
         self._updates: dict[str, Tensor] = {}
 
     def collect(self, name: str, result: Any) -> Any:
-        """Return the value of an inner module's result; keep its losses, metrics and updates under prefix `name`."""
+        """Return the value of an inner module's result; collect its losses, metrics, weight updates as `name/...`."""
         if not isinstance(result, Outcome):
             return result
         prefix = f"{name}/" if name else ""
@@ -78,7 +78,7 @@ class InnerCalls:
             self._losses[f"{name}/activity"] = loss
 
     def outcome(self, value: Any) -> Any:
-        """Return the outer layer's result: `value` alone, or an Outcome with losses, metrics and updates collected."""
+        """Return the outer layer's result: `value`, or an Outcome with inner losses, metrics and weight updates."""
         if not (self._losses or self._metrics or self._updates):
             return value
         return Outcome(value, self._losses, self._metrics, self._updates)

@@ -1,4 +1,4 @@
-"""Application of an optimizer to a model's weights as in Keras: clip, decay, update, average, constrain.
+"""Application of an optimizer to a model's weights as in Keras: clip gradients, decay, step, average, constrain.
 
 Weights are updated as flat vectors.
 """

@@ -1,4 +1,4 @@
-"""Concatenation of weights to flat vectors, so that an update takes a few passes over memory, not a few per weight."""
+"""Concatenation of weights to flat vectors, so that an optimizer step takes a few passes over memory in total."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

@@ -48,7 +48,7 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
 
 
 def remove(run: RunRecord) -> None:
-    """Remove a run's folder. Raises StorageError if it is a link or locked by a process, FileRefused if not a run."""
+    """Remove a run's folder. Raises StorageError for a symbolic link or locked folder, FileRefused if no run."""
     if run.path.is_symlink():
         raise StorageError(f"{quoted(run.path)} is a link and is not removed", hint="remove the link itself")
     if not is_run(run.path):

@@ -63,7 +63,7 @@ Node = ScalarNode | ListNode | MapNode | AliasNode
 
 
 class Fatal(Exception):
-    """Error with a fault after which the rest of the YAML text cannot be parsed."""
+    """Exception for an error in YAML text after which the rest of the text cannot be parsed."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.text)
@@ -80,7 +80,7 @@ class _Events(Reader, Scanner, Parser):
 
 
 class NodeReader:
-    """Parser of one YAML document into nodes; collects faults, and continues after them where it can."""
+    """Parser of one YAML document into nodes; collects config errors, and continues after them where it can."""
 
     def __init__(self, text: str, source: Source) -> None:
         self.source = source
@@ -92,7 +92,7 @@ class NodeReader:
         self._count = 0
 
     def read(self) -> Node | None:
-        """Return the document's root node; None for an empty text, or after a fault that ended the parsing."""
+        """Return the document's root node; None for an empty text, or after a config error that ended the parsing."""
         root = None
         try:
             root = self._document()
@@ -225,7 +225,7 @@ class NodeReader:
             self._brackets.end()
 
     def _check_siblings(self, item: MapNode) -> None:
-        """Add a fault for a list item `- dense:` whose arguments (`units: 3`) are not indented deeper than its name."""
+        """Report a list item `- dense:` whose arguments (`units: 3`) are not indented deeper than its name."""
         if len(item.entries) < 2:
             return
         (first, value), (second, _) = item.entries[:2]
@@ -235,6 +235,6 @@ class NodeReader:
             self.faults.append(Fault(text, place=second.place, hint=hint))
 
     def _check_space(self, node: MapNode, key: ScalarNode) -> None:
-        """Add a fault for `{units:3}`, which YAML reads as the key 'units:3'."""
+        """Report a config error for `{units:3}`, which YAML reads as the key 'units:3'."""
         if node.flow and not key.quoted and isinstance(key.value, str) and ":" in key.value:
             self.faults.append(Fault(f"a space is missing after ':' in '{key.value}'", place=key.place))

@@ -127,7 +127,7 @@ def _legacy_layer(group: Any, node: KerasNode, weights: Sequence[Weight]) -> Non
 
 
 def in_group(weights: Sequence[Weight]) -> list[Weight]:
-    """Return a layer's weights in the order of formats before Keras 3: first trainable ones, then the others."""
+    """Return a layer's weights in the order of file formats before Keras 3: trainable weights first."""
     return sorted(weights, key=lambda weight: not weight.trainable)
 
 
