@@ -119,7 +119,7 @@ class Callback(Component):
     """True if validation uses the weights' moving averages, which needs an optimizer with `use_ema`."""
 
     def begin(self, facts: EpochFacts) -> list[Decision]:
-        """Return the decisions before an epoch; `facts.logs` are those of the previous epoch."""
+        """Return the callback's decisions before an epoch; `facts.logs` are the logs of the previous epoch."""
         return []
 
     def claims(self) -> tuple[str, ...]:
@@ -158,7 +158,7 @@ class Callback(Component):
         return None
 
     def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        """Return decisions within an epoch from its logs so far, and the new state.
+        """Return the callback's decisions within an epoch, made from its logs so far, and the callback's new state.
 
         Only decisions to save, write or print are allowed.
         """

@@ -77,7 +77,7 @@ class _Parser:
         return self.token.error(f"more than {what} nested; split the expression into named parts")
 
     def _open(self) -> None:
-        """Count an opening bracket. Raises ExpressionError if brackets nest too deeply."""
+        """Note an opening bracket. Raises ExpressionError if the expression's brackets nest too deeply."""
         self._brackets += 1
         if self._brackets > MAX_BRACKETS:
             raise self._too_deep(f"{MAX_BRACKETS} brackets")

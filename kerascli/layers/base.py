@@ -63,7 +63,7 @@ class BaseLayer(Component):
 
     call_form: ClassVar[CallForm] = "one"
     mask: ClassVar[Literal["pass", "stop", "make"]] = "stop"
-    """Treatment of a mask: passed on, dropped (Keras's default), or made by the module's `make_mask(x)`."""
+    """Treatment of the input's mask: passed on, dropped (Keras's default), or made by the module's `make_mask(x)`."""
     uses_mask: ClassVar[bool] = False
     """True: the module's forward takes `mask=`, a bool tensor (N, T) or None."""
     uses_masks: ClassVar[bool] = False
@@ -75,7 +75,7 @@ class BaseLayer(Component):
     moves_values: ClassVar[bool] = False
     """True: the layer only moves values, as reshaping does: every value of the result is a value of the input."""
     takes_custom_cell: ClassVar[bool] = False
-    """True: as an entry of `layers`, the layer's cell may be defined in place, as a small model of one step."""
+    """True: in a config's `layers`, the layer's cell may be defined in place, as a small model of one time step."""
     id_count: ClassVar[int | None] = None
     """Number of valid input ids, which start from 0; None: the input is not ids."""
     takes_integers: ClassVar[bool] = False
@@ -115,7 +115,7 @@ class BaseLayer(Component):
         return self.activity_penalty() is not None
 
     def keeps_states(self) -> bool:
-        """Return True if states are carried over from one batch to the next."""
+        """Return True if the layer carries its states over from one batch to the next."""
         return False
 
     def masked_results(self) -> int:

@@ -40,7 +40,7 @@ def build_inner(layer: BaseLayer, x: TensorSpec, *, trainable: bool, make: Make 
 
 
 def with_value(weight: Tensor, value: Tensor) -> Tensor:
-    """Return `value`, by which a layer replaces a weight; its gradient flows to the weight unchanged."""
+    """Return `value`, by which a layer replaces a weight, such that the weight gets the gradient of `value`."""
     return weight + (value - weight).detach() if weight.requires_grad else value
 
 

@@ -38,7 +38,7 @@ class Loss(Component):
         """
 
     def counted(self, y_true: Tensor) -> Tensor | None:
-        """Return a boolean mask of the per-sample losses that are used; None: all of them."""
+        """Return a boolean mask of the per-sample losses that the reduction includes; None: it includes all."""
         return None
 
     def adds_up(self) -> bool:

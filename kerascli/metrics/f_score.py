@@ -15,7 +15,7 @@ _EPSILON = 1e-7
 
 
 class _FScore(Metric):
-    """Base class of F scores per class, or of their average."""
+    """Base class of metrics whose value is the F score of each class, or the average over classes."""
 
     direction = "max"
 

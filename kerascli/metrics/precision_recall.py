@@ -13,7 +13,7 @@ from kerascli.shapes import Fraction, NonNegativeInt, PositiveInt, TensorSpec
 
 
 def _one(value: Any) -> Any:
-    """Convert a list of one threshold to a number, since Keras returns one value for it, too."""
+    """Convert a list of one threshold to that threshold, since Keras returns one value (no list) for both."""
     if value in ([], ()):
         raise ValueError("expected a number from 0 to 1 or a list of such, got an empty list")
     return value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
@@ -46,7 +46,7 @@ class _ConfusionMetric(Metric):
 
     @abstractmethod
     def outcome(self, at: Confusion) -> Tensor:
-        """Compute the metric at each of T thresholds, of shape (T,)."""
+        """Compute the metric's value at each of T thresholds; the result has shape (T,)."""
 
     def value_names(self, output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
         thresholds = self._thresholds()

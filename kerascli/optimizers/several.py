@@ -48,7 +48,7 @@ class Optimizers:
                 optimizer.swap_averages()
 
     def state(self) -> dict[str, Tensor]:
-        """Return the state of all optimizers by name, without copies.
+        """Return the state tensors of all optimizers by name, without copies.
 
         With several, names begin with that of the update: `critic/adam/dense/kernel/velocity`.
         """

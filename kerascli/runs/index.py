@@ -24,7 +24,7 @@ def list_runs(runs_dir: Path) -> list[RunRecord]:
 
 
 def find_run(selector: str, runs_dir: Path) -> RunRecord:
-    """Return the run of a path, name, prefix or `latest`. Raises ConfigError if there is none, or several."""
+    """Return the run that a path, name, prefix or `latest` names. Raises ConfigError if there is none, or several."""
     if _is_path(selector):
         path = Path(selector)
         return RunRecord.open(path.resolve() if path.name in {"", ".."} else path)

@@ -23,4 +23,4 @@ class PoolingModule(nn.Module):
 
     @abstractmethod
     def pool(self, x: Tensor) -> Tensor:
-        """Pool (N, C, *sizes), of at least two sizes."""
+        """Pool a tensor (N, C, *sizes) with at least two spatial axes."""

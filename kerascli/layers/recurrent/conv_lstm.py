@@ -41,7 +41,7 @@ _GATES = 4
 
 
 class ConvLSTMArguments(FilterArguments):
-    """First arguments of convolutional LSTMs."""
+    """Arguments of convolutional LSTMs that come before those of the gates in Keras."""
 
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
