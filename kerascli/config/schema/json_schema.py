@@ -16,7 +16,7 @@ _REFERENCE: Schema = {"$ref": "#/$defs/reference"}
 
 def json_schema() -> Schema:
     """Return the JSON Schema of a config."""
-    parts = sections()
+    parts = dict(sections())
     whole = parts.pop("config")
     definitions: dict[str, Schema] = {
         "reference": {"type": "string", "pattern": r"\$(\(|[A-Za-z_])"},  # $name or $(expression)
