@@ -21,7 +21,15 @@ os.environ["OMP_NUM_THREADS"] = "1"  # the tensors of tests are so small that th
 # torch's compiler believes what the CPU says: trying its vector instructions takes seconds in each new cache
 os.environ["TORCHINDUCTOR_VEC_ISA_OK"] = "1"
 
-_MEASURED = {"test_loss_metric_contract", "test_losses", "test_metrics", "test_ops"}
+_MEASURED = {
+    "test_loss_metric_contract",
+    "test_losses",
+    "test_merging",
+    "test_metrics",
+    "test_ops",
+    "test_schedules",
+    "test_spectrogram",
+}
 """Comparisons with Keras that alone reach much of what they compare."""
 _CACHE = tempfile.TemporaryDirectory(prefix="kerascli-tests-")
 os.environ["XDG_CACHE_HOME"] = (
