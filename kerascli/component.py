@@ -67,14 +67,14 @@ def plain(value: Any) -> Any:
 
 
 class Invalid(ValueError):
-    """Faults with paths; `Document.error` turns the paths into places. Pydantic's validators may raise it."""
+    """Exception with config errors by path; `Document.error` finds their lines. Pydantic's validators may raise it."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
         super().__init__("; ".join(fault.text for fault in self.faults))
 
     def below(self, path: Path) -> "Invalid":
-        """Return the same faults with `path` in front of their paths."""
+        """Return a copy with `path` put in front of the config path of every error."""
         return Invalid(fault.below(path) for fault in self.faults)
 
 
@@ -104,7 +104,7 @@ class Names:
     def unknown(
         self, written: str, path: Path, all_kinds: Iterable["Names"], fields: "FieldsOf", arguments: Any = None
     ) -> Fault:
-        """Return the fault of an unknown name; its hint is the line to write, or tells if another kind has that name.
+        """Return the config error of an unknown name; its hint is the line to write, or tells if another kind has that name.
 
         `arguments` are those written after the name, `fields` is that of this kind.
         """

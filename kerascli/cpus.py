@@ -92,7 +92,7 @@ def _groups(root: Path) -> Iterator[Path]:
 
 
 def _memberships(root: Path) -> Iterator[tuple[str, PurePosixPath]]:
-    """Yield (version, path) of this process's cgroups from /proc/self/cgroup; of version 1 for the `cpu` controller."""
+    """Yield (version, path) of this process's cgroups in /proc/self/cgroup: version 2's, and version 1's for `cpu`."""
     for line in _lines(root / "proc/self/cgroup"):
         number, controllers, path = line.split(":", 2) if line.count(":") > 1 else ("", "", "")
         if number == "0" and not controllers:

@@ -99,7 +99,7 @@ _current: Drawer | None = None
 
 
 def key_seed(key: str) -> int:
-    """Return a 63-bit generator seed for a key, the same on every machine."""
+    """Return the 63-bit generator seed derived from a key (seed, stream, step ...), the same on every machine."""
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 

@@ -45,7 +45,7 @@ class Related:
 
 
 def used_here(uses: Iterable[Path]) -> tuple[Related, ...]:
-    """Return notes for a fault inside a template (a block): the config paths `uses`, where the template is used."""
+    """Return notes for an error inside a block: the config paths `uses`, at which the block is used."""
     return tuple(Related("used here", path) for path in uses)
 
 
@@ -64,11 +64,11 @@ class Fault:
     """Column (from 1) and length inside the text at `path`, if the fault is about a part of it."""
 
     def below(self, path: Path) -> "Fault":
-        """Return the fault with `path` in front of its own path."""
+        """Return a copy of the error with `path` put in front of its config path."""
         return replace(self, path=(*path, *self.path))
 
     def lines(self) -> list[str]:
-        """Return the lines to print for a fault: place and text, the source line with a caret, notes and a hint."""
+        """Return the lines of the error message: place and text, the source line with a caret, notes and a hint."""
         where = f"{self.place}: " if self.place else ""
         out = [f"{where}{self.level}: {safe_text(self.text, 2000)}"]
         if self.place and self.place.line is not None and self.place.source:
@@ -80,7 +80,7 @@ class Fault:
 
 
 class KerasCliError(Exception):
-    """Base of the errors that a user can cause and repair; carries at least one fault."""
+    """Base of the errors that a user can cause and repair; it holds error messages (`Fault`) with places."""
 
     exit_code: ClassVar[int] = 1
 

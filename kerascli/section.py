@@ -18,7 +18,7 @@ class BaseSection(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     title: ClassVar[str] = ""
-    """Name of the section in error messages: "compile", "an update"."""
+    """Name of the section in error messages: "compile", "an update" (an item of `fit.train_step`)."""
     key_noun: ClassVar[str] = "key"
     """Noun for a key of the section in error messages."""
     key_list: ClassVar[str] = ""
@@ -40,7 +40,7 @@ S = TypeVar("S", bound=BaseSection)
 def read_section(
     cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None
 ) -> tuple[S, list[Fault]]:
-    """Parse a section; return it with its valid keys, and the faults of its other keys with their paths.
+    """Parse a section; return it with its valid keys, and the config errors of its other keys with their paths.
 
     An invalid or missing field has its default, or None if it has no default; missing fields are not reported, that is
     left to the caller. `title` replaces the title of the class in messages.
@@ -55,7 +55,7 @@ def read_section(
 
 
 def parse_section(cls: type[S], written: Mapping[Any, Any], path: Path) -> S:
-    """Parse a section, which must be valid and complete. Raises Invalid with all faults."""
+    """Parse a section, which must be valid and complete. Raises Invalid with all config errors."""
     try:
         return cls.model_validate(written)
     except ValidationError as error:
@@ -76,7 +76,7 @@ def meant_keys(cls: type[BaseSection], written: Mapping[Any, Any]) -> set[str]:
 
 
 def key_faults(cls: type[BaseSection], written: Iterable[Any], path: Path, title: str | None = None) -> list[Fault]:
-    """Return a fault for every key that the section does not have."""
+    """Return a config error for every key that the section does not have."""
     return unknown_keys(
         written, key_names(cls), cls.title if title is None else title, path, cls.key_noun, cls.key_list
     )
@@ -85,7 +85,7 @@ def key_faults(cls: type[BaseSection], written: Iterable[Any], path: Path, title
 def unknown_keys(
     written: Iterable[Any], known: Sequence[str], title: str, path: Path, noun: str = "key", listed: str = ""
 ) -> list[Fault]:
-    """Return a fault for every key that is not among the `known` ones; `title`, `noun`, `listed` word the message."""
+    """Return an error for every key that is not among the `known` ones; `title`, `noun`, `listed` word the message."""
     faults, where = [], f" in {title}" if title else ""
     for key in written:
         if key not in known:

@@ -1,4 +1,4 @@
-"""Conversion of pydantic's validation errors into faults with messages in the config's terms."""
+"""Conversion of pydantic's validation errors into config errors with messages in the config's terms."""
 
 import re
 import typing
@@ -28,7 +28,7 @@ _BOUNDS = {
 
 
 def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = ()) -> list[Fault]:
-    """Return the faults of a pydantic error, with their paths in the config below `written`."""
+    """Return the config errors of a pydantic error, with their paths in the config below `written`."""
     found: list[Fault] = []
     missing: dict[Path, list[str]] = {}
     details = error.errors(include_url=False)
@@ -46,7 +46,7 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
 
 
 def _without_repeats(faults: list[Fault]) -> Iterator[Fault]:
-    """Yield one fault for each path, since a union reports each member; a fault deeper inside replaces one above."""
+    """Yield one config error for each path, since pydantic reports each member of a union; the deepest error counts."""
     seen = {fault.path[:length] for fault in faults for length in range(len(fault.path))}
     for fault in faults:
         if fault.at == "value":
@@ -57,7 +57,7 @@ def _without_repeats(faults: list[Fault]) -> Iterator[Fault]:
 
 
 def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
-    """Return one pydantic error detail as a fault, with a path relative to the owner's arguments."""
+    """Return one pydantic error detail as a config error, with a path relative to the owner's arguments."""
     path = _without_union_tags(detail["loc"])
     name = _dotted(path)
     title = _title(owner)
@@ -91,7 +91,7 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
 
 
 def describe_missing(names: list[str], path: Path, owner: type[BaseModel]) -> Fault:
-    """Return one fault for all missing required arguments; numbers are missing items of a list that is too short."""
+    """Return one config error for all missing required arguments; numbers are missing items of a too short list."""
     if names[0].isdigit():
         return Fault(f"{_dotted(path)}: expected {int(names[-1]) + 1} values, got {names[0]}", path)
     needs = " and ".join(f"'{name}'" for name in names)
@@ -132,7 +132,7 @@ def key_to_write(key: str, value: Any, known: Sequence[str]) -> str | None:
 def unknown_key(
     key: str, value: Any, path: Path, title: str, known: list[str], *, reason: str | None, explained: bool
 ) -> Fault:
-    """Return the fault of an unknown key; `reason` says why a key that Keras has is not supported by `title`."""
+    """Return the config error of an unknown key; `reason` says why a key that Keras has is not supported by `title`."""
     reason = reason or NEEDLESS.get(key)
     if reason is not None:
         return Fault(f"{title} has no '{key}': {reason}", path, "key", hint=f"remove '{key}'")

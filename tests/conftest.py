@@ -18,7 +18,19 @@ from tests.support.server import Server
 os.environ["KERAS_BACKEND"] = "torch"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["OMP_NUM_THREADS"] = "1"  # the tensors of tests are so small that threads wait for each other all the time
+# torch's compiler believes what the CPU says: trying its vector instructions takes seconds in each new cache
+os.environ["TORCHINDUCTOR_VEC_ISA_OK"] = "1"
 
+_MEASURED = {
+    "test_loss_metric_contract",
+    "test_losses",
+    "test_merging",
+    "test_metrics",
+    "test_ops",
+    "test_schedules",
+    "test_spectrogram",
+}
+"""Comparisons with Keras that alone reach much of what they compare."""
 _CACHE = tempfile.TemporaryDirectory(prefix="kerascli-tests-")
 os.environ["XDG_CACHE_HOME"] = (
     _CACHE.name
@@ -77,6 +89,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KERASCLI_DATASETS_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "*")
     return tmp_path / "torch"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Measure no coverage of benchmarks and of layers beside Keras's: to trace Keras's lines takes half as long again.
+
+    Other tests reach the lines of ours that these run.
+    """
+    for item in items:
+        folder = item.path.parent.name
+        if folder == "benchmarks" or (folder == "parity" and item.path.stem not in _MEASURED):
+            item.add_marker("no_cover")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -233,6 +233,7 @@ def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
         yield from places(item, (*path, key))
 
 
+@pytest.mark.no_cover  # thousands of configs, whose kinds of faults the texts above have
 @pytest.mark.parametrize("name", ["sections", "graph", "outputs", "shapes", "expressions", "phases"])
 def test_whatever_stands_in_a_config_it_is_valid_or_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,8 +1,16 @@
-"""Docstrings are sentences that stand alone: few of them begin as an answer to a question that nobody asked."""
+"""Docstrings and descriptions of settings are sentences that stand alone, and none breaks off."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+
+from kerascli.component import registries
+from kerascli.config.schema.sections import node_settings, sections
+from kerascli.config.schema.settings import settings
+from kerascli.layers.base import BaseLayer
 
 PACKAGE = Path(__file__).parents[1] / "kerascli"
 STARTS = ("What ", "Of ", "Whether ", "Those ", "How ")
@@ -35,3 +43,36 @@ def test_few_docstrings_begin_in_the_middle_of_a_thought() -> None:
         if text.startswith(STARTS)
     ]
     assert len(found) <= MOST, "\n".join(found)
+
+
+SETTINGS = [
+    *((f"{cls.component_name}.{setting.name}", setting.meaning)
+      for registry in registries().values() for cls in registry for setting in settings(cls)),
+    *((f"{name}.{setting.name}", setting.meaning)
+      for name, section in sections().items() for setting in section.settings),
+    *((setting.name, setting.meaning) for setting in node_settings(BaseLayer)),
+]  # fmt: skip
+"""Descriptions of all settings, which `explain`, editors and the pages of components show."""
+
+
+def broken(text: str) -> bool:
+    """Return True if a description begins in lower case (not with a choice: `valid: ...`), or a line is no sentence.
+
+    A narrow terminal breaks each line by itself, so that the parts of a sentence on two lines look torn.
+    """
+    begins = re.match(r"[A-Z0-9`'\[]|[\w-]+(: | \()", text)
+    ends = all(line.endswith((".", ":", ";")) for line in text.splitlines() if line and not line.startswith(" "))
+    return not (begins and ends and text.endswith("."))
+
+
+def test_descriptions_of_settings_are_sentences_on_lines_of_their_own() -> None:
+    assert len(SETTINGS) > 2000
+    assert [name for name, text in SETTINGS if text and broken(text)] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["the number of units.", "Number of", "Number of the\nunits.", "Number of units.\n\nAt least", "Rows"]
+)
+def test_a_broken_description_is_seen(text: str) -> None:
+    assert broken(text)
+    assert not broken("valid: no padding; same: padded.")

@@ -1,4 +1,4 @@
-"""BackupAndRestore: checkpoints at fixed times. `train --resume` continues from one, with or without this callback."""
+"""BackupAndRestore: saves checkpoints at fixed times. `train --resume` needs a checkpoint, but not this callback."""
 
 from typing import Literal
 

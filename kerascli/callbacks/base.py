@@ -37,11 +37,11 @@ class EpochFacts:
 
     @property
     def learning_rate(self) -> float:
-        """Learning rate of the optimizer; with several updates that of the first."""
+        """Learning rate of the optimizer; with several updates in `fit.train_step`, that of the first update."""
         return next(iter(self.learning_rates.values()))
 
     def rates(self, update: str | None) -> dict[str, float]:
-        """Return the learning rates of one update of a `train_step`, or of all (None)."""
+        """Return the learning rates by update of `fit.train_step`: of the named one, or (None) of all."""
         return {name: rate for name, rate in self.learning_rates.items() if update in (None, name)}
 
 
@@ -89,7 +89,7 @@ def rate_columns(rates: Mapping[str, float]) -> dict[str, float]:
 
 
 def rates_text(rates: Mapping[str, float], verb: str = "") -> str:
-    """Format learning rates as `learning rate reduced to 0.001`; several with the names of their updates."""
+    """Format learning rates as `learning rate reduced to 0.001`; several, each after the name of its update."""
     return ", ".join(f"{name + ' ' if name else ''}learning rate {verb}{rate:g}" for name, rate in rates.items())
 
 
@@ -119,7 +119,7 @@ class Callback(Component):
     """True if validation uses the weights' moving averages, which needs an optimizer with `use_ema`."""
 
     def begin(self, facts: EpochFacts) -> list[Decision]:
-        """Return the decisions before an epoch; `facts.logs` are those of the previous epoch."""
+        """Return the callback's decisions before an epoch; `facts.logs` are the logs of the previous epoch."""
         return []
 
     def claims(self) -> tuple[str, ...]:
@@ -158,7 +158,7 @@ class Callback(Component):
         return None
 
     def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        """Return decisions within an epoch from its logs so far, and the new state.
+        """Return the callback's decisions within an epoch, made from its logs so far, and the callback's new state.
 
         Only decisions to save, write or print are allowed.
         """

@@ -84,5 +84,5 @@ def examples(studio: Studio, view: str | None, rows: Rows, target: str, predicte
 
 
 def _shown(text: str) -> str:
-    """Escape newlines."""
+    """Return a text on one line, with its newlines escaped."""
     return text.replace("\n", "\\n")

@@ -24,8 +24,9 @@ class GenerateText(Sampler):
     length: PositiveInt = 400
     """Number of tokens (characters or words) to generate."""
     temperatures: Temperatures = (0.2, 0.5, 1.0, 1.2)
-    """Sampling temperatures: logits are divided by it, so below 1 likely tokens become likelier, above 1 less likely;
-    1: the model's probabilities.
+    """Sampling temperatures, which logits are divided by; 1: the model's probabilities.
+
+    Below 1 likely tokens become likelier, above 1 less likely.
     """
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:

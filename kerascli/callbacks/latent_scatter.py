@@ -16,8 +16,9 @@ class LatentScatter(ShowsRows):
     count: PositiveInt = 2000
     """Maximum number of rows."""
     colour: str | None = None
-    """Target, or column of the data that is no input of the model, whose classes colour the points; null: the first
-    target with integer class labels, if any.
+    """Target, or column of the data that is no input of the model, whose classes colour the points.
+
+    null: the first target with integer class labels, if any.
     """
 
     def shown(self) -> dict[str, str]:

@@ -51,8 +51,9 @@ class LearningRateScheduler(Callback):
     sets_learning_rate = True
 
     schedule: Annotated[str | Pairs | ScheduleField, BeforeValidator(_read)]
-    """Formula over epoch and lr (`lr * 0.9 if epoch > 10 else lr`), list of [first epoch, learning rate], or schedule
-    (`{exponential_decay: ...}`) whose steps are epochs.
+    """Formula over epoch and lr (`lr * 0.9 if epoch > 10 else lr`), list of [first epoch, learning rate], or schedule.
+
+    The steps of a schedule (`{exponential_decay: ...}`) are epochs.
     """
     verbose: Verbose = 0
     update: UpdateName = None

@@ -101,7 +101,7 @@ class Studio(Protocol):
     def noise(self, shape: Sequence[int], kind: Literal["normal", "uniform"], seed: int) -> Tensor: ...
 
     def run(self, view: str | None, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Run the model or a view in inference mode and return its outputs, on the CPU."""
+        """Run the model, or one of its views, in inference mode; return the outputs, on the CPU."""
         ...
 
     def rows(self, count: int, split: str | None) -> Rows:
@@ -135,7 +135,7 @@ class Sampler(Callback):
     every: PositiveInt = 1
     """Number of epochs between samples; there is always one after the last epoch."""
     seed: int = Field(default=0, ge=0, le=2**53)
-    """Seed of the random numbers, which are the same in every epoch."""
+    """Seed of the sampler's random numbers, which are the same in every epoch."""
     file: str | None = None
     """Name of the samples' files; null: the callback's name."""
 
@@ -162,7 +162,7 @@ class Sampler(Callback):
         return [WriteSample(self.sample_name, facts.epoch)] if is_due else [], state
 
     def check_model(self, models: Mapping[str | None, ModelFacts]) -> tuple[str, str] | None:
-        """Return the argument that does not match the model, and an error message; None if all match."""
+        """Return the callback's argument that does not match the model, and an error message; None if all match."""
         if self.view not in models:
             views = [name for name in models if name is not None]
             known = f"; {there_are(views)}" if views else ", and no other"
@@ -171,7 +171,7 @@ class Sampler(Callback):
 
     @abstractmethod
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
-        """Return the argument that does not match the model or view to run, and an error message; None if all match."""
+        """Return the argument that does not match the model or view that runs, and an error message; or None."""
 
     @abstractmethod
     def sample(self, studio: Studio) -> Sample:
@@ -179,7 +179,7 @@ class Sampler(Callback):
 
 
 class WithOutput(Sampler):
-    """Base class of callbacks that display one output of the model."""
+    """Base class of sampling callbacks that display one output of the model."""
 
     output: str | None = None
     """Name of the output to display; required if there are several."""

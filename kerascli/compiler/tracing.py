@@ -55,7 +55,7 @@ class _Tracer(TorchDispatchMode):
         return result
 
     def record(self, tensor: Tensor, node: fx.Node) -> None:
-        """Map a tensor to the node that computes it; after an in-place operation, the same tensor has a new node."""
+        """Record which graph node computes a tensor; after an in-place operation, the same tensor gets a new node."""
         node.meta["val"] = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
         node.meta["device"] = tensor.device
         self._nodes[tensor] = node

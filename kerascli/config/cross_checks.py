@@ -26,7 +26,7 @@ def cross_faults(
     targets: Mapping[str, Field] | None,
     splits: Mapping[str, int] | None,
 ) -> list[Fault]:
-    """Return the faults of a run whose sections are valid alone but contradict each other.
+    """Return the config errors of a run whose sections are valid alone but contradict each other.
 
     `sections` are the config's, as written.
     """
@@ -47,7 +47,7 @@ def cross_faults(
 
 
 def idle_fit_faults(spec: RunSpec) -> list[Fault]:
-    """Return a fault if the model is to be trained, but has no trainable weights."""
+    """Return a config error if the model is to be trained, but has no trainable weights."""
     if spec.compile is None or spec.built.trainable():
         return []
     path: Path = ("fit", "trainable") if spec.fit.trainable else ("model", "layers")
@@ -55,7 +55,7 @@ def idle_fit_faults(spec: RunSpec) -> list[Fault]:
 
 
 def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]:
-    """Yield a fault for every input of the data that the model does not use, and for every one that the data lacks."""
+    """Yield an error for every input of the data that the model does not use, and for every one that the data lacks."""
     if spec.data is not None and spec.train_step is not None:
         used = {given.name for graph in spec.graphs for given in graph.model.inputs}
         for name in spec.data.inputs:
@@ -82,7 +82,7 @@ def _validation_faults(spec: RunSpec, splits: Mapping[str, int] | None) -> Itera
 
 
 def _state_faults(spec: RunSpec) -> Iterator[Fault]:
-    """Yield the faults of a config with stateful layers, whose states go on from batch to batch.
+    """Yield the errors of a config with stateful layers, whose states go on from batch to batch.
 
     Rows must not be shuffled, and all batches must have one size.
     """
@@ -101,7 +101,7 @@ def _state_faults(spec: RunSpec) -> Iterator[Fault]:
 
 
 def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field] | None) -> Iterator[Fault]:
-    """Yield a fault if a target has more classes than the output that predicts it has units."""
+    """Yield a config error if a target has more classes than the output that predicts it has units."""
     field = None if targets is None else targets.get(pair.target)
     if pair.loss is None or field is None or field.num_classes is None:
         return
@@ -136,7 +136,7 @@ def _first_label_fault(pair: OutputTarget, field: Field, highest: int | None) ->
 
 
 def _overwrite_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
-    """Yield a fault for each callback that would write the same checkpoint or file as an earlier one."""
+    """Yield a config error for each callback that would write the same checkpoint or file as an earlier one."""
     taken: set[str] = set()
     for index, callback in enumerate(callbacks):
         for place in callback.claims():
@@ -149,7 +149,7 @@ def _overwrite_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
 def _callback_faults(
     spec: RunSpec, callback: Callback, path: Path, arguments: Any, splits: Mapping[str, int] | None
 ) -> Iterator[Fault]:
-    """Yield the faults of a callback, given the rest of the run; `arguments` are those after its name, at `path`."""
+    """Yield the errors of a callback, given the rest of the run; `arguments` are those after its name, at `path`."""
     assert spec.training is not None
     rules = {name: optimizer.rule for name, optimizer in spec.training.optimizers.items()}
     if callback.validates_with_averages and not any(rule.use_ema for rule in rules.values()):
@@ -164,7 +164,7 @@ def _callback_faults(
 def _monitor_faults(
     spec: RunSpec, callback: Callback, path: Path, arguments: Any, *, are_classes_known: bool
 ) -> Iterator[Fault]:
-    """Yield a fault if a callback monitors a metric that the run does not log."""
+    """Yield a config error if a callback monitors a metric that the run does not log."""
     names, several, monitored = spec.log_names(), spec.several(), callback.watched()
     missing = [name for name in monitored if name not in names]
     if missing and not are_classes_known and all(name.startswith(tuple(f"{n}_" for n in several)) for name in missing):
@@ -186,7 +186,7 @@ def _multi_value_problem(monitored: Sequence[str], several: Mapping[str, Sequenc
 
 
 def _learning_rate_faults(callback: Callback, rules: Mapping[str, Optimizer], path: Path) -> Iterator[Fault]:
-    """Yield a fault if a callback sets a learning rate that follows a schedule, or that of an unknown update."""
+    """Yield a config error if a callback sets a learning rate that follows a schedule, or that of an unknown update."""
     update = getattr(callback, "update", None)
     if update is not None and update not in rules:
         known = [name for name in rules if name]
@@ -206,7 +206,7 @@ def _learning_rate_faults(callback: Callback, rules: Mapping[str, Optimizer], pa
 def _class_weight_faults(
     spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[str, Field] | None
 ) -> Iterator[Fault]:
-    """Yield the faults of `class_weight`, which needs a single output, known classes and no sample weights."""
+    """Yield the config errors of `class_weight`, which needs a single output, known classes and no sample weights."""
     if spec.fit.class_weight is None:
         return
     path: Path = ("fit", "class_weight")
@@ -232,7 +232,7 @@ def _class_weight_faults(
 
 
 def _sample_weight_faults(spec: RunSpec) -> Iterator[Fault]:
-    """Yield a fault for losses and metrics reduced over the rows of a batch, if there are sample or class weights."""
+    """Yield an error for losses and metrics reduced over the rows of a batch, if there are sample or class weights."""
     uses: list[tuple[str, Component | None]] = []
     if spec.compile is not None:
         for pair in spec.compile.pairs:

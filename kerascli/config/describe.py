@@ -42,7 +42,7 @@ def describe(
     splits: Mapping[str, int] | None = None,
     references: References | None = None,
 ) -> RunSpec:
-    """Parse the sections, with references resolved, into a RunSpec. Raises Invalid with all faults that can be found.
+    """Parse the sections, with references resolved, into a RunSpec. Raises Invalid with all errors that can be found.
 
     `inputs` and `targets` are the known facts of the data; `splits` are its splits, if known. `references` resolves the
     references in blocks and repeats, which are resolved where they are used.
@@ -84,7 +84,7 @@ def describe(
 def check_splits(
     spec: RunSpec, sections: Mapping[Any, Any], splits: Mapping[str, int] | None, others: Sequence[Fault] = ()
 ) -> RunSpec:
-    """Check the sections of a run against each other and the data's splits. Raises Invalid, with `others` included."""
+    """Check the sections of a run against each other and the data's splits. Raises Invalid, including `others`."""
     faults = [*others, *cross_faults(spec, sections, spec.targets, splits)]
     if faults:
         raise Invalid(faults)
@@ -98,7 +98,7 @@ def _read_model(
     targets: Mapping[str, TensorSpec] | None,
     references: References | None,
 ) -> tuple[Model, Scope]:
-    """Parse the model section; return the model, and the scope in which updates' forward passes and views are parsed.
+    """Parse the model section; return the model, and the names by which views and `train_step` may refer to its parts.
 
     Raises Invalid.
     """
@@ -110,7 +110,7 @@ def _read_model(
 
 
 def _trained(faults: list[Fault], written: Model, trainable: Mapping[str, bool]) -> Model:
-    """Return the model with `fit.trainable` applied, or unchanged if that has faults, which are added to `faults`."""
+    """Return the model with `fit.trainable` applied, or unchanged if that has errors, which are added to `faults`."""
     model = _try(faults, lambda: with_trainable(written, trainable))
     if model is not None and trainable:
         faults += updated_faults(model, trainable)
@@ -125,14 +125,14 @@ def _with_views(faults: list[Fault], built: Built, train_step: TrainStepSpec | N
 
 
 def _beside_steps(fit: Mapping[str, Any]) -> list[Fault]:
-    """Return a fault for `fit.trainable` next to `fit.train_step`, which cannot be combined."""
+    """Return a config error for `fit.trainable` next to `fit.train_step`, which cannot be combined."""
     text = "trainable cannot be combined with train_step"
     found = Fault(text, ("fit", "trainable"), "key", hint="remove one of the two")
     return [found] if fit.get("trainable") else []
 
 
 def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
-    """Return faults for shared layers and models that nothing calls, and for their inner nodes without effect."""
+    """Return errors for shared layers and models that nothing calls, and for their inner nodes without effect."""
     if train_step is None:
         return uncalled_faults({each.name: each for each in model.shared}, model.entries)
     models = [model, *(each.built.model for each in train_step.passes)]
@@ -147,7 +147,7 @@ def _compiled(
     targets: Mapping[str, TensorSpec] | None,
     classes: Mapping[str, Sequence[str]],
 ) -> CompileSpec:
-    """Parse the compile section; `model` and `built` are None if the model section has faults."""
+    """Parse the compile section; `model` and `built` are None if the model section has config errors."""
     if model is None:
         return parse_compile(section, None, targets, extra_losses=True, figures=(), named=())
     outputs = {name: built.specs[name] if built else None for name in model.outputs}
@@ -159,7 +159,7 @@ def _compiled(
 
 
 def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:
-    """Return the faults of all sections but the data section, which could not be parsed or whose facts are unknown."""
+    """Return the errors of all sections but the data section, which could not be parsed or whose facts are unknown."""
     several = has_train_step(sections)
     model = sections.get("model")
     faults: list[Fault] = []

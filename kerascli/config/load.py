@@ -67,7 +67,7 @@ class Config:
 
     @property
     def phases(self) -> "tuple[Config, ...]":
-        """Configs of all phases of the fit, in order; without phases only this config."""
+        """Configs of all phases of the fit, in order; only this config if `fit` has no phases."""
         return (*self.before, self)
 
     @property
@@ -115,7 +115,7 @@ class Config:
 
     @property
     def data_key(self) -> str:
-        """Key that is equal for two phases that prepare the same data."""
+        """Text that identifies the data's preparation: phases with equal texts can use the same prepared data."""
         return repr((self.data and self.data.dump(), self.validation_split, sorted(self.context.display_columns)))
 
     def check_early(self) -> RunSpec | None:
@@ -138,7 +138,7 @@ class Config:
     def describe(
         self, facts: DataFacts, splits: Mapping[str, int] | None = None, known: RunSpec | None = None
     ) -> RunSpec:
-        """Parse and check all sections; return the RunSpec. Raises ConfigError with the faults of all sections.
+        """Parse and check all sections; return the RunSpec. Raises ConfigError with the errors of all sections.
 
         `splits` None: the data was not read, and placeholders replace the facts that only reading it gives. `known`, a
         RunSpec made before, is returned after its checks if it was made from the same facts.
@@ -198,7 +198,7 @@ class Config:
             raise self.error(faults)
 
     def error(self, faults: Sequence[Fault]) -> Faulty:
-        """Return one error with the given faults, located in the file, and the faults of `fit.phases`."""
+        """Return one ConfigError with the given faults, located in the config file, and those of `fit.phases`."""
         found = self.document.error(faults).everything
         return one_error(
             [*self.refused, *(with_phase(found, *self.within) if self.within else found)], self.document.name
@@ -206,7 +206,7 @@ class Config:
 
     @contextmanager
     def faults(self) -> Iterator[None]:
-        """Context manager that turns faults raised in its block into one error with their places in the file."""
+        """Context manager that turns Invalid raised in its block into one ConfigError with places in the file."""
         try:
             yield
         except Invalid as invalid:
@@ -224,7 +224,7 @@ def open_config(
 ) -> Config:
     """Read a config file (or take its document), and apply `extends`, `--set` and `--flag`.
 
-    Raises ConfigError with the faults of keys, flags, plugins and data, and then also with those found in the rest.
+    Raises ConfigError with the errors of keys, flags, plugins and data, and then also with those found in the rest.
     """
     document = config if isinstance(config, Document) else read_extended(config)
     return _opened(Path(document.name), override(document, sets), flags, progress)
@@ -277,7 +277,7 @@ def _opened(
 
 
 def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Fault]) -> None:
-    """Raise ConfigError with the faults of the top level and the data section, and those of the other sections."""
+    """Raise ConfigError with the errors of the top level and the data section, and those of the other sections."""
     if not faults and not of_data:  # another phase has the faults
         with suppress(DataError):
             phase.check_early()
@@ -290,7 +290,7 @@ def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Faul
 
 
 def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec | None, list[Fault]]:
-    """Parse the data section, which must not refer to facts of the data; return it (None if faulty) and its faults."""
+    """Parse the data section, which must not refer to facts of the data; return it (None if faulty) and its errors."""
     if "data" not in document.data:
         return None, []
     skip = lambda path: path[:1] not in {(), ("data",)}  # noqa: E731
@@ -303,7 +303,7 @@ def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec 
 
 
 def _with_others(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault]:
-    """Return the faults of references, and those other faults that are not at or below an unresolved reference."""
+    """Return the errors of references, and those other errors that are not at or below an unresolved reference."""
     paths = [fault.path for fault in broken]
     rest = (fault for fault in others if not any(fault.path[: len(path)] == path for path in paths))
     return [*broken, *rest]
@@ -321,7 +321,7 @@ def _name_of(path: Path) -> str:
 def _validation_split(section: Any) -> float:
     """Return `fit.validation_split`, or 0 if it is invalid.
 
-    The data is split before `fit` is parsed and its faults are reported.
+    The data is split before `fit` is parsed and its config errors are reported.
     """
     split = section.get("validation_split", 0.0) if isinstance(section, dict) else 0.0
     if isinstance(section, dict) and section.get("validation_data") is not None:

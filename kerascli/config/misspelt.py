@@ -1,6 +1,6 @@
 """Report misspelt names and keys of a config before torch is loaded, if nothing else can be wrong with it.
 
-A config that differs from a checked one only in misspelt names and keys has no other faults: the full check would
+A config that differs from a checked one only in misspelt names and keys has no other errors: the full check would
 report the same. Of checked configs only digests are kept. All other configs need the full check.
 """
 
@@ -31,7 +31,7 @@ Part = tuple[Path, Literal["value", "name", "key"]]
 
 
 def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> None:
-    """Raise ConfigError if names or keys are misspelt and the config has no other faults."""
+    """Raise ConfigError if names or keys are misspelt and the config has no other errors."""
     found = component_index.load()
     look = None if found is None else _look(document, found)
     if found and look and look.faults and _Digests(document, command, flags).of(look.open) in found.sound:
@@ -39,7 +39,7 @@ def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> N
 
 
 def remember(document: Document, command: str, flags: Sequence[str], error: ConfigError | None = None) -> None:
-    """Record the result of a full check: the config is valid, or misspelt names and keys are its only faults."""
+    """Record the result of a full check: the config is valid, or misspelt names and keys are its only errors."""
     found = component_index.load() or component_index.make()
     if (look := _look(document, found)) is None:
         return
@@ -64,7 +64,7 @@ class _Look:
 
 
 def _look(document: Document, found: ComponentIndex) -> _Look | None:
-    """Return the misspelt names and keys of a config; None if the full check could report other faults or messages."""
+    """Return the misspelt names and keys of a config; None if the full check could report other errors or messages."""
     data, look = document.data, _Look()
     fit, model = data.get("fit"), data.get("model")
     source = data.get("data", {}).get("source") if isinstance(data.get("data", {}), dict) else None
@@ -87,7 +87,7 @@ def _look(document: Document, found: ComponentIndex) -> _Look | None:
 
 
 def _faults(path: Path, kind: str, entry: Any, found: ComponentIndex) -> list[tuple[Fault, Part]] | None:
-    """Return the faults of a component in a config, each with the part to exclude from the digest.
+    """Return the errors of a component in a config, each with the part to exclude from the digest.
 
     None if only the full check can tell.
     """

@@ -98,7 +98,7 @@ def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
 
 
 def dump_train_step(train_step: TrainStepSpec) -> list[dict[str, Any]]:
-    """Return the updates of a train step as YAML-ready data with every default; parsing it gives equal updates."""
+    """Return `fit.train_step` as YAML-ready data with every default; parsing this data gives equal updates."""
     return [_dump_update(update, each) for each in train_step.passes for update in each.updates]
 
 

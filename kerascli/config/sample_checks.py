@@ -51,7 +51,7 @@ def _texts(data: DataSpec | None) -> frozenset[str]:
 def sample_faults(
     spec: RunSpec, callback: Sampler, path: Path, arguments: Any, splits: Mapping[str, int] | None
 ) -> Iterator[Fault]:
-    """Yield the faults of a sampling callback in the context of the run; `path` is that of the callback's name."""
+    """Yield the errors of a sampling callback in the context of the run; `path` is that of the callback's name."""
     found = callback.check_model(models_of(spec))
     if found is not None:
         setting, text = found

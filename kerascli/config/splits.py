@@ -7,7 +7,7 @@ from kerascli.errors import Fault, Path, suggestion
 
 
 def split_faults(what: str, wanted: str, splits: Mapping[str, int] | None, path: Path) -> Iterator[Fault]:
-    """Yield a fault if `wanted`, the value of the setting `what` at `path`, is no split of the data.
+    """Yield a config error if `wanted`, the value of the setting `what` at `path`, is no split of the data.
 
     `splits` None: the data's splits are unknown.
     """

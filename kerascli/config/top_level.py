@@ -55,7 +55,7 @@ class ConfigSection(BaseSection):
 
 
 def config_faults(config: Mapping[Any, Any]) -> list[Fault]:
-    """Return the faults of a config's keys, name and seed; the contents of sections are checked elsewhere."""
+    """Return the errors of a config's keys, name and seed; the contents of sections are checked elsewhere."""
     _, faults = read_section(ConfigSection, config, ())
     if "model" not in config and "model" not in meant_keys(ConfigSection, config):
         faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))

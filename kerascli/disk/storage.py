@@ -148,7 +148,7 @@ def json_text(data: Any, *, ascii_only: bool = False) -> str:
 
 
 def output_file(path: Path) -> Path:
-    """Return the file to write for a path that the user gave: that of a link's target.
+    """Return the file to write for a path that the user gave; for a symbolic link, its target.
 
     Raises StorageError if it exists and is not a regular file.
     """
@@ -188,13 +188,13 @@ def new_folder(path: Path) -> bool:
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file, or a link itself; a missing one is ignored."""
+    """Remove a file, or a symbolic link (not its target); a missing file is ignored."""
     with reported("remove", path), contextlib.suppress(FileNotFoundError):
         _unlink(path)
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder atomically, by renaming it first. Links in it are removed, not followed."""
+    """Remove a folder atomically, by renaming it first. Symbolic links in it are removed, not followed."""
     temporary = _temporary(path)
     with reported("remove", path):
         _rename(path, temporary)

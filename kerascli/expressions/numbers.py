@@ -30,7 +30,7 @@ from kerascli.expressions.tree import (
 Value = int | float | bool | str | None | list[Any]
 
 _MAX_BITS = 512
-"""Maximum bits of integers in a computation; a power or product beyond it is an error before it is computed."""
+"""Maximum size in bits of integers in an expression; a larger power or product is refused before it is computed."""
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
@@ -242,7 +242,7 @@ class Evaluator:
 
     @staticmethod
     def _compute(function: Callable[..., Any], numbers: Sequence[int | float], node: Node) -> Value:
-        """Apply a function or operator to numbers. Raises ExpressionError at `node`, also for too large results."""
+        """Apply a function or operator to numbers. Raises ExpressionError at `node`, for a result too large, too."""
         try:
             if function is operator.pow:
                 _check_power(*numbers)

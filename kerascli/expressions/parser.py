@@ -77,7 +77,7 @@ class _Parser:
         return self.token.error(f"more than {what} nested; split the expression into named parts")
 
     def _open(self) -> None:
-        """Count an opening bracket. Raises ExpressionError if brackets nest too deeply."""
+        """Note an opening bracket. Raises ExpressionError if the expression's brackets nest too deeply."""
         self._brackets += 1
         if self._brackets > MAX_BRACKETS:
             raise self._too_deep(f"{MAX_BRACKETS} brackets")
@@ -120,7 +120,7 @@ class _Parser:
         return Items(token.column, token.length, items, is_tuple=False)
 
     def _group(self, opening: Token) -> Node:
-        """Parse what follows an opening bracket: the rest of `(a)`, or of the tuples `(a, b)`, `(a,)` and `()`."""
+        """Parse an expression after its opening bracket: `(a)`, or a tuple `(a, b)`, `(a,)` or `()`."""
         items, has_comma = self._items(")")
         if len(items) == 1 and not has_comma:
             return items[0]

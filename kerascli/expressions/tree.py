@@ -14,7 +14,7 @@ class ExpressionError(ValueError):
         self.length = length
 
     def shifted(self, columns: int) -> "ExpressionError":
-        """Return the same error for a text in which the expression starts `columns` characters later."""
+        """Return the error with its column moved by `columns`, for a text in which the expression starts later."""
         return ExpressionError(self.text, self.column + columns, self.length)
 
 
@@ -158,7 +158,7 @@ def children(node: Node) -> tuple[Node, ...]:
 
 
 def mapped(node: Node, change: Callable[[Node], Node]) -> Node:
-    """Return a copy of a node with `change` applied to its children; use `spine` for binary operations and indices."""
+    """Return a copy of a syntax node with `change` applied to its children; for chains (a + b[0]) use `spine`."""
     match node:
         case Unary():
             return replace(node, operand=change(node.operand))

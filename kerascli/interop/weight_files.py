@@ -123,7 +123,7 @@ def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Sequence[
 
 
 def match(file: WeightsFile, own: Sequence[OwnLayer], *, by_name: bool) -> tuple[Pairs, list[str]]:
-    """Pair a model's weights with a file's arrays; with `by_name`, return also the layers that the file lacks.
+    """Pair a model's weights with a weight file's arrays; with `by_name`, also return the layers that the file lacks.
 
     Raises FileRefused if the layers or their weights do not match.
     """

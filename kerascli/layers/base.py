@@ -63,7 +63,7 @@ class BaseLayer(Component):
 
     call_form: ClassVar[CallForm] = "one"
     mask: ClassVar[Literal["pass", "stop", "make"]] = "stop"
-    """Treatment of a mask: passed on, dropped (Keras's default), or made by the module's `make_mask(x)`."""
+    """Treatment of the input's mask: passed on, dropped (Keras's default), or made by the module's `make_mask(x)`."""
     uses_mask: ClassVar[bool] = False
     """True: the module's forward takes `mask=`, a bool tensor (N, T) or None."""
     uses_masks: ClassVar[bool] = False
@@ -75,11 +75,11 @@ class BaseLayer(Component):
     moves_values: ClassVar[bool] = False
     """True: the layer only moves values, as reshaping does: every value of the result is a value of the input."""
     takes_custom_cell: ClassVar[bool] = False
-    """True: as an entry of `layers`, the layer's cell may be defined in place, as a small model of one step."""
+    """True: in a config's `layers`, the layer's cell may be defined in place, as a small model of one time step."""
     id_count: ClassVar[int | None] = None
     """Number of valid input ids, which start from 0; None: the input is not ids."""
     takes_integers: ClassVar[bool] = False
-    """True: integer inputs are passed as they are; otherwise they are cast to the compute dtype."""
+    """True: integer inputs are passed to the module unchanged; false: they are cast to the compute dtype."""
     mixes_samples: ClassVar[bool] = False
     """True: in training a sample's result depends on its whole batch; `time_distributed` then runs step by step."""
     row_independent: ClassVar[bool] = False
@@ -103,7 +103,7 @@ class BaseLayer(Component):
         return 1
 
     def results_of(self, call: Mapping[str, Any]) -> int | None:
-        """Return `result_count` as it is for one call: arguments such as `return_attention_scores` may change it."""
+        """Return the number of results of one call; call arguments such as `return_attention_scores` may change it."""
         return self.result_count()
 
     def activity_penalty(self) -> Regularizer | None:
@@ -115,7 +115,7 @@ class BaseLayer(Component):
         return self.activity_penalty() is not None
 
     def keeps_states(self) -> bool:
-        """Return True if states are carried over from one batch to the next."""
+        """Return True if the layer carries its states over from one batch to the next."""
         return False
 
     def masked_results(self) -> int:
@@ -127,7 +127,7 @@ class BaseLayer(Component):
         return None
 
     def may_lack_batch(self, index: int) -> bool:
-        """Return True if the input at `index` may lack a batch axis while others have one."""
+        """Return True if the layer's input at `index` may lack a batch axis while its other inputs have one."""
         return False
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:

@@ -130,7 +130,7 @@ class Window:
         return Window((*ones, *self.size), (*ones, *self.strides), self.padding, (*ones, *self.dilation))
 
     def check(self, sizes: Shape) -> None:
-        """Raise ShapeMismatch if the window leaves no output for an input of these sizes."""
+        """Raise ShapeMismatch if an input of these sizes is smaller than the window, so that no output remains."""
         if self.padding != "valid":
             return
         if any(size is not None and size < reach for size, reach in zip(sizes, self.reach, strict=True)):

@@ -40,7 +40,7 @@ def build_inner(layer: BaseLayer, x: TensorSpec, *, trainable: bool, make: Make 
 
 
 def with_value(weight: Tensor, value: Tensor) -> Tensor:
-    """Return `value`, by which a layer replaces a weight; its gradient flows to the weight unchanged."""
+    """Return `value`, by which a layer replaces a weight, such that the weight gets the gradient of `value`."""
     return weight + (value - weight).detach() if weight.requires_grad else value
 
 
@@ -62,7 +62,7 @@ class InnerCalls:
         self._updates: dict[str, Tensor] = {}
 
     def collect(self, name: str, result: Any) -> Any:
-        """Return the value of an inner module's result; keep its losses, metrics and updates under prefix `name`."""
+        """Return the value of an inner module's result; collect its losses, metrics, weight updates as `name/...`."""
         if not isinstance(result, Outcome):
             return result
         prefix = f"{name}/" if name else ""
@@ -78,7 +78,7 @@ class InnerCalls:
             self._losses[f"{name}/activity"] = loss
 
     def outcome(self, value: Any) -> Any:
-        """Return the outer layer's result: `value` alone, or an Outcome with losses, metrics and updates collected."""
+        """Return the outer layer's result: `value`, or an Outcome with inner losses, metrics and weight updates."""
         if not (self._losses or self._metrics or self._updates):
             return value
         return Outcome(value, self._losses, self._metrics, self._updates)

@@ -20,8 +20,9 @@ class Loss(Component):
     """Base class of losses. A subclass implements `values`, the loss of each sample; this class reduces them."""
 
     reduction: Reduction = "sum_over_batch_size"
-    """Reduction of the per-sample losses: their mean (`sum_over_batch_size`, `mean`), `sum`, or the weighted sum over
-    the sum of the weights (`mean_with_sample_weight`); `none`, one value per sample, cannot be trained on.
+    """Reduction of the per-sample losses: their mean (`sum_over_batch_size`, `mean`) or their `sum`.
+
+    `mean_with_sample_weight`: weighted sum over the sum of the weights; `none`: one value per sample, not trainable.
     """
 
     predicts: ClassVar[Literal["values", "classes", "labels"]] = "values"
@@ -38,7 +39,7 @@ class Loss(Component):
         """
 
     def counted(self, y_true: Tensor) -> Tensor | None:
-        """Return a boolean mask of the per-sample losses that are used; None: all of them."""
+        """Return a boolean mask of the per-sample losses that the reduction includes; None: it includes all."""
         return None
 
     def adds_up(self) -> bool:

@@ -26,9 +26,7 @@ class Circle(Loss):
     gamma: PositiveFloat = 80.0
     """Scale factor of the similarity scores: the larger, the sharper positive and negative pairs are separated."""
     margin: float = 0.4
-    """Relaxation of the optimum: cosine similarities should be above 1 - margin for positive pairs, below margin for
-    negative pairs.
-    """
+    """Relaxation of the optimum: cosine similarities of positive pairs above 1 - margin, of negative below margin."""
     remove_diagonal: bool = True
     """Exclude each embedding's pair with itself from the positive pairs."""
 

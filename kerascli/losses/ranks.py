@@ -8,7 +8,7 @@ from kerascli.shapes import TensorSpec
 
 
 def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Align two tensors of which only one has a last axis of 1, as Keras does: (N,) gains it, higher ranks drop it."""
+    """Align two tensors whose ranks differ by a last axis of 1, as Keras does: (N,) gets it, higher ranks lose it."""
     if a.ndim == b.ndim + 1 and a.shape[-1] == 1:
         return (a, b.unsqueeze(-1)) if b.ndim == 1 else (a.squeeze(-1), b)
     if b.ndim == a.ndim + 1 and b.shape[-1] == 1:
@@ -27,7 +27,7 @@ def with_steps(y_true: Tensor, y_pred: Tensor, weight_rank: int) -> tuple[Tensor
 
 
 def meet(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-    """Return targets and predictions with the same rank, by `with_steps` or else by `match_ranks`."""
+    """Return targets and predictions with the same rank, aligned by `with_steps` or else by `match_ranks`."""
     return match_ranks(*with_steps(y_true, y_pred, weight_rank))
 
 

@@ -32,8 +32,9 @@ class AUC(Metric):
     curve: Annotated[Literal["ROC", "PR"], BeforeValidator(_upper)] = "ROC"
     """Curve: ROC (true over false positive rate) or PR (precision over recall)."""
     summation_method: Literal["interpolation", "minoring", "majoring"] = "interpolation"
-    """Riemann sum: interpolation (trapezoids; for PR as in Davis and Goadrich, 2006), minoring (lower bound) or
-    majoring (upper bound).
+    """Riemann sum: minoring (lower bound), majoring (upper bound) or interpolation (trapezoids).
+
+    Interpolation of PR is that of Davis and Goadrich (2006).
     """
     thresholds: Floats | None = None
     """Thresholds from 0 to 1 to use in place of num_thresholds evenly spaced ones; both ends are added."""

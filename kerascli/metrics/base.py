@@ -41,7 +41,7 @@ class Metric(Component):
 
     @abstractmethod
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
-        """Compute the state of a batch: a tensor of any fixed shape on y_pred's device, without a device sync.
+        """Compute the metric's state of a batch: a tensor of any fixed shape on y_pred's device, without a device sync.
 
         Targets and predictions are as `aligned` returns them. `sample_weight` has one value per sample (or time step);
         masks have been multiplied into it.
@@ -59,7 +59,7 @@ class Metric(Component):
     def __call__(
         self, y_true: Tensor, y_pred: Tensor, *, sample_weight: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Compute the state of a batch of targets and predictions that are not yet aligned.
+        """Compute the metric's state of a batch of targets and predictions that are not yet aligned in shape.
 
         `sample_weight` and `mask` (True: the value is used) have the leading axes of the predictions: (N,), (N, T) ...
         """
@@ -173,7 +173,7 @@ def class_names(output: TensorSpec, classes: Sequence[str] | None) -> tuple[str,
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """Return `names` if they are distinct and not empty; otherwise numbers from 0 in their place."""
+    """Return `names` (of classes) if they are distinct and not empty; otherwise the numbers from 0 as names."""
     if all(names) and len(set(names)) == len(names):
         return tuple(names)
     return tuple(str(number) for number in range(len(names)))
@@ -194,7 +194,7 @@ def shape_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None
 
 
 def count_dtype(like: Tensor) -> torch.dtype:
-    """Return the dtype of metric states: float64, in which counts are exact; float32 on MPS, which has no float64."""
+    """Return the dtype of metric states: float64, where counts are exact; float32 on MPS, which has no float64."""
     return torch.float32 if like.device.type == "mps" else torch.float64
 
 

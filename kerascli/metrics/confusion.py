@@ -92,7 +92,7 @@ BELOW_ALL = -1e10
 
 
 def _passed(y_pred: Tensor, thresholds: Sequence[float], even: bool) -> Tensor:
-    """Return the number of thresholds that each prediction exceeds, as int64."""
+    """Return for each prediction the number of thresholds that it exceeds, as int64."""
     y_pred = y_pred.nan_to_num(nan=float("-inf"))
     if not even:
         # compared one by one, since a tensor of thresholds would be copied to the device with every batch

@@ -9,7 +9,7 @@ from kerascli.shapes import TensorSpec
 
 
 class _Correlation(MeanMetric):
-    """Base class of mean correlation coefficients along `axis`; with axis 0 the value depends on the batching."""
+    """Base class of metrics: mean correlation along `axis`; with axis 0 (the batch) the value depends on batch size."""
 
     direction = "max"
 

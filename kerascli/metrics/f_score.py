@@ -15,13 +15,14 @@ _EPSILON = 1e-7
 
 
 class _FScore(Metric):
-    """Base class of F scores per class, or of their average."""
+    """Base class of metrics whose value is the F score of each class, or the average over classes."""
 
     direction = "max"
 
     average: Literal["micro", "macro", "weighted"] | None = None
-    """Averaging over classes: micro (from the summed counts), macro (unweighted mean) or weighted (by the number of
-    true samples); null: one value per class, each in its own column.
+    """Averaging over classes: micro (from the summed counts), macro (unweighted mean) or weighted.
+
+    Weights are the numbers of true samples; null: one value per class, each in its own column.
     """
     threshold: Annotated[float, Field(gt=0, le=1)] | None = None
     """Outputs above this value are predicted as positive; null: the largest output of each sample is."""

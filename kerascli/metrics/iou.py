@@ -54,9 +54,7 @@ class _MultiClassIoU(_IoUMetric):
     """Number of classes."""
     ignore_class: IgnoreClass = None
     sparse_y_pred: bool
-    """Predictions are integer class labels; false: they have one value per class on `axis`, of which the argmax
-    is taken.
-    """
+    """Predictions are integer class labels; false: the argmax is taken of one value per class on `axis`."""
     axis: Axis = -1
 
     def true_are_numbers(self) -> bool:

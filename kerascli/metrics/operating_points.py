@@ -1,4 +1,4 @@
-"""Best value of one metric at thresholds where another has a minimum: recall at precision and three others."""
+"""Metrics at the best threshold where another metric reaches a given value: recall at precision, and three more."""
 
 from abc import abstractmethod
 from typing import Annotated

@@ -13,7 +13,7 @@ from kerascli.shapes import Fraction, NonNegativeInt, PositiveInt, TensorSpec
 
 
 def _one(value: Any) -> Any:
-    """Convert a list of one threshold to a number, since Keras returns one value for it, too."""
+    """Convert a list of one threshold to that threshold, since Keras returns one value (no list) for both."""
     if value in ([], ()):
         raise ValueError("expected a number from 0 to 1 or a list of such, got an empty list")
     return value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
@@ -29,8 +29,9 @@ class _ConfusionMetric(Metric):
     """Base class of metrics computed from true and false positives and negatives at one or several thresholds."""
 
     thresholds: Thresholds = None
-    """Outputs above the threshold are predicted as positive; a list gives one value per threshold; null: 0.5, or no
-    threshold with top_k.
+    """Outputs above the threshold are predicted as positive; null: 0.5, or no threshold with top_k.
+
+    A list gives one value per threshold.
     """
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
@@ -45,7 +46,7 @@ class _ConfusionMetric(Metric):
 
     @abstractmethod
     def outcome(self, at: Confusion) -> Tensor:
-        """Compute the metric at each of T thresholds, of shape (T,)."""
+        """Compute the metric's value at each of T thresholds; the result has shape (T,)."""
 
     def value_names(self, output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
         thresholds = self._thresholds()

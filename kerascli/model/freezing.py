@@ -39,7 +39,7 @@ def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fi
 
 
 def updated_faults(model: Model, patterns: Mapping[str, bool], path: Path = ("fit", "trainable")) -> list[Fault]:
-    """Return faults for `fit.trainable` patterns that let the optimizer train a weight which an `update` assigns.
+    """Return errors for `fit.trainable` patterns that let the optimizer train a weight which an `update` assigns.
 
     `model` is the model after the patterns have been applied.
     """

@@ -118,7 +118,7 @@ def take_mapped(
 
 
 def unknown_layers(model: Model, names: Iterable[str]) -> list[Fault]:
-    """Return a fault for each layer named in the config's `init_from.map` that the model does not have."""
+    """Return a config error for each layer named in the config's `init_from.map` that the model does not have."""
     layers = [node.weights_name.replace("/", ".") for node in model.nodes]
     return [
         Fault(f"init_from: the model has no layer '{name}'{suggestion(name, layers)}", (*_PATH, "map", name), "key")

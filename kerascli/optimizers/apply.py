@@ -1,4 +1,4 @@
-"""Application of an optimizer to a model's weights as in Keras: clip, decay, update, average, constrain.
+"""Application of an optimizer to a model's weights as in Keras: clip gradients, decay, step, average, constrain.
 
 Weights are updated as flat vectors.
 """
@@ -117,7 +117,7 @@ class FlatOptimizer:
         given: Sequence[Tensor],
         assigned: Sequence[tuple[Tensor, Tensor]],
     ) -> None:
-        """Run `step`, or after an overflow of scaled gradients lower the scale; `assigned` is set either way."""
+        """Run `step`, or lower the loss scale if scaled gradients overflowed; weights in `assigned` are set anyway."""
         sound, finite = are_finite([loss.detach()]), are_finite(given)
         if sound and not finite and self.bad_step() is None and scale.overflow():
             self._guard.skip()
@@ -178,7 +178,7 @@ class FlatOptimizer:
         return {name: value.clone(memory_format=torch.contiguous_format) for name, value in self.state().items()}
 
     def state(self) -> dict[str, Tensor]:
-        """Return the optimizer's state by name, as views: `adam/dense/kernel/velocity`, `iterations`, `learning_rate`.
+        """Return the optimizer's state tensors by name, as views: `adam/dense/kernel/velocity`, `iterations` ...
 
         Tensors have Keras's layout.
         """
@@ -191,7 +191,7 @@ class FlatOptimizer:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the optimizer from a `state_dict`. Raises FileRefused if it is that of another optimizer or model."""
+        """Restore the optimizer from a `state_dict`. Raises FileRefused for the state of another optimizer or model."""
         own = self.state()
         if odd := sorted(own.keys() ^ state.keys()):
             where = "is missing" if odd[0] in own else "belongs to something else"

@@ -1,4 +1,4 @@
-"""Concatenation of weights to flat vectors, so that an update takes a few passes over memory, not a few per weight."""
+"""Concatenation of weights to flat vectors, so that an optimizer step takes a few passes over memory in total."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ _ALIGNMENT_BYTES = 64
 
 
 _CACHED_ELEMENTS = 2**17
-"""Elements per CPU thread that stay in its cache for all passes of an update; halves the time for large models."""
+"""Elements per CPU thread that stay in its cache for all passes of a step; halves the step's time for large models."""
 
 
 class Layout(Protocol):
@@ -47,11 +47,11 @@ class Slice:
     stop: int
 
     def of(self, vector: Tensor) -> Tensor:
-        """Return the weight's part of a vector as a view in torch's shape."""
+        """Return the weight's part of a flat vector as a view with the shape of the torch parameter."""
         return vector[self.start : self.stop].view(self.parameter.shape)
 
     def keras(self, vector: Tensor) -> Tensor:
-        """Return the weight's part of a vector as a view in Keras's shape."""
+        """Return the weight's part of a flat vector as a view with the weight's shape in Keras."""
         return self.layout.to_keras(self.of(vector))
 
 
@@ -137,7 +137,7 @@ class FlatGroup:
         return len(self.present) == len(self.slices)
 
     def ranges(self) -> Iterator[VectorRange]:
-        """Yield the parts of the group's vectors to update, of a size that fits the CPU caches."""
+        """Yield index ranges that split the group's vectors into parts that fit the CPU caches."""
         if self.gradient is None:
             parts = [(s.start, g.reshape(-1)) for s, g in zip(self.present, self.given, strict=True)]
         elif self.is_complete:
@@ -154,7 +154,7 @@ class FlatGroup:
                 yield VectorRange(weights, slots, part)
 
     def _view(self, start: int, stop: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return views of a range of the weight and state vectors.
+        """Return views of an index range of the group's weight and state vectors.
 
         They are cached, since making one takes as long as updating a small weight.
         """

@@ -29,7 +29,7 @@ class Ftrl(Optimizer):
     l2_shrinkage_regularization_strength: NonNegativeFloat = 0.0
     """L2 penalty added to the gradient (a magnitude penalty), but not to the accumulated squared gradients."""
     beta: float = 0.0
-    """beta of the paper: adds beta / (2 * learning_rate) to the L2 penalty."""
+    """Parameter beta of the paper: adds beta / (2 * learning_rate) to the L2 penalty."""
 
     def slots(self) -> tuple[str, ...]:
         return ("accumulator", "linear")

@@ -24,7 +24,7 @@ class Guard:
         self._ok = torch.ones((), dtype=torch.bool, device=device) if beside is None else beside._ok
 
     def run(self, step: Callable[[], None], loss: Tensor, gradients: Sequence[Tensor], live: Sequence[Tensor]) -> None:
-        """Run `step`, which changes the tensors `live`, unless loss, gradients or an earlier step are not finite."""
+        """Run the optimizer's `step`, which changes the tensors `live`, if this and all earlier steps are finite."""
         if self.waits:
             self.run_known(step, good=are_finite((loss.detach(), *gradients)))
         else:
@@ -36,7 +36,7 @@ class Guard:
             self._good += self._ok
 
     def run_known(self, step: Callable[[], None], *, good: bool) -> None:
-        """Run `step` if `good`, the caller's own check of loss and gradients, and all earlier steps were good."""
+        """Run the optimizer's `step` if `good` (loss and gradients are finite) and all earlier steps were good."""
         if not good:
             self._ok.fill_(False)
         if self._ok:
@@ -44,7 +44,7 @@ class Guard:
             self._good += 1
 
     def skip(self) -> None:
-        """Count a step that was skipped, as after an overflow of scaled gradients, and is not bad."""
+        """Count a skipped training step that does not count as bad, such as after an overflow of scaled gradients."""
         self._good += 1
 
     def choose(self, new: Tensor, old: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Collection of the optimizers of a training: usually one; with `fit.train_step`, one per update."""
+"""Collection of the optimizers of a training: usually one; with `fit.train_step`, one for each of its updates."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from kerascli.optimizers.apply import FlatOptimizer
 
 
 class Optimizers:
-    """Optimizers of a training by the name of their update; a single one has the empty name.
+    """Optimizers of a training by the name of their `train_step` update; a single optimizer has the empty name.
 
     `repeats` is the number of times that an update is made in one training step.
     """
@@ -48,7 +48,7 @@ class Optimizers:
                 optimizer.swap_averages()
 
     def state(self) -> dict[str, Tensor]:
-        """Return the state of all optimizers by name, without copies.
+        """Return the state tensors of all optimizers by name, without copies.
 
         With several, names begin with that of the update: `critic/adam/dense/kernel/velocity`.
         """

@@ -1,4 +1,4 @@
-"""Settings of the lookups in a vocabulary, for the layer and the transforms."""
+"""Settings of lookups in a vocabulary, which the layer `integer_lookup` and the transforms share."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -123,7 +123,7 @@ def deviation_of(variance: np.ndarray) -> np.ndarray:
 
 
 def normalize(x: X, mean: X, deviation: X, *, invert: bool = False) -> X:  # (N, *) -> (N, *)
-    """Normalize arrays or tensors; with `invert`, undo it."""
+    """Normalize arrays or tensors by mean and deviation; with `invert`, convert normalized values back."""
     return mean + x * deviation if invert else (x - mean) / deviation
 
 

@@ -65,7 +65,7 @@ OPERATION_MICROSECONDS = 10.0
 operation and to record it for the gradient."""
 
 COMPILING_SHARE = 0.5
-"""Share of the time above which compilation has not paid off."""
+"""Share of a training's time above which its compilation has not paid off."""
 
 LEAST_SECONDS = 1.0
 """Duration of all steps that advice needs: below it most of the time is spent on writing the run's files."""

@@ -26,7 +26,7 @@ class Clock:
         self.restart()
 
     def restart(self) -> None:
-        """Begin a new lap and discard what was measured since the last one."""
+        """Begin a new lap (a training step ...) and discard the times measured since the last one."""
         self._parts: dict[str, float] = {}
         self._began = perf_counter()
 
@@ -42,7 +42,7 @@ class Clock:
             self._parts[name] = self._parts.get(name, 0.0) + perf_counter() - self._entered
 
     def lap(self) -> Lap:
-        """End the current lap, which began when the last one ended or with `restart`, and return its durations."""
+        """End the current lap (a training step ...); return its duration and that of each kind of marked work in it."""
         now = perf_counter()
         done = Lap(now - self._began, self._parts)
         self._parts, self._began = {}, now

@@ -42,7 +42,7 @@ class LapSums:
         self._phases: dict[str, _Sum] = {}
 
     def add(self, lap: Lap) -> None:
-        """Add a lap: its duration and that of each phase."""
+        """Add a lap (a training step, an epoch's end): its duration, and the duration of each phase in it."""
         self.laps += 1
         self._whole.add(lap.seconds)
         for name, seconds in lap.parts.items():
@@ -61,7 +61,7 @@ class LapSums:
         yield from self._phases
 
     def times(self, name: str) -> int:
-        """Return the number of laps that have a phase of this name."""
+        """Return the number of laps (steps, epochs' ends) in which a phase of this name occurred."""
         return self._phases[name].times if name in self._phases else 0
 
     def mean(self, name: str) -> float:

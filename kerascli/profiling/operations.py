@@ -80,7 +80,7 @@ class RecordedWork:
         return tuple(sorted(found, key=lambda layer: (-layer.share, layer.name))[:count])
 
     def started(self) -> float:
-        """Return the number of operations that a step starts, without nested ones."""
+        """Return the number of torch operations that a training step starts, without operations inside others."""
         return sum(each.outermost for each in self.work) / self.steps if self.steps else 0.0
 
     def _milliseconds(self, group: Iterable[Work]) -> float:

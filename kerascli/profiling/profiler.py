@@ -15,7 +15,7 @@ from kerascli.profiling.replay import layer_by_layer
 from kerascli.profiling.window import LEAST_STEPS, Window, synchronize
 
 _MAKING = ("tracing", "compiling")
-"""Phases that occur once for all steps; while a graph is tested, phases of steps are marked as well."""
+"""Phases that occur once per training, such as compiling; while a graph is tested, phases of steps occur in them."""
 _SLOWED = 1.5
 """Limit of the slowdown by torch's profiler, which adds microseconds to each operation; above it times mislead."""
 

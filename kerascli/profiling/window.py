@@ -45,7 +45,7 @@ class Window:
         self._hooks: list[RemovableHandle] = []
 
     def plan(self, steps: int) -> None:
-        """Plan what to record of `steps` training steps: 20 after the first 10, or of a short one the second third."""
+        """Choose which of an epoch's `steps` to record: 20 after the first 10; of a short epoch the second third."""
         self._warm_up, self._size = min(_WARM_UP_STEPS, steps // LEAST_STEPS), min(_STEPS, steps // LEAST_STEPS)
 
     def is_due(self, steps_done: int, left: int, steps: int, *, last_epoch: bool) -> bool:
@@ -75,7 +75,7 @@ class Window:
         self.begin(f"{STEP}{step}")
 
     def step_done(self, *, last: bool) -> None:
-        """End a training step; the profiler stops when enough steps are recorded, or at the end of the epoch."""
+        """Note the end of a training step; stop the profiler when enough steps are recorded, or the epoch ends."""
         self.end()
         self.steps += 1
         if last or self.steps == self._size:
@@ -98,7 +98,7 @@ class Window:
             self.steps, self.refusal = 0, f"torch's profiler did not end well: {first_line(error)}"
 
     def begin(self, name: str) -> None:
-        """Begin marked work, which is a bar in the trace file."""
+        """Note the beginning of marked work, which becomes a bar in the trace file."""
         mark = record_function(name)
         mark.__enter__()
         self._marks.append(mark)
@@ -134,7 +134,7 @@ def trace_file(trace: bytes) -> tuple[str, bytes]:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for the device; not while its work is captured in a CUDA graph, when waiting is an error."""
+    """Wait until the device has finished its work, except while work is captured in a CUDA graph."""
     if device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_current_stream_capturing()):
         return
     torch.accelerator.synchronize()

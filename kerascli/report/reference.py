@@ -117,7 +117,7 @@ def explain(word: str) -> list[Entry]:
 
 
 def render(entries: Sequence[Entry], width: int | None = None) -> str:
-    """Return entries as plain text with blank lines between them, wrapped to the `width` of the terminal."""
+    """Return reference entries as plain text with blank lines between them, wrapped to the `width` of the terminal."""
     return "\n\n".join(_entry_text(entry, width) for entry in entries)
 
 
@@ -185,7 +185,7 @@ def component_entry(kind: str, cls: type[Component]) -> Entry:
 
 
 def _of_ops(word: str) -> Iterator[Entry]:
-    """Yield the entry of an op (`ops.einsum`, `einsum`); for an unsupported op such as `ops.unique`, the reason."""
+    """Yield the reference entry of an op (`ops.einsum`, `einsum`); for an unsupported op, the reason."""
     word = word.lower()
     if word.startswith("ops.") and word[4:] in LEFT_OUT:
         yield Entry("not an op", word[4:], f"Not available in formulas: {LEFT_OUT[word[4:]]}.")
@@ -207,7 +207,7 @@ def _of_dotted(word: str) -> Iterator[Entry]:
 
 
 def _of_keys(word: str) -> Iterator[Entry]:
-    """Yield the entries of a key, of sections or else of components; owners with equal keys share an entry."""
+    """Yield the reference entries of a key in sections, or else in components; owners of equal keys share one entry."""
     owners = [(section.name, tuple(map(Key.of, section.settings))) for section in sections().values()]
     owners.append(("a node", tuple(map(Key.of, node_settings(BaseLayer)))))
     found = [(owner, key) for owner, keys in owners for key in keys if key.name == word]

@@ -68,7 +68,7 @@ def summarize(graph: Graph, title: str, *, expand: bool = False, beside: Sequenc
 
 
 def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None) -> Iterator[Row]:
-    """Yield the table's rows, one for each entry of the model; a shared layer or model has one for all of its calls.
+    """Yield the rows of the summary table, one per node; a shared layer or model has one for all of its calls.
 
     With `without` only shared ones that are not among those names.
     """

@@ -64,7 +64,7 @@ def list_table(lines: Sequence[RunLine]) -> Table:
 
 
 def facts_table(facts: Mapping[str, Any]) -> Table:
-    """Return the table of a run's recorded facts: names and values, with a row for each entry of a mapping."""
+    """Return the table of a run's recorded facts: names and values; a mapping has a row for each of its keys."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", overflow="fold")
     table.add_column(overflow="fold")

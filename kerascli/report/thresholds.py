@@ -32,15 +32,15 @@ class Thresholds:
     truth: np.ndarray
 
     def at(self, threshold: float) -> Point:
-        """Return the metrics at a threshold; one with a denominator of 0 is 0, as in scikit-learn."""
+        """Return the metrics at a decision threshold; a metric with a denominator of 0 is 0, as in scikit-learn."""
         return self._point(threshold, self.probability > threshold)
 
     def table(self) -> list[Point]:
-        """Return the metrics at the thresholds 0.1, 0.2 ... 0.9."""
+        """Return the classifier's metrics at each of the thresholds 0.1, 0.2 ... 0.9."""
         return [self.at(threshold) for threshold in _STEPS]
 
     def best(self, aim: str) -> Point:
-        """Return the metrics at the threshold that maximizes one of AIMS; of several the highest."""
+        """Return the metrics at the (highest) threshold that maximizes one of the metrics in AIMS."""
         hits, alarms = self._counts
         rows, true = len(self.truth), int(self.truth.sum())
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -104,7 +104,7 @@ class Thresholds:
 
     @cached_property
     def _counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the numbers of true and false positives: 0, then at each distinct probability in descending order."""
+        """Return the numbers of true and false positives: 0, then at each distinct probability, the highest first."""
         _, truth = self._ordered
         hits = np.append(0, truth.cumsum()[self._ends])
         return hits, np.append(0, self._ends + 1) - hits

@@ -47,7 +47,7 @@ def _place(schema: Schema) -> Schema | None:
 
 
 def _count(option: Schema, among: list[Schema]) -> int | None:
-    """Return the length of a list of `option`'s type that may be given in its place; None if there is none."""
+    """Return the length of a list that a JSON Schema allows in place of one `option`; None if it allows no list."""
     return next((_places(other) for other in among if _is_several(other, among) and _place(other) == option), None)
 
 
@@ -101,7 +101,7 @@ def _is_shape(schema: Schema) -> bool:
 
 
 def _many(schema: Schema) -> str:
-    """Return the types that a schema allows, but for null, in words in the plural."""
+    """Return in words, in the plural, the types that a JSON Schema allows, except null."""
     several = (option for option in options(schema) if option.get("type") != "null")
     return one_of(list(dict.fromkeys(map(_plural, several))))
 

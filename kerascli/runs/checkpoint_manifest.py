@@ -79,7 +79,7 @@ def read_verified(path: Path, name: str, recorded: BlobFile) -> bytes:
 
 
 def read_contents(path: Path, what: str, limit_bytes: int) -> bytes:
-    """Return the bytes of a file of a checkpoint; `what` names it in messages. Raises Damaged if it cannot be read."""
+    """Return the bytes of a checkpoint's file; `what` is its name in messages. Raises Damaged if it is unreadable."""
     try:
         return read_bytes(path, limit_bytes)
     except FileNotFoundError:

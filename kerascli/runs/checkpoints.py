@@ -151,7 +151,7 @@ class Checkpoints:
         return [f"{quoted(self.folder.parent)}: damaged checkpoint, {text}" for text in found]
 
     def _source(self, slot: str, up_to: int = 10**15) -> Path:
-        """Return the manifest file of a named slot: its own, or, if a crash came before it was written, that of a step.
+        """Return the manifest file of a named slot: the slot's, or, if a crash prevented writing it, that of a step.
 
         The step is the last one, at most `up_to`, whose manifest fills the slot.
         """

@@ -60,7 +60,7 @@ class _Facts(BaseModel):
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Return all entries of a run.json. Raises FileRefused if it is damaged or has an invalid value."""
+    """Return all facts in a run.json. Raises FileRefused if the file is damaged or has an invalid value."""
     data = must_read(path, TEXT_LIMIT_BYTES)
     facts = unsealed(data, path) if is_sealed(data) else _of_format_1(json_object(data, path), path)
     known = facts.get("format")
@@ -77,7 +77,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def _of_format_1(facts: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Convert the entries of a run.json of format 1, which had no checksum, to the present format."""
+    """Convert the facts in a run.json of format 1, which had no checksum, to the present format."""
     if facts.keys() & {"sha256", "format", "files"}:
         raise FileRefused(f"{quoted(path)} is damaged: its first line is not that of a sealed file")
     weights = facts.pop("weights_sha256", None)

@@ -51,7 +51,7 @@ class HistoryWriter:
         self._synced = True
 
     def cut(self) -> None:
-        """Remove rows of epochs that are trained again, and a line cut by a kill; a new history.csv gets its header."""
+        """Remove rows of epochs to train again, and a torn last line, from history.csv; a new file gets a header."""
         if self._size != len(self._known):
             storage.write_bytes(self.path, self._known)
         self._size, self._known = len(self._known), b""
@@ -65,7 +65,7 @@ class HistoryWriter:
         self._synced = False
 
     def synced_prefix(self) -> Prefix:
-        """Make all rows of history.csv durable (fsync); return the file's length and digest."""
+        """Make all rows of history.csv durable (fsync); return the file's length and SHA-256."""
         if not self._synced:
             storage.sync_file(self.path)
             self._synced = True

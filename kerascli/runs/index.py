@@ -24,7 +24,7 @@ def list_runs(runs_dir: Path) -> list[RunRecord]:
 
 
 def find_run(selector: str, runs_dir: Path) -> RunRecord:
-    """Return the run of a path, name, prefix or `latest`. Raises ConfigError if there is none, or several."""
+    """Return the run that a path, name, prefix or `latest` names. Raises ConfigError if there is none, or several."""
     if _is_path(selector):
         path = Path(selector)
         return RunRecord.open(path.resolve() if path.name in {"", ".."} else path)
@@ -48,7 +48,7 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
 
 
 def remove(run: RunRecord) -> None:
-    """Remove a run's folder. Raises StorageError if it is a link or locked by a process, FileRefused if not a run."""
+    """Remove a run's folder. Raises StorageError for a symbolic link or locked folder, FileRefused if no run."""
     if run.path.is_symlink():
         raise StorageError(f"{quoted(run.path)} is a link and is not removed", hint="remove the link itself")
     if not is_run(run.path):

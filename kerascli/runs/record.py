@@ -114,7 +114,7 @@ class RunRecord(OutputFiles):
         return (self.path / _FACTS).exists()
 
     def facts(self) -> dict[str, Any]:
-        """Return the entries of run.json, see `runs/facts.py`. Raises FileRefused if it is damaged or missing."""
+        """Return the facts in run.json, see `runs/facts.py`. Raises FileRefused if the file is damaged or missing."""
         later = (_CHECKPOINTS, _HISTORY, _WEIGHTS)
         if not self.has_begun and not any((self.path / name).exists() for name in later):
             hint = "start it again: kerascli train CONFIG"
@@ -172,7 +172,7 @@ class RunRecord(OutputFiles):
         return {**facts, "resumed": [], "files": self._files.written}
 
     def note(self, **facts: Any) -> None:
-        """Add entries to run.json, or replace them."""
+        """Write facts to run.json: add them, or replace those of the same name."""
         self._write_facts({**self.facts(), **facts})
 
     def finish(self, status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> None:
@@ -265,7 +265,7 @@ class RunRecord(OutputFiles):
         return self._files.read_folder(_PREPROCESSING, set(self._names(_PREPROCESSING)))
 
     def write_plugin(self, code: UserCode) -> dict[str, str]:
-        """Write a copy of a plugin (custom Python code) to the run; return its entry for run.json."""
+        """Write a copy of a plugin (custom Python code) to the run; return the facts about it for run.json."""
         name = code.path.name
         return {"file": name, "sha256": storage.write_bytes(self._inside(_PLUGINS, name), code.source)}
 
@@ -286,7 +286,7 @@ class RunRecord(OutputFiles):
 
 
 def ended(status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the entries of run.json that record the end of a run."""
+    """Return the facts for run.json that record the end of a run."""
     return {"status": status, "reason": reason, "ended": _now(), "results": dict(results or {})}
 
 

@@ -33,7 +33,7 @@ class LastStart(Start):
 
 
 def take(runs_dir: Path, make_folder: Callable[[], Path]) -> tuple[Path, Start]:
-    """Create a run folder by `make_folder` and return it with the next number; one process at a time."""
+    """Create a run folder by `make_folder`; return it and its number in the order of starts, taken under a lock."""
     with locks.lock(runs_dir, patience_seconds=_PATIENCE_SECONDS):
         before = last(runs_dir)
         start = Start(

@@ -58,7 +58,7 @@ class VerifiedFiles:
         return data
 
     def read_folder(self, folder: str, present: set[str]) -> Mapping[str, bytes]:
-        """Return the contents of a folder's files; `present` are those found.
+        """Return the contents of all files in a folder of the run; `present` are the names found in it.
 
         Raises FileRefused if one is new or missing.
         """

@@ -1,4 +1,4 @@
-"""Base class and registry of learning rate schedules, functions of the update number."""
+"""Base class and registry of learning rate schedules: functions of the number of parameter updates so far."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from kerascli.component import Component, Registry
 
 
 class Schedule(Component):
-    """Base class of learning rate schedules: a function from the number of an update (from 0) to its learning rate.
+    """Base class of learning rate schedules: a function from the number of a parameter update (from 0) to the rate.
 
     The result is a Python float, computed without torch.
     """

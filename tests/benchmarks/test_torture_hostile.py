@@ -1,5 +1,6 @@
 """A sample of the hostile files of `python -m benchmarks.torture.hostile`, and the limits they run into."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,9 +36,9 @@ def test_hostile_files_are_refused_in_words_at_little_cost() -> None:
 
 
 def test_without_its_caps_a_reader_is_seen_to_fail() -> None:
-    run = _run("--only", "png_4_gigapixels", "npz_bomb", "--control")
+    run = _run("--only", "png_169_megapixels", "--control")
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.count("WRONG") >= 1
+    assert re.search("WRONG: .*MiB of memory", run.stdout)
 
 
 def test_there_are_enough_hostile_files() -> None:
@@ -48,7 +49,7 @@ def test_there_are_enough_hostile_files() -> None:
 def test_what_packs_too_well_can_be_stored_unpacked(kind: str, tmp_path: Path) -> None:
     """Storing the data uncompressed is what the refusal's hint suggests."""
     save = np.savez_compressed if kind == "packed" else np.savez
-    save(tmp_path / "d.npz", x=np.zeros((300, 2**20), np.uint8), y=np.zeros(300, np.int64))
+    save(tmp_path / "d.npz", x=np.zeros((260, 2**20), np.uint8), y=np.zeros(260, np.int64))
     (tmp_path / "c.yaml").write_text(
         "data: {source: {npz: d.npz}, inputs: {x: []}, targets: {y: []}}\n"
         "model: {layers: [{dense: 2}]}\ncompile: {loss: sparse_categorical_crossentropy}\n"

@@ -100,9 +100,11 @@ def test_what_is_said_at_once_is_all_that_the_whole_check_says(case: Case, monke
             assert found == whole(other)
 
 
-def test_the_bad_configs_are_reported_in_the_same_words() -> None:
+def test_the_bad_configs_are_reported_in_the_same_words(monkeypatch: pytest.MonkeyPatch) -> None:
     for case in GOOD.values():
         assert whole(document(case.text, files=case.files)) is None
+    found_sound = component_index.load()
+    monkeypatch.setattr(component_index, "load", lambda: found_sound)
     found = []
     for case in BAD:
         try:

@@ -200,7 +200,7 @@ NPZ = {
     "bytes that are no text": (npz(x=np.array([b"a", b"\xe9"])), X, "t.npz: error: 'x' is not UTF-8 (byte 0xe9)"),
     "numbers as text": (npz(x=np.array(["1", "2"])), X, "error: inputs.x: the output is text ('1'); a model needs numbers"),
     "too large for a float": (npz(x=np.array([1.0, 1e300])), X, "t.npz:2:x: error: 1e+300 is too large for float32"),
-    "too large for a whole number": (npz(x=np.array([1, 2**64 - 1], np.uint64)), X, f"t.npz:2:x: error: {2**64 - 1} is outside -{2**63}..{2**63 - 1} (int64)"),
+    "too large for an integer": (npz(x=np.array([1, 2**64 - 1], np.uint64)), X, f"t.npz:2:x: error: {2**64 - 1} is outside -{2**63}..{2**63 - 1} (int64)"),
     "too large to cast": (npz(x=np.array([1.0, 2.0**63])), {"inputs": {"x": {"cast": "int64"}}}, f"t.npz:2:x: error: {2.0**63:g} is outside -{2**63}..{2**63 - 1} (int64)"),
     "too large a weight": (npz(x=np.zeros(2), y=np.zeros(2), w=np.array([1.0, 1e300])), {**X, "targets": {"y": []}, "sample_weight": {"y": {"columns": "w"}}}, "t.npz:2:w: error: 1e+300 is too large for float32"),
     "no rows": (npz(x=np.zeros((0, 3))), X, "t.npz: error: there are no rows"),

@@ -17,6 +17,7 @@ from kerascli.data.base import Field
 from kerascli.data.mixing import AUGMENTATIONS, Augmentation, Mixing, mixed_inputs, mixes
 from kerascli.errors import DataError
 from kerascli.runs.index import find_run
+from kerascli.runs.record import RunRecord
 from kerascli.training.execution_mode import largest_difference, make_runner
 from kerascli.training.forward_pass import Eager
 from tests.support.runs_harness import go_on, outcome, train, write
@@ -172,7 +173,7 @@ def test_images_that_are_mixed_together_share_their_numbers_and_the_rest_stays()
     assert not torch.equal(labels["y"], targets["y"])
 
 
-def test_whole_numbers_become_floats_in_training_and_for_the_model() -> None:
+def test_integers_become_floats_in_training_and_for_the_model() -> None:
     images, targets = {"x": Field((4, 4, 1), "uint8")}, {"y": Field((), "float32")}
     assert mixed_inputs([MixUp()], images, targets)["x"].dtype == "float32"
     with draws.using(draws.Draws(0, "test", 0)):
@@ -213,10 +214,16 @@ def test_a_program_of_a_step_mixes_as_the_module_does(tmp_path: Path) -> None:
     assert without.totals[0].item() != pytest.approx(results[0])
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    """Run with mixed samples that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    return train(write(folder, MIXED), folder)[0]
+
+
 @pytest.mark.parametrize("stop_at", [11, 26, 27])
-def test_a_run_that_mixes_resumes_exactly(tmp_path: Path, stop_at: int) -> None:
+def test_a_run_that_mixes_resumes_exactly(tmp_path: Path, stop_at: int, whole: RunRecord) -> None:
     config = write(tmp_path, MIXED)
-    whole, _ = train(config, tmp_path / "whole")
     leave(config, tmp_path / "left", stop_at)
     left = find_run("latest", tmp_path / "left")
     go_on(left)

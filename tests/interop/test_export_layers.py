@@ -28,7 +28,7 @@ APART = {
     ("average_pooling_2d", 1): "Keras on torch counts padding that is not there",
     ("average_pooling_3d", 1): "the same",
     ("category_encoding", 2): "Keras counts over another axis",
-    ("contrast_limited_adaptive_histogram_equalization", 0): "Keras returns whole numbers for whole numbers",
+    ("contrast_limited_adaptive_histogram_equalization", 0): "Keras returns integers for integers",
     ("equalization", 0): "Keras cannot open a graph whose layer returns its input",
     ("equalization", 1): "the same",
     ("layer_normalization", 2): "Keras on torch normalizes the last axes alone",

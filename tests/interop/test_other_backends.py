@@ -46,19 +46,19 @@ LAYER_EXAMPLES = {
 CASES = {**SECTIONS, **LAYER_EXAMPLES, **{value: section_of_expression(value) for value in EXPRESSIONS}}
 ON_BOTH = {
     "category_encoding-2": "it counts over another axis",
-    "contrast_limited_adaptive_histogram_equalization-0": "it gives whole numbers for whole numbers",
+    "contrast_limited_adaptive_histogram_equalization-0": "it gives integers for integers",
     "equalization-0": "it cannot open a graph whose layer returns its input",
     "equalization-1": "the same",
     "pipeline-0": "it has a random_crop",
     "random_crop-0": "it does not crop in inference",
     "random_crop-1": "the same",
-    "resizing-1": "it rounds whole numbers otherwise",
+    "resizing-1": "it rounds integers otherwise",
     "rms_normalization-1": "it normalizes the last axes alone",
 }
 DIFFERENT = {
     "tensorflow": ON_BOTH
     | {
-        "contrast_limited_adaptive_histogram_equalization-1": "it gives whole numbers for whole numbers",
+        "contrast_limited_adaptive_histogram_equalization-1": "it gives integers for integers",
         "lu_factor(a[:, :3])[0]": "it computes one matrix alone",
         "unravel_index(argmax(a, axis=-1), [1, 3])[1]": "it gives the numbers of other places",
     },

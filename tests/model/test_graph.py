@@ -374,7 +374,7 @@ class TestShapes:
         for length in (1, 5, 17):
             assert run(graph, {"x": torch.randn(2, length, 3)}).outputs["dense"].shape == (2, 2)
 
-    def test_whole_numbers_are_cast_for_layers_that_compute(self):
+    def test_integers_are_cast_for_layers_that_compute(self):
         graph = graph_of("inputs: {x: {shape: [4], dtype: uint8}}\nlayers: [{dense: 2}]")
         x = torch.randint(0, 255, (3, 4), dtype=torch.uint8)
         (weight, bias) = (w.tensor for w in graph.weights())

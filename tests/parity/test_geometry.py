@@ -113,7 +113,7 @@ def test_interpolation_in_float32_agrees_with_that_in_float64(interpolation):
 
 
 @pytest.mark.parametrize("name", ["zero_padding_1d", "cropping_1d"])
-def test_whole_numbers_stay_whole_numbers(name):
+def test_integers_stay_integers(name):
     x = torch.arange(12).reshape(1, 6, 2)
     assert harness.make(harness.parse(name), TensorSpec((6, 2), "int64"))(x).dtype == torch.int64
 

@@ -87,7 +87,7 @@ def test_its_other_layers_see_the_mask_that_comes_along_with_its_input():
     torch.testing.assert_close(got, theirs(x, training=True), rtol=1e-9, atol=1e-9)
 
 
-def test_whole_numbers_stay_until_a_layer_wants_floats():
+def test_integers_stay_until_a_layer_wants_floats():
     config = {"layers": [{"reshape": [6]}, {"embedding": {"input_dim": 9, "output_dim": 2}}, {"dense": {"units": 3}}]}
     module = harness.materialise(harness.make(harness.parse("pipeline", config), TensorSpec((2, 3), "int64")))
     assert harness.call(module, torch.zeros(4, 2, 3, dtype=torch.long)).shape == (4, 6, 3)

@@ -583,7 +583,8 @@ def test_json_has_the_profile_and_stderr_is_silent(tmp_path: Path) -> None:
 
 
 def test_a_terminated_command_prints_the_profile_too(tmp_path: Path) -> None:
-    write(tmp_path, HARD.replace("epochs: 20", "epochs: 100000").replace("patience: 6", "patience: 100000"))
+    config = HARD.replace("epochs: 20", "epochs: 100000").replace("patience: 6", "patience: 100000")
+    write(tmp_path, config.replace("metrics: [accuracy]", "metrics: [accuracy]\n  jit_compile: false"))
     command = [sys.executable, "-m", "kerascli", "train", "config.yaml", "--profile"]
     running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert running.stderr is not None

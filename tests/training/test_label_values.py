@@ -98,7 +98,7 @@ def test_a_label_with_a_fraction_is_refused_in_every_split(tmp_path: Path, split
 )  # fmt: skip
 def test_labels_are_whole_and_among_the_classes(tmp_path: Path, y: Any, words: dict[str, str], text: str) -> None:
     y = np.array(y)
-    small = y.astype(np.uint8) if "y" in words else y  # small whole numbers are changed in the batch
+    small = y.astype(np.uint8) if "y" in words else y  # small integers are changed in the batch
     found = said(tmp_path, {"x": ROWS, "y": small}, **words)
     assert found.partition(": ")[2].startswith(text) if text else found == ""
 

@@ -212,10 +212,18 @@ def test_a_run_in_phases_killed_at_random_moments_ends_bit_identical(tmp_path: P
     assert [row["phase"] for row in calm.history()] == [1, 1, 2, 2, 2, 3, 3]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    """Run through all phases that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    return train(write(folder, PHASED), folder)[0]
+
+
 @pytest.mark.parametrize("moment", ["end of phase 1", "first step of phase 2", "middle of phase 2", "phase 3"])
-def test_a_run_left_in_any_phase_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+def test_a_run_left_in_any_phase_goes_on_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, whole: RunRecord
+) -> None:
     config = write(tmp_path, PHASED)
-    whole, _ = train(config, tmp_path / "whole")
     monkeypatch.setattr(recorder, "BATCH_SECONDS", -1.0)
     steps = {"end of phase 1": 64, "first step of phase 2": 65, "middle of phase 2": 110, "phase 3": 170}[moment]
     events = start(open_config(config), Options(runs_dir=tmp_path / "left"))

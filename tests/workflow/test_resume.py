@@ -37,11 +37,17 @@ def test_a_run_killed_at_twenty_random_moments_ends_bit_identical(tmp_path: Path
     assert len(chaos.history()) >= 8
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    """Run of four epochs that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    return train(write(folder, HARD), folder, ["fit.epochs=4"])[0]
+
+
 @pytest.mark.parametrize("stop_at", [1, 17, 32, 33, 95])
-def test_a_run_left_after_any_step_goes_on_exactly(tmp_path: Path, stop_at: int) -> None:
+def test_a_run_left_after_any_step_goes_on_exactly(tmp_path: Path, stop_at: int, whole: RunRecord) -> None:
     """In the middle of an epoch, at its last batch, at the first of the next; 32 steps are an epoch."""
     config = write(tmp_path, HARD)
-    whole, _ = train(config, tmp_path / "whole", ["fit.epochs=4"])
     leave(config, tmp_path / "left", stop_at)
     left = find_run("latest", tmp_path / "left")
     go_on(left)

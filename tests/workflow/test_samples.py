@@ -148,11 +148,19 @@ def test_several_outputs_stand_below_one_another(opened: OpenedRun) -> None:
     assert not np.array_equal(found.values[0], found.values[1])
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    """Run with pictures that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    return train(write(folder, PLAIN.rstrip() + CALLBACKS_WRITTEN), folder, ["fit.epochs=4"])[0]
+
+
 @pytest.mark.parametrize("steps", [2, 4, 7])
-def test_a_run_that_was_left_draws_the_pictures_of_one_that_was_not(steps: int, tmp_path: Path) -> None:
+def test_a_run_that_was_left_draws_the_pictures_of_one_that_was_not(
+    steps: int, tmp_path: Path, whole: RunRecord
+) -> None:
     """4 steps are an epoch; the run is stopped in the first, at its end and in the second."""
     config = write(tmp_path, PLAIN.rstrip() + CALLBACKS_WRITTEN)
-    whole = train(config, tmp_path / "whole", ["fit.epochs=4"])[0]
     leave(config, tmp_path / "left", steps)
     left = find_run("latest", tmp_path / "left")
     go_on(left)

@@ -22,7 +22,7 @@ _Parts = tuple[str | int, ...]
 
 
 def override(document: Document, assignments: Iterable[str], *, is_component: IsComponent = is_component) -> Document:
-    """Return the config with every `path=value` of `--set` applied in order. Raises ConfigError with all faults."""
+    """Return the config with every `path=value` of `--set` applied in order. Raises ConfigError with all errors."""
     faults: list[Fault] = []
     for assignment in assignments:
         name = f"--set {assignment}"

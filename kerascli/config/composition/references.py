@@ -74,7 +74,7 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
 
 
 def idle_flags(document: Document, assignments: Iterable[str]) -> list[Fault]:
-    """Return a fault for every `--flag` that no reference in the config uses; call `read_flags` first."""
+    """Return a config error for every `--flag` that no reference in the config uses; call `read_flags` first."""
     used = names_referred_to(document.data)
     return [
         Fault(f"nothing in the config uses the flag '{name}'", place=Place(f"--flag {each}"),
@@ -93,7 +93,7 @@ def resolve(
     """Return the config with its references replaced by values, except at paths for which `skip` returns True.
 
     `facts` None: no facts of the data are known yet. The paths of placeholders are in `unknown` of the result. Raises
-    ConfigError with all faults.
+    ConfigError with all errors.
     """
     resolved, faults = try_resolve(document, flags, facts, skip)
     if faults:
@@ -107,7 +107,7 @@ def try_resolve(
     facts: Facts | None = None,
     skip: Callable[[Path], bool] = in_template,
 ) -> tuple[Document, list[Fault]]:
-    """Replace references as `resolve` does, and return the faults; a text with a faulty reference stays as written."""
+    """Replace references as `resolve` does, and return the errors; a text with a faulty reference stays as written."""
     resolver = _Resolver(document, flags, facts, skip)
     data = resolver.resolve({**document.data, "flags": dict(flags)} if "flags" in document.data else document.data, ())
     unknown = document.unknown | frozenset(resolver.unknown)
@@ -127,7 +127,7 @@ class References:
     def __call__(
         self, value: Any, path: Path, names: Mapping[str, Value], skip: Callable[[Path], bool]
     ) -> tuple[Any, list[Fault]]:
-        """Return the value at `path` with its references replaced (but at paths that `skip` selects), and the faults.
+        """Return the value at `path` with its references replaced (but at paths that `skip` selects), and the errors.
 
         `names` are the parameters and variables with their values.
         """

@@ -16,7 +16,7 @@ _REFERENCE: Schema = {"$ref": "#/$defs/reference"}
 
 def json_schema() -> Schema:
     """Return the JSON Schema of a config."""
-    parts = sections()
+    parts = dict(sections())
     whole = parts.pop("config")
     definitions: dict[str, Schema] = {
         "reference": {"type": "string", "pattern": r"\$(\(|[A-Za-z_])"},  # $name or $(expression)
@@ -47,7 +47,7 @@ def _section(section: Section) -> Schema:
 
 
 def _required_unless_extending(required: list[Section]) -> Schema:
-    """Return the schema of the keys that a config without `extends` must have; with it, the base may have them.
+    """Return the JSON Schema of a config's required keys; with `extends` the base config may have them instead.
 
     Without `extends`, `layers` may also call only names under the config's own `shared` and `blocks`.
     """
@@ -77,7 +77,7 @@ def _pipeline() -> Schema:
 
 
 def _entry() -> Schema:
-    """Return the JSON Schema of an entry of `layers`: a layer, a repeat, or a call (shared layer, model or block)."""
+    """Return the JSON Schema of an item of `layers`: a layer, a repeat, or a call of a shared layer, model or block."""
     forms = [_arguments(settings(cls)) for cls in (RepeatTimes, RepeatEach)]
     repeat = {**_closed({"repeat": {"anyOf": forms}}), "required": ["repeat"]}
     return {"anyOf": [{"$ref": "#/$defs/node"}, repeat, {"$ref": "#/$defs/call"}]}

@@ -1,5 +1,6 @@
 """Sections of a config and node keys of layers, with their settings, as data for `explain` and the JSON Schema."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -41,7 +42,8 @@ class Section:
     settings: tuple[Setting, ...]
 
 
-def sections() -> dict[str, Section]:
+@cache
+def sections() -> Mapping[str, Section]:
     """Return every section of a config by its name; the top level is `config`."""
     classes: dict[str, type[BaseSection]] = {
         "config": ConfigSection,

@@ -86,7 +86,7 @@ class CompileSpec:
 
     @property
     def optimizers(self) -> dict[str, BaseOptimizer]:
-        """Optimizers by name of the update, as in `TrainStepSpec.optimizers`: here a single one, under the name ""."""
+        """Optimizers by name, as in `TrainStepSpec.optimizers`: here a single one, under the name ""."""
         return {"": self.optimizer}
 
     def dump(self) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def parse_fit(section: Any) -> FitSpec:
 
 
 def valid_trainable(section: Any) -> dict[str, bool]:
-    """Return the valid entries of `fit.trainable`; the fit section may have faults elsewhere."""
+    """Return the valid patterns of `fit.trainable`; the rest of the fit section may have errors."""
     found = section.get("trainable") if isinstance(section, dict) else None
     found = found if isinstance(found, dict) else {}
     return {key: value for key, value in found.items() if isinstance(key, str) and isinstance(value, bool)}

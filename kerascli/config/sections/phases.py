@@ -47,11 +47,11 @@ T = TypeVar("T")
 
 
 class _InPhase(Related):
-    """Note that names the phase in which a fault was found."""
+    """Note, added to an error message, that names the phase in which the error was found."""
 
 
 def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
-    """Return the config of each phase in `fit.phases`, and the faults of the phases.
+    """Return the config of each phase in `fit.phases`, and the config errors of the phases.
 
     Faulty settings are left out. Without phases the only config is the given document.
     """
@@ -133,9 +133,9 @@ def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, A
 
 
 def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list[Fault]:
-    """Add a note "in this phase" to each fault that is located outside of `fit.phases`.
+    """Add a note "in this phase" to each config error that is located outside of `fit.phases`.
 
-    `document` is the whole config; the faults must have places.
+    `document` is the whole config; the config errors must have places.
     """
     own = {(m.value.file, m.value.line) for path, m in document.marks.items() if path[:2] in {_PHASES, _TRAINABLE}}
     note = _InPhase("in this phase", place=document.mark((*_PHASES, number)).value)
@@ -147,13 +147,13 @@ def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list
 
 
 def _later_last(merged: Mapping[Any, Any], own: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return merged `trainable` entries with the phase's own last: of two entries for a layer the later one counts."""
+    """Return merged `trainable` patterns, the phase's own last: of two that match a layer the later one counts."""
     earlier = {key: value for key, value in merged.items() if key not in own}
     return {**earlier, **{key: merged[key] for key in own if key in merged}}
 
 
 def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
-    """Call `work` for every phase and return the results. Raises the faults of all phases together, each once."""
+    """Call `work` for every phase and return the results. Raises the errors of all phases together, each once."""
     found: list[Any] = []
     faults: dict[Fault, list[Fault]] = {}
     phases = list(phases)
@@ -170,7 +170,7 @@ def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
 
 
 def folded(phases: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the complete configs of phases as one config with `fit.phases`: the first, and the others' differences.
+    """Return complete configs of phases as one: the first config, and in `fit.phases` how each other one differs.
 
     `unfold` reverses it.
     """

@@ -28,7 +28,7 @@ def parse_compile(
     named: Collection[str] = (),
     classes: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> CompileSpec:
-    """Parse the compile section into a CompileSpec. Raises Invalid with every fault.
+    """Parse the compile section into a CompileSpec. Raises Invalid with every config error.
 
     `outputs`, `targets` and the shape of an output may be None: then they are unknown and not checked. `extra_losses`
     tells that the model adds losses itself, `figures` are the names of values it logs, `named` the targets in its
@@ -139,7 +139,7 @@ class _Resolver:
         return found
 
     def _target(self, output: str, pairs: Mapping[str, str], path: Path) -> str:
-        """Return the name of the target for an output that has a loss or metrics; add a fault if there is none."""
+        """Return the name of the target for an output that has a loss or metrics; report an error if there is none."""
         if output in pairs or self.targets is None:
             return pairs.get(output, output)
         if not self.targets:
@@ -161,7 +161,7 @@ class _Resolver:
         return f"{output}_{name}" if len(self.outputs or ()) > 1 else name
 
     def _check_name(self, name: str, path: Path) -> None:
-        """Add a fault if a metric's name is reserved, or already the name of another column of the history."""
+        """Report an error if a metric's name is reserved, or already the name of another column of the history."""
         if name in _COLUMNS or name.startswith("val_"):
             self.fault(f"'{name}' is a column of the history already; choose another name for the metric", path)
         elif name in self.names:

@@ -43,7 +43,7 @@ def parse_steps(
     targets: Mapping[str, TensorSpec] | None,
     classes: Mapping[str, Sequence[str]],
 ) -> TrainStepSpec:
-    """Parse the items (updates) of `fit.train_step`, in the scope of the model. Raises Invalid with every fault.
+    """Parse the items (updates) of `fit.train_step`, in the scope of the model. Raises Invalid with every config error.
 
     `compiled` is the `compile` section; `targets` None: they are unknown; `classes` are the class names of each target.
     """
@@ -63,7 +63,7 @@ def parse_steps(
 
 
 def _compile_faults(section: Any) -> list[Fault]:
-    """Return a fault for every key of `compile` that conflicts with `fit.train_step`."""
+    """Return a config error for every key of `compile` that conflicts with `fit.train_step`."""
     if section is None:
         return []
     if not isinstance(section, dict):
@@ -99,7 +99,7 @@ class _Reader:
         self.faults.append(Fault(text, path, "key" if key else "value", hint=hint, related=related))
 
     def read(self, section: list[Any]) -> list[ForwardPassSpec]:
-        """Parse the updates into forward passes: one begins at each update with `layers`; updates without share it."""
+        """Parse the updates of `fit.train_step`: one with `layers` begins a forward pass, which the next ones share."""
         groups: list[list[_Written]] = []
         for number, written in enumerate(section):
             path = (*PATH, number)
@@ -190,7 +190,7 @@ class _Reader:
         return scaled(found.section.optimizer, self.precision) if is_sound else None
 
     def _train(self, value: Any, path: Path, update: str) -> tuple[str, ...]:
-        """Return the name prefixes of the weights to train: of shared layers and models, and of nodes of the model."""
+        """Return the name prefixes of the weights that an update trains: of shared layers and models, and of nodes."""
         model = self.built.model
         nodes = {entry.name: entry.weights_name for entry in model.entries if isinstance(entry, Node)}
         known = {**{name: name for name in self.scope.reading.shared}, **nodes}
@@ -230,7 +230,7 @@ class _Reader:
     def _with_columns(
         self, update: UpdateSpec, path: Path, terms: TermReader, specs: Mapping[str, TensorSpec]
     ) -> UpdateSpec:
-        """Return the update with its metrics' history columns, whose number may depend on the predictions' shape."""
+        """Return an update with the history columns of its metrics, which may depend on the shape of predictions."""
         update = replace(update, metrics=tuple(terms.with_columns(use, specs) for use in update.metrics))
         for use in update.metrics:
             if use.columns != (use.name,):
@@ -245,7 +245,7 @@ class _Reader:
         self._claim_columns(update, named)
 
     def _claim_columns(self, update: UpdateSpec, named: Iterable[tuple[str, Path]]) -> None:
-        """Reserve an update's columns of the history; add a fault for each name that another column has."""
+        """Reserve the history columns of a `train_step` update; report a config error for each name that is in use."""
         for name, where in named:
             column = f"{update.name}_{name}"
             if column in self.columns:
@@ -254,7 +254,7 @@ class _Reader:
             self.columns[column] = where
 
     def _check_trained(self, update: UpdateSpec, built: Built) -> None:
-        """Add a fault for each name under `train` that the update's loss does not depend on."""
+        """Report a config error for each layer under an update's `train` that the update's loss does not depend on."""
         ends = [term.of.y_pred for term in update.terms if term.of is not None]
         ends += [str(term.of.y_true) for term in update.terms if term.of is not None and not term.of.is_target]
         own = [node.name for node in flat(update.layers or ()) if node.layer.adds_losses()]

@@ -44,12 +44,12 @@ class TermReader:
     _pending: list[Pending] = field(default_factory=list)
 
     def losses(self, written: Any, path: Path) -> tuple[LossTerm, ...]:
-        """Parse the `loss` mapping of an update, from names to losses."""
+        """Parse the `loss` mapping of a `train_step` update: losses by name."""
         found = [self._term(name, each, (*path, name)) for name, each in self._items(written, path, "loss")]
         return tuple(term for term in found if term is not None)
 
     def metrics(self, written: Any, path: Path) -> tuple[UpdateMetric, ...]:
-        """Parse the `metrics` mapping of an update, from names to metrics."""
+        """Parse the `metrics` mapping of a `train_step` update: metrics by name."""
         found: list[UpdateMetric] = []
         for name, each in self._items(written, path, "metric"):
             where = (*path, name)
@@ -82,7 +82,7 @@ class TermReader:
         self.faults.append(Fault(text, path, "key" if key else "value", hint=hint))
 
     def _items(self, written: Any, path: Path, kind: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return the valid losses or metrics of a mapping, by name; add a fault for each of the others."""
+        """Return the valid losses or metrics of an update by name; report a config error for each invalid one."""
         if written is None:
             return []
         hint = f"{path[-1]}: {{real: {{{kind}: ..., y_true: 1, y_pred: ...}}}}"
@@ -138,7 +138,7 @@ class TermReader:
     def _y_true(self, value: Any, path: Path) -> tuple[str | float | None, bool]:
         """Parse `y_true` of a loss or metric: a number, or the name of a target or tensor.
 
-        Returns it (None after a fault), and True if it is a target.
+        Returns it (None after a config error), and True if it is a target.
         """
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return float(value), False

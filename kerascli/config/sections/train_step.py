@@ -19,7 +19,7 @@ from kerascli.section import BaseSection
 
 
 class _TermSection(BaseSection):
-    """Base of the named losses and metrics of an update."""
+    """Base of the named losses and metrics of an update (an item of `fit.train_step`)."""
 
     key_list: ClassVar[str] = "it has"
 
@@ -104,7 +104,7 @@ class UpdateSpec:
         return weight.startswith(tuple(f"{name}/" for name in self.train))
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return the names that the update logs, each with its direction of improvement.
+        """Return the names of the losses and metrics that the update logs, each with its direction of improvement.
 
         The order is that of the metric states: losses first, then metrics.
         """
@@ -159,7 +159,7 @@ class TrainStepSpec:
         return {name: columns for update in self.updates for name, columns in update.several().items()}
 
     def dump_compile(self) -> dict[str, Any]:
-        """Return the `compile` section as YAML-ready data: precision and compilation alone; updates have the rest."""
+        """Return the `compile` section as YAML-ready data: precision and compilation; `train_step` has the losses."""
         return self.compute.model_dump()
 
 

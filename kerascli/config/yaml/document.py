@@ -19,7 +19,7 @@ class Mark:
 
 
 class Faulty(ConfigError):
-    """ConfigError with distinct, located faults; the first twenty are reported, `everything` has all."""
+    """ConfigError with distinct errors and their places; the first twenty are printed, `everything` has all."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.everything = tuple(dict.fromkeys(faults))
@@ -47,13 +47,13 @@ class Document:
         return self.folders.get(self.mark(path).value.file, FilePath())
 
     def locate(self, fault: Fault) -> Fault:
-        """Return the fault with its place in the text: that of its path, or of the longest written part of the path."""
+        """Return the fault with its place: that of its path, or of the longest part of the path that the text has."""
         related = tuple(replace(r, place=self._place(r.path, "key")) if r.place is None else r for r in fault.related)
         place = fault.place or self._span(fault) or self._place(fault.path, fault.at)
         return replace(fault, place=place, related=related, span=None)
 
     def _span(self, fault: Fault) -> Place | None:
-        """Return the place of a fault inside a text; None if it cannot be located, as in a text with references."""
+        """Return the place of a fault within a text value; None if unknown, as in a text with references."""
         path, _ = self._mark(fault.path)
         text = self.at(path)
         if fault.span is None or not isinstance(text, str) or "$" in text:
@@ -65,7 +65,7 @@ class Document:
         return mark.key if mark.key is not None and written == path and at == "key" else mark.value
 
     def point(self, path: Path, column: int, length: int) -> Place:
-        """Return the place of `length` characters from `column` (from 1) in the text at `path`.
+        """Return the place, in the file, of `length` characters from `column` (from 1) of the text value at `path`.
 
         It is that of the whole value if they cannot be located.
         """
@@ -94,7 +94,7 @@ class Document:
         return self._mark(path)[1]
 
     def error(self, faults: Iterable[Fault]) -> Faulty:
-        """Return one error with all faults: located in the text, sorted by line, without duplicates."""
+        """Return one ConfigError for all faults: located in the text, sorted by line, without duplicates."""
         return one_error((self._shown(self.locate(fault)) for fault in faults), self.name)
 
     def _mark(self, path: Path) -> tuple[Path, Mark]:
@@ -107,19 +107,19 @@ class Document:
 
     @staticmethod
     def _shown(fault: Fault) -> Fault:
-        """Return the fault without its path, so that two faults with equal text and place are equal."""
+        """Return the fault without its config path, so that two with equal text and place compare as equal."""
         return replace(fault, path=(), at="value")
 
 
 def one_error(faults: Iterable[Fault], name: str = "") -> Faulty:
-    """Return one error with all (located) faults, sorted by line; those of the file `name` come first."""
+    """Return one ConfigError with all faults (with places), sorted by line; those of the file `name` come first."""
     found = list(faults)
     files = [name, *(fault.place.file for fault in found if fault.place)]
     return Faulty(sorted(found, key=lambda fault: _order(fault, files)))
 
 
 def _order(fault: Fault, files: list[str]) -> tuple[int, int, int]:
-    """Return the sort key of a fault: file in order of appearance, line, column; faults without a place are last."""
+    """Return the sort key of a fault: file in order of appearance, line, column; a fault without a place is last."""
     place = fault.place
     if place is None:
         return (len(files), 0, 0)

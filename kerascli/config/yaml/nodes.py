@@ -64,7 +64,7 @@ Node = ScalarNode | ListNode | MapNode | AliasNode
 
 
 class Fatal(Exception):
-    """Error with a fault after which the rest of the YAML text cannot be parsed."""
+    """Exception for an error in YAML text after which the rest of the text cannot be parsed."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.text)
@@ -81,7 +81,7 @@ class _Events(Reader, Scanner, Parser):
 
 
 class NodeReader:
-    """Parser of one YAML document into nodes; collects faults, and continues after them where it can."""
+    """Parser of one YAML document into nodes; collects config errors, and continues after them where it can."""
 
     def __init__(self, text: str, source: Source) -> None:
         self.source = source
@@ -93,7 +93,7 @@ class NodeReader:
         self._count = 0
 
     def read(self) -> Node | None:
-        """Return the document's root node; None for an empty text, or after a fault that ended the parsing."""
+        """Return the document's root node; None for an empty text, or after a config error that ended the parsing."""
         root = None
         try:
             root = self._document()
@@ -226,7 +226,7 @@ class NodeReader:
             self._brackets.end()
 
     def _check_siblings(self, item: MapNode) -> None:
-        """Add a fault for a list item `- dense:` whose arguments (`units: 3`) are not indented deeper than its name."""
+        """Report a list item `- dense:` whose arguments (`units: 3`) are not indented deeper than its name."""
         if len(item.entries) < 2:
             return
         (first, value), (second, _) = item.entries[:2]
@@ -236,7 +236,7 @@ class NodeReader:
             self.faults.append(Fault(text, place=second.place, hint=hint))
 
     def _check_space(self, node: MapNode, key: ScalarNode) -> None:
-        """Add a fault for `{units:3}` and `{units = 3}`, which YAML reads as a key without a value."""
+        """Report a config error for `{units:3}` and `{units = 3}`, which YAML reads as a key without a value."""
         if not node.flow or key.quoted or not isinstance(key.value, str):
             return
         if ":" in key.value:

@@ -1,4 +1,4 @@
-"""Conversion of PyYAML's syntax errors into faults with plain messages."""
+"""Conversion of PyYAML's syntax errors into config errors with plain messages."""
 
 import re
 from dataclasses import replace
@@ -26,7 +26,7 @@ _TOKENS = {
 
 
 def syntax_fault(error: MarkedYAMLError, source: Source) -> Fault:
-    """Convert an error of PyYAML's scanner or parser to a fault."""
+    """Convert an error of PyYAML's scanner or parser to a config error."""
     mark = error.problem_mark or error.context_mark
     here = source.place(mark)
     opened = source.place(error.context_mark) if error.context_mark else here
@@ -50,7 +50,7 @@ def syntax_fault(error: MarkedYAMLError, source: Source) -> Fault:
 
 
 def _structure(problem: str, here: Place, opened: Place) -> Fault:
-    """Convert an error of PyYAML's parser (an unexpected token) to a fault."""
+    """Convert an error of PyYAML's parser (an unexpected token) to a config error."""
     if "mapping values" in problem:
         nested = two_keys(here.source)
         hint = "quote text that contains ': ', and give the keys of one mapping the same indentation"

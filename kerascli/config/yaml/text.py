@@ -23,7 +23,7 @@ MAX_BYTES = 1024 * 1024
 
 
 def read_document(path: FilePath) -> Document:
-    """Read a YAML config file. Raises ConfigError with all faults of its text, and StorageError."""
+    """Read a YAML config file. Raises ConfigError with all errors of its text, and StorageError."""
     name = str(path)
     return parse_document(_decode(_read_bytes(path, name), name), name, folder=path.parent)
 
@@ -31,7 +31,7 @@ def read_document(path: FilePath) -> Document:
 def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> Document:
     """Parse a config's YAML text; `name` is its name in messages, `folder` the base folder of its relative paths.
 
-    Raises ConfigError with all faults.
+    Raises ConfigError with all errors.
     """
     if len(text) > MAX_BYTES:
         raise ConfigError(Fault(_too_large(), place=Place(name)))
@@ -46,7 +46,7 @@ def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> D
 
 
 def parse_value(text: str, name: str) -> Any:
-    """Parse the value of `--set`: a YAML scalar or flow collection. Raises ConfigError, with faults at `name`."""
+    """Parse the value of `--set`: a YAML scalar or flow collection. Raises ConfigError, with errors at `name`."""
     try:
         return _parse(text, Source.of(text, name))[0]
     except ConfigError as error:

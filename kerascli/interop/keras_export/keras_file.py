@@ -74,7 +74,7 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
 def ordered(
     layers: Sequence[KerasNode], weights: Sequence[Weight], above: str = "layers"
 ) -> list[tuple[str, list[Weight]]]:
-    """Return the weights by HDF5 group in Keras 3's layout and order, each with its path: `layers/lstm_1/cell`."""
+    """Return a model's weights by HDF5 group, such as `layers/lstm_1/cell`, in Keras 3's layout and order."""
     counts: dict[str, int] = {}
     found: list[tuple[str, list[Weight]]] = []
     for node in layers:
@@ -113,7 +113,7 @@ def array(weight: Weight) -> np.ndarray:
 
 
 def _under(weights: Sequence[Weight], node: KerasNode) -> list[Weight]:
-    """Return the weights of a layer, or of a nested model layer by layer."""
+    """Return the weights of an exported layer; those of a nested model are in the order of its layers."""
     own = [] if node.layer is None else [weight for weight in weights if weight.name.startswith(f"{node.ours}/")]
     return [*own, *(weight for each in node.inside for weight in _under(weights, each))]
 
@@ -127,7 +127,7 @@ def _legacy_layer(group: Any, node: KerasNode, weights: Sequence[Weight]) -> Non
 
 
 def in_group(weights: Sequence[Weight]) -> list[Weight]:
-    """Return a layer's weights in the order of formats before Keras 3: first trainable ones, then the others."""
+    """Return a layer's weights in the order of file formats before Keras 3: trainable weights first."""
     return sorted(weights, key=lambda weight: not weight.trainable)
 
 

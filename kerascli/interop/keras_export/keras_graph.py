@@ -258,7 +258,7 @@ class _Writer:
         return description, tuple(node for node in nodes if not node.is_operation), outputs
 
     def _ends(self) -> list[Result]:
-        """Return the model's outputs; several of one shared layer get identity layers: Keras names outputs by layer."""
+        """Return the model's outputs; if a layer has several, it gets identity layers: Keras names outputs by layer."""
         ends = [self._of(output) for output in self._scope.outputs]
         counts = Counter(end.node for end in ends)
         shared = {name for name in self._shared.values() if counts[name] > 1}

@@ -47,7 +47,7 @@ def shared_scope(scope: Scope, shared: Shared) -> Scope:
 
 
 def meanings(call: Call) -> Iterator[tuple[str, str]]:
-    """Yield, for each tensor in a call of a shared model, its name in the shared model and its name outside."""
+    """Yield the pairs of names of the tensors in a call of a shared model: in the shared model, and outside."""
     for inner, outer in zip(flat(call.of.entries), call.nodes, strict=True):
         yield from (pair for pair in zip(inner.outputs, outer.outputs, strict=True) if "_" not in pair)
 

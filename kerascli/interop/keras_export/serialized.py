@@ -40,7 +40,7 @@ _ACTIVATION_LAYERS = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "elu": "ELU", "
 
 
 class Problems:
-    """Collector of faults for everything in a model that Keras's file format cannot store."""
+    """Collector of config errors for everything in a model that Keras's file format cannot store."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
@@ -49,7 +49,7 @@ class Problems:
         self.faults.append(Fault(text, hint=hint))
 
     def check(self) -> None:
-        """Raise ConfigError with the collected faults, if there are any."""
+        """Raise ConfigError with the collected config errors, if there are any."""
         if self.faults:
             raise ConfigError(self.faults[:20])
 

@@ -210,6 +210,6 @@ class _Writer:
 
 
 def _in_place(names: Sequence[str], used: Sequence[int], count: int) -> list[str]:
-    """Return a name for each of `count` outputs: `names` for the outputs numbered `used`, `_` for the others."""
+    """Return a name for each of a call's `count` outputs: `names` for those numbered `used`, `_` for unused ones."""
     found = dict(zip(used, names, strict=True))
     return [found.get(index, "_") for index in range(count)]

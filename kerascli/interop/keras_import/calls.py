@@ -172,7 +172,7 @@ def _is_valid_name(name: str) -> bool:
 
 
 def _sequential(name: str, layers: list[KerasLayer], config: Mapping[str, Any]) -> KerasModel:
-    """Return a Sequential as a KerasModel; without an input layer, the shape is the first layer's or the build's."""
+    """Return a Sequential as a KerasModel; without input layer, its input shape is the first layer's or the build's."""
     if not layers:
         raise FileRefused(f"'{safe_text(name)}' has no layers")
     if layers[0].class_name != "InputLayer":

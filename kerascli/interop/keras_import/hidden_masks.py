@@ -116,7 +116,7 @@ def _computes_with_masks(settings: BaseLayer) -> bool:
 
 
 def _output_mask(settings: BaseLayer, states: Sequence[_State]) -> _State:
-    """Return the mask flags of a layer's output, given those of its inputs."""
+    """Return the flags that say if a layer's output has a mask (in Keras, here ...), given those of its inputs."""
     if not states:
         return _State()
     if settings.call_form != "several" or isinstance(settings, AttentionLayer):

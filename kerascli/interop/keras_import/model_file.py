@@ -96,7 +96,7 @@ def _settings(value: Any) -> Mapping[str, Any] | None:
 
 
 def _model(config: Any, name: str) -> Mapping[str, Any]:
-    """Return the serialized model, if it is a Sequential or functional one. Raises FileRefused."""
+    """Return the model config of a Keras file. Raises FileRefused if it is no Sequential or functional model."""
     refuse_code(config, name)
     if not is_object(config):
         raise FileRefused(f"'{name}' contains no model")

@@ -1,4 +1,4 @@
-"""Write the `model` section of a config: inputs, shared layers and models, and entries."""
+"""Write the `model` section of a config: inputs, shared layers and models, and the list `layers`."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -36,7 +36,7 @@ def with_inputs(model: KerasModel, kept: list[int]) -> KerasModel:
 
 
 def with_results(model: KerasModel, used: set[int]) -> KerasModel:
-    """Return the model with only the outputs at the indices `used`; with the first one if `used` is empty."""
+    """Return the imported model with only the outputs at the indices `used`, or with the first if `used` is empty."""
     return replace(model, outputs=[each for index, each in enumerate(model.outputs) if index in (used or {0})])
 
 

@@ -15,14 +15,14 @@ from kerascli.shapes import NonNegativeFloat, TensorSpec
 
 
 class Rectifier(Layer):
-    """Base class of layers that apply one activation."""
+    """Base class of the layers of this module, each of which applies one activation function."""
 
     mask = "pass"
     examples = (Example(input=(8,), output=(8,)),)
 
     @abstractmethod
     def activation(self) -> Activation:
-        """Return the activation with the layer's settings."""
+        """Return the activation function that the layer applies, with the layer's settings."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         return ActivationModule(self.activation())

@@ -40,7 +40,7 @@ CALL: Mapping[str, CallArgument] = {
 def query_value_key(
     xs: tuple[TensorSpec, ...], *, rank: int | None = None
 ) -> tuple[TensorSpec, TensorSpec, TensorSpec]:
-    """Return the specs of query, value and key, given the inputs; without a key the value is the key.
+    """Return the specs of query, value and key from those of the layer's inputs; by default the value is the key.
 
     Raises ShapeMismatch.
     """
@@ -64,7 +64,7 @@ def feature_count(x: TensorSpec) -> int:
 
 
 def combined_mask(masks: Sequence[Tensor | None]) -> Tensor | None:
-    """Combine attention masks by logical and; those that are None are left out. None if there are none."""
+    """Combine attention masks by logical and, ignoring masks that are None; return None if all are."""
     present = [mask for mask in masks if mask is not None]
     return reduce(torch.logical_and, present) if present else None
 

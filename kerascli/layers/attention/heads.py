@@ -170,7 +170,7 @@ class MultiHeadModule(nn.Module):
         return self._along_steps(whole).squeeze(-1).unsqueeze(new)
 
     def _given(self, mask: Tensor | None, query: Tensor, value: Tensor) -> Tensor | None:
-        """Reshape the call argument `attention_mask` so that it broadcasts to the attention scores.
+        """Return the call argument `attention_mask` reshaped so that it broadcasts to the attention scores.
 
         It is (N, *T, *S), with or without axes before T. Raises ShapeMismatch.
         """

@@ -1,4 +1,4 @@
-"""Dense projection from some last axes to others: into attention heads and back."""
+"""Dense projection of a tensor's last axes to new axes: features to attention heads, and back."""
 
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from kerascli.parts.initializers import with_fans
 
 
 class Projecting(Protocol):
-    """Settings of a layer that `Projection` reads itself; `add_weight_of` reads others of the kernel and the bias."""
+    """Settings that `Projection` reads from its layer; `add_weight_of` reads those of kernel and bias."""
 
     @property
     def use_bias(self) -> bool: ...

@@ -82,7 +82,7 @@ def sizes_and_channels(x: TensorSpec, rank: int, data_format: DataFormat) -> tup
 
 
 class BaseConvolutionModule(WeightedModule):
-    """Base class of convolution modules; 1D runs as 2D with height 1: the same kernels, in the fast memory format."""
+    """Base class of convolution modules; 1D runs as 2D of height 1, for torch's kernels in the fast memory format."""
 
     bias: Tensor | None
 

@@ -15,7 +15,7 @@ from kerascli.shapes import Matrix, PositiveInt, TensorSpec
 
 
 class EmbeddingArguments(Layer):
-    """Settings that embedding layers share; each layer has initializers and `mask_zero` itself, in Keras's order."""
+    """Settings that embedding layers share; initializers and `mask_zero` are fields of each layer, in Keras's order."""
 
     refused = ADAPTERS_AND_QUANTIZATION
     mask = "make"

@@ -34,7 +34,7 @@ class ExpressionLayer(BaseLayer):
         return expression(self.value).constants()
 
     def place_of(self, name: str) -> Fault:
-        """Return a fault without a text that has the place of a name in the settings: key, column and length."""
+        """Return the place of a name in the layer's expressions (key, column, length), as a Fault without a text."""
         return Fault("", ("value",), span=expression(self.value).place(name))
 
     def renamed(self, names: Mapping[str, str]) -> Self:

@@ -36,7 +36,7 @@ def check_count(xs: tuple[TensorSpec, ...], exactly: int | None = None) -> None:
 
 
 def check_shapes(xs: tuple[TensorSpec, ...]) -> None:
-    """Raise ShapeMismatch unless the inputs broadcast."""
+    """Raise ShapeMismatch unless the shapes of the inputs can be broadcast to one shape."""
     rank = max(x.rank for x in xs)
     padded = [(1,) * (rank - x.rank) + x.shape for x in xs]
     for sizes in zip(*padded, strict=True):
@@ -50,11 +50,11 @@ class MergeModule(nn.Module):
 
     @abstractmethod
     def merge(self, xs: list[Tensor]) -> Tensor:
-        """Merge tensors of equal rank."""
+        """Merge the tensors of all inputs, which have equal rank, to one tensor; implemented by each merging layer."""
 
 
 def of_one_rank(xs: Sequence[Tensor]) -> list[Tensor]:
-    """Give all tensors the largest rank, by axes of size 1 after the batch."""
+    """Return the tensors with the largest of their ranks, by inserting axes of size 1 after the batch axis."""
     rank = max(x.ndim for x in xs)
     return [x[(slice(None), *[None] * (rank - x.ndim))] for x in xs]
 

@@ -25,7 +25,7 @@ def _not_synchronized(synchronized: bool) -> bool:
 
 
 class FirstArguments(Layer):
-    """First arguments of `batch_normalization`."""
+    """Arguments of `batch_normalization` that come before `center` and `scale` in Keras."""
 
     axis: Axis = -1
     momentum: Fraction = 0.99

@@ -19,7 +19,7 @@ def _check_groups(groups: int) -> int:
 
 
 class FirstArguments(Layer):
-    """First arguments of `group_normalization`."""
+    """Arguments of `group_normalization` that come before `center` and `scale` in Keras."""
 
     groups: Annotated[int, AfterValidator(_check_groups)] = 32
     """Number of groups, which must divide the channels; -1: one group per channel (instance normalization)."""

@@ -11,7 +11,7 @@ from kerascli.shapes import Axes, TensorSpec
 
 
 class FirstArguments(Layer):
-    """First arguments of `layer_normalization`."""
+    """Arguments of `layer_normalization` that come before `center` and `scale` in Keras."""
 
     axis: Axes = -1
     epsilon: Epsilon = 1e-3

@@ -9,7 +9,7 @@ from kerascli.shapes import DataFormat
 
 
 class PoolingModule(nn.Module):
-    """Pooling module; rank 1 runs as rank 2 with height 1: the same kernels, in the fast memory format."""
+    """Module of a pooling layer; 1D runs as 2D of height 1, for torch's kernels in the fast memory format."""
 
     def __init__(self, rank: int, data_format: DataFormat) -> None:
         super().__init__()
@@ -23,4 +23,4 @@ class PoolingModule(nn.Module):
 
     @abstractmethod
     def pool(self, x: Tensor) -> Tensor:
-        """Pool (N, C, *sizes), of at least two sizes."""
+        """Pool a tensor (N, C, *sizes) with at least two spatial axes."""

@@ -80,7 +80,7 @@ class MelSpectrogram(Layer):
 
 
 class MelSpectrogramModule(nn.Module):
-    """Module of the mel spectrogram; it runs in float32 at least, as half precision lacks the dynamic range."""
+    """Module of the mel spectrogram; computes in float32 or float64, since half precision lacks the range."""
 
     def __init__(self, settings: MelSpectrogram) -> None:
         super().__init__()

@@ -47,7 +47,7 @@ class Recurrent(SequenceSettings, Layer):  # pyright: ignore[reportIncompatibleV
 
     uses_mask = True
     state_count: ClassVar[int] = 1
-    """Number of tensors in the state."""
+    """Number of tensors in the recurrent state."""
     call_arguments = {  # noqa: RUF012
         "initial_state": CallArgument(
             "tensors", "initial states, in the order in which they are returned; default: zeros"
@@ -65,7 +65,7 @@ class Cell(Layer):
     """Base class of cells, one step of a recurrence; as a node it returns its output and the states after the step."""
 
     state_count: ClassVar[int] = 1
-    """Number of tensors in the state."""
+    """Number of tensors in the recurrent state."""
     call_arguments = {  # noqa: RUF012
         "states": CallArgument("tensors", "states before the step; default: zeros"),
     }
@@ -82,7 +82,7 @@ class Recurrence(nn.Module):
     """Base class of modules, of layers or of cells, that map sequences and a state to outputs and the last state."""
 
     output_index = 0
-    """Index of the state tensor that is the output."""
+    """Index, in the tuple of state tensors, of the one that is also the output of a step."""
 
     @abstractmethod
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -129,7 +129,7 @@ class StatefulModule(WeightedModule):
     @property
     @abstractmethod
     def stateful(self) -> bool:
-        """True if the settings ask for carried-over states."""
+        """True if the layer's settings ask to carry states over from batch to batch."""
 
     @abstractmethod
     def keep_states(self, rows: int, step: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Base of the cells: weights, dropout that is the same at every step, and running steps fused or one by one."""
+"""Base of the recurrent cells: weights, dropout that is the same at every step, step loop or fused kernel."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -27,7 +27,7 @@ Its arguments are the previous output, first and end: (N, units) -> (N, gates * 
 
 
 class CellSettings(Protocol):
-    """Settings of a cell, or of a layer with a cell; each weight joins the kernels or biases of all gates."""
+    """Settings of a recurrent cell, or of its layer; each weight holds the kernels or biases of all gates."""
 
     @property
     def units(self) -> int: ...

@@ -41,7 +41,7 @@ _GATES = 4
 
 
 class ConvLSTMArguments(FilterArguments):
-    """First arguments of convolutional LSTMs."""
+    """Arguments of convolutional LSTMs that come before those of the gates in Keras."""
 
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
@@ -158,7 +158,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         return torch.cat([to_channels_first(mask, self.settings.data_format) for mask in masks], dim=1)
 
     def _convolve(self, x: Tensor, masks: Tensor | None, kernel: Tensor, bias: Tensor | None, window: Window) -> Tensor:
-        """Convolve `x` for all gates at once; with dropout masks each gate has an input of its own, in a group."""
+        """Convolve `x` for all gates at once; with dropout masks, each gate's masked input is a convolution group."""
         groups = 1
         if masks is not None:
             x, groups = torch.cat([x] * _GATES, dim=1) * masks, _GATES

@@ -24,7 +24,7 @@ ZeroOutputForMask = Annotated[
 
 
 class UnitArguments(Layer):
-    """First arguments of recurrent layers and cells over feature vectors."""
+    """Arguments that come first in Keras's recurrent layers and cells over feature vectors."""
 
     units: PositiveInt
     """Number of output units: dimensionality of the output and of the state."""
@@ -32,14 +32,14 @@ class UnitArguments(Layer):
 
 
 class GateArguments(Layer):
-    """Argument of recurrent layers and cells with gates."""
+    """The argument `recurrent_activation`, of recurrent layers and cells with gates."""
 
     recurrent_activation: fields.ActivationField | None = Sigmoid()
     """Activation function of the gates; null: none."""
 
 
 class InitializerArguments(Layer):
-    """Arguments for the use of a bias, and for the initializers of the weights."""
+    """Arguments of recurrent layers and cells for the use of a bias, and the initializers of their weights."""
 
     use_bias: fields.UseBias = True
     kernel_initializer: fields.KernelInitializer = GlorotUniform()
@@ -49,14 +49,14 @@ class InitializerArguments(Layer):
 
 
 class ForgetGateArguments(Layer):
-    """Argument of recurrent layers and cells with a forget gate."""
+    """The argument `unit_forget_bias`, of recurrent layers and cells with a forget gate."""
 
     unit_forget_bias: bool = True
     """Initialize the forget gate's bias to 1 (Jozefowicz et al., 2015); bias_initializer fills the other gates'."""
 
 
 class RegularizerArguments(Layer):
-    """Arguments for the regularizers of the weights."""
+    """Arguments of recurrent layers and cells for the regularizers of their weights."""
 
     kernel_regularizer: fields.KernelRegularizer = None
     recurrent_regularizer: fields.RegularizerField | None = None
@@ -65,13 +65,13 @@ class RegularizerArguments(Layer):
 
 
 class ActivityRegularizerArgument(Layer):
-    """Argument of recurrent layers that their cells do not have."""
+    """The argument `activity_regularizer`, of recurrent layers but not of their cells."""
 
     activity_regularizer: fields.ActivityRegularizer = None
 
 
 class ConstraintArguments(Layer):
-    """Arguments for the constraints of the weights, and for dropout rates."""
+    """Arguments of recurrent layers and cells for the constraints of their weights, and for dropout rates."""
 
     kernel_constraint: fields.KernelConstraint = None
     recurrent_constraint: fields.ConstraintField | None = None

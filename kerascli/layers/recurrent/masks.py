@@ -28,7 +28,7 @@ def unmasked_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def restore_order(outputs: Tensor, mask: Tensor) -> Tensor:
-    """Move the outputs computed on `unmasked_first` steps back to their times.
+    """Move outputs, computed with the unmasked steps first (`unmasked_first`), back to their time steps.
 
     A masked step repeats the output before it, or is 0.
     """

@@ -1,4 +1,4 @@
-"""Reshape: the same values in another shape."""
+"""Reshape: gives each sample another shape, with the same values in the same order."""
 
 import math
 from typing import Annotated

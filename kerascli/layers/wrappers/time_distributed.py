@@ -95,7 +95,7 @@ class TimeDistributedModule(nn.Module):
         return calls.outcome(result)
 
     def _one_by_one(self, x: Tensor, mask: Tensor | None) -> Outcome:
-        """Run the layer step by step; each step uses the weights as the step before left them."""
+        """Run the inner layer on one time step after the other; each sees the weights that the previous one changed."""
         module, seen = self.get_submodule(self.name), [Outcome(())]
         weights = dict((*module.named_parameters(), *module.named_buffers()))
         carried: dict[str, Tensor] = {}

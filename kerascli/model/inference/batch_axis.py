@@ -10,7 +10,7 @@ from kerascli.shapes import TensorSpec
 
 
 def sample_specs(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
-    """Return the specs of a node's inputs; of a tensor without a batch axis, the first axis is taken as the batch.
+    """Return the specs of a node's inputs; the first axis of a tensor without a batch axis is taken as the batch axis.
 
     This lets an encoder be called on a weight of pseudo-inputs. Raises ShapeMismatch if a layer takes both tensors
     with and without a batch axis.
@@ -50,7 +50,7 @@ def batch_axis_hint(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
 def output_faults(
     outputs: Sequence[str], model: Model, specs: Mapping[str, TensorSpec], at: str = "model.outputs"
 ) -> list[Fault]:
-    """Return a fault for each of a model's outputs that lacks a batch axis; `at` is the config key of the outputs."""
+    """Return an error for each of a model's outputs that lacks a batch axis; `at` is the config key of the outputs."""
     places = {given.name: given.path for given in model.inputs}
     places |= {output: node.path for node in model.nodes for output in node.outputs}
     return [

@@ -33,7 +33,7 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size
     """Build the modules of a model's nodes in order, and infer the shapes of their outputs.
 
     `known` are modules of another model, by the names of their weights: nodes with the same names share their
-    weights. Stateful layers keep states for `batch_size` samples. Raises Invalid with a fault for each node that
+    weights. Stateful layers keep states for `batch_size` samples. Raises Invalid with a config error for each node that
     does not fit.
     """
     specs: dict[str, TensorSpec] = {given.name: given.spec for given in (*model.inputs, *model.targets)}
@@ -63,7 +63,7 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size
 
 
 def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: list[Fault]) -> list[Fault]:
-    """Add faults for calls of shared models with other inputs than declared; drop the faults inside such calls."""
+    """Report errors for calls of shared models with other inputs than declared; drop the errors inside such calls."""
     refused: list[Fault] = []
     for call in (entry for entry in model.entries if isinstance(entry, Call)):
         for (name, wanted), given in zip(call.of.inputs.items(), call.inputs, strict=False):
@@ -80,7 +80,7 @@ def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: l
 
 
 def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
-    """Return a fault if the model has more than MAX_PARAMETERS (say, by a typo in `units`), before allocating them."""
+    """Return an error if the model has more than MAX_PARAMETERS (say, by a typo in `units`), before allocating them."""
     counts = {
         part.name: (sum(weight.count for weight in part.weights()), node)
         for node in model.nodes
@@ -191,9 +191,9 @@ def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
 def _faults(
     error: Invalid | ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec]
 ) -> dict[tuple[str, Path], Fault]:
-    """Return the faults that `error` has for a node, or for the nodes inside it.
+    """Return the config errors that `error` has for a node, or for the nodes inside it.
 
-    The keys (text, path) are those by which equal faults are recognized.
+    The keys (text, path) are those by which equal config errors are recognized.
     """
     uses = used_here(node.uses)
     if isinstance(error, ShapeMismatch):
@@ -207,7 +207,7 @@ def _faults(
 def _fault(
     mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec], uses: tuple[Related, ...]
 ) -> Fault:
-    """Return the fault of a node that cannot take its inputs: it has its name, their shapes and their config places."""
+    """Return the error of a node that cannot take its inputs: it has its name, their shapes and their config places."""
     places = {given.name: given.path for given in (*model.inputs, *model.targets)}
     places |= {output: other.path for other in model.nodes for output in other.outputs}
     related = tuple(Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names()))

@@ -24,7 +24,7 @@ Build = Callable[[Model], Built]
 
 
 def make_module(layer: BaseLayer, inputs: tuple[TensorSpec, ...], build: Build) -> nn.Module:
-    """Return the module of a layer called on `inputs`; `build` builds models inside it. Call it on the meta device.
+    """Return the module of a layer called on `inputs`; `build` builds models inside the layer. Runs on the meta device.
 
     Raises ShapeMismatch, or Invalid for nodes of models inside it.
     """
@@ -98,7 +98,7 @@ def _check_given(cell: Cell, names: Sequence[str], specs: Sequence[TensorSpec]) 
 
 
 def _changed_states(cell: Cell, built: Built) -> Iterator[Fault]:
-    """Yield a fault for each state of a custom cell whose next value has another shape, or integers."""
+    """Yield a config error for each state of a custom cell whose next value has another shape, or integers."""
     for state, name in zip(cell.states, cell.next, strict=True):
         spec, wanted = built.specs[name], TensorSpec(state.shape)
         related = (Related(f"state '{state.name}' is declared", state.path),)

@@ -1,4 +1,4 @@
-"""Faults for nodes, calls, inputs and shared layers that lead to no output."""
+"""Config errors for nodes, calls, inputs and shared layers that no output of the model depends on."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ def dead_node_faults(
     *,
     inside: bool = True,
 ) -> list[Fault]:
-    """Return faults for nodes, calls and inputs that lead to no output; for a chain of nodes, only its last one.
+    """Return config errors for nodes, calls and inputs that lead to no output; for a chain of nodes, only its last one.
 
     With `inside`, unused nodes of the shared models that are called count, too; without, other graphs may use them,
     which `dead_inner_node_faults` checks.
@@ -44,7 +44,7 @@ def dead_node_faults(
 
 
 def dead_inner_node_faults(models: Iterable[Model]) -> list[Fault]:
-    """Return faults for nodes of shared models that lead to no output in any of the models that call them."""
+    """Return config errors for nodes of shared models that lead to no output in any of the models that call them."""
     nodes: list[tuple[Node, set[str]]] = []
     for model in models:
         used = {*model.outputs, *(name for node in model.nodes for name in node.used_names())}
@@ -53,7 +53,7 @@ def dead_inner_node_faults(models: Iterable[Model]) -> list[Fault]:
 
 
 def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fault]:
-    """Return faults for unused nodes; each node is given with the set of tensors that its graph uses.
+    """Return config errors for unused nodes; each node is given with the set of tensors that its graph uses.
 
     Nodes of one entry of `layers`, such as in several calls or repetitions, are unused only if all of them are.
     """
@@ -71,7 +71,7 @@ def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fau
 
 
 def called_in(entries: Iterable[Entry]) -> set[str]:
-    """Return the weight prefixes of the shared layers and models that entries call, directly or through others.
+    """Return the weight prefixes of the shared layers and models that nodes call, directly or through other models.
 
     A call may also be the layer of `time_distributed`, or be in a custom cell.
     """
@@ -91,7 +91,7 @@ def called_in(entries: Iterable[Entry]) -> set[str]:
 
 
 def uncalled_faults(shared: Mapping[str, Shared | None], entries: Iterable[Entry]) -> list[Fault]:
-    """Return a fault for each shared layer or model that is never called."""
+    """Return a config error for each shared layer or model that is never called."""
     called = called_in(entries)
     return [
         Fault(f"'{name}' is shared but never called", _place_of(each), "key", hint="call it as a layer, by its name")

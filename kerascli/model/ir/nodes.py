@@ -1,4 +1,4 @@
-"""Intermediate representation of a model: inputs, entries in order and outputs, as frozen dataclasses."""
+"""Intermediate representation of a model: inputs, nodes and calls in order, and outputs, as frozen dataclasses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -62,7 +62,7 @@ class Node:
         return names
 
     def renamed(self, tensors: Mapping[str, str]) -> "Node":
-        """Return a copy with renamed tensors; `tensors` maps old names to new ones, others stay."""
+        """Return a copy of the node with its tensors renamed; `tensors` maps old names to new ones."""
 
         def of(names: Sequence[str]) -> tuple[str, ...]:
             return tuple(tensors.get(name, name) for name in names)
@@ -128,7 +128,7 @@ Entry = Node | Call
 
 
 def flat(entries: Sequence[Entry]) -> tuple[Node, ...]:
-    """Return the nodes of entries (nodes and calls) in order, with calls replaced by their nodes."""
+    """Return all nodes in order; a call of a shared model is replaced by the nodes inside it."""
     return tuple(node for entry in entries for node in (entry.nodes if isinstance(entry, Call) else (entry,)))
 
 
@@ -164,7 +164,7 @@ class Model:
 
     @property
     def is_sequential(self) -> bool:
-        """True if there is one input and each entry takes the previous one, as in Keras's Sequential."""
+        """True if there is one input and each node takes the output of the previous one, as in Keras's Sequential."""
         before = self.inputs[0].name if len(self.inputs) == 1 else ""
         for entry in self.entries:
             if entry.used_names() != [before] or len(entry.outputs) != 1:

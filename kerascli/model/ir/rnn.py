@@ -34,7 +34,7 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
 
     @classmethod
     def settings(cls) -> tuple[str, ...]:
-        """Return the fields that a config sets; the others are derived from the cell and the node."""
+        """Return the fields that a config sets; all other fields are derived from the cell and the node."""
         return tuple(name for name in cls.model_fields if name not in {"cell", "layers", "given"})
 
     @property

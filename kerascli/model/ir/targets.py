@@ -36,7 +36,7 @@ def needing_targets(nodes: Sequence[Node], targets: Iterable[Input]) -> frozense
 
 
 def target_faults(model: Model) -> list[Fault]:
-    """Return a fault for each output of the model that depends on a target."""
+    """Return a config error for each output of the model that depends on a target."""
     needing = needing_targets(model.nodes, model.targets)
     return [
         Fault(

@@ -9,14 +9,14 @@ from kerascli.model.ir.nodes import Node
 
 
 def set_by(nodes: Sequence[Node]) -> dict[str, Node]:
-    """Return the weight node that each update node assigns: update name -> node."""
+    """Return, by the name of each `update` node, the weight node that it assigns."""
     makers = {output: node for node in nodes for output in node.outputs}
     updates = (node for node in nodes if isinstance(node.layer, Update))
     return {node.name: makers[node.inputs[0]] for node in updates if node.inputs[0] in makers}
 
 
 def update_faults(nodes: Sequence[Node]) -> list[Fault]:
-    """Return faults for updates of other nodes than weights, of trainable weights, and of a weight updated twice."""
+    """Return errors for `update` nodes that assign no weight, a trainable weight, or one that another node assigns."""
     found: dict[str, Fault] = {}
     weights, first = set_by(nodes), dict[str, Node]()
     for node in nodes:

@@ -1,4 +1,4 @@
-"""Run a node: call its module on tensors and masks, and collect losses, metrics and updates."""
+"""Run a node: call its module on tensors and masks, and collect losses, metrics and weight updates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -74,7 +74,7 @@ def prepare_node(
 
 
 def run_node(step: PreparedNode, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
-    """Run a node on `values`; add its outputs to them, their masks to `masks`, everything else to `outcome`."""
+    """Run a node on tensors in `values`; add its outputs to them, their masks to `masks`, losses ... to `outcome`."""
     node = step.node
     arguments = [values[name] for name in node.inputs]
     if any(step.casts):

@@ -1,4 +1,4 @@
-"""Torch module that runs a graph: maps inputs to values and masks; returns losses, metrics and updates with them."""
+"""Torch module that runs a graph: maps inputs to outputs, masks, losses, metrics and weight updates."""
 
 from collections.abc import Mapping, Sequence
 

@@ -189,7 +189,7 @@ def _kept(state: str) -> str:
 def _split_by_dependency(
     steps: Sequence[PreparedNode], known: Iterable[str]
 ) -> tuple[list[PreparedNode], list[PreparedNode]]:
-    """Split nodes into those that depend on the tensors `known` alone and treat each row separately, and the others."""
+    """Split nodes in two lists: those that depend only on the tensors `known` and treat rows separately; the rest."""
     known, out, left = set(known), [], []
     for step in steps:
         layer = step.node.layer

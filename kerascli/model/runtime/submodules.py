@@ -57,7 +57,7 @@ class CompositeModule(nn.Module):
         return iter(())
 
     def places(self) -> dict[str, str]:
-        """Return the path below this module of each weight, by name; of a weight of several submodules, the first's."""
+        """Return the path of each weight inside this module, by weight name; a shared weight has the first path."""
         return {name: place for part in reversed(list(self.parts())) for place, name in part.names()}
 
 

@@ -62,7 +62,7 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
 
 
 def _refuse_unused_parameters(reading: Reading, name: str, parameters: Sequence[str], body: Any, path: Path) -> None:
-    """Add a fault for each parameter that neither the layers nor the outputs of a block refer to."""
+    """Report a config error for each parameter that neither the layers nor the outputs of a block refer to."""
     used = names_referred_to(body)
     for key in parameters:
         if key not in used and not any(

@@ -225,7 +225,7 @@ def _next(inner: Reading, states: tuple[CellState, ...], written: Any, path: Pat
 
 
 def _check_use(inner: Reading, cell: Cell, path: Path) -> None:
-    """Add faults for nodes and inputs that a cell does not use, and for layers that it cannot contain.
+    """Report config errors for nodes and inputs that a cell does not use, and for layers that it cannot contain.
 
     A time step has no loss, metric or mask of its own, and cannot update weights or keep states between batches.
     """

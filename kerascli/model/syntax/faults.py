@@ -1,4 +1,4 @@
-"""Collector of the faults (errors of a config) that the readers of a model section find."""
+"""Collector of the errors of a config that the readers of a model section find."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ S = TypeVar("S", bound=BaseSection)
 
 
 class Faults:
-    """Collector of the faults of a config section; the paths given to it are relative to the section."""
+    """Collector of the errors of a config section; the paths given to it are relative to the section."""
 
     def __init__(self, section: Path) -> None:
         self.section = section
@@ -34,11 +34,11 @@ class Faults:
         self.take([Fault(text, (*self.section, *path), at, hint=hint, related=related)])
 
     def absorb(self, invalid: Invalid, path: Path) -> None:
-        """Add the faults of an exception; their paths are relative to `path`."""
+        """Add the config errors of an exception; their paths are relative to `path`."""
         self.take(invalid.below((*self.section, *path)).faults)
 
     def take(self, faults: Iterable[Fault]) -> None:
-        """Add faults with paths of the whole config; a fault in a block is reported once for all its uses."""
+        """Report errors with paths of the whole config; a config error in a block is reported once for all its uses."""
         for fault in faults:
             if not self.uses:
                 self.found.append(fault)
@@ -51,25 +51,25 @@ class Faults:
             self._reported.add(key)
 
     def read(self, cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None) -> S:
-        """Read a mapping at `path` as a section of the class `cls`; unknown keys are added as faults."""
+        """Read a mapping at `path` as a section of the class `cls`; unknown keys are added as config errors."""
         section, found = read_section(cls, written, (*self.section, *path), title)
         self.take(found)
         return section
 
     def is_flag(self, value: Any, path: Path) -> bool:
-        """Return True if a value is a bool; otherwise add a fault."""
+        """Return True if a value is a bool; otherwise report a config error."""
         if isinstance(value, bool):
             return True
         self.add(f"{path[-1]}: expected true or false, got {show(value)}", path)
         return False
 
     def all(self) -> list[Fault]:
-        """Return the faults without duplicates."""
+        """Return the config errors without duplicates."""
         return [fault for fault in dict.fromkeys(self.found) if fault is not REPORTED]
 
     @contextmanager
     def used_at(self, path: Path) -> Iterator[None]:
-        """Mark faults found within the context: the block being read is used at `path`, relative to the section."""
+        """Mark errors found within the context: the block being read is used at `path`, relative to the section."""
         before = self.uses
         self.uses = (*before, (*self.section, *path))
         try:
@@ -79,4 +79,4 @@ class Faults:
 
 
 REPORTED = Fault("reported already")
-"""Placeholder of a fault that has been reported for an earlier use of the block."""
+"""Placeholder of a config error that has been reported for an earlier use of the block."""

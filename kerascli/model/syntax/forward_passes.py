@@ -55,7 +55,7 @@ class Forward:
         names.previous = next(iter(inputs)) if len(inputs) == 1 else None
 
     def read(self, layers: Any, whose: str) -> tuple[Entry, ...]:
-        """Read the layers of the forward pass and return its entries."""
+        """Read the list `layers` of an update's forward pass; return its nodes and calls."""
         path = (*self._path, "layers")
         if is_list(layers, whose, path, self.faults):
             with suppress(TooManyNodes):
@@ -67,7 +67,7 @@ class Forward:
     def formula(self, cls: type[BaseLayer], text: Any, path: Path, settings: Mapping[str, Any]) -> Node | None:
         """Add a formula at `path` as a node without outputs, with more settings.
 
-        Returns the node, or None after a fault.
+        Returns the node, or None after a config error.
         """
         entries = self.reading.entries
         before = len(entries)

@@ -24,7 +24,7 @@ def read_inputs(
 ) -> dict[str, Input]:
     """Return a model's inputs by name, and define their names for its layers.
 
-    `data_inputs` is None if the data section could not be read; then a missing input is no fault. `base` is the
+    `data_inputs` is None if the data section could not be read; then a missing input is no config error. `base` is the
     path of the section that declares inputs; `unread` names the data's inputs whose shapes are unknown until the
     data is read.
     """

@@ -1,4 +1,4 @@
-"""Read an entry of `layers` that is a layer into a Node."""
+"""Read an item of the list `layers` that is a layer into a Node."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +14,7 @@ from kerascli.model.syntax.written import WrittenNode, as_list, call_arguments
 
 
 def read_layer(reading: Reading, node: WrittenNode) -> None:
-    """Read an entry of `layers` that is a layer, add its node and define its names."""
+    """Read an item of the list `layers` that is a layer; add its node to the model and define its names."""
     before = len(reading.faults.found)
     name = reading.name(node.keys, node.path, node.cls.component_name)
     layer = read_settings(reading, node)
@@ -32,9 +32,9 @@ def add_node(
     call: Mapping[str, CallValue],
     before: int,
 ) -> None:
-    """Add a node and define its names, unless it has faults.
+    """Add a node to the model and define its names, unless reading it found config errors.
 
-    It has some if there are now more than `before`, the number of faults before it was read.
+    It has some if there are now more than `before`, the number of config errors before it was read.
     """
     faults, names = reading.faults, reading.names
     wanted = reading.is_wanted(node.keys, node.path)
@@ -66,7 +66,7 @@ def add_node(
 def give_results(
     reading: Reading, written: tuple[str, ...], name: str, unique: str, node: WrittenNode
 ) -> tuple[str, ...]:
-    """Define the names that an entry gives to a node's outputs; return the names of their tensors in the model."""
+    """Define the names that the config gives to a node's outputs; return the names of their tensors in the model."""
     outputs = tuple(unique if output == name else reading.names.unique(output) for output in written)
     for output, tensor in zip(written, outputs, strict=True):
         if output != "_":
@@ -119,7 +119,7 @@ def _inputs(reading: Reading, node: WrittenNode) -> tuple[str, ...]:
 
 
 def _named_inputs(reading: Reading, node: WrittenNode, layer: BaseLayer | None) -> tuple[str, ...]:
-    """Return the tensors that a layer's expression names; with the model's first input if it needs the batch size."""
+    """Return the tensors that a layer's expression names, and the model's first input if it needs the batch size."""
     if not isinstance(layer, ExpressionLayer):  # it could not be read
         return ()
     if node.keys.has("inputs"):

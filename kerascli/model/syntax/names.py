@@ -26,7 +26,7 @@ class Names:
         self._outside = outside
         """Names defined outside of a custom cell, which its nodes cannot use; for better messages only."""
         self._tensors: ChainMap[str, str] = ChainMap()
-        """Tensor that each name refers to: of the same name, or for a node left out by `when`, that of its input."""
+        """Tensor that each node name refers to; the name of a node that `when` left out refers to the node's input."""
         self._places: dict[str, Path] = {}
         """Config path of the definition of every tensor and node of the model."""
         self._here = self._places
@@ -116,7 +116,7 @@ class Names:
         return dict(self._tensors)
 
     def mark_broken(self, names: Iterable[str]) -> None:
-        """Mark names of nodes that could not be read, so that uses of them are not reported as further faults."""
+        """Mark names of nodes that could not be read, so that uses of them are not reported as further errors."""
         for name in names:
             self._broken.update({name, self._names_here.get(name, name)})
 
@@ -131,7 +131,7 @@ class Names:
             self._announced.add(name)
 
     def refuse(self, name: str, *, own: str | None = None) -> Fault | None:
-        """Return the fault if a node cannot have the name, or None; that of its own layer, `own`, is allowed."""
+        """Return the config error if a node cannot have the name, or None; that of its own layer, `own`, is allowed."""
         if not _NAME.match(name):
             return Fault(f"'{name}' is not a valid name: expected letters, digits and _, not starting with a digit")
         if name in RESERVED:
@@ -179,7 +179,7 @@ class Names:
         return not self.inputs_known and name not in self._without_result and name not in self._later
 
     def _unknown(self, name: str) -> Fault:
-        """Return the fault of a name that a node uses but that is not defined at this point."""
+        """Return the config error of a name that a node uses but that is not defined at this point."""
         call, dot, inner = name.partition(".")
         if name in self._without_result:
             return Fault(f"'{name}' has no output, so no node can use it")

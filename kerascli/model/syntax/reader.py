@@ -1,4 +1,4 @@
-"""State shared by the readers of `layers` entries: names, faults, shared models, blocks; and readers of node keys."""
+"""State shared by the readers of `layers` entries: names, errors, shared models, blocks; and readers of node keys."""
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from kerascli.model.syntax.written import as_list
 MAX_NODES = 10_000
 
 References = Callable[[Any, Path, Mapping[str, Value], Callable[[Path], bool]], tuple[Any, list[Fault]]]
-"""Type of a function that resolves `$` references in a config value: it returns the value and faults.
+"""Type of a function that resolves `$` references in a config value: it returns the value and config errors.
 
 Its arguments: value, its path, variables of `$` besides flags and facts, test for paths to leave as is.
 """
@@ -42,19 +42,19 @@ class Budget:
         self.used = 0
 
     def check(self, nodes: int, path: Path, faults: Faults) -> None:
-        """Add a fault and raise TooManyNodes if `nodes` further nodes exceed the limit."""
+        """Report a config error and raise TooManyNodes if `nodes` further nodes exceed the limit."""
         if self.used + nodes > MAX_NODES:
             faults.add(f"more than {MAX_NODES:,} layers after expanding all repeats", path, at="key")
             raise TooManyNodes
 
     def spend(self, nodes: int, path: Path, faults: Faults) -> None:
-        """Count `nodes` further nodes. Raises TooManyNodes, after adding a fault, if they exceed the limit."""
+        """Count `nodes` further nodes. Raises TooManyNodes, after reporting an error, if they exceed the limit."""
         self.check(nodes, path, faults)
         self.used += nodes
 
 
 class TooManyNodes(Exception):
-    """Exception that stops the reading of a model with too many nodes; the fault has been added."""
+    """Exception that stops the reading of a model with too many nodes; the error has been reported."""
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class Reading:
     open_blocks: tuple[str, ...] = ()
 
     def fault(self, text: str, place: Path, hint: str) -> Fault:
-        """Return a fault of a node, given the complete path; it lists the uses of the block being read."""
+        """Return a config error of a node, given the complete path; it lists the uses of the block being read."""
         return Fault(text, place, "key", hint=hint, related=used_here(self.faults.uses))
 
     def place(self, path: Path) -> Path:
@@ -112,7 +112,7 @@ class Reading:
             self.faults.add(f"'{name}' is the name of {kind}; choose another name", path, at=at)
 
     def previous(self, path: Path) -> tuple[str, ...]:
-        """Return the tensor of the previous node in a tuple; an empty one, after a fault, if there is no single one."""
+        """Return the previous node's only tensor, in a tuple; if there is none, report an error and return ()."""
         if self.names.previous is None:
             hint = f"add inputs: one of {', '.join(self.inputs)}"
             self.faults.add("needs 'inputs': there is no single node before this one", path, at="key", hint=hint)
@@ -128,7 +128,7 @@ class Reading:
         return tuple(name for name in found if name is not None)
 
     def tensor(self, name: Any, path: Path) -> str | None:
-        """Return the tensor that a name refers to at this point, or None after a fault."""
+        """Return the tensor that a name refers to at this point, or None after a config error."""
         try:
             return self.names.find(name)
         except Invalid as invalid:
@@ -183,7 +183,7 @@ class Reading:
         self.names.previous = tensor
 
     def mark_broken(self, name: str, keys: NodeKeys | None = None) -> None:
-        """Mark the names of a node that could not be read, so that their uses are no further faults."""
+        """Mark the names of a node that could not be read, so that their uses are no further config errors."""
         self.names.mark_broken([name, *map(str, as_list(keys.outputs if keys is not None else None))])
         self.names.previous = name
 

@@ -33,7 +33,7 @@ def read_repeat(reading: Reading, arguments: Any, entry: Path, read: Read) -> No
 
 
 def _rounds(reading: Reading, arguments: Any, path: Path) -> list[dict[str, Value]]:
-    """Return the variables (name -> value) of each repetition of a `repeat`; an empty list after a fault."""
+    """Return the variables (name -> value) of each repetition of a `repeat`; an empty list after a config error."""
     add = reading.faults.add
     if not isinstance(arguments, dict) or not isinstance(arguments.get("layers"), list) or not arguments["layers"]:
         hint = "repeat: {times: 3, layers: [...]}"

@@ -1,7 +1,7 @@
 """Keys of the `model` section and of the sections nested in it: type, default and documentation of each.
 
 A field keeps the value as written, of any type: the readers check it, report what is wrong and go on, so that all
-faults of a model are reported at once.
+config errors of a model are reported at once.
 """
 
 from typing import Annotated, Any, ClassVar, get_args

@@ -1,4 +1,4 @@
-"""Read a `model:` section into a Model, or report every fault in it."""
+"""Read a `model:` section into a Model, or report every config error in it."""
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -97,7 +97,7 @@ def _is_alone(model: ModelSection) -> bool:
 def _written(section: Any, faults: Faults) -> ModelSection | None:
     """Read the keys of a model section that has layers, or whose outputs name a shared model.
 
-    Returns None after a fault.
+    Returns None after a config error.
     """
     if not isinstance(section, dict):
         hint = "put 'layers:' above the list" if isinstance(section, list) else None
@@ -127,7 +127,7 @@ def _add_no_layers(shared: Any, output: Any, faults: Faults) -> None:
 
 
 def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
-    """Return True if `layers` is a list of 1 to MAX_NODES entries; otherwise add a fault."""
+    """Return True if `layers` is a list of 1 to MAX_NODES entries; otherwise report a config error."""
     if not isinstance(layers, list):
         first = next(iter(layers.items()), None) if isinstance(layers, dict) else None
         line = "" if first is None else in_yaml(dict([first]))[1:-1].removeprefix("-")
@@ -190,7 +190,7 @@ def read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
 
 
 def _resolved(reading: Reading, entry: Any, path: Path) -> Any:
-    """Return an entry of a block or repeat with its `$` references resolved, except in a nested repeat or cell."""
+    """Return a written layer of a block or repeat with `$` references resolved, except in a nested repeat or cell."""
     whole = reading.place(path)
 
     def waits(path: Path) -> bool:
@@ -203,7 +203,7 @@ def _resolved(reading: Reading, entry: Any, path: Path) -> Any:
 
 
 def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> None:
-    """Read one entry of `layers`. Raises Invalid, with paths below the entry, if its key names nothing known."""
+    """Read one item of the list `layers`. Raises Invalid, with paths inside the item, if its key is unknown."""
     name, arguments = (entry, {}) if isinstance(entry, str) else _only_item(entry)
     if name == "repeat":
         if resolve and isinstance(entry, dict):

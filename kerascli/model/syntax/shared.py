@@ -16,7 +16,7 @@ from kerascli.shapes import TensorSpec
 
 
 def read_shared(reading: Reading, section: Any, base: Path, read: ReadBody) -> tuple[Shared, ...]:
-    """Read a `shared` section; each entry may be called by the entries below it and by the model's layers."""
+    """Read a `shared` section: each layer or model in it may be called by those below it and by the model's layers."""
     if section is None:
         return ()
     path = (*base, "shared")
@@ -94,7 +94,7 @@ def _model(reading: Reading, name: str, written: dict[str, Any], path: Path, rea
 
 
 def _check_use(inner: Reading, name: str, outputs: tuple[str, ...], path: Path) -> None:
-    """Add faults for a shared model without outputs, or with inputs that it does not use."""
+    """Report config errors for a shared model without outputs, or with inputs that it does not use."""
     if not outputs:
         inner.faults.add(f"the shared model '{name}' has no output", path, at="key", hint="add outputs: [...]")
     used = {*outputs, *(tensor for node in flat(inner.entries) for tensor in node.used_names())}

@@ -30,7 +30,7 @@ class Scope:
 
 
 def read_views(scope: Scope, section: Any) -> dict[str, View]:
-    """Read `model.views`; faults are added to the model's."""
+    """Read `model.views`; config errors are added to the model's."""
     faults, found = scope.reading.faults, {}
     if section is None:
         return {}
@@ -65,7 +65,7 @@ def _read_view(scope: Scope, name: str, written: Any, path: Path) -> View:
 
 
 def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
-    """Yield a fault for each target that a view uses: a view predicts, without targets."""
+    """Yield a config error for each target that a view uses: a view predicts, without targets."""
     hint = "use targets in add_loss, add_metric and what leads to them"
     uses = [(each, entry) for entry in view.model.entries for each in entry.used_names()]
     for each, entry in [*uses, *((output, None) for output in view.model.outputs)]:
@@ -136,7 +136,7 @@ def forked(reading: Reading, faults: Faults, path: Path, *, own: bool) -> Readin
 
 
 def leading_to(entries: Sequence[Entry], outputs: Iterable[str]) -> tuple[Entry, ...]:
-    """Return the entries of a model that `outputs` depend on, in order."""
+    """Return the nodes and calls of a model that `outputs` depend on, in order."""
     wanted, kept = set(outputs), []
     for entry in reversed(entries):
         if wanted & {output for node in flat([entry]) for output in (*node.outputs, *entry.outputs)} - {"_"}:
@@ -146,6 +146,6 @@ def leading_to(entries: Sequence[Entry], outputs: Iterable[str]) -> tuple[Entry,
 
 
 def called_by(shared: Iterable[Shared | None], entries: Sequence[Entry]) -> tuple[Shared, ...]:
-    """Return the shared layers and models that the entries call, directly or through other shared models."""
+    """Return the shared layers and models that nodes call, directly or through other shared models."""
     called = called_in(entries)
     return tuple(each for each in shared if each is not None and each.weights in called)

@@ -1,4 +1,4 @@
-"""Split an entry of `layers` into the layer's arguments, the node's keys and the call arguments."""
+"""Split an item of the list `layers` into the layer's arguments, the node's keys and the call arguments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class WrittenNode:
 
 
 def take_apart(entry: Any, path: Path, faults: Faults) -> WrittenNode:
-    """Split one entry of `layers`. Raises Invalid, with paths below the entry, if its key names no layer."""
+    """Split an item of `layers` into arguments and node keys. Raises Invalid, with paths inside it, if no layer."""
     written, settings = split_form(entry, "layer")
     bare = isinstance(entry, str)
     cls = LAYERS.get(written, () if bare else (written,), None if bare else settings)
@@ -81,7 +81,7 @@ def _divide(
 ) -> tuple[dict[str, Any], dict[Any, Any]]:
     """Return the node's keys and call arguments, and the layer's own arguments.
 
-    A misspelt node key is reported and then read as the key that was meant, so that it causes no further faults.
+    A misspelt node key is reported and then read as the key that was meant, so that it causes no further config errors.
     """
     known = {*key_names(NodeKeys), *call_arguments(cls)}
     beside: dict[str, Any] = {}

@@ -71,11 +71,11 @@ class ImageOperation(Component):
         data_format: DataFormat
 
     def size(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:
-        """Return height and width of the output images. Raises ValueError for unsupported sizes."""
+        """Return height and width of the operation's output images. Raises ValueError for unsupported sizes."""
         return height, width
 
     def draw(self, x: Tensor) -> Any:
-        """Draw the operation's random parameters, separately for each sample."""
+        """Draw the random parameters of the image operation, separately for each image of a batch."""
         return None
 
     def change(self, x: Tensor, drawn: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""RandomFlip: mirrors half of the images."""
+"""RandomFlip: mirrors each image with probability 0.5, horizontally, vertically or both."""
 
 from typing import Literal
 

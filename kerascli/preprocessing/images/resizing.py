@@ -79,7 +79,7 @@ def resized(x: Tensor, height: int, width: int, interpolation: str, antialias: b
 
 
 def smart_resize(x: Tensor, height: int, width: int) -> Tensor:
-    """Crop the largest central part with the aspect ratio of the output from images, and scale it bilinearly."""
+    """Crop images to the largest central part with the output's aspect ratio, and scale that bilinearly."""
     x = crop_to_aspect_ratio(x, height, width)
     return F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
 

@@ -1,4 +1,4 @@
-"""Diagram of a model with, in frames beside it, the shared layers that only the updates of a `train_step` call."""
+"""Diagram of a model; shared layers that only the updates of `fit.train_step` call are drawn in frames next to it."""
 
 from collections.abc import Sequence
 

@@ -29,7 +29,7 @@ class Box:
     inside: "Diagram | None" = None
 
     def is_like(self, other: "Box") -> bool:
-        """Return True if two boxes of a diagram differ at most in key and name."""
+        """Return True if two boxes of a diagram are equal, except for their keys and names."""
         return replace(self, key="", name="") == replace(other, key="", name="")
 
 
@@ -79,7 +79,7 @@ def _sides(diagram: Diagram) -> tuple[dict[str, list[Edge]], dict[str, list[Edge
 
 
 def _chains(diagram: Diagram) -> Iterator[list[str]]:
-    """Yield chains of boxes with one edge in and one edge out."""
+    """Yield the chains in a diagram: sequences of boxes that each have one edge in and one edge out."""
     outgoing, incoming = _sides(diagram)
     foldable = {
         box.key

@@ -51,7 +51,7 @@ def draw_graph(graph: "Graph", name: str, *, expand: bool = False, beside: Seque
 
 
 def totals_of(graph: "Graph", name: str, beside: Sequence["Graph"] = ()) -> str:
-    """Return a line with the number of a model's parameters."""
+    """Return a line of text with the numbers of a model's parameters."""
     from kerascli.report.summary import summarize
 
     found = summarize(graph, name, beside=beside)

@@ -116,7 +116,7 @@ def _common(first: Way, second: Way) -> int:
 
 
 def _level(drawn: _Drawn, way: Way, links: Sequence[_Link]) -> Diagram:
-    """Return the diagram directly inside the frame at `way` (empty: the whole); `links` begin or end in it."""
+    """Return the diagram directly inside the frame at `way` (empty: the whole); `links` are its edges."""
     depth = len(way)
     edges: dict[tuple[str, str, str], Edge] = {}
     for link in links:
@@ -134,7 +134,7 @@ def _level(drawn: _Drawn, way: Way, links: Sequence[_Link]) -> Diagram:
 
 
 def _tensor(drawn: _Drawn, link: _Link, way: Way) -> str:
-    """Return the name of a link's tensor for the edges directly inside the frame at `way`."""
+    """Return the name of an edge's tensor as it is called directly inside the frame (shared model, block) at `way`."""
     depth = len(way)
     is_inside = link.source[:depth] == way and link.target[:depth] == way
     return link.inner if is_inside and way and _is_shared(drawn, way) else link.tensor

@@ -83,7 +83,7 @@ def _ranks(
 
 
 Neighbours = dict[Key, list[tuple[Key, float]]]
-"""Neighbours above, or below, of each node, with the offset at which a straight edge would put the node."""
+"""Neighbours of each layout node in the rank above, or below, with the offset that makes the edge straight."""
 
 
 def _neighbours(paths: Sequence[Sequence[Key]], ports: Sequence[tuple[float, float]]) -> tuple[Neighbours, Neighbours]:
@@ -121,7 +121,7 @@ def _mean(values: Sequence[float], default: float) -> float:
 
 
 def _crossings(rows: Sequence[Sequence[Key]], below: Neighbours) -> int:
-    """Return the number of crossings of edges: pairs that are out of order, by insertion into a sorted list."""
+    """Return the number of edge crossings between two ranks, counted by insertion into a sorted list."""
     found = 0
     for upper, lower in pairwise(rows):
         at = {key: place for place, key in enumerate(lower)}
@@ -159,7 +159,7 @@ def _place(ranks: Ranks, widths: Mapping[str, float], above: Neighbours, below: 
 
 
 def _wanted(key: Key, near: Sequence[tuple[Key, float]], x: Mapping[Key, float]) -> float:
-    """Return the wanted x of a node: the mean of its neighbouring boxes or, if there are none, dummy nodes."""
+    """Return the wanted x of a layout node: the mean x of its neighbouring boxes or, without any, of dummy nodes."""
     boxes = [x[other] + shift for other, shift in near if isinstance(other, str)]
     return _mean(boxes or [x[other] + shift for other, shift in near], x[key])
 

@@ -62,7 +62,7 @@ class Picture:
     labels: list[Label] = field(default_factory=list)
 
     def add(self, other: "Picture", dx: float, dy: float) -> None:
-        """Add all elements of another picture, shifted by (dx, dy)."""
+        """Add all elements (boxes, lines, labels) of another picture, shifted by (dx, dy)."""
         self.boxes += [replace(each, x=each.x + dx, y=each.y + dy) for each in other.boxes]
         self.lines += [replace(each, points=tuple((x + dx, y + dy) for x, y in each.points)) for each in other.lines]
         self.labels += [replace(each, x=each.x + dx, y=each.y + dy) for each in other.labels]
@@ -139,7 +139,7 @@ class _Level:
         return {tensor: place - places[-1] / 2 for tensor, place in zip(tensors, places, strict=False)}
 
     def _entry(self, edge: Edge) -> float:
-        """Return the x, relative to the middle of the edge's target, at which it enters a frame; 0 for a box."""
+        """Return the x, relative to the middle of an edge's target, at which the edge enters a frame; 0 for a box."""
         inside = self.inner.get(edge.target)
         if inside is None:
             return 0.0
@@ -170,7 +170,7 @@ class _Level:
         return min(x - w for x, w in half), max(x + w for x, w in half)
 
     def picture(self) -> Picture:
-        """Return the positions of all boxes, edges and labels, shifted to begin at (0, 0)."""
+        """Return the positions of all boxes, edges and labels of the diagram, shifted to begin at (0, 0)."""
         found = Picture()
         for key, box in self.boxes.items():
             width, height = self.sizes[key]
@@ -248,7 +248,7 @@ class _Level:
 
 
 def _steps(path: Sequence[Key], ranks: Ranks, number: int) -> Iterable[tuple[Key, Key]]:
-    """Yield the part of an edge's path that leads from rank `number` to the next: one, or none."""
+    """Yield the part of an edge's path from rank (row of boxes) `number` to the next one, if the edge has one."""
     assert isinstance(path[0], str)
     begin = ranks.rank[path[0]]
     if begin <= number < begin + len(path) - 1:

@@ -38,7 +38,7 @@ _Uses = dict[tuple[str, str, Path], _Use]
 
 
 def enclosing_parts(model: Model, *, shared_once: bool) -> dict[str, Place]:
-    """Return the parts around every node by its name; with `shared_once` all calls of a shared model are one part."""
+    """Return, by node name, the blocks and shared models around a node; with `shared_once` all calls are one part."""
     shared = {each.name for each in _all_shared(model.shared) if each.layer is None}
     uses: _Uses = {}
     numbered = enumerate(model.nodes)
@@ -69,7 +69,7 @@ def _is_body(path: Path, block: str) -> bool:
 
 
 def _block(uses: _Uses, at: tuple[str, str, Path], name: str, below: Path, node: int) -> Part:
-    """Return the part for a node of a block: the last node's, or a new one if a repeat begins the block again."""
+    """Return the diagram part of a block's node: that of the last node, or a new one if a repeat begins again."""
     start = below.index(name) + 2  # blocks, NAME, layers, the entry's number
     before = uses.get(at)
     follows = before is not None and node == before.last + 1

@@ -224,7 +224,7 @@ def test_keys_are_equal_for_equal_rows_alone() -> None:
     np.testing.assert_array_equal(found["other"], found["one"][::-1])
 
 
-def test_whole_numbers_beyond_float64_are_distinguished() -> None:
+def test_integers_beyond_float64_are_distinguished() -> None:
     large = np.array([2**60, 2**60 + 1])
     assert len(np.unique(keys({"one": raw(large)})["one"])) == 2
 
