@@ -118,9 +118,10 @@ class Session:
         root = Path(__file__).parents[2]
         env = {**os.environ, "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(root)}
         env["PATH"] = f"{binaries}{os.pathsep}{os.environ['PATH']}"
-        shell = ["bash", "-c", command]
-        both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        ended = subprocess.run(shell, cwd=self.folder, env=env, timeout=300, check=False, **both)
+        shell = f"exec 2>&1\n{command}"
+        ended = subprocess.run(
+            ["bash", "-c", shell], cwd=self.folder, env=env, stdout=subprocess.PIPE, timeout=300, check=False
+        )
         self.code = ended.returncode
         return ended.stdout.decode("utf-8", "replace")
 

@@ -178,7 +178,7 @@ def digits() -> bytes:
     from PIL import Image
     from sklearn.datasets import load_digits
 
-    data = load_digits()
+    data: Any = load_digits()
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for digit in range(10):
