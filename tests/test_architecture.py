@@ -49,9 +49,9 @@ MAY = {
 INNER_FLOORS = {
     "disk": [["pieces", "files"], ["storage", "npz"], ["locks"]],
     "data": [
-        ["storage", "download"], ["base", "joined", "split", "text"], ["batches", "datasets", "mixing", "where"],
-        ["augmentations", "section"], ["digests"], ["pipeline"], ["sources", "transforms"],
-        ["features", "read", "text_codec"], ["given", "teacher_forcing"],
+        ["storage", "download", "dates"], ["base", "joined", "split", "text"],
+        ["batches", "datasets", "mixing", "where"], ["augmentations", "section"], ["digests"], ["pipeline"],
+        ["sources", "transforms"], ["features", "read", "text_codec"], ["given", "teacher_forcing"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [

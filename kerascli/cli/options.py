@@ -56,6 +56,16 @@ What = Annotated[
         "- is standard input.",
     ),
 ]
+Horizon = Annotated[
+    int | None,
+    typer.Option(
+        "--horizon", min=1, max=1_000_000, metavar="N", help="Forecast the N rows after the last of a series."
+    ),
+]
+Future = Annotated[
+    Path | None,
+    typer.Option("--future", metavar="FILE", help="With --horizon: the columns of these rows that are known."),
+]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print an object a row (JSON Lines).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 

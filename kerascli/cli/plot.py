@@ -1,4 +1,4 @@
-"""The command `kerascli plot`: the training curves of runs, or a diagram of a model."""
+"""The command `kerascli plot`: the training curves of runs, a diagram of a model, or a forecast of a series."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,13 +32,27 @@ def _command(
     log: Annotated[bool, typer.Option("--log", help="Use a logarithmic scale.")] = False,
     model: Annotated[bool, typer.Option("--model", help="Draw a model's layers and their connections.")] = False,
     expand: Annotated[bool, typer.Option("--expand", help="With --model: draw inside blocks, every repeat.")] = False,
+    forecast: Annotated[bool, typer.Option("--forecast", help="Draw a series: history, truth and forecast.")] = False,
+    horizon: options.Horizon = None,
+    future: options.Future = None,
     view: options.View = None,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Plot the metrics of runs or, with --model, draw a model."""
-    given = {"--metric": metric, "--log": log, "--expand": expand, "--view": view, "--set": sets, "--flag": flags}
+    """Plot the metrics of runs; with --model draw a model, with --forecast a series."""
+    given = {"--metric": metric, "--log": log, "--expand": expand, "--view": view, "--set": sets, "--flag": flags,
+             "--horizon": horizon, "--future": future, "--model": model}  # fmt: skip
+    if forecast:
+        own = {"--horizon", "--future"}
+        for option in given.keys() - own:
+            if given[option]:
+                raise ConfigError(f"{option} cannot be used with --forecast")
+        options.say(f"{draw_forecast(runs or [LATEST], output, runs_dir, horizon, future)}\n")
+        return
+    for option in ("--horizon", "--future"):
+        if given[option]:
+            raise ConfigError(f"{option} can only be used with --forecast")
     for option in ("--metric", "--log") if model else ("--expand", "--view", "--set", "--flag"):
         if given[option]:
             raise ConfigError(f"{option} {'cannot' if model else 'can only'} be used with --model")
@@ -83,6 +97,29 @@ def draw_model(
     return output
 
 
+def draw_forecast(
+    what: Sequence[str], output: Path | None, runs_dir: Path, horizon: int | None, future: Path | None
+) -> Path:
+    """Draw the forecast of a run's series, by default into the run's folder. Returns the file's path."""
+    if len(what) > 1:
+        raise ConfigError("--forecast draws one run", hint=f"kerascli plot --forecast {what[0]}")
+    record = options.trained_run(what[0], runs_dir, None)
+    file = None if output is None else _file(output, reads=[] if future is None else [future])
+    from kerascli.report.forecast_plot import plot_forecast
+    from kerascli.workflow.forecasting.picture import forecast_picture
+    from kerascli.workflow.opened import open_run
+
+    opened = open_run(record, progress=options.download_bar())
+    found = forecast_picture(opened, horizon, future)
+    options.warn(opened.warnings)
+    if found.note is not None:
+        options.note(found.note)
+    figure = plot_forecast(found.panels, found.positions, record.folder_name, axis=found.axis, truth=found.truth)
+    output = output or record.plot_path("forecast.png")
+    write_bytes(file or output, plots.encoded(figure, output.suffix))
+    return output
+
+
 def draw(
     runs: Sequence[RunRecord], output: Path | None, metrics: Sequence[str] | None = None, *, log_scale: bool = False
 ) -> Path:
@@ -99,12 +136,12 @@ def draw(
     return output
 
 
-def _file(output: Path, suffixes: Sequence[str] = plots.SUFFIXES) -> Path:
+def _file(output: Path, suffixes: Sequence[str] = plots.SUFFIXES, reads: Sequence[Path] = ()) -> Path:
     """Return the path of a plot's file if a plot may be written there. Raises ConfigError, StorageError."""
     from kerascli.workflow.outputs import writable
 
     plots.check_suffix(output, suffixes)
-    return writable(output, output.suffix.lower())
+    return writable(output, output.suffix.lower(), reads=reads)
 
 
 def _labels(runs: Sequence[RunRecord]) -> list[str]:

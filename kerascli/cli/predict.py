@@ -47,6 +47,8 @@ def predict(
     run: options.Run,
     what: options.What = None,
     text: Text = None,
+    horizon: options.Horizon = None,
+    future: options.Future = None,
     keep: Keep = None,
     output: Output = None,
     classes: Classes = False,
@@ -61,16 +63,20 @@ def predict(
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Predict classes or values for rows: of files, a split, or texts."""
+    """Predict classes or values for rows: of files, a split, or texts; or the next rows of a series."""
     what, text, keep = what or [], text or [], keep or []
     _check_given(what, text, stream=stream, output=output)
+    others = {"--text": text, "--stream": stream, "--classes": classes, "--threshold": threshold is not None,
+              "--keras-names": keras_names, "--view": view is not None}  # fmt: skip
+    _check_horizon(what, horizon, future, [option for option, given in others.items() if given])
     if output is not None:
         _check_output(output, classes=classes, as_json=as_json)
     record = options.trained_run(run, runs_dir, checkpoint)
     if output is not None:
         from kerascli.workflow.outputs import writable
 
-        writable(output, output.suffix.lower(), run=record, reads=[Path(w) for w in what if w not in options.SPLITS])
+        files = [Path(each) for each in what if each not in options.SPLITS] + ([] if future is None else [future])
+        writable(output, output.suffix.lower(), run=record, reads=files)
     from kerascli.workflow.opened import open_run
     from kerascli.workflow.predict import Form, predict_run
 
@@ -79,7 +85,12 @@ def predict(
     if stream:
         _stream(opened if view is None else opened.view(view), form, keep, classes=classes, as_json=as_json)
         return
-    found = predict_run(opened, what, view, texts=text, keep=keep, form=form)
+    if horizon is not None:
+        from kerascli.workflow.forecasting.forecast import forecast_run
+
+        found = forecast_run(opened, what[0], horizon, future, keep=keep, raw=raw)
+    else:
+        found = predict_run(opened, what, view, texts=text, keep=keep, form=form)
     options.warn(opened.warnings)
     _show(found, output, classes=classes, as_json=as_json)
 
@@ -105,6 +116,18 @@ def _check_given(what: list[str], text: list[str], *, stream: bool, output: Path
     if not what and not text:
         hint = "a file, a folder, a split (test), - for standard input, or --text TEXT"
         raise ConfigError("what to predict is missing", hint=hint)
+
+
+def _check_horizon(what: list[str], horizon: int | None, future: Path | None, others: list[str]) -> None:
+    """Raise ConfigError for options that cannot be combined with --horizon, and for --future without it."""
+    if horizon is None:
+        if future is not None:
+            raise ConfigError("--future goes with --horizon", hint="predict RUN series.csv --horizon 12 --future FILE")
+        return
+    if others:
+        raise ConfigError(f"{others[0]} cannot be used with --horizon")
+    if len(what) != 1:
+        raise ConfigError("--horizon continues one series", hint="give one file, - or the name of a split")
 
 
 def _stream(run: "OpenedRun", form: "Form", keep: list[str], *, classes: bool, as_json: bool) -> None:

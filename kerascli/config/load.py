@@ -1,7 +1,7 @@
 """Config: a config file with the command line's `--set` and `--flag` applied, read and checked."""
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,13 +80,17 @@ class Config:
         with self.faults(), with_source_hint(self.text):
             return data_facts(self.data, self.context, look=look)
 
-    def load_data(self, *, learned: Mapping[str, Learned] | None = None) -> PreparedData:
-        """Load and prepare the data. `learned` is what an earlier run's transforms learned (vocabularies ...)."""
+    def load_data(self, *, learned: Mapping[str, Learned] | None = None, keep: Collection[str] = ()) -> PreparedData:
+        """Load and prepare the data. `learned` is what an earlier run's transforms learned (vocabularies ...).
+
+        Raw columns in `keep` are loaded beside those in use.
+        """
         if self.data is None:
             hint = "add data: {source: ..., inputs: ..., targets: ...}"
             raise self.error([Fault("the config has no 'data' section", (), hint=hint)])
         with self.faults(), with_source_hint(self.text):
-            return load_data(self.data, self.context, validation_split=self.validation_split, learned=learned)
+            split = self.validation_split
+            return load_data(self.data, self.context, validation_split=split, learned=learned, keep=keep)
 
     @property
     def validation_split(self) -> float:

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from kerascli.data.section import DataSpec
+from kerascli.data.section import DataSpec, Pipeline
 from kerascli.data.sources.npz import read_npz
 from kerascli.data.sources.parquet import read_parquet
+from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.array_files import read_arrays
 from kerascli.data.storage.compressed import read_text_file, uncompressed_suffix
 from kerascli.data.storage.csv_text import read_csv
@@ -22,9 +23,15 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
     """Read the data file at `path` as a table. Raises DataError, FileRefused.
 
     The format is detected from the content, else from the suffix. Text is read with the settings of the run's source
-    (delimiter, encoding), if it has any. `columns` are those in use; `name` is the file in messages.
+    (delimiter, encoding), if it has any. `columns` are those in use; `name` is the file in messages. Of windows over a
+    series the file holds the series.
     """
     name = name or str(path)
+    if isinstance(spec.source, Timeseries):
+        rows = spec.source.row_columns(columns)
+        pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in rows}
+        series = spec.model_copy(update={"source": spec.source.source, "inputs": pipelines, "targets": {}})
+        return spec.source.windows(read_raw(series, path, columns=rows, name=name), name, columns)
     with open_regular(path, name) as file:
         head = file.read(8)
     if head.startswith(b"PK\x03\x04"):

@@ -189,7 +189,7 @@ def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool) -> None:
             axes.plot(epochs, values, marker="o" if marked or len(points) == 1 else None, **look)
     for boundary in _phase_starts(runs):
         axes.axvline(boundary, color=GREY, linestyle="dotted", linewidth=1)
-    axes.set_title(_literal(name))
+    axes.set_title(literal(name))
     axes.tick_params(length=0, which="both")
     if log_scale:
         axes.set_yscale("log")
@@ -229,11 +229,11 @@ def _legend(figure: "Figure", runs: Runs, names: Sequence[str]) -> None:
     handles = [Line2D([], [], **look) for look in looks]
     if one:
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-        figure.suptitle(_literal(runs[0][0]), fontsize=9.5, color=GREY, x=0.985, ha="right")
+        figure.suptitle(literal(runs[0][0]), fontsize=9.5, color=GREY, x=0.985, ha="right")
         return
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
     colors = [
-        Line2D([], [], color=_color(number, "training", runs), linewidth=3, label=_literal(label))
+        Line2D([], [], color=_color(number, "training", runs), linewidth=3, label=literal(label))
         for number, (label, _) in enumerate(runs)
     ]
     longest = max(len(label) for label, _ in runs)
@@ -244,7 +244,7 @@ def _legend(figure: "Figure", runs: Runs, names: Sequence[str]) -> None:
 def _class_ticks(axes: "Axes", classes: Sequence[str]) -> None:
     every = math.ceil(len(classes) / _NAMED_CLASSES)
     at = range(0, len(classes), every)
-    labels = [_literal(name, 24) for name in classes[::every]]
+    labels = [literal(name, 24) for name in classes[::every]]
     slanted = max(map(len, labels)) > 3
     small = 9 if len(classes) <= _COUNTED_CLASSES else 6
     slant: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
@@ -261,7 +261,7 @@ def _counts(axes: "Axes", counts: list[list[float]], shares: list[list[float]]) 
             axes.text(column, row, f"{count:g}", ha="center", va="center", color=color, fontsize=8)
 
 
-def _literal(text: str, limit: int = 80) -> str:
+def literal(text: str, limit: int = 80) -> str:
     """Return text escaped for matplotlib: no math in `$`, and shown in legends despite a leading underscore."""
     text = safe_text(text, limit).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text

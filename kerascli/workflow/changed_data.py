@@ -1,6 +1,6 @@
 """Load the data of a finished run again, with a warning for what changed since the run was trained."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.errors import Fault
@@ -10,12 +10,12 @@ _SHORT = 12
 _HINT = "the results are for the data as it is now; restore the old file to compare with the recorded results"
 
 
-def load_again(run: OpenedRun) -> PreparedData:
+def load_again(run: OpenedRun, keep: Collection[str] = ()) -> PreparedData:
     """Load the splits of a run's data; `run.warnings` gets a warning for each file that changed since training.
 
-    Raises DataError, ConfigError, FileRefused.
+    Raw columns in `keep` are loaded beside those in use. Raises DataError, ConfigError, FileRefused.
     """
-    prepared = run.config.load_data(learned=run.learned)
+    prepared = run.config.load_data(learned=run.learned, keep=keep)
     recorded: Mapping[str, str] = run.record.facts().get("data", {})
     phases = len(run.config.phases)
     new = [fault for fault in _changes(prepared.digests, recorded, phases) if fault not in run.warnings]

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.base import SPLITS
+from kerascli.data.base import SPLITS, Source
 from kerascli.data.batches.rows import Split
 from kerascli.data.given import STDIN, Given
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import prepare_rows
+from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.table import FILE, FILES
 from kerascli.disk.files import missing_file
 from kerascli.errors import ConfigError, DataError, safe_text, suggestion
@@ -29,7 +30,7 @@ def rows_of(run: OpenedRun, *what: str, targets: bool, texts: Sequence[str] = ()
         return _arrays(run, what, texts, keep, targets=targets)
     assert run.data is not None
     if len(what) == 1 and what[0] in SPLITS and not texts:
-        prepared = load_again(run)
+        prepared = load_again(run, keep)
         if what[0] not in prepared.splits:
             known = ", ".join(prepared.splits)
             raise DataError(f"the run's data has no '{what[0]}' split", hint=f"it has {known}")
@@ -58,18 +59,22 @@ def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Seq
     return raw_rows(run.experiment, path, targets=targets, keras_names=recorded_names(run.record))
 
 
-def kept_columns(rows: Split, keep: Sequence[str]) -> dict[str, np.ndarray]:
+def kept_columns(source: Source | None, rows: Split, keep: Sequence[str]) -> dict[str, np.ndarray]:
     """Return the raw columns of rows that --keep names, as numbers or strings; default: file names, if files are rows.
 
-    Raises DataError.
+    Of windows over a series it is the value in the last row of each. Raises DataError.
     """
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
         return {}
     names = keep or ([FILE] if FILE in table and FILES in table.name else [])
+    last = source.last_values if isinstance(source, Timeseries) else None
     found: dict[str, np.ndarray] = {}
     for name in names:
         values = table.column(name)
+        if last is not None and (ends := last(values)) is not None:
+            found[name] = ends if ends.dtype.kind in "biuf" else ends.astype(str).astype(object)
+            continue
         if len(values.shape) != 1 or not isinstance(values, np.ndarray):
             raise DataError(f"--keep {safe_text(name)}: expected numbers or words, got arrays of {values.shape[1:]}")
         found[name] = values if values.dtype.kind in "biuf" else table.text(name)

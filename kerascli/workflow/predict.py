@@ -80,7 +80,7 @@ def predict_run(
 def predict_rows(run: OpenedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
     """Predict prepared rows with the model of a run. Raises KerasCliError."""
     experiment, spec = run.experiment, run.experiment.spec
-    kept = kept_columns(rows, keep)
+    kept = kept_columns(run.data.source if run.data is not None else None, rows, keep)
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
     outputs = predict(experiment.module, rows_in_order(experiment, rows, figures=False).epoch(0), seed=spec.seed)
     renamed = keras_output_names(run.record, spec.model.outputs) if form.keras_names else {}

@@ -458,3 +458,25 @@ def test_learned_facts_of_another_make_are_refused() -> None:
         learned = load_learned({**save_learned({}), "preprocessing.json": content})
         with pytest.raises(FileRefused, match="is not what kerascli writes there"):
             stages(spec, learned)
+
+
+@pytest.mark.parametrize("columns", [["a"], ["a", "b"], "a"], ids=str)
+def test_a_shared_normalization_learns_from_windows_and_from_what_follows_them(columns: Any, tmp_path: Path) -> None:
+    values = np.random.default_rng(2).normal(3, 2, (12, 2))
+    np.savez(tmp_path / "s.npz", a=values[:, 0], b=values[:, 1])
+    names = [f"{name}_next" for name in columns] if isinstance(columns, list) else "a_next"
+    spec = parse_data(
+        {
+            "source": {"timeseries": {"source": {"npz": {"path": "s.npz"}}, "sequence_length": 3}},
+            "shared": {"scale": "normalization"},
+            "inputs": {"past": [{"columns": columns}, "scale"]},
+            "targets": {"then": [{"columns": names}, "scale"]},
+        }
+    )
+    data = load_data(spec, Context(tmp_path, 0))
+    width = len(columns) if isinstance(columns, list) else 1
+    windows = np.array([values[i : i + 3, :width] for i in range(9)])
+    everything = np.concatenate([windows.reshape(-1, width), values[3:, :width]])
+    expected = (values[3:, :width] - everything.mean(0)) / everything.std(0)
+    found = data.target_stage({"then": torch.tensor(whole(data.splits["train"]).targets["then"])})["then"].numpy()
+    np.testing.assert_allclose(found.reshape(9, width), expected, rtol=1e-5)

@@ -237,6 +237,51 @@ def test_windows_are_where_keras_documents_them(
     check_windows(RANDOM.normal(size=(40, 2)), tmp_path, length, stride, rate, offset, **rows)
 
 
+@pytest.mark.parametrize(("rate", "offset"), [(1, None), (3, None), (2, 11)])
+def test_windows_with_a_horizon_end_in_several_values(rate: int, offset: int | None, tmp_path: Path) -> None:
+    data = RANDOM.normal(size=60)
+    np.savez(tmp_path / "s.npz", a=data)
+    settings = {"sequence_length": 4, "sampling_rate": rate, "offset": offset, "horizon": 5}
+    written = {"timeseries": {"source": {"npz": {"path": "s.npz"}}, **settings}}
+    table = load(written, tmp_path)["train"]
+    first = 4 * rate if offset is None else offset
+    rows = [data[start + first : start + first + 5 * rate : rate] for start in range(60 - first - 4 * rate)]
+    np.testing.assert_array_equal(table.array("a_next"), np.array(rows)[..., None])
+    assert len(table.array("a")) == len(rows)
+
+
+def test_texts_and_dates_are_in_windows_and_a_fault_names_its_row(tmp_path: Path) -> None:
+    days = [f"2024-01-{day:02d}" for day in range(1, 13)]
+    write(tmp_path, "day,plan\n" + "".join(f"{day},{'ab'[i % 2]}\n" for i, day in enumerate(days)), "t.csv")
+    series = {"source": {"csv": {"path": "t.csv"}}, "sequence_length": 3}
+    inputs: dict[str, Any] = {
+        "day": [{"datetime": {"parts": ["day", "weekday"]}}],
+        "plan": [{"string_lookup": {"output_mode": "one_hot", "num_oov_indices": 0}}],
+        "then": [{"columns": "day_next"}, {"datetime": {"parts": "day"}}],
+    }
+    spec = parse_data({"source": {"timeseries": series}, "inputs": inputs})
+    data = load_data(spec, Context(tmp_path, 0))
+    made = whole(data.splits["train"]).inputs
+    assert made["day"].shape == (9, 3, 2)
+    assert made["day"][:, :, 0].tolist() == [[i + 1, i + 2, i + 3] for i in range(9)]
+    assert made["day"][0, :, 1].tolist() == [0, 1, 2]  # 2024 began on a Monday
+    assert made["then"].tolist() == [[i + 4] for i in range(9)]
+    assert made["plan"].shape == (9, 3, 2)
+    write(tmp_path, "day,plan\n" + "".join(f"{day},a\n" for day in [*days[:5], "never", *days[6:]]), "new.csv")
+    with pytest.raises(DataError, match="'never' is no date") as error:
+        prepare_rows(spec, data.learned, raw(spec, Path("new.csv"), Context(tmp_path, 0)), targets=False)
+    assert str(error.value.faults[0].place).endswith("new.csv:7:day")
+
+
+def test_windows_are_split_by_the_time_of_their_last_row(tmp_path: Path) -> None:
+    write(tmp_path, "day,a\n" + "".join(f"2024-01-{day:02d},{day}\n" for day in range(1, 21)), "t.csv")
+    series = {"source": {"csv": {"path": "t.csv"}}, "sequence_length": 3, "horizon": 2}
+    section = {"split": {"test": 0.25, "order": "day"}, "inputs": {"a": []}, "targets": {"a_next": []}}
+    data = load_data(parse_data({"source": {"timeseries": series}, **section}), Context(tmp_path, 0))
+    assert whole(data.splits["train"]).targets["a_next"][:, 0, 0].tolist() == list(range(4, 16))
+    assert whole(data.splits["test"]).targets["a_next"][:, 0, 0].tolist() == list(range(16, 20))
+
+
 def windows(folder: Path, **section: Any) -> Any:
     rows = "".join(f"{i},{i * i}\n" for i in range(30))
     write(folder, f"a,b\n{rows}", "t.csv")
@@ -275,7 +320,7 @@ def test_many_windows_are_made_batch_by_batch(tmp_path: Path, monkeypatch: pytes
     ("text", "settings", "said"),
     [
         ("a\n1\n2\n", {}, "'train' has 2 rows; a window takes 5"),
-        ("a\nx\ny\n", {"sequence_length": 1}, "column 'a' holds no numbers"),
+        ("a\n1\nx\n3\n", {"sequence_length": 1}, "'x' is not a number (1 of 3 rows)"),
         ("a\n1\n2\n", {"start_index": 9}, "'train' has 0 rows"),
     ],
 )

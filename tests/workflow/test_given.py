@@ -307,6 +307,11 @@ def test_windows_are_predicted_from_the_file_that_they_were_trained_on(tmp_path:
     found, expected = predict_run(run, str(tmp_path / "series.csv")), predict_run(run, "train")
     assert (found.rows, expected.rows) == (17, 16)  # the last window has no target: what follows is what is asked
     np.testing.assert_allclose(found.outputs["dense"][:16], expected.outputs["dense"], rtol=1e-5)
+    (tmp_path / "series.jsonl").write_text("".join(f'{{"value": {i}}}\n' for i in range(20)))
+    np.savez(tmp_path / "series.npz", value=np.arange(20))
+    np.save(tmp_path / "series.npy", np.arange(20))
+    for suffix in ("jsonl", "npz", "npy"):
+        same(predict_run(run, str(tmp_path / f"series.{suffix}")), found)
 
 
 def test_the_columns_of_the_inputs_are_those_that_are_read(table: RunRecord) -> None:

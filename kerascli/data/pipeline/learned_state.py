@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -17,6 +18,7 @@ from kerascli.data.storage.table import BadRow, Table
 from kerascli.disk.files import load_json
 from kerascli.disk.npz import load_npz
 from kerascli.errors import FileRefused
+from kerascli.shapes import Shape
 
 COLUMNS = "columns"
 """Key, in the learned state, of the training columns' fields, by which `predict` and others read new files alike."""
@@ -91,25 +93,43 @@ def _still_uses(fit: _FitProgress, key: str) -> bool:
 
 
 def _learn_step(fits: list[_FitProgress], table: Table, learned: Mapping[str, Learned]) -> Learned:
+    """Fit the step that all `fits` are at. Rows of different shapes are values, or vectors if their last axes agree."""
     first = fits[0]
     step = first.named.pipeline.steps[first.position].transform
-    alike = len({fit.field.shape for fit in fits}) == 1
+    shapes = [fit.field.shape for fit in fits]
+    alike = len(set(shapes)) == 1
+    last = shapes[0][-1:] if len({shape[-1:] for shape in shapes}) == 1 and None not in shapes[0][-1:] else ()
+    field = first.field if alike else replace(first.field, shape=last)
 
     def make() -> Iterator[np.ndarray]:
         for fit in fits:
             for block in fit.blocks(table, learned):
-                yield block if alike else block.reshape(-1)
+                yield block if alike else block.reshape(-1, *last)
 
     rows = Blocks(make)
     try:
-        found = step.learn(rows, first.field, target=first.named.target)
+        found = step.learn(rows, field, target=first.named.target)
     except BadRow as bad:
-        index, row = divmod(rows.first + bad.row, table.rows)  # each pipeline yields all rows of the table
+        index, row = _origin(rows.first + bad.row, table.rows, [1 if alike else _count(s, last) for s in shapes])
         raise data_error_at(BadRow(row, bad.text, at=bad.at, hint=bad.hint), fits[index].named, table) from None
     except ValueError as error:
         raise first.named.fault(str(error), first.position) from None
     where = f"{first.named.section}.{first.named.name} ({step.component_name})"
     return replace(found, warnings=tuple(f"{where}: {warning}" for warning in found.warnings))
+
+
+def _count(shape: Shape, last: Shape) -> int:
+    """Return the number of values (vectors of shape `last`) in a row of a shape; unknown sizes count as 1."""
+    return math.prod(size or 1 for size in shape[: len(shape) - len(last)])
+
+
+def _origin(number: int, rows: int, counts: Sequence[int]) -> tuple[int, int]:
+    """Return the pipeline and the row of value `number`, of pipelines that yield `counts` values for each of `rows`."""
+    for index, count in enumerate(counts):
+        if number < rows * count:
+            return index, number // count
+        number -= rows * count
+    return 0, 0
 
 
 def _advance(fit: _FitProgress, table: Table, learned: Learned) -> None:

@@ -161,6 +161,17 @@ def inverse(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Lea
     return partial(_undone, found) if changes else None
 
 
+def full_inverse(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> Inverse:
+    """Return the function that undoes all steps of a target pipeline. Raises DataError if one has no inverse."""
+    found: list[Inverse] = []
+    for index, step in reversed(list(enumerate(named.pipeline.steps))):
+        undo = step.transform.undoing(fields[index], learned.get(named.key(index), NOTHING_LEARNED))
+        if undo is None:
+            raise named.fault("this step cannot be undone, so that predictions are no values of the column", index)
+        found.append(undo)
+    return partial(_undone, found)
+
+
 def _undone(steps: Sequence[Inverse], values: np.ndarray) -> np.ndarray:
     values = values.astype(np.float64)
     for undo in steps:

@@ -1,6 +1,6 @@
 """Prepare the rows of a data section (load, split, fit, transform), and infer facts about inputs and targets."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from kerascli.data.pipeline.display_columns import DisplayColumn, check_display_
 from kerascli.data.pipeline.learned_state import known_columns, learn
 from kerascli.data.pipeline.memory_checks import check_source_memory
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
-from kerascli.data.pipeline.pipeline import Stage, finished, infer, inverse, suffix
+from kerascli.data.pipeline.pipeline import Stage, finished, full_inverse, infer, inverse, suffix
 from kerascli.data.pipeline.preparer import Fields, Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec
@@ -101,14 +101,19 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
 
 
 def load_data(
-    spec: DataSpec, context: Context, *, validation_split: float = 0.0, learned: Mapping[str, Learned] | None = None
+    spec: DataSpec,
+    context: Context,
+    *,
+    validation_split: float = 0.0,
+    learned: Mapping[str, Learned] | None = None,
+    keep: Collection[str] = (),
 ) -> PreparedData:
     """Load and split the data, fit the transforms (unless `learned` is given), and prepare every split.
 
-    Raises DataError, ConfigError, FileRefused, StorageError.
+    Raw columns in `keep` are loaded beside those in use. Raises DataError, ConfigError, FileRefused, StorageError.
     """
     spec = spec.located(context.folder)
-    context = replace(context, columns=spec.columns() | context.display_columns.keys())
+    context = replace(context, columns=spec.columns() | context.display_columns.keys() | {*keep})
     tables = split_tables(spec, rows_where(spec.source.load(context), spec.where), context)
     named_pipelines = _named_pipelines(spec)
     if "train" not in tables:
@@ -149,10 +154,24 @@ def no_stages() -> Stages:
 
 def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *, targets: bool) -> Split:
     """Prepare new raw rows by the fitted pipelines of a run; without `targets`, the inputs only. Raises DataError."""
-    columns = known_columns(learned)
+    return fitted_preparer(spec, learned, targets=targets).split(table)
+
+
+def fitted_preparer(spec: DataSpec, learned: Mapping[str, Learned], *, targets: bool) -> Preparer:
+    """Return the preparer of new raw rows by the fitted pipelines of a run; without `targets`, of the inputs only."""
     named_pipelines = [named for named in _named_pipelines(spec) if targets or named.section == "inputs"]
-    fields = _infer_all(named_pipelines, columns, learned)
-    return Preparer(named_pipelines, fields, learned).split(table)
+    fields = _infer_all(named_pipelines, known_columns(learned), learned)
+    return Preparer(named_pipelines, fields, learned)
+
+
+def target_inverse(spec: DataSpec, learned: Mapping[str, Learned], target: str) -> Inverse:
+    """Return the function that converts a target's rows (N, *) to those of its columns, by undoing every transform.
+
+    Raises DataError if a transform cannot be undone.
+    """
+    (named,) = (each for each in _named_pipelines(spec) if each.id == ("targets", target))
+    fields = _infer_all([named], known_columns(learned), learned)
+    return full_inverse(named, fields[named.id], learned)
 
 
 def _named_pipelines(spec: DataSpec) -> list[NamedPipeline]:

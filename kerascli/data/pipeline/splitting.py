@@ -8,7 +8,7 @@ from kerascli.data.base import Context
 from kerascli.data.section import DataSpec, SplitSpec
 from kerascli.data.split import grouped_split, ordered_split, random_split, tail_start
 from kerascli.data.storage.blocks import unique_inverse
-from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.errors import ConfigError, DataError, Fault, safe_text
@@ -55,9 +55,11 @@ def _classes(train: Table, key: str, column: str) -> Values:
 
 
 def _times(train: Table, column: str) -> np.ndarray:
-    """Return a column of times to split by: numbers, or dates in ISO 8601. Raises DataError."""
+    """Return a column of times to split by: numbers, or dates in ISO 8601; of windows the last. Raises DataError."""
     values = train.column(column)
     path = ("data", "split", "order")
+    if values.shape[1:][1:] == (1,) and not is_ragged(values):  # windows of a series
+        values = np.concatenate([block[:, -1, 0] for block in blocks(values)])
     if len(values.shape) != 1 or is_ragged(values) or not isinstance(values, np.ndarray):
         raise DataError(Fault(f"split.order: column '{column}' has no numbers or dates, one a row", path))
     if values.dtype != object:

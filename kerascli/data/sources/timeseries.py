@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.sources.wrapped import WrappedSource, numbers_in_memory
+from kerascli.data.sources.wrapped import WrappedSource, values_in_memory
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, Fault, Place
@@ -21,8 +20,8 @@ class Timeseries(WrappedSource):
     """Sliding windows over another source's rows, which are in order of time at equal intervals.
 
     Each column becomes windows (sequence_length, 1), and `NAME_next` is its value `offset` rows after the window's
-    start. A list of columns is stacked: `[{columns: [a, b]}]` is (sequence_length, 2). As Keras's
-    timeseries_dataset_from_array.
+    start; with `horizon`, several values (horizon, 1). A list of columns is stacked: `[{columns: [a, b]}]` is
+    (sequence_length, 2). Columns of text make windows of text. As Keras's timeseries_dataset_from_array.
     """
 
     sequence_length: PositiveInt
@@ -33,6 +32,8 @@ class Timeseries(WrappedSource):
     """Distance between successive time steps within a window, in rows."""
     offset: NonNegativeInt | None = None
     """Distance from a window's start to its `NAME_next`, in rows; null: `sequence_length * sampling_rate`."""
+    horizon: PositiveInt = 1
+    """Number of successive values in `NAME_next`, `sampling_rate` rows apart; 1: one value, without an axis of time."""
     start_index: NonNegativeInt = 0
     """First row used (0-based)."""
     end_index: PositiveInt | None = None
@@ -43,53 +44,85 @@ class Timeseries(WrappedSource):
         if found is None:
             return None
         windows = {name: replace(field, shape=self._shape(field.shape)) for name, field in found.items()}
-        return {**windows, **{name + NEXT: field for name, field in found.items()}}
+        ahead = {name: self._next_field(field) for name, field in found.items()}
+        return {**windows, **{name + NEXT: field for name, field in ahead.items()}}
 
     def load(self, context: Context) -> Mapping[str, Table]:
         inner = self._inner(context)
         tables = self.source.load(inner)
-        return {split: self._windows(table, split, context.columns) for split, table in tables.items()}
+        return {split: self.windows(table, split, context.columns) for split, table in tables.items()}
 
-    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table | None:
-        table = self.source.read(path, name)
-        return table and self._windows(table, name, columns)
+    def first_ahead(self) -> int:
+        """Return the distance from a window's start to its (first) `NAME_next`, in rows."""
+        return self.sequence_length * self.sampling_rate if self.offset is None else self.offset
+
+    def lead(self) -> int:
+        """Return the distance from a window's last row to its (first) `NAME_next`, in rows."""
+        return self.first_ahead() - (self.sequence_length - 1) * self.sampling_rate
 
     def _inner(self, context: Context) -> Context:
         """Return the context for the wrapped source: its own columns in place of the windows' (no `NAME_next`)."""
         if context.columns is None:
             return context
-        return replace(context, columns=frozenset(name.removesuffix(NEXT) for name in context.columns))
+        return replace(context, columns=self.row_columns(context.columns))
+
+    def row_columns(self, columns: frozenset[str]) -> frozenset[str]:
+        """Return the columns of the series that columns of windows are made of."""
+        return frozenset(name.removesuffix(NEXT) for name in columns)
 
     def _shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (self.sequence_length, *(shape or (1,)))
 
-    def _windows(self, table: Table, split: str, wanted: frozenset[str] | None) -> Table:
+    def _next_field(self, field: Field) -> Field:
+        return field if self.horizon == 1 else replace(field, shape=(self.horizon, *(field.shape or (1,))))
+
+    def span(self, *, ahead: bool) -> int:
+        """Return the distance from a window's start to the last row that it takes, with `ahead` for `NAME_next`."""
+        behind = (self.sequence_length - 1) * self.sampling_rate
+        return max(behind, self.first_ahead() + (self.horizon - 1) * self.sampling_rate) if ahead else behind
+
+    def last_values(self, windows: Values) -> np.ndarray | None:
+        """Return the value in the last row of each window over a column (rows,); None for other columns."""
+        if windows.shape[1:] != (self.sequence_length, 1):
+            return None
+        return windows.last() if isinstance(windows, Windows) else np.asarray(windows)[:, -1, 0]
+
+    def windows(self, table: Table, split: str, wanted: frozenset[str] | None) -> Table:
+        """Return the windows over the rows of a table, with the wanted columns (None: all). Raises DataError."""
         end = table.rows if self.end_index is None else min(self.end_index, table.rows)
-        offset = self.sequence_length * self.sampling_rate if self.offset is None else self.offset
         names = [name for name in table if wanted is None or {name, name + NEXT} & wanted]
         ahead = wanted is None or any(name + NEXT in wanted for name in names)
-        span = max((self.sequence_length - 1) * self.sampling_rate, offset if ahead else 0)
+        span = self.span(ahead=ahead)
         starts = np.arange(self.start_index, end - span, self.sequence_stride)
         if not len(starts):
             text = f"'{split}' has {max(0, end - self.start_index):,} rows; a window takes {span + 1:,}"
             raise DataError(Fault(text, place=Place(table.name or self.source.component_name)))
         columns: dict[str, Values] = {}
         for name in names:
-            values = numbers_in_memory(table, name, "windows")
+            values = values_in_memory(table, name, "windows")
             if wanted is None or name in wanted:
-                windows = Windows(values, starts, self.sequence_length, self.sampling_rate)
-                columns[name] = windows if is_large(len(windows) * windows.row_bytes) else windows[slice(None)]
+                columns[name] = _windows(values, starts, self.sequence_length, self.sampling_rate)
             if wanted is None or name + NEXT in wanted:
-                columns[name + NEXT] = values[starts + offset]
+                first = starts + self.first_ahead()
+                one = self.horizon == 1
+                columns[name + NEXT] = (
+                    values[first] if one else _windows(values, first, self.horizon, self.sampling_rate)
+                )
 
         def place(row: int, column: str, at: tuple[int, int]) -> Place:
-            ahead = column not in table and column.endswith(NEXT)
+            is_next = column not in table and column.endswith(NEXT)
             index, width = at
-            step = index * self.sequence_length // width if width else 0
-            behind = offset if ahead else step * self.sampling_rate
-            return table.place(int(starts[row]) + behind, column.removesuffix(NEXT) if ahead else column)
+            step = index * (self.horizon if is_next else self.sequence_length) // width if width else 0
+            behind = step * self.sampling_rate + (self.first_ahead() if is_next else 0)
+            return table.place(int(starts[row]) + behind, column.removesuffix(NEXT) if is_next else column)
 
         return Table(columns, len(starts), name=table.name, numbers=table.numbers()[starts], made_of=place)
+
+
+def _windows(values: np.ndarray, starts: np.ndarray, length: int, rate: int) -> Values:
+    """Return windows over an array: in memory, or gathered when indexed if they are large."""
+    found = Windows(values, starts, length, rate)
+    return found if is_large(len(found) * found.row_bytes) else found[slice(None)]
 
 
 class Windows(Direct):
@@ -104,3 +137,7 @@ class Windows(Direct):
 
     def __getitem__(self, rows: Rows) -> np.ndarray:
         return self._values[self._starts[compose_rows(self._rows, rows)][:, None] + self._steps]
+
+    def last(self) -> np.ndarray:
+        """Return the last value of each window over a column of one value a row (rows,)."""
+        return self._values[self._starts[self._rows] + self._steps[-1], 0]

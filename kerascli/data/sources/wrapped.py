@@ -9,6 +9,7 @@ import numpy as np
 from kerascli.data.base import SOURCES, Context, Source
 from kerascli.data.pipeline.columns import is_number, not_numbers
 from kerascli.data.storage.table import Table
+from kerascli.data.storage.tokens import is_ragged
 from kerascli.errors import DataError, Fault, Place
 
 
@@ -34,14 +35,28 @@ class WrappedSource(Source):
 def numbers_in_memory(table: Table, name: str, made: str) -> np.ndarray:
     """Return a numeric column of a table as an array in memory. Raises DataError.
 
+    `made` names what is made from the column in the error message, in the plural: "pairs".
+    """
+    values = values_in_memory(table, name, made)
+    if values.dtype == object:
+        text = f"column '{name}' holds no numbers; {made} need numbers"
+        raise DataError(Fault(text, place=Place(table.name or "data")))
+    return values
+
+
+def values_in_memory(table: Table, name: str, made: str) -> np.ndarray:
+    """Return a column of numbers or texts as an array in memory. Raises DataError, also if a few values are no numbers.
+
     `made` names what is made from the column in the error message, in the plural: "windows".
     """
     values = table.column(name)
     if values.dtype == object:
-        if isinstance(values, np.ndarray) and values.ndim == 1 and any(map(is_number, filter(None, values.tolist()))):
+        if not isinstance(values, np.ndarray) or values.ndim != 1 or is_ragged(values):
+            text = f"column '{name}' holds neither numbers nor texts; {made} need one per row"
+            raise DataError(Fault(text, place=Place(table.name or "data")))
+        present = list(filter(None, values.tolist()))
+        if len(present) / 2 < sum(map(is_number, present)) < len(present):
             raise not_numbers(table, name, values)
-        text = f"column '{name}' holds no numbers; {made} need numbers"
-        raise DataError(Fault(text, place=Place(table.name or "data")))
     if isinstance(values, np.ndarray):
         return values
     return np.concatenate(list(values.blocks(2**16)))

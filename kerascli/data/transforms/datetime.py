@@ -28,8 +28,9 @@ def _listed(value: object) -> object:
 class DateTime(Transform):
     """Parts of dates and times as numbers, or as sine and cosine of their place in the period.
 
-    Input: one text per row. Output: a vector (parts,), with `cyclic` (2 * periodic parts + year,), in the order of
-    `parts`. Months, days and days of the year count from 1, weekdays from 0, which is Monday.
+    Input: one text per row, or windows of texts (T, 1). Output: a vector (parts,), with `cyclic` (2 * periodic parts +
+    year,), in the order of `parts`; of windows (T, parts). Months, days and days of the year count from 1, weekdays
+    from 0, which is Monday.
     """
 
     parts: Annotated[tuple[Part, ...], BeforeValidator(_listed), Field(min_length=1)] = ("year", "month", "weekday")
@@ -48,13 +49,13 @@ class DateTime(Transform):
 
     def infer(self, field: Column, learned: Learned | None, *, target: bool) -> Column:
         need_text(field)
-        if field.shape:
-            raise ValueError(f"needs one date per row, got rows of shape {field.shape}")
+        if field.shape[-1:] not in [(), (1,)]:
+            raise ValueError(f"needs one date per row or step, got rows of shape {field.shape}")
         width = sum(2 if self.cyclic and part in _PERIODS else 1 for part in self.parts)
-        return replace(field, shape=(width,), dtype="float32", num_classes=None, classes=None)
+        return replace(field, shape=(*field.shape[:-1], width), dtype="float32", num_classes=None, classes=None)
 
     def apply(self, values: np.ndarray, field: Column, learned: Learned, *, target: bool) -> np.ndarray:
-        times = self._parsed(values.tolist())
+        times = self._parsed(values)
         columns: list[np.ndarray] = []
         for part in self.parts:
             number = _part(times, part)
@@ -63,10 +64,11 @@ class DateTime(Transform):
                 columns += [np.sin(angle), np.cos(angle)]
             else:
                 columns.append(number)
-        return np.stack(columns, axis=1).astype(np.float32)
+        return np.stack(columns, axis=1).astype(np.float32).reshape(*(values.shape[:-1] or values.shape), -1)
 
-    def _parsed(self, texts: list[str]) -> np.ndarray:
-        """Return times to the second. Raises BadRow for a text that is no date."""
+    def _parsed(self, values: np.ndarray) -> np.ndarray:
+        """Return times to the second, flat. Raises BadRow for a text that is no date."""
+        texts = values.reshape(-1).tolist()
         if self.format is None:
             try:
                 found = np.array([text.strip().removesuffix("Z") for text in texts], "datetime64[s]")
@@ -75,11 +77,12 @@ class DateTime(Transform):
             except ValueError:
                 pass
         found = np.empty(len(texts), "datetime64[s]")
-        for row, text in enumerate(texts):
-            found[row] = self._time(text, row)
+        width = len(texts) // len(values) if len(values) else 1
+        for index, text in enumerate(texts):
+            found[index] = self._time(text, *divmod(index, width), width)
         return found
 
-    def _time(self, text: str, row: int) -> np.datetime64:
+    def _time(self, text: str, row: int, step: int, width: int) -> np.datetime64:
         try:
             if self.format is not None:
                 return np.datetime64(datetime.strptime(text.strip(), self.format).replace(tzinfo=None), "s")
@@ -90,7 +93,7 @@ class DateTime(Transform):
             form = self.format or "2026-11-27 or 2026-11-27T15:30"
             hint = None if self.format else 'for others set format: "%d.%m.%Y"'
             text = f"'{safe_text(text, 40)}' is no date: expected {form}" if text.strip() else "missing value"
-            raise BadRow(row, text, hint=hint)
+            raise BadRow(row, text, at=(step, width), hint=hint)
         return found
 
 

@@ -1,0 +1,114 @@
+"""Dates of a series: parsing a text column, the constant step between rows, and the dates that continue it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+_ISO = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?Z?)?)?")
+_UNITS = {"day": 86_400_000_000, "hour": 3_600_000_000, "minute": 60_000_000, "second": 1_000_000, "microsecond": 1}
+_SHORTEST_MONTH = 28 * _UNITS["day"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Distance between successive dates: calendar months, or a duration."""
+
+    months: int = 0
+    micros: int = 0
+    month_ends: bool = False
+    """True if each date is the last day of its month."""
+
+    def __str__(self) -> str:
+        if self.months:
+            count, unit = (self.months // 12, "year") if self.months % 12 == 0 else (self.months, "month")
+        else:
+            unit = next(name for name, size in _UNITS.items() if self.micros % size == 0)
+            count = self.micros // _UNITS[unit]
+        return f"{count} {unit}{'s' if count > 1 else ''}"
+
+    def after(self, time: np.datetime64, count: int) -> np.ndarray:
+        """Return the next `count` times after `time`, as datetime64[us]."""
+        steps = np.arange(1, count + 1)
+        if not self.months:
+            return time + steps * np.timedelta64(self.micros, "us")
+        month = time.astype("datetime64[M]")
+        months = month + steps * self.months
+        if self.month_ends:
+            days = (months + 1).astype("datetime64[D]") - np.timedelta64(1, "D")
+            return days.astype("datetime64[us]") + (time - time.astype("datetime64[D]"))
+        return months.astype("datetime64[us]") + (time - month.astype("datetime64[us]"))
+
+
+@dataclass(frozen=True, slots=True)
+class Dates:
+    """Column of dates: the texts as written, their format (None: ISO 8601), and the times (rows,) datetime64[us]."""
+
+    texts: Sequence[str]
+    form: str | None
+    times: np.ndarray
+
+    @classmethod
+    def of(cls, texts: Sequence[str], form: str | None = None) -> "Dates | None":
+        """Parse texts; None if there are none, or one of them is no date."""
+        times = [_time(text.strip(), form) for text in texts]
+        if not times or any(time is None for time in times):
+            return None
+        return cls(texts, form, np.array(times, "datetime64[us]"))
+
+    def step(self) -> Step | None:
+        """Return the constant step from each date to the next; None if it is not constant or there is one date."""
+        differences = np.diff(self.times).astype(np.int64)
+        if not len(differences) or (differences <= 0).any():
+            return None
+        if differences.min() >= _SHORTEST_MONTH and (found := self._month_step()) is not None:
+            return found
+        return Step(micros=int(differences[0])) if (differences == differences[0]).all() else None
+
+    def _month_step(self) -> Step | None:
+        months, days = self.times.astype("datetime64[M]"), self.times.astype("datetime64[D]")
+        apart, clock = np.diff(months).astype(np.int64), self.times - days
+        if (apart != apart[0]).any() or (clock != clock[0]).any():
+            return None
+        into = days - months.astype("datetime64[D]")
+        if (into == into[0]).all() and int(into[0].astype(np.int64)) < 28:
+            return Step(months=int(apart[0]))
+        is_end = (days + 1).astype("datetime64[M]") > months
+        return Step(months=int(apart[0]), month_ends=True) if is_end.all() else None
+
+    def first_disorder(self) -> int | None:
+        """Return the row of the first date that is not after the one before it; None if all are in order."""
+        wrong = np.flatnonzero(np.diff(self.times).astype(np.int64) <= 0)
+        return int(wrong[0]) + 1 if len(wrong) else None
+
+    def first_gap(self) -> int:
+        """Return the row of the first date at another distance from the one before it than most rows have."""
+        differences = np.diff(self.times).astype(np.int64)
+        values, counts = np.unique(differences, return_counts=True)
+        return int(np.flatnonzero(differences != values[counts.argmax()])[0]) + 1
+
+    def written(self, times: np.ndarray) -> list[str]:
+        """Return times as texts in the format of this column."""
+        if self.form is not None:
+            return [time.strftime(self.form) for time in times.astype("datetime64[us]").tolist()]
+        longest = max((text.strip() for text in self.texts), key=len)
+        unit = np.datetime_data(np.datetime64(longest.removesuffix("Z")).dtype)[0]
+        found = times.astype(f"datetime64[{unit}]").astype(str).tolist()
+        separator, suffix = " " if " " in longest else "T", "Z" if longest.endswith("Z") else ""
+        return [text.replace("T", separator) + suffix for text in found]
+
+    def continued(self, count: int) -> list[str] | None:
+        """Return the next `count` dates at the constant step, as texts in this column's format; None without a step."""
+        step = self.step()
+        return None if step is None else self.written(step.after(self.times[-1], count))
+
+
+def _time(text: str, form: str | None) -> np.datetime64 | None:
+    try:
+        if form is not None:
+            return np.datetime64(datetime.strptime(text, form).replace(tzinfo=None), "us")
+        return np.datetime64(text.removesuffix("Z"), "us") if _ISO.fullmatch(text) else None
+    except ValueError:
+        return None

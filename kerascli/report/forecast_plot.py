@@ -1,0 +1,88 @@
+"""Plot of a forecast: the history of a series, what followed where that is known, and what the model predicts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kerascli.report.plots import COLORS, GREY, STYLE, literal, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MARKED = 60  # more markers would hide the line
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastPanel:
+    """Values of one column of a series: the history, the truth after it (may be empty), and the forecast."""
+
+    column: str
+    history: np.ndarray
+    truth: np.ndarray
+    forecast: np.ndarray
+
+    @property
+    def error(self) -> float | None:
+        """Mean absolute error of the forecast in the rows whose truth is known; None if there are none."""
+        count = min(len(self.truth), len(self.forecast))
+        errors = np.abs(self.truth[:count] - self.forecast[:count])
+        errors = errors[np.isfinite(errors)]
+        return float(errors.mean()) if len(errors) else None
+
+
+def plot_forecast(
+    panels: Sequence[ForecastPanel], positions: np.ndarray, run: str, *, axis: str, truth: str
+) -> "Figure":
+    """Plot columns of a series below each other over the positions (dates or row numbers) of history and forecast.
+
+    `axis` is the label of the positions, `truth` that of the known values after the history.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        figure = new_figure((8.6, max(3.9, 2.7 * len(panels) + 0.9)))
+        grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False).flatten()
+        for axes, panel in zip(grid, panels, strict=True):
+            _draw(axes, panel, positions, truth)
+        grid[-1].set_xlabel(literal(axis))
+        _position_axis(grid[-1], positions)
+        handles, labels = grid[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        figure.suptitle(literal(run), fontsize=9.5, color=GREY, x=0.985, ha="right")
+    return figure
+
+
+def _draw(axes: "Axes", panel: ForecastPanel, positions: np.ndarray, truth: str) -> None:
+    begin, steps = len(panel.history), len(panel.forecast)
+    marker = "o" if begin + steps <= _MARKED else None
+    axes.axvspan(positions[begin - 1], positions[-1], color=COLORS[1], alpha=0.06, linewidth=0)
+    axes.plot(positions[:begin], panel.history, color=GREY, linewidth=1.3, marker=marker, label="history")
+    last = panel.history[-1:]  # lines begin at the last known value
+    if len(panel.truth):
+        known = np.concatenate([last, panel.truth])
+        where = positions[begin - 1 : begin - 1 + len(known)]
+        axes.plot(where, known, color=COLORS[0], linewidth=1.5, marker=marker, label=literal(truth))
+    found = np.concatenate([last, panel.forecast])
+    axes.plot(positions[begin - 1 :], found, color=COLORS[1], linestyle=(0, (4, 1.2)), marker=marker, label="forecast")
+    title = f"{panel.column}: forecast of {steps:,} {'row' if steps == 1 else 'rows'}"
+    if panel.error is not None:
+        title += f", mean absolute error {panel.error:.4g}"
+    axes.set_title(literal(title, 120))
+    axes.set_ylabel(literal(panel.column))
+    axes.tick_params(length=0, which="both")
+    axes.margins(x=0.01)
+
+
+def _position_axis(axes: "Axes", positions: np.ndarray) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import MaxNLocator
+
+    if positions.dtype.kind == "M":
+        locator = AutoDateLocator(minticks=4, maxticks=9)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,0 +1,1 @@
+"""Forecasts of series: the next values of the columns that a model of windows predicts."""

@@ -1,0 +1,212 @@
+"""Forecast a series: predict the rows after the last one, feeding predictions back where inputs need them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from kerascli.data.base import SPLITS, Learned
+from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
+from kerascli.data.pipeline.prepare import fitted_preparer
+from kerascli.data.pipeline.preparer import Preparer
+from kerascli.data.sources.timeseries import NEXT
+from kerascli.data.storage.table import Table
+from kerascli.errors import DataError, Fault, Place, counted, safe_text
+from kerascli.training.predict import predict
+from kerascli.workflow.fitting.plan import rows_in_order
+from kerascli.workflow.forecasting.held_out import history_of
+from kerascli.workflow.forecasting.series import (
+    Series,
+    future_values,
+    known_future,
+    main_dates,
+    read_series,
+    read_table,
+    series_of,
+    whole_column,
+)
+from kerascli.workflow.forecasting.series_model import SeriesModel
+from kerascli.workflow.memory import memory_for_batches
+from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.predict import Predictions
+
+_FLOATS = {"uint8": "float32", "int8": "float32", "uint16": "float32", "int16": "float32", "bool": "float32"}
+"""Float dtypes for integer columns that predictions are fed back into, in which transforms run where they did."""
+
+
+def forecast_run(
+    run: OpenedRun, what: str, horizon: int, future: Path | None = None, *, keep: Sequence[str] = (), raw: bool = False
+) -> Predictions:
+    """Predict the `horizon` rows after a series: of a file, standard input (-), or the run's data up to a split's end.
+
+    `future` is a file with the known columns of these rows. Raises ConfigError, DataError, FileRefused.
+    """
+    model = SeriesModel.of(run)
+    if what in SPLITS:
+        later = None if future is None else read_table(model, str(future), keep=frozenset(keep) | {*model.known})
+        series = series_of(model, history_of(model, what), later)
+    else:
+        series = read_series(model, what, future, frozenset(keep))
+    return forecast(model, series, horizon, keep=keep, raw=raw)
+
+
+@memory_for_batches()
+def forecast(
+    model: SeriesModel, series: Series, horizon: int, *, keep: Sequence[str] = (), raw: bool = False
+) -> Predictions:
+    """Predict the `horizon` rows after the last row of a series. Raises DataError.
+
+    `keep` are columns of the future to carry along; by default the dates, if there is one column of them and their
+    future is known. With `raw` numbers are in the model's scale; what is fed back is in the units of the series anyway.
+    """
+    found = _Forecast.begun(model, series, horizon)
+    found.run()
+    columns: dict[str, np.ndarray] = {}
+    outputs: dict[str, np.ndarray] = {}
+    finite = np.ones(horizon, bool)
+    for target in model.targets:
+        numbers = {column: found.outputs[column] for column in target.columns}
+        shown = {c: target.shown(found.values[c], numbers[c], raw=raw) for c in target.columns}
+        columns |= shown
+        outputs[target.output] = np.stack(list((numbers if raw else shown).values()), axis=1)
+        finite &= np.stack([np.isfinite(each) for each in numbers.values()]).all(0)
+    return Predictions(_kept(series, keep, horizon), columns, outputs, horizon, int((~finite).sum()))
+
+
+def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarray]:
+    """Return columns of the future rows to carry along; the dates, if none are named. Raises DataError."""
+    if not keep:
+        main = main_dates(series)
+        is_known = main is not None and (
+            series.dates[main].step() is not None or (series.future is not None and main in series.future)
+        )
+        keep = [main] if main is not None and is_known else []
+    found = {name: future_values(series, name, rows) for name in keep}
+    for name, values in found.items():
+        if len(values) < rows:
+            text = f"'{safe_text(name)}' has {counted(len(values), 'row')} of the future, the forecast {rows:,}"
+            raise DataError(Fault(text, place=Place(series.future.name if series.future else series.name)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Forecast:
+    """Forecast in progress: columns of the inputs over history and future, and the predicted values."""
+
+    model: SeriesModel
+    series: Series
+    preparer: Preparer
+    columns: dict[str, np.ndarray]
+    """Columns of the inputs; rows of predicted ones are filled as they are predicted."""
+    values: dict[str, np.ndarray]
+    """Predicted values (horizon,) of each predicted column, in its units, unrounded."""
+    outputs: dict[str, np.ndarray]
+    """Numbers (horizon,) that the model predicts for them, in its own scale."""
+    batches: Sequence[Sequence[int]]
+    """Rows of the series to predict, in batches of which no row depends on another."""
+
+    @classmethod
+    def begun(cls, model: SeriesModel, series: Series, horizon: int) -> "_Forecast":
+        source, rows = model.source, series.history.rows
+        first = rows - source.first_ahead()
+        if first < 0:
+            text = f"'{safe_text(series.name)}' has {counted(rows, 'row')}; a forecast takes the last {rows - first:,}"
+            raise DataError(Fault(text, place=Place(series.name)))
+        batches = list(_batches(model, rows, horizon))
+        end = batches[-1][-1] - source.first_ahead() + 1 - rows
+        later = {name: max(0, end + source.span(ahead=name in model.ahead)) for name in model.used}
+        known = known_future(model, series, {name: later[name] for name in model.known if later[name]})
+        most = max(later.values())
+        columns = {name: whole_column(model, series, name, known.get(name), most) for name in model.used}
+        fed = [name for name in model.predicted if name in columns]
+        for name in fed:
+            if columns[name].dtype != object:
+                columns[name] = columns[name].astype(np.float64)
+        preparer = fitted_preparer(model.data, _with_floats(model.run.learned, fed), targets=False)
+        texts = {name: target.is_text for name, target in model.predicted.items()}
+        values = {n: np.full(horizon, "" if text else np.nan, object if text else float) for n, text in texts.items()}
+        outputs = {name: np.full(horizon, np.nan, np.float32) for name in texts}
+        return cls(model, series, preparer, columns, values, outputs, batches)
+
+    def run(self) -> None:
+        """Predict all rows, batch by batch. Raises DataError."""
+        experiment, source = self.model.run.experiment, self.model.source
+        rows = self.series.history.rows
+        for batch in self.batches:
+            split = self.preparer.split(self._windows(batch))
+            batches = rows_in_order(experiment, split, figures=False).epoch(0)
+            outputs = predict(experiment.module, batches, seed=experiment.spec.seed)
+            for target in self.model.targets:
+                output = outputs[target.output]
+                values = target.values(output)
+                numbers = output.numpy().reshape(len(output), -1)
+                is_regression = numbers.shape[1] == target.horizon * len(target.columns)
+                numbers = numbers.reshape(*values.shape) if is_regression else np.zeros(values.shape, np.float32)
+                for index, name in enumerate(target.columns):
+                    for number, row in enumerate(batch):
+                        at = slice(row - rows, None, source.sampling_rate)
+                        self._set(name, at, values[number, :, index], numbers[number, :, index])
+
+    def _windows(self, batch: Sequence[int]) -> Table:
+        """Return the windows of which rows of the series are predicted."""
+        source, ahead = self.model.source, bool(self.model.ahead)
+        first = batch[0] - source.first_ahead()
+        taken = slice(first, batch[-1] - source.first_ahead() + source.span(ahead=ahead) + 1)
+        table = Table(
+            {name: values[taken] for name, values in self.columns.items()}, taken.stop - first,
+            name=self.series.name, made_of=lambda row, column, at: self._place(first + row, column),
+        )  # fmt: skip
+        plain = source.model_copy(update={"sequence_stride": 1, "start_index": 0, "end_index": None})
+        wanted = frozenset([*self.model.past, *(name + NEXT for name in self.model.ahead)])
+        return plain.windows(table, self.series.name, wanted).take(np.array(batch) - batch[0])
+
+    def _place(self, row: int, column: str) -> Place:
+        history, future = self.series.history, self.series.future
+        if row < history.rows:
+            return history.place(row, column)
+        row -= history.rows
+        return future.place(row, column) if future is not None else Place(f"row {row + 1} of the forecast")
+
+    def _set(self, name: str, at: slice, values: np.ndarray, numbers: np.ndarray) -> None:
+        """Write predicted values of a column at rows of the future, but for those that are predicted already."""
+        empty = np.isnan(self.outputs[name][at])
+        count = min(len(values), len(empty))
+        chosen = np.flatnonzero(empty[:count])
+        self.outputs[name][at][chosen] = numbers[chosen]
+        self.values[name][at][chosen] = values[chosen]
+        if name not in self.model.past:
+            return
+        row = self.series.history.rows + at.start
+        if values.dtype != object and not np.isfinite(values).all():
+            text = f"the forecast of '{safe_text(name)}' is nan or infinite in row {row - self.series.history.rows + 1}"
+            raise DataError(
+                f"{text}: it cannot be fed back", hint="a smaller --horizon, or a model that was trained longer"
+            )
+        later = self.columns[name][row :: at.step]
+        chosen = chosen[chosen < len(later)]
+        later[chosen] = values[chosen]
+
+
+def _batches(model: SeriesModel, rows: int, horizon: int) -> Iterator[list[int]]:
+    """Yield the rows to predict (those whose block of predicted rows begins there), in batches of independent ones."""
+    source, done = model.source, set[int]()
+    batch: list[int] = []
+    for row in range(rows, rows + horizon):
+        if row in done:
+            continue
+        if batch and model.feeds_back and row - source.lead() >= batch[0]:
+            yield batch
+            batch = []
+        batch.append(row)
+        done.update(row + step * source.sampling_rate for step in range(source.horizon))
+    yield batch
+
+
+def _with_floats(learned: Mapping[str, Learned], columns: Sequence[str]) -> dict[str, Learned]:
+    """Return a run's learned state with columns of integers as floats, since predictions are no integers."""
+    fields = known_columns(learned)
+    for name in columns:
+        if name in fields and fields[name].is_integer:
+            fields[name] = replace(fields[name], dtype=_FLOATS.get(fields[name].dtype, "float64"), num_classes=None)
+    return {**learned, COLUMNS: Learned({name: asdict(field) for name, field in fields.items()}, {})}

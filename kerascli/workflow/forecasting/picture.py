@@ -1,0 +1,91 @@
+"""Forecast of a run's own series as a picture: history, truth where a split holds it out, and forecast."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kerascli.data.dates import Dates
+from kerascli.data.storage.table import Table
+from kerascli.errors import ConfigError, safe_text
+from kerascli.report.forecast_plot import ForecastPanel
+from kerascli.workflow.forecasting.forecast import forecast
+from kerascli.workflow.forecasting.held_out import OwnSeries, own_series
+from kerascli.workflow.forecasting.series import column_values, main_dates, read_table, series_of
+from kerascli.workflow.forecasting.series_model import SeriesModel
+from kerascli.workflow.opened import OpenedRun
+
+_MOST_STEPS = 200
+_HELD_OUT = ("test", "validation")
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastPicture:
+    """Contents of a plot of a forecast: a panel for each column, and what they are drawn over."""
+
+    panels: Sequence[ForecastPanel]
+    positions: np.ndarray
+    """Dates or row numbers (from 1) of history and forecast."""
+    axis: str
+    truth: str
+    """Name of the known values after the history."""
+    note: str | None
+    """Why there is no truth; None where there is."""
+
+
+def forecast_picture(run: OpenedRun, horizon: int | None = None, future: Path | None = None) -> ForecastPicture:
+    """Forecast the rows that the test or validation split holds out, or those after the last row of a run's data.
+
+    With `future`, a file of known columns, they are those after the last row. By default `horizon` is all rows held
+    out (at most 200), or the length of a window. Raises ConfigError, DataError, FileRefused.
+    """
+    model = SeriesModel.of(run)
+    words = [column for column, target in model.predicted.items() if target.is_text]
+    if words:
+        raise ConfigError(f"--forecast: '{safe_text(words[0])}' is text, which has no line", hint="predict --horizon")
+    own = own_series(model, _HELD_OUT)
+    split, begin = _begin(model, own) if future is None else (None, own.table.rows)
+    held_out = own.end[split] - begin if split is not None else 0
+    if split is not None and horizon is not None and horizon > held_out:
+        raise ConfigError(f"--horizon {horizon}: the {split} split has {held_out:,} rows to compare with")
+    steps = horizon or min(held_out, _MOST_STEPS) or model.source.sequence_length
+    later = own.table.take(slice(begin, own.table.rows)) if split is not None else None
+    if future is not None:
+        later = read_table(model, str(future), keep=frozenset(model.known))
+    series = series_of(model, own.table.take(slice(0, begin)), later)
+    found = forecast(model, series, steps)
+    main = main_dates(series)
+    written = found.kept.get(main) if main is not None else None
+    shown = slice(max(0, begin - max(2 * steps, 2 * model.source.sequence_length)), begin)
+    panels = [
+        ForecastPanel(
+            column,
+            _numbers(series.history, column)[shown],
+            _numbers(own.table, column)[begin : begin + min(held_out, steps)],
+            np.asarray(found.columns[column], float),
+        )
+        for column in model.predicted
+    ]
+    positions = np.arange(shown.start + 1, begin + steps + 1)
+    if main is not None and written is not None:
+        after = Dates.of(written.tolist(), series.dates[main].form)
+        assert after is not None
+        positions = np.concatenate([series.dates[main].times[shown], after.times])
+    axis = main if main is not None and written is not None else "row"
+    note = "no split holds out the last rows: the forecast begins after the last row, beside no truth"
+    is_told = split is None and future is None
+    return ForecastPicture(panels, positions, axis, f"truth ({split} split)", note if is_told else None)
+
+
+def _begin(model: SeriesModel, own: OwnSeries) -> tuple[str | None, int]:
+    """Return the split to compare a forecast with and its first row; None and the end of the data if there is none."""
+    for split in _HELD_OUT:
+        first = own.first_held_out(split) if split in own.rows else None
+        if first is not None and first >= model.source.first_ahead():
+            return split, first
+    return None, own.table.rows
+
+
+def _numbers(table: Table, column: str) -> np.ndarray:
+    return np.asarray(column_values(table, column), float)

@@ -1,0 +1,191 @@
+"""Rows of a series to be continued: its history, and columns of its future that a file gives or that are dates."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kerascli.data.dates import Dates
+from kerascli.data.given import Given
+from kerascli.data.pipeline.columns import not_numbers
+from kerascli.data.pipeline.learned_state import known_columns
+from kerascli.data.section import Pipeline
+from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.table import Table
+from kerascli.errors import DataError, Fault, Place, counted, one_of, safe_text
+from kerascli.workflow.forecasting.series_model import SeriesModel
+
+_FUTURE = "--future FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Rows of a series in order of time, and the rows after them as far as a file has them."""
+
+    history: Table
+    future: Table | None
+    dates: Mapping[str, Dates]
+    """Columns of the history that hold dates."""
+
+    @property
+    def name(self) -> str:
+        return self.history.name or "the series"
+
+
+def read_series(model: SeriesModel, what: str, future: Path | None, keep: frozenset[str] = frozenset()) -> Series:
+    """Read the series to continue, from a file or standard input, and the file of its future. Raises DataError."""
+    history = read_table(model, what, model.used, keep)
+    later = None if future is None else read_table(model, str(future), keep=keep | {*model.known})
+    return series_of(model, history, later)
+
+
+def series_of(model: SeriesModel, history: Table, future: Table | None) -> Series:
+    """Return a series with its columns of dates. Raises DataError if rows are not in order of time."""
+    found = Series(history, future, date_columns(model, history))
+    if future is not None:
+        missing = [column for column in model.known if column not in future and column not in found.dates]
+        if missing:
+            names = ", ".join(f"'{safe_text(column, 40)}'" for column in missing)
+            text = f"the model needs {names} of the future, and this file has no such column"
+            raise DataError(Fault(text, place=Place(future.name), hint=f"it has {', '.join(list(future)[:20])}"))
+    main = main_dates(found)
+    if main is not None:
+        _check_order(found, main)
+    return found
+
+
+def main_dates(series: Series) -> str | None:
+    """Return the column of dates that orders the rows: the only one that there is, else None."""
+    return next(iter(series.dates)) if len(series.dates) == 1 else None
+
+
+def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
+    """Return the columns of a table that hold a date in every row."""
+    found: dict[str, Dates] = {}
+    for name in table:
+        values = _text_values(table, name)
+        if values is not None and (dates := Dates.of(values.tolist(), model.date_format(name))) is not None:
+            found[name] = dates
+    return found
+
+
+def _text_values(table: Table, name: str) -> np.ndarray | None:
+    """Return a column of texts; None for numbers, and for what cannot be read as either."""
+    try:
+        values = table[name]
+    except DataError:  # a type of Parquet that no model takes
+        return None
+    if not isinstance(values, np.ndarray) or values.dtype != object or values.ndim != 1:
+        return None
+    return values if all(isinstance(value, str) for value in values) else None
+
+
+def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: frozenset[str] = frozenset()) -> Table:
+    """Read raw rows of a series in any format, with the settings of the source that the windows are made of."""
+    pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in needed}
+    raw = model.data.model_copy(update={"source": model.source.source, "inputs": pipelines, "targets": {}})
+    given = Given(raw, known_columns(model.run.learned), targets=False, keep=keep | {*needed})
+    return given.read([what])
+
+
+def _check_order(series: Series, column: str) -> None:
+    """Raise DataError if dates of the history go back, or those of the future do not follow them."""
+    dates = series.dates[column]
+    row = dates.first_disorder()
+    if row is not None:
+        text = f"{dates.texts[row]} comes after {dates.texts[row - 1]}: rows of a series are in order of time"
+        raise DataError(Fault(text, place=series.history.place(row, column), hint="one series a file, sorted by date"))
+    if series.future is not None and column in series.future:
+        _check_future(series.future, column, dates)
+
+
+def _check_future(future: Table, column: str, dates: Dates) -> None:
+    """Raise DataError if dates of the future overlap those of the series, go back, or break a constant step."""
+    texts = _text_values(future, column)
+    later = None if texts is None else Dates.of(texts.tolist(), dates.form)
+    if later is None:
+        text = f"'{safe_text(column)}' holds dates in the series, and something else here"
+        raise DataError(Fault(text, place=Place(future.name)))
+    last = dates.texts[-1]
+    count = int((later.times <= dates.times[-1]).sum())
+    if count:
+        row = int((later.times <= dates.times[-1]).argmax())
+        text = f"{later.texts[row]} is not after {last}, the last date of the series ({counted(count, 'row')})"
+        raise DataError(Fault(text, place=future.place(row, column), hint=f"give only rows after {last}"))
+    step = dates.step()
+    due = None if step is None else step.after(dates.times[-1], len(later.times))
+    row = later.first_disorder() if due is None else next(iter(np.flatnonzero(due != later.times).tolist()), None)
+    if row is not None:
+        before = later.texts[row - 1] if row else last
+        wanted = (
+            "" if due is None else f": expected {dates.written(due[row : row + 1])[0]}, the series has a step of {step}"
+        )
+        raise DataError(Fault(f"{later.texts[row]} follows {before}{wanted}", place=future.place(row, column)))
+
+
+def future_values(series: Series, column: str, rows: int) -> np.ndarray:
+    """Return a column's values in the next `rows` rows: from the future's file, or dates continued.
+
+    Raises DataError if they are not known.
+    """
+    if series.future is not None and column in series.future:
+        return column_values(series.future, column)[:rows]
+    dates = series.dates.get(column)
+    if dates is None:
+        series.history.column(column)  # raises DataError with the most similar name
+        raise DataError(f"the future of '{safe_text(column)}' is not known", hint=f"give it in a file: {_FUTURE}")
+    if dates.step() is None:
+        hint = f"give the next dates in a file: {_FUTURE}"
+        if len(dates.texts) < 2:
+            raise DataError(f"the step of '{safe_text(column)}' is not known from one date", hint=hint)
+        row = dates.first_gap()
+        text = f"the dates of '{safe_text(column)}' have no constant step: {dates.texts[row]} follows "
+        place = series.history.place(row, column)
+        raise DataError(
+            Fault(f"{text}{dates.texts[row - 1]}, and what comes next is not known", place=place, hint=hint)
+        )
+    return np.array(dates.continued(rows), object)
+
+
+def known_future(model: SeriesModel, series: Series, needed: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Return known columns in as many rows after the last one as `needed` says. Raises DataError."""
+    rows = max(needed.values(), default=0)
+    if series.future is not None and series.future.rows < rows:
+        text = f"the future has {counted(series.future.rows, 'row')}; the forecast needs {rows:,}"
+        hint = "give more rows, or a smaller --horizon"
+        raise DataError(Fault(text, place=Place(series.future.name), hint=hint))
+    unknown = [column for column in needed if series.future is None and column not in series.dates]
+    if unknown:
+        names = one_of([f"'{safe_text(column, 40)}'" for column in unknown])
+        text = (
+            f"the model does not predict {names}, and needs {'them' if len(unknown) > 1 else 'it'} after the last row"
+        )
+        listed = safe_text(", ".join(dict.fromkeys([*series.dates, *unknown])))
+        hint = f"give {counted(max(needed[column] for column in unknown), 'row')} of {listed} in a file: {_FUTURE}"
+        raise DataError(Fault(text, place=Place(series.name), hint=hint))
+    return {column: future_values(series, column, count) for column, count in needed.items()}
+
+
+def column_values(table: Table, column: str) -> np.ndarray:
+    """Return a column of a table as an array in memory. Raises DataError."""
+    values: Values = table.column(column)
+    return values if isinstance(values, np.ndarray) else np.concatenate(list(values.blocks(2**16)))
+
+
+def whole_column(model: SeriesModel, series: Series, column: str, future: np.ndarray | None, rows: int) -> np.ndarray:
+    """Return a column of the inputs over the history and `rows` rows after it, which are empty where none is known.
+
+    Raises DataError if it holds texts where it held numbers in training.
+    """
+    if model.is_text(column):
+        past = series.history.text(column)
+        later = [] if future is None else future.astype(str).tolist()
+        return np.concatenate([past, np.array([*later, *[""] * (rows - len(later))], object)])
+    past = column_values(series.history, column)
+    for table, values in ((series.history, past), (series.future, future)):
+        if table is not None and values is not None and values.dtype == object:
+            raise not_numbers(table, column, values)
+    later = np.empty((0, *past.shape[1:]), past.dtype) if future is None else future
+    empty = np.full((rows - len(later), *past.shape[1:]), np.nan)
+    return np.concatenate([past, later, empty] if len(empty) else [past, later])

@@ -1,0 +1,174 @@
+"""Model of a run as a forecaster of a series: the columns that it predicts, and those that it needs to know."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kerascli.data.base import Inverse
+from kerascli.data.pipeline.learned_state import known_columns
+from kerascli.data.pipeline.prepare import target_inverse
+from kerascli.data.section import DataSpec
+from kerascli.data.sources.timeseries import NEXT, Timeseries
+from kerascli.data.transforms.datetime import DateTime
+from kerascli.errors import ConfigError, safe_text
+from kerascli.metrics.comparisons import OutputTarget
+from kerascli.training.classes import ClassReading, class_reading, is_classification_loss
+from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.units import significant
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastTarget:
+    """Output of the model that predicts the next values of columns of the series."""
+
+    output: str
+    columns: tuple[str, ...]
+    """Columns of the series, without `_next`."""
+    horizon: int
+    shape: tuple[int, ...]
+    """Shape of the target without the row axis, as its transforms return it."""
+    undo: Inverse | None
+    """Function that converts a target's rows to those of its columns; None for classes."""
+    has_units: bool
+    """True if `undo` changes numbers."""
+    reading: ClassReading | None
+    is_text: bool
+    """True if the columns hold text: class names."""
+
+    def values(self, output: Tensor) -> np.ndarray:
+        """Return predicted values of the columns (rows, horizon, columns), unrounded."""
+        if self.reading is not None:
+            names = np.array(self.reading.names, object)[self.reading.numbers(output).numpy()]
+            found = names if self.is_text else names.astype(np.float64)
+        else:
+            assert self.undo is not None
+            with np.errstate(over="ignore"):  # exp of what a bad model predicts: infinite, and reported as such
+                found = self.undo(output.numpy().astype(np.float64).reshape(len(output), *self.shape))
+        return found.reshape(len(output), self.horizon, len(self.columns))
+
+    def shown(self, values: np.ndarray, output: np.ndarray, *, raw: bool) -> np.ndarray:
+        """Return the numbers to print for predicted values (rows,), of which `output` are those of the model."""
+        if self.reading is not None:
+            return values if self.is_text else values.astype(np.int64)
+        return significant(values) if self.has_units and not raw else output
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesModel:
+    """Model of a run, with the columns of the series that it predicts and those that its inputs are made of."""
+
+    run: OpenedRun
+    data: DataSpec
+    source: Timeseries
+    targets: tuple[ForecastTarget, ...]
+    past: tuple[str, ...]
+    """Columns whose windows are inputs."""
+    ahead: tuple[str, ...]
+    """Columns whose values at the predicted rows (`NAME_next`) are inputs."""
+
+    @classmethod
+    def of(cls, run: OpenedRun) -> "SeriesModel":
+        """Return the forecaster of a run. Raises ConfigError or DataError if its model cannot continue a series."""
+        data = run.data
+        if data is None or run.takes_arrays or run.has_own_inputs:
+            raise ConfigError("a forecast needs a model whose inputs are columns of a series", hint=_HINT)
+        if not isinstance(data.source, Timeseries):
+            name = data.source.component_name
+            raise ConfigError(f"a forecast needs windows of a series; the source of this run is {name}", hint=_HINT)
+        if any(weight.spec.is_state for weight in run.experiment.weights):
+            text = "a forecast needs a model that sees windows alone; this one keeps states from batch to batch"
+            raise ConfigError(text, hint="train one whose layers are not stateful, on longer windows")
+        used = dict.fromkeys(column for pipeline in data.inputs.values() for column in pipeline.columns)
+        past = tuple(column for column in used if not column.endswith(NEXT))
+        ahead = tuple(column.removesuffix(NEXT) for column in used if column.endswith(NEXT))
+        model = cls(run, data, data.source, tuple(_targets(run, data, data.source)), past, ahead)
+        model._check_columns()
+        return model
+
+    @property
+    def predicted(self) -> dict[str, ForecastTarget]:
+        """Columns that are predicted, each with its target."""
+        return {column: target for target in self.targets for column in target.columns}
+
+    @property
+    def used(self) -> list[str]:
+        """Columns of the series that the inputs are made of."""
+        return list(dict.fromkeys([*self.past, *self.ahead]))
+
+    @property
+    def known(self) -> list[str]:
+        """Columns of the inputs that are not predicted, so that their future must be known."""
+        return [column for column in self.used if column not in self.predicted]
+
+    @property
+    def feeds_back(self) -> bool:
+        """True if predictions become inputs of later predictions."""
+        return any(column in self.past for column in self.predicted)
+
+    def is_text(self, column: str) -> bool:
+        """Return True if a column of the inputs was text in training."""
+        fields = known_columns(self.run.learned)
+        return next(fields[name].is_text for name in (column, column + NEXT) if name in fields)
+
+    def date_format(self, column: str) -> str | None:
+        """Return the format that a `datetime` transform of the inputs reads a column by; None: ISO 8601."""
+        for pipeline in self.data.inputs.values():
+            first = pipeline.steps[0].transform if pipeline.steps else None
+            if isinstance(first, DateTime) and pipeline.columns[0].removesuffix(NEXT) == column:
+                return first.format
+        return None
+
+    def _check_columns(self) -> None:
+        both = [column for column in self.ahead if column in self.predicted]
+        if both:
+            raise ConfigError(f"'{safe_text(both[0])}{NEXT}' is an input and what is predicted: nothing is to forecast")
+        if self.feeds_back and self.source.lead() < 1:
+            text = f"the target is not after the window: 'offset' is {self.source.first_ahead()}"
+            hint = f"a forecast needs at least {self.source.span(ahead=False) + 1}"
+            raise ConfigError(text, hint=hint)
+
+
+_HINT = "data: {source: {timeseries: {source: {csv: {path: series.csv}}, sequence_length: 24}}, ...}"
+
+
+def _targets(run: OpenedRun, data: DataSpec, source: Timeseries) -> Sequence[ForecastTarget]:
+    pairs = run.experiment.spec.compile.pairs if run.experiment.spec.compile is not None else ()
+    found = [
+        _target(run, data, source, pair)
+        for pair in pairs
+        if all(column.endswith(NEXT) for column in data.targets[pair.target].columns)
+    ]
+    if not found:
+        names = ", ".join(safe_text(pair.target) for pair in pairs) or "none"
+        text = f"a forecast needs a target that follows the window, such as value{NEXT}; the targets are {names}"
+        raise ConfigError(text, hint=f"data: {{targets: {{value{NEXT}: []}}}}")
+    return found
+
+
+def _target(run: OpenedRun, data: DataSpec, source: Timeseries, pair: OutputTarget) -> ForecastTarget:
+    columns = tuple(column.removesuffix(NEXT) for column in data.targets[pair.target].columns)
+    first, field = safe_text(columns[0]), run.stages.facts.targets[pair.target]
+    shape = tuple(size for size in field.shape if size is not None)
+    built = run.experiment.spec.built.specs[pair.output].shape
+    is_text = known_columns(run.learned)[data.targets[pair.target].columns[0]].is_text
+    if is_classification_loss(pair.loss):
+        units = int(np.prod([size or 0 for size in built]))
+        reading = class_reading(torch.empty(0, units), field, pair.loss)
+        if reading is None or len(columns) > 1 or source.horizon > 1:
+            text = f"the output '{safe_text(pair.output)}' predicts no single class of '{first}'"
+            raise ConfigError(f"{text}: it cannot be continued")
+        return ForecastTarget(pair.output, columns, 1, shape, None, has_units=False, reading=reading, is_text=is_text)
+    if math.prod(shape) != math.prod(size or 0 for size in built) or pair.loss is None:
+        text = f"the output '{safe_text(pair.output)}' has shape {built}, its target '{safe_text(pair.target)}' {shape}"
+        raise ConfigError(f"{text}: it predicts no values of '{first}'")
+    if math.prod(shape) != source.horizon * len(columns):
+        text = f"'{first}' has {math.prod(shape) // source.horizon} numbers a row"
+        raise ConfigError(f"{text}: a forecast takes columns of one", hint="give each a column of its own")
+    undo, has_units = target_inverse(data, run.learned, pair.target), pair.target in run.stages.inverses
+    return ForecastTarget(
+        pair.output, columns, source.horizon, shape, undo, has_units=has_units, reading=None, is_text=False
+    )
