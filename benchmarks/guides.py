@@ -266,9 +266,50 @@ def messy(typed: Typed) -> Iterator[Row]:
     yield from errors(typed, "readable", "besucher region rabatt", "umsatz", log=True)
 
 
+def forecast(typed: Typed) -> Iterator[Row]:
+    yield "this guide's", typed.value("forecast", "units:mae", "validation")
+    yield from forecasts(typed, 28, 214)
+
+
+def forecasts(typed: Typed, window: int, held_out: int) -> Iterator[Row]:
+    """Yield the errors of scikit-learn's models of windows and dates, and of two rules, on the last rows."""
+    import csv
+    from datetime import date
+
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.linear_model import LinearRegression
+
+    with (typed.session.folder / "data" / "sales.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    values = np.array([float(row["cones"]) for row in rows])
+    days = [date.fromisoformat(row["date"]) for row in rows]
+    year = np.array([2 * np.pi * day.timetuple().tm_yday / 365.25 for day in days])
+    known = np.column_stack([np.eye(7)[[day.weekday() for day in days]], np.sin(year), np.cos(year)])
+    past = np.stack([np.log(values[i - window : i]) for i in range(window, len(values))])
+    x, y = np.hstack([past, known[window:]]), values[window:]
+    for model in (LinearRegression(), HistGradientBoostingRegressor(random_state=0)):
+        fitted = model.fit(x[:-held_out], np.log(y[:-held_out]))
+        yield f"`{type(model).__name__}`", shown(abs(np.exp(fitted.predict(x[-held_out:])) - y[-held_out:]).mean())
+    for title, back in (("the day before", 1), ("the same day a week before", 7)):
+        yield title, shown(abs(y[-held_out:] - values[-held_out - back : -back]).mean())
+
+
 PEERS: dict[str, Callable[[Typed], Iterator[Row]]] = {
     each.__name__: each
-    for each in (fraud, houses, penguins, pictures, transfer, sentences, outputs, splits, threshold, pipe, messy)
+    for each in (
+        fraud,
+        houses,
+        penguins,
+        pictures,
+        transfer,
+        sentences,
+        outputs,
+        splits,
+        threshold,
+        forecast,
+        pipe,
+        messy,
+    )
 }
 
 
