@@ -55,9 +55,9 @@ class Typed:
             found.append(_metric(result, metric))
         return spread(found)
 
-    def value(self, run: str, metric: str) -> str:
-        """Return a metric of a run on its test split."""
-        result = json.loads(self.kerascli(f"evaluate {run} test --json").partition("{")[2].join(["{", ""]))
+    def value(self, run: str, metric: str, split: str = "test") -> str:
+        """Return a metric of a run on a split."""
+        result = json.loads(self.kerascli(f"evaluate {run} {split} --json").partition("{")[2].join(["{", ""]))
         return shown(_metric(result, metric))
 
 

@@ -49,6 +49,7 @@ def test_a_guide_needs_no_python(page: Path) -> None:
     assert {Path(name).suffix for name in files} <= {".yaml", ".csv"}
     assert not [step for step in done if isinstance(step, Command) and re.search(r"\bpython|\.py\b", step.text)]
     assert any(isinstance(step, Command) and step.text.startswith("kerascli train") for step in done)
+    assert "| model |" in page.read_text(encoding="utf-8"), "no results of other models on the same rows"
 
 
 def test_there_are_twelve_guides_and_the_index_names_each() -> None:
