@@ -13,7 +13,7 @@ project = "kerascli"
 author = "the authors of kerascli"
 release = kerascli.__version__
 extensions = ["myst_parser", "site_pages.extension"]
-exclude_patterns = ["_build", "_ext", "_data", "_static"]
+exclude_patterns = ["_build", "_ext", "_data", "_static", "guides/data"]
 nitpicky = True
 
 myst_enable_extensions = ["colon_fence"]

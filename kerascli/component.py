@@ -104,7 +104,7 @@ class Names:
     def unknown(
         self, written: str, path: Path, all_kinds: Iterable["Names"], fields: "FieldsOf", arguments: Any = None
     ) -> Fault:
-        """Return the config error of an unknown name; its hint is the line to write, or tells if another kind has that name.
+        """Return the config error of an unknown name; its hint is the line to write, or names another kind that has it.
 
         `arguments` are those written after the name, `fields` is that of this kind.
         """

@@ -30,6 +30,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [
     *DOCS,
+    *sorted((ROOT / "docs" / "guides").glob("**/*.md")),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "configs/README.md")),
 ]
 

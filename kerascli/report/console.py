@@ -171,7 +171,9 @@ def _wrapped(head: str, parts: list[str], width: int) -> str:
 
 
 def number_text(value: float) -> str:
-    """Return a number with four decimal places, or in scientific notation if it is small or large."""
+    """Return a number with four decimal places, from 10,000 on with one, or in scientific notation if it is far off."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.4f}"
+    if 1e4 <= abs(value) < 1e9:  # a price, as errors in units of the target are
+        return f"{value:,.1f}"
     return f"{value:.3e}"

@@ -7,7 +7,7 @@ import pytest
 
 from kerascli.events import BatchEnd, Began, EpochBegin, EpochEnd, Event, Note, Stopped
 from kerascli.report.classes import ClassRow, class_table
-from kerascli.report.console import TrainingView, first_that_fit
+from kerascli.report.console import TrainingView, first_that_fit, metrics_text
 from kerascli.report.downloads import DownloadBar
 from kerascli.report.summary import Row, Summary, render
 
@@ -126,3 +126,18 @@ def test_a_summary_fits_eighty_columns() -> None:
     lines = render(Summary("model", rows, False, 3, 0, 12, 0)).splitlines()
     assert max(map(len, lines)) <= 80
     assert "".join(line.split("│")[1].strip() for line in lines[4:7]).startswith("long_name_" * 4 + "1")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.0000"),
+        (9999.94, "9999.9400"),
+        (27744.12, "27,744.1"),
+        (-31250.0, "-31,250.0"),
+        (1e9, "1.000e+09"),
+        (1e-4, "1.000e-04"),
+    ],
+)
+def test_a_metric_of_prices_has_no_exponent(value: float, text: str) -> None:
+    assert metrics_text({"mae": value}) == f"mae {text}"

@@ -29,8 +29,11 @@ def setup(app: Any) -> dict[str, Any]:
 
 def site_pages(docs: Path) -> dict[str, str]:
     """Return the pages of the site by the files of the repository that they are made of."""
-    guides = {f"docs/{path.name}": path.stem for path in docs.glob("*.md")}
-    return {**guides, **COPIED, "README.md": "index", "configs/README.md": "gallery/index"}
+    written = (*docs.glob("*.md"), *docs.glob("guides/*.md"))
+    pages = {
+        f"docs/{page}.md": page for page in (path.relative_to(docs).with_suffix("").as_posix() for path in written)
+    }
+    return {**pages, **COPIED, "README.md": "index", "configs/README.md": "gallery/index"}
 
 
 def generated(docs: Path) -> Iterator[tuple[str, bytes]]:
@@ -63,5 +66,5 @@ def write_pages(docs: Path) -> list[str]:
 
 def _rewrite(app: Any, page: str, source: list[str]) -> None:
     """Turn the links of a guide: they are written for readers of the repository."""
-    if "/" not in page:
+    if "/" not in page or page.startswith("guides/"):
         source[0] = rewritten(source[0], page, f"docs/{page}.md", site_pages(Path(app.srcdir)))

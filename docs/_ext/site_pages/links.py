@@ -39,6 +39,11 @@ def source_link(cls: type) -> str:
     return file_link(Path(file).resolve().relative_to(ROOT.resolve()).as_posix())
 
 
+def _is_page_file(path: str) -> bool:
+    """Return True for what a page of docs/ shows, such as an image; False for data and scripts beside the pages."""
+    return path.startswith("docs/") and not path.startswith("docs/guides/data/")
+
+
 def rewritten(text: str, page: str, file: str, pages: Mapping[str, str]) -> str:
     """Return the text of a file of the repository as that of a page of the site, its links to other files included.
 
@@ -48,7 +53,7 @@ def rewritten(text: str, page: str, file: str, pages: Mapping[str, str]) -> str:
     def link(found: re.Match[str]) -> str:
         text, anchor = found[1], found[3] or ""
         path = os.path.normpath(PurePosixPath(file).parent / found[2])
-        own = f"{pages[path]}.md" if path in pages else path.removeprefix("docs/") if path.startswith("docs/") else None
+        own = f"{pages[path]}.md" if path in pages else path.removeprefix("docs/") if _is_page_file(path) else None
         if own is not None:
             return f"[{text}]({os.path.relpath(own, PurePosixPath(page).parent)}{anchor})"
         return file_link(path, text)
