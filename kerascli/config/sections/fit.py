@@ -69,7 +69,7 @@ class FitSpec(BaseSection):
     deterministic: Annotated[bool, NotPerPhase("it applies to all phases")] = False
     """Use deterministic algorithms on CUDA, which are slower; the CPU is deterministic anyway."""
     distribute: Annotated[Literal["ddp"] | None, NotPerPhase("it applies to all phases")] = None
-    """Division of work among several processes: `ddp`: each has the model and a part of each batch. Null is the same."""
+    """Division of work among several processes: `ddp`, where each has the model and a part of each batch (as null)."""
     shards: Annotated[PositiveInt | None, NotPerPhase("it applies to all phases")] = None
     """Number of parts of a batch, a power of two, with passes of their own: same bits on 1, 2, 4 ... processes.
     Null: one part per process, and results that differ from those of one process by rounding.
