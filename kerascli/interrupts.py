@@ -7,6 +7,7 @@ once, even while the main thread is in C code: a separate thread counts them.
 """
 
 import contextlib
+import ctypes
 import os
 import select
 import signal
@@ -25,6 +26,8 @@ An import could swallow it, or abort in its C++ code.
 """
 _INSISTENCE = 20
 """Number of exceptions for a signal that never arrived, after which the process ends without cleaning up."""
+_PR_SET_PDEATHSIG = 1
+"""Number of the option in linux/prctl.h."""
 _AGAIN = signal.SIGURG
 """Signal by which the watching thread makes the main thread raise again; the system's default is to ignore it."""
 
@@ -179,6 +182,12 @@ def deferred() -> Iterator[Signals]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def end_with_parent() -> None:
+    """Let the kernel send SIGTERM to this process when its parent process ends, however it ends (on Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def count_as_handled() -> None:

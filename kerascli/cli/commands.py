@@ -28,6 +28,8 @@ from kerascli.cli import (
     train,
     validate,
 )
+from kerascli.errors import ConfigError
+from kerascli.world import world_of
 
 _HELP = "Deep learning described, not programmed: train a PyTorch model from one YAML file in Keras's vocabulary."
 
@@ -80,6 +82,10 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _global_options(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     """Options of the program, before a command."""
+    if context.invoked_subcommand != "train" and world_of().size > 1:
+        text = f"'{context.invoked_subcommand}' runs on one process, and a launcher has started {world_of().size}"
+        raise ConfigError(text, hint="only 'train' runs on several processes")

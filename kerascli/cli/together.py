@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kerascli.errors import ConfigError, Interrupted, KerasCliError
+from kerascli.interrupts import end_with_parent
 from kerascli.workflow.fitting.options import Options
 from kerascli.world import launch_of, restarts_of, world_of
 
@@ -35,6 +36,8 @@ def together(options: Options, timeout: float) -> Iterator[Options]:
     if world.size == 1:
         yield options
         return
+    if launch_of() is not None:
+        end_with_parent()  # a launcher that is killed cannot end its processes
     from kerascli.device import choose_device
     from kerascli.training.distributed.processes import Processes
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from kerascli import __version__
-from kerascli.errors import ConfigError, Interrupted, counted
-from kerascli.events import Event, Note, Stopped
+from kerascli.errors import ConfigError, Fault, Interrupted, TrainingStopped, counted
+from kerascli.events import EpochEnd, Event, Note, Stopped
 from kerascli.training.distributed.processes import Processes
 from kerascli.training.evaluate import evaluate
 from kerascli.training.finite import refuse_bad_weights
@@ -23,7 +23,7 @@ from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
 def follow(runner: PhaseRunner) -> None:
     """Take part in the training and in the evaluation of the test split, as `run_loop.run` does on rank 0."""
     while True:
-        for event in train(runner.state.trainer, runner.state.plan, runner.reached):
+        for event in compared(train(runner.state.trainer, runner.state.plan, runner.reached), runner):
             _leave_on_signal(runner.processes, event)
         if runner.is_last:
             break
@@ -36,6 +36,28 @@ def follow(runner: PhaseRunner) -> None:
         batches = evaluated_batches(source, runner.options.limits.get("validation_steps"), runner.processes)
         for _ in evaluate(experiment.module, batches, seed=experiment.spec.seed):
             pass
+
+
+def compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
+    """Yield the events of a training; at the end of each epoch, compare the weights of all processes.
+
+    Raises TrainingStopped if they differ, for example by a callback of the user's own that decides by the time.
+    """
+    for event in events:
+        if isinstance(event, EpochEnd) and runner.processes.world.size > 1:
+            sums = runner.processes.exchange(_sum_of_bits(runner))
+            for rank, found in enumerate(sums):
+                if found != sums[0]:
+                    text = f"process {rank} has other weights than process 0 after epoch {event.epoch}"
+                    hint = "a callback or layer of your own must compute the same on all processes"
+                    raise TrainingStopped(Fault(text, hint=hint))
+        yield event
+
+
+def _sum_of_bits(runner: PhaseRunner) -> int:
+    """Return the sum of all weights' bytes, read as integers. Waits for the device."""
+    weights = [weight.tensor.detach().contiguous() for weight in runner.state.trainer.weights]
+    return sum(int(each.view(torch.uint8).sum(dtype=torch.int64)) for each in weights)
 
 
 def _leave_on_signal(processes: Processes, event: Event) -> None:

@@ -21,6 +21,7 @@ from kerascli.training.finite import has_finite_weights, refuse_bad_weights
 from kerascli.training.loop import train
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
+from kerascli.workflow.fitting.follow import compared
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
 from kerascli.workflow.fitting.profiled import profiled
@@ -73,7 +74,7 @@ def _phase(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
     state = runner.state
     samples = sample_writer(record, state.experiment, runner.phase.prepared)
     recorder = Recorder(record, state.trainer, runner.reached, state.plan, samples)
-    events = recorder.follow(train(state.trainer, state.plan, runner.reached))
+    events = recorder.follow(compared(train(state.trainer, state.plan, runner.reached), runner))
     if state.profiler is None:
         yield from _saved_on_signal(events, recorder, runner.processes)
     else:

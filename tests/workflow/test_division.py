@@ -1,0 +1,60 @@
+"""What cannot be divided among processes or shards is refused by name, and what is computed over a part is said."""
+
+from pathlib import Path
+
+import pytest
+
+from kerascli.errors import ConfigError
+from kerascli.workflow.check import check
+
+CONFIG = """
+data:
+  source: {blobs: {rows: 64, features: 4, classes: 3}}
+  inputs: {x: []}
+  targets: {y: []}
+model:
+  layers:
+    - dense: {units: 4, name: first}
+LAYERS
+    - dense: {units: 3, activation: softmax}
+compile: {loss: sparse_categorical_crossentropy}
+fit: {batch_size: 16FIT}
+"""
+
+
+def checked(folder: Path, *, layers: str = "", fit: str = "", processes: int = 1) -> list[str]:
+    path = folder / "config.yaml"
+    path.write_text(CONFIG.replace("LAYERS\n", layers).replace("FIT", fit))
+    return check(path, sets=(), flags=(), processes=processes).lines
+
+
+MIXES = '    - expr: {value: "first - mean(first, axis=0)", name: centred}\n'
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"layers": MIXES, "processes": 2}, "formula of 'centred' compares rows"),
+        ({"layers": MIXES, "fit": ", shards: 4"}, "formula of 'centred' compares rows"),
+        ({"fit": ", shards: 4", "processes": 3}, "4 shards cannot be divided among 3 processes"),
+        ({"fit": ", shards: 2", "processes": 4}, "2 shards cannot be divided among 4 processes"),
+        ({"processes": 17}, "16 rows cannot be divided among 17 processes"),
+        ({"fit": ", shards: 3"}, "expected a power of two"),
+        ({"fit": ", shards: 32"}, "must divide batch_size"),
+        ({"fit": ", distribute: fsdp"}, "ddp"),
+    ],
+)
+def test_what_cannot_be_divided_is_refused(tmp_path: Path, settings: dict[str, object], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        checked(tmp_path, **settings)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_formula_over_rows_is_taken_on_one_process(tmp_path: Path) -> None:
+    assert checked(tmp_path, layers=MIXES)
+
+
+def test_the_rows_of_each_part_are_said(tmp_path: Path) -> None:
+    lines = checked(tmp_path, layers="    - batch_normalization\n", processes=3)
+    assert "  batches of 16 rows: 3 processes of 5 or 6 rows each" in lines
+    assert "  'batch_normalization' normalizes over the rows of a part, not of the whole batch" in lines
+    assert "  batches of 16 rows: 4 shards of 4 rows each" in checked(tmp_path, fit=", shards: 4", processes=2)
