@@ -7,7 +7,6 @@ once, even while the main thread is in C code: a separate thread counts them.
 """
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
@@ -187,6 +186,8 @@ def deferred() -> Iterator[Signals]:
 def end_with_parent() -> None:
     """Let the kernel send SIGTERM to this process when its parent process ends, however it ends (on Linux only)."""
     if sys.platform == "linux":
+        import ctypes
+
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

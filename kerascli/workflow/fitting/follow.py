@@ -56,7 +56,7 @@ def compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
 
 def _sum_of_bits(runner: PhaseRunner) -> int:
     """Return the sum of all weights' bytes, read as integers. Waits for the device."""
-    weights = [weight.tensor.detach().contiguous() for weight in runner.state.trainer.weights]
+    weights = [weight.tensor.detach().reshape(-1) for weight in runner.state.trainer.weights]
     return sum(int(each.view(torch.uint8).sum(dtype=torch.int64)) for each in weights)
 
 
