@@ -1,4 +1,4 @@
-"""Progress of a training run: all state for exact resume, apart from weights and optimizer."""
+"""Progress of a training run: with the weights and the optimizer's state, all that is needed for exact resume."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(slots=True)
 class Progress:
-    """Counters and callback states, changed by the loop alone; consistent between two events."""
+    """Counters and callback states of a training, changed by the training loop alone; consistent at every event."""
 
     epoch: int = 0
     """Number of finished epochs."""
