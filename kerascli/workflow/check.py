@@ -28,7 +28,7 @@ from kerascli.workflow.opened import known_view
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Result of checking a valid config, as far as it could be checked."""
+    """Result of checking a valid config: what the model has, the warnings, and what could not be checked."""
 
     lines: list[str]
     """Lines to print about what was checked, and what could not be checked."""
@@ -86,7 +86,7 @@ def check(
 
 
 def _absent(config: Config, spec: RunSpec) -> Iterator[str]:
-    """Yield a text for each part of a config that is not checked or not there."""
+    """Yield a text for each part of a config that `validate` does not check, or that is not in the config."""
     if spec.init_from is not None:
         yield _unchecked_init_from(config, spec.init_from)
     if config.data is None:
@@ -103,7 +103,7 @@ def _warnings(cases: Sequence[Case], prepared: PreparedData | None) -> list[Faul
 def _described(
     phase: Config, facts: DataFacts, prepared: PreparedData | None, unchecked: list[str], *, no_data: bool
 ) -> RunSpec | None:
-    """Return a phase's spec; None with `no_data`, if faults may come from placeholder sizes. Raises ConfigError."""
+    """Return the RunSpec of a phase; None if data is not read and errors may come from placeholders for its sizes."""
     with _with_unchecked(unchecked):
         try:
             spec = phase.describe(facts, prepared and _rows(prepared))
@@ -120,7 +120,7 @@ def _described(
 
 
 def _unchecked_init_from(config: Config, begin: InitFrom) -> str:
-    """Return a line of text for the user: the weights of `model.init_from` are not checked, and why."""
+    """Return a text for the user, saying why the weights named in `model.init_from` are not checked."""
     what = next(source for source in (begin.run, begin.file, begin.torchvision) if source is not None)
     absent = begin.file is not None and not (config.init_folder / begin.file).exists()
     reason = f"there is no file '{safe_text(what)}'" if absent else f"'{safe_text(what)}' is read when a run starts"
@@ -170,7 +170,7 @@ def spec_of_run(record: RunRecord) -> RunSpec:
 
 
 def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
-    """Return title and graph of the model or a view, on the meta device, and the graphs of a `train_step`'s updates.
+    """Return the title and graph of a model or view, on the meta device, and the graphs of `fit.train_step`.
 
     Raises ConfigError if there is no such view.
     """
@@ -183,7 +183,7 @@ def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[
 
 @contextmanager
 def _with_unchecked(unchecked: Sequence[str]) -> Iterator[None]:
-    """Add the list of what could not be checked to a ConfigError that is raised inside: it may be the cause."""
+    """Context manager that adds to a ConfigError what could not be checked, since that may be its cause."""
     try:
         yield
     except ConfigError as error:
@@ -202,7 +202,7 @@ def _layers(spec: RunSpec) -> int:
 
 
 def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
-    """Return facts (shapes, classes ...) about the data, the data if it had to be loaded, and what is not checked.
+    """Return facts about a config's data (shapes ...), the data if it was loaded, and texts on what is not checked.
 
     The facts come from the source if it knows them, else from the loaded data.
     """
@@ -223,7 +223,7 @@ def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[st
 
 
 def _facts_without_data(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
-    """Return the facts about the data that are known without reading any file, and what is therefore not checked."""
+    """Return facts about a config's data that are known without reading files, and what is not checked."""
     text = "the data, and what depends on it: --no-data"
     return config.facts(look=False), None, [] if config.data is None else [text]
 
