@@ -1,4 +1,4 @@
-"""Advice from a profile: which phases take a large share, and what reduces it."""
+"""Advice from the profile of a training: which phases (data, forward ...) take a large share, and what reduces it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from kerascli.events import LayerTime, Phase
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Advice on a phase (`data`, `forward` ...) that takes more than `share` of the time; `text` says what helps."""
+    """Advice to give if a phase of training (`data`, `forward` ...) takes more than `share` of the time."""
 
     phase: str
     share: float
@@ -73,7 +73,7 @@ LEAST_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Measurements that the advice is based on."""
+    """Measurements of a profiled training that the advice is based on."""
 
     phases: Sequence[Phase]
     layers: tuple[LayerTime, ...]
@@ -90,7 +90,7 @@ class Facts:
 
 
 def advice(facts: Facts) -> tuple[str, ...]:
-    """Return a sentence for each finding, the phase with the largest share first; at least one."""
+    """Return sentences of advice from a profile, at least one; the phase with the largest share comes first."""
     rules = {rule.phase: rule for rule in RULES}
     said = []
     for phase in sorted(facts.phases, key=lambda phase: -phase.share):
