@@ -26,12 +26,12 @@ class EpochFacts:
     epochs: int
     logs: Mapping[str, float]
     learning_rates: Mapping[str, float]
-    """Learning rate of each update of a `train_step`; without one there is a single rate, with an empty name."""
+    """Learning rate by update of `fit.train_step`; without that section a single one, under an empty name."""
     steps: int
     directions: Mapping[str, Literal["min", "max"]]
-    """Direction of improvement of each logged metric, used by `mode: auto`."""
+    """Mapping from logged metric to its better direction (`min` or `max`), which `mode: auto` uses."""
     step: int = 0
-    """Number of training steps done, over all epochs."""
+    """Number of training steps done so far, over all epochs."""
     seconds: float = 0.0
     """Duration of the epoch so far, in seconds."""
 
@@ -51,7 +51,7 @@ class SetLearningRate:
 
     value: float
     update: str = ""
-    """Name of the update whose learning rate to set; empty without `train_step`."""
+    """Name of the update (in `fit.train_step`) whose learning rate to set; empty without that section."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,9 @@ class Images:
     title: str
     row_names: Sequence[str] = ()
     across: Sequence[float] = ()
-    """Coordinate of each column of the grid; if given, images are drawn without gaps."""
+    """Coordinate of each column of the grid of images; if given, images are drawn without gaps."""
     down: Sequence[float] = ()
-    """Coordinate of each row of the grid."""
+    """Coordinate of each row of the grid of images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Heat:
     title: str
     axes: tuple[str, str]
     names: tuple[Sequence[str], Sequence[str], Sequence[str]] = ((), (), ())
-    """Names of the panels, rows and columns of the matrices; empty: their numbers."""
+    """Names of the panels, and of the rows and columns of their matrices; where empty, numbers are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,13 @@ class ModelFacts:
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     reads_data: bool
-    """True if the model's inputs are inputs of the data."""
+    """True if all inputs of the model are inputs in the data section."""
     classes: Mapping[str, int]
-    """Number of ids (input_dim) of the embedding of each input that has one."""
+    """Mapping from input to the number of ids (`input_dim`) of the embedding that takes it."""
     texts: Collection[str]
     """Names of inputs and targets of the data that are text."""
     decodes: tuple[str, str] | None = None
-    """Input of previous tokens of a decoder, and the target that these tokens are from; None: no decoder."""
+    """For a decoder: its input of previous tokens, and the target with those tokens; None for other models."""
     targets: Collection[str] = ()
     """Names of the data's targets."""
 
@@ -89,7 +89,7 @@ class Rows:
     inputs: Mapping[str, Tensor]
     targets: Mapping[str, np.ndarray]
     aside: Mapping[str, tuple[np.ndarray, Sequence[str]]]
-    """Columns that callbacks only display: class labels, and the names of the classes."""
+    """Columns that callbacks only display, by name: class labels, and the names of the classes."""
     rows: int
 
 

@@ -12,9 +12,9 @@ from kerascli.interrupts import Signalled, listening
 _MACHINE = {
     errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
 }  # fmt: skip
-"""Error numbers of the disk, its permissions and limits, which are no bug of kerascli."""
+"""Error numbers (errno) of OSErrors due to the disk, permissions or limits, not to a bug of kerascli."""
 _PATH = {errno.ENAMETOOLONG, errno.ELOOP}
-"""Error numbers of paths on the command line that cannot exist."""
+"""Error numbers (errno) of OSErrors due to paths on the command line that cannot exist."""
 
 
 def main() -> None:

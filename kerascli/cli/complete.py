@@ -19,7 +19,7 @@ _DECORATED = re.compile(
 )
 _NAMED = re.compile(r"\bname=\"(\w+)\"")
 _PLAIN = re.compile(r"[\w.+-]*")
-"""Values that need no quotes in a shell."""
+"""Pattern of values that need no quotes in a shell."""
 _ROOMS = ("layers", "losses", "metrics", "data", "callbacks", "optimizers", "schedules", "parts", "preprocessing")
 
 

@@ -65,10 +65,10 @@ OPERATION_MICROSECONDS = 10.0
 operation and to record it for the gradient."""
 
 COMPILING_SHARE = 0.5
-"""Share of a training's time above which its compilation has not paid off."""
+"""Share of a training's time above which compiling the model has not paid off."""
 
 LEAST_SECONDS = 1.0
-"""Duration of all steps that advice needs: below it most of the time is spent on writing the run's files."""
+"""Minimum duration of all training steps for advice: in shorter ones most time goes into writing the run's files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +77,16 @@ class Facts:
 
     phases: Sequence[Phase]
     layers: tuple[LayerTime, ...]
-    """Layers, the most expensive first."""
+    """Layers and their times, the most expensive first."""
     step_seconds: float
     seconds: float
-    """Duration of all steps and the ends of epochs."""
+    """Duration of all training steps and ends of epochs, in seconds."""
     compiling_seconds: float
     operations: float
-    """Number of operations that a step starts; 0 if unknown."""
+    """Number of torch operations that a training step starts; 0 if unknown."""
     execution_mode: str
     jit_compile: bool | str
-    """Setting `jit_compile` as in the config."""
+    """Value of `jit_compile` in the config."""
 
 
 def advice(facts: Facts) -> tuple[str, ...]:

@@ -14,10 +14,10 @@ ORDER = (
     "data", "forward and backward", "forward", "backward", "optimizer", "metrics",
     "callbacks", "validation", "records", "checkpoints", "showing progress", REST,
 )  # fmt: skip
-"""Phases (kinds of work) in the order of the report; other phases come before `REST`."""
+"""Names of the phases of training (data, forward ...) in the order of the report; others come before `REST`."""
 
 _SAMPLES = 10_000
-"""Maximum number of durations kept for a median, so that memory is bounded."""
+"""Maximum number of durations kept to compute a median of, so that memory is bounded."""
 
 
 @dataclass(slots=True)

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from kerascli.events import LayerTime, Operation
 
 LAYER = "layer: "
-"""Prefix of the names of profiler marks around layers."""
+"""Prefix of the names of torch profiler ranges (record_function) around layers."""
 STEP = "step: "
-"""Prefix of the names of profiler marks around whole training steps."""
+"""Prefix of the names of torch profiler ranges (record_function) around training steps."""
 
 _ENGINE = "autograd::engine::evaluate_function: "
 _BACKWARD, _MARK = 1, 7
@@ -28,14 +28,14 @@ class Work:
     name: str
     step: int
     layer: str
-    """Name of the layer; empty if it belongs to none, or to an unknown one."""
+    """Name of the layer that the operation belongs to; empty if it belongs to none, or to an unknown one."""
     phase: str
     backward: bool
     milliseconds: float
     calls: int
-    """Number of calls that this work counts as: 0 for the autograd engine's work around a gradient function, else 1."""
+    """Number of calls to count for this operation: 0 for autograd's work around a gradient function, else 1."""
     outermost: bool
-    """True if it was started by Python or the autograd engine, not by another operation."""
+    """True if the operation was started by Python or autograd, not by another operation."""
 
     @property
     def place(self) -> str:
@@ -51,7 +51,7 @@ class RecordedWork:
 
     work: Sequence[Work] = ()
     lasted: Sequence[float] = ()
-    """Duration of each step in milliseconds."""
+    """Duration of each recorded training step in milliseconds."""
 
     @property
     def steps(self) -> int:

@@ -17,7 +17,7 @@ from kerascli.profiling.window import LEAST_STEPS, Window, synchronize
 _MAKING = ("tracing", "compiling")
 """Phases that occur once per training, such as compiling; while a graph is tested, phases of steps occur in them."""
 _SLOWED = 1.5
-"""Limit of the slowdown by torch's profiler, which adds microseconds to each operation; above it times mislead."""
+"""Slowdown by torch's profiler above which its times mislead, since it adds microseconds to each operation."""
 
 
 class Profiler:

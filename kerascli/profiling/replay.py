@@ -10,7 +10,7 @@ from kerascli.profiling.operations import RecordedWork
 from kerascli.profiling.window import Window
 
 _STEPS = 5
-"""Number of training steps to time, after one that is not timed."""
+"""Number of training steps whose layers are timed, after one that is not timed."""
 
 
 def layer_by_layer(

@@ -17,12 +17,12 @@ from kerascli.errors import first_line
 from kerascli.profiling.operations import LAYER, STEP, RecordedWork, recorded_work
 
 LEAST_STEPS = 3
-"""Minimum number of steps: the first, which is atypical, one that is timed, and one for torch's profiler."""
+"""Minimum training steps to profile operations: the first (atypical), a timed one, one for torch's profiler."""
 
 _WARM_UP_STEPS = 10
-"""Number of steps after which memory is allocated, kernels are chosen and processors run at full speed."""
+"""Number of training steps after which memory is allocated, kernels are chosen and processors run at full speed."""
 _STEPS = 20
-"""Number of recorded steps: enough for a mean, and few enough for a trace that opens at once."""
+"""Number of training steps to record: enough for a mean, few enough for a trace that opens at once."""
 LARGE_BYTES = 16_000_000
 """Size above which a trace file is compressed; trace viewers read both forms."""
 
@@ -34,7 +34,7 @@ class Window:
         self.layers: Mapping[str, nn.Module] = {}
         self.open = False
         self.steps = 0
-        """Number of complete steps that were recorded."""
+        """Number of complete training steps that were recorded."""
         self.refusal = ""
         """Reason why torch's profiler did not start."""
         self._device = device

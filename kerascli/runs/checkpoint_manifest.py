@@ -38,7 +38,7 @@ class Manifest(BaseModel):
     format: Literal[1, 2] = 2
     step: Annotated[int, Field(ge=0, lt=10**15)]
     slots: list[Annotated[str, Field(pattern=rf"^{SLOT_NAME}\z")]] = []
-    """Named slots (`best`) whose checkpoint this is; not recorded in format 1."""
+    """Names (`best`) under which this checkpoint is saved, too; not recorded in format 1."""
     files: dict[Annotated[str, Field(pattern=rf"^{BLOB_NAME}\z")], BlobFile]
     facts: dict[str, Any]
 

@@ -19,7 +19,7 @@ class Prefix(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     size: NonNegativeInt = 0
-    """Length in bytes."""
+    """Length of the recorded beginning of history.csv, in bytes."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")] = hashlib.sha256().hexdigest()
 
     def check(self, path: Path) -> bytes:

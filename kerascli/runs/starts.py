@@ -22,7 +22,7 @@ class Start(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     sequence: str
-    """Random name of the folder's numbering, which tells its own runs from runs copied from another folder."""
+    """Random name of the numbering of a folder's runs, by which runs copied from another folder are recognized."""
     number: NonNegativeInt
 
 

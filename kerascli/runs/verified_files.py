@@ -25,7 +25,7 @@ class VerifiedFiles:
         self._read_facts = read_facts
         self._write_facts = write_facts
         self.written: dict[str, str] = {}
-        """SHA-256 of the files written before run.json existed, by name."""
+        """SHA-256 of files written before the run has a run.json, by file name."""
 
     def write(self, name: str, data: bytes | Pieces, *, began: bool) -> str:
         """Write a file of the run and return its SHA-256, which run.json records.

@@ -29,9 +29,9 @@ class Experiment:
     spec: RunSpec
     graph: Graph
     module: GraphStep
-    """Module for prediction and evaluation."""
+    """Module that predicts and evaluates with the model."""
     forward_passes: tuple[ForwardPass[GraphStep], ...]
-    """Forward passes of a training step; without a `train_step` section a single one, of `module` itself."""
+    """Forward passes of a training step; without `fit.train_step` a single one, of `module` itself."""
     weights: list[Weight]
     device: torch.device
 

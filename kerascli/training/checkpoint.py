@@ -30,7 +30,7 @@ def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict
 
 
 class CheckpointFacts(BaseModel):
-    """Validated JSON part of a checkpoint (counters, callback states ...): it may be untrusted, or of another version."""
+    """Validated JSON part of a checkpoint (counters, callback states ...); it may come from another version."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 

@@ -17,7 +17,7 @@ class ClassReading:
     names: tuple[str, ...]
     from_logits: bool
     binary: bool
-    """True if the output has one unit: the probability, or logit, of the second of two classes."""
+    """True if the model output has one unit: the probability, or logit, of the second of two classes."""
 
     def probabilities(self, output: Tensor) -> Tensor:
         """Return probabilities (rows, classes) for outputs (rows, units)."""

@@ -31,9 +31,9 @@ _TOLERANCE = 1e-2
 Other kernels add in another order, which costs digits where sums cancel: through eight normalized convolutions with
 relus the module's own gradients differ by 2e-3 from those in float64. A wrong graph differs by far more."""
 _SECONDS_TO_COMPILE = 20.0
-"""Time to compile a small model and its optimizer's rule on two cores, with an empty cache."""
+"""Estimated seconds to compile a small model and its optimizer's update rule on two cores, with an empty cache."""
 _SECONDS_SAVED = 5e-6
-"""Time saved by compilation for each operation of a step that is fused away."""
+"""Estimated seconds that compilation saves in each training step per operation that is fused away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,14 @@ class Request:
 
     forward_pass: ForwardPass
     batches: Sequence[Batch]
-    """The first batch, and a second if there is one: graphs are traced on the first and tested on the second."""
+    """First batch of the data, and a second if there is one: graphs are traced on one, tested on the other."""
     steps: int
     """Number of times that the forward pass will run in this training."""
     jit_compile: bool | Literal["auto"] = "auto"
     live_scales: Mapping[str, Tensor] = field(default_factory=dict)
-    """Loss scales of updates, by the update's name, that change in training."""
+    """Mapping from name of a parameter update to its loss scale (of mixed precision), which changes in training."""
     rules: Callable[[], Sequence[Written]] = list
-    """Function that returns the optimizers' update rules, compiled too. They hold copies of all weights: call late."""
+    """Function that returns the optimizers' update rules, to compile them; call it late: they hold weight copies."""
 
     @property
     def device(self) -> torch.device:

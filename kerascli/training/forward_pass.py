@@ -22,7 +22,7 @@ class ParameterUpdate:
     """An optimizer and the weights that it updates by the gradients of one loss."""
 
     name: str
-    """Name of the update in the `train_step` section; empty without that section."""
+    """Name of the update in the `fit.train_step` section; empty without that section."""
     optimizer: BaseOptimizer
     weights: tuple[Weight, ...]
 
@@ -34,7 +34,7 @@ class ForwardPass(Generic[M]):
     module: M
     updates: tuple[ParameterUpdate, ...]
     repeat: int = 1
-    """Number of times that the pass and its updates run in a training step."""
+    """Number of times that the forward pass and its parameter updates run in each training step."""
 
     @property
     def stream(self) -> str:
@@ -67,11 +67,11 @@ class StepOutcome:
     """Result of a forward pass and its backward, before any weight changes."""
 
     totals: list[Tensor]
-    """Losses that were differentiated: one scalar for each parameter update."""
+    """Total losses that gradients were computed of: one scalar for each parameter update."""
     states: list[Tensor]
-    """States of the metrics, which add up over batches."""
+    """States of the metrics for this batch, which are summed over batches."""
     gradients: list[Tensor | None]
-    """Gradients in the order of the updates and their weights; None if the loss does not depend on the weight."""
+    """Gradients of the updates' weights, in order; None where a loss does not depend on the weight."""
     updates: dict[str, Tensor]
     """New values of non-trainable weights, by weight name."""
 
@@ -83,7 +83,7 @@ class StepOutcome:
 
 
 Runner = Callable[[Batch, draws.Draws], StepOutcome]
-"""Function (batch, random numbers of the step) -> outcome of a forward pass."""
+"""Type of functions that run a forward pass: (batch, random numbers of the step) -> StepOutcome."""
 
 
 class Eager:

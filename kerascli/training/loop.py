@@ -36,16 +36,16 @@ class Plan:
     epochs: int
     steps: int
     batches: Callable[[int, int], Iterable[Batch]]
-    """Function (epoch from 0, first batch) -> the batches of the epoch from there on."""
+    """Function (epoch from 0, number of the first batch) -> the batches of that epoch from this one on."""
     validation: Callable[[], Iterable[Batch] | Turns] | None
     validates: Callable[[int], bool]
-    """Function that returns True if a validation follows the epoch (from 1)."""
+    """Function (epoch from 1) -> True if a validation follows that epoch."""
     callbacks: Sequence[Callback]
     directions: dict[str, str]
     resets_states: bool = True
     """True if stateful layers are reset before each epoch."""
     phase: int | None = None
-    """Number of the phase, from 1, if the fit has several: a column of the history."""
+    """Number of the phase of training, from 1, if there are several: a column of history.csv."""
 
 
 def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:

@@ -20,12 +20,12 @@ class LossOutput:
     """Result of an objective for a batch: the losses to minimize, and the states of all logged values."""
 
     totals: list[Tensor]
-    """One scalar, or one for each of the updates that share a forward pass."""
+    """Total losses: one scalar, or one for each of the parameter updates that share a forward pass."""
     states: list[Tensor]
 
 
 Reduction = Literal["mean", "sum"]
-"""Reduction of a value over batches: their mean, weighted by rows, or their sum."""
+"""How a logged value is reduced over batches: to the mean, weighted by rows, or to the sum."""
 
 
 class BaseObjective(nn.Module):

@@ -35,7 +35,7 @@ class CheckResult:
     warnings: list[Fault]
     """Warnings about settings and data that are valid but probably not intended."""
     data_is_missing: bool
-    """True if the files of the data were looked for and not found."""
+    """True if data files that the config names were looked for and not found."""
 
 
 def check(

@@ -35,7 +35,7 @@ class ClassScores:
     matrix: np.ndarray
     rows: tuple[ClassRow, ...]
     thresholds: Thresholds | None
-    """Probabilities of the second class and the true classes, for an output of one unit; None for other outputs."""
+    """Predicted probabilities of the second class, with the true classes, if the output has one unit; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Evaluation:
     result: Evaluated
     class_scores: tuple[ClassScores, ...]
     in_units: dict[str, dict[str, float]]
-    """Target -> metric -> value, in the units of the target's column, where its transforms can be undone."""
+    """Mapping target -> metric -> value in the units of the target's column, where preprocessing can be inverted."""
 
 
 MOST_GROUPS = 100

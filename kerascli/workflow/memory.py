@@ -16,7 +16,7 @@ _CPU_WORDS = "can't allocate memory"
 
 
 STOPS = (RuntimeError, MemoryError, IndexError, ShapeMismatch)
-"""Types of errors of torch and Python among which `stopped_by` finds those to convert to TrainingStopped."""
+"""Types of exceptions to pass to `stopped_by`, which converts some of them to TrainingStopped."""
 _OUTSIDE = ("out of bounds", "out of DATA bounds", "out of range")
 
 

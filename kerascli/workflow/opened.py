@@ -32,12 +32,12 @@ class OpenedRun:
     experiment: Experiment
     stages: Stages
     data: DataSpec | None
-    """Data section of the run's config; None for an imported run, which takes arrays as its inputs."""
+    """Data section of the run's config; None for an imported run, which takes arrays without preprocessing."""
     learned: dict[str, Learned]
     takes_arrays: bool = False
     """True if the run takes arrays as its inputs, since the model has inputs that the data does not provide."""
     warnings: list[Fault] = field(default_factory=list)
-    """Warnings about the files of the run; the runs that `view` returns share the list."""
+    """Warnings about the run's files, to print; runs with a view, from the method `view`, share the list."""
 
     @property
     def has_own_inputs(self) -> bool:

@@ -20,7 +20,7 @@ _BEGINNINGS = {
     ".keras": b"PK", ".h5": b"\x89HDF", ".hdf5": b"\x89HDF", ".pt": b"PK", ".pt2": b"PK", ".onnx": b"\x08",
     ".mmd": b"---\ntitle:", ".dot": b"digraph ", ".gv": b"digraph ",
 }  # fmt: skip
-"""First bytes of the output files of each kind; kinds are named by their suffix."""
+"""First bytes of output files, by their suffix (`.png` ...), to recognize an existing file's kind."""
 CONFIG, SCHEMA, PIPELINE = "a config of kerascli", "a JSON Schema", "a pipeline file"
 """Kinds of output files that may have any suffix."""
 

@@ -24,7 +24,7 @@ class Predictions:
     """Predictions for rows: as named columns to print or write, and as the arrays of the model's outputs."""
 
     kept: dict[str, np.ndarray]
-    """Raw columns of the rows, to be written beside the predictions (`--keep`)."""
+    """Raw columns of the rows, by name, to write beside the predictions (option `--keep`)."""
     columns: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
     rows: int
@@ -51,9 +51,9 @@ class Form:
     """Options of `predict` on how a model's outputs are converted to predictions (names, units, threshold)."""
 
     keras_names: bool = False
-    """True if outputs get the names that they have in the imported Keras file."""
+    """True if predictions get the output names of the imported Keras file."""
     raw: bool = False
-    """True if numbers stay as the model computes them: the transforms of targets are not inverted."""
+    """True if predicted numbers stay as the model computes them: the preprocessing of targets is not inverted."""
     threshold: float | None = None
     """Probability of the second of two classes above which it is predicted; None: the more probable class is."""
 

@@ -21,7 +21,7 @@ from kerascli.training.objective import full_precision, measured
 from kerascli.workflow.opened import OpenedRun
 
 _DEFAULT = (MetricUse("mean_absolute_error", MeanAbsoluteError(), weighted=False, columns=("mean_absolute_error",)),)
-"""Metrics that are reported in units for an output for which the config has none."""
+"""Metrics to report in the units of the raw column for an output that has no metrics in the config."""
 
 
 def inverse_of(run: OpenedRun, pair: OutputTarget) -> Inverse | None:

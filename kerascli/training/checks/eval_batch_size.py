@@ -12,7 +12,7 @@ from kerascli.shapes import TensorSpec
 from kerascli.training.checks.row_independence import comparison_keeps_rows_apart, node_keeps_rows_apart
 
 _CACHED_BYTES = 2**21
-"""Size of a node's inputs and outputs together that fits into a core's cache; larger batches are no faster."""
+"""Size of a node's inputs and outputs (for a batch) that fits into a CPU core's cache; larger batches are no faster."""
 
 
 def rows_at_once(

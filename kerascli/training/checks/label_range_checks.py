@@ -26,7 +26,7 @@ from kerascli.shapes import TensorSpec
 Warn = Callable[[str], None]
 
 _ROUNDED_FROM = 2**24
-"""Integers above this are rounded by float32."""
+"""Largest magnitude up to which float32 represents all integers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class _Requirements:
 
     lookups: Mapping[str, list[_Lookup]]
     numbers: frozenset[str]
-    """Inputs that become floats in the model."""
+    """Names of inputs that the model converts to floats."""
     compared: Mapping[str, list[tuple[Loss | Metric, TensorSpec]]]
-    """Losses and metrics of a target, each with the spec of its output."""
+    """Mapping from target to the losses and metrics that take it, each with the shape and dtype of the output."""
 
     def asks_input(self, name: str, stage: Stage) -> bool:
         """Return True if the values of an input must be checked: as ids of an embedding, or for rounding to float32."""
@@ -155,7 +155,7 @@ def _refusal(
 
 
 _Found = tuple[_BadValue | None, int]
-"""First fault of a block of rows, and the largest integer in it that becomes a float."""
+"""Result of a check of rows: the first invalid value or None, and the largest integer that becomes a float."""
 
 
 def _refuse_input(wanted: _Requirements, name: str, values: np.ndarray) -> _Found:

@@ -19,7 +19,7 @@ class Decoder:
     """A decoder trained by teacher forcing, as a function of its own output so far; its other inputs are fixed."""
 
     predict: Callable[[Tensor], Tensor]
-    """Function (token ids of the output so far (N, places)) -> probability or logit of each word (N, places, words)."""
+    """Function (token ids of the output so far (N, places)) -> probability or logit of words (N, places, words)."""
     begin: tuple[int, ...]
     """Token ids that the output begins with, at least one."""
     places: int

@@ -7,7 +7,7 @@ import numpy as np
 from kerascli.workflow.advice.raw import Raw
 
 _WORDS = 16
-"""Number of 8-byte words of a row that are hashed first; rows equal in them are hashed whole."""
+"""Number of 8-byte words of a row that are hashed first; rows that are equal in them are hashed completely."""
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _OTHER = np.uint64(0xBF58476D1CE4E5B9)

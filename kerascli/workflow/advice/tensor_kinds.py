@@ -38,7 +38,7 @@ _HANDED_ON = (
 """Names, or beginnings of names, of layers whose output is of the same kind (probabilities or not) as their input."""
 
 _ALIKE = frozenset({"concatenate", "average", "maximum", "minimum"})
-"""Layers whose output is of the kind of their inputs, if all inputs are of one kind."""
+"""Names of layers whose output is of the kind (probabilities or not) of their inputs, if all are of one kind."""
 
 _NORMALIZED = frozenset({"batch_normalization", "layer_normalization", "group_normalization", "rms_normalization"})
 

@@ -29,7 +29,7 @@ from kerascli.workflow.fitting.profiled import set_profiled_model
 from kerascli.workflow.memory import memory_for_model
 
 MODES = ("eager", "traced", "compiled")
-"""Execution modes, from the slowest to the fastest."""
+"""Names of the modes in which forward passes are executed, from the slowest to the fastest."""
 
 
 def bind_with_profiler(

@@ -9,7 +9,7 @@ from kerascli.events import Note
 from kerascli.training.build import Experiment
 
 _SHOWN = 12
-"""Number of characters of a digest, and of data files whose digest is shown."""
+"""Number of digits of a data file's SHA-256 to print, and of data files whose SHA-256 is printed."""
 
 
 class Stages:

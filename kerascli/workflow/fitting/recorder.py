@@ -36,11 +36,11 @@ from kerascli.workflow.fitting.tensorboard import TensorBoardWriters
 from kerascli.workflow.generation.samples import SampleWriter
 
 FIRST_SECONDS = 1.0
-"""Minimum time since the start for the first checkpoint at the end of an epoch."""
+"""Minimum seconds since the start of training for the first checkpoint at the end of an epoch."""
 EPOCH_SECONDS = 10.0
-"""Minimum age of the last checkpoint for a new one at the end of an epoch."""
+"""Minimum seconds since the last checkpoint for a new one at the end of an epoch."""
 BATCH_SECONDS = 300.0
-"""Minimum age of the last checkpoint for a new one within an epoch."""
+"""Minimum seconds since the last checkpoint for a new one within an epoch."""
 
 TRAINING = "training.safetensors"
 

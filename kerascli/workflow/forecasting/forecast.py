@@ -32,7 +32,7 @@ from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.predict import Predictions
 
 _FLOATS = {"uint8": "float32", "int8": "float32", "uint16": "float32", "int16": "float32", "bool": "float32"}
-"""Float dtypes for integer columns that predictions are fed back into, in which transforms run where they did."""
+"""Float dtype by integer dtype, for input columns that predictions are written into."""
 
 
 def forecast_run(
@@ -98,13 +98,13 @@ class _Forecast:
     series: Series
     preparer: Preparer
     columns: dict[str, np.ndarray]
-    """Columns of the inputs; rows of predicted ones are filled as they are predicted."""
+    """Input columns of the model by name, over history and future; predicted values are filled in step by step."""
     values: dict[str, np.ndarray]
-    """Predicted values (horizon,) of each predicted column, in its units, unrounded."""
+    """Predicted values (horizon,) by column, in the column's units, unrounded."""
     outputs: dict[str, np.ndarray]
-    """Numbers (horizon,) that the model predicts for them, in its own scale."""
+    """Predicted values (horizon,) by column, as the model computes them (preprocessing not inverted)."""
     batches: Sequence[Sequence[int]]
-    """Rows of the series to predict, in batches of which no row depends on another."""
+    """Batches of row numbers to predict; no row depends on a prediction in the same batch."""
 
     @classmethod
     def begun(cls, model: SeriesModel, series: Series, horizon: int) -> "_Forecast":

@@ -20,9 +20,9 @@ class OwnSeries:
 
     table: Table
     rows: Mapping[str, np.ndarray]
-    """Row in the table of each (first) predicted value of a split, ascending."""
+    """Mapping from split to the table rows that its windows predict (the first of each), ascending."""
     end: Mapping[str, int]
-    """Row after the last predicted one of a split."""
+    """Mapping from split to the table row after the last one that it predicts."""
 
     def first_held_out(self, split: str) -> int | None:
         """Return the first row of a split that was no target in training; None if its rows are scattered."""

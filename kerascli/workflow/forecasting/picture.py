@@ -26,12 +26,12 @@ class ForecastPicture:
 
     panels: Sequence[ForecastPanel]
     positions: np.ndarray
-    """Dates or row numbers (from 1) of history and forecast."""
+    """Positions of history and forecast on the horizontal axis: dates, or row numbers from 1."""
     axis: str
     truth: str
-    """Name of the known values after the history."""
+    """Name, in the plot's legend, of the true values that follow the history given to the model."""
     note: str | None
-    """Why there is no truth; None where there is."""
+    """Text saying why the plot has no true values to compare the forecast with; None if it has."""
 
 
 def forecast_picture(run: OpenedRun, horizon: int | None = None, future: Path | None = None) -> ForecastPicture:

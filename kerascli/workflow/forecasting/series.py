@@ -26,7 +26,7 @@ class Series:
     history: Table
     future: Table | None
     dates: Mapping[str, Dates]
-    """Columns of the history that hold dates."""
+    """Mapping from column to its dates, for those columns of the history that hold dates."""
 
     @property
     def name(self) -> str:

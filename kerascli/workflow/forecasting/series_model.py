@@ -27,17 +27,17 @@ class ForecastTarget:
 
     output: str
     columns: tuple[str, ...]
-    """Columns of the series, without `_next`."""
+    """Names of the predicted columns of the series, without the suffix `_next`."""
     horizon: int
     shape: tuple[int, ...]
-    """Shape of the target without the row axis, as its transforms return it."""
+    """Shape of the preprocessed target, without the row axis."""
     undo: Inverse | None
-    """Function that converts a target's rows to those of its columns; None for classes."""
+    """Function that inverts the target's preprocessing (to the units of its columns); None for classes."""
     has_units: bool
-    """True if `undo` changes numbers."""
+    """True if inverting the preprocessing (`undo`) changes the numbers."""
     reading: ClassReading | None
     is_text: bool
-    """True if the columns hold text: class names."""
+    """True if the predicted columns hold text: class names."""
 
     def values(self, output: Tensor) -> np.ndarray:
         """Return predictions as an array (rows, horizon, columns), in the units of the columns, unrounded."""
@@ -66,9 +66,9 @@ class SeriesModel:
     source: Timeseries
     targets: tuple[ForecastTarget, ...]
     past: tuple[str, ...]
-    """Columns whose windows are inputs."""
+    """Names of the columns whose past values (windows of the series) are model inputs."""
     ahead: tuple[str, ...]
-    """Columns whose values at the predicted rows (`NAME_next`) are inputs."""
+    """Names of the columns whose values at the predicted rows (`NAME_next`) are model inputs."""
 
     @classmethod
     def of(cls, run: OpenedRun) -> "SeriesModel":

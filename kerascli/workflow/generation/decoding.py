@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kerascli.workflow.generation.studio import ModelStudio
 
 MOST_WORDS = 1000
-"""Maximum number of words from a decoder whose input has no fixed length."""
+"""Maximum number of words to generate with a decoder whose input has no fixed length."""
 
 
 def decode(

@@ -36,9 +36,9 @@ SUFFIXES = {
     "keras": ".keras", "h5": ".h5", "safetensors": ".safetensors", "onnx": ".onnx", "torch_export": ".pt2",
     "state_dict": ".pt",
 }  # fmt: skip
-"""Suffix of the exported files of each format."""
+"""Mapping from export format to the suffix of its files."""
 _ROWS_MADE, _ROWS_CHECKED = 3, 5
-"""Two batch sizes, for export and for the check: a size fixed by the export would fail in the check."""
+"""Batch sizes for export and for its check: if the export fixed the size, the check would fail."""
 _TOLERANCE = {"float32": 1e-5}
 _HALF_TOLERANCE = 3e-2
 

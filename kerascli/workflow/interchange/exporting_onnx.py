@@ -22,7 +22,7 @@ from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.units import inverse_of
 
 _ROWS_MADE = 3
-"""Number of rows of the tensors that the model is exported with."""
+"""Number of rows in the example inputs with which the model is exported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class OnnxOfRows:
     data: bytes
     raw: Sequence[RawInput]
     outputs: Mapping[str, str]
-    """Name in the file of each output of the model."""
+    """Mapping from output of the model to its name in the ONNX file."""
 
 
 def onnx_of_rows(run: OpenedRun) -> OnnxOfRows:

@@ -55,7 +55,7 @@ _PROGRESS: Mapping[str, Any] = {
     "epoch": 0, "batch": 0, "seconds": 0.0, "said": [], "stopped": None, "callbacks": [], "row": {},
     "phase": 0, "first": 0, "history": Prefix().model_dump(),
 }  # fmt: skip
-"""Progress of an imported run in its checkpoint: training continues from the first epoch."""
+"""Training progress in the checkpoint of an imported run: training continues with the first epoch."""
 
 _NO_LOSS = "the file has no loss: the run can predict, but cannot be evaluated or trained"
 
@@ -75,7 +75,7 @@ class _Loaded:
     sections: dict[str, Any]
     experiment: Experiment
     state: dict[str, Tensor] | None
-    """State of the optimizer (moments ...); None if the Keras file has none."""
+    """State of the optimizer (moments ...) by name; None if the Keras file has none."""
     notes: tuple[str, ...]
 
 

@@ -9,7 +9,7 @@ from kerascli.workflow.advice.case import Case, warning
 from kerascli.workflow.advice.raw import Raw
 
 _MOST_FEATURES = 32
-"""Maximum values per row of a checked array: larger ones (images, spectra, vocabularies) may well have constants."""
+"""Maximum values per row of an array to check: larger ones (images, spectra) may well have constant features."""
 
 _NAMED = 5
 

@@ -16,7 +16,7 @@ from kerascli.workflow.advice.tensor_kinds import TensorKind, Tracer
 
 _PROBABILITIES = frozenset({"crossentropy", "categorical_generalized_cross_entropy"})
 _LOGITS = frozenset({"ctc"})
-"""Losses that take logits without a setting `from_logits`; those of `_PROBABILITIES` take probabilities."""
+"""Names of losses that take logits without an argument `from_logits`; those of `_PROBABILITIES` take probabilities."""
 
 _OPS = ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
 
@@ -30,7 +30,7 @@ class _Use:
     tensor: str
     path: Path
     settable: bool = True
-    """True if the loss has the setting `from_logits`."""
+    """True if the loss has the argument `from_logits`."""
 
 
 def check(case: Case) -> Iterator[Fault]:

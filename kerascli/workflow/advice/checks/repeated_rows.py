@@ -13,11 +13,11 @@ from kerascli.workflow.advice.row_keys import keys
 
 _MOST_ROWS = 100_000
 _MOST_BYTES = 64 * 2**20
-"""Maximum bytes of strings to hash, since strings are hashed whole."""
+"""Maximum bytes of text to hash of a split, since strings are hashed completely."""
 
 _LEAST_SHARE = 0.01
 _PICTURE = 64
-"""Minimum values per row of an array that counts as images, which do not repeat by chance."""
+"""Minimum values per row of an array that is taken for images, which do not repeat by chance."""
 
 _HINT = "remove duplicates before the rows are split: metrics on rows that were trained on are too optimistic"
 
