@@ -203,7 +203,7 @@ def find_run(selector: str, runs_dir: Path) -> "RunRecord":
 
 
 def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRecord":
-    """Return a run with weights to use: its training has ended, or has a checkpoint. Raises ConfigError."""
+    """Return a run with weights to use: its training has ended, or left a checkpoint. Raises ConfigError."""
     record = find_run(selector, runs_dir)
     record.facts()  # raises FileRefused if it is damaged, or if the run never began
     status = record.status()
@@ -233,7 +233,7 @@ def check_device(device: str) -> None:
 
 
 def download_bar() -> "DownloadBar":
-    """Return the progress display for downloads of built-in datasets."""
+    """Return the progress bar for downloads of built-in datasets, on stderr."""
     from kerascli.report.downloads import DownloadBar
 
     return DownloadBar(sys.stderr)

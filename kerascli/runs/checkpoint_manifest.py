@@ -31,7 +31,7 @@ class BlobFile(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Validated manifest of a checkpoint: its step, its files (whose paths are made from these names), and facts."""
+    """Validated manifest of a checkpoint: its step, the names of its files (paths are made of them), and facts."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 

@@ -102,7 +102,7 @@ class Checkpoints:
         self._kept = self._clear_up(step) or None
 
     def steps(self) -> list[int]:
-        """Return the steps that have a checkpoint, intact or not, oldest first."""
+        """Return the training steps of which there is a checkpoint, damaged or not, in ascending order."""
         return sorted(int(found[1]) for name in self._names() if (found := _STEP.fullmatch(name)))
 
     def newest(self) -> Checkpoint:

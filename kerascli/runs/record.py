@@ -153,7 +153,7 @@ class RunRecord(OutputFiles):
     # run.json
 
     def begin(self, facts: Mapping[str, Any]) -> None:
-        """Record in run.json that this process trains the run.
+        """Record in run.json that this process starts or resumes the training of the run.
 
         On resume the time of the first start is kept, and the seconds add up.
         """
@@ -176,7 +176,7 @@ class RunRecord(OutputFiles):
         self._write_facts({**self.facts(), **facts})
 
     def finish(self, status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> None:
-        """Record in run.json how the training ended; `results`: split -> loss or metric -> value."""
+        """Record in run.json how the training ended. `results` maps split -> loss or metric -> value."""
         known = {} if self._history is None else {"history": self._history.synced_prefix().model_dump()}
         self.note(**ended(status, reason=reason, results=results), **known)
 
@@ -196,7 +196,7 @@ class RunRecord(OutputFiles):
         return self._history
 
     def history(self) -> list[dict[str, int | float]]:
-        """Return the rows of history.csv; an empty list if no epoch has ended. Raises FileRefused."""
+        """Return the rows of history.csv as mappings from column to number; [] if no epoch has ended."""
         path = self.path / _HISTORY
         prefix, is_all = self._recorded_history()
         if prefix.size == 0 and not path.exists():
@@ -231,7 +231,7 @@ class RunRecord(OutputFiles):
         self._write_text(_RESOLVED, text)
 
     def resolved(self) -> str:
-        """Return the text of resolved.yaml, the run's config with all defaults and templates filled in."""
+        """Return the text of resolved.yaml, the complete config of the run."""
         return self._read_text(_RESOLVED)
 
     @property
@@ -303,7 +303,7 @@ def is_run(path: Path) -> bool:
 
 
 def run_around(file: Path) -> Path | None:
-    """Return the run folder that a file is in; None if in none, or in a run's plots/ or samples/."""
+    """Return the run folder that a file is, or would be, in; None if in none, or in a run's plots/ or samples/."""
     for folder in file.parents:
         named = FOLDER.fullmatch(folder.name) is not None
         if is_run(folder) and (named or (folder / _RESOLVED).is_file()):

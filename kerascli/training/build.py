@@ -24,7 +24,7 @@ from kerascli.training.update_objective import AllPasses, PassObjective, UpdateO
 
 @dataclass(slots=True)
 class Experiment:
-    """A model in memory on its device, with all that is needed to train or evaluate it."""
+    """A PyTorch model in memory on its device, with all that is needed to train or evaluate it."""
 
     spec: RunSpec
     graph: Graph

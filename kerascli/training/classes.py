@@ -20,7 +20,7 @@ class ClassReading:
     """True if the model output has one unit: the probability, or logit, of the second of two classes."""
 
     def probabilities(self, output: Tensor) -> Tensor:
-        """Return probabilities (rows, classes) for outputs (rows, units)."""
+        """Return the probabilities of classes (rows, classes) from a model output (rows, units)."""
         if self.binary:
             second = torch.sigmoid(output) if self.from_logits else output
             second = second.reshape(len(output), 1)

@@ -64,7 +64,7 @@ class Layout(NamedTuple):
 
 @dataclass(slots=True)
 class StepOutcome:
-    """Result of a forward pass and its backward, before any weight changes."""
+    """Result of a forward and backward pass on a batch, before any weight changes: losses, metrics, gradients."""
 
     totals: list[Tensor]
     """Total losses that gradients were computed of: one scalar for each parameter update."""

@@ -123,7 +123,7 @@ class Objective(BaseObjective):
 
 
 def reductions(names: Iterable[str], sums: Collection[str]) -> list[Reduction]:
-    """Return the reduction over batches of each logged value: `sum` for the names in `sums`, else `mean`."""
+    """Return how each logged value is reduced over batches: by `sum` for the names in `sums`, else by `mean`."""
     return ["sum" if name in sums else "mean" for name in names]
 
 

@@ -43,7 +43,7 @@ class TrainStepModule(nn.Module):
         return self.objective.components()
 
     def states(self) -> list[Weight]:
-        """Return the states of stateful layers, kept from one batch to the next."""
+        """Return the states of stateful layers (RNNs), which last from one batch to the next."""
         return [weight for weight in self.weights() if weight.spec.is_state]
 
 

@@ -28,7 +28,7 @@ from kerascli.workflow.opened import known_view
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Result of checking a valid config: what the model has, the warnings, and what could not be checked."""
+    """Result of checking a valid config: lines to print, warnings, and whether data files are missing."""
 
     lines: list[str]
     """Lines to print about what was checked, and what could not be checked."""
@@ -47,7 +47,7 @@ def check(
     no_data: bool = False,
     processes: int = 1,
 ) -> CheckResult:
-    """Check everything that can be known before training on `processes` processes; with `no_data` no data is read.
+    """Check all that can be known of a config before training on `processes` processes; with `no_data` no data is read.
 
     Raises KerasCliError.
     """
@@ -136,12 +136,12 @@ def summary_of(
     expand: bool = False,
     view: str | None = None,
 ) -> Summary:
-    """Return the summary of a config's model; the data may be missing."""
+    """Return the summary (layers, shapes, parameters) of a config's model; the data may be missing."""
     return _summary(spec_of(source, sets=sets, flags=flags, progress=progress), expand=expand, view=view)
 
 
 def summary_of_run(record: RunRecord, *, expand: bool = False, view: str | None = None) -> Summary:
-    """Return the summary of a run's model, from the run's folder alone."""
+    """Return the summary (layers, shapes, parameters) of a run's model, from the run's folder alone."""
     return _summary(spec_of_run(record), expand=expand, view=view)
 
 
@@ -153,7 +153,7 @@ def _summary(spec: RunSpec, *, expand: bool = False, view: str | None = None) ->
 def spec_of(
     source: Path | Document, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None
 ) -> RunSpec:
-    """Return the validated spec of a config without its compile section; the data may be missing."""
+    """Return the RunSpec (validated config) of a config without its compile section; the data may be missing."""
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     document = replace(config.document, data={k: v for k, v in config.document.data.items() if k != "compile"})
     config = replace(config, document=document)
@@ -163,14 +163,14 @@ def spec_of(
 
 
 def spec_of_run(record: RunRecord) -> RunSpec:
-    """Return the spec of a run, from the run's folder alone."""
+    """Return the RunSpec (validated config) of a run, from the run's folder alone."""
     config = open_recorded(record)
     facts = config.facts() if config.data is None else stages(config.data, load_learned(record.preprocessing())).facts
     return config.describe(facts)
 
 
 def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
-    """Return the title and graph of a model or view, on the meta device, and the graphs of `fit.train_step`.
+    """Return the title and graph of a model or view, on the meta device, and the graphs of `fit.train_step`'s passes.
 
     Raises ConfigError if there is no such view.
     """
@@ -194,7 +194,7 @@ def _with_unchecked(unchecked: Sequence[str]) -> Iterator[None]:
 
 
 def _layers(spec: RunSpec) -> int:
-    """Return the number of a model's layers; those that only updates of a `train_step` call are counted once each."""
+    """Return the number of layers of a config's model, including those that only `fit.train_step` calls."""
     passes = spec.train_step.passes if spec.train_step is not None else ()
     calls = [entry for each in passes for entry in each.built.model.entries if isinstance(entry, Call)]
     more = {node.weights_name for call in calls for node in call.nodes}

@@ -1,4 +1,4 @@
-"""Evaluate a run: loss and metrics over a split or a file, and the scores of each class."""
+"""Evaluate a trained run: loss and metrics over a split or a file, and the scores of each class."""
 
 import time
 from collections.abc import Iterator

@@ -70,7 +70,7 @@ def open_run(
     progress: Progress | None = None,
     data: Path | None = None,
 ) -> OpenedRun:
-    """Build the run's model and load its final weights, or those of a named checkpoint. Raises KerasCliError.
+    """Return a run with its model built and weights loaded: the final ones, or those of a named checkpoint.
 
     The weights of a run whose training was cut off are those of its newest checkpoint, which a warning says. `data` is
     the place of the run's data, if it has moved.
@@ -97,7 +97,7 @@ def open_run(
 
 
 def _weights(record: RunRecord, checkpoint: str | None) -> tuple[dict[str, Tensor], list[str]]:
-    """Return a run's weights by name, and a list of warnings, such as that the weights are of a training cut off."""
+    """Return a run's weights by name, and warnings, such as that its training was cut off (a checkpoint's weights)."""
     warnings: list[str] = []
     try:
         if checkpoint is not None:

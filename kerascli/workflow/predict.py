@@ -32,7 +32,7 @@ class Predictions:
 
     @property
     def class_columns(self) -> Sequence[str]:
-        """Names of the columns that hold class names."""
+        """Names of those columns of the predictions that hold class names."""
         return [name for name, values in self.columns.items() if values.dtype == object]
 
     def table(self, *, classes: bool = False) -> dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ from kerascli.workflow.interchange.keras_names import accepted_names, candidates
 def raw_rows(
     experiment: Experiment, path: Path, *, targets: bool, keras_names: KerasNames | None = None
 ) -> MemorySplit:
-    """Return the arrays of an npz file, of an npy file for a model of one input, or the numbers of a csv file.
+    """Return the rows in a file: arrays of an npz file, the array of an npy file, or columns of a csv file.
 
     Arrays have kerascli's name of an input or a target, or Keras's. Raises DataError, FileRefused.
     """
@@ -118,7 +118,7 @@ def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarr
 
 
 def _check_target(pair: OutputTarget, values: np.ndarray, output: TensorSpec, key: str, table: Table) -> None:
-    """Raise DataError if the array of a target does not fit the loss or a metric of its output."""
+    """Raise DataError if the array of a target does not fit the loss or metrics that compare it with an output."""
     target = TensorSpec(values.shape[1:])
     for component in (pair.loss, *(use.metric for use in pair.metrics)):
         problem = component.check(target, output) if component is not None else None

@@ -1,4 +1,4 @@
-"""Predict rows of a stream one by one, as they arrive."""
+"""Predict rows that arrive one by one on standard input (`predict --stream`)."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -101,7 +101,7 @@ def _is_decoded(text: str) -> bool:
 
 
 class _Lines:
-    """Iterator that decodes numbered lines of bytes to text; `number` is the number of the last line read."""
+    """Iterator over the decoded text of numbered lines of bytes; `number` is the number of the last line read."""
 
     def __init__(self, numbered: Iterator[tuple[int, bytes]], encoding: str) -> None:
         self._numbered = numbered

@@ -75,7 +75,7 @@ def metrics_in_units(run: OpenedRun, source: BatchSource) -> dict[str, dict[str,
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """An output whose metrics are computed in the units of its target's column."""
+    """An output of the model whose metrics are computed in the units of its target's column in the data."""
 
     pair: OutputTarget
     undo: Inverse

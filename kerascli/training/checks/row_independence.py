@@ -53,7 +53,7 @@ _ROUNDING = 1e-5
 
 
 def _formula(layer: ExpressionLayer, xs: Sequence[TensorSpec]) -> Formula:
-    """Return the formula of a layer as a function of its inputs, of which at least one has rows."""
+    """Return an `expr` layer's formula as a function of its input tensors, of which at least one has a batch axis."""
     found = expression(layer.value)
     sized_by = next(index for index, spec in enumerate(xs) if spec.batched)
     return lambda tensors: found(dict(zip(found.names, tensors, strict=False)), tensors[sized_by], training=False)

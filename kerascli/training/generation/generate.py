@@ -51,7 +51,7 @@ def generate_words(model: TextModel, numbers: list[int], length: int, sampling: 
 
 
 def _next(model: TextModel, text: list[int]) -> Tensor:
-    """Return the model's scores (probabilities or logits) of the word after `text`, of shape (words,)."""
+    """Return a tensor (words,) with the language model's probability or logit of each word to follow `text`."""
     missing = model.window - len(text)
     at_end = torch.tensor([text + [0] * missing])
     output = model.predict(at_end)

@@ -1,4 +1,4 @@
-"""Input of the advice checks: a valid config, and its rows if they were read."""
+"""Input of the advice checks (warnings about configs): a valid config, and the rows of its data if they were read."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

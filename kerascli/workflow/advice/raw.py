@@ -32,7 +32,7 @@ class Raw:
 
     @property
     def width(self) -> int:
-        """Number of values in a row; a ragged sequence counts as one."""
+        """Number of values in each row of the column; a sequence of variable length counts as one."""
         return self.whole.size // max(1, len(self.whole))
 
     @property
@@ -44,7 +44,7 @@ class Raw:
         return Raw(self.whole, compose_rows(self.rows, places))
 
     def array(self) -> np.ndarray:
-        """Return the selected rows of the column as an array."""
+        """Return the selected rows of the column as a numpy array."""
         return self.whole[self.rows]
 
     def feature(self, index: int) -> np.ndarray:

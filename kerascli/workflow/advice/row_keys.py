@@ -1,4 +1,4 @@
-"""Hash the rows of a table, so that equal rows get equal keys; only part of long rows is read, to bound the cost."""
+"""Hash keys of a table's rows, equal for equal rows; long rows are first hashed in part, to bound the cost."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -16,7 +16,7 @@ Columns = Sequence[Raw]
 
 
 def keys(splits: Mapping[str, Columns]) -> dict[str, np.ndarray]:
-    """Return, by split, an array of hash keys (uint64), one for each row; equal keys mean equal rows."""
+    """Return a mapping from split to the hash keys (uint64) of its rows; equal rows of any split have equal keys."""
     first = {name: _mixed(columns, _WORDS) for name, columns in splits.items()}
     _, inverse, counts = np.unique(np.concatenate(list(first.values())), return_inverse=True, return_counts=True)
     repeated, start = counts[inverse] > 1, 0

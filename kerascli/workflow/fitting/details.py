@@ -20,7 +20,7 @@ class Stages:
         self._seconds: dict[str, float] = {}
 
     def end(self, stage: str) -> None:
-        """Record the time since the last stage ended as that of `stage`."""
+        """Record that `stage` (reading data ...) has ended: it took the time since the stage before it ended."""
         now = time.monotonic()
         self._seconds[stage] = now - self._last
         self._last = now

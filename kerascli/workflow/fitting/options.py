@@ -1,4 +1,4 @@
-"""Options of a training run that come from the command line."""
+"""Options of a training run that are given on the command line, not in the config."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

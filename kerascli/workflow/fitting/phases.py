@@ -1,4 +1,4 @@
-"""Prepare the training phases of a config in turn, and pass weights and optimizer state on from phase to phase."""
+"""Prepare the phases of a training in turn, and pass weights and optimizer state from one phase to the next."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -84,7 +84,7 @@ def prepare_phases(
 
 
 def make_phase(config: Config, prepared: PreparedData, known: RunSpec | None = None) -> Phase:
-    """Return a phase: its config checked against its data. Raises KerasCliError."""
+    """Return a phase of training from its config, which is checked against its data. Raises KerasCliError."""
     spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()}, known)
     if spec.training is None:
         raise config.error(

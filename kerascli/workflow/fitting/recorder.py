@@ -46,7 +46,7 @@ TRAINING = "training.safetensors"
 
 
 class Recorder:
-    """Writes the training events of one run to its folder; the caller must hold the run's lock."""
+    """Writes the events of a training to the run's folder (history.csv, checkpoints ...); needs the run's lock."""
 
     def __init__(
         self, record: RunRecord, trainer: Trainer, progress: Progress, plan: Plan, samples: SampleWriter
@@ -99,7 +99,7 @@ class Recorder:
         return None
 
     def save(self, reason: str, *, slots: tuple[str, ...] = ()) -> Saved:
-        """Write a checkpoint of the current state. Raises TrainingStopped if a value in it is not finite."""
+        """Write a checkpoint of the training's current state. Raises TrainingStopped if a value is NaN or infinite."""
         refuse_bad_step(self.trainer, self.plan.steps, self.progress.epoch + 1)
         refuse_bad_weights(self.trainer, self.progress)
         with span("checkpoints"):

@@ -36,7 +36,7 @@ def _axes(layer: BaseLayer) -> tuple[int, ...]:
 
 
 def _shape(node: Node, graph: Built) -> tuple[int | None, ...]:
-    """Return the shape (with the batch axis) of a node's first output; empty if the config drops that output."""
+    """Return the shape (with the batch axis) of a node's first output; empty if the config does not use that output."""
     spec = graph.specs.get(node.outputs[0]) if node.outputs else None
     return () if spec is None else (None, *spec.shape)
 
