@@ -1,4 +1,4 @@
-"""Base class and registry of callbacks: they return decisions on an epoch's logs, which the fit's recorder executes."""
+"""Base class and registry of callbacks: from an epoch's logs they return decisions, which the training executes."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping
@@ -20,18 +20,18 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class EpochFacts:
-    """Logs and progress of an epoch (numbered from 1) that callbacks get, at its end or within it."""
+    """What callbacks get at the end of an epoch or within it: logs, epoch and step numbers, learning rates."""
 
     epoch: int
     epochs: int
     logs: Mapping[str, float]
     learning_rates: Mapping[str, float]
-    """Learning rate of each update of a `train_step`; without one there is a single rate, with an empty name."""
+    """Learning rate by update of `fit.train_step`; without that section a single one, under an empty name."""
     steps: int
     directions: Mapping[str, Literal["min", "max"]]
-    """Direction of improvement of each logged metric, used by `mode: auto`."""
+    """Mapping from logged metric to its better direction (`min` or `max`), which `mode: auto` uses."""
     step: int = 0
-    """Number of training steps done, over all epochs."""
+    """Number of training steps done so far, over all epochs."""
     seconds: float = 0.0
     """Duration of the epoch so far, in seconds."""
 
@@ -41,29 +41,29 @@ class EpochFacts:
         return next(iter(self.learning_rates.values()))
 
     def rates(self, update: str | None) -> dict[str, float]:
-        """Return the learning rates by update of `fit.train_step`: of the named one, or (None) of all."""
+        """Return a mapping from update of `fit.train_step` to learning rate: for one `update`, or (None) all."""
         return {name: rate for name, rate in self.learning_rates.items() if update in (None, name)}
 
 
 @dataclass(frozen=True, slots=True)
 class SetLearningRate:
-    """Decision to set the learning rate from the next update on."""
+    """Decision of a callback to set the learning rate from the next parameter update on."""
 
     value: float
     update: str = ""
-    """Name of the update whose learning rate to set; empty without `train_step`."""
+    """Name of the update (in `fit.train_step`) whose learning rate to set; empty without that section."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Decision to stop training after this epoch."""
+    """Decision of a callback to stop training after this epoch."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class SaveSlot:
-    """Decision to save the current weights under a name (`best`)."""
+    """Decision of a callback to save the current weights under a name such as `best`."""
 
     slot: str
     to_disk: bool = False
@@ -71,20 +71,20 @@ class SaveSlot:
 
 @dataclass(frozen=True, slots=True)
 class RestoreSlot:
-    """Decision to restore the weights that were saved under a name (`best`)."""
+    """Decision of a callback to restore the weights that were saved under a name such as `best`."""
 
     slot: str
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Decision to print a line of text on the console."""
+    """Decision of a callback to print a line of text."""
 
     text: str
 
 
 def rate_columns(rates: Mapping[str, float]) -> dict[str, float]:
-    """Return learning rates by the names of their columns in the history."""
+    """Return learning rates by their column names in history.csv (`learning_rate`, one for each update if several)."""
     return {f"{name}_learning_rate" if name else "learning_rate": rate for name, rate in rates.items()}
 
 
@@ -119,23 +119,23 @@ class Callback(Component):
     """True if validation uses the weights' moving averages, which needs an optimizer with `use_ema`."""
 
     def begin(self, facts: EpochFacts) -> list[Decision]:
-        """Return the callback's decisions before an epoch; `facts.logs` are the logs of the previous epoch."""
+        """Return the callback's decisions before an epoch; `facts.logs` are the logs of the epoch before it."""
         return []
 
     def claims(self) -> tuple[str, ...]:
-        """Return descriptions of what no other callback may write: a checkpoint, a file in logs/."""
+        """Return descriptions of the files and checkpoints that this callback alone may write."""
         return ()
 
     def watched(self) -> tuple[str, ...]:
-        """Return the names of metrics that the callback needs in the logs (`val_loss`); `validate` checks them."""
+        """Return the names of metrics (`val_loss`) that the callback needs in an epoch's logs."""
         return ()
 
     def argument_that_names(self, metric: str) -> str:
-        """Return the name of the callback's argument that sets which metric is monitored."""
+        """Return the name of the callback's argument that says which metric it monitors."""
         return "monitor"
 
     def check(self, names: Collection[str]) -> str | None:
-        """Return an error message, with the remedy, if a monitored metric is not among the logged `names`, or None."""
+        """Return an error message if the metric that a callback monitors is not among the logged `names`; else None."""
         for metric in self.watched():
             if metric in names:
                 continue
@@ -154,11 +154,11 @@ class Callback(Component):
         """Return the callback's decisions and its new state after an epoch and its validation."""
 
     def batch_period(self) -> int | None:
-        """Return the number of steps between calls of `batch_end`; None: never. Each call syncs with the device."""
+        """Return the number of training steps between calls of `batch_end`, which sync with the device; None: never."""
         return None
 
     def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        """Return the callback's decisions within an epoch, made from its logs so far, and the callback's new state.
+        """Return the callback's decisions and new state after a batch, from the logs of the epoch so far.
 
         Only decisions to save, write or print are allowed.
         """

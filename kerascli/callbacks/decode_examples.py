@@ -30,7 +30,7 @@ class DecodeExamples(ShowsRows):
         return None
 
     def _target(self, model: ModelFacts) -> str | None:
-        """Return the name of the target to compare the model's output with."""
+        """Return the name of the target in the data that the model's output is compared with."""
         if model.decodes is not None:
             return model.decodes[1]
         name = self.output or next(iter(model.outputs))
@@ -53,7 +53,7 @@ class DecodeExamples(ShowsRows):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Row of the data as text: inputs, target and prediction."""
+    """A row of the data as text, for display: its inputs, its target and the model's prediction."""
 
     asked: dict[str, str]
     """Texts of the text inputs, by the inputs' names."""
@@ -71,7 +71,7 @@ class Example:
 
 
 def examples(studio: Studio, view: str | None, rows: Rows, target: str, predicted: np.ndarray) -> list[Example]:
-    """Return data rows as text: inputs, the target named `target`, and the model's predictions (token ids)."""
+    """Return rows of the data as texts to display: inputs, the target named `target`, and predicted token ids."""
     facts = studio.facts(view)
     names = [name for name in facts.inputs if facts.decodes is None or name != facts.decodes[0]]
     found = []
@@ -84,5 +84,5 @@ def examples(studio: Studio, view: str | None, rows: Rows, target: str, predicte
 
 
 def _shown(text: str) -> str:
-    """Return a text on one line, with its newlines escaped."""
+    """Return a text on one line to display, with newlines escaped."""
     return text.replace("\n", "\\n")

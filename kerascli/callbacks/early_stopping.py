@@ -56,5 +56,5 @@ class EarlyStopping(Monitor):
 
     @property
     def _slot(self) -> str:
-        """Name of the checkpoint with the best weights; it contains the metric's name, so callbacks do not collide."""
+        """Name under which the best weights are saved; it has the metric's name, so two callbacks do not collide."""
         return f"early_stopping-{self.monitor}"

@@ -58,7 +58,7 @@ class HeatMap(ShowsRows):
 
     @staticmethod
     def _words(studio: Studio, rows: Rows, index: int, name: str | None) -> list[str]:
-        """Return the tokens of a data row's text, without the padding at its end."""
+        """Return the tokens of a row's text, as labels for rows or columns of a heat map; padding is cut off."""
         if name is None:
             return []
         numbers = rows.targets[name] if name in rows.targets else rows.inputs[name].cpu().numpy()

@@ -25,7 +25,7 @@ Pairs = tuple[tuple[int, float], ...]
 
 
 def _read(value: Any) -> Any:
-    """Parse a schedule: a formula, a list or a Schedule; errors are only about the form that is written."""
+    """Parse the `schedule` argument: a formula, a list or a Schedule. Errors refer only to the form that is given."""
     if isinstance(value, (list, tuple)):
         if not value or not all(map(_is_pair, value)):
             raise ValueError(f"expected pairs [first epoch, rate] such as [[0, 0.1], [10, 0.01]], got {show(value)}")
@@ -90,7 +90,7 @@ class LearningRateScheduler(Callback):
 
 
 def _rate_by_formula(text: str, epoch: int, rate: float) -> float:
-    """Return the learning rate that a formula gives. Raises ValueError if it is not a number above 0."""
+    """Return the learning rate computed by a formula. Raises ValueError if it is not a number above 0."""
     try:
         tree, names = parse(text), {"epoch": epoch, "lr": rate}
         check(tree, names)

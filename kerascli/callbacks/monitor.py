@@ -1,4 +1,4 @@
-"""Base class of callbacks that monitor a metric: direction and size of an improvement."""
+"""Base class of callbacks that monitor a metric: which values count as an improvement."""
 
 import math
 from typing import Any, Literal
@@ -23,11 +23,11 @@ class Monitor(Callback):
         return (self.monitor,)
 
     def monitored_value(self, facts: EpochFacts) -> float | None:
-        """Return the value of the monitored metric; None in an epoch without validation."""
+        """Return the value of the monitored metric in the logs; None in an epoch without validation."""
         return facts.logs.get(self.monitor)
 
     def missing(self, facts: EpochFacts) -> Say:
-        """Return the message that an epoch is ignored, since the monitored metric is not in its logs."""
+        """Return a message that the callback ignores this epoch, as the monitored metric is not in its logs."""
         return Say(
             f"{self.component_name}: '{self.monitor}' is not in the logs of epoch {facts.epoch}, which is ignored"
         )
@@ -55,10 +55,10 @@ class Monitor(Callback):
 
 
 def to_json(value: float | None) -> Any:
-    """Return a metric's value for the JSON state of a callback; NaN and infinities become strings."""
+    """Return a metric's value for a callback's state, which is saved as JSON: NaN and infinities become strings."""
     return value if value is None or math.isfinite(value) else str(value)
 
 
 def from_json(value: Any) -> float | None:
-    """Return a metric's value from the JSON that `to_json` made of it."""
+    """Return the metric's value (a float) that `to_json` converted for the JSON state of a callback."""
     return None if value is None else float(value)

@@ -55,12 +55,12 @@ class Reconstructions(ShowsRows, ShowsImages):
         return Images(np.stack(pair), f"{rows.split} images and their reconstructions", ("input", "output"))
 
     def _each(self) -> list["Reconstructions"]:
-        """Return a copy of the callback for each output to draw."""
+        """Return copies of the callback, one for each output of the model to draw."""
         return [self.model_copy(update={"output": name}) for name in self.outputs] or [self]
 
 
 def _unlike(outputs: Sequence[str], model: ModelFacts) -> tuple[str, str] | None:
-    """Return an argument's name and an error message if outputs drawn in one grid differ in shape, or None."""
+    """Return an argument's name and an error message if outputs in one grid have different shapes; else None."""
     shapes = {name: model.outputs[name].shape for name in outputs}
     if len(set(shapes.values())) == 1:
         return None

@@ -1,4 +1,4 @@
-"""Base classes of callbacks that save samples of the model's outputs, and the samples' types (images, text ...)."""
+"""Base classes of callbacks that save samples of a model's outputs, and types of samples (images, points, text)."""
 
 import re
 from abc import abstractmethod
@@ -26,9 +26,9 @@ class Images:
     title: str
     row_names: Sequence[str] = ()
     across: Sequence[float] = ()
-    """Coordinate of each column of the grid; if given, images are drawn without gaps."""
+    """Coordinate of each column of the grid of images; if given, images are drawn without gaps."""
     down: Sequence[float] = ()
-    """Coordinate of each row of the grid."""
+    """Coordinate of each row of the grid of images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Heat:
     title: str
     axes: tuple[str, str]
     names: tuple[Sequence[str], Sequence[str], Sequence[str]] = ((), (), ())
-    """Names of the panels, rows and columns of the matrices; empty: their numbers."""
+    """Names of the panels, and of the rows and columns of their matrices; where empty, numbers are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,70 +65,70 @@ Sample = Images | Points | Heat | Text
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """Inputs and outputs of the model or of a view, known before it has weights."""
+    """What is known of a model or view before it has weights, to check callbacks: its inputs and outputs."""
 
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     reads_data: bool
-    """True if the model's inputs are inputs of the data."""
+    """True if all inputs of the model are inputs in the data section."""
     classes: Mapping[str, int]
-    """Number of ids (input_dim) of the embedding of each input that has one."""
+    """Mapping from input to the number of ids (`input_dim`) of the embedding that takes it."""
     texts: Collection[str]
     """Names of inputs and targets of the data that are text."""
     decodes: tuple[str, str] | None = None
-    """Input of previous tokens of a decoder, and the target that these tokens are from; None: no decoder."""
+    """For a decoder: its input of previous tokens, and the target with those tokens; None for other models."""
     targets: Collection[str] = ()
     """Names of the data's targets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Data rows of a split: inputs as the model takes them, targets as the preprocessing pipelines return them."""
+    """Some rows of a split of the data: preprocessed inputs and targets, for callbacks that save samples."""
 
     split: str
     inputs: Mapping[str, Tensor]
     targets: Mapping[str, np.ndarray]
     aside: Mapping[str, tuple[np.ndarray, Sequence[str]]]
-    """Columns that callbacks only display: class labels, and the names of the classes."""
+    """Columns that callbacks only display, by name: class labels, and the names of the classes."""
     rows: int
 
 
 class Studio(Protocol):
-    """Protocol that gives sampling callbacks the current model, rows of the data, and their own random numbers."""
+    """Protocol by which callbacks that save samples use the model, rows of the data, and random numbers."""
 
     def facts(self, view: str | None) -> ModelFacts: ...
 
     def noise(self, shape: Sequence[int], kind: Literal["normal", "uniform"], seed: int) -> Tensor: ...
 
     def run(self, view: str | None, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Run the model, or one of its views, in inference mode; return the outputs, on the CPU."""
+        """Run the model or a view of it in inference mode; return its outputs by name, on the CPU."""
         ...
 
     def rows(self, count: int, split: str | None) -> Rows:
-        """Return the first `count` rows of a split; None: of a held-out split, if there is one."""
+        """Return the first `count` rows of a split; by default of a held-out split, if the data has one."""
         ...
 
     def text(self, name: str, numbers: np.ndarray) -> str | None:
-        """Return one row of an input or target, token ids or one-hot rows, as text; None if it is not text."""
+        """Return one row of a text input or target as text, from token ids or one-hot rows; None if it is not text."""
         ...
 
     def decoded(self, view: str | None, inputs: Mapping[str, Tensor]) -> np.ndarray:
-        """Return the token ids (N, T) that a decoder generates greedily for the target, -1 after the end."""
+        """Return token ids (N, T) that a decoder model generates greedily for N rows, with -1 after the end token."""
         ...
 
     def words(self, name: str, numbers: np.ndarray) -> list[str]:
-        """Return the tokens of ids (or one-hot rows) of a text input or target; '' for padding."""
+        """Return the tokens of a text input or target as strings, from ids or one-hot rows; '' for padding."""
         ...
 
     def class_names(self, target: str) -> Sequence[str]: ...
 
     def continued(self, view: str | None, prompt: str | None, length: int, temperature: float, seed: int) -> str:
-        """Return a prompt (None: a text of the data) followed by `length` tokens that the model generates."""
+        """Return a prompt (None: a text of the data), continued by `length` tokens that the model generates."""
         ...
 
 
 class Sampler(Callback):
-    """Base class of callbacks that save a sample under samples/ of the run every few epochs; training is unaffected."""
+    """Base class of callbacks that save a sample of the model's outputs every few epochs, in samples/ of the run."""
 
     view: str | None = None
     """Name of the view of the model to run; null: the model itself."""
@@ -154,7 +154,7 @@ class Sampler(Callback):
         return (f"the samples '{self.sample_name}'",)
 
     def shown(self) -> dict[str, str]:
-        """Return the data columns or targets displayed next to the model's outputs, by the argument that names them."""
+        """Return the data columns or targets that are shown beside outputs, keyed by the argument that names them."""
         return {}
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
@@ -162,7 +162,7 @@ class Sampler(Callback):
         return [WriteSample(self.sample_name, facts.epoch)] if is_due else [], state
 
     def check_model(self, models: Mapping[str | None, ModelFacts]) -> tuple[str, str] | None:
-        """Return the callback's argument that does not match the model, and an error message; None if all match."""
+        """Return an argument of the callback that does not fit the model, and an error message; else None."""
         if self.view not in models:
             views = [name for name in models if name is not None]
             known = f"; {there_are(views)}" if views else ", and no other"
@@ -171,11 +171,11 @@ class Sampler(Callback):
 
     @abstractmethod
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
-        """Return the argument that does not match the model or view that runs, and an error message; or None."""
+        """Return the argument that does not fit the model or view to run, and an error message; else None."""
 
     @abstractmethod
     def sample(self, studio: Studio) -> Sample:
-        """Compute the callback's sample (images, points, a text ...) with the current model."""
+        """Return the sample (images, points, a text ...) that the callback computes with the current model."""
 
 
 class WithOutput(Sampler):
@@ -230,7 +230,7 @@ class ShowsImages(WithOutput):
         return None
 
     def pixels(self, values: Tensor) -> np.ndarray:
-        """Convert a model's output (N, *) to images (N, height, width, channels) with values from 0 to 1."""
+        """Return the model's output (N, *) as images (N, height, width, channels) with values from 0 to 1."""
         shape = image_shape(tuple(values.shape[1:]), self.image_shape)
         assert shape is not None
         low, high = self.value_range
@@ -239,7 +239,7 @@ class ShowsImages(WithOutput):
 
 
 def image_shape(shape: Shape, wanted: Shape | None) -> tuple[int, int, int] | None:
-    """Return height, width and channels of the images in an output of shape `shape`; None if it has no images.
+    """Return the height, width and channels of images in an output of shape `shape`; None if it holds no images.
 
     `wanted` is their shape; None: that of the output, or square.
     """

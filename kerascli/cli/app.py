@@ -1,4 +1,4 @@
-"""The `kerascli` program: signals, output streams, and the report of errors."""
+"""Entry point of the `kerascli` program: sets up signals and output streams, and reports errors."""
 
 import contextlib
 import errno
@@ -12,13 +12,13 @@ from kerascli.interrupts import Signalled, listening
 _MACHINE = {
     errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
 }  # fmt: skip
-"""Error numbers of the disk, its permissions and limits, which are no bug of kerascli."""
+"""Error numbers (errno) of OSErrors due to the disk, permissions or limits, not to a bug of kerascli."""
 _PATH = {errno.ENAMETOOLONG, errno.ELOOP}
-"""Error numbers of paths on the command line that cannot exist."""
+"""Error numbers (errno) of OSErrors due to paths on the command line that cannot exist."""
 
 
 def main() -> None:
-    """Run a command; every error that a user can cause is reported in a few lines and by an exit code."""
+    """Run the command of `sys.argv`; errors that a user can cause are reported in a few lines and by an exit code."""
     try:
         code = _run()
     except Signalled as found:
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def _run() -> int | str | None:
-    """Run the command and return its exit code; None for success."""
+    """Run the command and return its exit code; None on success."""
     try:
         with listening():
             _prepare_streams()
@@ -59,7 +59,7 @@ def _run() -> int | str | None:
 
 
 def _prepare_streams() -> None:
-    """Replace closed streams by /dev/null, and escape characters that the terminal cannot show.
+    """Replace a closed stdout or stderr by /dev/null; escape characters that the terminal cannot show.
 
     Under PYTHONUNBUFFERED, which container images set, Python silently drops the rest of a partial write: on a full
     disk, or if the reader has closed the pipe. With line buffering it raises an error instead.
@@ -75,7 +75,7 @@ def _prepare_streams() -> None:
 
 
 def _leave_streams() -> None:
-    """Drop output that a closed terminal did not accept: Python would fail on it again and exit with 120."""
+    """Drop output that a closed stdout or stderr did not accept: else Python fails at exit, with code 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -93,7 +93,7 @@ def _tell(error: KerasCliError) -> None:
 
 
 def _report_bug(error: Exception) -> None:
-    """Report an unexpected exception, with its place and a file that has the traceback."""
+    """Print an unexpected exception with its place in the code, and write its traceback to a file."""
     import traceback
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""All commands as one typer program."""
+"""All commands of `kerascli` as one typer program."""
 
 import contextlib
 import os
@@ -35,7 +35,7 @@ _HELP = "Deep learning described, not programmed: train a PyTorch model from one
 
 
 class Program(TyperGroup):
-    """Group of all commands, which end silently, as by SIGPIPE, if the reader of their output has gone (`| head`)."""
+    """Typer's group of all commands; they end silently, as by SIGPIPE, if the reader of stdout has gone (`| head`)."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         with _unread():  # --help and --version print here

@@ -1,4 +1,4 @@
-"""Completion by the shell (TAB) of runs, configs, components and paths of `--set`; loads neither torch nor numpy."""
+"""Completion by the shell (TAB) of runs, configs, components and `--set` paths; without torch or numpy."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -19,12 +19,12 @@ _DECORATED = re.compile(
 )
 _NAMED = re.compile(r"\bname=\"(\w+)\"")
 _PLAIN = re.compile(r"[\w.+-]*")
-"""Values that need no quotes in a shell."""
+"""Pattern of values that need no quotes in a shell."""
 _ROOMS = ("layers", "losses", "metrics", "data", "callbacks", "optimizers", "schedules", "parts", "preprocessing")
 
 
 def runs(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return `latest`, the names of runs that name one of them alone, and the names of their folders."""
+    """Return completions for a run: `latest`, names that only one run has, and names of run folders."""
     from kerascli.runs.record import FOLDER
 
     folder = Path(ctx.params.get("runs_dir") or "runs")
@@ -35,7 +35,7 @@ def runs(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def configs(incomplete: str) -> list[str]:
-    """Return the configs in a folder and the folders in it, as far as the path is written."""
+    """Return completions for the path of a config: YAML files and subfolders of the folder typed so far."""
     folder, _, name = incomplete.rpartition("/")
     here = Path(f"{folder}/" if folder or incomplete.startswith("/") else ".")
     found: list[str] = []
@@ -52,18 +52,18 @@ def configs_or_runs(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def kinds(incomplete: str) -> list[str]:
-    """Return the kinds of components: `layers`, `losses` ..."""
+    """Return completions for `kerascli list`: kinds of components such as `layers` and `losses`."""
     return _beginning(["activations", "constraints", "initializers", "regularizers", *_ROOMS[:3], *_ROOMS[4:7],
                        "augmentations", "features", "sources", "transforms"], incomplete)  # fmt: skip
 
 
 def names(incomplete: str) -> list[str]:
-    """Return what `explain` knows: components, and sections of configs with their keys."""
+    """Return completions for `kerascli explain`: names of components, sections and keys of a config."""
     return _beginning([*sorted(components()), *sections()], incomplete)
 
 
 def components() -> set[str]:
-    """Return the names of all components, from the index of an earlier check or else from the package's sources."""
+    """Return the set of names of all components (layers, losses ...), from an index file or from the source code."""
     from kerascli.component import snake_case
     from kerascli.config import component_index
     from kerascli.disk.files import read_bytes
@@ -78,7 +78,7 @@ def components() -> set[str]:
 
 
 def sections() -> list[str]:
-    """Return the sections of a config, and the keys of those that can be read without torch."""
+    """Return the names of a config's sections, and of the keys in `fit`, which can be read without torch."""
     from kerascli.config.sections.fit import FitSpec
     from kerascli.config.top_level import ConfigSection
     from kerascli.section import key_names
@@ -87,7 +87,7 @@ def sections() -> list[str]:
 
 
 def settings(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return `path=value` for every setting of the config in the command, with its present value or default."""
+    """Return completions for `--set`: `path=value` for the settings of the command's config and of `fit`."""
     from kerascli.config.composition.extends import read_extended
 
     given = ctx.params.get("config") or ctx.params.get("what")
@@ -102,7 +102,7 @@ def settings(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _leaves(value: Any, path: str) -> Iterator[str]:
-    """Yield `path=value` of every value inside of a config that is no mapping or list."""
+    """Yield `path=value` for each value in a config (nested mappings and lists), for completion of `--set`."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _leaves(item, f"{path}.{key}" if path else str(key))
@@ -115,7 +115,7 @@ def _leaves(value: Any, path: str) -> Iterator[str]:
 
 
 def _unset(data: Mapping[Any, Any]) -> Iterator[str]:
-    """Yield `path=default` of the keys of `fit`, and of the whole config, that the config does not have."""
+    """Yield `path=default` for `seed` and the keys of `fit` that the config does not have."""
     from kerascli.config.sections.fit import FitSpec
 
     fit = data.get("fit")

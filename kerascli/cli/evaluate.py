@@ -1,4 +1,4 @@
-"""The command `kerascli evaluate [RUN] [WHAT...]`: loss and metrics of a trained model on a split or files."""
+"""The command `kerascli evaluate [RUN] [WHAT...]`: loss and metrics of a trained model on a split or on files."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -84,7 +84,7 @@ def evaluate(
 
 
 def _chosen(evaluation: "Evaluation", maximize: str | None, hold_recall: float | None) -> dict[str, "Point"]:
-    """Return each output's decision threshold for --maximize or --hold-recall. Raises ConfigError if there is none."""
+    """Return a mapping from output to the decision threshold that --maximize or --hold-recall asks for."""
     from kerascli.report.thresholds import AIMS
 
     if maximize is None and hold_recall is None:
@@ -113,7 +113,7 @@ def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | Non
 
 
 def _rows(run: "OpenedRun", what: Sequence[str]) -> tuple[str, "Split"]:
-    """Return name and rows of a split or files; default: the first of test, validation and train that the data has."""
+    """Return the name and rows of the split or files to evaluate; by default the first of test, validation, train."""
     from kerascli.workflow.changed_data import load_again
     from kerascli.workflow.given_rows import rows_of
 
@@ -185,7 +185,7 @@ def _facts(
 
 
 def _pictures(record: "RunRecord", scores: "ClassScores", rows: str) -> Iterator[str]:
-    """Draw the confusion matrix and curves of an output for these rows; yield a line for each plot, with its path."""
+    """Draw the plots (confusion matrix, curves) of a classifying output; yield a line with each plot's path."""
     from kerascli.report.curves import binary_curves
     from kerascli.report.plots import confusion_matrix, save
 

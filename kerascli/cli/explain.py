@@ -25,7 +25,7 @@ def explain_command(
 
 
 def explain(name: str, *, as_json: bool = False, width: int | None = None) -> str:
-    """Return the reference of everything with this name, wrapped to `width` columns. Raises ConfigError."""
+    """Return the text of `explain` for a component, section or key, in lines of `width` columns. Raises ConfigError."""
     import json
 
     from kerascli.report import reference

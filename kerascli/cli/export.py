@@ -72,7 +72,7 @@ def export(
 
 
 def _format(kind: str | None, *, preprocessing: bool) -> str:
-    """Return the format of the file. Raises ConfigError if it holds no preprocessing, which is asked for."""
+    """Return the format (`keras`, `onnx` ...) of the export. Raises ConfigError if it cannot hold the preprocessing."""
     kind = kind or ("onnx" if preprocessing else "keras")
     if preprocessing and kind != "onnx":
         hint = "--pipeline FILE writes the preprocessing beside the model"

@@ -69,7 +69,7 @@ def generate(
 def _write(
     opened: "OpenedRun", prompt: str | None, length: int, sampling: "Sampling", *, view: str | None, as_json: bool
 ) -> None:
-    """Generate and print text for a prompt: a decoder's answer, or a language model's continuation."""
+    """Generate text for a prompt and print it: a decoder's output, or a language model's continuation."""
     from kerascli.workflow.make_samples import studio_of
     from kerascli.workflow.opened import known_view
 
@@ -86,7 +86,7 @@ def _write(
 def _answer(
     studio: "ModelStudio", prompt: str | None, length: int, sampling: "Sampling", *, view: str | None, as_json: bool
 ) -> None:
-    """Print a decoder's output for the prompt or, without one, for some rows of the data."""
+    """Print the text that a decoder generates for the prompt or, without one, for some rows of the data."""
     from kerascli.callbacks.decode_examples import examples
     from kerascli.workflow.generation.decoding import decode, prompt_inputs
 
@@ -113,7 +113,7 @@ def _answer(
 def _write_on(
     studio: "ModelStudio", prompt: str | None, length: int, sampling: "Sampling", *, view: str | None, as_json: bool
 ) -> None:
-    """Print a language model's continuation of the prompt, word by word."""
+    """Print the words with which a language model continues the prompt, one by one."""
     from kerascli.training.generation.generate import generate_words
 
     model, numbers, prompt = studio.writing(view, prompt, sampling.seed)

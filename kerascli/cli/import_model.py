@@ -1,4 +1,4 @@
-"""The command `kerascli import MODEL`: make a run from a model saved by Keras."""
+"""The command `kerascli import MODEL`: make a run from a model saved by Keras (.keras, .h5)."""
 
 import sys
 from pathlib import Path

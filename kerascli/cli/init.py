@@ -64,12 +64,12 @@ def init_command(
 
 
 def template_names() -> list[str]:
-    """Return the names that --template accepts."""
+    """Return the names of config templates that `init --template` accepts."""
     return sorted(path.stem for path in _TEMPLATES.glob("*.yaml"))
 
 
 def from_template(name: str, config: Path) -> str:
-    """Return the text of a config template; the commands that it shows name the file `config`. Raises ConfigError."""
+    """Return the text of a config template, with `config` as the file name in its example commands."""
     known = template_names()
     if name not in known:
         raise ConfigError(
@@ -80,7 +80,7 @@ def from_template(name: str, config: Path) -> str:
 
 
 def from_data(data: Path, target: str | None, config: Path, model: str | None = None) -> str:
-    """Return the text of a config for data, whose path is written relative to `config`; its decisions are printed.
+    """Return the text of a config for a data file or folder, and print the decisions made from the data.
 
     Raises ConfigError, DataError, FileRefused.
     """
@@ -95,7 +95,7 @@ def from_data(data: Path, target: str | None, config: Path, model: str | None = 
 
 
 def check_model(kind: str | None) -> None:
-    """Raise ConfigError if there is no such kind of model."""
+    """Raise ConfigError if `init --model` names no known kind of model."""
     if kind is not None:
         from kerascli.config.starter.ladder import KINDS
 
@@ -117,7 +117,7 @@ def check_name(config: Path) -> None:
 
 
 def write_new(config: Path, text: str, *, force: bool) -> None:
-    """Write a new config; an existing config is replaced only with `force`, any other file never.
+    """Write a new config to a file; only an existing config is replaced, and only with `force`.
 
     Raises ConfigError, StorageError.
     """
@@ -128,7 +128,7 @@ def write_new(config: Path, text: str, *, force: bool) -> None:
 
 
 def check_free(config: Path, *, force: bool) -> Path:
-    """Return the file of a new config if none exists there or `force` replaces it. Raises ConfigError, StorageError."""
+    """Return the path of a new config if no file exists there or `force` replaces it; raises otherwise."""
     from kerascli.workflow.outputs import CONFIG, writable
 
     file = writable(config, CONFIG)

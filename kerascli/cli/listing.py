@@ -23,7 +23,7 @@ def list_command(
 
 
 def list_text(kind: str | None, *, as_json: bool = False, width: int | None = None) -> str:
-    """Return one line for each kind or component, wrapped to `width` columns, or JSON. Raises ConfigError."""
+    """Return the list of components of a kind (or of kinds) as text in lines of `width` columns, or as JSON."""
     import json
     from dataclasses import asdict
 

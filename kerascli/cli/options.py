@@ -1,4 +1,4 @@
-"""Options that several commands share, and defaults of their arguments."""
+"""Command-line options that several commands share, and functions that interpret their values."""
 
 import contextlib
 import shlex
@@ -104,30 +104,30 @@ def note(text: str) -> None:
 
 
 def warn(faults: Iterable[Fault]) -> None:
-    """Print warnings on stderr, each with its place and hint."""
+    """Print warnings about a config or run on stderr, each with its place and hint."""
     for fault in faults:
         typer.echo("\n".join(fault.lines()), err=True)
 
 
 def say(text: str) -> None:
-    """Print data on stdout: unchanged for a program, without control characters for a terminal."""
+    """Print results on stdout: unchanged into a file or pipe, without control characters on a terminal."""
     sys.stdout.write(safe_lines(text) if sys.stdout.isatty() else text)
 
 
 def terminal_width() -> int | None:
-    """Return the number of columns of the terminal on stdout; None if stdout is none, where lines are not wrapped."""
+    """Return the width of the terminal on stdout in columns; None if stdout is no terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def say_json(data: Any) -> None:
-    """Print data on stdout as JSON, in ASCII."""
+    """Print data on stdout as JSON text, in ASCII."""
     from kerascli.disk.storage import json_text
 
     sys.stdout.write(json_text(data, ascii_only=True))
 
 
 def config_or_only(config: Path | None) -> Path:
-    """Return the given config, or the only one in this folder, with a note on stderr. Raises ConfigError."""
+    """Return the path of the given config, or of the only one in this folder. Raises ConfigError."""
     if config is not None:
         return config
     found = sorted(path for pattern in ("*.yaml", "*.yml") for path in Path().glob(pattern))
@@ -142,7 +142,7 @@ def config_or_only(config: Path | None) -> Path:
 
 
 def read_config(path: Path, sets: Sequence[str], flags: Sequence[str], command: str = "") -> "Document":
-    """Read a config and apply its overrides. Raises ConfigError.
+    """Return a config (a parsed Document) with --set and --flag overrides applied. Raises ConfigError.
 
     Faults of the text, and names that are known from an earlier check by `command` to be misspelt, are raised before
     torch is loaded, which takes a second.
@@ -160,7 +160,7 @@ def read_config(path: Path, sets: Sequence[str], flags: Sequence[str], command: 
 
 @contextlib.contextmanager
 def remembered(document: "Document", command: str, flags: Sequence[str]) -> Iterator[None]:
-    """Record the faults that a complete check of a config raises, for `refuse_misspelt` when `command` is run again."""
+    """Context manager that records the errors of a complete check of a config, to refuse it early the next time."""
     from kerascli.config.misspelt import remember
 
     try:
@@ -173,7 +173,7 @@ def remembered(document: "Document", command: str, flags: Sequence[str]) -> Iter
 def config_or_run(
     what: str | None, runs_dir: Path, sets: Sequence[str], flags: Sequence[str]
 ) -> "Document | RunRecord":
-    """Return a config, parsed, if `what` is a file, else the run of that name. Raises ConfigError."""
+    """Return the config (parsed) if `what` is a file, else the run that it names. Raises ConfigError."""
     from kerascli.runs.index import LATEST, list_runs
 
     if what is None and not sets and not flags and list_runs(runs_dir):
@@ -187,7 +187,7 @@ def config_or_run(
 
 
 def find_run(selector: str, runs_dir: Path) -> "RunRecord":
-    """Return the run that `selector` names; print the name of `latest`, and warnings, on stderr. Raises ConfigError."""
+    """Return the run with this name, path or prefix, or `latest`; prints warnings about it. Raises ConfigError."""
     from kerascli.runs.index import LATEST
     from kerascli.runs.index import find_run as find
 
@@ -203,7 +203,7 @@ def find_run(selector: str, runs_dir: Path) -> "RunRecord":
 
 
 def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRecord":
-    """Return a run whose weights can be used: its training has ended, or it has a checkpoint. Raises ConfigError."""
+    """Return a run with weights to use: its training has ended, or left a checkpoint. Raises ConfigError."""
     record = find_run(selector, runs_dir)
     record.facts()  # raises FileRefused if it is damaged, or if the run never began
     status = record.status()
@@ -220,20 +220,20 @@ def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRe
 
 
 def refuse_idle_data(data: Path | None, what: Sequence[str]) -> None:
-    """Raise ConfigError if --data is given, but files are named instead of a split of the run's data."""
+    """Raise ConfigError if --data is given but has no effect, since the command reads files, not a split."""
     if data is not None and what and what[0] not in SPLITS:
         raise ConfigError("--data has no effect: the run's data is read for a split only, and files are given")
 
 
 def check_device(device: str) -> None:
-    """Raise ConfigError, before any work, for a device that is not available."""
+    """Raise ConfigError if the device of --device is not available."""
     from kerascli.device import choose_device
 
     choose_device(device)
 
 
 def download_bar() -> "DownloadBar":
-    """Return the progress display for downloads of built-in datasets."""
+    """Return the progress bar for downloads of built-in datasets, on stderr."""
     from kerascli.report.downloads import DownloadBar
 
     return DownloadBar(sys.stderr)

@@ -79,7 +79,7 @@ def draw_model(
     expand: bool = False,
     view: str | None = None,
 ) -> Path:
-    """Draw the model of a config or a run, by default into the run's folder. Returns the file's path."""
+    """Draw the diagram of a config's or run's model into a file (default: in the run folder); return its path."""
     if len(what) > 1:
         raise ConfigError("--model draws one model", hint=f"kerascli plot --model {what[0]}")
     from kerascli.report.architecture.encoding import SUFFIXES, encoded_model
@@ -105,7 +105,7 @@ def draw_model(
 def draw_forecast(
     what: Sequence[str], output: Path | None, runs_dir: Path, horizon: int | None, future: Path | None
 ) -> Path:
-    """Draw the forecast of a run's series, by default into the run's folder. Returns the file's path."""
+    """Draw the forecast of a run's series into a file (default: in the run folder); return its path."""
     if len(what) > 1:
         raise ConfigError("--forecast draws one run", hint=f"kerascli plot --forecast {what[0]}")
     record = options.trained_run(what[0], runs_dir, None)
@@ -128,7 +128,7 @@ def draw_forecast(
 def draw(
     runs: Sequence[RunRecord], output: Path | None, metrics: Sequence[str] | None = None, *, log_scale: bool = False
 ) -> Path:
-    """Plot the training curves of runs into a file, by default in the run's folder. Returns the file's path."""
+    """Draw the training curves of runs into one file (default: in the run folder); return its path."""
     if output is None:
         if len(runs) > 1:
             raise ConfigError("the plot of several runs needs a file name", hint="name the file: -o curves.png")
@@ -142,7 +142,7 @@ def draw(
 
 
 def _file(output: Path, suffixes: Sequence[str] = plots.SUFFIXES, reads: Sequence[Path] = ()) -> Path:
-    """Return the path of a plot's file if a plot may be written there. Raises ConfigError, StorageError."""
+    """Return the path of a plot's output file if it may be written. Raises ConfigError, StorageError."""
     from kerascli.workflow.outputs import writable
 
     plots.check_suffix(output, suffixes)
@@ -150,7 +150,7 @@ def _file(output: Path, suffixes: Sequence[str] = plots.SUFFIXES, reads: Sequenc
 
 
 def _labels(runs: Sequence[RunRecord]) -> list[str]:
-    """Return the labels of runs in a plot: the shortest names that distinguish them."""
+    """Return the labels of runs in a plot's legend: the shortest names that distinguish the runs."""
     for names in ([run.name for run in runs], [run.folder_name for run in runs]):
         if len(runs) > 1 and len(set(names)) == len(runs):
             return names

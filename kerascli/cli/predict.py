@@ -96,7 +96,7 @@ def predict(
 
 
 def _refuse_output(output: Path, record: "RunRecord", what: list[str]) -> None:
-    """Raise an error if a file cannot be written, or holds what this command reads."""
+    """Raise an error if an output file cannot be written, or is a file that this command reads."""
     from kerascli.workflow.outputs import writable
 
     reads = [Path(each) for each in what if each not in options.SPLITS]
@@ -104,7 +104,7 @@ def _refuse_output(output: Path, record: "RunRecord", what: list[str]) -> None:
 
 
 def _show(found: "Predictions", output: Path | None, *, classes: bool, as_json: bool) -> None:
-    """Write predictions to a file, or print them."""
+    """Write predictions to the output file, or print them as CSV or as JSON lines."""
     from kerascli.report.predictions import csv_text, json_lines, write_predictions
 
     columns = found.table(classes=classes)
@@ -118,7 +118,7 @@ def _show(found: "Predictions", output: Path | None, *, classes: bool, as_json: 
 
 
 def _check_given(what: list[str], text: list[str], *, stream: bool, output: Path | None) -> None:
-    """Raise ConfigError for arguments that cannot be combined, or if there is nothing to predict."""
+    """Raise ConfigError if no rows to predict are named, or if arguments of `predict` cannot be combined."""
     if stream and (what != ["-"] or text or output is not None):
         raise ConfigError("--stream reads standard input and writes standard output", hint="predict RUN - --stream")
     if not what and not text:
@@ -127,7 +127,7 @@ def _check_given(what: list[str], text: list[str], *, stream: bool, output: Path
 
 
 def _check_horizon(what: list[str], horizon: int | None, future: Path | None, others: list[str]) -> None:
-    """Raise ConfigError for options that cannot be combined with --horizon, and for --future without it."""
+    """Raise ConfigError if options cannot be combined with --horizon (a forecast), or need it."""
     if horizon is None:
         if future is not None:
             raise ConfigError("--future goes with --horizon", hint="predict RUN series.csv --horizon 12 --future FILE")
@@ -139,7 +139,7 @@ def _check_horizon(what: list[str], horizon: int | None, future: Path | None, ot
 
 
 def _stream(run: "OpenedRun", form: "Form", keep: list[str], *, classes: bool, as_json: bool) -> None:
-    """Print the prediction of each row of standard input as it comes. Raises DataError at the end if rows were bad."""
+    """Print the prediction of each row of standard input as it arrives. Raises DataError at the end if some failed."""
     from kerascli.report.predictions import csv_text, json_lines
     from kerascli.workflow.stream import predict_stream
 
@@ -160,7 +160,7 @@ def _stream(run: "OpenedRun", form: "Form", keep: list[str], *, classes: bool, a
 
 
 def _check_output(output: Path | None, *, classes: bool, as_json: bool) -> None:
-    """Raise ConfigError or StorageError, before any work, if the output file cannot be written in that format."""
+    """Raise ConfigError or StorageError if predictions cannot be written in the format of the file's suffix."""
     if output is None:
         return
     from kerascli.disk.storage import output_file

@@ -87,7 +87,7 @@ def _is_confirmed(runs: Iterable[RunRecord]) -> bool:
 
 
 def print_list(runs_dir: Path, *, as_json: bool = False) -> None:
-    """Print the list of the runs in a folder, as a table or as JSON."""
+    """Print the list of runs in a folder, as a table or as JSON."""
     lines = [tables.RunLine.of(run) for run in index.list_runs(runs_dir)]
     if as_json:
         say_json([asdict(line) for line in lines])
@@ -98,7 +98,7 @@ def print_list(runs_dir: Path, *, as_json: bool = False) -> None:
 
 
 def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
-    """Print the recorded facts of a run; as JSON also its history."""
+    """Print what a run has recorded (run.json); as JSON also its history."""
     facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}
     if as_json:
         say_json({**facts, "history": run.history()})
@@ -111,7 +111,7 @@ def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
 
 
 def print_comparison(runs: Sequence[RunRecord], *, as_json: bool = False) -> None:
-    """Print a comparison of runs: the settings that differ, and the results."""
+    """Print which settings of runs differ, and the runs' results."""
     found = compare(runs)
     if as_json:
         say_json(found.as_json())

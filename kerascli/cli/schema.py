@@ -28,7 +28,7 @@ def schema_command(
 
 
 def schema() -> str:
-    """Return the JSON Schema of configs as text."""
+    """Return the JSON Schema of configs as JSON text."""
     from kerascli.config.schema.json_schema import json_schema
     from kerascli.disk.storage import json_text
 

@@ -46,7 +46,7 @@ def summary(
     view: str | None = None,
     as_json: bool = False,
 ) -> str:
-    """Return the summary table of a config's or a run's model, or the same facts as JSON.
+    """Return the summary table (layers, shapes, parameters) of a config's or run's model as text, or as JSON.
 
     `what` is a config if it is a file or ends in .yaml or .yml, else a run.
     """

@@ -1,1 +1,1 @@
-"""Profile a training run: time of marked phases, torch's profiler over a few steps, and advice."""
+"""Profile a training run: the time of its phases (data, forward ...), torch's profiler over a few steps, and advice."""

@@ -1,4 +1,4 @@
-"""Advice from a profile: which phases take a large share, and what reduces it."""
+"""Advice from the profile of a training: which phases (data, forward ...) take a large share, and what reduces it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from kerascli.events import LayerTime, Phase
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Advice on a phase (`data`, `forward` ...) that takes more than `share` of the time; `text` says what helps."""
+    """Advice to give if a phase of training (`data`, `forward` ...) takes more than `share` of the time."""
 
     phase: str
     share: float
@@ -65,32 +65,32 @@ OPERATION_MICROSECONDS = 10.0
 operation and to record it for the gradient."""
 
 COMPILING_SHARE = 0.5
-"""Share of a training's time above which its compilation has not paid off."""
+"""Share of a training's time above which compiling the model has not paid off."""
 
 LEAST_SECONDS = 1.0
-"""Duration of all steps that advice needs: below it most of the time is spent on writing the run's files."""
+"""Minimum duration of all training steps for advice: in shorter ones most time goes into writing the run's files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Measurements that the advice is based on."""
+    """Measurements of a profiled training that the advice is based on."""
 
     phases: Sequence[Phase]
     layers: tuple[LayerTime, ...]
-    """Layers, the most expensive first."""
+    """Layers and their times, the most expensive first."""
     step_seconds: float
     seconds: float
-    """Duration of all steps and the ends of epochs."""
+    """Duration of all training steps and ends of epochs, in seconds."""
     compiling_seconds: float
     operations: float
-    """Number of operations that a step starts; 0 if unknown."""
+    """Number of torch operations that a training step starts; 0 if unknown."""
     execution_mode: str
     jit_compile: bool | str
-    """Setting `jit_compile` as in the config."""
+    """Value of `jit_compile` in the config."""
 
 
 def advice(facts: Facts) -> tuple[str, ...]:
-    """Return a sentence for each finding, the phase with the largest share first; at least one."""
+    """Return sentences of advice from a profile, at least one; the phase with the largest share comes first."""
     rules = {rule.phase: rule for rule in RULES}
     said = []
     for phase in sorted(facts.phases, key=lambda phase: -phase.share):

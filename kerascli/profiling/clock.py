@@ -1,4 +1,4 @@
-"""A clock that measures how much of each lap (a training step, the end of an epoch) is spent on marked work."""
+"""Clock for profiling: how much of each lap (a training step, the end of an epoch) named sections of code take."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from time import perf_counter
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """Duration of a lap, and the part of each kind of marked work, by name, in seconds."""
+    """Duration of a training step or of the end of an epoch, and the seconds of each named section in it."""
 
     seconds: float
     parts: dict[str, float]
 
 
 class Clock:
-    """Measures the outermost marked work: work marked inside it counts as part of it.
+    """Timer of named sections of code (`data`, `forward` ...); one inside another counts as part of the outer one.
 
     A device may still compute when a call returns; `wait` waits for it, so that time is counted where it is caused.
     """
@@ -42,7 +42,7 @@ class Clock:
             self._parts[name] = self._parts.get(name, 0.0) + perf_counter() - self._entered
 
     def lap(self) -> Lap:
-        """End the current lap (a training step ...); return its duration and that of each kind of marked work in it."""
+        """End the current lap (a training step ...); return its duration and the seconds of each section in it."""
         now = perf_counter()
         done = Lap(now - self._began, self._parts)
         self._parts, self._began = {}, now

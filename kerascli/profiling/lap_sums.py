@@ -1,4 +1,4 @@
-"""Sums of laps (steps, ends of epochs): the median time of each phase, and its share of the whole training."""
+"""Sum up the durations of laps (training steps, ends of epochs): median time and share of each phase (data ...)."""
 
 from array import array
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ ORDER = (
     "data", "forward and backward", "forward", "backward", "optimizer", "metrics",
     "callbacks", "validation", "records", "checkpoints", "showing progress", REST,
 )  # fmt: skip
-"""Phases (kinds of work) in the order of the report; other phases come before `REST`."""
+"""Names of the phases of training (data, forward ...) in the order of the report; others come before `REST`."""
 
 _SAMPLES = 10_000
-"""Maximum number of durations kept for a median, so that memory is bounded."""
+"""Maximum number of durations kept to compute a median of, so that memory is bounded."""
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class _Sum:
 
 
 class LapSums:
-    """Sums of the laps of one kind (training steps, or ends of epochs): number, seconds, seconds of each phase."""
+    """Sums over many laps (training steps, or ends of epochs): their number, seconds, and seconds of each phase."""
 
     def __init__(self) -> None:
         self.laps = 0
@@ -42,7 +42,7 @@ class LapSums:
         self._phases: dict[str, _Sum] = {}
 
     def add(self, lap: Lap) -> None:
-        """Add a lap (a training step, an epoch's end): its duration, and the duration of each phase in it."""
+        """Add a lap (a training step, or an epoch's end) with its duration and that of each phase in it."""
         self.laps += 1
         self._whole.add(lap.seconds)
         for name, seconds in lap.parts.items():
@@ -61,20 +61,20 @@ class LapSums:
         yield from self._phases
 
     def times(self, name: str) -> int:
-        """Return the number of laps (steps, epochs' ends) in which a phase of this name occurred."""
+        """Return the number of laps (training steps, or epochs' ends) in which a phase such as `data` occurred."""
         return self._phases[name].times if name in self._phases else 0
 
     def mean(self, name: str) -> float:
-        """Return the mean seconds of a phase per lap; laps without the phase count as well."""
+        """Return the mean seconds of a phase (`data` ...) per lap (training step); laps without it count as 0."""
         return self._phases[name].seconds / self.laps if name in self._phases else 0.0
 
     def median(self, name: str) -> float:
-        """Return the median seconds of a phase in the laps that have it: not each has a checkpoint, for example."""
+        """Return the median seconds of a phase (`data` ...) in those laps (training steps) that have it."""
         return median(self._phases[name].samples)
 
 
 def phases(steps: LapSums, epochs: LapSums, steps_in_all: int) -> tuple[Phase, ...]:
-    """Return the phases with their shares of all steps, extrapolated from the measured ones, and of the epochs' ends.
+    """Return the phases of a profile (`data` ...) with their shares of the time of all steps and epochs' ends.
 
     Work of both kinds (metrics are read in steps and at an epoch's end) is listed where most of it is done.
     """

@@ -1,4 +1,4 @@
-"""Read the events of torch's profiler: time by operation and by layer."""
+"""Convert the events of torch's profiler to the time of each operation and of each layer."""
 
 from bisect import bisect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from kerascli.events import LayerTime, Operation
 
 LAYER = "layer: "
-"""Prefix of the names of profiler marks around layers."""
+"""Prefix of the names of torch profiler ranges (record_function) around layers."""
 STEP = "step: "
-"""Prefix of the names of profiler marks around whole training steps."""
+"""Prefix of the names of torch profiler ranges (record_function) around training steps."""
 
 _ENGINE = "autograd::engine::evaluate_function: "
 _BACKWARD, _MARK = 1, 7
@@ -23,23 +23,23 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A torch operation that ran, with its own time, without that of nested operations."""
+    """An operation recorded by torch's profiler, with its own time, without that of operations nested in it."""
 
     name: str
     step: int
     layer: str
-    """Name of the layer; empty if it belongs to none, or to an unknown one."""
+    """Name of the layer that the operation belongs to; empty if it belongs to none, or to an unknown one."""
     phase: str
     backward: bool
     milliseconds: float
     calls: int
-    """Number of calls that this work counts as: 0 for the autograd engine's work around a gradient function, else 1."""
+    """Number of calls to count for this operation: 0 for autograd's work around a gradient function, else 1."""
     outermost: bool
-    """True if it was started by Python or the autograd engine, not by another operation."""
+    """True if the operation was started by Python or autograd, not by another operation."""
 
     @property
     def place(self) -> str:
-        """Where the operation ran: `dense`, `dense, backward` or `optimizer`."""
+        """Name of what the operation ran in: `dense` (a layer), `dense, backward` or `optimizer`."""
         if not self.backward:
             return self.layer or self.phase
         return f"{self.layer}, backward" if self.layer else "backward"
@@ -47,18 +47,18 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class RecordedWork:
-    """All operations that torch's profiler recorded in some training steps."""
+    """All operations that torch's profiler recorded in a few training steps."""
 
     work: Sequence[Work] = ()
     lasted: Sequence[float] = ()
-    """Duration of each step in milliseconds."""
+    """Duration of each recorded training step in milliseconds."""
 
     @property
     def steps(self) -> int:
         return len(self.lasted)
 
     def most_expensive(self, count: int = 10) -> tuple[Operation, ...]:
-        """Return a step's most expensive operations by name and place; those without device time are left out."""
+        """Return the `count` most expensive operations of a training step, grouped by name and layer."""
         groups = _grouped(self.work, lambda each: (each.name, each.place))
         times = {key: self._milliseconds(group) for key, group in groups.items()}
         total = sum(times.values()) or 1.0
@@ -69,7 +69,7 @@ class RecordedWork:
         )
 
     def layers(self, count: int = 10) -> tuple[LayerTime, ...]:
-        """Return the `count` layers with the largest share of the time of a step."""
+        """Return the `count` layers that take the largest share of the time of a training step."""
         groups = _grouped((each for each in self.work if each.layer), lambda each: (each.layer, each.backward))
         times = {key: self._milliseconds(group) for key, group in groups.items()}
         total = sum(times.values()) or 1.0
@@ -80,11 +80,11 @@ class RecordedWork:
         return tuple(sorted(found, key=lambda layer: (-layer.share, layer.name))[:count])
 
     def started(self) -> float:
-        """Return the number of torch operations that a training step starts, without operations inside others."""
+        """Return the mean number of torch operations in a training step; those inside others do not count."""
         return sum(each.outermost for each in self.work) / self.steps if self.steps else 0.0
 
     def _milliseconds(self, group: Iterable[Work]) -> float:
-        """Return the time of some operations in a median step, which ignores steps delayed by other processes."""
+        """Return the median over the training steps of the total time of the given operations."""
         times = [0.0] * self.steps
         for each in group:
             times[each.step] += each.milliseconds
@@ -92,7 +92,7 @@ class RecordedWork:
 
 
 def recorded_work(events: Sequence[Any], steps: int, *, on_device: bool) -> RecordedWork:
-    """Convert torch's FunctionEvents of the first `steps` steps to work; a further, incomplete step is dropped.
+    """Return the operations of the first `steps` training steps in `events`, those of torch's profiler.
 
     With `on_device` times are those of the device, not of the CPU.
     """
@@ -147,7 +147,7 @@ def _is_backward(event: Any) -> bool:
 
 
 def _layers_by_sequence(ran: Iterable[Any]) -> dict[int, str]:
-    """Return a mapping from the number of a gradient function to the layer whose forward created it.
+    """Return a mapping from a gradient function's sequence number to the layer whose forward created it.
 
     An operation has the number that the next gradient function will get; so of all with one number, the last to
     begin has created it.

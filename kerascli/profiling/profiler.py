@@ -1,4 +1,4 @@
-"""Profiler of a training run: follows events, times marked work, and reports where the time went."""
+"""Profiler of a training run: follows its events, times its phases (data, forward ...), and returns a profile."""
 
 from collections.abc import Callable, Iterator, Mapping
 from statistics import median
@@ -17,11 +17,11 @@ from kerascli.profiling.window import LEAST_STEPS, Window, synchronize
 _MAKING = ("tracing", "compiling")
 """Phases that occur once per training, such as compiling; while a graph is tested, phases of steps occur in them."""
 _SLOWED = 1.5
-"""Limit of the slowdown by torch's profiler, which adds microseconds to each operation; above it times mislead."""
+"""Slowdown by torch's profiler above which its times mislead, since it adds microseconds to each operation."""
 
 
 class Profiler:
-    """Times the phases of a training run on `device`; `follow` marks where steps and epochs end.
+    """Times the phases (data, forward ...) of a training run; must get all its events through `follow`.
 
     The first step is timed separately; some are recorded by torch's profiler, which slows them; the rest are timed.
     """
@@ -40,7 +40,7 @@ class Profiler:
     def set_model(
         self, mode: str, jit_compile: bool | str, layers: Mapping[str, nn.Module], step: Callable[[], object]
     ) -> None:
-        """Set the execution mode of the steps, the `jit_compile` setting, and the modules by the names to report.
+        """Set how training steps are executed, and the layers (name -> module) whose times to report.
 
         `step` runs forward and backward as modules, in any execution mode, and changes nothing.
         """
@@ -65,7 +65,7 @@ class Profiler:
             synchronize(self._device)
 
     def follow(self, events: Iterator[Event], batches_done: int) -> Iterator[Event]:
-        """Yield every training event; `batches_done` batches of the first epoch were trained in an earlier process."""
+        """Yield all events of a training; `batches_done` batches of its first epoch were trained before a resume."""
         self._before = self._clock.lap().parts
         for event in events:
             match event:
@@ -106,7 +106,7 @@ class Profiler:
             self._clock.restart()
 
     def finish(self) -> Profiled | None:
-        """Return the profile; None if no step was trained."""
+        """Return the profile of the training as a Profiled event; None if no step was trained."""
         self._window.stop()
         if self._seen == 0:
             return None
@@ -165,5 +165,5 @@ class Profiler:
             yield "each phase waited for the device: without --profile phases overlap, and steps are faster"
 
     def trace(self) -> tuple[str, bytes] | None:
-        """Return the recorded steps as a Chrome trace file (name, contents); None if no operations were recorded."""
+        """Return the name and contents of a Chrome trace file of the recorded steps; None if there are none."""
         return self._window.trace() if self._window.steps else None

@@ -1,4 +1,4 @@
-"""Torch's profiler over a few training steps: the cost of their operations, and a trace file."""
+"""Record a few training steps with torch's profiler: the time of each operation, and a trace file."""
 
 import gzip
 import os
@@ -17,24 +17,24 @@ from kerascli.errors import first_line
 from kerascli.profiling.operations import LAYER, STEP, RecordedWork, recorded_work
 
 LEAST_STEPS = 3
-"""Minimum number of steps: the first, which is atypical, one that is timed, and one for torch's profiler."""
+"""Minimum training steps to profile operations: the first (atypical), a timed one, one for torch's profiler."""
 
 _WARM_UP_STEPS = 10
-"""Number of steps after which memory is allocated, kernels are chosen and processors run at full speed."""
+"""Number of training steps after which memory is allocated, kernels are chosen and processors run at full speed."""
 _STEPS = 20
-"""Number of recorded steps: enough for a mean, and few enough for a trace that opens at once."""
+"""Number of training steps to record: enough for a mean, few enough for a trace that opens at once."""
 LARGE_BYTES = 16_000_000
 """Size above which a trace file is compressed; trace viewers read both forms."""
 
 
 class Window:
-    """Consecutive steps of an epoch that torch's profiler records once in a training; begins and ends between steps."""
+    """The consecutive training steps of one epoch that torch's profiler records, once in a training."""
 
     def __init__(self, device: torch.device) -> None:
         self.layers: Mapping[str, nn.Module] = {}
         self.open = False
         self.steps = 0
-        """Number of complete steps that were recorded."""
+        """Number of complete training steps that were recorded."""
         self.refusal = ""
         """Reason why torch's profiler did not start."""
         self._device = device
@@ -45,17 +45,17 @@ class Window:
         self._hooks: list[RemovableHandle] = []
 
     def plan(self, steps: int) -> None:
-        """Choose which of an epoch's `steps` to record: 20 after the first 10; of a short epoch the second third."""
+        """Choose which training steps to record: 20 after the first 10, or of few steps the second third."""
         self._warm_up, self._size = min(_WARM_UP_STEPS, steps // LEAST_STEPS), min(_STEPS, steps // LEAST_STEPS)
 
     def is_due(self, steps_done: int, left: int, steps: int, *, last_epoch: bool) -> bool:
-        """Return True if the window opens after `steps_done` steps, with `left` of the epoch's `steps` to come."""
+        """Return True if recording should start now: after `steps_done` steps, with `left` left in the epoch."""
         if self._first or steps_done < self._warm_up or not self._warm_up:
             return False
         return left >= min(self._size, steps) or (last_epoch and left > 0)
 
     def start(self, epoch: int, step: int) -> None:
-        """Start torch's profiler before a step; if it cannot start, `refusal` says why."""
+        """Start torch's profiler before a training step; if that fails, set `refusal` to the reason."""
         self._epoch, self._first = epoch, step
         os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else its library says on stderr that it starts and stops
         activities = [ProfilerActivity.CPU]
@@ -75,7 +75,7 @@ class Window:
         self.begin(f"{STEP}{step}")
 
     def step_done(self, *, last: bool) -> None:
-        """Note the end of a training step; stop the profiler when enough steps are recorded, or the epoch ends."""
+        """Mark the end of a training step; stop torch's profiler if it was the last to be recorded."""
         self.end()
         self.steps += 1
         if last or self.steps == self._size:
@@ -98,7 +98,7 @@ class Window:
             self.steps, self.refusal = 0, f"torch's profiler did not end well: {first_line(error)}"
 
     def begin(self, name: str) -> None:
-        """Note the beginning of marked work, which becomes a bar in the trace file."""
+        """Mark the beginning of a named section of code or a layer, which becomes a bar in the trace file."""
         mark = record_function(name)
         mark.__enter__()
         self._marks.append(mark)
@@ -107,34 +107,34 @@ class Window:
         self._marks.pop().__exit__(None, None, None)
 
     def work(self) -> RecordedWork:
-        """Return all operations of the recorded training steps."""
+        """Return all operations of the training steps that torch's profiler recorded."""
         if not self.steps:
             return RecordedWork()
         return recorded_work(self._profile.events(), self.steps, on_device=self._device.type == "cuda")
 
     def trace(self) -> tuple[str, bytes]:
-        """Return the recorded steps as a file in the Chrome trace format: its name and contents."""
+        """Return the name and contents of a file with the recorded steps in the Chrome trace format."""
         with tempfile.TemporaryDirectory(prefix="kerascli-profile-") as folder:
             path = Path(folder) / "trace.json"
             self._profile.export_chrome_trace(str(path))
             return trace_file(path.read_bytes())
 
     def __str__(self) -> str:
-        """Return the recorded steps as text: `epoch 1, steps 11 to 30`; empty if no step was recorded."""
+        """Return which training steps were recorded, as `epoch 1, steps 11 to 30`; empty if none were."""
         last = self._first + self.steps - 1
         steps = f"step {last}" if self.steps == 1 else f"steps {self._first} to {last}"
         return f"epoch {self._epoch}, {steps}" if self.steps else ""
 
 
 def trace_file(trace: bytes) -> tuple[str, bytes]:
-    """Return the file name and contents for a trace; a large one is compressed."""
+    """Return the name and contents of a trace file for the given contents, which are compressed if large."""
     if len(trace) <= LARGE_BYTES:
         return "trace.json", trace
     return "trace.json.gz", gzip.compress(trace, compresslevel=6, mtime=0)
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has finished its work, except while work is captured in a CUDA graph."""
+    """Wait until the device has finished all operations, except during the capture of a CUDA graph."""
     if device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_current_stream_capturing()):
         return
     torch.accelerator.synchronize()

@@ -1,1 +1,1 @@
-"""Run folders: a training's files (config, history, checkpoints ...), and lookup of runs. Does not import torch."""
+"""Run folders: the files of a training (config, history.csv, checkpoints ...), and lookup of runs; without torch."""

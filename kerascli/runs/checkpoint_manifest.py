@@ -1,4 +1,4 @@
-"""Manifest of a checkpoint: its files, each with its SHA-256, and the SHA-256 of the manifest itself."""
+"""Manifest of a checkpoint, a JSON file that lists its files with their SHA-256, and has its own SHA-256."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ _OPEN, _MIDDLE, _CLOSE = b'{"sha256": "', b'", "checkpoint": ', b"}\n"
 
 
 class Damaged(Exception):
-    """Error of a damaged checkpoint, which cannot be used; its text is the reason."""
+    """Exception raised for a damaged checkpoint, which cannot be used; its text is the reason."""
 
 
 class BlobFile(BaseModel):
@@ -31,14 +31,14 @@ class BlobFile(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Manifest of a checkpoint: names of its files, and facts; all validated, since file paths are made from them."""
+    """Validated manifest of a checkpoint: its step, the names of its files (paths are made of them), and facts."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     format: Literal[1, 2] = 2
     step: Annotated[int, Field(ge=0, lt=10**15)]
     slots: list[Annotated[str, Field(pattern=rf"^{SLOT_NAME}\z")]] = []
-    """Named slots (`best`) whose checkpoint this is; not recorded in format 1."""
+    """Names (`best`) under which this checkpoint is saved, too; not recorded in format 1."""
     files: dict[Annotated[str, Field(pattern=rf"^{BLOB_NAME}\z")], BlobFile]
     facts: dict[str, Any]
 
@@ -47,17 +47,17 @@ class Manifest(BaseModel):
 
 
 def blob_file(step: int, name: str, sha256: str) -> str:
-    """Return the name of the file with a blob of a checkpoint, made from step, digest and blob name."""
+    """Return the name of one of a checkpoint's files, made from the training step, the file's SHA-256, and `name`."""
     return f"step-{step:08d}.{sha256[:16]}.{name}"
 
 
 def sealed_manifest(body: bytes) -> bytes:
-    """Return the contents of a manifest file: the JSON `body`, with its SHA-256."""
+    """Return the contents of a checkpoint's manifest file: the JSON `body` with its SHA-256."""
     return _OPEN + pieces(body).sha256().encode() + _MIDDLE + body + _CLOSE
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read and verify a manifest file. Raises Damaged."""
+    """Return the manifest of a checkpoint, read from its JSON file and verified. Raises Damaged."""
     data = read_contents(path, "the manifest", TEXT_LIMIT_BYTES)
     body = data[len(_OPEN) + 64 + len(_MIDDLE) : -len(_CLOSE)]
     if data != sealed_manifest(body):
@@ -69,7 +69,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def read_verified(path: Path, name: str, recorded: BlobFile) -> bytes:
-    """Read a blob of a checkpoint. Raises Damaged if its size or SHA-256 is not that recorded in the manifest."""
+    """Return the contents of a checkpoint's file. Raises Damaged if size or SHA-256 are not as in the manifest."""
     data = read_contents(path, f"'{name}'", recorded.bytes)
     if len(data) != recorded.bytes:
         raise Damaged(f"'{name}' has {len(data)} bytes, expected {recorded.bytes}")
@@ -79,7 +79,7 @@ def read_verified(path: Path, name: str, recorded: BlobFile) -> bytes:
 
 
 def read_contents(path: Path, what: str, limit_bytes: int) -> bytes:
-    """Return the bytes of a checkpoint's file; `what` is its name in messages. Raises Damaged if it is unreadable."""
+    """Return the bytes of a checkpoint's file. Raises Damaged if it cannot be read; `what` names it in the message."""
     try:
         return read_bytes(path, limit_bytes)
     except FileNotFoundError:

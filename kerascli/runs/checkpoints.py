@@ -1,4 +1,4 @@
-"""Checkpoints: files and JSON facts under a manifest with SHA-256; the newest intact one is always found.
+"""Save and load checkpoints of a run: files listed in a manifest with SHA-256; finds the newest undamaged one.
 
     checkpoints/step-00000800.json                    the manifest, written last: with it the checkpoint exists
     checkpoints/step-00000800.1f3a….training          the files, named by step and content
@@ -40,7 +40,7 @@ _SLOT = re.compile(rf"(?!step-)({SLOT_NAME})\.json")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Checkpoint whose files were verified; `warnings` are messages about damaged, newer ones that were skipped."""
+    """A checkpoint read from disk and verified; `warnings` tell of newer ones that are damaged and were skipped."""
 
     step: int
     blobs: Mapping[str, bytes]
@@ -49,7 +49,7 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """Checkpoints of one run. Those of the `keep` newest steps are kept, and those in named slots such as `best`."""
+    """The checkpoints of a run on disk: of the `keep` newest steps, and those saved under a name such as `best`."""
 
     def __init__(self, folder: Path, *, keep: int = 2) -> None:
         if keep < 2:
@@ -62,7 +62,7 @@ class Checkpoints:
     def save(
         self, step: int, blobs: Mapping[str, bytes | Pieces], facts: Mapping[str, Any], *, slots: tuple[str, ...] = ()
     ) -> None:
-        """Save a checkpoint of `step` durably, also under the names `slots`; then remove checkpoints no longer kept.
+        """Save a checkpoint of `step` durably, also under the names `slots`; remove those no longer kept.
 
         Checkpoints of later steps are removed, too: they are of a training that was abandoned when an earlier step was
         resumed.
@@ -84,7 +84,7 @@ class Checkpoints:
         self._prune(step, [each for each in before if each is not None])
 
     def settle(self, step: int) -> None:
-        """Prepare the folder to resume from `step`: fill slots that a crash left empty, remove later steps, clean up.
+        """Prepare the folder to resume from `step`: remove later checkpoints, restore names lost in a crash.
 
         Later checkpoints are damaged, and their steps are trained again. They are removed before anything that they
         refer to is changed.
@@ -102,15 +102,15 @@ class Checkpoints:
         self._kept = self._clear_up(step) or None
 
     def steps(self) -> list[int]:
-        """Return the steps that have a checkpoint, intact or not, oldest first."""
+        """Return the training steps of which there is a checkpoint, damaged or not, in ascending order."""
         return sorted(int(found[1]) for name in self._names() if (found := _STEP.fullmatch(name)))
 
     def newest(self) -> Checkpoint:
-        """Return the intact checkpoint of the highest step. Raises FileRefused if there is none."""
+        """Return the undamaged checkpoint of the highest step. Raises FileRefused if there is none."""
         return self._first_intact(self.steps()[::-1])
 
     def named(self, slot: str) -> Checkpoint:
-        """Return the checkpoint in a named slot (`best`). Raises FileRefused if it is missing or damaged."""
+        """Return the checkpoint saved under a name (`best`). Raises FileRefused if it is missing or damaged."""
         if slot not in self.slots():
             raise FileRefused(f"{quoted(self.folder.parent)} has no checkpoint {quoted(slot)}")
         try:
@@ -119,19 +119,19 @@ class Checkpoints:
             raise FileRefused(f"checkpoint '{slot}' of {quoted(self.folder.parent)} is damaged: {reason}") from None
 
     def newest_facts(self) -> Mapping[str, Any]:
-        """Return the facts of the newest checkpoint with an intact manifest; empty if there is none."""
+        """Return the facts (JSON part) of the newest checkpoint with an undamaged manifest; {} if there is none."""
         for step in self.steps()[::-1]:
             with contextlib.suppress(Damaged):
                 return read_manifest(self._manifest(step)).facts
         return {}
 
     def slots(self) -> list[str]:
-        """Return the names of the slots (`best` ...) that have a checkpoint."""
+        """Return the names under which checkpoints are saved, such as `best`."""
         filled = {found[1] for name in self._names() if (found := _SLOT.fullmatch(name))}
         return sorted(filled.union(*(self._slots_of(self._manifest(step)) for step in self.steps())))
 
     def doubts(self) -> list[str]:
-        """Return a warning for every checkpoint manifest that is damaged or contradicts another."""
+        """Return a list of warnings, one for each manifest that is damaged or contradicts another."""
         intact, found = dict[int, Manifest](), list[str]()
         for step in self.steps():
             try:
@@ -151,7 +151,7 @@ class Checkpoints:
         return [f"{quoted(self.folder.parent)}: damaged checkpoint, {text}" for text in found]
 
     def _source(self, slot: str, up_to: int = 10**15) -> Path:
-        """Return the manifest file of a named slot: the slot's, or, if a crash prevented writing it, that of a step.
+        """Return the manifest file of a named checkpoint, or, if a crash prevented writing it, that of its step.
 
         The step is the last one, at most `up_to`, whose manifest fills the slot.
         """
@@ -164,7 +164,7 @@ class Checkpoints:
         return path
 
     def _slots_of(self, path: Path) -> list[str]:
-        """Return the names of the slots that a manifest file fills; none if the file is missing or damaged."""
+        """Return the names (`best` ...) under which a manifest's checkpoint is saved; none if it is damaged."""
         with contextlib.suppress(Damaged):
             return [slot for slot in read_manifest(path).slots if _SLOT.fullmatch(f"{slot}.json")]
         return []
@@ -202,7 +202,7 @@ class Checkpoints:
         return Checkpoint(manifest.step, blobs, manifest.facts)
 
     def _prune(self, newest: int, replaced: list[Manifest]) -> None:
-        """Remove checkpoints that are no longer kept; `replaced` are manifests that were in slots before this save."""
+        """Remove checkpoints no longer kept; `replaced` are manifests that had names (`best`) before this save."""
         steps, self._kept = [*(self._kept or ()), newest], None
         try:
             dropped = [read_manifest(self._manifest(step)) for step in steps[: -self.keep]]
@@ -222,7 +222,7 @@ class Checkpoints:
         self._kept = kept
 
     def _clear_up(self, newest: int) -> list[int]:
-        """Remove all checkpoint files that no kept checkpoint or slot needs; return the steps of the kept ones."""
+        """Remove all files that no kept or named checkpoint needs; return the steps of those kept."""
         kept = [step for step in self.steps() if step <= newest][-self.keep :]
         for step in set(self.steps()) - set(kept):
             storage.remove_file(self._manifest(step))

@@ -1,4 +1,4 @@
-"""Reader of run.json, the recorded facts of a run (status, device ...); those that commands use are validated."""
+"""Read run.json, a run's recorded facts (status, device ...), and validate those that commands use."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,7 +25,7 @@ class _Plugin(BaseModel):
 
 
 class _Imported(BaseModel):
-    """Keras's names of the layers, inputs and outputs of an imported model, by kerascli's names; None in older runs."""
+    """Entry `imported` of run.json: mappings from kerascli's to Keras's names of layers, inputs and outputs."""
 
     model_config = ConfigDict(strict=True)
 
@@ -35,7 +35,7 @@ class _Imported(BaseModel):
 
 
 class _Facts(BaseModel):
-    """Entries of run.json that later commands read, validated; all others are informative and may have any form."""
+    """Model that validates those entries of run.json that later commands read; other entries may have any form."""
 
     model_config = ConfigDict(strict=True)
 
@@ -60,7 +60,7 @@ class _Facts(BaseModel):
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Return all facts in a run.json. Raises FileRefused if the file is damaged or has an invalid value."""
+    """Return the content of a run.json as a dict. Raises FileRefused if the file is damaged or a value is invalid."""
     data = must_read(path, TEXT_LIMIT_BYTES)
     facts = unsealed(data, path) if is_sealed(data) else _of_format_1(json_object(data, path), path)
     known = facts.get("format")
@@ -77,7 +77,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def _of_format_1(facts: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Convert the facts in a run.json of format 1, which had no checksum, to the present format."""
+    """Convert the content of a run.json in the old format 1, which had no checksum, to the present format."""
     if facts.keys() & {"sha256", "format", "files"}:
         raise FileRefused(f"{quoted(path)} is damaged: its first line is not that of a sealed file")
     weights = facts.pop("weights_sha256", None)

@@ -1,4 +1,4 @@
-"""Format of history.csv: one row per epoch, with exact numbers, readable by R, pandas and spreadsheets."""
+"""Format of history.csv, a run's table of losses and metrics: one row per epoch, with exact numbers."""
 
 import csv
 import io
@@ -16,12 +16,12 @@ _WHOLE = re.compile(r"-?\d{1,18}")
 
 
 def header(names: Sequence[str]) -> str:
-    """Return the header line of history.csv."""
+    """Return the header line of history.csv for the given column names."""
     return _line(names)
 
 
 def line(row: Row, names: Sequence[str]) -> str:
-    """Return a line of history.csv; columns missing in `row` (validation every other epoch) have empty cells."""
+    """Return an epoch's line of history.csv; columns not in `row` (validation metrics) have empty cells."""
     if unknown := row.keys() - set(names):
         raise ValueError(f"history.csv has no columns {sorted(unknown)}")
     return _line([_cell(row.get(name)) for name in names])
@@ -33,17 +33,17 @@ def ordered(names: Iterable[str]) -> list[str]:
 
 
 def is_clock(name: str) -> bool:
-    """Return True for a history column of measured time, which differs between reruns."""
+    """Return True if a column of history.csv holds measured time, which differs between identical trainings."""
     return name.endswith("seconds")
 
 
 def is_figure(name: str) -> bool:
-    """Return True for a history column of a loss or metric."""
+    """Return True if a column of history.csv holds a loss or a metric."""
     return name not in {"epoch", "phase"} and not name.endswith("learning_rate") and not is_clock(name)
 
 
 def parse(data: bytes, path: Path) -> list[dict[str, int | float]]:
-    """Return the rows of history.csv, each as a mapping from column to number, without empty cells.
+    """Return the rows of history.csv as a list of mappings from column name to number; empty cells are left out.
 
     Numbers are exactly those written. A last line without a line break is ignored: it is being written, or was cut by a
     kill. Raises FileRefused.

@@ -1,4 +1,4 @@
-"""Writer of history.csv that appends the rows of epochs, at a cost that does not grow with the number of epochs."""
+"""Append epochs to a run's history.csv, at a cost that does not grow with the number of epochs."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from kerascli.runs.reading import must_read, quoted
 
 
 class Prefix(BaseModel):
-    """Length and SHA-256 of the beginning of history.csv that a checkpoint or run.json has recorded."""
+    """Length and SHA-256 of the rows of history.csv that existed when a checkpoint or run.json was written."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     size: NonNegativeInt = 0
-    """Length in bytes."""
+    """Length of the recorded beginning of history.csv, in bytes."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")] = hashlib.sha256().hexdigest()
 
     def check(self, path: Path) -> bytes:
-        """Return the contents of history.csv at `path`. Raises FileRefused unless they begin with the recorded part."""
+        """Return the contents of history.csv at `path`. Raises FileRefused unless they begin with the recorded rows."""
         data = must_read(path)
         if len(data) < self.size:
             raise FileRefused(f"{quoted(path)} is damaged: it has {len(data)} of the {self.size} bytes recorded")
@@ -33,10 +33,10 @@ class Prefix(BaseModel):
 
 
 class HistoryWriter:
-    """Writer of history.csv during training; also computes the SHA-256 of the file's contents."""
+    """Writer of a run's history.csv during training; it also computes the file's SHA-256."""
 
     def __init__(self, path: Path, names: Sequence[str], prefix: Prefix) -> None:
-        """Check that history.csv begins with the recorded `prefix`; `cut` then removes the rest. Raises FileRefused."""
+        """Check that history.csv begins with the rows in `prefix`; `cut` removes others. Raises FileRefused."""
         self.path = path
         self._names = names
         self._size = 0
@@ -51,13 +51,13 @@ class HistoryWriter:
         self._synced = True
 
     def cut(self) -> None:
-        """Remove rows of epochs to train again, and a torn last line, from history.csv; a new file gets a header."""
+        """Remove rows of epochs that will be trained again, and an incomplete last line; write a missing header."""
         if self._size != len(self._known):
             storage.write_bytes(self.path, self._known)
         self._size, self._known = len(self._known), b""
 
     def append(self, row: history.Row) -> None:
-        """Append the row of an epoch to history.csv; it is durable after `synced_prefix`."""
+        """Append an epoch's row to history.csv; it is safe from a crash only after `synced_prefix`."""
         line = history.line(row, self._names).encode()
         storage.append(self.path, line)
         self._size += len(line)
@@ -65,7 +65,7 @@ class HistoryWriter:
         self._synced = False
 
     def synced_prefix(self) -> Prefix:
-        """Make all rows of history.csv durable (fsync); return the file's length and SHA-256."""
+        """Write history.csv durably (fsync); return its length and SHA-256 as a Prefix."""
         if not self._synced:
             storage.sync_file(self.path)
             self._synced = True

@@ -15,7 +15,7 @@ LATEST = "latest"
 
 
 def list_runs(runs_dir: Path) -> list[RunRecord]:
-    """Return the runs in a folder, in the order in which they were started; symbolic links are ignored."""
+    """Return the runs in a folder as a list, in the order in which they were started; symbolic links are ignored."""
     if not runs_dir.is_dir():
         return []
     folders = [path for path in runs_dir.iterdir() if not path.is_symlink() and not path.name.startswith(".")]
@@ -24,7 +24,7 @@ def list_runs(runs_dir: Path) -> list[RunRecord]:
 
 
 def find_run(selector: str, runs_dir: Path) -> RunRecord:
-    """Return the run that a path, name, prefix or `latest` names. Raises ConfigError if there is none, or several."""
+    """Return the run with this path, name, unambiguous prefix, or `latest`. Raises ConfigError unless there is one."""
     if _is_path(selector):
         path = Path(selector)
         return RunRecord.open(path.resolve() if path.name in {"", ".."} else path)
@@ -48,7 +48,7 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
 
 
 def remove(run: RunRecord) -> None:
-    """Remove a run's folder. Raises StorageError for a symbolic link or locked folder, FileRefused if no run."""
+    """Delete a run's folder. Raises StorageError if it is locked or a symbolic link, FileRefused if it is not a run."""
     if run.path.is_symlink():
         raise StorageError(f"{quoted(run.path)} is a link and is not removed", hint="remove the link itself")
     if not is_run(run.path):
@@ -70,7 +70,7 @@ def _ambiguous(selector: str, matches: Sequence[RunRecord]) -> ConfigError:
 
 
 def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetime, datetime, str]:
-    """Return a key that sorts runs by start: the number that each got at its start.
+    """Return a sort key by which runs are in the order of their starts, which run.json numbers.
 
     Runs from other folders or older versions have none and come first, by time: the second in the folder's name, then
     the microsecond in run.json. A copy, which has the number of its original, comes before it.

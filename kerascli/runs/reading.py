@@ -1,4 +1,4 @@
-"""Functions to read files in a run folder: only regular files of limited size."""
+"""Read files in a run folder, which may be untrusted: only regular files, of limited size."""
 
 import json
 import os
@@ -13,7 +13,7 @@ TEXT_LIMIT_BYTES = 64 * 1000**2
 
 
 def read_bytes(path: Path, limit_bytes: int | None = None) -> bytes:
-    """Return the contents of a file in a run folder.
+    """Return the contents of a file in a run folder. Raises an error unless it is a regular file of limited size.
 
     Raises OSError, and FileRefused if it is not a regular file or too large.
     """
@@ -41,7 +41,7 @@ def read_text(path: Path) -> str:
 
 
 def decoded(data: bytes, path: Path) -> str:
-    """Decode `data`, the contents of the file `path`, as UTF-8. Raises FileRefused."""
+    """Return `data`, the contents of the file `path`, decoded as UTF-8. Raises FileRefused."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -49,7 +49,7 @@ def decoded(data: bytes, path: Path) -> str:
 
 
 def json_object(data: bytes, path: Path) -> dict[str, Any]:
-    """Parse `data`, the contents of the file `path`, as a JSON object. Raises FileRefused if it is none."""
+    """Return the JSON object in `data`, the contents of the file `path`, as a dict. Raises FileRefused."""
     try:
         found = json.loads(decoded(data, path))
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Writing and reading of a run folder; no other code knows the names of the files in it.
+"""Write and read a run folder (config, run.json, history.csv, weights ...); only this code knows its file names.
 
 runs/2026-11-24T22-17-58Z-mnist_mlp/
   config.yaml   resolved.yaml   run.json   history.csv   summary.txt   model.safetensors
@@ -43,7 +43,7 @@ _FOLDERS = (_PREPROCESSING, _PLUGINS, _CHECKPOINTS, PLOTS, LOGS, PROFILE, SAMPLE
 
 
 class RunRecord(OutputFiles):
-    """Reader and writer of the folder of one run, made by `create` or `open`; writing needs the lock of `locked()`.
+    """The folder of one run, with methods to read and write its files; writing needs the lock of `locked()`.
 
     The files known at the start are written first, run.json last: with it the run has begun, and can be resumed after
     any crash.
@@ -80,14 +80,14 @@ class RunRecord(OutputFiles):
 
     @classmethod
     def open(cls, path: Path) -> "RunRecord":
-        """Open an existing run folder. Raises FileRefused if the folder is not a run."""
+        """Return the RunRecord of an existing run folder. Raises FileRefused if the folder is not a run's."""
         if not is_run(path):
             raise FileRefused(f"{quoted(path)} is not a run: it has no {_FACTS}")
         return cls(path)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run's lock for writing in the block; first remove temporary files of killed processes.
+        """Context manager that holds the run's lock, for writing; removes temporary files of killed processes.
 
         Raises StorageError if another process holds the lock.
         """
@@ -105,7 +105,7 @@ class RunRecord(OutputFiles):
 
     @property
     def name(self) -> str:
-        """Name of the run: the part of the folder's name after the time."""
+        """Name of the run: the part after the time in the name of its folder."""
         found = FOLDER.fullmatch(self.path.name)
         return found[2] if found else self.path.name
 
@@ -114,7 +114,7 @@ class RunRecord(OutputFiles):
         return (self.path / _FACTS).exists()
 
     def facts(self) -> dict[str, Any]:
-        """Return the facts in run.json, see `runs/facts.py`. Raises FileRefused if the file is damaged or missing."""
+        """Return run.json as a dict (see `runs/facts.py`). Raises FileRefused if it is missing or damaged."""
         later = (_CHECKPOINTS, _HISTORY, _WEIGHTS)
         if not self.has_begun and not any((self.path / name).exists() for name in later):
             hint = "start it again: kerascli train CONFIG"
@@ -143,7 +143,7 @@ class RunRecord(OutputFiles):
 
     @property
     def was_cut_off(self) -> bool:
-        """True if the training ended before its last epoch and nobody continues it, and a checkpoint is there."""
+        """True if the training was interrupted or killed, is not running again, and left a checkpoint."""
         return self.status() in {"killed", "interrupted"} and bool(self.checkpoints.steps())
 
     @cached_property
@@ -153,7 +153,7 @@ class RunRecord(OutputFiles):
     # run.json
 
     def begin(self, facts: Mapping[str, Any]) -> None:
-        """Record in run.json that this process trains the run.
+        """Record in run.json that this process starts or resumes the training of the run.
 
         On resume the time of the first start is kept, and the seconds add up.
         """
@@ -172,11 +172,11 @@ class RunRecord(OutputFiles):
         return {**facts, "resumed": [], "files": self._files.written}
 
     def note(self, **facts: Any) -> None:
-        """Write facts to run.json: add them, or replace those of the same name."""
+        """Write entries to run.json: add them, or replace those of the same name."""
         self._write_facts({**self.facts(), **facts})
 
     def finish(self, status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> None:
-        """Record in run.json how the run ended. `results` maps split -> loss or metric -> value."""
+        """Record in run.json how the training ended. `results` maps split -> loss or metric -> value."""
         known = {} if self._history is None else {"history": self._history.synced_prefix().model_dump()}
         self.note(**ended(status, reason=reason, results=results), **known)
 
@@ -187,7 +187,7 @@ class RunRecord(OutputFiles):
     # history.csv
 
     def open_history(self, names: Sequence[str], prefix: Prefix) -> None:
-        """Prepare to append rows to history.csv after its recorded beginning. Raises FileRefused if that differs."""
+        """Return the writer of history.csv. Raises FileRefused unless the file begins with its recorded rows."""
         self._history = HistoryWriter(self.path / _HISTORY, names, prefix)
 
     @property
@@ -196,7 +196,7 @@ class RunRecord(OutputFiles):
         return self._history
 
     def history(self) -> list[dict[str, int | float]]:
-        """Return the rows of history.csv; an empty list if no epoch has ended. Raises FileRefused."""
+        """Return the rows of history.csv as mappings from column to number; [] if no epoch has ended."""
         path = self.path / _HISTORY
         prefix, is_all = self._recorded_history()
         if prefix.size == 0 and not path.exists():
@@ -207,7 +207,7 @@ class RunRecord(OutputFiles):
         return history.parse(data, path)
 
     def _recorded_history(self) -> tuple[Prefix, bool]:
-        """Return the recorded size and SHA-256 of history.csv, and True if they are of all of it, not its beginning."""
+        """Return the recorded length and SHA-256 of history.csv, and True if they cover the whole file."""
         facts = self.facts()
         if facts["format"] == 1:
             return Prefix(), False
@@ -231,12 +231,12 @@ class RunRecord(OutputFiles):
         self._write_text(_RESOLVED, text)
 
     def resolved(self) -> str:
-        """Return the text of the run's complete config, resolved.yaml."""
+        """Return the text of resolved.yaml, the complete config of the run."""
         return self._read_text(_RESOLVED)
 
     @property
     def resolved_path(self) -> Path:
-        """Path of the run's complete config, resolved.yaml."""
+        """Path of resolved.yaml, the run's complete config."""
         return self.path / _RESOLVED
 
     def write_summary(self, text: str) -> None:
@@ -249,28 +249,28 @@ class RunRecord(OutputFiles):
         self._files.write(_WEIGHTS, data, began=self.has_begun)
 
     def weights(self) -> bytes:
-        """Return the bytes of the final model.safetensors.
+        """Return the contents of model.safetensors, the run's final weights.
 
         Raises FileRefused if it is missing or not the one that the run wrote.
         """
         return self._files.read(_WEIGHTS)
 
     def write_preprocessing(self, file: str, data: bytes) -> None:
-        """Write the learned state of a preprocessing transform (a vocabulary, means ...) to a file of the run."""
+        """Write fitted state of a preprocessing transform (a vocabulary, means ...) to a run's file."""
         self._inside(_PREPROCESSING, file)
         self._files.write(f"{_PREPROCESSING}/{file}", data, began=self.has_begun)
 
     def preprocessing(self) -> Mapping[str, bytes]:
-        """Return the contents of the files with transforms' learned state. Raises FileRefused if one was changed."""
+        """Return the files of fitted preprocessing, name -> contents. Raises FileRefused if one was changed."""
         return self._files.read_folder(_PREPROCESSING, set(self._names(_PREPROCESSING)))
 
     def write_plugin(self, code: UserCode) -> dict[str, str]:
-        """Write a copy of a plugin (custom Python code) to the run; return the facts about it for run.json."""
+        """Copy a plugin (custom Python code) into the run; return its file name and SHA-256 as a dict."""
         name = code.path.name
         return {"file": name, "sha256": storage.write_bytes(self._inside(_PLUGINS, name), code.source)}
 
     def plugins(self) -> list[UserCode]:
-        """Return the run's copies of plugins, in their order in the config. Raises FileRefused if one was changed."""
+        """Return the copies of plugins (custom Python code) in the run, in the order of the config."""
         found = []
         for entry in self.facts().get("plugins", []):
             path = self._inside(_PLUGINS, entry["file"], make=False)
@@ -286,24 +286,24 @@ class RunRecord(OutputFiles):
 
 
 def ended(status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the facts for run.json that record the end of a run."""
+    """Return the entries of run.json that record the end of a run (status, reason, time, results) as a dict."""
     return {"status": status, "reason": reason, "ended": _now(), "results": dict(results or {})}
 
 
 def check_name(name: str) -> None:
-    """Raise ConfigError unless `name` may be part of a run folder's name."""
+    """Raise ConfigError unless `name` can be the name of a run, which is part of its folder's name."""
     if not NAME.fullmatch(name):
         rule = "a name has 1 to 100 letters, digits, '.', '_' and '-', and begins with a letter or a digit"
         raise ConfigError(f"name: {quoted(name)} cannot name a run", hint=rule)
 
 
 def is_run(path: Path) -> bool:
-    """Return True if a folder is a run's: it has a run.json, or is named like a run that ended before writing one."""
+    """Return True if a folder is a run's: it has a run.json, or its name has the form of a run folder's."""
     return path.is_dir() and ((path / _FACTS).is_file() or FOLDER.fullmatch(path.name) is not None)
 
 
 def run_around(file: Path) -> Path | None:
-    """Return the run folder that would contain a file; None outside of runs, and in their plots/ and samples/."""
+    """Return the run folder that a file is, or would be, in; None if in none, or in a run's plots/ or samples/."""
     for folder in file.parents:
         named = FOLDER.fullmatch(folder.name) is not None
         if is_run(folder) and (named or (folder / _RESOLVED).is_file()):

@@ -1,4 +1,4 @@
-"""JSON files with a checksum of themselves: the first value is the SHA-256 of all bytes after that value's line."""
+"""JSON files that begin with their own checksum: the first value is the SHA-256 of all bytes after its line."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,18 +14,18 @@ _SEAL_BYTES = len(_OPEN) + 64 + len(_CLOSE)
 
 
 def sealed(facts: Mapping[str, Any]) -> bytes:
-    """Return the contents of a JSON file with `facts` (not empty), which begins with the checksum of the rest."""
+    """Return the contents of a JSON file with the dict `facts` (not empty), beginning with a checksum of the rest."""
     rest = text_bytes(json_text(facts)).removeprefix(b"{\n")
     return _seal(rest) + rest
 
 
 def is_sealed(data: bytes) -> bool:
-    """Return True if a file's contents begin with a checksum as `sealed` writes it, whether or not it is correct."""
+    """Return True if the contents of a JSON file begin with a checksum in the form that `sealed` writes."""
     return data.startswith(_OPEN)
 
 
 def unsealed(data: bytes, path: Path) -> dict[str, Any]:
-    """Return the facts in a file that `sealed` wrote. Raises FileRefused, naming `path`, if a byte was changed."""
+    """Return the dict in a JSON file that `sealed` wrote. Raises FileRefused, naming `path`, if a byte was changed."""
     rest = data[_SEAL_BYTES:]
     if data[:_SEAL_BYTES] != _seal(rest):
         raise FileRefused(f"{quoted(path)} is damaged: its sha256 differs from the one in its first line")

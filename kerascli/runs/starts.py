@@ -1,4 +1,4 @@
-"""Order of the starts of runs: each gets a number under a lock, since clocks jump and folders are copied."""
+"""Number runs in the order of their starts, under a lock, since clocks jump and run folders are copied."""
 
 import secrets
 from collections.abc import Callable
@@ -17,23 +17,23 @@ _PATIENCE_SECONDS = 30.0
 
 
 class Start(BaseModel):
-    """Number of a run in the order in which the runs in one folder were started."""
+    """Number of a run in the order in which runs in the same folder were started."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     sequence: str
-    """Random name of the folder's numbering, which tells its own runs from runs copied from another folder."""
+    """Random name of the numbering of a folder's runs, by which runs copied from another folder are recognized."""
     number: NonNegativeInt
 
 
 class LastStart(Start):
-    """Number of the newest run started in a folder; that run may have ended before writing its run.json."""
+    """Number of the run that was started last in a folder; it may have ended before writing its run.json."""
 
     folder_name: str
 
 
 def take(runs_dir: Path, make_folder: Callable[[], Path]) -> tuple[Path, Start]:
-    """Create a run folder by `make_folder`; return it and its number in the order of starts, taken under a lock."""
+    """Create a run folder by calling `make_folder`; return it, and its number in the order of starts."""
     with locks.lock(runs_dir, patience_seconds=_PATIENCE_SECONDS):
         before = last(runs_dir)
         start = Start(
@@ -46,7 +46,7 @@ def take(runs_dir: Path, make_folder: Callable[[], Path]) -> tuple[Path, Start]:
 
 
 def last(runs_dir: Path) -> LastStart | None:
-    """Return the newest recorded start in a folder; None if it is unknown: the next one then begins a new numbering."""
+    """Return the number of the last run started in a folder; None if unknown, so that a new numbering begins."""
     path = runs_dir / _FILE
     try:
         return LastStart.model_validate(unsealed(must_read(path, TEXT_LIMIT_BYTES), path))

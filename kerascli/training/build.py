@@ -1,4 +1,4 @@
-"""Build a model with its objectives and parameter updates from a RunSpec, the stages of its data and a device."""
+"""Build a PyTorch model with its objectives and parameter updates, from a config's RunSpec and the data's stages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,19 +24,19 @@ from kerascli.training.update_objective import AllPasses, PassObjective, UpdateO
 
 @dataclass(slots=True)
 class Experiment:
-    """A model in memory on its device, with all that is needed to train or evaluate it."""
+    """A PyTorch model in memory on its device, with all that is needed to train or evaluate it."""
 
     spec: RunSpec
     graph: Graph
     module: GraphStep
-    """Module for prediction and evaluation."""
+    """Module that predicts and evaluates with the model."""
     forward_passes: tuple[ForwardPass[GraphStep], ...]
-    """Forward passes of a training step; without a `train_step` section a single one, of `module` itself."""
+    """Forward passes of a training step; without `fit.train_step` a single one, of `module` itself."""
     weights: list[Weight]
     device: torch.device
 
     def view(self, name: str) -> "Experiment":
-        """Return a view of the model that shares its weights; it has the run's input pipelines, and no targets."""
+        """Return an Experiment of a view (a submodel), with the same weights and input pipelines, and no targets."""
         built, view = self.spec.built.views[name], self.spec.model.views[name]
         spec = replace(self.spec, model=view.model, built=built, compile=None, train_step=None)
         graph = Graph(built)
@@ -50,7 +50,7 @@ class Experiment:
 def build_experiment(
     spec: RunSpec, stages: Stages, *, device: torch.device, mixing: nn.Module | None = None
 ) -> Experiment:
-    """Build the model (weights by the spec's seed) and its training step; without a compile section it only predicts.
+    """Build the model of a config, with initial weights by its seed, and its training step (none without `compile`).
 
     `mixing` is applied to batches in training, for example mixup; None: batches are left as they are.
     """
@@ -77,7 +77,7 @@ def build_experiment(
 def _of_train_step(
     spec: RunSpec, train_step: TrainStepSpec, stages: Stages, device: torch.device, mixing: nn.Module | None
 ) -> Experiment:
-    """Build the model, and a graph for each forward pass of a `train_step`; all share their weights."""
+    """Build the Experiment of a config with `fit.train_step`: one graph per forward pass, with shared weights."""
     graphs = [Graph(spec.built), *(Graph(each.built) for each in train_step.passes)]
     weights = list({weight.name: weight for graph in graphs for weight in graph.weights()}.values())
     materialize(nn.ModuleList(graphs), weights, seed=spec.seed, device=device)
@@ -107,7 +107,7 @@ def _modules(stages: Stages, device: torch.device) -> tuple[nn.Module, nn.Module
 
 
 def _class_weight(spec: RunSpec, targets: Mapping[str, Field]) -> Tensor | None:
-    """Return the loss weights by class label, 1 for classes that are not listed; None without `class_weight`."""
+    """Return the loss weight of each class label (1 if not listed) as a tensor; None without `fit.class_weight`."""
     given = spec.fit.class_weight
     if given is None or given == "balanced":  # that of a run has its numbers
         return None

@@ -1,4 +1,4 @@
-"""State of a training run for exact resume, as named tensors and JSON facts; and back."""
+"""Convert the state of a training run to named tensors and JSON for a checkpoint, and restore it for exact resume."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ _COUNTERS = ("epoch", "batch", "step", "seconds", "said", "stopped", "phase", "f
 
 
 def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return (tensors, facts for JSON) of the current state: the tensors are no copies, the next step changes them."""
+    """Return the training's state as tensors by name (no copies: the next step changes them) and a dict for JSON."""
     tensors = {f"weights/{weight.name}": weight.keras() for weight in trainer.weights}
     tensors.update({f"optimizer/{name}": value for name, value in trainer.optimizers.state().items()})
     tensors.update({f"states/{index}": value for index, value in enumerate(progress.states or [])})
@@ -30,7 +30,7 @@ def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict
 
 
 class CheckpointFacts(BaseModel):
-    """Validated JSON part of a checkpoint: counters, callback states ... It may be of another version or untrusted."""
+    """Validated JSON part of a checkpoint (counters, callback states ...); it may come from another version."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -48,7 +48,7 @@ class CheckpointFacts(BaseModel):
 
 
 def checkpoint_facts(facts: Mapping[str, Any]) -> CheckpointFacts:
-    """Validate the JSON part of a checkpoint. Raises FileRefused."""
+    """Return the validated JSON part of a checkpoint. Raises FileRefused if it is invalid or of another version."""
     for name in sorted(CheckpointFacts.model_fields.keys() - facts.keys()):
         raise _of_another_version(f"lacks '{name}'")
     for name in sorted(facts.keys() - CheckpointFacts.model_fields.keys()):
@@ -68,7 +68,7 @@ def saved_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def reinstate(
     trainer: Trainer, tensors: dict[str, Tensor], facts: Mapping[str, Any], callbacks: Sequence[Callback]
 ) -> Progress:
-    """Restore a checkpoint's weights and optimizer, return its progress. Raises FileRefused for another model's."""
+    """Load a checkpoint into a trainer, return the training's progress. Raises FileRefused if it is another model's."""
     known = checkpoint_facts(facts)
     trainer.restore(saved_weights(tensors))
     trainer.optimizers.load_state_dict(_below(tensors, "optimizer/"))
@@ -91,7 +91,7 @@ def reinstate(
 
 
 def _check_callbacks(progress: Progress, callbacks: Sequence[Callback]) -> None:
-    """Raise FileRefused if the checkpoint lacks states of callbacks; before a phase's first epoch there are none."""
+    """Raise FileRefused if a checkpoint lacks states of callbacks; before a phase's first epoch it has none."""
     if not progress.callbacks and progress.epoch == progress.first and progress.batch == 0:
         return
     if len(progress.callbacks) != len(callbacks):

@@ -1,4 +1,4 @@
-"""Choose how a forward pass is executed: eager (as a module), as a traced graph, or as a compiled one.
+"""Choose how a forward pass is executed: eagerly (as a PyTorch module), as a traced graph, or as a compiled graph.
 
 Chosen once and kept on resume. The choice depends on the machine and the config, never on a clock, or two runs with
 one seed would differ. All modes draw the same random numbers; a smaller last batch always runs as the module.
@@ -31,25 +31,25 @@ _TOLERANCE = 1e-2
 Other kernels add in another order, which costs digits where sums cancel: through eight normalized convolutions with
 relus the module's own gradients differ by 2e-3 from those in float64. A wrong graph differs by far more."""
 _SECONDS_TO_COMPILE = 20.0
-"""Time to compile a small model and its optimizer's rule on two cores, with an empty cache."""
+"""Estimated seconds to compile a small model and its optimizer's update rule on two cores, with an empty cache."""
 _SECONDS_SAVED = 5e-6
-"""Time saved by compilation for each operation of a step that is fused away."""
+"""Estimated seconds that compilation saves in each training step per operation that is fused away."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Request to prepare a forward pass for repeated execution."""
+    """What is needed to prepare a forward pass for repeated execution: example batches, number of steps, settings."""
 
     forward_pass: ForwardPass
     batches: Sequence[Batch]
-    """The first batch, and a second if there is one: graphs are traced on the first and tested on the second."""
+    """First batch of the data, and a second if there is one: graphs are traced on one, tested on the other."""
     steps: int
     """Number of times that the forward pass will run in this training."""
     jit_compile: bool | Literal["auto"] = "auto"
     live_scales: Mapping[str, Tensor] = field(default_factory=dict)
-    """Loss scales of updates, by the update's name, that change in training."""
+    """Mapping from name of a parameter update to its loss scale (of mixed precision), which changes in training."""
     rules: Callable[[], Sequence[Written]] = list
-    """Function that returns the optimizers' update rules, compiled too. They hold copies of all weights: call late."""
+    """Function that returns the optimizers' update rules, to compile them; call it late: they hold weight copies."""
 
     @property
     def device(self) -> torch.device:
@@ -57,7 +57,7 @@ class Request:
 
 
 def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, Choice]:
-    """Return the fastest available runner of a forward pass, its mode (`compiled`, `traced`, `eager`) and why."""
+    """Return the fastest function that runs a forward pass, and its mode (compiled, traced, eager) with the reason."""
     module = Eager(request.forward_pass, request.live_scales)
     if recorded == "eager":
         return module, Choice("eager", "as in the run")
@@ -86,7 +86,7 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
 
 
 class GraphRunner:
-    """Runs full batches through a traced graph, and others through the module."""
+    """Callable that runs batches of full size through a traced graph, and smaller ones through the PyTorch module."""
 
     def __init__(self, run: FlatRunner, rows: int, layout: Layout, module: Runner) -> None:
         self._run = run
@@ -102,7 +102,7 @@ class GraphRunner:
 
 
 def _traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
-    """Trace forward and backward on a batch. The graph reads weights and loss scales in place."""
+    """Return the traced graph of forward and backward on a batch, and its layout; it reads weights in place."""
     tape = draws.Tape()
     with torch.no_grad(), draws.using(tape):
         module.module(batch)
@@ -140,7 +140,7 @@ def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
 
 
 def _compiled_before(request: Request, program: Program) -> bool:
-    """Return True if step and update rules are in the compiler's cache; rules that cannot be compiled are ignored."""
+    """Return True if compiled code of the step and of the optimizers' update rules is in the compiler's cache."""
     if not program.is_compiled(_leaves(request.batches[0])):
         return False
     for rule in request.rules():
@@ -151,12 +151,12 @@ def _compiled_before(request: Request, program: Program) -> bool:
 
 
 def compile_rule(rule: Written) -> Callable[..., object]:
-    """Compile an optimizer's update rule, which writes into its arguments, for arguments like the rule's examples."""
+    """Return the compiled function of an optimizer's update rule, for tensors like the rule's example arguments."""
     return compiled_function(rule.function, rule.examples)
 
 
 def _verified(request: Request, runner: Runner, module: Runner) -> Runner:
-    """Return `runner` if one step of it agrees with the module's; raise ValueError otherwise."""
+    """Return `runner` if its results for a batch agree with those of the module; raise ValueError otherwise."""
     batch = next(batch for batch in reversed(request.batches) if batch.rows == request.batches[0].rows)
     found, wanted = (each(batch, draws.Draws(0, "try", 0)) for each in (runner, module))
     apart = largest_difference(found, wanted)
@@ -170,7 +170,7 @@ def _failure(what: str, error: Exception) -> str:
 
 
 def _reason_not_to_trace(request: Request) -> str | None:
-    """Return the reason not to trace the forward pass; None if it can be traced."""
+    """Return the reason (text) why a forward pass must not be traced as a graph; None if it can be traced."""
     for component in _with_inner(request.forward_pass.module.components()):
         name = component.component_name
         if not type(component).__module__.startswith("kerascli."):
@@ -181,7 +181,7 @@ def _reason_not_to_trace(request: Request) -> str | None:
 
 
 def _with_inner(components: Sequence[Component]) -> Iterator[Component]:
-    """Yield components and those nested in their arguments, at any depth."""
+    """Yield the given layers, losses and metrics, and the components in their arguments, at any depth of nesting."""
     for component in components:
         yield component
         inner = [value for name in type(component).model_fields for value in _flat(getattr(component, name))]
@@ -202,7 +202,7 @@ _PIECE = 2**18
 
 
 def largest_difference(found: StepOutcome, wanted: StepOutcome) -> float:
-    """Return the largest difference between two steps' outcomes, relative to the largest value of its kind.
+    """Return the largest difference between the outcomes of two steps, relative to the largest loss, gradient, etc.
 
     All gradients are of one kind: a gradient that is zero but for rounding, such as that of a bias before a batch
     normalization, is compared with the size of the others.
@@ -237,7 +237,7 @@ def _leaves(batch: Batch) -> list[Tensor]:
 
 
 def _like(batch: Batch, leaves: Sequence[Tensor]) -> Batch:
-    """Return a batch with the names of `batch` and the tensors `leaves`, in the order of its own."""
+    """Return a batch with the names of `batch` and the tensors `leaves`: of inputs, targets, then sample weights."""
     remaining = iter(leaves)
     inputs, targets, weights = (
         {name: next(remaining) for name in section} for section in (batch.inputs, batch.targets, batch.sample_weight)

@@ -1,4 +1,4 @@
-"""Stop training if weights, gradients or losses are NaN or infinite, before they are saved."""
+"""Checks that stop training if weights, gradients or losses are NaN or infinite, before a checkpoint is saved."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ _HINT = "lower the learning rate, set clipnorm on the optimizer, or look for ext
 
 
 def refuse_bad_step(trainer: Trainer, steps: int, epoch: int) -> None:
-    """Raise TrainingStopped if the loss or a gradient of a step was not finite; that step has changed no weights.
+    """Raise TrainingStopped if the loss or a gradient of a step was not finite; that step changed no weights.
 
     `steps` is the number of steps in an epoch.
     """
@@ -24,7 +24,7 @@ def refuse_bad_step(trainer: Trainer, steps: int, epoch: int) -> None:
 
 
 def refuse_bad_weights(trainer: Trainer, progress: Progress) -> None:
-    """Raise TrainingStopped if a weight or the optimizer's state is not finite.
+    """Raise TrainingStopped if a weight or a value in the optimizer's state is NaN or infinite.
 
     An update can overflow although the loss and the gradient that it is made from are finite.
     """
@@ -36,12 +36,12 @@ def refuse_bad_weights(trainer: Trainer, progress: Progress) -> None:
 
 
 def has_finite_weights(trainer: Trainer) -> bool:
-    """Return True if all weights are finite. Waits for the device."""
+    """Return True if no weight of the model is NaN or infinite. Synchronizes with the device."""
     return nonfinite(_weights(trainer)) is None
 
 
 def nonfinite(tensors: Mapping[str, Tensor]) -> str | None:
-    """Return the first name whose tensor has a NaN or an infinite number, or None. Waits for the device."""
+    """Return the name of the first tensor that has a NaN or infinite value, else None. Waits for the device."""
     numbers = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() and tensor.numel()}
     if are_finite(list(numbers.values())):
         return None

@@ -1,4 +1,4 @@
-"""A forward pass of a training step and the parameter updates made from its losses, run as modules by autograd."""
+"""A forward pass of a training step and the parameter updates made from its losses; eager execution with autograd."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,28 +22,28 @@ class ParameterUpdate:
     """An optimizer and the weights that it updates by the gradients of one loss."""
 
     name: str
-    """Name of the update in the `train_step` section; empty without that section."""
+    """Name of the update in the `fit.train_step` section; empty without that section."""
     optimizer: BaseOptimizer
     weights: tuple[Weight, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardPass(Generic[M]):
-    """A module that runs once, and the parameter updates that follow: one for each of its losses."""
+    """A module that is called once on a batch, and the parameter updates made from its losses, one per loss."""
 
     module: M
     updates: tuple[ParameterUpdate, ...]
     repeat: int = 1
-    """Number of times that the pass and its updates run in a training step."""
+    """Number of times that the forward pass and its parameter updates run in each training step."""
 
     @property
     def stream(self) -> str:
-        """Key of the random numbers that the forward pass draws."""
+        """Key of the random number stream (for dropout ...) that this forward pass draws from."""
         return f"train/{name}" if (name := self.updates[0].name) else "train"
 
 
 class Layout(NamedTuple):
-    """Number of tensors of each kind in a `StepOutcome`, and the names of its `updates`."""
+    """Number of losses, metric states and gradients in a `StepOutcome`, and the names of its updated weights."""
 
     totals: int
     states: int
@@ -51,7 +51,7 @@ class Layout(NamedTuple):
     updates: tuple[str, ...]
 
     def outcome(self, flat: Sequence[Tensor | None]) -> "StepOutcome":
-        """Return a StepOutcome of the tensors `flat`, which are in the order of `StepOutcome.flat`."""
+        """Return a StepOutcome made of `flat`, tensors in the order that `StepOutcome.flat` returns."""
         states, gradients = self.totals + self.states, self.totals + self.states + self.gradients
         updates = zip(self.updates, flat[gradients:], strict=True)
         return StepOutcome(
@@ -64,14 +64,14 @@ class Layout(NamedTuple):
 
 @dataclass(slots=True)
 class StepOutcome:
-    """Result of a forward pass and its backward, before any weight changes."""
+    """Result of a forward and backward pass on a batch, before any weight changes: losses, metrics, gradients."""
 
     totals: list[Tensor]
-    """Losses that were differentiated: one scalar for each parameter update."""
+    """Total losses that gradients were computed of: one scalar for each parameter update."""
     states: list[Tensor]
-    """States of the metrics, which add up over batches."""
+    """States of the metrics for this batch, which are summed over batches."""
     gradients: list[Tensor | None]
-    """Gradients in the order of the updates and their weights; None if the loss does not depend on the weight."""
+    """Gradients of the updates' weights, in order; None where a loss does not depend on the weight."""
     updates: dict[str, Tensor]
     """New values of non-trainable weights, by weight name."""
 
@@ -83,11 +83,11 @@ class StepOutcome:
 
 
 Runner = Callable[[Batch, draws.Draws], StepOutcome]
-"""Function (batch, random numbers of the step) -> outcome of a forward pass."""
+"""Type of functions that run a forward pass: (batch, random numbers of the step) -> StepOutcome."""
 
 
 class Eager:
-    """Runs a forward pass as modules: all gradients are computed before any weight changes.
+    """Callable that runs forward and backward as PyTorch modules, and returns losses and gradients (StepOutcome).
 
     `live_scales` are loss scales that change in training, by the name of their update.
     """
@@ -109,7 +109,7 @@ class Eager:
             return self.run(batch)
 
     def run(self, batch: Batch) -> StepOutcome:
-        """Run forward and backward, with the caller's random numbers."""
+        """Run forward and backward on a batch, with the random numbers that the caller has set up."""
         with span("forward"):
             outcome = self.module(batch)
         totals, gradients = outcome.loss.totals, []

@@ -1,4 +1,4 @@
-"""States of stateful layers: reset before a pass over rows, and kept separate between training and evaluation."""
+"""States of stateful layers (RNNs): reset before a pass over the data, separate for training and for evaluation."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,14 +10,14 @@ from kerascli.model.runtime.weights import Weight
 
 
 def reset_states(states: Sequence[Weight]) -> None:
-    """Reset the states of stateful layers to zeros."""
+    """Set the states of stateful layers (such as `lstm` with `stateful: true`) to zeros, in place."""
     with torch.no_grad():
         for state in states:
             state.tensor.zero_()
 
 
 class EvaluationStates:
-    """States of stateful layers in an evaluation or prediction, separate from those of training."""
+    """States of stateful layers during evaluation or prediction, kept separate from the states in training."""
 
     def __init__(self, states: Sequence[Weight]) -> None:
         self._weights = {state.name: state for state in states}
@@ -25,7 +25,7 @@ class EvaluationStates:
 
     @contextmanager
     def for_batch(self) -> Iterator[None]:
-        """Give the layers these states while the model runs on the next batch, then those of training again."""
+        """Context manager that puts the evaluation's states into the layers, and the training's back at the end."""
         before = {name: weight.tensor.clone() for name, weight in self._weights.items()}
         self._put(self._values)
         try:
@@ -34,7 +34,7 @@ class EvaluationStates:
             self._put(before)
 
     def keep(self, updates: Mapping[str, Tensor]) -> None:
-        """Store the layers' states after a batch, from the weights that it updated."""
+        """Store the layers' new states after a batch; `updates` are the new values by weight name."""
         self._values = {name: updates.get(name, value) for name, value in self._values.items()}
 
     def _put(self, values: Mapping[str, Tensor]) -> None:

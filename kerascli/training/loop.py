@@ -1,4 +1,4 @@
-"""The training loop: a generator of events from a trainer, batches and callbacks."""
+"""The training loop: a generator of training events, from a trainer, batches of data and callbacks."""
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -31,25 +31,25 @@ _REDRAW_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Training plan: the `fit` section of a config, with everything filled in that depends on the data."""
+    """Training plan: the `fit` section of a config, completed with what depends on the data (steps per epoch ...)."""
 
     epochs: int
     steps: int
     batches: Callable[[int, int], Iterable[Batch]]
-    """Function (epoch from 0, first batch) -> the batches of the epoch from there on."""
+    """Function (epoch from 0, number of the first batch) -> the batches of that epoch from this one on."""
     validation: Callable[[], Iterable[Batch] | Turns] | None
     validates: Callable[[int], bool]
-    """Function that returns True if a validation follows the epoch (from 1)."""
+    """Function (epoch from 1) -> True if a validation follows that epoch."""
     callbacks: Sequence[Callback]
     directions: dict[str, str]
     resets_states: bool = True
     """True if stateful layers are reset before each epoch."""
     phase: int | None = None
-    """Number of the phase, from 1, if the fit has several: a column of the history."""
+    """Number of the phase of training, from 1, if there are several: a column of history.csv."""
 
 
 def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
-    """Train from the state in `progress`. Raises TrainingStopped if the loss or a weight is not finite.
+    """Train from the state `progress`, yielding events. Raises TrainingStopped if the loss or a weight is not finite.
 
     At every event but the last, `progress`, the weights and the optimizer are consistent and can be saved.
     What callbacks and averages do to the weights at the end comes after the last epoch's event: a run that
@@ -136,7 +136,7 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -
 
 
 def _timed_batches(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Yield the batches; the time of waiting for them is recorded as the span `data`."""
+    """Yield the batches of an epoch, and report the time spent waiting for each one to the profiler, as `data`."""
     iterator = iter(batches)
     while True:
         with span("data"):
@@ -158,7 +158,7 @@ def _validate(trainer: Trainer, plan: Plan, progress: Progress) -> Generator[Eve
 def _on_averages(
     work: Generator[Tick, None, dict[str, float]], trainer: Trainer
 ) -> Generator[Tick, None, dict[str, float]]:
-    """Evaluate with the weights' moving averages; at each event, where a run may be saved, the weights are back."""
+    """Run an evaluation with the weights' moving averages (EMA); at each event the weights themselves are back."""
     while True:
         trainer.optimizers.swap_averages()
         try:
@@ -185,7 +185,7 @@ def _run_callbacks(
     question: Callable[[Callback], Callable[[EpochFacts, State], tuple[list[Decision], State]]],
     facts: EpochFacts,
 ) -> _CallbackResults:
-    """Call the callbacks `asked` in order and apply their decisions; each sees the learning rates set before it."""
+    """Call the callbacks with indices `asked` in order and apply their decisions, such as new learning rates."""
     all_decisions: list[Decision] = []
     said: list[str] = []
     for index in asked:
@@ -202,7 +202,7 @@ def _run_callbacks(
 
 
 def _apply_decisions(decisions: Iterable[Decision], trainer: Trainer, progress: Progress) -> list[str]:
-    """Apply callbacks' decisions to weights, learning rates and progress; return the messages to print."""
+    """Apply the decisions of callbacks (stop, set learning rate, restore ...); return the messages to print."""
     said = []
     for decision in decisions:
         match decision:

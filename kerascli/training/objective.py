@@ -1,4 +1,4 @@
-"""Objective of training: the loss to minimize, and metric states that add up over batches."""
+"""Objective of training: the loss to minimize and the metrics, as states that can be summed over batches."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,33 +17,33 @@ from kerascli.model.runtime.weights import Weight
 
 @dataclass(slots=True)
 class LossOutput:
-    """Losses to minimize, and metric states in the order of `Objective.names`, which add up over batches."""
+    """Result of an objective for a batch: the losses to minimize, and the states of all logged values."""
 
     totals: list[Tensor]
-    """One scalar, or one for each of the updates that share a forward pass."""
+    """Total losses: one scalar, or one for each of the parameter updates that share a forward pass."""
     states: list[Tensor]
 
 
 Reduction = Literal["mean", "sum"]
-"""Reduction of a value over batches: their mean, weighted by rows, or their sum."""
+"""How a logged value is reduced over batches: to the mean, weighted by rows, or to the sum."""
 
 
 class BaseObjective(nn.Module):
-    """Maps (graph outcome, targets, sample weights, rows) to a LossOutput, in float32 whatever the precision."""
+    """Base class of modules that compute losses and metrics in float32 from outputs, targets and sample weights."""
 
     def __init__(self, names: Iterable[str], metrics: Sequence[Metric | Reduction], losses: Iterable[Loss]) -> None:
-        """Set the names of all logged values, and for each state its metric (of one value or more) or its reduction."""
+        """Set the `names` of logged values, and for each state its metric or its reduction over batches."""
         super().__init__()
         self.names = tuple(names)
         self.metrics = tuple(metrics)
         self.losses = tuple(losses)
 
     def components(self) -> list[Component]:
-        """Return the components of the objective: its losses and metrics."""
+        """Return the losses and metrics of the objective."""
         return [*self.losses, *(metric for metric in self.metrics if isinstance(metric, Metric))]
 
     def figures(self, states: Sequence[Tensor]) -> dict[str, float]:
-        """Return logged values from added-up states; waits for the device once, and computes on the CPU."""
+        """Return logged values by name, from states summed over batches; waits for the device once."""
         flat = torch.cat([state.detach().reshape(-1) for state in states]).cpu().double()
         parts = flat.split([state.numel() for state in states])
         values = [
@@ -59,7 +59,7 @@ def _reduced(state: Tensor, reduction: Reduction) -> Tensor:
 
 
 class Objective(BaseObjective):
-    """Losses and metrics of a model's outputs, each compared with a target, and one total loss."""
+    """Objective of a `compile` section: losses and metrics of a model's outputs against targets, and the total loss."""
 
     class_weight: Tensor | None
 
@@ -73,7 +73,7 @@ class Objective(BaseObjective):
         sums: Collection[str] = (),
         class_weight: Tensor | None = None,
     ) -> None:
-        """`names` are those of the total loss, each loss if several, `figures` (logged by layers), and the metrics.
+        """`names` are of the total loss, each loss if several, `figures` (logged by layers), and metrics.
 
         `sums` are those of the `figures` that are summed over all rows; the others are means.
         """
@@ -94,7 +94,7 @@ class Objective(BaseObjective):
         sample_weight: Mapping[str, Tensor],
         rows: int,
     ) -> LossOutput:
-        """Compute the batch's loss and metric states; targets (N, *) and sample weights (N,) by target name."""
+        """Return a batch's total loss and metric states; targets and sample weights are by target name."""
         parts: list[Tensor] = []
         losses: list[Tensor] = []
         figures: list[Tensor] = []
@@ -123,27 +123,27 @@ class Objective(BaseObjective):
 
 
 def reductions(names: Iterable[str], sums: Collection[str]) -> list[Reduction]:
-    """Return the reduction over batches of each logged value: `sum` for the names in `sums`, else `mean`."""
+    """Return how each logged value is reduced over batches: by `sum` for the names in `sums`, else by `mean`."""
     return ["sum" if name in sums else "mean" for name in names]
 
 
 def full_precision(y_pred: Tensor) -> Tensor:
-    """Cast half-precision outputs to float32 for losses and metrics."""
+    """Return a model output as float32 if it is in half precision, else unchanged; used before losses and metrics."""
     return y_pred.float() if y_pred.dtype in (torch.bfloat16, torch.float16) else y_pred
 
 
 def summed(parts: Sequence[Tensor]) -> Tensor:
-    """Return the sum of scalars."""
+    """Return the sum of a sequence of scalar tensors."""
     return parts[0] if len(parts) == 1 else torch.stack([part.reshape(()) for part in parts]).sum()
 
 
 def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor:
-    """Return the state of a metric for one batch, which is added to those of other batches."""
+    """Return a metric's state for one batch; the states of several batches are summed before the metric is computed."""
     return metric(y_true, y_pred.detach(), sample_weight=weight, mask=mask)
 
 
 def figure_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean") -> Tensor:
-    """Return a batch's logged value as a metric state: a mean is weighted by its rows, as in Keras; a sum is not."""
+    """Return a batch's logged value as a state to sum up: a mean is weighted by its rows, as in Keras; a sum is not."""
     value = value.detach()
     rows = 1 if reduction == "sum" else rows
     dtype = torch.float32 if value.device.type == "mps" else torch.float64
@@ -153,14 +153,14 @@ def figure_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean
 
 
 def penalty(weight: Weight) -> Tensor:
-    """Return the penalty of a weight's regularizer."""
+    """Return the penalty that a weight's regularizer (`kernel_regularizer` ...) adds to the loss."""
     regularizer = weight.spec.regularizer
     assert regularizer is not None
     return regularizer(weight.spec.to_keras(weight.tensor))
 
 
 def class_numbers(y_true: Tensor) -> Tensor:
-    """Return class labels (rows,) from integer or one-hot targets."""
+    """Return class labels (rows,) as integers, from targets that hold integer labels or one-hot vectors."""
     if y_true.dim() > 1:
         y_true = y_true.argmax(-1) if y_true.shape[-1] != 1 else y_true.squeeze(-1)
     return y_true.round().long() if y_true.is_floating_point() else y_true.long()

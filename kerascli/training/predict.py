@@ -1,4 +1,4 @@
-"""Compute a model's outputs for rows in order."""
+"""Compute the outputs of a model for batches of rows, in the order of the rows."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from kerascli.training.train_step import GraphStep
 
 
 def predict(module: GraphStep, batches: Iterable[Batch], *, seed: int) -> dict[str, Tensor]:
-    """Return outputs (rows, *) by name, on the CPU; half precision is converted to float32."""
+    """Return a mapping from output name to its values (rows, *), on the CPU; half precision is converted to float32."""
     module.eval()
     parts: dict[str, list[Tensor]] = {}
     own_states = EvaluationStates(module.states())

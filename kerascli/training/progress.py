@@ -1,4 +1,4 @@
-"""Progress of a training run: all state for exact resume, apart from weights and optimizer."""
+"""Progress of a training run: with the weights and the optimizer's state, all that is needed for exact resume."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(slots=True)
 class Progress:
-    """Counters and callback states, changed by the loop alone; consistent between two events."""
+    """Counters and callback states of a training, changed by the training loop alone; consistent at every event."""
 
     epoch: int = 0
     """Number of finished epochs."""
@@ -17,20 +17,20 @@ class Progress:
     step: int = 0
     """Number of finished training steps, over all epochs."""
     states: list[Tensor] | None = None
-    """Added-up metric states of the current epoch."""
+    """Metric states of the current epoch, summed over its batches so far."""
     seconds: float = 0.0
     """Seconds that the current epoch has taken so far, for a run that is resumed within it."""
     callbacks: list[dict[str, Any]] = field(default_factory=list)
     """States of the run's callbacks, in the order of the callbacks."""
     row: dict[str, float] = field(default_factory=dict)
-    """History row of the last finished epoch."""
+    """Row of history.csv of the last finished epoch, by column."""
     slots: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    """Copies of the model's weights that callbacks keep, by slot name: in Keras's layout, on the CPU."""
+    """Copies of the model's weights that callbacks keep, by name (`best`): in Keras's layout, on the CPU."""
     said: list[str] = field(default_factory=list)
     """Messages from callbacks since the start of the current epoch, to print at its end."""
     stopped: str | None = None
-    """Reason why a callback stopped training."""
+    """Reason why a callback stopped training; None if none did."""
     phase: int = 0
-    """Index of the current phase of the fit, from 0."""
+    """Index (from 0) of the phase of training that is running."""
     first: int = 0
-    """Number of epochs that were finished when the current phase began."""
+    """Number of epochs that were finished when the current phase of training began."""

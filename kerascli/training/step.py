@@ -1,4 +1,4 @@
-"""A training step: each forward pass, then its parameter updates, without waiting for the device."""
+"""A training step: runs each forward pass, then its parameter updates, without synchronizing with the device."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ from kerascli.training.train_step import TrainStepModule
 
 
 class Trainer:
-    """Trains a model: runs the forward passes of a training step and applies the optimizers."""
+    """Trains a model: runs the forward passes of each training step and applies the optimizers to the gradients."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Trainer:
         self._by_name = {weight.name: weight for weight in weights}
 
     def step(self, batch: Batch, number: int) -> list[Tensor]:
-        """Run step `number` (from 0) on a batch; return its metric states."""
+        """Run training step `number` (from 0) on a batch; return the states of its losses and metrics."""
         states: list[Tensor] = []
         for forward_pass, run in self._passes:
             own: list[Tensor] = []
@@ -51,7 +51,7 @@ class Trainer:
         return states
 
     def _apply(self, forward_pass: ForwardPass, outcome: StepOutcome) -> None:
-        """Apply a forward pass's updates; all gradients were computed before, so no update affects the next one's."""
+        """Apply a forward pass's parameter updates; all gradients were computed before the first of them."""
         updates = dict(outcome.updates)
         start = 0
         for update, total in zip(forward_pass.updates, outcome.totals, strict=True):
@@ -62,7 +62,7 @@ class Trainer:
         self._store(updates)
 
     def _store(self, updates: dict[str, Tensor]) -> None:
-        """Store new values of non-trainable weights (moving statistics), unless loss or gradients are not finite."""
+        """Store new values of non-trainable weights (moving statistics), if loss and gradients are finite."""
         if not updates:
             return
         with torch.no_grad():
@@ -71,20 +71,20 @@ class Trainer:
                 weight.copy_(self.optimizers.keep_if_good(value, weight))
 
     def weights_file(self) -> Pieces:
-        """Return the contents of a file with all weights of the model, in Keras's layout."""
+        """Return the contents of a safetensors file with the model's weights, in Keras's layout."""
         return tensor_pieces({weight.name: weight.keras() for weight in lasting(self.weights)})
 
     def snapshot(self) -> dict[str, Tensor]:
-        """Return copies of all weights on the CPU, in Keras's layout."""
+        """Return a mapping from weight name to a copy of the weight on the CPU, in Keras's layout."""
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
 
     def restore(self, values: Mapping[str, Tensor]) -> None:
-        """Restore weights from a snapshot."""
+        """Set the weights of the model to the values of a mapping that `snapshot` returned."""
         assign_weights(self.weights, values)
 
 
 def assign_weights(weights: Sequence[Weight], values: Mapping[str, Tensor]) -> None:
-    """Assign values in Keras's layout by weight name. Raises FileRefused if they belong to another model."""
+    """Set weights to `values`, by name and in Keras's layout. Raises FileRefused if names or shapes differ."""
     saved = {name: tuple(value.shape) for name, value in values.items()}
     wanted = {weight.name: tuple(weight.spec.shape) for weight in weights}
     differing = sorted(name for name in {*saved, *wanted} if saved.get(name) != wanted.get(name))

@@ -1,4 +1,4 @@
-"""Module of one forward pass of a training step: batch in, losses and metrics out."""
+"""Modules that run one forward pass of a training step: they take a batch and return losses and metrics."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from kerascli.training.objective import BaseObjective, LossOutput
 
 @dataclass(slots=True)
 class TrainStepOutput:
-    """Losses and metrics of a batch, and the weights that its forward pass changes."""
+    """Result of a forward pass for a batch: losses, metric states, and new values of non-trainable weights."""
 
     loss: LossOutput
     updates: dict[str, Tensor]
@@ -25,7 +25,7 @@ class TrainStepOutput:
 
 
 class TrainStepModule(nn.Module):
-    """A forward pass with losses and metrics: the interface of the training loop and of `evaluate`."""
+    """Base class of modules that run a forward pass with losses and metrics, for the training loop and `evaluate`."""
 
     def __init__(self, objective: BaseObjective) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class TrainStepModule(nn.Module):
     def forward(self, batch: Batch) -> TrainStepOutput: ...
 
     def weights(self) -> list[Weight]:
-        """Return the weights that a forward pass reads and that training or the pass itself changes."""
+        """Return the weights that the forward pass reads and that training, or the pass itself, changes."""
         return []
 
     def components(self) -> list[Component]:
@@ -43,12 +43,12 @@ class TrainStepModule(nn.Module):
         return self.objective.components()
 
     def states(self) -> list[Weight]:
-        """Return the states of stateful layers, kept from one batch to the next."""
+        """Return the states of stateful layers (RNNs), which last from one batch to the next."""
         return [weight for weight in self.weights() if weight.spec.is_state]
 
 
 class GraphStep(TrainStepModule):
-    """Applies the batch-wise stages (rescaling, one-hot, mixup ...), runs the graph, computes losses and metrics."""
+    """Module that does batch-wise preprocessing (mixup ...), runs the model's graph, computes losses and metrics."""
 
     def __init__(
         self,
@@ -83,18 +83,18 @@ class GraphStep(TrainStepModule):
         return [*(node.layer for node in self.graph.model.nodes), *super().components()]
 
     def predict(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
-        """Return the graph's outcome for inputs, after applying their batch-wise stages."""
+        """Return the outcome (outputs ...) of the model's graph for inputs before batch-wise preprocessing."""
         return self.run(self.input_stage(dict(inputs)))
 
     def run(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
-        """Run the graph in the configured precision; losses are always computed in full precision."""
+        """Run the model's graph on preprocessed inputs, in the precision of the config (such as mixed_float16)."""
         device = next(iter(inputs.values())).device
         with autocast(self.precision, device):
             return self.graph(inputs, targets)
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Return the autocast context of a Keras mixed-precision policy: computation in half precision, weights in full."""
+    """Return torch's autocast context manager for a Keras mixed-precision policy: it computes in half precision."""
     if precision == "float32":
         return nullcontext()
     dtype = torch.bfloat16 if precision == "mixed_bfloat16" else torch.float16

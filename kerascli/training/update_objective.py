@@ -1,4 +1,4 @@
-"""Objectives of a `train_step` with several updates: of one update, of one forward pass, of all passes."""
+"""Objectives of a custom `fit.train_step`: of one parameter update, of one forward pass, and of all passes."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -25,7 +25,7 @@ from kerascli.training.train_step import GraphStep, TrainStepOutput
 
 
 class UpdateObjective(BaseObjective):
-    """Objective of one parameter update: its loss, a sum of terms, and its metrics."""
+    """Objective of one parameter update: its loss, which is a sum of terms, and its metrics."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class UpdateObjective(BaseObjective):
         figures: Sequence[str] = (),
         sums: Collection[str] = (),
     ) -> None:
-        """`names` are those of the total loss, its terms, `figures` (logged by the update's layers), and the metrics.
+        """`names` are of the total loss, its terms, `figures` (logged by the update's layers), and metrics.
 
         `weights` are those that the update trains, whose regularizers are added here. `sums` are nodes whose values are
         summed over all rows.
@@ -59,7 +59,7 @@ class UpdateObjective(BaseObjective):
         rows: int,
         added: Sequence[Tensor] = (),
     ) -> LossOutput:
-        """Compute the update's loss and metric states; `added` are losses of layers, added to this update's loss."""
+        """Return the update's total loss and metric states; `added` are losses of layers, which the total includes."""
         values = [_loss(term, outcome, targets, sample_weight) for term in self._terms]
         parts = [*added, *(weighted for _, weighted in values), *(penalty(weight) for weight in self._penalized)]
         total = summed(parts)
@@ -72,7 +72,7 @@ class UpdateObjective(BaseObjective):
 
 
 class _Joined(BaseObjective):
-    """Concatenation of several objectives' losses and metrics."""
+    """Objective that concatenates the names, metrics and losses of several objectives."""
 
     def __init__(self, parts: Sequence[BaseObjective]) -> None:
         super().__init__(
@@ -83,7 +83,7 @@ class _Joined(BaseObjective):
 
 
 class PassObjective(_Joined):
-    """Objective of a forward pass: losses of the updates that share it; losses of layers count for the first update."""
+    """Objective of a forward pass that updates share; losses added by layers count for the first update only."""
 
     def __init__(self, updates: Sequence[UpdateObjective]) -> None:
         super().__init__(updates)
@@ -97,7 +97,7 @@ class PassObjective(_Joined):
         sample_weight: Mapping[str, Tensor],
         rows: int,
     ) -> LossOutput:
-        """Return each update's total loss, and all metric states; targets and sample weights are by target name."""
+        """Return the total loss of each update, and the metric states of all; `targets` are by target name."""
         found = LossOutput([], [])
         added = [value for name, value in outcome.losses.items() if name not in self._formulas]
         for update in self.updates:
@@ -111,7 +111,7 @@ class PassObjective(_Joined):
 def _loss(
     term: LossTerm, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Return the value of a loss term, and the value multiplied by the term's weight."""
+    """Return a pair: the value of one term of an update's loss, and that value multiplied by the term's weight."""
     if term.loss is None or term.of is None:
         return outcome.metrics[term.node], outcome.losses[term.node]
     y_true, y_pred = _pair(term.of, outcome, targets)
@@ -129,7 +129,7 @@ def _pair(of: Comparison, outcome: GraphOutcome, targets: Mapping[str, Tensor]) 
 
 
 class AllPasses(GraphStep):
-    """Module that predicts with the model; it evaluates all passes of `train_step`, without updates between them."""
+    """Module of a model with `fit.train_step`: it predicts, and evaluates all passes without updates between them."""
 
     def __init__(
         self,

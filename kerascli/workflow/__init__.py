@@ -1,1 +1,1 @@
-"""Workflows of the commands: build, run and record; generators of events or functions that return results."""
+"""Workflows of the commands (train, evaluate, export ...): functions that return results or yield events."""

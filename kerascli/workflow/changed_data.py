@@ -1,4 +1,4 @@
-"""Load the data of a finished run again, with a warning for what changed since the run was trained."""
+"""Load the data of a finished run again, with a warning for each data file that changed since its training."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ _HINT = "the results are for the data as it is now; restore the old file to comp
 
 
 def load_again(run: OpenedRun, keep: Collection[str] = ()) -> PreparedData:
-    """Load the splits of a run's data; `run.warnings` gets a warning for each file that changed since training.
+    """Load the splits of a run's data again; add a warning to `run.warnings` for each data file that has changed.
 
     Raw columns in `keep` are loaded beside those in use. Raises DataError, ConfigError, FileRefused.
     """
@@ -33,7 +33,7 @@ def load_again(run: OpenedRun, keep: Collection[str] = ()) -> PreparedData:
 
 @contextmanager
 def moved_hint() -> Iterator[None]:
-    """Context manager that adds to the error of missing data how to name the place where it is now."""
+    """Context manager that adds a hint to a DataMissing error: how to tell the command where the data is now."""
     try:
         yield
     except DataMissing as error:
@@ -41,7 +41,7 @@ def moved_hint() -> Iterator[None]:
 
 
 def _changes(found: Mapping[str, str], recorded: Mapping[str, str], phases: int) -> Iterator[Fault]:
-    """Yield a warning for each data file whose digest the run has not recorded, wherever the file is now.
+    """Yield a warning for each data file whose digest is not among those recorded when the run was trained.
 
     A run without any recorded digests (an imported one) is not compared.
     """
@@ -55,6 +55,6 @@ def _changes(found: Mapping[str, str], recorded: Mapping[str, str], phases: int)
 
 
 def _short(digest: str) -> str:
-    """Return the beginning of a file's digest, for messages, with its prefix (`sampled:`) if it has one."""
+    """Return the first digits of a data file's SHA-256, with its prefix (`sampled:`) if any, to show in messages."""
     kind, colon, value = digest.rpartition(":")
     return f"{kind}{colon}{value[:_SHORT]}"

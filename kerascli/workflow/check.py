@@ -28,14 +28,14 @@ from kerascli.workflow.opened import known_view
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Result of checking a valid config, as far as it could be checked."""
+    """Result of checking a valid config: lines to print, warnings, and whether data files are missing."""
 
     lines: list[str]
     """Lines to print about what was checked, and what could not be checked."""
     warnings: list[Fault]
     """Warnings about settings and data that are valid but probably not intended."""
     data_is_missing: bool
-    """True if the files of the data were looked for and not found."""
+    """True if data files that the config names were looked for and not found."""
 
 
 def check(
@@ -47,7 +47,7 @@ def check(
     no_data: bool = False,
     processes: int = 1,
 ) -> CheckResult:
-    """Check everything that can be known before training on `processes` processes; with `no_data` no data is read.
+    """Check all that can be known of a config before training on `processes` processes; with `no_data` no data is read.
 
     Raises KerasCliError.
     """
@@ -86,7 +86,7 @@ def check(
 
 
 def _absent(config: Config, spec: RunSpec) -> Iterator[str]:
-    """Yield a text for each part of a config that is not checked or not there."""
+    """Yield a text for each part of a config that `validate` does not check, or that is not in the config."""
     if spec.init_from is not None:
         yield _unchecked_init_from(config, spec.init_from)
     if config.data is None:
@@ -103,7 +103,7 @@ def _warnings(cases: Sequence[Case], prepared: PreparedData | None) -> list[Faul
 def _described(
     phase: Config, facts: DataFacts, prepared: PreparedData | None, unchecked: list[str], *, no_data: bool
 ) -> RunSpec | None:
-    """Return a phase's spec; None with `no_data`, if faults may come from placeholder sizes. Raises ConfigError."""
+    """Return the RunSpec of a phase; None if data is not read and errors may come from placeholders for its sizes."""
     with _with_unchecked(unchecked):
         try:
             spec = phase.describe(facts, prepared and _rows(prepared))
@@ -120,7 +120,7 @@ def _described(
 
 
 def _unchecked_init_from(config: Config, begin: InitFrom) -> str:
-    """Return a line of text for the user: the weights of `model.init_from` are not checked, and why."""
+    """Return a text for the user, saying why the weights named in `model.init_from` are not checked."""
     what = next(source for source in (begin.run, begin.file, begin.torchvision) if source is not None)
     absent = begin.file is not None and not (config.init_folder / begin.file).exists()
     reason = f"there is no file '{safe_text(what)}'" if absent else f"'{safe_text(what)}' is read when a run starts"
@@ -136,12 +136,12 @@ def summary_of(
     expand: bool = False,
     view: str | None = None,
 ) -> Summary:
-    """Return the summary of a config's model; the data may be missing."""
+    """Return the summary (layers, shapes, parameters) of a config's model; the data may be missing."""
     return _summary(spec_of(source, sets=sets, flags=flags, progress=progress), expand=expand, view=view)
 
 
 def summary_of_run(record: RunRecord, *, expand: bool = False, view: str | None = None) -> Summary:
-    """Return the summary of a run's model, from the run's folder alone."""
+    """Return the summary (layers, shapes, parameters) of a run's model, from the run's folder alone."""
     return _summary(spec_of_run(record), expand=expand, view=view)
 
 
@@ -153,7 +153,7 @@ def _summary(spec: RunSpec, *, expand: bool = False, view: str | None = None) ->
 def spec_of(
     source: Path | Document, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None
 ) -> RunSpec:
-    """Return the validated spec of a config without its compile section; the data may be missing."""
+    """Return the RunSpec (validated config) of a config without its compile section; the data may be missing."""
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     document = replace(config.document, data={k: v for k, v in config.document.data.items() if k != "compile"})
     config = replace(config, document=document)
@@ -163,14 +163,14 @@ def spec_of(
 
 
 def spec_of_run(record: RunRecord) -> RunSpec:
-    """Return the spec of a run, from the run's folder alone."""
+    """Return the RunSpec (validated config) of a run, from the run's folder alone."""
     config = open_recorded(record)
     facts = config.facts() if config.data is None else stages(config.data, load_learned(record.preprocessing())).facts
     return config.describe(facts)
 
 
 def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
-    """Return title and graph of the model or a view, on the meta device, and the graphs of a `train_step`'s updates.
+    """Return the title and graph of a model or view, on the meta device, and the graphs of `fit.train_step`'s passes.
 
     Raises ConfigError if there is no such view.
     """
@@ -183,7 +183,7 @@ def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[
 
 @contextmanager
 def _with_unchecked(unchecked: Sequence[str]) -> Iterator[None]:
-    """Add the list of what could not be checked to a ConfigError that is raised inside: it may be the cause."""
+    """Context manager that adds to a ConfigError what could not be checked, since that may be its cause."""
     try:
         yield
     except ConfigError as error:
@@ -194,7 +194,7 @@ def _with_unchecked(unchecked: Sequence[str]) -> Iterator[None]:
 
 
 def _layers(spec: RunSpec) -> int:
-    """Return the number of a model's layers; those that only updates of a `train_step` call are counted once each."""
+    """Return the number of layers of a config's model, including those that only `fit.train_step` calls."""
     passes = spec.train_step.passes if spec.train_step is not None else ()
     calls = [entry for each in passes for entry in each.built.model.entries if isinstance(entry, Call)]
     more = {node.weights_name for call in calls for node in call.nodes}
@@ -202,7 +202,7 @@ def _layers(spec: RunSpec) -> int:
 
 
 def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
-    """Return facts (shapes, classes ...) about the data, the data if it had to be loaded, and what is not checked.
+    """Return facts about a config's data (shapes ...), the data if it was loaded, and texts on what is not checked.
 
     The facts come from the source if it knows them, else from the loaded data.
     """
@@ -223,7 +223,7 @@ def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[st
 
 
 def _facts_without_data(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
-    """Return the facts about the data that are known without reading any file, and what is therefore not checked."""
+    """Return facts about a config's data that are known without reading files, and what is not checked."""
     text = "the data, and what depends on it: --no-data"
     return config.facts(look=False), None, [] if config.data is None else [text]
 

@@ -1,4 +1,4 @@
-"""Evaluate a run: loss and metrics over a split or a file, and the scores of each class."""
+"""Evaluate a trained run: loss and metrics over a split or a file, and the scores of each class."""
 
 import time
 from collections.abc import Iterator
@@ -28,14 +28,14 @@ from kerascli.workflow.units import metrics_in_units
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
-    """Classification results of an output: confusion matrix (true, predicted), and the scores of each class."""
+    """Classification results of a model output: confusion matrix (true, predicted), and scores of each class."""
 
     output: str
     names: tuple[str, ...]
     matrix: np.ndarray
     rows: tuple[ClassRow, ...]
     thresholds: Thresholds | None
-    """Probabilities of the second class and the true classes, for an output of one unit; None for other outputs."""
+    """Predicted probabilities of the second class, with the true classes, if the output has one unit; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Evaluation:
     result: Evaluated
     class_scores: tuple[ClassScores, ...]
     in_units: dict[str, dict[str, float]]
-    """Target -> metric -> value, in the units of the target's column, where its transforms can be undone."""
+    """Mapping target -> metric -> value in the units of the target's column, where preprocessing can be inverted."""
 
 
 MOST_GROUPS = 100
@@ -51,13 +51,13 @@ MOST_GROUPS = 100
 
 @memory_for_batches()
 def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
-    """Evaluate a run on prepared rows; `name` is the name of the result. Raises KerasCliError."""
+    """Evaluate a run on a split or other prepared rows; `name` names the result. Raises KerasCliError."""
     result, source = _evaluated(run, rows, name)
     return Evaluation(result, tuple(_classify(run, source)), metrics_in_units(run, source))
 
 
 def _evaluated(run: OpenedRun, rows: Split, name: str) -> tuple[Evaluated, BatchSource]:
-    """Compute loss and metrics; return them with the batches that they are of."""
+    """Return a run's loss and metrics over rows, and the source of the batches that the rows were divided into."""
     experiment, spec = run.experiment, run.experiment.spec
     if spec.training is None:
         raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
@@ -70,7 +70,7 @@ def _evaluated(run: OpenedRun, rows: Split, name: str) -> tuple[Evaluated, Batch
 
 @memory_for_batches()
 def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str, Evaluated]]:
-    """Evaluate a run separately on the rows of each value of a raw column. Raises KerasCliError."""
+    """Evaluate a run on groups of rows, one for each value of `column`; return pairs (value, loss and metrics)."""
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
         raise ConfigError("--by: these rows have no columns")
@@ -88,7 +88,7 @@ def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str,
 
 
 def _result_of(work: Iterator[object]) -> dict[str, float]:
-    """Run a generator of events to its end and return its result."""
+    """Run a generator of events to its end and return its return value, the loss and metrics by name."""
     while True:
         try:
             next(work)
@@ -97,7 +97,7 @@ def _result_of(work: Iterator[object]) -> dict[str, float]:
 
 
 def _classify(run: OpenedRun, source: BatchSource) -> Iterator[ClassScores]:
-    """Yield the classification results of every output that predicts classes."""
+    """Yield the confusion matrix and class scores of each output of a run that predicts classes."""
     experiment = run.experiment
     compiled = experiment.spec.compile
     pairs = [pair for pair in compiled.pairs if is_classification_loss(pair.loss)] if compiled is not None else []

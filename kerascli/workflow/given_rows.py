@@ -1,4 +1,4 @@
-"""Prepare the rows for a command: a split of the run's data, or files, standard input and texts."""
+"""Prepare the rows that a command was given: a split of the run's data, files, standard input, or texts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ from kerascli.workflow.raw_arrays import no_split, raw_rows
 
 
 def rows_of(run: OpenedRun, *what: str, targets: bool, texts: Sequence[str] = (), keep: Sequence[str] = ()) -> Split:
-    """Return the rows of a split, or of files, folders, patterns, standard input and texts together.
+    """Return the rows that a command's arguments name: of a split, or of files, folders, standard input and texts.
 
     The name of a split is the split; `./test` is the file or folder. Columns in `keep` are read, too. Raises DataError,
     ConfigError.
@@ -52,7 +52,7 @@ def rows_of(run: OpenedRun, *what: str, targets: bool, texts: Sequence[str] = ()
 
 
 def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Sequence[str], *, targets: bool) -> Split:
-    """Return the rows of one file of arrays, the input of a run without a data section."""
+    """Return the rows of one file of arrays, for a model whose inputs are not provided by a data section."""
     why = "run has no data section"
     if run.data is not None:
         why = f"{'view' if run.takes_arrays else 'model'} has inputs that the data does not provide"
@@ -66,7 +66,7 @@ def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Seq
 
 
 def kept_columns(source: Source | None, rows: Split, keep: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return the raw columns of rows that --keep names, as numbers or strings; default: file names, if files are rows.
+    """Return the raw columns to show beside predictions, by name: those of --keep, else file names if files are rows.
 
     Of windows over a series it is the value in the last row of each. Raises DataError.
     """

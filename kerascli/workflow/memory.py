@@ -1,4 +1,4 @@
-"""Convert errors of torch and Python about memory or values into TrainingStopped.
+"""Convert out-of-memory errors of torch and Python, and errors about values, into TrainingStopped.
 
 torch and Python report them in several ways, users get one.
 """
@@ -16,12 +16,12 @@ _CPU_WORDS = "can't allocate memory"
 
 
 STOPS = (RuntimeError, MemoryError, IndexError, ShapeMismatch)
-"""Types of errors of torch and Python among which `stopped_by` finds those to convert to TrainingStopped."""
+"""Types of exceptions to pass to `stopped_by`, which converts some of them to TrainingStopped."""
 _OUTSIDE = ("out of bounds", "out of DATA bounds", "out of range")
 
 
 def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
-    """Convert an error to TrainingStopped; reraise it if it is neither about memory nor about values."""
+    """Return a TrainingStopped for an error about memory or about values; raise any other error again."""
     text = first_line(error).rstrip(".")
     own = text.startswith(("list ", "tuple ", "string "))  # Python's own message: a bug of kerascli
     algebra = torch.linalg.LinAlgError  # pyright: ignore[reportPrivateImportUsage]
@@ -37,7 +37,7 @@ def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
 
 @contextmanager
 def memory_for_model() -> Iterator[None]:
-    """Convert memory errors raised while a model and its optimizer are built."""
+    """Context manager that converts out-of-memory errors to TrainingStopped while a model is built."""
     try:
         yield
     except STOPS as error:
@@ -46,7 +46,7 @@ def memory_for_model() -> Iterator[None]:
 
 @contextmanager
 def memory_for_batches() -> Iterator[None]:
-    """Convert memory errors raised while a model runs over rows."""
+    """Context manager that converts out-of-memory errors to TrainingStopped while a model runs on batches."""
     try:
         yield
     except STOPS as error:

@@ -1,4 +1,4 @@
-"""Predict with the model of a run: outputs for rows as named columns, with the names of classes."""
+"""Predict with the model of a run: named columns of values, or of class names and their probabilities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from kerascli.workflow.units import inverse_of, significant
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Predictions for each row: named columns, and the raw outputs as arrays."""
+    """Predictions for rows: as named columns to print or write, and as the arrays of the model's outputs."""
 
     kept: dict[str, np.ndarray]
-    """Raw columns of the rows, to be written beside the predictions (`--keep`)."""
+    """Raw columns of the rows, by name, to write beside the predictions (option `--keep`)."""
     columns: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
     rows: int
@@ -32,11 +32,11 @@ class Predictions:
 
     @property
     def class_columns(self) -> Sequence[str]:
-        """Names of the columns that hold class names."""
+        """Names of those columns of the predictions that hold class names."""
         return [name for name, values in self.columns.items() if values.dtype == object]
 
     def table(self, *, classes: bool = False) -> dict[str, np.ndarray]:
-        """Return the kept columns and those of predictions (`predicted_NAME` beside a kept one of the same name).
+        """Return columns by name: kept raw ones, and predictions (as `predicted_NAME` if a kept one has the name).
 
         With `classes` only those that hold class names. Raises ConfigError where there are none.
         """
@@ -48,12 +48,12 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Options that determine how outputs are converted to predictions."""
+    """Options of `predict` on how a model's outputs are converted to predictions (names, units, threshold)."""
 
     keras_names: bool = False
-    """True if outputs get the names that they have in the imported Keras file."""
+    """True if predictions get the output names of the imported Keras file."""
     raw: bool = False
-    """True if numbers stay as the model computes them: the transforms of targets are not inverted."""
+    """True if predicted numbers stay as the model computes them: the preprocessing of targets is not inverted."""
     threshold: float | None = None
     """Probability of the second of two classes above which it is predicted; None: the more probable class is."""
 
@@ -67,7 +67,7 @@ def predict_run(
     keep: Sequence[str] = (),
     form: Form = Form(),  # frozen
 ) -> Predictions:
-    """Predict a split, or files, folders, patterns, standard input and texts together, with the model or a view of it.
+    """Return predictions of a run's model or view for a split, or for files, folders, standard input and texts.
 
     Columns in `keep` are carried into the predictions. Raises KerasCliError.
     """
@@ -78,7 +78,7 @@ def predict_run(
 
 @memory_for_batches()
 def predict_rows(run: OpenedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
-    """Predict prepared rows with the model of a run. Raises KerasCliError."""
+    """Return predictions of a run's model for rows that are already preprocessed. Raises KerasCliError."""
     experiment, spec = run.experiment, run.experiment.spec
     kept = kept_columns(run.data.source if run.data is not None else None, rows, keep)
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
@@ -109,7 +109,7 @@ def predict_rows(run: OpenedRun, rows: Split, form: Form = Form(), keep: Sequenc
 def _class_columns(
     prefix: str, reading: ClassReading, output: torch.Tensor, threshold: float | None
 ) -> dict[str, np.ndarray]:
-    """Return columns with the predicted class and the probability of each class."""
+    """Return columns of a classifier's predictions by name: the class name, and the probability of each class."""
     names, probabilities = np.array(reading.names, dtype=object), reading.probabilities(output).numpy()
     numbers = reading.numbers(output, threshold).numpy()
     return {f"{prefix}class": names[numbers]} | {
@@ -118,7 +118,7 @@ def _class_columns(
 
 
 def _plain_columns(name: str, output: np.ndarray) -> dict[str, np.ndarray]:
-    """Return a column for each number in a row of an output: `name` if there is one, else `name[i]` or `name[i,j]`."""
+    """Return columns by name for an output of plain numbers: `name`, or if several per row `name[i]`, `name[i,j]`."""
     values = output.reshape(len(output), -1)
     values = significant(values) if values.dtype == np.float64 else values
     if values.shape[1] == 1:

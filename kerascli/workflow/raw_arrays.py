@@ -1,4 +1,4 @@
-"""Read rows for a run without a data section: arrays named like its inputs and outputs, used without a pipeline."""
+"""Read rows for a run without a data section: arrays named like the model's inputs and outputs, not preprocessed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ from kerascli.workflow.interchange.keras_names import accepted_names, candidates
 def raw_rows(
     experiment: Experiment, path: Path, *, targets: bool, keras_names: KerasNames | None = None
 ) -> MemorySplit:
-    """Return the arrays of an npz file, of an npy file for a model of one input, or the numbers of a csv file.
+    """Return the rows in a file: arrays of an npz file, the array of an npy file, or columns of a csv file.
 
     Arrays have kerascli's name of an input or a target, or Keras's. Raises DataError, FileRefused.
     """
@@ -69,7 +69,7 @@ def _arrays_of_file(path: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
-    """Return arrays from a csv file: of a column `x`, or of columns `x[0]`, `x[1]` ... together, as in predictions."""
+    """Return arrays by name from a csv file: `x` is the column `x`, or the columns `x[0]`, `x[1]` ... together."""
     arrays = {column: table.array(column) for column in table}
     for key, spec in inputs.items():
         sizes = [1 if size is None else size for size in spec.shape]
@@ -90,7 +90,7 @@ def _name(
     table: Table,
     spec: TensorSpec | None,
 ) -> str:
-    """Return the name that a file of arrays has for an input or a target. Raises DataError if there is none, or two."""
+    """Return the name of an input's or target's array in a file. Raises DataError unless exactly one name fits."""
     if len(given) == 1:
         return given[0]
     columns = _columns(key, spec) if len(table) and spec is not None else []
@@ -118,7 +118,7 @@ def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarr
 
 
 def _check_target(pair: OutputTarget, values: np.ndarray, output: TensorSpec, key: str, table: Table) -> None:
-    """Raise DataError if the array of a target does not fit the loss or a metric of its output."""
+    """Raise DataError if the array of a target does not fit the loss or metrics that compare it with an output."""
     target = TensorSpec(values.shape[1:])
     for component in (pair.loss, *(use.metric for use in pair.metrics)):
         problem = component.check(target, output) if component is not None else None
@@ -127,13 +127,13 @@ def _check_target(pair: OutputTarget, values: np.ndarray, output: TensorSpec, ke
 
 
 def _columns(key: str, spec: TensorSpec) -> list[str]:
-    """Return the columns of a csv file that together hold an input, named as in predictions."""
+    """Return the names of the csv columns that together hold one input (`x`, or `x[0]`, `x[1]` ...)."""
     sizes = [1 if size is None else size for size in spec.shape]
     return [f"{key}[{','.join(map(str, place))}]" for place in np.ndindex(*sizes)]
 
 
 def _refuse_words(table: Table, arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
-    """Raise DataError at the first value that is no number in the given columns of a csv file."""
+    """Raise DataError at the first value in the given columns of a csv file that is not a number."""
     for name in names:
         if name in table and arrays[name].dtype == object:
             raise not_numbers(table, name, arrays[name])
@@ -159,6 +159,6 @@ def _as_input(values: np.ndarray, spec: TensorSpec, key: str, table: Table) -> n
 
 
 def no_split(what: str, why: str) -> ConfigError:
-    """Return the error for a split that is named where only files of arrays are accepted."""
+    """Return the error to raise if a split (such as `test`) is named, but the run takes only files of arrays."""
     hint = "give a .npz file with an array for each input (and for evaluate each output), under its name"
     return ConfigError(f"the {why}, and so no split '{safe_text(what)}'", hint=hint)

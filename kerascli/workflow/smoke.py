@@ -1,4 +1,4 @@
-"""Smoke test of a config: train, resume, evaluate, predict and plot on two steps, in a temporary folder."""
+"""Smoke test of a config: train for two steps, resume, evaluate, predict and plot, in a temporary folder."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ def smoke(
     progress: Progress | None = None,
     known_runs: Path = Path("runs"),
 ) -> Iterator[str]:
-    """Run a smoke test; yield a line for each part that worked, and raise KerasCliError at the first that does not.
+    """Run the smoke test of a config; yield a text for each part that worked. Raises the error of the first that fails.
 
     `known_runs` is the folder with the runs that `model.init_from` may name.
     """
@@ -71,7 +71,7 @@ def _fit(events: Iterator[Event]) -> Iterator[str]:
 
 
 def _made(run: OpenedRun) -> MemorySplit:
-    """Return random rows for a model with inputs that the data does not provide."""
+    """Return random input arrays for a model with inputs that its config's data does not provide."""
     made = sample_inputs(run.experiment.spec.model, _STEPS)
     return MemorySplit({name: values.numpy() for name, values in made.items()}, {}, {}, _STEPS)
 

@@ -1,4 +1,4 @@
-"""Range checks of class labels, token ids and integers that float32 would round.
+"""Range checks of class labels and token ids in the data, and of integers that float32 would round.
 
 They run before training; for rows on disk, when these are read.
 """
@@ -26,12 +26,12 @@ from kerascli.shapes import TensorSpec
 Warn = Callable[[str], None]
 
 _ROUNDED_FROM = 2**24
-"""Integers above this are rounded by float32."""
+"""Largest magnitude up to which float32 represents all integers."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Lookup:
-    """An embedding layer that looks up the values of an input, and its number of entries."""
+    """Name of an embedding layer that takes the values of an input as ids, and its number of entries."""
 
     layer: str
     entries: int
@@ -39,16 +39,16 @@ class _Lookup:
 
 @dataclass(frozen=True, slots=True)
 class _Requirements:
-    """Requirements of a run on the values of its inputs and targets."""
+    """What a run's model, losses and metrics require of the values of its inputs and targets."""
 
     lookups: Mapping[str, list[_Lookup]]
     numbers: frozenset[str]
-    """Inputs that become floats in the model."""
+    """Names of inputs that the model converts to floats."""
     compared: Mapping[str, list[tuple[Loss | Metric, TensorSpec]]]
-    """Losses and metrics of a target, each with the spec of its output."""
+    """Mapping from target to the losses and metrics that take it, each with the shape and dtype of the output."""
 
     def asks_input(self, name: str, stage: Stage) -> bool:
-        """Return True if an input must be checked; the floats that a pipeline stage returns are checked only as ids."""
+        """Return True if the values of an input must be checked: as ids of an embedding, or for rounding to float32."""
         return name in self.lookups or (name in self.numbers and name not in stage.names)
 
 
@@ -59,7 +59,7 @@ def check_values(
     stages: Stages,
     warn: Warn | None = None,
 ) -> None:
-    """Check the values of splits against the models that take them, and against the losses and metrics in `compared`.
+    """Check that class labels and token ids in the splits are in the ranges that models, losses and metrics take.
 
     Raises DataError naming the value and its place in the file; without a file, the split and the row (from 1).
 
@@ -83,7 +83,7 @@ def _requirements(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | 
 
 
 def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
-    """Return the inputs that become floats in the model; those that reach an embedding are added to `lookups`."""
+    """Return the names of inputs that the model converts to floats; add inputs of embedding layers to `lookups`."""
     names = {given.name: given.name for given in built.model.inputs}
     numbers: set[str] = set()
     for node in built.model.nodes:
@@ -128,7 +128,7 @@ def _check(
 
 
 def _takes_labels(wanted: _Requirements, name: str, values: np.ndarray, stage: Stage) -> bool:
-    """Return True if a loss or metric takes a pipeline stage's results as class labels, decided by the first row."""
+    """Return True if a loss or metric takes a target as class labels after preprocessing, judged by its first row."""
     _, probe = next(_staged_blocks(name, values[:1], stage))
     spec = TensorSpec(probe.shape[1:], probe.dtype.name)
     return any(component.labels(spec, output) is not None for component, output in wanted.compared[name])
@@ -136,7 +136,7 @@ def _takes_labels(wanted: _Requirements, name: str, values: np.ndarray, stage: S
 
 @dataclass(frozen=True, slots=True)
 class _BadValue:
-    """A value out of range: its row, its index in the row, the error text and the hint."""
+    """A value out of range: its row, its index in the row, and the error message with its hint."""
 
     row: int
     index: int
@@ -147,7 +147,7 @@ class _BadValue:
 def _refusal(
     part: MemorySplit, split: str, number: int, bad: _BadValue, at: tuple[str, str, int, int, int]
 ) -> DataError:
-    """Return the error for a value out of range; `at` is its section, name, row, index in the row, size of a row."""
+    """Return the DataError for a value out of range; `at`: section, name, row, index in the row, values per row."""
     if part.origin is None:
         return DataError(f"{split} row {number}: {bad.text}", hint=bad.hint)
     text = bad.text if split == "train" else f"{bad.text} (in the '{split}' split)"
@@ -155,7 +155,7 @@ def _refusal(
 
 
 _Found = tuple[_BadValue | None, int]
-"""First fault of a block of rows, and the largest integer in it that becomes a float."""
+"""Result of a check of rows: the first invalid value or None, and the largest integer that becomes a float."""
 
 
 def _refuse_input(wanted: _Requirements, name: str, values: np.ndarray) -> _Found:
@@ -199,7 +199,7 @@ def _refuse_target(wanted: _Requirements, name: str, values: np.ndarray) -> _Fou
 
 
 def first_invalid(values: np.ndarray, labels: Labels) -> tuple[int, int, object, bool] | None:
-    """Return row, index in the row and value of the first label that is not allowed, and True if it is an integer."""
+    """Return the first label that is not allowed: row, index in the row, value, and True if it is an integer."""
     if not values.size:
         return None
     fractions = labels.whole and values.dtype.kind == "f"
@@ -226,7 +226,7 @@ def first_invalid(values: np.ndarray, labels: Labels) -> tuple[int, int, object,
 
 
 def _rounded(name: str, values: np.ndarray) -> _Found:
-    """Return the first integer in `values` that a conversion to float64 would round, and the largest magnitude."""
+    """Return the first integer in `values` that float64 cannot represent (or None), and the largest absolute value."""
     if values.dtype.kind not in "iu" or values.dtype.itemsize < 4 or not values.size:
         return None, 0
     largest = max(int(values.max()), -int(values.min()))
@@ -239,7 +239,7 @@ def _rounded(name: str, values: np.ndarray) -> _Found:
 
 
 def _staged_blocks(name: str, values: np.ndarray, stage: Stage) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield blocks of an input's or target's rows as they reach the model, each with the position of its first row."""
+    """Yield blocks of an input's or target's rows after preprocessing, each with the position of its first row."""
     if name not in stage.names:
         yield 0, values
         return
@@ -256,5 +256,5 @@ def _staged_blocks(name: str, values: np.ndarray, stage: Stage) -> Iterator[tupl
 
 
 def _number(rows: Rows, place: int) -> int:
-    """Return the row number in the split, from 1, of the row at position `place` among `rows`."""
+    """Return the number in the split (from 1) of the row at position `place` among `rows`, the rows that were read."""
     return 1 + (rows.start + place if isinstance(rows, slice) else int(rows[place]))

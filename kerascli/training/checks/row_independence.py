@@ -1,6 +1,4 @@
-"""Test whether formulas keep the rows of a batch independent, by evaluation: no shape shows that `x - mean(x, axis=0)`
-does not.
-"""
+"""Test whether formulas keep the rows of a batch independent, by evaluation: `x - mean(x, axis=0)` does not."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,7 +22,7 @@ Formula = Callable[[list[Tensor]], Any]
 
 
 def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
-    """Return True if each row of a node's output depends on that row alone; only formulas are tested."""
+    """Return True if each row of a node's output depends on that row of the inputs alone; tests only formulas."""
     if not isinstance(node.layer, ExpressionLayer):
         return True
     xs = [specs[name] for name in node.inputs]
@@ -34,7 +32,7 @@ def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
 
 
 def is_mean_of_parts(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
-    """Return True if the value of a batch is the mean of its halves' values; False for a node that is no formula."""
+    """Return True if a formula's value for a batch is the mean of those of its halves; False for other nodes."""
     if not isinstance(node.layer, ExpressionLayer):
         return False
     xs = [specs[name] for name in node.inputs]
@@ -55,14 +53,14 @@ _ROUNDING = 1e-5
 
 
 def _formula(layer: ExpressionLayer, xs: Sequence[TensorSpec]) -> Formula:
-    """Return the formula of a layer as a function of its inputs, of which at least one has rows."""
+    """Return an `expr` layer's formula as a function of its input tensors, of which at least one has a batch axis."""
     found = expression(layer.value)
     sized_by = next(index for index, spec in enumerate(xs) if spec.batched)
     return lambda tensors: found(dict(zip(found.names, tensors, strict=False)), tensors[sized_by], training=False)
 
 
 def comparison_keeps_rows_apart(component: object, output: TensorSpec) -> bool:
-    """Return True if a loss or metric formula keeps rows independent; others are not tested.
+    """Return True if a loss or metric keeps rows independent; only those given as formulas are tested.
 
     Targets are tried with the shape of the output, and without its last axis.
     """
@@ -74,7 +72,7 @@ def comparison_keeps_rows_apart(component: object, output: TensorSpec) -> bool:
 
 
 def _rows_stay_apart(formula: Formula, xs: list[TensorSpec]) -> bool:
-    """Return True if a change of the first or last row leaves the others' values unchanged; False on errors."""
+    """Return True if a change of the first or last row leaves a formula's other rows as they are; False on errors."""
     try:
         before = _parts(formula, [_numbers(spec, None) for spec in xs])
         for changed in (0, _ROWS - 1):
@@ -88,7 +86,7 @@ def _rows_stay_apart(formula: Formula, xs: list[TensorSpec]) -> bool:
 
 
 def _parts(formula: Formula, xs: list[Tensor]) -> list[Tensor]:
-    """Return a formula's tensors with nan replaced, since nan != nan; random numbers are the same each time."""
+    """Return a formula's results as tensors to compare: nan is replaced, and random numbers are always the same."""
     with torch.no_grad(), draws.using(draws.Draws(0, "rows", 0)):
         value = formula(xs)
     parts = value if isinstance(value, list) else [value]
@@ -96,7 +94,7 @@ def _parts(formula: Formula, xs: list[Tensor]) -> list[Tensor]:
 
 
 def _numbers(spec: TensorSpec, changed: int | None) -> Tensor:
-    """Return test inputs from 0 to 1, where most operations are defined (integers: 0 or 1); row `changed` differs."""
+    """Return test values of an input, from 0 to 1 (integers: 0 or 1); row `changed` has values of its own."""
     shape: Shape = (_ROWS, *spec.shape) if spec.batched else spec.shape
     sizes = [_UNKNOWN if size is None else size for size in shape]
     count = torch.arange(torch.Size(sizes).numel(), dtype=torch.float32).reshape(sizes)

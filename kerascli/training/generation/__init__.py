@@ -1,1 +1,1 @@
-"""Generate text with a trained model: token by token, from a language model or a decoder."""
+"""Generation of text, token by token, with a trained language model or a decoder."""

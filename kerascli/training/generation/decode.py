@@ -1,4 +1,4 @@
-"""Generate text with a decoder, which reads its own output so far and predicts the next word, until the end token."""
+"""Generate text with a decoder, a model that reads its own output so far and predicts the next token."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ _PADDING = 0
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """A model trained by teacher forcing, with all inputs given but the one for its own output so far."""
+    """A decoder trained by teacher forcing, as a function of its own output so far; its other inputs are fixed."""
 
     predict: Callable[[Tensor], Tensor]
-    """Function (token ids of the output so far (N, places)) -> probability or logit of each word (N, places, words)."""
+    """Function (token ids of the output so far (N, places)) -> probability or logit of words (N, places, words)."""
     begin: tuple[int, ...]
     """Token ids that the output begins with, at least one."""
     places: int
@@ -29,7 +29,7 @@ class Decoder:
 
 
 def decode_ids(model: Decoder, length: int, sampling: Sampling) -> np.ndarray:
-    """Generate token ids (N, T) with a decoder, with the end token of each text included, and -1 after it.
+    """Return token ids (N, T) that a decoder generates for N rows; each text includes its end token, then -1 follows.
 
     All rows are generated at once. A text ends with the end token or, if there is none, with padding; else
     when the input is full or the text has `length` words.

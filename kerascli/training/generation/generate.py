@@ -1,4 +1,4 @@
-"""Generate text with a language model: each word is sampled from its prediction and read back."""
+"""Generate text with a language model: each word is sampled from the model's prediction and appended to its input."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from kerascli.data.text_codec import TextCodec
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Settings for sampling the next word of generated text."""
+    """Settings for sampling the next word of generated text (temperature ...)."""
 
     temperature: float = 1.0
     """Divisor of the logits; 0: always take the most probable word."""
@@ -23,7 +23,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class TextModel:
-    """A model that reads `window` token ids and predicts the next word."""
+    """A language model, which reads `window` token ids and predicts the next word, with its vocabularies."""
 
     predict: Callable[[Tensor], Tensor]
     """Function (token ids (1, window)) -> word probabilities or logits (1, words), or per step (1, window, words)."""
@@ -33,7 +33,7 @@ class TextModel:
 
 
 def generate_words(model: TextModel, numbers: list[int], length: int, sampling: Sampling) -> Iterator[str]:
-    """Yield the words that follow a prompt, one by one. `numbers` are the prompt's token ids, at least one.
+    """Yield the words that a language model appends to a prompt; `numbers` are the prompt's token ids, at least one.
 
     A model that predicts at every step reads the prompt from its first position on. One that predicts after the last
     step reads a full window: a shorter prompt is repeated in front of itself.
@@ -51,7 +51,7 @@ def generate_words(model: TextModel, numbers: list[int], length: int, sampling: 
 
 
 def _next(model: TextModel, text: list[int]) -> Tensor:
-    """Return the model's scores (probabilities or logits) of the word after `text`, of shape (words,)."""
+    """Return a tensor (words,) with the language model's probability or logit of each word to follow `text`."""
     missing = model.window - len(text)
     at_end = torch.tensor([text + [0] * missing])
     output = model.predict(at_end)
@@ -64,7 +64,7 @@ def _next(model: TextModel, text: list[int]) -> Tensor:
 
 
 def sampled(scores: Tensor, codec: TextCodec, sampling: Sampling, may: int | None = None) -> Tensor:
-    """Sample the id of a word for each row of scores (N, words) -> (N,); of special tokens only `may` is allowed."""
+    """Sample a word id for each row of scores (N, words); of special tokens only `may` can be chosen."""
     scores = scores.double().cpu()[:, : len(codec.words)]
     are_probabilities = bool((scores >= 0).all()) and bool(((scores.sum(-1) - 1).abs() < 1e-2).all())
     logits = scores.clamp_min(1e-300).log() if are_probabilities else scores

@@ -1,1 +1,1 @@
-"""Warnings about configs that are valid but probably not as intended: one file for each check."""
+"""Warnings about configs that are valid but probably not as intended; each check has a file in checks/."""

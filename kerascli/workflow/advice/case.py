@@ -1,4 +1,4 @@
-"""Input of the advice checks: a valid config, and its rows if they were read."""
+"""Input of the advice checks (warnings about configs): a valid config, and the rows of its data if they were read."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from kerascli.workflow.advice.raw import Raw
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Input of an advice check: a config and, if they were read, its rows (as raw tables, and as prepared arrays)."""
+    """Input of an advice check: a valid config and, if its data was read, the rows (raw and preprocessed)."""
 
     config: Config
     spec: RunSpec
@@ -26,30 +26,30 @@ class Case:
 
     @property
     def tables(self) -> Mapping[str, Table]:
-        """Raw rows by split; empty if they were not read."""
+        """Mapping from the name of a split to the table of its raw rows; empty if the data was not read."""
         return {} if self.prepared is None else self.prepared.tables
 
     def raw(self, column: str) -> Raw | None:
-        """Return a raw column of the training rows; None if they were not read or are left on disk."""
+        """Return a raw column of the training rows; None if the data was not read, or the column is left on disk."""
         train = self.tables.get("train")
         return None if train is None else Raw.of(train, column)
 
     def inputs(self) -> Iterator[tuple[Path, Pipeline]]:
-        """Yield the place in the config and the pipeline of each input."""
+        """Yield pairs for the inputs in the data section: the path in the config, and the preprocessing pipeline."""
         for name, pipeline in self.data.inputs.items() if self.data is not None else ():
             yield ("data", "inputs", name), pipeline
 
     def targets(self) -> Iterator[tuple[Path, Pipeline]]:
-        """Yield the place in the config and the pipeline of each target."""
+        """Yield pairs for the targets in the data section: the path in the config, and the preprocessing pipeline."""
         for name, pipeline in self.data.targets.items() if self.data is not None else ():
             yield ("data", "targets", name), pipeline
 
 
 def warning(text: str, path: Path, hint: str, *, key: bool = True) -> Fault:
-    """Return a warning at a place of the config, with a hint that says what to do."""
+    """Return a warning that refers to a key (or value) of the config, with a hint that says what to do."""
     return Fault(text, path, "key" if key else "value", hint=hint, level="warning")
 
 
 def is_label(column: Raw, pipeline: Pipeline) -> bool:
-    """Return True if a column has one value per row, which its pipeline does not split (as a text into words)."""
+    """Return True if a column has one value per row, and its pipeline keeps it one (unlike a text split into words)."""
     return column.ndim == 1 and not column.is_ragged and not any(s.transform.takes_apart for s in pipeline.steps)

@@ -1,4 +1,4 @@
-"""A raw column in memory with a selection of rows; data is copied only when it is asked for."""
+"""A column of the data before preprocessing, with a selection of rows; its values are copied only on request."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from kerascli.data.storage.tokens import is_ragged
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A raw column of a split: an array and the split's rows in it; those of a random split are scattered over it."""
+    """A column before preprocessing: the whole array, and which of its rows belong to the split (or are selected)."""
 
     whole: np.ndarray
     rows: Rows
 
     @classmethod
     def of(cls, table: Table, column: str) -> "Raw | None":
-        """Return a column of a table; None if it does not exist or is left on disk."""
+        """Return a column of a table in memory; None if the table has no such column, or leaves it on disk."""
         whole, rows = table.whole()
         values = whole.get(column)
         return cls(values, rows) if isinstance(values, np.ndarray) else None
@@ -32,7 +32,7 @@ class Raw:
 
     @property
     def width(self) -> int:
-        """Number of values in a row; a ragged sequence counts as one."""
+        """Number of values in each row of the column; a sequence of variable length counts as one."""
         return self.whole.size // max(1, len(self.whole))
 
     @property
@@ -40,13 +40,13 @@ class Raw:
         return is_ragged(self.whole)
 
     def take(self, places: Rows) -> "Raw":
-        """Return the column with fewer rows; `places` are their positions among the selected rows."""
+        """Return the column with fewer selected rows; `places` are their positions among those selected now."""
         return Raw(self.whole, compose_rows(self.rows, places))
 
     def array(self) -> np.ndarray:
-        """Return the selected rows of the column as an array."""
+        """Return the selected rows of the column as a numpy array."""
         return self.whole[self.rows]
 
     def feature(self, index: int) -> np.ndarray:
-        """Return the value at `index` of each flattened row of an array column: shape (rows,)."""
+        """Return one value of each row, shape (rows,); `index` is its position in the flattened row."""
         return self.whole.reshape(len(self.whole), -1)[:, index][self.rows]

@@ -1,4 +1,4 @@
-"""Find whether tensors of a model hold probabilities or other numbers, by the node that computes them."""
+"""Find out whether tensors in a model hold probabilities or other numbers, from the node that computes them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,14 +38,14 @@ _HANDED_ON = (
 """Names, or beginnings of names, of layers whose output is of the same kind (probabilities or not) as their input."""
 
 _ALIKE = frozenset({"concatenate", "average", "maximum", "minimum"})
-"""Layers whose output is of the kind of their inputs, if all inputs are of one kind."""
+"""Names of layers whose output is of the kind (probabilities or not) of their inputs, if all are of one kind."""
 
 _NORMALIZED = frozenset({"batch_normalization", "layer_normalization", "group_normalization", "rms_normalization"})
 
 
 @dataclass(frozen=True, slots=True)
 class TensorKind:
-    """Kind of a tensor's values (probabilities or other), the activation or layer that gives it, and the node."""
+    """What a tensor holds (probabilities or other numbers), and the node and activation or layer that determine it."""
 
     kind: Kind
     word: str
@@ -53,7 +53,7 @@ class TensorKind:
 
 
 class Tracer:
-    """Finds the kind of a tensor (probabilities or other numbers) by the node that computes it; None: unknown."""
+    """Finds out whether a tensor in a model holds probabilities or other numbers, from the node that computes it."""
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self._made: Mapping[str, tuple[Node, int]] = {
@@ -62,7 +62,7 @@ class Tracer:
         self._known: dict[str, TensorKind | None] = {}
 
     def of(self, tensor: str) -> TensorKind | None:
-        """Return the kind of a tensor; None for an input, and if the kind is unknown."""
+        """Return whether a tensor holds probabilities or other numbers; None if unknown, as for an input."""
         if tensor not in self._known:
             made = self._made.get(tensor)
             self._known[tensor] = None if made is None else self._result(*made)
@@ -77,7 +77,7 @@ class Tracer:
         return self._layer(node, node.layer) if index == 0 else None
 
     def _formula(self, node: Node, layer: Expr) -> TensorKind | None:
-        """Return the kind of an `expr` layer's result if its formula only calls an activation or names a tensor."""
+        """Return the kind of values of an `expr` layer, if its formula only calls an activation or names a tensor."""
         match expression(layer.value).tree:
             case Call(function=function):
                 return _named(function, node)
@@ -109,7 +109,7 @@ class Tracer:
         return TensorKind("other", name, node) if name in _NORMALIZED else None
 
     def _inputs(self, node: Node) -> TensorKind | None:
-        """Return the kind of a node's inputs if all are of one kind, else None."""
+        """Return the kind of values (probabilities or other) of a node's inputs if all have the same, else None."""
         found = [self.of(name) for name in node.inputs]
         first = found[0] if found else None
         same = first is not None and all(each is not None and each.kind == first.kind for each in found)
@@ -121,7 +121,7 @@ def _is_linear(layer: BaseLayer) -> bool:
 
 
 def _activated(activation: Activation | BaseLayer | None, node: Node) -> TensorKind | None:
-    """Return the kind of an activation's values; None for a relu with `max_value` <= 1: they may be probabilities."""
+    """Return the kind of values an activation returns (probabilities or others); None if it may be either."""
     ceiling = getattr(activation, "max_value", None)
     if activation is not None and activation.component_name == ReLU.component_name and ceiling is not None:
         return None if ceiling <= 1 else _named("relu", node)

@@ -1,4 +1,4 @@
-"""Create the trainer of an experiment: its optimizers and execution mode."""
+"""Create the trainer of a model: optimizers for its parameter updates, and how its forward passes are executed."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -29,7 +29,7 @@ from kerascli.workflow.fitting.profiled import set_profiled_model
 from kerascli.workflow.memory import memory_for_model
 
 MODES = ("eager", "traced", "compiled")
-"""Execution modes, from the slowest to the fastest."""
+"""Names of the modes in which forward passes are executed, from the slowest to the fastest."""
 
 
 def bind_with_profiler(
@@ -40,7 +40,7 @@ def bind_with_profiler(
     recorded_mode: str | None = None,
     processes: Processes = ALONE,
 ) -> tuple[Trainer, Choice, Profiler | None]:
-    """Call `bind` under a profiler if `profile` is true, so that compilation is timed, too."""
+    """Call `bind`, under a profiler if `profile` is true; return the trainer, execution mode and profiler."""
     if not profile:
         return (*bind(experiment, plan, recorded_mode, processes), None)
     profiler = Profiler(experiment.device)
@@ -54,7 +54,7 @@ def bind_with_profiler(
 def bind(
     experiment: Experiment, plan: Plan, recorded_mode: str | None = None, processes: Processes = ALONE
 ) -> tuple[Trainer, Choice]:
-    """Return the trainer with optimizers and execution mode, and the choice of the mode with its reason."""
+    """Return the trainer of a model, and its execution mode (eager, traced, compiled) with the reason for it."""
     assert experiment.spec.training is not None
     jit_compile = experiment.spec.training.compute.jit_compile
     optimizers = _optimizers(experiment)
@@ -86,13 +86,13 @@ def bind(
 
 
 def _division(fit: FitSpec, processes: Processes) -> Division | None:
-    """Return the division of batches among shards and processes; None if one process trains on whole batches."""
+    """Return how batches are divided among shards and processes; None if one process trains on whole batches."""
     sharding = sharding_of(fit, processes)
     return None if sharding is None else Division(sharding, processes, in_order=fit.shards is not None)
 
 
 def _agreed_runner(request: Request, recorded: str | None, processes: Processes) -> tuple[Runner, Choice]:
-    """Return the runner and its mode: the slowest that a process has chosen, since their results differ in bits."""
+    """Return the function that runs a forward pass, in the slowest mode that any process has chosen."""
     run, mode = make_runner(request, recorded)
     modes = processes.exchange(mode.value)
     slowest = min(modes, key=MODES.index)
@@ -107,13 +107,13 @@ def _rules(optimizers: Sequence[FlatOptimizer]) -> list[Written]:
 
 
 def _slowest(modes: Mapping[str, Choice]) -> Choice:
-    """Return the slowest execution mode of all forward passes, which the run records, with the reason for it."""
+    """Return the slowest execution mode of the forward passes, and its reason, for the run to record."""
     name, mode = min(modes.items(), key=lambda item: MODES.index(item[1].value))
     return replace(mode, reason=f"{name}: {mode.reason}") if len(modes) > 1 else mode
 
 
 def _optimizers(experiment: Experiment) -> Optimizers:
-    """Return the optimizers of all parameter updates; a training step that is not finite in one stops all of them."""
+    """Return the optimizers of all parameter updates of a training step. Raises ConfigError if nothing is trainable."""
     found: dict[str, FlatOptimizer] = {}
     repeats: dict[str, int] = {}
     for each in experiment.forward_passes:
@@ -131,7 +131,7 @@ def _optimizers(experiment: Experiment) -> Optimizers:
 
 @memory_for_model()
 def _refuse_idle(experiment: Experiment) -> None:
-    """Raise ConfigError if no loss depends on a trainable weight."""
+    """Raise ConfigError if no loss of the model depends on a trainable weight."""
     spec = experiment.spec
     reached = {pair.output for pair in (spec.compile.pairs if spec.compile else ()) if pair.loss is not None}
     trained = [weight.name for weight in experiment.weights if weight.trainable]

@@ -1,4 +1,4 @@
-"""Class weights of `class_weight: balanced`, from the training rows: every class has the same total weight."""
+"""Compute the weights of `class_weight: balanced` from the training rows: every class has the same total weight."""
 
 from collections import Counter
 from dataclasses import replace
@@ -12,7 +12,7 @@ from kerascli.training.objective import class_numbers
 
 
 def with_class_weights(spec: RunSpec, prepared: PreparedData) -> RunSpec:
-    """Return the run spec with balanced class weights: rows / (classes * rows of the class).
+    """Return the RunSpec with numbers for `class_weight: balanced`: rows / (classes * rows of the class).
 
     The formula is scikit-learn's; a class without a training row has no weight.
     """

@@ -1,4 +1,4 @@
-"""Details of a training's start, which only `train --verbose` prints: choices, versions, digests and times."""
+"""Details of the start of a training, which only `train --verbose` prints: choices, versions, digests, times."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -9,18 +9,18 @@ from kerascli.events import Note
 from kerascli.training.build import Experiment
 
 _SHOWN = 12
-"""Number of characters of a digest, and of data files whose digest is shown."""
+"""Number of digits of a data file's SHA-256 to print, and of data files whose SHA-256 is printed."""
 
 
 class Stages:
-    """Stopwatch of the stages before the first training step."""
+    """Stopwatch that records how long each stage before the first training step takes (reading data, ...)."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
         self._seconds: dict[str, float] = {}
 
     def end(self, stage: str) -> None:
-        """Record the time since the last stage ended as that of `stage`."""
+        """Record that `stage` (reading data ...) has ended: it took the time since the stage before it ended."""
         now = time.monotonic()
         self._seconds[stage] = now - self._last
         self._last = now
@@ -30,7 +30,7 @@ class Stages:
 
 
 def details(facts: Mapping[str, Any], experiment: Experiment, stages: Stages) -> Iterator[Note]:
-    """Yield the details of a run's start; `facts` are the entries of its run.json."""
+    """Yield events with the details of a run's start, for `train --verbose`; `facts` are entries of its run.json."""
     spec = experiment.spec
     versions, digests = facts.get("versions", {}), facts.get("data", {})
     known = ", ".join(f"{name} {versions[name]}" for name in ("kerascli", "python", "torch") if name in versions)

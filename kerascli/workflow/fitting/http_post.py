@@ -1,4 +1,4 @@
-"""Send POST requests of callbacks to a server, with a short timeout; errors are returned, not raised."""
+"""Send metrics to a server by HTTP POST, for callbacks, with a short timeout; errors are returned, not raised."""
 
 from kerascli.events import Post
 
@@ -6,7 +6,7 @@ TIMEOUT_SECONDS = 3.0
 
 
 def post(request: Post) -> str | None:
-    """Send a POST request; return its error as text, or None."""
+    """Send a POST request; return None on success, else an error message."""
     from http.client import HTTPException
     from urllib.request import Request, urlopen
 

@@ -1,4 +1,4 @@
-"""Options of a training run that come from the command line."""
+"""Options of a training run that are given on the command line, not in the config."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options of a training run that are not part of a config."""
+    """Options of a training run that are on the command line and not in the config (device, runs folder ...)."""
 
     runs_dir: Path = Path("runs")
     device: str = "auto"
@@ -20,9 +20,9 @@ class Options:
     name: str | None = None
     command: Sequence[str] = ()
     limits: Mapping[str, int] = field(default_factory=dict)
-    """Upper limits for a smoke run, in each phase: `epochs`, `steps_per_epoch`, `validation_steps`."""
+    """Upper limits of `epochs`, `steps_per_epoch` and `validation_steps` in each phase, for a smoke test."""
     profile: bool = False
     processes: "Processes | None" = None
-    """The processes that train together; None: this one alone."""
+    """The processes that train together (data parallel); None: this one alone."""
     known_runs: Path | None = None
-    """Folder in which `model.init_from` looks up runs; None: `runs_dir`."""
+    """Folder of runs in which `model.init_from` looks up a run; None: `runs_dir`."""

@@ -1,4 +1,4 @@
-"""Prepare the training phases of a config in turn, and pass weights and optimizer state on from phase to phase."""
+"""Prepare the phases of a training in turn, and pass weights and optimizer state from one phase to the next."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,20 +35,20 @@ from kerascli.workflow.fitting.plan import make_plan
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A phase of a fit: its config, its prepared data, and the spec that results from both."""
+    """A phase of training (one entry of `fit.phases`): its config, its preprocessed data, and the RunSpec of both."""
 
     config: Config
     prepared: PreparedData
     spec: RunSpec
 
     def without_model(self) -> "Phase":
-        """Return the phase without the modules of its model, to release their memory after training."""
+        """Return the phase without the PyTorch modules of its model, so that their memory can be freed."""
         return replace(self, spec=replace(self.spec, built=replace(self.spec.built, modules={}, owners={}, views={})))
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseState:
-    """State of a phase in training: model in memory, plan, trainer, execution mode, profiler."""
+    """All that exists in memory while a phase is trained: model, plan, trainer, execution mode, profiler."""
 
     experiment: Experiment
     plan: Plan
@@ -60,7 +60,7 @@ class PhaseState:
 def prepare_phases(
     config: Config, learned: Mapping[str, Learned] | None = None, known: Sequence[RunSpec | None] | None = None
 ) -> list[Phase]:
-    """Load the data of every phase and check its config against it; equal data is read once.
+    """Return the phases of a config, with their data loaded and the config checked against it.
 
     `learned` is the state of the last phase's transforms from an earlier process, `known` the spec of each phase by
     the facts that were known before its data was read. Raises KerasCliError.
@@ -84,7 +84,7 @@ def prepare_phases(
 
 
 def make_phase(config: Config, prepared: PreparedData, known: RunSpec | None = None) -> Phase:
-    """Return a phase: its config checked against its data. Raises KerasCliError."""
+    """Return a phase of training from its config, which is checked against its data. Raises KerasCliError."""
     spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()}, known)
     if spec.training is None:
         raise config.error(
@@ -102,7 +102,7 @@ def make_phase(config: Config, prepared: PreparedData, known: RunSpec | None = N
 
 
 def build_phase(phase: Phase, device: Choice) -> Experiment:
-    """Build the model of a phase in memory. It fills the modules of the spec: call it only once."""
+    """Return the model of a phase, built in memory. It fills the modules of the RunSpec: call it only once."""
     spec, prepared = phase.spec, phase.prepared
     torch_device = torch.device(device.value)
     if spec.fit.deterministic:
@@ -112,7 +112,7 @@ def build_phase(phase: Phase, device: Choice) -> Experiment:
 
 
 class PhaseRunner:
-    """Prepares the phases of a fit one after the other; holds the current one and its progress."""
+    """Prepares and builds the phases of a training one after another; holds the current one and its progress."""
 
     def __init__(
         self, phases: list[Phase], device: Choice, options: Options, reached: Progress, mode: str | None = None
@@ -137,7 +137,7 @@ class PhaseRunner:
         return self.reached.phase + 1 == len(self.phases)
 
     def begin(self, *, fresh: bool = True) -> Iterator[Event]:
-        """Yield a `PhaseBegin` event for the current phase, if the fit has several phases."""
+        """Yield a `PhaseBegin` event for the current phase, if the training has several phases."""
         if len(self.phases) > 1:
             weights = self.state.experiment.weights
             yield PhaseBegin(
@@ -150,7 +150,7 @@ class PhaseRunner:
             )
 
     def start_next_phase(self) -> bool:
-        """Go to the next phase with the current weights; return True if its optimizer starts with a new state."""
+        """Start the next phase with the present weights; return True if its optimizer starts anew."""
         trainer, reached = self.state.trainer, self.reached
         weights = trainer.snapshot()
         following = self.phases[reached.phase + 1]
@@ -183,12 +183,12 @@ class PhaseRunner:
 
 
 def _needs_compile(before: RunSpec, after: RunSpec) -> bool:
-    """Return True if compile settings or trainable layers differ, after which Keras requires `compile` again."""
+    """Return True if two phases differ in compile settings or trainable layers, so that Keras would recompile."""
     return before.training != after.training or trained_layers(before.model) != trained_layers(after.model)
 
 
 def data_notes(phases: list[Phase]) -> Iterator[Event]:
-    """Yield the warnings about the data of each phase, and the rows of its splits."""
+    """Yield, as events, the warnings about the data of each phase and the number of rows of its splits."""
     said: list[PreparedData] = []
     for number, phase in enumerate(phases, start=1):
         prepared = phase.prepared
@@ -204,7 +204,7 @@ def data_notes(phases: list[Phase]) -> Iterator[Event]:
 
 
 def data_digests(phases: list[Phase]) -> dict[str, str]:
-    """Return the digests of the data files of all phases, by file name."""
+    """Return a mapping from the name of each data file of all phases to its digest (SHA-256), for run.json."""
     found: dict[str, str] = {}
     for number, phase in enumerate(phases, start=1):
         for name, digest in phase.prepared.digests.items():
@@ -213,12 +213,12 @@ def data_digests(phases: list[Phase]) -> dict[str, str]:
 
 
 def directions(phases: list[Phase]) -> dict[str, str]:
-    """Return every logged metric of all phases, with its better direction (`min` or `max`)."""
+    """Return a mapping from each logged metric of all phases to its better direction (`min` or `max`)."""
     return {name: way for phase in phases for name, way in phase.spec.log_names().items()}
 
 
 def history_columns(phases: list[Phase]) -> list[str]:
-    """Return the columns of history.csv for all phases, since its header is written before the first epoch."""
+    """Return the column names of history.csv for all phases, as its header is written before the first epoch."""
     rates = {
         name: 0.0 for phase in phases for name in (phase.spec.train_step.optimizers if phase.spec.train_step else ("",))
     }
@@ -233,7 +233,7 @@ def refuse_other_epochs(phases: list[Phase], sets: object) -> None:
 
 
 def refuse_undivided(phases: list[Phase], processes: Processes | None) -> None:
-    """Raise ConfigError if a phase cannot be trained in shards or on as many processes."""
+    """Raise ConfigError if a phase cannot be trained in shards, or on this number of processes."""
     size = 1 if processes is None else processes.world.size
     for phase in phases:
         divided(phase.config, phase.spec, size)

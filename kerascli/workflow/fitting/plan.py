@@ -1,4 +1,4 @@
-"""Make the training plan (batches, steps, validations) from a config's fit section and its data."""
+"""Make the training plan (batches, steps, validations) from the `fit` section of a config and its data."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -17,7 +17,7 @@ from kerascli.training.loop import Plan
 
 
 def rows_in_order(experiment: Experiment, rows: Split, *, figures: bool = True) -> BatchSource:
-    """Return a source of batches of rows in order, for evaluation or (without `figures`: no metrics) for prediction."""
+    """Return a source of batches of rows in order, to evaluate or (without `figures`) to predict."""
     spec, fit = experiment.spec, experiment.spec.fit
     size = rows_at_once(
         spec.built,
@@ -33,7 +33,7 @@ def rows_in_order(experiment: Experiment, rows: Split, *, figures: bool = True) 
 
 
 def _refuse_part(experiment: Experiment, source: BatchSource) -> None:
-    """Raise DataError if batches of a stateful model differ in size: row i continues row i of the batch before."""
+    """Raise DataError if the last batch would be smaller than others, which a stateful model cannot take."""
     size = source.batch_size
     if source.rows % size and any(weight.spec.is_state for weight in experiment.weights):
         left = source.rows % size
@@ -42,12 +42,12 @@ def _refuse_part(experiment: Experiment, source: BatchSource) -> None:
 
 
 def evaluated_batches(source: BatchSource, limit: int | None, processes: Processes) -> Iterable[Batch] | Turns:
-    """Return the first `limit` batches of a split (None: all) to evaluate, dealt to all processes."""
+    """Return the first `limit` batches of a split (None: all), divided among processes if several evaluate."""
     return islice(source.epoch(0), limit) if processes.world.size == 1 else Turns(source, processes, limit)
 
 
 def sharding_of(fit: FitSpec, processes: Processes) -> Sharding | None:
-    """Return the division of each batch into shards; None if one process trains on whole batches."""
+    """Return how each batch is divided into shards; None if one process trains on whole batches."""
     world = processes.world
     shards = fit.shards or world.size
     return None if shards == 1 else Sharding(shards, world.rank, world.size)
@@ -62,7 +62,7 @@ def make_plan(
     first: int = 0,
     processes: Processes = ALONE,
 ) -> Plan:
-    """Return the training plan of a config's fit section, for phase number `phase` that begins after `first` epochs."""
+    """Return the training plan of a config's `fit` section; `first` epochs were trained before, in earlier phases."""
     spec, fit = experiment.spec, experiment.spec.fit
     sharding = sharding_of(fit, processes)
     source = BatchSource(
@@ -95,7 +95,7 @@ def make_plan(
 
 
 def _batches(source: BatchSource, steps: int, epoch: int, first_batch: int, first_epoch: int) -> Iterator[Batch]:
-    """Yield batches `first_batch` to `steps` of an epoch.
+    """Yield the batches of an epoch, from number `first_batch` up to the `steps` of the epoch.
 
     An epoch with `steps_per_epoch` continues where the last one ended. A phase begins with the first row, and shuffles
     in orders that no earlier epoch had.
@@ -109,6 +109,6 @@ def _batches(source: BatchSource, steps: int, epoch: int, first_batch: int, firs
 
 
 def _is_due(fit: FitSpec, epoch: int) -> bool:
-    """Return True if `validation_freq` asks for a validation after this epoch (from 1)."""
+    """Return True if `validation_freq` asks for a validation after epoch number `epoch` (from 1)."""
     frequency = fit.validation_freq
     return epoch in frequency if isinstance(frequency, tuple) else epoch % frequency == 0

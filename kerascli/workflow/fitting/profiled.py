@@ -1,4 +1,4 @@
-"""Profile a training run: pass its events on, and at its end save the profile in the run's folder."""
+"""Profile a training run: pass its events on, and save the profile in the run's folder at the end."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +20,7 @@ from kerascli.training.loop import Plan
 
 
 def profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) -> Iterator[Event]:
-    """Yield the training's events, then a `Profiled` event, even after a signal or an error, which is raised again."""
+    """Yield a training's events, then a `Profiled` event, also after an error or signal, which is then raised again."""
     try:
         with listening(profiler):
             yield from events
@@ -51,7 +51,7 @@ def _profile_events(profiler: Profiler, record: RunRecord, *notes: str) -> Itera
 
 
 def set_profiled_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan) -> None:
-    """Pass the execution mode and the layers of a model to its profiler."""
+    """Tell the profiler how the training's steps are executed, and which layers it can time."""
     assert experiment.spec.training is not None
 
     @cache
@@ -67,7 +67,7 @@ def set_profiled_model(profiler: Profiler, mode: str, experiment: Experiment, pl
 
 
 def _layers(experiment: Experiment) -> dict[str, nn.Module]:
-    """Return the modules that a training step runs, in order, by name; one of several nodes has the first's name."""
+    """Return a mapping from name to module for all that a training step runs: preprocessing, layers, losses."""
     update = experiment.module
     found = {"transforms of inputs": update.input_stage, "transforms of targets": update.target_stage}
     if (mixing := experiment.forward_passes[0].module.mixing) is not None:

@@ -1,4 +1,4 @@
-"""Record the events of training in the run's folder: history, checkpoints, logs."""
+"""Record the events of a training in the run's folder: history.csv, checkpoints, logs and samples."""
 
 import csv
 import io
@@ -36,17 +36,17 @@ from kerascli.workflow.fitting.tensorboard import TensorBoardWriters
 from kerascli.workflow.generation.samples import SampleWriter
 
 FIRST_SECONDS = 1.0
-"""Minimum time since the start for the first checkpoint at the end of an epoch."""
+"""Minimum seconds since the start of training for the first checkpoint at the end of an epoch."""
 EPOCH_SECONDS = 10.0
-"""Minimum age of the last checkpoint for a new one at the end of an epoch."""
+"""Minimum seconds since the last checkpoint for a new one at the end of an epoch."""
 BATCH_SECONDS = 300.0
-"""Minimum age of the last checkpoint for a new one within an epoch."""
+"""Minimum seconds since the last checkpoint for a new one within an epoch."""
 
 TRAINING = "training.safetensors"
 
 
 class Recorder:
-    """Writes the training events of one run to its folder; the caller must hold the run's lock."""
+    """Writes the events of a training to the run's folder (history.csv, checkpoints ...); needs the run's lock."""
 
     def __init__(
         self, record: RunRecord, trainer: Trainer, progress: Progress, plan: Plan, samples: SampleWriter
@@ -63,7 +63,7 @@ class Recorder:
         """Columns of each file in the run's logs/ that this process appends to, by file name."""
 
     def follow(self, events: Iterator[Event]) -> Iterator[Event]:
-        """Yield every event after recording it, since the run may end at any. A checkpoint adds a `Saved` event."""
+        """Yield every event of a training after recording it; after a checkpoint, yield a `Saved` event, too."""
         for event in events:
             notes: list[Note] = []
             saved = self._record(event, notes)
@@ -99,7 +99,7 @@ class Recorder:
         return None
 
     def save(self, reason: str, *, slots: tuple[str, ...] = ()) -> Saved:
-        """Write a checkpoint of the current state. Raises TrainingStopped if a value in it is not finite."""
+        """Write a checkpoint of the training's current state. Raises TrainingStopped if a value is NaN or infinite."""
         refuse_bad_step(self.trainer, self.plan.steps, self.progress.epoch + 1)
         refuse_bad_weights(self.trainer, self.progress)
         with span("checkpoints"):
@@ -112,7 +112,7 @@ class Recorder:
         return Saved(f"step {self.progress.step}", self.progress.epoch, self.progress.batch, reason)
 
     def _write(self, record: Record) -> Note | None:
-        """Write one record of a callback (log row, scalars, sample, POST); an unreachable server is reported once."""
+        """Write what a callback has decided to record: a log row, TensorBoard values, a sample, or a POST request."""
         match record:
             case AppendRow(file, row, separator):
                 self._log_row(file, row, separator)
@@ -133,14 +133,14 @@ class Recorder:
         return None
 
     def _log_row(self, file: str, row: Mapping[str, float], separator: str) -> None:
-        """Append an epoch's row to a file in the run's logs/."""
+        """Append the values of an epoch as a row to a CSV file in the run's logs/."""
         if not row.keys() <= set(self._logs.get(file, ())):
             self._rewrite_log(file, row, separator)
         else:
             self.record.append_log(file, _log_lines(self._logs[file], [row], separator))
 
     def _rewrite_log(self, file: str, row: Mapping[str, float], separator: str) -> None:
-        """Rewrite a file in logs/ with a new row: on resume without the epochs to train again, or for a new column."""
+        """Rewrite a CSV file in the run's logs/ with a new row, without rows of epochs that are trained again."""
         text = self.record.log(file) or ""
         whole = text[: text.rfind("\n") + 1]  # a kill can leave an incomplete line
         known = csv.DictReader(io.StringIO(whole), delimiter=separator, strict=True)
@@ -164,7 +164,7 @@ def _log_lines(names: Sequence[str], rows: Sequence[Mapping[str, object]], separ
 
 
 def newest(record: RunRecord) -> tuple[Checkpoint | None, list[Note]]:
-    """Return the newest intact checkpoint, with notes on damaged ones; None if the run has none yet."""
+    """Return the newest intact checkpoint of a run, or None if it has none yet; and notes on damaged ones."""
     if not record.checkpoints.steps():
         return None, [Note("no checkpoint was written yet: starting from the beginning")]
     checkpoint = record.checkpoints.newest()
@@ -176,5 +176,5 @@ def newest(record: RunRecord) -> tuple[Checkpoint | None, list[Note]]:
 
 
 def restore(checkpoint: Checkpoint, trainer: Trainer, callbacks: Sequence[Callback]) -> Progress:
-    """Restore a trainer from a checkpoint. Raises FileRefused if it does not belong to this training."""
+    """Load a checkpoint into a trainer; return the training's progress. Raises FileRefused if it does not fit."""
     return reinstate(trainer, load_tensors(checkpoint.blobs[TRAINING]), checkpoint.facts, callbacks)

@@ -1,4 +1,4 @@
-"""Run a fit: train, save and record its phases, and evaluate the result."""
+"""Run a training: train, save and record its phases, and evaluate the final model on the test split."""
 
 import shlex
 import time
@@ -31,7 +31,7 @@ from kerascli.workflow.memory import STOPS, stopped_by
 
 
 def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
-    """Train from the runner's progress to the end of the last phase, then evaluate. Raises KerasCliError."""
+    """Yield the events of a training from the runner's progress to its end, and of the evaluation on the test split."""
     try:
         yield from _phases(runner, record)
         refuse_bad_weights(runner.state.trainer, runner.reached)
@@ -83,7 +83,7 @@ def _phase(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
 
 
 def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
-    """Save the last finite weights of a training that had to stop, and return a text that names them.
+    """Save the last weights that are finite, after a training had to stop; return a text that says which.
 
     If an update overflowed, the weights in memory are not finite: then those of the last checkpoint are saved.
     """
@@ -105,7 +105,7 @@ def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
 
 
 def _saved_on_signal(events: Iterator[Event], recorder: Recorder, processes: Processes) -> Iterator[Event]:
-    """Yield the training's events; after a signal finish the step, save a checkpoint, and raise Interrupted."""
+    """Yield a training's events; on a signal finish the step, save a checkpoint, and raise Interrupted."""
     for event in events:
         yield event
         number = processes.common_signal()
@@ -124,7 +124,7 @@ def _interrupted(text: str, record: RunRecord, number: int) -> Interrupted:
 def _evaluate_test(
     runner: PhaseRunner, record: RunRecord, stop: Signals
 ) -> Generator[Event, None, dict[str, dict[str, float]]]:
-    """Evaluate the final weights on the test split, if there is one, and return the results by split."""
+    """Evaluate the final weights on the test split, if any; return a mapping from split to its metrics."""
     test = runner.phase.prepared.splits.get("test")
     if test is None:
         return {}

@@ -9,7 +9,7 @@ from kerascli.runs.record import RunRecord
 
 
 class TensorBoardWriters:
-    """TensorBoard writers of a run, one for each folder, opened on the first write."""
+    """TensorBoard's SummaryWriters of a run, one for each folder in its logs/, opened on the first write."""
 
     def __init__(self, record: RunRecord) -> None:
         self._record = record
@@ -22,7 +22,7 @@ class TensorBoardWriters:
         writer.flush()
 
     def write_histograms(self, folder: str, step: int, weights: Mapping[str, Tensor]) -> None:
-        """Write a histogram of every weight, except those with values that are not finite."""
+        """Write a histogram of every weight whose values are all finite."""
         writer = self._writer(folder)
         for name, weight in weights.items():
             if weight.numel() and bool(weight.isfinite().all()):

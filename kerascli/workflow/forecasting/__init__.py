@@ -1,1 +1,1 @@
-"""Forecasts of series: the next values of the columns that a model of windows predicts."""
+"""Forecasts of time series: the next values of columns, by a model that takes windows of the series."""

@@ -1,4 +1,4 @@
-"""Forecast a series: predict the rows after the last one, feeding predictions back where inputs need them."""
+"""Forecast a time series: predict the rows after its last one, with predictions as inputs of later predictions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,13 +32,13 @@ from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.predict import Predictions
 
 _FLOATS = {"uint8": "float32", "int8": "float32", "uint16": "float32", "int16": "float32", "bool": "float32"}
-"""Float dtypes for integer columns that predictions are fed back into, in which transforms run where they did."""
+"""Float dtype by integer dtype, for input columns that predictions are written into."""
 
 
 def forecast_run(
     run: OpenedRun, what: str, horizon: int, future: Path | None = None, *, keep: Sequence[str] = (), raw: bool = False
 ) -> Predictions:
-    """Predict the `horizon` rows after a series: of a file, standard input (-), or the run's data up to a split's end.
+    """Return predictions of the next `horizon` rows of a series: a file, standard input (-) or a split of the run.
 
     `future` is a file with the known columns of these rows. Raises ConfigError, DataError, FileRefused.
     """
@@ -55,7 +55,7 @@ def forecast_run(
 def forecast(
     model: SeriesModel, series: Series, horizon: int, *, keep: Sequence[str] = (), raw: bool = False
 ) -> Predictions:
-    """Predict the `horizon` rows after the last row of a series. Raises DataError.
+    """Return predictions of the `horizon` rows after the last row of a time series. Raises DataError.
 
     `keep` are columns of the future to carry along; by default the dates, if there is one column of them and their
     future is known. With `raw` numbers are in the model's scale; what is fed back is in the units of the series anyway.
@@ -75,7 +75,7 @@ def forecast(
 
 
 def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarray]:
-    """Return columns of the future rows to carry along; the dates, if none are named. Raises DataError."""
+    """Return the columns of the future rows to show beside the forecast, by name; by default their dates, if known."""
     if not keep:
         main = main_dates(series)
         is_known = main is not None and (
@@ -92,19 +92,19 @@ def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarra
 
 @dataclass(frozen=True, slots=True)
 class _Forecast:
-    """Forecast in progress: columns of the inputs over history and future, and the predicted values."""
+    """A forecast in progress: the input columns over history and future, and the values predicted so far."""
 
     model: SeriesModel
     series: Series
     preparer: Preparer
     columns: dict[str, np.ndarray]
-    """Columns of the inputs; rows of predicted ones are filled as they are predicted."""
+    """Input columns of the model by name, over history and future; predicted values are filled in step by step."""
     values: dict[str, np.ndarray]
-    """Predicted values (horizon,) of each predicted column, in its units, unrounded."""
+    """Predicted values (horizon,) by column, in the column's units, unrounded."""
     outputs: dict[str, np.ndarray]
-    """Numbers (horizon,) that the model predicts for them, in its own scale."""
+    """Predicted values (horizon,) by column, as the model computes them (preprocessing not inverted)."""
     batches: Sequence[Sequence[int]]
-    """Rows of the series to predict, in batches of which no row depends on another."""
+    """Batches of row numbers to predict; no row depends on a prediction in the same batch."""
 
     @classmethod
     def begun(cls, model: SeriesModel, series: Series, horizon: int) -> "_Forecast":
@@ -130,7 +130,7 @@ class _Forecast:
         return cls(model, series, preparer, columns, values, outputs, batches)
 
     def run(self) -> None:
-        """Predict all rows, batch by batch. Raises DataError."""
+        """Predict all future rows, batch by batch, and fill them into the columns. Raises DataError."""
         experiment, source = self.model.run.experiment, self.model.source
         rows = self.series.history.rows
         for batch in self.batches:
@@ -149,7 +149,7 @@ class _Forecast:
                         self._set(name, at, values[number, :, index], numbers[number, :, index])
 
     def _windows(self, batch: Sequence[int]) -> Table:
-        """Return the windows of which rows of the series are predicted."""
+        """Return the table of windows (inputs of the model) from which a batch of future rows is predicted."""
         source, ahead = self.model.source, bool(self.model.ahead)
         first = batch[0] - source.first_ahead()
         taken = slice(first, batch[-1] - source.first_ahead() + source.span(ahead=ahead) + 1)
@@ -169,7 +169,7 @@ class _Forecast:
         return future.place(row, column) if future is not None else Place(f"row {row + 1} of the forecast")
 
     def _set(self, name: str, at: slice, values: np.ndarray, numbers: np.ndarray) -> None:
-        """Write predicted values of a column at rows of the future, but for those that are predicted already."""
+        """Store predicted values of a column in future rows, except those predicted before; feed them back."""
         empty = np.isnan(self.outputs[name][at])
         count = min(len(values), len(empty))
         chosen = np.flatnonzero(empty[:count])
@@ -189,7 +189,7 @@ class _Forecast:
 
 
 def _batches(model: SeriesModel, rows: int, horizon: int) -> Iterator[list[int]]:
-    """Yield the rows to predict (those whose block of predicted rows begins there), in batches of independent ones."""
+    """Yield batches of numbers of the rows to predict; no row in a batch needs predictions of the same batch."""
     source, done = model.source, set[int]()
     batch: list[int] = []
     for row in range(rows, rows + horizon):
@@ -204,7 +204,7 @@ def _batches(model: SeriesModel, rows: int, horizon: int) -> Iterator[list[int]]
 
 
 def _with_floats(learned: Mapping[str, Learned], columns: Sequence[str]) -> dict[str, Learned]:
-    """Return a run's learned state with columns of integers as floats, since predictions are no integers."""
+    """Return a run's fitted preprocessing with float instead of integer `columns`, since predictions are floats."""
     fields = known_columns(learned)
     for name in columns:
         if name in fields and fields[name].is_integer:

@@ -1,4 +1,4 @@
-"""Series of a run's own data: its rows in order of time, and those that a split holds out."""
+"""Time series in the data that a run was trained on: its rows in order of time, and which of them splits hold out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,16 +16,16 @@ from kerascli.workflow.forecasting.series_model import SeriesModel
 
 @dataclass(frozen=True, slots=True)
 class OwnSeries:
-    """Rows of a run's data in order of time, and the predicted rows of each split."""
+    """The time series that a run was trained on, and which of its rows are predicted in each split."""
 
     table: Table
     rows: Mapping[str, np.ndarray]
-    """Row in the table of each (first) predicted value of a split, ascending."""
+    """Mapping from split to the table rows that its windows predict (the first of each), ascending."""
     end: Mapping[str, int]
-    """Row after the last predicted one of a split."""
+    """Mapping from split to the table row after the last one that it predicts."""
 
     def first_held_out(self, split: str) -> int | None:
-        """Return the first row of a split that no window of the training predicts; None if its rows are scattered."""
+        """Return the first row of a split that was no target in training; None if its rows are scattered."""
         rows, trained = self.rows[split], self.rows.get("train", np.empty(0, np.int64))
         if len(np.unique(np.diff(rows))) > 1 or (len(trained) and int(trained.max()) >= int(rows[0])):
             return None
@@ -34,7 +34,7 @@ class OwnSeries:
 
 
 def own_series(model: SeriesModel, preferred: Sequence[str] = ()) -> OwnSeries:
-    """Load the series that a run was trained on.
+    """Return the time series that a run was trained on, with the rows that each split predicts.
 
     Tables of several splits follow each other if their dates do, else the series is that of the first `preferred` split
     that there is. Raises DataError, ConfigError, FileRefused.
@@ -64,7 +64,7 @@ def own_series(model: SeriesModel, preferred: Sequence[str] = ()) -> OwnSeries:
 
 
 def history_of(model: SeriesModel, split: str) -> Table:
-    """Return the rows of a run's series up to the last one of a split. Raises DataError if there is no such split."""
+    """Return the table of a run's own series up to the last row of a split. Raises DataError without that split."""
     own = own_series(model, [split])
     if split not in own.rows:
         raise DataError(f"the run's data has no '{split}' split", hint=f"it has {', '.join(own.rows)}")

@@ -1,4 +1,4 @@
-"""Model of a run as a forecaster of a series: the columns that it predicts, and those that it needs to know."""
+"""A run's model as a forecaster of a time series: which columns it predicts, and which it must be given."""
 
 import math
 from collections.abc import Sequence
@@ -23,24 +23,24 @@ from kerascli.workflow.units import significant
 
 @dataclass(frozen=True, slots=True)
 class ForecastTarget:
-    """Output of the model that predicts the next values of columns of the series."""
+    """An output of a model that predicts the next values of columns of a time series."""
 
     output: str
     columns: tuple[str, ...]
-    """Columns of the series, without `_next`."""
+    """Names of the predicted columns of the series, without the suffix `_next`."""
     horizon: int
     shape: tuple[int, ...]
-    """Shape of the target without the row axis, as its transforms return it."""
+    """Shape of the preprocessed target, without the row axis."""
     undo: Inverse | None
-    """Function that converts a target's rows to those of its columns; None for classes."""
+    """Function that inverts the target's preprocessing (to the units of its columns); None for classes."""
     has_units: bool
-    """True if `undo` changes numbers."""
+    """True if inverting the preprocessing (`undo`) changes the numbers."""
     reading: ClassReading | None
     is_text: bool
-    """True if the columns hold text: class names."""
+    """True if the predicted columns hold text: class names."""
 
     def values(self, output: Tensor) -> np.ndarray:
-        """Return predicted values of the columns (rows, horizon, columns), unrounded."""
+        """Return predictions as an array (rows, horizon, columns), in the units of the columns, unrounded."""
         if self.reading is not None:
             names = np.array(self.reading.names, object)[self.reading.numbers(output).numpy()]
             found = names if self.is_text else names.astype(np.float64)
@@ -51,7 +51,7 @@ class ForecastTarget:
         return found.reshape(len(output), self.horizon, len(self.columns))
 
     def shown(self, values: np.ndarray, output: np.ndarray, *, raw: bool) -> np.ndarray:
-        """Return the numbers to print for predicted values (rows,), of which `output` are those of the model."""
+        """Return predictions (rows,) as they are printed: class labels, rounded values, or raw outputs."""
         if self.reading is not None:
             return values if self.is_text else values.astype(np.int64)
         return significant(values) if self.has_units and not raw else output
@@ -59,20 +59,20 @@ class ForecastTarget:
 
 @dataclass(frozen=True, slots=True)
 class SeriesModel:
-    """Model of a run, with the columns of the series that it predicts and those that its inputs are made of."""
+    """A run with a model that forecasts a time series: the columns that it predicts, and those that it takes."""
 
     run: OpenedRun
     data: DataSpec
     source: Timeseries
     targets: tuple[ForecastTarget, ...]
     past: tuple[str, ...]
-    """Columns whose windows are inputs."""
+    """Names of the columns whose past values (windows of the series) are model inputs."""
     ahead: tuple[str, ...]
-    """Columns whose values at the predicted rows (`NAME_next`) are inputs."""
+    """Names of the columns whose values at the predicted rows (`NAME_next`) are model inputs."""
 
     @classmethod
     def of(cls, run: OpenedRun) -> "SeriesModel":
-        """Return the forecaster of a run. Raises ConfigError or DataError if its model cannot continue a series."""
+        """Return a run's model as a forecaster of series. Raises ConfigError or DataError if it cannot forecast."""
         data = run.data
         if data is None or run.takes_arrays or run.has_own_inputs:
             raise ConfigError("a forecast needs a model whose inputs are columns of a series", hint=_HINT)
@@ -91,31 +91,31 @@ class SeriesModel:
 
     @property
     def predicted(self) -> dict[str, ForecastTarget]:
-        """Columns that are predicted, each with its target."""
+        """Mapping from each column that the model predicts to the target (model output) with its values."""
         return {column: target for target in self.targets for column in target.columns}
 
     @property
     def used(self) -> list[str]:
-        """Columns of the series that the inputs are made of."""
+        """Names of the columns of the series that the model's inputs are computed from."""
         return list(dict.fromkeys([*self.past, *self.ahead]))
 
     @property
     def known(self) -> list[str]:
-        """Columns of the inputs that are not predicted, so that their future must be known."""
+        """Names of input columns that the model does not predict: their future values must be given."""
         return [column for column in self.used if column not in self.predicted]
 
     @property
     def feeds_back(self) -> bool:
-        """True if predictions become inputs of later predictions."""
+        """True if predicted columns are also inputs, so that predictions are inputs of later predictions."""
         return any(column in self.past for column in self.predicted)
 
     def is_text(self, column: str) -> bool:
-        """Return True if a column of the inputs was text in training."""
+        """Return True if an input column of this name held text in training."""
         fields = known_columns(self.run.learned)
         return next(fields[name].is_text for name in (column, column + NEXT) if name in fields)
 
     def date_format(self, column: str) -> str | None:
-        """Return the format that a `datetime` transform of the inputs reads a column by; None: ISO 8601."""
+        """Return the format of dates in an input column, if a `datetime` transform has one; None: ISO 8601."""
         for pipeline in self.data.inputs.values():
             first = pipeline.steps[0].transform if pipeline.steps else None
             if isinstance(first, DateTime) and pipeline.columns[0].removesuffix(NEXT) == column:

@@ -1,1 +1,1 @@
-"""Samples that a model generates during training and afterwards."""
+"""Samples (images, plots, texts) that a model generates for callbacks, during training and afterwards."""

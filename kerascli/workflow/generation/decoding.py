@@ -1,4 +1,4 @@
-"""Generate text with the decoder of a run."""
+"""Generate text with the decoder model of a run (such as a translator), for rows of data or a prompt."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from kerascli.workflow.generation.studio import ModelStudio
 
 MOST_WORDS = 1000
-"""Maximum number of words from a decoder whose input has no fixed length."""
+"""Maximum number of words to generate with a decoder whose input has no fixed length."""
 
 
 def decode(
     studio: "ModelStudio", view: str | None, inputs: Mapping[str, Tensor], length: int, sampling: Sampling
 ) -> np.ndarray:
-    """Generate token ids for each row of `inputs`, given as the model takes them (`decode_ids`). Raises ConfigError."""
+    """Return token ids that a run's decoder generates for each row of `inputs`, already preprocessed arrays."""
     return decode_ids(_decoder(studio, view, inputs), length, sampling)
 
 
 def prompt_inputs(studio: "ModelStudio", view: str | None, prompt: str) -> dict[str, Tensor]:
-    """Return the inputs for a decoder, as the model takes them, for a text prompt. Raises ConfigError."""
+    """Return the preprocessed inputs of a decoder, by name, for a prompt (a text). Raises ConfigError."""
     facts, data = studio.facts(view), studio.experiment.spec.data
     assert data is not None
     assert facts.decodes is not None
@@ -49,7 +49,7 @@ def prompt_inputs(studio: "ModelStudio", view: str | None, prompt: str) -> dict[
 
 
 def _check_prompt(prompt: str, name: str, codec: TextCodec, longest: int | None) -> None:
-    """Raise ConfigError for a prompt that the model cannot read without change."""
+    """Raise ConfigError for a prompt that has no words, unknown words, or more words than the model takes."""
     words, unknown = codec.words_of(prompt), codec.unknown(prompt)
     if len(words) <= len(codec.words_of("")):
         raise ConfigError("the prompt has no words", hint="give a text to answer")

@@ -1,4 +1,4 @@
-"""Write the samples (images, plots, texts) that callbacks make during training."""
+"""Write the samples (images, plots, texts) that callbacks generate during training to the run's folder."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from kerascli.workflow.generation.studio import ModelStudio
 
 
 def made(sampler: Sampler, studio: Studio) -> tuple[bytes, str]:
-    """Make the sample of a callback; return it as the contents of a file, with the file's suffix."""
+    """Generate the sample (image or text) that a callback defines; return the file's contents and its suffix."""
     sample = sampler.sample(studio)
     if isinstance(sample, Text):
         return sample.text.encode(), ".txt"
@@ -19,7 +19,7 @@ def made(sampler: Sampler, studio: Studio) -> tuple[bytes, str]:
 
 
 class SampleWriter:
-    """Writes the samples that callbacks make to the folder of a run in training."""
+    """Writes the samples (images, plots, texts) that callbacks generate in training to the run's samples/."""
 
     def __init__(self, record: RunRecord, samplers: Sequence[Sampler], studio: Studio) -> None:
         self._record = record
@@ -32,7 +32,7 @@ class SampleWriter:
 
 
 def sample_writer(record: RunRecord, experiment: Experiment, prepared: PreparedData) -> SampleWriter:
-    """Return the writer for the samples of a training run."""
+    """Return the writer of the samples (images, plots, texts) that callbacks generate during a training."""
     samplers = [callback for callback in experiment.spec.fit.callbacks if isinstance(callback, Sampler)]
     studio = ModelStudio(
         experiment, prepared.splits, prepared.learned, prepared.facts.targets, prepared.display_columns

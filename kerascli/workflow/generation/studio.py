@@ -1,4 +1,4 @@
-"""Access to a model for callbacks that make samples: inference with random numbers of its own."""
+"""Access to a model, its data and text codecs for callbacks that generate samples, with separate random numbers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -25,7 +25,7 @@ _HELD_OUT = ("validation", "test", "train")
 
 
 class ModelStudio:
-    """The `Studio` of an experiment: models, rows and text codecs for callbacks that make samples."""
+    """Implementation of the protocol `Studio`: access to a model and data for callbacks that generate samples."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class ModelStudio:
         return {name: torch.cat(parts).float() for name, parts in found.items()}
 
     def rows(self, count: int, split: str | None = None, seed: int | None = None) -> Rows:
-        """Return the first rows of a split; with `seed` consecutive rows from a position that follows from the seed."""
+        """Return `count` rows of a split: the first, or with `seed` those from a position that the seed determines."""
         name = next((name for name in (_HELD_OUT if split is None else (split,)) if name in self._splits), None)
         if name is None:
             raise ConfigError("there are no rows to show: the run's data is not available")
@@ -89,7 +89,7 @@ class ModelStudio:
         return Rows(name, self.staged(given), part.targets, aside, part.rows)
 
     def staged(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Apply the batch-wise part of the input pipelines to prepared inputs."""
+        """Apply the batch-wise part of the preprocessing (rescaling ...) to inputs; return them by name."""
         stage, device = self.experiment.module.input_stage, self.experiment.device
         was_training = stage.training
         stage.eval()
@@ -119,7 +119,7 @@ class ModelStudio:
         return model.writes.joint.join([prompt, *words])
 
     def writing(self, view: str | None, prompt: str | None, seed: int) -> tuple[TextModel, list[int], str]:
-        """Return a text generator, and its prompt as ids and text; default: a text of the data. Raises ConfigError."""
+        """Return a language model, and a prompt as token ids and as text (by default from the data)."""
         model = self._text_model(view)
         if prompt is None:
             prompt = self._any_text(view, seed)

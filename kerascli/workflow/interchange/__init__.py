@@ -1,1 +1,1 @@
-"""Import and export of models and weights: Keras, PyTorch, ONNX."""
+"""Import and export of models and weights, in the file formats of Keras, PyTorch and ONNX."""

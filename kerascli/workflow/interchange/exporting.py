@@ -1,4 +1,4 @@
-"""Export a run's model to a file: made in memory, compared with the model on random inputs, and only then written."""
+"""Export a run's model to a file, which is compared with the model on random inputs before it is written."""
 
 import hashlib
 import tempfile
@@ -36,9 +36,9 @@ SUFFIXES = {
     "keras": ".keras", "h5": ".h5", "safetensors": ".safetensors", "onnx": ".onnx", "torch_export": ".pt2",
     "state_dict": ".pt",
 }  # fmt: skip
-"""Suffix of the exported files of each format."""
+"""Mapping from export format to the suffix of its files."""
 _ROWS_MADE, _ROWS_CHECKED = 3, 5
-"""Two batch sizes, for export and for the check: a size fixed by the export would fail in the check."""
+"""Batch sizes for export and for its check: if the export fixed the size, the check would fail."""
 _TOLERANCE = {"float32": 1e-5}
 _HALF_TOLERANCE = 3e-2
 
@@ -53,7 +53,7 @@ class Exported:
 
 
 class CheckFailed(KerasCliError):
-    """Error if an exported file does not compute what the model does, a bug of kerascli; the file is not written."""
+    """Error if an exported file does not compute what the model computes (a bug); the file is not written."""
 
     exit_code = 1
 
@@ -68,7 +68,7 @@ def export_run(
     pipeline: Path | None = None,
     preprocessing: bool = False,
 ) -> Exported:
-    """Write the run's model, or a view of it, to `path`, and its preprocessing to `pipeline`.
+    """Export a run's model, or a view of it, to the file `path`, and its preprocessing to the file `pipeline`.
 
     With `preprocessing`, an ONNX file takes raw columns. Raises KerasCliError.
     """
@@ -163,7 +163,7 @@ def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, fl
 def _state(
     run: OpenedRun, graph: KerasGraph, checkpoint: str | None
 ) -> tuple[keras_file.OptimizerGroups | None, tuple[str, ...]]:
-    """Return the optimizer's state, and notes; None if no checkpoint has exactly the weights that are exported."""
+    """Return the optimizer's state and notes; None for the state if no checkpoint has exactly the exported weights."""
     assert run.experiment.spec.compile is not None
     try:
         checkpoints = run.record.checkpoints
@@ -184,20 +184,20 @@ def _state(
 
 
 def _places(layers: Sequence[KerasNode], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the path to each layer in Keras's names, with the prefix of its weights in kerascli's names."""
+    """Yield the path of each layer in Keras's names, and the prefix of its weights in kerascli's names."""
     for node in layers:
         yield (*above, node.name), node.ours
         yield from _places(node.inside, (*above, node.name))
 
 
 def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> bool:
-    """Return True if a checkpoint has a weight as exported, or as the moving average that replaced it at the end."""
+    """Return True if a checkpoint has a weight (or its moving average, which replaced it) with the exported value."""
     kept = (f"weights/{weight.name}", f"optimizer/{optimizer}/{weight.name}/average")
     return any(name in tensors and torch.equal(tensors[name], weight.keras()) for name in kept)
 
 
 def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment) -> float:
-    """Import the exported file again, and return the largest difference of its outputs from the model's.
+    """Import an exported Keras file again; return the largest difference of its outputs from the model's.
 
     Raises CheckFailed if that is too large, or if the weights differ.
     """
@@ -256,7 +256,7 @@ def _outputs(experiment: Experiment, inputs: dict[str, Tensor]) -> list[Tensor]:
 
 
 def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], precision: str) -> float:
-    """Return the largest difference between two lists of outputs. Raises CheckFailed if it exceeds the tolerance."""
+    """Return the largest difference between outputs of the model and of a file. Raises CheckFailed if too large."""
     largest = 0.0
     for mine, other in zip(wanted, found, strict=True):
         if mine.shape != other.shape:
@@ -274,7 +274,7 @@ def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], precision: st
 
 
 def check_output(path: Path, kind: str) -> None:
-    """Raise ConfigError if Keras, which opens files by their suffix, could not open an exported file at `path`."""
+    """Raise ConfigError if `path` has a suffix with which Keras does not open files of this kind."""
     wanted = {"keras": (".keras",), "h5": (".h5", ".hdf5")}.get(kind)
     if wanted is not None and path.suffix not in wanted:
         other = next((name for name, suffix in SUFFIXES.items() if suffix == path.suffix), None)

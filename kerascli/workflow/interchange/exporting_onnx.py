@@ -1,4 +1,4 @@
-"""Export a run as an ONNX file that takes raw columns: its preprocessing and its answers are operations, too."""
+"""Export a run to an ONNX file that includes its preprocessing: from raw columns to predictions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,21 +22,21 @@ from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.units import inverse_of
 
 _ROWS_MADE = 3
-"""Number of rows of the tensors that the model is exported with."""
+"""Number of rows in the example inputs with which the model is exported."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxOfRows:
-    """ONNX file that takes raw columns, and what its inputs and outputs are."""
+    """An ONNX file (as bytes) that takes raw columns, with the names of its inputs and outputs."""
 
     data: bytes
     raw: Sequence[RawInput]
     outputs: Mapping[str, str]
-    """Name in the file of each output of the model."""
+    """Mapping from output of the model to its name in the ONNX file."""
 
 
 def onnx_of_rows(run: OpenedRun) -> OnnxOfRows:
-    """Return an ONNX file from raw columns to predictions.
+    """Return an ONNX file that computes predictions of a run's model from raw columns.
 
     Raises ConfigError for a transform that ONNX has no operations for.
     """
@@ -77,7 +77,7 @@ def _example(tensor: Value, size: int) -> torch.Tensor:
 
 
 def _answers(run: OpenedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
-    """Yield the file's outputs: of each output of the model its values, names and probabilities of classes."""
+    """Yield name and ONNX value of each output of the file: values, or predicted classes and probabilities."""
     spec, facts = run.experiment.spec, run.stages.facts
     pairs = {pair.output: pair for pair in (spec.compile.pairs if spec.compile else ())}
     for name in spec.model.outputs:

@@ -1,4 +1,4 @@
-"""Write the pipeline file of a run: its preprocessing, and how its outputs become answers."""
+"""Write a run's pipeline file: its preprocessing, and how the model's outputs are converted to predictions."""
 
 import torch
 
@@ -18,7 +18,7 @@ from kerascli.workflow.units import inverse_of
 
 
 def pipelines_of(run: OpenedRun) -> Written:
-    """Return the contents of the pipeline file of a run or a view, after reading them back.
+    """Return the contents of the pipeline file (fitted preprocessing) of a run or view, checked by reading it.
 
     Raises ConfigError, FileRefused.
     """
@@ -33,7 +33,7 @@ def pipelines_of(run: OpenedRun) -> Written:
 
 
 def _part(run: OpenedRun, data: DataSpec) -> DataSpec:
-    """Return the pipelines of the data section that the model's inputs and outputs need. Raises ConfigError."""
+    """Return the data section with only the pipelines that the model's inputs and outputs need. Raises ConfigError."""
     model, pairs = run.experiment.spec.model, _pairs(run)
     inputs = {given.name: data.inputs[given.name] for given in model.inputs}
     targets = {pair.target: data.targets[pair.target] for pair in pairs}
@@ -56,7 +56,7 @@ def _pairs(run: OpenedRun) -> list[OutputTarget]:
 
 
 def outputs_of(run: OpenedRun) -> dict[str, OutputText]:
-    """Return how each output that has a target becomes an answer, by its name."""
+    """Return, by output name, how an output with a target is converted to predictions (classes, units ...)."""
     return {pair.output: _output(run, pair) for pair in _pairs(run)}
 
 

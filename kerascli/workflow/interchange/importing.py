@@ -1,4 +1,4 @@
-"""Import a Keras model as a run: its config in kerascli's language, its weights from the file."""
+"""Import a model saved by Keras as a run: its architecture as a config, its weights as the run's weights."""
 
 import os
 import shlex
@@ -55,7 +55,7 @@ _PROGRESS: Mapping[str, Any] = {
     "epoch": 0, "batch": 0, "seconds": 0.0, "said": [], "stopped": None, "callbacks": [], "row": {},
     "phase": 0, "first": 0, "history": Prefix().model_dump(),
 }  # fmt: skip
-"""Progress of an imported run in its checkpoint: training continues from the first epoch."""
+"""Training progress in the checkpoint of an imported run: training continues with the first epoch."""
 
 _NO_LOSS = "the file has no loss: the run can predict, but cannot be evaluated or trained"
 
@@ -69,13 +69,13 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A Keras file as read and validated: config sections, and a model with weights; nothing is written yet."""
+    """Content of a Keras file: config sections made of it, and the model with its weights; nothing is written yet."""
 
     architecture: Architecture
     sections: dict[str, Any]
     experiment: Experiment
     state: dict[str, Tensor] | None
-    """State of the optimizer (moments ...); None if the Keras file has none."""
+    """State of the optimizer (moments ...) by name; None if the Keras file has none."""
     notes: tuple[str, ...]
 
 
@@ -89,7 +89,7 @@ def import_model(
     compiled: bool = True,
     command: Sequence[str] = (),
 ) -> Imported:
-    """Create a run from a Keras file. `data` is a config with data and fit for further training, or with views.
+    """Create a run from a Keras file; `data` is a config with data and fit for further training, or with views.
 
     `pipeline` is a pipeline file, by which the run takes raw rows. Without `compiled` the file's loss, metrics and
     optimizer are not imported. Raises KerasCliError.
@@ -114,7 +114,7 @@ def import_model(
 
 
 def _with_pipelines(loaded: _Loaded, pipelines: Pipelines, name: str) -> _Loaded:
-    """Return what was loaded with the data section of a pipeline file. Raises FileRefused if it does not fit."""
+    """Return the loaded Keras file with the preprocessing of a pipeline file. Raises FileRefused if they do not fit."""
     sections, notes = sections_with(pipelines, loaded.sections)
     spec = described_with(pipelines, sections, name)
     known = (note for note in loaded.notes if not notes or note != _NO_LOSS)
@@ -128,7 +128,7 @@ def _name_of(path: Path) -> str:
 
 
 def _check_data(path: Path) -> None:
-    """Raise ConfigError for a --data config with a section that the Keras file has, or with neither data nor views."""
+    """Raise ConfigError if the --data config has sections that the Keras file defines, or no data and no views."""
     document = read_extended(path)
     model = document.data.get("model", {})
     views = isinstance(model, dict) and list(model) == ["views"]
@@ -170,7 +170,7 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
 
 
 def _experiment(sections: Mapping[str, Any], name: str, file: ModelFile, architecture: Architecture) -> Experiment:
-    """Build the model of a Keras file; memory is allocated after the shapes of the file's arrays were checked.
+    """Build the model of a Keras file; shapes of the file's arrays are checked before memory is allocated.
 
     Raises FileRefused, also for faults that the config reader finds in the file's model.
     """
@@ -187,7 +187,7 @@ def _experiment(sections: Mapping[str, Any], name: str, file: ModelFile, archite
 def _take_weights(
     file: ModelFile, architecture: Architecture, experiment: Experiment, notes: list[str]
 ) -> dict[str, Tensor] | None:
-    """Fill the model with a Keras file's weights; return the state of its optimizer, None if there is none."""
+    """Load a Keras file's weights into the model; return the state of its optimizer, or None if it has none."""
     if file.arrays is None:
         notes.append("the file has no weights: they are newly initialized")
         return None
@@ -231,7 +231,7 @@ def _optimizer(experiment: Experiment) -> FlatOptimizer | None:
 
 @contextmanager
 def kept_if_done(record: RunRecord) -> Iterator[None]:
-    """Context in which a run's folder is written: if that fails, the folder is removed."""
+    """Context manager for writing a run's folder: it removes the folder if an exception is raised inside."""
     try:
         yield
     except BaseException:
@@ -284,7 +284,7 @@ def _write(
 
 
 def write_weights(record: RunRecord, experiment: Experiment, state: dict[str, Tensor] | None) -> None:
-    """Write a run's final weights, and a checkpoint to train on from; without `state` the optimizer starts anew."""
+    """Write a run's final weights and a checkpoint to train on from; `state` is that of the optimizer."""
     record.write_weights(tensor_pieces({w.name: w.keras() for w in lasting(experiment.weights)}))
     if experiment.spec.compile is None:
         return

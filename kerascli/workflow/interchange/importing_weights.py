@@ -1,4 +1,4 @@
-"""Import a file of weights into the model of a config, as a new run."""
+"""Import a Keras file of weights into the model of a config, as a new run."""
 
 import shlex
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Initialize a model with the weights of a run, a file or torchvision; applied at the start, never on resume."""
+"""Initialize a model's weights from a run, a file or torchvision (`model.init_from`), when a run starts."""
 
 import hashlib
 import os
@@ -29,14 +29,14 @@ _OF_TORCH = {".pth", ".pt", ".ckpt", ".bin", ".pkl"}
 
 @dataclass(frozen=True, slots=True)
 class InitWeights:
-    """Source of initial weights, for run.json, and the note to print."""
+    """Where the initial weights of a model came from: facts for run.json, and a text to print."""
 
     facts: Mapping[str, Any]
     text: str
 
 
 def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> InitWeights | None:
-    """Load the weights that `model.init_from` names, if it is given. Raises KerasCliError."""
+    """Load the weights that `model.init_from` names into the model; None without it. Raises KerasCliError."""
     wanted = experiment.spec.init_from
     if wanted is None:
         return None
@@ -59,7 +59,7 @@ def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> Init
 
 
 def _takes(wanted: InitFrom) -> dict[str, LayerSource]:
-    """Return `init_from.map`, layer -> source layer; torchvision's layers may have torchvision's names in it."""
+    """Return `init_from.map` as a mapping from layer to source layer; torchvision's names are converted."""
     takes = wanted.takes()
     if wanted.torchvision is None:
         return takes
@@ -81,7 +81,7 @@ def _taken(
 
 
 def _nothing(weights: Sequence[Weight], source: Mapping[str, Tensor], name: str) -> ConfigError:
-    """Return the error that no weight matches; its hint names two similar layers, or the layers of the source."""
+    """Return the error to raise if no weight of the source fits the model, with similar layer names as a hint."""
     theirs = list(dict.fromkeys(each.rpartition("/")[0] for each in source))
     ours = dict.fromkeys(weight.name.rpartition("/")[0] for weight in weights)
     near = next(((layer, close) for layer in ours if (close := nearest(layer, theirs))), None)
@@ -103,7 +103,7 @@ def _note(weights: Sequence[Weight], taken: TransferredWeights, source: str) -> 
 def _source(
     wanted: InitFrom, experiment: Experiment, config: Config, runs_dir: Path
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Load the weights that `init_from` names, by kerascli's names and in Keras's layout; and facts on their source."""
+    """Return the weights of the source in `model.init_from`, by name and in Keras's layout; and facts about it."""
     folder = config.init_folder
     if wanted.torchvision is not None:
         file = wanted.published.file

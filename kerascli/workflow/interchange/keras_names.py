@@ -1,4 +1,4 @@
-"""Keras's names of an imported model's inputs and outputs: recorded, accepted in files, used for predictions."""
+"""Names that Keras gives an imported model's inputs and outputs: recorded in run.json, accepted in data files."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 
@@ -9,19 +9,19 @@ from kerascli.runs.record import RunRecord
 
 
 def name_facts(names: KerasNames) -> dict[str, dict[str, str]]:
-    """Return Keras's names of inputs and outputs in the form that run.json records under `imported`."""
+    """Return Keras's names of inputs and outputs as a dict, in the form recorded in run.json under `imported`."""
     return {"names": dict(names.nodes), "inputs": dict(names.inputs), "outputs": dict(names.outputs)}
 
 
 def recorded_names(record: RunRecord) -> KerasNames | None:
-    """Return Keras's names as `name_facts` recorded them; None if the run has no record of them."""
+    """Return Keras's names of inputs and outputs from a run's run.json; None if the run has none recorded."""
     imported = record.facts().get("imported") or {}
     inputs, outputs = imported.get("inputs"), imported.get("outputs")
     return None if inputs is None or outputs is None else KerasNames(imported.get("names", {}), inputs, outputs)
 
 
 def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, str]:
-    """Return Keras's name of each output. Raises ConfigError if they are unknown or not distinct."""
+    """Return a mapping from each output to Keras's name of it. Raises ConfigError if two are the same."""
     known = recorded_names(record)
     if known is None:
         raise _unknown(record)
@@ -37,7 +37,7 @@ def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, s
 def accepted_names(
     names: KerasNames | None, inputs: Iterable[str], targets: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the names that a file may use for each input and target: kerascli's, then Keras's if it differs.
+    """Return, for each input and target, the names it may have in a data file: kerascli's, then Keras's.
 
     `targets` has the output that each target belongs to. A name that Keras uses twice is not accepted. The
     inputs of the whole model are included even if a view needs only some of them: a file may have them all.
@@ -60,7 +60,7 @@ def accepted_names(
 def candidates(
     accepted: Mapping[str, Sequence[str]], arrays: Container[str], wanted: Container[str]
 ) -> dict[str, list[str]]:
-    """Return the names in a file that may belong to each input and target: exactly one if it is unambiguous.
+    """Return, for each input and target, the names of arrays in a file that may be its values: one if unambiguous.
 
     One name may be Keras's of one input and kerascli's of another. So an array that is the only candidate of one is no
     candidate of another: a file with the names of either is unambiguous as a whole. Inputs and targets

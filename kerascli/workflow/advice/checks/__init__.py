@@ -1,1 +1,1 @@
-"""Advice checks: every module here has a function `check(case)`, and all modules are run."""
+"""Advice checks of configs: every module here has a function `check(case)` that yields warnings; all are run."""

@@ -1,4 +1,4 @@
-"""Check for columns of a table that are constant in the training rows."""
+"""Advice check: warns of input columns of a table that have the same value in all training rows."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,13 @@ from kerascli.workflow.advice.case import Case, warning
 from kerascli.workflow.advice.raw import Raw
 
 _MOST_FEATURES = 32
-"""Maximum values per row of a checked array: larger ones (images, spectra, vocabularies) may well have constants."""
+"""Maximum values per row of an array to check: larger ones (images, spectra) may well have constant features."""
 
 _NAMED = 5
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Warn of each input with constant columns; images are left out: a border that is always black is no fault."""
+    """Yield a warning for each input with constant columns; images are left out, as a border may always be black."""
     for path, pipeline in case.inputs():
         constant = [text for name in pipeline.columns for text in _constant(name, case.raw(name))]
         if constant:
@@ -26,7 +26,7 @@ def check(case: Case) -> Iterator[Fault]:
 
 
 def _constant(name: str, column: Raw | None) -> list[str]:
-    """Return a text about a column that is constant, or about each constant feature of an array column."""
+    """Return texts about a column: that it is constant, or which of its features are, if its values are arrays."""
     if column is None or len(column) < 2 or column.is_ragged:
         return []
     if column.ndim == 1:
@@ -39,7 +39,7 @@ def _constant(name: str, column: Raw | None) -> list[str]:
 
 
 def _the_one(values: np.ndarray) -> str | None:
-    """Return the one value of all rows of a column, as text, ignoring missing values; None if the rows differ."""
+    """Return, as text, the value that all rows of a column have, ignoring missing values; None if they differ."""
     if values.dtype.kind == "f":
         values = values[~np.isnan(values)]
     if not len(values) or values[-1] != values[0] or not (values == values[0]).all():
@@ -48,5 +48,5 @@ def _the_one(values: np.ndarray) -> str | None:
 
 
 def _measures(values: np.ndarray) -> bool:
-    """Return True if an array has numbers with fractions: integers are classes, counts or hits of a vocabulary."""
+    """Return True if a column has numbers with fractions, such as measurements, not integers such as class labels."""
     return values.dtype.kind == "f" and bool((values != np.floor(values)).any())

@@ -1,4 +1,4 @@
-"""Check for a cross-entropy that expects logits but gets probabilities, or the reverse."""
+"""Advice check: warns of a cross-entropy that expects logits but gets probabilities, or the reverse."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,25 +16,25 @@ from kerascli.workflow.advice.tensor_kinds import TensorKind, Tracer
 
 _PROBABILITIES = frozenset({"crossentropy", "categorical_generalized_cross_entropy"})
 _LOGITS = frozenset({"ctc"})
-"""Losses that take logits without a setting `from_logits`; those of `_PROBABILITIES` take probabilities."""
+"""Names of losses that take logits without an argument `from_logits`; those of `_PROBABILITIES` take probabilities."""
 
 _OPS = ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
 
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """A cross-entropy, the tensor that it takes as predictions, and its place in the config."""
+    """A cross-entropy in a config, with the name of the tensor that it takes as predictions, and its config path."""
 
     loss: str
     logits: bool
     tensor: str
     path: Path
     settable: bool = True
-    """True if the loss has the setting `from_logits`."""
+    """True if the loss has the argument `from_logits`."""
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Warn of each cross-entropy that gets probabilities where it expects logits, or the reverse."""
+    """Yield a warning for each cross-entropy that gets probabilities where it expects logits, or the reverse."""
     yield from _found(_uses_of_compile(case), Tracer(case.spec.model.nodes))
     yield from _found(_formulas(case.spec.model.nodes), Tracer(case.spec.model.nodes))
     train_step, number = case.spec.train_step, 0
@@ -96,7 +96,7 @@ def _uses_of(loss: Loss, tensor: str, path: Path) -> Iterator[_Use]:
 
 
 def _formulas(nodes: tuple[Node, ...]) -> Iterator[_Use]:
-    """Yield the cross-entropies in the formulas of a model: of `add_loss`, `add_metric` and `expr`."""
+    """Yield the cross-entropies in the formulas of a model's layers `add_loss`, `add_metric` and `expr`."""
     for node in nodes:
         if isinstance(node.layer, ExpressionLayer):
             names = dict(zip(node.layer.names(), node.inputs, strict=False))
@@ -104,7 +104,7 @@ def _formulas(nodes: tuple[Node, ...]) -> Iterator[_Use]:
 
 
 def _calls(text: str, path: Path, names: dict[str, str]) -> Iterator[_Use]:
-    """Yield the cross-entropies that a formula calls directly on a tensor."""
+    """Yield the cross-entropies that a formula calls with a tensor of the model as predictions."""
     for call, _ in walk(expression(text).tree):
         if not isinstance(call, Call) or call.function not in _OPS:
             continue

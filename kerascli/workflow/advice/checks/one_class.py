@@ -1,4 +1,4 @@
-"""Check for a target that is constant in the training rows: there is nothing to learn."""
+"""Advice check: warns of a target that is the same in all training rows, so that there is nothing to learn."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ _FIRST_ROWS = 256
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Warn of each constant target that has a loss; a loss that is a formula may need a constant target."""
+    """Yield a warning for each constant target that has a loss (not for a loss formula, which may need one)."""
     train = None if case.prepared is None else case.prepared.splits.get("train")
     pairs = case.spec.compile.pairs if case.spec.compile is not None else ()
     for pair in pairs:

@@ -1,4 +1,4 @@
-"""Check for a softmax over a single unit, whose result is always 1."""
+"""Advice check: warns of a softmax over a single unit, whose result is always 1."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ from kerascli.workflow.advice.case import Case, warning
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Warn of each layer whose softmax is over an axis of size 1."""
+    """Yield a warning for each layer of the model whose softmax is over an axis of size 1."""
     for graph in case.spec.graphs:
         for node in graph.model.nodes:
             axes = _axes(node.layer)
@@ -24,7 +24,7 @@ def check(case: Case) -> Iterator[Fault]:
 
 
 def _axes(layer: BaseLayer) -> tuple[int, ...]:
-    """Return the axes of a layer's softmax, counted with the batch axis; empty if it has none."""
+    """Return the axes that a layer's softmax is over, counted with the batch axis; empty if it has no softmax."""
     inner: Any = layer
     while inner.component_name in {"time_distributed", "spectral_normalization"}:
         inner = inner.layer
@@ -36,7 +36,7 @@ def _axes(layer: BaseLayer) -> tuple[int, ...]:
 
 
 def _shape(node: Node, graph: Built) -> tuple[int | None, ...]:
-    """Return the shape, with the batch axis, of a node's first output; empty if the config drops that output."""
+    """Return the shape (with the batch axis) of a node's first output; empty if the config does not use that output."""
     spec = graph.specs.get(node.outputs[0]) if node.outputs else None
     return () if spec is None else (None, *spec.shape)
 

@@ -1,4 +1,4 @@
-"""Check for sorted labels with `validation_split`, which takes the last rows: the splits then differ in classes."""
+"""Advice check: warns of labels sorted by class with `validation_split`, which takes the last rows for validation."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ _HINT = "data: {split: {validation: 0.2}} draws the rows at random"
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Warn of each target whose classes are separated by `validation_split`."""
+    """Yield a warning for each target whose classes `validation_split` separates into training and validation."""
     head, tail = case.tables.get("train"), case.tables.get("validation")
     if case.config.validation_split <= 0 or head is None or tail is None:
         return
@@ -50,7 +50,7 @@ def _difference_of_classes(column: str, head: Table, tail: Table) -> str:
 
 
 def _has_classes(values: Values) -> bool:
-    """Return True if a column has one string or integer a row; integers may be stored as floats."""
+    """Return True if a column holds classes: one string or integer per row (integers may be stored as floats)."""
     if values.ndim != 1 or is_ragged(values):
         return False
     if values.dtype.kind != "f":
