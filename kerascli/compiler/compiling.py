@@ -26,7 +26,7 @@ _LIBRARY = "program.so"
 
 
 def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
-    """Compile a graph for inputs of the examples' shapes, strides and dtypes. Raises what torch's compiler raises."""
+    """Compile a graph for inputs with the examples' shapes, strides and dtypes. Raises what torch's compiler raises."""
     make_own_cache()
     if any(not tensor.is_cpu for tensor in examples):
         return compile_in_process(code, examples)
@@ -75,7 +75,7 @@ def compiled_function(function: Callable[..., Any], examples: Sequence[Tensor]) 
 
 
 def is_compiled_function(function: Callable[..., Any], examples: Sequence[Tensor]) -> bool:
-    """Return True if `compiled_function` would load native code from the cache. Raises what tracing raises."""
+    """Return True if `compiled_function` would load this function's code from the cache. Raises what tracing raises."""
     return is_compiled(_traced(function, examples), examples)
 
 
@@ -101,7 +101,7 @@ def _form(tensor: Tensor) -> str:
 
 
 def _make(code: fx.GraphModule, examples: Sequence[Tensor], library: Path) -> None:
-    """Compile a graph to a shared library, and move that to its path atomically."""
+    """Compile a graph to a shared library, and move the library to the path `library` atomically."""
     programs = library.parent.parent
     programs.mkdir(mode=0o700, parents=True, exist_ok=True)
     made_at = compile_library(code, examples)

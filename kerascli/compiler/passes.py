@@ -46,7 +46,7 @@ def costly_operations(graph: fx.Graph) -> int:
 
 
 def has_convolutions(graph: fx.Graph) -> bool:
-    """Return True if the graph has convolutions.
+    """Return True if any operation of a graph is a convolution.
 
     Batch normalization compiled for their memory layouts took twice the time of torch's kernel on two cores.
     """

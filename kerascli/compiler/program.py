@@ -36,7 +36,7 @@ class Program:
         return [*self.reads, *inputs, *(numbers.make_at(place, draw) for place, draw in self.drawn)]
 
     def compiled(self, inputs: Sequence[Tensor]) -> FlatRunner:
-        """Compile the program; return a function that runs it on such inputs. Raises what torch's compiler raises."""
+        """Compile the program for such inputs; return a function that runs it. Raises what torch's compiler raises."""
         return self._runner(compiled(self.code, self._examples(inputs)), inputs)
 
     def is_compiled(self, inputs: Sequence[Tensor]) -> bool:

@@ -47,7 +47,7 @@ def torch_function(name: str) -> Callable[..., Any] | None:
 
 
 def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
-    """Return activation(x @ weight.t() + bias), computed by oneDNN."""
+    """Compute activation(x @ weight.t() + bias) by oneDNN, and return it."""
     return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, activation, [], "")
 
 

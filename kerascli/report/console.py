@@ -1,4 +1,4 @@
-"""Show training events: at a terminal a progress bar for each epoch, else a line for each epoch."""
+"""Print the progress of training: at a terminal by a progress bar for each epoch, else by a line for each epoch."""
 
 import contextlib
 import time

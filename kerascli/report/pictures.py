@@ -19,9 +19,9 @@ _PIXELS = 900
 _DPI = 150
 _PANEL = 2.6
 _LABELS = 8
-"""Maximum number of labels at a side of a grid of images; more would overlap."""
+"""Maximum number of labels along each axis of a grid of images, because more would overlap."""
 _WORDS = 40
-"""Maximum number of labels at a side of a heat map."""
+"""Maximum number of labels along each axis of a heat map."""
 
 
 def picture(sample: Images | Points | Heat) -> bytes:

@@ -15,7 +15,7 @@ from kerascli.disk import storage
 from kerascli.errors import ConfigError
 
 TABLES = (".csv", ".jsonl", ".parquet")
-"""Suffixes of files of predictions that have named columns."""
+"""Suffixes of the formats in which predictions are written as named columns."""
 FORMATS = (*TABLES, ".npy", ".npz")
 _BLOCK_ROWS = 2**14
 

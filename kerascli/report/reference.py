@@ -207,7 +207,7 @@ def _of_dotted(word: str) -> Iterator[Entry]:
 
 
 def _of_keys(word: str) -> Iterator[Entry]:
-    """Yield the reference entries of a key in sections, or else in components; owners of equal keys share one entry."""
+    """Yield reference entries of a config key, in all sections or else all components; equal keys share an entry."""
     owners = [(section.name, tuple(map(Key.of, section.settings))) for section in sections().values()]
     owners.append(("a node", tuple(map(Key.of, node_settings(BaseLayer)))))
     found = [(owner, key) for owner, keys in owners for key in keys if key.name == word]

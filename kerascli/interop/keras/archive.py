@@ -30,7 +30,7 @@ class ByteRange:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Contents of a `.keras` file: model config, Keras's version, and the place of the weights."""
+    """Contents of a `.keras` file: model config, Keras's version, and the byte range of the weights in the file."""
 
     config: Any
     version: str

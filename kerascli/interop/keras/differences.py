@@ -68,7 +68,7 @@ OPERATIONS: Mapping[str, str] = {
 NULLS: Mapping[str, Mapping[str, Any]] = {"integer_lookup": {"num_oov_indices": 1}}
 """Mapping from a layer to arguments that only a config may have null, with the value that Keras has instead."""
 GIVE_WHOLE_NUMBERS = frozenset({"hashing", "hashed_crossing"})
-"""Layers that need an integer dtype in Keras with `output_mode: int`."""
+"""Names of layers whose dtype must be an integer one in Keras files if their argument `output_mode` is `int`."""
 
 EXPORTED: Mapping[str, str] = {"GroupQueryAttention": "GroupedQueryAttention"}
 """Mapping from a layer's class name to the name under which Keras exports the class, and which its files use."""

@@ -29,7 +29,7 @@ _CLASSES = {
     "psnr": "PSNR", "rfft": "RFFT", "irfft": "IRFFT", "svd": "SVD", "fft": "FFT", "fft2": "FFT2", "ifft2": "IFFT2",
     "stft": "STFT",
 }  # fmt: skip
-"""Operation -> its class in keras.ops, where that is not the operation's name in camel case."""
+"""Mapping from operation to its class in keras.ops, where that is not the operation's name in camel case."""
 _ELSEWHERE: Mapping[str, str] = {
     "nn": """
         average_pool binary_crossentropy categorical_crossentropy celu ctc_loss depth_to_space
@@ -47,7 +47,7 @@ _ELSEWHERE: Mapping[str, str] = {
     """,
     "core": "cast saturate_cast scatter scatter_update slice slice_update stop_gradient unstack",
 }
-"""Module of keras.ops -> operations that it defines; all others are in `numpy`."""
+"""Mapping from a module of keras.ops to the names of its operations; all others are in the module `numpy`."""
 _NO_CLASS = frozenset({
     "batch_normalization", "layer_normalization", "rms_normalization", "mish", "shape", "size", "ndim", "eye",
     "identity", "ones", "zeros", "tri", "trapezoid", "conv", "depthwise_conv", "irfft", "adaptive_average_pool",
@@ -55,12 +55,12 @@ _NO_CLASS = frozenset({
     "eig", "histogram", "imag", "istft", "polar", "rearrange", "separable_conv", "view", "view_as_complex",
     "view_as_real",
 })  # fmt: skip
-"""Functions of expressions that are not a single operation in Keras's graphs, and so are not exported."""
+"""Functions of kerascli's expressions that Keras has no single operation for, so that they are not exported."""
 _CALLED = {
     "isclose": {"rtol", "atol"}, "pad": {"constant_values"}, "slice": {"start_indices"},
     "slice_update": {"start_indices"}, "dot_product_attention": {"scale"},
 }  # fmt: skip
-"""Operation -> arguments, besides tensors, that Keras stores in the operation's call; all others are in its config."""
+"""Mapping from operation to its arguments, tensors aside, that Keras stores in the call instead of the config."""
 _SETTINGS = {"clip": {"x_min", "x_max"}, "psnr": {"max_val"}}
 _FIXED = {"relu": {"negative_slope", "max_value", "threshold"}}
 """Mapping from an operation to its arguments that the class in keras.ops does not have."""

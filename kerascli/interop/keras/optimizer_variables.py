@@ -48,7 +48,7 @@ def keras_variables(settings: BaseOptimizer, trained: Sequence[Weight]) -> list[
 
 
 def _of_loss_scale() -> Iterator[Variable]:
-    """Yield the variables of Keras's LossScaleOptimizer, which does not use its own iterations and learning rate."""
+    """Yield the variables of Keras's LossScaleOptimizer itself; its iterations and learning rate are unused."""
     yield Variable("iterations of the loss scale", (), "int32", is_state=False)
     yield Variable("learning rate of the loss scale", (), is_state=False)
     yield Variable("loss_scale_optimizer/step_counter", (), "int32")

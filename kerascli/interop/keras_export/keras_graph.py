@@ -55,7 +55,7 @@ def keras_graph(
 
 @dataclass(frozen=True, slots=True)
 class _Common:
-    """State shared by the converters (`_Writer`) of a model and of its shared models."""
+    """State that the converters (`_Writer`) of a model and of its shared models have in common."""
 
     precision: str
     batch_size: int | None

@@ -24,7 +24,7 @@ class MaskPlaces:
         return [self._places[tensor] for tensor in tensors if tensor in self._places]
 
     def propagate(self, tensor: str, result: str) -> None:
-        """Record that the tensor `result` has the mask of `tensor`, if that has one."""
+        """Record that Keras gives the tensor `result` the same mask as `tensor`, if `tensor` has a mask."""
         if tensor in self._places:
             self._places[result] = self._places[tensor]
 

@@ -21,7 +21,7 @@ class Owner:
     path: tuple[str, ...]
     """Keras's names of the nested models around the layer, from the outermost down, and of the layer itself."""
     place: str
-    """HDF5 group of the layer's weights in Keras 3's layout: layers/dense_1."""
+    """Path of the HDF5 group with the layer's weights in Keras 3's layout: `layers/dense_1`."""
     prefix: str
     """Prefix of the names of the layer's weights in kerascli."""
     layer: BaseLayer

@@ -72,7 +72,7 @@ def _losses_or_metrics(value: Any, key: str, outputs: Mapping[str, str], refusal
 def optimizer_state(
     file: Hdf5, settings: BaseOptimizer, trained: Sequence[Weight], own: Mapping[str, Tensor], *, legacy: bool
 ) -> tuple[dict[str, Tensor] | None, tuple[str, ...]]:
-    """Return kerascli's optimizer state, read from a Keras file, and notes; None and no notes if none in it fits.
+    """Return kerascli's optimizer state, read from a Keras file, and notes for the user; (None, ()) if no state fits.
 
     `trained` are the trainable weights in Keras's order.
     """

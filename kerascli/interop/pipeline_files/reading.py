@@ -40,7 +40,7 @@ _DTYPES = {"string", "sequence", "unknown"}
 
 @dataclass(frozen=True, slots=True)
 class Pipelines:
-    """Contents of a pipeline file: a data section, the learned state of its transforms, and how outputs are read."""
+    """Contents of a pipeline file: a `data` section, what its transforms learned, and how to read the outputs."""
 
     name: str
     """Path of the pipeline file, for messages."""

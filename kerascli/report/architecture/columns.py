@@ -1,4 +1,4 @@
-"""Split a tall diagram into columns, between two ranks (rows of boxes) that a single tensor connects."""
+"""Split a tall diagram of a model into columns, each of which ends where a single tensor leads to the next box."""
 
 import math
 from collections.abc import Sequence
