@@ -64,7 +64,7 @@ def panels(runs: Runs) -> list[str]:
 
 
 def plot_history(runs: Runs, metrics: Sequence[str] | None = None, *, log_scale: bool = False) -> "Figure":
-    """Return a figure of the training curves of runs: a panel for each metric, training solid, validation dashed."""
+    """Return a figure of training curves: a panel per metric, training solid, validation dashed, a color per run."""
     import matplotlib
 
     names = _chosen(runs, metrics)
@@ -197,7 +197,7 @@ def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool) -> None:
 
 
 def _phase_starts(runs: Runs) -> list[float]:
-    """Return the x positions, between two epochs, at which a run begins a new training phase; empty if several."""
+    """Return the x positions, between two epochs, at which a new training phase begins; empty for several runs."""
     rows = runs[0][1] if len(runs) == 1 else ()
     return [row["epoch"] - 0.5 for before, row in pairwise(rows) if before.get("phase") != row.get("phase")]
 

@@ -22,7 +22,7 @@ _CHILD = Path(__file__).with_name("hdf5_child.py")
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _MOST_PARTS = 1_000
 SECONDS = 5.0
-"""Limit, in CPU seconds where known, on all replies of the process that reads an HDF5 file, without time per byte."""
+"""Time limit, in CPU seconds where known, of the process that reads an HDF5 file; each byte to read extends it."""
 _BEAT = 0.1
 _BYTES_A_SECOND = 10 * 2**20
 _TOGETHER = 200

@@ -32,7 +32,7 @@ CONVERTERS: dict[type[Transform], Callable[[OnnxOps, Value, Any, Field, Learned]
     Sqrt: numbers.elementwise, Cast: numbers.cast, Reshape: numbers.reshape,
     StringLookup: categories.lookup, IntegerLookup: categories.lookup,
 }  # fmt: skip
-"""Mapping from each transform that runs in advance (not per batch) to the function that adds its ONNX operations."""
+"""Mapping from each transform that runs in advance, except FeatureSpace, to the function that adds its operations."""
 _HINT = "apply it before: export without --preprocessing, and --pipeline FILE describes every step"
 
 

@@ -10,7 +10,7 @@ from kerascli.report.architecture.from_graph import diagram_of
 
 
 def whole_diagram(graph: Graph, beside: Sequence[Graph] = (), *, expand: bool = False) -> Diagram:
-    """Return the diagram of a model, with a frame for each shared layer or model that only the graphs `beside` call."""
+    """Return a model's diagram, with frames for shared layers that only `beside` calls (all, if it has no others)."""
     drawn = Diagram((), ()) if graph.model.alone else diagram_of(graph, expand=expand)
     shown = set() if graph.model.alone else {call.of.name for call in _calls(graph)}
     frames: list[Box] = []

@@ -54,7 +54,7 @@ class Diagram:
 
 
 def folded(diagram: Diagram) -> Diagram:
-    """Return a diagram with repeats in chains collapsed: 2 or more equal blocks or models, 3 or more equal layers."""
+    """Return a diagram with repeats in chains collapsed: from 2 equal blocks, or 3 equal layers or sequences, on."""
     _, incoming = _sides(diagram)
     boxes = {box.key: box for box in diagram.boxes}
     for chain in _chains(diagram):

@@ -37,7 +37,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Line of a diagram for an edge, or for its part outside a frame: a curve, or straight if it leads to a column."""
+    """Line of a diagram for an edge, or its part outside a frame: a curve, or straight if it leads to a new column."""
 
     points: tuple[Point, ...]
     arrow: bool = True
@@ -215,7 +215,7 @@ class _Level:
             found.lines.append(Line((*points, ends[number]), arrow=box.inside is None and box.role != "exit"))
 
     def _start(self, edge: Edge, found: Picture) -> Point:
-        """Return the point where an edge's tensor leaves its box; adds its label and other lines to `found`."""
+        """Return where a tensor leaves its box; add its label, and any line to the next column, to `found`."""
         (x, y), (width, height), rank = self._corner(edge.source), self.sizes[edge.source], self.ranks.rank[edge.source]
         start = x + width / 2 + self.out[edge.source][edge.tensor], y + height
         if edge.label and self.boxes[edge.target].role != "exit":
