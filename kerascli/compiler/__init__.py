@@ -1,1 +1,1 @@
-"""Faster execution of modules: traced, simplified, compiled, or replayed as a CUDA graph."""
+"""Faster execution of PyTorch functions and modules: traced, simplified, compiled, or replayed as a CUDA graph."""

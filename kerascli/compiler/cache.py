@@ -1,4 +1,4 @@
-"""Cache folder of torch's compiler: private to the user, because the files in it are executed."""
+"""Cache folder for torch's compiler: accessible only to the user, because files in it are executed."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ _VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def use_own_cache() -> None:
-    """Set torch's cache folder to the private one, before torch uses its default in the shared temporary folder."""
+    """Make torch's compiler use the private cache folder, not its default one in the shared temporary folder."""
     os.environ.setdefault(_VARIABLE, str(cache_folder()))
 
 
@@ -21,5 +21,5 @@ def make_own_cache() -> None:
 
 
 def cache_folder() -> Path:
-    """Return the private cache folder: `~/.cache/kerascli/compiled`, or the system's equivalent."""
+    """Return the path of the private cache folder: `~/.cache/kerascli/compiled`, or its equivalent on other systems."""
     return storage.cache_folder() / "compiled"

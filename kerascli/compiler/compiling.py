@@ -1,4 +1,4 @@
-"""Compile programs to native code with torch's compiler, cached for the user so that a second run only loads them.
+"""Compile graphs of torch operations to native code, cached for the user so that a second run only loads it.
 
 On the CPU a program becomes a shared library, which torch runs without loading its compiler; loading that takes two
 seconds. On a GPU torch's compiler caches its kernels itself.
@@ -20,13 +20,13 @@ from kerascli.compiler.torch_private import compile_in_process, compile_library,
 from kerascli.compiler.tracing import trace
 
 Run = Callable[..., Sequence[Tensor | None]]
-"""Function that runs a graph of torch operations: (*inputs) -> results."""
+"""Function that runs a graph of torch operations: takes its inputs as arguments, and returns its results."""
 
 _LIBRARY = "program.so"
 
 
 def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
-    """Compile a graph for inputs of the examples' shapes, strides and dtypes. Raises what torch's compiler raises."""
+    """Compile a graph for inputs with the examples' shapes, strides and dtypes. Raises what torch's compiler raises."""
     make_own_cache()
     if any(not tensor.is_cpu for tensor in examples):
         return compile_in_process(code, examples)
@@ -51,12 +51,12 @@ def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
 
 
 def is_compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> bool:
-    """Return True if `compiled` would load native code from the cache instead of compiling."""
+    """Return True if `compiled` would load this graph's native code from the cache instead of compiling it."""
     return all(tensor.is_cpu for tensor in examples) and _library(code, examples).exists()
 
 
 def reason_not_to_compile(code: fx.GraphModule, device: torch.device) -> str | None:
-    """Return the reason why compiling would fail, from this machine or the operations; None if it may work.
+    """Return the reason why compiling a graph would fail here (its operations, this machine); None if it may work.
 
     This saves the seconds until torch's compiler fails.
     """
@@ -70,12 +70,12 @@ def reason_not_to_compile(code: fx.GraphModule, device: torch.device) -> str | N
 
 
 def compiled_function(function: Callable[..., Any], examples: Sequence[Tensor]) -> Run:
-    """Trace and compile a function that may write into its arguments. Raises whatever torch's compiler raises."""
+    """Trace and compile a function, which may write into its arguments. Raises whatever torch's compiler raises."""
     return compiled(_traced(function, examples), examples)
 
 
 def is_compiled_function(function: Callable[..., Any], examples: Sequence[Tensor]) -> bool:
-    """Return True if `compiled_function` would load native code from the cache. Raises what tracing raises."""
+    """Return True if `compiled_function` would load this function's code from the cache. Raises what tracing raises."""
     return is_compiled(_traced(function, examples), examples)
 
 
@@ -84,7 +84,7 @@ def _traced(function: Callable[..., Any], examples: Sequence[Tensor]) -> fx.Grap
 
 
 def _library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
-    """Return the path of a graph's shared library: a digest of what it depends on, even CPU and number of threads."""
+    """Return the path of a graph's compiled library, named by a digest of all it depends on, even CPU and threads."""
     digest = hashlib.sha256()
     digest.update(f"{torch.__version__} {torch.version.git_version} {torch.get_num_threads()} {processor()}".encode())
     digest.update(code.code.encode())
@@ -101,7 +101,7 @@ def _form(tensor: Tensor) -> str:
 
 
 def _make(code: fx.GraphModule, examples: Sequence[Tensor], library: Path) -> None:
-    """Compile a graph to a shared library, and move that to its path atomically."""
+    """Compile a graph to a shared library, and move the library to the path `library` atomically."""
     programs = library.parent.parent
     programs.mkdir(mode=0o700, parents=True, exist_ok=True)
     made_at = compile_library(code, examples)
@@ -118,7 +118,7 @@ def _make(code: fx.GraphModule, examples: Sequence[Tensor], library: Path) -> No
 
 
 def _result_places(code: fx.GraphModule) -> tuple[list[int], int]:
-    """Return the positions of a graph's results that are tensors, not None, and the number of its results."""
+    """Return the positions of the results of a graph that are tensors (not None), and the number of its results."""
     results = _results(code)
     return [place for place, result in enumerate(results) if isinstance(result, fx.Node)], len(results)
 
@@ -129,7 +129,7 @@ def _results(code: fx.GraphModule) -> Sequence[Any]:
 
 
 def _without_gaps(code: fx.GraphModule, there: Sequence[int]) -> fx.GraphModule:
-    """Return the graph with only the results at `there`, and without metadata (it refers to tensors on device meta)."""
+    """Return a graph's copy with only the results at the positions `there`, without node metadata (meta tensors)."""
     results, graph = _results(code), fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     graph.graph_copy(code.graph, copies)

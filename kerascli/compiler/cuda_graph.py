@@ -1,4 +1,4 @@
-"""Run a program as one CUDA graph: one launch per training step instead of some hundred."""
+"""Run a function of tensors as one CUDA graph: one launch per training step instead of several hundred."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor
 from kerascli.compiler.torch_private import copy_all
 
 _WARM_UPS = 3
-"""Number of runs before the capture, in which libraries choose kernels and allocate workspaces."""
+"""Number of runs before a CUDA graph is captured, in which libraries choose kernels and allocate workspaces."""
 
 
 class Replayed:

@@ -1,4 +1,4 @@
-"""Use oneDNN for matrix products on CPUs where it is faster than torch's BLAS."""
+"""Use oneDNN for the matrix products in a graph, on CPUs where it is faster than torch's BLAS."""
 
 import math
 from functools import cache
@@ -14,7 +14,7 @@ aten = torch.ops.aten
 
 _LIBRARY = torch.library.Library("kerascli", "DEF")
 _LIBRARY.define("linear(Tensor x, Tensor weight, Tensor? bias, str activation) -> Tensor")
-"""Custom operator for oneDNN's matrix product: torch's compiler assumes constant weights in its own operator."""
+"""Custom operator for oneDNN's matrix product; torch's compiler assumes constant weights in its own operator."""
 
 
 def _form(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
@@ -25,7 +25,7 @@ _LIBRARY.impl("linear", onednn_linear, "CPU")
 torch.library.register_fake("kerascli::linear", _form, lib=_LIBRARY)
 
 _LARGE = 2**24
-"""Least number of multiplications in a product for which oneDNN makes up for its longer start."""
+"""Least number of multiplications for which a product is faster with oneDNN, which takes longer to start."""
 
 
 @cache
@@ -58,7 +58,7 @@ def use_onednn(graph: fx.Graph) -> None:
 
 
 def _contiguous(graph: fx.Graph, node: fx.Node) -> fx.Node:
-    """Return a node of a contiguous tensor, a copy if needed: oneDNN would copy, but a compiler can fuse this copy."""
+    """Return a node of the contiguous tensor, a copy if needed; oneDNN would copy, but a compiler can fuse this one."""
     value = node.meta["val"]
     if value.is_contiguous():
         return node
@@ -68,7 +68,7 @@ def _contiguous(graph: fx.Graph, node: fx.Node) -> fx.Node:
 
 
 class Product(NamedTuple):
-    """Graph nodes of the operands of a matrix product: left @ right + bias."""
+    """Graph nodes of the operands of a matrix product (left @ right + bias); `bias` is None if there is none."""
 
     left: fx.Node
     right: fx.Node
@@ -76,7 +76,7 @@ class Product(NamedTuple):
 
 
 def _product(node: fx.Node) -> Product | None:
-    """Return the operands of a node that is a large float32 matrix product on the CPU, else None."""
+    """Return the operands of a graph node if it is a large float32 matrix product on the CPU, else None."""
     if node.target is aten.mm.default:
         found = Product(*_nodes(node))
     elif node.target is aten.addmm.default and not node.kwargs:

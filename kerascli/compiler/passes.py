@@ -1,4 +1,4 @@
-"""Optimization passes over the graph of a program, which do not change its results."""
+"""Optimization passes over a graph of torch operations; they do not change its results."""
 
 import operator
 from collections.abc import Callable, Mapping
@@ -18,13 +18,13 @@ _KERNELS = {
     "aten::embedding", "kerascli::linear",
 }  # fmt: skip
 _METHODS = {"view", "expand", "repeat"}
-"""Names of operators that are methods of tensors, with the same arguments, but not functions of torch."""
+"""Names of torch operators that exist as methods of tensors, with the same arguments, but not as functions of torch."""
 _FOLDED_ELEMENTS = 2**16
-"""Largest number of elements of a folded constant; larger ones are recomputed in each step, which costs no more."""
+"""Largest number of elements of a constant to compute in advance; to compute larger ones in each step costs no more."""
 
 
 def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
-    """Simplify a graph in place by all passes of this module, each after those that it profits from."""
+    """Simplify a graph in place by all passes of this module, each after the passes whose results it can use."""
     drop_aliases(code.graph)
     simplify_softmax(code.graph)
     fold_constants(code)
@@ -46,7 +46,7 @@ def costly_operations(graph: fx.Graph) -> int:
 
 
 def has_convolutions(graph: fx.Graph) -> bool:
-    """Return True if the graph has convolutions.
+    """Return True if any operation of a graph is a convolution.
 
     Batch normalization compiled for their memory layouts took twice the time of torch's kernel on two cores.
     """
@@ -54,7 +54,7 @@ def has_convolutions(graph: fx.Graph) -> bool:
 
 
 def drop_aliases(graph: fx.Graph) -> None:
-    """Remove operations without effect outside autograd: detaching, double transposition, views of the same shape."""
+    """Remove operations of no effect outside autograd: detach, double transposition, views of the same shape."""
     for node in list(graph.nodes):
         if node.target in _ALIASES:
             _replace(graph, node, node.args[0])
@@ -90,7 +90,7 @@ def _is_constant(node: fx.Node, known: Mapping[fx.Node, Tensor]) -> bool:
 
 
 def _blank(node: fx.Node) -> Tensor:
-    """Return an empty tensor like the result of a node, for operators that use only its shape, dtype and device."""
+    """Return an uninitialized tensor like a node's result, for operators that use only its shape, dtype and device."""
     value = node.meta["val"]
     return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=node.meta["device"])
 
@@ -100,7 +100,7 @@ def _is_random(target: OpOverload) -> bool:
 
 
 def _only_reads(node: fx.Node) -> bool:
-    """Return True if a node is pointwise, so writes into no argument; other kernels may do so, against their schema."""
+    """Return True if a node writes into no argument, as pointwise ones do; other kernels may, against their schema."""
     target = node.target
     return isinstance(target, OpOverload) and torch.Tag.pointwise in target.tags and not target._schema.is_mutable
 
@@ -110,14 +110,14 @@ def _is_pure(node: fx.Node) -> bool:
 
 
 def _is_written(node: fx.Node) -> bool:
-    """Return True if an operation of the graph writes into a node's tensor or a view of it."""
+    """Return True if an operation in the graph writes into this node's tensor, or into a view of it."""
     return any(
         user.op != "output" and (not _is_pure(user) or (_may_alias(user) and _is_written(user))) for user in node.users
     )
 
 
 def fuse_relu(graph: fx.Graph) -> None:
-    """Fuse relu into oneDNN's convolutions, which apply it while the result is in the CPU's cache."""
+    """Fuse each relu into the oneDNN convolution before it, which applies it while the result is in the CPU's cache."""
     if not torch.backends.mkldnn.is_available():
         return
     for node in list(graph.nodes):
@@ -148,7 +148,7 @@ def fuse_relu(graph: fx.Graph) -> None:
 
 
 def reuse_memory(graph: fx.Graph) -> None:
-    """Make elementwise operations write into their first operand if no later operation needs it.
+    """Let elementwise operations write into their first operand's memory, if no later operation needs the operand.
 
     For a large result, allocating memory pages costs more than computing it.
     """
@@ -165,7 +165,7 @@ def reuse_memory(graph: fx.Graph) -> None:
 
 
 def call_directly(graph: fx.Graph) -> None:
-    """Replace operators by torch's functions and methods, whose calls take half a microsecond less.
+    """Replace operators in a graph by torch's functions and methods, whose calls take half a microsecond less.
 
     This is the last pass, because the others look for operators.
     """
@@ -184,7 +184,7 @@ def call_directly(graph: fx.Graph) -> None:
 
 
 def _in_place(target: Any) -> Callable[[fx.Graph, fx.Node], None] | None:
-    """Return a function that makes a node write into its first operand; None if the operator has no such variant."""
+    """Return a function that makes a node write into its first operand; None if the operator has no in-place form."""
     if target is aten.threshold_backward.default:
         return _threshold_in_place
     if not isinstance(target, OpOverload) or torch.Tag.pointwise not in target.tags:
@@ -206,7 +206,7 @@ def _threshold_in_place(_: fx.Graph, node: fx.Node) -> None:
 
 
 def _last_uses(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
-    """Return for every node the last node that uses its memory, also through views; None if it is a graph's result."""
+    """Return, for every node, the last node that uses its memory, even by a view; None if a graph's result does."""
     place = {node: number for number, node in enumerate(graph.nodes)}
     last: dict[fx.Node, fx.Node | None] = {}
     for node in reversed(graph.nodes):
@@ -233,21 +233,21 @@ def _may_alias(node: fx.Node) -> bool:
 
 
 def _whole(node: fx.Node) -> fx.Node:
-    """Return the node whose tensor the given node is a view of, through any number of views; else the node itself."""
+    """Return the node whose tensor this node's tensor is a view of, even indirectly; the node itself if it is none."""
     while isinstance(node.target, OpOverload) and node.target.is_view and isinstance(node.args[0], fx.Node):
         node = node.args[0]
     return node
 
 
 def _fresh(node: fx.Node) -> bool:
-    """Return True if the graph allocates the memory of a node's tensor, and no argument of the graph shares it."""
+    """Return True if the graph allocates the memory of a node's tensor, which shares none with the graph's inputs."""
     source = node.args[0] if node.target is operator.getitem else node
     made = isinstance(source, fx.Node) and source.op == "call_function" and not _may_alias(source)
     return made and isinstance(node.meta.get("val"), Tensor)
 
 
 def _used_once(node: fx.Node) -> bool:
-    """Return True if no other operand of a node shares memory with its first one, and no operand is a list."""
+    """Return True if no other operand of a node shares memory with the first, and none of the operands is a list."""
     first = node.args[0]
     whole = _whole(first)  # pyright: ignore[reportArgumentType]
     if first in node.args[1:] or any(isinstance(argument, (list, tuple)) for argument in node.args):

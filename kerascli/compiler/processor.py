@@ -1,16 +1,16 @@
-"""Identification of the CPU, by which kernels are chosen and compiled."""
+"""Identify the CPU; libraries choose kernels by it, and code is compiled for it."""
 
 import platform
 from functools import cache
 from pathlib import Path
 
 _LINES = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
-"""First words of the lines of /proc/cpuinfo, on x86 and ARM, that are constant while the machine runs."""
+"""First words of the lines in /proc/cpuinfo (x86 and ARM) that do not change while the machine runs."""
 
 
 @cache
 def processor() -> str:
-    """Return the CPU's name, on Linux with its vendor and features."""
+    """Return a text that identifies the CPU: its name, on Linux with its vendor and features."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
             first = file.read(2**14).partition("\n\n")[0]

@@ -1,4 +1,4 @@
-"""Programs: functions of tensors as one graph of torch operations, without Python code between them."""
+"""Programs: functions of tensors traced to one graph of torch operations, so that no Python code runs in between."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from kerascli.compiler.passes import simplify
 from kerascli.compiler.tracing import trace
 
 FlatRunner = Callable[[Sequence[Tensor], draws.Draws], Sequence[Tensor | None]]
-"""Function that runs a program: (inputs, random numbers of this call) -> results."""
+"""Function that runs a program: takes the inputs, and the random numbers of this call, and returns the results."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Operations of a function, for inputs of fixed shapes: (tensors read, inputs, random numbers) -> results."""
+    """Function of tensors traced to a graph `code`, for fixed shapes; it takes `reads`, inputs and random numbers."""
 
     code: fx.GraphModule
     reads: tuple[Tensor, ...]
-    """Tensors that the function reads in place at each call, such as weights."""
+    """Tensors that the function reads at each call without receiving them as arguments, such as weights."""
     drawn: Sequence[tuple[str, draws.Draw]]
-    """Random draws of the function, each with its place: the node that draws, and the number of the draw in it."""
+    """Random draws of the function, each with its place (the node that draws, the number of the draw in it)."""
 
     @property
     def device(self) -> torch.device:
@@ -36,15 +36,15 @@ class Program:
         return [*self.reads, *inputs, *(numbers.make_at(place, draw) for place, draw in self.drawn)]
 
     def compiled(self, inputs: Sequence[Tensor]) -> FlatRunner:
-        """Compile the program, and return a runner of it for inputs like these. Raises what torch's compiler raises."""
+        """Compile the program for such inputs; return a function that runs it. Raises what torch's compiler raises."""
         return self._runner(compiled(self.code, self._examples(inputs)), inputs)
 
     def is_compiled(self, inputs: Sequence[Tensor]) -> bool:
-        """Return True if `compiled` would load native code from the cache instead of compiling."""
+        """Return True if `compiled` would load the program's native code from the cache instead of compiling it."""
         return is_compiled(self.code, self._examples(inputs))
 
     def simplified(self, inputs: Sequence[Tensor]) -> FlatRunner:
-        """Simplify the program's graph in place, and return a runner of it for inputs like these."""
+        """Simplify the program's graph in place, and return a function that runs it on inputs such as these."""
         simplify(self.code, on_cpu=self.device.type == "cpu")
         return self._runner(self.code.forward, inputs)
 
@@ -71,7 +71,7 @@ def trace_program(
     reads: Sequence[Tensor] = (),
     drawn: Sequence[tuple[str, draws.Draw]] = (),
 ) -> Program:
-    """Trace a function or module that returns a list of tensors, with its backward if it runs autograd itself.
+    """Return a function or module that returns a list of tensors as a program, including any backward pass it runs.
 
     `reads` are the tensors besides `inputs` that may change between calls, known by identity; others become
     constants. `drawn` are the function's random draws, as recorded by a `draws.Tape`. Raises what torch raises if

@@ -1,4 +1,4 @@
-"""Simplifications of softmax: it sums to 1, and adding a constant to all its inputs does not change it.
+"""Simplify softmax in a graph: its outputs sum to 1, and a constant added to all inputs changes nothing.
 
 Keras's cross-entropies divide probabilities by their sum, which is 1 for a softmax: removing this saves ten operations
 of a training step, forward and backward.
@@ -15,7 +15,7 @@ aten = torch.ops.aten
 
 
 def simplify_softmax(graph: fx.Graph) -> None:
-    """Remove divisions by the sum of a softmax, and terms of its gradient that are constant along its axis."""
+    """Remove from a graph divisions by a softmax's sum, and terms of its gradient that are constant along its axis."""
     for node in list(graph.nodes):
         if _sums_softmax(node):
             for user in list(node.users):
@@ -39,7 +39,7 @@ def _sums_softmax(node: fx.Node) -> bool:
 
 
 def _without_constant(gradient: Any, axis: Any) -> fx.Node:
-    """Return one operand of a sum if the other is constant along the axis, or else the sum itself."""
+    """Return one operand if the gradient is a sum whose other operand is constant along the axis, else the gradient."""
     if gradient.target is not aten.add.Tensor or gradient.kwargs:
         return gradient
     for one, other in (gradient.args, gradient.args[::-1]):

@@ -1,4 +1,4 @@
-"""Every private name of torch that the package uses, to check new versions of torch against.
+"""All private names of torch that kerascli uses, to check new versions of torch for them.
 
 Those that the compiler uses are wrapped here. Packages below the compiler use theirs directly; `NAMES` lists both.
 """
@@ -34,7 +34,7 @@ NAMES = {
     "torch.utils._python_dispatch.TorchDispatchMode": "tracing: sees every operation",
     "torch.utils._pytree.tree_map_only": "tracing: tensors in nested arguments",
 }
-"""Dotted private name of torch -> file of this package that uses it, and its purpose."""
+"""Mapping from a dotted private name of torch to the file of this package that uses it, and the purpose."""
 
 OpOverload = torch._ops.OpOverload
 SOFTMAX = torch.ops.aten._softmax.default
@@ -42,12 +42,12 @@ SOFTMAX_BACKWARD = torch.ops.aten._softmax_backward_data.default
 
 
 def torch_function(name: str) -> Callable[..., Any] | None:
-    """Return the function `torch.name` if it is implemented in C++, else None."""
+    """Return torch's function of this name if it is implemented in C++, else None."""
     return getattr(torch._C._VariableFunctions, name, None)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
-    """Return activation(x @ weight.t() + bias), computed by oneDNN."""
+    """Compute activation(x @ weight.t() + bias) by oneDNN, and return it."""
     return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, activation, [], "")
 
 
@@ -57,12 +57,12 @@ def onednn_convolution() -> OpOverload:
 
 
 def copy_all(targets: list[Tensor], sources: tuple[Tensor, ...]) -> None:
-    """Copy many tensors in one operation."""
+    """Copy the values of several source tensors into target tensors, by one operation."""
     torch._foreach_copy_(targets, sources)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def compile_library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
-    """Compile a graph for the CPU, and return the path of the shared library."""
+    """Compile a graph for the CPU; return the path of the shared library made from it."""
     from torch._inductor import aot_compile
 
     # Precompiled headers would save a second, but are stored in the shared temporary folder.
@@ -72,13 +72,13 @@ def compile_library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
 
 
 def load_library(library: Path) -> Callable[[list[Tensor]], list[Tensor]]:
-    """Return the function of a library that `compile_library` made. Raises RuntimeError."""
+    """Return the function in a library that `compile_library` made. Raises RuntimeError if it cannot be loaded."""
     runners = torch._C._aoti  # pyright: ignore[reportAttributeAccessIssue]
     return runners.AOTIModelContainerRunnerCpu(str(library), 1).run
 
 
 def compile_in_process(code: fx.GraphModule, examples: Sequence[Tensor]) -> Callable[..., Sequence[Tensor | None]]:
-    """Compile a graph for the device of the examples without a shared library; torch caches the kernels itself."""
+    """Compile a graph for the examples' device, without making a shared library; torch caches the kernels itself."""
     from torch._inductor import config, standalone_compile
 
     inputs: list[Any] = list(examples)

@@ -1,4 +1,4 @@
-"""Trace the operations of a function on real tensors, as torch's make_fx does.
+"""Trace a function: record the torch operations that it runs on real tensors as a graph, as torch's make_fx does.
 
 make_fx loads torch's whole compiler first (0.6 s), but most programs are never compiled.
 """
@@ -17,7 +17,7 @@ from kerascli.light_torch import without_compiler
 
 @without_compiler()
 def trace(function: Callable[..., Any], inputs: Sequence[Tensor]) -> fx.GraphModule:
-    """Run a function or module; return its operations, including those of autograd, as a graph with the same inputs.
+    """Run a function or module, and return its operations, including autograd's, as a graph with the same inputs.
 
     Each node's `meta` has its result as `val`, on the meta device, and its true `device`. Tensors that are neither
     inputs nor results become constants of the module. Raises ValueError if Python code or a shape depends on a value
@@ -55,7 +55,7 @@ class _Tracer(TorchDispatchMode):
         return result
 
     def record(self, tensor: Tensor, node: fx.Node) -> None:
-        """Record which graph node computes a tensor; after an in-place operation, the same tensor gets a new node."""
+        """Record the graph node that computes a tensor; an in-place operation gives the same tensor a new node."""
         node.meta["val"] = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
         node.meta["device"] = tensor.device
         self._nodes[tensor] = node
@@ -69,7 +69,7 @@ class _Tracer(TorchDispatchMode):
 
 
 def _depends_on_values(func: Any, args: Sequence[Any]) -> bool:
-    """Return True if an operation returns a Python value from a tensor, or a shape that depends on its values."""
+    """Return True if an operation returns a Python value or a shape that depends on the values in a tensor."""
     if func is torch.ops.aten.index.Tensor:  # with positions as index, the shape is that of the positions
         return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1])
     return torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags

@@ -1,4 +1,4 @@
-"""Random inputs of a model, to compare the outputs of an exported file on."""
+"""Random input tensors for a model, on which the outputs of the exported file are compared with the model's."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,13 +12,13 @@ from kerascli.model.ir.nodes import Model
 from kerascli.shapes import TensorSpec
 
 _OPEN_SIZES = (12, 24, 48, 96, 192, 384, 720)
-"""Sizes to try for unknown dimensions; the last one is the smaller of the two that shape inference uses."""
+"""Sizes to try for an unknown dimension of an input; the last is the smaller of the two that shape inference uses."""
 _LIMITS = ("input_dim", "num_tokens", "num_classes", "num_bins")
 """Names of layer arguments whose value is the exclusive upper bound of the layer's integer inputs."""
 
 
 def sample_inputs(model: Model, rows: int, *, seed: int = 0) -> dict[str, Tensor]:
-    """Return `rows` samples by input name, fixed by `seed`: normal floats, integers in the range of their layers."""
+    """Return `rows` random rows for each model input, by name: normal floats, or integers that its layers accept."""
     unknown = open_size(model)
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, Tensor] = {}
@@ -35,7 +35,7 @@ def sample_inputs(model: Model, rows: int, *, seed: int = 0) -> dict[str, Tensor
 
 
 def open_size(model: Model) -> int:
-    """Return a size for the unknown dimensions of the inputs: the first of some fixed ones that every layer accepts."""
+    """Return a size for unknown dimensions of a model's inputs: the first in `_OPEN_SIZES` that all layers accept."""
     if all(None not in given.spec.shape for given in model.inputs):
         return _OPEN_SIZES[0]
     for size in _OPEN_SIZES[:-1]:
@@ -54,7 +54,7 @@ def _known(spec: TensorSpec, size: int) -> TensorSpec:
 
 
 def _limits(model: Model) -> Mapping[str, int]:
-    """Return, by tensor name, the exclusive upper bound of integers that all layers computed from it accept."""
+    """Return, by tensor name, the smallest limit (exclusive) that the layers it leads to set on its integers."""
     limits: dict[str, int] = {}
     for node in reversed(model.nodes):
         own = [getattr(node.layer, name, None) for name in _LIMITS]

@@ -1,4 +1,4 @@
-"""Read the weights that torchvision publishes; the only place where kerascli reads a pickle.
+"""Read the weights files that torchvision publishes; kerascli reads pickles nowhere else.
 
 Only files listed in `config/sections/torchvision.py` are accepted. A file is read once, and its bytes are checked
 against the checksum in its name before they are parsed; they are then loaded with `weights_only`, which creates
@@ -23,16 +23,16 @@ from kerascli.errors import FileRefused, first_line, safe_text
 MAX_BYTES = 2**30
 _ZIP = b"PK\x03\x04"
 _BEFORE_ZIP = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""First bytes of torch's format before it was a zip archive; some published files are that old."""
+"""First bytes of files that torch wrote before its format was a zip archive; some published weights are that old."""
 
 
 def cache_path(published: Published) -> Path:
-    """Return the path of published weights in `$TORCH_HOME/hub/checkpoints`, by default below `~/.cache/torch`."""
+    """Return the path where published weights are cached: `$TORCH_HOME/hub/checkpoints`, or below `~/.cache/torch`."""
     return Path(torch.hub.get_dir()) / "checkpoints" / published.file
 
 
 def published_tensors(published: Published, progress: Progress | None = None) -> tuple[dict[str, Tensor], str]:
-    """Return published weights by torchvision's names, and the SHA-256 of their file, downloaded if not cached.
+    """Return published weights, by torchvision's names, and the SHA-256 of their file, downloaded if not cached.
 
     Raises DataError, FileRefused.
     """
@@ -71,7 +71,7 @@ def _tensors(data: bytes, name: str) -> dict[str, Tensor]:
 
 
 def _refuse_compressed(data: bytes, name: str) -> None:
-    """Raise FileRefused for an archive with compressed or overlapping members, which torch never writes."""
+    """Raise FileRefused if a file has compressed or overlapping members, which torch never writes."""
     if data.startswith(_BEFORE_ZIP):
         return
     if not data.startswith(_ZIP):
@@ -87,7 +87,7 @@ def _refuse_compressed(data: bytes, name: str) -> None:
 
 
 def _plain(key: str, value: object, name: str) -> Tensor:
-    """Return a value of a state dict, detached. Raises FileRefused if it is no dense, real tensor on the CPU."""
+    """Return a value of a state dict, detached. Raises FileRefused unless it is a dense, real tensor on the CPU."""
     shown = f"'{safe_text(key, 80)}' in '{name}'"
     if not isinstance(value, Tensor):
         raise FileRefused(f"{shown} is not a tensor")

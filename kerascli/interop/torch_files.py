@@ -1,4 +1,4 @@
-"""Export of models to formats that do not need Keras: safetensors, torch state dict, torch.export, ONNX."""
+"""Export models to formats that do not need Keras: safetensors, torch state dict, torch.export, ONNX."""
 
 import io
 import json
@@ -21,15 +21,15 @@ from kerascli.training.build import Experiment
 from kerascli.training.train_step import autocast
 
 MAX_ONNX_BYTES = 2**31 - 1
-"""Largest size of an ONNX file, which is one protobuf message."""
+"""Largest size of an ONNX file in bytes, because the file is one protobuf message."""
 
 
 BATCH = "batch"
-"""Name of the batch axis in ONNX files."""
+"""Name of the batch axis of inputs and outputs in an ONNX file."""
 
 
 class Forward(nn.Module):
-    """A model's graph as a plain torch module: tensors in the order of the inputs -> tensors of the outputs.
+    """Torch module that runs a model's graph: takes a tensor for each model input, in order, and returns the outputs.
 
     With `staged`, the steps of the pipelines that run per batch come first.
     """
@@ -50,20 +50,20 @@ class Forward(nn.Module):
 
 
 def safetensors_bytes(weights: Sequence[Weight], model: Mapping[str, Any]) -> bytes:
-    """Return a safetensors file: weights by name, in Keras's layout, and the model section as JSON in the metadata."""
+    """Return a safetensors file of weights by name, in Keras's layout; its metadata has the `model` section as JSON."""
     tensors = {weight.name: weight.keras().to("cpu").contiguous() for weight in weights}
     return save_tensors(tensors, metadata={"format": "pt", "model": json.dumps(model)})
 
 
 def state_dict_bytes(weights: Sequence[Weight]) -> bytes:
-    """Return a state dict (`dense.kernel`, ...) in torch's layout, for torch.load(weights_only=True)."""
+    """Return the bytes of a state dict (`dense.kernel` ...), in torch's layout, for torch.load(weights_only=True)."""
     out = io.BytesIO()
     torch.save({key: value.contiguous().clone() for key, value in _by_dots(weights).items()}, out)
     return out.getvalue()
 
 
 def state_dict_of(data: bytes) -> dict[str, Tensor]:
-    """Return the tensors of a state dict file."""
+    """Return the tensors, by name, from the bytes of a state dict file."""
     return torch.serialization.load(io.BytesIO(data), weights_only=True)
 
 
@@ -72,20 +72,20 @@ def _by_dots(weights: Sequence[Weight]) -> dict[str, Tensor]:
 
 
 def differs(weights: Sequence[Weight], found: Mapping[str, Tensor], *, torch_layout: bool) -> bool:
-    """Return True if tensors read back from a file differ from the weights in names or values."""
+    """Return True if tensors read back from an exported file differ from the model's weights in names or values."""
     own = _by_dots(weights) if torch_layout else {weight.name: weight.keras().to("cpu") for weight in weights}
     return own.keys() != found.keys() or not all(torch.equal(value, found[name]) for name, value in own.items())
 
 
 def program_bytes(experiment: Experiment, inputs: Sequence[Tensor]) -> bytes:
-    """Return a torch.export file of the forward pass, for batches of any size."""
+    """Return a torch.export file of the model's forward pass, which accepts batches of any size."""
     out = io.BytesIO()
     torch.export.save(_program(experiment, inputs), out)
     return out.getvalue()
 
 
 def run_program(data: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Return the outputs that a torch.export file computes."""
+    """Run the program in the bytes of a torch.export file on these inputs, and return its outputs."""
     return list(torch.export.load(io.BytesIO(data)).module()(*inputs))
 
 
@@ -100,7 +100,7 @@ def _program(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequence[
 
 
 def _dynamic(shapes: Sequence[Shape]) -> tuple[dict[int, Any], ...]:
-    """Return the dynamic axes of each input for torch.export: the batch axis, and unknown dimensions if code allows."""
+    """Return each input's dynamic axes for torch.export: the batch axis, and axes of unknown size if code allows."""
     dim = torch.export.Dim
     return tuple(
         {0: dim.DYNAMIC, **{axis: dim.AUTO for axis, size in enumerate(shape, 1) if size is None}} for shape in shapes
@@ -108,7 +108,7 @@ def _dynamic(shapes: Sequence[Shape]) -> tuple[dict[int, Any], ...]:
 
 
 def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequence[Shape] | None = None) -> bytes:
-    """Return an ONNX file of the forward pass, with the model's names of inputs and outputs. Raises ConfigError.
+    """Return an ONNX file of the forward pass; its inputs and outputs have the model's names. Raises ConfigError.
 
     With `staged`, the shapes of the inputs before them, the steps of the pipelines that run per batch come first.
     """
@@ -135,7 +135,7 @@ def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequenc
 
 
 def _name_batch_axis(graph: Any) -> None:
-    """Call the first axis of all inputs, and sizes that are computed from it, by its name, not by torch's symbol."""
+    """Rename the batch axis, and sizes computed from it, in an ONNX graph from torch's symbol to BATCH."""
     infos = [*graph.input, *graph.output, *graph.value_info]
     symbols = {
         given.type.tensor_type.shape.dim[0].dim_param
@@ -152,7 +152,7 @@ def _name_batch_axis(graph: Any) -> None:
 
 
 def need_onnx() -> None:
-    """Raise ConfigError if a package that ONNX files need is not installed."""
+    """Raise ConfigError if one of the packages that the ONNX export needs is not installed."""
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
         text = f"ONNX files need the packages {', '.join(missing)}, which are not installed"
@@ -160,7 +160,7 @@ def need_onnx() -> None:
 
 
 def run_onnx(data: bytes, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the outputs, by name, that ONNX Runtime computes from an ONNX file."""
+    """Run an ONNX file (as bytes) in ONNX Runtime on these inputs, and return its outputs by name."""
     import onnxruntime  # pyright: ignore[reportMissingImports]
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
@@ -169,7 +169,7 @@ def run_onnx(data: bytes, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndar
 
 
 def _origin(error: BaseException) -> BaseException:
-    """Return the innermost of chained export errors, which names the operation that failed."""
+    """Return the first of a chain of exceptions from an export, which names the operation that failed."""
     while (before := error.__cause__ or error.__context__) is not None:
         error = before
     return error

@@ -1,4 +1,4 @@
-"""Map torchvision's names of tensors to names of weights: `layer1.0.conv1.weight` is `layer1_0_conv1/kernel`."""
+"""Map torchvision's tensor names to kerascli's names of weights: `layer1.0.conv1.weight` is `layer1_0_conv1/kernel`."""
 
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -16,20 +16,20 @@ _OTHERS = {"weight": "kernel", "bias": "bias"}
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 _COUNTER = "num_batches_tracked"
 _OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
-"""Pattern of tensor names in DenseNet files, such as `norm.1`, that are `norm1` in torchvision's model."""
+"""Pattern of old tensor names in DenseNet files, which have `norm.1` where torchvision's model now has `norm1`."""
 _AXES = {2: (1, 0), 4: (2, 3, 1, 0)}
-"""Axis order from torch's to Keras's layout by rank (dense, 2D convolution), for kernels that no layer takes."""
+"""Axis order from torch's to Keras's layout by rank (2: dense, 4: convolution), for kernels that no layer takes."""
 
 
 def config_name(layer: str) -> str:
-    """Return the name of a torchvision layer in a config: dots, and the dashes of RegNet, become underscores."""
+    """Return a torchvision layer's name as in a config: dots, and the dashes in RegNet's names, become underscores."""
     return re.sub("[.-]", "_", layer)
 
 
 def to_our_names(
     tensors: Mapping[str, Tensor], weights: Sequence[Weight], takes: Mapping[str, LayerSource], file: str
 ) -> dict[str, Tensor]:
-    """Return torchvision's tensors by kerascli's weight names, in their layer's Keras layout, and in float32.
+    """Return torchvision's tensors by kerascli's weight names, in Keras's layout of the layer's weights, in float32.
 
     `takes` are the entries of a `map` in the config; a layer inside a shared model matches by its own name. Raises
     FileRefused for a name that is not valid, and for two tensors of one weight.
@@ -75,7 +75,7 @@ def _in_keras_layout(tensor: Tensor, taker: Weight | None) -> Tensor:
 
 
 def refuse_flattened(built: Built, weights: Iterable[Weight], taken: Container[str]) -> None:
-    """Raise ConfigError if a taken dense kernel follows a flattening that orders values differently than torch's.
+    """Raise ConfigError if a dense layer's imported kernel follows a flattening in another order of axes than torch's.
 
     torch flattens images with channels first, Keras with channels last.
     """
@@ -94,7 +94,7 @@ def refuse_flattened(built: Built, weights: Iterable[Weight], taken: Container[s
 
 
 def _before(node: Node, makers: Mapping[str, Node], weighted: Container[str]) -> Iterator[Node]:
-    """Yield the nodes that a node's inputs come from, back to the nearest layers with weights."""
+    """Yield the nodes before a node, from the one that makes its first input back to the nearest layer with weights."""
     maker = makers.get(node.inputs[0])
     while maker is not None:
         yield maker

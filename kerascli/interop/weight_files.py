@@ -1,4 +1,4 @@
-"""Read weights files of Keras 3, Keras 2 and R; from a file of a whole model, only the weights are taken."""
+"""Read weights files of Keras 3, Keras 2 and Keras for R; from a file of a whole model, only its weights are read."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,14 +28,14 @@ class FileLayer:
 
     name: str
     place: str
-    """HDF5 group: by class and number in Keras 3 (`layers/dense_1`), by the layer's name in older files."""
+    """Path of the layer's HDF5 group: class and number in Keras 3 (`layers/dense_1`), the layer's name before."""
     groups: Mapping[str, Sequence[str]]
-    """HDF5 group within the layer -> paths of its weight arrays, in order; before Keras 3, all are under ''."""
+    """Mapping from a group within the layer to its arrays' paths, in order; before Keras 3, the only key is ''."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnLayer:
-    """Weights of one layer, or of one shared model, in the model that is filled; fields are those of FileLayer."""
+    """Weights of one layer, or of one shared model, in the model to fill; the fields mean the same as FileLayer's."""
 
     name: str
     place: str
@@ -44,20 +44,20 @@ class OwnLayer:
 
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
-    """An open Keras weights file; `layers` are its layers with weights, in order."""
+    """An open Keras weights file; `layers` are its layers that have weights, in the file's order."""
 
     name: str
     digest: str
     arrays: Hdf5
     layers: tuple[FileLayer, ...]
     by_place: bool
-    """If True (Keras 3), the file's layers are matched to the model's by class and number; otherwise in order."""
+    """Whether the file's layers are matched to the model's by class and number (Keras 3), or else by their order."""
 
     def layer(self, name: str) -> FileLayer | None:
         return next((layer for layer in self.layers if layer.name == name), None)
 
     def pairs(self, own: OwnLayer, layer: FileLayer) -> Pairs:
-        """Pair the weights of a layer with arrays of the file, without comparing shapes. Raises FileRefused."""
+        """Pair a layer's weights with the file's arrays of `layer`; shapes are not compared. Raises FileRefused."""
         groups = own.groups if self.by_place else {"": in_group([w for ws in own.groups.values() for w in ws])}
         pairs: Pairs = []
         for place, weights in groups.items():
@@ -82,7 +82,7 @@ class WeightsFile:
 
 @contextmanager
 def open_weights(path: Path) -> Iterator[WeightsFile]:
-    """Open a .weights.h5, .h5 or .keras file, told apart by content. Raises DataError, FileRefused, ConfigError."""
+    """Context manager that opens a Keras weights file of any format. Raises DataError, FileRefused, ConfigError."""
     name = safe_text(str(path))
     with ExitStack() as stack:
         file = stack.enter_context(open_regular(path))
@@ -106,7 +106,7 @@ def open_weights(path: Path) -> Iterator[WeightsFile]:
 
 
 def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Sequence[Weight]) -> list[OwnLayer]:
-    """Return the layers of a model that have weights, in Keras's order and numbered as Keras does.
+    """Return the layers (with weights) of the model to fill, in Keras's order and with Keras's numbers.
 
     A model that Keras cannot express is taken in the order of its entries.
     """
@@ -123,7 +123,7 @@ def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Sequence[
 
 
 def match(file: WeightsFile, own: Sequence[OwnLayer], *, by_name: bool) -> tuple[Pairs, list[str]]:
-    """Pair a model's weights with a weight file's arrays; with `by_name`, also return the layers that the file lacks.
+    """Pair a model's weights with a file's arrays; with `by_name`, also return names of layers that the file lacks.
 
     Raises FileRefused if the layers or their weights do not match.
     """

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of a classifier by class, and its confusion matrix."""
+"""Precision, recall and F1 of a classifier for each class, and the confusion matrix they are computed from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ class ClassRow:
 
 
 def confusion(y_true: np.ndarray, y_pred: np.ndarray, classes: int) -> np.ndarray:
-    """Return the confusion matrix (true class, predicted class) of integer class labels (rows,)."""
+    """Return the confusion matrix (true class, predicted class) of two arrays of integer class labels, (rows,)."""
     pairs = y_true.astype(np.int64) * classes + y_pred.astype(np.int64)
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
 def class_rows(matrix: np.ndarray, names: Sequence[str]) -> list[ClassRow]:
-    """Return the scores of each class; one with a denominator of 0 is 0, as in scikit-learn."""
+    """Return precision, recall and F1 of each class from a confusion matrix; 0 where the denominator is 0."""
     hits = np.diag(matrix).astype(float)
     predicted, support = matrix.sum(axis=0), matrix.sum(axis=1)
     precision = np.divide(hits, predicted, out=np.zeros_like(hits), where=predicted > 0)
@@ -39,7 +39,7 @@ def class_rows(matrix: np.ndarray, names: Sequence[str]) -> list[ClassRow]:
 
 
 def class_table(rows: Sequence[ClassRow]) -> str:
-    """Return the scores of each class as a text table."""
+    """Return precision, recall and F1 of all classes as a table in plain text."""
     names = [safe_text(row.name) for row in rows]
     width = max(5, *map(cell_len, names))
     lines = [f"{'class':<{width}}  precision  recall      f1  support"]

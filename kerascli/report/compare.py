@@ -1,4 +1,4 @@
-"""Compare runs: the settings that differ, and the results."""
+"""Compare runs (trained models): settings in their configs that differ, and their results."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,12 +12,12 @@ from kerascli.runs.history import is_figure
 from kerascli.runs.record import RunRecord
 
 ABSENT = "absent"
-"""Value of a setting that a run does not have; null is a value."""
+"""Shown as the value of a setting that a run's config does not have; null is a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Settings and results of runs; every list has an entry for each run, in the order of `runs`."""
+    """Settings and results of several runs; every list has one value for each run, in the order of `runs`."""
 
     runs: list[str]
     settings: dict[str, list[Any]]
@@ -40,7 +40,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[RunRecord]) -> Comparison:
-    """Compare the resolved configs and the recorded results of runs."""
+    """Return a comparison of runs: settings that differ between their resolved configs, and their recorded results."""
     settings = [dict(_flat(_resolved(run))) for run in runs]
     results = [_results(run) for run in runs]
     all_settings = [[each.get(key, ABSENT) for each in settings] for key in _keys(settings)]
@@ -60,7 +60,7 @@ def _resolved(run: RunRecord) -> dict[str | int, Any]:
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield paths such as `model.layers[1].dense.units` with their values; a list of plain values is one value."""
+    """Yield the path (`model.layers[1].dense.units` ...) and value of each setting; a plain list is one value."""
     if isinstance(value, Mapping) and value:
         for key, entry in value.items():
             yield from _flat(entry, f"{path}.{key}" if path else str(key))
@@ -72,7 +72,7 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _results(run: RunRecord) -> dict[str, float]:
-    """Return a run's last value of each metric, the best if its direction is known, its evaluations and duration."""
+    """Return a run's last value of each metric, the best one if its direction is known, its evaluations and seconds."""
     facts, rows = run.facts(), run.history()
     directions = facts.get("directions", {})
     found: dict[str, float] = {"epochs": len(rows)}

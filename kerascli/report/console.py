@@ -1,4 +1,4 @@
-"""Show training events: at a terminal a progress bar for each epoch, else a line for each epoch."""
+"""Print the progress of training: at a terminal by a progress bar for each epoch, else by a line for each epoch."""
 
 import contextlib
 import time
@@ -26,7 +26,7 @@ _TIME_WIDTH = 7  # 1:23:45
 
 
 class TrainingView:
-    """Prints training events as they come; if the output stream is closed, training continues.
+    """Prints training progress to a stream as events arrive; if the stream is closed, training continues.
 
     `quiet` prints warnings only; `verbose` prints details, too.
     """
@@ -50,7 +50,7 @@ class TrainingView:
             self._gone, self.live, self._progress = True, False, None
 
     def close(self) -> None:
-        """Remove the progress bar, if the terminal still exists."""
+        """Remove the progress bar from the terminal, if the terminal still exists."""
         progress, self._progress = self._progress, None
         if progress is not None:
             with contextlib.suppress(OSError):
@@ -144,7 +144,7 @@ class _Console(Console):
 
 
 def first_that_fit(logs: Logs, room: int) -> str:
-    """Return the text of as many of the first metrics as fit into `room` characters."""
+    """Return the text of a step's first metrics, as many as fit into `room` characters."""
     pairs = _pairs(logs)
     while pairs and len("  ".join(pairs)) > room:
         pairs.pop()
@@ -152,7 +152,7 @@ def first_that_fit(logs: Logs, room: int) -> str:
 
 
 def metrics_text(logs: Logs) -> str:
-    """Return metrics as text: `loss 0.1234  accuracy 0.9640`."""
+    """Return the names and values of metrics as text: `loss 0.1234  accuracy 0.9640`."""
     return "  ".join(_pairs(logs))
 
 
@@ -161,7 +161,7 @@ def _pairs(logs: Logs) -> list[str]:
 
 
 def _wrapped(head: str, parts: list[str], width: int) -> str:
-    """Return `head` followed by `parts`, wrapped between parts to lines of `width` characters."""
+    """Return `head` and then `parts`, in lines of at most `width` characters that are broken between parts."""
     lines = [head]
     for part in parts:
         if len(lines[-1]) + len(part) + 2 > width:
@@ -171,7 +171,7 @@ def _wrapped(head: str, parts: list[str], width: int) -> str:
 
 
 def number_text(value: float) -> str:
-    """Return a number with four decimal places, from 10,000 on with one, or in scientific notation if it is far off."""
+    """Return a number as text: four decimal places, from 10,000 on one, in scientific notation if large or small."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.4f}"
     if 1e4 <= abs(value) < 1e9:  # a price, as errors in units of the target are

@@ -1,4 +1,4 @@
-"""Show the progress of downloads: a bar at a terminal, else a line before and after."""
+"""Show the progress of downloads: by a bar at a terminal, else by a line before and a line after each download."""
 
 from typing import TextIO
 
@@ -15,7 +15,7 @@ from rich.progress import (
 
 
 class DownloadBar:
-    """Callback (name, bytes so far, total bytes or 0) that shows the downloads of one command."""
+    """Callback (name, bytes so far, total bytes or 0 if unknown) that shows the downloads of one command."""
 
     def __init__(self, stream: TextIO) -> None:
         self._console = Console(file=stream, highlight=False, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Plot of a forecast: the history of a series, what followed where that is known, and what the model predicts."""
+"""Plot a forecast of a time series: the history given to the model, the true values after it if known, the forecast."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _MARKED = 60  # more markers would hide the line
 
 @dataclass(frozen=True, slots=True)
 class ForecastPanel:
-    """Values of one column of a series: the history, the truth after it (may be empty), and the forecast."""
+    """Values of one column of a time series: the history, the true values after it (may be none), and the forecast."""
 
     column: str
     history: np.ndarray
@@ -26,7 +26,7 @@ class ForecastPanel:
 
     @property
     def error(self) -> float | None:
-        """Mean absolute error of the forecast in the rows whose truth is known; None if there are none."""
+        """Mean absolute error of the forecast in the rows whose true values are known; None if there are none."""
         count = min(len(self.truth), len(self.forecast))
         errors = np.abs(self.truth[:count] - self.forecast[:count])
         errors = errors[np.isfinite(errors)]
@@ -36,7 +36,7 @@ class ForecastPanel:
 def plot_forecast(
     panels: Sequence[ForecastPanel], positions: np.ndarray, run: str, *, axis: str, truth: str
 ) -> "Figure":
-    """Plot columns of a series below each other over the positions (dates or row numbers) of history and forecast.
+    """Return a figure with a plot for each column of a time series, over `positions` (dates, or numbers of rows).
 
     `axis` is the label of the positions, `truth` that of the known values after the history.
     """

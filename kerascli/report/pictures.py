@@ -1,4 +1,4 @@
-"""Draw samples of callbacks: image grids, scatter plots, heat maps. matplotlib is imported when one is drawn."""
+"""Draw the output of callbacks: grids of images, scatter plots, heat maps. matplotlib is imported when one is drawn."""
 
 import math
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 _GAP = 2
 _PIXELS = 900
-"""Approximate number of pixels of the longer side of a grid of images."""
+"""Approximate length, in pixels, of the longer side of a grid of images."""
 _DPI = 150
 _PANEL = 2.6
 _LABELS = 8
-"""Maximum number of labels at a side of a grid of images; more would overlap."""
+"""Maximum number of labels along each axis of a grid of images, because more would overlap."""
 _WORDS = 40
-"""Maximum number of labels at a side of a heat map."""
+"""Maximum number of labels along each axis of a heat map."""
 
 
 def picture(sample: Images | Points | Heat) -> bytes:
-    """Return the PNG file of a sample: a grid of images, a scatter plot or a heat map."""
+    """Return a PNG image, as bytes, of what a callback produced: a grid of images, a scatter plot or a heat map."""
     import matplotlib
 
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
@@ -61,13 +61,13 @@ def _images(sample: Images) -> "Figure":
 def _labels(
     places: Sequence[float], names: Sequence[str], most: int = _LABELS
 ) -> tuple[Sequence[float], Sequence[str]]:
-    """Return positions and texts of at most `most` labels of an axis, evenly spaced."""
+    """Return the positions and texts of at most `most` of an axis's labels, evenly spaced."""
     every = max(1, math.ceil(len(names) / most))
     return places[: len(names) : every], names[::every]
 
 
 def _sheet(sample: Images) -> tuple[np.ndarray, tuple[list[float], list[float]]]:
-    """Return all images of a sample in one array, and the centers of its rows and columns, in pixels."""
+    """Return a grid of images as one array, and the centers of its rows and of its columns, in pixels."""
     rows, columns, height, width, channels = sample.values.shape
     gap = 0 if sample.across else _GAP
     sheet = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), np.float32)

@@ -1,4 +1,4 @@
-"""Plots of runs: training curves and confusion matrices. matplotlib is imported when one is drawn, torch never."""
+"""Plot runs: training curves and confusion matrices. matplotlib is imported when the first is drawn, torch never."""
 
 import io
 import math
@@ -58,13 +58,13 @@ Runs = Sequence[tuple[str, Sequence[Row]]]
 
 
 def panels(runs: Runs) -> list[str]:
-    """Return the metrics of runs that get a panel of the plot: the loss first, no durations, no learning rates."""
+    """Return the metrics for which the plot of runs has a panel: the loss first, no durations or learning rates."""
     names = dict.fromkeys(name.removeprefix("val_") for _, rows in runs for row in rows for name in row)
     return sorted(filter(is_figure, names), key=lambda name: name != "loss")
 
 
 def plot_history(runs: Runs, metrics: Sequence[str] | None = None, *, log_scale: bool = False) -> "Figure":
-    """Plot runs, with a panel for each metric: training solid, validation dashed, a color for each of several runs."""
+    """Return a figure of training curves: a panel per metric, training solid, validation dashed, a color per run."""
     import matplotlib
 
     names = _chosen(runs, metrics)
@@ -86,7 +86,7 @@ def plot_history(runs: Runs, metrics: Sequence[str] | None = None, *, log_scale:
 
 
 def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], title: str = "") -> "Figure":
-    """Plot counts of true class (row) against predicted class (column), shaded by the share of the row."""
+    """Return a figure of a confusion matrix: counts of true class (row) and predicted class, shaded by row share."""
     import matplotlib
     import numpy as np
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
@@ -121,13 +121,13 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], 
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write a figure to a file in the format of its suffix, atomically."""
+    """Write a matplotlib figure to a file, atomically, in the format of its suffix."""
     check_suffix(path)
     storage.write_bytes(path, encoded(figure, path.suffix))
 
 
 def encoded(figure: "Figure", suffix: str) -> bytes:
-    """Return a figure as the contents of an image file with that suffix."""
+    """Return the bytes of an image file of a matplotlib figure; `suffix` sets its format."""
     import matplotlib
 
     form = suffix.lower().removeprefix(".")
@@ -142,7 +142,7 @@ def encoded(figure: "Figure", suffix: str) -> bytes:
 
 
 def check_suffix(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
-    """Raise ConfigError if the suffix is not a format of plots; commands check before any work."""
+    """Raise ConfigError, before any work, if a plot cannot be saved in the format of the file's suffix."""
     if path.suffix.lower() not in suffixes:
         raise ConfigError(f"cannot draw {quoted(path)}: expected a file that ends in {one_of(suffixes)}")
 
@@ -197,7 +197,7 @@ def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool) -> None:
 
 
 def _phase_starts(runs: Runs) -> list[float]:
-    """Return the x positions, between two epochs, at which a single run goes to its next training phase."""
+    """Return the x positions, between two epochs, at which a new training phase begins; empty for several runs."""
     rows = runs[0][1] if len(runs) == 1 else ()
     return [row["epoch"] - 0.5 for before, row in pairwise(rows) if before.get("phase") != row.get("phase")]
 
@@ -262,6 +262,6 @@ def _counts(axes: "Axes", counts: list[list[float]], shares: list[list[float]]) 
 
 
 def literal(text: str, limit: int = 80) -> str:
-    """Return text escaped for matplotlib: no math in `$`, and shown in legends despite a leading underscore."""
+    """Return a text that matplotlib shows as it is: `$` starts no formula, a leading underscore hides no legend."""
     text = safe_text(text, limit).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text

@@ -1,4 +1,4 @@
-"""Write predictions as CSV, NumPy or Parquet files."""
+"""Write a model's predictions to CSV, JSON Lines, NumPy or Parquet files."""
 
 import csv
 import io
@@ -15,13 +15,13 @@ from kerascli.disk import storage
 from kerascli.errors import ConfigError
 
 TABLES = (".csv", ".jsonl", ".parquet")
-"""Suffixes of files of predictions that have named columns."""
+"""Suffixes of the formats in which predictions are written as named columns."""
 FORMATS = (*TABLES, ".npy", ".npz")
 _BLOCK_ROWS = 2**14
 
 
 def csv_text(columns: Mapping[str, np.ndarray], *, header: bool = True) -> str:
-    """Return columns as CSV text; numbers have the digits of their precision, missing ones are empty."""
+    """Return columns of predictions as CSV text; numbers have the digits of their precision, missing ones are empty."""
     names = [",".join(map(_csv_word, columns)) if len(columns) > 1 else _csv_word(*columns) or '""'] if header else []
     alone = len(columns) == 1  # an empty line would be no row
 
@@ -34,7 +34,7 @@ def csv_text(columns: Mapping[str, np.ndarray], *, header: bool = True) -> str:
 
 
 def json_lines(columns: Mapping[str, np.ndarray]) -> str:
-    """Return JSON Lines in ASCII, an object for each row; a number that is nan or infinite is null."""
+    """Return columns of predictions as JSON Lines in ASCII: an object for each row, null for nan and infinity."""
     names = [f"{json.dumps(name)}: " for name in columns]
     row = "{" + ", ".join(f"{name.replace('%', '%%')}%s" for name in names) + "}\n"
     return "".join(row % cells for rows in _rows(columns, _json_cells) for cells in rows)
@@ -43,7 +43,7 @@ def json_lines(columns: Mapping[str, np.ndarray]) -> str:
 def _rows(
     columns: Mapping[str, np.ndarray], cells: Callable[[np.ndarray], list[str]]
 ) -> Iterator[Iterator[tuple[str, ...]]]:
-    """Yield the rows' cells, in blocks of rows: the texts of a block stay in the processor's caches."""
+    """Yield rows of cells (texts) in blocks, which are small enough that a block's texts stay in the CPU's caches."""
     count = len(next(iter(columns.values())))
     for start in range(0, count, _BLOCK_ROWS):
         part = slice(start, start + _BLOCK_ROWS)
@@ -59,21 +59,21 @@ def _json_cells(values: np.ndarray) -> list[str]:
 
 
 def _each_once(values: np.ndarray, convert: Callable[[str], str]) -> list[str]:
-    """Convert words to cells, each distinct one once."""
+    """Return the cell (text) for each word of a column; each distinct word is converted only once."""
     words = values.tolist()
     known = {word: convert(word) for word in dict.fromkeys(words)}
     return list(map(known.__getitem__, words))
 
 
 def _csv_word(word: str) -> str:
-    """Return a word as a cell of a row with several cells: in quotes if it needs them."""
+    """Return a word as a cell of a CSV row that has several cells: in quotes if necessary."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow((word, ""))
     return buffer.getvalue().removesuffix(",\n")
 
 
 def _digits(values: np.ndarray) -> list[str]:
-    """Return numbers as text, with as many digits as their precision needs; empty for nan and infinity."""
+    """Return a column of numbers as texts with the digits of their precision; nan and infinity become empty texts."""
     texts = values.astype(str).tolist()
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return texts
@@ -81,7 +81,7 @@ def _digits(values: np.ndarray) -> list[str]:
 
 
 def write_predictions(path: Path, columns: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:
-    """Write predictions by suffix: columns to .csv, .jsonl, .parquet, raw outputs to .npy (one output) and .npz."""
+    """Write predictions to a file by its suffix: columns to .csv, .jsonl and .parquet, outputs to .npy and .npz."""
     match path.suffix.lower():
         case ".csv":
             data = csv_text(columns).encode()
@@ -97,7 +97,7 @@ def write_predictions(path: Path, columns: Mapping[str, np.ndarray], outputs: Ma
 
 
 def _npz(outputs: Mapping[str, np.ndarray]) -> bytes:
-    """Return the bytes that numpy.savez writes, which accepts no arrays named `file` or `allow_pickle`."""
+    """Return the bytes of an .npz file; unlike numpy.savez, this accepts arrays named `file` and `allow_pickle`."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, values in outputs.items():

@@ -1,4 +1,4 @@
-"""Format a profile as text: time by phase, layer and operation, and advice."""
+"""Format the profile of a training (time by phase, layer and operation, and advice) as text."""
 
 import textwrap
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ from kerascli.errors import safe_text
 from kerascli.events import Profiled
 
 _WIDTH = 100
-"""Width of the sentences of a profile, in characters; tables are as wide as their names."""
+"""Maximum width, in characters, of sentences in the text of a profile; tables are as wide as their names."""
 _NAME = 48
-"""Maximum width of the name of an operation."""
+"""Maximum width, in characters, of the name of an operation in the text of a profile."""
 
 
 def profile_text(profile: Profiled) -> str:
-    """Return the tables and sentences of a profile, for a terminal and a file."""
+    """Return a profile as text, with its tables and its advice, to be printed or written to a file."""
     parts = [_head(profile), _phases(profile)]
     if profile.layers:
         parts += [f"layers ({profile.layers_in})", _layers(profile)]
@@ -60,7 +60,7 @@ def _operations(profile: Profiled) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Return a duration with fewer decimal places the longer it is: 0.025 ms, 2.62 ms, 3,848 ms."""
+    """Return milliseconds as text, with fewer decimal places for longer durations: 0.025 ms, 2.62 ms, 3,848 ms."""
     places = 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:,.{places}f} ms"
 

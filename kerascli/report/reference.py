@@ -1,4 +1,4 @@
-"""Reference of the config language by name: kinds, components, sections, keys; from the registries and specs."""
+"""Reference of all names in configs (kinds, components, sections, keys), made from the code that reads configs."""
 
 import re
 import textwrap
@@ -24,17 +24,17 @@ _USED = {
     "activation": "activation: {}", "initializer": "kernel_initializer: {}",
     "regularizer": "kernel_regularizer: {}", "constraint": "kernel_constraint: {}",
 }  # fmt: skip
-"""Format of the YAML example for each kind of component."""
+"""Mapping from a kind of component to the format of the YAML line that shows a component's use."""
 
 _WIDTH = 120
-"""Width, in characters, of reference text that is not printed to a terminal."""
+"""Width, in characters, of the text of `kerascli explain` if it is not printed to a terminal."""
 _NAMES = 28
 """Maximum width, in characters, of the column of names in a list of components."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of configs: its type in words, its default as YAML (None: no default), whether it is required."""
+    """A key of a config: the words for its type, its default as YAML (None: no default), whether it is required."""
 
     name: str
     takes: str
@@ -52,7 +52,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Reference entry of a name; `beside` has node keys and call arguments, `members` the components of a kind."""
+    """What `explain` shows for a name; `beside` are a node's other keys, `members` the components of a kind."""
 
     kind: str
     name: str
@@ -69,7 +69,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A component in the list of its kind: name, aliases and meaning."""
+    """A component in the list of its kind (`kerascli list`): its name, aliases and meaning."""
 
     name: str
     aliases: tuple[str, ...]
@@ -77,13 +77,13 @@ class Member:
 
 
 def kinds() -> dict[str, int]:
-    """Return the number of components of each kind."""
+    """Return the number of components of each kind (layer, loss, metric ...), by the kind's name."""
     counts = {kind: len(registry.names()) for kind, registry in registries().items()}
     return dict(sorted({**counts, "op": len(OPS.names())}.items()))
 
 
 def find_kind(word: str) -> Registry[Any]:
-    """Return the registry of a kind, named in the singular or plural. Raises ConfigError."""
+    """Return the registry of a kind of component, such as `layer` or `layers`. Raises ConfigError."""
     found = _kind(word)
     if found is None:
         hint = f"kinds: {', '.join(map(plural, sorted(registries())))}"
@@ -92,7 +92,7 @@ def find_kind(word: str) -> Registry[Any]:
 
 
 def members(kind: str) -> tuple[Member, ...]:
-    """Return the components of a kind, named in the singular or plural. Raises ConfigError."""
+    """Return the components of a kind, such as `layer` or `layers`, as a list shows them. Raises ConfigError."""
     if kind.lower() in {"op", "ops"}:
         found = map(OPS.find, OPS.names())
         return tuple(Member(op.name, OPS.aliases(op.name), op.meaning) for op in found if op)
@@ -104,7 +104,7 @@ def _members(registry: Registry[Any]) -> tuple[Member, ...]:
 
 
 def explain(word: str) -> list[Entry]:
-    """Return all reference entries of a name: sections, kinds, components, else keys. Raises ConfigError.
+    """Return all entries of the reference for a name: sections, kinds, components, else keys. Raises ConfigError.
 
     Components are found in any spelling.
     """
@@ -117,7 +117,7 @@ def explain(word: str) -> list[Entry]:
 
 
 def render(entries: Sequence[Entry], width: int | None = None) -> str:
-    """Return reference entries as plain text with blank lines between them, wrapped to the `width` of the terminal."""
+    """Return entries of the reference as plain text, separated by blank lines and wrapped to `width` (None: not)."""
     return "\n\n".join(_entry_text(entry, width) for entry in entries)
 
 
@@ -127,7 +127,7 @@ def _entry_text(entry: Entry, width: int | None) -> str:
 
 
 def fitted(lines: Iterator[str], width: int | None) -> str:
-    """Wrap lines to a width, indented to the text after their name."""
+    """Return lines as one text, wrapped to `width`; wrapped lines are indented to the text after the line's name."""
     if width is None:
         return "\n".join(lines)
     return "\n".join(part for line in lines for part in _broken(line, width))
@@ -170,7 +170,7 @@ def _of_components(word: str) -> Iterator[Entry]:
 
 
 def component_entry(kind: str, cls: type[Component]) -> Entry:
-    """Return the reference of one component: meaning, arguments, an example."""
+    """Return the reference entry of a component (such as a layer): its meaning, its arguments, an example."""
     beside = tuple(map(Key.of, node_settings(cls))) if issubclass(cls, BaseLayer) else ()
     found = settings(cls)
     return Entry(
@@ -185,7 +185,7 @@ def component_entry(kind: str, cls: type[Component]) -> Entry:
 
 
 def _of_ops(word: str) -> Iterator[Entry]:
-    """Yield the reference entry of an op (`ops.einsum`, `einsum`); for an unsupported op, the reason."""
+    """Yield the reference entry of an operation (`ops.einsum`, `einsum`), or, if unsupported, one with the reason."""
     word = word.lower()
     if word.startswith("ops.") and word[4:] in LEFT_OUT:
         yield Entry("not an op", word[4:], f"Not available in formulas: {LEFT_OUT[word[4:]]}.")
@@ -207,7 +207,7 @@ def _of_dotted(word: str) -> Iterator[Entry]:
 
 
 def _of_keys(word: str) -> Iterator[Entry]:
-    """Yield the reference entries of a key in sections, or else in components; owners of equal keys share one entry."""
+    """Yield reference entries of a config key, in all sections or else all components; equal keys share an entry."""
     owners = [(section.name, tuple(map(Key.of, section.settings))) for section in sections().values()]
     owners.append(("a node", tuple(map(Key.of, node_settings(BaseLayer)))))
     found = [(owner, key) for owner, keys in owners for key in keys if key.name == word]
@@ -297,7 +297,7 @@ def _key_lines(keys: Sequence[Key]) -> Iterator[str]:
 
 
 def member_lines(found: Sequence[Member]) -> Iterator[str]:
-    """Yield lines with name, meaning and aliases in columns; very long names do not widen the column."""
+    """Yield a line for each component: name, meaning and aliases in columns, which very long names do not widen."""
     width = min(_NAMES, max((len(member.name) for member in found), default=0))
     for member in found:
         also = f" (also {', '.join(member.aliases)})" if member.aliases else ""

@@ -1,4 +1,4 @@
-"""Summary of a model as a table like Keras's `summary()`: layers, shapes, parameters, connections."""
+"""Summary of a model as a table, like Keras's `summary()`: its layers, their shapes, parameters and inputs."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,12 +24,12 @@ class Row:
     connected_to: tuple[str, ...]
     trainable: bool
     inside: bool = False
-    """True for a layer inside the shared model above, whose parameters are counted there."""
+    """True for a layer of the shared model in a row above, which counts the layer's parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Layers of a model and its numbers of parameters; sizes in bytes are those of the weights."""
+    """Layers of a model, its numbers of parameters, and the sizes of these in bytes."""
 
     title: str
     rows: tuple[Row, ...]
@@ -45,7 +45,7 @@ class Summary:
 
 
 def summarize(graph: Graph, title: str, *, expand: bool = False, beside: Sequence[Graph] = ()) -> Summary:
-    """Summarize a graph on the meta device: no weights are needed. `expand` adds the layers inside shared models.
+    """Return the summary of a model on the meta device (no weights needed); `expand` shows layers in shared models.
 
     `beside` are the graphs of a `train_step`'s updates, whose further shared layers are shown.
     """
@@ -68,7 +68,7 @@ def summarize(graph: Graph, title: str, *, expand: bool = False, beside: Sequenc
 
 
 def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None) -> Iterator[Row]:
-    """Yield the rows of the summary table, one per node; a shared layer or model has one for all of its calls.
+    """Yield the rows of a model's summary, one for each node; all calls of a shared layer or model have one row.
 
     With `without` only shared ones that are not among those names.
     """
@@ -97,7 +97,7 @@ def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None)
 
 
 def _shared_row(graph: Graph, modules: Mapping[str, nn.Module], calls: list[Call], counted: set[str]) -> Row:
-    """Return the row of a shared layer or model, with the names of its calls if they differ from its own."""
+    """Return the summary's row of a shared layer or model; includes the names of its calls, if not just its own."""
     shared, names = calls[0].of, [call.name for call in calls]
     title = shared.name if names == [shared.name] else f"{shared.name}: {', '.join(names)}"
     kind = "model" if shared.layer is None else shared.layer.component_name
@@ -114,7 +114,7 @@ def _row(
     counted: set[str],
     outputs: Sequence[str] | None = None,
 ) -> Row:
-    """Return the table row of a layer or model; `counted` are the names of weights that other rows have counted."""
+    """Return the summary's row of a layer or model; `counted` are names of weights that rows above have counted."""
     outputs = nodes[0].outputs if outputs is None else outputs
     shapes = ", ".join(str(graph.specs[output]) for output in outputs if output in graph.specs)
     parts = [part for node in nodes for part in submodules_of(node, modules[node.name])]
@@ -130,7 +130,7 @@ def _bytes(weights: list[Weight]) -> int:
 
 
 def render(summary: Summary, *, width: int = 80) -> str:
-    """Return the table and the totals as plain text; lines are wrapped, not cut."""
+    """Return a model's summary as plain text, a table and totals; lines are wrapped to `width`, not cut."""
     table = Table(box=box.HEAVY_HEAD, show_lines=True, pad_edge=True)
     table.add_column("Layer (type)", overflow="fold")
     table.add_column("Output Shape", overflow="fold")
@@ -164,7 +164,7 @@ def _totals(summary: Summary) -> str:
 
 
 def _size(size: float) -> str:
-    """Return a size in bytes as text, as Keras writes it: 918.54 KB."""
+    """Return a number of bytes as text, as Keras's `summary()` writes it: 918.54 KB."""
     for unit in ("B", "KB", "MB", "GB"):
         if size < 1024 or unit == "GB":
             return f"{size:.2f} {unit}"

@@ -1,4 +1,4 @@
-"""Tables of runs: a list, and the facts of one run."""
+"""Tables at the terminal about runs: the list of all runs, and the facts of one run."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _LISTED_FIGURES = 3
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """A line of `kerascli runs`; `last` are the metrics of the last epoch. Damaged files are left out, not raised."""
+    """One line of `kerascli runs`; `last` are the last epoch's metrics. Damaged files are left out, not raised."""
 
     run: str
     path: str
@@ -64,7 +64,7 @@ def list_table(lines: Sequence[RunLine]) -> Table:
 
 
 def facts_table(facts: Mapping[str, Any]) -> Table:
-    """Return the table of a run's recorded facts: names and values; a mapping has a row for each of its keys."""
+    """Return a table of the facts recorded in a run's folder: name and value; each key of a mapping has a row."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", overflow="fold")
     table.add_column(overflow="fold")
@@ -79,7 +79,7 @@ def facts_table(facts: Mapping[str, Any]) -> Table:
 
 
 def new_table(*columns: str) -> Table:
-    """Return an empty table with these columns, in the style of all tables of runs."""
+    """Return an empty table with the given column headings, in the style used for all tables of runs."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -87,7 +87,7 @@ def new_table(*columns: str) -> Table:
 
 
 def show(table: Table) -> None:
-    """Print a table on stdout, as plain text if that is no terminal."""
+    """Print a table to stdout, without styles if that is not a terminal."""
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
     console = Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
     with console.capture() as capture:
@@ -96,7 +96,7 @@ def show(table: Table) -> None:
 
 
 def value_text(value: Any) -> str:
-    """Return a value as a config writes it, without control characters."""
+    """Return a value of a setting or result as text, as in a config, without control characters; `-` for None."""
     match value:
         case None:
             return "-"
@@ -113,12 +113,12 @@ def value_text(value: Any) -> str:
 
 
 def number_text(value: int | float) -> str:
-    """Return a number with five significant digits."""
+    """Return a number as text: five significant digits for floats, all digits for integers."""
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def duration_text(seconds: Any) -> str:
-    """Return a duration as 1:02:03, 4:05 or 6.7 s."""
+    """Return a duration in seconds as text: 1:02:03, 4:05 or 6.7 s; `-` if it is not a number."""
     if not isinstance(seconds, (int, float)):
         return "-"
     if seconds < 60:

@@ -1,4 +1,4 @@
-"""Decision thresholds of a binary classifier: metrics at each, the best one, and areas under the curves."""
+"""Metrics of a binary classifier at decision thresholds, the best threshold, and the areas under its curves."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -6,13 +6,13 @@ from functools import cached_property
 import numpy as np
 
 AIMS = ("f1", "accuracy", "balanced_accuracy")
-"""Metrics that a threshold can be chosen for."""
+"""Names of the metrics of which `best` can find the maximum."""
 _STEPS = tuple(step / 10 for step in range(1, 10))
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Metrics of the positive class at a threshold: probabilities above it are predicted positive."""
+    """A decision threshold and the metrics at it: rows with a probability above it are predicted positive."""
 
     threshold: float
     precision: float
@@ -21,18 +21,18 @@ class Point:
     accuracy: float
     balanced_accuracy: float
     positives: int
-    """Number of rows that are predicted positive."""
+    """Number of rows whose probability is above the threshold."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Probabilities of the positive class (rows,) and the true classes (rows,), 0 or 1."""
+    """Predictions of a binary classifier: probabilities of the positive class (rows,), true classes (rows,), 0 or 1."""
 
     probability: np.ndarray
     truth: np.ndarray
 
     def at(self, threshold: float) -> Point:
-        """Return the metrics at a decision threshold; a metric with a denominator of 0 is 0, as in scikit-learn."""
+        """Return the metrics at a decision threshold; as in scikit-learn, one with a denominator of 0 is 0."""
         return self._point(threshold, self.probability > threshold)
 
     def table(self) -> list[Point]:
@@ -40,7 +40,7 @@ class Thresholds:
         return [self.at(threshold) for threshold in _STEPS]
 
     def best(self, aim: str) -> Point:
-        """Return the metrics at the (highest) threshold that maximizes one of the metrics in AIMS."""
+        """Return the metrics at the threshold that maximizes `aim`, one of AIMS; of several such, at the highest."""
         hits, alarms = self._counts
         rows, true = len(self.truth), int(self.truth.sum())
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -52,21 +52,21 @@ class Thresholds:
         return self.at(float(self._cuts[int(np.nanargmax(values))]))
 
     def holding(self, recall: float) -> Point:
-        """Return the metrics at the highest threshold with at least this recall."""
+        """Return the metrics at the highest threshold at which recall is at least the given value."""
         hits, _ = self._counts
         reached = _share(hits, int(self.truth.sum())) >= recall
         return self.at(float(self._cuts[int(reached.argmax())]))
 
     @property
     def roc(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the false and true positive rates, from the highest threshold to the lowest."""
+        """False positive rates and true positive rates, for thresholds from the highest to the lowest."""
         hits, alarms = self._counts
         true = int(self.truth.sum())
         return _share(alarms, len(self.truth) - true), _share(hits, true)
 
     @property
     def precision_recall(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return recall and precision, from the highest threshold with a positive prediction to the lowest."""
+        """Recalls and precisions, for thresholds from the highest with a positive prediction to the lowest."""
         hits, alarms = self._counts
         return _share(hits, int(self.truth.sum()))[1:], hits[1:] / (hits + alarms)[1:]
 
@@ -83,7 +83,7 @@ class Thresholds:
         return float(np.sum(np.diff(recall, prepend=0) * precision))
 
     def calibration(self, bins: int = 10) -> list[tuple[float, float, int]]:
-        """Return mean probability, share of positives and rows, of bins of equal width that have rows."""
+        """Return calibration as a list of (mean probability, share of positives, rows), for bins that are not empty."""
         number = np.clip((self.probability * bins).astype(int), 0, bins - 1)  # a model may predict below 0
         rows = np.bincount(number, minlength=bins)
         means, shares = (
@@ -98,20 +98,20 @@ class Thresholds:
 
     @cached_property
     def _ends(self) -> np.ndarray:
-        """Return the index of the last row of each distinct probability, in descending order."""
+        """Index of the last row of each distinct probability, if rows are sorted from high to low."""
         probability, _ = self._ordered
         return np.append(np.flatnonzero(np.diff(probability)), len(probability) - 1)
 
     @cached_property
     def _counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the numbers of true and false positives: 0, then at each distinct probability, the highest first."""
+        """Numbers of true and of false positives: first 0, then at each distinct probability, from high to low."""
         _, truth = self._ordered
         hits = np.append(0, truth.cumsum()[self._ends])
         return hits, np.append(0, self._ends + 1) - hits
 
     @cached_property
     def _cuts(self) -> np.ndarray:
-        """Return a threshold for each of `_counts`, between two probabilities: only the upper one is above it."""
+        """A threshold for each entry of `_counts`, halfway between two neighbouring probabilities."""
         distinct = self._ordered[0][self._ends]
         return np.append(distinct[0], np.append((distinct[:-1] + distinct[1:]) / 2, distinct[-1] / 2))
 
@@ -131,7 +131,7 @@ def _share(part: np.ndarray, whole: int) -> np.ndarray:
 
 
 def threshold_table(points: list[Point]) -> str:
-    """Return the metrics at several thresholds as a text table."""
+    """Return the metrics at several decision thresholds as a table in plain text."""
     lines = ["threshold  precision  recall      f1  accuracy  positives"]
     for each in points:
         lines.append(

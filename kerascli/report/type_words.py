@@ -1,4 +1,4 @@
-"""Types of settings in words: `positive integer or 2 of them`, `valid or same`."""
+"""Describe the types of a config's settings in words: `positive integer or 2 of them`, `valid or same`."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def type_words(schema: Schema) -> str:
 
 
 def _alternatives(option: Schema, among: list[Schema]) -> list[str]:
-    """Return the words for one alternative of a schema: the allowed values if they are enumerated, else the type."""
+    """Return words for one of a JSON Schema's alternatives: the allowed values if they are listed, else its type."""
     if option.get("type") == "boolean":
         return ["true", "false"]
     if "enum" in option and "x-component" not in option:
@@ -29,13 +29,13 @@ def _alternatives(option: Schema, among: list[Schema]) -> list[str]:
 
 
 def _is_several(option: Schema, among: list[Schema]) -> bool:
-    """Return True if an alternative is a list of fixed length whose items are of another alternative's type."""
+    """Return True if `option` is a list of fixed length whose items have the type of another of the alternatives."""
     places = _places(option)
     return places > 0 and _place(option) in among
 
 
 def _places(schema: Schema) -> int:
-    """Return the length if a schema is that of a list of fixed length with items of one type; else 0."""
+    """Return the length of the lists that a JSON Schema allows, if fixed and with items of one type; else 0."""
     kinds = schema.get("prefixItems", [])
     if kinds:
         return len(kinds) if all(kind == kinds[0] for kind in kinds) else 0
@@ -47,7 +47,7 @@ def _place(schema: Schema) -> Schema | None:
 
 
 def _count(option: Schema, among: list[Schema]) -> int | None:
-    """Return the length of a list that a JSON Schema allows in place of one `option`; None if it allows no list."""
+    """Return the length of a list of `option`s that the alternatives `among` allow; None if they allow no list."""
     return next((_places(other) for other in among if _is_several(other, among) and _place(other) == option), None)
 
 
@@ -96,7 +96,7 @@ def _list(schema: Schema) -> str:
 
 
 def _is_shape(schema: Schema) -> bool:
-    """Return True if a schema is that of a tensor shape: a list of sizes, where null is an unknown size."""
+    """Return True if a JSON Schema is that of a tensor shape: a list of sizes in which null is an unknown size."""
     return {option.get("type") for option in options(schema.get("items", {}))} == {"integer", "null"}
 
 

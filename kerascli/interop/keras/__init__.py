@@ -1,1 +1,1 @@
-"""Shared by import and export of Keras files: names, groups of weights, archives and HDF5."""
+"""Code that import and export of Keras files share: names, groups of weights, archives and HDF5."""

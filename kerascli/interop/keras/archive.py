@@ -1,4 +1,4 @@
-"""Read `.keras` files: a zip of two JSON texts and an HDF5 file, never extracted to named files."""
+"""Read `.keras` files: zip archives of two JSON texts and an HDF5 file, which are never extracted to named files."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ class ByteRange:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Contents of a `.keras` file: model config, Keras's version, and the place of the weights."""
+    """Contents of a `.keras` file: model config, Keras's version, and the byte range of the weights in the file."""
 
     config: Any
     version: str
@@ -52,7 +52,7 @@ def read_archive(file: BufferedReader, name: str) -> Archive:
 
 
 def load_config(data: bytes, what: str) -> Any:
-    """Parse the JSON of a model config. Raises FileRefused if it is larger than any such config."""
+    """Parse the JSON of a Keras model config. Raises FileRefused if it is larger than the config of any real model."""
     if len(data) > MAX_CONFIG_BYTES:
         raise FileRefused(f"{what} has {len(data):,} bytes; the limit is {MAX_CONFIG_BYTES:,}")
     if data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
@@ -97,7 +97,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
 
 
 def _weights_range(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BufferedReader, name: str) -> ByteRange:
-    """Return the byte range of the weights file in a `.keras` file, after reading it all to verify its checksum."""
+    """Return the byte range of the HDF5 weights in a `.keras` file, after reading them all to verify their checksum."""
     if info.compress_type != zipfile.ZIP_STORED:
         return _unpacked(archive, info, name)
     with archive.open(info) as member:

@@ -15,7 +15,7 @@ BOOKKEEPING = frozenset({
     "shared_object_id", "autocast", "fn", "jit_compile", "is_legacy_optimizer", "input_spec", "trainable",
     "lora_rank", "lora_alpha", "quantization_config",
 })  # fmt: skip
-"""Keys that Keras adds to any config; skipped where the component has no such argument (a metric has `name`)."""
+"""Keys that Keras adds to any object's config; ignored if kerascli's component has no argument of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +23,17 @@ class Difference:
     """Differences of one component's arguments between Keras's files and configs."""
 
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """Name of an argument in Keras's files -> its name in a config."""
+    """Mapping from the name of an argument in Keras's files to its name in a config."""
     idle: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments that only Keras has, with the one value that is accepted and ignored; any other is refused."""
+    """Mapping from each argument that only Keras has to the one value that import accepts, and ignores."""
     values: Mapping[str, tuple[tuple[Any, Any], ...]] = field(default_factory=dict)
-    """Name of an argument in a config -> pairs (value in Keras's files, value in a config)."""
+    """Mapping from an argument's name in a config to pairs (value in Keras's files, equal value in a config)."""
     symmetric: frozenset[str] = frozenset()
-    """Arguments whose value x Keras writes as [-x, x]."""
+    """Names of arguments whose value x in a config is the list [-x, x] in Keras's files."""
     single: frozenset[str] = frozenset()
-    """Arguments whose value x Keras 2 writes as [x]."""
+    """Names of arguments whose value x in a config is the list [x] in Keras 2's files."""
     inside: "Difference | None" = None
-    """Differences of the components that are arguments of this one."""
+    """Differences that apply to the components given as arguments of this component; None if there are none."""
 
 
 _RECURRENT = Difference(idle={"implementation": ANY, "time_major": False})
@@ -55,7 +55,7 @@ DIFFERENCES: Mapping[str, Difference] = {
     "leaky_relu": Difference(renamed={"alpha": "negative_slope"}),
     "variance_scaling": Difference(values={"distribution": (("normal", "truncated_normal"),)}),
 }
-"""Name of a component -> differences of its arguments between Keras's files and configs."""
+"""Mapping from the name of a component to the differences of its arguments between Keras's files and configs."""
 
 OPTIMIZER = Difference(renamed={"lr": "learning_rate"}, idle={"decay": 0.0, "weight_decay": 0.0})
 LOSS = Difference(values={"reduction": (("auto", "sum_over_batch_size"),)})
@@ -63,15 +63,15 @@ LOSS = Difference(values={"reduction": (("auto", "sum_over_batch_size"),)})
 OPERATIONS: Mapping[str, str] = {
     "BatchNorm": "batch_normalization", "LayerNorm": "layer_normalization", "RMSNorm": "rms_normalization",
 }  # fmt: skip
-"""Class of keras.ops -> its operation, where the class is not the operation's name in camel case."""
+"""Mapping from a class of keras.ops to its function, where the class name is not that of the function in camel case."""
 
 NULLS: Mapping[str, Mapping[str, Any]] = {"integer_lookup": {"num_oov_indices": 1}}
-"""Layer -> arguments that may be null in a config but not in Keras, with Keras's value instead of null."""
+"""Mapping from a layer to arguments that only a config may have null, with the value that Keras has instead."""
 GIVE_WHOLE_NUMBERS = frozenset({"hashing", "hashed_crossing"})
-"""Layers that need an integer dtype in Keras with `output_mode: int`."""
+"""Names of layers whose dtype must be an integer one in Keras files if their argument `output_mode` is `int`."""
 
 EXPORTED: Mapping[str, str] = {"GroupQueryAttention": "GroupedQueryAttention"}
-"""Class name of a layer -> name that Keras exports the class under, from which names in files are derived."""
+"""Mapping from a layer's class name to the name under which Keras exports the class, and which its files use."""
 
 NAMED_FUNCTIONS = frozenset({"MeanMetricWrapper", "LossFunctionWrapper"})
 """Keras's wrapper classes of metric and loss functions; `fn` in their config names the function."""
@@ -80,4 +80,4 @@ TENSORS_BY_NAME: Mapping[str, tuple[str, ...]] = {
     "multi_head_attention": ("query", "value", "key"),
     "group_query_attention": ("query", "value", "key"),
 }
-"""Layers that Keras calls with several named tensors -> those names, in the order of a node's `inputs`."""
+"""Mapping from layers that Keras calls with several named tensors to those names, in the order of a node's `inputs`."""

@@ -22,12 +22,12 @@ _CHILD = Path(__file__).with_name("hdf5_child.py")
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _MOST_PARTS = 1_000
 SECONDS = 5.0
-"""Time limit for all answers of the reading process, in CPU time where known; extended by the bytes to read."""
+"""Time limit, in CPU seconds where known, of the process that reads an HDF5 file; each byte to read extends it."""
 _BEAT = 0.1
 _BYTES_A_SECOND = 10 * 2**20
 _TOGETHER = 200
 _TOGETHER_BYTES = 2**20
-"""Largest total size of arrays in one request, of at most `_TOGETHER` arrays: open arrays take process memory."""
+"""Largest total size of the arrays in one request, of at most `_TOGETHER` arrays; every open array takes memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Dataset:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    """dtype of the bytes in the file; for bfloat16, which numpy lacks, unsigned integers with the same bits."""
+    """numpy's dtype of the bytes in the HDF5 file; for bfloat16, which numpy lacks, uint16 with the same bits."""
     is_bfloat16: bool = False
 
     @classmethod
@@ -45,7 +45,7 @@ class Dataset:
         return cls(tuple(shape), np.dtype("<u2" if brain else dtype), brain)
 
     def read(self, data: bytes, start: int) -> np.ndarray:
-        """Return the array whose bytes begin at `start` of `data`; bfloat16 is returned as float32, without loss."""
+        """Return this array, read from `data`, in which it begins at byte `start`; bfloat16 becomes float32."""
         values = np.frombuffer(data, self.dtype, math.prod(self.shape), start).reshape(self.shape)
         return (values.astype(np.uint32) << 16).view(np.float32) if self.is_bfloat16 else values
 
@@ -55,7 +55,7 @@ class Dataset:
 
 
 class Hdf5:
-    """An open HDF5 file, read by a separate process: its answers are checked, and its crash raises FileRefused."""
+    """An open HDF5 file that a separate process reads; its replies are checked, a crash of it raises FileRefused."""
 
     def __init__(self, descriptor: int, start: int, size: int, name: str) -> None:
         if find_spec("h5py") is None:
@@ -80,7 +80,7 @@ class Hdf5:
         self._process.communicate()
 
     def datasets(self) -> dict[str, Dataset]:
-        """Return shape and dtype of all arrays in the file, by path. Raises FileRefused."""
+        """Return the shape and dtype of every array in the HDF5 file, by the array's path. Raises FileRefused."""
         if self._datasets is None:
             headers: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
             self._datasets = {path: Dataset.named(d["shape"], d["dtype"]) for path, d in headers.items()}
@@ -94,7 +94,7 @@ class Hdf5:
         return value
 
     def texts(self, path: str, name: str) -> list[str]:
-        """Return an attribute that lists texts; Keras splits long ones into `name0`, `name1` ... Raises FileRefused."""
+        """Return an HDF5 attribute that lists texts, even if Keras split it (`name0`, `name1`). Raises FileRefused."""
         value = json.loads(self._ask({"do": "attribute", "path": path, "name": name}))
         if isinstance(value, list):
             return value
@@ -107,11 +107,11 @@ class Hdf5:
         return found
 
     def array(self, path: str, dataset: Dataset) -> np.ndarray:
-        """Return the values of an array, whose shape the caller has checked. Raises FileRefused."""
+        """Return the values of one array of the HDF5 file; the caller has checked its shape. Raises FileRefused."""
         return next(self.arrays([(path, dataset)]))
 
     def arrays(self, wanted: Iterable[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
-        """Yield the values of several arrays; small ones are read together. Raises FileRefused."""
+        """Yield the values of several arrays of the HDF5 file; small ones are read together. Raises FileRefused."""
         together: list[tuple[str, Dataset]] = []
         size = 0
         for path, dataset in wanted:
@@ -159,7 +159,7 @@ class Hdf5:
         return reply[1:]
 
     def _end_in_time(self, answered: threading.Event) -> None:
-        """Kill the reading process when its time is up; time that it waits for a busy CPU does not count."""
+        """Kill the process that reads the HDF5 file when its time is up; waiting for a busy CPU does not count."""
         used = 0.0
         while not answered.wait(_BEAT):
             before, (used, waits) = used, _used(self._process.pid)
@@ -170,7 +170,7 @@ class Hdf5:
 
 
 def _used(process: int) -> tuple[float, bool]:
-    """Return the CPU seconds that a process has used, and whether it is runnable, from Linux's /proc."""
+    """Return the CPU seconds that the process with this id has used, and whether it is runnable, from Linux's /proc."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -17,14 +17,14 @@ import h5py
 import numpy as np
 
 h5: Any = h5py
-"""h5py's low-level API, whose names are not public; h5py's high-level objects take three times as long."""
+"""h5py's low-level API, which h5py does not list as public; h5py's high-level objects take three times as long."""
 
 MAX_OBJECTS = 200_000
 MAX_DEPTH = 64
 MAX_NAME = 1_000
 MAX_TEXTS = 200_000
 MEMORY_BYTES = 160 * 2**20
-"""Memory limit of this process, in addition to its memory at the start and that for the array being read."""
+"""Memory limit of this process, added to the memory it has at the start and to that for the array being read."""
 MAX_RATIO = 100
 """Largest compression ratio of an array in an HDF5 file that is read."""
 CPU_SECONDS = 4
@@ -55,7 +55,7 @@ def audit_hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 class Window(BinaryIO):
-    """A byte range of an open file as a file object; nothing is opened by name."""
+    """File object over a byte range of a file that is already open, so that h5py opens no file by name."""
 
     def __init__(self, descriptor: int, start: int, size: int) -> None:
         self._descriptor, self._start, self._size, self._at = descriptor, start, size, 0
@@ -188,7 +188,7 @@ def _text(value: Any) -> str:
 
 
 def arrays(file: h5py.File, paths: list[str]) -> bytes:
-    """Return the values of datasets, concatenated, in C order, little-endian."""
+    """Return the values of the datasets at `paths` as bytes, one after the other, in C order and little-endian."""
     found = [h5.h5d.open(file.id, _raw(path)) for path in paths]
     size = sum(math.prod(dataset.shape) * dataset.dtype.itemsize for dataset in found)
     _limit(3 * size, size)
@@ -203,7 +203,7 @@ def _numbers(dataset: Any) -> bytes:
 
 
 def _address_space() -> int:
-    """Return the address space in use, in bytes; a larger number if the system does not report it."""
+    """Return the size in bytes of this process's address space; 2 GiB if the system does not report it."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[0]) * resource.getpagesize()
@@ -213,11 +213,11 @@ def _address_space() -> int:
 
 _AT_START = _address_space()
 _read = 0
-"""Bytes of the file and of the arrays read so far, which the CPU time limit grows with."""
+"""Number of bytes of the file and of the arrays read so far; the CPU time limit grows with it."""
 
 
 def _limit(more: int, size: int) -> None:
-    """Limit this process's memory (`more` bytes extra) and CPU time (for `size` more bytes), where the system can.
+    """Limit this process to `more` extra bytes of memory, and to the CPU time for `size` more bytes, where possible.
 
     The time limit of the parent process holds on all systems.
     """

@@ -1,9 +1,9 @@
-"""Keras's order of the layers in a graph, by which its files number the groups of weights."""
+"""Order in which Keras stores a graph's layers; files of Keras number the groups of weights in that order."""
 
 from collections.abc import Mapping, Sequence
 
 Place = tuple[str, int]
-"""A call of a layer: the layer's name and the number of the call."""
+"""One call of a layer: the pair of the layer's name and the number of the call."""
 
 
 def keras_order(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[list[str], list[Place]]:
@@ -18,7 +18,7 @@ def keras_order(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place])
 
 
 def keras_runs(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> list[Place]:
-    """Return the calls that the outputs `ends` depend on, in Keras's order of running: farthest from them first."""
+    """Return the calls that the outputs `ends` depend on, in the order in which Keras runs them: farthest first."""
     _, depths = _depths(parents, _depth_first(parents, ends)[1])
     return sorted(depths, key=lambda place: -depths[place])
 
@@ -26,7 +26,7 @@ def keras_runs(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) 
 def _depths(
     parents: Mapping[Place, Sequence[Place]], finished: Sequence[Place]
 ) -> tuple[dict[str, int], dict[Place, int]]:
-    """Return the depth (distance from an output) of each layer and each call, in the order that Keras finds them."""
+    """Return the depth (largest distance to an output) of each layer and of each call, as mappings in Keras's order."""
     far: dict[str, int] = {}
     depths: dict[Place, int] = {}
     for place in reversed(finished):
@@ -37,7 +37,7 @@ def _depths(
 
 
 def _depth_first(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[dict[str, int], list[Place]]:
-    """Search depth first from each output to the inputs; return the order of finding layers, and of finishing calls."""
+    """Search depth first from the outputs; return (order of meeting each layer, calls in the order of finishing)."""
     met: dict[str, int] = {}
     seen: set[Place] = set()
     finished: list[Place] = []

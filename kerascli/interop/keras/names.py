@@ -14,33 +14,33 @@ from kerascli.ops.base import OPS
 
 @dataclass(frozen=True, slots=True)
 class KerasNames:
-    """Keras's names of an imported model's tensors, by the names that kerascli gives them."""
+    """Names that an imported model's nodes, inputs and outputs have in Keras, by the names that kerascli gives them."""
 
     nodes: Mapping[str, str]
-    """Name of a node in the config -> Keras's name, where they differ."""
+    """Mapping from the name of a node in the config to Keras's name, for nodes whose names differ."""
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
-    """Name of an output -> Keras's name, which may be the same for several outputs of one layer."""
+    """Mapping from the name of a model output to Keras's name, which several outputs of one layer may share."""
 
     def input(self, name: str) -> str:
-        """Return Keras's name of an input of the model or of a view of it."""
+        """Return Keras's name of an input of the model, or of a view (a model made of some of its layers)."""
         return self.inputs.get(name, self.nodes.get(name, name))
 
     def output(self, name: str) -> str:
-        """Return Keras's name of an output of the model or of a view of it."""
+        """Return Keras's name of an output of the model, or of a view (a model made of some of its layers)."""
         return self.outputs.get(name, self.nodes.get(name, name))
 
 
 class NameBook:
-    """Collector of the names in one `model` section: each is valid in a config and given once."""
+    """Collector of the names in one `model` section: makes each valid in a config, and gives none twice."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
         self.changed: dict[str, str] = {}
-        """Name in the config -> Keras's name, where they differ."""
+        """Mapping from a name in the config to Keras's name, where the two differ."""
 
     def give(self, keras_name: str, *, class_name: str = "", own: str | None = None) -> str:
-        """Return a new config name for `keras_name`; Keras's default names (conv2d_3) use `own` (conv_2d_3)."""
+        """Return a new config name for a Keras name; `own` replaces Keras's default name (conv_2d_3 for conv2d_3)."""
         name = re.sub(r"[^A-Za-z0-9_]", "_", keras_name)
         base = keras_snake_case(class_name)
         if own is not None and base and (found := re.fullmatch(rf"(?:{base}|{snake_case(class_name)})(_\d+)?", name)):
@@ -64,7 +64,7 @@ def keras_snake_case(class_name: str) -> str:
 
 
 def op_of(class_name: str) -> str | None:
-    """Return the name of kerascli's operation for a class of keras.ops, or None: LogSoftmax is log_softmax."""
+    """Return the name of kerascli's operation for a class of keras.ops (LogSoftmax: log_softmax), or None."""
     return OPERATIONS.get(class_name) or _ops().get(class_name.lower())
 
 

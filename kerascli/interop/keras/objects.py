@@ -15,7 +15,7 @@ _OF_LAYERS = frozenset({"layer", "backward_layer", "layers", "cell", "cells"})
 _ROOTS = ("keras", "tf_keras", "tensorflow", "tensorflow_addons")
 _CODE = frozenset({"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"})
 _MAX_LAYERS = 3_000
-"""Limit of the layers in all models of a file: three times those of the largest Keras application."""
+"""Maximum number of layers in all models of a Keras file: three times as many as in the largest Keras application."""
 _NO_FAULTS = 20
 
 
@@ -31,14 +31,14 @@ class Refusals:
         return len(self._unknown) + len(self._faults)
 
     def unknown(self, name: str, hint: str | None = None) -> None:
-        """Add the refusal of a class or an operation that kerascli does not have."""
+        """Record a class or an operation in the Keras file that kerascli does not have; `check` raises for it."""
         self._unknown.setdefault(safe_text(name, 80), hint)
 
     def add(self, text: str, hint: str | None = None) -> None:
         self._faults.append(Fault(safe_text(text, 300), hint=hint))
 
     def check(self) -> None:
-        """Raise FileRefused with the collected refusals, if there are any."""
+        """Raise FileRefused with everything recorded as not importable, if there is anything."""
         faults = list(self._faults)
         if self._unknown:
             names = list(self._unknown)
@@ -91,7 +91,7 @@ def own_name(value: Mapping[str, Any]) -> str | None:
 
 
 def full_name(value: Mapping[str, Any]) -> str:
-    """Return the class name of a serialized object for messages, with its module if that is not Keras's."""
+    """Return the class name of an object serialized by Keras, for messages, with its module if that is not Keras's."""
     module = value.get("module")
     known = not isinstance(module, str) or module.split(".")[0] in _ROOTS
     return str(value["class_name"]) if known else f"{module}.{value['class_name']}"
@@ -104,7 +104,7 @@ def component(
     refusals: Refusals,
     extra: Difference = Difference(),  # noqa: B008  # frozen
 ) -> Component | None:
-    """Convert a serialized object to a component in `registry`; None if refused. `where` names it in messages."""
+    """Convert an object serialized by Keras to a component of `registry`; return None if it was added to `refusals`."""
     name = own_name(value)
     cls = registry.find(name) if name is not None else None
     if cls is None:
@@ -124,7 +124,7 @@ def component(
 def _settings(
     cls: type[Component], config: Mapping[str, Any], where: str, refusals: Refusals, extra: Difference
 ) -> dict[str, Any]:
-    """Convert the config of a Keras object to arguments of `cls`.
+    """Convert the config of an object serialized by Keras to arguments of the component class `cls`.
 
     Keys that Keras adds to any config (BOOKKEEPING), and values that have no effect, are left out.
     """
@@ -157,7 +157,7 @@ def _settings(
 
 
 def from_keras(value: Any, where: str, refusals: Refusals, extra: Difference | None = None, within: str = "") -> Any:
-    """Convert a value of a Keras config: an object becomes a component of the first kind that has its name.
+    """Convert a value of a Keras config; a serialized object becomes a component of the first kind that has its name.
 
     `within` is the argument that has the value: some take layers, others activations of the same names.
     """
@@ -184,7 +184,7 @@ def from_keras(value: Any, where: str, refusals: Refusals, extra: Difference | N
 
 
 def _as_pipeline(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a serialized Sequential, given as an argument of a component, as a serialized `pipeline` layer."""
+    """Convert a serialized Sequential that is an argument of another object to a serialized `pipeline` layer."""
     config = value["config"] if isinstance(value["config"], dict) else {}
     layers = config.get("layers")
     listed = [item for item in layers if is_object(item) and item["class_name"] != "InputLayer"] if layers else []
@@ -225,7 +225,7 @@ def _plain(value: Any) -> Any:
 
 
 def short_number(value: Any) -> Any:
-    """Return a float that is exact in float32 with float32's digits: 0.001 for 0.0010000000474974513; also nested."""
+    """Return a float with float32's digits if float32 has it: 0.001 for 0.0010000000474974513; also inside lists."""
     if isinstance(value, float) and float(np.float32(value)) == value:
         return float(str(np.float32(value)))
     if isinstance(value, list):
@@ -234,7 +234,7 @@ def short_number(value: Any) -> Any:
 
 
 def around_function(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a serialized wrapper of a metric or loss function as an object: the function's name, wrapper's config."""
+    """Return a serialized Keras wrapper of a metric or loss function with the function's name as its class name."""
     config = value["config"]
     if value["class_name"] not in NAMED_FUNCTIONS or not isinstance(config, dict):
         return value

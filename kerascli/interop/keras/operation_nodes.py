@@ -1,4 +1,4 @@
-"""Convert an expression over tensors to Keras operations, one per operation of its tree."""
+"""Convert the expression of an `expr` node to Keras operations (classes of keras.ops), one per operation in it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ _CLASSES = {
     "psnr": "PSNR", "rfft": "RFFT", "irfft": "IRFFT", "svd": "SVD", "fft": "FFT", "fft2": "FFT2", "ifft2": "IFFT2",
     "stft": "STFT",
 }  # fmt: skip
-"""Operation -> its class in keras.ops, where that is not the operation's name in camel case."""
+"""Mapping from operation to its class in keras.ops, where that is not the operation's name in camel case."""
 _ELSEWHERE: Mapping[str, str] = {
     "nn": """
         average_pool binary_crossentropy categorical_crossentropy celu ctc_loss depth_to_space
@@ -47,7 +47,7 @@ _ELSEWHERE: Mapping[str, str] = {
     """,
     "core": "cast saturate_cast scatter scatter_update slice slice_update stop_gradient unstack",
 }
-"""Module of keras.ops -> operations that it defines; all others are in `numpy`."""
+"""Mapping from a module of keras.ops to the names of its operations; all others are in the module `numpy`."""
 _NO_CLASS = frozenset({
     "batch_normalization", "layer_normalization", "rms_normalization", "mish", "shape", "size", "ndim", "eye",
     "identity", "ones", "zeros", "tri", "trapezoid", "conv", "depthwise_conv", "irfft", "adaptive_average_pool",
@@ -55,20 +55,20 @@ _NO_CLASS = frozenset({
     "eig", "histogram", "imag", "istft", "polar", "rearrange", "separable_conv", "view", "view_as_complex",
     "view_as_real",
 })  # fmt: skip
-"""Functions of expressions that are not a single operation in Keras's graphs, and so are not exported."""
+"""Functions of kerascli's expressions that Keras has no single operation for, so that they are not exported."""
 _CALLED = {
     "isclose": {"rtol", "atol"}, "pad": {"constant_values"}, "slice": {"start_indices"},
     "slice_update": {"start_indices"}, "dot_product_attention": {"scale"},
 }  # fmt: skip
-"""Operation -> arguments, besides tensors, that Keras stores in the operation's call; all others are in its config."""
+"""Mapping from operation to its arguments, tensors aside, that Keras stores in the call instead of the config."""
 _SETTINGS = {"clip": {"x_min", "x_max"}, "psnr": {"max_val"}}
 _FIXED = {"relu": {"negative_slope", "max_value", "threshold"}}
-"""Operation -> arguments that Keras's class of it lacks."""
+"""Mapping from an operation to its arguments that the class in keras.ops does not have."""
 _TENSORS = (Tensor, Tensor | None, Value, Value | None, Tensors)
 
 
 class Inexpressible(Exception):
-    """Exception for a part of an expression that Keras has no operation for."""
+    """Exception: Keras has no operation for a part of an expression; its text names the part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,12 @@ class Result:
     node: str
     index: int = 0
     call: int = 0
-    """Number of the layer's call, from 0."""
+    """Number, from 0, of the layer's call that computes the tensor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A Keras operation and its call; `args` and `kwargs` hold `Result`s, numbers, lists and slices."""
+    """One call of a Keras operation; `args` and `kwargs` hold `Result`s (its tensors), numbers, lists and slices."""
 
     class_name: str
     module: str
@@ -93,14 +93,14 @@ class Operation:
 
 
 class Operations:
-    """Converter of expression trees to Keras operations; `add` adds one to the Keras graph and returns its name."""
+    """Converter of expression trees to Keras operations; `add` is called with each operation, and returns its name."""
 
     def __init__(self, tensors: Mapping[str, Result], add: Callable[[Operation], str]) -> None:
         self._tensors = tensors
         self._add = add
 
     def value(self, tree: Node) -> Any:
-        """Convert an expression tree to a `Result`, a number or a list. Raises Inexpressible."""
+        """Convert an expression tree to a `Result` (a tensor), a number or a list of these. Raises Inexpressible."""
         match tree:
             case Literal():
                 return tree.value
@@ -167,7 +167,7 @@ class Operations:
         return Result(self._add(operation))
 
     def _backwards(self, item: Node) -> Slice | None:
-        """Return `::n`, the slice to take of the flipped axis, for an index item `::-n`; None for any other item."""
+        """Return `::n`, to be applied to the flipped axis, for the item `::-n` of an index; None for any other item."""
         if not isinstance(item, Slice) or item.start or item.stop or item.step is None:
             return None
         step = self._whole(item.step)

@@ -1,4 +1,4 @@
-"""Map the variables of a Keras optimizer, in their order, to the state of kerascli's optimizer."""
+"""Map the variables of a Keras optimizer, in the order of Keras's files, to the state of kerascli's optimizer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from kerascli.optimizers.schedule_free import ScheduleFreeAdamW
 from kerascli.schedules.base import Schedule
 
 _SLOTS_APART = frozenset({"velocity_hat"})
-"""Optimizer slots that Keras's files list last, for all weights; other slots are listed weight by weight."""
+"""Names of optimizer slots that Keras's files list last, for all weights; other slots are listed weight by weight."""
 _OPTIMIZERS_APART = frozenset({"rmsprop"})
-"""Optimizers whose slots Keras's files list slot by slot, not weight by weight."""
+"""Names of optimizers whose slots Keras's files list slot by slot instead of weight by weight."""
 _UNKNOWN_TO_KERAS = frozenset({"loss_scale_optimizer/skipped_steps"})
-"""States of kerascli's optimizers that Keras's optimizers lack."""
+"""Names of states of kerascli's optimizers that Keras's optimizers do not have."""
 _PRODUCT_TOLERANCE = 1e-4
-"""Tolerance of nadam's product of momenta: far above its rounding error in float32, far below one factor's effect."""
+"""Largest error of nadam's product of momenta: far above float32's rounding, far below the effect of one factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,17 @@ class Variable:
     dtype: str = "float32"
     is_state: bool = True
     value: Callable[[int], float] = lambda _: 0.0
-    """Function (number of updates) -> value of a variable that kerascli has no state for."""
+    """Function that computes, from the number of updates, a variable that is not in kerascli's state."""
 
 
 def keras_variables(settings: BaseOptimizer, trained: Sequence[Weight]) -> list[Variable]:
-    """Return the variables of Keras's optimizer in the order of its files, for trained weights in Keras's order."""
+    """Return the variables of a Keras optimizer in its file's order; `trained` are the weights in Keras's order."""
     scaled = isinstance(settings, LossScaleOptimizer)
     return [*(_of_loss_scale() if scaled else ()), *_of_rule(settings.rule, trained, tracked=not scaled)]
 
 
 def _of_loss_scale() -> Iterator[Variable]:
-    """Yield the variables of Keras's LossScaleOptimizer, which does not use its own iterations and learning rate."""
+    """Yield the variables of Keras's LossScaleOptimizer itself; its iterations and learning rate are unused."""
     yield Variable("iterations of the loss scale", (), "int32", is_state=False)
     yield Variable("learning rate of the loss scale", (), is_state=False)
     yield Variable("loss_scale_optimizer/step_counter", (), "int32")
@@ -79,7 +79,7 @@ def _of_rule(rule: Optimizer, trained: Sequence[Weight], *, tracked: bool) -> It
 
 
 def _of_slot(rule: Optimizer, weight: Weight, slot: str, *, tracked: bool) -> Iterator[Variable]:
-    """Yield Keras's variable for an optimizer slot of a weight, if Keras has one."""
+    """Yield Keras's variable for one slot (such as `velocity`) of a weight, if Keras's optimizer has one."""
     whole = tuple(weight.spec.shape)
     shape = rule.slot_shape(slot, weight.name, whole)
     if shape is not None:
@@ -93,7 +93,7 @@ def _of_slot(rule: Optimizer, weight: Weight, slot: str, *, tracked: bool) -> It
 def saved_optimizer(
     shapes: Sequence[tuple[int, ...]], settings: BaseOptimizer, trained: Sequence[Weight], own: Mapping[str, Tensor]
 ) -> BaseOptimizer | None:
-    """Return the optimizer whose variables have these shapes: `settings`, or its inner one without loss scaling.
+    """Return the optimizer whose Keras variables have these shapes: `settings`, or the one inside its loss scaling.
 
     Keras scales the loss of a model with mixed_float16 layers only if that is the policy of the model itself. Returns
     None if neither fits the shapes, or the states of kerascli's optimizer (`own`).
@@ -113,7 +113,7 @@ def state_from(
     trained: Sequence[Weight],
     own: Mapping[str, Tensor],
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Return kerascli's optimizer state from the variables of Keras's optimizer, and notes on differences.
+    """Return kerascli's optimizer state, computed from Keras's optimizer variables, and notes on what differs.
 
     `own` is a new state of `settings`, `saved` is the `saved_optimizer` of the arrays' shapes. Raises FileRefused for
     values that no optimizer has.
@@ -150,7 +150,7 @@ def state_from(
 def arrays_from(
     state: Mapping[str, Tensor], settings: BaseOptimizer, trained: Sequence[Weight]
 ) -> tuple[dict[str, list[np.ndarray]] | None, tuple[str, ...]]:
-    """Return Keras's optimizer variables by group in the file, from kerascli's state, and notes on differences.
+    """Return Keras's optimizer variables, by HDF5 group, computed from kerascli's state, and notes on what differs.
 
     Returns None for the variables if the state does not belong to these weights.
     """
@@ -171,12 +171,12 @@ def arrays_from(
 
 
 def _updates(rule: Optimizer, state: Mapping[str, Tensor]) -> int:
-    """Return the number of parameter updates in an optimizer's state: fewer than steps with gradient accumulation."""
+    """Return how many times an optimizer has updated weights: with gradient accumulation, less often than each step."""
     return int(state["iterations"]) // (rule.gradient_accumulation_steps or 1)
 
 
 def _notes(settings: BaseOptimizer, updates: int) -> Iterator[str]:
-    """Yield notes for the user where training continued from the file differs between Keras and kerascli."""
+    """Yield notes on how training continued from an exported state differs between Keras and kerascli."""
     if isinstance(settings.rule, ScheduleFreeAdamW):
         yield (
             "schedule_free_adam_w: Keras's updates on torch differ from those on JAX and TensorFlow, "
@@ -192,7 +192,7 @@ def _notes(settings: BaseOptimizer, updates: int) -> Iterator[str]:
 def notes_on_names(
     rule: Optimizer, trained: Sequence[Weight], places: Sequence[tuple[Sequence[str], str]], model: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Yield a note on every weight that muon may update differently in Keras because of its name there.
+    """Yield a note on each weight that Keras's muon may update differently, because its name in Keras differs.
 
     `places` are, for each layer, Keras's names from the model down and the prefix of its weights; `model` is Keras's
     serialized model.

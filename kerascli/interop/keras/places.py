@@ -1,4 +1,4 @@
-"""HDF5 groups of a layer's weights in Keras 3's files: path of kerascli's submodule -> path of Keras's object."""
+"""Map paths of a layer's submodules in kerascli to the HDF5 groups of their weights in Keras 3's files."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,11 +18,11 @@ _ATTENTION: Mapping[str, Mapping[str, str]] = {
         "gate": "_gate_dense",
     },
 }  # fmt: skip
-"""Attention layer -> {name of a submodule in kerascli: its name in Keras}."""
+"""Mapping from an attention layer to Keras's names of its submodules, by kerascli's names."""
 
 
 def keras_place(layer: BaseLayer, part: str) -> str:
-    """Return Keras's path of a submodule of a layer; '' for the layer itself.
+    """Return Keras's path of a submodule within the HDF5 group of its layer; '' for the layer itself.
 
     Example: `forward_lstm` of `bidirectional` is `forward_layer/cell`.
     """
@@ -50,14 +50,14 @@ def keras_place(layer: BaseLayer, part: str) -> str:
 
 
 def _of_pipeline(layers: Sequence[BaseLayer], number: str, part: str = "") -> str:
-    """Return Keras's path of a submodule of a `pipeline`: Keras numbers layers per class, kerascli across classes."""
+    """Return Keras's path of a submodule of a `pipeline` layer; Keras numbers the layers in it separately by class."""
     layer, before = layers[int(number)], layers[: int(number)]
     place = layers_place(type(layer).__name__, sum(type(other) is type(layer) for other in before))
     return _joined("layers", place, keras_place(layer, part))
 
 
 def weights_by_path(layer: BaseLayer, prefix: str, weights: Sequence[Weight]) -> dict[str, list[Weight]]:
-    """Return the weights of a layer by Keras's path, in the order of Keras's variables.
+    """Return a layer's weights by Keras's path within the layer, in the order of Keras's variables.
 
     For spectral normalization, the kernel is also among the variables of the wrapper itself.
     """
@@ -72,7 +72,7 @@ def weights_by_path(layer: BaseLayer, prefix: str, weights: Sequence[Weight]) ->
 
 
 def layers_place(class_name: str, number: int) -> str:
-    """Return the HDF5 group of layer number `number` (from 0) among those of its class: `dense`, `dense_1`."""
+    """Return the name of the HDF5 group of a class's layer number `number` (from 0): `dense`, `dense_1` ..."""
     base = keras_snake_case(EXPORTED.get(class_name, class_name))
     return f"{base}_{number}" if number else base
 

@@ -1,4 +1,4 @@
-"""Convert the `compile` section to Keras's compile config."""
+"""Convert the config section `compile` to the compile config of a Keras file."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from kerascli.interop.keras_export.serialized import Problems, keras_object
 
 
 def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
-    """Return Keras's compile config and notes; None, with notes that say why, if Keras cannot express the section.
+    """Return Keras's compile config and notes; if Keras cannot express the section, None and notes that say why.
 
     `outputs` maps the model's outputs to Keras's names of them.
     """
@@ -34,7 +34,7 @@ def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[
 
 
 def _metric(metric: Component, name: str, problems: Problems) -> Any:
-    """Return a metric as Keras's object, with the name that it has in logs."""
+    """Return a metric serialized as a Keras object, with the name that kerascli gives it in its logs."""
     if metric.component_name in {"accuracy", "crossentropy"}:  # Keras chooses by the loss and the shapes
         return metric.component_name
     made = keras_object(metric, "metrics", problems)

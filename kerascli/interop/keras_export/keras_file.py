@@ -30,7 +30,7 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 def archive_bytes(
     graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping[str, Any] | None, state: OptimizerGroups | None
 ) -> bytes:
-    """Return a `.keras` file; `state` are the optimizer's variables in Keras's order, by group."""
+    """Return the bytes of a `.keras` file; `state` has the optimizer's variables by HDF5 group, in Keras's order."""
     _need_h5py()
     description = graph.description if compiled is None else {**graph.description, "compile_config": compiled}
     metadata = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
@@ -46,7 +46,7 @@ def archive_bytes(
 
 
 def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping[str, Any] | None) -> bytes:
-    """Return an `.h5` file of the whole model. Raises ConfigError for layers that this format cannot store.
+    """Return the bytes of an `.h5` file with model and weights. Raises ConfigError for layers that it cannot store.
 
     The optimizer's state is omitted: Keras 3 cannot resume training from the one that it reads from such files.
     """
@@ -74,7 +74,7 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
 def ordered(
     layers: Sequence[KerasNode], weights: Sequence[Weight], above: str = "layers"
 ) -> list[tuple[str, list[Weight]]]:
-    """Return a model's weights by HDF5 group, such as `layers/lstm_1/cell`, in Keras 3's layout and order."""
+    """Return a model's weights by HDF5 group (such as `layers/lstm_1/cell`), as a list of pairs in Keras 3's order."""
     counts: dict[str, int] = {}
     found: list[tuple[str, list[Weight]]] = []
     for node in layers:
@@ -108,12 +108,12 @@ def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: Optimize
 
 
 def array(weight: Weight) -> np.ndarray:
-    """Return the values of a weight in Keras's layout."""
+    """Return the values of a weight as a NumPy array in Keras's layout."""
     return weight.keras().to("cpu").contiguous().numpy()
 
 
 def _under(weights: Sequence[Weight], node: KerasNode) -> list[Weight]:
-    """Return the weights of an exported layer; those of a nested model are in the order of its layers."""
+    """Return the weights of an exported layer or nested model; a nested model's are in the order of its layers."""
     own = [] if node.layer is None else [weight for weight in weights if weight.name.startswith(f"{node.ours}/")]
     return [*own, *(weight for each in node.inside for weight in _under(weights, each))]
 
@@ -127,7 +127,7 @@ def _legacy_layer(group: Any, node: KerasNode, weights: Sequence[Weight]) -> Non
 
 
 def in_group(weights: Sequence[Weight]) -> list[Weight]:
-    """Return a layer's weights in the order of file formats before Keras 3: trainable weights first."""
+    """Return a layer's weights in the order of Keras's formats before Keras 3: trainable weights first."""
     return sorted(weights, key=lambda weight: not weight.trainable)
 
 
@@ -141,7 +141,7 @@ def _name(group: Any, attribute: str, names: Sequence[str]) -> None:
 
 
 def _without_modules(value: Any) -> Any:
-    """Return a serialized layer or model without `module`, as before Keras 3; objects in its config keep theirs."""
+    """Return a serialized layer or model without its key `module`, as before Keras 3; objects in it keep theirs."""
     plain = {key: v for key, v in value.items() if key not in {"module", "registered_name"}}
     if value["class_name"] not in MODELS:
         return plain
@@ -156,7 +156,7 @@ def _training_config(compiled: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_what_it_cannot_hold(graph: KerasGraph) -> None:
-    """Raise ConfigError for layers that Keras does not read, or reads wrongly, from `.h5` files."""
+    """Raise ConfigError if the model has layers that Keras does not read, or reads wrongly, from `.h5` files."""
     faults: list[Fault] = []
     for described in _layers(graph.description):
         name, config = described["config"]["name"], described["config"]
@@ -176,7 +176,7 @@ def _refuse_what_it_cannot_hold(graph: KerasGraph) -> None:
 
 
 def _layers(description: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the layers of a serialized model and of its nested models."""
+    """Yield the serialized layers of a serialized Keras model, those of its nested models too."""
     for layer in description["config"]["layers"]:
         yield from _layers(layer) if layer["class_name"] in MODELS else [layer]
 

@@ -23,12 +23,12 @@ from kerascli.shapes import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class KerasGraph:
-    """A serialized Keras model; `layers` are its layers, without operations, in Keras's order."""
+    """A serialized Keras model; `layers` are its layers and nested models, without operations, in Keras's order."""
 
     description: dict[str, Any]
     layers: tuple[KerasNode, ...]
     outputs: Mapping[str, str]
-    """Name of an output of the model -> name of the Keras layer that computes it."""
+    """Mapping from the name of a model output to the name of the Keras layer that computes it."""
     notes: tuple[str, ...]
 
 
@@ -41,7 +41,7 @@ def keras_graph(
     precision: str,
     batch_size: int | None = None,
 ) -> KerasGraph:
-    """Convert a model to Keras's serialized form. Raises ConfigError with everything that Keras cannot express.
+    """Convert a model to Keras's serialized form. Raises ConfigError that lists all that Keras cannot express.
 
     `names` maps names to Keras's where they differ; `batch_size` is set for a model with stateful layers.
     """
@@ -55,7 +55,7 @@ def keras_graph(
 
 @dataclass(frozen=True, slots=True)
 class _Common:
-    """State shared by the converters (`_Writer`) of a model and of its shared models."""
+    """State that the converters (`_Writer`) of a model and of its shared models have in common."""
 
     precision: str
     batch_size: int | None
@@ -75,12 +75,12 @@ class _Writer:
         self._taken = {names.get(name, name) for name in own}
         self._nodes: dict[str, KerasNode] = {}
         self._shared: dict[str, str] = {}
-        """Prefix of the weights of a shared layer or model -> name of its Keras layer."""
+        """Mapping from the prefix of a shared layer's (or model's) weights to the name of its Keras layer."""
         self._tensors: dict[str, Result] = {}
         self._masks = MaskPlaces()
 
     def write(self) -> None:
-        """Convert all inputs, nodes and calls of the model to Keras nodes."""
+        """Convert all inputs, nodes and calls of shared models of this model to Keras nodes."""
         for given, spec in self._scope.inputs.items():
             name = self._names.get(given, given)
             self._nodes[name] = input_node(name, spec, self._common.batch_size)
@@ -150,7 +150,7 @@ class _Writer:
             self._common.notes.append(f"'{name}': training: false is not exported: Keras's files cannot store it")
 
     def _model(self, call: Call) -> None:
-        """Convert a call of a shared model; the model itself is converted at its first call."""
+        """Convert a call of a shared model to a call of a Keras model, which is converted at the first call."""
         name = self._shared_name(call.of)
         scope = shared_scope(self._scope, call.of)
         if name not in self._nodes:
@@ -198,7 +198,7 @@ class _Writer:
                 self._tensors[tensor] = self._named(node, tensor, each)
 
     def _named(self, node: Node, tensor: str, value: Any) -> Result:
-        """Return an expression's result, named `tensor`: rename its operation, or else add an identity layer."""
+        """Return an expression's `Result`, named `tensor`: its operation is renamed, or an identity layer added."""
         name = self._names.get(tensor, tensor)
         last = self._nodes.get(value.node) if isinstance(value, Result) else None
         if last is not None and last.is_operation and last.ours == node.name and len(node.outputs) == 1:
@@ -212,7 +212,7 @@ class _Writer:
         return self._identity(name, value)
 
     def _operation(self, node: Node, operation: Operation) -> str:
-        """Add a Keras operation that is part of a node of the model, and return its name."""
+        """Add a Keras operation, into which a node of the model is converted, and return the operation's name."""
         name = self._unique(f"{node.name}_{operation.class_name.lower()}")
         made = {
             "module": operation.module, "class_name": operation.class_name,
@@ -234,7 +234,7 @@ class _Writer:
     # the whole model
 
     def described(self, name: str) -> tuple[dict[str, Any], tuple[KerasNode, ...], dict[str, str]]:
-        """Return the serialized model, its layers that lead to an output, in Keras's order, and its outputs' names."""
+        """Return the serialized model, those of its layers that lead to an output, and Keras's names of its outputs."""
         ends = self._ends()
         inputs = [self._names.get(given, given) for given in self._scope.inputs]
         calls = {
@@ -258,7 +258,7 @@ class _Writer:
         return description, tuple(node for node in nodes if not node.is_operation), outputs
 
     def _ends(self) -> list[Result]:
-        """Return the model's outputs; if a layer has several, it gets identity layers: Keras names outputs by layer."""
+        """Return the model's outputs; as Keras names outputs by layer, several of one layer get identity layers."""
         ends = [self._of(output) for output in self._scope.outputs]
         counts = Counter(end.node for end in ends)
         shared = {name for name in self._shared.values() if counts[name] > 1}

@@ -1,4 +1,4 @@
-"""Layers, operations and nested models of a Keras file to be written, each with its calls."""
+"""Layers, operations and nested models that are written to a Keras file, each with its calls."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ class KerasCall:
     args: list[Any] = field(default_factory=list)
     kwargs: dict[str, Any] = field(default_factory=dict)
     masks: list[Place] = field(default_factory=list)
-    """Calls of the operations that compute its masks, which take part when Keras sorts layers."""
+    """Calls of the operations that compute this call's masks; Keras takes them into account when it sorts layers."""
 
     def parents(self) -> list[Place]:
         return [*((result.node, result.call) for result in results([self.args, self.kwargs])), *self.masks]
@@ -25,16 +25,16 @@ class KerasCall:
 
 @dataclass(slots=True)
 class KerasNode:
-    """An input, layer, operation or nested model in a Keras file; `layer` is None for all but layers."""
+    """An input, layer, operation or nested model to be written to a Keras file; `layer` is None except for layers."""
 
     name: str
     description: dict[str, Any]
     calls: list[KerasCall] = field(default_factory=list)
     layer: BaseLayer | None = None
     ours: str = ""
-    """Prefix of its weights' names in kerascli; for an operation, the name of the node that it is part of."""
+    """Prefix of the names of its weights in kerascli; for an operation, the model's node that it is part of."""
     inside: tuple["KerasNode", ...] = ()
-    """Layers of a nested model, in Keras's order."""
+    """If this is a nested model: its layers, in Keras's order."""
 
     @property
     def is_operation(self) -> bool:
@@ -52,7 +52,7 @@ def input_node(name: str, spec: TensorSpec, batch_size: int | None) -> KerasNode
 
 
 def reached(nodes: Sequence[KerasNode], order: Sequence[Place]) -> tuple[list[KerasNode], dict[Place, int]]:
-    """Return the Keras nodes with only the calls in `order`, and the new numbers of these calls."""
+    """Return Keras nodes with only the calls listed in `order`, and a mapping from these calls to their new numbers."""
     kept = set(order)
     numbers: dict[Place, int] = {}
     found: list[KerasNode] = []
@@ -65,7 +65,7 @@ def reached(nodes: Sequence[KerasNode], order: Sequence[Place]) -> tuple[list[Ke
 
 
 def sequential(name: str, nodes: Sequence[KerasNode], end: Result) -> dict[str, Any] | None:
-    """Return a serialized Sequential model; None if the graph is not a plain stack of layers."""
+    """Return a Keras graph serialized as a Sequential model; None if it is not a plain stack of layers."""
     before, *rest = nodes
     for node in rest:
         plain = len(node.calls) == 1 and node.calls[0].args == [Result(before.name)] and not node.calls[0].kwargs
@@ -93,7 +93,7 @@ def functional(
     specs: Mapping[Result, TensorSpec],
     numbers: Mapping[Place, int],
 ) -> dict[str, Any]:
-    """Return a serialized functional model.
+    """Return a Keras graph serialized as a functional model.
 
     `numbers` are the numbers of the written calls; in outputs, Keras counts calls of a nested functional model from 1.
     """
@@ -113,7 +113,7 @@ def functional(
 
 
 def results(value: Any) -> Iterator[Result]:
-    """Yield every tensor (`Result`) in a call's arguments, in order."""
+    """Yield, in order, every tensor (`Result`) in the arguments of a Keras call, at any depth."""
     match value:
         case Result():
             yield value
@@ -143,7 +143,7 @@ def _calls(node: KerasNode, specs: Mapping[Result, TensorSpec], numbers: Mapping
 
 
 def _with_keras_tensors(value: Any, specs: Mapping[Result, TensorSpec], numbers: Mapping[Place, int]) -> Any:
-    """Return call arguments with `Result`s as serialized Keras tensors; Keras infers shapes inside expressions."""
+    """Return call arguments with each `Result` as a serialized Keras tensor; Keras infers shapes inside expressions."""
     match value:
         case Result():
             spec = specs.get(value)

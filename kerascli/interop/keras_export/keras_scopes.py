@@ -1,4 +1,4 @@
-"""Scope of one exported Keras model: inputs, nodes and outputs of the whole model, or of a shared model in it."""
+"""What one exported Keras model contains: inputs, nodes and outputs of the whole model, or of a shared model in it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from kerascli.shapes import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A model or shared model to export; `specs` has shape and dtype of its tensors, sizes None where calls differ."""
+    """Contents of a model to export, whole or shared; `specs` has dtypes and shapes (None: differs by call)."""
 
     inputs: Mapping[str, TensorSpec]
     entries: Sequence[Entry]
@@ -25,7 +25,7 @@ def model_scope(model: Model, specs: Mapping[str, TensorSpec]) -> Scope:
 
 
 def shared_scope(scope: Scope, shared: Shared) -> Scope:
-    """Return the scope of a shared model; its outputs are all tensors used outside of it, such as `a.features`."""
+    """Return the contents of a shared model to export; its outputs are all tensors used outside: `a.features` ..."""
     calls = scope.calls_of(shared)
     used = {*scope.outputs, *(name for entry in scope.entries for name in entry.used_names())}
     specs: dict[str, TensorSpec] = {}
@@ -47,7 +47,7 @@ def shared_scope(scope: Scope, shared: Shared) -> Scope:
 
 
 def meanings(call: Call) -> Iterator[tuple[str, str]]:
-    """Yield the pairs of names of the tensors in a call of a shared model: in the shared model, and outside."""
+    """Yield, for each tensor in a call of a shared model, its names in the shared model and in the calling model."""
     for inner, outer in zip(flat(call.of.entries), call.nodes, strict=True):
         yield from (pair for pair in zip(inner.outputs, outer.outputs, strict=True) if "_" not in pair)
 

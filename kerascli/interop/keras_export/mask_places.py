@@ -1,4 +1,4 @@
-"""Calls of the operations that compute masks in Keras, which affect the order of an exported model's layers."""
+"""Calls of the Keras operations that compute masks; these calls affect the order of layers in an exported model."""
 
 from collections.abc import Iterable
 
@@ -8,28 +8,28 @@ from kerascli.model.ir.nodes import Node
 
 
 class MaskPlaces:
-    """Calls (`Place`) of the operations that compute the masks of a model's tensors.
+    """Record of the calls (`Place`) of Keras's operations that compute masks of a model's tensors.
 
     Keras computes a mask by operations of its own: `any(not_equal(x, 0))`, for embeddings without the `any`.
     """
 
     def __init__(self) -> None:
         self.parents: dict[Place, list[Place]] = {}
-        """Call of an operation that computes a mask -> calls that compute its arguments."""
+        """Mapping from a call of an operation that computes a mask to the calls that compute its arguments."""
         self._places: dict[str, Place] = {}
-        """Name of a tensor -> call of the operation that computes its mask."""
+        """Mapping from the name of a tensor to the call of the operation that computes its mask."""
 
     def of(self, tensors: Iterable[str]) -> list[Place]:
-        """Return the calls that compute the masks of those tensors that have one."""
+        """Return the calls of the operations that compute the masks of these tensors; a tensor may have none."""
         return [self._places[tensor] for tensor in tensors if tensor in self._places]
 
     def propagate(self, tensor: str, result: str) -> None:
-        """Record that the tensor `result` has the mask of `tensor`, if that has one."""
+        """Record that Keras gives the tensor `result` the same mask as `tensor`, if `tensor` has a mask."""
         if tensor in self._places:
             self._places[result] = self._places[tensor]
 
     def add(self, node: Node, name: str, number: int, given: Place) -> list[Place]:
-        """Record the mask of a node's outputs, and return the masks that Keras passes to its layer.
+        """Record the mask of a node's outputs; return the calls that compute the masks that Keras passes to its layer.
 
         `name` and `number` are Keras's layer and call number, `given` is the place of its first input.
         """

@@ -1,4 +1,4 @@
-"""Serialize components as Keras objects; their arguments have Keras 3's names and values, so none is translated."""
+"""Serialize kerascli's components as Keras objects; argument names and values are Keras 3's, so none are translated."""
 
 from typing import Any
 
@@ -28,15 +28,15 @@ _UNKNOWN_TO_KERAS = frozenset({
 })  # fmt: skip
 """Names of components that have no class in Keras 3."""
 _LOSSES_ALONE = frozenset({"binary_focal_crossentropy", "categorical_focal_crossentropy", "huber"})
-"""Names of losses that Keras 3 offers as metrics only as functions, not as classes."""
+"""Names of losses that Keras 3 does not have as metric classes (only as metric functions)."""
 OF_NETWORKS = {
     "layer_scale": "keras.src.applications.convnext",
     "stochastic_depth": "keras.src.applications.convnext",
     "custom_scale_layer": "keras.src.applications.inception_resnet_v2",
 }  # fmt: skip
-"""Layer -> module of keras.applications that defines it; Keras finds its class by that module only."""
+"""Mapping from a layer to the only module of keras.applications in which Keras finds its class."""
 _ACTIVATION_LAYERS = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "elu": "ELU", "softmax": "Softmax"}
-"""Activation -> class of the Keras layer that stands for the activation if it has arguments."""
+"""Mapping from an activation to the Keras layer class that replaces the activation if it has arguments."""
 
 
 class Problems:
@@ -55,7 +55,7 @@ class Problems:
 
 
 def keras_object(thing: Component, where: str, problems: Problems, **bookkeeping: Any) -> dict[str, Any]:
-    """Return a component as {module, class_name, config, registered_name}; `bookkeeping` comes first in the config."""
+    """Return a component as {module, class_name, config, registered_name} for Keras; `bookkeeping` leads config."""
     unknown = _UNKNOWN_TO_KERAS | _LOSSES_ALONE if isinstance(thing, Metric) else _UNKNOWN_TO_KERAS
     known = thing.component_name not in unknown
     module = next((module for base, module in _MODULES if isinstance(thing, base)), None)
@@ -71,7 +71,7 @@ def keras_object(thing: Component, where: str, problems: Problems, **bookkeeping
 
 
 def layer_object(layer: BaseLayer, name: str, precision: str, problems: Problems) -> dict[str, Any]:
-    """Return a layer as a Keras object with its name and dtype policy."""
+    """Return a layer serialized for Keras, with its name and dtype policy in its config."""
     if layer.component_name in GIVE_WHOLE_NUMBERS and getattr(layer, "output_mode", "") == "int":
         precision = "int64"
     policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": precision}, "registered_name": None}
@@ -93,7 +93,7 @@ def _settings(thing: Component, where: str, problems: Problems) -> dict[str, Any
 
 
 def to_keras(value: Any, where: str, problems: Problems) -> Any:
-    """Return the value of a component's argument as JSON in Keras's form; components in it become Keras objects."""
+    """Return the value of a component's argument as JSON for a Keras file; components in it become Keras objects."""
     if isinstance(value, Activation):
         return _activation(value, where, problems)
     if isinstance(value, BaseLayer):

@@ -1,1 +1,1 @@
-"""Import of Keras's files into a model section and weights."""
+"""Import of Keras's files: convert the model to a config's `model` section, and read its weights."""

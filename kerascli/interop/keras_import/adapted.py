@@ -21,7 +21,7 @@ def is_adapted(layer: BaseLayer) -> bool:
 
 
 def with_statistics(owner: Owner, model: ModelFile) -> BaseLayer:
-    """Return the layer with its mean and variance read from the Keras file. Raises FileRefused."""
+    """Return a layer with the mean and variance that the Keras file stores for it as weights. Raises FileRefused."""
     file, legacy = model.arrays, model.legacy
     if file is None:
         text = f"the mean of '{safe_text('/'.join(owner.path))}', adapted to data, is not in the file"
@@ -42,7 +42,7 @@ def with_statistics(owner: Owner, model: ModelFile) -> BaseLayer:
 
 
 def _named(file: Hdf5, group: str, owner: Owner, name: str) -> str:
-    """Return the HDF5 path of the weight `name` of a layer in Keras 2's layout."""
+    """Return the HDF5 path of a layer's weight named `name` in a file of Keras 2's layout."""
     names = [each.partition(":")[0].split("/") for each in file.texts(group, "weight_names")]
     whole = file.texts(group, "weight_names")
     own = [text for text, parts in zip(whole, names, strict=True) if parts[-2:] == [owner.path[-1], name]]

@@ -23,18 +23,18 @@ from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """The model of a Keras file as a `model` section, with its names in Keras and the owners of its weights."""
+    """Model of a Keras file as a `model` section; with Keras's names, and the layers that own the file's weights."""
 
     section: dict[str, Any]
     names: KerasNames
     owners: list[Owner]
-    """Layers that may have weights, in Keras's order."""
+    """Layers in the file that may have weights, in the order of Keras."""
     precision: str
     notes: tuple[str, ...] = ()
 
 
 def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
-    """Convert a Keras file's model; what cannot be imported is added to `refusals`. Raises FileRefused."""
+    """Convert the model of a Keras file; adds what cannot be imported to `refusals`. Raises FileRefused."""
     whole = read_model(file.model, _name(file.model))
     kept = used_inputs(whole)
     model = with_inputs(whole, kept)
@@ -57,7 +57,7 @@ def _name(spec: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class _Common:
-    """State shared by the writers of all models in a Keras file."""
+    """State that all writers of one Keras file's models share: what was refused, the open file, the dtype policies."""
 
     refusals: Refusals
     file: ModelFile
@@ -69,7 +69,7 @@ class _Common:
 
 
 class _Writer:
-    """Writer of one `model` section; the layers of a nested Keras model that is called once become part of it."""
+    """Writer of a `model` section from a Keras model, with the layers of nested models that are called once."""
 
     def __init__(self, common: _Common, model: KerasModel) -> None:
         self.common = common
@@ -80,7 +80,7 @@ class _Writer:
     def write(
         self, model: KerasModel, given: Sequence[str], path: tuple[str, ...], place: str, *, preferred: bool = False
     ) -> tuple[list[str], list[Owner]]:
-        """Add a model's layers, called on the tensors `given`; return its outputs' names and the owners of weights."""
+        """Write a Keras model's layers, fed with the tensors `given`; return its outputs, and the owners of weights."""
         reading = Reading(model, path, place, self.common.refusals, preferred=preferred, keras_3=self.common.keras_3)
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
         for layer, number in model.ordered():
@@ -91,7 +91,7 @@ class _Writer:
         return [reading.tensors.get(ref, "_") for _, ref in model.outputs], owners
 
     def _call(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
-        """Add one call of a Keras layer, operation or model to the section; return the names of its output tensors."""
+        """Write a call of a Keras layer, operation or model to the `model` section; return its outputs' names."""
         if layer.is_operation:
             return self._operation(reading, layer, number)
         if layer.is_model:
@@ -129,12 +129,12 @@ class _Writer:
         return self.section.add(own, changed_settings(settings), node, names, settings)
 
     def _without_mask(self, tensor: str) -> str:
-        """Return a copy of a tensor without its mask: an `expr` node, which propagates none."""
+        """Write an `expr` node that copies a tensor without its mask (`expr` propagates none); return its name."""
         (name,) = self.section.add("expr", {"value": tensor}, {}, [self.book.give(f"{tensor}_alone")])
         return name
 
     def _operation(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
-        """Add an operation of keras.ops as an `expr` node."""
+        """Write an operation of keras.ops to the `model` section, as an `expr` node; return its outputs' names."""
         try:
             text = expression(layer, reading.call(layer, number), lambda ref: reading.tensors.get(ref, "_"))
         except NoOperation as error:
@@ -153,7 +153,7 @@ class _Writer:
         return self.section.add("expr", {"value": text}, {}, names)
 
     def _nested(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
-        """Add a call of a nested model: its layers if it is called once, else a call of a shared model."""
+        """Write a call of a nested model: its layers if this is its only call, else a call of a shared model."""
         call = reading.call(layer, number)
         given = reading.names(call.args)
         for key, value in call.kwargs.items():
@@ -182,7 +182,7 @@ class _Writer:
         return _in_place(self.section.add(shared, {}, {"inputs": given}, names), used, count)
 
     def _time_distributed(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
-        """Add a TimeDistributed around a model: a `time_distributed` node that calls a shared model."""
+        """Write a Keras TimeDistributed that wraps a model, as a `time_distributed` node that calls a shared model."""
         if layer.name not in reading.shared_names:
             shared = reading.shared_names[layer.name] = self.book.give("_".join([*reading.path, model.name]))
             inner, place = _Writer(self.common, model), f"{reading.places[layer.name]}/layer"
@@ -199,7 +199,7 @@ class _Writer:
     def _names(
         self, reading: Reading, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None
     ) -> list[str]:
-        """Return new names for the outputs of a call: the first is the node's name, unused outputs are `_`."""
+        """Return new config names for the outputs of a Keras call: the node's name first, `_` for unused outputs."""
         here, *others = (Ref(layer.name, number, index) for index in indices)
         first = self.book.give(reading.preferred.get(here, name), class_name=layer.class_name, own=own)
         further = [
@@ -210,6 +210,6 @@ class _Writer:
 
 
 def _in_place(names: Sequence[str], used: Sequence[int], count: int) -> list[str]:
-    """Return a name for each of a call's `count` outputs: `names` for those numbered `used`, `_` for unused ones."""
+    """Return names for a Keras call's `count` outputs: `names` for those at the indices `used`, `_` for the others."""
     found = dict(zip(used, names, strict=True))
     return [found.get(index, "_") for index in range(count)]

@@ -1,4 +1,4 @@
-"""Convert the arguments of a Keras layer's call to the inputs and call arguments of a node."""
+"""Convert the arguments with which Keras calls a layer to the `inputs` and call arguments of a node in a config."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class NodeCall:
 def read_call(
     cls: type[BaseLayer], layer: KerasLayer, call: Call, names: Callable[[Any], list[str]], common: Common
 ) -> NodeCall:
-    """Convert a Keras layer's call; `names` returns the tensor names in a value. Unsupported arguments are refused."""
+    """Convert the arguments of a Keras layer's call to those of a node; unsupported ones are added to the refusals."""
     given = {key: value for key, value in call.kwargs.items() if value is not None}
     order = TENSORS_BY_NAME.get(cls.component_name, ("inputs",))
     by_name = [given.pop(key) for key in order if list(refs(given.get(key)))]
@@ -71,7 +71,7 @@ def _positions(cls: type[BaseLayer]) -> tuple[str, ...]:
 
 
 def _argument(value: Any, tensors: list[str], argument: CallArgument | None) -> Any:
-    """Return the value that a Keras call argument has in a config; None if it is not supported."""
+    """Return the value for a config of an argument in a Keras layer's call; None if the argument is not supported."""
     match argument.kind if argument is not None else "":
         case "bool" if isinstance(value, bool):
             return value

@@ -1,4 +1,4 @@
-"""Read the layers of a serialized Keras model and their calls, in the forms of Keras 3, Keras 2 and Sequential."""
+"""Read the layers of a serialized Keras model and their calls, as Keras 3, Keras 2 and Sequential models store them."""
 
 import heapq
 from collections.abc import Iterator, Mapping, Set
@@ -26,7 +26,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Arguments of a Keras layer's call; tensors in them are `Ref`s, at any depth."""
+    """Arguments of one call of a Keras layer; its tensors are `Ref`s, at any depth."""
 
     args: list[Any]
     kwargs: dict[str, Any]
@@ -36,12 +36,12 @@ class Call:
 class KerasLayer:
     name: str
     spec: Mapping[str, Any]
-    """The layer as serialized by Keras: {class_name, config, ...}."""
+    """Keras's serialized form of the layer: {class_name, config, ...}."""
     calls: list[Call] = field(default_factory=list)
 
     @property
     def class_name(self) -> str:
-        """Name of Keras's class; '' for a custom class."""
+        """Name of the layer's Keras class; '' for a custom class."""
         return own_name(self.spec) or ""
 
     @property
@@ -70,7 +70,7 @@ class KerasLayer:
 
 @dataclass(frozen=True, slots=True)
 class KerasModel:
-    """A Keras model; names of inputs and outputs are keys if Keras stores a mapping, else None (the layer's name)."""
+    """A Keras model; the names of inputs and outputs are the keys if Keras stores mappings of them, else None."""
 
     name: str
     layers: dict[str, KerasLayer]
@@ -84,7 +84,7 @@ class KerasModel:
         return any(isinstance(node, dict) for each in nodes if isinstance(each, list) for node in each)
 
     def ordered(self) -> list[tuple[KerasLayer, int]]:
-        """Return all calls in topological order, ties in the file's order. Raises FileRefused for a cycle."""
+        """Return all calls of layers in topological order, ties in the file's order. Raises FileRefused for a cycle."""
         places = {name: number for number, name in enumerate(self.layers)}
         waiting: dict[tuple[str, int], set[tuple[str, int]]] = {}
         users: dict[tuple[str, int], list[tuple[str, int]]] = {}
@@ -147,7 +147,7 @@ def read_model(spec: Mapping[str, Any], name: str) -> KerasModel:
 
 
 def wrapped_model(layer: KerasLayer) -> KerasModel | None:
-    """Return the functional model inside a TimeDistributed, else None. (A Sequential is read as a pipeline.)"""
+    """Return the functional model that a TimeDistributed wraps; None for other layers, and for a wrapped Sequential."""
     inner = layer.config.get("layer") if layer.class_name == "TimeDistributed" else None
     if not isinstance(inner, dict) or not is_object(inner) or own_name(inner) not in MODELS - {"Sequential"}:
         return None
@@ -172,7 +172,7 @@ def _is_valid_name(name: str) -> bool:
 
 
 def _sequential(name: str, layers: list[KerasLayer], config: Mapping[str, Any]) -> KerasModel:
-    """Return a Sequential as a KerasModel; without input layer, its input shape is the first layer's or the build's."""
+    """Return a Sequential as a KerasModel; without an InputLayer, the input shape is its first layer's or `build`'s."""
     if not layers:
         raise FileRefused(f"'{safe_text(name)}' has no layers")
     if layers[0].class_name != "InputLayer":
@@ -191,7 +191,7 @@ def _sequential(name: str, layers: list[KerasLayer], config: Mapping[str, Any]) 
 
 
 def _call(node: Any) -> Call:
-    """Read an inbound node: Keras 3's mapping, or Keras 2's list of [layer, call, index, arguments]."""
+    """Read one call of a layer from Keras 3's mapping, or from Keras 2's list of [layer, call, index, arguments]."""
     if isinstance(node, dict) and isinstance(node.get("args"), list) and isinstance(node.get("kwargs"), dict):
         return Call([_tensors(arg) for arg in node["args"]], {key: _tensors(v) for key, v in node["kwargs"].items()})
     if not isinstance(node, list) or not node:
@@ -232,7 +232,7 @@ def _old_tensors(value: Any) -> Any:
 
 
 def _ends(value: Any) -> Iterator[tuple[str | None, Ref]]:
-    """Yield (name or None, tensor) of a model's inputs or outputs, stored as one, as a list or as a mapping by name."""
+    """Yield (name or None, tensor) for each input or output, which Keras stores as one, in a list or in a mapping."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from ((key, ref) for _, ref in _ends(item))
@@ -244,7 +244,7 @@ def _ends(value: Any) -> Iterator[tuple[str | None, Ref]]:
 
 
 def _counted_from_0(model: KerasModel) -> KerasModel:
-    """Renumber all calls from 0. Keras counts those of a nested model from 1: Keras 2 always, Keras 3 in outputs.
+    """Return the model with calls counted from 0; Keras counts a nested model's from 1 (Keras 3: in outputs only).
 
     Building the nested model was its call number 0.
     """
@@ -261,7 +261,7 @@ def _counted_from_0(model: KerasModel) -> KerasModel:
 
 
 def _moved(value: Any, from_1: Set[str]) -> Any:
-    """Return call arguments or outputs with the calls of the layers in `from_1` renumbered to count from 0."""
+    """Return call arguments, or outputs of a model, where calls of the layers in `from_1` are now counted from 0."""
     match value:
         case Ref():
             return replace(value, call=value.call - 1) if value.layer in from_1 and value.call else value
@@ -276,7 +276,7 @@ def _moved(value: Any, from_1: Set[str]) -> Any:
 
 
 def _check(model: KerasModel) -> None:
-    """Raise FileRefused for references to missing calls, invalid names, and missing or unconnected layers."""
+    """Raise FileRefused for invalid names, references to calls that do not exist, and missing or unconnected layers."""
     used = [ref for layer in model.layers.values() for call in layer.calls for ref in refs(call)]
     for ref in (*used, *(ref for _, ref in (*model.inputs, *model.outputs))):
         layer = model.layers.get(ref.layer)

@@ -1,4 +1,4 @@
-"""Find the layers of a Keras 3 model that compute without the mask of their input, but propagate it.
+"""Find layers of a Keras 3 model that propagate the mask of their input but, in Keras, compute without it.
 
 There are two such cases. Keras passes a mask to a layer only if the layer is called on one tensor, and so not if it
 also gets an `initial_state`. And `multi_head_attention` removes the masks from its inputs: layers that Keras runs later
@@ -19,19 +19,19 @@ from kerascli.layers.merging.concatenate import Concatenate
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Flags: a tensor has a mask in Keras at run time (`in_keras`), in kerascli (`in_kerascli`), in Keras's graph."""
+    """Whether a tensor has a mask in Keras at run time, in kerascli, and in Keras's graph."""
 
     in_keras: bool = False
     in_kerascli: bool = False
     in_graph: bool = False
-    """True if Keras's graph passes the mask to layers of one input; False for inputs of a nested model."""
+    """True if Keras's graph passes the mask to layers with one input; False for the inputs of a nested model."""
 
 
 class HiddenMasks:
-    """Finds the masks that layers of a Keras model must not use, to compute what Keras computes."""
+    """Finder of the masks that layers of an imported model must ignore, in order to compute what Keras computes."""
 
     def __init__(self, model: KerasModel, settings: Callable[[KerasLayer], BaseLayer | None], *, masked: bool) -> None:
-        """`settings` returns a layer as a component; `masked`: the model is nested, so its inputs may have masks."""
+        """Find the masks; `settings` returns a layer as a component, `masked` says that the inputs may have masks."""
         self._model = model
         self._settings = settings
         self._states = {ref: _State(masked, masked) for _, ref in model.inputs}
@@ -54,11 +54,11 @@ class HiddenMasks:
         return any(self._state(ref).in_kerascli for ref in inputs)
 
     def of(self, layer: KerasLayer, number: int) -> dict[str, bool]:
-        """Return the arguments of a layer's call that disable masks which Keras does not use there: `mask: False`."""
+        """Return arguments such as `mask: False` that disable the masks that Keras ignores in this call of a layer."""
         return self._hidden.get((layer.name, number), {})
 
     def cut(self, layer: KerasLayer, number: int) -> list[int]:
-        """Return the indices of a call's inputs whose masks must be removed: no call argument disables just these."""
+        """Return the indices of a call's inputs whose masks must go, because no call argument disables these alone."""
         return self._cut.get((layer.name, number), [])
 
     def _run(self, layer: KerasLayer, number: int) -> None:
@@ -104,7 +104,7 @@ class HiddenMasks:
 
 
 def _inputs(settings: BaseLayer, call: Call) -> list[Ref]:
-    """Return the input tensors of a layer's call, without initial states and masks."""
+    """Return the tensors on which a Keras layer is called, without initial states and masks."""
     order = TENSORS_BY_NAME.get(settings.component_name)
     if order is not None:
         return [*refs(call.args[: len(order)]), *refs([call.kwargs.get(name) for name in order])]
@@ -116,7 +116,7 @@ def _computes_with_masks(settings: BaseLayer) -> bool:
 
 
 def _output_mask(settings: BaseLayer, states: Sequence[_State]) -> _State:
-    """Return the flags that say if a layer's output has a mask (in Keras, here ...), given those of its inputs."""
+    """Return whether a layer's first output has a mask (in Keras, in kerascli ...), given the same for its inputs."""
     if not states:
         return _State()
     if settings.call_form != "several" or isinstance(settings, AttentionLayer):

@@ -20,7 +20,7 @@ _JSON_STARTS = (b"{", b"[")
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """An open Keras model file; `arrays`, its HDF5 file, is None for a JSON file."""
+    """An open Keras model file; `arrays` reads its HDF5 part, and is None for a JSON file."""
 
     name: str
     digest: str
@@ -29,7 +29,7 @@ class ModelFile:
     compile: Mapping[str, Any] | None
     arrays: Hdf5 | None
     legacy: str | None
-    """HDF5 group of the weights in Keras 2's layout; None for Keras 3's layout."""
+    """Path of the HDF5 group with the weights if the file has Keras 2's layout; None for Keras 3's layout."""
 
     @property
     def keras_3(self) -> bool:
@@ -38,7 +38,7 @@ class ModelFile:
 
 @contextmanager
 def open_model(path: Path) -> Iterator[ModelFile]:
-    """Open a Keras model file, whose format is told by its content. Raises DataError, FileRefused, ConfigError."""
+    """Context manager that opens a Keras model file of any format. Raises DataError, FileRefused, ConfigError."""
     name = safe_text(str(path))
     with ExitStack() as stack:
         file = stack.enter_context(open_regular(path))

@@ -11,7 +11,7 @@ from kerascli.layers.base import BaseLayer
 
 
 class ModelSection:
-    """Writer of a `model` section or of a shared model in it; layers omit `inputs` if it is the previous tensor."""
+    """Writer of a `model` section, or of a shared model in it; omits `inputs` if it is the node before."""
 
     def __init__(self, inputs: dict[str, Any], book: NameBook) -> None:
         self.inputs = inputs
@@ -30,7 +30,7 @@ class ModelSection:
         names: list[str],
         settings: BaseLayer | None = None,
     ) -> list[str]:
-        """Add a layer to the section in its shortest YAML form; return the names of its output tensors."""
+        """Write a node to the section in its shortest YAML form; return the names of its output tensors."""
         inputs = node.pop("inputs", None)
         beside: dict[str, Any] = {}
         merges = settings is not None and settings.call_form == "several"
@@ -48,7 +48,7 @@ class ModelSection:
         return names
 
     def end(self, results: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-        """Return the section, and the names of its outputs, given the model's output tensors."""
+        """Return the finished section and its outputs' names; `results` are the tensors that the model outputs."""
         ends = self._distinct(results)
         section: dict[str, Any] = {"inputs": self.inputs}
         if self.shared:
@@ -59,7 +59,7 @@ class ModelSection:
         return section, ends
 
     def _distinct(self, results: Sequence[str]) -> list[str]:
-        """Return distinct names of the model's outputs; one that is an input, or repeated, gets an identity layer."""
+        """Return distinct names of the outputs; an output that is an input, or repeated, gets an `identity` node."""
         found: list[str] = []
         for name in results:
             if name in found or (name not in self._made and name != "_"):
@@ -71,7 +71,7 @@ class ModelSection:
 
 
 def _entry(kind: str, arguments: dict[str, Any], beside: dict[str, Any], settings: BaseLayer | None) -> Any:
-    """Return a layer in the shortest of its YAML forms: its name, its name with one value, or with a mapping."""
+    """Return a node in the shortest of its YAML forms: the layer's name alone, with one value, or with a mapping."""
     if not arguments and list(beside) == ["inputs"] and isinstance(beside["inputs"], list):
         return {kind: beside["inputs"]}
     if not arguments and not beside:
@@ -83,7 +83,7 @@ def _entry(kind: str, arguments: dict[str, Any], beside: dict[str, Any], setting
 
 
 def written_input(layer: KerasLayer) -> Any:
-    """Return Keras's InputLayer as the value of an input in `model.inputs` of a config. Raises FileRefused."""
+    """Return Keras's InputLayer in the form of an entry of `model.inputs` in a config. Raises FileRefused."""
     shape = layer.config.get("batch_shape") or layer.config.get("batch_input_shape")
     if layer.class_name != "InputLayer" or not isinstance(shape, list):
         raise FileRefused(f"'{safe_text(layer.name)}' is not an input with a shape")

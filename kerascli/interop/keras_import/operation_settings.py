@@ -1,4 +1,4 @@
-"""Arguments of Keras's operations that kerascli's lack: the accepted values, and why others are refused."""
+"""Arguments that Keras's operations have and kerascli's lack: the values that import accepts, why it refuses others."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ CHANNELS = frozenset({
     "max_pool", "average_pool", "adaptive_max_pool", "adaptive_average_pool", "conv", "depthwise_conv",
     "separable_conv", "conv_transpose",
 })  # fmt: skip
-"""Operations with `data_format`: Keras may have the channels in axis 1, kerascli has them last."""
+"""Operations with an argument `data_format`; channels are in axis 1 in Keras if it says so, always last in kerascli."""
 
 _SPARSE = "kerascli has no sparse tensors"
 _ON_TORCH = "Keras refuses it on torch"
@@ -27,7 +27,7 @@ IDLE: Mapping[str, Mapping[str, Any]] = {
     **{name: {"sparse": False} for name in ("one_hot", "multi_hot")},
     "array": {"sparse": None, "ragged": None},
 }
-"""Operation -> arguments that kerascli lacks, with the value without effect. (Greedy decoding has no beams.)"""
+"""Mapping from operation to arguments that only Keras has, each with the value that changes nothing and is accepted."""
 
 REASONS: Mapping[str, str] = {
     "synchronized": f"moments over several devices are not supported; {_ON_TORCH}, too",
@@ -38,11 +38,11 @@ REASONS: Mapping[str, str] = {
     "sparse": _SPARSE,
     "ragged": "kerascli has no ragged tensors",
 }
-"""Argument -> reason why a value other than the one in IDLE is refused."""
+"""Mapping from argument to the reason why import refuses every value except the one in IDLE."""
 
 
 def remaining(name: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """Return the arguments of operation `name` that have an effect, and the reason why one is refused, or None."""
+    """Return an operation's arguments without those of no effect, and the reason why one must be refused (or None)."""
     idle = IDLE.get(name, {})
     left = {key: value for key, value in settings.items() if key not in idle or not _says_nothing(value, idle[key])}
     for key, value in left.items():

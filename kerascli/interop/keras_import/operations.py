@@ -1,4 +1,4 @@
-"""Convert operations of keras.ops in a Keras graph to the text of an `expr`."""
+"""Convert operations of keras.ops in a Keras model to the text of `expr` nodes in a config."""
 
 import inspect
 import json
@@ -14,13 +14,13 @@ from kerascli.ops.left_out import LEFT_OUT
 
 _IDLE = frozenset({"name", "dtype_policy"})
 _OF_SHAPES = frozenset({"size", "ndim"})
-"""Operations that return a number in an expression, but a tensor in Keras's graph."""
+"""Operations that return a Python number in an expression of kerascli, but a tensor in Keras's graph."""
 _WRITTEN = (int, int | None, float, float | None, bool, Axes, Sizes, int | Sizes, int | Sizes | None, Numbers)
-"""Type annotations of operation arguments that must be constants, not tensors."""
+"""Type annotations of the operation arguments that must be constants, and so cannot be tensors."""
 
 
 class NoOperation(Exception):
-    """Exception for a Keras operation that no `expr` can express; its text is the reason, '' for an unknown one."""
+    """Exception: no `expr` can express a Keras operation; its text is the reason, '' for an unknown operation."""
 
 
 def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> str:
@@ -81,7 +81,7 @@ def _check_computed(op: Op, arguments: Sequence[Any], settings: Mapping[str, Any
 
 
 def _in_order(op: Op, arguments: list[str], given: dict[str, str]) -> list[str]:
-    """Return an operation's arguments in the order of its signature; Keras stores some positional ones by name."""
+    """Return an operation's arguments, as text, in the order of its signature; Keras stores some of them by name."""
     found: list[str] = []
     rest = list(arguments)
     several = any(p.kind is p.VAR_POSITIONAL for p in op.parameters.values())

@@ -1,4 +1,4 @@
-"""Dtype policies of the layers in a Keras file, reduced to one precision of the model."""
+"""Reduce the dtype policies of the layers in a Keras file to one precision for the whole model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,13 +7,13 @@ from kerascli.interop.keras.objects import Refusals, walk
 from kerascli.interop.keras_import.calls import KerasLayer
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
-"""Floating-point dtypes; all become float32."""
+"""Floating-point dtypes of Keras, all of which import replaces by float32."""
 _MIXED = ("mixed_bfloat16", "mixed_float16")
 _LORA = ("lora_rank", "lora_alpha")
 
 
 class Policies:
-    """Collects the dtype policies of a file's layers, and the layers with LoRA."""
+    """Collector of the dtype policies of the layers in a Keras file, and of the names of layers with LoRA."""
 
     def __init__(self, refusals: Refusals) -> None:
         self._refusals = refusals
@@ -35,7 +35,7 @@ class Policies:
         self._names.add(name)
 
     def end(self) -> tuple[str, tuple[str, ...]]:
-        """Return the model's precision, such as mixed_float16, and notes for the user.
+        """Return the precision of the imported model, such as mixed_float16, and notes for the user.
 
         The precision is the common one of all layers if it is a mixed one, otherwise float32.
         """
@@ -51,7 +51,7 @@ class Policies:
 
 
 def _policy(value: Any) -> str:
-    """Return the name of a dtype policy, which Keras stores as a name, as an object or as an object around one."""
+    """Return the name of a dtype policy from its value in a Keras config: a name, an object or an object around one."""
     if isinstance(value, Mapping):
         value = value.get("config", value)
     if isinstance(value, Mapping):
@@ -60,7 +60,7 @@ def _policy(value: Any) -> str:
 
 
 def _quantization(config: Mapping[str, Any]) -> str | None:
-    """Return the mode of a quantized layer, such as int8, or of a layer inside it; None if there is none."""
+    """Return how a layer in a Keras config, or a layer inside it, is quantized (such as int8); None if it is not."""
     for item in walk(config):
         policy = item.get("dtype")
         inside = policy.get("config") if isinstance(policy, Mapping) else None

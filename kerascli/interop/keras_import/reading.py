@@ -1,4 +1,4 @@
-"""State of converting one Keras model: names of its tensors, settings of its layers, owners of its weights."""
+"""State of importing one Keras model: its tensors' names, its layers as components, the owners of its weights."""
 
 from collections import defaultdict
 from collections.abc import Set
@@ -21,14 +21,14 @@ class Owner:
     path: tuple[str, ...]
     """Keras's names of the nested models around the layer, from the outermost down, and of the layer itself."""
     place: str
-    """HDF5 group of the layer's weights in Keras 3's layout: layers/dense_1."""
+    """Path of the HDF5 group with the layer's weights in Keras 3's layout: `layers/dense_1`."""
     prefix: str
     """Prefix of the names of the layer's weights in kerascli."""
     layer: BaseLayer
 
 
 class Reading:
-    """State of converting one Keras model."""
+    """State of importing one Keras model (a model nested in it has its own)."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Reading:
         self.places = _places(model, place)
         self.owners: dict[str, list[Owner]] = {name: [] for name in model.layers}
         self.shared_names: dict[str, str] = {}
-        """Keras's name of a layer or model with several calls -> name of the shared layer or model in the config."""
+        """Mapping from Keras's name of a layer or model with several calls to its name in the config's `shared`."""
         self.counts: dict[str, int] = {}
         self.preferred = {ref: key for key, ref in model.outputs if key is not None} if preferred else {}
         self._refusals = refusals
@@ -68,7 +68,7 @@ class Reading:
         return self._masks.without(layer, number)
 
     def hidden(self, layer: KerasLayer, number: int) -> dict[str, bool]:
-        """Return the arguments of a layer's call, such as `mask: False`, that disable masks unused by Keras."""
+        """Return the arguments of a layer's call, such as `mask: False`, that disable the masks that Keras ignores."""
         return self._hidden.of(layer, number) if self._keras_3 else {}
 
     def cut(self, layer: KerasLayer, number: int) -> list[int]:
@@ -76,23 +76,23 @@ class Reading:
         return self._hidden.cut(layer, number) if self._keras_3 else []
 
     def calls(self, layer: KerasLayer) -> int:
-        """Return the number of a layer's calls that an output of the model depends on."""
+        """Return how many calls of a layer contribute to an output of the Keras model."""
         return sum((layer.name, number) in self.wanted for number in range(len(layer.calls)))
 
     def results(self, layer: KerasLayer, number: int) -> int:
-        """Return the number of outputs that a call has at least: the highest index of a used output, plus 1."""
+        """Return how many outputs one call of a layer must have: the highest index of a used output, plus 1."""
         return self._most.get((layer.name, number), 0) + 1
 
     def used_results(self, layer: KerasLayer) -> set[int]:
-        """Return the indices of a layer's outputs that are used in any of its calls."""
+        """Return the indices of those outputs of a layer that are used, in any of its calls."""
         return self._used_results[layer.name]
 
     def names(self, value: Any) -> list[str]:
-        """Return the config's names of the tensors in a part of a Keras call."""
+        """Return the config names of all tensors in `value`, a part of the arguments of a Keras call."""
         return [self.tensors.get(ref, "_") for ref in refs(value)]
 
     def full(self, layer: KerasLayer) -> str:
-        """Return the name of a layer prefixed by the names of the models that it is nested in: tower_dense."""
+        """Return a layer's name after the names of the models it is nested in: `tower_dense` for dense in tower."""
         return "_".join([*self.path, layer.name])
 
     def prefixed(self, layer: KerasLayer, book: NameBook) -> str:
@@ -106,7 +106,7 @@ class Reading:
         return Owner((*self.path, layer.name), self.places[layer.name], prefix, settings)
 
     def settings(self, layer: KerasLayer) -> BaseLayer | None:
-        """Return a Keras layer as a component, converted at the first call only; None if it was refused."""
+        """Return a Keras layer converted to a component (once, then kept); None if it cannot be imported."""
         if layer.name not in self._settings:
             found = component(LAYERS, layer.spec, f"{layer.name} ({full_name(layer.spec)})", self._refusals)
             self._settings[layer.name] = found if isinstance(found, BaseLayer) else None
@@ -114,7 +114,7 @@ class Reading:
 
 
 def _places(model: KerasModel, above: str) -> dict[str, str]:
-    """Return the HDF5 group of each layer's weights in Keras 3's layout: by class and number, not by name."""
+    """Return, by layer name, the HDF5 group of a layer's weights in Keras 3's layout, which numbers layers by class."""
     counts: dict[str, int] = {}
     places: dict[str, str] = {}
     for layer in model.layers.values():

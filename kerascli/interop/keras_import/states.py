@@ -1,4 +1,4 @@
-"""The batch size of models with stateful layers, which Keras writes into the shapes of their inputs."""
+"""Batch size of Keras models with stateful layers, whose input shapes include it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from kerascli.interop.keras_import.calls import read_model
 
 
 def fit_of_stateful(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the training settings (config section `fit`) for a Keras model; empty if it has no stateful layers.
+    """Return the config section `fit` that a Keras model with stateful layers needs; empty if it has none.
 
     Keras never resets states in training, so `reset_states` is `never`. Raises FileRefused if a model with stateful
     layers does not have one batch size, the same for all inputs.
@@ -29,7 +29,7 @@ def fit_of_stateful(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def beside_data(fit: Mapping[str, Any], document: Document) -> dict[str, Any]:
-    """Return the settings in `fit` that a config's `fit` section lacks. Raises ConfigError if it contradicts them."""
+    """Return the settings in `fit` that a config's own `fit` section lacks. Raises ConfigError if two contradict."""
     written = document.data.get("fit")
     written = written if isinstance(written, dict) else {}
     if written.get("shuffle", False) is not False:

@@ -1,4 +1,4 @@
-"""Convert Keras's compile config to the `compile` section, and its optimizer's variables to kerascli's state."""
+"""Convert a Keras file's compile config to the `compile` section, and its optimizer's variables to kerascli's state."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
 
 
 def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals: Refusals) -> dict[str, Any]:
-    """Return the `compile` section in its shortest form; what cannot be imported is added to `refusals`."""
+    """Convert Keras's compile config to the shortest `compile` section; adds what cannot be imported to `refusals`."""
     section: dict[str, Any] = {}
     optimizer = config.get("optimizer", config.get("optimizer_config"))
     if is_object(optimizer):
@@ -32,7 +32,7 @@ def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals
 
 
 def _by_output(value: Any, key: str, outputs: Mapping[str, str]) -> Any:
-    """Return Keras's lists as the `compile` section has them: metrics by output if several, one loss without a list."""
+    """Convert Keras's lists of losses or metrics to a config's form: metrics by output, one loss without a list."""
     if key == "loss_weights":
         return value
     if isinstance(value, dict) and not is_object(value):
@@ -53,7 +53,7 @@ def _alone(value: Any) -> Any:
 
 
 def _losses_or_metrics(value: Any, key: str, outputs: Mapping[str, str], refusals: Refusals) -> Any:
-    """Convert losses or metrics, given as names, objects, lists or mappings by output."""
+    """Convert Keras's losses or metrics (names, objects, lists or mappings by output) to their form in a config."""
     registry, extra = (LOSSES, LOSS) if key == "loss" else (METRICS, LOSS)
     if isinstance(value, list):
         return [_losses_or_metrics(item, key, outputs, refusals) for item in value]
@@ -72,7 +72,7 @@ def _losses_or_metrics(value: Any, key: str, outputs: Mapping[str, str], refusal
 def optimizer_state(
     file: Hdf5, settings: BaseOptimizer, trained: Sequence[Weight], own: Mapping[str, Tensor], *, legacy: bool
 ) -> tuple[dict[str, Tensor] | None, tuple[str, ...]]:
-    """Return kerascli's optimizer state (`own` is a fresh one) from a Keras file's, with notes; None if none fits.
+    """Return kerascli's optimizer state, read from a Keras file, and notes for the user; (None, ()) if no state fits.
 
     `trained` are the trainable weights in Keras's order.
     """
@@ -86,7 +86,7 @@ def optimizer_state(
 
 
 def _paths(file: Hdf5, datasets: Mapping[str, Dataset], *, legacy: bool) -> list[str]:
-    """Return the HDF5 paths of the optimizer's variables in Keras's order."""
+    """Return the HDF5 paths of the optimizer's variables in a Keras file, in Keras's order; empty if it has none."""
     if not legacy:
         found = [f"optimizer/vars/{n}" for n in range(len(datasets)) if f"optimizer/vars/{n}" in datasets]
         return found

@@ -1,4 +1,4 @@
-"""Unused inputs of a Keras model, which no output depends on; Keras allows them, and requires their arrays."""
+"""Find a Keras model's unused inputs, which no output depends on; Keras allows them, and requires arrays for them."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -7,7 +7,7 @@ from kerascli.interop.keras_import.calls import Call, KerasModel, Ref, read_mode
 
 
 def used_inputs(model: KerasModel) -> list[int]:
-    """Return the indices of inputs that an output depends on, also through nested models; [0] if there is none."""
+    """Return the indices of the inputs that a Keras model's outputs depend on, even in nested models; [0] if none."""
     results = _results(model)
     found: set[Ref] = set()
     through: dict[str, list[int]] = {}
@@ -31,12 +31,12 @@ def used_inputs(model: KerasModel) -> list[int]:
 
 
 def with_inputs(model: KerasModel, kept: list[int]) -> KerasModel:
-    """Return the model with only the inputs at the indices `kept`."""
+    """Return a Keras model with only those of its inputs that are at the indices `kept`."""
     return replace(model, inputs=[model.inputs[index] for index in kept])
 
 
 def with_results(model: KerasModel, used: set[int]) -> KerasModel:
-    """Return the imported model with only the outputs at the indices `used`, or with the first if `used` is empty."""
+    """Return a Keras model with only the outputs at the indices `used`, or only the first if `used` is empty."""
     return replace(model, outputs=[each for index, each in enumerate(model.outputs) if index in (used or {0})])
 
 

@@ -1,4 +1,4 @@
-"""Read the weights of a Keras file into a model; shapes are compared before any value is read."""
+"""Read weights from a Keras file into the imported model; shapes are compared before any value is read."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,11 +12,11 @@ from kerascli.interop.keras_import.reading import Owner
 from kerascli.model.runtime.weights import Weight
 
 Pairs = list[tuple[Weight, str]]
-"""Weights of a model, each with the HDF5 path of its array in a Keras file."""
+"""Pairs of a weight of the model and the HDF5 path of its array in the Keras file."""
 
 
 def read_weights(file: Hdf5, weights: Sequence[Weight], owners: Sequence[Owner], *, legacy: str | None) -> Pairs:
-    """Pair the weights of a model with arrays of the file, in Keras's order.
+    """Pair each weight of an imported model with its array in the Keras file, in Keras's order.
 
     `legacy` is the group in Keras 2's layout (`model_weights`, or '' in a weights file); None for Keras 3's layout.
     Raises FileRefused.
@@ -37,7 +37,7 @@ def read_weights(file: Hdf5, weights: Sequence[Weight], owners: Sequence[Owner],
 
 
 class _Tree:
-    """Index of paths such as `layers/dense/vars/0`, for fast look-up of those below a given path."""
+    """Index of paths such as `layers/dense/vars/0`, to look up quickly all that are below a path."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = list(names)
@@ -50,7 +50,7 @@ class _Tree:
 
 
 def check_shapes(file: Hdf5, pairs: Pairs) -> None:
-    """Raise FileRefused if a weight and its array differ in shape; called before weights are allocated and read."""
+    """Raise FileRefused if a weight's shape and its array's differ; called before weights are allocated and read."""
     datasets = file.datasets()
     for weight, path in pairs:
         shape, there = tuple(weight.spec.shape), datasets[path].shape
@@ -59,7 +59,7 @@ def check_shapes(file: Hdf5, pairs: Pairs) -> None:
 
 
 def fill(file: Hdf5, pairs: Pairs) -> None:
-    """Read the weights' values from the file one by one, so that they are never in memory twice. Raises FileRefused."""
+    """Read values of weights from a Keras file one at a time, so that memory holds them once. Raises FileRefused."""
     check_shapes(file, pairs)
     datasets = file.datasets()
     arrays = file.arrays((path, datasets[path]) for _, path in pairs)
@@ -68,7 +68,7 @@ def fill(file: Hdf5, pairs: Pairs) -> None:
 
 
 def _of_owner(owner: Owner, weights: Sequence[Weight], below: Sequence[str]) -> Pairs:
-    """Pair the weights of a layer with arrays in Keras 3's layout; `below` are the paths below the layer's group.
+    """Pair a layer's weights with arrays of a file in Keras 3's layout; `below` are the paths in the layer's group.
 
     The weights of a layer's parts are in groups of their own: vars/0, cell/vars/0, forward_layer/cell/vars/0.
     """
@@ -91,7 +91,7 @@ def _of_owner(owner: Owner, weights: Sequence[Weight], below: Sequence[str]) -> 
 
 
 def _of_group(file: Hdf5, group: str, weights: Sequence[Weight], datasets: Mapping[str, Dataset]) -> Pairs:
-    """Pair the weights of a layer with arrays in Keras 2's layout: trainable ones first, also in a nested model."""
+    """Pair a layer's weights with arrays of a file in Keras 2's layout, which lists trainable ones first."""
     if not weights:
         return []
     names = file.texts(group, "weight_names")

@@ -1,1 +1,1 @@
-"""Preprocessing and answers as operations of an ONNX graph: raw columns in, predictions out."""
+"""Preprocessing and predictions as operations of an ONNX file, whose inputs then are the columns of raw rows."""

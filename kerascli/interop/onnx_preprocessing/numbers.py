@@ -1,4 +1,4 @@
-"""Transforms of numbers as ONNX operations, in the dtypes in which kerascli computes them."""
+"""ONNX operations for transforms of numbers, in the same dtypes in which kerascli computes the transforms."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def impute(ops: OnnxOps, value: Value, step: Impute, field: Field, learned: Lear
 
 
 def _row(fill: np.ndarray, value: Value) -> np.ndarray:
-    """Return the fill values of the features of the last axis, or the one of rows that are one value."""
+    """Return the values that fill missing numbers: one per feature (last axis), or one if a row is one number."""
     return fill if value.shape else fill[:1]
 
 
@@ -37,7 +37,7 @@ def normalization(ops: OnnxOps, value: Value, step: Normalization, field: Field,
 
 
 def normalized(ops: OnnxOps, value: Value, learned: Learned, *, invert: bool) -> Value:
-    """Normalize in float64; with `invert`, undo it."""
+    """Add operations that normalize numbers by the learned mean and variance, in float64; with `invert`, undo it."""
     mean, deviation = learned.arrays["mean"], deviation_of(learned.arrays["variance"])
     value = ops.cast(value, "float64")
     if invert:
@@ -96,7 +96,7 @@ def cast(ops: OnnxOps, value: Value, step: Cast, field: Field, learned: Learned)
 
 
 def converted(ops: OnnxOps, value: Value, dtype: str) -> Value:
-    """Convert numbers to a dtype as `storage.convert.converted`: the run fails for those that it cannot hold."""
+    """Convert numbers to a dtype as `storage.convert.converted`; the ONNX run fails if the dtype cannot hold one."""
     if value.is_float and not dtype.startswith("float"):
         value = ops.finite(value)
         whole = ops.add("Equal", value.name, ops.add("Floor", value.name))

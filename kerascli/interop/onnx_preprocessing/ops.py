@@ -1,4 +1,4 @@
-"""Builder of ONNX operations, and the ones that several transforms need."""
+"""Builder of nodes of an ONNX graph, with the operations that several transforms need."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +14,7 @@ ML_VERSION = 4
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """Tensor of the graph: its name, its dtype ("string" or numpy's name), and its shape without the batch axis."""
+    """Tensor of the ONNX graph: its name, dtype ("string" or numpy's name), and shape without the batch axis."""
 
     name: str
     dtype: str
@@ -26,7 +26,7 @@ class Value:
 
 
 class OnnxOps:
-    """Collector of the nodes and constants of a graph, in their order."""
+    """Collector of nodes and constants for an ONNX graph, in the order in which they are added."""
 
     def __init__(self, prefix: str) -> None:
         self.nodes: list[Any] = []
@@ -35,7 +35,7 @@ class OnnxOps:
         self._count = 0
 
     def add(self, op: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        """Add a node with one output; return the output's name."""
+        """Add an ONNX node that has one output; return the output's name."""
         from onnx import helper
 
         name = self._name(op)
@@ -43,13 +43,13 @@ class OnnxOps:
         return name
 
     def rename(self, value: str, name: str) -> None:
-        """Give a tensor another name, such as that of an output of the graph."""
+        """Give a tensor another name, such as the name of an output of the ONNX graph, by an Identity node."""
         from onnx import helper
 
         self.nodes.append(helper.make_node("Identity", [value], [name], name=f"{self._prefix}{name}"))
 
     def constant(self, array: np.ndarray) -> str:
-        """Add a constant; return its name."""
+        """Add a constant to the ONNX graph; return its name."""
         from onnx import numpy_helper
 
         name = self._name("Constant")
@@ -63,22 +63,22 @@ class OnnxOps:
     # Operations on values
 
     def cast(self, value: Value, dtype: str) -> Value:
-        """Convert numbers to another dtype."""
+        """Convert numbers to another dtype, by an ONNX Cast node unless they have it."""
         if value.dtype == dtype:
             return value
         return replace(value, name=self.add("Cast", value.name, to=element_type(dtype)), dtype=dtype)
 
     def binary(self, op: str, value: Value, other: np.ndarray) -> Value:
-        """Apply an operation to a value and a constant of the same dtype, which broadcasts over rows."""
+        """Apply an ONNX operation to a tensor and a constant of the same dtype, which broadcasts over rows."""
         return replace(value, name=self.add(op, value.name, self.constant(np.asarray(other, value.dtype))))
 
     def reshape(self, value: Value, sizes: tuple[int, ...], shape: Shape) -> Value:
-        """Reshape each row to `sizes`, in which -1 is inferred; `shape` is the result's."""
+        """Reshape each row of a tensor to `sizes`, where -1 is inferred; `shape` is the shape that results."""
         target = self.constant(np.array([0, *sizes], np.int64))
         return replace(value, name=self.add("Reshape", value.name, target), shape=shape)
 
     def guarded(self, value: Value, wrong: str) -> Value:
-        """Return numbers unchanged, but let the run fail where `wrong` (bool, of the value's shape) is true.
+        """Return numbers unchanged, but let the ONNX run fail if `wrong` (bool, of their shape) is true anywhere.
 
         An index of 1 in a list of one zero is out of bounds, which is an error of every runtime.
         """
@@ -87,14 +87,14 @@ class OnnxOps:
         return replace(value, name=self.add("Add", value.name, self.add("Gather", zero, index, axis=0)))
 
     def finite(self, value: Value) -> Value:
-        """Return floats unchanged, but let the run fail for missing (nan) and infinite values."""
+        """Return a tensor unchanged, but let the ONNX run fail if it has missing (nan) or infinite floats."""
         if not value.is_float:
             return value
         difference = self.add("Sub", value.name, value.name)  # nan for nan and infinity
         return self.guarded(value, self.add("IsNaN", difference))
 
     def encoded(self, indices: Value, mode: str, size: int) -> Value:
-        """Encode category ids (int64) as vectors, as `preprocessing.categories.encode`; outside ids are dropped."""
+        """Encode category ids (int64) as vectors, as `preprocessing.categories.encode` does; drops ids out of range."""
         if mode == "int":
             return indices
         if mode == "one_hot" and indices.shape[-1:] == (1,):
@@ -114,7 +114,7 @@ class OnnxOps:
 
 
 def element_type(dtype: str) -> int:
-    """Return ONNX's number of a dtype."""
+    """Return the number by which ONNX denotes a dtype."""
     from onnx import TensorProto, helper
 
     return TensorProto.STRING if dtype == "string" else helper.np_dtype_to_tensor_dtype(np.dtype(dtype))

@@ -1,4 +1,4 @@
-"""Pipelines as ONNX operations: from raw columns to the tensors that the model's graph begins with."""
+"""Convert data pipelines to ONNX operations, which compute the model's inputs from raw columns."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,13 +32,13 @@ CONVERTERS: dict[type[Transform], Callable[[OnnxOps, Value, Any, Field, Learned]
     Sqrt: numbers.elementwise, Cast: numbers.cast, Reshape: numbers.reshape,
     StringLookup: categories.lookup, IntegerLookup: categories.lookup,
 }  # fmt: skip
-"""Function that adds the operations of each transform that runs in advance; FeatureSpace takes several values."""
+"""Mapping from each transform that runs in advance, except FeatureSpace, to the function that adds its operations."""
 _HINT = "apply it before: export without --preprocessing, and --pipeline FILE describes every step"
 
 
 @dataclass(frozen=True, slots=True)
 class RawInput:
-    """Input of the graph: a column of raw rows."""
+    """Input of the ONNX graph: one column of raw rows (as they are before all transforms)."""
 
     column: str
     dtype: str
@@ -48,7 +48,7 @@ class RawInput:
 def raw_inputs(
     pipelines: Mapping[str, tuple[NamedPipeline, list[Field]]], known: Mapping[str, Field]
 ) -> list[RawInput]:
-    """Return the columns that pipelines need, in order, as inputs of a graph.
+    """Return the columns that these pipelines need, in order, as inputs of an ONNX graph.
 
     Integers that `impute` fills are floats there, since integers cannot be missing. Raises ConfigError.
     """
@@ -73,7 +73,7 @@ def raw_inputs(
 def tensor_of(
     ops: OnnxOps, named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned], raw: Mapping[str, Value]
 ) -> Value:
-    """Add the steps of a pipeline that run in advance, with the checks of `predict`; return the tensor they make.
+    """Add ONNX operations for a pipeline's steps that run in advance, and for `predict`'s checks; return their tensor.
 
     Raises ConfigError for a transform that ONNX has no operations for.
     """
@@ -100,7 +100,7 @@ def tensor_of(
 
 
 def converted(ops: OnnxOps, value: Value, step: Transform, field: Field, learned: Learned) -> Value:
-    """Add the operations of one transform. Raises ValueError if ONNX has none for it."""
+    """Add the ONNX operations of one transform; return their result. Raises ValueError if ONNX has none for it."""
     convert = CONVERTERS.get(type(step))
     if convert is None:
         raise ValueError(f"ONNX has no operations for {step.component_name}")
@@ -108,7 +108,7 @@ def converted(ops: OnnxOps, value: Value, step: Transform, field: Field, learned
 
 
 def _read(ops: OnnxOps, values: Mapping[str, Value], named: NamedPipeline, field: Field) -> Value:
-    """Return the columns as one value, in the dtype of the training rows."""
+    """Return a pipeline's raw columns as one tensor (stacked if several), in the dtype that the training rows have."""
     is_filled = bool(named.pipeline.steps) and named.pipeline.steps[0].transform.fills_missing
     parts: list[Value] = []
     for value in values.values():
@@ -126,7 +126,7 @@ def _read(ops: OnnxOps, values: Mapping[str, Value], named: NamedPipeline, field
 
 
 def _in_range(ops: OnnxOps, value: Value, step: Transform, field: Field) -> Value:
-    """Return category ids unchanged; the run fails for those that a step that runs per batch has no place for."""
+    """Return category ids unchanged, but let the ONNX run fail for ids that `step` (run per batch) cannot encode."""
     if isinstance(step, CategoryEncoding):
         count = step.num_tokens
     elif isinstance(step, ToCategorical):

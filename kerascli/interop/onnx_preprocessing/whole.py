@@ -1,4 +1,4 @@
-"""Join operations before and after a model with the model's own ONNX graph."""
+"""Join the operations before and after a model (preprocessing, predictions) with the model's own ONNX graph."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from kerascli.interop.onnx_preprocessing.steps import RawInput
 from kerascli.interop.torch_files import BATCH
 
 MODEL = "model/"
-"""Prefix of the names of the model's own tensors in the graph."""
+"""Prefix of the names that the model's own tensors get in the joined ONNX graph."""
 
 
 def joined(
@@ -19,7 +19,7 @@ def joined(
     after: OnnxOps,
     outputs: Mapping[str, Value],
 ) -> bytes:
-    """Return an ONNX file that computes `before`, the model and `after`.
+    """Return an ONNX file that computes the operations `before`, then the model, then the operations `after`.
 
     `inputs` are the tensors of `before` by the model's inputs, `outputs` those of `after` by their names in the file.
     """

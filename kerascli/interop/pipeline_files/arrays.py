@@ -1,4 +1,4 @@
-"""Arrays of a pipeline file: numbers as a JSON list, or as bytes in base64."""
+"""Convert arrays to their form in a pipeline file (JSON): a list of numbers, or the numbers' bytes in base64."""
 
 import base64
 import binascii
@@ -9,11 +9,11 @@ import numpy as np
 from kerascli.interop.pipeline_files.document import ArrayText
 
 _LISTED = 1000
-"""Number of values up to which an array is written as a list, which people can read."""
+"""Number of values up to which an array is written as a list of numbers, which people can read; above, as base64."""
 
 
 def array_text(array: np.ndarray) -> ArrayText:
-    """Return an array of floats or integers in the form of a pipeline file; reading it gives the same bytes."""
+    """Return a NumPy array of numbers in its form in a pipeline file, from which the same values can be read."""
     wide = array.astype({"f": "float64", "i": "int64", "u": "int64", "b": "int64"}[array.dtype.kind])
     array = array if array.dtype.name in {"float32", "float64", "int32", "int64"} else wide
     shape = list(array.shape)
@@ -27,7 +27,7 @@ def array_text(array: np.ndarray) -> ArrayText:
 
 
 def array_of(text: ArrayText) -> np.ndarray:
-    """Return the array of a pipeline file. Raises ValueError if its numbers do not fit its shape and dtype."""
+    """Return a NumPy array from its form in a pipeline file. Raises ValueError unless numbers, shape and dtype fit."""
     dtype, count = np.dtype(text.dtype), math.prod(text.shape)
     found = _numbers(text, dtype)
     if len(found) != count:

@@ -1,4 +1,4 @@
-"""Checks of the components that a pipeline file may name: built in, without code and without folders."""
+"""Check the components in a pipeline file: it may use built-in ones only, and name no files in other folders."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from kerascli.data.sources.python import Python
 
 
 def components_of(value: Any) -> Iterator[Component]:
-    """Yield a component and all components in its settings."""
+    """Yield a component and all components in its settings, at any depth."""
     if isinstance(value, Component):
         yield value
         for name in type(value).model_fields:
@@ -31,5 +31,5 @@ def foreign_part(component: Component) -> str | None:
 
 
 def leads_elsewhere(component: Component) -> bool:
-    """Return True if a setting is a path with folders: a pipeline file may name files, but none of another place."""
+    """Return True if a setting is a path with folders; a pipeline file may use only names of files without a folder."""
     return any(isinstance(part, InFolder) and part.without_folders() != part for part in components_of(component))

@@ -1,4 +1,4 @@
-"""Fields of a pipeline file; the JSON Schema of the format is made of them."""
+"""Fields of a pipeline file (a run's preprocessing as JSON); the JSON Schema of the format is generated from them."""
 
 from typing import Any, Literal, Self
 

@@ -1,4 +1,4 @@
-"""Read a pipeline file as a stranger's: its size, its fields, its transforms and what they learned are checked."""
+"""Read a pipeline file (preprocessing as JSON) from a stranger: its size, fields, transforms and arrays are checked."""
 
 import hashlib
 import json
@@ -34,25 +34,25 @@ from kerascli.interop.pipeline_files.document import (
 from kerascli.wording import fault_list
 
 _NO_SOURCE = {"npz": {"path": "rows.npz"}}
-"""Source of a pipeline file without one: files are read by their suffix."""
+"""Source of a pipeline file that states none: it has default settings, and files are read by their suffix."""
 _DTYPES = {"string", "sequence", "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
 class Pipelines:
-    """Contents of a pipeline file: a data section, the learned state of its transforms, and how outputs are read."""
+    """Contents of a pipeline file: a `data` section, what its transforms learned, and how to read the outputs."""
 
     name: str
-    """Name of the file, for messages."""
+    """Path of the pipeline file, for messages."""
     spec: DataSpec
     learned: dict[str, Learned]
     outputs: Mapping[str, OutputText]
     stages: Stages
     digest: str
-    """SHA-256 of the file."""
+    """SHA-256 of the pipeline file, in hexadecimal."""
 
     def renamed(self, inputs: Mapping[str, str], targets: Mapping[str, str]) -> "Pipelines":
-        """Return the pipelines with other names of inputs and targets: mappings from the names in the file."""
+        """Return a copy with other names of inputs and targets; the mappings are from the file's names to new ones."""
         names = {"inputs": inputs, "targets": targets, "sample_weight": targets}
         changed = {
             section: {new.get(name, name): pipeline for name, pipeline in getattr(self.spec, section).items()}
@@ -68,12 +68,12 @@ class Pipelines:
 
 
 def read_pipelines(path: Path) -> Pipelines:
-    """Read a pipeline file. Raises DataError, FileRefused."""
+    """Read a pipeline file (a model's preprocessing as JSON) and return its contents. Raises DataError, FileRefused."""
     return parse_pipelines(read_bytes(path, MAX_JSON_BYTES), str(path))
 
 
 def parse_pipelines(data: bytes, name: str) -> Pipelines:
-    """Parse a pipeline file; `name` is for messages. Raises FileRefused."""
+    """Parse the bytes of a pipeline file and return its contents; `name` is for messages. Raises FileRefused."""
     document = _document(data, name)
     try:
         spec = _spec(document)
@@ -89,7 +89,7 @@ def parse_pipelines(data: bytes, name: str) -> Pipelines:
 
 
 def refused(name: str, faults: list[Fault]) -> FileRefused:
-    """Return the error of a pipeline file with faults, which name the places in it."""
+    """Return the exception for a pipeline file that cannot be used; `faults` are its errors."""
     shown = f"the pipeline file '{safe_text(name)}'"
     return FileRefused(
         Fault(f"{shown} cannot be used: {_place(fault.path)}{fault.text}", hint=fault.hint) for fault in faults[:10]
@@ -124,7 +124,7 @@ def _document(data: bytes, name: str) -> PipelineFile:
 
 
 def _spec(document: PipelineFile) -> DataSpec:
-    """Return the data section. Raises Invalid, ValueError."""
+    """Return the `data` config section that a pipeline file describes. Raises Invalid, ValueError."""
     section: dict[str, Any] = {"source": _NO_SOURCE if document.source is None else document.source}
     if document.shared:
         section["shared"] = {name: fitted.transform for name, fitted in document.shared.items()}
@@ -152,7 +152,7 @@ def _steps(pipeline: PipelineText) -> list[Any]:
 
 
 def _learned(document: PipelineFile) -> dict[str, Learned]:
-    """Return the learned state in the form that a run keeps. Raises ValueError."""
+    """Return what a pipeline file's transforms learned, in the form in which a run keeps it. Raises ValueError."""
     columns = {name: _column(name, column) for name, column in document.columns.items()}
     found = {COLUMNS: Learned(columns, {})}
     for name, fitted in document.shared.items():
@@ -176,7 +176,7 @@ def _state(learned: LearnedState, where: str) -> Learned:
 
 
 def _column(name: str, column: ColumnText) -> dict[str, Any]:
-    """Return the facts about a column in the form of the learned state. Raises ValueError."""
+    """Return the facts (dtype, shape ...) about a column of a pipeline file, as a run keeps them. Raises ValueError."""
     shown = f"columns.{safe_text(name, 40)}"
     try:
         fits = column.dtype in _DTYPES or np.dtype(column.dtype).kind in "biuf"
@@ -194,7 +194,7 @@ def _column(name: str, column: ColumnText) -> dict[str, Any]:
 
 
 def _check_tensors(document: PipelineFile, spec: DataSpec, learned: Mapping[str, Learned]) -> None:
-    """Raise ValueError if a pipeline's steps make another tensor than the file says."""
+    """Raise ValueError if the steps in a pipeline file yield another dtype or shape than the file states for them."""
     named_pipelines = named_pipelines_of(spec)
     fields = infer_all(named_pipelines, known_columns(learned), learned)
     for named in named_pipelines:

@@ -1,4 +1,4 @@
-"""Write a pipeline file: the data section and what its transforms learned, as one JSON text."""
+"""Write a pipeline file: the config section `data` and what its transforms learned, as one JSON text."""
 
 import json
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ from kerascli.interop.pipeline_files.document import (
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Contents of a pipeline file, and notes on what it lacks."""
+    """Bytes of a pipeline file to be written, and notes for the user on what it lacks."""
 
     data: bytes
     notes: tuple[str, ...]
@@ -40,7 +40,7 @@ class Written:
 def pipeline_bytes(
     name: str, spec: DataSpec, learned: Mapping[str, Learned], outputs: Mapping[str, OutputText]
 ) -> Written:
-    """Return the pipeline file of a data section, whose inputs and targets are those of the model.
+    """Return the pipeline file of a `data` section whose inputs and targets have the model's names, and notes on it.
 
     Raises ConfigError for a transform that is Python code of the user.
     """

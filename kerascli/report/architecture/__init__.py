@@ -1,1 +1,1 @@
-"""Diagrams of models: what they show, their layout, and drawing."""
+"""Diagrams of models: their content (boxes and edges), its layout, and its drawing as an image or text."""

@@ -1,4 +1,4 @@
-"""Diagram of a model; shared layers that only the updates of `fit.train_step` call are drawn in frames next to it."""
+"""Diagram of a model and, in frames beside it, of shared layers that only the updates of `fit.train_step` call."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from kerascli.report.architecture.from_graph import diagram_of
 
 
 def whole_diagram(graph: Graph, beside: Sequence[Graph] = (), *, expand: bool = False) -> Diagram:
-    """Return the diagram of a model; one without layers of its own shows its shared layers, each in a frame."""
+    """Return a model's diagram, with frames for shared layers that only `beside` calls (all, if it has no others)."""
     drawn = Diagram((), ()) if graph.model.alone else diagram_of(graph, expand=expand)
     shown = set() if graph.model.alone else {call.of.name for call in _calls(graph)}
     frames: list[Box] = []
@@ -28,7 +28,7 @@ def _calls(graph: Graph) -> list[Call]:
 
 
 def _called(graph: Graph, call: Call) -> Graph:
-    """Return the shared layer or model of a call as a graph of its own, with the tensor names that it has inside."""
+    """Return the shared layer or model that `call` calls as a graph of its own, with the tensor names inside it."""
     shared = call.of
     entries = shared.entries or call.nodes
     names = shared.inputs if shared.entries else call.inputs

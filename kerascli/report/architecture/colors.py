@@ -8,7 +8,7 @@ _COLORS = {
     "merging": "#0e9fb5", "activations": "#b0567c", "preprocessing": "#6f8f12", "wrappers": "#2b9a66",
     "expressions": "#4b5bb5", "own": "#9c3fb0",
 }  # fmt: skip
-"""Color of each family of layers; a family is the folder that has the layer's file."""
+"""Mapping from a family of layers (the folder that has the layer's file) to the color of its boxes in a diagram."""
 DARK = "#3d4854"
 """Color of the inputs, outputs and frames of a diagram."""
 

@@ -1,4 +1,4 @@
-"""Split a tall diagram into columns, between two ranks (rows of boxes) that a single tensor connects."""
+"""Split a tall diagram of a model into columns, each of which ends where a single tensor leads to the next box."""
 
 import math
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ _TURN = 16.0
 _TALL = 1500.0
 _BETWEEN = 64.0
 _SHAPE = 1.2
-"""Wanted ratio of height to width of a diagram that is split into columns."""
+"""Desired ratio of height to width for a diagram that is split into columns."""
 
 Point = tuple[float, float]
 
 
 class Shift(NamedTuple):
-    """Offset (dx, dy) of a rank of boxes, and the x (`way`) at which the line from the previous column runs up."""
+    """Offset (dx, dy) of a diagram's row of boxes; `way` is the x of the line that comes from the previous column."""
 
     dx: float
     dy: float
@@ -26,7 +26,7 @@ class Shift(NamedTuple):
 def shifts(
     tops: Sequence[float], heights: Sequence[float], extents: Sequence[Point], may_end: Sequence[bool]
 ) -> list[Shift]:
-    """Return the offset of each rank that arranges ranks in columns; `extents` are their left and right ends."""
+    """Return offsets that arrange a diagram's rows of boxes in columns; `extents` are the rows' left and right ends."""
     height = tops[-1] + heights[-1]
     width = max(right for _, right in extents) - min(left for left, _ in extents)
     count = round(math.sqrt(height / (_SHAPE * (width + _BETWEEN)))) if height > _TALL else 1
@@ -45,6 +45,6 @@ def shifts(
 
 
 def way_on(start: Point, way: float, head: Point) -> tuple[Point, ...]:
-    """Return the points of a line from the foot of a column, up between the two columns, to the head of the next."""
+    """Return the points of a line from the foot of a diagram's column, up beside it, to the head of the next column."""
     foot, top = start[1] + _TURN + 6.0, head[1] - _TURN
     return start, (start[0], foot), (way, foot), (way, top), (head[0], top), head

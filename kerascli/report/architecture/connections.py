@@ -1,4 +1,4 @@
-"""Edges of a diagram from box to box, resolved through the frames around them."""
+"""Edges of a diagram from box to box: an edge to or from a frame is replaced by edges to or from the boxes in it."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ Way = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An edge between two boxes that are not frames."""
+    """An edge of a diagram between two boxes that are not frames."""
 
     source: Way
     target: Way
@@ -18,7 +18,7 @@ class Connection:
 
 
 def connections(diagram: Diagram, at: Way = ()) -> list[Connection]:
-    """Return the edges of the diagram and of the frames in it; `at` is the path to the diagram's own frame."""
+    """Return the edges between all boxes of a diagram, even inside frames; `at` is the path to the diagram's frame."""
     found: list[Connection] = []
     enters: dict[str, list[Connection]] = {}
     leaves: dict[str, list[Connection]] = {}

@@ -1,4 +1,4 @@
-"""Content of a diagram as frozen data: boxes, edges between them, frames with a diagram inside."""
+"""Content of a model's diagram as immutable data: boxes, edges between them, and frames that contain a diagram."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Role = Literal["layer", "input", "output", "figure", "model", "block", "repeat", "entry", "exit"]
-"""Role of a box; a `figure` is a loss or metric without output; `entry` and `exit` are where edges cross a frame."""
+"""What a diagram's box is; a `figure` is a loss or metric without output, edges cross a frame at `entry` and `exit`."""
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 _LONGEST_PERIOD = 8
@@ -17,15 +17,15 @@ class Box:
     key: str
     role: Role
     kind: str
-    """Component or model that the box stands for: `dense`, `tower`."""
+    """Name of the layer, block or shared model that the box stands for: `dense`, `tower`."""
     name: str = ""
-    """Name in the model; empty if it says no more than `kind`."""
+    """Name of the node in the model; empty if it adds nothing to `kind`."""
     details: str = ""
     parameters: int = 0
     family: str = ""
     frozen: bool = False
     times: int = 1
-    """Number of equal boxes, one after the other, that this one stands for."""
+    """Number of consecutive equal layers, blocks or models that this one box stands for."""
     inside: "Diagram | None" = None
 
     def is_like(self, other: "Box") -> bool:
@@ -38,23 +38,23 @@ class Edge:
     source: str
     target: str
     tensor: str
-    """Tensor of the edge; all edges of a tensor leave a box at one point."""
+    """Name of the tensor that the edge carries; all edges of one tensor leave a box at the same point."""
     label: str
 
 
 @dataclass(frozen=True, slots=True)
 class Diagram:
     boxes: tuple[Box, ...]
-    """Boxes of the diagram in topological order."""
+    """Boxes of the diagram in topological order, so that each edge leads to a later box."""
     edges: tuple[Edge, ...]
 
     def count(self) -> int:
-        """Return the number of boxes, including those inside frames."""
+        """Return the number of boxes in the diagram, including the boxes inside frames."""
         return sum(1 + (box.inside.count() if box.inside is not None else 0) for box in self.boxes)
 
 
 def folded(diagram: Diagram) -> Diagram:
-    """Return a diagram with repeats in chains collapsed: 2 or more equal parts, 3 or more equal layers or sequences."""
+    """Return a diagram with repeats in chains collapsed: from 2 equal blocks, or 3 equal layers or sequences, on."""
     _, incoming = _sides(diagram)
     boxes = {box.key: box for box in diagram.boxes}
     for chain in _chains(diagram):
@@ -96,7 +96,7 @@ def _chains(diagram: Diagram) -> Iterator[list[str]]:
 
 
 def _repetition(boxes: Sequence[Box], labels: Sequence[str]) -> tuple[int, int]:
-    """Return (period, times) of the repetition at the start of a sequence of boxes; times is 1 if there is none."""
+    """Return (period, times) of the pattern with which a sequence of boxes begins; times is 1 if it does not repeat."""
     for period in range(1, min(_LONGEST_PERIOD, len(boxes) // 2) + 1):
         same = period
         while same < len(boxes) and boxes[same].is_like(boxes[same - period]):
@@ -110,7 +110,7 @@ def _repetition(boxes: Sequence[Box], labels: Sequence[str]) -> tuple[int, int]:
 
 
 def _pile(boxes: Sequence[Box]) -> Box:
-    """Return one box of a diagram for several equal ones; calls of a shared model count its parameters once."""
+    """Return one box that stands for several equal ones in a diagram; a shared model's parameters are counted once."""
     first = boxes[0]
     names = dict.fromkeys(box.name or box.kind for box in (first, boxes[-1]))
     count = first.parameters * (1 if first.role == "model" else len(boxes))
@@ -118,7 +118,7 @@ def _pile(boxes: Sequence[Box]) -> Box:
 
 
 def _once(diagram: Diagram, boxes: dict[str, Box], run: Sequence[str], period: int, times: int) -> Diagram:
-    """Return the diagram with one box, or a frame of the first `period` boxes, in place of a run of repeated boxes."""
+    """Return a diagram with a run of repeated boxes replaced by one box, or by a frame of its first `period` boxes."""
     kept, gone = run[:period], set(run[period:])
     outgoing, incoming = _sides(diagram)
     enters, leaves = incoming[kept[0]][0], outgoing[run[-1]][0]

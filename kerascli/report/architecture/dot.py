@@ -9,7 +9,7 @@ from kerascli.report.architecture.layout import lines_of
 
 
 def dot(diagram: Diagram, title: str, totals: str) -> str:
-    """Return the DOT text of a diagram with its title."""
+    """Return a model's diagram as DOT text, with a title and `totals`, a line on the number of parameters."""
     ids: dict[Way, str] = {}
     lines = [
         f"digraph {_quoted(title)} {{",

@@ -1,4 +1,4 @@
-"""Draw diagrams of models with matplotlib, which is imported when one is drawn; torch is not imported."""
+"""Draw diagrams of models with matplotlib, imported when the first is drawn; torch is not imported."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _MOST_BOXES = 2_000
 _PER_INCH = 100.0
 _SHARP, _LARGEST = 200, 30_000
-"""Dots per inch of an image, and the maximum number of dots on a side, which may lower the former."""
+"""Dots per inch of a diagram's image, and the maximum number of dots on a side, which may lower the former."""
 _MARGIN, _HEADING = 26.0, 40.0
 _INK, _GREY, _EDGE = "#20262e", "#5b6573", "#7f8a97"
 _FRAME = "#f5f7f9"
@@ -37,7 +37,7 @@ _FONT = "DejaVu Sans"
 
 
 def draw_graph(graph: "Graph", name: str, *, expand: bool = False, beside: Sequence["Graph"] = ()) -> "Figure":
-    """Draw a model with its name and number of parameters; `beside` are graphs whose further shared layers are shown.
+    """Return a figure of a model; `beside` are further graphs, of which only the shared layers not yet shown are drawn.
 
     Raises ConfigError for a model that is too large to draw.
     """
@@ -51,7 +51,7 @@ def draw_graph(graph: "Graph", name: str, *, expand: bool = False, beside: Seque
 
 
 def totals_of(graph: "Graph", name: str, beside: Sequence["Graph"] = ()) -> str:
-    """Return a line of text with the numbers of a model's parameters."""
+    """Return a line of text with a model's number of parameters, and how many of them are not trainable."""
     from kerascli.report.summary import summarize
 
     found = summarize(graph, name, beside=beside)
@@ -127,7 +127,7 @@ def _box(axes: "Axes", placed: Placed) -> None:
 def _title(
     axes: "Axes", placed: Placed, x: float | None, y: float, *, light: bool = False, back: str | None = None
 ) -> None:
-    """Draw a box's kind in bold, its name and, for a frame, its details; beginning at `x`, or centered if None."""
+    """Draw a diagram box's kind (bold), name and, for a frame, details; starting at `x`, or centered if `x` is None."""
     box = placed.box
     name, color = f"  {box.name}" if box.name else "", "white" if light else _INK
     kind = _measure(title_of(box), TITLE, True)
@@ -197,7 +197,7 @@ def _text(
 
 
 def _tint(color: str, share: float) -> tuple[float, float, float]:
-    """Return a color mixed with white, of which `share` is the color."""
+    """Return the RGB values of a color mixed with white; `share` is the color's part in the mixture, from 0 to 1."""
     from matplotlib.colors import to_rgb
 
     red, green, blue = (1 - share * (1 - part) for part in to_rgb(color))

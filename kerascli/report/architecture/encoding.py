@@ -17,7 +17,7 @@ SUFFIXES = (*plots.SUFFIXES, *_TEXTS)
 def encoded_model(
     graph: "Graph", name: str, suffix: str, *, expand: bool = False, beside: Sequence["Graph"] = ()
 ) -> bytes:
-    """Return the diagram of a model in the format of one of SUFFIXES.
+    """Return the bytes of a file with a model's diagram; `suffix` is one of SUFFIXES, and sets the file's format.
 
     Raises ConfigError for a model that is too large to draw.
     """

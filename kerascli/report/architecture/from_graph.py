@@ -19,14 +19,14 @@ Way = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """A tensor that leads from one box of the diagram to another."""
+    """A tensor that leads from one box of a model's diagram to another, whatever frames they are in."""
 
     source: Way
     target: Way
     tensor: str
     label: str
     inner: str
-    """Name of the tensor inside a shared model, of which all calls are drawn as one."""
+    """Name of the tensor inside a shared model that is drawn once for all of its calls."""
 
 
 @dataclass(slots=True)
@@ -34,17 +34,17 @@ class _Drawn:
     graph: Graph
     expand: bool
     ways: dict[str, Way]
-    """Path to the box of each node, by the node's name."""
+    """Mapping from the name of a node of the model to the path of its box in the diagram."""
     parts: dict[Way, Part]
     nodes: dict[Way, list[Node]]
-    """Nodes of each box: several calls if it is shared."""
+    """Mapping from the path of a box to the nodes it stands for: those of all calls if the layer is shared."""
     counts: dict[str, dict[str, int]]
-    """Number of elements of each weight, by the name of the node and of the weight."""
+    """Number of elements of each weight, by the name of its node, then by the name of the weight."""
     links: list[_Link] = field(default_factory=list)
 
 
 def diagram_of(graph: Graph, *, expand: bool = False) -> Diagram:
-    """Return the diagram of a graph; without `expand` blocks and shared models are boxes, and repeats are collapsed.
+    """Return the diagram of a model; without `expand`, blocks and shared models are boxes, and repeats are collapsed.
 
     A shared model is drawn once, too, unless one of its calls needs the result of another.
     """
@@ -92,7 +92,7 @@ def _link(drawn: _Drawn) -> None:
 
 
 def _is_ordered(drawn: _Drawn) -> bool:
-    """Return True if following the edges never leads from a frame or box back to itself."""
+    """Return True if no path along the diagram's edges leads from a box or frame back to itself."""
     after: dict[Way, set[Way]] = {}
     for link in drawn.links:
         common = _common(link.source, link.target)
@@ -116,7 +116,7 @@ def _common(first: Way, second: Way) -> int:
 
 
 def _level(drawn: _Drawn, way: Way, links: Sequence[_Link]) -> Diagram:
-    """Return the diagram directly inside the frame at `way` (empty: the whole); `links` are its edges."""
+    """Return the content of the frame at the path `way` (empty: the whole diagram); `links` are the tensors in it."""
     depth = len(way)
     edges: dict[tuple[str, str, str], Edge] = {}
     for link in links:
@@ -134,7 +134,7 @@ def _level(drawn: _Drawn, way: Way, links: Sequence[_Link]) -> Diagram:
 
 
 def _tensor(drawn: _Drawn, link: _Link, way: Way) -> str:
-    """Return the name of an edge's tensor as it is called directly inside the frame (shared model, block) at `way`."""
+    """Return the name that a link's tensor has inside the frame (of a shared model or block) at the path `way`."""
     depth = len(way)
     is_inside = link.source[:depth] == way and link.target[:depth] == way
     return link.inner if is_inside and way and _is_shared(drawn, way) else link.tensor
@@ -145,7 +145,7 @@ def _is_shared(drawn: _Drawn, way: Way) -> bool:
 
 
 def _is_one_of_several(drawn: _Drawn, box: Way, way: Way) -> bool:
-    """Return True if a box has several outputs, or several calls: then the labels of its edges name the tensor."""
+    """Return True if a box has several outputs or several calls, so that its edges' labels must name the tensor."""
     if box in drawn.parts:
         return drawn.parts[box].is_shared and len(_call_names(_nodes_below(drawn, box))) > 1
     nodes = drawn.nodes.get(box, [])
@@ -236,7 +236,7 @@ def _parameters(drawn: _Drawn, nodes: Iterable[Node]) -> int:
 
 
 def _is_frozen(drawn: _Drawn, nodes: Sequence[Node]) -> bool:
-    """Return True if a box has weights, and none of them is trainable."""
+    """Return True if the nodes of a diagram's box have weights, none of which are trainable."""
     return any(drawn.counts[node.name] and not node.layer.trainable for node in nodes) and not any(
         drawn.counts[node.name] and node.layer.trainable for node in nodes
     )

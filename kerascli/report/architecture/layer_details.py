@@ -1,4 +1,4 @@
-"""Short descriptions of layers for their boxes in a diagram."""
+"""Short texts on layers (family, settings, output shape) for their boxes in a diagram."""
 
 from typing import Any
 
@@ -12,19 +12,19 @@ _LONGEST = 44
 _PLAIN = frozenset(
     {"units", "filters", "activation", "rate", "kernel_size", "pool_size", "value", "layer", "target_shape"}
 )
-"""Settings of layers whose value is shown without the setting's name."""
+"""Names of settings that are left out in a layer's box, where only the value is shown."""
 _AXES = frozenset({"axes", "axis", "dims"})
 _UNSAID = ("_initializer", "_regularizer", "_constraint")
 
 
 def family_of(layer: BaseLayer) -> str:
-    """Return the family of a layer, the folder of its file; `own` for a plugin's."""
+    """Return a layer's family, the name of its file's folder (`pooling`, `recurrent` ...); `own` for a plugin's."""
     parts = type(layer).__module__.split(".")
     return parts[2] if parts[:2] == ["kerascli", "layers"] and len(parts) > 2 else "own"
 
 
 def details(layer: BaseLayer) -> str:
-    """Return a layer's settings that differ from defaults, without those of weights: `16, 3x3, strides 2, relu`."""
+    """Return a layer's settings that differ from defaults, except those of its weights, as text: `16, 3x3, relu`."""
     words = []
     for name, field in type(layer).model_fields.items():
         value = getattr(layer, name)
@@ -64,6 +64,6 @@ def _setting_text(name: str, value: Any) -> str:
 
 
 def shape_label(spec: TensorSpec) -> str:
-    """Return a shape as 28×28×16; unknown sizes are `?`, and integers are marked with their dtype."""
+    """Return a tensor's shape as text (28×28×16) for a diagram; an unknown size is `?`, an integer dtype is added."""
     text = TIMES.join("?" if size is None else str(size) for size in spec.shape) or "one number"
     return f"{text} {spec.dtype}" if spec.is_integer else text

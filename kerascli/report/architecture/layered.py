@@ -1,4 +1,4 @@
-"""Layered layout of one level of a diagram (Sugiyama): edges go down, with few crossings, most of them straight.
+"""Layered layout (Sugiyama) of a diagram, apart from what is inside frames: edges go down, with few crossings.
 
 Ranks by the longest path, dummy nodes where an edge passes a rank, orders by barycenters, positions by least squares.
 """
@@ -13,23 +13,23 @@ from kerascli.errors import ConfigError
 _SWEEPS = 8
 _MOST_STAND_INS = 100_000
 _PASSING_WIDTH, _PASSING_WEIGHT = 14.0, 0.05
-"""Width, in pixels, and weight of an edge where it passes a rank: low, so that it gives way to boxes."""
+"""Width in pixels, and weight, of a dummy node (where an edge passes a row): low, so that it gives way to boxes."""
 _APART = 26.0
-"""Distance between boxes of a rank, in pixels."""
+"""Distance in pixels between the boxes of one row of a diagram."""
 
 Key = str | tuple[int, int]
-"""Key of a node of the layout: a box, or (edge, rank) for the dummy node where an edge passes a rank."""
+"""Key of a node of the layout: the name of a box, or (edge, row) for the dummy node where an edge passes a row."""
 
 
 @dataclass(slots=True)
 class Ranks:
-    """Boxes and dummy nodes of a layout, rank (row) by rank, from left to right; `x` are their centers."""
+    """Positions of a layout's nodes: `rows` from left to right, the row of each box (`rank`), and the centers (`x`)."""
 
     rows: list[list[Key]]
     rank: dict[str, int]
     x: dict[Key, float] = field(default_factory=dict)
     paths: list[list[Key]] = field(default_factory=list)
-    """Nodes of each edge: its source, dummy nodes, its target."""
+    """Layout nodes of each edge: its source, the dummy nodes in the rows that it passes, its target."""
 
 
 def arrange(
@@ -40,7 +40,7 @@ def arrange(
     first: Collection[str] = (),
     last: Collection[str] = (),
 ) -> Ranks:
-    """Compute the positions of a diagram's boxes.
+    """Return the positions of a diagram's boxes, without the content of frames.
 
     `widths` are those of the boxes, in topological order. `ports` are the distances from the middle of its boxes at
     which each edge begins and ends. `first` are placed above, `last` below all others. Raises ConfigError if there are
@@ -83,7 +83,7 @@ def _ranks(
 
 
 Neighbours = dict[Key, list[tuple[Key, float]]]
-"""Neighbours of each layout node in the rank above, or below, with the offset that makes the edge straight."""
+"""Mapping from a layout node to its neighbours in the row above or below, each with the offset for a straight edge."""
 
 
 def _neighbours(paths: Sequence[Sequence[Key]], ports: Sequence[tuple[float, float]]) -> tuple[Neighbours, Neighbours]:
@@ -98,7 +98,7 @@ def _neighbours(paths: Sequence[Sequence[Key]], ports: Sequence[tuple[float, flo
 
 
 def _order(rows: list[list[Key]], above: Neighbours, below: Neighbours) -> None:
-    """Sort each rank by the mean position of its neighbours, down and up; keep the order with the fewest crossings."""
+    """Sort the nodes of each row by the mean position of their neighbours; keep the order with fewest crossings."""
     best, fewest = [list(row) for row in rows], _crossings(rows, below)
     for sweep in range(_SWEEPS):
         if not fewest:
@@ -121,7 +121,7 @@ def _mean(values: Sequence[float], default: float) -> float:
 
 
 def _crossings(rows: Sequence[Sequence[Key]], below: Neighbours) -> int:
-    """Return the number of edge crossings between two ranks, counted by insertion into a sorted list."""
+    """Return the number of crossings of edges between all adjacent rows, counted by insertion into a sorted list."""
     found = 0
     for upper, lower in pairwise(rows):
         at = {key: place for place, key in enumerate(lower)}
@@ -135,7 +135,7 @@ def _crossings(rows: Sequence[Sequence[Key]], below: Neighbours) -> int:
 
 
 def _place(ranks: Ranks, widths: Mapping[str, float], above: Neighbours, below: Neighbours) -> None:
-    """Move the nodes of each rank towards their neighbours, down and up; order and minimum distances are kept."""
+    """Move layout nodes towards their neighbours in the rows above and below; order and least distances are kept."""
 
     def width(key: Key) -> float:
         return widths[key] if isinstance(key, str) else _PASSING_WIDTH
@@ -159,13 +159,13 @@ def _place(ranks: Ranks, widths: Mapping[str, float], above: Neighbours, below: 
 
 
 def _wanted(key: Key, near: Sequence[tuple[Key, float]], x: Mapping[Key, float]) -> float:
-    """Return the wanted x of a layout node: the mean x of its neighbouring boxes or, without any, of dummy nodes."""
+    """Return the x at which a layout node is best placed: the mean x of neighbouring boxes, or else of dummy nodes."""
     boxes = [x[other] + shift for other, shift in near if isinstance(other, str)]
     return _mean(boxes or [x[other] + shift for other, shift in near], x[key])
 
 
 def _apart(wanted: Sequence[float], weights: Sequence[float], steps: Sequence[float]) -> list[float]:
-    """Return ordered positions, at least `steps` apart, as close as possible to the wanted ones (least squares).
+    """Return positions in ascending order, at least `steps` apart, as close as possible to `wanted` (least squares).
 
     Without the steps this is isotonic regression: neighbours that are out of order get their mean.
     """

@@ -1,4 +1,4 @@
-"""Positions of boxes, edges and labels of a diagram, in pixels from the upper left corner."""
+"""Compute the positions of a diagram's boxes, edges and labels, in pixels from its upper left corner."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ from kerascli.report.architecture.diagram import TIMES, Box, Diagram, Edge
 from kerascli.report.architecture.layered import Key, Ranks, arrange
 
 Measure = Callable[[str, float, bool], float]
-"""Function that measures a text: (text, font size in pixels, bold) -> width in pixels."""
+"""Function that returns the width in pixels of a text, given (text, font size in pixels, whether it is bold)."""
 Point = tuple[float, float]
 
 TITLE, DETAIL, LABEL = 12.5, 10.5, 10.0
@@ -17,9 +17,9 @@ TITLE, DETAIL, LABEL = 12.5, 10.5, 10.0
 _PADDING = 12.0
 _LINE = 17.0
 _GAP, _HEAD, _STUB = 34.0, 26.0, 15.0
-"""Distance between ranks of boxes; extra distance below a frame's title, and below the labels of edges that bend."""
+"""Distances in pixels: between rows of boxes, extra below a frame's title, extra below labels of edges that bend."""
 _BESIDE = 18.0
-"""Distance between the content of a frame and its sides."""
+"""Distance in pixels between a frame of the diagram and what is in it, on the left and right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An edge, or its part outside a frame: curved between its points, or straight if it leads to the next column."""
+    """Line of a diagram for an edge, or its part outside a frame: a curve, or straight if it leads to a new column."""
 
     points: tuple[Point, ...]
     arrow: bool = True
     leads_on: bool = False
-    """True for a line from the last box of a column of the diagram to the first of the next."""
+    """True for the line from the last box of one column to the first box of the next column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,12 @@ class Picture:
     width: float = 0.0
     height: float = 0.0
     boxes: list[Placed] = field(default_factory=list)
-    """Boxes of the diagram with their positions; a frame comes before the boxes in it."""
+    """Boxes of the diagram with positions and sizes; a frame comes before the boxes inside it."""
     lines: list[Line] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
 
     def add(self, other: "Picture", dx: float, dy: float) -> None:
-        """Add all elements (boxes, lines, labels) of another picture, shifted by (dx, dy)."""
+        """Add the boxes, lines and labels of another picture to this one, shifted by (dx, dy) pixels."""
         self.boxes += [replace(each, x=each.x + dx, y=each.y + dy) for each in other.boxes]
         self.lines += [replace(each, points=tuple((x + dx, y + dy) for x, y in each.points)) for each in other.lines]
         self.labels += [replace(each, x=each.x + dx, y=each.y + dy) for each in other.labels]
@@ -74,23 +74,23 @@ def title_of(box: Box) -> str:
 
 
 def words_of(box: Box) -> str:
-    """Return the second line of a box in a diagram: details, parameters, `frozen`; empty if it has none."""
+    """Return the second line of text in a diagram's box: details, parameters, `frozen`; an empty text if none."""
     parameters = f"{box.parameters:,} parameters" if box.parameters else ""
     return "  ·  ".join(filter(None, (box.details, parameters, "frozen" if box.frozen else "")))
 
 
 def lines_of(box: Box) -> list[str]:
-    """Return the lines of a box in a diagram as text: its kind and name, and the second line if it has one."""
+    """Return the lines of text in a diagram's box: its kind and name, and its details if it has any."""
     return list(filter(None, (" ".join(filter(None, (title_of(box), box.name))), words_of(box))))
 
 
 def picture_of(diagram: Diagram, measure: Measure) -> Picture:
-    """Return the layout of the whole diagram; a tall one is split into columns."""
+    """Return the positions of everything in a diagram; a tall diagram is split into columns."""
     return _Level(diagram, measure, whole=True).picture()
 
 
 class _Level:
-    """Layout of a diagram; the diagram inside each of its frames is a `_Level` of its own, laid out first."""
+    """Layout of a diagram; each diagram inside a frame has a `_Level` of its own, which is computed first."""
 
     def __init__(self, diagram: Diagram, measure: Measure, *, whole: bool = False) -> None:
         self.boxes = {box.key: box for box in diagram.boxes}
@@ -127,7 +127,7 @@ class _Level:
         return max(width, 64.0), 2 * 5.0 + _LINE * (2 if words else 1)
 
     def _ports(self, key: str) -> dict[str, float]:
-        """Return the x, relative to a box's middle, at which each tensor leaves it; labels are to the right of it."""
+        """Return, by tensor, the x at which it leaves the box, relative to its middle; the label is to the right."""
         tensors = {edge.tensor: edge.label for edge in self.edges if edge.source == key}
         if (inside := self.inner.get(key)) is not None:
             exits = {each.box.key: each.middle - inside.width / 2 for each in inside.boxes if each.box.role == "exit"}
@@ -139,7 +139,7 @@ class _Level:
         return {tensor: place - places[-1] / 2 for tensor, place in zip(tensors, places, strict=False)}
 
     def _entry(self, edge: Edge) -> float:
-        """Return the x, relative to the middle of an edge's target, at which the edge enters a frame; 0 for a box."""
+        """Return the x, relative to the middle of the edge's target, at which it enters a frame; 0 if that is a box."""
         inside = self.inner.get(edge.target)
         if inside is None:
             return 0.0
@@ -154,7 +154,7 @@ class _Level:
         return 2 * max(right, default=0.0)
 
     def _rows(self) -> tuple[list[float], list[float]]:
-        """Return the top and the height of each rank (row of boxes)."""
+        """Return the tops and the heights, in pixels, of all rows of boxes."""
         heights = [max((self.sizes[k][1] for k in row if isinstance(k, str)), default=0.0) for row in self.ranks.rows]
         tops, y, x = [], 0.0 if self.first else _HEAD, self.ranks.x
         for number, height in enumerate(heights):
@@ -170,7 +170,7 @@ class _Level:
         return min(x - w for x, w in half), max(x + w for x, w in half)
 
     def picture(self) -> Picture:
-        """Return the positions of all boxes, edges and labels of the diagram, shifted to begin at (0, 0)."""
+        """Return the positions of all boxes, edges and labels of the diagram, whose upper left corner is (0, 0)."""
         found = Picture()
         for key, box in self.boxes.items():
             width, height = self.sizes[key]
@@ -215,7 +215,7 @@ class _Level:
             found.lines.append(Line((*points, ends[number]), arrow=box.inside is None and box.role != "exit"))
 
     def _start(self, edge: Edge, found: Picture) -> Point:
-        """Return the point where a tensor leaves its box; add its label, and the line to the next column if any."""
+        """Return where a tensor leaves its box; add its label, and any line to the next column, to `found`."""
         (x, y), (width, height), rank = self._corner(edge.source), self.sizes[edge.source], self.ranks.rank[edge.source]
         start = x + width / 2 + self.out[edge.source][edge.tensor], y + height
         if edge.label and self.boxes[edge.target].role != "exit":
@@ -228,7 +228,7 @@ class _Level:
         return head
 
     def _ends(self, starts: dict[tuple[str, str], Point]) -> dict[int, Point]:
-        """Return the point where each edge, by index, meets its target: side by side, in the order of the sources."""
+        """Return, by number of the edge, where it meets its target: side by side, in the order of the sources."""
         into: dict[str, list[tuple[float, int]]] = {}
         for number, (edge, path) in enumerate(zip(self.edges, self.ranks.paths, strict=True)):
             key = path[-2]
@@ -248,7 +248,7 @@ class _Level:
 
 
 def _steps(path: Sequence[Key], ranks: Ranks, number: int) -> Iterable[tuple[Key, Key]]:
-    """Yield the part of an edge's path from rank (row of boxes) `number` to the next one, if the edge has one."""
+    """Yield the layout nodes between which an edge goes from row `number` to the next row, if it does."""
     assert isinstance(path[0], str)
     begin = ranks.rank[path[0]]
     if begin <= number < begin + len(path) - 1:
@@ -256,7 +256,7 @@ def _steps(path: Sequence[Key], ranks: Ranks, number: int) -> Iterable[tuple[Key
 
 
 def _one_way_on(ranks: Ranks, edges: Sequence[Edge]) -> list[bool]:
-    """Return for each rank whether a single tensor connects it to the next, so that a column may end there."""
+    """Return for each row of boxes whether only one tensor leads to the next row, so that a column may end there."""
     crossing: list[set[tuple[Key, str]]] = [set() for _ in ranks.rows]
     for edge, path in zip(edges, ranks.paths, strict=True):
         for number, (upper, _) in enumerate(pairwise(path), ranks.rank[edge.source]):

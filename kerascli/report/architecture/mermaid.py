@@ -14,7 +14,7 @@ _SPECIAL = re.compile(r"[^\w .,:()\[\]/+*=-]")
 
 
 def mermaid(diagram: Diagram, title: str, totals: str) -> str:
-    """Return the Mermaid text of a diagram with its title."""
+    """Return a model's diagram as Mermaid text, with a title and `totals`, a line on the number of parameters."""
     ids: dict[Way, str] = {}
     lines = ["---", f"title: {json.dumps(f'{title}   {totals}', ensure_ascii=False)}", "---", "flowchart TB"]
     lines += _boxes(diagram, (), ids)

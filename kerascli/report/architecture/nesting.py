@@ -1,4 +1,4 @@
-"""Find the blocks and shared models of the config in which each node of a model is written."""
+"""Find the blocks and shared models that contain each node of a model, to draw them as boxes or frames."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from kerascli.model.ir.nodes import Model, Node, Shared
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Part of a model that is drawn as a box or frame: a use of a block, or a shared model with all of its calls."""
+    """Part of a model that is drawn as a box or frame: one use of a block, or a shared model with all of its calls."""
 
     key: str
     name: str
@@ -18,27 +18,27 @@ class Part:
 
 
 Place = tuple[Part, ...]
-"""Parts (uses of blocks, shared models) around a node, from the outermost inwards."""
+"""Parts (uses of blocks, shared models) that contain a node, from the outermost inwards."""
 
 
 @dataclass(slots=True)
 class _Use:
-    """A use of a block during the traversal of the nodes; the nodes of a use are consecutive."""
+    """One use of a block, found while the model's nodes are read in order; its nodes follow one another."""
 
     number: int
     part: Part
     inside: Path
-    """Config path at which the last node, or the inner use of a block that has it, is written."""
+    """Place in the config of the use's last node, or of the use of another block, inside this one, that has it."""
     last: int
-    """Index of the last node of the use among the nodes of the model."""
+    """Index, among the model's nodes, of the last node of the use."""
 
 
 _Uses = dict[tuple[str, str, Path], _Use]
-"""Uses of blocks by the call of a shared model, the key of the part around, and the place in the config."""
+"""Mapping from (call of a shared model, key of the part around the block, place in the config) to the block's use."""
 
 
 def enclosing_parts(model: Model, *, shared_once: bool) -> dict[str, Place]:
-    """Return, by node name, the blocks and shared models around a node; with `shared_once` all calls are one part."""
+    """Return, by node name, the blocks and shared models that contain it; with `shared_once`, calls count as one."""
     shared = {each.name for each in _all_shared(model.shared) if each.layer is None}
     uses: _Uses = {}
     numbered = enumerate(model.nodes)
@@ -69,7 +69,7 @@ def _is_body(path: Path, block: str) -> bool:
 
 
 def _block(uses: _Uses, at: tuple[str, str, Path], name: str, below: Path, node: int) -> Part:
-    """Return the diagram part of a block's node: that of the last node, or a new one if a repeat begins again."""
+    """Return the part (a block's use) that has a node: the previous node's, or a new one if the block starts again."""
     start = below.index(name) + 2  # blocks, NAME, layers, the entry's number
     before = uses.get(at)
     follows = before is not None and node == before.last + 1
@@ -83,7 +83,7 @@ def _block(uses: _Uses, at: tuple[str, str, Path], name: str, below: Path, node:
 
 
 def _begins_again(last: Path, now: Path) -> bool:
-    """Return True if a block begins again: its node is written before the last one, or is its only layer again."""
+    """Return True if a block starts again: its node is written before the previous one, or is its only layer again."""
     first, second = last[0], now[0]
     assert isinstance(first, int)
     assert isinstance(second, int)
