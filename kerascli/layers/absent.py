@@ -31,7 +31,7 @@ C = TypeVar("C", bound=Component)
 
 
 class LayerRegistry(Registry[C]):
-    """Registry of layers whose errors for missing layers of Keras say what to use instead."""
+    """Registry of layers; its error for a layer of Keras that is missing here says what to use instead."""
 
     def get(self, name: str, path: Path = (), arguments: Any = None) -> type[C]:
         hint = _BY_KEY.get(name.lower().replace("_", "").removeprefix("layer"))

@@ -1,4 +1,4 @@
-"""Settings of a kernel and a bias: a group of arguments that many layers of Keras have in this order."""
+"""Mixin with the settings of a kernel and a bias, which many layers of Keras have in this order."""
 
 from kerascli.layers.base import BaseLayer
 from kerascli.parts import fields

@@ -81,7 +81,7 @@ class Loss(Component):
         return class_labels(output) if self.sparse_targets else None
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        """Return an error message if target and output do not match, with the remedy, or None.
+        """Return an error message, with the remedy, if the loss cannot compare target and output; else None.
 
         `validate` adds the position.
         """
@@ -94,7 +94,7 @@ class Loss(Component):
         return axes_fault(self, output) or self.check_shapes(target, output)
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        """Return an error message if the shapes of target and output do not match, or None.
+        """Return an error message if the loss cannot compare targets and outputs of these shapes; else None.
 
         By default they must be equal up to a last axis of 1.
         """

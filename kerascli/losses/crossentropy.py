@@ -31,7 +31,7 @@ def probabilities(y_pred: Tensor, axis: int | tuple[int, ...]) -> Tensor:
 
 
 def clipped(p: Tensor) -> Tensor:
-    """Clip probabilities to [EPSILON, 1 - EPSILON]; the gradient of hardtanh is one kernel, that of clamp four."""
+    """Clip probabilities to [EPSILON, 1 - EPSILON] by hardtanh, whose gradient is one kernel (of clamp, four)."""
     return F.hardtanh(p, EPSILON, 1 - EPSILON)
 
 
@@ -57,7 +57,7 @@ _ONE_OUTPUT = (
 
 
 def one_hot_fault(name: str, sparse: str | None, target: TensorSpec, output: TensorSpec) -> str | None:
-    """Return an error message if `target` cannot be one-hot targets of `output`, or None."""
+    """Return an error message if `target` cannot be one-hot targets of `output`; else None."""
     if not output.shape or output.shape[-1] == 1:
         return _ONE_OUTPUT.format(name, output)
     if len(target.shape) == len(output.shape) and same_shape(target.shape, output.shape):
@@ -201,7 +201,7 @@ def class_numbers(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> Tensor:
 
 
 def class_number_fault(name: str, target: TensorSpec, output: TensorSpec, axis: int = -1) -> str | None:
-    """Return an error message if `target` cannot be integer class labels of `output`, or None."""
+    """Return an error message if `target` cannot be integer class labels of `output`; else None."""
     if not output.shape or output.shape[-1] == 1:
         return _ONE_OUTPUT.format(name, output)
     sizes = list(output.shape)

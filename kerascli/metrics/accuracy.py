@@ -93,7 +93,7 @@ class SparseTopKCategoricalAccuracy(FractionCorrect):
 
 
 def _ids_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None:
-    """Return an error message if `output` cannot be class ids in descending order of score for `target`, or None."""
+    """Return an error message if `output` cannot be class ids in descending order of score for `target`; else None."""
     if output.shape and same_shape(target.shape, output.shape[:-1]):
         return None
     return f"'{name}' with from_sorted_ids needs one class label per list of class ids {output}, got {target}"
@@ -126,7 +126,9 @@ class Accuracy(FractionCorrect):
 
 
 def accuracy_for(target: Shape, output: Shape) -> FractionCorrect:
-    """Return the metric that Keras selects for 'accuracy' by the shapes (keras/src/trainers/compile_utils.py).
+    """Return the metric that Keras selects for 'accuracy' by the shapes of target and output.
+
+    The rules are those of keras/src/trainers/compile_utils.py.
 
     Shapes are without the batch axis.
     """

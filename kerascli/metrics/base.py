@@ -48,7 +48,7 @@ class Metric(Component):
         """
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return targets and predictions in the dtype and shape (N, *, F) that `measure` takes, as losses do.
+        """Return targets and predictions in the dtype and shape (N, *, F) that `measure` takes.
 
         With `sparse_targets` they are returned unchanged. Raises DataError if the shapes differ.
         """
@@ -94,7 +94,7 @@ class Metric(Component):
         return class_labels(output) if self.sparse_targets else None
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        """Return an error message if target and output do not match, with the remedy, or None.
+        """Return an error message, with the remedy, if the metric cannot compare target and output; else None.
 
         `validate` adds the position.
         """
@@ -110,7 +110,7 @@ class Metric(Component):
 
 
 class MeanMetric(Metric):
-    """Base class of means over samples; the state is (sum, number of samples or sum of weights)."""
+    """Base class of metrics that are means over samples; the state is (sum, number of samples or sum of weights)."""
 
     @abstractmethod
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ def ratio(part: Tensor, whole: Tensor) -> Tensor:
 
 
 def sum_and_count(values: Tensor, count: int) -> Tensor:
-    """Return the state (sum, count) of a mean of unweighted values.
+    """Return the state (sum, count), a tensor, of a metric that is the mean of unweighted values.
 
     One small kernel appends the count to the sum.
     """
@@ -144,7 +144,7 @@ def sum_and_count(values: Tensor, count: int) -> Tensor:
 
 
 def _weighted(values: Tensor, sample_weight: Tensor) -> Tensor:
-    """Return the state (sum, sum of weights) of a mean of weighted values.
+    """Return the state (sum, sum of weights), a tensor, of a metric that is the mean of weighted values.
 
     Values and weights are first averaged over all axes but the batch's.
     """
@@ -180,14 +180,14 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def units_fault(name: str, output: TensorSpec) -> str | None:
-    """Return an error message if the number of output units is unknown to a metric with one value per unit, or None."""
+    """Return an error message if the number of output units is unknown to a metric with one value per unit; else None."""
     if output.shape and output.shape[-1] is None:
         return f"'{name}' has one value per output unit and needs their number, got an output of shape {output}"
     return None
 
 
 def shape_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None:
-    """Return an error message if the targets' shape differs from the output's, or None."""
+    """Return an error message if the targets' shape differs from the output's; else None."""
     if same_shape(target.shape, output.shape):
         return None
     return f"'{name}' needs targets of the output's shape {output}, got {target}"

@@ -12,7 +12,7 @@ from kerascli.metrics.base import count_dtype, ratio
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Summed weights of true and false positives and negatives at T thresholds: of shape (T,), or (T, L) by label."""
+    """Summed weights of true and false positives and negatives at T thresholds; shape (T,), or (T, L) for L labels."""
 
     true_positives: Tensor
     false_positives: Tensor
@@ -83,7 +83,7 @@ def confusion(state: Tensor) -> Confusion:
 
 
 def top_k_only(y_pred: Tensor, k: int) -> Tensor:
-    """Return predictions with all but the `k` largest of each row replaced by BELOW_ALL, below any threshold."""
+    """Return predictions in which all but the `k` largest of each row are replaced by a number below any threshold."""
     chosen = torch.zeros_like(y_pred, dtype=torch.bool).scatter(-1, y_pred.topk(k, dim=-1).indices, True)
     return torch.where(chosen, y_pred, BELOW_ALL)
 

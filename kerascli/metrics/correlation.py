@@ -27,7 +27,7 @@ class _Correlation(MeanMetric):
         return axes_fault(self, output) or shape_fault(self.component_name, target, output)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return targets and predictions in one shape; (N, T) with (N, T, 1) becomes (N, T), even with step weights.
+        """Return targets and predictions of equal shape; if only one has a last axis of 1, that axis is removed.
 
         A single time step has no correlation.
         """

@@ -14,7 +14,7 @@ from kerascli.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, T
 
 
 class LossMetric(MeanMetric):
-    """Base class of metrics that are the mean over samples of a loss (`loss_class`), with its arguments."""
+    """Base class of metrics that are the mean over samples of a loss (`loss_class`) and have the loss's arguments."""
 
     loss_class: ClassVar[type[Loss]]
 

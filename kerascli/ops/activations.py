@@ -1,4 +1,4 @@
-"""Registration of every activation as an operation, with the activation's fields as arguments."""
+"""Registration of every activation function as an operation of formulas, with the activation's fields as arguments."""
 
 import inspect
 from typing import Any

@@ -1,4 +1,4 @@
-"""Operations: functions with Keras's signatures whose arguments are checked, and their registry."""
+"""Operations of formulas: functions with keras.ops' signatures, with checks of their arguments and a registry."""
 
 import importlib
 import inspect
@@ -53,7 +53,7 @@ class Op:
     alias_of: str | None = None
 
     def bind(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments of a call by parameter name, those of `*x` as a list. Raises ArgumentError."""
+        """Return a mapping from parameter names to a call's arguments, a list for `*x`. Raises ArgumentError."""
         names = [name for name, p in self.parameters.items() if p.kind not in VARIADIC]
         rest = next((n for n, p in self.parameters.items() if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
         first = [n for n in names if self.parameters[n].kind is not inspect.Parameter.KEYWORD_ONLY]
@@ -77,7 +77,7 @@ class Op:
 
     @property
     def _further(self) -> inspect.Parameter | None:
-        """Parameter of the operation for arbitrary keywords (`**x`), or None."""
+        """Parameter `**x` of the operation, for arbitrary keyword arguments; None if it has no such parameter."""
         return next((p for p in self.parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD), None)
 
     def call(self, arguments: Sequence[Any], keywords: Mapping[str, Any], device: torch.device) -> Any:
@@ -179,7 +179,7 @@ _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
 
 
 def describe(value: Any) -> str:
-    """Return the description of a value for an error: `a tensor`, or the value itself."""
+    """Return the words for a value in an error message: `a tensor`, or the value itself as text."""
     if isinstance(value, Tensor):
         return "a tensor"
     if isinstance(value, list) and any(isinstance(item, Tensor) for item in value):
@@ -208,7 +208,7 @@ def _rank(dtype: torch.dtype) -> tuple[bool, bool, int]:
 
 
 def dtype_of(name: str | None) -> torch.dtype:
-    """Return a torch dtype by Keras's name; None: the dtype of the model's weights. Raises ArgumentError."""
+    """Return the torch dtype for its name in Keras; None: the dtype of the model's weights. Raises ArgumentError."""
     if name is None or name == "float":
         return torch.get_default_dtype()
     dtype = getattr(torch, {"int": "int32"}.get(name, name), None)
@@ -292,7 +292,7 @@ OPS = Ops()
 def op(
     name: str | None = None, *aliases: str, widens: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that registers a function under its name or `name`; its docstring is the description."""
+    """Return a decorator that registers a function as an operation called `name` (default: as the function)."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         meaning = (function.__doc__ or "").strip()

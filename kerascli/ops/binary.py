@@ -72,7 +72,7 @@ _NUMBERS_TOO = {"add", "subtract", "multiply", "divide", "mod", "fmod", "power",
 
 
 def _both(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
-    """Convert both operands to tensors; a number adopts the tensor's dtype, unless that would cut off a fraction."""
+    """Return both operands as tensors; a number takes the other's dtype, unless that would cut off its fraction."""
     device = next((x.device for x in (x1, x2) if isinstance(x, Tensor)), torch.device("cpu"))
     return as_tensor(x1, device), as_tensor(x2, device)
 

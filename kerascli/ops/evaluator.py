@@ -36,7 +36,7 @@ _GROWTH = 64
 
 
 def at_argument(error: ArgumentError, node: Call) -> ExpressionError:
-    """Return the error of a call as an ExpressionError with the position of the faulty argument in the expression."""
+    """Convert a call's ArgumentError to an ExpressionError with the faulty argument's position in the expression."""
     place: Node = node
     if isinstance(error.argument, int) and error.argument < len(node.arguments):
         place = node.arguments[error.argument]
@@ -123,7 +123,7 @@ class TensorEvaluator(Evaluator):
         return self._guarded(lambda: op.call(arguments, keywords, self._device), node, (*arguments, *keywords.values()))
 
     def _guarded(self, compute: Callable[[], Any], node: Node, given: Sequence[Any] = ()) -> Any:
-        """Compute the value of a node, and check its size; all errors are raised as ExpressionError at the node."""
+        """Return the value `compute()` of a syntax node, of checked size; errors become ExpressionError at the node."""
         try:
             value = compute()
         except ArgumentError as error:

@@ -54,7 +54,7 @@ class Expression:
         return sized or not self.names
 
     def place(self, name: str) -> tuple[int, int]:
-        """Return the column (from 1) and length of the first occurrence of a name in the text."""
+        """Return the column (from 1) and the length of a name's first occurrence in the expression's text."""
         first = next(node for node, _ in walk(parse(self.text)) if isinstance(node, Name) and node.name == name)
         return first.column, first.length
 
@@ -87,7 +87,7 @@ class Expression:
 
 @lru_cache(maxsize=512)
 def expression(text: str) -> Expression:
-    """Parse an expression and check its calls. Raises ExpressionError."""
+    """Return the parsed expression for a text, with the arguments of its calls checked. Raises ExpressionError."""
     tree = _folded(parse(text))
     for node, _ in walk(tree):
         if isinstance(node, Call):
@@ -124,7 +124,7 @@ PairExpression = Annotated[str, AfterValidator(_check_pair)]
 
 
 def value_of_pair(text: str, y_true: Tensor, y_pred: Tensor) -> Tensor:
-    """Evaluate a `PairExpression` to a tensor. Raises ExpressionError."""
+    """Return the value of `text`, a formula over y_true and y_pred: a tensor. Raises ExpressionError."""
     value = expression(text)({"y_true": y_true, "y_pred": y_pred}, y_pred, training=False)
     if not isinstance(value, Tensor):
         raise ExpressionError("the value is not a tensor", 1, len(text))
@@ -158,7 +158,7 @@ def _unknown(node: Call) -> ExpressionError:
 
 
 def _folded(tree: Node) -> Node:
-    """Fold the constants of a syntax tree: replace subexpressions of numbers by their values."""
+    """Return a syntax tree whose subexpressions of numbers only are replaced by their values."""
     if not isinstance(tree, Binary | Index):
         return _computed(mapped(tree, _folded))
     first, steps = spine(tree)
@@ -172,7 +172,7 @@ def _folded(tree: Node) -> Node:
 
 
 def _computed(tree: Node) -> Node:
-    """Return a syntax node as a literal if its operands, already folded, are all constant; else unchanged."""
+    """Return a literal of a syntax node's value if its operands, folded before, are all constants; else the node."""
     if not isinstance(tree, Unary | Binary | Comparison | Conditional | Call) or not all(
         map(_is_known, children(tree))
     ):

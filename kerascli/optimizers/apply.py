@@ -64,7 +64,7 @@ class FlatOptimizer:
 
     @property
     def iterations(self) -> int:
-        """Number of steps done; bad (not finite) and skipped ones do not count. Syncs with the device."""
+        """Number of steps done, not counting skipped ones and those that were not finite. Syncs with the device."""
         bad = None if self._guard.waits else self.bad_step()
         return self._iterations if bad is None else bad - 1
 
@@ -117,7 +117,7 @@ class FlatOptimizer:
         given: Sequence[Tensor],
         assigned: Sequence[tuple[Tensor, Tensor]],
     ) -> None:
-        """Run `step`, or lower the loss scale if scaled gradients overflowed; weights in `assigned` are set anyway."""
+        """Run `step`, or if scaled gradients overflowed lower the loss scale and only set the weights in `assigned`."""
         sound, finite = are_finite([loss.detach()]), are_finite(given)
         if sound and not finite and self.bad_step() is None and scale.overflow():
             self._guard.skip()
@@ -138,12 +138,12 @@ class FlatOptimizer:
 
     @torch.no_grad()
     def rules(self) -> list[Written]:
-        """Return the update rules that `compile` would compile, one for each group of weights."""
+        """Return the update rules that `compile` would compile: one for each group of weights with equal dtype."""
         return [write(self.optimizer, group.weights, self._slots_of(group)) for group in self._compilable()]
 
     @torch.no_grad()
     def compile(self, compiler: Compiler) -> None:
-        """Compile update rules of several torch operations to one pass over memory, on the CPU.
+        """Compile the optimizer's update rule, if it is several torch operations, to one pass over memory on the CPU.
 
         Raises what `compiled_rule` raises.
         """
@@ -160,14 +160,14 @@ class FlatOptimizer:
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Replace the weights by their moving averages at the end of training, with `use_ema`."""
+        """If the optimizer has `use_ema`, replace the weights by their moving averages at the end of training."""
         if self.optimizer.use_ema:
             for group in self._groups:
                 group.weights.copy_(group.slots[_AVERAGE])
 
     @torch.no_grad()
     def swap_averages(self) -> None:
-        """Swap the weights and their moving averages."""
+        """Swap the weights with their moving averages (of `use_ema`)."""
         for group in self._groups:
             weights = group.weights.clone()
             group.weights.copy_(group.slots[_AVERAGE])
@@ -269,7 +269,7 @@ class FlatOptimizer:
             clip_global_norm([gradient for _, gradient in self._own_gradients()], optimizer.global_clipnorm)
 
     def _average(self) -> None:
-        """Update the moving averages of the weights (EMA): in every step, as in Keras, not only in every update."""
+        """Update the moving averages of the weights, as in Keras also in steps that only accumulate gradients."""
         optimizer, updates = self.optimizer, self._updates
         if not optimizer.use_ema:
             return

@@ -38,7 +38,7 @@ SlotShape = Callable[[str, tuple[int, ...]], tuple[int, ...] | None]
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Range of one weight in the flat vectors of its group."""
+    """Position of one weight in the flat vectors of its group, all weights of one dtype and device."""
 
     name: str
     parameter: nn.Parameter
@@ -57,7 +57,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class VectorRange:
-    """Ranges of a group's weight and state vectors that one call of the update rule updates, with their gradient."""
+    """Parts of a group's weight and state vectors, and of the gradient, for one call of the update rule."""
 
     weights: Tensor
     slots: dict[str, Tensor]
@@ -137,7 +137,7 @@ class FlatGroup:
         return len(self.present) == len(self.slices)
 
     def ranges(self) -> Iterator[VectorRange]:
-        """Yield index ranges that split the group's vectors into parts that fit the CPU caches."""
+        """Yield the group's weight, state and gradient vectors in parts, which on the CPU fit into its caches."""
         if self.gradient is None:
             parts = [(s.start, g.reshape(-1)) for s, g in zip(self.present, self.given, strict=True)]
         elif self.is_complete:
@@ -165,7 +165,7 @@ class FlatGroup:
 
 
 def grouped(named: Sequence[NamedWeight]) -> list[list[int]]:
-    """Return the indices of the weights, grouped by dtype and device."""
+    """Return lists of indices of the weights, one list for each combination of dtype and device."""
     groups: dict[tuple[torch.dtype, torch.device], list[int]] = {}
     for position, (_, parameter, _) in enumerate(named):
         groups.setdefault((parameter.dtype, parameter.device), []).append(position)

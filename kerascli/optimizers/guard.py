@@ -1,4 +1,4 @@
-"""Guard against non-finite losses and gradients: the step and all later ones leave the weights unchanged.
+"""Guard against a non-finite loss or gradient: such a step and all later ones leave the weights unchanged.
 
 The check needs no device sync.
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Guard:
-    """Guard that applies a step only if loss and gradients are finite, in it and in all steps before.
+    """Guard that applies an optimizer step only if loss and gradients are finite, in this and in all steps before.
 
     On the CPU, or with `waits`, the check is synchronous; otherwise its result stays on the device. Guards linked by
     `beside` stop together: a bad step of one is the last step of all.
@@ -24,7 +24,7 @@ class Guard:
         self._ok = torch.ones((), dtype=torch.bool, device=device) if beside is None else beside._ok
 
     def run(self, step: Callable[[], None], loss: Tensor, gradients: Sequence[Tensor], live: Sequence[Tensor]) -> None:
-        """Run the optimizer's `step`, which changes the tensors `live`, if this and all earlier steps are finite."""
+        """Run the optimizer's `step`, which changes the tensors `live`, if loss and gradients were always finite."""
         if self.waits:
             self.run_known(step, good=are_finite((loss.detach(), *gradients)))
         else:

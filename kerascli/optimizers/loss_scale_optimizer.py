@@ -82,7 +82,7 @@ class LossScale:
         self.factor.fill_(value)
 
     def state(self) -> dict[str, Tensor]:
-        """Return Keras's variables of loss scaling, and the number of skipped steps. The scale is not copied."""
+        """Return the state by name: Keras's variables of loss scaling and the number of skipped steps; no copies."""
         return {
             "loss_scale_optimizer/dynamic_scale": self.factor,
             "loss_scale_optimizer/step_counter": torch.tensor(self._good),

@@ -9,7 +9,7 @@ from kerascli.optimizers.apply import FlatOptimizer
 
 
 class Optimizers:
-    """Optimizers of a training by the name of their `train_step` update; a single optimizer has the empty name.
+    """Optimizers of a training, by the name of the `fit.train_step` update that each makes; a single one has name ''.
 
     `repeats` is the number of times that an update is made in one training step.
     """
@@ -20,7 +20,7 @@ class Optimizers:
 
     @property
     def learning_rates(self) -> dict[str, float]:
-        """Learning rate of each optimizer's next update."""
+        """Mapping from an optimizer's name to the learning rate of its next update."""
         return {name: optimizer.learning_rate for name, optimizer in self.by_name.items()}
 
     def keep_if_good(self, new: Tensor, old: Tensor) -> Tensor:
@@ -31,18 +31,18 @@ class Optimizers:
         return next(iter(self.by_name.values())).keep_if_good(new, old)
 
     def bad_step(self) -> int | None:
-        """Return the first training step, from 1, that was not finite, or None. Syncs with the device."""
+        """Return the first step, from 1, whose loss or gradients were not finite; else None. Syncs with the device."""
         found = {name: optimizer.bad_step() for name, optimizer in self.by_name.items()}
         steps = [(bad - 1) // self._repeats.get(name, 1) + 1 for name, bad in found.items() if bad is not None]
         return min(steps, default=None)
 
     def finish(self) -> None:
-        """Replace the weights by their moving averages at the end of training, for optimizers with `use_ema`."""
+        """Replace the weights of optimizers with `use_ema` by their moving averages, at the end of training."""
         for optimizer in self.by_name.values():
             optimizer.finish()
 
     def swap_averages(self) -> None:
-        """Swap the weights and their moving averages, for optimizers with `use_ema`."""
+        """Swap the weights of optimizers with `use_ema` with their moving averages."""
         for optimizer in self.by_name.values():
             if optimizer.optimizer.use_ema:
                 optimizer.swap_averages()

@@ -16,7 +16,7 @@ from kerascli.shapes import Count1D, Count2D, Count3D, DataFormat, NonNegativeIn
 
 
 class TransposedConvolutionArguments(FilterArguments):
-    """Arguments of a transposed convolution that come before those of the kernel and the bias."""
+    """Mixin with the first arguments of a transposed convolution, in Keras's order: those before kernel and bias."""
 
     padding: Literal["valid", "same"] = "valid"
     """valid: output size (input - 1) * stride + kernel reach; same: input * stride, without output_padding."""

@@ -28,7 +28,7 @@ from kerascli.shapes import DataFormat, PositiveInt, TensorSpec
 
 
 class ConvolutionArguments(FilterArguments):
-    """Arguments of a convolution that come before those of the kernel and the bias."""
+    """Mixin with the first arguments of a convolution layer, in Keras's order: those before kernel and bias."""
 
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate

@@ -15,7 +15,7 @@ from kerascli.shapes import DataFormat, Size1D, Size2D, TensorSpec
 
 
 class LocallyConnectedArguments(FilterArguments):
-    """Arguments of a locally connected layer that come before those of the kernel and the bias."""
+    """Mixin with the first arguments of a locally connected layer, in Keras's order: those before kernel and bias."""
 
     padding: Literal["valid"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
     """valid (no padding) is the only choice, as in Keras with implementation 1."""

@@ -15,7 +15,7 @@ from kerascli.shapes import Matrix, PositiveInt, TensorSpec
 
 
 class EmbeddingArguments(Layer):
-    """Settings that embedding layers share; initializers and `mask_zero` are fields of each layer, in Keras's order."""
+    """Mixin with settings that embedding layers share; each layer itself declares initializers and `mask_zero`."""
 
     refused = ADAPTERS_AND_QUANTIZATION
     mask = "make"

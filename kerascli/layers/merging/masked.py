@@ -14,7 +14,7 @@ Mask = Tensor | None
 
 
 class MaskedMerge(ElementwiseMerge):
-    """Settings of a merge that ignores masked steps."""
+    """Base class of layers that merge their inputs elementwise and ignore masked steps."""
 
     uses_masks = True
     call_arguments = {  # noqa: RUF012

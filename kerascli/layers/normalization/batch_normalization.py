@@ -34,7 +34,7 @@ class FirstArguments(Layer):
 
 
 class MovingAverageArguments(Layer):
-    """Initializers of the moving averages."""
+    """Mixin with the initializers of batch normalization's moving averages."""
 
     moving_mean_initializer: InitializerField = Zeros()
     """Initializer of the moving mean."""

@@ -18,7 +18,7 @@ _LARGEST: Pools = (F.adaptive_max_pool2d, F.adaptive_max_pool3d)
 
 
 class AdaptivePooling(Layer):
-    """Settings of an adaptive pooling: the sizes of the windows follow from a given output size."""
+    """Base class of adaptive pooling layers: the sizes of their windows follow from a given output size."""
 
     rank: ClassVar[int]
     pools: ClassVar[Pools]

@@ -12,7 +12,7 @@ from kerascli.shapes import DataFormat, TensorSpec
 
 
 class GlobalPooling(Layer):
-    """Settings of a pooling over all spatial axes."""
+    """Base class of layers that pool over all spatial axes."""
 
     rank: ClassVar[int]
     reduce: ClassVar[Callable[..., Tensor]]

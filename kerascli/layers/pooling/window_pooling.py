@@ -42,7 +42,7 @@ class MaxPoolingModule(WindowPoolingModule):
 
 
 class Pooling(Layer):
-    """Settings of a pooling over windows; with `strides` null the windows do not overlap."""
+    """Base class of layers that pool over sliding windows, which do not overlap if `strides` is null."""
 
     rank: ClassVar[int]
     module: ClassVar[type[WindowPoolingModule]]

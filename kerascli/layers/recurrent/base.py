@@ -1,4 +1,4 @@
-"""Base of the recurrent layers and cells: settings, states, masks and outputs."""
+"""Base classes of recurrent layers, cells and their torch modules: settings, states, masks and outputs."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class SequenceSettings(BaseLayer):
 
     @property
     def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Treatment of the mask: passed on if the output is a sequence, dropped if it is one vector a sample."""
+        """Whether the layer passes on its input's mask (`pass`, if it returns a sequence) or drops it (`stop`)."""
         return "pass" if self.return_sequences else "stop"
 
     def keeps_states(self) -> bool:
@@ -62,7 +62,7 @@ class Recurrent(SequenceSettings, Layer):  # pyright: ignore[reportIncompatibleV
 
 
 class Cell(Layer):
-    """Base class of cells, one step of a recurrence; as a node it returns its output and the states after the step."""
+    """Base class of cells, which compute one time step of a recurrent layer; a cell returns output and new states."""
 
     state_count: ClassVar[int] = 1
     """Number of tensors in the recurrent state."""
@@ -75,18 +75,18 @@ class Cell(Layer):
 
     @abstractmethod
     def build(self, x: TensorSpec) -> "StepModule":
-        """Return the module for steps like `x`, which has no time axis."""
+        """Return the cell's torch module for a time step of the shape of `x`, which has no time axis."""
 
 
 class Recurrence(nn.Module):
-    """Base class of modules, of layers or of cells, that map sequences and a state to outputs and the last state."""
+    """Base class of recurrent layers' and cells' modules: from sequences and a state to outputs and a new state."""
 
     output_index = 0
     """Index, in the tuple of state tensors, of the one that is also the output of a step."""
 
     @abstractmethod
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
-        """Return the shapes of the states for steps of shape `step`, all without the batch axis."""
+        """Return the shapes of the state tensors for an input with time steps of shape `step`, without batch axis."""
 
     def output_shape(self, step: TensorSpec) -> tuple[int, ...]:
         """Return the shape of one step's output without the batch axis; the sizes of the input `step` are known."""
@@ -113,7 +113,7 @@ def _shown(shapes: Sequence[Shape]) -> str:
 
 
 class StepModule(Recurrence):
-    """Module of a cell that is called as a node of its own."""
+    """Base class of torch modules of cells that are called as graph nodes of their own, one time step at a time."""
 
     def forward(
         self, x: Tensor, states: Sequence[Tensor] | None = None
@@ -137,7 +137,7 @@ class StatefulModule(WeightedModule):
 
 
 class SequenceModule(Recurrence, StatefulModule):
-    """Module of a recurrent layer: a recurrence, with the layer's direction, mask, kept states and results."""
+    """Torch module of a recurrent layer, which adds direction, mask and states kept over batches to a `Recurrence`."""
 
     settings: Recurrent
     zero_output_for_mask: bool | None = None
@@ -160,7 +160,7 @@ class SequenceModule(Recurrence, StatefulModule):
             self.add_weight(name, (rows, *shape), initializer=Zeros(), trainable=False, is_state=True)
 
     def step_mask(self, mask: Tensor, x: Tensor) -> Tensor:
-        """Return the mask (N, T) of a sequence's steps; layers with a spatial state may also take one of positions."""
+        """Return an input's mask as one of time steps, (N, T); conv_lstm layers may instead return one of positions."""
         return mask_of_steps(mask, x)
 
     def forward(

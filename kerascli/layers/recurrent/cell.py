@@ -1,4 +1,4 @@
-"""Base of the recurrent cells: weights, dropout that is the same at every step, step loop or fused kernel."""
+"""Base class of recurrent cells' modules: weights, one dropout mask for all time steps, step loop or fused kernel."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -27,7 +27,7 @@ Its arguments are the previous output, first and end: (N, units) -> (N, gates * 
 
 
 class CellSettings(Protocol):
-    """Settings of a recurrent cell, or of its layer; each weight holds the kernels or biases of all gates."""
+    """Protocol of a recurrent cell's or layer's settings; each weight holds the kernels or biases of all gates."""
 
     @property
     def units(self) -> int: ...
@@ -80,16 +80,16 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         return self.settings.bias_initializer
 
     def biases(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the biases of the input's and of the recurrent products; in most cells Keras has only the first."""
+        """Return the biases of the input's and the recurrent product; in most cells the second is None, as in Keras."""
         return self.bias, None
 
     @abstractmethod
     def step(self, x: Tensor, state: State, products: Products) -> State:
-        """Compute the state after one time step; `x` (N, gates * units) is the input part of the gates."""
+        """Compute the state after one time step; `x` is the input's part of pre-activations, (N, gates * units)."""
 
     @abstractmethod
     def all_steps(self, x: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
-        """Run all time steps in torch's fused kernel; called only if `settings.fused` is True."""
+        """Return outputs and last state of all time steps, by torch's fused kernel; called only if `settings.fused`."""
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         return [(self.settings.units,)] * self.states

@@ -90,7 +90,7 @@ class SeedArgument(Layer):
 
 
 class LSTMArguments(RegularizerArguments, ForgetGateArguments, InitializerArguments, GateArguments, UnitArguments):
-    """Arguments of `lstm` and `lstm_cell` up to the regularizers."""
+    """Mixin with the arguments of `lstm` and `lstm_cell` up to the regularizers."""
 
     activation: fields.ActivationField | None = Tanh()
     """Activation function of the cell candidate and of the output; null: none."""

@@ -48,7 +48,7 @@ class LSTM(Recurrent, SeedArgument, ConstraintArguments, ActivityRegularizerArgu
 
     @property
     def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """True unless torch's fused kernel runs: on the CPU only LSTM's is one operation for all time steps."""
+        """True if a call runs operations for each time step, that is, unless torch's fused LSTM kernel runs."""
         return not self.fused
 
     @model_validator(mode="after")

@@ -49,7 +49,7 @@ CellField = Annotated[
 
 
 class CellArgument(Layer):
-    """The argument `cell` of `rnn`, which comes first in Keras."""
+    """Mixin with the argument `cell` of `rnn`, which comes first in Keras."""
 
     cell: CellField
     """Cell to run at each step: a cell, a list of cells (a stack), or a small model of one step."""

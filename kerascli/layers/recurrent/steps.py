@@ -1,4 +1,4 @@
-"""Loops over time steps, with masks as in Keras."""
+"""Loop of a recurrent layer over the time steps of its input, with masks as in Keras."""
 
 from collections.abc import Callable
 
