@@ -49,7 +49,7 @@ class ShapeMismatch(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CallArgument:
-    """Argument of a layer's call (Keras's `call`), as opposed to a setting of the layer."""
+    """Argument of a layer's call, as of Keras's `Layer.call`; the layer's settings are no call arguments."""
 
     kind: Literal["tensor", "tensors", "bool"]
     description: str
@@ -102,7 +102,7 @@ class BaseLayer(Component):
         return self.mask == "make"
 
     def result_count(self) -> int | None:
-        """Return the number of results of a call of the layer; None: as many as the graph node has names for.
+        """Return the number of results of a call of the layer; None: as many as the names that its graph node has.
 
         The module returns a tuple unless it is 1.
         """
@@ -129,7 +129,7 @@ class BaseLayer(Component):
         return 1
 
     def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:
-        """Return the specs of the results if a layer's code cannot run on the meta device; None: a run infers them."""
+        """Return the results' shapes and dtypes if the layer cannot run on the meta device; None: a run infers them."""
         return None
 
     def may_lack_batch(self, index: int) -> bool:

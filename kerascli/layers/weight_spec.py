@@ -17,7 +17,7 @@ MAX_PARAMETERS = 2**31
 
 @dataclass(frozen=True, slots=True)
 class WeightSpec:
-    """Specification of a weight in Keras's layout; torch's tensor is exactly `keras_weight.permute(axes)`."""
+    """Specification of a weight, with its shape in Keras; the tensor in torch is `keras_weight.permute(axes)`."""
 
     name: str
     shape: tuple[int, ...]

@@ -39,7 +39,7 @@ class Loss(Component):
         """
 
     def counted(self, y_true: Tensor) -> Tensor | None:
-        """Return a boolean mask of the per-sample losses that the reduction includes; None: it includes all."""
+        """Return a boolean mask of the per-sample losses that the reduction includes; None if it includes all."""
         return None
 
     def adds_up(self) -> bool:
@@ -77,7 +77,7 @@ class Loss(Component):
         return _reduced(values, weight, self.reduction)
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
-        """Return the range of class labels that targets may have; None if targets are not class labels."""
+        """Return the range of class labels that a target may have; None if targets are not class labels."""
         return class_labels(output) if self.sparse_targets else None
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
@@ -155,7 +155,7 @@ L = TypeVar("L", bound=type[Loss])
 
 
 def loss(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[L], L]:
-    """Return a decorator that registers a class as a loss."""
+    """Return a decorator that registers a class as a loss that configs can name."""
 
     def register(cls: L) -> L:
         LOSSES.register(cls, name=name, aliases=aliases)

@@ -17,7 +17,7 @@ def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def with_steps(y_true: Tensor, y_pred: Tensor, weight_rank: int) -> tuple[Tensor, Tensor]:
-    """Return (N, T) targets of (N, T, 1) predictions as (N, T, 1), if each time step has a weight or mask.
+    """Return targets and predictions; targets (N, T) of predictions (N, T, 1) get a last axis if steps have weights.
 
     `weight_rank` is the number of axes of the weights and masks.
     """
@@ -32,7 +32,7 @@ def meet(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, 
 
 
 def aligned_pair(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-    """Return targets and predictions with the same shape (N, *, F); if both are (N,), as (N, 1).
+    """Return targets and predictions with the same shape (N, *, F), which is (N, 1) if both are (N,).
 
     Ranks are aligned by `meet`. Raises DataError if the shapes differ.
     """

@@ -10,7 +10,7 @@ from kerascli.shapes import PositiveInt, Shape, TensorSpec
 
 
 class FractionCorrect(MeanMetric):
-    """Base class of accuracies: the fraction of correct predictions; higher is better."""
+    """Base class of accuracy metrics, the fraction of correct predictions, of which higher values are better."""
 
     direction = "max"
 
@@ -100,7 +100,7 @@ def _ids_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None:
 
 
 def _in_top(classes: Tensor, y_pred: Tensor, k: int) -> Tensor:
-    """Return a mask of the samples whose true class is among the `k` largest outputs; ties count as correct."""
+    """Return a mask, True for samples whose true class is among the `k` largest outputs; ties count as correct."""
     own = y_pred.gather(-1, classes.unsqueeze(-1))
     return (y_pred > own).sum(-1) < k
 

@@ -24,7 +24,7 @@ def _log_name(name: str) -> str:
 
 
 class Metric(Component):
-    """Base class of metrics. The state is one tensor; the states of batches and processes are added.
+    """Base class of metrics. A metric's state is one tensor; the states of batches and processes are added.
 
     As in Keras, a metric is logged under the name that the user wrote: `mse` as 'mse', `mean_squared_error` as
     'mean_squared_error'; `name` overrides it.
@@ -90,7 +90,7 @@ class Metric(Component):
         return True
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
-        """Return the range of class labels that targets may have; None if targets are not class labels."""
+        """Return the range of class labels that a target may have; None if targets are not class labels."""
         return class_labels(output) if self.sparse_targets else None
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
@@ -130,7 +130,7 @@ class MeanMetric(Metric):
 
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """Compute part / whole elementwise, 0 where whole is 0."""
+    """Return part / whole, elementwise, with 0 where `whole` is 0."""
     return torch.where(whole == 0, 0.0, part / whole)
 
 
@@ -180,7 +180,7 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def units_fault(name: str, output: TensorSpec) -> str | None:
-    """Return an error message if the number of output units is unknown to a metric with one value per unit; else None."""
+    """Return an error message if the number of output units, one per value of a metric, is unknown; else None."""
     if output.shape and output.shape[-1] is None:
         return f"'{name}' has one value per output unit and needs their number, got an output of shape {output}"
     return None
@@ -214,7 +214,7 @@ M = TypeVar("M", bound=type[Metric])
 
 
 def metric(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[M], M]:
-    """Return a decorator that registers a class as a metric."""
+    """Return a decorator that registers a class as a metric that configs can name."""
 
     def register(cls: M) -> M:
         METRICS.register(cls, name=name, aliases=aliases)

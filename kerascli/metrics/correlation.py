@@ -9,7 +9,7 @@ from kerascli.shapes import TensorSpec
 
 
 class _Correlation(MeanMetric):
-    """Base class of metrics: mean correlation along `axis`; with axis 0 (the batch) the value depends on batch size."""
+    """Base class of mean correlations along `axis`; with axis 0 (the batch) the value depends on the batch size."""
 
     direction = "max"
 
@@ -27,7 +27,7 @@ class _Correlation(MeanMetric):
         return axes_fault(self, output) or shape_fault(self.component_name, target, output)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return targets and predictions of equal shape; if only one has a last axis of 1, that axis is removed.
+        """Return targets and predictions of one shape; (N, T) and (N, T, 1) become (N, T), even if steps have weights.
 
         A single time step has no correlation.
         """

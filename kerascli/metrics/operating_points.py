@@ -1,4 +1,4 @@
-"""Metrics at the best threshold where another metric reaches a given value: recall at precision, and three more."""
+"""Metrics at the best threshold at which another one reaches a given value, such as recall at precision."""
 
 from abc import abstractmethod
 from typing import Annotated
@@ -13,7 +13,7 @@ from kerascli.shapes import Fraction, NonNegativeInt, TensorSpec
 
 
 class _OperatingPointMetric(Metric):
-    """Base class of metrics evaluated at the best of `num_thresholds` thresholds from 0 to 1.
+    """Base class of metrics at the best of those thresholds at which another metric has a given minimum.
 
     That is the highest value over the thresholds at which another metric has a given minimum.
     """

@@ -245,7 +245,7 @@ def one_axis(x: Tensor, axis: int) -> int:
 
 
 class Ops:
-    """Registry of operations by name; the modules of this package are imported on first access."""
+    """Registry of operations by name; all modules of kerascli/ops are imported when it is first used."""
 
     def __init__(self) -> None:
         self._ops: dict[str, Op] = {}

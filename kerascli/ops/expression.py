@@ -37,7 +37,7 @@ GIVEN = ("batch_size", "training")
 
 @dataclass(frozen=True)
 class Expression:
-    """A parsed and checked expression; `names` are its input tensors, in the order of their first occurrence."""
+    """Parsed and checked expression; `names` are those of its input tensors, in order of first occurrence."""
 
     text: str
     tree: Node
@@ -158,7 +158,7 @@ def _unknown(node: Call) -> ExpressionError:
 
 
 def _folded(tree: Node) -> Node:
-    """Return a syntax tree whose subexpressions of numbers only are replaced by their values."""
+    """Return a syntax tree with each subexpression that has only numbers replaced by its value."""
     if not isinstance(tree, Binary | Index):
         return _computed(mapped(tree, _folded))
     first, steps = spine(tree)

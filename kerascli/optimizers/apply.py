@@ -133,7 +133,7 @@ class FlatOptimizer:
         return self._guard.choose(new, old)
 
     def bad_step(self) -> int | None:
-        """Return the first bad step (loss or gradients not finite), from 1, or None. Syncs with the device."""
+        """Return the first step, from 1, whose loss or gradients were not finite; else None. Syncs with the device."""
         return self._guard.bad_step()
 
     @torch.no_grad()
@@ -174,11 +174,11 @@ class FlatOptimizer:
             group.slots[_AVERAGE].copy_(weights)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return a copy of the optimizer's `state`."""
+        """Return copies of the optimizer's state tensors, by name, as `state()` has them."""
         return {name: value.clone(memory_format=torch.contiguous_format) for name, value in self.state().items()}
 
     def state(self) -> dict[str, Tensor]:
-        """Return the optimizer's state tensors by name, as views: `adam/dense/kernel/velocity`, `iterations` ...
+        """Return the optimizer's state by name, tensors without copy: `adam/dense/kernel/velocity`, `iterations` ...
 
         Tensors have Keras's layout.
         """

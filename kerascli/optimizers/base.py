@@ -132,7 +132,7 @@ class Optimizer(BaseOptimizer):
 
     @abstractmethod
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
-        """Update `weight` and `state` in place, but not `gradient`, which may be shared.
+        """Apply one update to `weight` and `state`, in place; `gradient` must not change, since it may be shared.
 
         The caller does clipping, weight decay and averaging. `state` may contain more than the optimizer's slots.
         """

@@ -20,7 +20,7 @@ _CACHED_ELEMENTS = 2**17
 
 
 class Layout(Protocol):
-    """Protocol of a weight's constraint and layout in Keras, implemented by `WeightSpec` of layers."""
+    """Protocol of an object with a weight's constraint and layout in Keras, such as a layer's `WeightSpec`."""
 
     @property
     def constraint(self) -> Constraint | None: ...
@@ -98,7 +98,7 @@ class FlatGroup:
             s.parameter.data = s.of(self.weights)
 
     def add_slot(self, slot: str, start: float | None = 0.0, shape_of: SlotShape | None = None) -> None:
-        """Add an optimizer state vector filled with `start` (None: a copy of the weights).
+        """Add an optimizer state vector filled with the number `start`, or if that is None with a copy of the weights.
 
         `shape_of` gives the shape of each weight's state; None: that of the weight.
         """
@@ -118,7 +118,7 @@ class FlatGroup:
             self.state[name][slot] = view
 
     def take(self, gradients: Sequence[Tensor | None]) -> None:
-        """Set the gradients of a training step, in the order of the weights; None: the weight is not updated."""
+        """Store a training step's gradients, in the order of the weights; for None the weight is not updated."""
         there = [i for i, gradient in enumerate(gradients) if gradient is not None]
         self.present = [self.slices[i] for i in there]
         self.given = [gradient for gradient in gradients if gradient is not None]

@@ -59,7 +59,7 @@ class Guard:
         self._ok.fill_(True)
 
     def bad_step(self) -> int | None:
-        """Return the number of the first bad step (loss or gradients not finite), from 1, or None.
+        """Return the number of the first step, from 1, whose loss or gradients were not finite; else None.
 
         Syncs with the device.
         """

@@ -48,7 +48,7 @@ class Optimizers:
                 optimizer.swap_averages()
 
     def state(self) -> dict[str, Tensor]:
-        """Return the state tensors of all optimizers by name, without copies.
+        """Return a mapping from names to the state tensors of all optimizers, without copies.
 
         With several, names begin with that of the update: `critic/adam/dense/kernel/velocity`.
         """
@@ -56,7 +56,7 @@ class Optimizers:
         return {_full(name, key): value for name, state in states.items() for key, value in state.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore all optimizers from a `state`. Raises FileRefused if it is that of another training."""
+        """Restore all optimizers from what `state()` returned. Raises FileRefused for the state of another training."""
         rest = dict(state)
         for name, optimizer in self.by_name.items():
             own = [key for key in rest if key.startswith(_full(name, ""))]

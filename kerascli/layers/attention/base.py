@@ -40,7 +40,7 @@ CALL: Mapping[str, CallArgument] = {
 def query_value_key(
     xs: tuple[TensorSpec, ...], *, rank: int | None = None
 ) -> tuple[TensorSpec, TensorSpec, TensorSpec]:
-    """Return (query, value, key) as shapes with dtypes, from a layer's 2 or 3 inputs; without a key, it is the value.
+    """Return the specs (shape, dtype) of query, value and key from a layer's 2 or 3 inputs; by default value is key.
 
     Raises ShapeMismatch.
     """

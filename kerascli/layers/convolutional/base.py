@@ -54,7 +54,7 @@ class FilterArguments(Layer):
 
 
 class ConvolutionSettings(Protocol):
-    """Settings that the layers of every kind of convolution have."""
+    """Base class of the layers of every kind of convolution, with the settings that they share."""
 
     rank: ClassVar[int]
     kernel_size: KernelSize

@@ -39,7 +39,7 @@ class ConvolutionArguments(FilterArguments):
 
 
 class Convolution(KernelAndBias, ConvolutionArguments):
-    """Settings of a convolution; the subclasses for 1D, 2D and 3D narrow the types of the sizes."""
+    """Base class of conv_1d, conv_2d and conv_3d, which narrow the types of the sizes."""
 
     refused = ADAPTERS
 

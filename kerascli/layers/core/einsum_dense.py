@@ -20,7 +20,7 @@ _FORM = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-
 
 @dataclass(frozen=True, slots=True)
 class Equation:
-    """Parsed equation of `einsum_dense`, such as `abc,cd->abd`: a letter for each axis; the first is the batch."""
+    """Parsed equation of `einsum_dense`, such as `abc,cd->abd`: a letter for each axis, the batch axis first."""
 
     x: str
     kernel: str

@@ -55,7 +55,7 @@ def known_sizes(axes: tuple[int, ...], x: TensorSpec) -> tuple[int, ...]:
 
 
 class ScaledModule(WeightedModule):
-    """Module with the weights gamma and beta, each only if its settings ask for it (`scale`, `center`)."""
+    """Base class of normalization modules: has the weight gamma if the layer's `scale` is true, beta if `center` is."""
 
     gamma: Tensor | None
     beta: Tensor | None

@@ -43,7 +43,7 @@ class AdaptivePoolingModule(PoolingModule):
 
 
 class AdaptivePooling1D(AdaptivePooling):
-    """Settings of an adaptive pooling of sequences."""
+    """Base class of adaptive pooling layers over sequences."""
 
     rank = 1
     examples = (
@@ -55,7 +55,7 @@ class AdaptivePooling1D(AdaptivePooling):
 
 
 class AdaptivePooling2D(AdaptivePooling):
-    """Settings of an adaptive pooling of images."""
+    """Base class of adaptive pooling layers over images."""
 
     rank = 2
     examples = (
@@ -67,7 +67,7 @@ class AdaptivePooling2D(AdaptivePooling):
 
 
 class AdaptivePooling3D(AdaptivePooling):
-    """Settings of an adaptive pooling of volumes."""
+    """Base class of adaptive pooling layers over volumes."""
 
     rank = 3
     examples = (

@@ -15,7 +15,7 @@ from kerascli.shapes import Shape, TensorSpec, show_shape
 
 
 class SequenceSettings(BaseLayer):
-    """Settings of any layer that runs over the steps of a sequence, with its own cell or one defined in the config."""
+    """Base class of layers that run over the steps of a sequence, with a cell of their own or one from the config."""
 
     loops = True
 
@@ -43,7 +43,7 @@ class SequenceSettings(BaseLayer):
 
 
 class Recurrent(SequenceSettings, Layer):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Base class of layers that run over the steps of a sequence."""
+    """Base class of recurrent layers, whose module is a `SequenceModule`."""
 
     uses_mask = True
     state_count: ClassVar[int] = 1
@@ -160,7 +160,7 @@ class SequenceModule(Recurrence, StatefulModule):
             self.add_weight(name, (rows, *shape), initializer=Zeros(), trainable=False, is_state=True)
 
     def step_mask(self, mask: Tensor, x: Tensor) -> Tensor:
-        """Return an input's mask as one of time steps, (N, T); conv_lstm layers may instead return one of positions."""
+        """Return an input's mask as a mask of time steps (N, T), or in conv_lstm layers of positions (N, T, *) too."""
         return mask_of_steps(mask, x)
 
     def forward(

@@ -48,7 +48,7 @@ class CellSettings(Protocol):
 
 
 class WeightedRecurrence(Recurrence, WeightedModule):
-    """Recurrence with weights in which the gates are concatenated in Keras's order.
+    """Base class of recurrent cells' modules with weights, in which the parts of all gates are joined in Keras's order.
 
     torch's fused kernels take no masks. So masked steps get an additional input feature, which is 1 there: its
     weights, `masked_gates`, keep the cell state unchanged to the last bit, or the output within bounds where it is
@@ -152,7 +152,7 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         return dropped
 
     def dropout_masks(self, x: Tensor, rate: float, count: int) -> Tensor:  # (N, T, *) -> (count, N, 1, *)
-        """Return dropout masks that are the same for all steps of a sequence."""
+        """Return `count` random dropout masks for inputs like `x`, each the same for all time steps of a sequence."""
         return dropout_mask(x[:, :1].expand(count, *x[:, :1].shape), rate, seed=self.settings.seed)
 
 

@@ -59,7 +59,7 @@ class ConvLSTM(  # pyright: ignore[reportIncompatibleVariableOverride]
     GateArguments,
     ConvLSTMArguments,
 ):
-    """Settings of a convolutional LSTM; the subclasses for 1D, 2D and 3D narrow the types of the sizes."""
+    """Base class of conv_lstm_1d, conv_lstm_2d and conv_lstm_3d, which narrow the types of the sizes."""
 
     state_count = 2
 
