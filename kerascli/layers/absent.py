@@ -1,4 +1,4 @@
-"""Layers and layer arguments of Keras that are missing here, each with a hint on what to use instead."""
+"""Layers and layer arguments of Keras that kerascli lacks, each with a hint on what to use instead."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ C = TypeVar("C", bound=Component)
 
 
 class LayerRegistry(Registry[C]):
-    """Registry of layers; its error for a layer of Keras that is missing here says what to use instead."""
+    """Registry of layers; its error for a layer of Keras that kerascli lacks says what to use instead."""
 
     def get(self, name: str, path: Path = (), arguments: Any = None) -> type[C]:
         hint = _BY_KEY.get(name.lower().replace("_", "").removeprefix("layer"))

@@ -1,4 +1,4 @@
-"""Layers inside another layer, such as a wrapper: their field type, building, freezing, losses and weight updates."""
+"""Layers inside another layer, such as a wrapper: how these are declared, built, frozen and called."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any

@@ -26,7 +26,7 @@ IgnoreClass = Annotated[int | None, Field(description="Class label whose targets
 
 
 def probabilities(y_pred: Tensor, axis: int | tuple[int, ...]) -> Tensor:
-    """Return predictions normalized to sum to 1 over the classes, then clipped away from 0 and 1."""
+    """Return predictions normalized to a sum of 1 over the classes, then clipped to [EPSILON, 1 - EPSILON]."""
     return clipped(y_pred / y_pred.sum(dim=axis, keepdim=True))
 
 
@@ -45,7 +45,7 @@ def log_softmax(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:
 
 
 def smoothed(y_true: Tensor, label_smoothing: float) -> Tensor:
-    """Return one-hot targets with the fraction `label_smoothing` spread evenly over all classes."""
+    """Return one-hot targets in which the fraction `label_smoothing` is spread evenly over all classes."""
     if label_smoothing == 0:
         return y_true
     return y_true * (1 - label_smoothing) + label_smoothing / y_true.shape[-1]

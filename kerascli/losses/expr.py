@@ -1,4 +1,4 @@
-"""The `expr` loss: a formula over y_true and y_pred."""
+"""The `expr` loss: the value of a formula over y_true and y_pred."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Alignment of the ranks of targets, predictions and weights, so that (N,) and (N, 1) never broadcast to (N, N)."""
+"""Alignment of the ranks of targets, predictions and weights: (N,) and (N, 1) never broadcast to (N, N)."""
 
 from torch import Tensor
 

@@ -160,7 +160,7 @@ def _weighted(values: Tensor, sample_weight: Tensor) -> Tensor:
 
 
 def class_names(output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
-    """Return names for the values of a metric with one value per output unit; () for an output of one unit.
+    """Return the names of a metric's values, one per output unit (class); () for an output of one unit.
 
     They are the class names, else numbers from 0. In class names, characters other than letters, digits, `_`, `-` and
     `.` become `_`. If two names are then equal, numbers are used.

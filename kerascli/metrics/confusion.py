@@ -1,4 +1,4 @@
-"""Counts of true and false positives and negatives at thresholds."""
+"""Counts of true and false positives and negatives at thresholds, from which metrics such as AUC are computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ def outcomes(
 
 
 def confusion(state: Tensor) -> Confusion:
-    """Convert a state of `outcomes` to counts at each threshold, on the CPU (CUDA has no deterministic cumsum)."""
+    """Return the counts at each threshold for a state of `outcomes`, on the CPU (CUDA: no deterministic cumsum)."""
     above = state.cpu().flip(1).cumsum(1).flip(1)
     everything, (true_positives, false_positives) = above[:, :1], above[:, 1:]
     return Confusion(true_positives, false_positives, everything[1] - false_positives, everything[0] - true_positives)
@@ -92,7 +92,7 @@ BELOW_ALL = -1e10
 
 
 def _passed(y_pred: Tensor, thresholds: Sequence[float], even: bool) -> Tensor:
-    """Return for each prediction the number of thresholds that it exceeds, as int64."""
+    """Return an int64 tensor with the number of thresholds that each prediction exceeds."""
     y_pred = y_pred.nan_to_num(nan=float("-inf"))
     if not even:
         # compared one by one, since a tensor of thresholds would be copied to the device with every batch

@@ -1,4 +1,4 @@
-"""Losses as metrics: means over samples, without regularization penalties and loss weights."""
+"""Metrics that are the mean of a loss over samples, without regularization penalties and loss weights."""
 
 from typing import ClassVar
 

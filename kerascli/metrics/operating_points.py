@@ -15,7 +15,7 @@ from kerascli.shapes import Fraction, NonNegativeInt, TensorSpec
 class _OperatingPointMetric(Metric):
     """Base class of metrics at the best of those thresholds at which another metric has a given minimum.
 
-    That is the highest value over the thresholds at which another metric has a given minimum.
+    The value is the highest over `num_thresholds` thresholds from 0 to 1.
     """
 
     direction = "max"

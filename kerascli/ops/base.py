@@ -38,7 +38,7 @@ class ArgumentError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """A tensor operation that expressions can call: a function, its parameters and description.
+    """Tensor operation that formulas can call: a function with its name, parameters and description.
 
     With `makes`, it creates a tensor without tensor arguments, and is passed `device`. With `widens`, torch lacks
     it in half precision, and such arguments are cast to float32.
@@ -101,7 +101,7 @@ class Op:
         return self.function(*leading, *several, **bound)
 
     def _taken(self, parameter: inspect.Parameter, value: Any, device: torch.device, written: int | str | None) -> Any:
-        """Convert an argument of a call to the type of its parameter.
+        """Return an argument of a call converted to the type of its parameter. Raises ArgumentError.
 
         `written` is its position or name in the call, which errors report; None: the parameter's position.
         """
@@ -188,7 +188,7 @@ def describe(value: Any) -> str:
 
 
 def as_tensor(value: Any, device: torch.device) -> Tensor:
-    """Convert a number or nested lists to a tensor, created on `device` without a copy from the host."""
+    """Return a number or nested lists as a tensor, created on `device` without a copy from the host."""
     if isinstance(value, Tensor):
         return value
     if isinstance(value, bool):

@@ -10,7 +10,7 @@ from kerascli.ops.base import OPS, ArgumentError, Value, as_float, as_tensor, op
 
 
 def _floor_divide(x1: Tensor, x2: Value) -> Tensor:
-    """Compute x1 // x2 without gradients, which are 0."""
+    """Compute x1 // x2 without gradients, which would be 0 everywhere."""
     _not_by_zero(x1, x2)
     return torch.floor_divide(x1.detach(), x2.detach() if isinstance(x2, Tensor) else x2)
 
@@ -22,7 +22,7 @@ def _not_by_zero(x1: Tensor, x2: Value) -> None:
 
 
 def _remainder(x1: Tensor, x2: Value) -> Tensor:
-    """Compute x1 % x2; torch.remainder has no gradient for x2."""
+    """Compute x1 % x2 with gradients for both; torch.remainder has none for x2."""
     _not_by_zero(x1, x2)
     return x1 - _floor_divide(x1, x2) * x2 if isinstance(x2, Tensor) else torch.remainder(x1, x2)
 

@@ -1,4 +1,4 @@
-"""Evaluation of an expression's syntax tree over tensors; errors have the position in the expression."""
+"""Evaluation of a formula's syntax tree over tensors; its errors have the position in the formula."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -47,7 +47,7 @@ def at_argument(error: ArgumentError, node: Call) -> ExpressionError:
 
 
 class TensorEvaluator(Evaluator):
-    """Evaluator of expressions over tensors; operations among numbers alone are computed in Python."""
+    """Evaluator of formulas over tensors; operations on numbers alone are computed in Python."""
 
     def __init__(self, names: Mapping[str, Any], device: torch.device) -> None:
         super().__init__(names)
@@ -123,7 +123,7 @@ class TensorEvaluator(Evaluator):
         return self._guarded(lambda: op.call(arguments, keywords, self._device), node, (*arguments, *keywords.values()))
 
     def _guarded(self, compute: Callable[[], Any], node: Node, given: Sequence[Any] = ()) -> Any:
-        """Return the value `compute()` of a syntax node, of checked size; errors become ExpressionError at the node."""
+        """Return `compute()`, the value of a syntax node, with its size checked. Raises ExpressionError at the node."""
         try:
             value = compute()
         except ArgumentError as error:

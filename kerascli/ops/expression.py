@@ -1,4 +1,4 @@
-"""Expressions over tensors: parsed and checked once, then evaluated by operations."""
+"""Formulas over tensors, which are parsed and checked once, then evaluated by tensor operations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -72,7 +72,7 @@ class Expression:
         return text
 
     def __call__(self, tensors: Mapping[str, Tensor], like: Tensor, *, training: bool) -> Any:
-        """Evaluate the expression to a tensor, a number, or a list of values.
+        """Return the expression's value: a tensor, a number, or a list of these.
 
         New tensors are created on the device of `like`. Raises ExpressionError.
         """
@@ -146,7 +146,7 @@ def _check_call(node: Call) -> None:
 
 
 def _unknown(node: Call) -> ExpressionError:
-    """Return the error for a call of an operation that does not exist."""
+    """Return an ExpressionError for a call of an operation that does not exist."""
     name = node.function
     if name in LEFT_OUT:
         return ExpressionError(f"{name} is not available in formulas: {LEFT_OUT[name]}", node.column, node.length)

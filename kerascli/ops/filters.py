@@ -1,4 +1,4 @@
-"""Pooling, and convolution with kernels given as tensors; channels are last."""
+"""Operations of pooling, and of convolution with kernels given as tensors; channels are the last axis."""
 
 from collections.abc import Callable
 

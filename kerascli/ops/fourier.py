@@ -1,4 +1,4 @@
-"""Fourier transforms. Complex tensors are pairs [real parts, imaginary parts], as in Keras."""
+"""Operations of Fourier transforms, in which a complex tensor is a pair [real, imaginary parts], as in Keras."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Extraction of patches from images and volumes, and their recombination."""
+"""Operations that extract patches from images and volumes, and recombine them."""
 
 from torch import Tensor
 from torch.nn import functional as F

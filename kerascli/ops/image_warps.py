@@ -1,4 +1,4 @@
-"""Affine and perspective transforms of images (*, H, W, channels), and interpolation at coordinates."""
+"""Operations of affine and perspective transforms of images (*, H, W, channels), and interpolation at coordinates."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Operations that draw random tensors, in inference, too.
+"""Operations that draw random tensors, in training and also in inference.
 
 The numbers are keyed, so that a resumed run draws the same ones.
 """

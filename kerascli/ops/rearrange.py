@@ -1,4 +1,4 @@
-"""The rearrange operation: split, transpose and join named axes."""
+"""The operation rearrange, which splits, transposes and joins named axes of a tensor."""
 
 import math
 import re

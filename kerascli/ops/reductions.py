@@ -1,4 +1,4 @@
-"""Reductions along axes, by default along all axes."""
+"""Operations that reduce tensors along axes, by default along all axes."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Application of an optimizer to a model's weights as in Keras: clip gradients, decay, step, average, constrain.
+"""Application of an optimizer to weights as in Keras: gradient clipping, decay, step, averaging, constraints.
 
 Weights are updated as flat vectors.
 """
@@ -36,7 +36,7 @@ class FlatOptimizer:
     def __init__(
         self, settings: BaseOptimizer, weights: Sequence[NamedWeight], beside: "FlatOptimizer | None" = None
     ) -> None:
-        """Bind an optimizer to `weights`. A non-finite step of this or of `beside`, another optimizer, stops both."""
+        """Bind an optimizer to `weights`. A non-finite loss or gradient, here or in the other, `beside`, stops both."""
         if not weights:
             raise ConfigError("there is nothing to train: the model has no trainable weight")
         self.optimizer = optimizer = settings.rule
@@ -129,7 +129,7 @@ class FlatOptimizer:
             scale.good()
 
     def keep_if_good(self, new: Tensor, old: Tensor) -> Tensor:
-        """Return `new` if no step so far was bad (loss or gradients not finite), else `old`; without a device sync."""
+        """Return `new` if loss and gradients were finite in all steps so far, else `old`; without a device sync."""
         return self._guard.choose(new, old)
 
     def bad_step(self) -> int | None:
@@ -293,7 +293,7 @@ def _changes_gradients(optimizer: Optimizer) -> bool:
 
 
 def _one_by_one(group: FlatGroup) -> Iterator[VectorRange]:
-    """Yield each weight with its state and gradient in Keras's shape, for update rules that are not elementwise."""
+    """Yield each weight, its state and gradient, in the shape of Keras, for update rules that are not elementwise."""
     assert group.gradient is not None
     for s in group.present:
         yield VectorRange(s.keras(group.weights), group.state[s.name], s.keras(group.gradient))

@@ -1,4 +1,4 @@
-"""Base classes and registry of optimizers: update rules over flat vectors, and the arguments that all rules share."""
+"""Base classes and registry of optimizers: update rules over flat vectors, and the arguments that all share."""
 
 import re
 from abc import abstractmethod

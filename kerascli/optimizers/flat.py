@@ -1,4 +1,4 @@
-"""Concatenation of weights to flat vectors, so that an optimizer step takes a few passes over memory in total."""
+"""Concatenation of a model's weights to flat vectors, so that an optimizer step takes few passes over memory."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

@@ -36,7 +36,7 @@ class Guard:
             self._good += self._ok
 
     def run_known(self, step: Callable[[], None], *, good: bool) -> None:
-        """Run the optimizer's `step` if `good` (loss and gradients are finite) and all earlier steps were good."""
+        """Run the optimizer's `step` if `good` (its loss and gradients are finite) and all earlier steps were good."""
         if not good:
             self._ok.fill_(False)
         if self._ok:
@@ -44,17 +44,17 @@ class Guard:
             self._good += 1
 
     def skip(self) -> None:
-        """Count a skipped training step that does not count as bad, such as after an overflow of scaled gradients."""
+        """Count a skipped training step as a good one, such as a step whose scaled gradients overflowed."""
         self._good += 1
 
     def choose(self, new: Tensor, old: Tensor) -> Tensor:
-        """Return `new` if no step so far was bad (loss or gradients not finite), else `old`."""
+        """Return `new` if loss and gradients were finite in all steps so far, else `old`."""
         if self.waits:
             return new if self._ok else old
         return torch.where(self._ok, new, old)
 
     def start_at(self, steps: int) -> None:
-        """Reset the guard to the state after `steps` steps, none of them bad."""
+        """Reset the guard to its state after `steps` steps with finite losses and gradients."""
         self._good.fill_(steps)
         self._ok.fill_(True)
 

@@ -1,4 +1,4 @@
-"""Collection of the optimizers of a training: usually one; with `fit.train_step`, one for each of its updates."""
+"""Collection of a training's optimizers: usually one; with `fit.train_step`, one for each update that it defines."""
 
 from collections.abc import Mapping
 
@@ -24,7 +24,7 @@ class Optimizers:
         return {name: optimizer.learning_rate for name, optimizer in self.by_name.items()}
 
     def keep_if_good(self, new: Tensor, old: Tensor) -> Tensor:
-        """Return `new` if no step so far was bad (loss or gradients not finite), else `old`.
+        """Return `new` if loss and gradients were finite in all steps so far, else `old`.
 
         All optimizers stop together.
         """

@@ -45,7 +45,7 @@ class MultiHeadLayer(AttentionLayer):
     }
 
     def check_flash(self, flash: bool | None, rate: float) -> None:
-        """Raise ValueError if flash_attention is true and the fused kernel cannot be used."""
+        """Raise ValueError if flash_attention is true and torch's fused kernel cannot be used, because of dropout."""
         if flash and rate:
             raise ValueError("flash_attention: true needs dropout 0: its kernel has no dropout")
 

@@ -72,7 +72,7 @@ class Embedding(EmbeddingArguments):
 
 
 class GivenValues(Initializer):
-    """Initializer that returns values given in the config (`weights` of an embedding)."""
+    """Initializer that returns the values in the config's `weights` of an embedding layer."""
 
     values: Matrix
 

@@ -1,4 +1,4 @@
-"""HashedCrossing: a layer that hashes several integers together to one bin; strings are not in tensors."""
+"""HashedCrossing: a layer that hashes several integers together to one bin; it takes no strings."""
 
 from torch import nn
 

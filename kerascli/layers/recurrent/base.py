@@ -133,7 +133,7 @@ class StatefulModule(WeightedModule):
 
     @abstractmethod
     def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
-        """Declare weights that keep states between batches of `rows` samples with steps of shape `step`."""
+        """Declare weights that hold the states of `rows` sequences between batches; `step` is a time step's shape."""
 
 
 class SequenceModule(Recurrence, StatefulModule):

@@ -89,7 +89,7 @@ class WeightedRecurrence(Recurrence, WeightedModule):
 
     @abstractmethod
     def all_steps(self, x: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
-        """Return outputs and last state of all time steps, by torch's fused kernel; called only if `settings.fused`."""
+        """Return all outputs and the last state, computed by torch's fused kernel; called only if `settings.fused`."""
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         return [(self.settings.units,)] * self.states
@@ -157,7 +157,7 @@ class WeightedRecurrence(Recurrence, WeightedModule):
 
 
 def features_of(x: TensorSpec) -> int:
-    """Return the number of features of the input of one time step; raises ShapeMismatch."""
+    """Return the number of features of a cell's input, which is one time step; raises ShapeMismatch."""
     if x.rank != 1 or x.shape[0] is None:
         raise ShapeMismatch(f"needs the features of one step, got {x}")
     return x.shape[0]

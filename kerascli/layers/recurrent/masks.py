@@ -1,4 +1,4 @@
-"""Masks for recurrent layers, above all for torch's fused kernels, which take no masks.
+"""Functions that adapt masks to recurrent layers, above all to torch's fused kernels, which take no masks.
 
 Moving the unmasked steps to the front handles any mask, front padding too, and, unlike packed sequences, needs no
 lengths on the host.

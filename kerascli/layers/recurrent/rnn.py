@@ -135,7 +135,7 @@ class RNNModule(SequenceModule):
 
 
 class StackModule(StepModule):
-    """Module of stacked cells; each cell runs over all steps before the next one starts, to use fused kernels."""
+    """Module of stacked cells; for fused kernels, each cell runs over all time steps before the next cell starts."""
 
     def __init__(self, settings: StackedRNNCells, step: TensorSpec) -> None:
         super().__init__()
