@@ -19,13 +19,13 @@ OF_ANY_LAYER: Mapping[str, str] = {
     "autocast": _PRECISION,
     "activity_regularizer": "the layer activity_regularization behind it adds the same penalty to the loss",
 }
-"""Arguments that every Keras layer takes and layers here lack, with hints; some do have `activity_regularizer`."""
+"""Mapping from arguments that all Keras layers take and kerascli's lack to hints; some have `activity_regularizer`."""
 _LORA = "weights are trained in full here, without low-rank adapters; import reads files in which these are merged"
 _QUANTIZED = "weights are trained in floating point; quantized layers are not imported either"
 ADAPTERS: Mapping[str, str] = {"lora_rank": _LORA, "lora_alpha": _LORA}
-"""Arguments of LoRA in Keras's layers, which are missing here, with hints on what to use instead."""
+"""Mapping from the arguments for LoRA of Keras's layers, which kerascli's layers lack, to hints for error messages."""
 ADAPTERS_AND_QUANTIZATION: Mapping[str, str] = {**ADAPTERS, "quantization_config": _QUANTIZED}
-"""Arguments of LoRA and of quantization in Keras's layers, which are missing here, with hints."""
+"""Mapping from the arguments for LoRA and quantization of Keras's layers, which kerascli's layers lack, to hints."""
 
 C = TypeVar("C", bound=Component)
 

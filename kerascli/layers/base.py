@@ -187,7 +187,7 @@ class Outcome:
     """Scalars to add to the total loss, by name."""
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
     updates: Mapping[str, Tensor] = field(default_factory=dict)
-    """New values of the module's weights, by weight name; the step stores them, and still trains trainable ones."""
+    """New values of the module's weights, by name; the training step stores them, and still trains trainable ones."""
 
 
 class WeightedModule(nn.Module):

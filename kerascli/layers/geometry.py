@@ -101,7 +101,7 @@ def _reshape_hint(x: TensorSpec, rank: int) -> str | None:
 
 
 def to_channels_first(x: Tensor, data_format: DataFormat) -> Tensor:
-    """Return `x` as (N, C, *) for torch's convolutions: of channels-last data a view in channels_last format."""
+    """Return `x` as (N, C, *), as torch's convolutions need it; for channels-last data it is a view, without a copy."""
     return x.movedim(-1, 1) if data_format == "channels_last" else x
 
 

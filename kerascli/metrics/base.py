@@ -114,7 +114,7 @@ class MeanMetric(Metric):
 
     @abstractmethod
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Compute one value per sample (and time step ...), of shape (N, *)."""
+        """Return one value of the metric per sample (and time step, pixel ...), a tensor (N, *)."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         values = self.values(y_true, y_pred)

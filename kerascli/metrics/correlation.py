@@ -34,7 +34,7 @@ class _Correlation(MeanMetric):
         return super().aligned(y_true, y_pred)
 
     def means(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the means of targets and predictions along `axis`, which is kept with size 1."""
+        """Return the means of targets and of predictions along `axis`, which is kept with size 1."""
         return y_true.mean(self.axis, keepdim=True), y_pred.mean(self.axis, keepdim=True)
 
 

@@ -175,7 +175,7 @@ _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
     Numbers: (_are_numbers, "a list of numbers"),
     Numbers | None: (lambda v: v is None or _are_numbers(v), "a list of numbers"),
 }  # fmt: skip
-"""Checks of plain arguments by the parameter's annotation: predicate, and description of allowed values for errors."""
+"""Mapping from parameter types to (check of an argument, words for the allowed values in error messages)."""
 
 
 def describe(value: Any) -> str:

@@ -68,7 +68,7 @@ _SIMPLE: dict[str, tuple[Callable[..., Tensor], str, tuple[str, ...]]] = {
     "right_shift": (torch.bitwise_right_shift, "Shift the bits of x1 right by x2.", ("bitwise_right_shift",)),
 }  # fmt: skip
 _NUMBERS_TOO = {"add", "subtract", "multiply", "divide", "mod", "fmod", "power", "floor_divide"}
-"""Operations for which torch accepts a number as x2, which keeps the tensor's dtype."""
+"""Names of operations for which torch accepts a number as x2, which keeps the tensor's dtype."""
 
 
 def _both(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:

@@ -167,7 +167,7 @@ class FlatOptimizer:
 
     @torch.no_grad()
     def swap_averages(self) -> None:
-        """Swap the weights with their moving averages (of `use_ema`)."""
+        """Swap the weights with their moving averages, which an optimizer with `use_ema` has."""
         for group in self._groups:
             weights = group.weights.clone()
             group.weights.copy_(group.slots[_AVERAGE])

@@ -46,7 +46,7 @@ Beta2 = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Number (`step`, from 1) and learning rate of a parameter update.
+    """Number of a parameter update (`step`, from 1) and its learning rate, for the update rule.
 
     While a rule is compiled, both are scalar tensors.
     """

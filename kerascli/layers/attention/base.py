@@ -34,7 +34,7 @@ CALL: Mapping[str, CallArgument] = {
     "return_attention_scores": CallArgument("bool", SCORES),
     "use_causal_mask": CallArgument("bool", CAUSAL),
 }
-"""Call arguments of every attention layer."""
+"""Mapping from names to the call arguments that every attention layer has."""
 
 
 def query_value_key(

@@ -60,7 +60,7 @@ def of_one_rank(xs: Sequence[Tensor]) -> list[Tensor]:
 
 
 class PairwiseModule(MergeModule):
-    """Module that merges two inputs at a time."""
+    """Base class of modules that merge several inputs, two at a time."""
 
     def merge(self, xs: list[Tensor]) -> Tensor:
         return reduce(self.pair, xs)

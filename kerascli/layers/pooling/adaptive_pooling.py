@@ -12,7 +12,7 @@ from kerascli.layers.pooling.base import PoolingModule
 from kerascli.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpec
 
 Pools = tuple[Callable[..., Tensor], Callable[..., Tensor]]
-"""Type of a pair of torch's pooling functions: for images and for volumes."""
+"""Type of a pair of torch's pooling functions, one for images and one for volumes."""
 _AVERAGES: Pools = (F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
 _LARGEST: Pools = (F.adaptive_max_pool2d, F.adaptive_max_pool3d)
 

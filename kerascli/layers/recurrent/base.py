@@ -35,7 +35,7 @@ class SequenceSettings(BaseLayer):
 
     @property
     def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether the layer passes on its input's mask (`pass`, if it returns a sequence) or drops it (`stop`)."""
+        """Treatment of the input's mask: passed on (`pass`) if the layer returns a sequence, else dropped (`stop`)."""
         return "pass" if self.return_sequences else "stop"
 
     def keeps_states(self) -> bool:
@@ -124,7 +124,7 @@ class StepModule(Recurrence):
 
 
 class StatefulModule(WeightedModule):
-    """Base class of modules that can carry their state over from batch to batch."""
+    """Base class of modules of recurrent layers that can carry their state over from one batch to the next."""
 
     @property
     @abstractmethod

@@ -56,7 +56,7 @@ class WeightedRecurrence(Recurrence, WeightedModule):
     """
 
     masked_gates: ClassVar[tuple[float, ...]]
-    """Weight of the masked-step feature for each gate."""
+    """Weight, for each gate, of the additional input feature that is 1 in masked time steps."""
     states: ClassVar[int] = 1
 
     kernel: Tensor
