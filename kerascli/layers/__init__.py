@@ -1,1 +1,1 @@
-"""Layers, one short file each: the settings in Keras's vocabulary together with the torch module."""
+"""Layers of Keras, a short file for each: the class of its settings, under Keras's names, and its torch module."""

@@ -1,4 +1,4 @@
-"""Layers and layer arguments of Keras that are missing here, each with a hint on what to use instead."""
+"""Layers and layer arguments of Keras that kerascli lacks, each with a hint on what to use instead."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -19,19 +19,19 @@ OF_ANY_LAYER: Mapping[str, str] = {
     "autocast": _PRECISION,
     "activity_regularizer": "the layer activity_regularization behind it adds the same penalty to the loss",
 }
-"""Arguments that every Keras layer takes and layers here lack, with hints; some do have `activity_regularizer`."""
+"""Mapping from arguments that all Keras layers take and kerascli's lack to hints; some have `activity_regularizer`."""
 _LORA = "weights are trained in full here, without low-rank adapters; import reads files in which these are merged"
 _QUANTIZED = "weights are trained in floating point; quantized layers are not imported either"
 ADAPTERS: Mapping[str, str] = {"lora_rank": _LORA, "lora_alpha": _LORA}
-"""Arguments of LoRA in Keras's layers, which are missing here, with hints on what to use instead."""
+"""Mapping from the arguments for LoRA of Keras's layers, which kerascli's layers lack, to hints for error messages."""
 ADAPTERS_AND_QUANTIZATION: Mapping[str, str] = {**ADAPTERS, "quantization_config": _QUANTIZED}
-"""Arguments of LoRA and of quantization in Keras's layers, which are missing here, with hints."""
+"""Mapping from the arguments for LoRA and quantization of Keras's layers, which kerascli's layers lack, to hints."""
 
 C = TypeVar("C", bound=Component)
 
 
 class LayerRegistry(Registry[C]):
-    """Registry of layers whose errors for missing layers of Keras say what to use instead."""
+    """Registry of layers; its error for a layer of Keras that kerascli lacks says what to use instead."""
 
     def get(self, name: str, path: Path = (), arguments: Any = None) -> type[C]:
         hint = _BY_KEY.get(name.lower().replace("_", "").removeprefix("layer"))

@@ -1,4 +1,4 @@
-"""Base classes of layers: frozen settings that build a torch module, with the weights that Keras's layer has."""
+"""Base classes of layers: immutable settings of a layer, which build a torch module with Keras's weights."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ from kerascli.shapes import Shape, TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Example of a layer's use: shapes without the batch axis; several inputs or outputs are a list of shapes.
+    """Example of a layer's use: shapes of input and output without the batch axis, a list of shapes if several.
 
     It is shown by `kerascli explain`, and run by the contract tests and by the parity test with Keras.
     """
@@ -35,7 +35,10 @@ class Example:
 
 
 class ShapeMismatch(ValueError):
-    """Error for an input that a layer cannot take, and what it expects; the graph adds the node and its config line."""
+    """Error for an input that a layer cannot take; its message says what the layer expects.
+
+    The model graph adds the node and its line in the config.
+    """
 
     def __init__(
         self, text: str, *, hint: str | None = None, argument: str | None = None, span: tuple[int, int] | None = None
@@ -46,7 +49,7 @@ class ShapeMismatch(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CallArgument:
-    """Argument of a layer's call (Keras's `call`), as opposed to a setting of the layer."""
+    """Argument of a layer's call, as of Keras's `Layer.call`; the layer's settings are no call arguments."""
 
     kind: Literal["tensor", "tensors", "bool"]
     description: str
@@ -59,7 +62,7 @@ CallForm = Literal["one", "several", "none", "names"]
 
 
 class BaseLayer(Component):
-    """Base class of all layers: settings that build a torch module, for any form of inputs (`CallForm`)."""
+    """Base class of all layers: settings that build a torch module, whatever the number of inputs (`CallForm`)."""
 
     call_form: ClassVar[CallForm] = "one"
     mask: ClassVar[Literal["pass", "stop", "make"]] = "stop"
@@ -95,23 +98,26 @@ class BaseLayer(Component):
     """Train the weights; false: they keep their values."""
 
     def makes_mask(self) -> bool:
-        """Return True if these settings make the layer produce a mask."""
+        """Return True if the layer, with its present settings, produces a mask."""
         return self.mask == "make"
 
     def result_count(self) -> int | None:
-        """Return the number of a call's results (its module returns a tuple); None: as many as the node names."""
+        """Return the number of results of a call of the layer; None: as many as the names that its graph node has.
+
+        The module returns a tuple unless it is 1.
+        """
         return 1
 
     def results_of(self, call: Mapping[str, Any]) -> int | None:
-        """Return the number of results of one call; call arguments such as `return_attention_scores` may change it."""
+        """Return the number of results of a call with the arguments `call`, such as `return_attention_scores: true`."""
         return self.result_count()
 
     def activity_penalty(self) -> Regularizer | None:
-        """Return the regularizer whose penalty on each result, averaged over the batch, is added to the loss."""
+        """Return the regularizer of the layer's results; its penalty, averaged over the batch, is added to the loss."""
         return getattr(self, "activity_regularizer", None)
 
     def adds_losses(self) -> bool:
-        """Return True if a call adds losses of its own, regularizers of weights not counted."""
+        """Return True if a call of the layer adds terms to the loss, other than regularization penalties of weights."""
         return self.activity_penalty() is not None
 
     def keeps_states(self) -> bool:
@@ -119,11 +125,11 @@ class BaseLayer(Component):
         return False
 
     def masked_results(self) -> int:
-        """Return the number of leading results of a call to which the layer's mask applies."""
+        """Return how many of a call's results, counted from the first, have the mask that the layer passes on."""
         return 1
 
     def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:
-        """Return the specs of the results if a layer's code cannot run on the meta device; None: a run infers them."""
+        """Return the results' shapes and dtypes if the layer cannot run on the meta device; None: a run infers them."""
         return None
 
     def may_lack_batch(self, index: int) -> bool:
@@ -131,11 +137,11 @@ class BaseLayer(Component):
         return False
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
-        """Return the mask that the layer passes on, given its inputs' masks: that of the first input."""
+        """Return the mask that the layer passes on, given its inputs' masks: by default that of the first input."""
         return masks[0]
 
     def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
-        """Return the torch module for a call on `inputs`; runs under the meta device. Raises ShapeMismatch."""
+        """Return the layer's module for inputs of these shapes; runs under the meta device. Raises ShapeMismatch."""
         raise NotImplementedError
 
     @classmethod
@@ -151,11 +157,11 @@ class Layer(BaseLayer):
 
     @abstractmethod
     def build(self, x: TensorSpec) -> nn.Module:
-        """Return the torch module for inputs like `x`; runs under the meta device. Raises ShapeMismatch."""
+        """Return the layer's module for an input of the shape `x`; runs under the meta device. Raises ShapeMismatch."""
 
 
 class MergeLayer(BaseLayer):
-    """Base class of layers with several inputs, which the module's forward takes one by one."""
+    """Base class of layers with several inputs, each an argument of the module's forward."""
 
     call_form = "several"
 
@@ -164,7 +170,7 @@ class MergeLayer(BaseLayer):
 
     @abstractmethod
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
-        """Return the torch module for inputs like `xs`; runs under the meta device. Raises ShapeMismatch."""
+        """Return the layer's module for inputs of the shapes `xs`; runs under the meta device. Raises ShapeMismatch."""
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
         """Return the mask that the layer passes on: as in Keras, the union of all masks, None if an input has none."""
@@ -174,18 +180,18 @@ class MergeLayer(BaseLayer):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Result of a module's forward together with losses, metrics and weight updates; modules keep none of these."""
+    """Result of a module's forward, with losses, metrics and weight updates of the call, which no module stores."""
 
     value: Any
     losses: Mapping[str, Tensor] = field(default_factory=dict)
     """Scalars to add to the total loss, by name."""
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
     updates: Mapping[str, Tensor] = field(default_factory=dict)
-    """New values of the module's weights, by weight name; the step stores them, and still trains trainable ones."""
+    """New values of the module's weights, by name; the training step stores them, and still trains trainable ones."""
 
 
 class WeightedModule(nn.Module):
-    """Base class of modules with weights, which `add_weight` declares and the graph initializes later."""
+    """Base class of torch modules with weights, which `add_weight` declares and the model graph initializes later."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -204,7 +210,7 @@ class WeightedModule(nn.Module):
         dtype: torch.dtype | None = None,
         is_state: bool = False,
     ) -> None:
-        """Declare the weight `name` of Keras's `shape`; it becomes the parameter (or buffer) of that name.
+        """Declare a weight with its `shape` in Keras; it becomes the module's parameter, or buffer, called `name`.
 
         `axes` is the order in which torch's tensor has Keras's axes: (1, 0) for a dense kernel that `F.linear` uses,
         (3, 2, 0, 1) for a Conv2D kernel. `dtype` None: the model's. Raises ShapeMismatch if the initializer,
@@ -230,7 +236,7 @@ class WeightedModule(nn.Module):
         initializer: Initializer | None = None,
         axes: tuple[int, ...] | None = None,
     ) -> None:
-        """Declare a weight with the initializer, regularizer and constraint that `settings` have for it.
+        """Declare a weight whose initializer, regularizer and constraint are attributes of the layer's `settings`.
 
         The settings' names begin with `part`, by default the weight's name without `_kernel`, as in Keras: a
         kernel has a kernel_initializer, a recurrent_kernel a recurrent_initializer. `shape` None: there is no

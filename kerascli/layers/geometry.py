@@ -63,7 +63,7 @@ _ORDERS = {1: ("sequences", "steps"), 2: ("images", "height, width"), 3: ("volum
 
 
 def positive_axes(axes: int | tuple[int, ...], x: TensorSpec, argument: str = "axis") -> tuple[int, ...]:
-    """Return the axes of `x` counted from 1 (0 is the batch), in ascending order; raises ShapeMismatch."""
+    """Return the given axes of `x` as positive numbers (0 is the batch), in ascending order; raises ShapeMismatch."""
     given = (axes,) if isinstance(axes, int) else axes
     rank = x.rank + 1
     found = sorted({axis + rank if axis < 0 else axis for axis in given})
@@ -78,7 +78,7 @@ def positive_axes(axes: int | tuple[int, ...], x: TensorSpec, argument: str = "a
 
 
 def broadcast_mask(mask: Tensor, x: Tensor) -> Tensor:
-    """Return a mask of the first axes of `x`, with axes of size 1 added up to the rank of `x`."""
+    """Return `mask`, which has the first axes of `x`, with axes of size 1 appended up to the rank of `x`."""
     return mask.reshape(*mask.shape, *[1] * (x.ndim - mask.ndim))
 
 
@@ -101,7 +101,7 @@ def _reshape_hint(x: TensorSpec, rank: int) -> str | None:
 
 
 def to_channels_first(x: Tensor, data_format: DataFormat) -> Tensor:
-    """Return `x` as (N, C, *) for torch's convolutions: of channels-last data a view in channels_last format."""
+    """Return `x` as (N, C, *), as torch's convolutions need it; for channels-last data it is a view, without a copy."""
     return x.movedim(-1, 1) if data_format == "channels_last" else x
 
 
@@ -125,7 +125,7 @@ class Window:
         return tuple((size - 1) * step + 1 for size, step in zip(self.size, self.dilation, strict=True))
 
     def at_least_2d(self) -> "Window":
-        """Return the window for a sequence that is processed as an image of height 1."""
+        """Return the window as a 2D one (height 1) if it is 1D, for sequences processed as images of height 1."""
         ones = (1,) * (2 - len(self.size))
         return Window((*ones, *self.size), (*ones, *self.strides), self.padding, (*ones, *self.dilation))
 
@@ -149,7 +149,7 @@ class Window:
         )
 
     def pads(self, sizes: tuple[int, ...]) -> list[tuple[int, int]]:
-        """Return the padding before and after each spatial axis; `same` puts an odd remainder after."""
+        """Return the padding (before, after) of each spatial axis; with padding `same` an odd element goes after."""
         if self.padding == "valid":
             return [(0, 0)] * len(sizes)
         if self.padding == "causal":
@@ -162,10 +162,10 @@ class Window:
 
 
 def symmetric_padding(pads: list[tuple[int, int]]) -> tuple[int, ...] | None:
-    """Return symmetric padding as torch's kernels take it; None if the two sides differ."""
+    """Return the padding as one number per axis, as torch's kernels take it; None if before and after differ."""
     return tuple(before for before, _ in pads) if all(before == after for before, after in pads) else None
 
 
 def pad_order(pads: list[tuple[int, int]]) -> list[int]:
-    """Return the padding in the order of `F.pad`: last axis first."""
+    """Return pairs of padding (before, after) as the flat list that `F.pad` takes, the last axis first."""
     return [side for pad in reversed(pads) for side in pad]

@@ -1,4 +1,4 @@
-"""Settings of a kernel and a bias: a group of arguments that many layers of Keras have in this order."""
+"""Mixin with the settings of a kernel and a bias, which many layers of Keras have in this order."""
 
 from kerascli.layers.base import BaseLayer
 from kerascli.parts import fields
@@ -6,7 +6,7 @@ from kerascli.parts.initializers import GlorotUniform, Zeros
 
 
 class KernelAndBias(BaseLayer):
-    """Initializers, regularizers and constraints of a kernel and a bias, in Keras's order.
+    """Mixin with the initializers, regularizers and constraints of a kernel and a bias, in Keras's order.
 
     The arguments that precede them in Keras are in another base class, which is listed after this one.
     """

@@ -1,4 +1,4 @@
-"""Layers inside layers: how they are declared, built, frozen with their owner, and called as the graph calls nodes."""
+"""Layers inside another layer, such as a wrapper: how these are declared, built, frozen and called."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ LayerField = Annotated[BaseLayer, LAYERS.field()]
 
 
 def check_inner(layer: BaseLayer) -> None:
-    """Raise ValueError for a layer that cannot be inside another one: one of several inputs, or a stateful one."""
+    """Raise ValueError for a layer that cannot be inside another: a stateful one, or one without exactly one input."""
     if layer.call_form != "one":
         raise ValueError(f"layer: expected a layer of one input, got {layer.component_name}")
     if layer.keeps_states():
@@ -23,7 +23,7 @@ def check_inner(layer: BaseLayer) -> None:
 
 
 def build_inner(layer: BaseLayer, x: TensorSpec, *, trainable: bool, make: Make | None = None) -> nn.Module:
-    """Return the module of a layer inside another one; if not `trainable`, all of its weights are frozen.
+    """Return the torch module of a layer inside another layer; if not `trainable`, all its weights are frozen.
 
     `make` builds the module of a layer for its inputs; None: `layer.build_for` does.
     """
@@ -40,12 +40,12 @@ def build_inner(layer: BaseLayer, x: TensorSpec, *, trainable: bool, make: Make 
 
 
 def with_value(weight: Tensor, value: Tensor) -> Tensor:
-    """Return `value`, by which a layer replaces a weight, such that the weight gets the gradient of `value`."""
+    """Return `value`, which a layer uses in place of `weight`, connected so that its gradient goes to `weight`."""
     return weight + (value - weight).detach() if weight.requires_grad else value
 
 
 def activity_loss(layer: BaseLayer, results: Sequence[Tensor]) -> Tensor | None:
-    """Return the penalty of a layer's activity_regularizer, averaged over the batch as in Keras; None without one."""
+    """Return the penalty of a layer's activity_regularizer on `results`, averaged over the batch; else None."""
     regularizer = layer.activity_penalty()
     if regularizer is None:
         return None
@@ -54,7 +54,7 @@ def activity_loss(layer: BaseLayer, results: Sequence[Tensor]) -> Tensor | None:
 
 
 class InnerCalls:
-    """Collector of the losses, metrics and weight updates of layers inside a layer."""
+    """Collector of the losses, metrics and weight updates that the layers inside another layer return."""
 
     def __init__(self) -> None:
         self._losses: dict[str, Tensor] = {}
@@ -62,7 +62,7 @@ class InnerCalls:
         self._updates: dict[str, Tensor] = {}
 
     def collect(self, name: str, result: Any) -> Any:
-        """Return the value of an inner module's result; collect its losses, metrics, weight updates as `name/...`."""
+        """Return the output in an inner layer's `result`; keep its losses, metrics and updates under `name/...`."""
         if not isinstance(result, Outcome):
             return result
         prefix = f"{name}/" if name else ""
@@ -78,7 +78,7 @@ class InnerCalls:
             self._losses[f"{name}/activity"] = loss
 
     def outcome(self, value: Any) -> Any:
-        """Return the outer layer's result: `value`, or an Outcome with inner losses, metrics and weight updates."""
+        """Return the outer layer's result: `value`, or an Outcome with the collected losses, metrics and updates."""
         if not (self._losses or self._metrics or self._updates):
             return value
         return Outcome(value, self._losses, self._metrics, self._updates)

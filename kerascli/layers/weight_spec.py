@@ -17,7 +17,7 @@ MAX_PARAMETERS = 2**31
 
 @dataclass(frozen=True, slots=True)
 class WeightSpec:
-    """Specification of a weight in Keras's layout; torch's tensor is exactly `keras_weight.permute(axes)`."""
+    """Specification of a weight, with its shape in Keras; the tensor in torch is `keras_weight.permute(axes)`."""
 
     name: str
     shape: tuple[int, ...]
@@ -42,7 +42,7 @@ class WeightSpec:
         return tensor.permute(inverse)
 
     def fault(self) -> tuple[str, str | None] | None:
-        """Return the error that training would raise for this weight, and the setting that causes it, or None.
+        """Return the error message that training would raise for the weight and the setting at fault; else None.
 
         A trial on the meta device finds it.
         """
@@ -66,5 +66,5 @@ class WeightSpec:
 
 
 def part_of(weight: str) -> str:
-    """Return the prefix of the names of a weight's settings: recurrent for recurrent_kernel (recurrent_initializer)."""
+    """Return the prefix of a weight's settings: `recurrent` (as in `recurrent_initializer`) for `recurrent_kernel`."""
     return weight.removesuffix("_kernel")

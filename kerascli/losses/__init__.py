@@ -1,1 +1,1 @@
-"""Keras's losses: one value per sample, then sample weights, masks and a reduction."""
+"""Losses of Keras: a loss is computed per sample, then weighted, masked and reduced."""

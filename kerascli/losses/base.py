@@ -39,7 +39,7 @@ class Loss(Component):
         """
 
     def counted(self, y_true: Tensor) -> Tensor | None:
-        """Return a boolean mask of the per-sample losses that the reduction includes; None: it includes all."""
+        """Return a boolean mask of the per-sample losses that the reduction includes; None if it includes all."""
         return None
 
     def adds_up(self) -> bool:
@@ -77,11 +77,11 @@ class Loss(Component):
         return _reduced(values, weight, self.reduction)
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
-        """Return the range of class labels that targets may have; None if targets are not class labels."""
+        """Return the range of class labels that a target may have; None if targets are not class labels."""
         return class_labels(output) if self.sparse_targets else None
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        """Return an error message if target and output do not match, with the remedy, or None.
+        """Return an error message, with the remedy, if the loss cannot compare target and output; else None.
 
         `validate` adds the position.
         """
@@ -94,7 +94,7 @@ class Loss(Component):
         return axes_fault(self, output) or self.check_shapes(target, output)
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        """Return an error message if the shapes of target and output do not match, or None.
+        """Return an error message if the loss cannot compare targets and outputs of these shapes; else None.
 
         By default they must be equal up to a last axis of 1.
         """
@@ -155,7 +155,7 @@ L = TypeVar("L", bound=type[Loss])
 
 
 def loss(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[L], L]:
-    """Return a decorator that registers a class as a loss."""
+    """Return a decorator that registers a class as a loss that configs can name."""
 
     def register(cls: L) -> L:
         LOSSES.register(cls, name=name, aliases=aliases)

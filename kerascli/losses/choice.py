@@ -37,7 +37,9 @@ class Crossentropy(Loss):
 
 
 def crossentropy_for(target: Shape, output: Shape) -> Loss:
-    """Return the loss that Keras selects for 'crossentropy' by the shapes (keras/src/trainers/compile_utils.py).
+    """Return the loss that Keras selects for 'crossentropy' by the shapes of target and output.
+
+    The rules are those of keras/src/trainers/compile_utils.py.
 
     Shapes are without the batch axis.
     """

@@ -26,12 +26,12 @@ IgnoreClass = Annotated[int | None, Field(description="Class label whose targets
 
 
 def probabilities(y_pred: Tensor, axis: int | tuple[int, ...]) -> Tensor:
-    """Return predictions normalized to sum to 1 over the classes, then clipped away from 0 and 1."""
+    """Return predictions normalized to a sum of 1 over the classes, then clipped to [EPSILON, 1 - EPSILON]."""
     return clipped(y_pred / y_pred.sum(dim=axis, keepdim=True))
 
 
 def clipped(p: Tensor) -> Tensor:
-    """Clip probabilities to [EPSILON, 1 - EPSILON]; the gradient of hardtanh is one kernel, that of clamp four."""
+    """Clip probabilities to [EPSILON, 1 - EPSILON] by hardtanh, whose gradient is one kernel (of clamp, four)."""
     return F.hardtanh(p, EPSILON, 1 - EPSILON)
 
 
@@ -45,7 +45,7 @@ def log_softmax(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:
 
 
 def smoothed(y_true: Tensor, label_smoothing: float) -> Tensor:
-    """Return one-hot targets with the fraction `label_smoothing` spread evenly over all classes."""
+    """Return one-hot targets in which the fraction `label_smoothing` is spread evenly over all classes."""
     if label_smoothing == 0:
         return y_true
     return y_true * (1 - label_smoothing) + label_smoothing / y_true.shape[-1]
@@ -57,7 +57,7 @@ _ONE_OUTPUT = (
 
 
 def one_hot_fault(name: str, sparse: str | None, target: TensorSpec, output: TensorSpec) -> str | None:
-    """Return an error message if `target` cannot be one-hot targets of `output`, or None."""
+    """Return an error message if `target` cannot be one-hot targets of `output`; else None."""
     if not output.shape or output.shape[-1] == 1:
         return _ONE_OUTPUT.format(name, output)
     if len(target.shape) == len(output.shape) and same_shape(target.shape, output.shape):
@@ -201,7 +201,7 @@ def class_numbers(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> Tensor:
 
 
 def class_number_fault(name: str, target: TensorSpec, output: TensorSpec, axis: int = -1) -> str | None:
-    """Return an error message if `target` cannot be integer class labels of `output`, or None."""
+    """Return an error message if `target` cannot be integer class labels of `output`; else None."""
     if not output.shape or output.shape[-1] == 1:
         return _ONE_OUTPUT.format(name, output)
     sizes = list(output.shape)

@@ -1,4 +1,4 @@
-"""The `expr` loss: a formula over y_true and y_pred."""
+"""The `expr` loss: the value of a formula over y_true and y_pred."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ class Expr(Loss):
         return value_of_pair(self.value, y_true, y_pred)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return targets and predictions with a common rank only: a formula may compare labels to probabilities."""
+        """Return targets and predictions of equal rank, not shape: a formula may compare labels to probabilities."""
         y_pred = y_pred if y_pred.dtype == torch.float64 else y_pred.to(torch.float32)
         return meet(y_true.to(y_pred.dtype), y_pred, weight_rank)
 
@@ -37,7 +37,7 @@ class Expr(Loss):
 def pair_fault(
     name: str, values: Callable[[Tensor, Tensor], Tensor], target: TensorSpec, output: TensorSpec
 ) -> str | None:
-    """Return an error message if a formula does not give one value per sample, or None.
+    """Return an error message if a formula does not give one value per sample; else None.
 
     The formula is evaluated on the meta device.
     """

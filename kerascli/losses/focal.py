@@ -93,7 +93,7 @@ class CategoricalFocalCrossentropy(Loss):
         return fault
 
     def _weights(self, p: Tensor) -> Tensor | float:
-        """Return alpha as a tensor to multiply with (N, *, classes), built on the device without a host copy."""
+        """Return `alpha`: a number, or a tensor that broadcasts with (N, *, classes), built on the device."""
         if not isinstance(self.alpha, tuple):
             return self.alpha
         assert isinstance(self.axis, int), "a list for alpha needs one axis"

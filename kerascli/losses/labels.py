@@ -7,7 +7,7 @@ from kerascli.shapes import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Range of the target values that a loss or metric accepts."""
+    """Range of the target values (class labels) that a loss or metric accepts."""
 
     low: int | None = None
     """Smallest allowed label; None: no limit."""
@@ -22,7 +22,7 @@ class Labels:
 
 
 def class_labels(output: TensorSpec, axis: int = -1, besides: int | None = None) -> Labels:
-    """Return the range of labels for an output with one unit per class on `axis` (axis 0 is the batch)."""
+    """Return the range of integer class labels for an output with one unit per class along `axis` (0 is the batch)."""
     at = axis if axis < 0 else axis - 1
     size = output.shape[at] if -output.rank <= at < output.rank else None
     if size is None:

@@ -15,7 +15,7 @@ SummedAxes = Annotated[
 
 
 class _Overlap(Loss):
-    """Base class of overlap losses: one value for all elements that are summed, by default for the whole batch."""
+    """Base class of overlap losses; their sums give one loss value, by default for the whole batch together."""
 
     def adds_up(self) -> bool:
         axes = getattr(self, "axis", None)

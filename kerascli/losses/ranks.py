@@ -1,4 +1,4 @@
-"""Alignment of the ranks of targets, predictions and weights, so that (N,) and (N, 1) never broadcast to (N, N)."""
+"""Alignment of the ranks of targets, predictions and weights: (N,) and (N, 1) never broadcast to (N, N)."""
 
 from torch import Tensor
 
@@ -8,7 +8,7 @@ from kerascli.shapes import TensorSpec
 
 
 def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Align two tensors whose ranks differ by a last axis of 1, as Keras does: (N,) gets it, higher ranks lose it."""
+    """Align two tensors, one with an extra last axis of 1, as Keras does: (N,) gets such an axis, others lose it."""
     if a.ndim == b.ndim + 1 and a.shape[-1] == 1:
         return (a, b.unsqueeze(-1)) if b.ndim == 1 else (a.squeeze(-1), b)
     if b.ndim == a.ndim + 1 and b.shape[-1] == 1:
@@ -17,7 +17,7 @@ def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def with_steps(y_true: Tensor, y_pred: Tensor, weight_rank: int) -> tuple[Tensor, Tensor]:
-    """Return (N, T) targets of (N, T, 1) predictions as (N, T, 1), if each time step has a weight or mask.
+    """Return targets and predictions; targets (N, T) of predictions (N, T, 1) get a last axis if steps have weights.
 
     `weight_rank` is the number of axes of the weights and masks.
     """
@@ -32,7 +32,7 @@ def meet(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, 
 
 
 def aligned_pair(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-    """Return targets and predictions with the same shape (N, *, F); if both are (N,), as (N, 1).
+    """Return targets and predictions with the same shape (N, *, F), which is (N, 1) if both are (N,).
 
     Ranks are aligned by `meet`. Raises DataError if the shapes differ.
     """
@@ -53,7 +53,7 @@ def takes_weights(component: object) -> bool:
 
 
 def axes_fault(component: Component, output: TensorSpec) -> str | None:
-    """Return an error message if the `axis` of a loss or metric is wrong, or None.
+    """Return an error message if the `axis` of a loss or metric is wrong; else None.
 
     Each must be an axis of the output, given once.
     """
@@ -70,7 +70,7 @@ def axes_fault(component: Component, output: TensorSpec) -> str | None:
 
 
 def axes_of(*weights: Tensor | None) -> int:
-    """Return the maximum rank of the given weights and masks; 1 without any."""
+    """Return the maximum rank of the given weights and masks; 1 if all are None."""
     return max((weight.ndim for weight in weights if weight is not None), default=1)
 
 

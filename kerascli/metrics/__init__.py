@@ -1,1 +1,1 @@
-"""Keras's metrics; their states (sums, counts) of batches and processes can be added."""
+"""Metrics of Keras; a metric's states (sums, counts) over several batches and processes can be added."""

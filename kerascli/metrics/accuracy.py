@@ -10,7 +10,7 @@ from kerascli.shapes import PositiveInt, Shape, TensorSpec
 
 
 class FractionCorrect(MeanMetric):
-    """Base class of accuracies: the fraction of correct predictions; higher is better."""
+    """Base class of accuracy metrics, the fraction of correct predictions, of which higher values are better."""
 
     direction = "max"
 
@@ -93,14 +93,14 @@ class SparseTopKCategoricalAccuracy(FractionCorrect):
 
 
 def _ids_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None:
-    """Return an error message if `output` cannot be class ids in descending order of score for `target`, or None."""
+    """Return an error message if `output` cannot be class ids in descending order of score for `target`; else None."""
     if output.shape and same_shape(target.shape, output.shape[:-1]):
         return None
     return f"'{name}' with from_sorted_ids needs one class label per list of class ids {output}, got {target}"
 
 
 def _in_top(classes: Tensor, y_pred: Tensor, k: int) -> Tensor:
-    """Return a mask of the samples whose true class is among the `k` largest outputs; ties count as correct."""
+    """Return a mask, True for samples whose true class is among the `k` largest outputs; ties count as correct."""
     own = y_pred.gather(-1, classes.unsqueeze(-1))
     return (y_pred > own).sum(-1) < k
 
@@ -126,7 +126,9 @@ class Accuracy(FractionCorrect):
 
 
 def accuracy_for(target: Shape, output: Shape) -> FractionCorrect:
-    """Return the metric that Keras selects for 'accuracy' by the shapes (keras/src/trainers/compile_utils.py).
+    """Return the metric that Keras selects for 'accuracy' by the shapes of target and output.
+
+    The rules are those of keras/src/trainers/compile_utils.py.
 
     Shapes are without the batch axis.
     """

@@ -24,7 +24,7 @@ def _log_name(name: str) -> str:
 
 
 class Metric(Component):
-    """Base class of metrics. The state is one tensor; the states of batches and processes are added.
+    """Base class of metrics. A metric's state is one tensor; the states of batches and processes are added.
 
     As in Keras, a metric is logged under the name that the user wrote: `mse` as 'mse', `mean_squared_error` as
     'mean_squared_error'; `name` overrides it.
@@ -48,7 +48,7 @@ class Metric(Component):
         """
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return targets and predictions in the dtype and shape (N, *, F) that `measure` takes, as losses do.
+        """Return targets and predictions in the dtype and shape (N, *, F) that `measure` takes.
 
         With `sparse_targets` they are returned unchanged. Raises DataError if the shapes differ.
         """
@@ -90,11 +90,11 @@ class Metric(Component):
         return True
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
-        """Return the range of class labels that targets may have; None if targets are not class labels."""
+        """Return the range of class labels that a target may have; None if targets are not class labels."""
         return class_labels(output) if self.sparse_targets else None
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        """Return an error message if target and output do not match, with the remedy, or None.
+        """Return an error message, with the remedy, if the metric cannot compare target and output; else None.
 
         `validate` adds the position.
         """
@@ -110,11 +110,11 @@ class Metric(Component):
 
 
 class MeanMetric(Metric):
-    """Base class of means over samples; the state is (sum, number of samples or sum of weights)."""
+    """Base class of metrics that are means over samples; the state is (sum, number of samples or sum of weights)."""
 
     @abstractmethod
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Compute one value per sample (and time step ...), of shape (N, *)."""
+        """Return one value of the metric per sample (and time step, pixel ...), a tensor (N, *)."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         values = self.values(y_true, y_pred)
@@ -130,12 +130,12 @@ class MeanMetric(Metric):
 
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """Compute part / whole elementwise, 0 where whole is 0."""
+    """Return part / whole, elementwise, with 0 where `whole` is 0."""
     return torch.where(whole == 0, 0.0, part / whole)
 
 
 def sum_and_count(values: Tensor, count: int) -> Tensor:
-    """Return the state (sum, count) of a mean of unweighted values.
+    """Return the state (sum, count), a tensor, of a metric that is the mean of unweighted values.
 
     One small kernel appends the count to the sum.
     """
@@ -144,7 +144,7 @@ def sum_and_count(values: Tensor, count: int) -> Tensor:
 
 
 def _weighted(values: Tensor, sample_weight: Tensor) -> Tensor:
-    """Return the state (sum, sum of weights) of a mean of weighted values.
+    """Return the state (sum, sum of weights), a tensor, of a metric that is the mean of weighted values.
 
     Values and weights are first averaged over all axes but the batch's.
     """
@@ -160,7 +160,7 @@ def _weighted(values: Tensor, sample_weight: Tensor) -> Tensor:
 
 
 def class_names(output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
-    """Return names for the values of a metric with one value per output unit; () for an output of one unit.
+    """Return the names of a metric's values, one per output unit (class); () for an output of one unit.
 
     They are the class names, else numbers from 0. In class names, characters other than letters, digits, `_`, `-` and
     `.` become `_`. If two names are then equal, numbers are used.
@@ -180,14 +180,14 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def units_fault(name: str, output: TensorSpec) -> str | None:
-    """Return an error message if the number of output units is unknown to a metric with one value per unit, or None."""
+    """Return an error message if the number of output units, one per value of a metric, is unknown; else None."""
     if output.shape and output.shape[-1] is None:
         return f"'{name}' has one value per output unit and needs their number, got an output of shape {output}"
     return None
 
 
 def shape_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None:
-    """Return an error message if the targets' shape differs from the output's, or None."""
+    """Return an error message if the targets' shape differs from the output's; else None."""
     if same_shape(target.shape, output.shape):
         return None
     return f"'{name}' needs targets of the output's shape {output}, got {target}"
@@ -214,7 +214,7 @@ M = TypeVar("M", bound=type[Metric])
 
 
 def metric(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[M], M]:
-    """Return a decorator that registers a class as a metric."""
+    """Return a decorator that registers a class as a metric that configs can name."""
 
     def register(cls: M) -> M:
         METRICS.register(cls, name=name, aliases=aliases)

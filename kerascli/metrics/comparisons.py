@@ -1,4 +1,4 @@
-"""Pairings of outputs and targets with the losses and metrics that compare them."""
+"""Records of which losses and metrics compare which model outputs with which targets."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from kerascli.metrics.base import Metric
 
 @dataclass(frozen=True, slots=True)
 class MetricUse:
-    """A metric of an output, with its name and columns in logs (without the output's name)."""
+    """Metric of a model output, with its name and columns in logs (without the output's name)."""
 
     name: str
     metric: Metric
@@ -19,7 +19,7 @@ class MetricUse:
 
 @dataclass(frozen=True, slots=True)
 class OutputTarget:
-    """The target, loss, loss weight and metrics of one output."""
+    """Target, loss, loss weight and metrics of one model output."""
 
     output: str
     target: str
@@ -32,7 +32,7 @@ class OutputTarget:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Operands of a loss or metric in an update of `train_step`: a predicted tensor, and a tensor, target or number."""
+    """Operands of a loss or metric in an update of `fit.train_step`: a prediction, and a target, tensor or number."""
 
     y_pred: str
     y_true: str | float
@@ -43,7 +43,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class LossTerm:
-    """Weighted term of the loss of an update of `train_step`: a loss between operands, or the value of a graph node."""
+    """Weighted term of the loss in an update of `fit.train_step`: a loss of two operands, or a graph node's value."""
 
     name: str
     weight: float = 1.0
@@ -54,7 +54,7 @@ class LossTerm:
 
 @dataclass(frozen=True, slots=True)
 class UpdateMetric:
-    """Metric of an update of `train_step`, with its operands and its columns in logs."""
+    """Metric in an update of `fit.train_step`, with its two operands and its columns in logs."""
 
     name: str
     metric: Metric

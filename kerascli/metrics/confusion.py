@@ -1,4 +1,4 @@
-"""Counts of true and false positives and negatives at thresholds."""
+"""Counts of true and false positives and negatives at thresholds, from which metrics such as AUC are computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from kerascli.metrics.base import count_dtype, ratio
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Summed weights of true and false positives and negatives at T thresholds: of shape (T,), or (T, L) by label."""
+    """Summed weights of true and false positives and negatives at T thresholds; shape (T,), or (T, L) for L labels."""
 
     true_positives: Tensor
     false_positives: Tensor
@@ -76,14 +76,14 @@ def outcomes(
 
 
 def confusion(state: Tensor) -> Confusion:
-    """Convert a state of `outcomes` to counts at each threshold, on the CPU (CUDA has no deterministic cumsum)."""
+    """Return the counts at each threshold for a state of `outcomes`, on the CPU (CUDA: no deterministic cumsum)."""
     above = state.cpu().flip(1).cumsum(1).flip(1)
     everything, (true_positives, false_positives) = above[:, :1], above[:, 1:]
     return Confusion(true_positives, false_positives, everything[1] - false_positives, everything[0] - true_positives)
 
 
 def top_k_only(y_pred: Tensor, k: int) -> Tensor:
-    """Return predictions with all but the `k` largest of each row replaced by BELOW_ALL, below any threshold."""
+    """Return predictions in which all but the `k` largest of each row are replaced by a number below any threshold."""
     chosen = torch.zeros_like(y_pred, dtype=torch.bool).scatter(-1, y_pred.topk(k, dim=-1).indices, True)
     return torch.where(chosen, y_pred, BELOW_ALL)
 
@@ -92,7 +92,7 @@ BELOW_ALL = -1e10
 
 
 def _passed(y_pred: Tensor, thresholds: Sequence[float], even: bool) -> Tensor:
-    """Return for each prediction the number of thresholds that it exceeds, as int64."""
+    """Return an int64 tensor with the number of thresholds that each prediction exceeds."""
     y_pred = y_pred.nan_to_num(nan=float("-inf"))
     if not even:
         # compared one by one, since a tensor of thresholds would be copied to the device with every batch

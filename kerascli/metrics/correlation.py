@@ -9,7 +9,7 @@ from kerascli.shapes import TensorSpec
 
 
 class _Correlation(MeanMetric):
-    """Base class of metrics: mean correlation along `axis`; with axis 0 (the batch) the value depends on batch size."""
+    """Base class of mean correlations along `axis`; with axis 0 (the batch) the value depends on the batch size."""
 
     direction = "max"
 
@@ -27,14 +27,14 @@ class _Correlation(MeanMetric):
         return axes_fault(self, output) or shape_fault(self.component_name, target, output)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return targets and predictions in one shape; (N, T) with (N, T, 1) becomes (N, T), even with step weights.
+        """Return targets and predictions of one shape; (N, T) and (N, T, 1) become (N, T), even if steps have weights.
 
         A single time step has no correlation.
         """
         return super().aligned(y_true, y_pred)
 
     def means(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the means of targets and predictions along `axis`, which is kept with size 1."""
+        """Return the means of targets and of predictions along `axis`, which is kept with size 1."""
         return y_true.mean(self.axis, keepdim=True), y_pred.mean(self.axis, keepdim=True)
 
 

@@ -1,4 +1,4 @@
-"""Losses as metrics: means over samples, without regularization penalties and loss weights."""
+"""Metrics that are the mean of a loss over samples, without regularization penalties and loss weights."""
 
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from kerascli.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, T
 
 
 class LossMetric(MeanMetric):
-    """Base class of metrics that are the mean over samples of a loss (`loss_class`), with its arguments."""
+    """Base class of metrics that are the mean over samples of a loss (`loss_class`) and have the loss's arguments."""
 
     loss_class: ClassVar[type[Loss]]
 

@@ -23,7 +23,7 @@ class Expr(MeanMetric):
         return value_of_pair(self.value, y_true, y_pred)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return targets and predictions with a common rank only: a formula may compare labels to probabilities.
+        """Return targets and predictions of equal rank, not shape: a formula may compare labels to probabilities.
 
         (N,) against (N, 1) becomes (N, 1).
         """

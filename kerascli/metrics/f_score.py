@@ -28,7 +28,7 @@ class _FScore(Metric):
     """Outputs above this value are predicted as positive; null: the largest output of each sample is."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
-        """Count true positives, false positives and false negatives of each class; returns shape (3, classes)."""
+        """Return the counts (3, classes) of true positives, false positives and false negatives of each class."""
         if self.threshold is None:
             predicted = (y_pred >= y_pred.amax(-1, keepdim=True)) & (y_pred.abs() > 1e-9)
         else:

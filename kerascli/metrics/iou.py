@@ -18,7 +18,7 @@ Classes = Annotated[int, Field(ge=2, le=10_000)]
 
 
 class _IoUMetric(Metric):
-    """Base class of IoU metrics. The state is a confusion matrix (true class, predicted class).
+    """Base class of IoU metrics, whose state is a confusion matrix (true class, predicted class).
 
     Labels outside the classes are ignored, as in Keras.
     """
@@ -48,7 +48,7 @@ class _IoUMetric(Metric):
 
 
 class _MultiClassIoU(_IoUMetric):
-    """Base class of IoU metrics of several classes, as integer labels or with one value per class on `axis`."""
+    """Base class of IoU metrics of several classes, given as integer labels or as one value per class along `axis`."""
 
     num_classes: Classes
     """Number of classes."""
@@ -96,7 +96,7 @@ class _MultiClassIoU(_IoUMetric):
         return f"'{self.component_name}' needs targets and outputs of the same positions, got {target} and {output}"
 
     def _without_classes(self, shape: Shape) -> Shape | None:
-        """Return a shape without its class axis; None if `axis` is not an axis of size num_classes."""
+        """Return a shape without the class axis, `axis`; None if it has no such axis of size `num_classes`."""
         sizes = list(shape)
         axis = self.axis if self.axis < 0 else self.axis - 1  # `axis` counts the batch axis
         if not -len(sizes) <= axis < len(sizes) or sizes[axis] not in (self.num_classes, None):
@@ -106,7 +106,7 @@ class _MultiClassIoU(_IoUMetric):
 
 
 class _SelectedClassesIoU(_MultiClassIoU):
-    """Base class of mean IoU over `target_class_ids` only."""
+    """Base class of metrics that are the mean IoU of the classes `target_class_ids` only."""
 
     target_class_ids: Ints
     """Labels of the classes to average over."""

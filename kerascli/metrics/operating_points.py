@@ -1,4 +1,4 @@
-"""Metrics at the best threshold where another metric reaches a given value: recall at precision, and three more."""
+"""Metrics at the best threshold at which another one reaches a given value, such as recall at precision."""
 
 from abc import abstractmethod
 from typing import Annotated
@@ -13,9 +13,9 @@ from kerascli.shapes import Fraction, NonNegativeInt, TensorSpec
 
 
 class _OperatingPointMetric(Metric):
-    """Base class of metrics at the best of `num_thresholds` thresholds from 0 to 1.
+    """Base class of metrics at the best of those thresholds at which another metric has a given minimum.
 
-    That is the highest value over the thresholds at which another metric has a given minimum.
+    The value is the highest over `num_thresholds` thresholds from 0 to 1.
     """
 
     direction = "max"
@@ -38,7 +38,7 @@ class _OperatingPointMetric(Metric):
 
     @abstractmethod
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
-        """Return the metric to report and the constrained one, both at each threshold, and the latter's minimum."""
+        """Return, at each threshold, the reported and the constrained metric; then the constrained one's minimum."""
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         outputs = output.shape[-1] if output.shape else 1

@@ -13,7 +13,7 @@ from kerascli.shapes import Fraction, NonNegativeInt, PositiveInt, TensorSpec
 
 
 def _one(value: Any) -> Any:
-    """Convert a list of one threshold to that threshold, since Keras returns one value (no list) for both."""
+    """Convert a list of one threshold to a number, since Keras returns one value (no list) for either."""
     if value in ([], ()):
         raise ValueError("expected a number from 0 to 1 or a list of such, got an empty list")
     return value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value

@@ -26,7 +26,7 @@ class R2Score(Metric):
     """Number of independent variables (features), for the adjusted R2; 0: not adjusted."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
-        """Return sums for each output unit: squared targets, targets, squared errors and weights; and the value count.
+        """Return the state, for each output unit: sums of squared targets, targets, squared errors, weights; a count.
 
         The shape is (5, outputs).
         """

@@ -1,4 +1,4 @@
-"""Registration of every activation as an operation, with the activation's fields as arguments."""
+"""Registration of every activation function as an operation of formulas, with the activation's fields as arguments."""
 
 import inspect
 from typing import Any
@@ -9,7 +9,7 @@ from kerascli.ops.base import OPS
 from kerascli.parts.base import ACTIVATIONS, Activation
 
 _OTHER_DEFAULTS = {"gelu": {"approximate": True}}
-"""Defaults in which Keras's operation differs from its activation."""
+"""Default arguments of Keras's operations that differ from those of the activation function with the same name."""
 
 
 def _register(cls: type[Activation]) -> None:

@@ -1,4 +1,4 @@
-"""Operations of linear algebra and products. Axes before the last two are batches of matrices."""
+"""Operations of linear algebra and products, in which axes before the last two are batches of matrices."""
 
 import string
 

@@ -1,4 +1,4 @@
-"""Operations: functions with Keras's signatures whose arguments are checked, and their registry."""
+"""Operations of formulas: functions with keras.ops' signatures, with checks of their arguments and a registry."""
 
 import importlib
 import inspect
@@ -38,7 +38,7 @@ class ArgumentError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """A tensor operation that expressions can call: a function, its parameters and description.
+    """Tensor operation that formulas can call: a function with its name, parameters and description.
 
     With `makes`, it creates a tensor without tensor arguments, and is passed `device`. With `widens`, torch lacks
     it in half precision, and such arguments are cast to float32.
@@ -53,7 +53,7 @@ class Op:
     alias_of: str | None = None
 
     def bind(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments of a call by parameter name, those of `*x` as a list. Raises ArgumentError."""
+        """Return a mapping from parameter names to a call's arguments, a list for `*x`. Raises ArgumentError."""
         names = [name for name, p in self.parameters.items() if p.kind not in VARIADIC]
         rest = next((n for n, p in self.parameters.items() if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
         first = [n for n in names if self.parameters[n].kind is not inspect.Parameter.KEYWORD_ONLY]
@@ -77,7 +77,7 @@ class Op:
 
     @property
     def _further(self) -> inspect.Parameter | None:
-        """Parameter of the operation for arbitrary keywords (`**x`), or None."""
+        """Parameter `**x` of the operation, for arbitrary keyword arguments; None if it has no such parameter."""
         return next((p for p in self.parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD), None)
 
     def call(self, arguments: Sequence[Any], keywords: Mapping[str, Any], device: torch.device) -> Any:
@@ -101,7 +101,7 @@ class Op:
         return self.function(*leading, *several, **bound)
 
     def _taken(self, parameter: inspect.Parameter, value: Any, device: torch.device, written: int | str | None) -> Any:
-        """Convert an argument of a call to the type of its parameter.
+        """Return an argument of a call converted to the type of its parameter. Raises ArgumentError.
 
         `written` is its position or name in the call, which errors report; None: the parameter's position.
         """
@@ -175,11 +175,11 @@ _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
     Numbers: (_are_numbers, "a list of numbers"),
     Numbers | None: (lambda v: v is None or _are_numbers(v), "a list of numbers"),
 }  # fmt: skip
-"""Checks of plain arguments by the parameter's annotation: predicate, and description of allowed values for errors."""
+"""Mapping from parameter types to (check of an argument, words for the allowed values in error messages)."""
 
 
 def describe(value: Any) -> str:
-    """Return the description of a value for an error: `a tensor`, or the value itself."""
+    """Return the words for a value in an error message: `a tensor`, or the value itself as text."""
     if isinstance(value, Tensor):
         return "a tensor"
     if isinstance(value, list) and any(isinstance(item, Tensor) for item in value):
@@ -188,7 +188,7 @@ def describe(value: Any) -> str:
 
 
 def as_tensor(value: Any, device: torch.device) -> Tensor:
-    """Convert a number or nested lists to a tensor, created on `device` without a copy from the host."""
+    """Return a number or nested lists as a tensor, created on `device` without a copy from the host."""
     if isinstance(value, Tensor):
         return value
     if isinstance(value, bool):
@@ -208,7 +208,7 @@ def _rank(dtype: torch.dtype) -> tuple[bool, bool, int]:
 
 
 def dtype_of(name: str | None) -> torch.dtype:
-    """Return a torch dtype by Keras's name; None: the dtype of the model's weights. Raises ArgumentError."""
+    """Return the torch dtype for its name in Keras; None: the dtype of the model's weights. Raises ArgumentError."""
     if name is None or name == "float":
         return torch.get_default_dtype()
     dtype = getattr(torch, {"int": "int32"}.get(name, name), None)
@@ -245,7 +245,7 @@ def one_axis(x: Tensor, axis: int) -> int:
 
 
 class Ops:
-    """Registry of operations by name; the modules of this package are imported on first access."""
+    """Registry of operations by name; all modules of kerascli/ops are imported when it is first used."""
 
     def __init__(self) -> None:
         self._ops: dict[str, Op] = {}
@@ -292,7 +292,7 @@ OPS = Ops()
 def op(
     name: str | None = None, *aliases: str, widens: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that registers a function under its name or `name`; its docstring is the description."""
+    """Return a decorator that registers a function as an operation called `name` (default: as the function)."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         meaning = (function.__doc__ or "").strip()

@@ -10,7 +10,7 @@ from kerascli.ops.base import OPS, ArgumentError, Value, as_float, as_tensor, op
 
 
 def _floor_divide(x1: Tensor, x2: Value) -> Tensor:
-    """Compute x1 // x2 without gradients, which are 0."""
+    """Compute x1 // x2 without gradients, which would be 0 everywhere."""
     _not_by_zero(x1, x2)
     return torch.floor_divide(x1.detach(), x2.detach() if isinstance(x2, Tensor) else x2)
 
@@ -22,7 +22,7 @@ def _not_by_zero(x1: Tensor, x2: Value) -> None:
 
 
 def _remainder(x1: Tensor, x2: Value) -> Tensor:
-    """Compute x1 % x2; torch.remainder has no gradient for x2."""
+    """Compute x1 % x2 with gradients for both; torch.remainder has none for x2."""
     _not_by_zero(x1, x2)
     return x1 - _floor_divide(x1, x2) * x2 if isinstance(x2, Tensor) else torch.remainder(x1, x2)
 
@@ -68,11 +68,11 @@ _SIMPLE: dict[str, tuple[Callable[..., Tensor], str, tuple[str, ...]]] = {
     "right_shift": (torch.bitwise_right_shift, "Shift the bits of x1 right by x2.", ("bitwise_right_shift",)),
 }  # fmt: skip
 _NUMBERS_TOO = {"add", "subtract", "multiply", "divide", "mod", "fmod", "power", "floor_divide"}
-"""Operations for which torch accepts a number as x2, which keeps the tensor's dtype."""
+"""Names of operations for which torch accepts a number as x2, which keeps the tensor's dtype."""
 
 
 def _both(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
-    """Convert both operands to tensors; a number adopts the tensor's dtype, unless that would cut off a fraction."""
+    """Return both operands as tensors; a number takes the other's dtype, unless that would cut off its fraction."""
     device = next((x.device for x in (x1, x2) if isinstance(x, Tensor)), torch.device("cpu"))
     return as_tensor(x1, device), as_tensor(x2, device)
 

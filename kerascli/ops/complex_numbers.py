@@ -1,4 +1,4 @@
-"""Operations on complex tensors, which may occur inside a formula; its value must be real."""
+"""Operations on complex tensors, which may occur within a formula, although the formula's value must be real."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Evaluation of an expression's syntax tree over tensors; errors have the position in the expression."""
+"""Evaluation of a formula's syntax tree over tensors; its errors have the position in the formula."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -36,7 +36,7 @@ _GROWTH = 64
 
 
 def at_argument(error: ArgumentError, node: Call) -> ExpressionError:
-    """Return the error of a call as an ExpressionError with the position of the faulty argument in the expression."""
+    """Convert a call's ArgumentError to an ExpressionError with the faulty argument's position in the expression."""
     place: Node = node
     if isinstance(error.argument, int) and error.argument < len(node.arguments):
         place = node.arguments[error.argument]
@@ -47,7 +47,7 @@ def at_argument(error: ArgumentError, node: Call) -> ExpressionError:
 
 
 class TensorEvaluator(Evaluator):
-    """Evaluator of expressions over tensors; operations among numbers alone are computed in Python."""
+    """Evaluator of formulas over tensors; operations on numbers alone are computed in Python."""
 
     def __init__(self, names: Mapping[str, Any], device: torch.device) -> None:
         super().__init__(names)
@@ -123,7 +123,7 @@ class TensorEvaluator(Evaluator):
         return self._guarded(lambda: op.call(arguments, keywords, self._device), node, (*arguments, *keywords.values()))
 
     def _guarded(self, compute: Callable[[], Any], node: Node, given: Sequence[Any] = ()) -> Any:
-        """Compute the value of a node, and check its size; all errors are raised as ExpressionError at the node."""
+        """Return `compute()`, the value of a syntax node, with its size checked. Raises ExpressionError at the node."""
         try:
             value = compute()
         except ArgumentError as error:

@@ -1,4 +1,4 @@
-"""Expressions over tensors: parsed and checked once, then evaluated by operations."""
+"""Formulas over tensors, which are parsed and checked once, then evaluated by tensor operations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -37,7 +37,7 @@ GIVEN = ("batch_size", "training")
 
 @dataclass(frozen=True)
 class Expression:
-    """A parsed and checked expression; `names` are its input tensors, in the order of their first occurrence."""
+    """Parsed and checked expression; `names` are those of its input tensors, in order of first occurrence."""
 
     text: str
     tree: Node
@@ -54,7 +54,7 @@ class Expression:
         return sized or not self.names
 
     def place(self, name: str) -> tuple[int, int]:
-        """Return the column (from 1) and length of the first occurrence of a name in the text."""
+        """Return the column (from 1) and the length of a name's first occurrence in the expression's text."""
         first = next(node for node, _ in walk(parse(self.text)) if isinstance(node, Name) and node.name == name)
         return first.column, first.length
 
@@ -72,7 +72,7 @@ class Expression:
         return text
 
     def __call__(self, tensors: Mapping[str, Tensor], like: Tensor, *, training: bool) -> Any:
-        """Evaluate the expression to a tensor, a number, or a list of values.
+        """Return the expression's value: a tensor, a number, or a list of these.
 
         New tensors are created on the device of `like`. Raises ExpressionError.
         """
@@ -87,7 +87,7 @@ class Expression:
 
 @lru_cache(maxsize=512)
 def expression(text: str) -> Expression:
-    """Parse an expression and check its calls. Raises ExpressionError."""
+    """Return the parsed expression for a text, with the arguments of its calls checked. Raises ExpressionError."""
     tree = _folded(parse(text))
     for node, _ in walk(tree):
         if isinstance(node, Call):
@@ -124,7 +124,7 @@ PairExpression = Annotated[str, AfterValidator(_check_pair)]
 
 
 def value_of_pair(text: str, y_true: Tensor, y_pred: Tensor) -> Tensor:
-    """Evaluate a `PairExpression` to a tensor. Raises ExpressionError."""
+    """Return the value of `text`, a formula over y_true and y_pred: a tensor. Raises ExpressionError."""
     value = expression(text)({"y_true": y_true, "y_pred": y_pred}, y_pred, training=False)
     if not isinstance(value, Tensor):
         raise ExpressionError("the value is not a tensor", 1, len(text))
@@ -146,7 +146,7 @@ def _check_call(node: Call) -> None:
 
 
 def _unknown(node: Call) -> ExpressionError:
-    """Return the error for a call of an operation that does not exist."""
+    """Return an ExpressionError for a call of an operation that does not exist."""
     name = node.function
     if name in LEFT_OUT:
         return ExpressionError(f"{name} is not available in formulas: {LEFT_OUT[name]}", node.column, node.length)
@@ -158,7 +158,7 @@ def _unknown(node: Call) -> ExpressionError:
 
 
 def _folded(tree: Node) -> Node:
-    """Fold the constants of a syntax tree: replace subexpressions of numbers by their values."""
+    """Return a syntax tree with each subexpression that has only numbers replaced by its value."""
     if not isinstance(tree, Binary | Index):
         return _computed(mapped(tree, _folded))
     first, steps = spine(tree)
@@ -172,7 +172,7 @@ def _folded(tree: Node) -> Node:
 
 
 def _computed(tree: Node) -> Node:
-    """Return a syntax node as a literal if its operands, already folded, are all constant; else unchanged."""
+    """Return a literal of a syntax node's value if its operands, folded before, are all constants; else the node."""
     if not isinstance(tree, Unary | Binary | Comparison | Conditional | Call) or not all(
         map(_is_known, children(tree))
     ):

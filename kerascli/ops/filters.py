@@ -1,4 +1,4 @@
-"""Pooling, and convolution with kernels given as tensors; channels are last."""
+"""Operations of pooling, and of convolution with kernels given as tensors; channels are the last axis."""
 
 from collections.abc import Callable
 
@@ -103,7 +103,7 @@ def conv_transpose(
 
 
 def cut_of_transposed(reach: int, stride: int, extra: int | None, padding: str) -> tuple[int, int]:
-    """Return the cropping of a transposed convolution's output along an axis, before and after; negative: padding.
+    """Return how much to crop before and after an axis of a transposed convolution's output; negative: to pad.
 
     It applies to the (n - 1) * stride + reach outputs of n inputs, where `reach` is the size of the dilated kernel.
     """

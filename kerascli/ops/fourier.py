@@ -1,4 +1,4 @@
-"""Fourier transforms. Complex tensors are pairs [real parts, imaginary parts], as in Keras."""
+"""Operations of Fourier transforms, in which a complex tensor is a pair [real, imaginary parts], as in Keras."""
 
 import torch
 from torch import Tensor
@@ -92,7 +92,7 @@ def istft(
 
 
 def _weights(name: str, x: Tensor, window: Tensor | str | None, length: int, stride: int, fft_length: int) -> Tensor:
-    """Return the window function's values, `length` of them, zero-padded on both sides to fft_length."""
+    """Return the `length` values of a window function, zero-padded on both sides to `fft_length`."""
     if not 1 <= length <= fft_length:
         raise ArgumentError(f"{name}: sequence_length: expected 1 to fft_length, {fft_length}, got {length}")
     if stride < 1:
@@ -113,7 +113,7 @@ def _weights(name: str, x: Tensor, window: Tensor | str | None, length: int, str
 
 
 def _overlapped(x: Tensor, stride: int) -> Tensor:
-    """Overlap-add frames at offsets of `stride`: (*, n, L) -> (*, stride * (n - 1) + L)."""
+    """Add up frames (*, n, L), each `stride` elements after the one before, to a signal (*, stride * (n - 1) + L)."""
     count, length = x.shape[-2:]
     steps = -(-length // stride)
     parts = F.pad(x, (0, steps * stride - length)).unflatten(-1, (steps, stride)).unbind(-2)

@@ -1,4 +1,4 @@
-"""The histogram operation."""
+"""The operation histogram, which counts the elements of a tensor in bins."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Colour conversions of images (*, H, W, channels)."""
+"""Operations that convert the colours of images (*, H, W, channels)."""
 
 import torch
 from torch import Tensor

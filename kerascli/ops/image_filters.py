@@ -1,4 +1,4 @@
-"""Filters of images (N, H, W, channels), applied per channel, and structural similarity."""
+"""Operations that filter images (N, H, W, channels) per channel, and their structural similarity."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Resizing, padding and cropping of images (*, H, W, channels)."""
+"""Operations that resize, pad and crop images (*, H, W, channels)."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Affine and perspective transforms of images (*, H, W, channels), and interpolation at coordinates."""
+"""Operations of affine and perspective transforms of images (*, H, W, channels), and interpolation at coordinates."""
 
 import itertools
 
@@ -101,7 +101,7 @@ def _neighbours(place: Tensor, order: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def _inside(place: Tensor, size: int, fill_mode: str) -> Tensor:
-    """Map coordinates outside the range of an axis to coordinates inside, by fill mode."""
+    """Map coordinates outside the range of an axis to coordinates inside, as the fill mode says."""
     match fill_mode:
         case "wrap":
             return place.remainder(size)

@@ -1,4 +1,4 @@
-"""Helpers that the image operations share; these compute on batches with channels first."""
+"""Functions that the image operations share, which compute on batches of images with channels first."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from kerascli.ops.elementwise import dtype_name, saturate_cast
 
 
 def of_images(name: str, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """Apply a function `change`, (N, C, H, W) -> (N, C, *), to images (N, H, W, C) or (H, W, C), in their dtype."""
+    """Apply `change`, (N, C, H, W) -> (N, C, *), to images (N, H, W, C) or (H, W, C), whose dtype the result has."""
     if x.ndim not in (3, 4):
         raise ArgumentError(f"{name} needs images (batch, height, width, channels), got {x.ndim} axes")
     images = in_full(x) if x.ndim == 4 else in_full(x).unsqueeze(0)
@@ -33,7 +33,7 @@ def of_floats(name: str, x: Tensor, channels: int) -> None:
 
 
 def one_of(name: str, key: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise ArgumentError unless the `value` of an operation's argument `key` is one of `known`."""
+    """Raise ArgumentError unless `value`, of an operation's argument `key`, is one of the values `known`."""
     if value not in known:
         words = ", ".join(f"'{word}'" for word in known)
         raise ArgumentError(f"{name}: {key}: expected one of {words}, got '{value}'", key)

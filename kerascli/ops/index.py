@@ -1,4 +1,4 @@
-"""Indexing `x[...]` as in NumPy: basic indexing, and integer tensors."""
+"""Indexing of tensors in formulas, `x[...]`, as in NumPy: by integers and slices, and by integer tensors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +31,7 @@ def index(x: Tensor, items: Sequence[Any]) -> Tensor:
 
 
 def _forwards(x: Tensor, part: slice, axis: int) -> tuple[Tensor, slice]:
-    """Replace the negative step of a slice, which torch lacks, by a positive one and a flip of the axis."""
+    """Apply a slice with a negative step, which torch lacks, to `x`; return the result and the slice left to apply."""
     if part.step is None or part.step > 0:
         return x, part
     if part.step == 0:

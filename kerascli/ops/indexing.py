@@ -1,4 +1,4 @@
-"""Operations of lookup, sorting, cumulation, segments and scattering."""
+"""Operations that look up, sort, cumulate or scatter elements of tensors, or reduce segments of them."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Operations of keras.ops that formulas do not have, with the reasons given in errors."""
+"""Mapping from operations of keras.ops that formulas lack to the reason, for error messages."""
 
 from collections.abc import Mapping
 

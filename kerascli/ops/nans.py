@@ -1,4 +1,4 @@
-"""Reductions that ignore NaN."""
+"""Operations that reduce tensors along axes and ignore NaN."""
 
 import torch
 from torch import Tensor

@@ -53,7 +53,7 @@ def batch_normalization(
 
 
 def _along(weight: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Reshape a weight that has the sizes of the `axes` of x so that it broadcasts against x."""
+    """Reshape `weight`, which has the sizes of `x` along `axes`, so that it broadcasts with `x`."""
     if weight.ndim == x.ndim:
         return weight
     kept = {axis % x.ndim for axis in all_axes(x, axes)}

@@ -1,4 +1,4 @@
-"""Operations that draw random tensors, in inference, too.
+"""Operations that draw random tensors, in training and also in inference.
 
 The numbers are keyed, so that a resumed run draws the same ones.
 """
@@ -13,7 +13,7 @@ from kerascli.ops.base import ArgumentError, Sizes, Value, dtype_of, op
 
 
 def _like(shape: int | Sizes, dtype: str | None, device: torch.device) -> Tensor:
-    """Return a tensor of the given shape and dtype that takes no memory, as a template for the random ones."""
+    """Return a tensor that takes no memory, as the template that gives random tensors their shape, dtype and device."""
     sizes = [shape] if isinstance(shape, int) else list(shape)
     return torch.empty((), dtype=dtype_of(dtype), device=device).expand(sizes)
 

@@ -1,4 +1,4 @@
-"""The rearrange operation: split, transpose and join named axes."""
+"""The operation rearrange, which splits, transposes and joins named axes of a tensor."""
 
 import math
 import re
@@ -38,7 +38,7 @@ def _groups(side: str) -> list[list[str]]:
 
 
 def _sizes(group: list[str], length: int, given: dict[str, int]) -> dict[str, int]:
-    """Return the sizes of the axes into which an axis of `length` is split; one that is not given is inferred."""
+    """Return the sizes of the axes into which an axis of `length` is split; one size may be unknown and is inferred."""
     open_ = [name for name in group if name not in given]
     known = math.prod(given[name] for name in group if name in given)
     if len(open_) > 1:

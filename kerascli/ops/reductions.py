@@ -1,4 +1,4 @@
-"""Reductions along axes, by default along all axes."""
+"""Operations that reduce tensors along axes, by default along all axes."""
 
 from collections.abc import Callable
 
@@ -153,7 +153,7 @@ def median(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 
 def _one_by_one(function: Callable[..., Tensor], x: Tensor, axis: Axes, keepdims: bool) -> Tensor:
-    """Apply a reduction that takes one axis to several axes in turn."""
+    """Apply a reduction function that takes one axis to each of several axes in turn."""
     for i in sorted((i % x.ndim for i in all_axes(x, axis)), reverse=True):
         x = function(x, i, keepdim=keepdims)
     return x

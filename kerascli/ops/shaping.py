@@ -1,4 +1,4 @@
-"""Operations that change shape and order: reshape, transpose, join, slice, pad."""
+"""Operations that change the shape of tensors or the order of elements: reshape, transpose, join, slice, pad."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Symmetric window functions of signal processing."""
+"""Operations that create symmetric window functions of signal processing."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Application of an optimizer to a model's weights as in Keras: clip gradients, decay, step, average, constrain.
+"""Application of an optimizer to weights as in Keras: gradient clipping, decay, step, averaging, constraints.
 
 Weights are updated as flat vectors.
 """
@@ -36,7 +36,7 @@ class FlatOptimizer:
     def __init__(
         self, settings: BaseOptimizer, weights: Sequence[NamedWeight], beside: "FlatOptimizer | None" = None
     ) -> None:
-        """Bind an optimizer to `weights`. A non-finite step of this or of `beside`, another optimizer, stops both."""
+        """Bind an optimizer to `weights`. A non-finite loss or gradient, here or in the other, `beside`, stops both."""
         if not weights:
             raise ConfigError("there is nothing to train: the model has no trainable weight")
         self.optimizer = optimizer = settings.rule
@@ -64,7 +64,7 @@ class FlatOptimizer:
 
     @property
     def iterations(self) -> int:
-        """Number of steps done; bad (not finite) and skipped ones do not count. Syncs with the device."""
+        """Number of steps done, not counting skipped ones and those that were not finite. Syncs with the device."""
         bad = None if self._guard.waits else self.bad_step()
         return self._iterations if bad is None else bad - 1
 
@@ -117,7 +117,7 @@ class FlatOptimizer:
         given: Sequence[Tensor],
         assigned: Sequence[tuple[Tensor, Tensor]],
     ) -> None:
-        """Run `step`, or lower the loss scale if scaled gradients overflowed; weights in `assigned` are set anyway."""
+        """Run `step`, or if scaled gradients overflowed lower the loss scale and only set the weights in `assigned`."""
         sound, finite = are_finite([loss.detach()]), are_finite(given)
         if sound and not finite and self.bad_step() is None and scale.overflow():
             self._guard.skip()
@@ -129,21 +129,21 @@ class FlatOptimizer:
             scale.good()
 
     def keep_if_good(self, new: Tensor, old: Tensor) -> Tensor:
-        """Return `new` if no step so far was bad (loss or gradients not finite), else `old`; without a device sync."""
+        """Return `new` if loss and gradients were finite in all steps so far, else `old`; without a device sync."""
         return self._guard.choose(new, old)
 
     def bad_step(self) -> int | None:
-        """Return the first bad step (loss or gradients not finite), from 1, or None. Syncs with the device."""
+        """Return the first step, from 1, whose loss or gradients were not finite; else None. Syncs with the device."""
         return self._guard.bad_step()
 
     @torch.no_grad()
     def rules(self) -> list[Written]:
-        """Return the update rules that `compile` would compile, one for each group of weights."""
+        """Return the update rules that `compile` would compile: one for each group of weights with equal dtype."""
         return [write(self.optimizer, group.weights, self._slots_of(group)) for group in self._compilable()]
 
     @torch.no_grad()
     def compile(self, compiler: Compiler) -> None:
-        """Compile update rules of several torch operations to one pass over memory, on the CPU.
+        """Compile the optimizer's update rule, if it is several torch operations, to one pass over memory on the CPU.
 
         Raises what `compiled_rule` raises.
         """
@@ -160,25 +160,25 @@ class FlatOptimizer:
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Replace the weights by their moving averages at the end of training, with `use_ema`."""
+        """If the optimizer has `use_ema`, replace the weights by their moving averages at the end of training."""
         if self.optimizer.use_ema:
             for group in self._groups:
                 group.weights.copy_(group.slots[_AVERAGE])
 
     @torch.no_grad()
     def swap_averages(self) -> None:
-        """Swap the weights and their moving averages."""
+        """Swap the weights with their moving averages, which an optimizer with `use_ema` has."""
         for group in self._groups:
             weights = group.weights.clone()
             group.weights.copy_(group.slots[_AVERAGE])
             group.slots[_AVERAGE].copy_(weights)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return a copy of the optimizer's `state`."""
+        """Return copies of the optimizer's state tensors, by name, as `state()` has them."""
         return {name: value.clone(memory_format=torch.contiguous_format) for name, value in self.state().items()}
 
     def state(self) -> dict[str, Tensor]:
-        """Return the optimizer's state tensors by name, as views: `adam/dense/kernel/velocity`, `iterations` ...
+        """Return the optimizer's state by name, tensors without copy: `adam/dense/kernel/velocity`, `iterations` ...
 
         Tensors have Keras's layout.
         """
@@ -269,7 +269,7 @@ class FlatOptimizer:
             clip_global_norm([gradient for _, gradient in self._own_gradients()], optimizer.global_clipnorm)
 
     def _average(self) -> None:
-        """Update the moving averages of the weights (EMA): in every step, as in Keras, not only in every update."""
+        """Update the moving averages of the weights, as in Keras also in steps that only accumulate gradients."""
         optimizer, updates = self.optimizer, self._updates
         if not optimizer.use_ema:
             return
@@ -293,7 +293,7 @@ def _changes_gradients(optimizer: Optimizer) -> bool:
 
 
 def _one_by_one(group: FlatGroup) -> Iterator[VectorRange]:
-    """Yield each weight with its state and gradient in Keras's shape, for update rules that are not elementwise."""
+    """Yield each weight, its state and gradient, in the shape of Keras, for update rules that are not elementwise."""
     assert group.gradient is not None
     for s in group.present:
         yield VectorRange(s.keras(group.weights), group.state[s.name], s.keras(group.gradient))

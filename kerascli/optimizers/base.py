@@ -1,4 +1,4 @@
-"""Base classes and registry of optimizers: update rules over flat vectors, and the arguments that all rules share."""
+"""Base classes and registry of optimizers: update rules over flat vectors, and the arguments that all share."""
 
 import re
 from abc import abstractmethod
@@ -16,7 +16,7 @@ from kerascli.shapes import NonNegativeFloat, OpenFraction, PositiveFloat, Posit
 
 
 def _rate(value: Any) -> Any:
-    """Parse a learning rate, a number or a schedule; errors are only about the one that is written."""
+    """Parse a learning rate of a config, a number or a schedule; error messages are only about the form written."""
     if isinstance(value, (str, dict, Schedule)):
         if isinstance(value, str) and re.fullmatch(r"[-+.\deE]+", value):
             raise ValueError(f"expected a number or a schedule, got the text '{value}'; remove the quotes")
@@ -46,7 +46,7 @@ Beta2 = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Number (`step`, from 1) and learning rate of a parameter update.
+    """Number of a parameter update (`step`, from 1) and its learning rate, for the update rule.
 
     While a rule is compiled, both are scalar tensors.
     """
@@ -56,7 +56,7 @@ class Moment:
 
 
 class BaseOptimizer(Component):
-    """Base class of optimizers: of update rules (`Optimizer`) and of wrappers around one."""
+    """Base class of optimizers: those with an update rule (`Optimizer`), and wrappers around such an optimizer."""
 
     refused: ClassVar[Mapping[str, str]] = {
         "name": "an optimizer is identified by its class, one of several by its update"
@@ -65,11 +65,11 @@ class BaseOptimizer(Component):
     @property
     @abstractmethod
     def rule(self) -> "Optimizer":
-        """Update rule of the optimizer, without wrappers."""
+        """Optimizer that has the update rule: the one that a wrapper contains, or else the optimizer itself."""
 
 
 class Optimizer(BaseOptimizer):
-    """Base class of optimizers with an update rule; each declares its own default of `learning_rate`."""
+    """Base class of optimizers with an update rule; each subclass declares its own default of `learning_rate`."""
 
     learning_rate: LearningRate
     weight_decay: NonNegativeFloat | None = None
@@ -127,19 +127,19 @@ class Optimizer(BaseOptimizer):
         return shape
 
     def decay(self, state: Mapping[str, Tensor]) -> float | None:
-        """Return the weight decay of a weight, which may depend on the state vectors that it has."""
+        """Return the weight decay of a weight (None: no decay), which may depend on the state vectors it has."""
         return self.weight_decay
 
     @abstractmethod
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
-        """Update `weight` and `state` in place, but not `gradient`, which may be shared.
+        """Apply one update to `weight` and `state`, in place; `gradient` must not change, since it may be shared.
 
         The caller does clipping, weight decay and averaging. `state` may contain more than the optimizer's slots.
         """
 
 
 class AdamLike(Optimizer):
-    """Base class of optimizers with first- and second-moment estimates, by default their two state vectors."""
+    """Base class of optimizers that estimate first and second moments of gradients, by default in two state vectors."""
 
     learning_rate: LearningRate = 0.001
     beta_1: Beta1 = 0.9
@@ -156,7 +156,7 @@ O = TypeVar("O", bound=type[BaseOptimizer])
 
 
 def optimizer(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[O], O]:
-    """Return a decorator that registers an optimizer class; a rule declares `learning_rate` first."""
+    """Return a decorator that registers an optimizer class; one with an update rule declares `learning_rate` first."""
 
     def register(cls: O) -> O:
         OPTIMIZERS.register(cls, name=name, aliases=aliases)

@@ -15,7 +15,7 @@ def clip_each_norm(gradients: Sequence[Tensor], limit: float) -> None:
 
 
 def clip_global_norm(vectors: Sequence[Tensor], limit: float) -> None:
-    """Scale all vectors in place by one factor, so that their joint L2 norm is at most `limit`."""
+    """Scale all gradient vectors in place by one factor, so that their joint L2 norm is at most `limit`."""
     norms = [torch.linalg.vector_norm(vector) for vector in vectors]
     norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack([n.to(norms[0]) for n in norms]))
     for vector in vectors:

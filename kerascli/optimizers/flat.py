@@ -1,4 +1,4 @@
-"""Concatenation of weights to flat vectors, so that an optimizer step takes a few passes over memory in total."""
+"""Concatenation of a model's weights to flat vectors, so that an optimizer step takes few passes over memory."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ _CACHED_ELEMENTS = 2**17
 
 
 class Layout(Protocol):
-    """Protocol of a weight's constraint and layout in Keras, implemented by `WeightSpec` of layers."""
+    """Protocol of an object with a weight's constraint and layout in Keras, such as a layer's `WeightSpec`."""
 
     @property
     def constraint(self) -> Constraint | None: ...
@@ -38,7 +38,7 @@ SlotShape = Callable[[str, tuple[int, ...]], tuple[int, ...] | None]
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Range of one weight in the flat vectors of its group."""
+    """Position of one weight in the flat vectors of its group, all weights of one dtype and device."""
 
     name: str
     parameter: nn.Parameter
@@ -57,7 +57,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class VectorRange:
-    """Ranges of a group's weight and state vectors that one call of the update rule updates, with their gradient."""
+    """Parts of a group's weight and state vectors, and of the gradient, for one call of the update rule."""
 
     weights: Tensor
     slots: dict[str, Tensor]
@@ -98,7 +98,7 @@ class FlatGroup:
             s.parameter.data = s.of(self.weights)
 
     def add_slot(self, slot: str, start: float | None = 0.0, shape_of: SlotShape | None = None) -> None:
-        """Add an optimizer state vector filled with `start` (None: a copy of the weights).
+        """Add an optimizer state vector filled with the number `start`, or if that is None with a copy of the weights.
 
         `shape_of` gives the shape of each weight's state; None: that of the weight.
         """
@@ -118,7 +118,7 @@ class FlatGroup:
             self.state[name][slot] = view
 
     def take(self, gradients: Sequence[Tensor | None]) -> None:
-        """Set the gradients of a training step, in the order of the weights; None: the weight is not updated."""
+        """Store a training step's gradients, in the order of the weights; for None the weight is not updated."""
         there = [i for i, gradient in enumerate(gradients) if gradient is not None]
         self.present = [self.slices[i] for i in there]
         self.given = [gradient for gradient in gradients if gradient is not None]
@@ -137,7 +137,7 @@ class FlatGroup:
         return len(self.present) == len(self.slices)
 
     def ranges(self) -> Iterator[VectorRange]:
-        """Yield index ranges that split the group's vectors into parts that fit the CPU caches."""
+        """Yield the group's weight, state and gradient vectors in parts, which on the CPU fit into its caches."""
         if self.gradient is None:
             parts = [(s.start, g.reshape(-1)) for s, g in zip(self.present, self.given, strict=True)]
         elif self.is_complete:
@@ -165,7 +165,7 @@ class FlatGroup:
 
 
 def grouped(named: Sequence[NamedWeight]) -> list[list[int]]:
-    """Return the indices of the weights, grouped by dtype and device."""
+    """Return lists of indices of the weights, one list for each combination of dtype and device."""
     groups: dict[tuple[torch.dtype, torch.device], list[int]] = {}
     for position, (_, parameter, _) in enumerate(named):
         groups.setdefault((parameter.dtype, parameter.device), []).append(position)

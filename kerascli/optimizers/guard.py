@@ -1,4 +1,4 @@
-"""Guard against non-finite losses and gradients: the step and all later ones leave the weights unchanged.
+"""Guard against a non-finite loss or gradient: such a step and all later ones leave the weights unchanged.
 
 The check needs no device sync.
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Guard:
-    """Guard that applies a step only if loss and gradients are finite, in it and in all steps before.
+    """Guard that applies an optimizer step only if loss and gradients are finite, in this and in all steps before.
 
     On the CPU, or with `waits`, the check is synchronous; otherwise its result stays on the device. Guards linked by
     `beside` stop together: a bad step of one is the last step of all.
@@ -24,7 +24,7 @@ class Guard:
         self._ok = torch.ones((), dtype=torch.bool, device=device) if beside is None else beside._ok
 
     def run(self, step: Callable[[], None], loss: Tensor, gradients: Sequence[Tensor], live: Sequence[Tensor]) -> None:
-        """Run the optimizer's `step`, which changes the tensors `live`, if this and all earlier steps are finite."""
+        """Run the optimizer's `step`, which changes the tensors `live`, if loss and gradients were always finite."""
         if self.waits:
             self.run_known(step, good=are_finite((loss.detach(), *gradients)))
         else:
@@ -36,7 +36,7 @@ class Guard:
             self._good += self._ok
 
     def run_known(self, step: Callable[[], None], *, good: bool) -> None:
-        """Run the optimizer's `step` if `good` (loss and gradients are finite) and all earlier steps were good."""
+        """Run the optimizer's `step` if `good` (its loss and gradients are finite) and all earlier steps were good."""
         if not good:
             self._ok.fill_(False)
         if self._ok:
@@ -44,22 +44,22 @@ class Guard:
             self._good += 1
 
     def skip(self) -> None:
-        """Count a skipped training step that does not count as bad, such as after an overflow of scaled gradients."""
+        """Count a skipped training step as a good one, such as a step whose scaled gradients overflowed."""
         self._good += 1
 
     def choose(self, new: Tensor, old: Tensor) -> Tensor:
-        """Return `new` if no step so far was bad (loss or gradients not finite), else `old`."""
+        """Return `new` if loss and gradients were finite in all steps so far, else `old`."""
         if self.waits:
             return new if self._ok else old
         return torch.where(self._ok, new, old)
 
     def start_at(self, steps: int) -> None:
-        """Reset the guard to the state after `steps` steps, none of them bad."""
+        """Reset the guard to its state after `steps` steps with finite losses and gradients."""
         self._good.fill_(steps)
         self._ok.fill_(True)
 
     def bad_step(self) -> int | None:
-        """Return the number of the first bad step (loss or gradients not finite), from 1, or None.
+        """Return the number of the first step, from 1, whose loss or gradients were not finite; else None.
 
         Syncs with the device.
         """

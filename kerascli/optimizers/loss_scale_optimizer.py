@@ -49,7 +49,7 @@ class LossScaleOptimizer(BaseOptimizer):
 
 
 class LossScale:
-    """State of dynamic loss scaling. A traced step reads the tensor `factor` in place."""
+    """State of dynamic loss scaling; the scale is the tensor `factor`, which a traced training step reads in place."""
 
     def __init__(self, settings: LossScaleOptimizer, device: torch.device) -> None:
         self.factor = torch.tensor(settings.initial_scale, dtype=torch.float32, device=device)
@@ -82,7 +82,7 @@ class LossScale:
         self.factor.fill_(value)
 
     def state(self) -> dict[str, Tensor]:
-        """Return Keras's variables of loss scaling, and the number of skipped steps. The scale is not copied."""
+        """Return the state by name: Keras's variables of loss scaling and the number of skipped steps; no copies."""
         return {
             "loss_scale_optimizer/dynamic_scale": self.factor,
             "loss_scale_optimizer/step_counter": torch.tensor(self._good),
@@ -90,7 +90,7 @@ class LossScale:
         }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore loss scaling from a `state`. Raises FileRefused for an impossible scale or count."""
+        """Restore loss scaling from what `state()` returned. Raises FileRefused for an impossible scale or count."""
         scale, good, skipped = (state[name].item() for name in self.state())
         if not (math.isfinite(scale) and scale > 0 and good >= 0 and skipped >= 0):
             raise FileRefused(f"the optimizer's loss scale is {scale} after {good} good and {skipped} skipped steps")

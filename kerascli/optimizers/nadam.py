@@ -29,7 +29,7 @@ class Nadam(AdamLike):
         return self.beta_1 * (1 - 0.5 * 0.96**step)
 
     def momentum_product(self, step: int) -> float:
-        """Return the product of the momenta of updates 1 to `step`.
+        """Return the product of Nadam's momenta, which increase, over the updates 1 to `step`.
 
         Late factors, which leave 1 - product unchanged, are omitted.
         """

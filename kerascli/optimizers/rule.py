@@ -15,7 +15,7 @@ Rule = Callable[[Tensor, Tensor, Mapping[str, Tensor], Moment], None]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Update rule of an optimizer as a function of tensors only, step and learning rate included.
+    """Update rule of an optimizer as a function whose arguments are all tensors, step and learning rate too.
 
     Some of the tensors are changed in place.
     """
@@ -30,7 +30,7 @@ Compiler = Callable[[Written], Callable[..., object]]
 
 
 def write(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor]) -> Written:
-    """Return an optimizer's update rule as a function of tensors, with examples like the given vectors."""
+    """Return an optimizer's update rule as a function of tensors, with example arguments like `weights` and `slots`."""
     names = list(slots)
 
     def function(weight: Tensor, gradient: Tensor, *others: Tensor) -> None:
@@ -44,7 +44,7 @@ def write(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor]) ->
 
 
 def compiled_rule(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor], compiler: Compiler) -> Rule:
-    """Compile an optimizer's update rule for vectors like these, and verify it against the uncompiled rule.
+    """Compile an optimizer's update rule for vectors like `weights` and `slots`, and verify it by the uncompiled rule.
 
     Raises ValueError if their results differ, and whatever `compiler` raises, as for a rule that needs step and
     learning rate as Python numbers.

@@ -1,4 +1,4 @@
-"""In-place additions scaled by a factor, which is a number, or in compiled update rules a scalar tensor."""
+"""In-place additions scaled by a factor, which is a number or, in compiled update rules, a scalar tensor."""
 
 from torch import Tensor
 

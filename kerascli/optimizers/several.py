@@ -1,4 +1,4 @@
-"""Collection of the optimizers of a training: usually one; with `fit.train_step`, one for each of its updates."""
+"""Collection of a training's optimizers: usually one; with `fit.train_step`, one for each update that it defines."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from kerascli.optimizers.apply import FlatOptimizer
 
 
 class Optimizers:
-    """Optimizers of a training by the name of their `train_step` update; a single optimizer has the empty name.
+    """Optimizers of a training, by the name of the `fit.train_step` update that each makes; a single one has name ''.
 
     `repeats` is the number of times that an update is made in one training step.
     """
@@ -20,35 +20,35 @@ class Optimizers:
 
     @property
     def learning_rates(self) -> dict[str, float]:
-        """Learning rate of each optimizer's next update."""
+        """Mapping from an optimizer's name to the learning rate of its next update."""
         return {name: optimizer.learning_rate for name, optimizer in self.by_name.items()}
 
     def keep_if_good(self, new: Tensor, old: Tensor) -> Tensor:
-        """Return `new` if no step so far was bad (loss or gradients not finite), else `old`.
+        """Return `new` if loss and gradients were finite in all steps so far, else `old`.
 
         All optimizers stop together.
         """
         return next(iter(self.by_name.values())).keep_if_good(new, old)
 
     def bad_step(self) -> int | None:
-        """Return the first training step, from 1, that was not finite, or None. Syncs with the device."""
+        """Return the first step, from 1, whose loss or gradients were not finite; else None. Syncs with the device."""
         found = {name: optimizer.bad_step() for name, optimizer in self.by_name.items()}
         steps = [(bad - 1) // self._repeats.get(name, 1) + 1 for name, bad in found.items() if bad is not None]
         return min(steps, default=None)
 
     def finish(self) -> None:
-        """Replace the weights by their moving averages at the end of training, for optimizers with `use_ema`."""
+        """Replace the weights of optimizers with `use_ema` by their moving averages, at the end of training."""
         for optimizer in self.by_name.values():
             optimizer.finish()
 
     def swap_averages(self) -> None:
-        """Swap the weights and their moving averages, for optimizers with `use_ema`."""
+        """Swap the weights of optimizers with `use_ema` with their moving averages."""
         for optimizer in self.by_name.values():
             if optimizer.optimizer.use_ema:
                 optimizer.swap_averages()
 
     def state(self) -> dict[str, Tensor]:
-        """Return the state tensors of all optimizers by name, without copies.
+        """Return a mapping from names to the state tensors of all optimizers, without copies.
 
         With several, names begin with that of the update: `critic/adam/dense/kernel/velocity`.
         """
@@ -56,7 +56,7 @@ class Optimizers:
         return {_full(name, key): value for name, state in states.items() for key, value in state.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore all optimizers from a `state`. Raises FileRefused if it is that of another training."""
+        """Restore all optimizers from what `state()` returned. Raises FileRefused for the state of another training."""
         rest = dict(state)
         for name, optimizer in self.by_name.items():
             own = [key for key in rest if key.startswith(_full(name, ""))]

@@ -12,7 +12,7 @@ from kerascli.shapes import Axis
 
 
 class Plain(Activation):
-    """Base class of activations without arguments that are one of torch's functions."""
+    """Base class of activations that have no arguments and are computed by one function of torch."""
 
     function: ClassVar[Callable[[Tensor], Tensor]]
 

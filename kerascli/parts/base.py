@@ -25,7 +25,7 @@ class Initializer(Component):
 
     @abstractmethod
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
-        """Return initial values on the CPU for a weight of Keras's `shape`, random ones drawn from `generator`."""
+        """Return initial values, on the CPU, for a weight with `shape` in Keras, random ones drawn by `generator`."""
 
 
 class Regularizer(Component):
@@ -33,7 +33,7 @@ class Regularizer(Component):
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
-        """Compute the penalty of a weight or output, a scalar."""
+        """Return the penalty, a scalar tensor, of a weight or a layer's output."""
 
 
 class Constraint(Component):

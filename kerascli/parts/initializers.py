@@ -291,7 +291,7 @@ def _truncated(shape: tuple[int, ...], dtype: torch.dtype, source: torch.Generat
 
 
 def with_fans(initializer: Initializer, input_axes: tuple[int, ...], output_axes: tuple[int, ...]) -> Initializer:
-    """Return the initializer with these axes for fan_in and fan_out, unless it has its own or does not use them."""
+    """Return the initializer with the given axes for fan_in and fan_out, unless it has its own or needs none."""
     if not isinstance(initializer, (VarianceScaling, FixedScaling)):
         return initializer
     if initializer.input_axes is not None and initializer.output_axes is not None:

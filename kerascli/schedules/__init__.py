@@ -1,1 +1,1 @@
-"""Keras's learning rate schedules."""
+"""Learning rate schedules of Keras."""

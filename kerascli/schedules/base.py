@@ -29,7 +29,7 @@ S = TypeVar("S", bound=type[Schedule])
 
 
 def schedule(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[S], S]:
-    """Return a decorator that registers a class as a schedule."""
+    """Return a decorator that registers a class as a learning rate schedule that configs can name."""
 
     def register(cls: S) -> S:
         SCHEDULES.register(cls, name=name, aliases=aliases)

@@ -10,7 +10,7 @@ from kerascli.shapes import Floats, Ints, NonNegativeFloat, PositiveFloat, Posit
 
 
 class Decay(Schedule):
-    """Base class of schedules that decay from the first update on."""
+    """Base class of learning rate schedules that decay from the first parameter update on."""
 
     initial_learning_rate: PositiveFloat
     """Learning rate of the first update."""

@@ -1,1 +1,1 @@
-"""Activation layers."""
+"""Layers that apply an activation function."""

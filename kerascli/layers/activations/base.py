@@ -1,4 +1,4 @@
-"""Torch module of all layers that only apply an activation function."""
+"""Torch module that the layers which only apply an activation function share."""
 
 from torch import Tensor, nn
 

@@ -22,7 +22,7 @@ class Rectifier(Layer):
 
     @abstractmethod
     def activation(self) -> Activation:
-        """Return the activation function that the layer applies, with the layer's settings."""
+        """Return the activation function (an `Activation`) that the layer applies, with the layer's settings."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         return ActivationModule(self.activation())

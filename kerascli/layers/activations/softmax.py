@@ -1,4 +1,4 @@
-"""Softmax as a layer, with masks."""
+"""Softmax: the softmax function as a layer, which gives masked positions probability 0."""
 
 import torch
 from torch import Tensor, nn

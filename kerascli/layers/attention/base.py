@@ -1,4 +1,4 @@
-"""Base of the attention layers: masks, the softmax over scores, the fused kernel."""
+"""Base class of attention layers, and functions that they share: masks, softmax over scores, torch's fused kernel."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ CAUSAL = "hide later positions: step t of the query attends to steps up to t onl
 
 
 class AttentionLayer(MergeLayer):
-    """Base class of layers called on [query, value] or [query, value, key]; the query's mask is passed on."""
+    """Base class of attention layers, which take [query, value] or [query, value, key] and pass on the query's mask."""
 
     mask = "pass"
     uses_masks = True
@@ -34,13 +34,13 @@ CALL: Mapping[str, CallArgument] = {
     "return_attention_scores": CallArgument("bool", SCORES),
     "use_causal_mask": CallArgument("bool", CAUSAL),
 }
-"""Call arguments of every attention layer."""
+"""Mapping from names to the call arguments that every attention layer has."""
 
 
 def query_value_key(
     xs: tuple[TensorSpec, ...], *, rank: int | None = None
 ) -> tuple[TensorSpec, TensorSpec, TensorSpec]:
-    """Return the specs of query, value and key from those of the layer's inputs; by default the value is the key.
+    """Return the specs (shape, dtype) of query, value and key from a layer's 2 or 3 inputs; by default value is key.
 
     Raises ShapeMismatch.
     """
@@ -64,13 +64,13 @@ def feature_count(x: TensorSpec) -> int:
 
 
 def combined_mask(masks: Sequence[Tensor | None]) -> Tensor | None:
-    """Combine attention masks by logical and, ignoring masks that are None; return None if all are."""
+    """Return the logical and of the attention masks that are not None; return None if all masks are None."""
     present = [mask for mask in masks if mask is not None]
     return reduce(torch.logical_and, present) if present else None
 
 
 def causal_mask(query: Tensor, key: Tensor) -> Tensor:
-    """Return the causal mask (T, S) for a query (*, T, D) and a key (*, S, D).
+    """Return the causal mask (T, S), True where attention is allowed, for a query (*, T, D) and a key (*, S, D).
 
     Step t of the query attends to the steps up to t of the key.
     """

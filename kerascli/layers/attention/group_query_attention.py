@@ -15,7 +15,7 @@ from kerascli.shapes import Fraction, PositiveInt, Seed, TensorSpec
 
 
 class GroupQueryArguments(MultiHeadLayer):
-    """Arguments of `group_query_attention` that come before those of the kernel and the bias."""
+    """Mixin with the first arguments of `group_query_attention`, in Keras's order: those before kernel and bias."""
 
     head_dim: PositiveInt
     """Size of each head: features of a query, a key and a value."""

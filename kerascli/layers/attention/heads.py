@@ -1,4 +1,4 @@
-"""Base of multi_head_attention and group_query_attention: attention in several heads."""
+"""Base classes of multi_head_attention and group_query_attention: attention in several heads."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ from kerascli.shapes import show_shape
 
 
 class MultiHeadLayer(AttentionLayer):
-    """Base class of the settings of multi-head attentions; the layers declare the fields, in Keras's order."""
+    """Base class of layers with multi-head attention; the layers themselves declare the fields, in Keras's order."""
 
     call_arguments = {  # noqa: RUF012
         "query_mask": CallArgument(
@@ -45,7 +45,7 @@ class MultiHeadLayer(AttentionLayer):
     }
 
     def check_flash(self, flash: bool | None, rate: float) -> None:
-        """Raise ValueError if flash_attention is true and the fused kernel cannot be used."""
+        """Raise ValueError if flash_attention is true and torch's fused kernel cannot be used, because of dropout."""
         if flash and rate:
             raise ValueError("flash_attention: true needs dropout 0: its kernel has no dropout")
 
@@ -139,17 +139,17 @@ class MultiHeadModule(nn.Module):
         return dropped @ v, weights
 
     def _for_all_heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Repeat each key and value head for the query heads that share it (grouped-query attention)."""
+        """Return keys and values, each head repeated for the query heads that share it (grouped-query attention)."""
         times = q.shape[-3] // k.shape[-3]
         return (k, v) if times == 1 else (k.repeat_interleave(times, -3), v.repeat_interleave(times, -3))
 
     def _along_steps(self, x: Tensor) -> Tensor:  # (N, *, H, D) -> (N, *, H, T, D)
-        """Move the attention axes before the last axis, and flatten them into one axis of steps."""
+        """Return queries, keys or values with the attention axes moved before the last axis and flattened into one."""
         count = len(self.axes)
         return x.movedim(self.axes, tuple(range(x.ndim - 1 - count, x.ndim - 1))).flatten(-1 - count, -2)
 
     def _along_axes(self, y: Tensor, query: Tensor) -> Tensor:  # (N, *, H, T, D) -> (N, *, H, D)
-        """Restore the attention axes of the output, which `_along_steps` flattened for the query."""
+        """Return the attention output with the query's attention axes restored: the inverse of `_along_steps`."""
         y = y.unflatten(-2, self._sizes(query))
         return y.movedim(tuple(range(y.ndim - 1 - len(self.axes), y.ndim - 1)), self.axes)
 
@@ -192,7 +192,7 @@ def _as_mask(given: Tensor | None) -> Tensor | None:
 
 
 def _masked_score(dtype: torch.dtype) -> float:
-    """Return the large negative number that Keras's fused path adds to the attention scores of masked positions.
+    """Return the large negative number that Keras, in its fused attention, adds to the scores of masked positions.
 
     Where all positions are masked, all get the same weight. Keras's other path, for dropout, scores and more than
     one axis of steps, gives zeros there.

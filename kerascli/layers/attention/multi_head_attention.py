@@ -16,7 +16,7 @@ from kerascli.shapes import Axes, Fraction, PositiveInt, Seed, Sizes, TensorSpec
 
 
 class MultiHeadArguments(MultiHeadLayer):
-    """Arguments of `multi_head_attention` that come before those of the kernel and the bias."""
+    """Mixin with the first arguments of `multi_head_attention`, in Keras's order: those before kernel and bias."""
 
     num_heads: PositiveInt
     """Number of attention heads."""
@@ -66,7 +66,7 @@ class MultiHeadAttention(KernelAndBias, MultiHeadArguments):
         return self
 
     def activity_penalty(self) -> None:
-        """Return None: the module adds the penalties of its projections itself."""
+        """Return None, since the module itself adds the activity penalties of its projections to the loss."""
 
     def adds_losses(self) -> bool:
         return self.activity_regularizer is not None

@@ -11,7 +11,7 @@ from kerascli.parts.initializers import with_fans
 
 
 class Projecting(Protocol):
-    """Settings that `Projection` reads from its layer; `add_weight_of` reads those of kernel and bias."""
+    """Protocol of the layer settings that `Projection` reads itself; `add_weight_of` reads others by name."""
 
     @property
     def use_bias(self) -> bool: ...
@@ -20,7 +20,10 @@ class Projecting(Protocol):
 
 
 class Projection(WeightedModule):
-    """Dense projection of the axes `ins` to `outs`; Keras's kernel is (*ins, *outs), torch's (*outs, *ins)."""
+    """Dense projection of a tensor's last axes, with sizes `ins`, to axes with sizes `outs`.
+
+    The kernel has the shape (*ins, *outs) in Keras and (*outs, *ins) in torch.
+    """
 
     kernel: Tensor
     bias: Tensor | None

@@ -1,4 +1,4 @@
-"""Base of attention and additive_attention, which differ in the score of a key for a query."""
+"""Base classes of attention and additive_attention, which differ in the score of a key for a query."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ def _leading(query: TensorSpec, value: TensorSpec) -> Iterator[tuple[int | None,
 
 
 class ScoredModule(WeightedModule):
-    """Base class of modules of attention that sum the values, weighted by the softmax of the scores."""
+    """Base class of attention modules whose output is the sum of the values, weighted by the softmax of the scores."""
 
     def __init__(self, rate: float, seed: int | None) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class ScoredModule(WeightedModule):
         """Return the attention scores (N, *, T, S): one for each step of the query and each step of the key."""
 
     def fused_result(self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None) -> Tensor | None:
-        """Return the attention's output from a fused kernel, which keeps no scores in memory; None if there is none."""
+        """Return the attention output from torch's fused kernel, which stores no scores; None if the layer has none."""
         return None
 
 

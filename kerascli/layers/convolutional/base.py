@@ -1,4 +1,4 @@
-"""Base of the convolutional layers: a window over (N, C, *sizes), a bias, an activation."""
+"""Base classes of convolutional layers: a sliding window over (N, C, *sizes), then a bias and an activation."""
 
 from abc import abstractmethod
 from typing import Annotated, ClassVar, Protocol
@@ -42,7 +42,7 @@ DepthMultiplier = Annotated[
 
 
 class FilterArguments(Layer):
-    """First arguments of convolutional layers; the subclasses for 1D, 2D and 3D narrow the types of the sizes."""
+    """Mixin with the first arguments of convolutional layers; subclasses for 1D, 2D and 3D narrow the sizes' types."""
 
     rank: ClassVar[int]
 
@@ -54,7 +54,7 @@ class FilterArguments(Layer):
 
 
 class ConvolutionSettings(Protocol):
-    """Settings that the layers of every kind of convolution have."""
+    """Base class of the layers of every kind of convolution, with the settings that they share."""
 
     rank: ClassVar[int]
     kernel_size: KernelSize
@@ -82,7 +82,7 @@ def sizes_and_channels(x: TensorSpec, rank: int, data_format: DataFormat) -> tup
 
 
 class BaseConvolutionModule(WeightedModule):
-    """Base class of convolution modules; 1D runs as 2D of height 1, for torch's kernels in the fast memory format."""
+    """Base class of convolution modules; sequences run as images of height 1, for torch's channels_last kernels."""
 
     bias: Tensor | None
 

@@ -16,7 +16,7 @@ from kerascli.shapes import Count1D, Count2D, Count3D, DataFormat, NonNegativeIn
 
 
 class TransposedConvolutionArguments(FilterArguments):
-    """Arguments of a transposed convolution that come before those of the kernel and the bias."""
+    """Mixin with the first arguments of a transposed convolution, in Keras's order: those before kernel and bias."""
 
     padding: Literal["valid", "same"] = "valid"
     """valid: output size (input - 1) * stride + kernel reach; same: input * stride, without output_padding."""
@@ -29,7 +29,7 @@ class TransposedConvolutionArguments(FilterArguments):
 
 
 class TransposedConvolution(KernelAndBias, TransposedConvolutionArguments):
-    """Settings of a transposed convolution; the subclasses for 1D, 2D and 3D narrow the types of the sizes."""
+    """Base class of transposed convolution layers; the subclasses for 1D, 2D and 3D narrow the sizes' types."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -54,7 +54,7 @@ class TransposedConvolution(KernelAndBias, TransposedConvolutionArguments):
 
 
 class TransposedConvolutionModule(BaseConvolutionModule):
-    """Module of a transposed convolution with torch's symmetric padding; surplus output at the end is cut off."""
+    """Module of a transposed convolution, which pads both ends equally, as torch does, and cuts off surplus output."""
 
     kernel: Tensor
 

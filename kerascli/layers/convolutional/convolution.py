@@ -28,7 +28,7 @@ from kerascli.shapes import DataFormat, PositiveInt, TensorSpec
 
 
 class ConvolutionArguments(FilterArguments):
-    """Arguments of a convolution that come before those of the kernel and the bias."""
+    """Mixin with the first arguments of a convolution layer, in Keras's order: those before kernel and bias."""
 
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
@@ -39,7 +39,7 @@ class ConvolutionArguments(FilterArguments):
 
 
 class Convolution(KernelAndBias, ConvolutionArguments):
-    """Settings of a convolution; the subclasses for 1D, 2D and 3D narrow the types of the sizes."""
+    """Base class of conv_1d, conv_2d and conv_3d, which narrow the types of the sizes."""
 
     refused = ADAPTERS
 

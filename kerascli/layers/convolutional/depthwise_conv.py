@@ -33,7 +33,7 @@ DEPTHWISE_AXES = {1: (1, 2, 0), 2: (2, 3, 0, 1)}
 
 
 def grouped(kernel: Tensor) -> Tensor:
-    """Reshape a depthwise kernel (channels, multiplier, *size) to that of torch's convolution with a group per channel.
+    """Reshape a depthwise kernel (channels, multiplier, *size) for torch's convolution with one group for each channel.
 
     The result is (channels * multiplier, 1, *size).
     """
@@ -41,7 +41,7 @@ def grouped(kernel: Tensor) -> Tensor:
 
 
 class DepthwiseConvolution(Layer):
-    """Settings of a depthwise convolution; the subclasses for 1D and 2D narrow the types of the sizes."""
+    """Base class of depthwise_conv_1d and depthwise_conv_2d, which narrow the types of the sizes."""
 
     rank: ClassVar[int]
 

@@ -15,7 +15,7 @@ from kerascli.shapes import DataFormat, Size1D, Size2D, TensorSpec
 
 
 class LocallyConnectedArguments(FilterArguments):
-    """Arguments of a locally connected layer that come before those of the kernel and the bias."""
+    """Mixin with the first arguments of a locally connected layer, in Keras's order: those before kernel and bias."""
 
     padding: Literal["valid"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
     """valid (no padding) is the only choice, as in Keras with implementation 1."""
@@ -25,7 +25,7 @@ class LocallyConnectedArguments(FilterArguments):
 
 
 class LocallyConnected(KernelAndBias, LocallyConnectedArguments):
-    """Settings of a locally connected layer; the subclasses for 1D and 2D narrow the types of the sizes."""
+    """Base class of locally_connected_1d and locally_connected_2d, which narrow the types of the sizes."""
 
     implementation: Literal[1] = 1
     """1: separate weights for each output position; Keras 2's other implementations store them in other shapes."""
@@ -64,7 +64,7 @@ class LocallyConnectedModule(WeightedModule):
         return y if self.activation is None else self.activation(y)
 
     def _patches(self, x: Tensor) -> Tensor:
-        """Extract the windows: (N, *sizes, C) or (N, C, *sizes) -> (output positions, N, values of a window)."""
+        """Return the windows of the input `x` as a tensor (output positions, N, values of a window)."""
         rank, first = len(self.windows), 2 if self.channels_first else 1
         for axis, (size, stride) in enumerate(self.windows, first):
             x = x.unfold(axis, size, stride)

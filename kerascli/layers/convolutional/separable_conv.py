@@ -23,7 +23,7 @@ from kerascli.shapes import DataFormat, TensorSpec
 
 
 class SeparableConvolution(FilterArguments):
-    """Settings of a separable convolution; the subclasses for 1D and 2D narrow the types of the sizes."""
+    """Base class of separable_conv_1d and separable_conv_2d, which narrow the types of the sizes."""
 
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate

@@ -20,7 +20,7 @@ _FORM = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-
 
 @dataclass(frozen=True, slots=True)
 class Equation:
-    """Parsed equation of `einsum_dense`, such as `abc,cd->abd`: a letter for each axis; the first is the batch."""
+    """Parsed equation of `einsum_dense`, such as `abc,cd->abd`: a letter for each axis, the batch axis first."""
 
     x: str
     kernel: str
@@ -44,7 +44,7 @@ class Equation:
 
 
 def read_equation(text: str) -> Equation:
-    """Parse the equation of an `einsum_dense`; raises ValueError if it is not one."""
+    """Parse the text of an `einsum_dense` equation; raises ValueError if it is not of that form."""
     match = _FORM.match(text.replace(" ", ""))
     first_x, x, last_x, kernel, first_y, y, last_y = match.groups() if match else ("",) * 7
     if not match or bool(first_x) != bool(first_y) or bool(last_x) != bool(last_y) or (first_x and last_x):
@@ -58,7 +58,7 @@ def _check_equation(text: str) -> str:
 
 
 class EinsumArguments(Layer):
-    """Arguments of `einsum_dense` that come before those of the kernel and the bias."""
+    """Mixin with the first arguments of `einsum_dense`, in Keras's order: those before kernel and bias."""
 
     equation: Annotated[str, AfterValidator(_check_equation)]
     """Einsum equation: a letter for each axis of input (batch first), kernel and output, as in `abc,cd->abd`."""
@@ -97,7 +97,7 @@ class EinsumDense(KernelAndBias, EinsumArguments):
         return EinsumDenseModule(self, kernel, self._bias_shape(equation, sizes, x))
 
     def _bias_shape(self, equation: Equation, sizes: dict[str, int | None], x: TensorSpec) -> tuple[int, ...] | None:
-        """Return the bias's shape: sizes along `bias_axes`, 1 for axes between and after them; None: no bias."""
+        """Return the bias's shape: its sizes along `bias_axes`, 1 for axes between and after these; None if no bias."""
         if not self.bias_axes:
             return None
         for letter in self.bias_axes:
@@ -110,7 +110,7 @@ class EinsumDense(KernelAndBias, EinsumArguments):
 
 
 def _sizes(equation: Equation, output_shape: Shape, x: TensorSpec) -> dict[str, int | None]:
-    """Return the size of each axis of input and output by its letter in the equation; raises ShapeMismatch."""
+    """Return a mapping from each letter of the equation to its axis's size in input or output; raises ShapeMismatch."""
     axes = (None, *x.shape)
     left_out = len(axes) - len(equation.x)
     if left_out < 0 or (left_out and not equation.ellipsis):

@@ -15,7 +15,7 @@ from kerascli.shapes import Matrix, PositiveInt, TensorSpec
 
 
 class EmbeddingArguments(Layer):
-    """Settings that embedding layers share; initializers and `mask_zero` are fields of each layer, in Keras's order."""
+    """Mixin with settings that embedding layers share; each layer itself declares initializers and `mask_zero`."""
 
     refused = ADAPTERS_AND_QUANTIZATION
     mask = "make"
@@ -72,7 +72,7 @@ class Embedding(EmbeddingArguments):
 
 
 class GivenValues(Initializer):
-    """Initializer that returns values given in the config (`weights` of an embedding)."""
+    """Initializer that returns the values in the config's `weights` of an embedding layer."""
 
     values: Matrix
 

@@ -1,1 +1,1 @@
-"""Layers defined by a formula."""
+"""Layers that compute a formula over nodes of the model, given in the config."""

@@ -11,7 +11,7 @@ from kerascli.shapes import TensorSpec
 
 
 class LoggedValue(ExpressionLayer):
-    """Base class of layers without a result, whose value is logged under the node's name."""
+    """Base class of add_loss and add_metric, which have no output and whose value is logged under their node's name."""
 
     logs = True
 

@@ -1,4 +1,4 @@
-"""Base of the layers with an expression: inputs by name, errors with their place in the text."""
+"""Base classes of layers with a formula over named nodes; their errors include the position in the formula's text."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Self
@@ -13,7 +13,7 @@ from kerascli.shapes import TensorSpec
 
 
 class ExpressionLayer(BaseLayer):
-    """Base class of layers with an expression, `value`, over nodes; forward takes the nodes in the order of `names`."""
+    """Base class of layers with a formula, `value`, over graph nodes; the module takes them in the order of `names`."""
 
     call_form: ClassVar[CallForm] = "names"
     takes_integers: ClassVar[bool] = True
@@ -22,23 +22,23 @@ class ExpressionLayer(BaseLayer):
     """Formula over nodes by name, numbers, and the operations of `kerascli list ops`."""
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of the nodes that the expression takes, in the order of the module's inputs."""
+        """Return the names of the nodes in the layer's formula, in the order in which its module takes them."""
         return expression(self.value).names
 
     def asks_for_batch(self) -> bool:
-        """Return True if the expression needs one more input, a tensor that tells the size of the batch."""
+        """Return True if the formula needs one more input, a tensor from which it reads the size of the batch."""
         return expression(self.value).asks_for_batch
 
     def numbers(self) -> Collection[str]:
-        """Return the names in the expression that are constants (`pi`, `e`), whatever the nodes are called."""
+        """Return the constants (`pi`, `e`) in the layer's formula; such a name is a constant even if a node has it."""
         return expression(self.value).constants()
 
     def place_of(self, name: str) -> Fault:
-        """Return the place of a name in the layer's expressions (key, column, length), as a Fault without a text."""
+        """Return the position (key, column, length) of a name in the layer's formulas: an error record without text."""
         return Fault("", ("value",), span=expression(self.value).place(name))
 
     def renamed(self, names: Mapping[str, str]) -> Self:
-        """Return a copy of the layer whose expression has renamed nodes; `names` maps old names to new ones."""
+        """Return a copy of the layer with nodes renamed in its formula; `names` maps old node names to new ones."""
         return self.model_copy(update={"value": expression(self.value).renamed(names)})
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Expr: a formula over nodes, as a node."""
+"""Expr: a layer whose output is the value of a formula over other nodes of the model."""
 
 from torch import Tensor, nn
 

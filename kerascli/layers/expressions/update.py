@@ -1,4 +1,4 @@
-"""Update: assigns a new value to a weight after each training step."""
+"""Update: a layer that assigns the value of a formula to a weight after each training step."""
 
 from collections.abc import Mapping
 from typing import Any, Self

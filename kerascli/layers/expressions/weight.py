@@ -1,4 +1,4 @@
-"""Weight: a weight as a node of its own, trained or not."""
+"""Weight: a layer without input whose output is a weight, trained or not."""
 
 from typing import Literal, Self
 

@@ -1,4 +1,4 @@
-"""Base of the merging layers: shapes broadcast as in Keras."""
+"""Base classes of merging layers, and checks of the number and shapes of their inputs, which broadcast as in Keras."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from kerascli.shapes import TensorSpec
 
 
 class ElementwiseMerge(MergeLayer):
-    """Settings of an elementwise merge; inputs with fewer axes get axes of size 1 after the batch."""
+    """Base class of layers that merge inputs elementwise; those of lower rank get axes of size 1 after the batch."""
 
     mask = "pass"
     examples = (
@@ -30,7 +30,7 @@ class ElementwiseMerge(MergeLayer):
 
 
 def check_count(xs: tuple[TensorSpec, ...], exactly: int | None = None) -> None:
-    """Raise ShapeMismatch unless the number of inputs is `exactly`, or at least 2."""
+    """Raise ShapeMismatch unless there are `exactly` so many inputs or, if that is None, at least 2."""
     if len(xs) != exactly if exactly else len(xs) < 2:
         raise ShapeMismatch(f"needs {exactly or 'at least 2'} inputs, got {len(xs)}", hint="write inputs: [a, b]")
 
@@ -60,7 +60,7 @@ def of_one_rank(xs: Sequence[Tensor]) -> list[Tensor]:
 
 
 class PairwiseModule(MergeModule):
-    """Module that merges two inputs at a time."""
+    """Base class of modules that merge several inputs, two at a time."""
 
     def merge(self, xs: list[Tensor]) -> Tensor:
         return reduce(self.pair, xs)

@@ -1,4 +1,4 @@
-"""Merging layers that ignore masked steps: each step merges only the inputs that lack a mask or are unmasked in it."""
+"""Base classes of merging layers that ignore masked steps: a step merges only inputs that are not masked there."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -14,7 +14,7 @@ Mask = Tensor | None
 
 
 class MaskedMerge(ElementwiseMerge):
-    """Settings of a merge that ignores masked steps."""
+    """Base class of layers that merge their inputs elementwise and ignore masked steps."""
 
     uses_masks = True
     call_arguments = {  # noqa: RUF012

@@ -1,4 +1,4 @@
-"""Base of the normalization layers: the learned scale gamma and offset beta."""
+"""Base classes of normalization layers: their learned scale gamma and offset beta."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ Epsilon = Annotated[
 
 
 class ScaleArguments(Layer):
-    """Scale by gamma and offset by beta: whether to learn them, and their initializers.
+    """Mixin with the arguments for scale gamma and offset beta: whether to learn them, and their initializers.
 
     A layer lists its groups of Keras's arguments from the last to the first: pydantic takes the fields of the last base
     first.
@@ -33,7 +33,7 @@ class ScaleArguments(Layer):
 
 
 class PenaltyArguments(Layer):
-    """Arguments for the regularizers and constraints of gamma and beta."""
+    """Mixin with the arguments for the regularizers and constraints of scale gamma and offset beta."""
 
     beta_regularizer: fields.RegularizerField | None = None
     """Regularizer of beta, a penalty added to the loss."""
@@ -55,7 +55,7 @@ def known_sizes(axes: tuple[int, ...], x: TensorSpec) -> tuple[int, ...]:
 
 
 class ScaledModule(WeightedModule):
-    """Module with the weights gamma and beta, each only if its settings ask for it (`scale`, `center`)."""
+    """Base class of normalization modules: has the weight gamma if the layer's `scale` is true, beta if `center` is."""
 
     gamma: Tensor | None
     beta: Tensor | None

@@ -25,7 +25,7 @@ def _not_synchronized(synchronized: bool) -> bool:
 
 
 class FirstArguments(Layer):
-    """Arguments of `batch_normalization` that come before `center` and `scale` in Keras."""
+    """Mixin with the first arguments of `batch_normalization`, which in Keras come before `center` and `scale`."""
 
     axis: Axis = -1
     momentum: Fraction = 0.99
@@ -34,7 +34,7 @@ class FirstArguments(Layer):
 
 
 class MovingAverageArguments(Layer):
-    """Initializers of the moving averages."""
+    """Mixin with the initializers of batch normalization's moving averages."""
 
     moving_mean_initializer: InitializerField = Zeros()
     """Initializer of the moving mean."""
@@ -186,7 +186,7 @@ class BatchNormalizationModule(ScaledModule):
 
 
 class SquareRoot(Initializer):
-    """Initializer whose values are the square roots of another's: standard deviations from variances."""
+    """Initializer whose values are the square roots of another initializer's: standard deviations from variances."""
 
     of: InitializerField
 

@@ -19,7 +19,7 @@ def _check_groups(groups: int) -> int:
 
 
 class FirstArguments(Layer):
-    """Arguments of `group_normalization` that come before `center` and `scale` in Keras."""
+    """Mixin with the first arguments of `group_normalization`, which in Keras come before `center` and `scale`."""
 
     groups: Annotated[int, AfterValidator(_check_groups)] = 32
     """Number of groups, which must divide the channels; -1: one group per channel (instance normalization)."""

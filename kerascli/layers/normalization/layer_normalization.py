@@ -11,7 +11,7 @@ from kerascli.shapes import Axes, TensorSpec
 
 
 class FirstArguments(Layer):
-    """Arguments of `layer_normalization` that come before `center` and `scale` in Keras."""
+    """Mixin with the first arguments of `layer_normalization`, which in Keras come before `center` and `scale`."""
 
     axis: Axes = -1
     epsilon: Epsilon = 1e-3

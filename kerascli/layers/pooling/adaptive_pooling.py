@@ -12,13 +12,13 @@ from kerascli.layers.pooling.base import PoolingModule
 from kerascli.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpec
 
 Pools = tuple[Callable[..., Tensor], Callable[..., Tensor]]
-"""Type of a pair of torch's pooling functions: for images and for volumes."""
+"""Type of a pair of torch's pooling functions, one for images and one for volumes."""
 _AVERAGES: Pools = (F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
 _LARGEST: Pools = (F.adaptive_max_pool2d, F.adaptive_max_pool3d)
 
 
 class AdaptivePooling(Layer):
-    """Settings of an adaptive pooling: the sizes of the windows follow from a given output size."""
+    """Base class of adaptive pooling layers: the sizes of their windows follow from a given output size."""
 
     rank: ClassVar[int]
     pools: ClassVar[Pools]
@@ -43,7 +43,7 @@ class AdaptivePoolingModule(PoolingModule):
 
 
 class AdaptivePooling1D(AdaptivePooling):
-    """Settings of an adaptive pooling of sequences."""
+    """Base class of adaptive pooling layers over sequences."""
 
     rank = 1
     examples = (
@@ -55,7 +55,7 @@ class AdaptivePooling1D(AdaptivePooling):
 
 
 class AdaptivePooling2D(AdaptivePooling):
-    """Settings of an adaptive pooling of images."""
+    """Base class of adaptive pooling layers over images."""
 
     rank = 2
     examples = (
@@ -67,7 +67,7 @@ class AdaptivePooling2D(AdaptivePooling):
 
 
 class AdaptivePooling3D(AdaptivePooling):
-    """Settings of an adaptive pooling of volumes."""
+    """Base class of adaptive pooling layers over volumes."""
 
     rank = 3
     examples = (

@@ -1,4 +1,4 @@
-"""Base of the pooling layers that keep the spatial axes."""
+"""Base class of the torch modules of pooling layers that keep the spatial axes."""
 
 from abc import abstractmethod
 
@@ -9,7 +9,7 @@ from kerascli.shapes import DataFormat
 
 
 class PoolingModule(nn.Module):
-    """Module of a pooling layer; 1D runs as 2D of height 1, for torch's kernels in the fast memory format."""
+    """Base class of pooling modules; sequences run as images of height 1, for torch's channels_last kernels."""
 
     def __init__(self, rank: int, data_format: DataFormat) -> None:
         super().__init__()

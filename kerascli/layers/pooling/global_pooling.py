@@ -12,7 +12,7 @@ from kerascli.shapes import DataFormat, TensorSpec
 
 
 class GlobalPooling(Layer):
-    """Settings of a pooling over all spatial axes."""
+    """Base class of layers that pool over all spatial axes."""
 
     rank: ClassVar[int]
     reduce: ClassVar[Callable[..., Tensor]]
@@ -39,7 +39,7 @@ class GlobalPoolingModule(nn.Module):
 
 
 class GlobalPooling1D(GlobalPooling):
-    """Settings of a pooling over the steps of sequences."""
+    """Base class of layers that pool over all steps of sequences."""
 
     rank = 1
     examples = (
@@ -49,7 +49,7 @@ class GlobalPooling1D(GlobalPooling):
 
 
 class GlobalPooling2D(GlobalPooling):
-    """Settings of a pooling over all positions of images."""
+    """Base class of layers that pool over all positions of images."""
 
     rank = 2
     examples = (
@@ -59,7 +59,7 @@ class GlobalPooling2D(GlobalPooling):
 
 
 class GlobalPooling3D(GlobalPooling):
-    """Settings of a pooling over all positions of volumes."""
+    """Base class of layers that pool over all positions of volumes."""
 
     rank = 3
     examples = (

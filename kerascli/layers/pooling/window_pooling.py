@@ -42,7 +42,7 @@ class MaxPoolingModule(WindowPoolingModule):
 
 
 class Pooling(Layer):
-    """Settings of a pooling over windows; with `strides` null the windows do not overlap."""
+    """Base class of layers that pool over sliding windows, which do not overlap if `strides` is null."""
 
     rank: ClassVar[int]
     module: ClassVar[type[WindowPoolingModule]]
@@ -62,7 +62,7 @@ class Pooling(Layer):
 
 
 class Pooling1D(Pooling):
-    """Settings of a pooling of sequences."""
+    """Base class of layers that pool sequences over sliding windows."""
 
     rank = 1
     examples = (
@@ -75,7 +75,7 @@ class Pooling1D(Pooling):
 
 
 class Pooling2D(Pooling):
-    """Settings of a pooling of images."""
+    """Base class of layers that pool images over sliding windows."""
 
     rank = 2
     examples = (
@@ -88,7 +88,7 @@ class Pooling2D(Pooling):
 
 
 class Pooling3D(Pooling):
-    """Settings of a pooling of volumes."""
+    """Base class of layers that pool volumes over sliding windows."""
 
     rank = 3
     examples = (

@@ -1,1 +1,1 @@
-"""Layers that preprocess numbers, images and sound; data transforms cover what learns from data or takes text."""
+"""Layers that preprocess numbers, images and sound. What learns from data or takes text is a data transform."""

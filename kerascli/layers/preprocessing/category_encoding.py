@@ -1,4 +1,4 @@
-"""CategoryEncoding: one-hot, multi-hot or count vectors of category ids, as a layer."""
+"""CategoryEncoding: a layer that encodes category ids as one-hot, multi-hot or count vectors."""
 
 from collections.abc import Mapping
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Discretization: numbers replaced by the index of their bin, as a layer."""
+"""Discretization: a layer that replaces numbers by the index of their bin."""
 
 from torch import nn
 

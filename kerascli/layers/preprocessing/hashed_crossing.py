@@ -1,4 +1,4 @@
-"""HashedCrossing: several integers hashed together to a bin, as a layer; for integers, as tensors hold no strings."""
+"""HashedCrossing: a layer that hashes several integers together to one bin; it takes no strings."""
 
 from torch import nn
 

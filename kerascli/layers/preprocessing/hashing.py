@@ -1,4 +1,4 @@
-"""Hashing: integers hashed to bins, as a layer; for integers only, since tensors hold no strings."""
+"""Hashing: a layer that hashes integers to bins; it takes no strings, since tensors hold none."""
 
 from torch import nn
 

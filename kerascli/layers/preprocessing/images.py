@@ -1,4 +1,4 @@
-"""The operations on images (kerascli/preprocessing/images) as layers."""
+"""Layers that apply the image operations of kerascli/preprocessing/images."""
 
 from torch import nn
 

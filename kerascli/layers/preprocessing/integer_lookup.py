@@ -1,4 +1,4 @@
-"""IntegerLookup as a layer, with a given vocabulary, since a layer learns nothing from data before training."""
+"""IntegerLookup: a layer that maps integers to indices, by a given vocabulary, as layers learn none from data."""
 
 from torch import nn
 

@@ -65,7 +65,7 @@ class MelSpectrogram(Layer):
         return self
 
     def highest(self) -> float:
-        """Return the upper edge of the highest band, in hertz."""
+        """Return the upper edge of the highest mel band, in hertz."""
         return self.max_freq or self.sampling_rate // 2
 
     def build(self, x: TensorSpec) -> nn.Module:
@@ -94,7 +94,7 @@ class MelSpectrogramModule(nn.Module):
         return spectrogram.to(x.dtype) if x.is_floating_point() else spectrogram
 
     def _magnitudes(self, waves: Tensor) -> Tensor:
-        """Return the magnitudes of the Fourier transform: (N, *, T) -> (N, *, frequencies, frames)."""
+        """Return the short-time Fourier magnitudes (N, *, frequencies, frames) of audio signals (N, *, T)."""
         length = self.settings.sequence_length or self.settings.fft_length
         make = {"hann": torch.hann_window, "hamming": torch.hamming_window, None: torch.ones}[self.settings.window]
         window = make(length, dtype=waves.dtype, device=waves.device)
@@ -105,7 +105,7 @@ class MelSpectrogramModule(nn.Module):
         return found.abs().unflatten(0, waves.shape[:-1])
 
     def _bands(self, like: Tensor) -> Tensor:
-        """Return the triangular filters of the mel scale, weights (frequencies, mel bins); frequency 0 has weight 0."""
+        """Return the weights (frequencies, mel bins) of the triangular mel filters; frequency 0 has weight 0."""
         count = self.settings.fft_length // 2 + 1
         kind = {"dtype": like.dtype, "device": like.device}
         frequencies = torch.linspace(0, self.settings.sampling_rate / 2, count, **kind)[1:]

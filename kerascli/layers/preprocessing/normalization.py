@@ -1,4 +1,4 @@
-"""Normalization by a given mean and variance, as a layer."""
+"""Normalization: a layer that normalizes numbers by a given mean and variance."""
 
 from torch import nn
 

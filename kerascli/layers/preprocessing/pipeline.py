@@ -62,7 +62,7 @@ class Pipeline(Layer):
 
 
 def _result(name: str, module: nn.Module, x: TensorSpec) -> TensorSpec:
-    """Infer the spec of a layer's result by running it on the meta device, with two sizes for everything unknown."""
+    """Return shape and dtype of a layer's result, from two runs on the meta device that differ in all unknown sizes."""
     found: list[tuple[Shape, str]] = []
     for batch, unknown in _TRIALS:
         sizes = [batch, *(unknown if size is None else size for size in x.shape)]

@@ -1,4 +1,4 @@
-"""Base of the recurrent layers and cells: settings, states, masks and outputs."""
+"""Base classes of recurrent layers, cells and their torch modules: settings, states, masks and outputs."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from kerascli.shapes import Shape, TensorSpec, show_shape
 
 
 class SequenceSettings(BaseLayer):
-    """Settings of any layer that runs over the steps of a sequence, with its own cell or one defined in the config."""
+    """Base class of layers that run over the steps of a sequence, with a cell of their own or one from the config."""
 
     loops = True
 
@@ -35,7 +35,7 @@ class SequenceSettings(BaseLayer):
 
     @property
     def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Treatment of the mask: passed on if the output is a sequence, dropped if it is one vector a sample."""
+        """Treatment of the input's mask: passed on (`pass`) if the layer returns a sequence, else dropped (`stop`)."""
         return "pass" if self.return_sequences else "stop"
 
     def keeps_states(self) -> bool:
@@ -43,7 +43,7 @@ class SequenceSettings(BaseLayer):
 
 
 class Recurrent(SequenceSettings, Layer):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Base class of layers that run over the steps of a sequence."""
+    """Base class of recurrent layers, whose module is a `SequenceModule`."""
 
     uses_mask = True
     state_count: ClassVar[int] = 1
@@ -62,7 +62,7 @@ class Recurrent(SequenceSettings, Layer):  # pyright: ignore[reportIncompatibleV
 
 
 class Cell(Layer):
-    """Base class of cells, one step of a recurrence; as a node it returns its output and the states after the step."""
+    """Base class of cells, which compute one time step of a recurrent layer; a cell returns output and new states."""
 
     state_count: ClassVar[int] = 1
     """Number of tensors in the recurrent state."""
@@ -75,18 +75,18 @@ class Cell(Layer):
 
     @abstractmethod
     def build(self, x: TensorSpec) -> "StepModule":
-        """Return the module for steps like `x`, which has no time axis."""
+        """Return the cell's torch module for a time step of the shape of `x`, which has no time axis."""
 
 
 class Recurrence(nn.Module):
-    """Base class of modules, of layers or of cells, that map sequences and a state to outputs and the last state."""
+    """Base class of recurrent layers' and cells' modules: from sequences and a state to outputs and a new state."""
 
     output_index = 0
     """Index, in the tuple of state tensors, of the one that is also the output of a step."""
 
     @abstractmethod
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
-        """Return the shapes of the states for steps of shape `step`, all without the batch axis."""
+        """Return the shapes of the state tensors for an input with time steps of shape `step`, without batch axis."""
 
     def output_shape(self, step: TensorSpec) -> tuple[int, ...]:
         """Return the shape of one step's output without the batch axis; the sizes of the input `step` are known."""
@@ -113,7 +113,7 @@ def _shown(shapes: Sequence[Shape]) -> str:
 
 
 class StepModule(Recurrence):
-    """Module of a cell that is called as a node of its own."""
+    """Base class of torch modules of cells that are called as graph nodes of their own, one time step at a time."""
 
     def forward(
         self, x: Tensor, states: Sequence[Tensor] | None = None
@@ -124,7 +124,7 @@ class StepModule(Recurrence):
 
 
 class StatefulModule(WeightedModule):
-    """Base class of modules that can carry their state over from batch to batch."""
+    """Base class of modules of recurrent layers that can carry their state over from one batch to the next."""
 
     @property
     @abstractmethod
@@ -133,11 +133,11 @@ class StatefulModule(WeightedModule):
 
     @abstractmethod
     def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
-        """Declare weights that keep states between batches of `rows` samples with steps of shape `step`."""
+        """Declare weights that hold the states of `rows` sequences between batches; `step` is a time step's shape."""
 
 
 class SequenceModule(Recurrence, StatefulModule):
-    """Module of a recurrent layer: a recurrence, with the layer's direction, mask, kept states and results."""
+    """Torch module of a recurrent layer, which adds direction, mask and states kept over batches to a `Recurrence`."""
 
     settings: Recurrent
     zero_output_for_mask: bool | None = None
@@ -160,7 +160,7 @@ class SequenceModule(Recurrence, StatefulModule):
             self.add_weight(name, (rows, *shape), initializer=Zeros(), trainable=False, is_state=True)
 
     def step_mask(self, mask: Tensor, x: Tensor) -> Tensor:
-        """Return the mask (N, T) of a sequence's steps; layers with a spatial state may also take one of positions."""
+        """Return an input's mask as a mask of time steps (N, T), or in conv_lstm layers of positions (N, T, *) too."""
         return mask_of_steps(mask, x)
 
     def forward(

@@ -1,4 +1,4 @@
-"""Base of the recurrent cells: weights, dropout that is the same at every step, step loop or fused kernel."""
+"""Base class of recurrent cells' modules: weights, one dropout mask for all time steps, step loop or fused kernel."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -27,7 +27,7 @@ Its arguments are the previous output, first and end: (N, units) -> (N, gates * 
 
 
 class CellSettings(Protocol):
-    """Settings of a recurrent cell, or of its layer; each weight holds the kernels or biases of all gates."""
+    """Protocol of a recurrent cell's or layer's settings; each weight holds the kernels or biases of all gates."""
 
     @property
     def units(self) -> int: ...
@@ -48,7 +48,7 @@ class CellSettings(Protocol):
 
 
 class WeightedRecurrence(Recurrence, WeightedModule):
-    """Recurrence with weights in which the gates are concatenated in Keras's order.
+    """Base class of recurrent cells' modules with weights, in which the parts of all gates are joined in Keras's order.
 
     torch's fused kernels take no masks. So masked steps get an additional input feature, which is 1 there: its
     weights, `masked_gates`, keep the cell state unchanged to the last bit, or the output within bounds where it is
@@ -56,7 +56,7 @@ class WeightedRecurrence(Recurrence, WeightedModule):
     """
 
     masked_gates: ClassVar[tuple[float, ...]]
-    """Weight of the masked-step feature for each gate."""
+    """Weight, for each gate, of the additional input feature that is 1 in masked time steps."""
     states: ClassVar[int] = 1
 
     kernel: Tensor
@@ -80,16 +80,16 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         return self.settings.bias_initializer
 
     def biases(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the biases of the input's and of the recurrent products; in most cells Keras has only the first."""
+        """Return the biases of the input's and the recurrent product; in most cells the second is None, as in Keras."""
         return self.bias, None
 
     @abstractmethod
     def step(self, x: Tensor, state: State, products: Products) -> State:
-        """Compute the state after one time step; `x` (N, gates * units) is the input part of the gates."""
+        """Compute the state after one time step; `x` is the input's part of pre-activations, (N, gates * units)."""
 
     @abstractmethod
     def all_steps(self, x: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
-        """Run all time steps in torch's fused kernel; called only if `settings.fused` is True."""
+        """Return all outputs and the last state, computed by torch's fused kernel; called only if `settings.fused`."""
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         return [(self.settings.units,)] * self.states
@@ -152,12 +152,12 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         return dropped
 
     def dropout_masks(self, x: Tensor, rate: float, count: int) -> Tensor:  # (N, T, *) -> (count, N, 1, *)
-        """Return dropout masks that are the same for all steps of a sequence."""
+        """Return `count` random dropout masks for inputs like `x`, each the same for all time steps of a sequence."""
         return dropout_mask(x[:, :1].expand(count, *x[:, :1].shape), rate, seed=self.settings.seed)
 
 
 def features_of(x: TensorSpec) -> int:
-    """Return the number of features of the input of one time step; raises ShapeMismatch."""
+    """Return the number of features of a cell's input, which is one time step; raises ShapeMismatch."""
     if x.rank != 1 or x.shape[0] is None:
         raise ShapeMismatch(f"needs the features of one step, got {x}")
     return x.shape[0]

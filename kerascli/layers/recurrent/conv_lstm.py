@@ -41,7 +41,7 @@ _GATES = 4
 
 
 class ConvLSTMArguments(FilterArguments):
-    """Arguments of convolutional LSTMs that come before those of the gates in Keras."""
+    """Mixin with the first arguments of convolutional LSTMs, in Keras's order: those before the gates' arguments."""
 
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
@@ -59,7 +59,7 @@ class ConvLSTM(  # pyright: ignore[reportIncompatibleVariableOverride]
     GateArguments,
     ConvLSTMArguments,
 ):
-    """Settings of a convolutional LSTM; the subclasses for 1D, 2D and 3D narrow the types of the sizes."""
+    """Base class of conv_lstm_1d, conv_lstm_2d and conv_lstm_3d, which narrow the types of the sizes."""
 
     state_count = 2
 
@@ -83,7 +83,7 @@ class ConvLSTM(  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class ConvLSTMModule(SequenceModule, WeightedModule):
-    """Module of a convolutional LSTM; gates are in the order input, forget, cell, output; frames run channels first."""
+    """Module of a convolutional LSTM, convolving with channels first; the gates' order: input, forget, cell, output."""
 
     kernel: Tensor
     recurrent_kernel: Tensor
@@ -109,7 +109,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         return [shape, shape]
 
     def step_mask(self, mask: Tensor, x: Tensor) -> Tensor:
-        """Return the mask: (N, T) of time steps or (N, T, *) of positions of the output; raises ShapeMismatch."""
+        """Return an input's mask as one of time steps (N, T) or of output positions (N, T, *); raises ShapeMismatch."""
         if mask.ndim <= 2:
             return super().step_mask(mask, x)
         masked, frame = tuple(mask.shape[2:]), self.state_shapes(tuple(x.shape[2:]))[0]

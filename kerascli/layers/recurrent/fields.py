@@ -1,4 +1,4 @@
-"""Settings that recurrent layers and cells share, each defined once.
+"""Mixins with the settings that recurrent layers and cells share, each defined once.
 
 Each class here is a group of consecutive arguments of Keras. A layer made of several lists the last group first:
 pydantic takes the fields of the last base class first, and so they are in Keras's order.
@@ -24,7 +24,7 @@ ZeroOutputForMask = Annotated[
 
 
 class UnitArguments(Layer):
-    """Arguments that come first in Keras's recurrent layers and cells over feature vectors."""
+    """Mixin with the arguments that come first in Keras's recurrent layers and cells over feature vectors."""
 
     units: PositiveInt
     """Number of output units: dimensionality of the output and of the state."""
@@ -32,14 +32,14 @@ class UnitArguments(Layer):
 
 
 class GateArguments(Layer):
-    """The argument `recurrent_activation`, of recurrent layers and cells with gates."""
+    """Mixin with the argument `recurrent_activation` of recurrent layers and cells that have gates."""
 
     recurrent_activation: fields.ActivationField | None = Sigmoid()
     """Activation function of the gates; null: none."""
 
 
 class InitializerArguments(Layer):
-    """Arguments of recurrent layers and cells for the use of a bias, and the initializers of their weights."""
+    """Mixin with the arguments of recurrent layers and cells for a bias and for the initializers of their weights."""
 
     use_bias: fields.UseBias = True
     kernel_initializer: fields.KernelInitializer = GlorotUniform()
@@ -49,14 +49,14 @@ class InitializerArguments(Layer):
 
 
 class ForgetGateArguments(Layer):
-    """The argument `unit_forget_bias`, of recurrent layers and cells with a forget gate."""
+    """Mixin with the argument `unit_forget_bias` of recurrent layers and cells that have a forget gate."""
 
     unit_forget_bias: bool = True
     """Initialize the forget gate's bias to 1 (Jozefowicz et al., 2015); bias_initializer fills the other gates'."""
 
 
 class RegularizerArguments(Layer):
-    """Arguments of recurrent layers and cells for the regularizers of their weights."""
+    """Mixin with the arguments of recurrent layers and cells for the regularizers of their weights."""
 
     kernel_regularizer: fields.KernelRegularizer = None
     recurrent_regularizer: fields.RegularizerField | None = None
@@ -65,13 +65,13 @@ class RegularizerArguments(Layer):
 
 
 class ActivityRegularizerArgument(Layer):
-    """The argument `activity_regularizer`, of recurrent layers but not of their cells."""
+    """Mixin with the argument `activity_regularizer`, which recurrent layers have and their cells lack."""
 
     activity_regularizer: fields.ActivityRegularizer = None
 
 
 class ConstraintArguments(Layer):
-    """Arguments of recurrent layers and cells for the constraints of their weights, and for dropout rates."""
+    """Mixin with the arguments of recurrent layers and cells for the constraints of weights and for dropout rates."""
 
     kernel_constraint: fields.KernelConstraint = None
     recurrent_constraint: fields.ConstraintField | None = None
@@ -84,13 +84,13 @@ class ConstraintArguments(Layer):
 
 
 class SeedArgument(Layer):
-    """Argument for the seed of dropout, which most recurrent layers have after the dropout rates."""
+    """Mixin with the seed of dropout, an argument that most recurrent layers have after the dropout rates."""
 
     seed: Seed = None
 
 
 class LSTMArguments(RegularizerArguments, ForgetGateArguments, InitializerArguments, GateArguments, UnitArguments):
-    """Arguments of `lstm` and `lstm_cell` up to the regularizers."""
+    """Mixin with the arguments of `lstm` and `lstm_cell` up to the regularizers."""
 
     activation: fields.ActivationField | None = Tanh()
     """Activation function of the cell candidate and of the output; null: none."""

@@ -106,7 +106,7 @@ def _fits_kernel(settings: GRU | GRUCell) -> bool:
 
 
 class GRURecurrence(WeightedRecurrence):
-    """Recurrence of a GRU; gates are in Keras's order: update, reset, new.
+    """Base class of the modules of gru and gru_cell; the order of the gates is Keras's: update, reset, new.
 
     torch's kernel has the reset gate first, so it gets reordered copies of the weights. The weights themselves stay
     in Keras's order: as they differ from Keras's in the order of axes alone, they are views of each other, which
@@ -151,10 +151,10 @@ def _reset_first(weight: Tensor) -> Tensor:
 
 
 class GRUCellModule(StepModule, GRURecurrence):
-    """Module of the layer `gru_cell`."""
+    """Torch module of the layer `gru_cell`, called on one time step."""
 
 
 class GRUModule(SequenceModule, GRURecurrence):
-    """Module of the layer `gru`."""
+    """Torch module of the layer `gru`, called on sequences."""
 
     settings: GRU  # pyright: ignore[reportIncompatibleVariableOverride]

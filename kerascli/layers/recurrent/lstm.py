@@ -48,7 +48,7 @@ class LSTM(Recurrent, SeedArgument, ConstraintArguments, ActivityRegularizerArgu
 
     @property
     def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """True unless torch's fused kernel runs: on the CPU only LSTM's is one operation for all time steps."""
+        """True if a call runs operations for each time step, that is, unless torch's fused LSTM kernel runs."""
         return not self.fused
 
     @model_validator(mode="after")
@@ -95,7 +95,7 @@ def _fits_kernel(settings: LSTM | LSTMCell) -> bool:
 
 
 class LSTMRecurrence(WeightedRecurrence):
-    """Recurrence of an LSTM; gates are in the order input, forget, cell, output, in Keras as in torch."""
+    """Base class of the modules of lstm and lstm_cell; the order of gates, as in torch: input, forget, cell, output."""
 
     masked_gates = (-GATE_OPEN, GATE_OPEN, 0.0, 0.0)
     states = 2
@@ -120,11 +120,11 @@ class LSTMRecurrence(WeightedRecurrence):
 
 
 class LSTMCellModule(StepModule, LSTMRecurrence):
-    """Module of the layer `lstm_cell`."""
+    """Torch module of the layer `lstm_cell`, called on one time step."""
 
 
 class LSTMModule(SequenceModule, LSTMRecurrence):
-    """Module of the layer `lstm`."""
+    """Torch module of the layer `lstm`, called on sequences."""
 
     settings: LSTM  # pyright: ignore[reportIncompatibleVariableOverride]
 

@@ -1,4 +1,4 @@
-"""Masks for recurrent layers, above all for torch's fused kernels, which take no masks.
+"""Functions that adapt masks to recurrent layers, above all to torch's fused kernels, which take no masks.
 
 Moving the unmasked steps to the front handles any mask, front padding too, and, unlike packed sequences, needs no
 lengths on the host.
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def mask_of_steps(mask: Tensor, x: Tensor) -> Tensor:
-    """Reduce a mask (N,) of whole sequences, or (N, T, *) of parts of steps, to one of steps (N, T).
+    """Convert a mask of whole sequences (N,) or of parts of time steps (N, T, *) to a mask of time steps (N, T).
 
     Such masks come from `time_distributed`, and from an embedding before it: a step is unmasked if any part of it is.
     """
@@ -19,7 +19,7 @@ def mask_of_steps(mask: Tensor, x: Tensor) -> Tensor:
 
 
 def unmasked_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (N, T, F) with the unmasked steps of each sequence first, in order, and the mask of the moved steps."""
+    """Return sequences (N, T, F) and their mask with the unmasked steps moved to the front, in unchanged order."""
     seen = mask.cumsum(1)
     times = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
     places = torch.where(mask, seen - 1, seen[:, -1:] + times - seen)

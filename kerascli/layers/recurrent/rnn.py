@@ -49,7 +49,7 @@ CellField = Annotated[
 
 
 class CellArgument(Layer):
-    """The argument `cell` of `rnn`, which comes first in Keras."""
+    """Mixin with the argument `cell` of `rnn`, which comes first in Keras."""
 
     cell: CellField
     """Cell to run at each step: a cell, a list of cells (a stack), or a small model of one step."""
@@ -135,7 +135,7 @@ class RNNModule(SequenceModule):
 
 
 class StackModule(StepModule):
-    """Module of stacked cells; each cell runs over all steps before the next one starts, to use fused kernels."""
+    """Module of stacked cells; for fused kernels, each cell runs over all time steps before the next cell starts."""
 
     def __init__(self, settings: StackedRNNCells, step: TensorSpec) -> None:
         super().__init__()

@@ -94,10 +94,10 @@ class SimpleRNNRecurrence(WeightedRecurrence):
 
 
 class SimpleRNNCellModule(StepModule, SimpleRNNRecurrence):
-    """Module of the layer `simple_rnn_cell`."""
+    """Torch module of the layer `simple_rnn_cell`, called on one time step."""
 
 
 class SimpleRNNModule(SequenceModule, SimpleRNNRecurrence):
-    """Module of the layer `simple_rnn`."""
+    """Torch module of the layer `simple_rnn`, called on sequences."""
 
     settings: SimpleRNN  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -1,4 +1,4 @@
-"""Loops over time steps, with masks as in Keras."""
+"""Loop of a recurrent layer over the time steps of its input, with masks as in Keras."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ Step = Callable[[Tensor, State], State]
 
 
 def run_steps(step: Step, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
-    """Run `step` over the steps of `x` (N, T, *); return the outputs (N, T, *) and the last state.
+    """Call the function `step` on each time step of `x` (N, T, *); return the outputs (N, T, *) and the last state.
 
     A masked step keeps the state and repeats the output before it.
     """

@@ -63,7 +63,7 @@ def dropout(x: Tensor, rate: float, noise_shape: Shape | None = None, seed: int 
 
 
 def dropout_mask(x: Tensor, rate: float, noise_shape: Shape | None = None, seed: int | None = None) -> Tensor:
-    """Return a mask with 0 at probability `rate`, else 1 / (1 - rate)."""
+    """Return a random tensor to multiply `x` by: each element is 0 with probability `rate`, else 1 / (1 - rate)."""
     keep = 1 - rate
     with seeded(seed):
         mask = draws.bernoulli(x, keep, concrete(noise_shape, x))

@@ -29,7 +29,7 @@ class SpatialDropout1D(Layer):
 
 
 class SpatialDropout(Layer):
-    """Settings of a spatial dropout with channels first or last."""
+    """Base class of spatial_dropout_2d and spatial_dropout_3d, whose channels can be first or last."""
 
     mask = "pass"
     rank: ClassVar[int]

@@ -64,7 +64,7 @@ class TimeDistributed(Layer):
         return TimeDistributedModule(self.layer, build_inner(self.layer, self.step(x), trainable=self.trainable))
 
     def step(self, x: TensorSpec) -> TensorSpec:
-        """Return the spec of one step of the sequence `x`, on which the inner layer is called; raises ShapeMismatch."""
+        """Return shape and dtype of a time step of the sequence `x`, the inner layer's input; raises ShapeMismatch."""
         if x.rank < 2:
             raise ShapeMismatch(f"needs sequences (steps, features), got {x}")
         return TensorSpec(x.shape[1:], x.dtype)
@@ -95,7 +95,7 @@ class TimeDistributedModule(nn.Module):
         return calls.outcome(result)
 
     def _one_by_one(self, x: Tensor, mask: Tensor | None) -> Outcome:
-        """Run the inner layer on one time step after the other; each sees the weights that the previous one changed."""
+        """Run the inner layer on one time step after the other, each with the weights that the step before updated."""
         module, seen = self.get_submodule(self.name), [Outcome(())]
         weights = dict((*module.named_parameters(), *module.named_buffers()))
         carried: dict[str, Tensor] = {}
