@@ -1,4 +1,5 @@
-"""The `plugins:` section: files with custom components, trusted local code, imported before names are looked up."""
+"""The config section `plugins:`: Python files that register custom components, trusted and run before names are looked
+up."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +34,8 @@ def plugin_files(document: Document) -> tuple[Path, ...]:
 
 
 def import_plugins(document: Document, codes: Sequence[UserCode | Path]) -> tuple[UserCode, ...]:
-    """Run the plugins, which register their components; return their code. Paths are read first. Raises ConfigError."""
+    """Run the plugins (Python files that register components) and return their code; paths are read. Raises
+    ConfigError."""
     faults: list[Fault] = []
     found: list[UserCode] = []
     for index, code in enumerate(codes):
@@ -65,7 +67,8 @@ def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
 
 
 def _problem(file: Path, written: str, earlier: Sequence[str]) -> str | None:
-    """Return why a file cannot be a plugin (it is missing, or a run could not keep a copy of that name), or None."""
+    """Return an error message if a file cannot be a plugin (it is missing, or a run could not keep a copy of it); else
+    None."""
     if reason := impossible_path(file):
         return f"no file can be called {show(written)}: {reason}"
     if not file.is_file():

@@ -18,7 +18,8 @@ def _listed(value: Any) -> Any:
 
 
 def _class_weights(value: Any) -> Any:
-    """Return the `class_weight` mapping with its keys, class names or indices (`{0: 1.0, owl: 2.0}`), as text."""
+    """Return the mapping `class_weight` with its keys (names or indices of classes: `{0: 1.0, owl: 2.0}`) as
+    strings."""
     if value is not None and value != "balanced" and not isinstance(value, dict):
         raise ValueError(f"expected balanced or a mapping, got {show(value)}")
     return {str(key): weight for key, weight in value.items()} if isinstance(value, dict) else value
@@ -30,7 +31,7 @@ ValidationFrequency = PositiveInt | Annotated[tuple[PositiveInt, ...], BeforeVal
 
 @dataclass(frozen=True, slots=True)
 class NotPerPhase:
-    """Annotation of a field of `fit` or `compile` that an item of `fit.phases` cannot set, with the reason."""
+    """Annotation of a field of `fit` or `compile` that an item of `fit.phases` cannot set; it holds the reason."""
 
     reason: str
 
@@ -111,7 +112,7 @@ class FitSpec(BaseSection):
         return self.validation_data is not None or self.validation_split > 0
 
     def dump(self) -> dict[str, Any]:
-        """Return the fit section as YAML-ready data, with every default written out."""
+        """Return the `fit` section as data to write as YAML, with every default included."""
         return {name: plain(getattr(self, name)) for name in FitSpec.model_fields}
 
 

@@ -102,7 +102,7 @@ class InitFrom(BaseSection):
 
     @property
     def published(self) -> Published:
-        """File of weights published by torchvision; the source must be `torchvision`."""
+        """Weights file of torchvision that `init_from` names; only if its source is `torchvision`."""
         assert self.torchvision is not None
         assert self.weights is not None
         return published(self.torchvision, self.weights)
@@ -116,7 +116,7 @@ class InitFrom(BaseSection):
         return self.file if self.file is not None else self.run if self.run and os.sep in self.run else None
 
     def rebased(self, old: Path, new: Path) -> "InitFrom":
-        """Return the section with its relative path changed from the folder `old` to the folder `new`."""
+        """Return the `init_from` section with its relative path changed from the folder `old` to the folder `new`."""
         if self.path is None or os.path.isabs(self.path):
             return self
         moved = os.path.relpath(os.path.realpath(old / self.path), os.path.realpath(new))

@@ -9,7 +9,7 @@ from kerascli.foreign_calls import vector
 
 
 class Brackets:
-    """Checker for unquoted scalars, in the order of the text: a scalar that opens a bracket must also close it."""
+    """Checker of the unquoted scalars of a YAML text, in order: one that opens a bracket must also close it."""
 
     def __init__(self, source: Source) -> None:
         self._source = source

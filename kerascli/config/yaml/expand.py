@@ -10,7 +10,8 @@ _Entries = list[tuple[ScalarNode, Node]]
 
 
 class _Refused(Exception):
-    """Raised when the expanded document exceeds a size or depth limit; the config error is recorded before."""
+    """Exception that ends the expansion of a YAML document beyond a size or depth limit; the config error is recorded
+    before."""
 
 
 class Expander:

@@ -37,7 +37,7 @@ class ScalarNode:
     value: Scalar
     quoted: bool
     is_absent: bool = False
-    """True if the key has no value, as in `units:`."""
+    """True for the empty value of a key without a value, such as `units:`."""
 
 
 @dataclass(slots=True)

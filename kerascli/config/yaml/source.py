@@ -14,14 +14,14 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Lines of a config's text, with the text's name in messages."""
+    """Lines of a config's text, and the name that messages have for the text."""
 
     name: str
     lines: tuple[str, ...]
 
     @classmethod
     def of(cls, text: str, name: str) -> "Source":
-        """Split a text into lines. Raises ConfigError for a character that a config must not contain."""
+        """Return a text split into lines. Raises ConfigError for a character that a config must not contain."""
         source = cls(name, tuple(_LINE_END.split(text)))
         if bad := _FORBIDDEN.search(text):
             before = _LINE_END.split(text[: bad.start()])
