@@ -1,4 +1,4 @@
-"""Components and registries, which turn a name in a config into validated, frozen data.
+"""Components (layers, losses ...) and their registries, which turn a name in a config into validated, frozen data.
 
 A component is a layer, loss, optimizer, ... that a config names. Its class is a frozen pydantic model whose fields
 are its arguments under Keras's names. The registry of its kind finds it by name and parses its three written
@@ -67,7 +67,7 @@ def plain(value: Any) -> Any:
 
 
 class Invalid(ValueError):
-    """Exception with config errors by path; `Document.error` finds their lines. Pydantic's validators may raise it."""
+    """Exception that holds config errors by path; `Document.error` finds their lines. Validators may raise it."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
@@ -240,7 +240,7 @@ _HOMES = (*(f"kerascli.{room}.base" for room in _ROOMS), "kerascli.data.mixing")
 
 @cache
 def registries() -> Mapping[str, Registry[Any]]:
-    """Return the registry of every kind, by kind, whichever modules the process has imported so far."""
+    """Return a mapping from every kind (`layer` ...) to its registry, whichever modules have been imported so far."""
     for home in _HOMES:
         importlib.import_module(home)
     return dict(sorted(_REGISTRIES.items()))

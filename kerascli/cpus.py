@@ -48,7 +48,8 @@ def prepare_environment(environ: MutableMapping[str, str] = os.environ) -> None:
 
 
 def cpu_limit(root: Path = Path("/")) -> CpuLimit:
-    """Return the CPUs that this process may use: those of its affinity, or of its cgroup's quota, rounded up."""
+    """Return the number of CPUs that this process may use: the smaller of its affinity and its cgroup's
+    quota, rounded up."""
     all_of_them, allowed, quota = os.cpu_count() or 1, affinity(), cpu_quota(root)
     if quota is not None and _whole(quota) < allowed:
         return CpuLimit(_whole(quota), f"the cgroup's CPU quota is {_written(quota)} of {all_of_them}")

@@ -99,7 +99,7 @@ class BatchEnd:
     steps: int
     logs: Logs | None = None
     slots: tuple[str, ...] = ()
-    """Named checkpoint slots to save."""
+    """Names of the checkpoints (slots) to save now."""
     records: tuple[Record, ...] = ()
 
 
@@ -119,7 +119,7 @@ class EpochEnd:
     messages: tuple[str, ...] = ()
     """Messages of callbacks to print."""
     slots: tuple[str, ...] = ()
-    """Named checkpoint slots to save."""
+    """Names of the checkpoints (slots) to save now."""
     records: tuple[Record, ...] = ()
 
 
@@ -168,15 +168,16 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Kind of work (data, forward ...) in a profile: median time per step or epoch with it, share of the total time."""
+    """Kind of work (data, forward ...) in the profile of a training: median time per step or epoch with it,
+    and its share."""
 
     name: str
     milliseconds: float
     per: Literal["step", "epoch"]
     times: int
-    """Number of steps (or epochs) that contain this kind of work."""
+    """Number of steps (or epochs) in which work of the profiled kind (such as data loading) occurred."""
     of: int
-    """Number of steps (or epochs) that were timed."""
+    """Number of steps (or epochs) of the training that were timed."""
     share: float
 
 
@@ -206,17 +207,17 @@ class Profiled:
     """Event: the profile of a training, by kind of work, layer and operation."""
 
     tier: str
-    """Execution mode of the steps: compiled, traced or eager."""
+    """Execution mode of the profiled training steps: compiled, traced or eager."""
     steps: int
     """Number of training steps run."""
     counted: int
-    """Number of steps that were timed: without the first one, and those that torch's profiler slowed."""
+    """Number of training steps that were timed: not the first one, nor those that torch's profiler slowed."""
     step_milliseconds: float
     once: Mapping[str, float]
-    """Seconds of each kind of one-time work, by name; not part of any share."""
+    """Mapping from each kind of one-time work to its seconds, which are part of no share."""
     phases: tuple[Phase, ...]
     layers: tuple[LayerTime, ...]
-    """Layers that take the most time."""
+    """Layers of the model that take the most time."""
     layers_in: str
     """Description of the steps in which layers were timed: the training's, or steps run layer by layer before."""
     operations: tuple[Operation, ...]

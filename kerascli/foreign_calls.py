@@ -48,17 +48,17 @@ def vector(text: str) -> list[Any] | None:
 
 
 def simple(name: str) -> str:
-    """Return a name without the modules before it: `nn.Linear` is `Linear`."""
+    """Return a Python name without the modules before it: `nn.Linear` is `Linear`."""
     return name.rpartition(".")[2]
 
 
 def named_here(kind: str, name: str) -> str | None:
-    """Return the name here of another library's component; None if there is none."""
+    """Return kerascli's name of another library's component (a layer, loss ...); None if there is none."""
     return NAMES.get(kind, {}).get(_key(name))
 
 
 def line_to_write(name: str, fields: Sequence[str], foreign: str, arguments: Any) -> str:
-    """Return the entry of a config for a component of another library.
+    """Return the line of a config for a component of another library, as a hint.
 
     `fields` are the arguments of the component `name`; `arguments` those of `foreign`, as written: a `ForeignCall`, a
     mapping, a single value, or None.
@@ -88,14 +88,16 @@ def translated(key: str, value: Any, fields: Sequence[str]) -> dict[str, Any]:
 
 
 def _is_named(arguments: Any) -> bool:
-    """Return True unless a single value was written without its name, so that the line to write has none either."""
+    """Return False if a component has a single argument written without its name: the line to write omits
+    the name, too."""
     if isinstance(arguments, ForeignCall):
         return bool(arguments.keywords) or len(arguments.positional) != 1
     return isinstance(arguments, Mapping) or arguments is None
 
 
 def _arguments(foreign: str, fields: Sequence[str], arguments: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the arguments of a component elsewhere by name; positional ones that need none here are left out."""
+    """Yield (name, value) for the arguments of another library's component; keywords without counterpart
+    are left out."""
     positional: Sequence[Any] = ()
     keywords: Mapping[Any, Any] = {}
     match arguments:

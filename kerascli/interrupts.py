@@ -60,7 +60,8 @@ class Signals:
 
     @contextlib.contextmanager
     def deferring(self) -> Iterator[None]:
-        """Put off raising Signalled until the end of the block; if the block raises, the signal counts as handled."""
+        """Context manager that puts off raising Signalled to its end; if the block raises, the signal
+        counts as handled."""
         self._deferred = True
         try:
             yield
@@ -125,7 +126,8 @@ _present: Signals | None = None
 
 @contextlib.contextmanager
 def listening() -> Iterator[Signals]:
-    """Handle signals while a command runs in the block; afterwards they have their default effect.
+    """Context manager that handles signals while a command runs in its block; afterwards they have their default
+    effect.
 
     Only for the main thread. Raises Signalled at the end of the block, whatever else was raised in it, if a signal has
     not been handled.
@@ -160,7 +162,8 @@ def listening() -> Iterator[Signals]:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[Signals]:
-    """Put off the effect of signals during the block, which can check `number`; a signal received before counts, too.
+    """Context manager that puts off the effect of signals to its end; the block can check `number`, set by earlier
+    ones, too.
 
     Outside of `listening` the block sets its own handlers; outside of the main thread signals stay as they are.
     """
@@ -216,7 +219,7 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _is_in_flight(error: BaseException | None) -> bool:
-    """Return True if a Signalled is being handled: it is the error or in its chain of contexts."""
+    """Return True if a Signalled is being handled: `error` is one, or has one in its chain of contexts."""
     while error is not None:
         if isinstance(error, Signalled):
             return True

@@ -39,7 +39,7 @@ class UserCode:
         return module
 
     def told(self, error: BaseException, shown: str) -> tuple[str, Place]:
-        """Return an error that the file's code raised as a message, and its line; messages call the file `shown`."""
+        """Return the message and the line of an error that the file's code raised; messages call the file `shown`."""
         if isinstance(error, SyntaxError) and self._is_file(error.filename):
             return error.msg, Place(shown, error.lineno, error.offset, (error.text or "").rstrip("\n"))
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if self._is_file(frame.filename)]

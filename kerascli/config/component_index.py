@@ -1,4 +1,4 @@
-"""Index of all components and digests of checked configs, in the user's cache folder.
+"""Cache file with the names and arguments of all layers, losses ..., and digests of configs found valid.
 
 It allows misspelt names to be reported before torch is loaded. It is valid for one state of the sources of this
 package, and of Python, torch and pydantic.
@@ -25,7 +25,7 @@ from kerascli.section import key_names
 _PACKAGE = Path(__file__).parents[1]
 _MAX_BYTES = 2**24
 _MAX_SOUND = 20_000
-"""Maximum number of digests of valid configs to keep, the newest ones."""
+"""Maximum number of digests of valid configs in the cache file, which keeps the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class Settings:
 
     fields: list[str]
     positional: list[str]
-    """Names of the arguments in the order of a call."""
+    """Names of the component's arguments in the order in which a call takes them."""
     required: list[str]
     refused: Mapping[str, str]
-    """Arguments of Keras's class that the component does not have, each with the reason."""
+    """Mapping from each argument of Keras's class that the component does not have to the reason."""
     beside: list[str]
     """Node keys (`name`, `inputs` ...) and call arguments of a layer in `model.layers`; empty for other components."""
     first: list[str]
@@ -121,7 +121,7 @@ def _seal(body: bytes) -> str:
 
 
 def _state() -> str:
-    """Return a digest of the Python version and of the sizes and modification times of sources, torch and pydantic."""
+    """Return a digest of the Python version and of the sizes and times of the files of kerascli, torch and pydantic."""
     outside = [spec.origin for name in ("torch", "pydantic", "pydantic_core") if (spec := find_spec(name))]
     facts: list[Any] = [sys.version]
     for path in [*sorted(_PACKAGE.rglob("*.py")), *(Path(each) for each in outside if each)]:

@@ -1,4 +1,4 @@
-"""Checks across sections of a config."""
+"""Checks of a config's sections against each other, such as the model's outputs against the data's targets."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -82,7 +82,7 @@ def _validation_faults(spec: RunSpec, splits: Mapping[str, int] | None) -> Itera
 
 
 def _state_faults(spec: RunSpec) -> Iterator[Fault]:
-    """Yield the errors of a config with stateful layers, whose states go on from batch to batch.
+    """Yield the config errors of settings (such as `shuffle`) that conflict with the model's stateful layers.
 
     Rows must not be shuffled, and all batches must have one size.
     """
@@ -124,7 +124,7 @@ def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field
 
 
 def _first_label_fault(pair: OutputTarget, field: Field, highest: int | None) -> Fault | None:
-    """Return a fault if integer class labels fit the output, but do not begin at 0; else None."""
+    """Return a config error if a target's class labels would fit the output, but do not begin at 0; else None."""
     if not field.first_class or field.num_classes is None or highest is None:
         return None
     last = field.num_classes - 1
@@ -149,7 +149,7 @@ def _overwrite_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
 def _callback_faults(
     spec: RunSpec, callback: Callback, path: Path, arguments: Any, splits: Mapping[str, int] | None
 ) -> Iterator[Fault]:
-    """Yield the errors of a callback, given the rest of the run; `arguments` are those after its name, at `path`."""
+    """Yield the config errors of a callback that conflicts with the rest of the run; its `arguments` are at `path`."""
     assert spec.training is not None
     rules = {name: optimizer.rule for name, optimizer in spec.training.optimizers.items()}
     if callback.validates_with_averages and not any(rule.use_ema for rule in rules.values()):
@@ -186,7 +186,8 @@ def _multi_value_problem(monitored: Sequence[str], several: Mapping[str, Sequenc
 
 
 def _learning_rate_faults(callback: Callback, rules: Mapping[str, Optimizer], path: Path) -> Iterator[Fault]:
-    """Yield a config error if a callback sets a learning rate that follows a schedule, or that of an unknown update."""
+    """Yield a config error if a callback sets a learning rate that follows a schedule, or that of no update
+    there is."""
     update = getattr(callback, "update", None)
     if update is not None and update not in rules:
         known = [name for name in rules if name]
@@ -206,7 +207,7 @@ def _learning_rate_faults(callback: Callback, rules: Mapping[str, Optimizer], pa
 def _class_weight_faults(
     spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[str, Field] | None
 ) -> Iterator[Fault]:
-    """Yield the config errors of `class_weight`, which needs a single output, known classes and no sample weights."""
+    """Yield the config errors of `class_weight`: it needs a single output, known classes and no sample weights."""
     if spec.fit.class_weight is None:
         return
     path: Path = ("fit", "class_weight")

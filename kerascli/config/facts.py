@@ -1,4 +1,4 @@
-"""Values of the references `$inputs.NAME...` and `$targets.NAME...`."""
+"""Values of the references `$inputs.NAME...` and `$targets.NAME...` in a config, such as sizes of the data."""
 
 from collections.abc import Mapping
 

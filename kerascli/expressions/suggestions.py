@@ -1,4 +1,4 @@
-"""Suggestions in error messages of expressions: the equivalent here of what other languages write."""
+"""Suggestions in error messages of expressions: what to write in place of the syntax of other languages."""
 
 # ruff: noqa: RUF001
 

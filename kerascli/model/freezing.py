@@ -54,7 +54,7 @@ def updated_faults(model: Model, patterns: Mapping[str, bool], path: Path = ("fi
 
 
 def trained_layers(model: Model) -> dict[str, bool]:
-    """Return a mapping of layers, by weight prefix, to True if they are trained, else False."""
+    """Return a mapping from the weight name prefix of each layer to True if it is trained, else False."""
     return {node.weights_name: node.layer.trainable for node in _with_inner(model.nodes)}
 
 
@@ -69,7 +69,8 @@ def _with_inner(nodes: Iterable[Node]) -> Iterator[Node]:
 
 
 class _Names:
-    """Names that `trainable` patterns match: `dense`, `base.block5_conv1`, `base`; a call of `base` means `base`."""
+    """Names in a model that patterns of `fit.trainable` match (`dense`, `base.block5_conv1`, `base`), with
+    their layers."""
 
     def __init__(self, model: Model) -> None:
         nodes = list(_with_inner(model.nodes))
@@ -96,7 +97,8 @@ class _Names:
         return found
 
     def _between(self, first: str, last: str) -> Sequence[str]:
-        """Return the layers of a range, both ends included.
+        """Return the layers of a pattern `first..last`, both ends included. Raises LookupError(text) for an unknown
+        end.
 
         `last` may omit its prefix: base.block4_conv1..block5_conv3.
         """

@@ -33,7 +33,7 @@ _WITH_KERNEL = frozenset({"dense", "conv_1d", "conv_2d", "conv_3d"})
 
 @dataclass(frozen=True, slots=True)
 class LayerSource:
-    """Layer of the source model (with slashes for dots) whose weights a layer gets, and the method that adapts them."""
+    """Source of a layer's weights: the name of a layer of the source model, and the method that adapts the weights."""
 
     layer: str
     how: TransferMethod = "copy"
@@ -128,7 +128,7 @@ def unknown_layers(model: Model, names: Iterable[str]) -> list[Fault]:
 
 
 def take_by_name(weights: Sequence[Weight], source: Mapping[str, Tensor], *, all_of_them: bool) -> TransferredWeights:
-    """Take values from `source` for layers whose weights agree in names and shapes.
+    """Return weights from `source` for the layers whose weights agree in names and shapes, and the names of the others.
 
     With `all_of_them`, layers that do not agree raise ConfigError.
     """

@@ -80,7 +80,7 @@ def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: l
 
 
 def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
-    """Return an error if the model has more than MAX_PARAMETERS (say, by a typo in `units`), before allocating them."""
+    """Return a config error if the model has more than MAX_PARAMETERS parameters (say, by a typo in `units`)."""
     counts = {
         part.name: (sum(weight.count for weight in part.weights()), node)
         for node in model.nodes
@@ -146,7 +146,7 @@ def _keep_states(module: nn.Module, x: TensorSpec, rows: int | None) -> None:
 
 
 def _share_weights(module: nn.Module, first: nn.Module, shown: str) -> None:
-    """Make a module, built for the inputs of this call, use the weights of the first call's module.
+    """Make the module of a further call of a shared layer use the weights of the first call's module.
 
     Both hold the same dictionaries of parameters and buffers: initializing, moving or converting one applies to both.
     """
@@ -172,7 +172,8 @@ def _refuse_undeclared(module: nn.Module) -> None:
 
 
 def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
-    """Check an explicit mask: it has the leading axes of its input, or as many axes, some of which may have size 1."""
+    """Raise ShapeMismatch unless a call's mask has the leading axes of its input, or as many axes, of size
+    1 or the same."""
     given = node.call.get("mask", ())
     if isinstance(given, bool):
         return
@@ -191,7 +192,7 @@ def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
 def _faults(
     error: Invalid | ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec]
 ) -> dict[tuple[str, Path], Fault]:
-    """Return the config errors that `error` has for a node, or for the nodes inside it.
+    """Return the config errors that an exception holds for a node or the nodes inside it, by text and config path.
 
     The keys (text, path) are those by which equal config errors are recognized.
     """
@@ -207,7 +208,8 @@ def _faults(
 def _fault(
     mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec], uses: tuple[Related, ...]
 ) -> Fault:
-    """Return the error of a node that cannot take its inputs: it has its name, their shapes and their config places."""
+    """Return the config error of a node that cannot take its inputs; it shows the inputs' shapes and where
+    they come from."""
     places = {given.name: given.path for given in (*model.inputs, *model.targets)}
     places |= {output: other.path for other in model.nodes for output in other.outputs}
     related = tuple(Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names()))

@@ -23,7 +23,7 @@ class Input:
     name: str
     spec: TensorSpec
     path: Path = field(default=(), compare=False)
-    """Path in the config, for messages."""
+    """Path of the input in the config, for error messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Call:
         return [*self.inputs, *(n for node in self.nodes for n in node.used_names() if n not in {*inner, *self.inputs})]
 
     def frozen(self) -> "Call":
-        """Return a copy whose nodes are not trained."""
+        """Return a copy of the call whose nodes are not trained."""
         return replace(self, nodes=tuple(node.frozen() for node in self.nodes))
 
 
@@ -134,7 +134,7 @@ def flat(entries: Sequence[Entry]) -> tuple[Node, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A checked graph: every name is defined, and every node leads to an output."""
+    """A model as a checked graph: every name in it is defined, and every node leads to an output."""
 
     inputs: tuple[Input, ...]
     entries: tuple[Entry, ...]
@@ -145,7 +145,7 @@ class Model:
     alone: bool = False
     """If True, the model has no layers of its own: it is the shared model that its output names."""
     targets: tuple[Input, ...] = ()
-    """Targets that formulas name (`targets.y`); not available when the model predicts."""
+    """Targets of the data that formulas name (`targets.y`); not available when the model predicts."""
     nodes: tuple[Node, ...] = field(init=False)
     """All nodes of the model in order, with calls replaced by their nodes."""
 
@@ -180,6 +180,6 @@ class View:
     model: Model
     """Complete graph of the view, which runs without the other model."""
     entries: tuple[Entry, ...]
-    """Entries of the view itself; the rest of `model.entries` belongs to the other model."""
+    """Nodes and calls of the view itself; the rest of `model.entries` belongs to the other model."""
     own_inputs: bool
     """If False, the view continues from the inputs and nodes of the other model."""

@@ -81,7 +81,7 @@ def with_shared(cls: type[BaseLayer], settings: Any, known: Mapping[str, Shared 
 
 
 def part_of(shared: Shared) -> SharedPart:
-    """Return a layer that stands for a shared layer or model inside a wrapper."""
+    """Return a layer that stands for a shared layer or model inside a wrapper such as `time_distributed`."""
     nodes = flat(shared.entries)
     return SharedPart(
         shared=shared, layers=tuple(node.layer for node in nodes) if shared.layer is None else (shared.layer,)

@@ -61,7 +61,7 @@ class Start(StatefulModule):
 
 
 class Loop(CompositeModule):
-    """Module of an rnn with a custom cell.
+    """Module of an rnn with a custom cell, which it runs over the time steps of its input sequences.
 
     Nodes that depend on no state, and whose layers act on each row separately, are computed for all steps at once.
     """
@@ -189,7 +189,7 @@ def _kept(state: str) -> str:
 def _split_by_dependency(
     steps: Sequence[PreparedNode], known: Iterable[str]
 ) -> tuple[list[PreparedNode], list[PreparedNode]]:
-    """Split nodes in two lists: those that depend only on the tensors `known` and treat rows separately; the rest."""
+    """Return nodes as two lists: those that depend only on the tensors `known` and treat rows separately; the rest."""
     known, out, left = set(known), [], []
     for step in steps:
         layer = step.node.layer

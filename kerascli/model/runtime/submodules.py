@@ -46,7 +46,7 @@ class CompositeModule(nn.Module):
     """Base class of modules that run nodes inside another node; the inner nodes name their weights."""
 
     results: tuple[TensorSpec, ...] | None = None
-    """Specs of the outputs, if known without running the module."""
+    """Specs of the module's outputs, if known without running it."""
 
     @abstractmethod
     def parts(self) -> Iterator[Submodule]:

@@ -94,7 +94,7 @@ def _constants(reading: Reading, written: Any, path: Path) -> dict[str, str]:
 
 
 def _given(reading: Reading, cell: Cell, written: Any, path: Path) -> dict[str, str]:
-    """Return the tensors of the initial states by the states' names; a list must have one for each state."""
+    """Return the tensors of `initial_state` by state name; a list of them must have one for each state of the cell."""
     states = [state.name for state in cell.states]
     if written is None or not states:
         return {}

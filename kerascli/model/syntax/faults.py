@@ -51,7 +51,8 @@ class Faults:
             self._reported.add(key)
 
     def read(self, cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None) -> S:
-        """Read a mapping at `path` as a section of the class `cls`; unknown keys are added as config errors."""
+        """Return the mapping `written`, at `path`, parsed as a section of the class `cls`; add the errors
+        of its keys."""
         section, found = read_section(cls, written, (*self.section, *path), title)
         self.take(found)
         return section
@@ -69,7 +70,7 @@ class Faults:
 
     @contextmanager
     def used_at(self, path: Path) -> Iterator[None]:
-        """Mark errors found within the context: the block being read is used at `path`, relative to the section."""
+        """Context manager that marks errors found in its block: the block of layers being read is used at `path`."""
         before = self.uses
         self.uses = (*before, (*self.section, *path))
         try:

@@ -65,7 +65,8 @@ class Forward:
         return tuple(self.reading.entries)
 
     def formula(self, cls: type[BaseLayer], text: Any, path: Path, settings: Mapping[str, Any]) -> Node | None:
-        """Add a formula at `path` as a node without outputs, with more settings.
+        """Add the formula at the config path `path` as a layer `cls` without outputs; return its node, None after an
+        error.
 
         Returns the node, or None after a config error.
         """
@@ -80,7 +81,8 @@ class Forward:
         return entries[-1]
 
     def model(self, outputs: Iterable[str], at: str) -> Model:
-        """Return the graph that leads to `outputs` and losses; `at` is the config key that names outputs.
+        """Return the forward pass as a model with these `outputs`; `at` is the config key of outputs for error
+        messages.
 
         Raises Invalid.
         """

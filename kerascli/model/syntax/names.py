@@ -38,11 +38,12 @@ class Names:
         self._counts: dict[str, int] = {}
         self._counts_here: dict[str, int] = {}
         self._names_here: dict[str, str] = {}
-        """Automatic name of a node in the body being read -> its name if the body were a model of its own."""
+        """Mapping from a node's automatic name, in the body being read, to its name if the body were a
+        model of its own."""
         self.previous: str | None = None
         """Tensor that `prev` refers to: that of the node above; None if there is no single one."""
         self._targets: Sequence[str] | None = ()
-        """Targets of the data; None if they are unknown, so that any name may be a target."""
+        """Names of the data's targets; None if they are unknown, so that any name may be a target."""
         self._sees_targets = False
         self.inputs_known = True
         """If False, the inputs could not be read, so any name may be an input's."""
@@ -53,7 +54,8 @@ class Names:
 
     @contextmanager
     def inside(self, *, sees_outside: bool) -> Iterator[None]:
-        """Enter the scope of a body: a repeat's sees outer names and exports its own, a block's does not."""
+        """Context manager for the scope of a body: a repeat's sees outer names and exports its own, a
+        block's does not."""
         before = self._tensors, self._here, self._later, self._counts_here, self._names_here
         saw = self._sees_targets
         self._sees_targets = saw and sees_outside
@@ -131,7 +133,8 @@ class Names:
             self._announced.add(name)
 
     def refuse(self, name: str, *, own: str | None = None) -> Fault | None:
-        """Return the config error if a node cannot have the name, or None; that of its own layer, `own`, is allowed."""
+        """Return a config error if a node cannot have the name, else None; the name of its own layer,
+        `own`, is allowed."""
         if not _NAME.match(name):
             return Fault(f"'{name}' is not a valid name: expected letters, digits and _, not starting with a digit")
         if name in RESERVED:

@@ -136,7 +136,7 @@ class Reading:
             return None
 
     def call(self, known: Mapping[str, CallArgument], written: Mapping[str, Any], below: Path) -> dict[str, CallValue]:
-        """Read a node's call arguments, of those that its layer knows, from its keys as written."""
+        """Return the call arguments in a node's keys as written, by name, of those that the node's layer knows."""
         call: dict[str, CallValue] = {}
         for key, argument in known.items():
             if key not in written:
@@ -178,7 +178,7 @@ class Reading:
         return tuple(map(str, names))
 
     def pass_on(self, name: str, tensor: str, place: Path) -> None:
-        """Define that the name of a node left out by `when` refers to its input tensor."""
+        """Define that the name of a node which `when` left out refers to the node's input tensor."""
         self.names.give(name, place, means=tensor)
         self.names.previous = tensor
 

@@ -75,7 +75,8 @@ def _counted(reading: Reading, times: Any, path: Path) -> list[Value]:
 
 @contextmanager
 def variables(reading: Reading, values: Mapping[str, Value]) -> Iterator[None]:
-    """Add variables that `$` may refer to while the body of a repeat or block is read, besides flags and facts."""
+    """Context manager in whose block `$` may also refer to these variables: of the repeat or block of
+    layers being read."""
     before = reading.variables
     reading.variables = {**before, **values}
     try:

@@ -16,7 +16,8 @@ from kerascli.shapes import TensorSpec
 
 
 def read_shared(reading: Reading, section: Any, base: Path, read: ReadBody) -> tuple[Shared, ...]:
-    """Read a `shared` section: each layer or model in it may be called by those below it and by the model's layers."""
+    """Return the layers and models of a `shared` section; each may be called by those below it and by the
+    model's layers."""
     if section is None:
         return ()
     path = (*base, "shared")

@@ -34,10 +34,10 @@ class WrittenNode:
     """The layer's own arguments, in any of the written forms."""
     keys: NodeKeys
     call: Mapping[str, Any]
-    """Call arguments."""
+    """Call arguments of the node (`training`, `mask` ...), as written."""
     entry: Path
     inputs: Path
-    """Path of the node's inputs."""
+    """Config path of the node's inputs."""
 
     @property
     def path(self) -> Path:
@@ -45,7 +45,8 @@ class WrittenNode:
 
 
 def take_apart(entry: Any, path: Path, faults: Faults) -> WrittenNode:
-    """Split an item of `layers` into arguments and node keys. Raises Invalid, with paths inside it, if no layer."""
+    """Return an item of `layers` split into arguments and node keys. Raises Invalid, with paths inside it,
+    if no layer."""
     written, settings = split_form(entry, "layer")
     bare = isinstance(entry, str)
     cls = LAYERS.get(written, () if bare else (written,), None if bare else settings)
