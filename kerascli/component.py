@@ -56,7 +56,7 @@ class Component(BaseModel):
 
 
 def plain(value: Any) -> Any:
-    """Return a value as YAML-ready data, with the components inside of it dumped and tuples as lists."""
+    """Return a value as data for YAML: components inside of it as written in a config, tuples as lists."""
     if isinstance(value, Component):
         return value.dump()
     if isinstance(value, (tuple, list)):

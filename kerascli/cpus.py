@@ -81,7 +81,7 @@ def _written(quota: float) -> str:
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """Yield the cgroup folders of this process's cgroup and of its ancestors, as far as they are mounted here."""
+    """Yield the folders of this process's cgroup and of its ancestors, as far as they are mounted in this process."""
     groups = dict(_memberships(root))
     for kind, top, point in _mounts(root):
         if (path := groups.get(kind)) is None:
@@ -116,7 +116,7 @@ def _mounts(root: Path) -> Iterator[tuple[str, PurePosixPath, PurePosixPath]]:
 
 
 def _unescaped(text: str) -> str:
-    """Return a path of mountinfo without escapes; the kernel writes a space in it as \\040."""
+    """Return a path from /proc/self/mountinfo without escapes: the kernel writes a space in it as \\040."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 

@@ -17,7 +17,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Automatic choice (of a device, an execution mode), and the reason for it."""
+    """Automatic choice of a device or an execution mode, with the reason."""
 
     value: str
     reason: str
@@ -25,7 +25,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """Number of CPU threads, and the reason; `told` is True if the user should be told, since it is unexpected."""
+    """Number of CPU threads, with the reason; `told` is True if it is unexpected, so that the user should be told."""
 
     count: int
     reason: str
@@ -114,7 +114,7 @@ def _own_threads() -> Threads:
 
 
 def of_process(device: Choice, local_rank: int) -> Choice:
-    """Return the device of one of several processes on a machine: each has its own GPU. Raises ConfigError."""
+    """Return the device of one of several training processes on a machine: each has its own GPU. Raises ConfigError."""
     if device.value != "cuda":
         return device
     if local_rank >= torch.cuda.device_count():
@@ -158,7 +158,7 @@ def prepare_gpu(device: torch.device) -> None:
 
 
 def make_deterministic(device: torch.device) -> None:
-    """Use deterministic algorithms on CUDA, which are slower; the CPU is deterministic anyway."""
+    """Make torch use deterministic algorithms on CUDA, which are slower; the CPU is deterministic anyway."""
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)

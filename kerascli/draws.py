@@ -1,4 +1,4 @@
-"""Random numbers from keys instead of a generator's state; all random numbers of training come from here.
+"""Random numbers generated from keys (seed, step, layer ...), without a generator's state; all of training's are.
 
 The key of a draw is (seed, stream, step, shard, node, number of the node's draw in this step). Resuming therefore needs
 no generator state, a node keeps its numbers when another node is added, and numbers can be generated outside of a
@@ -23,7 +23,7 @@ Kind = Literal["normal", "uniform", "bernoulli"]
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Specification of a random tensor; `parameters` are (low, high) of uniform, (probability,) of bernoulli."""
+    """Specification of a random tensor; `parameters` are (low, high) for uniform, (probability,) for bernoulli."""
 
     kind: Kind
     shape: tuple[int, ...]

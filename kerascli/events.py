@@ -77,7 +77,8 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class WriteSample:
-    """Request that the sampling callback `name` makes a sample with the current model, for the run's samples/."""
+    """Request of the callback `name` for a sample (text, image ...) of the current model, in the run
+    folder's samples/."""
 
     name: str
     epoch: int
@@ -163,7 +164,7 @@ class Note:
     place: str = ""
     """Position in a file that the message is about: `config.yaml:12:7`."""
     below: tuple[str, ...] = ()
-    """Lines to print below the message: the source line with a caret, a hint."""
+    """Lines to print below the message, such as the source line with a caret, or a hint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,7 @@ class Profiled:
     operations: tuple[Operation, ...]
     """Torch operations that take the most time."""
     operations_in: str
-    """Description of the steps in which operations were timed; empty if there are none."""
+    """Description of the training steps in which operations were timed; empty if none were."""
     advice: tuple[str, ...]
     notes: tuple[str, ...]
     """Remarks on what could not be measured and on the limits of the profile."""

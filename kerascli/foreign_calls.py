@@ -13,12 +13,12 @@ _KEYWORD = re.compile(r"\s*([A-Za-z_.]\w*)\s*=(?!=)\s*(.+)\Z", re.S)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?L?\Z", re.I)
 _WORDS = {"TRUE": True, "True": True, "T": True, "FALSE": False, "False": False, "F": False, "NULL": None, "None": None}
 NOTHING = frozenset({"None", "NULL", "nil", "NA", "undefined"})
-"""Words for null elsewhere that are text in a config."""
+"""Words for null in other languages, which are text in a config."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForeignCall:
-    """Call of a function or class, as R and Python write it."""
+    """Call of a function or class, as written in R and Python, with its arguments as data."""
 
     name: str
     positional: tuple[Any, ...]
@@ -26,7 +26,7 @@ class ForeignCall:
 
 
 def read_call(text: str) -> ForeignCall | None:
-    """Parse `name(1, key = value)` without evaluating anything; None for any other text."""
+    """Return a call such as `name(1, key = value)`, parsed without evaluating anything; None for any other text."""
     match = _CALL.match(text)
     if match is None:
         return None
@@ -74,7 +74,7 @@ def line_to_write(name: str, fields: Sequence[str], foreign: str, arguments: Any
 
 
 def translated(key: str, value: Any, fields: Sequence[str]) -> dict[str, Any]:
-    """Return an argument of another library as settings of a component with these fields; empty if it has none."""
+    """Return an argument of another library as settings of a component with these fields; empty if none corresponds."""
     if key == "betas" and isinstance(value, list) and len(value) == 2 and "beta_2" in fields:
         return {"beta_1": value[0], "beta_2": value[1]}
     name = key if key in fields else KEYS.get(key)
@@ -134,7 +134,7 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _value(text: str) -> Any:
-    """Convert an argument of a call to data: numbers, booleans, text in quotes, c(...) and tuples; else the text."""
+    """Return an argument of a call as data: numbers, booleans, text in quotes, c(...) and tuples; else as text."""
     text = text.strip()
     if text in _WORDS:
         return _WORDS[text]

@@ -17,7 +17,7 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INSIST_SECONDS = 0.5
-"""Seconds after which the exception for a signal is raised again, if it has not arrived."""
+"""Seconds after which the exception for a signal is raised once more, if the main thread has not received it."""
 _IMPORT_PATIENCE = 4
 """Number of times that the exception for a signal is put off during an import.
 
@@ -26,7 +26,7 @@ An import could swallow it, or abort in its C++ code.
 _INSISTENCE = 20
 """Number of exceptions for a signal that never arrived, after which the process ends without cleaning up."""
 _AGAIN = signal.SIGURG
-"""Signal by which the watching thread makes the main thread raise again; the system's default is to ignore it."""
+"""Signal by which the watching thread makes the main thread raise the exception again; by default it is ignored."""
 
 
 class Signalled(BaseException):
@@ -40,12 +40,13 @@ class Signalled(BaseException):
 
 
 class Signals:
-    """Signals that the process has received; `number` is the first of them, or None."""
+    """Signals that the process has received; `number` is the first of them, None if there are none."""
 
     def __init__(self) -> None:
         self.number: int | None = None
         self._seen: int | None = None
-        """First signal that the watching thread read; Python drops one whose handler is replaced before it runs."""
+        """First signal that the watching thread read; Python's own handler misses one if it is replaced
+        before it runs."""
         self._deferred = False
         self._answered = False
         self._closed = False
@@ -89,7 +90,7 @@ class Signals:
         self._raise(frame)
 
     def _raise(self, frame: FrameType | None) -> None:
-        """Raise Signalled as `check` does, but put it off a few times during an import."""
+        """Raise Signalled if a signal is to be handled; during an import, put that off a few times."""
         if self._put_off < _IMPORT_PATIENCE and _is_importing(frame):
             self._put_off += 1
         else:
@@ -185,7 +186,7 @@ def deferred() -> Iterator[Signals]:
 
 
 def count_as_handled() -> None:
-    """Count all signals so far as handled, for a command that has passed them on to processes that it started."""
+    """Count all signals received so far as handled, for a command that passed them on to the processes it started."""
     if _present is not None:
         _present._answered = True
 
@@ -203,7 +204,7 @@ def _heeded() -> list[signal.Signals]:
 
 
 def _counts(number: int) -> bool:
-    """Return True for signals whose second arrival ends the process: SIGINT and SIGTERM.
+    """Return True for the signals that end the process when a second one comes: SIGINT and SIGTERM.
 
     A closed terminal sends several SIGHUP, and torch's launcher several of all; it kills what does not end in time.
     """

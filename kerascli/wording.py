@@ -147,7 +147,7 @@ def unknown_key(
 
 
 def _bound_hint(bound: str, limit: float, value: Any) -> str | None:
-    """Return the share to write for a percentage: 0.2 for 20, where at most 1 is allowed."""
+    """Return the share to write in place of a percentage, if at most 1 is allowed: 0.2 for 20; else None."""
     is_percentage = isinstance(value, int | float) and value == value // 1 and 5 <= value <= 100
     return (
         f"a share, not a percentage: write {value / 100:g}"
@@ -161,7 +161,7 @@ _BOOLEANS = {"yes": "true", "on": "true", "t": "true", "no": "false", "off": "fa
 
 
 def _type_hint(kind: str, value: Any) -> str | None:
-    """Return what to write instead of a value of the wrong type, if that is clear from its text."""
+    """Return what to write in place of a value of the wrong type, if its text shows that; else None."""
     if isinstance(value, str):
         if value in NOTHING:
             return "write null, or leave the key out"

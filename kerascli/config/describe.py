@@ -85,7 +85,8 @@ def describe(
 def check_splits(
     spec: RunSpec, sections: Mapping[Any, Any], splits: Mapping[str, int] | None, others: Sequence[Fault] = ()
 ) -> RunSpec:
-    """Check the sections of a run against each other and the data's splits. Raises Invalid, including `others`."""
+    """Return the RunSpec if its sections do not contradict each other or the data's splits. Raises Invalid
+    with the errors."""
     faults = [*others, *cross_faults(spec, sections, spec.targets, splits)]
     if faults:
         raise Invalid(faults)
@@ -133,7 +134,7 @@ def _beside_steps(fit: Mapping[str, Any]) -> list[Fault]:
 
 
 def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
-    """Return errors for shared layers and models that nothing calls, and for their inner nodes without effect."""
+    """Return config errors for shared layers and models that nothing calls, and for nodes in these without effect."""
     if train_step is None:
         return uncalled_faults({each.name: each for each in model.shared}, model.entries)
     models = [model, *(each.built.model for each in train_step.passes)]

@@ -118,7 +118,7 @@ class Config:
 
     @property
     def data_key(self) -> str:
-        """Text that identifies the data's preparation: phases with equal texts can use the same prepared data."""
+        """Text that is equal for phases of `fit.phases` that can use the same prepared data."""
         return repr((self.data and self.data.dump(), self.validation_split, sorted(self.context.display_columns)))
 
     def check_early(self) -> RunSpec | None:
@@ -133,7 +133,7 @@ class Config:
         return None
 
     def check_without_shapes(self, facts: DataFacts) -> None:
-        """Check what does not depend on the data's shapes: names, keys and values. Raises ConfigError."""
+        """Raise ConfigError if names, keys or values are wrong; what depends on the data's shapes is not checked."""
         document, broken = try_resolve(self.document, self.flags, lookup(facts))
         references = References(self.document, self.flags, lookup(facts))
         self._refuse(_with_others(broken, faults_without_data(document.data, references)))
@@ -209,7 +209,8 @@ class Config:
 
     @contextmanager
     def faults(self) -> Iterator[None]:
-        """Context manager that turns Invalid raised in its block into one ConfigError with places in the file."""
+        """Context manager that turns Invalid raised in its block into one ConfigError with positions in the
+        config file."""
         try:
             yield
         except Invalid as invalid:
@@ -294,7 +295,8 @@ def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Faul
 
 
 def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec | None, list[Fault]]:
-    """Parse the data section, which must not refer to facts of the data; return it (None if faulty) and its errors."""
+    """Return the parsed data section (None if invalid) and its config errors; references to the data are
+    errors in it."""
     if "data" not in document.data:
         return None, []
     skip = lambda path: path[:1] not in {(), ("data",)}  # noqa: E731

@@ -58,7 +58,8 @@ def _keep(found: ComponentIndex, sound: list[str]) -> None:
 
 @dataclass(slots=True)
 class _Look:
-    """Result of a search for misspelt names and keys: faults, and the parts to exclude from the config's digest."""
+    """Result of a search for misspelt names and keys: config errors, and the parts to leave out of the
+    config's digest."""
 
     faults: list[Fault] = field(default_factory=list)
     open: list[Part] = field(default_factory=list)
@@ -134,7 +135,7 @@ def _unknown(
 
 
 def _is_first(key: Any, arguments: Mapping[Any, Any], settings: Settings, found: ComponentIndex) -> bool:
-    """Return True if `key` is a component written in place of a first argument: `bidirectional: {lstm: 64}`."""
+    """Return True if a key is a component that replaces a first argument, as `lstm` in `bidirectional: {lstm: 64}`."""
     return len(arguments) == 1 and isinstance(key, str) and any(found.names[kind].find(key) for kind in settings.first)
 
 

@@ -40,7 +40,8 @@ class RunSpec:
     """Fields of the data's targets (shape, dtype, classes) that the description was made from; None: they
     are unknown."""
     unknown: tuple[str, ...] = field(default=(), compare=False)
-    """References that could not be resolved because the data was not read, with their positions in the config."""
+    """References to the data (`$inputs.x.shape`) with positions in the config, unresolved because the data
+    was not read."""
 
     @property
     def training(self) -> CompileSpec | TrainStepSpec | None:

@@ -18,7 +18,8 @@ a suffix."""
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Reference in a string: its expression with the column of that (from 1), and the offsets of the reference."""
+    """Reference in a string: its expression, the expression's column (from 1), and the offsets of the whole
+    reference."""
 
     tree: Node
     column: int

@@ -17,7 +17,7 @@ _RANGE = re.compile(r"(.+?)\.\.(.+)")
 
 
 def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fit", "trainable")) -> Model:
-    """Return the model with `trainable` of its layers set by patterns; the last pattern that matches a layer wins.
+    """Return the model with each layer's `trainable` set by patterns over names; the last pattern that matches wins.
 
     Raises Invalid for a pattern that matches no layer.
     """
@@ -39,7 +39,7 @@ def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fi
 
 
 def updated_faults(model: Model, patterns: Mapping[str, bool], path: Path = ("fit", "trainable")) -> list[Fault]:
-    """Return errors for `fit.trainable` patterns that let the optimizer train a weight which an `update` assigns.
+    """Return config errors for `fit.trainable` patterns that let the optimizer train a weight that an `update` assigns.
 
     `model` is the model after the patterns have been applied.
     """
@@ -75,7 +75,7 @@ class _Names:
     def __init__(self, model: Model) -> None:
         nodes = list(_with_inner(model.nodes))
         self.layers = list(dict.fromkeys(node.weights_name for node in nodes))
-        """Weight prefixes of all layers, in order of definition."""
+        """Name prefixes of the weights of all layers, in order of definition."""
         self._below: dict[str, list[str]] = {}
         for name in self.layers:
             for above in _and_above(name.replace("/", ".")):
@@ -86,7 +86,7 @@ class _Names:
                 known += [] if node.weights_name in known else [node.weights_name]
 
     def matching(self, pattern: str) -> Iterator[str] | Sequence[str]:
-        """Return the layers that a name, a glob or a range matches. Raises LookupError(text) if there are none."""
+        """Return the layers that match a pattern: a name, a glob or a range. Raises LookupError(text) if none does."""
         if pattern in self._below:
             return self._below[pattern]
         if ends := _RANGE.fullmatch(pattern):

@@ -16,7 +16,7 @@ MAX_CHAIN = 16
 
 
 def read_extended(path: FilePath, *, is_component: IsComponent = is_component) -> Document:
-    """Read a config file and merge it into the configs that it extends. Raises ConfigError."""
+    """Return a config file's content, merged into the configs that it extends. Raises ConfigError."""
     return extend(read_document(path), is_component=is_component)
 
 

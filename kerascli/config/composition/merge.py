@@ -42,7 +42,7 @@ def component_name(value: Any) -> str | None:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Return True for two spellings of one name, such as `RMSprop` and `rms_prop`."""
+    """Return True if two spellings are of the same component's name, such as `RMSprop` and `rms_prop`."""
     return one.lower().replace("_", "") == other.lower().replace("_", "")
 
 

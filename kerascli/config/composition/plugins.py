@@ -49,7 +49,7 @@ def import_plugins(document: Document, codes: Sequence[UserCode | Path]) -> tupl
 
 
 def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
-    """Run a plugin (a Python file) once; `written` is the place in the config that names it. Raises Invalid."""
+    """Run a plugin (a Python file) once and return its code; the config names it at `written`. Raises Invalid."""
     code = UserCode(file, b"") if isinstance(file, Path) else file
     if code.path.suffix != ".py":
         text = f"plugins: '{code.path.name}' is not a Python file"

@@ -135,7 +135,8 @@ def has_train_step(sections: Mapping[Any, Any]) -> bool:
 
 
 def parse_fit(section: Any) -> FitSpec:
-    """Parse the fit section into a FitSpec; its `train_step` and `phases` are parsed elsewhere. Raises Invalid."""
+    """Return the `fit` section as FitSpec, without `train_step` and `phases`, which other parsers read.
+    Raises Invalid."""
     if section is None:
         section = {}
     if not isinstance(section, dict):
@@ -149,14 +150,14 @@ def parse_fit(section: Any) -> FitSpec:
 
 
 def valid_trainable(section: Any) -> dict[str, bool]:
-    """Return the valid patterns of `fit.trainable`; the rest of the fit section may have errors."""
+    """Return the valid patterns of `fit.trainable` as a mapping to flags; the rest of the section may have errors."""
     found = section.get("trainable") if isinstance(section, dict) else None
     found = found if isinstance(found, dict) else {}
     return {key: value for key, value in found.items() if isinstance(key, str) and isinstance(value, bool)}
 
 
 def path_as_written(path: Path, section: dict[Any, Any]) -> Path:
-    """Return a config path into `class_weight` with its last key as the config has it: the integer 0, not '0'."""
+    """Return a config path into `class_weight` with its last key as written in the config: the integer 0, not '0'."""
     if path[:2] != ("fit", "class_weight") or len(path) < 3:
         return path
     keys = {str(key): key for key in section["class_weight"]}

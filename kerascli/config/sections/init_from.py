@@ -112,7 +112,8 @@ class InitFrom(BaseSection):
 
     @property
     def path(self) -> str | None:
-        """Path of the file or run with the weights; None if the source is a run's name or torchvision."""
+        """Path of the file or run that has the weights; None if a run is named in another way, or
+        torchvision has them."""
         return self.file if self.file is not None else self.run if self.run and os.sep in self.run else None
 
     def rebased(self, old: Path, new: Path) -> "InitFrom":
@@ -129,7 +130,7 @@ class InitFrom(BaseSection):
 
 
 def parse_init_from(model: Any) -> InitFrom | None:
-    """Parse the `init_from` key of a model section; return None if it is absent. Raises Invalid."""
+    """Return the `init_from` key of a `model` section, parsed; None if the section has none. Raises Invalid."""
     if not isinstance(model, Mapping) or model.get("init_from") is None:
         return None
     section, path = model["init_from"], ("model", "init_from")

@@ -66,7 +66,7 @@ def _is_by_output(value: dict[Any, Any], outputs: Collection[str] | None, regist
 
 
 def _is_component_form(written: Any, registry: Registry[Any]) -> bool:
-    """Return True for a component (`mse`, `{mse: ...}`) or a list of components."""
+    """Return True for a value that is a component (`mse`, `{mse: ...}`) or a list of components."""
     if isinstance(written, list):
         return all(_is_component_form(item, registry) for item in written)
     name = next(iter(written)) if isinstance(written, dict) and len(written) == 1 else written

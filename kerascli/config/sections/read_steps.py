@@ -44,7 +44,8 @@ def parse_steps(
     targets: Mapping[str, TensorSpec] | None,
     classes: Mapping[str, Sequence[str]],
 ) -> TrainStepSpec:
-    """Parse the items (updates) of `fit.train_step`, in the scope of the model. Raises Invalid with every config error.
+    """Return `fit.train_step`, a list of updates, parsed in the scope of the model. Raises Invalid with every config
+    error.
 
     `compiled` is the `compile` section; `targets` None: they are unknown; `classes` are the class names of each target.
     """
@@ -233,7 +234,8 @@ class _Reader:
     def _with_columns(
         self, update: UpdateSpec, path: Path, terms: TermReader, specs: Mapping[str, TensorSpec]
     ) -> UpdateSpec:
-        """Return an update with the history columns of its metrics, which may depend on the shape of predictions."""
+        """Return an update with the names of its metrics' columns in the history, some of which depend on
+        output shapes."""
         update = replace(update, metrics=tuple(terms.with_columns(use, specs) for use in update.metrics))
         for use in update.metrics:
             if use.columns != (use.name,):
@@ -258,7 +260,7 @@ class _Reader:
             self.columns[column] = where
 
     def _check_trained(self, update: UpdateSpec, built: Built) -> None:
-        """Report a config error for each layer under an update's `train` that the update's loss does not depend on."""
+        """Report a config error for each layer that an update is to train, but on which its loss does not depend."""
         ends = [term.of.y_pred for term in update.terms if term.of is not None]
         ends += [str(term.of.y_true) for term in update.terms if term.of is not None and not term.of.is_target]
         own = [node.name for node in flat(update.layers or ()) if node.layer.adds_losses()]

@@ -44,12 +44,12 @@ class TermReader:
     _pending: list[Pending] = field(default_factory=list)
 
     def losses(self, written: Any, path: Path) -> tuple[LossTerm, ...]:
-        """Parse the `loss` mapping of a `train_step` update: losses by name."""
+        """Return the losses in the `loss` mapping of a `train_step` update; report its config errors."""
         found = [self._term(name, each, (*path, name)) for name, each in self._items(written, path, "loss")]
         return tuple(term for term in found if term is not None)
 
     def metrics(self, written: Any, path: Path) -> tuple[UpdateMetric, ...]:
-        """Parse the `metrics` mapping of a `train_step` update: metrics by name."""
+        """Return the metrics in the `metrics` mapping of a `train_step` update; report its config errors."""
         found: list[UpdateMetric] = []
         for name, each in self._items(written, path, "metric"):
             where = (*path, name)

@@ -91,7 +91,7 @@ class Published:
 
     @property
     def checksum(self) -> str:
-        """First digits of the file's SHA-256, which are part of its name."""
+        """First digits of the SHA-256 of the weights file, which are part of the file's name."""
         return self.file.removesuffix(".pth").rpartition("-")[2]
 
 

@@ -100,7 +100,7 @@ class UpdateSpec:
     """Nodes of the update's own forward pass; None: it shares that of the update before, or the model's."""
 
     def trains(self, weight: str) -> bool:
-        """Return True if the update trains the weight with this full name (`generator/dense/kernel`)."""
+        """Return True if the update trains the model's weight with this full name (`generator/dense/kernel`)."""
         return weight.startswith(tuple(f"{name}/" for name in self.train))
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
@@ -127,7 +127,8 @@ class UpdateSpec:
 
 @dataclass(frozen=True, slots=True)
 class ForwardPassSpec:
-    """Forward pass, and the updates computed from it; all their gradients are computed before any weight changes."""
+    """Forward pass of a `train_step`, and the updates computed from it: all gradients first, then all
+    weight changes."""
 
     built: Built
     updates: tuple[UpdateSpec, ...]

@@ -35,7 +35,7 @@ class Fields:
 
 
 def detect(pieces: list[str], encoding: str, name: str) -> Fields:
-    """Detect the format of delimited text and split it into columns. Raises DataError."""
+    """Return the columns of a delimited text, and its format, found from pieces of the text. Raises DataError."""
     head = pieces[0].splitlines(keepends=True)[:_HEAD]
     form = TextFormat(encoding=encoding, comment=_comment(head))
     head = [line for line in head if line.strip() and not (form.comment and line.startswith(form.comment))]

@@ -67,7 +67,7 @@ class Document:
         return mark.key if mark.key is not None and written == path and at == "key" else mark.value
 
     def point(self, path: Path, column: int, length: int) -> Place:
-        """Return the place, in the file, of `length` characters from `column` (from 1) of the text value at `path`.
+        """Return the position in the file of `length` characters, from `column` (from 1), of the text value at `path`.
 
         It is that of the whole value if they cannot be located.
         """

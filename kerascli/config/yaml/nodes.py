@@ -81,7 +81,7 @@ class _Events(Reader, Scanner, Parser):
 
 
 class NodeReader:
-    """Parser of one YAML document into nodes; collects config errors, and continues after them where it can."""
+    """Parser of a YAML document into nodes; it collects config errors, and continues after an error where possible."""
 
     def __init__(self, text: str, source: Source) -> None:
         self.source = source

@@ -1,4 +1,4 @@
-"""Source: the text of a config in lines, and positions in it."""
+"""Lines of a config's text, and conversion of line and column numbers into positions for error messages."""
 
 import re
 from dataclasses import dataclass
@@ -31,11 +31,11 @@ class Source:
         return source
 
     def spot(self, line: int, column: int, length: int = 1) -> Place:
-        """Return the Place of a line and column, both counted from 0."""
+        """Return the position (a Place) of a line and column of the text, both counted from 0."""
         return Place(self.name, line + 1, column + 1, self.lines[line] if line < len(self.lines) else "", length)
 
     def place(self, mark: YamlMark | None, end: YamlMark | None = None) -> Place:
-        """Return the Place from PyYAML's position `mark` to `end`, or to the end of the line."""
+        """Return the position (a Place) from PyYAML's `mark` to `end`, or to the end of the line."""
         if mark is None:
             return self.spot(0, 0)
         length = 1

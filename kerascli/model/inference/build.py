@@ -30,7 +30,8 @@ from kerascli.shapes import MAX_VALUES, TensorSpec, can_be_one, show_shape
 
 @without_compiler()
 def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
-    """Build the modules of a model's nodes in order, and infer the shapes of their outputs.
+    """Return a model with the modules of its nodes, built in order, and the shapes that these give to the node's
+    outputs.
 
     `known` are modules of another model, by the names of their weights: nodes with the same names share their
     weights. Stateful layers keep states for `batch_size` samples. Raises Invalid with a config error for each node that
@@ -63,7 +64,8 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size
 
 
 def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: list[Fault]) -> list[Fault]:
-    """Report errors for calls of shared models with other inputs than declared; drop the errors inside such calls."""
+    """Return config errors for calls of shared models with other inputs than declared, without the errors
+    inside such calls."""
     refused: list[Fault] = []
     for call in (entry for entry in model.entries if isinstance(entry, Call)):
         for (name, wanted), given in zip(call.of.inputs.items(), call.inputs, strict=False):
@@ -130,7 +132,7 @@ def _build_node(
 
 
 def _refuse_huge(results: Sequence[TensorSpec]) -> None:
-    """Raise ShapeMismatch for outputs of more than MAX_VALUES per sample, such as by a typo in a size."""
+    """Raise ShapeMismatch for layer outputs of more than MAX_VALUES values per sample, such as by a typo in a size."""
     for result in results:
         values = math.prod(size or 1 for size in result.shape)
         if values > MAX_VALUES:

@@ -25,7 +25,7 @@ _MOST_VALUES = 2**53
 
 
 def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
-    """Return the spec of an input as passed to the layer's module: integers are cast if the layer takes none."""
+    """Return an input's spec as the layer's module gets it: integers become floats if the layer accepts no integers."""
     if spec.is_integer and not layer.takes_integers:
         return TensorSpec(spec.shape, _name(torch.get_default_dtype()), spec.batched)
     return spec

@@ -46,13 +46,13 @@ class PreparedNode:
     hidden: tuple[str, ...]
     """Names of the mask arguments that are `false`: the layer ignores these masks, but they are still propagated."""
     masked: int
-    """Number of leading outputs of the node to which the propagated mask applies."""
+    """Number of outputs of the node, counted from the first, to which the propagated mask applies."""
     again: bool
     """If True, an earlier node has the same weights, and may have updated them in this forward pass."""
     names: Mapping[str, str]
     """Mapping from the path of each weight in the module to the weight's name in the model."""
     sets: str
-    """Name of the weight that an `update` node assigns, which belongs to another node; '' for other nodes."""
+    """Full name of the weight that an `update` node assigns, which belongs to another node; '' for other nodes."""
     last_uses: tuple[str, ...]
     """Names of the tensors that no later node needs; they are freed after this node to save memory."""
 
@@ -109,7 +109,8 @@ def run_node(step: PreparedNode, values: dict[str, Tensor], masks: dict[str, Ten
 
 
 def _below(node: str, name: str) -> str:
-    """Return the logged name of a node's loss or metric: `node/name`, or the node's name if it has no name."""
+    """Return the name under which a node's loss or metric is logged: `node/name`, or only the node's name
+    if `name` is ''."""
     return f"{node}/{name}" if name else node
 
 
@@ -129,7 +130,8 @@ def _tensor(module: nn.Module, path: str) -> Tensor:
 
 
 def _call(step: PreparedNode, arguments: list[Tensor], call: dict[str, Any], carried: dict[str, Tensor]) -> Any:
-    """Call a node's module, in training or inference mode if the node's `training` argument says which.
+    """Return the output of a node's module, run in training or inference mode if the node's `training` argument says
+    so.
 
     Otherwise the mode is the model's.
     """

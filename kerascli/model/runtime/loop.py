@@ -140,7 +140,7 @@ class Loop(CompositeModule):
         outcome: GraphOutcome,
         losses: dict[str, Tensor],
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Run the cell over all time steps; return the outputs and the last states.
+        """Return a cell's outputs and last states, after running it over all time steps.
 
         A masked step keeps the states and repeats the previous outputs.
         """

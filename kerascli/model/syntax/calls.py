@@ -15,7 +15,7 @@ from kerascli.section import key_names, keys_of
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A call of a shared layer or model, split into node keys and call arguments.
+    """A call of a shared layer or model as written, split into node keys (`name`, `inputs` ...) and call arguments.
 
     `inputs` is the path of the call's inputs.
     """

@@ -1,4 +1,5 @@
-"""Read the forward passes of `train_step`: layers over the data's inputs that call the model's shared layers."""
+"""Read forward passes of `fit.train_step`: lists of layers over the data's inputs, which call the model's
+shared layers."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -22,7 +23,7 @@ from kerascli.shapes import TensorSpec
 
 
 class Forward:
-    """Reader of one forward pass of `train_step`: of layers of its own, or else of the model's nodes.
+    """Reader of one forward pass of `fit.train_step`: of its own `layers`, or (without these) of the model's nodes.
 
     Paths are those of the config.
     """
@@ -55,7 +56,7 @@ class Forward:
         names.previous = next(iter(inputs)) if len(inputs) == 1 else None
 
     def read(self, layers: Any, whose: str) -> tuple[Entry, ...]:
-        """Read the list `layers` of an update's forward pass; return its nodes and calls."""
+        """Return the nodes and calls in the list `layers` of an update's forward pass."""
         path = (*self._path, "layers")
         if is_list(layers, whose, path, self.faults):
             with suppress(TooManyNodes):

@@ -22,7 +22,7 @@ def read_inputs(
     base: Path = (),
     unread: Collection[str] = (),
 ) -> dict[str, Input]:
-    """Return a model's inputs by name, and define their names for its layers.
+    """Return a model's inputs by name, after defining these names for the layers that follow.
 
     `data_inputs` is None if the data section could not be read; then a missing input is no config error. `base` is the
     path of the section that declares inputs; `unread` names the data's inputs whose shapes are unknown until the
@@ -148,7 +148,7 @@ def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
 
 
 def _first_shape(layers: list[Any]) -> tuple[Any, Path]:
-    """Return the first layer's `input_shape` and its path; (None, ()) if it has none."""
+    """Return the `input_shape` of a model's first layer and its config path; (None, ()) if the layer has none."""
     first = layers[0]
     if isinstance(first, dict) and len(first) == 1:
         ((name, arguments),) = first.items()

@@ -144,7 +144,7 @@ def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
 
 
 def _read_body(reading: Reading, written: Body, base: Path) -> tuple[str, ...]:
-    """Read the layers and outputs of a model whose inputs and shared layers have been read; return its outputs."""
+    """Return the outputs of a model after reading its layers; its inputs and shared layers have been read before."""
     whose = str(base[-1]) if base else "model"
     if base and written.has("layers") and not is_list(written.layers, whose, (*base, "layers"), reading.faults):
         return ()
@@ -205,7 +205,7 @@ def _resolved(reading: Reading, entry: Any, path: Path) -> Any:
 
 
 def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> None:
-    """Read one item of the list `layers`. Raises Invalid, with paths inside the item, if its key is unknown."""
+    """Add one item of the list `layers` to the model being read. Raises Invalid, with paths inside the item."""
     name, arguments = (entry, {}) if isinstance(entry, str) else _only_item(entry)
     if name == "repeat":
         if resolve and isinstance(entry, dict):

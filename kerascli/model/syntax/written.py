@@ -31,7 +31,7 @@ class WrittenNode:
     cls: type[BaseLayer]
     written: str
     settings: Any
-    """The layer's own arguments, in any of the written forms."""
+    """The layer's own arguments as written: a mapping, or the value of the first argument."""
     keys: NodeKeys
     call: Mapping[str, Any]
     """Call arguments of the node (`training`, `mask` ...), as written."""
@@ -80,7 +80,7 @@ def as_list(value: Any) -> list[Any]:
 def _divide(
     cls: type[BaseLayer], arguments: dict[Any, Any], path: Path, faults: Faults
 ) -> tuple[dict[str, Any], dict[Any, Any]]:
-    """Return the node's keys and call arguments, and the layer's own arguments.
+    """Return two mappings: the node's keys and call arguments, and the layer's own arguments.
 
     A misspelt node key is reported and then read as the key that was meant, so that it causes no further config errors.
     """
