@@ -128,7 +128,7 @@ class Names:
 
 
 FieldsOf = Callable[[str], Sequence[str]]
-"""Function that returns the arguments of a component by its name, in the order of a call."""
+"""Type of a function from a component's name to the names of its arguments, in the order of a call."""
 C = TypeVar("C", bound=Component)
 
 
@@ -185,7 +185,7 @@ class Registry(Generic[C]):
 
     @property
     def spelled(self) -> Names:
-        """Names of the kind, found in any spelling."""
+        """Names of the registry's kind of component, which it finds in any spelling."""
         self.load()
         return self._spelled
 

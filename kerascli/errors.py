@@ -45,7 +45,7 @@ class Related:
 
 
 def used_here(uses: Iterable[Path]) -> tuple[Related, ...]:
-    """Return notes for an error inside a block: the config paths `uses`, at which the block is used."""
+    """Return notes for an error inside a block of layers: the config paths `uses`, at which the block is used."""
     return tuple(Related("used here", path) for path in uses)
 
 

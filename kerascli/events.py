@@ -24,9 +24,9 @@ class PhaseBegin:
     of: int
     epochs: int
     trained: int
-    """Number of trainable parameters."""
+    """Number of parameters of the model that are trained in this phase."""
     parameters: int
-    """Number of all parameters."""
+    """Number of all parameters of the model."""
     fresh: bool
     """True if the phase begins with a new optimizer."""
 
@@ -118,7 +118,7 @@ class EpochEnd:
     logs: Logs
     seconds: float
     messages: tuple[str, ...] = ()
-    """Messages of callbacks to print."""
+    """Messages of callbacks about the epoch, to be printed."""
     slots: tuple[str, ...] = ()
     """Names of the checkpoints (slots) to save now."""
     records: tuple[Record, ...] = ()
@@ -142,12 +142,12 @@ class Stopped:
     text: str
     epoch: int
     messages: tuple[str, ...] = ()
-    """Messages of callbacks at the end of training, to print."""
+    """Messages of callbacks at the end of training, to be printed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Event: a whole split was evaluated; has its loss and metrics."""
+    """Event: a whole split of the data was evaluated; it holds the loss and metrics."""
 
     split: str
     logs: Logs
@@ -227,7 +227,7 @@ class Profiled:
     """Description of the training steps in which operations were timed; empty if none were."""
     advice: tuple[str, ...]
     notes: tuple[str, ...]
-    """Remarks on what could not be measured and on the limits of the profile."""
+    """Remarks on what the profile could not measure, and on its limits."""
     files: tuple[str, ...] = ()
 
 

@@ -281,8 +281,7 @@ def _opened(
 
 
 def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Fault]) -> None:
-    """Raise ConfigError if a config has errors: those of its top level and data section, and those of the
-    other sections."""
+    """Raise ConfigError with the errors of a config's top level and data section, and those of its other sections."""
     if not faults and not of_data:  # another phase has the faults
         with suppress(DataError):
             phase.check_early()

@@ -43,7 +43,7 @@ _NO_OPERAND = {
 
 
 def parse(text: str) -> Node:
-    """Parse the text of an expression to a syntax tree. Raises ExpressionError."""
+    """Return the text of an expression, parsed to a syntax tree. Raises ExpressionError."""
     parser = _Parser(tokenize(text))
     tree = parser.expression(0)
     if parser.token.kind != "end":
@@ -63,7 +63,7 @@ class _Parser:
         return self._tokens[self._position]
 
     def expression(self, binding: int) -> Node:
-        """Parse an operand and all following operators that bind tighter than `binding` (a precedence)."""
+        """Return the tree of an operand and all following operators that bind tighter than `binding` (a precedence)."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise self._too_deep(f"{MAX_DEPTH} operations")

@@ -33,7 +33,7 @@ class Brackets:
                 self.end()
 
     def end(self) -> None:
-        """End the current expression: its brackets are closed, or the surrounding [] or {} ends."""
+        """Stop counting the current expression's brackets: they are closed, or the surrounding [] or {} ends."""
         if self._start is not None and self._end is not None:
             self._found.append((*self._start, self._end, self._pending == 0))
         self._start = None

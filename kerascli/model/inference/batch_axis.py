@@ -10,7 +10,8 @@ from kerascli.shapes import TensorSpec
 
 
 def sample_specs(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
-    """Return the specs (shape, dtype) of a node's inputs; of one without a batch axis, the first axis is taken for it.
+    """Return the specs (shape, dtype) of a node's inputs; a tensor without a batch axis has its first axis taken for
+    one.
 
     This lets an encoder be called on a weight of pseudo-inputs. Raises ShapeMismatch if a layer takes both tensors
     with and without a batch axis.

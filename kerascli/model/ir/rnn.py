@@ -34,7 +34,8 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
 
     @classmethod
     def settings(cls) -> tuple[str, ...]:
-        """Return the fields that a config sets; all other fields are derived from the cell and the node."""
+        """Return the names of the fields of `rnn` that a config sets; all others are derived from the cell
+        and the node."""
         return tuple(name for name in cls.model_fields if name not in {"cell", "layers", "given"})
 
     @property

@@ -1,4 +1,4 @@
-"""Run a custom cell over the time steps of sequences."""
+"""Run the custom cell of an `rnn` layer over the time steps of its input sequences."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
@@ -20,7 +20,7 @@ from kerascli.parts.initializers import Zeros
 
 
 class Start(StatefulModule):
-    """Module that returns a custom cell's initial states, one for each state of the cell.
+    """Module that returns the initial states of an `rnn`'s custom cell, one for each state.
 
     They are inputs of the node, states kept from the previous batch, weights, or zeros.
     """
