@@ -7,7 +7,7 @@ from types import FrameType
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    """Exit with a one-line message: nothing has begun yet, and an import could swallow an exception."""
+    """Signal handler during the start: exit with a one-line message, since an import could swallow an exception."""
     try:  # noqa: SIM105  # contextlib would be one more import before the handlers are set
         os.write(2, b"error: interrupted\n")
     except OSError:
@@ -25,7 +25,7 @@ for _number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
 
 
 def main() -> None:
-    """Run the command in `sys.argv`."""
+    """Run the command of kerascli in `sys.argv`."""
     from kerascli.cli.app import main as run
 
     run()

@@ -1,4 +1,4 @@
-"""Components and registries, which turn a name in a config into validated, frozen data.
+"""Components (layers, losses ...) and their registries, which turn a name in a config into validated, frozen data.
 
 A component is a layer, loss, optimizer, ... that a config names. Its class is a frozen pydantic model whose fields
 are its arguments under Keras's names. The registry of its kind finds it by name and parses its three written
@@ -56,7 +56,7 @@ class Component(BaseModel):
 
 
 def plain(value: Any) -> Any:
-    """Return a value as YAML-ready data, with the components inside of it dumped and tuples as lists."""
+    """Return a value as data for YAML: components inside of it as written in a config, tuples as lists."""
     if isinstance(value, Component):
         return value.dump()
     if isinstance(value, (tuple, list)):
@@ -67,7 +67,7 @@ def plain(value: Any) -> Any:
 
 
 class Invalid(ValueError):
-    """Exception with config errors by path; `Document.error` finds their lines. Pydantic's validators may raise it."""
+    """Exception that holds config errors by path; `Document.error` finds their lines. Validators may raise it."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
@@ -128,7 +128,7 @@ class Names:
 
 
 FieldsOf = Callable[[str], Sequence[str]]
-"""Function that returns the arguments of a component by its name, in the order of a call."""
+"""Type of a function from a component's name to the names of its arguments, in the order of a call."""
 C = TypeVar("C", bound=Component)
 
 
@@ -185,7 +185,7 @@ class Registry(Generic[C]):
 
     @property
     def spelled(self) -> Names:
-        """Names of the kind, found in any spelling."""
+        """Names of the registry's kind of component, which it finds in any spelling."""
         self.load()
         return self._spelled
 
@@ -240,7 +240,7 @@ _HOMES = (*(f"kerascli.{room}.base" for room in _ROOMS), "kerascli.data.mixing")
 
 @cache
 def registries() -> Mapping[str, Registry[Any]]:
-    """Return the registry of every kind, by kind, whichever modules the process has imported so far."""
+    """Return a mapping from every kind (`layer` ...) to its registry, whichever modules have been imported so far."""
     for home in _HOMES:
         importlib.import_module(home)
     return dict(sorted(_REGISTRIES.items()))

@@ -48,7 +48,8 @@ def prepare_environment(environ: MutableMapping[str, str] = os.environ) -> None:
 
 
 def cpu_limit(root: Path = Path("/")) -> CpuLimit:
-    """Return the CPUs that this process may use: those of its affinity, or of its cgroup's quota, rounded up."""
+    """Return the number of CPUs that this process may use: the smaller of its affinity and its cgroup's
+    quota, rounded up."""
     all_of_them, allowed, quota = os.cpu_count() or 1, affinity(), cpu_quota(root)
     if quota is not None and _whole(quota) < allowed:
         return CpuLimit(_whole(quota), f"the cgroup's CPU quota is {_written(quota)} of {all_of_them}")
@@ -80,7 +81,7 @@ def _written(quota: float) -> str:
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """Yield the cgroup folders of this process's cgroup and of its ancestors, as far as they are mounted here."""
+    """Yield the folders of this process's cgroup and of its ancestors, as far as they are mounted in this process."""
     groups = dict(_memberships(root))
     for kind, top, point in _mounts(root):
         if (path := groups.get(kind)) is None:
@@ -115,7 +116,7 @@ def _mounts(root: Path) -> Iterator[tuple[str, PurePosixPath, PurePosixPath]]:
 
 
 def _unescaped(text: str) -> str:
-    """Return a path of mountinfo without escapes; the kernel writes a space in it as \\040."""
+    """Return a path from /proc/self/mountinfo without escapes: the kernel writes a space in it as \\040."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 

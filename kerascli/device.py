@@ -17,7 +17,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Automatic choice (of a device, an execution mode), and the reason for it."""
+    """Automatic choice of a device or an execution mode, with the reason."""
 
     value: str
     reason: str
@@ -25,7 +25,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """Number of CPU threads, and the reason; `told` is True if the user should be told, since it is unexpected."""
+    """Number of CPU threads, with the reason; `told` is True if it is unexpected, so that the user should be told."""
 
     count: int
     reason: str
@@ -75,9 +75,7 @@ def _missing(wanted: str) -> str | None:
 def use_threads(wanted: int | None = None, *, recorded: int | None = None, share: int = 1) -> Threads:
     """Set and return the number of CPU threads: `wanted`, `recorded` of a resumed run, or torch's default.
 
-    The default is divided by `share`, the number of processes that share the CPUs.
-
-    The default is limited to the CPUs that may be used: torch itself takes one thread per physical core that the
+    The default is divided by `share`, the number of processes that share the CPUs. It is limited to the CPUs that may be used: torch itself takes one thread per physical core that the
     process may run on, whatever the cgroup's quota, or the number in the environment. A resumed run keeps its number,
     since the last bits of some sums depend on it.
     """
@@ -114,7 +112,7 @@ def _own_threads() -> Threads:
 
 
 def of_process(device: Choice, local_rank: int) -> Choice:
-    """Return the device of one of several processes on a machine: each has its own GPU. Raises ConfigError."""
+    """Return the device of one of several training processes on a machine: each has its own GPU. Raises ConfigError."""
     if device.value == "mps":
         raise ConfigError("an Apple GPU cannot be shared by several processes", hint="--device cpu")
     if device.value != "cuda":
@@ -160,7 +158,7 @@ def prepare_gpu(device: torch.device) -> None:
 
 
 def make_deterministic(device: torch.device) -> None:
-    """Use deterministic algorithms on CUDA, which are slower; the CPU is deterministic anyway."""
+    """Make torch use deterministic algorithms on CUDA, which are slower; the CPU is deterministic anyway."""
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)

@@ -1,4 +1,4 @@
-"""Random numbers from keys instead of a generator's state; all random numbers of training come from here.
+"""Random numbers generated from keys (seed, step, layer ...), without a generator's state; all of training's are.
 
 The key of a draw is (seed, stream, step, shard, node, number of the node's draw in this step). Resuming therefore needs
 no generator state, a node keeps its numbers when another node is added, and numbers can be generated outside of a
@@ -23,7 +23,7 @@ Kind = Literal["normal", "uniform", "bernoulli"]
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Specification of a random tensor; `parameters` are (low, high) of uniform, (probability,) of bernoulli."""
+    """Specification of a random tensor; `parameters` are (low, high) for uniform, (probability,) for bernoulli."""
 
     kind: Kind
     shape: tuple[int, ...]
@@ -106,7 +106,7 @@ def key_seed(key: str) -> int:
 
 @contextmanager
 def using(drawer: Drawer) -> Iterator[None]:
-    """Use `drawer` as the source of random numbers inside the block."""
+    """Context manager in whose block `drawer` is the source of random numbers."""
     global _current
     before, _current = _current, drawer
     try:
@@ -122,7 +122,8 @@ def node_stack() -> list[str]:
 
 @contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
-    """Add `seed` to the key of the draws inside the block, so that another seed gives other numbers.
+    """Context manager that adds `seed` to the keys of random draws in its block, so that another seed gives other
+    numbers.
 
     Keras's layer seeds replace the global seed; here they refine the run's, so that every step, shard and call
     still draws its own numbers and a resumed run repeats them.
@@ -200,7 +201,8 @@ _sfc64 = np.random.SFC64(0)
 
 
 def _bits(words: int, key: str) -> np.ndarray:
-    """Return random 64-bit integers. The hash is used as the generator's state: seeding takes longer than drawing."""
+    """Return random 64-bit integers from a generator whose state is the key's hash: seeding takes longer
+    than drawing."""
     state = np.frombuffer(hashlib.blake2b(key.encode(), digest_size=32).digest(), "<u8")
     _sfc64.state = {"bit_generator": "SFC64", "state": {"state": state}, "has_uint32": 0, "uinteger": 0}
     return _sfc64.random_raw(words)

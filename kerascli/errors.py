@@ -37,7 +37,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """Note that a fault has about another position: `text` describes it, `path` (or `place`) locates it."""
+    """Note of an error message about another position in the config: `text`, with its `path` or `place`."""
 
     text: str
     path: Path = ()
@@ -45,13 +45,14 @@ class Related:
 
 
 def used_here(uses: Iterable[Path]) -> tuple[Related, ...]:
-    """Return notes for an error inside a block: the config paths `uses`, at which the block is used."""
+    """Return notes for an error inside a block of layers: the config paths `uses`, at which the block is used."""
     return tuple(Related("used here", path) for path in uses)
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Error or warning about a config: `path` and `at` (its key or its value) locate it until `place` is known."""
+    """Error or warning about a config: `path` and `at` (key or value) say where, until the position `place`
+    is known."""
 
     text: str
     path: Path = ()
@@ -61,7 +62,7 @@ class Fault:
     level: Literal["error", "warning"] = "error"
     related: tuple[Related, ...] = ()
     span: tuple[int, int] | None = None
-    """Column (from 1) and length inside the text at `path`, if the fault is about a part of it."""
+    """Column (from 1) and length of the part of the text at `path` that the error is about; None: it is all of it."""
 
     def below(self, path: Path) -> "Fault":
         """Return a copy of the error with `path` put in front of its config path."""
@@ -80,7 +81,7 @@ class Fault:
 
 
 class KerasCliError(Exception):
-    """Base of the errors that a user can cause and repair; it holds error messages (`Fault`) with places."""
+    """Base class of errors that a user can cause and repair; it holds error messages (`Fault`) with positions."""
 
     exit_code: ClassVar[int] = 1
 
@@ -100,7 +101,7 @@ class DataError(KerasCliError):
 
 
 class DataMissing(DataError):
-    """Error of a file or folder of the data that does not exist."""
+    """Error for a file or folder of the data that does not exist."""
 
 
 class FileRefused(KerasCliError):
@@ -112,7 +113,7 @@ class TrainingStopped(KerasCliError):
 
 
 class ProcessLost(TrainingStopped):
-    """Error of a training on several processes, of which one ended or does not answer."""
+    """Error of a training on several processes: one of them has ended, or does not answer."""
 
 
 class StorageError(KerasCliError):

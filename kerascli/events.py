@@ -24,9 +24,9 @@ class PhaseBegin:
     of: int
     epochs: int
     trained: int
-    """Number of trainable parameters."""
+    """Number of parameters of the model that are trained in this phase."""
     parameters: int
-    """Number of all parameters."""
+    """Number of all parameters of the model."""
     fresh: bool
     """True if the phase begins with a new optimizer."""
 
@@ -77,7 +77,8 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class WriteSample:
-    """Request that the sampling callback `name` makes a sample with the current model, for the run's samples/."""
+    """Request of the callback `name` for a sample (text, image ...) of the current model, in the run
+    folder's samples/."""
 
     name: str
     epoch: int
@@ -99,7 +100,7 @@ class BatchEnd:
     steps: int
     logs: Logs | None = None
     slots: tuple[str, ...] = ()
-    """Named checkpoint slots to save."""
+    """Names of the checkpoints (slots) to save now."""
     records: tuple[Record, ...] = ()
 
 
@@ -117,9 +118,9 @@ class EpochEnd:
     logs: Logs
     seconds: float
     messages: tuple[str, ...] = ()
-    """Messages of callbacks to print."""
+    """Messages of callbacks about the epoch, to be printed."""
     slots: tuple[str, ...] = ()
-    """Named checkpoint slots to save."""
+    """Names of the checkpoints (slots) to save now."""
     records: tuple[Record, ...] = ()
 
 
@@ -141,12 +142,12 @@ class Stopped:
     text: str
     epoch: int
     messages: tuple[str, ...] = ()
-    """Messages of callbacks at the end of training, to print."""
+    """Messages of callbacks at the end of training, to be printed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Event: a whole split was evaluated; has its loss and metrics."""
+    """Event: a whole split of the data was evaluated; it holds the loss and metrics."""
 
     split: str
     logs: Logs
@@ -163,20 +164,21 @@ class Note:
     place: str = ""
     """Position in a file that the message is about: `config.yaml:12:7`."""
     below: tuple[str, ...] = ()
-    """Lines to print below the message: the source line with a caret, a hint."""
+    """Lines to print below the message, such as the source line with a caret, or a hint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Kind of work (data, forward ...) in a profile: median time per step or epoch with it, share of the total time."""
+    """Kind of work (data, forward ...) in the profile of a training: median time per step or epoch with it,
+    and its share."""
 
     name: str
     milliseconds: float
     per: Literal["step", "epoch"]
     times: int
-    """Number of steps (or epochs) that contain this kind of work."""
+    """Number of steps (or epochs) in which work of the profiled kind (such as data loading) occurred."""
     of: int
-    """Number of steps (or epochs) that were timed."""
+    """Number of steps (or epochs) of the training that were timed."""
     share: float
 
 
@@ -206,26 +208,26 @@ class Profiled:
     """Event: the profile of a training, by kind of work, layer and operation."""
 
     tier: str
-    """Execution mode of the steps: compiled, traced or eager."""
+    """Execution mode of the profiled training steps: compiled, traced or eager."""
     steps: int
     """Number of training steps run."""
     counted: int
-    """Number of steps that were timed: without the first one, and those that torch's profiler slowed."""
+    """Number of training steps that were timed: not the first one, nor those that torch's profiler slowed."""
     step_milliseconds: float
     once: Mapping[str, float]
-    """Seconds of each kind of one-time work, by name; not part of any share."""
+    """Mapping from each kind of one-time work to its seconds, which are part of no share."""
     phases: tuple[Phase, ...]
     layers: tuple[LayerTime, ...]
-    """Layers that take the most time."""
+    """Layers of the model that take the most time."""
     layers_in: str
     """Description of the steps in which layers were timed: the training's, or steps run layer by layer before."""
     operations: tuple[Operation, ...]
     """Torch operations that take the most time."""
     operations_in: str
-    """Description of the steps in which operations were timed; empty if there are none."""
+    """Description of the training steps in which operations were timed; empty if none were."""
     advice: tuple[str, ...]
     notes: tuple[str, ...]
-    """Remarks on what could not be measured and on the limits of the profile."""
+    """Remarks on what the profile could not measure, and on its limits."""
     files: tuple[str, ...] = ()
 
 

@@ -13,12 +13,12 @@ _KEYWORD = re.compile(r"\s*([A-Za-z_.]\w*)\s*=(?!=)\s*(.+)\Z", re.S)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?L?\Z", re.I)
 _WORDS = {"TRUE": True, "True": True, "T": True, "FALSE": False, "False": False, "F": False, "NULL": None, "None": None}
 NOTHING = frozenset({"None", "NULL", "nil", "NA", "undefined"})
-"""Words for null elsewhere that are text in a config."""
+"""Words for null in other languages, which are text in a config."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForeignCall:
-    """Call of a function or class, as R and Python write it."""
+    """Call of a function or class, as written in R and Python, with its arguments as data."""
 
     name: str
     positional: tuple[Any, ...]
@@ -26,7 +26,7 @@ class ForeignCall:
 
 
 def read_call(text: str) -> ForeignCall | None:
-    """Parse `name(1, key = value)` without evaluating anything; None for any other text."""
+    """Return a call such as `name(1, key = value)`, parsed without evaluating anything; None for any other text."""
     match = _CALL.match(text)
     if match is None:
         return None
@@ -48,17 +48,17 @@ def vector(text: str) -> list[Any] | None:
 
 
 def simple(name: str) -> str:
-    """Return a name without the modules before it: `nn.Linear` is `Linear`."""
+    """Return a Python name without the modules before it: `nn.Linear` is `Linear`."""
     return name.rpartition(".")[2]
 
 
 def named_here(kind: str, name: str) -> str | None:
-    """Return the name here of another library's component; None if there is none."""
+    """Return kerascli's name of another library's component (a layer, loss ...); None if there is none."""
     return NAMES.get(kind, {}).get(_key(name))
 
 
 def line_to_write(name: str, fields: Sequence[str], foreign: str, arguments: Any) -> str:
-    """Return the entry of a config for a component of another library.
+    """Return the line of a config for a component of another library, as a hint.
 
     `fields` are the arguments of the component `name`; `arguments` those of `foreign`, as written: a `ForeignCall`, a
     mapping, a single value, or None.
@@ -74,7 +74,7 @@ def line_to_write(name: str, fields: Sequence[str], foreign: str, arguments: Any
 
 
 def translated(key: str, value: Any, fields: Sequence[str]) -> dict[str, Any]:
-    """Return an argument of another library as settings of a component with these fields; empty if it has none."""
+    """Return an argument of another library as settings of a component with these fields; empty if none corresponds."""
     if key == "betas" and isinstance(value, list) and len(value) == 2 and "beta_2" in fields:
         return {"beta_1": value[0], "beta_2": value[1]}
     name = key if key in fields else KEYS.get(key)
@@ -88,14 +88,16 @@ def translated(key: str, value: Any, fields: Sequence[str]) -> dict[str, Any]:
 
 
 def _is_named(arguments: Any) -> bool:
-    """Return True unless a single value was written without its name, so that the line to write has none either."""
+    """Return False if a component has a single argument written without its name: the line to write omits
+    the name, too."""
     if isinstance(arguments, ForeignCall):
         return bool(arguments.keywords) or len(arguments.positional) != 1
     return isinstance(arguments, Mapping) or arguments is None
 
 
 def _arguments(foreign: str, fields: Sequence[str], arguments: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the arguments of a component elsewhere by name; positional ones that need none here are left out."""
+    """Yield (name, value) for the arguments of another library's component; keywords without counterpart
+    are left out."""
     positional: Sequence[Any] = ()
     keywords: Mapping[Any, Any] = {}
     match arguments:
@@ -132,7 +134,7 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _value(text: str) -> Any:
-    """Convert an argument of a call to data: numbers, booleans, text in quotes, c(...) and tuples; else the text."""
+    """Return an argument of a call as data: numbers, booleans, text in quotes, c(...) and tuples; else as text."""
     text = text.strip()
     if text in _WORDS:
         return _WORDS[text]

@@ -1,4 +1,4 @@
-"""Words of PyTorch, scikit-learn, R and Keras 1 for what has another name here, for hints of errors."""
+"""Words of PyTorch, scikit-learn, R and Keras 1 for what kerascli calls otherwise, for hints in error messages."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -65,7 +65,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "transform": _TRANSFORMS,
     "activation": {"logistic": "sigmoid", "identity": "linear"},
 }
-"""Kind of component -> name elsewhere, in lower case without underscores -> name here."""
+"""Mapping by kind of component from a name in another library (lower case, no underscores) to kerascli's name."""
 
 ADDED: Mapping[str, Mapping[str, Any]] = {
     "crossentropyloss": {"from_logits": True},
@@ -78,7 +78,7 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
     "logisticregression": {"units": 1, "activation": "sigmoid"},
     "linearregression": {"units": 1},
 }
-"""Name elsewhere -> settings that give the component here the same meaning."""
+"""Mapping from a component's name in another library to the settings with which kerascli's means the same."""
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "linear": {"units": 64},
@@ -90,7 +90,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "totensor": {"scale": "$(1/255)"},
     "kbinsdiscretizer": {"num_bins": 10},
 }
-"""Name elsewhere -> example settings of the component here, where it needs some."""
+"""Mapping from a component's name in another library to example settings of kerascli's, where it needs some."""
 
 _CONV = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
 _POOL = ("kernel_size", "stride", "padding")
@@ -108,7 +108,7 @@ POSITIONS: Mapping[str, tuple[str, ...]] = {
         }.items()
     },
 }  # fmt: skip
-"""Class of PyTorch, in its own spelling -> its positional arguments."""
+"""Mapping from a class of PyTorch, in its own spelling, to the names of its positional arguments."""
 
 KEYS: Mapping[str, str] = {
     "lr": "learning_rate",
@@ -137,7 +137,7 @@ KEYS: Mapping[str, str] = {
     "test_size": "validation_split",
     "validation_fraction": "validation_split",
 }
-"""Argument elsewhere -> argument here."""
+"""Mapping from the name of an argument in another library to kerascli's name."""
 
 INFERRED = "the size of its input is inferred"
 NEEDLESS: Mapping[str, str] = {
@@ -150,4 +150,4 @@ NEEDLESS: Mapping[str, str] = {
     "num_layers": "write the layer as often as it is stacked",
     "bidirectional": "wrap the layer: bidirectional: {layer: {lstm: 64}}",
 }
-"""Argument elsewhere that has no counterpart -> the reason."""
+"""Mapping from an argument in another library that has no counterpart in kerascli to the reason."""

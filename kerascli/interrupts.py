@@ -17,7 +17,7 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INSIST_SECONDS = 0.5
-"""Seconds after which the exception for a signal is raised again, if it has not arrived."""
+"""Seconds after which the exception for a signal is raised once more, if the main thread has not received it."""
 _IMPORT_PATIENCE = 4
 """Number of times that the exception for a signal is put off during an import.
 
@@ -28,7 +28,7 @@ _INSISTENCE = 20
 _PR_SET_PDEATHSIG = 1
 """Number of the option in linux/prctl.h."""
 _AGAIN = signal.SIGURG
-"""Signal by which the watching thread makes the main thread raise again; the system's default is to ignore it."""
+"""Signal by which the watching thread makes the main thread raise the exception again; by default it is ignored."""
 
 
 class Signalled(BaseException):
@@ -42,12 +42,13 @@ class Signalled(BaseException):
 
 
 class Signals:
-    """Signals that the process has received; `number` is the first of them, or None."""
+    """Signals that the process has received; `number` is the first of them, None if there are none."""
 
     def __init__(self) -> None:
         self.number: int | None = None
         self._seen: int | None = None
-        """First signal that the watching thread read; Python drops one whose handler is replaced before it runs."""
+        """First signal that the watching thread read; Python's own handler misses one if it is replaced
+        before it runs."""
         self._deferred = False
         self._answered = False
         self._closed = False
@@ -62,7 +63,8 @@ class Signals:
 
     @contextlib.contextmanager
     def deferring(self) -> Iterator[None]:
-        """Put off raising Signalled until the end of the block; if the block raises, the signal counts as handled."""
+        """Context manager that puts off raising Signalled to its end; if the block raises, the signal
+        counts as handled."""
         self._deferred = True
         try:
             yield
@@ -90,7 +92,7 @@ class Signals:
         self._raise(frame)
 
     def _raise(self, frame: FrameType | None) -> None:
-        """Raise Signalled as `check` does, but put it off a few times during an import."""
+        """Raise Signalled if a signal is to be handled; during an import, put that off a few times."""
         if self._put_off < _IMPORT_PATIENCE and _is_importing(frame):
             self._put_off += 1
         else:
@@ -127,7 +129,8 @@ _present: Signals | None = None
 
 @contextlib.contextmanager
 def listening() -> Iterator[Signals]:
-    """Handle signals while a command runs in the block; afterwards they have their default effect.
+    """Context manager that handles signals while a command runs in its block; afterwards they have their default
+    effect.
 
     Only for the main thread. Raises Signalled at the end of the block, whatever else was raised in it, if a signal has
     not been handled.
@@ -162,7 +165,8 @@ def listening() -> Iterator[Signals]:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[Signals]:
-    """Put off the effect of signals during the block, which can check `number`; a signal received before counts, too.
+    """Context manager that puts off the effect of signals to its end; the block can check `number`, set by earlier
+    ones, too.
 
     Outside of `listening` the block sets its own handlers; outside of the main thread signals stay as they are.
     """
@@ -192,7 +196,7 @@ def end_with_parent() -> None:
 
 
 def count_as_handled() -> None:
-    """Count all signals so far as handled, for a command that has passed them on to processes that it started."""
+    """Count all signals received so far as handled, for a command that passed them on to the processes it started."""
     if _present is not None:
         _present._answered = True
 
@@ -210,7 +214,7 @@ def _heeded() -> list[signal.Signals]:
 
 
 def _counts(number: int) -> bool:
-    """Return True for signals whose second arrival ends the process: SIGINT and SIGTERM.
+    """Return True for the signals that end the process when a second one comes: SIGINT and SIGTERM.
 
     A closed terminal sends several SIGHUP, and torch's launcher several of all; it kills what does not end in time.
     """
@@ -226,7 +230,7 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _is_in_flight(error: BaseException | None) -> bool:
-    """Return True if a Signalled is being handled: it is the error or in its chain of contexts."""
+    """Return True if a Signalled is being handled: `error` is one, or has one in its chain of contexts."""
     while error is not None:
         if isinstance(error, Signalled):
             return True

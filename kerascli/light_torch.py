@@ -16,7 +16,7 @@ _NAME = "torch._dynamo"
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Replace the module `torch._dynamo` by a stand-in within the block, unless it is imported already."""
+    """Context manager that replaces the module `torch._dynamo` by a stand-in, unless it is imported already."""
     if _NAME in sys.modules:
         yield
         return

@@ -18,14 +18,14 @@ class BaseSection(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     title: ClassVar[str] = ""
-    """Name of the section in error messages: "compile", "an update" (an item of `fit.train_step`)."""
+    """Name of the section in error messages, such as "compile" or "an update" (an item of `fit.train_step`)."""
     key_noun: ClassVar[str] = "key"
-    """Noun for a key of the section in error messages."""
+    """Noun in error messages for a key of the section."""
     key_list: ClassVar[str] = ""
     """Words before the list of all keys in an error's hint ("a phase has"); empty: no such hint."""
 
     def has(self, key: str) -> bool:
-        """Return True if the config has this key of the section, even with null."""
+        """Return True if the config sets this key of the section, even to null."""
         return key in self.model_fields_set
 
 
@@ -40,7 +40,7 @@ S = TypeVar("S", bound=BaseSection)
 def read_section(
     cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None
 ) -> tuple[S, list[Fault]]:
-    """Parse a section; return it with its valid keys, and the config errors of its other keys with their paths.
+    """Return a section parsed from its valid keys, and the config errors of its other keys.
 
     An invalid or missing field has its default, or None if it has no default; missing fields are not reported, that is
     left to the caller. `title` replaces the title of the class in messages.
@@ -69,14 +69,14 @@ def keys_of(cls: type[S], written: Mapping[Any, Any]) -> S:
 
 
 def meant_keys(cls: type[BaseSection], written: Mapping[Any, Any]) -> set[str]:
-    """Return the keys of a section that unknown keys of a mapping are probably misspellings of."""
+    """Return the keys of a section of which unknown keys of a mapping are probably misspellings."""
     known = key_names(cls)
     near = (nearest(str(key), known) for key in written if key not in known)
     return {key for key in near if key is not None}
 
 
 def key_faults(cls: type[BaseSection], written: Iterable[Any], path: Path, title: str | None = None) -> list[Fault]:
-    """Return a config error for every key that the section does not have."""
+    """Return a config error for every key of a mapping that the section does not have."""
     return unknown_keys(
         written, key_names(cls), cls.title if title is None else title, path, cls.key_noun, cls.key_list
     )
@@ -103,7 +103,7 @@ def key_names(cls: type[BaseSection]) -> tuple[str, ...]:
 
 @cache
 def _lenient(cls: type[BaseSection]) -> type[BaseSection]:
-    """Return the section class with None as the default of every required field."""
+    """Return a copy of a section class in which None is the default of every required field."""
     required = {name: copy(info) for name, info in cls.model_fields.items() if info.is_required()}
     for info in required.values():
         info.default = None

@@ -22,12 +22,12 @@ class TensorSpec:
 
     @property
     def rank(self) -> int:
-        """Number of axes, not counting the batch axis."""
+        """Number of axes of the tensor, not counting the batch axis."""
         return len(self.shape)
 
     @property
     def whole(self) -> Shape:
-        """Shape including the batch axis (as None), if there is one."""
+        """Shape of the tensor including the batch axis (as None), if it has one."""
         return (None, *self.shape) if self.batched else self.shape
 
     @property

@@ -21,7 +21,7 @@ def span(name: str) -> AbstractContextManager[None]:
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Report every span of this process to `listener` within the block."""
+    """Context manager that reports every span of this process to `listener` within its block."""
     global _listener
     before, _listener = _listener, listener
     try:

@@ -15,13 +15,14 @@ from kerascli.errors import Place, safe_text
 
 @dataclass(frozen=True, slots=True)
 class UserCode:
-    """Python file that is read once; the same bytes are run, recorded and shown in messages."""
+    """Python file of a user that is read once, so that the same bytes are run, recorded and shown in messages."""
 
     path: Path
     source: bytes
 
     def module(self) -> ModuleType:
-        """Import the file and return the module; it runs again only if it changed. Raises whatever its code raises."""
+        """Return the file, imported as a module; it is run again only if it changed. Raises whatever its
+        code raises."""
         known = f"{os.path.realpath(self.path)}\n".encode(errors="surrogateescape")
         name = f"kerascli_user_{hashlib.sha256(known + self.source).hexdigest()[:16]}"
         if name in sys.modules:
@@ -39,7 +40,7 @@ class UserCode:
         return module
 
     def told(self, error: BaseException, shown: str) -> tuple[str, Place]:
-        """Return an error that the file's code raised as a message, and its line; messages call the file `shown`."""
+        """Return the message and the line of an error that the file's code raised; messages call the file `shown`."""
         if isinstance(error, SyntaxError) and self._is_file(error.filename):
             return error.msg, Place(shown, error.lineno, error.offset, (error.text or "").rstrip("\n"))
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if self._is_file(frame.filename)]
@@ -57,7 +58,8 @@ class UserCode:
 
 
 class _Loader(importlib.abc.SourceLoader):
-    """Module loader for source that was read before; importlib then reads neither the file nor cached bytecode."""
+    """Module loader for a Python file that was read before; importlib reads neither the file again nor
+    cached bytecode."""
 
     def __init__(self, code: UserCode) -> None:
         self._code = code

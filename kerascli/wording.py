@@ -28,7 +28,7 @@ _BOUNDS = {
 
 
 def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = ()) -> list[Fault]:
-    """Return the config errors of a pydantic error, with their paths in the config below `written`."""
+    """Return the config errors in pydantic's ValidationError; their config paths begin with `written`."""
     found: list[Fault] = []
     missing: dict[Path, list[str]] = {}
     details = error.errors(include_url=False)
@@ -112,13 +112,13 @@ def _title(owner: type[BaseModel]) -> str:
 
 
 def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Return a location without the members of unions ('int', 'tuple[...]') that pydantic adds to it."""
+    """Return pydantic's location of an error without the members of unions ('int', 'tuple[...]') in it."""
     tags = {"int", "float", "bool", "str", "none", "constrained-int", "constrained-float", "constrained-str"}
     return tuple(p for p in loc if not (isinstance(p, str) and (p in tags or "[" in p or "(" in p)))
 
 
 def meant_key(key: str, known: Collection[str]) -> str | None:
-    """Return the key that an unknown one stands for: the one that another library calls so, or the most similar."""
+    """Return the known key that an unknown one stands for: that which another library calls so, or the most similar."""
     foreign = KEYS.get(key)
     return foreign if foreign in known else nearest(key, known)
 
@@ -147,7 +147,7 @@ def unknown_key(
 
 
 def _bound_hint(bound: str, limit: float, value: Any) -> str | None:
-    """Return the share to write for a percentage: 0.2 for 20, where at most 1 is allowed."""
+    """Return the share to write in place of a percentage, if at most 1 is allowed: 0.2 for 20; else None."""
     is_percentage = isinstance(value, int | float) and value == value // 1 and 5 <= value <= 100
     return (
         f"a share, not a percentage: write {value / 100:g}"
@@ -161,7 +161,7 @@ _BOOLEANS = {"yes": "true", "on": "true", "t": "true", "no": "false", "off": "fa
 
 
 def _type_hint(kind: str, value: Any) -> str | None:
-    """Return what to write instead of a value of the wrong type, if that is clear from its text."""
+    """Return what to write in place of a value of the wrong type, if its text shows that; else None."""
     if isinstance(value, str):
         if value in NOTHING:
             return "write null, or leave the key out"

@@ -1,4 +1,4 @@
-"""Configs whose data is missing: placeholders for its sizes, and its source, which the opening comment names."""
+"""Help for configs whose data is missing: placeholders for its sizes, and its source, named in a comment, as a hint."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from kerascli.errors import DataMissing, safe_text
 
 
 def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
-    """Return the input fields with a placeholder for each vector length that only the data has (`one_hot` lookup)."""
+    """Return the data's input fields by name, with a placeholder for each vector length known only from the data."""
     return {
         name: replace(field, shape=(*field.shape[:-1], STAND_IN))
         if field.dtype in {"float32", "uint8"} and field.shape[-1:] == (None,)  # those of integers are steps
@@ -21,7 +21,7 @@ def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
 
 
 def where_from(text: str) -> str | None:
-    """Return what a config's opening comment says about its data's source, or None.
+    """Return what the comment at the top of a config says about its data's source (with a URL), or None.
 
     It is the text from the comment's first URL to the end of the paragraph.
     """
@@ -33,7 +33,8 @@ def where_from(text: str) -> str | None:
 
 @contextmanager
 def with_source_hint(text: str) -> Iterator[None]:
-    """Catch the error of a missing data file; re-raise it with the source in the config's opening comment as hint."""
+    """Context manager that adds a hint to the error of a missing data file: the source named at the top of
+    the config."""
     try:
         yield
     except DataMissing as error:

@@ -1,4 +1,4 @@
-"""Index of all components and digests of checked configs, in the user's cache folder.
+"""Cache file with the names and arguments of all layers, losses ..., and digests of configs found valid.
 
 It allows misspelt names to be reported before torch is loaded. It is valid for one state of the sources of this
 package, and of Python, torch and pydantic.
@@ -25,30 +25,31 @@ from kerascli.section import key_names
 _PACKAGE = Path(__file__).parents[1]
 _MAX_BYTES = 2**24
 _MAX_SOUND = 20_000
-"""Maximum number of digests of valid configs to keep, the newest ones."""
+"""Maximum number of digests of valid configs in the cache file, which keeps the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Names of the arguments of a component, and of the other keys that it may have in a config."""
+    """Argument names of a component (layer, loss ...), and the other keys that the component may have in a config."""
 
     fields: list[str]
     positional: list[str]
-    """Names of the arguments in the order of a call."""
+    """Names of the component's arguments in the order in which a call takes them."""
     required: list[str]
     refused: Mapping[str, str]
-    """Arguments of Keras's class that the component does not have, each with the reason."""
+    """Mapping from each argument of Keras's class that the component does not have to the reason."""
     beside: list[str]
     """Node keys (`name`, `inputs` ...) and call arguments of a layer in `model.layers`; empty for other components."""
     first: list[str]
-    """Kinds of components (`layer`, `optimizer` ...) that the first argument accepts; empty if it is no component."""
+    """Kinds of components (`layer`, `optimizer` ...) that the first argument accepts; empty if it takes
+    other values."""
     plain: bool
-    """True if an unknown key is an error whatever the component's other arguments are."""
+    """True if an unknown key in a config is always an error, whatever the component's other arguments are."""
 
 
 @dataclass(slots=True)
 class ComponentIndex:
-    """Index of components by kind and name, with digests of valid configs."""
+    """Index of the components by kind and name, and digests of configs that were found valid."""
 
     names: dict[str, Names]
     settings: dict[str, dict[str, Settings]]
@@ -56,7 +57,7 @@ class ComponentIndex:
 
 
 def load() -> ComponentIndex | None:
-    """Return the stored component index if it was made from the present sources; None if it was not, or is damaged."""
+    """Return the stored index of components; None if it is damaged, or kerascli, torch or pydantic changed since."""
     with suppress(DataError, StorageError, ValueError, TypeError, KeyError, AttributeError):
         seal, _, body = read_bytes(_file(), _MAX_BYTES).partition(b"\n")
         if seal.decode() == _seal(body):
@@ -68,7 +69,7 @@ def load() -> ComponentIndex | None:
 
 
 def save(index: ComponentIndex, sound: Iterable[str]) -> None:
-    """Write the index to the cache with `sound`, additional digests of valid configs; write errors are ignored."""
+    """Write the index to the cache file, with `sound`, digests of further valid configs; write errors are ignored."""
     kept = list({**index.sound, **dict.fromkeys(sound)})[-_MAX_SOUND:]
     body = json.dumps({
         "names": {kind: [each.prefixes, each.keys] for kind, each in index.names.items()},
@@ -121,7 +122,7 @@ def _seal(body: bytes) -> str:
 
 
 def _state() -> str:
-    """Return a digest of the Python version and of the sizes and modification times of sources, torch and pydantic."""
+    """Return a digest of the Python version and of the sizes and times of the files of kerascli, torch and pydantic."""
     outside = [spec.origin for name in ("torch", "pydantic", "pydantic_core") if (spec := find_spec(name))]
     facts: list[Any] = [sys.version]
     for path in [*sorted(_PACKAGE.rglob("*.py")), *(Path(each) for each in outside if each)]:

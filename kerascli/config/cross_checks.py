@@ -1,4 +1,4 @@
-"""Checks across sections of a config."""
+"""Checks of a config's sections against each other, such as the model's outputs against the data's targets."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -55,7 +55,7 @@ def idle_fit_faults(spec: RunSpec) -> list[Fault]:
 
 
 def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]:
-    """Yield an error for every input of the data that the model does not use, and for every one that the data lacks."""
+    """Yield a config error for each input of the data that the model does not use, and each that the data lacks."""
     if spec.data is not None and spec.train_step is not None:
         used = {given.name for graph in spec.graphs for given in graph.model.inputs}
         for name in spec.data.inputs:
@@ -82,7 +82,7 @@ def _validation_faults(spec: RunSpec, splits: Mapping[str, int] | None) -> Itera
 
 
 def _state_faults(spec: RunSpec) -> Iterator[Fault]:
-    """Yield the errors of a config with stateful layers, whose states go on from batch to batch.
+    """Yield the config errors of settings (such as `shuffle`) that conflict with the model's stateful layers.
 
     Rows must not be shuffled, and all batches must have one size.
     """
@@ -101,7 +101,7 @@ def _state_faults(spec: RunSpec) -> Iterator[Fault]:
 
 
 def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field] | None) -> Iterator[Fault]:
-    """Yield a config error if a target has more classes than the output that predicts it has units."""
+    """Yield a config error if a target has more classes than the model's output that predicts it has units."""
     field = None if targets is None else targets.get(pair.target)
     if pair.loss is None or field is None or field.num_classes is None:
         return
@@ -124,7 +124,7 @@ def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field
 
 
 def _first_label_fault(pair: OutputTarget, field: Field, highest: int | None) -> Fault | None:
-    """Return a fault if integer class labels fit the output, but do not begin at 0; else None."""
+    """Return a config error if a target's class labels would fit the output, but do not begin at 0; else None."""
     if not field.first_class or field.num_classes is None or highest is None:
         return None
     last = field.num_classes - 1
@@ -149,7 +149,7 @@ def _overwrite_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
 def _callback_faults(
     spec: RunSpec, callback: Callback, path: Path, arguments: Any, splits: Mapping[str, int] | None
 ) -> Iterator[Fault]:
-    """Yield the errors of a callback, given the rest of the run; `arguments` are those after its name, at `path`."""
+    """Yield the config errors of a callback that conflicts with the rest of the run; its `arguments` are at `path`."""
     assert spec.training is not None
     rules = {name: optimizer.rule for name, optimizer in spec.training.optimizers.items()}
     if callback.validates_with_averages and not any(rule.use_ema for rule in rules.values()):
@@ -186,7 +186,8 @@ def _multi_value_problem(monitored: Sequence[str], several: Mapping[str, Sequenc
 
 
 def _learning_rate_faults(callback: Callback, rules: Mapping[str, Optimizer], path: Path) -> Iterator[Fault]:
-    """Yield a config error if a callback sets a learning rate that follows a schedule, or that of an unknown update."""
+    """Yield a config error if a callback sets a learning rate that follows a schedule, or that of no update
+    there is."""
     update = getattr(callback, "update", None)
     if update is not None and update not in rules:
         known = [name for name in rules if name]
@@ -206,7 +207,7 @@ def _learning_rate_faults(callback: Callback, rules: Mapping[str, Optimizer], pa
 def _class_weight_faults(
     spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[str, Field] | None
 ) -> Iterator[Fault]:
-    """Yield the config errors of `class_weight`, which needs a single output, known classes and no sample weights."""
+    """Yield the config errors of `class_weight`: it needs a single output, known classes and no sample weights."""
     if spec.fit.class_weight is None:
         return
     path: Path = ("fit", "class_weight")
@@ -232,7 +233,8 @@ def _class_weight_faults(
 
 
 def _sample_weight_faults(spec: RunSpec) -> Iterator[Fault]:
-    """Yield an error for losses and metrics reduced over the rows of a batch, if there are sample or class weights."""
+    """Yield a config error for each loss and metric that reduces over the rows of a batch, if rows or
+    classes have weights."""
     uses: list[tuple[str, Component | None]] = []
     if spec.compile is not None:
         for pair in spec.compile.pairs:

@@ -42,7 +42,8 @@ def describe(
     splits: Mapping[str, int] | None = None,
     references: References | None = None,
 ) -> RunSpec:
-    """Parse the sections, with references resolved, into a RunSpec. Raises Invalid with all errors that can be found.
+    """Return the sections of a config, whose references are resolved, parsed as RunSpec. Raises Invalid with all
+    errors.
 
     `inputs` and `targets` are the known facts of the data; `splits` are its splits, if known. `references` resolves the
     references in blocks and repeats, which are resolved where they are used.
@@ -84,7 +85,8 @@ def describe(
 def check_splits(
     spec: RunSpec, sections: Mapping[Any, Any], splits: Mapping[str, int] | None, others: Sequence[Fault] = ()
 ) -> RunSpec:
-    """Check the sections of a run against each other and the data's splits. Raises Invalid, including `others`."""
+    """Return the RunSpec if its sections do not contradict each other or the data's splits. Raises Invalid
+    with the errors."""
     faults = [*others, *cross_faults(spec, sections, spec.targets, splits)]
     if faults:
         raise Invalid(faults)
@@ -110,7 +112,7 @@ def _read_model(
 
 
 def _trained(faults: list[Fault], written: Model, trainable: Mapping[str, bool]) -> Model:
-    """Return the model with `fit.trainable` applied, or unchanged if that has errors, which are added to `faults`."""
+    """Return the model with layers frozen as `fit.trainable` says; errors in that are added to `faults`."""
     model = _try(faults, lambda: with_trainable(written, trainable))
     if model is not None and trainable:
         faults += updated_faults(model, trainable)
@@ -118,7 +120,7 @@ def _trained(faults: list[Fault], written: Model, trainable: Mapping[str, bool])
 
 
 def _with_views(faults: list[Fault], built: Built, train_step: TrainStepSpec | None, rows: int) -> Built:
-    """Return the built model with its views, which may use layers that only the updates of `train_step` call."""
+    """Return the built model with its views built, too; they may use layers that only updates of `train_step` call."""
     owners = train_step.passes[-1].built.owners if train_step is not None else built.owners
     views = _try(faults, lambda: build_views(built.model, owners, rows))
     return built if views is None else replace(built, views=views)
@@ -132,7 +134,7 @@ def _beside_steps(fit: Mapping[str, Any]) -> list[Fault]:
 
 
 def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
-    """Return errors for shared layers and models that nothing calls, and for their inner nodes without effect."""
+    """Return config errors for shared layers and models that nothing calls, and for nodes in these without effect."""
     if train_step is None:
         return uncalled_faults({each.name: each for each in model.shared}, model.entries)
     models = [model, *(each.built.model for each in train_step.passes)]
@@ -159,7 +161,8 @@ def _compiled(
 
 
 def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:
-    """Return the errors of all sections but the data section, which could not be parsed or whose facts are unknown."""
+    """Return the config errors of all sections but `data`, for a config whose data section is invalid or
+    data unknown."""
     several = has_train_step(sections)
     model = sections.get("model")
     faults: list[Fault] = []

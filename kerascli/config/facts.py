@@ -1,4 +1,4 @@
-"""Values of the references `$inputs.NAME...` and `$targets.NAME...`."""
+"""Values of the references `$inputs.NAME...` and `$targets.NAME...` in a config, such as sizes of the data."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from kerascli.expressions import Value
 
 
 def lookup(facts: DataFacts) -> Facts:
-    """Return the function that maps the name of a fact of the data (`inputs.x.max_length`) to its value."""
+    """Return a function from the name of a reference to the data (`inputs.x.max_length`) to its value or UNKNOWN."""
     groups: dict[str, Mapping[str, Field]] = {"inputs": facts.inputs, "targets": facts.targets}
     members = ("shape", "num_classes", "vocabulary_size", "max_length")
 

@@ -1,4 +1,4 @@
-"""Config: a config file with the command line's `--set` and `--flag` applied, read and checked."""
+"""Read and check a config file, with the command line's `--set` and `--flag` applied."""
 
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.user_code import UserCode
 
 Progress = Callable[[str, int, int], None]
-"""Callback that reports the progress of a download: (name, bytes so far, total bytes)."""
+"""Type of a callback that reports the progress of a download: (name, bytes so far, total bytes)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ class Config:
     progress: Progress | None = None
     """Callback that reports the progress of downloads."""
     refused: tuple[Fault, ...] = ()
-    """Faults of `fit.phases` itself, which are reported with those that `describe` finds."""
+    """Config errors of the section `fit.phases` itself, which are reported with those that `describe` finds."""
     within: tuple[Document, int] | None = None
-    """Whole config, and index (from 0) of the phase that this config is of; None: the fit has no phases."""
+    """Whole config and index (from 0) of a phase, if this is the config of one phase of `fit.phases`; else None."""
     before: "tuple[Config, ...]" = ()
     """Configs of the earlier phases; this config is of the last one, whose model, data and loss the run ends with."""
 
@@ -76,14 +76,16 @@ class Config:
         return Context(data_folder(self.document), self.seed, self.progress, display_columns=aside)
 
     def facts(self, *, look: bool = True) -> DataFacts:
-        """Return the shapes, dtypes and sizes of the data known before loading; without `look` no file is accessed."""
+        """Return what is known of the data before loading it (shapes, dtypes, sizes); without `look` no
+        file is accessed."""
         if self.data is None:
             return DataFacts({}, {}, known=False, reason="the config has no 'data' section")
         with self.faults(), with_source_hint(self.text):
             return data_facts(self.data, self.context, look=look)
 
     def load_data(self, *, learned: Mapping[str, Learned] | None = None, keep: Collection[str] = ()) -> PreparedData:
-        """Load and prepare the data. `learned` is what an earlier run's transforms learned (vocabularies ...).
+        """Return the data, loaded and preprocessed; `learned` is what an earlier run's transforms learned (vocabularies
+        ...).
 
         Raw columns in `keep` are loaded beside those in use.
         """
@@ -95,7 +97,8 @@ class Config:
             return load_data(self.data, self.context, validation_split=split, learned=learned, keep=keep)
 
     def with_data(self, place: Path | None) -> "Config":
-        """Return the config of a run whose data is at another place now; None: unchanged. Raises ConfigError."""
+        """Return the config with its data source at the path `place` (None: unchanged), for data that moved
+        since the run."""
         if place is None or self.data is None:
             return self
         source = moved(self.data.source, place, self.context.folder)
@@ -115,11 +118,11 @@ class Config:
 
     @property
     def data_key(self) -> str:
-        """Text that identifies the data's preparation: phases with equal texts can use the same prepared data."""
+        """Text that is equal for phases of `fit.phases` that can use the same prepared data."""
         return repr((self.data and self.data.dump(), self.validation_split, sorted(self.context.display_columns)))
 
     def check_early(self) -> RunSpec | None:
-        """Check the whole config before its data is downloaded or read, and return the RunSpec.
+        """Check the config before its data is downloaded or read; return the RunSpec, None if shapes are not known yet.
 
         Returns None if the check needs the data. Raises ConfigError.
         """
@@ -130,7 +133,7 @@ class Config:
         return None
 
     def check_without_shapes(self, facts: DataFacts) -> None:
-        """Check what does not depend on the data's shapes: names, keys and values. Raises ConfigError."""
+        """Raise ConfigError if names, keys or values are wrong; what depends on the data's shapes is not checked."""
         document, broken = try_resolve(self.document, self.flags, lookup(facts))
         references = References(self.document, self.flags, lookup(facts))
         self._refuse(_with_others(broken, faults_without_data(document.data, references)))
@@ -173,13 +176,13 @@ class Config:
         )
 
     def _refuse_unknown(self, paths: Iterable[FaultPath]) -> None:
-        """Raise ConfigError for references to facts that the data does not have."""
+        """Raise ConfigError for the references at `paths` of the config, to facts that the data does not have."""
         self._refuse(
             [Fault(f"'{self.document.at(path)}': the data has no such fact", path) for path in sorted(paths, key=str)]
         )
 
     def resolved(self, specs: Sequence[RunSpec], folder: Path) -> dict[str, Any]:
-        """Return the complete config to save in a run's `folder`, with paths relative to it.
+        """Return the complete config to save in a run's `folder`: every default is included, paths are relative to it.
 
         `specs` are those of the phases.
         """
@@ -198,7 +201,7 @@ class Config:
             raise self.error(faults)
 
     def error(self, faults: Sequence[Fault]) -> Faulty:
-        """Return one ConfigError with the given faults, located in the config file, and those of `fit.phases`."""
+        """Return one ConfigError with the config errors `faults`, located in the file, and those of `fit.phases`."""
         found = self.document.error(faults).everything
         return one_error(
             [*self.refused, *(with_phase(found, *self.within) if self.within else found)], self.document.name
@@ -206,7 +209,8 @@ class Config:
 
     @contextmanager
     def faults(self) -> Iterator[None]:
-        """Context manager that turns Invalid raised in its block into one ConfigError with places in the file."""
+        """Context manager that turns Invalid raised in its block into one ConfigError with positions in the
+        config file."""
         try:
             yield
         except Invalid as invalid:
@@ -222,7 +226,7 @@ def open_config(
     flags: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Config:
-    """Read a config file (or take its document), and apply `extends`, `--set` and `--flag`.
+    """Return the Config of a file (or of its document), with `extends`, `--set` and `--flag` applied.
 
     Raises ConfigError with the errors of keys, flags, plugins and data, and then also with those found in the rest.
     """
@@ -231,7 +235,7 @@ def open_config(
 
 
 def open_recorded(record: RunRecord, *, sets: Sequence[str] = (), progress: Progress | None = None) -> Config:
-    """Read the complete config of a run; only the plugins with the run's checksums are executed.
+    """Return the Config saved in a run; of its plugins, only those with the run's checksums are executed.
 
     Raises FileRefused if a file is not as the run wrote it, and the errors of `open_config`.
     """
@@ -277,7 +281,7 @@ def _opened(
 
 
 def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Fault]) -> None:
-    """Raise ConfigError with the errors of the top level and the data section, and those of the other sections."""
+    """Raise ConfigError with the errors of a config's top level and data section, and those of its other sections."""
     if not faults and not of_data:  # another phase has the faults
         with suppress(DataError):
             phase.check_early()
@@ -290,7 +294,8 @@ def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Faul
 
 
 def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec | None, list[Fault]]:
-    """Parse the data section, which must not refer to facts of the data; return it (None if faulty) and its errors."""
+    """Return the parsed data section (None if invalid) and its config errors; references to the data are
+    errors in it."""
     if "data" not in document.data:
         return None, []
     skip = lambda path: path[:1] not in {(), ("data",)}  # noqa: E731
@@ -303,7 +308,8 @@ def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec 
 
 
 def _with_others(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault]:
-    """Return the errors of references, and those other errors that are not at or below an unresolved reference."""
+    """Return the errors of references (`broken`), and those of `others` that are not at or below the path
+    of one of them."""
     paths = [fault.path for fault in broken]
     rest = (fault for fault in others if not any(fault.path[: len(path)] == path for path in paths))
     return [*broken, *rest]
@@ -319,7 +325,7 @@ def _name_of(path: Path) -> str:
 
 
 def _validation_split(section: Any) -> float:
-    """Return `fit.validation_split`, or 0 if it is invalid.
+    """Return `fit.validation_split`, or 0 if it is invalid or `validation_data` overrides it.
 
     The data is split before `fit` is parsed and its config errors are reported.
     """

@@ -1,4 +1,4 @@
-"""Report misspelt names and keys of a config before torch is loaded, if nothing else can be wrong with it.
+"""Report misspelt names and keys of a config before torch is loaded, if an earlier check found nothing else wrong.
 
 A config that differs from a checked one only in misspelt names and keys has no other errors: the full check would
 report the same. Of checked configs only digests are kept. All other configs need the full check.
@@ -21,13 +21,14 @@ from kerascli.section import key_faults
 from kerascli.wording import meant_key, unknown_key
 
 _FORMS = ("repeat", "rnn")
-"""Entries of `layers` that are not just a layer with its settings."""
+"""Keys of items of `layers` that are not just a layer with its arguments."""
 _WIRES = frozenset({"name", "inputs", "outputs", "when"})
 _CUT = "\0"
 """Placeholder in a digest for an excluded part of the config."""
 
 Part = tuple[Path, Literal["value", "name", "key"]]
-"""Path of a part that may be misspelt, and its kind: a bare name, a name with arguments, or a key with its value."""
+"""Type of a part of a config that may be misspelt: its path, and `value` (a bare name), `name` (with
+arguments) or `key`."""
 
 
 def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> None:
@@ -39,7 +40,7 @@ def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> N
 
 
 def remember(document: Document, command: str, flags: Sequence[str], error: ConfigError | None = None) -> None:
-    """Record the result of a full check: the config is valid, or misspelt names and keys are its only errors."""
+    """Store the result of a full check of a config: it is valid, or misspelt names and keys are its only errors."""
     found = component_index.load() or component_index.make()
     if (look := _look(document, found)) is None:
         return
@@ -57,7 +58,8 @@ def _keep(found: ComponentIndex, sound: list[str]) -> None:
 
 @dataclass(slots=True)
 class _Look:
-    """Result of a search for misspelt names and keys: faults, and the parts to exclude from the config's digest."""
+    """Result of a search for misspelt names and keys: config errors, and the parts to leave out of the
+    config's digest."""
 
     faults: list[Fault] = field(default_factory=list)
     open: list[Part] = field(default_factory=list)
@@ -87,7 +89,7 @@ def _look(document: Document, found: ComponentIndex) -> _Look | None:
 
 
 def _faults(path: Path, kind: str, entry: Any, found: ComponentIndex) -> list[tuple[Fault, Part]] | None:
-    """Return the errors of a component in a config, each with the part to exclude from the digest.
+    """Return the errors of a component in a config, each with the part at fault; None if only the full check can tell.
 
     None if only the full check can tell.
     """
@@ -133,7 +135,7 @@ def _unknown(
 
 
 def _is_first(key: Any, arguments: Mapping[Any, Any], settings: Settings, found: ComponentIndex) -> bool:
-    """Return True if `key` is a component written in place of a first argument: `bidirectional: {lstm: 64}`."""
+    """Return True if a key is a component that replaces a first argument, as `lstm` in `bidirectional: {lstm: 64}`."""
     return len(arguments) == 1 and isinstance(key, str) and any(found.names[kind].find(key) for kind in settings.first)
 
 
@@ -156,7 +158,8 @@ def _entries(data: Mapping[Any, Any]) -> Iterator[tuple[Path, str, Any]]:
 
 
 def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
-    """Yield the names and keys of a valid config whose misspelling, in a later version, needs no full check."""
+    """Yield the parts of a valid config that, misspelt in a later version of it, can be reported without a
+    full check."""
     for section in {"data", "compile", "fit"} & data.keys():
         yield (section,), "key"
     model = data["model"]
@@ -176,7 +179,8 @@ def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
 
 
 class _Digests:
-    """Digests of a config without some of its parts, and of the command, flags and files that it is read with."""
+    """Digests (hashes) of a config without some of its parts, and of the command, flags and files that it
+    is read with."""
 
     def __init__(self, document: Document, command: str, flags: Sequence[str]) -> None:
         self._data = document.data
@@ -192,7 +196,7 @@ class _Digests:
         return hashlib.sha256(f"{self._around}{self._of(data)}".encode()).hexdigest()[:16]
 
     def _of(self, value: Any, seen: dict[int, str] | None = None) -> str:
-        """Return the digest of a value; digests of nested values that were computed before are reused."""
+        """Return the digest of a config value; digests of nested values that were computed before are reused."""
         if not isinstance(value, dict | list):
             return repr(value)
         if id(value) in self._seen:

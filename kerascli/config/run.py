@@ -37,9 +37,11 @@ class RunSpec:
     init_from: InitFrom | None = None
     inputs: Mapping[str, Field] = field(default_factory=dict, compare=False)
     targets: Mapping[str, Field] | None = field(default=None, compare=False)
-    """Facts of the data that the description was made from; None: the targets are unknown."""
+    """Fields of the data's targets (shape, dtype, classes) that the description was made from; None: they
+    are unknown."""
     unknown: tuple[str, ...] = field(default=(), compare=False)
-    """References that could not be resolved because the data was not read, with their positions in the config."""
+    """References to the data (`$inputs.x.shape`) with positions in the config, unresolved because the data
+    was not read."""
 
     @property
     def training(self) -> CompileSpec | TrainStepSpec | None:
@@ -65,7 +67,7 @@ class RunSpec:
                         yield str(of.y_true), component, each.built.specs[of.y_pred]
 
     def log_names(self) -> dict[str, Any]:
-        """Return the names that an epoch logs, `val_` included, each with the direction of improvement."""
+        """Return a mapping from each name that an epoch logs, `val_` included, to its better direction, min or max."""
         assert self.training is not None
         names = dict(self.training.log_names())
         if self.fit.validates():
@@ -73,7 +75,7 @@ class RunSpec:
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return the metrics with several values, each with the names of its columns in the history."""
+        """Return a mapping from each metric with several values to the names of its columns in the history."""
         assert self.training is not None
         found = self.training.several()
         if self.fit.validates():
@@ -82,7 +84,7 @@ class RunSpec:
 
 
 def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
-    """Return a RunSpec as a complete config, with every default. `data` is the data section with its paths rebased."""
+    """Return a RunSpec as a complete config, with every default; `data` is its data section, paths already adapted."""
     out: dict[str, Any] = {"name": spec.name, "seed": spec.seed}
     if data is not None:
         out["data"] = data
@@ -208,7 +210,8 @@ def _dump_call(call: Call) -> dict[str, Any]:
 
 
 def _dump_results(entry: Entry) -> dict[str, Any]:
-    """Return the call arguments of a node, and its output names if they do not follow from the node's name."""
+    """Return the keys of a node in a config beside its layer's arguments: output names (unless default),
+    call arguments."""
     plain_names = (entry.name, *("_" for _ in entry.outputs[1:]))
     named = {"outputs": list(entry.outputs)} if entry.outputs and entry.outputs != plain_names else {}
     call = {key: list(value) if isinstance(value, tuple) else value for key, value in entry.call.items()}

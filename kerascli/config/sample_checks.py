@@ -1,4 +1,4 @@
-"""Checks of sampling callbacks against the model, before training."""
+"""Checks of callbacks that generate samples (texts, images ...) against the model, before training."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,7 +18,8 @@ from kerascli.model.runtime.built import Built
 
 
 def models_of(spec: RunSpec) -> dict[str | None, ModelFacts]:
-    """Return the facts (inputs, outputs, shapes) that sampling callbacks need of the model (key None) and its views."""
+    """Return a mapping from view name (None: the model) to its facts for sampling callbacks: inputs,
+    outputs, shapes."""
     found: dict[str | None, ModelFacts] = {None: _facts(spec.built, spec.data, own_inputs=False)}
     for name, view in spec.model.views.items():
         found[name] = _facts(spec.built.views[name], spec.data, own_inputs=view.own_inputs)
@@ -51,7 +52,8 @@ def _texts(data: DataSpec | None) -> frozenset[str]:
 def sample_faults(
     spec: RunSpec, callback: Sampler, path: Path, arguments: Any, splits: Mapping[str, int] | None
 ) -> Iterator[Fault]:
-    """Yield the errors of a sampling callback in the context of the run; `path` is that of the callback's name."""
+    """Yield the config errors of a callback that generates samples, in the context of the run; its name is
+    at `path`."""
     found = callback.check_model(models_of(spec))
     if found is not None:
         setting, text = found
@@ -71,7 +73,7 @@ _CALLBACKS: Path = ("fit", "callbacks")
 
 
 def shown_columns(document: Document, flags: Mapping[str, Flag]) -> dict[str, Path]:
-    """Return the data columns that callbacks display, each with the config path of the argument that names it.
+    """Return a mapping from each data column that callbacks display to the config path of the argument that names it.
 
     Only the callbacks are parsed, before the rest of `fit`.
     """

@@ -55,7 +55,8 @@ class ConfigSection(BaseSection):
 
 
 def config_faults(config: Mapping[Any, Any]) -> list[Fault]:
-    """Return the errors of a config's keys, name and seed; the contents of sections are checked elsewhere."""
+    """Return the errors in the top level of a config: of its keys, name and seed; sections are checked by
+    other functions."""
     _, faults = read_section(ConfigSection, config, ())
     if "model" not in config and "model" not in meant_keys(ConfigSection, config):
         faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))

@@ -30,7 +30,7 @@ from kerascli.expressions.tree import (
 Value = int | float | bool | str | None | list[Any]
 
 _MAX_BITS = 512
-"""Maximum size in bits of integers in an expression; a larger power or product is refused before it is computed."""
+"""Maximum size in bits of integers in an expression; larger powers and products are refused before computing them."""
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,

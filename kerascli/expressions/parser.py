@@ -43,7 +43,7 @@ _NO_OPERAND = {
 
 
 def parse(text: str) -> Node:
-    """Parse the text of an expression to a syntax tree. Raises ExpressionError."""
+    """Return the text of an expression, parsed to a syntax tree. Raises ExpressionError."""
     parser = _Parser(tokenize(text))
     tree = parser.expression(0)
     if parser.token.kind != "end":
@@ -63,7 +63,7 @@ class _Parser:
         return self._tokens[self._position]
 
     def expression(self, binding: int) -> Node:
-        """Parse an operand and all following operators that bind tighter than `binding` (a precedence)."""
+        """Return the tree of an operand and all following operators that bind tighter than `binding` (a precedence)."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise self._too_deep(f"{MAX_DEPTH} operations")
@@ -77,7 +77,7 @@ class _Parser:
         return self.token.error(f"more than {what} nested; split the expression into named parts")
 
     def _open(self) -> None:
-        """Note an opening bracket. Raises ExpressionError if the expression's brackets nest too deeply."""
+        """Count an opening bracket. Raises ExpressionError if the expression's brackets nest too deeply."""
         self._brackets += 1
         if self._brackets > MAX_BRACKETS:
             raise self._too_deep(f"{MAX_BRACKETS} brackets")
@@ -120,14 +120,15 @@ class _Parser:
         return Items(token.column, token.length, items, is_tuple=False)
 
     def _group(self, opening: Token) -> Node:
-        """Parse an expression after its opening bracket: `(a)`, or a tuple `(a, b)`, `(a,)` or `()`."""
+        """Return the node of an expression in round brackets, whose opening one was read: `(a)`, or a tuple
+        `(a, b)`, `()`."""
         items, has_comma = self._items(")")
         if len(items) == 1 and not has_comma:
             return items[0]
         return Items(opening.column, opening.length, items, is_tuple=True)
 
     def _items(self, closing: str) -> tuple[tuple[Node, ...], bool]:
-        """Parse comma-separated values up to the closing bracket; also return True if there was a comma."""
+        """Return the comma-separated values up to a closing bracket, parsed, and True if there was a comma."""
         items: list[Node] = []
         has_comma = False
         self._open()

@@ -1,4 +1,4 @@
-"""Suggestions in error messages of expressions: the equivalent here of what other languages write."""
+"""Suggestions in error messages of expressions: what to write in place of the syntax of other languages."""
 
 # ruff: noqa: RUF001
 
@@ -12,18 +12,18 @@ CHARACTERS: Mapping[str, str] = {
     "≥": "write '>='", "≠": "write '!='", "π": "write pi", "“": "write '\"'", "”": "write '\"'", "‘": "write \"'\"",
     "’": "write \"'\"",
 }  # fmt: skip
-"""Suggestion for each character that expressions do not allow."""
+"""Mapping from each character that expressions do not allow to a suggestion for the error message."""
 WORDS: Mapping[str, str] = {
     "for": "there are no loops; operations apply to whole tensors", "is": "write '=='", "in": "write isin(a, b)",
     "xor": "write logical_xor(a, b)", ",": "several values are a list: [a, b]", "lambda": "functions cannot be defined",
     "<>": "write '!='", "=>": "write '>='", "=<": "write '<='",
 }  # fmt: skip
-"""Suggestion for each word, or pair of operator characters, that expressions do not have."""
+"""Mapping from each word or pair of operator characters that expressions lack to a suggestion for the error message."""
 FUNCTIONS_OF_TENSORS: Mapping[str, str] = {
     "pow": "write x ** y", "int": "write cast(x, 'int32')", "float": "write cast(x, 'float32')",
     "len": "write shape(x)[0]",
 }  # fmt: skip
-"""Suggestion for each function that accepts only numbers when it is called with a tensor."""
+"""Mapping from each function that accepts only numbers to what to write when it is called with a tensor."""
 _ATTRIBUTES: Mapping[str, str] = {
     "shape": "shape({})", "ndim": "ndim({})", "size": "size({})", "dtype": "dtype({})", "T": "transpose({})",
     "mT": "swapaxes({}, -1, -2)", "real": "real({})", "imag": "imag({})",

@@ -12,12 +12,14 @@ from kerascli.expressions.tree import ExpressionError, Name, Node, names_in
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _FACT = re.compile(r"(inputs|targets)(\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
-"""Pattern of names with dots (`inputs.x.shape`); all others end at a dot: `$name.keras` is `$name` and a suffix."""
+"""Pattern of names with dots (`inputs.x.shape`); all other names end at a dot: `$name.keras` is `$name` and
+a suffix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Reference in a string: its expression with the column of that (from 1), and the offsets of the reference."""
+    """Reference in a string: its expression, the expression's column (from 1), and the offsets of the whole
+    reference."""
 
     tree: Node
     column: int

@@ -17,7 +17,7 @@ _RANGE = re.compile(r"(.+?)\.\.(.+)")
 
 
 def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fit", "trainable")) -> Model:
-    """Return the model with `trainable` of its layers set by patterns; the last pattern that matches a layer wins.
+    """Return the model with each layer's `trainable` set by patterns over names; the last pattern that matches wins.
 
     Raises Invalid for a pattern that matches no layer.
     """
@@ -39,7 +39,7 @@ def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fi
 
 
 def updated_faults(model: Model, patterns: Mapping[str, bool], path: Path = ("fit", "trainable")) -> list[Fault]:
-    """Return errors for `fit.trainable` patterns that let the optimizer train a weight which an `update` assigns.
+    """Return config errors for `fit.trainable` patterns that let the optimizer train a weight that an `update` assigns.
 
     `model` is the model after the patterns have been applied.
     """
@@ -54,7 +54,7 @@ def updated_faults(model: Model, patterns: Mapping[str, bool], path: Path = ("fi
 
 
 def trained_layers(model: Model) -> dict[str, bool]:
-    """Return a mapping of layers, by weight prefix, to True if they are trained, else False."""
+    """Return a mapping from the weight name prefix of each layer to True if it is trained, else False."""
     return {node.weights_name: node.layer.trainable for node in _with_inner(model.nodes)}
 
 
@@ -69,12 +69,13 @@ def _with_inner(nodes: Iterable[Node]) -> Iterator[Node]:
 
 
 class _Names:
-    """Names that `trainable` patterns match: `dense`, `base.block5_conv1`, `base`; a call of `base` means `base`."""
+    """Names in a model that patterns of `fit.trainable` match (`dense`, `base.block5_conv1`, `base`), with
+    their layers."""
 
     def __init__(self, model: Model) -> None:
         nodes = list(_with_inner(model.nodes))
         self.layers = list(dict.fromkeys(node.weights_name for node in nodes))
-        """Weight prefixes of all layers, in order of definition."""
+        """Name prefixes of the weights of all layers, in order of definition."""
         self._below: dict[str, list[str]] = {}
         for name in self.layers:
             for above in _and_above(name.replace("/", ".")):
@@ -85,7 +86,7 @@ class _Names:
                 known += [] if node.weights_name in known else [node.weights_name]
 
     def matching(self, pattern: str) -> Iterator[str] | Sequence[str]:
-        """Return the layers that a name, a glob or a range matches. Raises LookupError(text) if there are none."""
+        """Return the layers that match a pattern: a name, a glob or a range. Raises LookupError(text) if none does."""
         if pattern in self._below:
             return self._below[pattern]
         if ends := _RANGE.fullmatch(pattern):
@@ -96,7 +97,8 @@ class _Names:
         return found
 
     def _between(self, first: str, last: str) -> Sequence[str]:
-        """Return the layers of a range, both ends included.
+        """Return the layers of a pattern `first..last`, both ends included. Raises LookupError(text) for an unknown
+        end.
 
         `last` may omit its prefix: base.block4_conv1..block5_conv3.
         """

@@ -33,7 +33,7 @@ _WITH_KERNEL = frozenset({"dense", "conv_1d", "conv_2d", "conv_3d"})
 
 @dataclass(frozen=True, slots=True)
 class LayerSource:
-    """Layer of the source model (with slashes for dots) whose weights a layer gets, and the method that adapts them."""
+    """Source of a layer's weights: the name of a layer of the source model, and the method that adapts the weights."""
 
     layer: str
     how: TransferMethod = "copy"
@@ -43,7 +43,7 @@ class LayerSource:
 
 @dataclass(slots=True)
 class TransferredWeights:
-    """Values transferred, by weight name, and the names of the layers for which there were none."""
+    """Weights taken from another model, by name of the weight in this one, and the layers for which there were none."""
 
     values: dict[str, Tensor] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
@@ -61,10 +61,10 @@ class _Widened:
     noise: float
     generator: torch.Generator
     positions: int = 1
-    """Number of positions (pixels) that `flatten` joined with the channels; 0 until the next kernel's size tells it."""
+    """Number of positions (pixels) that `flatten` joined with the channels; 0: known when the next kernel's size is."""
 
     def outputs(self, values: Tensor, *, of: str) -> Tensor:
-        """Return a layer's weights, which have its output channels on the last axis, extended to the added channels."""
+        """Return a layer's weights, whose last axis is its output channels, extended by the added channels."""
         new = values.index_select(-1, self.copies)
         if self.random:
             ones = torch.full_like(new, _PAD_DEVIATION)
@@ -101,7 +101,7 @@ def take_mapped(
     *,
     seed: int,
 ) -> dict[str, Tensor]:
-    """Return values, by weight name, for the layers that `takes` maps to layers of `source`. Raises ConfigError."""
+    """Return new weights by name for the layers in `takes`, made from the layers of `source` that it names."""
     mapped = _Mapped(weights, source, seed)
     asked = {name.replace(".", "/"): take for name, take in takes.items()}
     for name, take in asked.items():
@@ -128,7 +128,7 @@ def unknown_layers(model: Model, names: Iterable[str]) -> list[Fault]:
 
 
 def take_by_name(weights: Sequence[Weight], source: Mapping[str, Tensor], *, all_of_them: bool) -> TransferredWeights:
-    """Take values from `source` for layers whose weights agree in names and shapes.
+    """Return weights from `source` for the layers whose weights agree in names and shapes, and the names of the others.
 
     With `all_of_them`, layers that do not agree raise ConfigError.
     """
@@ -159,7 +159,7 @@ def _fault(text: str, path: Path, hint: str | None = None) -> ConfigError:
 
 
 class _Mapped:
-    """Collector of transferred values, node by node; it follows widened channels along the graph's edges."""
+    """Collector of weights taken from another model, node by node; it follows widened channels along the graph."""
 
     def __init__(self, weights: Sequence[Weight], source: Mapping[str, Tensor], seed: int) -> None:
         self.values: dict[str, Tensor] = {}

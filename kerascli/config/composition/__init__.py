@@ -1,1 +1,2 @@
-"""Composition of one config from several sources: `extends`, `--set`, `--flag`, references, plugins."""
+"""Composition of one config from several sources: base configs (`extends`), `--set`, `--flag`, references
+and plugins."""

@@ -1,4 +1,4 @@
-"""`extends: base.yaml`, which merges a config into a base config."""
+"""The config key `extends: base.yaml`, which merges a config into a base config."""
 
 import os
 from dataclasses import replace
@@ -16,12 +16,12 @@ MAX_CHAIN = 16
 
 
 def read_extended(path: FilePath, *, is_component: IsComponent = is_component) -> Document:
-    """Read a config file and merge it into the configs that it extends. Raises ConfigError."""
+    """Return a config file's content, merged into the configs that it extends. Raises ConfigError."""
     return extend(read_document(path), is_component=is_component)
 
 
 def extend(document: Document, *, is_component: IsComponent = is_component) -> Document:
-    """Return the document merged into the chain of its bases, without the key `extends`. Raises ConfigError."""
+    """Return the config merged into those that it extends, directly or through others. Raises ConfigError."""
     chain = [document]
     while "extends" in chain[-1].data:
         chain.append(_base(chain))
@@ -62,12 +62,13 @@ def _base(chain: list[Document]) -> Document:
 
 
 def _is_yaml(path: FilePath) -> bool:
-    """Return True if the name of a file (not of a link to it) is that of YAML; other files are not quoted in errors."""
+    """Return True if a file's own name, not that of a link to it, ends in .yaml or .yml; errors quote no other
+    files."""
     return FilePath(os.path.realpath(path)).suffix.lower() in {".yaml", ".yml"}
 
 
 def _no_config(upper: Document, written: str) -> ConfigError:
-    """Return the error for a base that is not a config.
+    """Return the error for an `extends` that names a file which is not a config.
 
     It does not quote the file, since a foreign config may name any file.
     """
@@ -77,7 +78,7 @@ def _no_config(upper: Document, written: str) -> ConfigError:
 
 
 def _file(document: Document) -> FilePath:
-    """Return the path of the file that a document was read from."""
+    """Return the path of the config file that a document was read from."""
     return document.folders.get(document.name, FilePath()) / FilePath(document.name).name
 
 

@@ -1,4 +1,5 @@
-"""Base folders of the relative paths in the data section, which several files or the command line may have set."""
+"""Base folders of the relative paths in the `data` section, whose values may come from several files or from
+`--set`."""
 
 from pathlib import Path
 
@@ -9,13 +10,14 @@ from kerascli.errors import Path as ConfigPath
 
 
 def data_folder(document: Document) -> Path:
-    """Return the base folder of the data source's paths: that of the file (or `--set`) that wrote the first of them."""
+    """Return the base folder of the data source's paths: that of the file (or `--set`) that sets its `path`, or else
+    itself."""
     where = _source_path(document)
     return document.folder_of((*where, "path") if document.at((*where, "path")) is not None else where)
 
 
 def in_one_folder(data: DataSpec, document: Document) -> DataSpec:
-    """Return the data section with all paths relative to `data_folder`, including those from files in other folders."""
+    """Return the data section with all paths made relative to `data_folder`, also those that other files set."""
     where, home, source = _source_path(document), data_folder(document), data.source
     for field in source.paths:
         folder = document.folder_of((*where, field))
@@ -28,7 +30,7 @@ def in_one_folder(data: DataSpec, document: Document) -> DataSpec:
 
 
 def _source_path(document: Document) -> ConfigPath:
-    """Return the path (of keys) of the data source's arguments in the config."""
+    """Return the config path of the data source's arguments, such as ('data', 'source', 'csv')."""
     source = document.at(("data", "source"))
     name = (str(next(iter(source))),) if isinstance(source, dict) and len(source) == 1 else ()
     return ("data", "source", *name)

@@ -1,4 +1,4 @@
-"""Merging of two values of one setting, for `extends`, `--set` and phases.
+"""Merge two values of a config, a base and one that overrides it, for `extends`, `--set` and `fit.phases`.
 
 Mappings merge, everything else is replaced, null deletes an existing key. A component of another name replaces the
 whole component; one of the same name is merged with its arguments.
@@ -15,13 +15,14 @@ IsComponent = Callable[[Path], bool]
 
 _PLACES = {("data", "source"), ("compile", "optimizer"), ("compile", "loss")}
 _NAMED_PLACES = {("data", "inputs"), ("data", "targets"), ("data", "shared"), ("model", "shared"), ("compile", "loss")}
-"""Paths of the mappings whose values are all components."""
+"""Config paths of the mappings in which every value is a component or pipeline, such as `data.inputs`."""
 _KEYS = ("activation", "learning_rate", "layer", "cell", "optimizer", "inner_optimizer")
 _SUFFIXES = ("_activation", "_initializer", "_regularizer", "_constraint")
 
 
 def is_component(path: Path) -> bool:
-    """Return True if the value at this path of a config is always a single component (`adam`, `{adam: ...}`)."""
+    """Return True if the value at a config path is always one component, such as an optimizer (`adam`, `{adam:
+    ...}`)."""
     last = path[-1] if path else ""
     return (
         path in _PLACES
@@ -31,7 +32,7 @@ def is_component(path: Path) -> bool:
 
 
 def component_name(value: Any) -> str | None:
-    """Return the name in `adam` or `{adam: ...}`; None for a value that is not a component's written form."""
+    """Return the component's name in a config value `adam` or `{adam: ...}`; None for a value of another form."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict) and len(value) == 1:
@@ -41,17 +42,17 @@ def component_name(value: Any) -> str | None:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Return True for two spellings of one name, such as `RMSprop` and `rms_prop`."""
+    """Return True if two spellings are of the same component's name, such as `RMSprop` and `rms_prop`."""
     return one.lower().replace("_", "") == other.lower().replace("_", "")
 
 
 class Merger:
-    """Merge of a base value and an upper value that overrides it; records the origin of each part, for their marks."""
+    """Merger of a base value and an upper value, which overrides it; records which parts are the upper value's."""
 
     def __init__(self, is_component: IsComponent = is_component) -> None:
         self.is_component = is_component
         self.taken: set[Path] = set()
-        """Paths whose values, with everything below them, came from the upper value."""
+        """Config paths whose values, with everything below them, came from the upper value."""
 
     def merge(self, base: Any, over: Any, path: Path) -> Any:
         """Return the upper value `over` merged into `base`; both are at `path` of the config. Raises Invalid."""
@@ -91,7 +92,8 @@ class Merger:
         return {base_name: self.merge(base[base_name], over[over_name], (*path, base_name))}
 
     def marks(self, data: Any, base: Mapping[Path, Mark], over: Callable[[Path], Mark]) -> dict[Path, Mark]:
-        """Return the position marks of merged `data`: those of `base`; for parts of the upper value, `over(path)`."""
+        """Return the position of each value of the merged `data` by path: as in `base`, or `over(path)` for the upper
+        value."""
         marks: dict[Path, Mark] = {}
         pending: list[tuple[Path, Any, bool]] = [((), data, False)]
         while pending:

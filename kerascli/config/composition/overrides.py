@@ -1,4 +1,4 @@
-"""`--set fit.epochs=2`, which sets a value of the config from the command line by the rules of `extends`."""
+"""The option `--set fit.epochs=2`, which sets a value of the config by the merge rules of `extends`."""
 
 import re
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ _PART = re.compile(r"(?P<name>[^.\[\]]+)|\[(?P<index>-?[0-9]+)\]")
 
 _LISTS = ("layers", "callbacks", "metrics")
 _PIPELINES = {("data", "inputs"), ("data", "targets"), ("data", "shared")}
-"""Paths of the mappings whose values are lists of components."""
+"""Config paths of the mappings whose values are preprocessing pipelines: lists of components."""
 
 _Parts = tuple[str | int, ...]
 
@@ -48,7 +48,8 @@ def _split(assignment: str, name: str) -> tuple[_Parts, Any]:
 
 
 def _parts(path: str, name: str) -> _Parts:
-    """Split a path such as `model.layers[0].dense.units` into parts; a number in brackets becomes an int."""
+    """Return the parts of a config path such as `model.layers[0].dense.units`: keys, and numbers in brackets as
+    integers."""
     parts: list[str | int] = []
     position = 0
     while position < len(path):
@@ -66,7 +67,7 @@ def _parts(path: str, name: str) -> _Parts:
 
 
 class _Setter:
-    """Application of one `--set path=value` to a config."""
+    """Editor that applies one `--set path=value` to a config."""
 
     def __init__(self, document: Document, name: str, is_component: IsComponent) -> None:
         self._document = document
@@ -81,7 +82,7 @@ class _Setter:
         return replace(self._document, data=data, marks=marks, folders=folders)
 
     def _set(self, base: Any, parts: _Parts, value: Any, path: Path) -> Any:
-        """Return `base`, which is at `path` of the config, with `value` set at the keys `parts` inside of it."""
+        """Return a copy of the config value `base`, which is at `path`, in which the keys `parts` lead to `value`."""
         if not parts and _is_another(base, value, path):
             self._merger.taken.add(path)
             return value
@@ -114,7 +115,7 @@ class _Setter:
         return [*base[:index], self._set(base[index], rest, value, (*path, index)), *base[index + 1 :]]
 
     def _in_name(self, base: str, part: str, rest: _Parts, value: Any, path: Path) -> Any:
-        """Set an argument of a bare name: `optimizer: rmsprop` becomes `optimizer: {rmsprop: {...}}`."""
+        """Return a component written as a bare name with one argument set: `rmsprop` becomes `{rmsprop: {...}}`."""
         listed = bool(path) and isinstance(path[-1], int)
         if not same_name(base, part) and (listed or not self._merger.is_component(path)):
             raise self._unreachable(base, part, path)
@@ -123,7 +124,8 @@ class _Setter:
         return {key: self._new(rest, value, (*path, key))}
 
     def _in_mapping(self, base: dict[str | int, Any], key: str | int, rest: _Parts, value: Any, path: Path) -> Any:
-        """Set a key that is not yet in a mapping: another component's name, or an argument that had its default."""
+        """Return a mapping with a key that it did not have: another component's name, or an argument that had its
+        default."""
         name = component_name(base)
         listed = bool(path) and isinstance(path[-1], int)
         if name is not None and isinstance(key, str) and (listed or self._merger.is_component(path)):
@@ -140,7 +142,8 @@ class _Setter:
         return {**base, key: self._new(rest, value, (*path, key))}
 
     def _new(self, rest: _Parts, value: Any, path: Path) -> Any:
-        """Return `value` for a path that did not exist before, inside of new mappings with the keys `rest`."""
+        """Return `value` inside new nested mappings with the keys `rest`, for a config path that did not exist
+        before."""
         if not rest:
             return value
         if isinstance(rest[0], int):
@@ -155,19 +158,19 @@ class _Setter:
 
 
 def _is_item(path: Path) -> bool:
-    """Return True if a config has a component in a list at this path, such as one of `model.layers`."""
+    """Return True if a config path is that of a component in a list, such as an item of `model.layers`."""
     above = path[:-1]
     return bool(above) and isinstance(path[-1], int) and (above[-1] in _LISTS or above[:-1] in _PIPELINES)
 
 
 def _is_another(base: Any, value: Any, path: Path) -> bool:
-    """Return True if `value` replaces an item of a list by a component of another name."""
+    """Return True if `value` is a component of another name than the list item `base`, which it replaces."""
     old, new = component_name(base), component_name(value)
     return _is_item(path) and old is not None and new is not None and not same_name(old, new)
 
 
 def _key(base: dict[str | int, Any], part: str | int) -> str | int:
-    """Return a part of a `--set` path as a key of a mapping: the 0 of `class_weight.0` is an integer."""
+    """Return a part of a `--set` path as a key of the mapping `base`: the 0 of `class_weight.0` is an integer."""
     return int(part) if isinstance(part, str) and part.isdigit() and part not in base else part
 
 

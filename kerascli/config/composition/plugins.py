@@ -1,4 +1,5 @@
-"""The `plugins:` section: files with custom components, trusted local code, imported before names are looked up."""
+"""The config section `plugins:`: Python files that register custom components, trusted and run before names are looked
+up."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +34,8 @@ def plugin_files(document: Document) -> tuple[Path, ...]:
 
 
 def import_plugins(document: Document, codes: Sequence[UserCode | Path]) -> tuple[UserCode, ...]:
-    """Run the plugins, which register their components; return their code. Paths are read first. Raises ConfigError."""
+    """Run the plugins (Python files that register components) and return their code; paths are read. Raises
+    ConfigError."""
     faults: list[Fault] = []
     found: list[UserCode] = []
     for index, code in enumerate(codes):
@@ -47,7 +49,7 @@ def import_plugins(document: Document, codes: Sequence[UserCode | Path]) -> tupl
 
 
 def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
-    """Run a plugin (a Python file) once; `written` is the place in the config that names it. Raises Invalid."""
+    """Run a plugin (a Python file) once and return its code; the config names it at `written`. Raises Invalid."""
     code = UserCode(file, b"") if isinstance(file, Path) else file
     if code.path.suffix != ".py":
         text = f"plugins: '{code.path.name}' is not a Python file"
@@ -65,7 +67,8 @@ def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
 
 
 def _problem(file: Path, written: str, earlier: Sequence[str]) -> str | None:
-    """Return why a file cannot be a plugin (it is missing, or a run could not keep a copy of that name), or None."""
+    """Return an error message if a file cannot be a plugin (it is missing, or a run could not keep a copy of it); else
+    None."""
     if reason := impossible_path(file):
         return f"no file can be called {show(written)}: {reason}"
     if not file.is_file():

@@ -1,4 +1,5 @@
-"""Flags (`flags:`, `--flag`) and references in a config: `$name`, `$(expression)`, `$targets.y.num_classes`."""
+"""References in a config (`$name`, `$(expression)`, `$targets.y.num_classes`), and the flags that they name
+(`--flag`)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -19,28 +20,30 @@ class Unknown:
 
 UNKNOWN: Final = Unknown()
 STAND_IN = 2
-"""Placeholder for an unknown size of the data: a number that passes most checks."""
+"""Placeholder for a size that is unknown until the data is read: a number that passes most checks."""
 
 Facts = Callable[[str], Value | Unknown]
-"""Function from the name of a fact of the data (`inputs.x.max_length`) to its value or UNKNOWN.
+"""Type of a function from the name of a fact of the data (such as `inputs.x.max_length`) to its value or UNKNOWN.
 
 It raises KeyError for an unknown name, with the list of known ones.
 """
 
 
 def refuse_facts(name: str) -> Value | Unknown:
-    """Raise KeyError for any fact of the data: for references in the data section, which determines these facts."""
+    """Raise KeyError for the name of any fact of the data; for the data section, which itself determines these
+    facts."""
     raise KeyError(())
 
 
 def in_template(path: Path) -> bool:
-    """Return True if a config path is in a block or repeat of layers, whose variables are only known at each use."""
+    """Return True if a config path is inside a block or `repeat` of layers, whose variables have values only in each
+    use."""
     has_layers = path[:1] == ("model",) or path[:2] == ("fit", "train_step")
     return has_layers and ("blocks" in path or "repeat" in path)
 
 
 def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str, Flag]:
-    """Return the declared flags and their values; `assignments` are the `name=value` of `--flag`.
+    """Return the values of the config's flags by name; `assignments` are the `name=value` of the options `--flag`.
 
     Raises ConfigError.
     """
@@ -107,7 +110,8 @@ def try_resolve(
     facts: Facts | None = None,
     skip: Callable[[Path], bool] = in_template,
 ) -> tuple[Document, list[Fault]]:
-    """Replace references as `resolve` does, and return the errors; a text with a faulty reference stays as written."""
+    """Replace references as `resolve` does, but return the errors; a text with an invalid reference stays as
+    written."""
     resolver = _Resolver(document, flags, facts, skip)
     data = resolver.resolve({**document.data, "flags": dict(flags)} if "flags" in document.data else document.data, ())
     unknown = document.unknown | frozenset(resolver.unknown)
@@ -115,11 +119,12 @@ def try_resolve(
 
 
 class References:
-    """Resolver of references inside blocks and repeats: to their parameters and variables, then to flags and facts."""
+    """Resolver of `$` references inside blocks and repeats of layers, to parameters, loop variables, flags or data
+    facts."""
 
     def __init__(self, document: Document, flags: Mapping[str, Flag], facts: Facts | None) -> None:
         self.unknown: list[Path] = []
-        """Config paths where a placeholder replaces an unknown fact of the data."""
+        """Config paths where a placeholder replaces a fact of the data that is not known yet."""
         self._document = document
         self._flags = flags
         self._facts = facts
@@ -127,7 +132,8 @@ class References:
     def __call__(
         self, value: Any, path: Path, names: Mapping[str, Value], skip: Callable[[Path], bool]
     ) -> tuple[Any, list[Fault]]:
-        """Return the value at `path` with its references replaced (but at paths that `skip` selects), and the errors.
+        """Return the config value at `path` with its references replaced, except where `skip` returns True; and the
+        errors.
 
         `names` are the parameters and variables with their values.
         """
@@ -138,7 +144,8 @@ class References:
 
 
 def escape_references(value: Any) -> Any:
-    """Return resolved data in the form of a config: every '$' in a text is doubled, so that it is not a reference."""
+    """Return a value with every `$` in its texts doubled, so that a config reads them back as text without
+    references."""
     if isinstance(value, str):
         return value.replace("$", "$$")
     if isinstance(value, Mapping):
@@ -149,7 +156,8 @@ def escape_references(value: Any) -> Any:
 
 
 class Scope(Mapping[str, Value]):
-    """Mapping of the names that a reference may use: flags, parameters, variables and (dotted) facts of the data."""
+    """Mapping from the names that a reference may use (flags, parameters, variables, facts of the data) to their
+    values."""
 
     def __init__(self, names: Mapping[str, Value], facts: Facts | None) -> None:
         self._names = names
@@ -294,5 +302,5 @@ def _undeclared(name: str, declared: Iterable[Any]) -> str:
 
 
 def _known(error: KeyError) -> list[str]:
-    """Return the known names of facts, which the KeyError of a `Facts` function lists."""
+    """Return the names listed in the KeyError that a `Facts` function raises for an unknown name."""
     return [str(name) for argument in error.args for name in ([argument] if isinstance(argument, str) else argument)]

@@ -1,4 +1,4 @@
-"""JSON Schema (draft 2020-12) of a config, for editors, generated from the sections and registries."""
+"""JSON Schema (draft 2020-12) of a config, for editors, generated from section classes and registered components."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -38,7 +38,8 @@ def json_schema() -> Schema:
 
 
 def _section(section: Section) -> Schema:
-    """Return the JSON Schema of a section; every key accepts null, which deletes it in a config with `extends`."""
+    """Return the JSON Schema of a config section; every key accepts null, which deletes it in a config with
+    `extends`."""
     properties = {}
     for setting in section.settings:
         accepted = replace(setting, schema={"anyOf": [setting.schema, {"type": "null"}]})
@@ -84,7 +85,8 @@ def _entry() -> Schema:
 
 
 def _call() -> Schema:
-    """Return the JSON Schema of a call of a shared layer, model or block: a name no layer has, with any arguments."""
+    """Return the JSON Schema of a call of a shared layer, model or block in `layers`: a name no layer has, any
+    arguments."""
     words = [word for cls in LAYERS for word in (cls.component_name, *LAYERS.aliases(cls.component_name))]
     layer = _any_spelling(LAYERS, words).removeprefix("^").removesuffix("$")
     own = f"^(?!(?:{layer}|repeat)$)[A-Za-z_][A-Za-z0-9_]*$"
@@ -93,7 +95,7 @@ def _call() -> Schema:
 
 
 def _kind(registry: Registry[Any]) -> dict[str, Schema]:
-    """Return the JSON Schemas `kind`, a component's three written forms, and `kind.name`, what follows each `name:`."""
+    """Return JSON Schemas by key: `kind` for a component in any written form, `kind.name` for the arguments of each."""
     kind, forms, plain = registry.kind, {}, []
     for cls in registry:
         found = settings(cls)
@@ -104,7 +106,8 @@ def _kind(registry: Registry[Any]) -> dict[str, Schema]:
 
 
 def _nodes() -> dict[str, Schema]:
-    """Return the JSON Schemas of layers in `model.layers`, where node keys and call arguments are next to arguments."""
+    """Return JSON Schemas of items of `model.layers`, in which node keys and call arguments are beside a layer's
+    arguments."""
     forms, plain, first = {}, [], settings(FirstLayerKeys)
     for cls in LAYERS:
         found, beside = settings(cls), [*node_settings(cls), *first]
@@ -115,7 +118,7 @@ def _nodes() -> dict[str, Schema]:
 
 
 def _after_name(cls: type[Component], found: list[Setting], beside: list[Setting]) -> Schema:
-    """Return the JSON Schema of what follows a component's `name:`.
+    """Return the JSON Schema of a component's arguments, as written after its `name:`.
 
     It is a mapping of arguments, or the value of the first argument if no other is required.
     """
@@ -171,7 +174,7 @@ def _any_spelling(registry: Registry[Any], names: Iterable[str]) -> str:
 
 
 def _arguments(found: Iterable[Setting]) -> Schema:
-    """Return the JSON Schema of a mapping with these settings as its only keys."""
+    """Return the JSON Schema of a mapping that accepts only the settings `found` as keys."""
     found = list(found)
     required = [setting.name for setting in found if setting.required]
     return {**_closed({setting.name: _value(setting.described()) for setting in found}), "required": required}

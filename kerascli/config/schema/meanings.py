@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 
 def meaning(cls: type[BaseModel], field: str) -> str:
-    """Return the description of a field: its docstring in `cls` or a base, else its type's, else an empty text."""
+    """Return the description of a setting (a field of `cls`): the docstring below it, else its type's, else an empty
+    text."""
     below = attribute_docs(cls).get(field)
     if below is not None:
         return below
@@ -19,7 +20,8 @@ def meaning(cls: type[BaseModel], field: str) -> str:
 
 
 def attribute_docs(cls: type) -> dict[str, str]:
-    """Return the docstrings below the fields of a class and its bases, by field name; the nearest class wins."""
+    """Return a mapping from field name to the docstring below the field, in a class and its bases; the nearest class
+    wins."""
     docs: dict[str, str] = {}
     for base in cls.__mro__:
         docs = {**_docs_of(base), **docs} if base.__module__ not in {"builtins", "abc", "typing"} else docs

@@ -35,7 +35,7 @@ _NODE: Schema = TypeAdapter(NodeName).json_schema()
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Section of a config, with its description, and its keys in the order of the reference documentation."""
+    """Section of a config as data: its description, and its keys in the order of the reference documentation."""
 
     name: str
     meaning: str
@@ -44,7 +44,7 @@ class Section:
 
 @cache
 def sections() -> Mapping[str, Section]:
-    """Return every section of a config by its name; the top level is `config`."""
+    """Return a mapping from name to section for every section of a config; the top level is named `config`."""
     classes: dict[str, type[BaseSection]] = {
         "config": ConfigSection,
         "data": DataSpec,
@@ -64,7 +64,7 @@ def sections() -> Mapping[str, Section]:
 
 
 def node_settings(cls: type[BaseLayer]) -> list[Setting]:
-    """Return the keys that a layer has in `model.layers` in addition to its arguments: node keys, call arguments."""
+    """Return the keys of a layer in `model.layers` beside its arguments: node keys (`name` ...) and call arguments."""
     own = RNNKeys if cls.takes_custom_cell else MergeKeys if cls.call_form == "several" else NodeKeys
     calls = [Setting(name, _of_call(call), _sentence(call.description)) for name, call in call_arguments(cls).items()]
     found = {setting.name: setting for setting in (*_keys(NodeKeys), *calls, *_keys(own))}

@@ -11,12 +11,14 @@ from kerascli.component import Component
 from kerascli.config.schema.meanings import meaning
 
 Schema = dict[str, Any]
-"""Part of a JSON Schema; {"x-component": kind} stands for components of a kind, {"x-section": name} for a section."""
+"""Type of a JSON Schema; {"x-component": kind} in it stands for a component of a kind, {"x-section": name} for a
+section."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Key of a component or section, with its schema; `default` is as a config writes it, None if there is none."""
+    """Key of a component or section, with its JSON Schema; `default` is as a config writes it, None if there is
+    none."""
 
     name: str
     schema: Schema
@@ -33,7 +35,7 @@ class Setting:
 
 
 class _Schemas(GenerateJsonSchema):
-    """Pydantic's JSON Schema generator without warnings of defaults that JSON cannot represent.
+    """Pydantic's JSON Schema generator without its warnings about defaults that JSON cannot represent.
 
     `_written` converts such defaults.
     """
@@ -42,7 +44,7 @@ class _Schemas(GenerateJsonSchema):
 
 
 def settings(cls: type[BaseModel]) -> list[Setting]:
-    """Return the fields of a component or section in order, a component's first argument first."""
+    """Return the settings (fields) of a component or section class in order, a component's first argument first."""
     whole = whole_schema(cls)
     found = [_setting(cls, name, whole) for name in cls.model_fields]
     first = cls.first_argument() if issubclass(cls, Component) else None
@@ -57,7 +59,7 @@ def first_line(cls: type[BaseModel]) -> str:
 
 
 def whole_schema(cls: type[BaseModel]) -> Schema:
-    """Return pydantic's JSON Schema of a class; for a recursive class pydantic puts it among the definitions."""
+    """Return pydantic's JSON Schema of a class; that of a recursive class is taken from pydantic's definitions."""
     schema = cls.model_json_schema(schema_generator=_Schemas)
     return {**schema, **schema.get("$defs", {}).get(cls.__name__, {})}
 
@@ -75,7 +77,7 @@ def _setting(cls: type[BaseModel], name: str, whole: Schema) -> Setting:
 
 
 def _cleaned(schema: Schema, definitions: Schema) -> Schema:
-    """Return pydantic's JSON Schema without titles and defaults, with references expanded, but not those to sections.
+    """Return pydantic's JSON Schema without titles and defaults; its references are expanded, except those to sections.
 
     A list of sizes also accepts its short form, one number for all axes.
     """
@@ -122,7 +124,8 @@ def options(schema: Schema) -> Iterator[Schema]:
 
 
 def _written(value: Any) -> Any:
-    """Return a default as a config writes it; a component only with the arguments that differ from their defaults."""
+    """Return a setting's default as a config writes it; a component has only arguments that differ from their
+    defaults."""
     if isinstance(value, Component):
         fields = type(value).model_fields
         own = {name: getattr(value, name) for name, info in fields.items()

@@ -65,7 +65,7 @@ class CompileSection(ComputeSection, _Objective):  # in this order: the fields o
 
 
 def scaled(optimizer: BaseOptimizer, precision: Precision) -> BaseOptimizer:
-    """Return the optimizer; with the precision mixed_float16 wrapped in a `LossScaleOptimizer`, as Keras does.
+    """Return the optimizer, wrapped in a `LossScaleOptimizer` if the precision is mixed_float16, as Keras does.
 
     Small gradients would underflow to zero in float16. An optimizer with a `loss_scale_factor` stays as it is.
     """
@@ -82,15 +82,17 @@ class CompileSpec:
     pairs: tuple[OutputTarget, ...]
     compute: ComputeSection = field(default_factory=ComputeSection)
     figures: tuple[str, ...] = ()
-    """Names of the values that add_loss and add_metric nodes of the model log."""
+    """Names of the values that the model's layers `add_loss` and `add_metric` log."""
 
     @property
     def optimizers(self) -> dict[str, BaseOptimizer]:
-        """Optimizers by name, as in `TrainStepSpec.optimizers`: here a single one, under the name ""."""
+        """Mapping from update to optimizer, as in `TrainStepSpec.optimizers`; here a single optimizer, under the name
+        ""."""
         return {"": self.optimizer}
 
     def dump(self) -> dict[str, Any]:
-        """Return the compile section as YAML-ready data, by output, with every default written out."""
+        """Return the `compile` section as data to write as YAML: losses and metrics by output, every default
+        included."""
         pairs = self.pairs
         by_output = {
             "loss": {g.output: plain(g.loss) for g in pairs if g.loss is not None},
@@ -105,7 +107,8 @@ class CompileSpec:
         }
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return the names that training logs (Keras's, without `val_`), each with the direction of improvement."""
+        """Return a mapping from each name that training logs (Keras's, without `val_`) to its better direction, min or
+        max."""
         names: dict[str, Literal["min", "max"]] = {"loss": "min"}
         if self.logs_each_loss:
             names.update({f"{pair.output}_loss": "min" for pair in self.pairs if pair.loss is not None})
@@ -116,7 +119,7 @@ class CompileSpec:
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return the names of the metrics that have several values, each with the names of its history columns."""
+        """Return a mapping from each metric with several values to the names of its columns in the history."""
         return {
             f"{pair.prefix}{use.name}": tuple(f"{pair.prefix}{column}" for column in use.columns)
             for pair in self.pairs
@@ -126,5 +129,6 @@ class CompileSpec:
 
     @property
     def logs_each_loss(self) -> bool:
-        """True if each output's loss is logged: a single one equals the total, apart from regularization penalties."""
+        """True if the loss of each output is logged: that of a single one equals the total, apart from
+        regularization."""
         return sum(pair.loss is not None for pair in self.pairs) > 1

@@ -18,7 +18,8 @@ def _listed(value: Any) -> Any:
 
 
 def _class_weights(value: Any) -> Any:
-    """Return the `class_weight` mapping with its keys, class names or indices (`{0: 1.0, owl: 2.0}`), as text."""
+    """Return the mapping `class_weight` with its keys (names or indices of classes: `{0: 1.0, owl: 2.0}`) as
+    strings."""
     if value is not None and value != "balanced" and not isinstance(value, dict):
         raise ValueError(f"expected balanced or a mapping, got {show(value)}")
     return {str(key): weight for key, weight in value.items()} if isinstance(value, dict) else value
@@ -30,7 +31,7 @@ ValidationFrequency = PositiveInt | Annotated[tuple[PositiveInt, ...], BeforeVal
 
 @dataclass(frozen=True, slots=True)
 class NotPerPhase:
-    """Annotation of a field of `fit` or `compile` that an item of `fit.phases` cannot set, with the reason."""
+    """Annotation of a field of `fit` or `compile` that an item of `fit.phases` cannot set; it holds the reason."""
 
     reason: str
 
@@ -111,7 +112,7 @@ class FitSpec(BaseSection):
         return self.validation_data is not None or self.validation_split > 0
 
     def dump(self) -> dict[str, Any]:
-        """Return the fit section as YAML-ready data, with every default written out."""
+        """Return the `fit` section as data to write as YAML, with every default included."""
         return {name: plain(getattr(self, name)) for name in FitSpec.model_fields}
 
 
@@ -134,7 +135,8 @@ def has_train_step(sections: Mapping[Any, Any]) -> bool:
 
 
 def parse_fit(section: Any) -> FitSpec:
-    """Parse the fit section into a FitSpec; its `train_step` and `phases` are parsed elsewhere. Raises Invalid."""
+    """Return the `fit` section as FitSpec, without `train_step` and `phases`, which other parsers read.
+    Raises Invalid."""
     if section is None:
         section = {}
     if not isinstance(section, dict):
@@ -148,14 +150,14 @@ def parse_fit(section: Any) -> FitSpec:
 
 
 def valid_trainable(section: Any) -> dict[str, bool]:
-    """Return the valid patterns of `fit.trainable`; the rest of the fit section may have errors."""
+    """Return the valid patterns of `fit.trainable` as a mapping to flags; the rest of the section may have errors."""
     found = section.get("trainable") if isinstance(section, dict) else None
     found = found if isinstance(found, dict) else {}
     return {key: value for key, value in found.items() if isinstance(key, str) and isinstance(value, bool)}
 
 
 def path_as_written(path: Path, section: dict[Any, Any]) -> Path:
-    """Return a config path into `class_weight` with its last key as the config has it: the integer 0, not '0'."""
+    """Return a config path into `class_weight` with its last key as written in the config: the integer 0, not '0'."""
     if path[:2] != ("fit", "class_weight") or len(path) < 3:
         return path
     keys = {str(key): key for key in section["class_weight"]}

@@ -102,7 +102,7 @@ class InitFrom(BaseSection):
 
     @property
     def published(self) -> Published:
-        """File of weights published by torchvision; the source must be `torchvision`."""
+        """Weights file of torchvision that `init_from` names; only if its source is `torchvision`."""
         assert self.torchvision is not None
         assert self.weights is not None
         return published(self.torchvision, self.weights)
@@ -112,11 +112,12 @@ class InitFrom(BaseSection):
 
     @property
     def path(self) -> str | None:
-        """Path of the file or run with the weights; None if the source is a run's name or torchvision."""
+        """Path of the file or run that has the weights; None if a run is named in another way, or
+        torchvision has them."""
         return self.file if self.file is not None else self.run if self.run and os.sep in self.run else None
 
     def rebased(self, old: Path, new: Path) -> "InitFrom":
-        """Return the section with its relative path changed from the folder `old` to the folder `new`."""
+        """Return the `init_from` section with its relative path changed from the folder `old` to the folder `new`."""
         if self.path is None or os.path.isabs(self.path):
             return self
         moved = os.path.relpath(os.path.realpath(old / self.path), os.path.realpath(new))
@@ -129,7 +130,7 @@ class InitFrom(BaseSection):
 
 
 def parse_init_from(model: Any) -> InitFrom | None:
-    """Parse the `init_from` key of a model section; return None if it is absent. Raises Invalid."""
+    """Return the `init_from` key of a `model` section, parsed; None if the section has none. Raises Invalid."""
     if not isinstance(model, Mapping) or model.get("init_from") is None:
         return None
     section, path = model["init_from"], ("model", "init_from")

@@ -9,14 +9,15 @@ from kerascli.component import Invalid, Registry
 from kerascli.errors import Fault, Path, suggestion
 
 Written = dict[str, tuple[Any, Path]]
-"""Mapping from output to the value that the config has for it, and the value's path below `compile`."""
+"""Type of a mapping from output name to the config's value for it and the path of that value below `compile`."""
 
 ANY = "?"
-"""Placeholder for the name of the output when the model's outputs are unknown."""
+"""Placeholder for the name of a model's output when the outputs are unknown."""
 
 
 def by_output(schema: dict[str, Any]) -> WithJsonSchema:
-    """Return the annotation of a field that has one value for all outputs, or one for each by position or name."""
+    """Return the annotation of a `compile` field with one value for all outputs, or one for each by position or
+    name."""
     forms = [schema, {"type": "array", "items": schema}]
     named = {"type": "object", "additionalProperties": {"anyOf": [*forms, {"type": "null"}]}}
     return WithJsonSchema({"anyOf": [*forms, named]})
@@ -30,7 +31,7 @@ def per_output(
     registry: Registry[Any] | None = None,
     targets: Collection[str] = (),
 ) -> Written:
-    """Return the value that a key of `compile` (`loss`, `metrics` ...) has for each output.
+    """Return, by output name, the value of a key of `compile` (`loss`, `metrics` ...) for that output.
 
     Raises Invalid, with paths below `compile`. `registry` is that of the values' kind; None: they are numbers.
     `outputs` None: the model could not be parsed.
@@ -55,7 +56,8 @@ def per_output(
 
 
 def _is_by_output(value: dict[Any, Any], outputs: Collection[str] | None, registry: Registry[Any] | None) -> bool:
-    """Return True if a mapping's keys are (perhaps misspelt) outputs, False if it is a component with arguments."""
+    """Return True if the keys of a mapping are (perhaps misspelt) output names; False if it is a component with
+    arguments."""
     if registry is None or any(name in (outputs or ()) for name in value):
         return True
     if any(registry.find(str(name)) for name in value):
@@ -64,7 +66,7 @@ def _is_by_output(value: dict[Any, Any], outputs: Collection[str] | None, regist
 
 
 def _is_component_form(written: Any, registry: Registry[Any]) -> bool:
-    """Return True for a component (`mse`, `{mse: ...}`) or a list of components."""
+    """Return True for a value that is a component (`mse`, `{mse: ...}`) or a list of components."""
     if isinstance(written, list):
         return all(_is_component_form(item, registry) for item in written)
     name = next(iter(written)) if isinstance(written, dict) and len(written) == 1 else written
@@ -72,7 +74,7 @@ def _is_component_form(written: Any, registry: Registry[Any]) -> bool:
 
 
 def _is_by_position(key: str, value: Iterable[Any]) -> bool:
-    """Return True if a list has one value per output; a flat list of metrics is not such a list, but one output's."""
+    """Return True if a list in `compile` has one item per output; a flat list of metrics is that of a single output."""
     return key in {"loss", "loss_weights"} or all(isinstance(item, list) for item in value)
 
 

@@ -31,7 +31,7 @@ class PhaseSection(BaseSection):
 
 
 def _not_per_phase(cls: type[BaseSection]) -> dict[str, str]:
-    """Return the fields that no phase can set, each with the reason."""
+    """Return a mapping from each field of a section that no phase can set to the reason."""
     marks = ((name, mark) for name, info in cls.model_fields.items() for mark in info.metadata)
     return {name: mark.reason for name, mark in marks if isinstance(mark, NotPerPhase)}
 
@@ -51,7 +51,7 @@ class _InPhase(Related):
 
 
 def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
-    """Return the config of each phase in `fit.phases`, and the config errors of the phases.
+    """Return the complete config of each phase in `fit.phases`, and the config errors of the phases.
 
     Faulty settings are left out. Without phases the only config is the given document.
     """
@@ -84,7 +84,8 @@ def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
 
 
 def _settings(phase: Any, path: Path, faults: list[Fault]) -> dict[Any, Any]:
-    """Return the settings of a phase; those that a phase cannot have are left out, and reported in `faults`."""
+    """Return the valid settings of a phase (an item of `fit.phases`); errors of its other keys are added to
+    `faults`."""
     if phase is not None and not isinstance(phase, dict):
         faults.append(Fault(f"phases: expected the settings of a phase, got {show(phase)}", path))
     found: dict[Any, Any] = {}
@@ -107,7 +108,8 @@ def _not_in_a_phase(key: str, reason: str, path: Path) -> Fault:
 
 
 def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, Any]) -> Document:
-    """Return the config of one phase: the whole one, the phase's settings, and `trainable` as earlier phases set it."""
+    """Return the config of one phase: the whole config with the phase's settings, and `trainable` as earlier phases set
+    it."""
     fit = {key: value for key, value in whole.data["fit"].items() if key not in ("phases", "trainable")}
     trainable = before.data["fit"].get("trainable")
     marks = {path: mark for path, mark in whole.marks.items() if path[:2] != _TRAINABLE}
@@ -118,7 +120,7 @@ def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, A
     here: Path = (*_PHASES, number)
 
     def written(path: Path) -> Mark:
-        """Return the position in the file of a setting of this phase."""
+        """Return the position in the config file of the value that is at `path` of the phase's config."""
         return whole.mark((*here, *(path[1:] if path[:1] == ("fit",) else path)))
 
     merger = Merger()
@@ -133,7 +135,7 @@ def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, A
 
 
 def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list[Fault]:
-    """Add a note "in this phase" to each config error that is located outside of `fit.phases`.
+    """Return config errors with the note "in this phase" added to each that is located outside of `fit.phases`.
 
     `document` is the whole config; the config errors must have places.
     """
@@ -153,7 +155,7 @@ def _later_last(merged: Mapping[Any, Any], own: Mapping[Any, Any]) -> dict[Any, 
 
 
 def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
-    """Call `work` for every phase and return the results. Raises the errors of all phases together, each once."""
+    """Return the results of `work` for each phase. Raises one ConfigError with the errors of all phases, each once."""
     found: list[Any] = []
     faults: dict[Fault, list[Fault]] = {}
     phases = list(phases)
@@ -170,7 +172,8 @@ def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
 
 
 def folded(phases: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return complete configs of phases as one: the first config, and in `fit.phases` how each other one differs.
+    """Return the complete configs of all phases as one: the first config, with the other phases' changes in
+    `fit.phases`.
 
     `unfold` reverses it.
     """
@@ -201,6 +204,6 @@ def _difference(base: Mapping[Any, Any], over: Mapping[Any, Any], path: Path) ->
 
 
 def _replaces(known: Any, value: Any, path: Path) -> bool:
-    """Return True if both values are components, of different names: a merge then replaces the first one whole."""
+    """Return True if both config values are components of different names: a merge then replaces the whole value."""
     names = component_name(known), component_name(value)
     return is_component(path) and None not in names and names[0] != names[1]

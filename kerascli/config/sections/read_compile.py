@@ -28,7 +28,7 @@ def parse_compile(
     named: Collection[str] = (),
     classes: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> CompileSpec:
-    """Parse the compile section into a CompileSpec. Raises Invalid with every config error.
+    """Return the compile section, parsed as CompileSpec. Raises Invalid with every config error.
 
     `outputs`, `targets` and the shape of an output may be None: then they are unknown and not checked. `extra_losses`
     tells that the model adds losses itself, `figures` are the names of values it logs, `named` the targets in its
@@ -43,7 +43,7 @@ def parse_compile(
 
 @dataclass(slots=True)
 class _Resolver:
-    """Pairing of the model's outputs with the targets of the data, losses and metrics."""
+    """Parser that pairs the model's outputs with targets, losses and metrics, and collects the config errors."""
 
     section: CompileSection
     faults: list[Fault]
@@ -53,7 +53,7 @@ class _Resolver:
     named: Collection[str]
     classes: Mapping[str, Sequence[str]]
     names: set[str] = field(default_factory=set)
-    """Names of the history columns assigned so far."""
+    """Names of the columns of the history (history.csv) that have been assigned so far."""
 
     def resolve(self, *, needs_loss: bool) -> CompileSpec:
         pairs = self._pairs()
@@ -87,7 +87,7 @@ class _Resolver:
         self.faults += invalid.below(("compile", *path)).faults
 
     def _pairs(self) -> dict[str, str]:
-        """Return the target of each output: by equal names; a single output has the single target."""
+        """Return a mapping from each output to its target: by equal names, or the only output to the only target."""
         if self.outputs is None:
             return {}
         if self.targets is None:
@@ -102,7 +102,7 @@ class _Resolver:
         return {name: name for name in self.outputs if name in self.targets}
 
     def _per_output(self, key: str, registry: Registry[Any] | None = None) -> Written:
-        """Return the value that a key of `compile` has for each output, with its path."""
+        """Return, by output, the value of a key of `compile` for that output and the value's config path."""
         if key not in self.section.model_fields_set:
             return {}
         written, targets = getattr(self.section, key), self.targets or ()
@@ -113,7 +113,7 @@ class _Resolver:
             return {}
 
     def _losses(self, *, needs_loss: bool) -> dict[str, tuple[Loss, Path]]:
-        """Return the loss of each output, with the loss's path in the config."""
+        """Return, by output, the loss of that output and the loss's path in the config."""
         faults_before = len(self.faults)
         found: dict[str, tuple[Loss, Path]] = {}
         for output, (value, path) in self._per_output("loss", LOSSES).items():
@@ -139,7 +139,7 @@ class _Resolver:
         return found
 
     def _target(self, output: str, pairs: Mapping[str, str], path: Path) -> str:
-        """Return the name of the target for an output that has a loss or metrics; report an error if there is none."""
+        """Return the name of the target that an output is compared with; report a config error if there is none."""
         if output in pairs or self.targets is None:
             return pairs.get(output, output)
         if not self.targets:
@@ -161,7 +161,7 @@ class _Resolver:
         return f"{output}_{name}" if len(self.outputs or ()) > 1 else name
 
     def _check_name(self, name: str, path: Path) -> None:
-        """Report an error if a metric's name is reserved, or already the name of another column of the history."""
+        """Report a config error if a metric's name is reserved, or that of another column of the history."""
         if name in _COLUMNS or name.startswith("val_"):
             self.fault(f"'{name}' is a column of the history already; choose another name for the metric", path)
         elif name in self.names:

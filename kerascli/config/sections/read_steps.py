@@ -26,7 +26,8 @@ PATH: Path = ("fit", "train_step")
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """Item (update) of `fit.train_step` as written: path, keys, and its valid keys as a section, with the faults."""
+    """Item of `fit.train_step` (an update): its config path, its keys as written, the section parsed from them, the
+    errors."""
 
     path: Path
     keys: Mapping[Any, Any]
@@ -43,7 +44,8 @@ def parse_steps(
     targets: Mapping[str, TensorSpec] | None,
     classes: Mapping[str, Sequence[str]],
 ) -> TrainStepSpec:
-    """Parse the items (updates) of `fit.train_step`, in the scope of the model. Raises Invalid with every config error.
+    """Return `fit.train_step`, a list of updates, parsed in the scope of the model. Raises Invalid with every config
+    error.
 
     `compiled` is the `compile` section; `targets` None: they are unknown; `classes` are the class names of each target.
     """
@@ -90,16 +92,17 @@ class _Reader:
     names: dict[str, Path] = field(default_factory=dict)
     columns: dict[str, Path] = field(default_factory=dict)
     trained: dict[str, tuple[str, Path]] = field(default_factory=dict)
-    """Update that trains each name, and the name's config path, for all names under `train` so far."""
+    """Mapping from each name under `train` so far to the update that trains it and the name's config path."""
     places: dict[str, Path] = field(default_factory=dict)
-    """Config path of every name under `train`, by the prefix that its weights' names have."""
+    """Mapping from the weight name prefix of each entry under `train` to the entry's config path."""
 
     def _add(self, text: str, path: Path, *, key: bool = False, hint: str | None = None, also: Path | None = None):
         related = () if also is None else (Related("first used here", also),)
         self.faults.append(Fault(text, path, "key" if key else "value", hint=hint, related=related))
 
     def read(self, section: list[Any]) -> list[ForwardPassSpec]:
-        """Parse the updates of `fit.train_step`: one with `layers` begins a forward pass, which the next ones share."""
+        """Return the forward passes of `fit.train_step`: an update with `layers` begins one, which the next updates
+        share."""
         groups: list[list[_Written]] = []
         for number, written in enumerate(section):
             path = (*PATH, number)
@@ -190,7 +193,8 @@ class _Reader:
         return scaled(found.section.optimizer, self.precision) if is_sound else None
 
     def _train(self, value: Any, path: Path, update: str) -> tuple[str, ...]:
-        """Return the name prefixes of the weights that an update trains: of shared layers and models, and of nodes."""
+        """Return the name prefixes of the weights that an update trains: those of shared layers, shared models and
+        nodes."""
         model = self.built.model
         nodes = {entry.name: entry.weights_name for entry in model.entries if isinstance(entry, Node)}
         known = {**{name: name for name in self.scope.reading.shared}, **nodes}
@@ -230,7 +234,8 @@ class _Reader:
     def _with_columns(
         self, update: UpdateSpec, path: Path, terms: TermReader, specs: Mapping[str, TensorSpec]
     ) -> UpdateSpec:
-        """Return an update with the history columns of its metrics, which may depend on the shape of predictions."""
+        """Return an update with the names of its metrics' columns in the history, some of which depend on
+        output shapes."""
         update = replace(update, metrics=tuple(terms.with_columns(use, specs) for use in update.metrics))
         for use in update.metrics:
             if use.columns != (use.name,):
@@ -245,7 +250,8 @@ class _Reader:
         self._claim_columns(update, named)
 
     def _claim_columns(self, update: UpdateSpec, named: Iterable[tuple[str, Path]]) -> None:
-        """Reserve the history columns of a `train_step` update; report a config error for each name that is in use."""
+        """Reserve the history columns of an update of `train_step`; report a config error for each name that is
+        in use."""
         for name, where in named:
             column = f"{update.name}_{name}"
             if column in self.columns:
@@ -254,7 +260,7 @@ class _Reader:
             self.columns[column] = where
 
     def _check_trained(self, update: UpdateSpec, built: Built) -> None:
-        """Report a config error for each layer under an update's `train` that the update's loss does not depend on."""
+        """Report a config error for each layer that an update is to train, but on which its loss does not depend."""
         ends = [term.of.y_pred for term in update.terms if term.of is not None]
         ends += [str(term.of.y_true) for term in update.terms if term.of is not None and not term.of.is_target]
         own = [node.name for node in flat(update.layers or ()) if node.layer.adds_losses()]

@@ -18,7 +18,7 @@ from kerascli.section import read_section
 from kerascli.shapes import TensorSpec
 
 Pending = tuple[Loss | Metric, Comparison, Path]
-"""Loss or metric whose tensor shapes are yet to be checked, with the tensors it compares and its config path."""
+"""Type of a loss or metric whose tensor shapes are yet to be checked, with what it compares and its config path."""
 
 _NEEDED = {
     "loss": ", or expr, a formula",
@@ -26,7 +26,7 @@ _NEEDED = {
     "y_pred": ", the node with the prediction",
     "y_true": ", a number, a node or a target",
 }
-"""Required keys of a loss or metric, each with an explanation for the message."""
+"""Keys that a loss or metric of an update must have, each with the end of the error message if it is missing."""
 
 T = TypeVar("T", LossSection, MetricSection)
 
@@ -44,12 +44,12 @@ class TermReader:
     _pending: list[Pending] = field(default_factory=list)
 
     def losses(self, written: Any, path: Path) -> tuple[LossTerm, ...]:
-        """Parse the `loss` mapping of a `train_step` update: losses by name."""
+        """Return the losses in the `loss` mapping of a `train_step` update; report its config errors."""
         found = [self._term(name, each, (*path, name)) for name, each in self._items(written, path, "loss")]
         return tuple(term for term in found if term is not None)
 
     def metrics(self, written: Any, path: Path) -> tuple[UpdateMetric, ...]:
-        """Parse the `metrics` mapping of a `train_step` update: metrics by name."""
+        """Return the metrics in the `metrics` mapping of a `train_step` update; report its config errors."""
         found: list[UpdateMetric] = []
         for name, each in self._items(written, path, "metric"):
             where = (*path, name)
@@ -62,7 +62,8 @@ class TermReader:
         return tuple(found)
 
     def check(self, specs: Mapping[str, TensorSpec]) -> None:
-        """Check the shapes that losses and metrics compare; `specs` are of the forward pass's tensors.
+        """Check the shapes of the tensors that losses and metrics compare; `specs` has the forward pass's tensors by
+        name.
 
         Adds to `faults`.
         """
@@ -82,7 +83,8 @@ class TermReader:
         self.faults.append(Fault(text, path, "key" if key else "value", hint=hint))
 
     def _items(self, written: Any, path: Path, kind: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return the valid losses or metrics of an update by name; report a config error for each invalid one."""
+        """Return the valid entries of an update's `loss` or `metrics` as (name, mapping); report config errors of the
+        others."""
         if written is None:
             return []
         hint = f"{path[-1]}: {{real: {{{kind}: ..., y_true: 1, y_pred: ...}}}}"
@@ -136,7 +138,8 @@ class TermReader:
         return Comparison(y_pred, y_true, is_target, class_numbers=getattr(component, "sparse_targets", False))
 
     def _y_true(self, value: Any, path: Path) -> tuple[str | float | None, bool]:
-        """Parse `y_true` of a loss or metric: a number, or the name of a target or tensor.
+        """Return `y_true` of a loss or metric (a number, or the name of a target or tensor), and True if it is a
+        target.
 
         Returns it (None after a config error), and True if it is a target.
         """

@@ -76,12 +76,12 @@ _FILES = {
     "wide_resnet101_2": ("wide_resnet101_2-32ee1156", "wide_resnet101_2-d733dc28"),
     "wide_resnet50_2": ("wide_resnet50_2-95faca4d", "wide_resnet50_2-9ba9bcbe"),
 }
-"""File names (without .pth) of the weights of each model: V1 and, if published, V2."""
+"""Mapping from model to the names (without .pth) of its weights files: version V1 and, if published, V2."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """File of weights that torchvision publishes, under its name in torch's cache."""
+    """Weights file that torchvision publishes; torch's cache has it under the same name."""
 
     file: str
 
@@ -91,7 +91,7 @@ class Published:
 
     @property
     def checksum(self) -> str:
-        """First digits of the file's SHA-256, which are part of its name."""
+        """First digits of the SHA-256 of the weights file, which are part of the file's name."""
         return self.file.removesuffix(".pth").rpartition("-")[2]
 
 
@@ -100,7 +100,7 @@ def published_models() -> list[str]:
 
 
 def published_model(name: str) -> str:
-    """Return the name of a torchvision model whose weights are known here. Raises ValueError for any other."""
+    """Return `name` if it is a torchvision model whose weights are known here. Raises ValueError if not."""
     if name not in _FILES:
         near = suggestion(name, _FILES) or ", only of convolutional networks such as resnet50"
         raise ValueError(f"there are no weights of '{safe_text(name, 60)}'{near}")
@@ -108,7 +108,7 @@ def published_model(name: str) -> str:
 
 
 def published(model: str, weights: Weights) -> Published:
-    """Return the file with a version of a model's weights. Raises ValueError if that version is not published."""
+    """Return the file of one version of a torchvision model's weights. Raises ValueError if that is not published."""
     known = dict(zip(get_args(Weights), _FILES[model], strict=False))
     if weights not in known:
         raise ValueError(f"{model} has only {one_of(list(known))}")

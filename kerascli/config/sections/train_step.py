@@ -90,21 +90,21 @@ class UpdateSpec:
 
     name: str
     train: tuple[str, ...]
-    """Shared layers or models, and nodes of the model, whose weights are trained."""
+    """Names of the shared layers and models, and of nodes of the model, whose weights are trained."""
     optimizer: BaseOptimizer
     terms: tuple[LossTerm, ...]
     metrics: tuple[UpdateMetric, ...] = ()
     figures: tuple[str, ...] = ()
-    """Names of the values that the update's own add_loss and add_metric nodes log."""
+    """Names of the values that the layers `add_loss` and `add_metric` of the update's own forward pass log."""
     layers: tuple[Entry, ...] | None = None
     """Nodes of the update's own forward pass; None: it shares that of the update before, or the model's."""
 
     def trains(self, weight: str) -> bool:
-        """Return True if the update trains the weight with this full name (`generator/dense/kernel`)."""
+        """Return True if the update trains the model's weight with this full name (`generator/dense/kernel`)."""
         return weight.startswith(tuple(f"{name}/" for name in self.train))
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return the names of the losses and metrics that the update logs, each with its direction of improvement.
+        """Return a mapping from each loss and metric that the update logs to its better direction, min or max.
 
         The order is that of the metric states: losses first, then metrics.
         """
@@ -116,7 +116,7 @@ class UpdateSpec:
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return the names of the metrics that have several values, each with the names of its history columns."""
+        """Return a mapping from each metric with several values to the names of its columns in the history."""
         prefix = f"{self.name}_"
         return {
             f"{prefix}{use.name}": tuple(f"{prefix}{column}" for column in use.columns)
@@ -127,7 +127,8 @@ class UpdateSpec:
 
 @dataclass(frozen=True, slots=True)
 class ForwardPassSpec:
-    """Forward pass, and the updates computed from it; all their gradients are computed before any weight changes."""
+    """Forward pass of a `train_step`, and the updates computed from it: all gradients first, then all
+    weight changes."""
 
     built: Built
     updates: tuple[UpdateSpec, ...]
@@ -147,23 +148,24 @@ class TrainStepSpec:
 
     @property
     def optimizers(self) -> Mapping[str, BaseOptimizer]:
-        """Optimizer of each update, by the update's name."""
+        """Mapping from the name of each update to its optimizer."""
         return {update.name: update.optimizer for update in self.updates}
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return the names that training logs (without `val_`), each with the direction of improvement."""
+        """Return a mapping from each name that training logs (without `val_`) to its better direction, min or max."""
         return {name: way for update in self.updates for name, way in update.log_names().items()}
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return the names of the metrics that have several values, each with the names of its history columns."""
+        """Return a mapping from each metric with several values to the names of its columns in the history."""
         return {name: columns for update in self.updates for name, columns in update.several().items()}
 
     def dump_compile(self) -> dict[str, Any]:
-        """Return the `compile` section as YAML-ready data: precision and compilation; `train_step` has the losses."""
+        """Return the `compile` section of a config with `train_step` as data for YAML: only precision and
+        compilation."""
         return self.compute.model_dump()
 
 
 def formulas(each: ForwardPassSpec) -> dict[str, Node]:
-    """Return the graph nodes that compute the losses given as formulas (`expr`), by the node's name."""
+    """Return a mapping from name to node for the graph nodes that compute losses written as formulas (`expr`)."""
     names = {term.node for update in each.updates for term in update.terms if term.loss is None}
     return {node.name: node for node in each.built.model.nodes if node.name in names}

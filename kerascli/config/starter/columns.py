@@ -1,4 +1,4 @@
-"""Roles of a table's columns in a model, from their names and values: numbers, words, prose, dates, identifiers."""
+"""Find the role of each column of a table (numbers, words, prose, date, identifier ...) from its name and values."""
 
 import re
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ from kerascli.config.starter.dates import date_format, times_of, varying_parts
 from kerascli.config.starter.look import Looked
 
 MAX_WORDS = 50
-"""Maximum number of different words of a text column that get a place each; rarer ones share one."""
+"""Maximum size of the one-hot vocabulary of a column of words; the rarer words share one entry."""
 PROSE_WORDS = 4
-"""Mean number of words of a text, from which on a column is prose."""
+"""Mean number of words per value, from which on a column of text is prose, which is split into words."""
 SKEWED = 3.0
-"""Skewness of numbers from 0 on, from which on their logarithm is the feature."""
+"""Skewness of a column of numbers of at least 0, above which the model gets the logarithm of the values."""
 
 Role = Literal["numbers", "skewed", "words", "prose", "date", "group", "left out"]
 
 _FEWEST = 10
-"""Minimum number of values of a column with missing ones: with fewer, training rows may have none."""
+"""Minimum number of values present in a column with missing ones; with fewer, the training rows may have none."""
 
 _ID = re.compile(r"(^|[_ .-])(id|uuid|guid|key|index|idx|number|nr|no|code|unnamed: 0|rownames?)$", re.IGNORECASE)
 _GROUP = re.compile(
@@ -34,37 +34,38 @@ _BIRTH = re.compile(r"birth|dob|born", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Use of a table's column in the generated config, with the reason if it is left out."""
+    """Role of one column of the table in the generated config; `reason` says why a column is left out."""
 
     name: str
     role: Role
     has_gaps: bool = False
     different: int = 0
-    """Number of different values that are present."""
+    """Number of different values in the column, not counting missing ones."""
     reason: str = ""
     date_format: str = ""
     parts: tuple[str, ...] = ()
-    """Parts of a date that vary."""
+    """Parts of a column of dates (month, weekday ...) that vary, as the transform `datetime` names them."""
     orders: bool = False
-    """True if the rows can be split by this date: it is the time of each row."""
+    """True if the rows can be split by this column: it holds the time of each row, in ISO format."""
     mean_words: float = 0.0
-    """Mean number of words of a text."""
+    """Mean number of words per value of a column of prose."""
 
 
 def study(looked: Looked) -> dict[str, Column]:
-    """Return the role of each column by its name."""
+    """Return a mapping from each column's name to its role in the generated config."""
     return {name: _study(name, looked.columns[name], looked.rows) for name in looked.columns}
 
 
 def missing(values: np.ndarray) -> np.ndarray:
-    """Return a mask of the missing values of a column: nan, or empty text."""
+    """Return a boolean mask that is True where a value of a column is missing: nan, or an empty text."""
     if values.dtype == object:
         return np.asarray(values == "", bool)
     return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
 
 
 def copies(columns: Mapping[str, np.ndarray], target: str) -> list[str]:
-    """Return the columns that say what the target says in other words, one to one; learning from them is no use."""
+    """Return the names of columns whose values map one to one onto the target's, so that learning from them is
+    no use."""
     wanted = _numbered(columns[target])
     found: list[str] = []
     for name, values in columns.items():

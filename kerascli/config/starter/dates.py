@@ -1,4 +1,5 @@
-"""Detection of dates: their format, and the parts that vary."""
+"""Detect dates in a table's column of texts: their format, the parts (month, hour ...) that vary, the interval between
+them."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ _TIMES = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 
 
 def date_format(texts: Sequence[str]) -> str | None:
-    """Return the format that all of the texts are dates in: '' for ISO 8601, else strptime's; None: they are none."""
+    """Return the format in which all texts are dates: '' for ISO 8601, else a `strptime` format; None if one is no
+    date."""
     if not texts or not any(mark.isdigit() for mark in texts[0]) or len(texts[0]) > 40:
         return None
     if all(_ISO.fullmatch(text) for text in texts) and times_of(texts, "") is not None:
@@ -27,7 +29,7 @@ def date_format(texts: Sequence[str]) -> str | None:
 
 
 def times_of(texts: Sequence[str], form: str) -> np.ndarray | None:
-    """Return dates as datetime64[s] (rows,); None if one is no date."""
+    """Return texts in the date format `form` as an array of datetime64[s]; None if one of them is no date."""
     try:
         if not form:
             found = np.array([text.strip().removesuffix("Z") for text in texts], "datetime64[s]")
@@ -38,7 +40,8 @@ def times_of(texts: Sequence[str], form: str) -> np.ndarray | None:
 
 
 def varying_parts(times: np.ndarray) -> list[str]:
-    """Return the periodic parts of dates that vary, as the transform `datetime` calls them."""
+    """Return the periodic parts of dates that vary (month, weekday, hour, minute), as the transform `datetime` names
+    them."""
     days = times.astype("datetime64[D]")
     seconds = (times - days).astype(np.int64)
     values = {
@@ -52,7 +55,7 @@ def varying_parts(times: np.ndarray) -> list[str]:
 
 
 def spacing(times: np.ndarray) -> str | None:
-    """Return the distance between sorted dates, if it is the same throughout: a word such as `day`; else None."""
+    """Return the interval between sorted dates as a word such as `day`, if it is the same throughout; else None."""
     steps = np.diff(times).astype(np.int64)
     months = np.diff(times.astype("datetime64[M]").astype(np.int64))
     if not len(steps) or steps.min() <= 0:

@@ -1,4 +1,4 @@
-"""Draft of a config: its sections, the decisions behind them, and the YAML text with the decisions as comments."""
+"""Draft of a config that `init` generates: its sections, and YAML text with the decisions behind them as comments."""
 
 import re
 import textwrap
@@ -22,24 +22,26 @@ _RESERVED = frozenset({
 
 @dataclass(slots=True)
 class Draft:
-    """Sections of a config, with the decisions that led to them."""
+    """Draft of a config: its sections, and the decisions that led to them, as sentences for comments."""
 
     summary: str
-    """Sentence that says what the model predicts."""
+    """Sentence that says what the config's model predicts."""
     sections: dict[str, dict[str, Any]] = field(default_factory=dict)
     decisions: dict[str, list[str]] = field(default_factory=dict)
-    """Section -> decisions, in the order in which they were made."""
+    """Mapping from the name of a section (`data`, `model` ...) to the decisions made for it, in order, as texts."""
 
     def decide(self, section: str, text: str) -> None:
-        """Record a decision; `text` is one short sentence without a full stop."""
+        """Record a decision about a section, for a comment in the config; `text` is a short sentence without a full
+        stop."""
         self.decisions.setdefault(section, []).append(text)
 
     def said(self) -> list[str]:
-        """Return all decisions in the order of the config's sections."""
+        """Return the texts of all decisions, in the order of the config's sections."""
         return [text for section in _SECTIONS for text in self.decisions.get(section, [])]
 
     def text(self, file: str) -> str:
-        """Return the YAML text; `file` is the config's path as a shell takes it."""
+        """Return the config as YAML with comments; `file` is its path, quoted for the shell, for the command at the
+        top."""
         lines = [f"# kerascli train {file}", "#", *_comment(self.summary)]
         for section in _SECTIONS:
             lines.append("")
@@ -50,12 +52,14 @@ class Draft:
 
 
 def columns(names: str | list[str]) -> dict[str, Any]:
-    """Return the pipeline step that selects columns, with the characters of references escaped."""
+    """Return the pipeline step that selects columns of a table; a `$` in their names is doubled: it begins no
+    reference."""
     return {"columns": escape_references(names)}
 
 
 def free_name(column: str, taken: Iterable[str] = ()) -> str:
-    """Return a name for the input or target of a column: an identifier that is not the name of a layer."""
+    """Return a name for a column's input or target: an identifier that is not reserved, not a layer's and not
+    `taken`."""
     name = re.sub(r"[^A-Za-z0-9_]+", "_", column).strip("_") or "column"
     name = f"c_{name}" if name[0].isdigit() else name
     while name in _RESERVED or _is_layer(name) or name in taken:
@@ -64,7 +68,8 @@ def free_name(column: str, taken: Iterable[str] = ()) -> str:
 
 
 def listed(names: Iterable[str], most: int = 6) -> str:
-    """Return names as text for a decision, the first few of them."""
+    """Return names joined by commas for the text of a decision: the first `most` names, and the number of the
+    others."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(safe_text(name, 40) for name in names[:most]) + more
@@ -87,7 +92,7 @@ def _comment(text: str, hanging: str = "") -> list[str]:
 
 
 def _block(data: Mapping[str, Any], indent: str) -> list[str]:
-    """Return a mapping as YAML lines: a value that fits on the line of its key is written there."""
+    """Return the YAML lines of a mapping; a value that fits on the line of its key is written there."""
     lines: list[str] = []
     for key, value in data.items():
         head = f"{indent}{flow_yaml(key)}:"
@@ -116,5 +121,5 @@ def _items(values: list[Any], indent: str) -> list[str]:
 
 
 def _is_opened(key: str, value: Any) -> bool:
-    """Return True for the values that are always written below their key, an entry a line."""
+    """Return True for a value (of `inputs`, `layers` ...) that YAML always has below its key, one item per line."""
     return key in {"inputs", "targets", "layers", "callbacks", "blocks"} and bool(value) and not isinstance(value, str)

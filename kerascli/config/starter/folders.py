@@ -1,4 +1,5 @@
-"""Folders of files for `init`: which subfolders are splits, which are classes, and how many files each has."""
+"""Examine a folder of images or texts for `init`: which subfolders are splits or classes, and how many files
+they have."""
 
 import os
 from collections.abc import Iterator
@@ -24,23 +25,25 @@ _FEWEST = 10
 
 @dataclass(slots=True)
 class Folders:
-    """Folder of images or texts, with its splits and classes."""
+    """Folder of images or texts: its subfolders that are splits (training, test ...) and classes, with numbers of
+    files."""
 
     folder: Path
     suffixes: tuple[str, ...]
     train: Path
-    """Folder of the training files: that of the split, or `folder` itself."""
+    """Folder of the training files: the subfolder of the training split, or `folder` itself if there are no splits."""
     classes: list[str] = field(default_factory=list)
-    """Names of the subfolders that are classes; empty if there are none."""
+    """Names of the subfolders of `train` that are classes; empty if there are none."""
     counts: dict[str, int] = field(default_factory=dict)
-    """Class -> number of its training files."""
+    """Mapping from the name of a class to the number of its training files."""
     count: int = 0
     """Number of all training files."""
     splits: dict[str, Path] = field(default_factory=dict)
-    """Split (validation, test) -> its folder."""
+    """Mapping from the name of a split other than training (`validation`, `test`) to its folder."""
 
     def settings(self, path: str) -> dict[str, Any]:
-        """Return the settings of the source for the folder, whose path in the config is `path`."""
+        """Return the arguments of the config's data source that reads the folder; `path` is the folder's path in the
+        config."""
         inner = self.train.relative_to(self.folder)
         found: dict[str, Any] = {"directory": (Path(path) / inner).as_posix()}
         found |= {name: (Path(path) / each.relative_to(self.folder)).as_posix() for name, each in self.splits.items()}
@@ -51,7 +54,7 @@ class Folders:
         return escape_references(found)
 
     def some(self, most: int) -> Iterator[Path]:
-        """Yield training files, of all classes the same number, at most about `most` of them."""
+        """Yield some of the training files to examine: the same number from each class, about `most` in total."""
         each = max(2, most // max(1, len(self.classes)))
         for root in [self.train / name for name in self.classes] or [self.train]:
             files = (Path(folder) / name for folder, _, names in os.walk(root) for name in sorted(names))
@@ -59,18 +62,20 @@ class Folders:
             yield from islice((file for file in shown if file.name.lower().endswith(self.suffixes)), each)
 
     def split(self) -> dict[str, Any]:
-        """Return `data.split` for the parts that have no folder of their own; empty if all have."""
+        """Return the `data.split` section: shares of the validation and test splits that have no folder; empty if both
+        have one."""
         parts: dict[str, Any] = {name: 0.15 for name in ("validation", "test") if name not in self.splits}
         if parts and self.classes and min(self.counts.values()) >= _FEWEST:
             parts["stratify"] = "label"
         return parts
 
     def is_uneven(self) -> bool:
-        """Return True if the classes are so uneven that the loss weighs them."""
+        """Return True if one class has so many of the files that the config weights the classes in the loss."""
         return bool(self.counts) and max(self.counts.values()) >= UNEVEN * self.count
 
     def say(self, draft: Draft, what: str) -> None:
-        """Record the decisions about classes and splits."""
+        """Add the decisions about classes and splits to the draft; `what` is the noun for a file: `images` or
+        `texts`."""
         if self.classes:
             shares = listed(f"{name} {self.counts[name]:,}" for name in self.classes)
             draft.decide("data", f"a class for each subfolder, {len(self.classes)} of {self.count:,} {what}: {shares}")
@@ -87,7 +92,8 @@ class Folders:
 
 
 def kind_of(folder: Path) -> tuple[str, ...]:
-    """Return the suffixes of what a folder holds most of, images or texts. Raises DataError."""
+    """Return the file suffixes of images, or of texts, whichever a folder has more of. Raises ConfigError,
+    DataError."""
     images = texts = others = 0
     for _, _, names in os.walk(folder):
         for name in names:
@@ -108,7 +114,7 @@ def kind_of(folder: Path) -> tuple[str, ...]:
 
 
 def study_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
-    """Find the splits and classes of a folder. Raises DataError."""
+    """Return what a folder's subfolders are (splits, classes), with numbers of files. Raises DataError."""
     if not folder.is_dir():
         raise missing_file(folder, str(folder))
     below = _subfolders(folder, suffixes)
@@ -139,7 +145,8 @@ def study_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
 
 
 def _subfolders(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
-    """Return the names of the subfolders, sorted as the source sorts classes; raise DataError for an empty one."""
+    """Return the sorted names of a folder's subfolders. Raises DataError if one has no file with one of the
+    suffixes."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     for name in names:
         if not _count(folder / name, suffixes):

@@ -1,4 +1,4 @@
-"""Drafts of configs for a folder of images: classes by subfolder, or an autoencoder where there are none."""
+"""Draft a config for a folder of images: a classifier if its subfolders are classes, else an autoencoder."""
 
 from dataclasses import dataclass
 from statistics import median
@@ -14,19 +14,20 @@ from kerascli.data.storage.image_files import need_pillow
 from kerascli.errors import DataError, Fault, Place
 
 _LOOKED = 200
-"""Maximum number of images whose header is read, from all classes."""
+"""Maximum number of images, over all classes, whose header is read to find out their size."""
 _DECODED = 20
-"""Maximum number of color images that are decoded to find out if they are grey."""
+"""Maximum number of images in a color format that are decoded to find out if all their pixels are grey."""
 _NORM: dict[str, Any] = {"batch_normalization": {"momentum": 0.9}}
-"""Batch normalization whose averages are right after one epoch of few batches; 0.99 would mislead early stopping."""
+"""Layer `batch_normalization` whose averages converge in one short epoch; with 0.99 they would mislead early stopping.
+"""
 _MOST_PIXELS = 160
 _AUGMENTED = 20_000
-"""Number of images, up to which they are augmented."""
+"""Maximum number of images with which the config augments them (random shifts and flips)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Pictures:
-    """Sizes and colors of a sample of images."""
+    """Sizes and colors of the examined images of a folder, and paths of those that cannot be read."""
 
     heights: list[int]
     widths: list[int]
@@ -35,7 +36,7 @@ class _Pictures:
 
 
 def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
-    """Return a draft for a folder of images. Raises ConfigError, DataError."""
+    """Return the draft of a config for a folder of images; `kind` is the `--model`. Raises ConfigError, DataError."""
     need_pillow()
     found = _looked(folders)
     height, width = _size(found)
@@ -72,7 +73,8 @@ def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
 
 
 def _looked(folders: Folders) -> _Pictures:
-    """Read the headers of some images of each class. Raises DataError if none can be read."""
+    """Return the sizes and colors of some images of each class, from their headers. Raises DataError if none can be
+    read."""
     from PIL import Image
 
     heights, widths, damaged, modes = [], [], [], []
@@ -94,7 +96,8 @@ def _looked(folders: Folders) -> _Pictures:
 
 
 def _size(found: _Pictures) -> tuple[int, int]:
-    """Return the height and width to resize to: the median, at most _MOST_PIXELS, a multiple of 8 if resized."""
+    """Return the (height, width) that the config resizes images to: their median, limited, in multiples of 8 if
+    resized."""
     height, width = int(median(found.heights)), int(median(found.widths))
     if len(set(found.heights)) == len(set(found.widths)) == 1 and max(height, width) <= _MOST_PIXELS:
         return height, width
@@ -141,7 +144,8 @@ def _model(draft: Draft, kind: str, height: int, width: int, folders: Folders) -
 
 
 def _levels(height: int, width: int) -> int:
-    """Return how often height and width are halved: until 4 to 8 pixels are left, at most four times."""
+    """Return how often a convolutional network halves height and width: until 4 to 8 pixels are left, at most four
+    times."""
     levels = 1
     while levels < 4 and min(height, width) >= 8 * 2**levels:
         levels += 1

@@ -1,4 +1,4 @@
-"""Ladder of models for tables, from a linear one to residual blocks; and the last layer of each target."""
+"""Models for tables in order of size, from a linear one to residual blocks; and the output layer for a target."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,16 +6,17 @@ from typing import Any
 from kerascli.errors import ConfigError
 
 KINDS = ("linear", "mlp", "wide_and_deep", "cnn", "resnet", "lstm", "transformer")
-"""Kinds of models that `init --model` takes."""
+"""Names of the kinds of models that the option `init --model` accepts."""
 
 
 MEMBERS = 4
 FEW_ROWS = 1000
-"""Number of rows of a table, below which the mean of several small networks is the default."""
+"""Number of rows of a table, below which the default model is the mean of several small networks."""
 
 
 def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
-    """Return the kind of model, the default of `what` (its first) if none is given. Raises ConfigError."""
+    """Return the kind of model (by default the first of `fitting`). Raises ConfigError if it does not fit the data
+    `what`."""
     if kind is None:
         return fitting[0]
     if kind not in fitting:
@@ -25,7 +26,8 @@ def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
 
 
 def head(classes: Sequence[str], key: str) -> dict[str, Any]:
-    """Return the arguments of the last dense layer, for the classes of the target `key`; a number has none."""
+    """Return the arguments of the `dense` output layer for the target `key`: by its classes, or one unit for a
+    number."""
     if not classes:
         return {"units": 1}
     if len(classes) == 2:
@@ -34,12 +36,12 @@ def head(classes: Sequence[str], key: str) -> dict[str, Any]:
 
 
 def width_of(rows: int) -> int:
-    """Return the units of the first hidden layer for a number of rows."""
+    """Return the number of units of the first hidden layer for a table with `rows` rows."""
     return next((width for most, width in ((500, 32), (5_000, 64), (50_000, 128)) if rows < most), 256)
 
 
 def table_layers(kind: str | None, inputs: list[str], rows: int, last: dict[str, Any]) -> tuple[list[Any], str]:
-    """Return the layers of a model for a table, and the decision. Raises ConfigError for a kind that does not fit.
+    """Return the layers of a model for a table, and the decision as text. Raises ConfigError if `kind` fits no table.
 
     `inputs` are the names of all inputs, `last` are the arguments of the last layer.
     """
@@ -68,7 +70,7 @@ def table_layers(kind: str | None, inputs: list[str], rows: int, last: dict[str,
 
 
 def committee(inputs: list[str], rows: int, last: dict[str, Any]) -> dict[str, Any]:
-    """Return the section `model` of several small networks side by side, whose mean is the prediction."""
+    """Return the `model` section of an ensemble: several small networks side by side, whose mean is the prediction."""
     member = [*_hidden(width_of(rows), 0.3), {"dense": {"units": last["units"]}}]
     names = [f"member_{number}" for number in range(1, MEMBERS + 1)]
     start = [{"concatenate": {"inputs": inputs, "name": "features"}}] if len(inputs) > 1 else []
@@ -79,7 +81,7 @@ def committee(inputs: list[str], rows: int, last: dict[str, Any]) -> dict[str, A
 
 
 def _hidden(width: int, rate: float) -> list[Any]:
-    """Return two hidden layers with dropout between them."""
+    """Return two hidden `dense` layers with a `dropout` layer between them."""
     return [
         {"dense": {"units": width, "activation": "relu"}},
         {"dropout": rate},

@@ -1,4 +1,5 @@
-"""Reading of a table for `init`: a sample of its rows, typed, with the source that the config will have."""
+"""Read a sample of a table's rows for `init`, with data types, and find the settings of the source that reads the
+table."""
 
 import os
 from collections.abc import Mapping
@@ -23,28 +24,29 @@ _PARQUET_ROWS = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """Sample of a table's columns, with the source that reads all of it."""
+    """Sample of a table: its columns as arrays, and the config's data source, which reads the whole table."""
 
     name: str
     source: str
     settings: dict[str, Any]
-    """Settings of the source beside `path`."""
+    """Arguments of the data source other than `path`."""
     columns: Mapping[str, np.ndarray]
     rows: int
     """Number of rows of the sample."""
     all_rows: int
-    """Number of rows of the table; estimated if the sample is not all of it."""
+    """Number of rows of the table; an estimate if the sample is not the whole table."""
     findings: list[str] = field(default_factory=list)
-    """Decisions about the format."""
+    """Texts about the table's format (delimiter, encoding ...), for comments in the config."""
 
     def text(self, column: str) -> np.ndarray:
-        """Return the present values of a column as texts."""
+        """Return the values of a column as texts, without the missing ones."""
         values = self.columns[column]
         return values[values != ""] if values.dtype == object else values.astype(str)
 
 
 def look(path: Path) -> Looked:
-    """Read a sample of a table: delimited text, JSON Lines or Parquet. Raises ConfigError, DataError, FileRefused."""
+    """Return a sample of a table: of delimited text, JSON Lines or Parquet. Raises ConfigError, DataError,
+    FileRefused."""
     name, suffix = str(path), uncompressed_suffix(path)
     if suffix in (".parquet", ".pq"):
         return _parquet(path, name)

@@ -1,4 +1,4 @@
-"""Samples of text files: whole lines from all parts of a file, under a limit of bytes, with the encoding."""
+"""Read a sample of a text file: whole lines from all parts of it, up to a number of bytes; and detect its encoding."""
 
 import codecs
 import os
@@ -11,10 +11,10 @@ from kerascli.disk.files import open_regular
 from kerascli.errors import DataError, Fault, Place
 
 MAX_BYTES = 4 * 2**20
-"""Maximum number of bytes that are examined; of a larger file they come from evenly spaced places."""
+"""Maximum number of bytes of a text file to examine; in a larger file they come from evenly spaced places."""
 _PIECES = 16
 _CHECKED = 2**30
-"""Maximum number of bytes that are read to find out that a file is UTF-8 to its end."""
+"""Maximum number of bytes to read in order to check that a text file is UTF-8 to its end."""
 _BLOCK = 2**22
 _BINARY = {
     b"PK\x03\x04": ("a spreadsheet or a zip archive", "save the sheet as CSV"),
@@ -26,17 +26,17 @@ _BINARY = {
 
 @dataclass(frozen=True, slots=True)
 class TextSample:
-    """Lines of a text file, from its start and from evenly spaced places; `whole` if they are all."""
+    """Lines of a text file, from its start and evenly spaced places, and its encoding; `whole`: these are all lines."""
 
     pieces: list[str]
     encoding: str
     whole: bool
     share: float
-    """Share of the file's bytes that the pieces hold, about; 1 if they are all."""
+    """Approximate share of the file's bytes that is in the sample: 1 if all of them are, 0 if unknown."""
 
 
 def sample_text(path: Path, name: str) -> TextSample:
-    """Read a sample of a text file, which may be compressed. Raises DataError."""
+    """Return a sample of the lines of a text file, which may be compressed. Raises DataError."""
     start, whole, packed = unpacked_start(path, name, MAX_BYTES)
     for magic, (kind, hint) in _BINARY.items():
         if start.startswith(magic):
@@ -56,7 +56,7 @@ def sample_text(path: Path, name: str) -> TextSample:
 
 
 def _pieces(path: Path, name: str, size: int) -> Iterator[bytes]:
-    """Yield whole lines from the start of a file and from evenly spaced places in it."""
+    """Yield pieces of a file from its start and from evenly spaced places, each cut to whole lines."""
     each = MAX_BYTES // _PIECES
     with open_regular(path, name) as file:
         for number in range(_PIECES):
@@ -66,7 +66,7 @@ def _pieces(path: Path, name: str, size: int) -> Iterator[bytes]:
 
 
 def _lines(piece: bytes) -> bytes:
-    """Return a piece without its last line, which may be cut."""
+    """Return the bytes `piece` of a file without the last line, which may be incomplete."""
     return piece[: piece.rfind(b"\n") + 1] or piece
 
 
@@ -82,7 +82,7 @@ def _encoding(pieces: list[bytes]) -> str:
 
 
 def _encoding_of_file(path: Path, name: str, pieces: list[bytes]) -> str:
-    """Return the encoding of a large file; its pieces may be UTF-8 where another part is not."""
+    """Return the encoding of a large file; even if the `pieces` of its sample are UTF-8, other parts may not be."""
     found = _encoding(pieces)
     if found != "utf-8-sig":
         return found

@@ -1,4 +1,4 @@
-"""Drafts of configs for a series: windows over a table in order of time, whose next value is predicted."""
+"""Draft a config for a time series in a table: the model predicts the next value from a window of rows."""
 
 import re
 from collections.abc import Mapping
@@ -20,28 +20,28 @@ from kerascli.errors import DataError, Fault, Place, safe_text
 _TIME = re.compile(r"(year|time|t|date|month|day|hour|step|decimal_?date|timestamp)", re.IGNORECASE)
 _PERIODS = {"minute": 60, "hour": 24, "day": 7, "working day": 5, "week": 52, "month": 12, "quarter": 4, "year": 10}
 _FEW = 500
-"""Number of rows of a series, below which a linear model is the default."""
+"""Number of rows of a time series, below which a linear model is the default."""
 _LEAST = 40
-"""Minimum number of rows of a series."""
+"""Minimum number of rows of a time series; a model of fewer is refused."""
 _NEXT = "_next"
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Table that is a series: rows in order of time at equal distances, all other columns numbers."""
+    """Table that is a time series: its rows are in order of time at equal intervals, its other columns are numbers."""
 
     time: str | None
-    """Column of the time; None if the only column is the series."""
+    """Name of the column with the times; None if the table's only column is the series."""
     every: str
-    """Distance between rows, for example `month`."""
+    """Interval between rows as a word, for example `month`."""
     values: tuple[str, ...]
-    """Columns of numbers, in the table's order."""
+    """Names of the columns of numbers, in the order of the table."""
     is_iso: bool
-    """True if the rows can be split by the column of the time."""
+    """True if the rows can be sorted by the values of the time column as they are: numbers, or dates in ISO format."""
 
 
 def series_of(looked: Looked, found: Mapping[str, Column]) -> Series | None:
-    """Return the table as a series; None if it is none."""
+    """Return the table as a time series, or None if it is none; `found` has the roles of its columns by name."""
     times = [name for name, column in found.items() if column.role == "date" or _is_time(name, looked)]
     others = {name: column for name, column in found.items() if name not in times[:1]}
     values = tuple(name for name, column in others.items() if column.role in ("numbers", "skewed"))
@@ -63,7 +63,8 @@ _NO_USE = ("row numbers", "one value", "no value", "nearly all missing")
 
 
 def _is_time(name: str, looked: Looked) -> bool:
-    """Return True for numbers that are times by their name, and grow by the same step throughout."""
+    """Return True if a column of numbers holds times: its name is such as `year`, and the values grow by equal
+    steps."""
     values = looked.columns[name]
     if values.dtype.kind not in "iuf" or not _TIME.fullmatch(name) or len(values) < _LEAST:
         return False
@@ -72,7 +73,7 @@ def _is_time(name: str, looked: Looked) -> bool:
 
 
 def series_draft(looked: Looked, series: Series, given: str | None, kind: str | None, path: str) -> Draft:
-    """Return a draft for a series; `given` is the column to predict, None: the only one or the last.
+    """Return the draft of a config for a time series; `given` is the column to predict, by default the last of numbers.
 
     Raises ConfigError, DataError.
     """
@@ -131,7 +132,7 @@ _SAID = {
 
 
 def _period(values: np.ndarray, every: str) -> tuple[int, str]:
-    """Return the period of a series in rows, and where it comes from: its autocorrelation, else the calendar."""
+    """Return the period of a series in rows, from its autocorrelation or else its calendar, and the source as text."""
     steps = np.diff(values)
     steps = steps - steps.mean()
     usual = _PERIODS.get(every, 10)
@@ -150,7 +151,7 @@ def _period(values: np.ndarray, every: str) -> tuple[int, str]:
 
 
 def _scaling(draft: Draft, name: str, values: np.ndarray) -> list[Any]:
-    """Return the transforms that history and target share: near 0 and 1, of the logarithm where growth is relative."""
+    """Return the transforms that scale history and target alike; of the logarithm if the series grows by a factor."""
     third = len(values) // 3
     steps: list[Any] = []
     if values.min() > 0 and values[-third:].mean() > 1.6 * values[:third].mean():
@@ -164,7 +165,8 @@ def _scaling(draft: Draft, name: str, values: np.ndarray) -> list[Any]:
 
 
 def _layers(kind: str, length: int, *, has_context: bool) -> list[Any]:
-    """Return the layers: the last value of the history plus a linear model and a model of `kind` over the window."""
+    """Return the layers of a model that adds to the last value a linear layer and a network of `kind` over the
+    window."""
     window = "window" if has_context else "change"
     layers: list[Any] = [
         {"expr": {"value": "history[:, -1, :]", "name": "last"}},

@@ -1,4 +1,4 @@
-"""Draft of a config for what a path holds: a table, a series, a folder of images or of texts."""
+"""Draft a config for the data at a path: a table, a time series, a folder of images or a folder of texts."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from kerascli.errors import ConfigError, safe_text
 
 
 def draft_for(data: Path, path: str, target: str | None = None, kind: str | None = None) -> Draft:
-    """Examine a file or a folder and return a draft, in which it has the path `path`.
+    """Examine a data file or folder and return the draft of a config for it, which refers to the data as `path`.
 
     `target` is the column to predict, `kind` the kind of model; None: to be decided. Raises ConfigError, DataError,
     FileRefused.

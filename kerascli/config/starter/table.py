@@ -1,4 +1,4 @@
-"""Draft of a config for a table: inputs by the kinds of its columns, a target, a split, a model by its rows."""
+"""Draft a config for a table: inputs by the roles of its columns, target, split, and a model by the number of rows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,8 @@ _LEAST_ROWS = 10
 
 
 def table_draft(looked: Looked, found: Mapping[str, Column], given: str | None, kind: str | None, path: str) -> Draft:
-    """Return a draft for a table, whose path is `path` in the config. Raises ConfigError, DataError."""
+    """Return the draft of a config for a table; `given` is the `--target`, `kind` the `--model`. Raises ConfigError,
+    DataError."""
     if looked.all_rows < _LEAST_ROWS:
         text = f"{looked.rows} rows: at least {_LEAST_ROWS} are needed to train, validate and test"
         raise DataError(Fault(text, place=Place(looked.name)))
@@ -62,7 +63,8 @@ def table_draft(looked: Looked, found: Mapping[str, Column], given: str | None, 
 
 
 def _model(draft: Draft, rows: int, kind: str | None, last: dict[str, Any]) -> None:
-    """Add the section `model`: that of a kind, else by the number of rows. Raises ConfigError."""
+    """Add the section `model` to the draft: of the given kind, else by the table's number of rows. Raises
+    ConfigError."""
     inputs = list(draft.sections["data"]["inputs"])
     if kind is None and rows < FEW_ROWS:
         draft.sections["model"] = committee(inputs, rows, last)
@@ -82,7 +84,7 @@ def _summary(target: Target) -> str:
 
 
 def _without_copies(looked: Looked, found: Mapping[str, Column], target: Target) -> Mapping[str, Column]:
-    """Return the roles with columns left out that say what the target says in other words."""
+    """Return the roles of columns; those whose values map one to one onto the target's classes are now left out."""
     if not target.classes or looked.rows < 20:
         return found
     candidates = {
@@ -102,7 +104,7 @@ def _without_copies(looked: Looked, found: Mapping[str, Column], target: Target)
 
 
 def _meets_all(looked: Looked, target: Target, split: Mapping[str, Any]) -> bool:
-    """Return True if the training rows have all classes, by all that is known of the split."""
+    """Return True if the training split will have rows of all classes, as far as the examined rows tell."""
     labels = looked.columns[target.column]
     present = ~missing(labels)
     labels = labels[present]
@@ -117,7 +119,8 @@ def _meets_all(looked: Looked, target: Target, split: Mapping[str, Any]) -> bool
 
 
 def _split(draft: Draft, looked: Looked, used: Mapping[str, Column], target: Target) -> dict[str, Any]:
-    """Return `data.split`: by time where there is a date, else by identifier and with the shares of the classes."""
+    """Return the `data.split` section: by time if a column has dates, else grouped by identifier and stratified by
+    class."""
     split: dict[str, Any] = {"validation": 0.15, "test": 0.15}
     dates = [column for column in used.values() if column.orders]
     groups = [column for column in used.values() if column.role == "group"]
@@ -148,7 +151,7 @@ def _split(draft: Draft, looked: Looked, used: Mapping[str, Column], target: Tar
 
 
 def _inputs(draft: Draft, used: Mapping[str, Column], *, timed: bool, taken: str) -> dict[str, list[Any]]:
-    """Return the pipelines: numbers together, skewed ones by their logarithm, an input for each other column."""
+    """Return the input pipelines by name: one for numbers, one for skewed numbers (logarithm), one per other column."""
     inputs = _numbers(draft, used)
     words: list[Column] = []
     for column in used.values():
@@ -178,7 +181,7 @@ def _inputs(draft: Draft, used: Mapping[str, Column], *, timed: bool, taken: str
 
 
 def _numbers(draft: Draft, used: Mapping[str, Column]) -> dict[str, list[Any]]:
-    """Return the pipelines of numbers, all together, and of skewed numbers."""
+    """Return the pipelines of columns of numbers by input name: one for all skewed columns, one for all others."""
     inputs: dict[str, list[Any]] = {}
     for role, steps, why in (
         ("numbers", [], "numbers, scaled to mean 0 and variance 1"),

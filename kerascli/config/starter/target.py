@@ -1,4 +1,4 @@
-"""Choice of the target of a table, and of the loss, the metrics and the last layer that fit it."""
+"""Choose the target column of a table, and decide how to predict it: as a number or as classes, with which weights."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,12 @@ from kerascli.config.starter.look import Looked
 from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, suggestion
 
 MAX_CLASSES = 20
-"""Maximum number of different integers that are taken for classes, if there are 10 rows for each."""
+"""Maximum number of different integers of a target that count as classes, if there are 10 rows for each."""
 UNEVEN = 0.85
-"""Share of the most frequent class, from which on classes are weighted: predicting it alone would look good."""
+"""Share of the most frequent class, from which on the loss weights classes: always predicting that one would look good.
+"""
 _FEWEST = 10
-"""Minimum number of rows of each class for a stratified split."""
+"""Minimum number of rows of each class for a split that is stratified by class."""
 
 _STRONG = ("target", "label", "labels", "class", "classes", "y", "outcome", "response", "output")
 _USUAL = re.compile(
@@ -35,21 +36,22 @@ _NEGATIVE = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Target of a table, with what follows from it for the config."""
+    """Target column of a table, and the settings of the config that follow from its values."""
 
     column: str
     classes: tuple[str, ...] = ()
-    """Classes in the order of the model's outputs; empty for a number (regression)."""
+    """Classes of the target in the order of the model's outputs; empty for a number (regression)."""
     steps: list[Any] = field(default_factory=list)
-    """Transforms of the target's pipeline."""
+    """Transforms in the target's pipeline, as the config writes them."""
     where: list[str] = field(default_factory=list)
-    """Classes to keep rows of, where other rows have no label; empty: all rows have one."""
+    """Classes for the setting `data.where`, which removes rows without a label; empty if all rows have one."""
     stratify: bool = False
     balanced: bool = False
     decisions: list[str] = field(default_factory=list)
 
     def with_vocabulary(self) -> "Target":
-        """Return the target with its classes written out, for rows in which training may not meet all of them."""
+        """Return the target with its classes written out as vocabulary, since the training rows may not have all of
+        them."""
         (lookup,) = [step for step in self.steps if "lookup" in str(step)]
         name = lookup if isinstance(lookup, str) else next(iter(lookup))
         words: list[Any] = list(self.classes) if name == "string_lookup" else list(map(int, self.classes))
@@ -57,12 +59,12 @@ class Target:
 
     @property
     def is_binary(self) -> bool:
-        """True if one unit with a sigmoid predicts the class."""
+        """True if the target has two classes, so that one sigmoid unit predicts it."""
         return len(self.classes) == 2
 
 
 def choose(looked: Looked, columns: Mapping[str, Column], given: str | None) -> tuple[str, str]:
-    """Return the column to predict, and the reason. Raises ConfigError if none can be decided on."""
+    """Return the name of the column to predict, and the reason as text. Raises ConfigError if the choice is unclear."""
     if given is not None:
         if given not in columns:
             hint = f"the columns are: {', '.join(map(safe_text, list(columns)[:20]))}"
@@ -87,7 +89,7 @@ def choose(looked: Looked, columns: Mapping[str, Column], given: str | None) -> 
 
 
 def describe(looked: Looked, column: str) -> Target:
-    """Decide how to predict a column. Raises DataError if there is nothing to learn."""
+    """Return how to predict a column: as a number or as classes. Raises DataError if there is nothing to learn."""
     values = looked.columns[column]
     gaps = missing(values)
     present = values[~gaps]
@@ -146,7 +148,8 @@ def _classes(column: str, found: np.ndarray, counts: np.ndarray, dtype: np.dtype
 
 
 def positive_class(words: Sequence[str], counts: Sequence[int]) -> int:
-    """Return the index of the class to call positive: by its word, else the rarer one."""
+    """Return the index of the positive one of two classes: the larger integer, a word such as `yes`, or else the rarer
+    one."""
     if all(re.fullmatch(r"-?\d+", word) for word in words):
         return 1 if int(words[1]) > int(words[0]) else 0
     lower = [word.lower() for word in words]

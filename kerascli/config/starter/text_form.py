@@ -1,4 +1,4 @@
-"""Detection of the format of delimited text: separators, header, lines to skip, missing values, numbers."""
+"""Detect the format of delimited text: separators, header, lines to skip, words for missing values, form of numbers."""
 
 import contextlib
 import csv
@@ -15,27 +15,27 @@ _DELIMITERS = ",;\t|"
 _HEAD = 200
 """Number of lines at the start of a file from which the delimiter and the header are detected."""
 _NUMBER_FORMS = ((".", ""), (",", ""), (",", "."), (".", ","), (",", " "))
-"""Decimal and thousands separators to try, in order of preference."""
+"""Pairs of a decimal separator and a thousands separator to try for a file's numbers, in order of preference."""
 _NA_WORDS = frozenset({
     "NA", "N/A", "NaN", "NULL", "#N/A", "<NA>", "na", "n/a", "nan", "null", "None", "none", "missing", "Missing",
     "unknown", "Unknown", "-", "--", "---", "?", ".", "..", "*", "#NULL!", "nil", "inf", "-inf",
 })  # fmt: skip
 _SURE_WORDS = frozenset({"NA", "N/A", "NaN", "NULL", "#N/A", "<NA>", "nan", "null", "?"})
-"""Words that are missing values in a column of texts, too."""
+"""Words that stand for a missing value even in a column of texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Fields of delimited text by column, as written, with the format that they are read by."""
+    """Fields of delimited text as strings, by column, with the detected format."""
 
     columns: dict[str, Sequence[str]]
     form: TextFormat
     dropped: int
-    """Number of rows of the sample that did not have the header's number of fields."""
+    """Number of rows of the sample that have another number of fields than the header."""
 
 
 def detect(pieces: list[str], encoding: str, name: str) -> Fields:
-    """Detect the format of delimited text and split it into columns. Raises DataError."""
+    """Return the columns of a delimited text, and its format, found from pieces of the text. Raises DataError."""
     head = pieces[0].splitlines(keepends=True)[:_HEAD]
     form = TextFormat(encoding=encoding, comment=_comment(head))
     head = [line for line in head if line.strip() and not (form.comment and line.startswith(form.comment))]
@@ -57,7 +57,7 @@ def detect(pieces: list[str], encoding: str, name: str) -> Fields:
 
 
 def _comment(head: list[str]) -> str:
-    """Return "#" if lines that begin with it are comments, '' if there are none or the header is one."""
+    """Return '#' if lines that begin with it are comments; '' if there are none, or the only one is the header."""
     marked = [line for line in head if line.startswith("#")]
     plain = next((line for line in head if line.strip() and not line.startswith("#")), "")
     mark = max(_DELIMITERS, key=plain.count)
@@ -67,7 +67,8 @@ def _comment(head: list[str]) -> str:
 
 
 def _delimiter(head: list[str]) -> str:
-    """Return the delimiter that divides most lines into the same number of fields, the larger number of two."""
+    """Return the delimiter that splits most lines into equally many fields; of two such, the one that gives more
+    fields."""
 
     def merit(mark: str) -> tuple[float, int]:
         widths = Counter(map(len, _read(head, mark)))
@@ -87,7 +88,8 @@ def _read(lines: list[str], mark: str, *, quotes: bool = True) -> list[list[str]
 
 
 def _quotes(pieces: list[str], form: TextFormat) -> bool:
-    """Return False if double quotes are characters like any other: fields in quotes cannot be read."""
+    """Return True if double quotes enclose fields; False if they are ordinary characters, since parsing fails
+    otherwise."""
     if len(pieces) > 1 or '"' not in pieces[0]:
         return True
     try:
@@ -98,7 +100,8 @@ def _quotes(pieces: list[str], form: TextFormat) -> bool:
 
 
 def _junk(text: str, form: TextFormat) -> int:
-    """Return the number of lines above the header: of another width than nearly all that follow."""
+    """Return the number of lines to skip above the header: those with another number of fields than nearly all
+    below."""
     lines = text.splitlines(keepends=True)[:_HEAD]
     widths = [len(row[0]) if (row := _read([line], form.delimiter, quotes=form.quotes)) else 0 for line in lines]
     usual, count = Counter(widths).most_common(1)[0]
@@ -120,7 +123,7 @@ def _rows(text: str, form: TextFormat) -> list[list[str]]:
 
 
 def _names(rows: list[list[str]]) -> tuple[str, ...]:
-    """Return the column names: the first row, or `column_1` ... where it holds numbers above columns of numbers."""
+    """Return the column names: the first row, or `column_1` ... if it holds numbers where all rows below do."""
     first, body = rows[0], rows[1:1000]
     over = [field for field, below in zip(first, zip(*body, strict=True), strict=True) if _all_numbers(below)]
     if body and over and all(map(_is_number, over)) and not all(1800 < float(field) < 2200 for field in over):
@@ -138,7 +141,8 @@ def _all_numbers(fields: Sequence[str]) -> bool:
 
 
 def _numbers_and_gaps(columns: dict[str, Sequence[str]], form: TextFormat) -> TextFormat:
-    """Return the format with the separators of numbers, the words of missing values, and columns that stay text."""
+    """Return the text format with separators of numbers, words for missing values, and columns of digits to keep as
+    text."""
     kinds = {name: set(fields) - {""} for name, fields in columns.items()}
     best, missing = form, {}
     found = -1
@@ -162,7 +166,7 @@ def _numbers_and_gaps(columns: dict[str, Sequence[str]], form: TextFormat) -> Te
 
 
 def _gaps(words: set[str], fields: Sequence[str], form: TextFormat) -> set[str] | None:
-    """Return the words of a column that stand for missing values among its numbers; None if it is text."""
+    """Return the words that stand for missing values in a column of numbers; None if the column is text."""
     if _are_numbers(list(words), form):
         return set()
     if sum(not _are_numbers([word], form) for word in list(words)[:100]) > 5:
@@ -180,5 +184,5 @@ def _are_numbers(words: list[str], form: TextFormat) -> bool:
 
 
 def _is_padded(words: set[str]) -> bool:
-    """Return True for codes such as the zip code 02134, which a number would lose the zero of."""
+    """Return True if values are codes with leading zeros, such as the zip code 02134, which numbers would lose."""
     return all(word.isdigit() for word in words) and any(word[0] == "0" and len(word) > 1 for word in words)

@@ -1,4 +1,4 @@
-"""Drafts of configs for texts: a bag of words or token ids, by the number of texts and their length."""
+"""Draft a config for texts: a bag of words or sequences of token ids, by the number of texts and their length."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,22 +16,23 @@ from kerascli.disk.files import open_regular
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 BAG_RATIO = 1500
-"""Texts per word of a text, below which a bag of words is the better model (Google's guide to text classification)."""
+"""Texts per word of a text, below which a bag of words does better (Google's guide to text classification)."""
 _BYTES = 2**28
 _MOST = 2**16
 _LOOKED = 500
-"""Maximum number of text files that are read."""
+"""Maximum number of text files that are read to estimate the length of the texts."""
 
 
 def text_input(draft: Draft, column: Column) -> list[Any]:
-    """Return the transforms of a text beside other columns of a table: a bag of its words."""
+    """Return the transforms for a column of texts in a table with other inputs: a multi-hot vector of its frequent
+    words."""
     gaps = [{"impute": {"strategy": "constant", "fill_value": "missing"}}] if column.has_gaps else []
     draft.decide("data", f"a text: the words that it has, of the 2,000 most frequent: {safe_text(column.name)}")
     return [*gaps, {"text_vectorization": {"max_tokens": 2000, "output_mode": "multi_hot"}}]
 
 
 def text_table(draft: Draft, looked: Looked, column: Column, target: Target, kind: str | None) -> Draft:
-    """Complete the draft for a table whose only feature is a text."""
+    """Return the draft of a config, completed for a table whose only input is a column of texts."""
     key = free_name(target.column)
     name = free_name(column.name, [key])
     steps: list[Any] = [] if name == column.name else [columns(column.name)]
@@ -41,19 +42,20 @@ def text_table(draft: Draft, looked: Looked, column: Column, target: Target, kin
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Texts to learn from: names of the input and the target, and what the model's size follows from."""
+    """Texts to train on: names of the input and the target, and the figures that the size of the model follows from."""
 
     name: str
     target: str
     words: float
-    """Mean number of words of a text."""
+    """Mean number of words per text."""
     count: int
     classes: Sequence[str]
     balanced: bool
 
 
 def complete(draft: Draft, texts: Texts, steps: list[Any], kind: str | None) -> Draft:
-    """Complete the draft of a model of texts; `steps` are the transforms before the text is split into words."""
+    """Add the remaining sections for texts to the draft; `steps` are the transforms before the text is split into
+    words."""
     ratio = texts.count / max(1.0, texts.words)
     fitting = ("mlp", "linear", "cnn", "lstm", "transformer")
     why = "as --model says" if kind else f"{'fewer' if ratio < BAG_RATIO else 'more'} than {BAG_RATIO:,} texts a word"
@@ -81,7 +83,7 @@ def complete(draft: Draft, texts: Texts, steps: list[Any], kind: str | None) -> 
 
 
 def text_folder_draft(folders: Folders, path: str, kind: str | None) -> Draft:
-    """Return a draft for a folder of texts with a subfolder for each class. Raises ConfigError, DataError."""
+    """Return the draft of a config for a folder of texts with a subfolder per class. Raises ConfigError, DataError."""
     if not folders.classes:
         hint = (
             "put the texts of each class into a subfolder, or write a table with a column of texts and one to predict"
@@ -103,7 +105,7 @@ def text_folder_draft(folders: Folders, path: str, kind: str | None) -> Draft:
 
 
 def read_text(path: Path) -> list[str]:
-    """Return the words of a text file, of its first bytes if it is large. Raises DataError if it is no UTF-8."""
+    """Return the words of a text file, or of the first bytes of a large one. Raises DataError if it is not UTF-8."""
     with open_regular(path, str(path)) as file:
         data = file.read(_MOST)
     try:
@@ -119,7 +121,7 @@ _SEQUENCES = {"cnn": "a convolution", "lstm": "an LSTM in both directions", "tra
 
 
 def sequence_layers(kind: str, name: str, length: int) -> list[Any]:
-    """Return the layers from token ids (length,) to one vector a text."""
+    """Return the layers of a `cnn`, `lstm` or `transformer` that map token ids (length,) to one vector per text."""
     embedding = {"input_dim": f"$inputs.{name}.vocabulary_size", "output_dim": 64}
     if kind == "cnn":
         return [
@@ -141,7 +143,8 @@ def sequence_layers(kind: str, name: str, length: int) -> list[Any]:
 
 
 def encoder(before: str, width: int) -> list[Any]:
-    """Return the layers of one block of a transformer's encoder (Vaswani et al., 2017)."""
+    """Return the layers of one block of a transformer's encoder (Vaswani et al., 2017), on the output of node
+    `before`."""
     return [
         {"multi_head_attention": {"num_heads": 4, "key_dim": width // 4, "inputs": [before, before]}},
         {"dropout": {"rate": 0.1, "name": "attention_dropout"}},

@@ -1,4 +1,5 @@
-"""Sections `compile` and `fit` of a draft: loss and metrics by the target, epochs and batches by the rows."""
+"""Sections `compile` and `fit` of a generated config: loss and metrics by the target, epochs and batch size by the
+rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +8,8 @@ from kerascli.config.starter.draft import Draft
 
 
 def compile_section(draft: Draft, classes: Sequence[str], *, balanced: bool, learning_rate: float = 1e-3) -> None:
-    """Add the section `compile`: the loss and the metrics that fit the target's classes, or a number if it has none."""
+    """Add the section `compile` to the draft: loss and metrics for the target's classes, or for a number if it has
+    none."""
     optimizer: Any = "adam" if learning_rate == 1e-3 else {"adam": learning_rate}
     if not classes:
         found: dict[str, Any] = {"loss": "mse", "optimizer": optimizer, "metrics": ["mae", "r2_score"]}
@@ -25,7 +27,8 @@ def compile_section(draft: Draft, classes: Sequence[str], *, balanced: bool, lea
 def fit_section(
     draft: Draft, rows: int, *, balanced: bool = False, images: bool = False, validation: Any = "validation"
 ) -> None:
-    """Add the section `fit`: batches that grow with the rows, and epochs until validation no longer improves."""
+    """Add the section `fit` to the draft: a batch size that grows with the rows, and early stopping by
+    validation loss."""
     batch = next((size for most, size in ((5_000, 32), (20_000, 64), (100_000, 256)) if rows < most), 1024)
     epochs, patience = next((each for most, each in ((5_000, (200, 20)), (100_000, (100, 10))) if rows < most), (40, 5))
     if images:

@@ -9,7 +9,7 @@ from kerascli.foreign_calls import vector
 
 
 class Brackets:
-    """Checker for unquoted scalars, in the order of the text: a scalar that opens a bracket must also close it."""
+    """Checker of the unquoted scalars of a YAML text, in order: one that opens a bracket must also close it."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -33,7 +33,7 @@ class Brackets:
                 self.end()
 
     def end(self) -> None:
-        """End the current expression: its brackets are closed, or the surrounding [] or {} ends."""
+        """Stop counting the current expression's brackets: they are closed, or the surrounding [] or {} ends."""
         if self._start is not None and self._end is not None:
             self._found.append((*self._start, self._end, self._pending == 0))
         self._start = None

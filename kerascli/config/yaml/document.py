@@ -19,7 +19,7 @@ class Mark:
 
 
 class Faulty(ConfigError):
-    """ConfigError with distinct errors and their places; the first twenty are printed, `everything` has all."""
+    """ConfigError of several distinct errors in a config; it prints the first twenty, `everything` holds all."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.everything = tuple(dict.fromkeys(faults))
@@ -29,31 +29,33 @@ class Faulty(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Config as dicts, lists and scalars in `data`; `marks` has the position in the text of every key path."""
+    """Config as plain data (dicts, lists, scalars); `marks` maps the path of each value to its position in the text."""
 
     data: dict[str | int, Any]
     marks: Mapping[Path, Mark]
     name: str
-    """Name of the config file in messages."""
+    """Name of the config file in error messages."""
     folders: Mapping[str, FilePath] = field(default_factory=dict)
-    """Base folder of relative paths, for each file (or command line option) that values of the config came from."""
+    """Mapping from each file (or command line option) that values of the config came from to its base folder of paths.
+    """
     unknown: frozenset[Path] = frozenset()
-    """Paths where a placeholder replaces a fact of the data that is not known yet."""
+    """Config paths where a placeholder replaces a fact of the data (such as a size) that is not known yet."""
     text: str = ""
     """Text of the config file itself, without the configs that it extends."""
 
     def folder_of(self, path: Path) -> FilePath:
-        """Return the folder that a file path written at `path` is relative to."""
+        """Return the folder that a file path in the config at `path` is relative to."""
         return self.folders.get(self.mark(path).value.file, FilePath())
 
     def locate(self, fault: Fault) -> Fault:
-        """Return the fault with its place: that of its path, or of the longest part of the path that the text has."""
+        """Return a config error with its position in the text: that of its path, or of the longest part that the text
+        has."""
         related = tuple(replace(r, place=self._place(r.path, "key")) if r.place is None else r for r in fault.related)
         place = fault.place or self._span(fault) or self._place(fault.path, fault.at)
         return replace(fault, place=place, related=related, span=None)
 
     def _span(self, fault: Fault) -> Place | None:
-        """Return the place of a fault within a text value; None if unknown, as in a text with references."""
+        """Return the position of a config error within a text value; None if unknown, as in a text with references."""
         path, _ = self._mark(fault.path)
         text = self.at(path)
         if fault.span is None or not isinstance(text, str) or "$" in text:
@@ -65,7 +67,7 @@ class Document:
         return mark.key if mark.key is not None and written == path and at == "key" else mark.value
 
     def point(self, path: Path, column: int, length: int) -> Place:
-        """Return the place, in the file, of `length` characters from `column` (from 1) of the text value at `path`.
+        """Return the position in the file of `length` characters, from `column` (from 1), of the text value at `path`.
 
         It is that of the whole value if they cannot be located.
         """
@@ -80,7 +82,7 @@ class Document:
         return replace(place, column=start + column, length=length)
 
     def at(self, path: Path) -> Any:
-        """Return the value at a path of keys and indices; None if the config has none."""
+        """Return the value at a path of keys and indices of the config; None if there is none."""
         value: Any = self.data
         for part in path:
             try:
@@ -90,15 +92,16 @@ class Document:
         return value
 
     def mark(self, path: Path) -> Mark:
-        """Return the position of a path, or of the longest part of it that the config has."""
+        """Return the position in the text of a config path, or of the longest part of it that the config has."""
         return self._mark(path)[1]
 
     def error(self, faults: Iterable[Fault]) -> Faulty:
-        """Return one ConfigError for all faults: located in the text, sorted by line, without duplicates."""
+        """Return one ConfigError for several errors: located in the config's text, sorted by line, without
+        duplicates."""
         return one_error((self._shown(self.locate(fault)) for fault in faults), self.name)
 
     def _mark(self, path: Path) -> tuple[Path, Mark]:
-        """Return the longest part of a path that the config has, and its position."""
+        """Return the longest part of a config path that the config has, and its position in the text."""
         for length in range(len(path), 0, -1):
             mark = self.marks.get(path[:length])
             if mark is not None:
@@ -107,19 +110,20 @@ class Document:
 
     @staticmethod
     def _shown(fault: Fault) -> Fault:
-        """Return the fault without its config path, so that two with equal text and place compare as equal."""
+        """Return a config error without its path, so that two with equal text and position compare as equal."""
         return replace(fault, path=(), at="value")
 
 
 def one_error(faults: Iterable[Fault], name: str = "") -> Faulty:
-    """Return one ConfigError with all faults (with places), sorted by line; those of the file `name` come first."""
+    """Return one ConfigError with all the config errors, sorted by line; those in the file `name` come first."""
     found = list(faults)
     files = [name, *(fault.place.file for fault in found if fault.place)]
     return Faulty(sorted(found, key=lambda fault: _order(fault, files)))
 
 
 def _order(fault: Fault, files: list[str]) -> tuple[int, int, int]:
-    """Return the sort key of a fault: file in order of appearance, line, column; a fault without a place is last."""
+    """Return the key to sort config errors by: file in order of appearance, line, column; last if it has no
+    position."""
     place = fault.place
     if place is None:
         return (len(files), 0, 0)

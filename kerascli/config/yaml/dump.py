@@ -33,7 +33,8 @@ def _mapping(data: Mapping[Any, Any], indent: str) -> list[str]:
 
 
 def _entry(head: str, value: Any, indent: str) -> list[str]:
-    """Return the YAML lines of a key and its value: one line if it is short, else with the value below the key."""
+    """Return the YAML lines of a key and its value: one line if the value is short, else with the value
+    below the key."""
     if _fits(value, len(head) + 1):
         return [f"{head} {_flow(value)}"]
     return [head, *(_mapping(value, indent) if isinstance(value, Mapping) else _list(value, indent))]

@@ -10,7 +10,8 @@ _Entries = list[tuple[ScalarNode, Node]]
 
 
 class _Refused(Exception):
-    """Raised when the expanded document exceeds a size or depth limit; the config error is recorded before."""
+    """Exception that ends the expansion of a YAML document beyond a size or depth limit; the config error is recorded
+    before."""
 
 
 class Expander:
@@ -44,7 +45,8 @@ class Expander:
         return {name.value: self._value(value, (*path, _key(name)), name.place) for name, value in self._entries(node)}
 
     def _entries(self, node: MapNode) -> _Entries:
-        """Return the keys and values of a YAML mapping; those merged by `<<` come first, and its own keys win."""
+        """Return the key and value nodes of a YAML mapping: those that `<<` merges come first, the
+        mapping's own keys win."""
         known = self._merged.get(id(node))
         if known is not None:
             return known
@@ -64,7 +66,8 @@ class Expander:
         return self._merged[id(node)]
 
     def _sources(self, node: Node) -> list[MapNode]:
-        """Return the mappings that a merge key (`<<`) refers to, one or a list; report an error for anything else."""
+        """Return the mapping nodes that a merge key (`<<`) refers to, one or several; report an error for
+        other nodes."""
         place = node.place
         while isinstance(node, AliasNode):
             node = node.target

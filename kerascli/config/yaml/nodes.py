@@ -37,7 +37,7 @@ class ScalarNode:
     value: Scalar
     quoted: bool
     is_absent: bool = False
-    """True if the key has no value, as in `units:`."""
+    """True for the empty value of a key without a value, such as `units:`."""
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class _Events(Reader, Scanner, Parser):
 
 
 class NodeReader:
-    """Parser of one YAML document into nodes; collects config errors, and continues after them where it can."""
+    """Parser of a YAML document into nodes; it collects config errors, and continues after an error where possible."""
 
     def __init__(self, text: str, source: Source) -> None:
         self.source = source

@@ -1,4 +1,4 @@
-"""Lines of a config in which a colon or a space is missing, with the line to write instead."""
+"""Find lines of a config in which a colon or a space is missing, and suggest the line to write instead."""
 
 import re
 
@@ -7,9 +7,9 @@ from kerascli.errors import Fault
 
 _WORD = r"[A-Za-z_][\w.]*"
 ASSIGNMENT = re.compile(rf"\s*({_WORD})\s*(<-|=)\s*(.+?)\s*")
-"""Key and value with R's or Python's sign of an assignment between them."""
+"""Pattern of a key and a value with the assignment sign of R or Python (`<-`, `=`) between them."""
 _HYPHEN = re.compile(rf"-({_WORD})")
-"""Item of a list without the space after its hyphen."""
+"""Pattern of a list item without a space after its hyphen."""
 _COMMENT = re.compile(r"\s+#.*")
 _ITEM = re.compile(r"\s*(?:- +)*")
 _NO_SPACE = re.compile(rf"({_WORD}):(\S.*)")
@@ -18,7 +18,8 @@ _NO_COLON = re.compile(rf"({_WORD})\s+(.+)")
 
 
 def repair(source: Source, line: int) -> Fault | None:
-    """Return the fault of the line (from 1) at which YAML stopped, or of the line before it; None if it is not known.
+    """Return the config error of the line (from 1) at which YAML stopped, or of the line before it; None if it is
+    unknown.
 
     YAML joins a line without a colon with the next one, and stops at the colon there.
     """
@@ -30,7 +31,7 @@ def repair(source: Source, line: int) -> Fault | None:
 
 
 def unspaced_item(source: Source, first: int, last: int) -> Fault | None:
-    """Return the fault of a list item without a space after its hyphen among the lines `first` to `last` (from 1).
+    """Return the config error of a list item without a space after its hyphen, in lines `first` to `last` (from 1).
 
     YAML reads it as a key, and stops at the next item of the list.
     """
@@ -39,18 +40,18 @@ def unspaced_item(source: Source, first: int, last: int) -> Fault | None:
 
 
 def two_keys(line: str) -> str | None:
-    """Return the line to write for a line with two keys, as `fit: epochs: 3`; None for any other line."""
+    """Return the correct form of a line with two keys, such as `fit: epochs: 3`; None for any other line."""
     match = _TWO_KEYS.fullmatch(_written(line))
     return None if match is None else f"{match[1]}: {{{match[2]}}}"
 
 
 def _written(line: str) -> str:
-    """Return a line without its comment and the space around it."""
+    """Return a line of a config without its comment and surrounding space."""
     return "" if line.lstrip().startswith("#") else _COMMENT.sub("", line).strip()
 
 
 def _fault(source: Source, number: int) -> Fault | None:
-    """Return the fault of a line (from 0), with the line to write as hint; None if there is none."""
+    """Return the config error of a line (number from 0), with the correct line as hint; None if there is none."""
     line = source.lines[number]
     match = _ITEM.match(line)
     found = _meant(_written(line[match.end() :])) if match else None
@@ -61,7 +62,8 @@ def _fault(source: Source, number: int) -> Fault | None:
 
 
 def _meant(line: str) -> tuple[str, str] | None:
-    """Return what is wrong with a line, without its indentation, and the line to write; None if nothing is known."""
+    """Return what is wrong with a line of YAML (without indentation), and the correct line; None if nothing is
+    known."""
     if match := ASSIGNMENT.fullmatch(line):
         return f"no ': ' after '{match[1]}', but '{match[2]}'", f"{match[1]}: {match[3]}"
     if match := _HYPHEN.match(line):

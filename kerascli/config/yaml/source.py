@@ -1,4 +1,4 @@
-"""Source: the text of a config in lines, and positions in it."""
+"""Lines of a config's text, and conversion of line and column numbers into positions for error messages."""
 
 import re
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Lines of a config's text, with the text's name in messages."""
+    """Lines of a config's text, and the name that messages have for the text."""
 
     name: str
     lines: tuple[str, ...]
 
     @classmethod
     def of(cls, text: str, name: str) -> "Source":
-        """Split a text into lines. Raises ConfigError for a character that a config must not contain."""
+        """Return a text split into lines. Raises ConfigError for a character that a config must not contain."""
         source = cls(name, tuple(_LINE_END.split(text)))
         if bad := _FORBIDDEN.search(text):
             before = _LINE_END.split(text[: bad.start()])
@@ -31,11 +31,11 @@ class Source:
         return source
 
     def spot(self, line: int, column: int, length: int = 1) -> Place:
-        """Return the Place of a line and column, both counted from 0."""
+        """Return the position (a Place) of a line and column of the text, both counted from 0."""
         return Place(self.name, line + 1, column + 1, self.lines[line] if line < len(self.lines) else "", length)
 
     def place(self, mark: YamlMark | None, end: YamlMark | None = None) -> Place:
-        """Return the Place from PyYAML's position `mark` to `end`, or to the end of the line."""
+        """Return the position (a Place) from PyYAML's `mark` to `end`, or to the end of the line."""
         if mark is None:
             return self.spot(0, 0)
         length = 1

@@ -1,4 +1,4 @@
-"""Strict YAML reader, with a place for every key and value. Nothing is constructed, imported or executed.
+"""Strict YAML reader that records the position of every key and value. Nothing is constructed, imported or executed.
 
 Scalars follow YAML 1.2's core schema (see `scalars`). Duplicate keys, tags and second documents are refused; anchors,
 aliases and merge keys work up to a number of expanded nodes.
@@ -46,7 +46,8 @@ def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> D
 
 
 def parse_value(text: str, name: str) -> Any:
-    """Parse the value of `--set`: a YAML scalar or flow collection. Raises ConfigError, with errors at `name`."""
+    """Return the value of a `--set` as data: a YAML scalar or flow collection. Raises ConfigError, located at
+    `name`."""
     try:
         return _parse(text, Source.of(text, name))[0]
     except ConfigError as error:
@@ -67,7 +68,7 @@ def _parse(text: str, source: Source) -> tuple[Any, dict[Path, Mark], bool]:
 
 
 def _read_bytes(path: FilePath, name: str) -> bytes:
-    """Return the bytes of a config file, without waiting for pipes and devices. Raises ConfigError, StorageError."""
+    """Return the bytes of a config file; pipes and devices are refused. Raises ConfigError, StorageError."""
     try:
         with open_file(path) as file:
             data = file.read(MAX_BYTES + 1)

@@ -1,4 +1,4 @@
-"""Tensors without a batch axis: weights, sums over the batch, and the outputs of layers called on these."""
+"""Shape inference of tensors without a batch axis: weights, sums over the batch, and what layers make of these."""
 
 from collections.abc import Mapping, Sequence
 from itertools import compress
@@ -10,7 +10,8 @@ from kerascli.shapes import TensorSpec
 
 
 def sample_specs(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
-    """Return the specs of a node's inputs; the first axis of a tensor without a batch axis is taken as the batch axis.
+    """Return the specs (shape, dtype) of a node's inputs; a tensor without a batch axis has its first axis taken for
+    one.
 
     This lets an encoder be called on a weight of pseudo-inputs. Raises ShapeMismatch if a layer takes both tensors
     with and without a batch axis.

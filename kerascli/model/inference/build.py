@@ -30,7 +30,8 @@ from kerascli.shapes import MAX_VALUES, TensorSpec, can_be_one, show_shape
 
 @without_compiler()
 def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
-    """Build the modules of a model's nodes in order, and infer the shapes of their outputs.
+    """Return a model with the modules of its nodes, built in order, and the shapes that these give to the node's
+    outputs.
 
     `known` are modules of another model, by the names of their weights: nodes with the same names share their
     weights. Stateful layers keep states for `batch_size` samples. Raises Invalid with a config error for each node that
@@ -63,7 +64,8 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size
 
 
 def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: list[Fault]) -> list[Fault]:
-    """Report errors for calls of shared models with other inputs than declared; drop the errors inside such calls."""
+    """Return config errors for calls of shared models with other inputs than declared, without the errors
+    inside such calls."""
     refused: list[Fault] = []
     for call in (entry for entry in model.entries if isinstance(entry, Call)):
         for (name, wanted), given in zip(call.of.inputs.items(), call.inputs, strict=False):
@@ -80,7 +82,7 @@ def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: l
 
 
 def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
-    """Return an error if the model has more than MAX_PARAMETERS (say, by a typo in `units`), before allocating them."""
+    """Return a config error if the model has more than MAX_PARAMETERS parameters (say, by a typo in `units`)."""
     counts = {
         part.name: (sum(weight.count for weight in part.weights()), node)
         for node in model.nodes
@@ -130,7 +132,7 @@ def _build_node(
 
 
 def _refuse_huge(results: Sequence[TensorSpec]) -> None:
-    """Raise ShapeMismatch for outputs of more than MAX_VALUES per sample, such as by a typo in a size."""
+    """Raise ShapeMismatch for layer outputs of more than MAX_VALUES values per sample, such as by a typo in a size."""
     for result in results:
         values = math.prod(size or 1 for size in result.shape)
         if values > MAX_VALUES:
@@ -146,7 +148,7 @@ def _keep_states(module: nn.Module, x: TensorSpec, rows: int | None) -> None:
 
 
 def _share_weights(module: nn.Module, first: nn.Module, shown: str) -> None:
-    """Make a module, built for the inputs of this call, use the weights of the first call's module.
+    """Make the module of a further call of a shared layer use the weights of the first call's module.
 
     Both hold the same dictionaries of parameters and buffers: initializing, moving or converting one applies to both.
     """
@@ -172,7 +174,8 @@ def _refuse_undeclared(module: nn.Module) -> None:
 
 
 def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
-    """Check an explicit mask: it has the leading axes of its input, or as many axes, some of which may have size 1."""
+    """Raise ShapeMismatch unless a call's mask has the leading axes of its input, or as many axes, of size
+    1 or the same."""
     given = node.call.get("mask", ())
     if isinstance(given, bool):
         return
@@ -191,7 +194,7 @@ def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
 def _faults(
     error: Invalid | ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec]
 ) -> dict[tuple[str, Path], Fault]:
-    """Return the config errors that `error` has for a node, or for the nodes inside it.
+    """Return the config errors that an exception holds for a node or the nodes inside it, by text and config path.
 
     The keys (text, path) are those by which equal config errors are recognized.
     """
@@ -207,7 +210,8 @@ def _faults(
 def _fault(
     mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec], uses: tuple[Related, ...]
 ) -> Fault:
-    """Return the error of a node that cannot take its inputs: it has its name, their shapes and their config places."""
+    """Return the config error of a node that cannot take its inputs; it shows the inputs' shapes and where
+    they come from."""
     places = {given.name: given.path for given in (*model.inputs, *model.targets)}
     places |= {output: other.path for other in model.nodes for output in other.outputs}
     related = tuple(Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names()))

@@ -1,4 +1,4 @@
-"""Build the module of a layer; a custom cell or a shared model in it is built as a model of its own."""
+"""Build the module of a layer; a custom cell, or a shared model in a wrapper, is built as a model of its own."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -24,7 +24,7 @@ Build = Callable[[Model], Built]
 
 
 def make_module(layer: BaseLayer, inputs: tuple[TensorSpec, ...], build: Build) -> nn.Module:
-    """Return the module of a layer called on `inputs`; `build` builds models inside the layer. Runs on the meta device.
+    """Return the module of a layer called on `inputs`, on the meta device; `build` builds the models inside the layer.
 
     Raises ShapeMismatch, or Invalid for nodes of models inside it.
     """
@@ -79,7 +79,7 @@ def _results(layer: CustomCellRNN, built: Built, steps: int | None) -> tuple[Ten
 
 
 def _steps(sequences: Sequence[TensorSpec]) -> int | None:
-    """Return the common number of time steps of sequences, None if unknown. Raises ShapeMismatch if they differ."""
+    """Return the number of time steps that sequences have in common; None if unknown. Raises ShapeMismatch."""
     for x in sequences:
         if x.rank < 1 or (x.rank < 2 and not x.is_integer):
             raise ShapeMismatch(f"needs sequences (steps, features), got {x}")

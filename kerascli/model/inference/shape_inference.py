@@ -14,18 +14,18 @@ from kerascli.shapes import Shape, TensorSpec
 
 _BATCH_SIZES = (2, 3)
 _UNKNOWN_SIZES = (720, 2160)
-"""Two sizes that unknown dimensions are replaced by: a dimension of the outputs that differs is unknown, too.
+"""Sizes of unknown dimensions in two runs of a module: a dimension of its outputs that differs is unknown, too.
 
 They are far apart, so that strides do not map both to one size, and have many divisors, so that they can be reshaped.
 """
 _UNKNOWN_STEPS = (96, 288)
-"""Like `_UNKNOWN_SIZES`, for unknown numbers of time steps: smaller, because recurrent layers loop over them."""
+"""Sizes of unknown numbers of time steps in two runs: smaller, because recurrent layers loop over the steps."""
 _MOST_VALUES = 2**53
 """Maximum number of values of an output per sample; beyond it torch cannot count the bytes of a batch."""
 
 
 def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
-    """Return the spec of an input as passed to the layer's module: integers are cast if the layer takes none."""
+    """Return an input's spec as the layer's module gets it: integers become floats if the layer accepts no integers."""
     if spec.is_integer and not layer.takes_integers:
         return TensorSpec(spec.shape, _name(torch.get_default_dtype()), spec.batched)
     return spec
@@ -34,7 +34,7 @@ def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
 def declared_outputs(
     stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, TensorSpec]
 ) -> tuple[TensorSpec, ...]:
-    """Return the output specs `stated` by a layer, without a batch axis if the node's input has none."""
+    """Return the output specs that a layer states itself, marked as without batch axis if the node's input has none."""
     of = specs[node.inputs[0]] if node.inputs else None
     if of is None or of.batched:
         return stated
@@ -42,13 +42,13 @@ def declared_outputs(
 
 
 SpecCache = dict[Any, tuple[TensorSpec, ...]]
-"""Type of the cache of output specs: of equal layers that are called on equal tensors, only one is run."""
+"""Type of the cache of output specs: of equal layers that are called on tensors of equal specs, only one is run."""
 
 
 def infer_outputs(
     node: Node, module: nn.Module, specs: Mapping[str, TensorSpec], cache: SpecCache
 ) -> tuple[TensorSpec, ...]:
-    """Run the module twice, with two sizes for every unknown dimension; return the specs of its outputs."""
+    """Return the specs of a node's outputs, found by running its module with two sizes for every unknown dimension."""
     key = _key(node, specs)
     if key is None:
         return _infer_outputs(node, module, specs)
@@ -58,7 +58,7 @@ def infer_outputs(
 
 
 def _key(node: Node, specs: Mapping[str, TensorSpec]) -> Any:
-    """Return a node's key in `SpecCache`: layer, inputs and call arguments; None for user code and formulas."""
+    """Return the key of a node in `SpecCache`: layer, input specs, call arguments; None for user code and formulas."""
     if type(node.layer).__module__.partition(".")[0] != "kerascli" or node.layer.call_form == "names":
         return None
 

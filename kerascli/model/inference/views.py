@@ -14,7 +14,7 @@ from kerascli.model.runtime.submodules import submodules_of
 
 
 def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None = None) -> dict[str, Built]:
-    """Build the views of a model, whose weights must all be in `owners`. Raises Invalid.
+    """Return the views of a model, built, by name; all of their weights must be in `owners`. Raises Invalid.
 
     `owners` are the modules with weights of the model and of its training, by the weights' names.
     """
@@ -45,7 +45,7 @@ def _own_weights(entry: Entry, view: str) -> Fault:
 
 
 def build_forward_pass(model: Model, owners: Mapping[str, nn.Module]) -> Built:
-    """Build a forward pass of `train_step`; its weights must be those of `owners` or of shared layers.
+    """Return a forward pass of `train_step`, built; its weights must be those of `owners` or of shared layers.
 
     Raises Invalid.
     """

@@ -53,7 +53,7 @@ def dead_inner_node_faults(models: Iterable[Model]) -> list[Fault]:
 
 
 def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fault]:
-    """Return config errors for unused nodes; each node is given with the set of tensors that its graph uses.
+    """Return config errors for nodes whose output nothing uses; each comes with the set of tensors that its graph uses.
 
     Nodes of one entry of `layers`, such as in several calls or repetitions, are unused only if all of them are.
     """
@@ -101,7 +101,7 @@ def uncalled_faults(shared: Mapping[str, Shared | None], entries: Iterable[Entry
 
 
 def _place_of(shared: Shared) -> Path:
-    """Return the config path of a shared layer's or model's name in the section `shared`.
+    """Return the config path of the name of a shared layer or model in the section `model.shared`.
 
     The path recorded for a layer is longer: it ends with the kind of the layer.
     """

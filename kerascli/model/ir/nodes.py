@@ -23,7 +23,7 @@ class Input:
     name: str
     spec: TensorSpec
     path: Path = field(default=(), compare=False)
-    """Path in the config, for messages."""
+    """Path of the input in the config, for error messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class Node:
     """Names of the output tensors; `_` for a discarded one."""
     call: Mapping[str, CallValue] = field(default_factory=dict)
     owner: str = ""
-    """Prefix of the node's weight names (`tower/features`), the same for nodes that share weights; '' for `name`."""
+    """Prefix of the names of the node's weights (`tower/features`), shared by nodes that share weights; ''
+    for `name`."""
     path: Path = field(default=(), compare=False)
     uses: tuple[Path, ...] = field(default=(), compare=False)
     """Config paths where the blocks and shared models that contain the node are used, outermost first."""
@@ -48,7 +49,7 @@ class Node:
 
     @property
     def unseen_masks(self) -> list[str]:
-        """Names of the call's mask arguments that are `false`: the layer computes without these masks."""
+        """Names of the mask arguments that the call sets to `false`: the layer computes without these masks."""
         return [key for key in ("mask", "query_mask", "value_mask", "key_mask") if self.call.get(key) is False]
 
     def used_names(self) -> list[str]:
@@ -84,7 +85,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A shared layer or model: it is called by name, with the same weights in every call."""
+    """A shared layer or model of a config, which other layers call by name, with the same weights in every call."""
 
     name: str
     weights: str
@@ -115,12 +116,12 @@ class Call:
     path: Path = field(default=(), compare=False)
 
     def used_names(self) -> list[str]:
-        """Return the names of the tensors outside the call that its nodes take."""
+        """Return the names of the tensors that the nodes of the call take from outside of it."""
         inner = {output for node in self.nodes for output in node.outputs}
         return [*self.inputs, *(n for node in self.nodes for n in node.used_names() if n not in {*inner, *self.inputs})]
 
     def frozen(self) -> "Call":
-        """Return a copy whose nodes are not trained."""
+        """Return a copy of the call whose nodes are not trained."""
         return replace(self, nodes=tuple(node.frozen() for node in self.nodes))
 
 
@@ -128,13 +129,13 @@ Entry = Node | Call
 
 
 def flat(entries: Sequence[Entry]) -> tuple[Node, ...]:
-    """Return all nodes in order; a call of a shared model is replaced by the nodes inside it."""
+    """Return all nodes of `entries` in order; a call of a shared model is replaced by the nodes inside the call."""
     return tuple(node for entry in entries for node in (entry.nodes if isinstance(entry, Call) else (entry,)))
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A checked graph: every name is defined, and every node leads to an output."""
+    """A model as a checked graph: every name in it is defined, and every node leads to an output."""
 
     inputs: tuple[Input, ...]
     entries: tuple[Entry, ...]
@@ -143,9 +144,9 @@ class Model:
     views: Mapping[str, "View"] = field(default_factory=dict)
     """Views by name: models that share the weights of this one."""
     alone: bool = False
-    """If True, the model has no layers of its own: it is the shared model that its output names."""
+    """If True, the model has no layers of its own: it consists of the shared model that its output names."""
     targets: tuple[Input, ...] = ()
-    """Targets that formulas name (`targets.y`); not available when the model predicts."""
+    """Targets of the data that formulas name (`targets.y`); not available when the model predicts."""
     nodes: tuple[Node, ...] = field(init=False)
     """All nodes of the model in order, with calls replaced by their nodes."""
 
@@ -154,7 +155,7 @@ class Model:
 
     @property
     def figures(self) -> tuple[str, ...]:
-        """Names of the nodes without outputs that log a metric."""
+        """Names of the model's nodes that log a metric."""
         return tuple(node.name for node in self.nodes if node.layer.logs)
 
     @property
@@ -180,6 +181,6 @@ class View:
     model: Model
     """Complete graph of the view, which runs without the other model."""
     entries: tuple[Entry, ...]
-    """Entries of the view itself; the rest of `model.entries` belongs to the other model."""
+    """Nodes and calls of the view itself; the rest of `model.entries` belongs to the other model."""
     own_inputs: bool
     """If False, the view continues from the inputs and nodes of the other model."""

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class _CustomCellFields(BaseLayer):
-    """Fields of `CustomCellRNN` that come before those that a config sets."""
+    """Fields of `CustomCellRNN` that a config does not set; they come before those that it sets."""
 
     cell: InstanceOf[Cell]
     layers: tuple[InstanceOf[BaseLayer], ...]
@@ -34,7 +34,8 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
 
     @classmethod
     def settings(cls) -> tuple[str, ...]:
-        """Return the fields that a config sets; all other fields are derived from the cell and the node."""
+        """Return the names of the fields of `rnn` that a config sets; all others are derived from the cell
+        and the node."""
         return tuple(name for name in cls.model_fields if name not in {"cell", "layers", "given"})
 
     @property
@@ -54,7 +55,7 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
         return index in self.split_inputs(range(len(self.cell.inputs) + len(self.cell.constants)))[1]
 
     def of(self, cell: Cell) -> Self:
-        """Return a copy of the layer with another cell."""
+        """Return a copy of the `rnn` layer with another cell."""
         return self.model_copy(update={"cell": cell, "layers": tuple(node.layer for node in cell.nodes)})
 
     def split_inputs(self, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:

@@ -56,13 +56,14 @@ class SharedPart(BaseLayer):
 
 
 def wrapped(node: Node) -> Shared | None:
-    """Return the shared layer or model that a `time_distributed` node wraps, or None."""
+    """Return the shared layer or model that a node wraps by `time_distributed`; None for any other node."""
     part = node.layer.layer if isinstance(node.layer, TimeDistributed) else None
     return part.shared if isinstance(part, SharedPart) else None
 
 
 def with_shared(cls: type[BaseLayer], settings: Any, known: Mapping[str, Shared | None]) -> Any:
-    """Return a wrapper's arguments with the name of a shared layer or model replaced by it. Raises ShapeMismatch."""
+    """Return a wrapper's arguments in which the name of a shared layer or model is replaced by it. Raises
+    ShapeMismatch."""
     named = settings.get("layer") if isinstance(settings, dict) else settings
     if not issubclass(cls, TimeDistributed):
         if "layer" in cls.model_fields and isinstance(named, str) and named in known:
@@ -81,7 +82,7 @@ def with_shared(cls: type[BaseLayer], settings: Any, known: Mapping[str, Shared 
 
 
 def part_of(shared: Shared) -> SharedPart:
-    """Return a layer that stands for a shared layer or model inside a wrapper."""
+    """Return a layer that stands for a shared layer or model inside a wrapper such as `time_distributed`."""
     nodes = flat(shared.entries)
     return SharedPart(
         shared=shared, layers=tuple(node.layer for node in nodes) if shared.layer is None else (shared.layer,)

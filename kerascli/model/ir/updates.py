@@ -9,7 +9,7 @@ from kerascli.model.ir.nodes import Node
 
 
 def set_by(nodes: Sequence[Node]) -> dict[str, Node]:
-    """Return, by the name of each `update` node, the weight node that it assigns."""
+    """Return a mapping from the name of each `update` node to the weight node that it assigns."""
     makers = {output: node for node in nodes for output in node.outputs}
     updates = (node for node in nodes if isinstance(node.layer, Update))
     return {node.name: makers[node.inputs[0]] for node in updates if node.inputs[0] in makers}

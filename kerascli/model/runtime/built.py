@@ -18,12 +18,13 @@ class Built:
     modules: Mapping[str, nn.Module]
     specs: Mapping[str, TensorSpec]
     owners: Mapping[str, nn.Module]
-    """Modules by weight prefix: the first module that has the weights with this prefix."""
+    """Mapping from a weight name prefix to the first module that has the weights with this prefix."""
     views: Mapping[str, "Built"] = field(default_factory=dict)
     """The model's views, by name."""
 
     def reached(self, outputs: Iterable[str], losses: Iterable[str]) -> set[str]:
-        """Return the names of the trainable weights on which outputs, or the nodes named `losses`, depend."""
+        """Return the names of the trainable weights that the tensors `outputs`, or the nodes named
+        `losses`, depend on."""
         wanted, ends, found = set(outputs), set(losses), set[str]()
         for node in reversed(self.model.nodes):
             if node.name in ends or wanted.intersection(node.outputs):

@@ -20,13 +20,13 @@ QUERY_VALUE_KEY = ("query_mask", "value_mask", "key_mask")
 
 @dataclass(slots=True)
 class GraphOutcome:
-    """Results of a forward pass of a graph; modules keep none of them."""
+    """Results of one forward pass of a graph: outputs, masks, losses, metrics and weight updates; modules keep none."""
 
     outputs: dict[str, Tensor]
     masks: dict[str, Tensor]
-    """Masks of the outputs that have one."""
+    """Masks of the outputs that have one, by output name."""
     losses: dict[str, Tensor] = field(default_factory=dict)
-    """Scalars to add to the loss: `node/name` -> value."""
+    """Scalars to add to the loss, as a mapping from `node/name` to value."""
     metrics: dict[str, Tensor] = field(default_factory=dict)
     updates: dict[str, Tensor] = field(default_factory=dict)
     """Next values of non-trainable weights, in torch's layout, by weight name."""
@@ -34,7 +34,8 @@ class GraphOutcome:
 
 @dataclass(frozen=True, slots=True)
 class PreparedNode:
-    """A node with everything that a run needs and that does not depend on the data, computed in advance."""
+    """Node of a model, with everything computed in advance that running it needs and that does not depend
+    on the data."""
 
     node: Node
     module: nn.Module
@@ -45,13 +46,13 @@ class PreparedNode:
     hidden: tuple[str, ...]
     """Names of the mask arguments that are `false`: the layer ignores these masks, but they are still propagated."""
     masked: int
-    """Number of leading outputs of the node to which the propagated mask applies."""
+    """Number of outputs of the node, counted from the first, to which the propagated mask applies."""
     again: bool
     """If True, an earlier node has the same weights, and may have updated them in this forward pass."""
     names: Mapping[str, str]
-    """Path of each weight in the module -> name of the weight in the model."""
+    """Mapping from the path of each weight in the module to the weight's name in the model."""
     sets: str
-    """Name of the weight that an `update` node assigns, which belongs to another node; '' for other nodes."""
+    """Full name of the weight that an `update` node assigns, which belongs to another node; '' for other nodes."""
     last_uses: tuple[str, ...]
     """Names of the tensors that no later node needs; they are freed after this node to save memory."""
 
@@ -59,7 +60,7 @@ class PreparedNode:
 def prepare_node(
     node: Node, built: Built, last_uses: tuple[str, ...] = (), *, again: bool, sets: str = ""
 ) -> PreparedNode:
-    """Prepare a node of a built model to run."""
+    """Return a node of a built model, prepared to run."""
     module, layer = built.modules[node.name], node.layer
     casts = tuple(built.specs[name].is_integer and not layer.takes_integers for name in node.inputs)
     tensors = tuple((key, value) for key, value in node.call.items() if not isinstance(value, bool))
@@ -74,7 +75,8 @@ def prepare_node(
 
 
 def run_node(step: PreparedNode, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
-    """Run a node on tensors in `values`; add its outputs to them, their masks to `masks`, losses ... to `outcome`."""
+    """Run a node on tensors in `values`; add its outputs to `values`, masks to `masks`, losses, updates ...
+    to `outcome`."""
     node = step.node
     arguments = [values[name] for name in node.inputs]
     if any(step.casts):
@@ -107,12 +109,13 @@ def run_node(step: PreparedNode, values: dict[str, Tensor], masks: dict[str, Ten
 
 
 def _below(node: str, name: str) -> str:
-    """Return the logged name of a node's loss or metric: `node/name`, or the node's name if it has no name."""
+    """Return the name under which a node's loss or metric is logged: `node/name`, or only the node's name
+    if `name` is ''."""
     return f"{node}/{name}" if name else node
 
 
 def _carried(step: PreparedNode, outcome: GraphOutcome) -> dict[str, Tensor]:
-    """Return the weights that earlier calls updated in this forward pass, by path in the module.
+    """Return the values of a node's weights that earlier nodes updated in this forward pass, by path in the module.
 
     As in Keras, later calls use the updated values.
     """
@@ -127,7 +130,8 @@ def _tensor(module: nn.Module, path: str) -> Tensor:
 
 
 def _call(step: PreparedNode, arguments: list[Tensor], call: dict[str, Any], carried: dict[str, Tensor]) -> Any:
-    """Call a node's module, in training or inference mode if the node's `training` argument says which.
+    """Return the output of a node's module, run in training or inference mode if the node's `training` argument says
+    so.
 
     Otherwise the mode is the model's.
     """
@@ -150,7 +154,7 @@ def _call(step: PreparedNode, arguments: list[Tensor], call: dict[str, Any], car
 def _mask_in(
     step: PreparedNode, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]
 ) -> Tensor | None:
-    """Return the mask that a node propagates, explicit or of its inputs; add it to `call` if the module uses masks."""
+    """Return the mask that a node propagates, its call's or its inputs'; add it to `call` if the module uses masks."""
     node, layer = step.node, step.node.layer
     given = call.pop("mask", None)
     if not node.inputs:
@@ -167,7 +171,7 @@ def _mask_in(
 
 
 def _is_hidden(hidden: tuple[str, ...], index: int) -> bool:
-    """Return True if a layer computes without the mask of its input number `index`."""
+    """Return True if `hidden`, the call's masks that are `false`, has the mask of the layer's input number `index`."""
     return "mask" in hidden or (index < len(QUERY_VALUE_KEY) and QUERY_VALUE_KEY[index] in hidden)
 
 

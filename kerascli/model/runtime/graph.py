@@ -45,7 +45,7 @@ class Graph(nn.Module):
         return [weight for weights in found.values() for weight in weights]
 
     def forward(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
-        """Run the graph on tensors of shape (N, *) by input name; return its outputs by name.
+        """Return outputs, masks, losses ... of the graph, run on tensors of shape (N, *) by input name.
 
         `targets` are tensors by target name; without them, the nodes that depend on a target are skipped.
         """
@@ -68,7 +68,7 @@ class Graph(nn.Module):
 
 
 def _as_input(tensor: Tensor, dtype: str) -> Tensor:
-    """Cast a batch's data to the dtype of the model's input; floats are cast to that of the weights, as in Keras."""
+    """Return a batch's tensor in the dtype of the model's input; floats in the dtype of the weights, as in Keras."""
     wanted = getattr(torch, dtype)
     wanted = torch.get_default_dtype() if wanted.is_floating_point else wanted
     return tensor if tensor.dtype == wanted else tensor.to(wanted)
@@ -88,7 +88,7 @@ def _steps(nodes: Sequence[Node], built: Built) -> tuple[PreparedNode, ...]:
 
 
 def _last_uses(nodes: Sequence[Node], outputs: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """Return for each node the tensors that no later node uses."""
+    """Return a mapping from each node's name to the names of the tensors that no later node uses."""
     user: dict[str, str] = {}
     for node in nodes:
         for name in (*node.outputs, *node.used_names()):

@@ -1,4 +1,4 @@
-"""Run a custom cell over the time steps of sequences."""
+"""Run the custom cell of an `rnn` layer over the time steps of its input sequences."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
@@ -20,7 +20,7 @@ from kerascli.parts.initializers import Zeros
 
 
 class Start(StatefulModule):
-    """Module that returns a custom cell's initial states, one for each state of the cell.
+    """Module that returns the initial states of an `rnn`'s custom cell, one for each state.
 
     They are inputs of the node, states kept from the previous batch, weights, or zeros.
     """
@@ -61,7 +61,7 @@ class Start(StatefulModule):
 
 
 class Loop(CompositeModule):
-    """Module of an rnn with a custom cell.
+    """Module of an rnn with a custom cell, which it runs over the time steps of its input sequences.
 
     Nodes that depend on no state, and whose layers act on each row separately, are computed for all steps at once.
     """
@@ -140,7 +140,7 @@ class Loop(CompositeModule):
         outcome: GraphOutcome,
         losses: dict[str, Tensor],
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Run the cell over all time steps; return the outputs and the last states.
+        """Return a cell's outputs and last states, after running it over all time steps.
 
         A masked step keeps the states and repeats the previous outputs.
         """
@@ -189,7 +189,7 @@ def _kept(state: str) -> str:
 def _split_by_dependency(
     steps: Sequence[PreparedNode], known: Iterable[str]
 ) -> tuple[list[PreparedNode], list[PreparedNode]]:
-    """Split nodes in two lists: those that depend only on the tensors `known` and treat rows separately; the rest."""
+    """Return nodes as two lists: those that depend only on the tensors `known` and treat rows separately; the rest."""
     known, out, left = set(known), [], []
     for step in steps:
         layer = step.node.layer

@@ -46,14 +46,14 @@ class CompositeModule(nn.Module):
     """Base class of modules that run nodes inside another node; the inner nodes name their weights."""
 
     results: tuple[TensorSpec, ...] | None = None
-    """Specs of the outputs, if known without running the module."""
+    """Specs of the module's outputs, if known without running it."""
 
     @abstractmethod
     def parts(self) -> Iterator[Submodule]:
         """Yield the module's submodules with weights, with paths below this module."""
 
     def inner_nodes(self) -> Iterator["InnerNode"]:
-        """Return an iterator over the nodes that the module runs, and the nodes inside these."""
+        """Return an iterator over the nodes that the module runs, the nodes inside these included."""
         return iter(())
 
     def places(self) -> dict[str, str]:
@@ -77,14 +77,14 @@ def submodules_of(node: Node, module: nn.Module) -> list[Submodule]:
 
 
 def submodules_below(path: str, nodes: Sequence[Node], modules: Iterable[nn.Module]) -> Iterator[Submodule]:
-    """Yield the submodules of several nodes; `path` is that of the list that holds the nodes' modules."""
+    """Yield the submodules of several nodes; their paths begin with `path`, that of the list of the nodes' modules."""
     for index, (node, module) in enumerate(zip(nodes, modules, strict=True)):
         for part in submodules_of(node, module):
             yield replace(part, path=below(f"{path}/{index}", part.path))
 
 
 def inner_nodes(modules: Iterable[nn.Module]) -> Iterator[InnerNode]:
-    """Yield the nodes that run inside other nodes, given the modules of the latter."""
+    """Yield the nodes inside other nodes; `modules` are those of the outer nodes."""
     for module in modules:
         for _, inner in _outermost(module):
             yield from inner.inner_nodes()

@@ -24,7 +24,7 @@ class Weight:
 
     @property
     def tensor(self) -> Tensor:
-        """Parameter or buffer that holds the weight at present, in torch's layout."""
+        """Parameter or buffer that holds the weight's present values, in torch's layout."""
         return getattr(self.owner, self.spec.name)
 
     def keras(self) -> Tensor:
@@ -37,7 +37,7 @@ class Weight:
             self.tensor.copy_(self.spec.to_torch(values))
 
     def take(self, values: Tensor) -> None:
-        """Set the values, read from a file, in Keras's layout.
+        """Set the weight's values, in Keras's layout, read from a file. Raises FileRefused for nan or infinite ones.
 
         Raises FileRefused if they are not finite in the weight's dtype.
         """
@@ -49,7 +49,7 @@ class Weight:
 
 
 def finite_as(values: Tensor, dtype: torch.dtype, what: str) -> Tensor:
-    """Return values of a file cast to a dtype. Raises FileRefused if any is, or becomes, nan or infinite."""
+    """Return values read from a file, cast to a dtype. Raises FileRefused if any is, or becomes, nan or infinite."""
     found = values.to(dtype)
     if found.is_floating_point() and not found.isfinite().all():
         place = int((~found.isfinite()).flatten().int().argmax())
@@ -71,12 +71,12 @@ def weights_of(module: nn.Module, prefix: str, *, trainable: bool) -> Iterator[W
 
 
 def lasting(weights: Iterable[Weight]) -> list[Weight]:
-    """Return the weights without the states that stateful layers keep between batches."""
+    """Return the weights other than the states that stateful layers keep between batches."""
     return [weight for weight in weights if not weight.spec.is_state]
 
 
 def materialize(module: nn.Module, weights: list[Weight], *, seed: int, device: torch.device) -> None:
-    """Allocate a module from the meta device on `device`, and initialize every weight.
+    """Allocate the tensors of a module, so far on the meta device, on `device`, and initialize its weights.
 
     The values of a weight depend on the seed and its name only, and are the same on every device.
     """

@@ -1,4 +1,4 @@
-"""Read the blocks of `model.blocks` (templates of layers) and their uses; the layers are read anew for each use."""
+"""Read the blocks of a model (`model.blocks`, templates of layers) and their uses; each use reads the layers anew."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -62,7 +62,7 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
 
 
 def _refuse_unused_parameters(reading: Reading, name: str, parameters: Sequence[str], body: Any, path: Path) -> None:
-    """Report a config error for each parameter that neither the layers nor the outputs of a block refer to."""
+    """Report a config error for each parameter of a block to which neither its layers nor its outputs refer."""
     used = names_referred_to(body)
     for key in parameters:
         if key not in used and not any(
@@ -74,7 +74,7 @@ def _refuse_unused_parameters(reading: Reading, name: str, parameters: Sequence[
 
 
 def read_use(reading: Reading, written: str, arguments: Any, entry: Path, read: Read) -> None:
-    """Read the layers of a block for one use (an entry of `layers`), with the use's arguments."""
+    """Add the layers of a block to the model for one use of the block in `layers`, with the arguments of that use."""
     block, faults, names, path = reading.blocks[written], reading.faults, reading.names, (*entry, written)
     before = len(faults.found)
     given, keys = _arguments(reading, written, block, arguments, path)

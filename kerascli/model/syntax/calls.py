@@ -15,7 +15,7 @@ from kerascli.section import key_names, keys_of
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A call of a shared layer or model, split into node keys and call arguments.
+    """A call of a shared layer or model as written, split into node keys (`name`, `inputs` ...) and call arguments.
 
     `inputs` is the path of the call's inputs.
     """
@@ -73,7 +73,8 @@ def _nodes(
     arguments: Mapping[str, CallValue],
     uses: tuple[Path, ...],
 ) -> tuple[tuple[Node, ...], dict[str, str], dict[str, str]]:
-    """Return a call's nodes, the tensors of its inner names, and those of `outputs` that have no tensor of their own.
+    """Return a call's nodes, the tensors by name inside the shared model, and the tensors that some `outputs` stand
+    for.
 
     An output of a shared model has none if it is an input passed through, or the same tensor as another output.
     """
@@ -102,7 +103,7 @@ def _nodes(
 def _take_apart(
     reading: Reading, written: str, arguments: Any, path: Path, known: Mapping[str, CallArgument] | None
 ) -> _Written:
-    """Split a call of a shared layer or model into node keys and call arguments.
+    """Return a call of a shared layer or model, as written in the config, split into node keys and call arguments.
 
     `known` are the arguments that it takes, None if the shared layer or model could not be read.
     """

@@ -38,7 +38,7 @@ def _is_custom_cell(cell: Any) -> bool:
 
 
 def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: Path, read: ReadBody) -> None:
-    """Add the node of an rnn with a custom cell; `read` reads the layers of the cell."""
+    """Add the node of an `rnn` with a custom cell to the model; the function `read` reads the layers of the cell."""
     faults, path, keys = reading.faults, (*entry, written), keys_of(RNNKeys, arguments)
     if not _is_custom_cell(arguments.get("cell")):
         hint = "cell: {states: {h: 8}, layers: [...], next: {h: ...}}"
@@ -83,7 +83,7 @@ def _sequences(reading: Reading, keys: RNNKeys, cell: Cell, path: Path) -> tuple
 
 
 def _constants(reading: Reading, written: Any, path: Path) -> dict[str, str]:
-    """Return the tensors passed as constants to a custom cell, by their names within the cell."""
+    """Return the tensors that a custom cell gets as constants, by their names within the cell."""
     if written is None:
         return {}
     if not isinstance(written, dict):
@@ -94,7 +94,7 @@ def _constants(reading: Reading, written: Any, path: Path) -> dict[str, str]:
 
 
 def _given(reading: Reading, cell: Cell, written: Any, path: Path) -> dict[str, str]:
-    """Return the tensors of the initial states by the states' names; a list must have one for each state."""
+    """Return the tensors of `initial_state` by state name; a list of them must have one for each state of the cell."""
     states = [state.name for state in cell.states]
     if written is None or not states:
         return {}
@@ -225,7 +225,8 @@ def _next(inner: Reading, states: tuple[CellState, ...], written: Any, path: Pat
 
 
 def _check_use(inner: Reading, cell: Cell, path: Path) -> None:
-    """Report config errors for nodes and inputs that a cell does not use, and for layers that it cannot contain.
+    """Report config errors for nodes and inputs that a custom cell does not use, and for layers that no cell can
+    contain.
 
     A time step has no loss, metric or mask of its own, and cannot update weights or keep states between batches.
     """

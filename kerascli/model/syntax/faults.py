@@ -13,13 +13,13 @@ S = TypeVar("S", bound=BaseSection)
 
 
 class Faults:
-    """Collector of the errors of a config section; the paths given to it are relative to the section."""
+    """Collector of the config errors of one section; the paths given to its methods are relative to the section."""
 
     def __init__(self, section: Path) -> None:
         self.section = section
         self.found: list[Fault] = []
         self.uses: tuple[Path, ...] = ()
-        """Paths in the config of the nested uses of the block that is being read."""
+        """Config paths of the uses, outermost first, of the nested blocks that are being read."""
         self._reported: set[tuple[str, Path]] = set()
 
     def add(
@@ -34,11 +34,12 @@ class Faults:
         self.take([Fault(text, (*self.section, *path), at, hint=hint, related=related)])
 
     def absorb(self, invalid: Invalid, path: Path) -> None:
-        """Add the config errors of an exception; their paths are relative to `path`."""
+        """Add the config errors that an Invalid holds; their paths are relative to `path` in the section."""
         self.take(invalid.below((*self.section, *path)).faults)
 
     def take(self, faults: Iterable[Fault]) -> None:
-        """Report errors with paths of the whole config; a config error in a block is reported once for all its uses."""
+        """Add config errors with complete paths; an error inside a block is added only once for all uses of
+        the block."""
         for fault in faults:
             if not self.uses:
                 self.found.append(fault)
@@ -51,7 +52,8 @@ class Faults:
             self._reported.add(key)
 
     def read(self, cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None) -> S:
-        """Read a mapping at `path` as a section of the class `cls`; unknown keys are added as config errors."""
+        """Return the mapping `written`, at `path`, parsed as a section of the class `cls`; add the errors
+        of its keys."""
         section, found = read_section(cls, written, (*self.section, *path), title)
         self.take(found)
         return section
@@ -64,12 +66,12 @@ class Faults:
         return False
 
     def all(self) -> list[Fault]:
-        """Return the config errors without duplicates."""
+        """Return the config errors found so far, without duplicates."""
         return [fault for fault in dict.fromkeys(self.found) if fault is not REPORTED]
 
     @contextmanager
     def used_at(self, path: Path) -> Iterator[None]:
-        """Mark errors found within the context: the block being read is used at `path`, relative to the section."""
+        """Context manager that marks errors found in its block: the block of layers being read is used at `path`."""
         before = self.uses
         self.uses = (*before, (*self.section, *path))
         try:
@@ -79,4 +81,4 @@ class Faults:
 
 
 REPORTED = Fault("reported already")
-"""Placeholder of a config error that has been reported for an earlier use of the block."""
+"""Placeholder for a config error inside a block that was reported for an earlier use of the block."""

@@ -1,4 +1,5 @@
-"""Read the forward passes of `train_step`: layers over the data's inputs that call the model's shared layers."""
+"""Read forward passes of `fit.train_step`: lists of layers over the data's inputs, which call the model's
+shared layers."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -22,7 +23,7 @@ from kerascli.shapes import TensorSpec
 
 
 class Forward:
-    """Reader of one forward pass of `train_step`: of layers of its own, or else of the model's nodes.
+    """Reader of one forward pass of `fit.train_step`: of its own `layers`, or (without these) of the model's nodes.
 
     Paths are those of the config.
     """
@@ -55,7 +56,7 @@ class Forward:
         names.previous = next(iter(inputs)) if len(inputs) == 1 else None
 
     def read(self, layers: Any, whose: str) -> tuple[Entry, ...]:
-        """Read the list `layers` of an update's forward pass; return its nodes and calls."""
+        """Return the nodes and calls in the list `layers` of an update's forward pass."""
         path = (*self._path, "layers")
         if is_list(layers, whose, path, self.faults):
             with suppress(TooManyNodes):
@@ -65,7 +66,8 @@ class Forward:
         return tuple(self.reading.entries)
 
     def formula(self, cls: type[BaseLayer], text: Any, path: Path, settings: Mapping[str, Any]) -> Node | None:
-        """Add a formula at `path` as a node without outputs, with more settings.
+        """Add the formula at the config path `path` as a layer `cls` without outputs; return its node, None after an
+        error.
 
         Returns the node, or None after a config error.
         """
@@ -80,7 +82,8 @@ class Forward:
         return entries[-1]
 
     def model(self, outputs: Iterable[str], at: str) -> Model:
-        """Return the graph that leads to `outputs` and losses; `at` is the config key that names outputs.
+        """Return the forward pass as a model with these `outputs`; `at` is the config key of outputs for error
+        messages.
 
         Raises Invalid.
         """

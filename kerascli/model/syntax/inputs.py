@@ -22,7 +22,7 @@ def read_inputs(
     base: Path = (),
     unread: Collection[str] = (),
 ) -> dict[str, Input]:
-    """Return a model's inputs by name, and define their names for its layers.
+    """Return a model's inputs by name, after defining these names for the layers that follow.
 
     `data_inputs` is None if the data section could not be read; then a missing input is no config error. `base` is the
     path of the section that declares inputs; `unread` names the data's inputs whose shapes are unknown until the
@@ -67,12 +67,13 @@ def _unread(name: str) -> Fault:
 
 
 def from_data(data_inputs: Mapping[str, TensorSpec]) -> dict[str, Input]:
-    """Return the inputs that the data section has as inputs of a model, by name."""
+    """Return the inputs in the config's data section as inputs of a model, by name."""
     return {name: Input(name, spec, ("data", "inputs", name)) for name, spec in data_inputs.items()}
 
 
 def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults: Faults) -> dict[str, Input]:
-    """Create a model's input from its first layer's `input_shape`, or check the data's input against that."""
+    """Return the model's input by name: made from its first layer's `input_shape`, or the data's checked
+    against that."""
     shape = _shape(written)
     if shape is None:
         faults.add(f"input_shape: expected a list of sizes such as [784], got {show(written)}", path)
@@ -93,7 +94,7 @@ def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults
 def read_declared(
     declared: Any, data: Mapping[str, TensorSpec], names: Names, faults: Faults, base: Path = ()
 ) -> dict[str, Input]:
-    """Read the `inputs` of the model at `base`, each with its declared shape."""
+    """Return the inputs that the model at the config path `base` declares, each with its shape, by name."""
     if not isinstance(declared, dict) or not declared:
         hint, whose = "inputs: {x: [28, 28, 1]}", base[-1] if base else "model"
         text = f"{whose}.inputs: expected a mapping of names to shapes, got {show(declared)}"
@@ -122,7 +123,8 @@ def read_declared(
 
 
 def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
-    """Read an input: a shape `[28, 28, 1]`, or `{shape: [68], dtype: int64}`. Raises Invalid."""
+    """Return the spec of an input declared as a shape `[28, 28, 1]`, or `{shape: [68], dtype: int64}`.
+    Raises Invalid."""
     faults = Faults(())
     keys = value if isinstance(value, dict) else {"shape": value}
     declared = faults.read(InputSection, keys, (), f"input '{name}'")
@@ -146,7 +148,7 @@ def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
 
 
 def _first_shape(layers: list[Any]) -> tuple[Any, Path]:
-    """Return the first layer's `input_shape` and its path; (None, ()) if it has none."""
+    """Return the `input_shape` of a model's first layer and its config path; (None, ()) if the layer has none."""
     first = layers[0]
     if isinstance(first, dict) and len(first) == 1:
         ((name, arguments),) = first.items()

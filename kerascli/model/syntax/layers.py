@@ -1,4 +1,4 @@
-"""Read an item of the list `layers` that is a layer into a Node."""
+"""Read an item of the list `layers` that is a layer: make a Node of it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +14,7 @@ from kerascli.model.syntax.written import WrittenNode, as_list, call_arguments
 
 
 def read_layer(reading: Reading, node: WrittenNode) -> None:
-    """Read an item of the list `layers` that is a layer; add its node to the model and define its names."""
+    """Add a node to the model for an item of the list `layers` that is a layer, and define the node's names."""
     before = len(reading.faults.found)
     name = reading.name(node.keys, node.path, node.cls.component_name)
     layer = read_settings(reading, node)
@@ -66,7 +66,8 @@ def add_node(
 def give_results(
     reading: Reading, written: tuple[str, ...], name: str, unique: str, node: WrittenNode
 ) -> tuple[str, ...]:
-    """Define the names that the config gives to a node's outputs; return the names of their tensors in the model."""
+    """Define the names that the config has for a node's outputs; return the names of the output tensors in
+    the model."""
     outputs = tuple(unique if output == name else reading.names.unique(output) for output in written)
     for output, tensor in zip(written, outputs, strict=True):
         if output != "_":
@@ -119,7 +120,8 @@ def _inputs(reading: Reading, node: WrittenNode) -> tuple[str, ...]:
 
 
 def _named_inputs(reading: Reading, node: WrittenNode, layer: BaseLayer | None) -> tuple[str, ...]:
-    """Return the tensors that a layer's expression names, and the model's first input if it needs the batch size."""
+    """Return the names of the tensors in a layer's expression, and of the model's first input if it needs
+    the batch size."""
     if not isinstance(layer, ExpressionLayer):  # it could not be read
         return ()
     if node.keys.has("inputs"):

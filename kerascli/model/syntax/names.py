@@ -26,11 +26,11 @@ class Names:
         self._outside = outside
         """Names defined outside of a custom cell, which its nodes cannot use; for better messages only."""
         self._tensors: ChainMap[str, str] = ChainMap()
-        """Tensor that each node name refers to; the name of a node that `when` left out refers to the node's input."""
+        """Mapping from node name to tensor; a name whose node `when` left out refers to the input of that node."""
         self._places: dict[str, Path] = {}
-        """Config path of the definition of every tensor and node of the model."""
+        """Mapping from each tensor and node of the model to the config path of its definition."""
         self._here = self._places
-        """Config paths of the definitions in the body (of a block or repeat) that is being read."""
+        """Mapping from each name in the body (of a block or repeat) being read to the config path of its definition."""
         self._without_result: set[str] = set()
         self._broken: set[str] = set()
         self._later: dict[str, Path] = {}
@@ -38,11 +38,12 @@ class Names:
         self._counts: dict[str, int] = {}
         self._counts_here: dict[str, int] = {}
         self._names_here: dict[str, str] = {}
-        """Automatic name of a node in the body being read -> its name if the body were a model of its own."""
+        """Mapping from a node's automatic name, in the body being read, to its name if the body were a
+        model of its own."""
         self.previous: str | None = None
-        """Tensor that `prev` refers to: that of the node above; None if there is no single one."""
+        """Name of the tensor that `prev` refers to, the output of the node above; None if there is no single one."""
         self._targets: Sequence[str] | None = ()
-        """Targets of the data; None if they are unknown, so that any name may be a target."""
+        """Names of the data's targets; None if they are unknown, so that any name may be a target."""
         self._sees_targets = False
         self.inputs_known = True
         """If False, the inputs could not be read, so any name may be an input's."""
@@ -53,7 +54,8 @@ class Names:
 
     @contextmanager
     def inside(self, *, sees_outside: bool) -> Iterator[None]:
-        """Enter the scope of a body: a repeat's sees outer names and exports its own, a block's does not."""
+        """Context manager for the scope of a body: a repeat's sees outer names and exports its own, a
+        block's does not."""
         before = self._tensors, self._here, self._later, self._counts_here, self._names_here
         saw = self._sees_targets
         self._sees_targets = saw and sees_outside
@@ -80,7 +82,8 @@ class Names:
         return f"{name}_{number}"
 
     def give(self, name: str, place: Path, *, means: str | None = None) -> None:
-        """Define `name` for the nodes below: it refers to the tensor `means` (by default the tensor of that name)."""
+        """Define `name` for all nodes below in the config; it refers to the tensor `means`, by default the
+        one of that name."""
         self._tensors[name] = means or name
         self._here[name] = place
         if name in self._names_here:
@@ -93,7 +96,7 @@ class Names:
         self._tensors.update(tensors)
 
     def take(self, name: str, place: Path, *, node: str | None = None) -> None:
-        """Reserve `name`, so that no other node takes it, for `node` (by default the node of that name)."""
+        """Reserve `name` for the node `node` (by default the one of that name), so that no other node takes it."""
         self._here.setdefault(name, place)
         self._places.setdefault(node or name, place)
 
@@ -103,12 +106,13 @@ class Names:
         self._without_result.add(name)
 
     def see_targets(self, names: Sequence[str] | None) -> None:
-        """Define `targets.NAME` for each of the data's targets `names`; None: for any name."""
+        """Define a name `targets.NAME` for each of the data's targets `names`; if `names` is None, any such
+        name is valid."""
         self._targets, self._sees_targets = names, True
         self.define_inputs({f"targets.{name}": f"targets.{name}" for name in names or ()})
 
     def knows(self, name: str) -> bool:
-        """Return True if the name is defined so far."""
+        """Return True if a node or tensor of this name is defined so far."""
         return name in self._tensors
 
     def meanings(self) -> dict[str, str]:
@@ -131,7 +135,8 @@ class Names:
             self._announced.add(name)
 
     def refuse(self, name: str, *, own: str | None = None) -> Fault | None:
-        """Return the config error if a node cannot have the name, or None; that of its own layer, `own`, is allowed."""
+        """Return a config error if a node cannot have the name, else None; the name of its own layer,
+        `own`, is allowed."""
         if not _NAME.match(name):
             return Fault(f"'{name}' is not a valid name: expected letters, digits and _, not starting with a digit")
         if name in RESERVED:
@@ -159,7 +164,7 @@ class Names:
         return name
 
     def find(self, name: object) -> str:
-        """Return the tensor that a name refers to at this point of the section. Raises Invalid."""
+        """Return the name of the tensor that a name refers to at this point of the model section. Raises Invalid."""
         if not isinstance(name, str):
             raise Invalid([Fault(f"expected the name of a node, got {show(name)}")])
         if name == "prev":

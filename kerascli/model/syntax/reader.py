@@ -1,4 +1,4 @@
-"""State shared by the readers of `layers` entries: names, errors, shared models, blocks; and readers of node keys."""
+"""State shared by the readers of a list `layers`: names, errors, shared models, blocks; and readers of node keys."""
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ Its arguments: value, its path, variables of `$` besides flags and facts, test f
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block as written: parameters with their defaults, and layers that are read anew for each use."""
+    """A block of `model.blocks` as written: parameters with defaults, and layers, which are read anew for each use."""
 
     parameters: Mapping[str, Any]
     inputs: tuple[str, ...]
@@ -65,7 +65,7 @@ class Reading:
     references: References
     budget: Budget = field(default_factory=Budget)
     prefix: str = ""
-    """Prefix of the names of weights, such as `tower/`."""
+    """Prefix of the names of the weights in the layers being read, such as `tower/`."""
     names: Names = field(default_factory=Names)
     entries: list[Entry] = field(default_factory=list)
     inputs: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ class Reading:
     open_blocks: tuple[str, ...] = ()
 
     def fault(self, text: str, place: Path, hint: str) -> Fault:
-        """Return a config error of a node, given the complete path; it lists the uses of the block being read."""
+        """Return a config error of the node at the complete path `place`; it notes the uses of the block being read."""
         return Fault(text, place, "key", hint=hint, related=used_here(self.faults.uses))
 
     def place(self, path: Path) -> Path:
@@ -112,7 +112,8 @@ class Reading:
             self.faults.add(f"'{name}' is the name of {kind}; choose another name", path, at=at)
 
     def previous(self, path: Path) -> tuple[str, ...]:
-        """Return the previous node's only tensor, in a tuple; if there is none, report an error and return ()."""
+        """Return the name of the previous node's only tensor in a tuple; if there is none, report an error
+        and return ()."""
         if self.names.previous is None:
             hint = f"add inputs: one of {', '.join(self.inputs)}"
             self.faults.add("needs 'inputs': there is no single node before this one", path, at="key", hint=hint)
@@ -120,7 +121,8 @@ class Reading:
         return (self.names.previous,)
 
     def tensors(self, written: Any, path: Path) -> tuple[str, ...]:
-        """Return the tensors that one name, or a list of names, refers to at this point; faulty names are left out."""
+        """Return the tensors that a name, or each of a list of names, refers to here; unknown names are
+        reported and left out."""
         if not isinstance(written, list):
             found = [self.tensor(written, path)]
         else:
@@ -128,7 +130,7 @@ class Reading:
         return tuple(name for name in found if name is not None)
 
     def tensor(self, name: Any, path: Path) -> str | None:
-        """Return the tensor that a name refers to at this point, or None after a config error."""
+        """Return the tensor that a name refers to at this point of the model; None after reporting a config error."""
         try:
             return self.names.find(name)
         except Invalid as invalid:
@@ -136,7 +138,7 @@ class Reading:
             return None
 
     def call(self, known: Mapping[str, CallArgument], written: Mapping[str, Any], below: Path) -> dict[str, CallValue]:
-        """Read a node's call arguments, of those that its layer knows, from its keys as written."""
+        """Return the call arguments in a node's keys as written, by name, of those that the node's layer knows."""
         call: dict[str, CallValue] = {}
         for key, argument in known.items():
             if key not in written:
@@ -156,7 +158,8 @@ class Reading:
         return call
 
     def results(self, name: str, count: int | None, keys: NodeKeys, path: Path) -> tuple[str, ...]:
-        """Return the names of a node's `count` outputs, as written; `count` None: as many as there are names."""
+        """Return the names that a node's key `outputs` gives to its tensors; `count` is their number, None
+        if unknown."""
         if not keys.has("outputs"):
             return (name, *("_" for _ in range((count or 1) - 1)))
         written, path = keys.outputs, (*path, "outputs")
@@ -178,12 +181,13 @@ class Reading:
         return tuple(map(str, names))
 
     def pass_on(self, name: str, tensor: str, place: Path) -> None:
-        """Define that the name of a node left out by `when` refers to its input tensor."""
+        """Define that the name of a node which `when` left out refers to the node's input tensor."""
         self.names.give(name, place, means=tensor)
         self.names.previous = tensor
 
     def mark_broken(self, name: str, keys: NodeKeys | None = None) -> None:
-        """Mark the names of a node that could not be read, so that their uses are no further config errors."""
+        """Mark the names of a node that could not be read, so that no further errors are reported for nodes
+        that use it."""
         self.names.mark_broken([name, *map(str, as_list(keys.outputs if keys is not None else None))])
         self.names.previous = name
 

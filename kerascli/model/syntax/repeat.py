@@ -1,4 +1,4 @@
-"""Read `repeat`: layers that are read a number of times, or once for each value of a list."""
+"""Read `repeat` items of `layers`: layers that are added a number of times, or once for each value of a list."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ _KEYS = (*key_names(RepeatTimes)[:-1], *key_names(RepeatEach))
 
 
 def read_repeat(reading: Reading, arguments: Any, entry: Path, read: Read) -> None:
-    """Read the layers of a repeat, once for each repetition."""
+    """Add the layers of a `repeat` to the model, once for each repetition."""
     path = (*entry, "repeat")
     before = len(reading.faults.found)
     rounds = _rounds(reading, arguments, path)
@@ -33,7 +33,7 @@ def read_repeat(reading: Reading, arguments: Any, entry: Path, read: Read) -> No
 
 
 def _rounds(reading: Reading, arguments: Any, path: Path) -> list[dict[str, Value]]:
-    """Return the variables (name -> value) of each repetition of a `repeat`; an empty list after a config error."""
+    """Return, for each repetition of a `repeat`, its variables (name to value); an empty list after a config error."""
     add = reading.faults.add
     if not isinstance(arguments, dict) or not isinstance(arguments.get("layers"), list) or not arguments["layers"]:
         hint = "repeat: {times: 3, layers: [...]}"
@@ -75,7 +75,8 @@ def _counted(reading: Reading, times: Any, path: Path) -> list[Value]:
 
 @contextmanager
 def variables(reading: Reading, values: Mapping[str, Value]) -> Iterator[None]:
-    """Add variables that `$` may refer to while the body of a repeat or block is read, besides flags and facts."""
+    """Context manager in whose block `$` may also refer to these variables: of the repeat or block of
+    layers being read."""
     before = reading.variables
     reading.variables = {**before, **values}
     try:

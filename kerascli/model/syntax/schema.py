@@ -18,7 +18,8 @@ INPUT_DTYPES = tuple(dtype for dtype in get_args(DType) if dtype != "string")
 
 
 class Takes:
-    """Annotation of a field of type `Any`: its JSON Schema is that of `kind`; the reader checks the value later."""
+    """Annotation of a section's field of type `Any`: its JSON Schema is that of `kind`; a parser checks its
+    value later."""
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind

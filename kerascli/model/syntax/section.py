@@ -83,7 +83,7 @@ def parse_scope(
 
 
 def _with_call(model: ModelSection) -> ModelSection:
-    """Return a section without layers with a layer added: a call of the shared model that `outputs` names."""
+    """Return a `model:` section that has no layers with one layer added: a call of the shared model in `outputs`."""
     inputs = model.shared[model.outputs]["inputs"]
     return model.model_copy(update={"inputs": inputs, "layers": [{model.outputs: {"inputs": list(inputs)}}]})
 
@@ -95,7 +95,8 @@ def _is_alone(model: ModelSection) -> bool:
 
 
 def _written(section: Any, faults: Faults) -> ModelSection | None:
-    """Read the keys of a model section that has layers, or whose outputs name a shared model.
+    """Return a `model:` section, parsed; None, after a config error, without layers or outputs that name a shared
+    model.
 
     Returns None after a config error.
     """
@@ -114,7 +115,7 @@ def _written(section: Any, faults: Faults) -> ModelSection | None:
 
 
 def _add_no_layers(shared: Any, output: Any, faults: Faults) -> None:
-    """Report why a section without layers is not a shared model named by `outputs` either."""
+    """Report why a `model:` section without layers is not, instead, a shared model that its `outputs` name."""
     if not isinstance(shared, dict) or not isinstance(output, str):
         or_shared = ", or let outputs name one model of shared" if isinstance(shared, dict) else ""
         faults.add("model needs 'layers'", (), at="key", hint=f"add layers: [...]{or_shared}")
@@ -143,7 +144,7 @@ def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
 
 
 def _read_body(reading: Reading, written: Body, base: Path) -> tuple[str, ...]:
-    """Read the layers and outputs of a model whose inputs and shared layers have been read; return its outputs."""
+    """Return the outputs of a model after reading its layers; its inputs and shared layers have been read before."""
     whose = str(base[-1]) if base else "model"
     if base and written.has("layers") and not is_list(written.layers, whose, (*base, "layers"), reading.faults):
         return ()
@@ -166,7 +167,7 @@ def _outputs(reading: Reading, written: Any, whose: str, path: Path) -> tuple[st
 
 
 def read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
-    """Read a list of layers, calls, uses of blocks, and repeats."""
+    """Add the items of a list `layers` (layers, calls, uses of blocks, repeats) to the model being read."""
     in_template = "blocks" in path or "repeat" in path
     broken: set[int] = set()
     if in_template:
@@ -190,7 +191,8 @@ def read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
 
 
 def _resolved(reading: Reading, entry: Any, path: Path) -> Any:
-    """Return a written layer of a block or repeat with `$` references resolved, except in a nested repeat or cell."""
+    """Return an item of the layers of a block or repeat with its `$` references resolved, except in a
+    nested repeat or cell."""
     whole = reading.place(path)
 
     def waits(path: Path) -> bool:
@@ -203,7 +205,7 @@ def _resolved(reading: Reading, entry: Any, path: Path) -> Any:
 
 
 def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> None:
-    """Read one item of the list `layers`. Raises Invalid, with paths inside the item, if its key is unknown."""
+    """Add one item of the list `layers` to the model being read. Raises Invalid, with paths inside the item."""
     name, arguments = (entry, {}) if isinstance(entry, str) else _only_item(entry)
     if name == "repeat":
         if resolve and isinstance(entry, dict):

@@ -16,7 +16,8 @@ from kerascli.shapes import TensorSpec
 
 
 def read_shared(reading: Reading, section: Any, base: Path, read: ReadBody) -> tuple[Shared, ...]:
-    """Read a `shared` section: each layer or model in it may be called by those below it and by the model's layers."""
+    """Return the layers and models of a `shared` section; each may be called by those below it and by the
+    model's layers."""
     if section is None:
         return ()
     path = (*base, "shared")
@@ -94,7 +95,7 @@ def _model(reading: Reading, name: str, written: dict[str, Any], path: Path, rea
 
 
 def _check_use(inner: Reading, name: str, outputs: tuple[str, ...], path: Path) -> None:
-    """Report config errors for a shared model without outputs, or with inputs that it does not use."""
+    """Report config errors for a shared model that has no outputs, or inputs that its layers do not use."""
     if not outputs:
         inner.faults.add(f"the shared model '{name}' has no output", path, at="key", hint="add outputs: [...]")
     used = {*outputs, *(tensor for node in flat(inner.entries) for tensor in node.used_names())}
@@ -104,7 +105,7 @@ def _check_use(inner: Reading, name: str, outputs: tuple[str, ...], path: Path) 
 
 
 def _inputs(inner: Reading, name: str, declared: Any, path: Path) -> dict[str, TensorSpec | None]:
-    """Return a shared model's inputs by name, with their specs if declared; by default there is one, `input`."""
+    """Return a shared model's inputs by name, each with its spec if declared, else None; by default one, `input`."""
     if declared is None:
         inner.names.define_inputs({"input": "input"})
         inner.names.previous = "input"

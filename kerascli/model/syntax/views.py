@@ -26,11 +26,11 @@ class Scope:
     inputs: tuple[Input, ...]
     read: ReadBody
     data_inputs: tuple[Input, ...] = ()
-    """Inputs of the data that only the forward passes of `train_step` take, not the model."""
+    """Inputs in the data section that only the forward passes of `train_step` take, not the model."""
 
 
 def read_views(scope: Scope, section: Any) -> dict[str, View]:
-    """Read `model.views`; config errors are added to the model's."""
+    """Return the views in `model.views` by name; config errors are added to the model's."""
     faults, found = scope.reading.faults, {}
     if section is None:
         return {}
@@ -77,7 +77,7 @@ def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
 
 
 def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
-    """Read a view at a path of the config: a model over the weights of the scope's. Raises Invalid.
+    """Return the view at a config path: a model over the weights of the scope's model. Raises Invalid.
 
     A view with inputs of its own may use only those; one without continues from the data's inputs, and from the
     inputs and nodes of the scope's model.

@@ -31,13 +31,13 @@ class WrittenNode:
     cls: type[BaseLayer]
     written: str
     settings: Any
-    """The layer's own arguments, in any of the written forms."""
+    """The layer's own arguments as written: a mapping, or the value of the first argument."""
     keys: NodeKeys
     call: Mapping[str, Any]
-    """Call arguments."""
+    """Call arguments of the node (`training`, `mask` ...), as written."""
     entry: Path
     inputs: Path
-    """Path of the node's inputs."""
+    """Config path of the node's inputs."""
 
     @property
     def path(self) -> Path:
@@ -45,7 +45,8 @@ class WrittenNode:
 
 
 def take_apart(entry: Any, path: Path, faults: Faults) -> WrittenNode:
-    """Split an item of `layers` into arguments and node keys. Raises Invalid, with paths inside it, if no layer."""
+    """Return an item of `layers` split into arguments and node keys. Raises Invalid, with paths inside it,
+    if no layer."""
     written, settings = split_form(entry, "layer")
     bare = isinstance(entry, str)
     cls = LAYERS.get(written, () if bare else (written,), None if bare else settings)
@@ -79,7 +80,7 @@ def as_list(value: Any) -> list[Any]:
 def _divide(
     cls: type[BaseLayer], arguments: dict[Any, Any], path: Path, faults: Faults
 ) -> tuple[dict[str, Any], dict[Any, Any]]:
-    """Return the node's keys and call arguments, and the layer's own arguments.
+    """Return two mappings: the node's keys and call arguments, and the layer's own arguments.
 
     A misspelt node key is reported and then read as the key that was meant, so that it causes no further config errors.
     """
