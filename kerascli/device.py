@@ -112,7 +112,7 @@ def _own_threads() -> Threads:
 
 
 def of_process(device: Choice, local_rank: int) -> Choice:
-    """Return the device of one of several training processes on a machine: each has its own GPU. Raises ConfigError."""
+    """Return the device of one of several processes on a machine: each has its own GPU. Raises ConfigError."""
     if device.value == "mps":
         raise ConfigError("an Apple GPU cannot be shared by several processes", hint="--device cpu")
     if device.value != "cuda":
