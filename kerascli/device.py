@@ -75,9 +75,9 @@ def _missing(wanted: str) -> str | None:
 def use_threads(wanted: int | None = None, *, recorded: int | None = None, share: int = 1) -> Threads:
     """Set and return the number of CPU threads: `wanted`, `recorded` of a resumed run, or torch's default.
 
-    The default is divided by `share`, the number of processes that share the CPUs. It is limited to the CPUs that may be used: torch itself takes one thread per physical core that the
-    process may run on, whatever the cgroup's quota, or the number in the environment. A resumed run keeps its number,
-    since the last bits of some sums depend on it.
+    The default is divided by `share`, the number of processes that share the CPUs. It is limited to the CPUs that may
+    be used: torch itself takes one thread per physical core that the process may run on, whatever the cgroup's quota,
+    or the number in the environment. A resumed run keeps its number, since the last bits of some sums depend on it.
     """
     own = _shared(_own_threads(), share)
     if wanted is not None and recorded not in (None, wanted):
