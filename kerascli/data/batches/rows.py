@@ -35,11 +35,11 @@ class Split(Reader, Protocol):
     def origin(self) -> "Origin | None": ...
 
     def targets_in_blocks(self, name: str) -> Iterator[np.ndarray]:
-        """Yield the values of a target, in blocks; inputs on disk are not read for it if the target is in memory."""
+        """Yield the values of the target `name` in blocks; if it is in memory, no inputs are read from the disk."""
         ...
 
     def watch(self, check: "Check") -> None:
-        """Run a check on all rows of the split: at once if they are in memory, else on rows whenever they are read."""
+        """Run the function `check` on all rows of the split: at once if in memory, else on rows when they are read."""
         ...
 
 
@@ -57,7 +57,7 @@ class Origin:
         return replace(self, taken=(*self.taken, rows))
 
     def place(self, section: str, name: str, row: int, index: int, width: int) -> Place:
-        """Return the place in its file (`train.csv:17:age`) of value `index`, of `width` values, of a prepared row."""
+        """Return where value `index`, of the `width` values of a prepared row, comes from: `train.csv:17:age`."""
         for rows in reversed(self.taken):
             row = rows.start + row if isinstance(rows, slice) else int(rows[row])
         columns = self.columns.get((section, name), ())
@@ -104,7 +104,7 @@ Check = Callable[[MemorySplit, Rows], None]
 
 
 class DiskSplit:
-    """Prepared rows of a split of which some arrays are on disk; each of the readers reads some of the arrays."""
+    """Prepared rows of a split that are not all in memory; each of its readers reads some of the inputs and targets."""
 
     def __init__(self, readers: Sequence[Reader], rows: int, origin: Origin) -> None:
         self._readers = readers

@@ -59,7 +59,7 @@ def _array(name: str) -> np.ndarray:
 
 
 def idx_bytes(name: str) -> bytearray:
-    """Return the bytes of one of the four original MNIST files; unpacked in pieces, to be in memory only once."""
+    """Return the bytes of one of the four original MNIST files, unpacked in pieces, to be in memory only once."""
     rows = 60_000 if name.startswith("train") else 10_000
     unpacked = bytearray(16 + 784 * rows if "images" in name else 8 + rows)
     unpacker, packed = lzma.LZMADecompressor(), (_FOLDER / f"{name}.xz").read_bytes()
