@@ -87,7 +87,7 @@ def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndar
 
 
 def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
-    """Return the number of rows of each group for each part: the nearest integers that add up to the part's size."""
+    """Return, for each part, how many rows of each group it gets: nearest integers that add up to the part's size."""
     left = list(sizes)
     found: dict[str, list[int]] = {}
     for name, share in parts.items():
@@ -105,7 +105,7 @@ def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
 
 
 def tail_start(rows: int, validation_split: float) -> int:
-    """Return the first row of those that Keras's `validation_split` takes, the last rows. Raises DataError."""
+    """Return the index of the first of the last rows, which Keras's `validation_split` takes. Raises DataError."""
     start = math.floor(rows * (1.0 - validation_split))
     if start == 0 or start == rows:
         part = "training" if start == 0 else "validation"

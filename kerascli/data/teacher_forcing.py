@@ -26,7 +26,7 @@ class TeacherForcing:
 
 
 def teacher_forcing(data: DataSpec) -> TeacherForcing | None:
-    """Detect teacher forcing in the pipelines of a data section; None if there is none.
+    """Return the input and target of a data section that use teacher forcing, found by its pipelines; None if none do.
 
     An input and a target tokenize the same column in the same way, and the input is delayed by one step.
     """
@@ -49,7 +49,7 @@ def _words(pipeline: Pipeline) -> tuple[tuple[Step, ...], tuple[Step, ...]] | No
 
 
 def _moved(steps: tuple[Step, ...]) -> tuple[int, int] | None:
-    """Return the total shift of token ids by `steps` and the padding id in front; None if another step changes them."""
+    """Return how far `steps` shift token ids in all, and the padding id in front; None if a step changes the ids."""
     ahead, fill = 0, 0
     for step in steps:
         match step.transform:

@@ -18,7 +18,7 @@ class Coded:
 
     @classmethod
     def of(cls, fields: Sequence[str]) -> Self:
-        """Find the distinct texts of a column."""
+        """Return a column's texts as codes: the distinct texts, and the index of each row's text among them."""
         numbers: dict[str, int] = {}
         codes = np.fromiter((numbers.setdefault(field, len(numbers)) for field in fields), np.int32, len(fields))
         return cls(as_objects(list(numbers)), codes)
@@ -28,7 +28,7 @@ class Coded:
         return self.words[self.codes]
 
     def firsts(self) -> np.ndarray:
-        """Return the first row of each distinct text."""
+        """Return, for each distinct text, the index of the first row that has it."""
         first = np.empty(len(self.words), np.int64)
         first[self.codes[::-1]] = np.arange(len(self.codes))[::-1]  # of equal indices the last assignment stays
         return first

@@ -37,7 +37,7 @@ class Layout:
 
     @classmethod
     def of(cls, text: bytes, form: TextFormat) -> Self | None:
-        """Describe a text; None if it is empty, has ill-formed quotes or a very long row, or if a line ends with CR."""
+        """Return a text's layout; None if it is empty, or has bad quotes, a very long row, or a CR without LF."""
         if not text:
             return None
         data = np.frombuffer(text, np.uint8)
@@ -65,7 +65,7 @@ class Layout:
         return cls(data, starts, ends, lines, not outside.all(), bool(form.comment) and bool(comments.any()))
 
     def behind(self, rows: int) -> Self:
-        """Return the layout of the rows behind the first ones."""
+        """Return the layout without the first `rows` rows."""
         return replace(self, starts=self.starts[rows:], ends=self.ends[rows:], lines=self.lines[rows:])
 
     def text(self) -> bytes | memoryview:
@@ -78,7 +78,7 @@ class Layout:
 
 
 def positions(data: np.ndarray, byte: int) -> np.ndarray:
-    """Return the offsets of a byte in a text."""
+    """Return the offsets at which a byte occurs in a text."""
     found = [np.flatnonzero(data[at : at + _CHUNK] == byte) + at for at in range(0, len(data), _CHUNK)]
     return np.concatenate([np.empty(0, np.int64), *found])
 

@@ -129,7 +129,10 @@ def blocks(values: Values) -> Iterator[np.ndarray]:
 
 
 def _within(rows: Rows, first: int, length: int) -> Rows:
-    """Return the selected rows that are among the file's rows `first` to `first + length`, relative to `first`."""
+    """Return those of the selected rows of a file that a block of it contains, relative to the block's first row.
+
+    The block is the file's rows `first` to `first + length`.
+    """
     if isinstance(rows, slice):
         return slice(max(0, rows.start - first), max(0, rows.stop - first))
     low, high = np.searchsorted(rows, (first, first + length))

@@ -44,7 +44,7 @@ class BadRow(Exception):
 
 
 def first_wrong(wrong: np.ndarray) -> tuple[int, tuple[int, int]]:
-    """Return row index and `BadRow.at` of the first True in a mask of wrong values; there must be one."""
+    """Return the row of the first True in a mask of wrong values, and its `BadRow.at`; there must be one."""
     rows = wrong.reshape(len(wrong), -1)
     row = int(rows.any(axis=1).argmax())
     return row, (int(rows[row].argmax()), rows.shape[1])
@@ -80,7 +80,7 @@ class Table(Mapping[str, Values]):
 
     @property
     def columns(self) -> Mapping[str, Values]:
-        """The columns by name, as they were given."""
+        """Mapping from column name to values, as passed to the constructor."""
         return self._columns
 
     def __getitem__(self, column: str) -> Values:
@@ -107,7 +107,7 @@ class Table(Mapping[str, Values]):
             raise DataError(Fault(text, place=Place(self.name or "data"), hint=f"the columns are: {listed}"))
 
     def array(self, name: str) -> np.ndarray:
-        """Return a column of a table by name, which must be in memory. Raises DataError as `column` does."""
+        """Return a column by name as an array; it must be in memory. Raises DataError as `column` does."""
         values = self.column(name)
         assert isinstance(values, np.ndarray)
         return values
@@ -118,7 +118,10 @@ class Table(Mapping[str, Values]):
         return as_text(self.array(name)) if coded is None else coded.rows()
 
     def coded(self, name: str) -> Coded | None:
-        """Return a column as text, as `text` does, in codes of the distinct ones; None if it is not of a text file."""
+        """Return a column as distinct texts and each row's index among them; None if it is not from a text file.
+
+        The texts are those of `text`.
+        """
         columns = self._columns
         if not isinstance(columns, TextColumns | _Rows):
             return None
@@ -126,7 +129,7 @@ class Table(Mapping[str, Values]):
         return columns.coded(name)
 
     def like(self, name: str) -> Values:
-        """Return values with the dtype and row shape of a column, whichever rows they are of."""
+        """Return values with the dtype and row shape of a column; which rows they are is not defined."""
         self._check(name)
         columns = self._columns.source if isinstance(self._columns, _Rows) else self._columns
         if isinstance(columns, TextColumns) and columns.is_text(name):
@@ -144,7 +147,7 @@ class Table(Mapping[str, Values]):
         )
 
     def _stored(self, name: str) -> Values | None:
-        """Return a column as it is stored; None if it is in memory and is converted on access."""
+        """Return a column as it is stored; None if it is text of a file in memory, which is converted on access."""
         self._check(name)
         columns = self._columns
         columns = columns.source if isinstance(columns, _Rows) else columns
@@ -158,7 +161,7 @@ class Table(Mapping[str, Values]):
         return Table(chosen, count(rows), name=self.name, taken=(self, rows), warnings=warnings)
 
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
-        """Return a table in memory of selected rows, with those of the columns that allow random access."""
+        """Return a table in memory of the selected rows, with those of the given columns that allow random access."""
         rows = compose_rows(slice(0, self.rows), rows)
         found = {name: values[rows] for name in columns if isinstance(values := self.column(name), np.ndarray | Direct)}
         return Table(found, count(rows), name=self.name, taken=(self, rows))
@@ -210,7 +213,7 @@ MadeOf = Callable[[int, str, tuple[int, int]], Place]
 
 
 class _Rows(Mapping[str, Values]):
-    """Columns with only the selected rows, which are gathered on access."""
+    """Mapping from column name to the values of selected rows only, which are gathered on access."""
 
     def __init__(self, columns: Mapping[str, Values], rows: Rows) -> None:
         self.source = columns
@@ -234,11 +237,11 @@ class _Rows(Mapping[str, Values]):
         return len(self.source)
 
     def take(self, rows: Rows) -> "_Rows":
-        """Return the columns with some of the selected rows only."""
+        """Return the same columns with only some of the selected rows."""
         return _Rows(self.source, compose_rows(self._rows, rows))
 
     def coded(self, name: str) -> Coded | None:
-        """Return the selected rows of a column of a text file as codes; None if it is of another file."""
+        """Return a column's selected rows as distinct texts and indices; None if it is not from a text file."""
         if not isinstance(self.source, TextColumns):
             return None
         if name not in self._coded:

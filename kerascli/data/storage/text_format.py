@@ -1,4 +1,4 @@
-"""Format of delimited text: what separates fields, which are missing, and how numbers are written."""
+"""Format of delimited text: what separates fields, which fields are missing values, and how numbers are written."""
 
 import csv
 import re
@@ -46,7 +46,7 @@ class TextFormat:
         return ["" if each in self.na_values else each for each in fields]
 
     def plain_numbers(self, fields: Sequence[str]) -> Sequence[str] | None:
-        """Return a column's fields as Python writes numbers; None if a field is no number in this format."""
+        """Return a column's fields in Python's notation of numbers; None if a field is no number in this format."""
         if self.decimal == "." and not self.thousands:
             return fields
         if not all(self._number.fullmatch(each) for each in fields if each):
