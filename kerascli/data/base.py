@@ -133,7 +133,10 @@ class Source(InFolder):
     """True if the rows depend on nothing but the contents of the files that `files` returns."""
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
-        """Return the fields of the source's columns if they are known without loading, else None. Raises DataError."""
+        """Return the fields (shape, dtype ...) of the source's columns if known without loading, else None.
+
+        Raises DataError.
+        """
         return None
 
     def begin(self) -> None:
@@ -144,7 +147,7 @@ class Source(InFolder):
         """Load the source's rows: mapping from split name to table. Raises DataError."""
 
     def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table | None:
-        """Read a file as a table with the source's settings (delimiter, encoding); None if the source has none of them.
+        """Read a file as a table with the source's text settings (delimiter, encoding); None if it has no such setting.
 
         `name` is the file's name in error messages. `columns` are the columns in use; None: all.
         """

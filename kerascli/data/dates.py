@@ -100,7 +100,7 @@ class Dates:
         return [text.replace("T", separator) + suffix for text in found]
 
     def continued(self, count: int) -> list[str] | None:
-        """Return the next `count` dates at the constant step, as texts in this format; None if no step is constant."""
+        """Return the next `count` dates at the constant step, as texts in this format; None without a constant step."""
         step = self.step()
         return None if step is None else self.written(step.after(self.times[-1], count))
 

@@ -38,7 +38,7 @@ class Given:
     """Further columns to read, if a table has them."""
 
     def read(self, what: Sequence[str], texts: Sequence[str] = ()) -> Table:
-        """Read the arguments `what`, then `texts`, as one table with the rows in this order.
+        """Return the data that a command's arguments name (`what`), then its `texts`, as one table in this order.
 
         Raises DataError, ConfigError, FileRefused.
         """
@@ -155,7 +155,7 @@ class Given:
             return read_raw(self.spec, Path(file.name), columns=self.keep | self.used().keys(), name=STDIN_NAME)
 
     def _lines(self, data: bytes) -> Table | None:
-        """Return the lines of standard input as a table of one text column; None if it is a table or not UTF-8."""
+        """Return standard input as a table of one text column, a row per line; None if it is a table or not UTF-8."""
         lines = [(number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip()]
         column = self.column_of_lines(lines[0][1])
         if column is None:

@@ -156,7 +156,7 @@ def _no_images(field: Field) -> str | None:
 
 
 def mixed_inputs(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> dict[str, Field]:
-    """Return the fields of the model's inputs after augmentation: mixed images are float32, at inference too."""
+    """Return the fields of the model's inputs after augmentation: mixed images are float32, also at inference."""
     images = {name for mix in mixes(augment, inputs, targets) for name in mix.inputs}
     return {name: replace(field, dtype="float32") if name in images else field for name, field in inputs.items()}
 

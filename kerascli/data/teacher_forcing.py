@@ -26,7 +26,7 @@ class TeacherForcing:
 
 
 def teacher_forcing(data: DataSpec) -> TeacherForcing | None:
-    """Return the input and target of a data section that use teacher forcing, found by its pipelines; None if none do.
+    """Return the input and target that use teacher forcing, by a data section's pipelines; None if there are none.
 
     An input and a target tokenize the same column in the same way, and the input is delayed by one step.
     """
@@ -43,7 +43,7 @@ def teacher_forcing(data: DataSpec) -> TeacherForcing | None:
 
 
 def _words(pipeline: Pipeline) -> tuple[tuple[Step, ...], tuple[Step, ...]] | None:
-    """Split a pipeline's steps in two after the one that maps a text to token ids; None if there is no such step."""
+    """Split a pipeline's steps in two: up to the one that maps texts to token ids, and the rest; None without one."""
     index = text_step(pipeline.steps)
     return None if index is None else (pipeline.steps[: index + 1], pipeline.steps[index + 1 :])
 

@@ -95,7 +95,10 @@ class TextCodec:
         return np.asarray(numbers).reshape(-1).tolist()
 
     def _marks(self, which: Callable[[Enclose], str]) -> list[int]:
-        """Return the token ids of the start or end text (as `which` selects) of the transform `enclose`; or none."""
+        """Return the token ids of the start or end text of the transform `enclose`; empty if there is none.
+
+        `which` returns the text from the transform.
+        """
         place = next((i for i, step in enumerate(self.before) if isinstance(step, Enclose)), None)
         if place is None or self.vectorization is None:
             return []

@@ -31,7 +31,7 @@ class RescalingSettings(Component):
 
 
 class RescalingModule(nn.Module):
-    """Module of Rescaling, layer and transform; it computes in float32 unless the input is floating point."""
+    """Module of the layer and the transform `rescaling`; it computes in float32 unless the input is floating point."""
 
     def __init__(self, settings: RescalingSettings) -> None:
         super().__init__()

@@ -19,6 +19,6 @@ def beta_numbers(like: Tensor, alpha: float | Tensor) -> Tensor:
 
 
 def blended(x: Tensor, order: Tensor, weight: Tensor) -> Tensor:
-    """Blend each sample x[i] with x[order[i]]: `weight * x + (1 - weight) * x[order]`; x is (N, *), the others (N,)."""
+    """Blend each sample x[i] with x[order[i]]: `weight * x + (1 - weight) * x[order]`; order and weight are (N,)."""
     weight = weight.to(x.dtype).view(-1, *(1,) * (x.dim() - 1))
     return weight * x + (1.0 - weight) * x.index_select(0, order)

@@ -30,7 +30,7 @@ _AHEAD_BYTES = 64 * 2**20
 
 @dataclass(slots=True)
 class Batch:
-    """Prepared rows of a split on the device, before the transforms that run per batch (the pipelines' last steps)."""
+    """Batch of preprocessed rows on the device, before the pipelines' last steps, which run per batch."""
 
     inputs: dict[str, Tensor]
     targets: dict[str, Tensor]

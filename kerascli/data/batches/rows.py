@@ -1,4 +1,4 @@
-"""Prepared rows of a split: in memory, or on disk and prepared when a batch of them is read."""
+"""Rows of a split, preprocessed by the pipelines: in memory, or on disk and preprocessed when a batch is read."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,13 +17,13 @@ Arrays = dict[str, np.ndarray]
 
 
 class Reader(Protocol):
-    """Protocol of objects that read selected prepared rows into memory."""
+    """Protocol of objects that read selected rows, preprocessed by the pipelines, into memory."""
 
     def read(self, rows: Rows) -> "MemorySplit": ...
 
 
 class Split(Reader, Protocol):
-    """Protocol of the prepared rows of a split, in memory or on disk."""
+    """Protocol of a data split: rows preprocessed by the pipelines, in memory or on disk."""
 
     @property
     def rows(self) -> int: ...
@@ -57,7 +57,7 @@ class Origin:
         return replace(self, taken=(*self.taken, rows))
 
     def place(self, section: str, name: str, row: int, index: int, width: int) -> Place:
-        """Return where value `index`, of the `width` values of a prepared row, comes from: `train.csv:17:age`."""
+        """Return where value `index`, of the `width` values of a preprocessed row, comes from: `train.csv:17:age`."""
         for rows in reversed(self.taken):
             row = rows.start + row if isinstance(rows, slice) else int(rows[row])
         columns = self.columns.get((section, name), ())
@@ -68,7 +68,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class MemorySplit:
-    """Prepared rows of a split in memory."""
+    """Data split whose rows, preprocessed by the pipelines, are in memory."""
 
     inputs: Arrays
     targets: Arrays
@@ -104,7 +104,7 @@ Check = Callable[[MemorySplit, Rows], None]
 
 
 class DiskSplit:
-    """Prepared rows of a split that are not all in memory; each of its readers reads some of the inputs and targets."""
+    """Data split whose preprocessed rows are not all in memory; each reader reads some of the inputs and targets."""
 
     def __init__(self, readers: Sequence[Reader], rows: int, origin: Origin) -> None:
         self._readers = readers

@@ -30,7 +30,7 @@ class Remote:
 
     @property
     def place(self) -> Path:
-        """Return the local path of the file: in Keras's cache, or the system package's if it exists only there."""
+        """Return the local path of the file: in Keras's cache, or in the system's package if it exists only there."""
         if self.packaged is not None and self.packaged.exists() and not self.local.exists():
             return self.packaged
         return self.local

@@ -139,7 +139,10 @@ def _column(table: Table, name: str, field: Field) -> np.ndarray:
 
 
 def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
-    """Return the DataError for a text column where numbers are expected, with its first and count of non-numbers."""
+    """Return the DataError for a text column where numbers are expected; it names the first value that is none.
+
+    It also says how many there are.
+    """
     words = values.tolist()
     bad = [row for row, value in enumerate(words) if value != "" and not is_number(value)]
     if not bad and (row := _too_long(words)) is not None:

@@ -71,7 +71,9 @@ def run_step(named: NamedPipeline, index: int, rows: DistinctRows, field: Field,
 
 
 def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned]) -> np.ndarray:
-    """Apply a pipeline's steps that run in advance to columns in memory, and check the result for missing values.
+    """Return a pipeline's output after its steps that run in advance, checked for missing values.
+
+    The columns of `table` must be in memory.
 
     Raises DataError.
     """
@@ -156,7 +158,7 @@ def inverse(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Lea
 
 
 def undone_transforms(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> list[Transform]:
-    """Return the transforms of a target pipeline that `inverse` undoes, last first, without those that keep numbers."""
+    """Return the transforms of a target pipeline that `inverse` undoes, last first, but none that keeps its numbers."""
     found = (named.pipeline.steps[index].transform for index, _ in undone_steps(named, fields, learned))
     return [transform for transform in found if not transform.keeps_numbers]
 

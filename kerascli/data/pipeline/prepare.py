@@ -154,7 +154,7 @@ def no_stages() -> Stages:
 
 
 def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *, targets: bool) -> Split:
-    """Return new rows, prepared by a run's fitted pipelines, without targets unless `targets`. Raises DataError."""
+    """Return new rows, preprocessed by a run's fitted pipelines; with targets only if `targets`. Raises DataError."""
     return fitted_preparer(spec, learned, targets=targets).split(table)
 
 
@@ -246,7 +246,7 @@ def _check_columns(named: NamedPipeline, known: Mapping[str, Field]) -> None:
 def _column_fields(
     spec: DataSpec, named_pipelines: list[NamedPipeline], table: Table, context: Context
 ) -> dict[str, Field]:
-    """Return the fields of the columns that pipelines read; facts of the source take precedence, also unknown sizes."""
+    """Return the fields of the columns that pipelines read; the source's facts take precedence, even unknown sizes."""
     source_facts = spec.source.facts(context) or {}
     found: dict[str, Field] = {}
     for named in named_pipelines:

@@ -24,7 +24,7 @@ _PROBE_ROWS = 64
 
 
 class Preparer:
-    """Object that applies fitted pipelines to tables, each of which becomes a split of prepared rows."""
+    """Object that applies fitted pipelines to tables; each table becomes a split of preprocessed rows."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Preparer:
         self._spilled: dict[int, tuple[Table, Mapped]] = {}
 
     def split(self, table: Table) -> Split:
-        """Return the rows of a table, prepared by the pipelines, as a split. Raises DataError, StorageError.
+        """Return the rows of a table, preprocessed by the pipelines, as a split. Raises DataError, StorageError.
 
         Rows of memory-mapped arrays are prepared when a batch of them is read. Columns that can only be read in order,
         such as Parquet's, are prepared once, for all splits of the same file together.
@@ -60,7 +60,7 @@ class Preparer:
         return DiskSplit(readers, table.rows, self._origin(table))
 
     def rows(self, named_pipelines: Sequence[NamedPipeline], table: Table) -> MemorySplit:
-        """Return the rows of a table in memory, prepared by some of the pipelines, as a split. Raises DataError."""
+        """Return the rows of a table in memory, preprocessed by some of the pipelines, as a split. Raises DataError."""
         found: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for named in named_pipelines:
             found[named.section][named.name] = prepare(named, table, self._fields[named.id], self._learned)

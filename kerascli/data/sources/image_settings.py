@@ -18,7 +18,10 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
 
 class ImageSettings(Source):
-    """Base class of sources with the image settings of keras.utils.image_dataset_from_directory, after their own."""
+    """Base class of sources with the image settings of keras.utils.image_dataset_from_directory.
+
+    They follow the source's own settings in order.
+    """
 
     color_mode: Literal["grayscale", "rgb", "rgba"] = "rgb"
     """Channels of the images: grayscale (1 channel), rgb (3) or rgba (4)."""

@@ -20,7 +20,10 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Rows of delimited text (bytes in UTF-8, or another encoding that contains ASCII), without blank lines."""
+    """Layout of delimited text: where rows begin and end, and on which lines; blank lines are no rows.
+
+    The text is bytes in UTF-8, or in another encoding that contains ASCII.
+    """
 
     data: np.ndarray
     """The text, uint8."""
@@ -69,7 +72,7 @@ class Layout:
         return replace(self, starts=self.starts[rows:], ends=self.ends[rows:], lines=self.lines[rows:])
 
     def text(self) -> bytes | memoryview:
-        """Return the text of the rows, without comments before, among or behind them."""
+        """Return the text of the rows, without comment lines."""
         text = self.data.data
         if not self.commented:
             return text[int(self.starts[0]) :]

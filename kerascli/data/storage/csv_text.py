@@ -144,7 +144,10 @@ _NO_QUOTES = "if quotes in this file are characters like any other, set 'quotes:
 
 
 def _lines(text: str, name: str, form: TextFormat) -> tuple[np.ndarray, list[list[str]]]:
-    """Return the lines on which rows begin, and the rows; lines may be blank or comments, rows may have several."""
+    """Return the line on which each row begins, and the rows, of a text with blank lines, comments or long rows.
+
+    Long rows take several lines.
+    """
     source = _Lines(text, form.comment)
     lines: list[int] = []
     rows: list[list[str]] = []

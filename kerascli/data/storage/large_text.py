@@ -19,7 +19,10 @@ _SAMPLED_ROWS = 200
 
 
 def read_large(data: bytes, name: str, form: TextFormat, columns: frozenset[str] | None) -> Table | None:
-    """Parse delimited text to a table; None if it is left to the csv module. `columns` are those in use (None: all)."""
+    """Parse large delimited text to a table; None if Python's csv module has to read it.
+
+    `columns` are those in use (None: all).
+    """
     if not form.delimiter.isascii() or form.delimiter in '\r\n"':
         return None
     text = _as_utf8(data, form)

@@ -118,7 +118,7 @@ def pieces(values: Values, rows: int) -> Iterator[np.ndarray]:
 
 
 def rows_a_block(values: Values) -> int:
-    """Return how many rows of a column are read into memory at once."""
+    """Return how many rows of a column to read into memory at once: about `BLOCK_BYTES`, at least one row."""
     row_bytes = values.row_bytes if isinstance(values, OnDisk) else values.nbytes // max(1, len(values))
     return max(1, BLOCK_BYTES // max(1, row_bytes))
 

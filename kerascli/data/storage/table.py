@@ -20,7 +20,7 @@ FILE, FILES = "file", "the files"
 
 
 class BadRow(Exception):
-    """Error about a value that a transform cannot process; `row` is its row's index within the values passed.
+    """Error about a value that a transform cannot process; `row` is its row's index among the rows of the call.
 
     `at` is (index of the value in the row, number of values in the row); if a row has as many values as the pipeline
     has columns, the index identifies the column. `setting` is the transform's setting that also causes the error.
@@ -44,14 +44,17 @@ class BadRow(Exception):
 
 
 def first_wrong(wrong: np.ndarray) -> tuple[int, tuple[int, int]]:
-    """Return the row of the first True in a mask of wrong values, and its `BadRow.at`; there must be one."""
+    """Return the row of the first True in a mask of wrong values, and its position there; there must be one.
+
+    The position is as `BadRow.at`.
+    """
     rows = wrong.reshape(len(wrong), -1)
     row = int(rows.any(axis=1).argmax())
     return row, (int(rows[row].argmax()), rows.shape[1])
 
 
 class Table(Mapping[str, Values]):
-    """Columns of one file or source, read on access, with the place of each row for messages."""
+    """Table of rows from one file or source: columns that are read on access, and each row's place for messages."""
 
     def __init__(
         self,
@@ -198,7 +201,7 @@ class Table(Mapping[str, Values]):
         return np.arange(1, self.rows + 1) if self._numbers is None else self._numbers
 
     def place(self, row: int, column: str, at: tuple[int, int] = (0, 0)) -> Place:
-        """Return the place of a value in its file, such as `train.csv:17:age`; `at` is as in `BadRow`."""
+        """Return the place of a value in its file (`train.csv:17:age`); `at` is (index in the row, values per row)."""
         if self._taken is not None:
             table, rows = self._taken
             return table.place(rows.start + row if isinstance(rows, slice) else int(rows[row]), column, at)

@@ -24,7 +24,7 @@ from kerascli.shapes import PositiveInt, Words
 
 
 def _column(value: Any) -> tuple[Component, ...]:
-    """Parse an entry of `features`: a feature type, or a list of transforms and a feature type last.
+    """Parse an entry of `features`: a feature type, or a list of transforms that ends in a feature type.
 
     Raises Invalid, ValueError.
     """

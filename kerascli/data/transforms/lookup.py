@@ -23,7 +23,7 @@ _DROPPED, _UNKNOWN = -1, -2
 
 
 class Lookup(LookupSettings, Transform):
-    """Base class of `string_lookup` and `integer_lookup`.
+    """Base class of the transforms `string_lookup` and `integer_lookup`, which map values to vocabulary indices.
 
     Indices are, in this order: the mask token (if set, in mode int), out-of-vocabulary (OOV) indices, the vocabulary.
     A learned vocabulary is in order of frequency, ties in descending order of the values, as in Keras. In targets it is
