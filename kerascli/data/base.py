@@ -127,7 +127,7 @@ class Source(InFolder):
     """Base class of data sources: named columns in the splits `train`, `validation` and `test`."""
 
     any_column: ClassVar[Field | None] = None
-    """Field of any column that `facts` does not describe; None: no such columns."""
+    """Field (shape, dtype ...) of every column that `facts` does not name; None if there are no such columns."""
 
     in_files: ClassVar[bool] = True
     """True if the rows depend on nothing but the contents of the files that `files` returns."""
@@ -197,7 +197,7 @@ class Learned:
 NOTHING_LEARNED = Learned({}, {})
 
 Inverse = Callable[[np.ndarray], np.ndarray]
-"""Function that undoes a transform: its output rows (N, *), in float64 -> the rows before it."""
+"""Function that undoes a transform: it maps output rows (N, *), in float64, to the rows before the transform."""
 
 
 class Transform(InFolder):

@@ -31,11 +31,11 @@ class Given:
 
     spec: DataSpec
     columns: Mapping[str, Field]
-    """Fields of the columns of the training rows."""
+    """Fields (shape, dtype ...) of the training rows' columns, by name."""
     targets: bool
     """True if targets are read, too: a folder of files then has a subfolder for each class."""
     keep: frozenset[str] = frozenset()
-    """Further columns to read, if a table has them."""
+    """Names of columns to read beside those that the pipelines read, if a table has them."""
 
     def read(self, what: Sequence[str], texts: Sequence[str] = ()) -> Table:
         """Return the data that a command's arguments name (`what`), then its `texts`, as one table in this order.

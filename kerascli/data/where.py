@@ -20,7 +20,7 @@ def _listed(value: Any) -> Any:
 
 
 Where = dict[str, Annotated[Values, BeforeValidator(_listed), Field(min_length=1)]]
-"""Mapping from column to the allowed values."""
+"""Type of `data.where`: a mapping from column to the values that kept rows may have."""
 
 
 def rows_where(tables: Mapping[str, Table], where: Where) -> dict[str, Table]:

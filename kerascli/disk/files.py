@@ -33,7 +33,7 @@ SAMPLED_BYTES = 2**30
 _SAMPLES, _SAMPLE_BYTES = 1024, 2**16
 
 _ESCAPED = {"\a": r"\a", "\b": r"\b", "\t": r"\t", "\n": r"\n", "\v": r"\v", "\f": r"\f", "\r": r"\r", "\x1b": r"\e"}
-"""Control characters, as a backslash in double quotes writes them."""
+"""Mapping from control character to its escape sequence in a string in double quotes."""
 
 _CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 _MEMORY_INFO = Path("/proc/meminfo")

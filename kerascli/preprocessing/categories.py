@@ -10,7 +10,7 @@ from torch import Tensor
 from kerascli.shapes import Shape
 
 ENCODED = Field(description="int: indices; one_hot, or multi_hot, count, tf_idf over all values of a sample: vectors.")
-"""Field description of the setting `output_mode`, whichever modes a component has."""
+"""Description of the setting `output_mode`, the same for all components that have it, whichever modes they have."""
 OutputMode = Annotated[Literal["int", "one_hot", "multi_hot", "count"], ENCODED]
 
 

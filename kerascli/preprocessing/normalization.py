@@ -13,7 +13,7 @@ from kerascli.component import Component
 from kerascli.shapes import Ints, Shape
 
 EPSILON = 1e-7
-"""Minimum of the standard deviation that is divided by: Keras's `epsilon()`."""
+"""Minimum of the standard deviations that values are divided by: Keras's `epsilon()`."""
 
 X = TypeVar("X", np.ndarray, Tensor)
 

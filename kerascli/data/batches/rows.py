@@ -100,7 +100,7 @@ class MemorySplit:
 
 
 Check = Callable[[MemorySplit, Rows], None]
-"""Function that checks prepared rows in memory, given their position in the split; raises DataError."""
+"""Function that checks preprocessed rows in memory, given their positions in the split; raises DataError."""
 
 
 class DiskSplit:

@@ -14,7 +14,7 @@ from kerascli.errors import DataError, Fault, Place, in_yaml, safe_text
 from kerascli.shapes import can_be_one
 
 IMPUTE = "[{impute: median}, ...] fills it from the training rows"
-"""Hint at a missing value of a numeric column."""
+"""Hint of an error about a missing value in a numeric column."""
 _MISSING_WORDS = frozenset(
     {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#n/a"}
 )

@@ -22,7 +22,7 @@ from kerascli.errors import FileRefused
 from kerascli.shapes import Shape
 
 COLUMNS = "columns"
-"""Key, in the learned state, of the training columns' fields, by which `predict` and others read new files alike."""
+"""Key, in the learned state, of the training columns' fields; with them, `predict` reads new files in the same way."""
 
 _JSON_FILE, _ARRAYS_FILE = "preprocessing.json", "preprocessing.npz"
 

@@ -46,7 +46,7 @@ class Stages:
     input_stage: Stage
     target_stage: Stage
     inverses: dict[str, Inverse]
-    """Function by target that converts predictions back to the units of its column, if its transforms can be undone."""
+    """Mapping from target to the function that undoes its transforms, so that predictions are in the column's units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class PreparedData(Stages):
     """SHA-256 digests that identify the data: by file, and by source if the rows do not depend on files alone."""
     warnings: list[str] = field(default_factory=list)
     tables: dict[str, Table] = field(default_factory=dict)
-    """Raw rows by split, for checks before training; cleared afterwards to free the memory."""
+    """Rows before preprocessing, by split, for checks before training; cleared afterwards to free the memory."""
 
 
 def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFacts:

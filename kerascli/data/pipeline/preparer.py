@@ -16,7 +16,7 @@ from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 Fields = Mapping[tuple[str, str], list[Field]]
-"""Fields before each pipeline step and after the last one, by section and name of the pipeline."""
+"""Fields (shape, dtype ...) before each step and after the last one, by the pipeline's section and name."""
 
 Progress = Callable[[str, int, int], None]
 

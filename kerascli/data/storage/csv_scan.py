@@ -15,7 +15,7 @@ _LINE_ENDS = (_NEWLINE, _RETURN)
 _CHUNK = 2**18
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-"""First bytes of some texts in UTF-8; elsewhere a character."""
+"""Byte order mark, with which some texts in UTF-8 begin; elsewhere in a text it is a character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +26,15 @@ class Layout:
     """
 
     data: np.ndarray
-    """The text, uint8."""
+    """Bytes of the delimited text, uint8."""
     starts: np.ndarray
-    """Offset of each row."""
+    """Offset in the text at which each row begins."""
     ends: np.ndarray
-    """Offset behind each row, before its line end."""
+    """Offset in the text at which each row ends, before its line end."""
     lines: np.ndarray
-    """Line on which each row begins, counted from 1."""
+    """Number of the line on which each row begins, counted from 1."""
     quoted_ends: bool
-    """True if a field has a line end, within quotes."""
+    """True if a quoted field contains a line end."""
     commented: bool
     """True if lines were left out as comments."""
 

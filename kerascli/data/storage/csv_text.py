@@ -18,7 +18,7 @@ from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
 from kerascli.errors import DataError, Fault, Place, safe_text, suggestion
 
 LARGE_BYTES = 2**20
-"""Size from which a file is parsed by columns: importing pyarrow takes longer than parsing a smaller one by rows."""
+"""Size in bytes from which a file is parsed by columns: importing pyarrow takes longer than parsing a smaller one."""
 
 
 def read_csv(data: bytes, name: str, form: TextFormat = DEFAULT, columns: frozenset[str] | None = None) -> Table:
@@ -170,7 +170,7 @@ class _Lines:
         self._comment = comment
         self.begins = True
         self.first = 1
-        """Number of the line on which the last row began."""
+        """Number of the line on which the most recently read row began."""
 
     def __iter__(self) -> Iterator[str]:
         return self

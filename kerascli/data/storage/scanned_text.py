@@ -11,10 +11,10 @@ from kerascli.data.storage.text_columns import SampledColumns
 from kerascli.data.storage.text_format import TextFormat
 
 _ROWS = 2**16
-"""Rows parsed at once, so that their bytes stay in the processor's caches."""
+"""Number of rows parsed at once, so that their bytes stay in the processor's caches."""
 _PLUS, _MINUS, _ZERO, _QUOTE = b'+-0"'
 _MAX_DIGITS, _MAX_FRACTION = 15, 22
-"""An integer of 15 digits divided by a power of ten up to 22 is the nearest float, as both are exact."""
+"""Maximum digits of a number, and of its fraction, for which number / 10**fraction is the nearest float: both exact."""
 _MAX_WORD = 64
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
@@ -28,7 +28,7 @@ class ScannedColumns(SampledColumns):
         super().__init__(are_text, form)
         self._data = layout.data
         self._marks = marks
-        """Offsets of each row's delimiters, between the one before the row and the end of the row."""
+        """Offsets around each row's fields: of the byte before the row, of its delimiters, and of its end."""
         self._quoted = quoted
         self._number = {name: number for number, name in enumerate(are_text)}
 

@@ -16,7 +16,7 @@ from kerascli.data.storage.tokens import is_ragged
 from kerascli.errors import DataError, Fault, Place, suggestion
 
 FILE, FILES = "file", "the files"
-"""Name of the column of file names, and name in messages, of a table in which each row is a file."""
+"""Name of the column of file names, and table name in messages, of a table in which each row is a file."""
 
 
 class BadRow(Exception):
@@ -212,7 +212,7 @@ class Table(Mapping[str, Values]):
 
 
 MadeOf = Callable[[int, str, tuple[int, int]], Place]
-"""Function that returns the place of a value by its row, its column, and `BadRow.at`."""
+"""Function that returns the place of a value in its file, by its row, column and position in the row (`BadRow.at`)."""
 
 
 class _Rows(Mapping[str, Values]):

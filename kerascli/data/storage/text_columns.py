@@ -15,10 +15,10 @@ from kerascli.data.storage.text_format import TextFormat
 DEFAULT = TextFormat()
 
 INEXACT = "has too many digits for a number (64-bit integers; up to 2**53 beside missing values and fractions)"
-"""Error message about an integer with too many digits for any number type, which stays text."""
+"""End of the error message about an integer with too many digits for any number type, which stays text."""
 
 TRUE, FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", "FALSE"})
-"""Words of a boolean column, as in pandas; `yes` and `no` are text, as in configs."""
+"""Words for true and for false in a boolean column, as in pandas; `yes` and `no` are text, as in configs."""
 
 
 class TextColumns(Mapping[str, np.ndarray]):
@@ -29,7 +29,7 @@ class TextColumns(Mapping[str, np.ndarray]):
         self._fields = fields
         self._form = form
         self._typed: dict[str, np.ndarray | None] = {}
-        """Columns converted so far; None: the column is text."""
+        """Mapping from column to its values, for those converted so far; None for columns of text."""
         self._coded: dict[str, Coded] = {}
 
     def __getitem__(self, name: str) -> np.ndarray:

@@ -96,9 +96,9 @@ class FittedFeature:
     fields: list[Field]
     """Fields (shape, dtype ...) before each step and after the last one."""
     encoding: str
-    """Encoding in the vector: float (unchanged), one_hot, or int (used by crosses only)."""
+    """Encoding in the output vector: float (unchanged), one_hot, or int (used by crosses only)."""
     width: int | None
-    """How many numbers of the vector it takes."""
+    """Number of elements that the feature takes in the output vector; None if unknown."""
 
 
 @transform()

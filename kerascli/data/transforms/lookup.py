@@ -216,7 +216,7 @@ class _IndexTable:
     def __init__(self, table: dict[Any, int]) -> None:
         self._table = table
         self._entries: np.ndarray | None = None
-        """Entries in ascending order, if they are integers of 64 bits; `_indices` are theirs."""
+        """Vocabulary entries in ascending order, if they are 64-bit integers; `_indices` has their indices."""
         if table and all(isinstance(entry, int) and abs(entry) < 2**63 for entry in table):
             entries = np.array(list(table), np.int64)
             order = np.argsort(entries)
