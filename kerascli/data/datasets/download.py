@@ -42,7 +42,10 @@ def keras_home() -> Path:
 
 
 def fetch(remote: Remote, context: Context) -> bytes:
-    """Return a dataset file's contents: the local file's if valid, else downloaded and stored. Raises DataError."""
+    """Return the contents of a dataset file; it is downloaded and stored unless it exists and is valid.
+
+    Raises DataError.
+    """
     wrong = None
     if remote.place.exists():
         data = read_bytes(remote.place, remote.limit)

@@ -120,7 +120,7 @@ def finished(fields: list[Field]) -> Field:
 
 
 class Stage(nn.Module):
-    """Module that applies the per-batch steps of pipelines to a batch on the device, by input or target name."""
+    """Module that applies pipelines' per-batch steps to a batch on the device: tensors by input or target name."""
 
     def __init__(self, suffixes: Mapping[str, nn.Module]) -> None:
         super().__init__()

@@ -80,7 +80,7 @@ def _crosses(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _FeatureSteps:
-    """Transforms of one column, and the encoding of their output in the vector (`Feature.encoding`)."""
+    """Transforms of one column, and the encoding of their output in the feature vector (`Feature.encoding`)."""
 
     steps: tuple[Transform, ...]
     encoding: str
@@ -253,7 +253,7 @@ class FeatureSpace(Transform):
     def _fields(
         self, name: str, column: Field, inner: Mapping[str, list[Learned]] | None, until: int | None = None
     ) -> list[Field]:
-        """Return the fields of a column before each of its steps and after the last (or `until`). Raises ValueError."""
+        """Return a column's fields before each step, up to `until` (None: all), and after them. Raises ValueError."""
         fields = [column]
         for index, step in enumerate(self._feature_steps[name].steps[:until]):
             try:

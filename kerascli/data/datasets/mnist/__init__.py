@@ -46,7 +46,10 @@ class Mnist(Source):
 
 @functools.cache
 def _arrays() -> dict[str, Future[np.ndarray]]:
-    """Return futures of MNIST's arrays by file name, unpacked in a thread; read-only, since the process shares them."""
+    """Return a mapping from file name to the future of an MNIST array; the arrays are unpacked in a thread.
+
+    They are read-only, since all of the process shares them.
+    """
     thread = ThreadPoolExecutor(1, "mnist")
     names = [f"{prefix}-{kind}" for prefix in _PREFIXES.values() for kind in (_IMAGES, _LABELS)]
     arrays = {name: thread.submit(_array, name) for name in names}
