@@ -51,7 +51,7 @@ class Field:
     """Name and field of each column of a record (dtype "record")."""
 
     def fact(self, name: str) -> Any:
-        """Return the fact about the column that `$inputs.x.<name>` in a config refers to; None while it is unknown."""
+        """Return the fact (such as `shape`) that `$inputs.x.<name>` in a config refers to; None while it is unknown."""
         return list(self.shape) if name == "shape" else getattr(self, name, None)
 
     @property
@@ -101,23 +101,23 @@ class InFolder(Component):
         return self
 
     def rebased(self, old: Path, new: Path, fields: Sequence[str] | None = None) -> Self:
-        """Return a copy whose paths (or those in `fields`) are relative to the folder `new` instead of `old`."""
+        """Return a copy of the component with paths (all, or those in `fields`) relative to `new` instead of `old`."""
         return self._moved(self.paths if fields is None else fields, lambda path: _rebase(path, old, new))
 
     def located(self, folder: Path) -> Self:
-        """Return a copy whose paths are joined to `folder`, so that they are valid from any working directory."""
+        """Return a copy of the component with paths joined to `folder`, which are valid in any working directory."""
         return self._moved(self.paths, lambda path: str(folder / path))
 
     def unseen(self) -> Self:
-        """Return a copy whose paths name files that do not exist, so that the component's facts depend on no file."""
+        """Return a copy of the component with paths of files that do not exist, so that its facts depend on no file."""
         return self._moved(self.paths, lambda path: f"{_NOWHERE}/{path}")
 
     def without_folders(self) -> Self:
-        """Return a copy whose paths are file names alone, for files that go to other machines."""
+        """Return a copy of the component with file names instead of paths, for files that go to other machines."""
         return self._moved(self.paths, lambda path: re.split(r"[/\\]", path)[-1])
 
     def _moved(self, fields: Sequence[str], move: Callable[[str], str]) -> Self:
-        """Return a new component with moved paths in `fields`; a copy would keep values cached from the old paths."""
+        """Return a new component with `move` applied to the paths in `fields`; a copy would keep cached values."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         values |= {name: move(values[name]) for name in fields if isinstance(values[name], str)}
         return type(self).model_construct(**values)
@@ -127,13 +127,16 @@ class Source(InFolder):
     """Base class of data sources: named columns in the splits `train`, `validation` and `test`."""
 
     any_column: ClassVar[Field | None] = None
-    """Field of any column that `facts` does not describe; None: no such columns."""
+    """Field (shape, dtype ...) of every column that `facts` does not name; None if there are no such columns."""
 
     in_files: ClassVar[bool] = True
     """True if the rows depend on nothing but the contents of the files that `files` returns."""
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
-        """Return the fields of the source's columns if they are known without loading, else None. Raises DataError."""
+        """Return the fields (shape, dtype ...) of the source's columns if known without loading, else None.
+
+        Raises DataError.
+        """
         return None
 
     def begin(self) -> None:
@@ -144,22 +147,22 @@ class Source(InFolder):
         """Load the source's rows: mapping from split name to table. Raises DataError."""
 
     def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table | None:
-        """Read a file as a table with the source's settings (delimiter, encoding); None if the source has none of them.
+        """Read a file as a table with the source's text settings (delimiter, encoding); None if it has no such setting.
 
         `name` is the file's name in error messages. `columns` are the columns in use; None: all.
         """
         return None
 
     def reads_alone(self, path: Path) -> bool:
-        """Return True if this source turns one such file (an image, a text) into one row."""
+        """Return True if the source makes one row of the whole file at `path`, as those of images or texts do."""
         return False
 
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
-        """Read files for which `reads_alone` is true, as one row each; the column `file` holds their names."""
+        """Return a table of files that hold one row each (see `reads_alone`); the column `file` holds their names."""
         raise NotImplementedError
 
     def placed(self, places: Mapping[str, str]) -> Self:
-        """Return a copy in which each path is replaced by the one that it is mapped to."""
+        """Return a copy of the source in which each path is replaced by its value in the mapping `places`."""
         return self._moved(self.paths, lambda path: places[path])
 
     def files(self, context: Context) -> list[Path]:
@@ -172,7 +175,7 @@ class Source(InFolder):
 
 
 def _rebase(path: str, old: Path, new: Path) -> str:
-    """Make a path that is relative to the folder `old` relative to `new`; links in the folders are resolved."""
+    """Return a path, given relative to the folder `old`, relative to `new`; symbolic links to folders are resolved."""
     if os.path.isabs(path):
         return path
     folder, name = os.path.split(old / path)
@@ -194,7 +197,7 @@ class Learned:
 NOTHING_LEARNED = Learned({}, {})
 
 Inverse = Callable[[np.ndarray], np.ndarray]
-"""Function that undoes a transform: its output rows (N, *), in float64 -> the rows before it."""
+"""Function that undoes a transform: it maps output rows (N, *), in float64, to the rows before the transform."""
 
 
 class Transform(InFolder):
@@ -227,34 +230,34 @@ class Transform(InFolder):
 
     @abstractmethod
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
-        """Infer the field (shape, dtype ...) of the output from the input's. Raises ValueError if that does not fit.
+        """Return the output's field (shape, dtype ...). Raises ValueError if the transform does not accept the input.
 
         `learned` is None before the data is loaded; facts that depend on it are then None in the result.
         """
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
-        """Compute the transform's state (vocabulary, mean ...) from the training rows, iterated as often as needed.
+        """Return the state (vocabulary, mean ...) learned from the training rows, which may be iterated several times.
 
         Raises ValueError, and BadRow with a row index relative to the last block.
         """
         return NOTHING_LEARNED
 
     def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
-        """Raise ValueError unless a learned state from a stranger's file is one that `learn` could return."""
+        """Raise ValueError unless a learned state, read from an untrusted file, is one that `learn` could return."""
         check_names(learned.facts, learned.arrays, (), ())
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
-        """Check rows for values that `batch` could not report, since it runs on the device. Raises BadRow."""
+        """Raise BadRow for a value that the transform refuses but `batch`, running on the device, cannot report."""
 
     @abstractmethod
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
-        """Transform rows (N, *), vectorized. Raises BadRow, ValueError.
+        """Return the transformed rows (N, *), computed for all rows at once. Raises BadRow, ValueError.
 
         Rows must be independent: these are all rows of a split, or those of a batch if the data is on disk.
         """
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
-        """Return the module that does the same as `apply`, for batches on their device; only called if `in_batch`."""
+        """Return the torch module that does the same as `apply`, per batch on the device; called only if `in_batch`."""
         raise NotImplementedError
 
     def undoing(self, field: Field, learned: Learned) -> Inverse | None:
@@ -270,10 +273,10 @@ class Feature(Component):
 
     @abstractmethod
     def transform(self, bins: int) -> Transform:
-        """Return the transform that preprocesses the feature's column; `bins` is the default number of bins."""
+        """Return the transform that preprocesses the feature's column; `bins` is the default number of its bins."""
 
     def encoding(self) -> str:
-        """Return the feature's encoding in the vector: float (unchanged), one_hot, or int (used by crosses only)."""
+        """Return the feature's encoding in the output vector: float (unchanged), one_hot, or int (for crosses only)."""
         return "float"
 
 

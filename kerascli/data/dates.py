@@ -30,7 +30,7 @@ class Step:
         return f"{count} {unit}{'s' if count > 1 else ''}"
 
     def after(self, time: np.datetime64, count: int) -> np.ndarray:
-        """Return the next `count` times after `time`, as datetime64[us]."""
+        """Return the `count` times that follow `time` at this distance, as datetime64[us]."""
         steps = np.arange(1, count + 1)
         if not self.months:
             return time + steps * np.timedelta64(self.micros, "us")
@@ -52,7 +52,7 @@ class Dates:
 
     @classmethod
     def of(cls, texts: Sequence[str], form: str | None = None) -> "Dates | None":
-        """Parse texts; None if there are none, or one of them is no date."""
+        """Parse texts as dates; returns None if there are none, or if one of them is no date."""
         times = [_time(text.strip(), form) for text in texts]
         if not times or any(time is None for time in times):
             return None
@@ -84,13 +84,13 @@ class Dates:
         return int(wrong[0]) + 1 if len(wrong) else None
 
     def first_gap(self) -> int:
-        """Return the row of the first date at another distance from the one before it than most rows have."""
+        """Return the row of the first date whose distance from the previous date is not the most frequent one."""
         differences = np.diff(self.times).astype(np.int64)
         values, counts = np.unique(differences, return_counts=True)
         return int(np.flatnonzero(differences != values[counts.argmax()])[0]) + 1
 
     def written(self, times: np.ndarray) -> list[str]:
-        """Return times as texts in the format of this column."""
+        """Return times (datetime64) as texts in the date format of this column."""
         if self.form is not None:
             return [time.strftime(self.form) for time in times.astype("datetime64[us]").tolist()]
         longest = max((text.strip() for text in self.texts), key=len)
@@ -100,7 +100,7 @@ class Dates:
         return [text.replace("T", separator) + suffix for text in found]
 
     def continued(self, count: int) -> list[str] | None:
-        """Return the next `count` dates at the constant step, as texts in this column's format; None without a step."""
+        """Return the next `count` dates at the constant step, as texts in this format; None without a constant step."""
         step = self.step()
         return None if step is None else self.written(step.after(self.times[-1], count))
 

@@ -17,7 +17,7 @@ _SAMPLE_BYTES = 2**16
 
 
 def digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> dict[str, str]:
-    """Compute SHA-256 digests of the source's files by name, and of the columns in use unless files are all the data.
+    """Return SHA-256 digests by name: of the source's files and, unless files are all the data, of the columns in use.
 
     Very large files and columns are sampled; their digests begin with `sampled:`.
     """
@@ -54,7 +54,10 @@ def _is_sampled(values: Values) -> bool:
 
 
 def _recorded(paths: list[Path]) -> dict[str, Path]:
-    """Map file names, with the folder if not unique, to files, so that records do not depend on the config's folder."""
+    """Map each file's name, with its folder's name if not unique, to its path; a run records names, not paths.
+
+    So the records do not depend on the config's folder.
+    """
     names = [path.name for path in paths]
     return {
         path.name if names.count(path.name) == 1 else f"{path.parent.resolve().name}/{path.name}": path

@@ -12,10 +12,10 @@ from kerascli.errors import DataError, Fault, safe_text
 from kerascli.errors import Path as FaultPath
 
 MIRROR = "KERASCLI_DATASETS_URL"
-"""Environment variable with a base URL to download from instead, for mirrors and tests."""
+"""Name of the environment variable with a base URL that replaces those of downloads, for mirrors and tests."""
 
 Progress = Callable[[str, int, int], None]
-"""Callback during a download: (name, bytes done, total bytes)."""
+"""Type of the callback during a download, which is called with (name, bytes done, total bytes)."""
 
 _TIMEOUT_SECONDS = 30
 _BLOCK = 2**18

@@ -31,14 +31,14 @@ class Given:
 
     spec: DataSpec
     columns: Mapping[str, Field]
-    """Fields of the columns of the training rows."""
+    """Fields (shape, dtype ...) of the training rows' columns, by name."""
     targets: bool
     """True if targets are read, too: a folder of files then has a subfolder for each class."""
     keep: frozenset[str] = frozenset()
-    """Further columns to read, if a table has them."""
+    """Names of columns to read beside those that the pipelines read, if a table has them."""
 
     def read(self, what: Sequence[str], texts: Sequence[str] = ()) -> Table:
-        """Read the arguments `what`, then `texts`, as one table with the rows in this order.
+        """Return the data that a command's arguments name (`what`), then its `texts`, as one table in this order.
 
         Raises DataError, ConfigError, FileRefused.
         """
@@ -67,13 +67,13 @@ class Given:
         return joined(list(map(self.checked, tables)))
 
     def used(self) -> dict[str, None]:
-        """Return the names of the columns that the inputs (and targets, if read) are computed from, in order."""
+        """Return the names (keys) of the columns that the inputs (and targets, if read) are computed from, in order."""
         sections = [self.spec.inputs, *([self.spec.targets, self.spec.sample_weight] if self.targets else [])]
         pipelines = [pipeline for section in sections for pipeline in section.values()]
         return dict.fromkeys(column for pipeline in pipelines for column in pipeline.columns)
 
     def text_column(self, option: str) -> str:
-        """Return the text column that all inputs are computed from. Raises ConfigError if they need other columns."""
+        """Return the name of the text column that all inputs are computed from. Raises ConfigError if there is none."""
         used = self._input_columns()
         if len(used) != 1 or not self.columns[used[0]].is_text:
             text = f"{option}: the inputs are made of the columns {', '.join(map(safe_text, used))}"
@@ -81,7 +81,7 @@ class Given:
         return used[0]
 
     def checked(self, table: Table) -> Table:
-        """Return the table if it has all columns in use. Raises DataError, which names all missing ones."""
+        """Return the table if it has all columns that the pipelines read. Raises DataError, naming all missing ones."""
         missing = [column for column in self.used() if column not in table]
         if len(missing) == 1:
             table.column(missing[0])
@@ -112,7 +112,7 @@ class Given:
         return Table({FILE: np.array(list(map(str, files)), object), name: values}, len(files), name=FILES)
 
     def _images(self) -> dict[str, Field]:
-        """Return name and field of the one column that all inputs are computed from, if it holds uint8 images."""
+        """Return the only column that the inputs use, if it holds uint8 images, as name and field; empty if not."""
         used = self._input_columns()
         field = self.columns.get(used[0]) if len(used) == 1 and not self.targets else None
         if field is None or field.dtype != "uint8" or None in field.shape or len(field.shape) not in (2, 3):
@@ -126,7 +126,7 @@ class Given:
         return read_raw(self.spec, path, columns=self.keep | self.used().keys())
 
     def _folder(self, folder: Path) -> Table:
-        """Read a folder of files that hold one row each; with targets, it has a subfolder for each class."""
+        """Read a folder of files that hold one row each; if targets are read, it has a subfolder for each class."""
         source, shown = self.spec.source, str(folder)
         if isinstance(source, FolderSource):
             if self.targets and source.labels is not None:
@@ -155,7 +155,7 @@ class Given:
             return read_raw(self.spec, Path(file.name), columns=self.keep | self.used().keys(), name=STDIN_NAME)
 
     def _lines(self, data: bytes) -> Table | None:
-        """Return the lines of standard input as a column of texts; None if they are a table or no UTF-8."""
+        """Return standard input as a table of one text column, a row per line; None if it is a table or not UTF-8."""
         lines = [(number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip()]
         column = self.column_of_lines(lines[0][1])
         if column is None:
@@ -169,7 +169,7 @@ class Given:
         )
 
     def column_of_lines(self, first: bytes) -> str | None:
-        """Return the column that lines of text are values of: the only one in use.
+        """Return the name of the column that takes lines of text as values: the only column that the inputs use.
 
         None if it is not text, or if the line `first` names it, as the header of a table does.
         """
@@ -180,7 +180,7 @@ class Given:
 
 
 def matching(item: str) -> list[Path]:
-    """Return the existing path, or the files that match it as a glob pattern. Raises ConfigError if none does."""
+    """Return the path that an argument names, or the matches of a glob pattern. Raises ConfigError if there is none."""
     path = Path(item)
     if path.exists():
         return [path]

@@ -1,4 +1,4 @@
-"""Checks of transforms' learned state that comes from a stranger's file; each raises ValueError."""
+"""Checks of transforms' learned state (vocabulary, mean ...) from an untrusted file; each raises ValueError."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ _LARGEST = 2**53
 def check_names(
     facts: Mapping[str, Any], arrays: Mapping[str, Any], fact_names: Collection[str], array_names: Collection[str]
 ) -> None:
-    """Raise ValueError unless a learned state has exactly these facts and arrays."""
+    """Raise ValueError unless the facts and arrays of a transform's learned state have exactly the expected names."""
     for noun, found, wanted in (("facts", facts, fact_names), ("arrays", arrays, array_names)):
         if set(found) != set(wanted):
             expected = ", ".join(wanted) or "none"
@@ -21,7 +21,7 @@ def check_names(
 
 
 def checked_integer(facts: Mapping[str, Any], name: str, least: int = 0) -> int:
-    """Return a fact that is an integer from `least` on."""
+    """Return the fact `name` of a learned state. Raises ValueError unless it is an integer of at least `least`."""
     value = facts[name]
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
         raise ValueError(f"learned {name}: expected an integer from {least} on")
@@ -29,7 +29,10 @@ def checked_integer(facts: Mapping[str, Any], name: str, least: int = 0) -> int:
 
 
 def checked_list(facts: Mapping[str, Any], name: str, kind: type[int] | type[str]) -> list[Any]:
-    """Return a fact that is a list of integers or of strings."""
+    """Return the fact `name` of a learned state. Raises ValueError unless it is a list of integers or of strings.
+
+    `kind` says which of the two.
+    """
     values = facts[name]
     noun = "strings" if kind is str else "integers of 64 bits"
     fits = isinstance(values, list) and all(type(value) is kind for value in values)
@@ -39,7 +42,7 @@ def checked_list(facts: Mapping[str, Any], name: str, kind: type[int] | type[str
 
 
 def check_array(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int | None, ...], kind: str = "f") -> None:
-    """Raise ValueError unless an array has this shape (None: any size), dtype kind, and finite values."""
+    """Raise ValueError unless the learned array `name` is finite and has this shape (None: any size) and dtype kind."""
     array = arrays[name]
     fits = array.ndim == len(shape) and all(n in (None, size) for n, size in zip(shape, array.shape, strict=True))
     if not fits or array.dtype.kind != kind:

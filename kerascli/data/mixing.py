@@ -43,7 +43,7 @@ class Augmentation(Component):
 
     @abstractmethod
     def draw(self, images: Tensor) -> Any:
-        """Draw the augmentation's random numbers for a batch of images, in single precision."""
+        """Draw the augmentation's random numbers for a batch; its images are given in single precision."""
 
     @abstractmethod
     def mix_images(self, images: Tensor, drawn: Any) -> Tensor:
@@ -54,11 +54,11 @@ class Augmentation(Component):
         """Return the targets (N, *) mixed by the random numbers `drawn`, as their images (N, H, W, C) are."""
 
     def refuse_image(self, image: Field, first: Field) -> str | None:
-        """Return why an image input cannot be mixed like the first one ("is ..."); None if it can."""
+        """Return the reason why an image input cannot be mixed as the first one is ("is ..."); None if it can."""
         return None
 
     def refuse_target(self, target: Field, image: Field) -> tuple[str, str] | None:
-        """Return why a target cannot be mixed ("has ..."), and a hint; None if it can."""
+        """Return the reason why a target cannot be mixed ("has ...") and a hint, both as text; None if it can."""
         if not target.is_integer or target.dtype == "unknown":
             return None
         hint = "add to_categorical for class labels, cast: float32 for quantities"
@@ -112,7 +112,7 @@ class Mix:
 
 
 def mixes(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> list[Mix]:
-    """Resolve the inputs and targets that each augmentation applies to; the default is all images and all targets.
+    """Return each augmentation with the inputs and targets that it applies to, by default all images and all targets.
 
     Raises DataError for inputs or targets that cannot be mixed.
     """
@@ -156,13 +156,13 @@ def _no_images(field: Field) -> str | None:
 
 
 def mixed_inputs(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> dict[str, Field]:
-    """Return the fields of the model's inputs after augmentation: mixed images are float32, at inference too."""
+    """Return the fields of the model's inputs after augmentation: mixed images are float32, also at inference."""
     images = {name for mix in mixes(augment, inputs, targets) for name in mix.inputs}
     return {name: replace(field, dtype="float32") if name in images else field for name, field in inputs.items()}
 
 
 class Mixing(nn.Module):
-    """Module that applies the augmentations to batches in training mode, after the pipelines; else the identity."""
+    """Module that applies the augmentations of `data.augment` to prepared batches in training; else the identity."""
 
     def __init__(self, steps: Sequence[Mix]) -> None:
         super().__init__()

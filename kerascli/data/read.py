@@ -52,7 +52,7 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
 
 
 def _npy(spec: DataSpec, path: Path, name: str) -> Table:
-    """Read an npy file as the one column of the inputs. Raises DataError if they are computed from several columns."""
+    """Read an npy file as the one column that all inputs are computed from. Raises DataError if there are several."""
     columns = {column for pipeline in spec.inputs.values() for column in pipeline.columns}
     if len(columns) != 1:
         text = f"a single array, but the inputs use {len(columns)} columns: {', '.join(sorted(columns))}"

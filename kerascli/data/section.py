@@ -178,7 +178,7 @@ class DataSpec(BaseSection):
         return {(section, name): pipeline for section, found in sections for name, pipeline in found.items()}
 
     def columns(self) -> frozenset[str]:
-        """Return the columns in use by the pipelines, the row filter and the split."""
+        """Return the names of the columns that the pipelines, the row filter and the split use."""
         used = {column for pipeline in self.all_pipelines().values() for column in pipeline.columns}
         return frozenset(used | set(self.where) | (self.split.columns() if self.split is not None else set()))
 
@@ -198,7 +198,7 @@ class DataSpec(BaseSection):
         return out
 
     def rebased(self, old: Path, new: Path) -> "DataSpec":
-        """Return the data section with paths relative to the folder `new` instead of `old`."""
+        """Return the data section with its paths relative to the folder `new` instead of `old`."""
         moved = self.with_transforms(lambda _, transform: transform.rebased(old, new))
         return moved.model_copy(update={"source": self.source.rebased(old, new)})
 
@@ -227,7 +227,7 @@ def parse_data(section: Any) -> DataSpec:
 
 
 def parse_pipeline(name: Any, value: Any, shared: Mapping[str, Transform]) -> Pipeline:
-    """Parse one pipeline of the config: a list of steps or one step. Raises Invalid with paths below `value`."""
+    """Parse one pipeline of a config: a list of steps, or one step. Raises Invalid with paths within the pipeline."""
     try:
         _check_name(name, "input or target")
     except ValueError as error:

@@ -22,7 +22,7 @@ def shuffled(count: int, seed: int) -> np.ndarray:
 def random_split(
     rows: int, parts: dict[str, float], seed: int, strata: Values | None = None, column: str = ""
 ) -> dict[str, np.ndarray]:
-    """Split rows at random: return the row indices of `train` and of every part, in file order. Raises DataError.
+    """Return the row indices of a random split into `train` and `parts`, by name, in file order. Raises DataError.
 
     With `strata` (the values of `column`) every class is split separately; its fraction of a part is exact to a row.
     """
@@ -42,7 +42,7 @@ def random_split(
 def grouped_split(
     groups: np.ndarray, classes: np.ndarray, parts: Mapping[str, float], seed: int
 ) -> dict[str, np.ndarray]:
-    """Split rows by group: return the row indices of `train` and of every part, in file order; no group is divided.
+    """Return the row indices of `train` and `parts`, by name, in file order; each group of rows is in one of them.
 
     `groups` and `classes` are integers from 0 on, one a row. A group counts as of the class that most of its rows have;
     the groups of each class are drawn in turn until the class has its share of a part, to half a group.
@@ -64,7 +64,7 @@ def grouped_split(
 
 
 def ordered_split(times: np.ndarray, parts: Mapping[str, float]) -> dict[str, np.ndarray]:
-    """Split rows by time: return the row indices of `train` (the earliest rows) and of every part, in file order.
+    """Return the row indices of `train` (the earliest rows) and of the later `parts`, by name, in file order.
 
     Later parts have later rows. Rows of equal time are in one part, the later of the two.
     """
@@ -87,7 +87,7 @@ def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndar
 
 
 def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
-    """Return the number of rows of each group for each part: the nearest integers that add up to the part's size."""
+    """Return how many rows of each group each part of a split gets: nearest integers that add up to the part's size."""
     left = list(sizes)
     found: dict[str, list[int]] = {}
     for name, share in parts.items():
@@ -105,7 +105,10 @@ def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
 
 
 def tail_start(rows: int, validation_split: float) -> int:
-    """Return the first row of those that Keras's `validation_split` takes, the last rows. Raises DataError."""
+    """Return the index of the first validation row; they are the last rows, as with Keras's `validation_split`.
+
+    Raises DataError.
+    """
     start = math.floor(rows * (1.0 - validation_split))
     if start == 0 or start == rows:
         part = "training" if start == 0 else "validation"

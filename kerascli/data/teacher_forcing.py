@@ -26,7 +26,7 @@ class TeacherForcing:
 
 
 def teacher_forcing(data: DataSpec) -> TeacherForcing | None:
-    """Detect teacher forcing in the pipelines of a data section; None if there is none.
+    """Return the input and target that use teacher forcing, by a data section's pipelines; None if there are none.
 
     An input and a target tokenize the same column in the same way, and the input is delayed by one step.
     """
@@ -43,13 +43,13 @@ def teacher_forcing(data: DataSpec) -> TeacherForcing | None:
 
 
 def _words(pipeline: Pipeline) -> tuple[tuple[Step, ...], tuple[Step, ...]] | None:
-    """Split a pipeline's steps in two after the one that maps a text to token ids; None if there is no such step."""
+    """Split a pipeline's steps in two: up to the one that maps texts to token ids, and the rest; None without one."""
     index = text_step(pipeline.steps)
     return None if index is None else (pipeline.steps[: index + 1], pipeline.steps[index + 1 :])
 
 
 def _moved(steps: tuple[Step, ...]) -> tuple[int, int] | None:
-    """Return the total shift of token ids by `steps` and the padding id in front; None if another step changes them."""
+    """Return how far `steps` shift token ids in all, and the padding id in front; None if a step changes the ids."""
     ahead, fill = 0, 0
     for step in steps:
         match step.transform:

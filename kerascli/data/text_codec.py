@@ -15,7 +15,7 @@ from kerascli.data.transforms.text_vectorization import TextVectorization
 
 @dataclass(frozen=True, slots=True)
 class TextCodec:
-    """Encoder and decoder of a text pipeline; the first `special` entries of `words` are padding and OOV tokens."""
+    """Converter between texts and the token ids of a run; `words` begins with `special` padding and OOV entries."""
 
     words: tuple[str, ...]
     special: int
@@ -36,21 +36,21 @@ class TextCodec:
 
     @property
     def start(self) -> tuple[int, ...]:
-        """Return the token ids that every text begins with (of `enclose`)."""
+        """Return the token ids with which the transform `enclose` begins every text; empty if there is none."""
         return tuple(self._marks(lambda enclose: enclose.start))
 
     @property
     def stop(self) -> int | None:
-        """Return the token id that ends every text (of `enclose`); None if there is none."""
+        """Return the token id with which the transform `enclose` ends every text; None if there is none."""
         return next(iter(self._marks(lambda enclose: enclose.end)), None)
 
     def numbers_of(self, other: "TextCodec") -> list[int]:
-        """Return this codec's id for each id of another codec; ids of tokens missing here are unchanged."""
+        """Return this codec's token id for each one of another codec; ids of tokens missing here are unchanged."""
         number_of = {word: number for number, word in enumerate(self.words) if number >= self.special}
         return [number_of.get(word, number) for number, word in enumerate(other.words)]
 
     def words_of(self, text: str) -> list[str]:
-        """Preprocess a text and split it into tokens; empty if the pipeline splits no texts."""
+        """Return the tokens of a text after preprocessing; empty if the pipeline does not split texts."""
         if self.vectorization is None:
             return []
         return self.vectorization.tokens(_through(self.before, text)).values.tolist()
@@ -74,7 +74,7 @@ class TextCodec:
         ]
 
     def text(self, values: np.ndarray) -> str:
-        """Decode a row of token ids, or of scores over the vocabulary, without padding, start and end tokens."""
+        """Decode a row of token ids, or of scores over the vocabulary, to a text without padding, start and end."""
         row, start = self._row(values), self.start
         while row and row[0] in start:
             del row[0]
@@ -83,7 +83,7 @@ class TextCodec:
         return self.joint.join(word for number in row if (word := self._word(number)))
 
     def each(self, values: np.ndarray) -> list[str]:
-        """Decode each step of a row of token ids or scores to its token; '' is padding."""
+        """Return the token at each time step of a row of token ids or scores over the vocabulary; '' is padding."""
         return [self._word(number) for number in self._row(values)]
 
     def _word(self, number: int) -> str:
@@ -95,7 +95,10 @@ class TextCodec:
         return np.asarray(numbers).reshape(-1).tolist()
 
     def _marks(self, which: Callable[[Enclose], str]) -> list[int]:
-        """Return the token ids of the text that the transform `enclose` adds at the end that `which` selects."""
+        """Return the token ids of the start or end text of the transform `enclose`; empty if there is none.
+
+        `which` returns the text from the transform.
+        """
         place = next((i for i, step in enumerate(self.before) if isinstance(step, Enclose)), None)
         if place is None or self.vectorization is None:
             return []

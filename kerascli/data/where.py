@@ -20,11 +20,11 @@ def _listed(value: Any) -> Any:
 
 
 Where = dict[str, Annotated[Values, BeforeValidator(_listed), Field(min_length=1)]]
-"""Mapping from column to the allowed values."""
+"""Type of `data.where`: a mapping from column to the values that kept rows may have."""
 
 
 def rows_where(tables: Mapping[str, Table], where: Where) -> dict[str, Table]:
-    """Filter the table of each split by its rows' values, in order. Raises DataError if no row of a split is kept."""
+    """Return the table of each split with the rows that the filter keeps. Raises DataError if none is left."""
     return {split: _chosen(split, table, where) for split, table in tables.items()} if where else dict(tables)
 
 
@@ -39,7 +39,7 @@ def _chosen(split: str, table: Table, where: Where) -> Table:
 
 
 def check_where(where: Where, known: Mapping[str, Column]) -> None:
-    """Check a row filter against what is known of the columns (names, dtypes). Raises DataError."""
+    """Raise DataError if the row filter does not fit what is known of the columns (names, dtypes)."""
     for name, wanted in where.items():
         if name in known and known[name].dtype == "unknown":
             continue

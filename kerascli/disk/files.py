@@ -33,7 +33,7 @@ SAMPLED_BYTES = 2**30
 _SAMPLES, _SAMPLE_BYTES = 1024, 2**16
 
 _ESCAPED = {"\a": r"\a", "\b": r"\b", "\t": r"\t", "\n": r"\n", "\v": r"\v", "\f": r"\f", "\r": r"\r", "\x1b": r"\e"}
-"""Control characters, as a backslash in double quotes writes them."""
+"""Mapping from control character to its escape sequence in a string in double quotes."""
 
 _CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 _MEMORY_INFO = Path("/proc/meminfo")
@@ -64,7 +64,7 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
-    """Open a data file for reading, as `open_file` does; `shown` is its name in messages.
+    """Open a regular file of data for reading; `shown` is its name in messages.
 
     Raises DataError, also if it is not a regular file.
     """
@@ -184,7 +184,7 @@ def sample_starts(size: int, block: int) -> Iterator[int]:
 
 
 def load_json(data: bytes, name: str) -> Any:
-    """Parse JSON text of limited size and depth; `name` names it in messages.
+    """Return the contents of a JSON text of limited size and depth; `name` is its file's name in messages.
 
     Raises FileRefused, also for duplicate keys and NaN.
     """
@@ -204,14 +204,14 @@ def is_windows_path(text: str) -> bool:
 
 
 def posix_path(text: str) -> str:
-    """Return a Windows path as Linux writes it; a drive is where WSL mounts it."""
+    """Return a Windows path as a Linux path; `C:` becomes the folder where WSL mounts the drive, `/mnt/c`."""
     drive = re.match(r"([A-Za-z]):", text)
     path = re.sub(r"\\+", "/", text[2:] if drive else text)
     return f"/mnt/{drive[1].lower()}{path}" if drive else path
 
 
 def missing_file(path: Path, name: str) -> DataMissing:
-    """Return the error for a missing data file, which suggests a file of a similar name in its folder."""
+    """Return the DataMissing error for a data file; it suggests a file of a similar name in the folder."""
     folder = path.parent
     close = nearest(path.name, [entry.name for entry in folder.iterdir()][:1000]) if folder.is_dir() else None
     known = f"; did you mean '{folder / close if str(folder) != '.' else close}'?" if close else ""

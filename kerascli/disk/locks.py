@@ -19,7 +19,7 @@ _LOCK_FILE = ".lock"
 
 @contextlib.contextmanager
 def lock(folder: Path, *, patience_seconds: float = 0.07) -> Iterator[None]:
-    """Hold the lock of `folder` in the block.
+    """Context manager that holds the exclusive lock of `folder` for the duration of the `with` block.
 
     Raises StorageError if another process holds it for longer than `patience_seconds`.
     """
@@ -72,7 +72,7 @@ os.register_at_fork(after_in_child=_forget_locks)
 
 
 def _acquire(descriptor: int, patience_seconds: float) -> bool:
-    """Return True if the lock was acquired within `patience_seconds`.
+    """Try to lock an open file exclusively; return True if that succeeds within `patience_seconds`.
 
     They should not be 0, since `locked` in another process locks for a moment.
     """

@@ -79,7 +79,7 @@ def npz_headers(source: IO[bytes], name: str) -> dict[str, NpyHeader]:
 
 
 def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
-    """Read the header of an npy stream of `size` bytes, whose data comes next.
+    """Read the header of an npy stream of `size` bytes, so that the stream is then at the array's data.
 
     Raises FileRefused if the header is not valid, declares more data than there is, or Python objects.
     """

@@ -92,7 +92,7 @@ def write_bytes(path: Path, data: Piece | Pieces) -> str:
 
 @contextlib.contextmanager
 def staged(path: Path, data: Piece | Pieces) -> Iterator[Staged]:
-    """Write `data` to a temporary file next to `path` and hash it in the same pass; the block may `place` the file.
+    """Context manager that writes `data` to a temporary file next to `path`, hashing it; `place` then renames it.
 
     It is removed unless it is placed. For files whose name or record needs their digest, and for several files that
     share one sync of their folder.
@@ -143,7 +143,7 @@ def text_bytes(text: str) -> bytes:
 
 
 def json_text(data: Any, *, ascii_only: bool = False) -> str:
-    """Return data as strict JSON: numbers that are not finite become null."""
+    """Return data as a strict JSON text: numbers that are not finite become null."""
     return json.dumps(_finite(data), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
 
 
@@ -215,7 +215,7 @@ def sweep(folder: Path) -> None:
 
 
 def size_text(count: int) -> str:
-    """Return a number of bytes with a unit: 34 MB."""
+    """Return a number of bytes as text with a unit, such as `34 MB`."""
     value, unit = float(count), "bytes"
     for unit in ("bytes", "kB", "MB", "GB", "TB"):
         if value < 1000 or unit == "TB":
@@ -270,7 +270,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def reported(verb: str, path: Path, needed_bytes: int | None = None) -> Iterator[None]:
-    """Convert an OSError raised in the block to a StorageError: `cannot {verb} '{path}': ...`."""
+    """Context manager that converts an OSError to a StorageError: `cannot {verb} '{path}': ...`."""
     try:
         yield
     except OSError as error:

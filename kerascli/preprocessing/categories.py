@@ -10,7 +10,7 @@ from torch import Tensor
 from kerascli.shapes import Shape
 
 ENCODED = Field(description="int: indices; one_hot, or multi_hot, count, tf_idf over all values of a sample: vectors.")
-"""Field description of the setting `output_mode`, whichever modes a component has."""
+"""Description of the setting `output_mode`, the same for all components that have it, whichever modes they have."""
 OutputMode = Annotated[Literal["int", "one_hot", "multi_hot", "count"], ENCODED]
 
 
@@ -27,7 +27,7 @@ Dense = Annotated[
 
 
 def encoded_shape(shape: Shape, mode: str, size: int | None) -> Shape:
-    """Return the shape that `encode` gives rows of ids with shape `shape`, both without the batch axis."""
+    """Return the shape of encoded category ids, given the shape of the ids; neither includes the batch axis."""
     if mode == "int":
         return shape
     leading = shape[:-1] if mode != "one_hot" or shape[-1:] == (1,) else shape
@@ -48,7 +48,7 @@ def encode(indices: np.ndarray, mode: str, size: int) -> np.ndarray:
 
 
 def tally(indices: np.ndarray, owners: np.ndarray, samples: int, mode: str, size: int) -> np.ndarray:
-    """Encode flat category ids (M,) as vectors (samples, size); `owners` (M,) is the sample that each id belongs to."""
+    """Encode flat category ids (M,) as vectors (samples, size); `owners` (M,) is the index of each id's sample."""
     there = (indices >= 0) & (indices < size)
     cells = owners[there] * size + indices[there]
     out = np.zeros(samples * size, np.uint8 if mode == "multi_hot" else np.float32)
@@ -62,7 +62,7 @@ def tally(indices: np.ndarray, owners: np.ndarray, samples: int, mode: str, size
 def encode_tensor(
     indices: Tensor, mode: str, size: int, dtype: torch.dtype, weights: Tensor | None = None
 ) -> Tensor:  # (N, *) -> (N, *) or (N, *, size)
-    """Encode category ids as `encode` does, on the device and in `dtype`; ids add `weights` (None: 1) to the counts."""
+    """Encode a tensor of category ids as `encode` does, in `dtype`; each id adds its weight (None: 1) to the counts."""
     if mode == "int":
         return indices
     indices = indices.long()

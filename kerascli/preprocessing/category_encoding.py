@@ -20,7 +20,7 @@ class CategoryEncodingSettings(Component):
 
 
 class CategoryEncodingModule(nn.Module):
-    """Module that encodes category ids for the layer and the transform, in `dtype` or, if None, the model's."""
+    """Module that encodes category ids, for the layer and the transform; its output has `dtype` (None: the model's)."""
 
     def __init__(self, settings: CategoryEncodingSettings, dtype: torch.dtype | None = None) -> None:
         super().__init__()

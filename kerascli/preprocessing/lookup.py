@@ -75,7 +75,10 @@ class LookupSettings(Component):
         return self.masks() + self.places(target=target)
 
     def inverse(self, entries: Sequence[Any], nothing: Any) -> list[Any]:
-        """Return the value of each index, then that of invalid indices; `nothing` replaces a missing OOV token."""
+        """Return the value of each index of an inverted lookup, last that of invalid indices.
+
+        `nothing` replaces a missing OOV token.
+        """
         unknown = nothing if self.oov_token is None else self.oov_token
         mask = [] if self.mask_token is None else [self.mask_token]
         return [*mask, *[unknown] * self.places(), *entries, unknown]

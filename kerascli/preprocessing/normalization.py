@@ -13,7 +13,7 @@ from kerascli.component import Component
 from kerascli.shapes import Ints, Shape
 
 EPSILON = 1e-7
-"""Minimum of the standard deviation that is divided by: Keras's `epsilon()`."""
+"""Minimum of the standard deviations that values are divided by: Keras's `epsilon()`."""
 
 X = TypeVar("X", np.ndarray, Tensor)
 
@@ -81,7 +81,7 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def _spread(name: str, value: np.ndarray, kept: tuple[int, ...], shape: Shape) -> np.ndarray:
-    """Reshape a setting's numbers to broadcast over rows: an axis has size 1 if its indices share a mean."""
+    """Reshape the config's mean or variance to broadcast over rows: an axis has size 1 if its indices share a value."""
     value = value[0] if value.shape == (1,) else value
     if value.ndim > len(kept):
         raise ValueError(f"{name}: expected numbers along {len(kept)} axes, got {value.ndim}")
@@ -145,7 +145,7 @@ class NormalizationModule(nn.Module):
 
 
 class NormalizationByNumbers(nn.Module):
-    """Module of the layer `normalization`; mean and variance are settings, not weights, made tensors in forward."""
+    """Module of the layer `normalization`; its mean and variance are not weights but settings, tensors in `forward`."""
 
     def __init__(self, mean: np.ndarray, deviation: np.ndarray, invert: bool) -> None:
         super().__init__()

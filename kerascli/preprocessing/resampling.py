@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def resampling_weights(x: Tensor, size: int, new: int, curve: str, *, antialias: bool = False) -> Tensor:
-    """Return weights (size, new) of input pixels in output pixels along an axis; `antialias` widens the curve."""
+    """Return weights (size, new) of input pixels in output pixels along an axis; `antialias` widens the kernel."""
     dtype = torch.promote_types(x.dtype, torch.float32)
     scale = size / new
     place = (torch.arange(new, dtype=dtype, device=x.device) + 0.5) * scale - 0.5

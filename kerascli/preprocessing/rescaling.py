@@ -22,7 +22,7 @@ class RescalingSettings(Component):
     """Offset added after the multiplication: a number, or one for each channel (last axis)."""
 
     def fault(self, shape: Shape) -> tuple[str, str] | None:
-        """Return the error of `scale` or `offset` that does not fit a shape's channels, and the setting's name."""
+        """Return the error message for a `scale` or `offset` that does not fit the channels, and its name, or None."""
         for name, value in (("scale", self.scale), ("offset", self.offset)):
             if isinstance(value, tuple) and (not shape or shape[-1] not in (None, len(value))):
                 channels = shape[-1] if shape else "no"
@@ -31,7 +31,7 @@ class RescalingSettings(Component):
 
 
 class RescalingModule(nn.Module):
-    """Module of Rescaling, layer and transform; it computes in float32 unless the input is floating point."""
+    """Module of the layer and the transform `rescaling`; it computes in float32 unless the input is floating point."""
 
     def __init__(self, settings: RescalingSettings) -> None:
         super().__init__()
@@ -44,5 +44,5 @@ class RescalingModule(nn.Module):
 
 
 def _as_factor(value: Factor, x: Tensor) -> Tensor | float:
-    """Return scale or offset as a number or a tensor (channels,), made without a copy from the host to the device."""
+    """Return the setting scale or offset as a number or a tensor (channels,), made without a copy from the host."""
     return torch.cat([x.new_full((1,), number) for number in value]) if isinstance(value, tuple) else value

@@ -8,7 +8,7 @@ from kerascli.preprocessing.images.gamma import log_gamma_numbers
 
 
 def order_of(like: Tensor) -> Tensor:
-    """Draw a random permutation (N,) of the samples of a batch, on the device of `like`."""
+    """Draw a random permutation (N,) of the row indices of the batch `like`, on its device."""
     return torch.argsort(draws.uniform(like.new_empty(like.shape[0])))
 
 
@@ -19,6 +19,6 @@ def beta_numbers(like: Tensor, alpha: float | Tensor) -> Tensor:
 
 
 def blended(x: Tensor, order: Tensor, weight: Tensor) -> Tensor:
-    """Blend each sample (N, *) with its partner: `weight * x + (1 - weight) * x[order]`; order and weight are (N,)."""
+    """Blend each sample x[i] with x[order[i]]: `weight * x + (1 - weight) * x[order]`; order and weight are (N,)."""
     weight = weight.to(x.dtype).view(-1, *(1,) * (x.dim() - 1))
     return weight * x + (1.0 - weight) * x.index_select(0, order)

@@ -15,7 +15,7 @@ _LEAST_ALPHA = 1e-6
 
 
 class Drawn(NamedTuple):
-    """Random numbers of CutMix for a batch, (N,) each.
+    """Random numbers that CutMix draws for a batch of N images: four tensors (N,).
 
     `order` is the index of the image that the box comes from, `stays` the fraction of the image to keep, `across` and
     `down` the box's position as a fraction of the free width and height.
@@ -77,7 +77,7 @@ class CutMix(Augmentation):
         return shape[-3:-1] if self.data_format == "channels_last" else shape[-2:]
 
     def _box(self, images: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor]:
-        """Return the mask of the box, (N, H, W, 1) or (N, 1, H, W), and the fraction of each image to keep (N,)."""
+        """Return the mask of pixels to replace, (N, H, W, 1) or (N, 1, H, W), and each image's fraction kept (N,)."""
         height, width = (size or 0 for size in self._size(tuple(images.shape)))
         part = torch.sqrt(1.0 - drawn.stays)
         left, right, in_row = _stretch(part, drawn.across, width)
@@ -88,7 +88,10 @@ class CutMix(Augmentation):
 
 
 def _stretch(part: Tensor, place: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return start (N,), end (N,) and pixel mask (N, size) of the box, which covers `part` (N,) of an image's side."""
+    """Return start and end (N,) of the box to replace along one side of the images, and a mask of its pixels (N, size).
+
+    The box covers the fraction `part` (N,) of the side.
+    """
     length = part * size
     first = place * (size - length)
     last = first + length

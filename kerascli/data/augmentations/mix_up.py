@@ -28,7 +28,7 @@ class MixUp(Augmentation):
     """Targets to blend; null: all."""
 
     def draw(self, images: Tensor) -> Drawn:
-        """Draw the index of each sample's partner (N,), and the weight of the sample in the blend (N,)."""
+        """Draw, for each sample, the index of the one to blend it with (N,), and its own weight in the blend (N,)."""
         return order_of(images), beta_numbers(images, self.alpha)
 
     def mix_images(self, images: Tensor, drawn: Drawn) -> Tensor:

@@ -30,7 +30,7 @@ _AHEAD_BYTES = 64 * 2**20
 
 @dataclass(slots=True)
 class Batch:
-    """Prepared rows of a split on the device, before the transforms that run per batch (the pipelines' last steps)."""
+    """Batch of preprocessed rows on the device, before the pipelines' last steps, which run per batch."""
 
     inputs: dict[str, Tensor]
     targets: dict[str, Tensor]
@@ -44,14 +44,14 @@ class Batch:
 
 
 class Portion(NamedTuple):
-    """Portion of each batch's rows, from `first / of` to `stop / of`, rounded down."""
+    """Part of each batch's rows that one process reads: from the fraction `first / of` to `stop / of`, rounded down."""
 
     first: int
     stop: int
     of: int
 
     def slice(self, rows: int) -> slice:
-        """Return the portion of a number of rows."""
+        """Return the slice of a batch of `rows` rows that belongs to this portion."""
         return slice(self.first * rows // self.of, self.stop * rows // self.of)
 
 
@@ -71,7 +71,7 @@ class BatchSource:
         seed: int = 0,
         portion: Portion = WHOLE,
     ) -> None:
-        """With a `portion`, only these rows of each batch are read; the others are those of other processes."""
+        """Create a loader; with a `portion`, it reads only these rows of each batch, other processes the others."""
         self.rows = split.rows
         self.batch_size = batch_size
         self.device = device
@@ -112,14 +112,14 @@ class BatchSource:
         )
 
     def _parts(self, epoch: int, start: int, every: int) -> Iterator[Part]:
-        """Iterate over slices or row indices (on the device) of an epoch's batches, for a split on the device."""
+        """Iterate over the row selections of an epoch's batches: slices, or if shuffled index tensors on the device."""
         if not self.shuffle:
             return self._slices(start, every)
         chunks = (torch.from_numpy(chunk).to(self.device) for chunk in self._numbers(epoch, start))
         return (rows for chunk in chunks for rows in chunk.split(self.batch_size))
 
     def _own(self, rows: Any) -> tuple[Any, int]:
-        """Return this process's portion of a batch's rows, and the number of the batch's rows."""
+        """Return the rows of a batch that this process reads (a slice or indices), and the whole batch's row count."""
         if isinstance(rows, slice):
             whole = rows.stop - rows.start
             own = self.portion.slice(whole)

@@ -11,7 +11,7 @@ R = TypeVar("R")
 
 
 def prefetch(make: Callable[[P], R], parts: Iterable[P], *, threads: int, depth: int) -> Iterator[R]:
-    """Map `make` over `parts` in order, with the next `depth` results computed by threads.
+    """Yield the results of `make` for each of `parts`, in order, while threads compute the next `depth` of them.
 
     Exceptions of `make` are raised at the position of their result. The threads end with the last result, or when the
     iterator is closed.

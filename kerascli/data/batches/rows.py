@@ -1,4 +1,4 @@
-"""Prepared rows of a split: in memory, or on disk and prepared when a batch of them is read."""
+"""Rows of a split, preprocessed by the pipelines: in memory, or on disk and preprocessed when a batch is read."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,13 +17,13 @@ Arrays = dict[str, np.ndarray]
 
 
 class Reader(Protocol):
-    """Protocol of objects that read selected prepared rows into memory."""
+    """Protocol of objects that read selected rows, preprocessed by the pipelines, into memory."""
 
     def read(self, rows: Rows) -> "MemorySplit": ...
 
 
 class Split(Reader, Protocol):
-    """Protocol of the prepared rows of a split, in memory or on disk."""
+    """Protocol of a data split: rows preprocessed by the pipelines, in memory or on disk."""
 
     @property
     def rows(self) -> int: ...
@@ -35,11 +35,11 @@ class Split(Reader, Protocol):
     def origin(self) -> "Origin | None": ...
 
     def targets_in_blocks(self, name: str) -> Iterator[np.ndarray]:
-        """Yield the values of a target, in blocks; inputs on disk are not read for it if the target is in memory."""
+        """Yield the values of the target `name` in blocks; if it is in memory, no inputs are read from the disk."""
         ...
 
     def watch(self, check: "Check") -> None:
-        """Run a check on all rows of the split: at once if they are in memory, else on rows whenever they are read."""
+        """Run the function `check` on all rows of the split: at once if in memory, else on rows when they are read."""
         ...
 
 
@@ -57,7 +57,7 @@ class Origin:
         return replace(self, taken=(*self.taken, rows))
 
     def place(self, section: str, name: str, row: int, index: int, width: int) -> Place:
-        """Return the place in its file (`train.csv:17:age`) of value `index`, of `width` values, of a prepared row."""
+        """Return where value `index`, of the `width` values of a preprocessed row, comes from: `train.csv:17:age`."""
         for rows in reversed(self.taken):
             row = rows.start + row if isinstance(rows, slice) else int(rows[row])
         columns = self.columns.get((section, name), ())
@@ -68,7 +68,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class MemorySplit:
-    """Prepared rows of a split in memory."""
+    """Data split whose rows, preprocessed by the pipelines, are in memory."""
 
     inputs: Arrays
     targets: Arrays
@@ -100,11 +100,11 @@ class MemorySplit:
 
 
 Check = Callable[[MemorySplit, Rows], None]
-"""Function that checks prepared rows in memory, given their position in the split; raises DataError."""
+"""Function that checks preprocessed rows in memory, given their positions in the split; raises DataError."""
 
 
 class DiskSplit:
-    """Prepared rows of a split of which some arrays are on disk; each of the readers reads some of the arrays."""
+    """Data split whose preprocessed rows are not all in memory; each reader reads some of the inputs and targets."""
 
     def __init__(self, readers: Sequence[Reader], rows: int, origin: Origin) -> None:
         self._readers = readers

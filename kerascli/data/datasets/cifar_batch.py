@@ -24,7 +24,7 @@ _NUMBERS = {"BININT1", "BININT2", "BININT"}
 
 
 def cifar_archive(file: str, path: str, sha256: str) -> Remote:
-    """Return the URL of an archive on Krizhevsky's site, and its location `path` in Keras's cache."""
+    """Return the location of a CIFAR archive: its URL on Krizhevsky's site, and its path in Keras's cache."""
 
     def problem(data: bytes) -> str | None:
         return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (SHA-256 mismatch)"
@@ -35,7 +35,10 @@ def cifar_archive(file: str, path: str, sha256: str) -> Remote:
 def read_cifar(
     data: bytes, name: str, splits: Mapping[str, tuple[str, ...]], key: str, classes: int
 ) -> dict[str, Table]:
-    """Read CIFAR images and labels by split, from the archive's batches that `splits` names. Raises DataError."""
+    """Return tables of CIFAR images and labels by split, read from the files of an archive. Raises DataError.
+
+    `splits` maps the name of a split to the names of its files.
+    """
     batches = _batches(data, {batch for names in splits.values() for batch in names}, name)
     tables: dict[str, Table] = {}
     for split, names in splits.items():
@@ -48,7 +51,10 @@ def read_cifar(
 
 
 def _batches(data: bytes, wanted: set[str], name: str) -> dict[str, bytes]:
-    """Read the wanted batches of the archive by name, in memory; nothing is extracted to disk. Raises DataError."""
+    """Return the contents of the wanted files of a CIFAR archive by name, all in memory. Raises DataError.
+
+    Nothing is extracted to disk.
+    """
     found: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:

@@ -30,7 +30,7 @@ class Remote:
 
     @property
     def place(self) -> Path:
-        """Return the local path of the file: in Keras's cache, or the system package's if it exists only there."""
+        """Return the local path of the file: in Keras's cache, or in the system's package if it exists only there."""
         if self.packaged is not None and self.packaged.exists() and not self.local.exists():
             return self.packaged
         return self.local
@@ -42,7 +42,10 @@ def keras_home() -> Path:
 
 
 def fetch(remote: Remote, context: Context) -> bytes:
-    """Return a dataset file's contents: the local file's if valid, else downloaded and stored. Raises DataError."""
+    """Return the contents of a dataset file; it is downloaded and stored unless it exists and is valid.
+
+    Raises DataError.
+    """
     wrong = None
     if remote.place.exists():
         data = read_bytes(remote.place, remote.limit)

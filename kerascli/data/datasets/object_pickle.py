@@ -18,7 +18,7 @@ _END = ord("t")
 
 
 def parse_sequences(data: bytes, rows: int, name: str) -> Tokens:
-    """Parse a pickle to int32 rows. Raises DataError unless it holds exactly `rows` lists, of integers only."""
+    """Return the lists of integers in a pickled array as int32 rows. Raises DataError unless they are `rows` lists."""
     start = _first_row(data)
     if start < 0:
         raise DataError(f"{name}: there is no array of lists")

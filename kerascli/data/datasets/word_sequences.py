@@ -47,7 +47,7 @@ class WordSequences(Source):
     def prepared(
         self, parts: list[LabelledTexts], start: int | None, oov: int | None, first: int
     ) -> list[LabelledTexts]:
-        """Add start tokens and `index_from` to the token ids, then apply `num_words`, `skip_top` and `maxlen`.
+        """Return the texts with start tokens and `index_from` added, and `num_words`, `skip_top` and `maxlen` applied.
 
         Raises DataError if a part has no text left.
         """
@@ -78,7 +78,10 @@ def remote(name: str, sha256: str) -> Remote:
 
 
 def read_texts(data: bytes, name: str, suffix: str = "") -> LabelledTexts:
-    """Read `x` (pickled lists) and `y` of an npz file; `suffix` is added to both names. Raises DataError."""
+    """Read the token ids (array `x`) and labels (`y`) of an npz file; `suffix` ends both names. Raises DataError.
+
+    `x` is an array of pickled lists.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             texts, rows = _member(archive, f"x{suffix}.npy")
@@ -93,7 +96,7 @@ def read_texts(data: bytes, name: str, suffix: str = "") -> LabelledTexts:
 
 
 def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:
-    """Return row indices shuffled as Keras's `load_data` does, one part after another.
+    """Return row indices for each part of a dataset (train, test), shuffled as Keras's `load_data` does.
 
     Uses numpy's legacy RandomState, whose stream is frozen.
     """
@@ -105,7 +108,7 @@ def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> tuple[bytes, int]:
-    """Return the bytes of an array in an npz file, and the number of rows in its header."""
+    """Return the bytes of the array `name` in an npz file, and the number of rows that its header declares."""
     info = archive.getinfo(name)
     if info.file_size > _LIMIT:
         raise ValueError(f"'{name}' unpacks to {info.file_size:,} bytes; the limit is {_LIMIT:,}")

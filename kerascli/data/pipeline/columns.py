@@ -14,7 +14,7 @@ from kerascli.errors import DataError, Fault, Place, in_yaml, safe_text
 from kerascli.shapes import can_be_one
 
 IMPUTE = "[{impute: median}, ...] fills it from the training rows"
-"""Hint at a missing value of a numeric column."""
+"""Hint of an error about a missing value in a numeric column."""
 _MISSING_WORDS = frozenset(
     {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#n/a"}
 )
@@ -58,7 +58,7 @@ def _common(dtypes: list[str]) -> str:
 
 
 def read_columns(named: NamedPipeline, table: Table, field: Field) -> np.ndarray:
-    """Read a pipeline's columns, in memory, as one array with the shape and dtype of `field`, those in training.
+    """Read a pipeline's columns, which are in memory, as one array with the training rows' shape and dtype (`field`).
 
     Raises DataError.
     """
@@ -74,7 +74,7 @@ def read_columns(named: NamedPipeline, table: Table, field: Field) -> np.ndarray
 
 
 def _side_by_side(named: NamedPipeline, table: Table, parts: list[np.ndarray]) -> np.ndarray:
-    """Concatenate columns along the last axis in a dtype for all. Raises DataError for integers it cannot represent."""
+    """Concatenate columns along the last axis in a common dtype. Raises DataError for integers it cannot represent."""
     dtype = np.result_type(*parts)
     for name, part in zip(named.pipeline.columns, parts, strict=True):
         if dtype.kind == "f" and part.dtype.kind in "iu" and (found := first_rounded(part)) is not None:
@@ -85,7 +85,7 @@ def _side_by_side(named: NamedPipeline, table: Table, parts: list[np.ndarray]) -
 
 
 def _sequences(named: NamedPipeline, table: Table) -> np.ndarray:
-    """Read a column of sequences; the rows of an integer matrix in a raw file count as sequences. Raises DataError."""
+    """Read a pipeline's column of sequences; each row of an integer matrix counts as a sequence. Raises DataError."""
     values = table.array(named.pipeline.columns[0])
     if is_ragged(values):
         return values
@@ -110,7 +110,7 @@ def _records(named: NamedPipeline, table: Table, field: Field) -> np.ndarray:
 
 
 def _as_in_training(named: NamedPipeline, table: Table, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Convert a pipeline's numbers to the training rows' dtype; missing values stay for a first step that fills them.
+    """Convert a pipeline's numbers to the training rows' dtype; missing values are kept if the first step fills them.
 
     Raises DataError.
     """
@@ -139,7 +139,10 @@ def _column(table: Table, name: str, field: Field) -> np.ndarray:
 
 
 def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
-    """Return the error for a text column where numbers are expected: its first non-number, and how many there are."""
+    """Return the DataError for a text column where numbers are expected; it names the first value that is none.
+
+    It also says how many there are.
+    """
     words = values.tolist()
     bad = [row for row, value in enumerate(words) if value != "" and not is_number(value)]
     if not bad and (row := _too_long(words)) is not None:
@@ -155,7 +158,7 @@ def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
 
 
 def _hint_of_format(word: str) -> str | None:
-    """Return the setting of a source of delimited text that a field asks for that is not a number, if it is plain."""
+    """Return a hint at the text source's setting (`na_values`, `decimal`) that makes `word` readable, or None."""
     word = word.strip()
     if word.lower() in _MISSING_WORDS:
         return f"if this is a missing value: 'na_values: [\"{word}\"]' of the source, and impute ({IMPUTE})"
@@ -165,7 +168,7 @@ def _hint_of_format(word: str) -> str | None:
 
 
 def _too_long(words: Sequence[str]) -> int | None:
-    """Return the row of the first integer with too many digits for any number type, which made its column text."""
+    """Return the row of the first integer too large for any number type, which made its column text, or None."""
     return first_inexact(words, np.array([float(word or 0) for word in words]))
 
 

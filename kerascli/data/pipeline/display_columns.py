@@ -36,7 +36,7 @@ class DisplayColumn:
 def check_display_columns(
     wanted: DisplayPaths, columns: Mapping[str, Field] | None, targets: Mapping[str, Field]
 ) -> None:
-    """Check columns to display against the source's known facts; a target takes precedence over a column of its name.
+    """Check that columns to display exist and hold strings or integers; a target precedes a column of the same name.
 
     Raises DataError.
     """
@@ -56,7 +56,10 @@ def check_display_columns(
 def display_columns(
     wanted: DisplayPaths, tables: Mapping[str, Table], facts: Mapping[str, Field], targets: Mapping[str, Field]
 ) -> dict[str, dict[str, DisplayColumn]]:
-    """Return the columns to display by split, without targets; `facts` is the source's facts. Raises DataError."""
+    """Return the columns to display, by split and column name; `facts` are the source's fields. Raises DataError.
+
+    Targets among them are left out.
+    """
     return {split: _of(wanted, table, facts, targets) for split, table in tables.items()} if wanted else {}
 
 

@@ -14,21 +14,21 @@ from kerascli.data.storage.table import Table
 
 @dataclass(frozen=True, slots=True)
 class DistinctRows:
-    """Rows of a pipeline's columns, or what its steps make of them; each distinct text of a text column only once."""
+    """Rows of a pipeline's columns, before or after some steps, with each distinct text of a text column only once."""
 
     values: np.ndarray
     whole: Table
     coded: Coded | None = None
-    """Distinct text of each row of the whole table; None: `values` are all rows."""
+    """Distinct texts of the column, and each table row's index among them; None if `values` are all rows."""
 
     @property
     def table(self) -> Table:
-        """Table with these rows, for the places of errors: the first of each distinct text."""
+        """Table of these rows (of each distinct text, the first row), which names their places in error messages."""
         return self.whole if self.coded is None else self.whole.take(self.coded.firsts())
 
     @classmethod
     def read(cls, named: NamedPipeline, table: Table, field: Field) -> Self:
-        """Read a pipeline's columns, in memory, with the shape and dtype of `field`. Raises DataError."""
+        """Read a pipeline's columns, which are in memory, with the shape and dtype of `field`. Raises DataError."""
         if field.is_text and not field.shape and not field.columns and not named.pipeline.stacked:
             coded = table.coded(named.pipeline.columns[0])
             if coded is not None and 2 * len(coded.words) <= len(coded.codes):
@@ -36,13 +36,13 @@ class DistinctRows:
         return cls(read_columns(named, table, field), table)
 
     def having(self, values: np.ndarray) -> "DistinctRows":
-        """Return the same rows after a step of the pipeline."""
+        """Return a copy with other values: those that a step of the pipeline has made of these rows."""
         return replace(self, values=values)
 
     def all(self) -> np.ndarray:
-        """Return the values of all rows of the whole table."""
+        """Return the values of all rows of the whole table, with repetitions."""
         return self.values if self.coded is None else self.values[self.coded.codes]
 
     def counts(self) -> np.ndarray | None:
-        """Return how many rows of the whole table have each of `values`; None: one each."""
+        """Return the number of rows of the whole table that each of `values` stands for; None: one each."""
         return None if self.coded is None else self.coded.counts()

@@ -22,7 +22,7 @@ from kerascli.errors import FileRefused
 from kerascli.shapes import Shape
 
 COLUMNS = "columns"
-"""Key, in the learned state, of the training columns' fields, by which `predict` and others read new files alike."""
+"""Key, in the learned state, of the training columns' fields; with them, `predict` reads new files in the same way."""
 
 _JSON_FILE, _ARRAYS_FILE = "preprocessing.json", "preprocessing.npz"
 
@@ -48,7 +48,7 @@ class _FitProgress:
         return self.fields[self.position]
 
     def blocks(self, table: Table, learned: Mapping[str, Learned]) -> Iterator[np.ndarray]:
-        """Yield the training rows as input of the step at `position`; rows on disk pass the previous steps again."""
+        """Yield the training rows as input of the step at `position`; if on disk, they pass earlier steps again."""
         if self.rows is not None:
             yield self.rows.all()
             return
@@ -60,7 +60,7 @@ class _FitProgress:
 
 
 def learn(named_pipelines: Sequence[NamedPipeline], table: Table, columns: Mapping[str, Field]) -> dict[str, Learned]:
-    """Fit all transforms of the pipelines on the training rows. Raises DataError.
+    """Fit all transforms of the pipelines on the training rows; return their learned states by key. Raises DataError.
 
     A shared transform is fitted once, on the rows of all pipelines that use it, when each of them has reached it.
     """
@@ -94,7 +94,10 @@ def _still_uses(fit: _FitProgress, key: str) -> bool:
 
 
 def _learn_step(fits: list[_FitProgress], table: Table, learned: Mapping[str, Learned]) -> Learned:
-    """Fit the step that all `fits` are at. Rows of different shapes are values, or vectors if their last axes agree."""
+    """Fit one transform on the training rows of all pipelines that share it; return its learned state.
+
+    Rows of different shapes are split into values, or into vectors if their last axes agree.
+    """
     first = fits[0]
     step = first.named.pipeline.steps[first.position].transform
     shapes = [fit.field.shape for fit in fits]
@@ -127,12 +130,15 @@ def _learn_step(fits: list[_FitProgress], table: Table, learned: Mapping[str, Le
 
 
 def _count(shape: Shape, last: Shape) -> int:
-    """Return the number of values (vectors of shape `last`) in a row of a shape; unknown sizes count as 1."""
+    """Return how many values (or vectors, of shape `last`) a row of the given shape has; unknown sizes count as 1."""
     return math.prod(size or 1 for size in shape[: len(shape) - len(last)])
 
 
 def _origin(number: int, rows: int, counts: Sequence[int]) -> tuple[int, int]:
-    """Return the pipeline and the row of value `number`, of pipelines that yield `counts` values for each of `rows`."""
+    """Return the index of the pipeline, and the row, that value `number` comes from.
+
+    The pipelines yield `counts` values for each of `rows` rows, one pipeline after the other.
+    """
     for index, count in enumerate(counts):
         if number < rows * count:
             return index, number // count
@@ -151,7 +157,7 @@ def _advance(fit: _FitProgress, table: Table, learned: Learned) -> None:
 
 
 def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
-    """Return the fields of the training columns, which the learned state contains. Raises FileRefused."""
+    """Return the fields (shape, dtype ...) of the training columns, stored in the learned state. Raises FileRefused."""
     found: dict[str, Field] = {}
     try:
         for name, facts in learned[COLUMNS].facts.items():
@@ -166,7 +172,7 @@ def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
 
 
 def save_learned(learned: Mapping[str, Learned]) -> dict[str, bytes]:
-    """Serialize the learned state to files by name, for the folder `preprocessing/` of a run."""
+    """Return the contents, by file name, of the files with the learned state in a run's folder `preprocessing/`."""
     facts = {key: dict(item.facts) for key, item in learned.items()}
     arrays = {f"{key}/{name}": array for key, item in learned.items() for name, array in item.arrays.items()}
     buffer = io.BytesIO()
@@ -175,7 +181,7 @@ def save_learned(learned: Mapping[str, Learned]) -> dict[str, bytes]:
 
 
 def load_learned(files: Mapping[str, bytes]) -> dict[str, Learned]:
-    """Load the learned state of a run as saved by `save_learned`. Raises FileRefused."""
+    """Return the learned state of a run by key, from the files that `save_learned` made. Raises FileRefused."""
     for name in (_JSON_FILE, _ARRAYS_FILE):
         if name not in files:
             raise FileRefused(f"the run's preprocessing has no '{name}'")

@@ -46,7 +46,7 @@ def check_source_memory(source: Source, known: Mapping[str, Field]) -> None:
 
 
 def largest_setting(component: Component) -> str:
-    """Return name and value of a component's largest integer setting (`maxlen 100,000,000,000: `), or ''."""
+    """Return a text with a component's largest integer setting and its name (`maxlen 100,000,000,000: `), or ''."""
     found = [(value, name) for name in type(component).model_fields for value in _numbers(getattr(component, name))]
     return f"{max(found)[1]} {max(found)[0]:,}: " if found and max(found)[0] > 1 else ""
 

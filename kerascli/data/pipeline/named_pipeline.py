@@ -23,7 +23,7 @@ class NamedPipeline:
         return self.section, self.name
 
     def key(self, index: int) -> str:
-        """Return the key of step `index` in the learned state."""
+        """Return the key under which the learned state of the pipeline's step `index` is stored."""
         shared = self.pipeline.steps[index].shared
         return f"shared.{shared}" if shared else f"{self.section}.{self.name}.{index}"
 
@@ -38,14 +38,14 @@ class NamedPipeline:
         return ("data", self.section, self.name, 0, "columns", *at)
 
     def path(self, index: int | None) -> ConfigPath:
-        """Return the path in the config of step `index` (None: of the pipeline)."""
+        """Return the config path (such as data, inputs, x, 0) of the pipeline's step `index`; None: of the pipeline."""
         step = None if index is None else self.pipeline.steps[index]
         at = () if step is None or step.place is None else (step.place,)
         return ("data", self.section, self.name, *at)
 
 
 def data_error_at(bad: BadRow, named: NamedPipeline, table: Table, index: int | None = None) -> DataError:
-    """Convert a BadRow of a pipeline to a DataError with the value's place in its file, and the setting at fault."""
+    """Convert a transform's BadRow to a DataError with the value's place in its file, and the setting at fault."""
     columns, (value, width) = named.pipeline.columns, bad.at
     column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else named.name
     place = table.place(bad.row, column, bad.at)

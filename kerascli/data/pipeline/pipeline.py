@@ -59,7 +59,7 @@ def boundary(named: NamedPipeline, fields: list[Field]) -> int:
 
 
 def run_step(named: NamedPipeline, index: int, rows: DistinctRows, field: Field, learned: Learned) -> DistinctRows:
-    """Check rows and apply one pipeline step to them. Raises DataError naming the row."""
+    """Return the rows that one pipeline step makes of `rows`, after checking them. Raises DataError naming the row."""
     step = named.pipeline.steps[index].transform
     try:
         step.check(rows.values, field, learned, target=named.target)
@@ -71,7 +71,9 @@ def run_step(named: NamedPipeline, index: int, rows: DistinctRows, field: Field,
 
 
 def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned]) -> np.ndarray:
-    """Apply a pipeline's steps that run in advance to columns in memory, and check the result for missing values.
+    """Return a pipeline's output after its steps that run in advance, checked for missing values.
+
+    The columns of `table` must be in memory.
 
     Raises DataError.
     """
@@ -110,7 +112,7 @@ def _weights(named: NamedPipeline, values: np.ndarray, table: Table) -> np.ndarr
 
 
 def finished(fields: list[Field]) -> Field:
-    """Return the field of the input or target that a pipeline makes: the last field, in a dtype torch computes in."""
+    """Return the field of the input or target that a pipeline makes: its last field, in a dtype that torch supports."""
     last = fields[-1]
     if last.dtype == "unknown":
         return replace(last, dtype="float32")
@@ -118,7 +120,7 @@ def finished(fields: list[Field]) -> Field:
 
 
 class Stage(nn.Module):
-    """Module that applies the per-batch steps of pipelines to a batch on the device, by input or target name."""
+    """Module that applies pipelines' per-batch steps to a batch on the device: tensors by input or target name."""
 
     def __init__(self, suffixes: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -156,7 +158,7 @@ def inverse(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Lea
 
 
 def undone_transforms(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> list[Transform]:
-    """Return the transforms that `inverse` undoes, the last one first, without those that change no number."""
+    """Return the transforms of a target pipeline that `inverse` undoes, last first, but none that keeps its numbers."""
     found = (named.pipeline.steps[index].transform for index, _ in undone_steps(named, fields, learned))
     return [transform for transform in found if not transform.keeps_numbers]
 
@@ -164,7 +166,7 @@ def undone_transforms(named: NamedPipeline, fields: list[Field], learned: Mappin
 def undone_steps(
     named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]
 ) -> list[tuple[int, Inverse]]:
-    """Return index and inverse of the last steps that can be undone, the last one first; none if no number changes."""
+    """Return (index, inverse function) of a pipeline's last invertible steps, last first; none if no number changes."""
     steps = named.pipeline.steps
     found: list[tuple[int, Inverse]] = []
     for index in reversed(range(len(steps))):

@@ -40,13 +40,13 @@ class DataFacts:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Facts about inputs and targets, and modules of per-batch steps; built from a spec and the learned state alone."""
+    """Facts about inputs and targets, and modules of per-batch steps, from a data section and learned state alone."""
 
     facts: DataFacts
     input_stage: Stage
     target_stage: Stage
     inverses: dict[str, Inverse]
-    """Function by target that converts predictions back to the units of its column, if its transforms can be undone."""
+    """Mapping from target to the function that undoes its transforms, so that predictions are in the column's units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class PreparedData(Stages):
     """SHA-256 digests that identify the data: by file, and by source if the rows do not depend on files alone."""
     warnings: list[str] = field(default_factory=list)
     tables: dict[str, Table] = field(default_factory=dict)
-    """Raw rows by split, for checks before training; cleared afterwards to free the memory."""
+    """Rows before preprocessing, by split, for checks before training; cleared afterwards to free the memory."""
 
 
 def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFacts:
@@ -141,7 +141,7 @@ def load_data(
 
 
 def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
-    """Build facts and per-batch modules from a run's learned state, without its data."""
+    """Return the facts and per-batch modules of a run's pipelines from its learned state, without its data."""
     columns = known_columns(learned)
     named_pipelines = named_pipelines_of(spec)
     fields = infer_all(named_pipelines, columns, learned)
@@ -149,17 +149,17 @@ def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
 
 
 def no_stages() -> Stages:
-    """Return stages without any step, for a run whose model takes raw arrays."""
+    """Return `Stages` without facts and without steps, for a run whose model takes arrays that no pipeline prepares."""
     return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}), {})
 
 
 def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *, targets: bool) -> Split:
-    """Prepare new raw rows by the fitted pipelines of a run; without `targets`, the inputs only. Raises DataError."""
+    """Return new rows, preprocessed by a run's fitted pipelines; with targets only if `targets`. Raises DataError."""
     return fitted_preparer(spec, learned, targets=targets).split(table)
 
 
 def fitted_preparer(spec: DataSpec, learned: Mapping[str, Learned], *, targets: bool) -> Preparer:
-    """Return the preparer of new raw rows by the fitted pipelines of a run; without `targets`, of the inputs only."""
+    """Return the `Preparer` of new rows by a run's fitted pipelines; without `targets`, by those of the inputs only."""
     named_pipelines = [named for named in named_pipelines_of(spec) if targets or named.section == "inputs"]
     fields = infer_all(named_pipelines, known_columns(learned), learned)
     return Preparer(named_pipelines, fields, learned)
@@ -176,7 +176,7 @@ def target_inverse(spec: DataSpec, learned: Mapping[str, Learned], target: str) 
 
 
 def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
-    """Return all pipelines of a data section with their places in it."""
+    """Return all pipelines of a data section, each with the section and name that it has there."""
     pipelines = spec.all_pipelines()
     in_inputs = {s.shared for (section, _), p in pipelines.items() if section == "inputs" for s in p.steps if s.shared}
     named_pipelines = []
@@ -187,7 +187,7 @@ def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
 
 
 def check_learned(spec: DataSpec, learned: Mapping[str, Learned]) -> None:
-    """Check a learned state that may be a stranger's: each transform's facts and arrays, as it could have learned them.
+    """Check a learned state from an untrusted file: each transform's facts and arrays must be what it can have learned.
 
     Raises DataError, FileRefused.
     """
@@ -216,7 +216,7 @@ def infer_all(
     learned: Mapping[str, Learned],
     table: Table | None = None,
 ) -> Fields:
-    """Infer the fields before and after each step of every pipeline. Raises DataError.
+    """Return the fields (shape, dtype ...) before and after each step, for every pipeline. Raises DataError.
 
     With `table`, the error for a column of numbers that a stray value has made text names that value.
     """
@@ -246,7 +246,7 @@ def _check_columns(named: NamedPipeline, known: Mapping[str, Field]) -> None:
 def _column_fields(
     spec: DataSpec, named_pipelines: list[NamedPipeline], table: Table, context: Context
 ) -> dict[str, Field]:
-    """Return the fields of the columns in use; the source's facts take precedence, including unknown sizes."""
+    """Return the fields of the columns that pipelines read; the source's facts take precedence, even unknown sizes."""
     source_facts = spec.source.facts(context) or {}
     found: dict[str, Field] = {}
     for named in named_pipelines:
@@ -267,7 +267,7 @@ def _column_fields(
 
 
 def _words_of_truth(named: NamedPipeline, fields: Mapping[str, Field], table: Table) -> dict[str, Field]:
-    """Return a pipeline's columns of boolean words in a text file as text if its transforms accept only that."""
+    """Return text fields for a pipeline's boolean columns of a text file, if its transforms accept only text."""
     columns = {
         name: replace(fields[name], dtype="string")
         for name in named.pipeline.columns
@@ -285,7 +285,7 @@ def _fits(named: NamedPipeline, fields: Mapping[str, Field]) -> bool:
 
 
 def _needed_column(named: NamedPipeline, table: Table, column: str) -> Values:
-    """Return values like those of a column of the training rows.
+    """Return values with the dtype and row shape of a column of the training rows.
 
     Raises DataError at the place in the config that names the column.
     """
@@ -311,7 +311,7 @@ def _count_classes(values: Values) -> int | None:
 
 
 def _first_class(values: Values) -> int | None:
-    """Return the smallest of the integer class labels that `_count_classes` counts; None if it counts none."""
+    """Return the smallest label if a column holds integer class labels (one per row, from 0), else None."""
     return None if _count_classes(values) is None else extremes(values)[0]
 
 
@@ -334,7 +334,7 @@ def _stages(
 
 
 def _section(fields: Mapping[tuple[str, str], Field], section: str) -> dict[str, Field]:
-    """Return the fields of all inputs or targets by name; in targets, each entry of a shared vocabulary is a class."""
+    """Return the fields of all pipelines in a section by name; in targets, vocabulary entries count as classes."""
     found = {name: field for (where, name), field in fields.items() if where == section}
     if section != "targets":
         return found

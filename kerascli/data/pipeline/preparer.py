@@ -1,4 +1,4 @@
-"""Prepare the rows of splits: at once in memory, batch by batch, or once in order into a temporary file."""
+"""Apply fitted pipelines to the rows of splits: at once in memory, per batch, or once in order to a temporary file."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -16,7 +16,7 @@ from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 Fields = Mapping[tuple[str, str], list[Field]]
-"""Fields before each pipeline step and after the last one, by section and name of the pipeline."""
+"""Fields (shape, dtype ...) before each step and after the last one, by the pipeline's section and name."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -24,7 +24,7 @@ _PROBE_ROWS = 64
 
 
 class Preparer:
-    """Preparer of splits: applies fitted pipelines to tables."""
+    """Object that applies fitted pipelines to tables; each table becomes a split of preprocessed rows."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Preparer:
         self._spilled: dict[int, tuple[Table, Mapped]] = {}
 
     def split(self, table: Table) -> Split:
-        """Prepare the rows of a table as a split. Raises DataError, StorageError.
+        """Return the rows of a table, preprocessed by the pipelines, as a split. Raises DataError, StorageError.
 
         Rows of memory-mapped arrays are prepared when a batch of them is read. Columns that can only be read in order,
         such as Parquet's, are prepared once, for all splits of the same file together.
@@ -60,7 +60,7 @@ class Preparer:
         return DiskSplit(readers, table.rows, self._origin(table))
 
     def rows(self, named_pipelines: Sequence[NamedPipeline], table: Table) -> MemorySplit:
-        """Prepare the rows of a table, whose columns are in memory, by some of the pipelines. Raises DataError."""
+        """Return the rows of a table in memory, preprocessed by some of the pipelines, as a split. Raises DataError."""
         found: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for named in named_pipelines:
             found[named.section][named.name] = prepare(named, table, self._fields[named.id], self._learned)

@@ -15,7 +15,7 @@ from kerascli.errors import ConfigError, DataError, Fault, safe_text
 
 
 def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[str, Table]:
-    """Return the source's tables by split, with `train` split as `spec.split` says. Raises DataError, ConfigError."""
+    """Return the tables by split name, with `train` split as `data.split` says. Raises DataError, ConfigError."""
     if spec.split is None or "train" not in tables:
         return tables
     for name in spec.split.parts():
@@ -33,7 +33,7 @@ def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> 
 
 
 def _chosen(split: SplitSpec, train: Table, seed: int) -> Mapping[str, np.ndarray]:
-    """Return the row indices of `train` and of every part that is split off."""
+    """Return the row indices of each split that the training rows are divided into (`train`, `validation`, `test`)."""
     if split.order is not None:
         return ordered_split(_times(train, split.order), split.parts())
     strata = None if split.stratify is None else _classes(train, "stratify", split.stratify)
@@ -55,7 +55,10 @@ def _classes(train: Table, key: str, column: str) -> Values:
 
 
 def _times(train: Table, column: str) -> np.ndarray:
-    """Return a column of times to split by: numbers, or dates in ISO 8601; of windows the last. Raises DataError."""
+    """Return the column of times to split by: numbers, ISO 8601 dates, or the last times of windows.
+
+    Raises DataError.
+    """
     values = train.column(column)
     path = ("data", "split", "order")
     if values.shape[1:][1:] == (1,) and not is_ragged(values):  # windows of a series

@@ -21,7 +21,7 @@ class Curves(Source):
         return {"x": Field((2,), "float32"), "y": Field((), "int64", num_classes=2)}
 
     def curves(self, first: np.ndarray, second: np.ndarray, seed: int) -> Mapping[str, Table]:
-        """Return a split `train` with the points of both curves and noise added."""
+        """Return one split `train` with the points of both curves in random order, with noise added."""
         random = np.random.default_rng(seed)
         x = np.concatenate([first, second])
         order = random.permutation(len(x))

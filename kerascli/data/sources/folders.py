@@ -55,14 +55,14 @@ class FolderSource(Source):
 
     @abstractmethod
     def contents(self, files: list[Path], name: str) -> dict[str, Values]:
-        """Return the column that holds the files' contents, as a mapping with its name. Raises DataError."""
+        """Return the column of the files' contents, as a mapping from its name to its values. Raises DataError."""
 
     def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
-        """Return the files of a folder as a table, with their contents beside other columns. Raises DataError."""
+        """Return a table with a row for each file: the file's contents beside the given `columns`. Raises DataError."""
         return Table({**columns, **self.contents(files, name)}, len(files), name=name)
 
     def label(self, context: Context) -> dict[str, Field]:
-        """Return the field of the column `label` by its name; empty if the source has no labels. Raises DataError."""
+        """Return the column `label` as a mapping from name to field; empty if there are no labels. Raises DataError."""
         if self.labels is None:
             return {}
         if not self.class_names and not (context.folder / self.directory).exists():
@@ -113,7 +113,9 @@ def class_names(folder: Path, shown: str) -> tuple[str, ...]:
 
 
 def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes: tuple[str, ...]) -> LabelledFiles:
-    """Find the files of each class with one of the suffixes, at any depth; links to folders are not followed.
+    """Return the files with one of the suffixes in the folder of each class, at any depth, and their labels.
+
+    Links to folders are not followed.
 
     Raises DataError.
     """
@@ -134,7 +136,7 @@ def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes:
 
 
 def unlabelled_files(folder: Path, shown: str, suffixes: tuple[str, ...]) -> list[Path]:
-    """Find the files with one of the suffixes in a folder, at any depth. Raises DataError."""
+    """Return the paths of a folder's files with one of the suffixes, at any depth. Raises DataError."""
     if not folder.is_dir():
         raise DataMissing(Fault("there is no such folder", place=Place(shown)))
     paths = files_below(folder, suffixes)

@@ -18,7 +18,10 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
 
 class ImageSettings(Source):
-    """Image settings of keras.utils.image_dataset_from_directory, which follow the source's own in order."""
+    """Base class of sources with the image settings of keras.utils.image_dataset_from_directory.
+
+    They follow the source's own settings in order.
+    """
 
     color_mode: Literal["grayscale", "rgb", "rgba"] = "rgb"
     """Channels of the images: grayscale (1 channel), rgb (3) or rgba (4)."""
@@ -48,7 +51,10 @@ def image_column(images: Images) -> Values:
 
 
 def decoded_once(images: Images) -> tuple[Values, dict[int, Fault]]:
-    """Return a column of images as `image_column` does, and the fault of each damaged file by its row."""
+    """Decode every image once; return the column, and a mapping from row to the error of a damaged file.
+
+    The column is in memory, unless it is too large for that.
+    """
     return images.read_all(in_memory=not is_large(images.size))
 
 
@@ -61,7 +67,7 @@ class Readable:
 
 
 def readable(damaged: Mapping[int, Fault], count: int, name: str, *, skip: bool) -> Readable | None:
-    """Return the rows to keep of `count` rows of `name`; None if no image is damaged. Raises DataError unless `skip`.
+    """Return the rows of undamaged images; None if no image is damaged. Raises DataError for damage unless `skip`.
 
     The error lists damaged files, as does one about rows of which none is left.
     """
@@ -78,7 +84,7 @@ def readable(damaged: Mapping[int, Fault], count: int, name: str, *, skip: bool)
 
 
 def _listed(damaged: Mapping[int, Fault], count: int) -> list[Fault]:
-    """Return the faults of damaged files, at most `_SHOWN` of them, and one with their number."""
+    """Return the errors of damaged files, at most `_SHOWN` of them, then an error with their total number."""
     number = f"{len(damaged):,} of {counted(count, 'image')} cannot be decoded"
     last = Fault(number, hint="mend or remove them, or set 'on_corrupt: skip' of the source")
     return [*[fault for _, fault in sorted(damaged.items())][:_SHOWN], last]

@@ -57,6 +57,9 @@ class MovingSquares(Source):
         return np.clip(squares[:, :-1].sum(0) + noise, 0, 1), np.clip(squares[:, 1:].sum(0), 0, 1)
 
     def _drawn(self, places: np.ndarray, half: np.ndarray) -> np.ndarray:
-        """Draw squares at their positions (squares, frames, 2) to frames (squares, frames, size, size) of 0 and 1."""
+        """Return frames (squares, frames, size, size) of 0 and 1, each with one square; `places` are their positions.
+
+        Positions are (squares, frames, 2).
+        """
         near = np.abs(np.arange(self.size) - places[..., None]) <= half[:, None, None, None]
         return (near[:, :, 0, :, None] & near[:, :, 1, None, :]).astype(np.float32)

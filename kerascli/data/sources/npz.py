@@ -51,7 +51,10 @@ class Npz(FileSource):
 
 
 def read_npz(path: Path, name: str) -> Table:
-    """Read a file's or folder's arrays as columns of one table, `x_test` as `x`. Raises DataError, FileRefused."""
+    """Return the arrays of an npz file, npy file or folder as columns of one table. Raises DataError, FileRefused.
+
+    `x_test` is the column `x`.
+    """
     splits = _by_split(read_arrays(path, name), name)
     if len(splits) > 1:
         text = f"there are arrays of {len(splits)} splits ({', '.join(splits)}); expected one"

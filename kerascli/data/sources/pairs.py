@@ -64,7 +64,7 @@ class Pairs(WrappedSource):
         return Table(columns, len(one), name=table.name, numbers=table.numbers()[one], made_of=place)
 
     def _partners(self, table: Table, split: str) -> np.ndarray:
-        """Draw the partners of each row (rows, 2): another row of its class, and a row of another class."""
+        """Draw two rows to pair each row with, (rows, 2): another row of its class, and a row of another class."""
         labels = np.unique(numbers_in_memory(table, self.label, "pairs"), return_inverse=True)[1].reshape(-1)
         counts = np.bincount(labels)
         if len(labels) != table.rows or len(counts) < 2 or counts.min() < 2:

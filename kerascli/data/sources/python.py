@@ -61,7 +61,7 @@ class Python(Source):
 
 @contextmanager
 def _neighbours(path: Path) -> Iterator[None]:
-    """Put the folder of the user's file on `sys.path`, so that it can import modules next to it, as a script can."""
+    """Context manager that puts the folder of the user's file on `sys.path`, so that it can import modules there."""
     sys.path.insert(0, str(path.parent))
     try:
         yield

@@ -53,21 +53,21 @@ class Timeseries(WrappedSource):
         return {split: self.windows(table, split, context.columns) for split, table in tables.items()}
 
     def first_ahead(self) -> int:
-        """Return the distance from a window's start to its (first) `NAME_next`, in rows."""
+        """Return the distance, in rows, from a window's start to its next value (the first of `NAME_next`)."""
         return self.sequence_length * self.sampling_rate if self.offset is None else self.offset
 
     def lead(self) -> int:
-        """Return the distance from a window's last row to its (first) `NAME_next`, in rows."""
+        """Return the distance, in rows, from a window's last row to its next value (the first of `NAME_next`)."""
         return self.first_ahead() - (self.sequence_length - 1) * self.sampling_rate
 
     def _inner(self, context: Context) -> Context:
-        """Return the context for the wrapped source: its own columns in place of the windows' (no `NAME_next`)."""
+        """Return the context in which the wrapped source is loaded: it names columns of rows, not of windows."""
         if context.columns is None:
             return context
         return replace(context, columns=self.row_columns(context.columns))
 
     def row_columns(self, columns: frozenset[str]) -> frozenset[str]:
-        """Return the columns of the series that columns of windows are made of."""
+        """Return the names of the wrapped source's columns that the given columns of windows are made of."""
         return frozenset(name.removesuffix(NEXT) for name in columns)
 
     def _shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -77,18 +77,21 @@ class Timeseries(WrappedSource):
         return field if self.horizon == 1 else replace(field, shape=(self.horizon, *(field.shape or (1,))))
 
     def span(self, *, ahead: bool) -> int:
-        """Return the distance from a window's start to the last row that it takes, with `ahead` for `NAME_next`."""
+        """Return the distance, in rows, from a window's start to its last row; `ahead` includes `NAME_next`."""
         behind = (self.sequence_length - 1) * self.sampling_rate
         return max(behind, self.first_ahead() + (self.horizon - 1) * self.sampling_rate) if ahead else behind
 
     def last_values(self, windows: Values) -> np.ndarray | None:
-        """Return the value in the last row of each window over a column (rows,); None for other columns."""
+        """Return the last value of each window (rows,), if the windows hold one value per time step, else None."""
         if windows.shape[1:] != (self.sequence_length, 1):
             return None
         return windows.last() if isinstance(windows, Windows) else np.asarray(windows)[:, -1, 0]
 
     def windows(self, table: Table, split: str, wanted: frozenset[str] | None) -> Table:
-        """Return the windows over the rows of a table, with the wanted columns (None: all). Raises DataError."""
+        """Return a table of sliding windows over a table's rows, with the `wanted` columns (None: all).
+
+        Raises DataError.
+        """
         end = table.rows if self.end_index is None else min(self.end_index, table.rows)
         names = [name for name in table if wanted is None or {name, name + NEXT} & wanted]
         ahead = wanted is None or any(name + NEXT in wanted for name in names)
@@ -120,7 +123,7 @@ class Timeseries(WrappedSource):
 
 
 def _windows(values: np.ndarray, starts: np.ndarray, length: int, rate: int) -> Values:
-    """Return windows over an array: in memory, or gathered when indexed if they are large."""
+    """Return a column of sliding windows over an array: in memory, or if that is too large, gathered on access."""
     found = Windows(values, starts, length, rate)
     return found if is_large(len(found) * found.row_bytes) else found[slice(None)]
 
@@ -139,5 +142,5 @@ class Windows(Direct):
         return self._values[self._starts[compose_rows(self._rows, rows)][:, None] + self._steps]
 
     def last(self) -> np.ndarray:
-        """Return the last value of each window over a column of one value a row (rows,)."""
+        """Return the last value of each window (rows,); windows must hold one value per time step."""
         return self._values[self._starts[self._rows] + self._steps[-1], 0]

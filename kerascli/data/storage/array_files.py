@@ -23,7 +23,7 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
 def read_arrays(path: Path, name: str) -> dict[str, np.ndarray]:
-    """Read the arrays at `path` by name. Raises DataError, FileRefused.
+    """Return the arrays of the npz file, npy file or folder at `path`, by name. Raises DataError, FileRefused.
 
     Large uncompressed arrays of numbers are views of the memory-mapped file, read when used.
     """
@@ -38,7 +38,10 @@ def read_arrays(path: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def array_headers(path: Path, name: str) -> dict[str, NpyHeader]:
-    """Return headers (dtype, shape) of the arrays at `path`, whose data is not read. Raises DataError, FileRefused."""
+    """Return the headers (dtype, shape) of the arrays at `path` by name, without reading data.
+
+    Raises DataError, FileRefused.
+    """
     if path.is_dir():
         return {file.stem: _header(file, f"{name}/{file.name}") for file in array_paths(path)}
     if _is_npy(path, name):
@@ -101,7 +104,7 @@ def _read_npz(file: BufferedReader, name: str) -> dict[str, np.ndarray]:
 
 
 def _plain(file: BufferedReader, headers: Mapping[str, NpyHeader]) -> Iterator[tuple[str, int]]:
-    """Yield the names of an npz file's uncompressed arrays of numbers, and the offsets of their npy streams in it."""
+    """Yield the name of each uncompressed array of numbers in an npz file, and the offset at which it begins."""
     with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             key = array_name(member)

@@ -1,4 +1,4 @@
-"""Parse delimited text with pyarrow, to the same columns as the csv module: what may differ is left to that.
+"""Parse delimited text with pyarrow, to the same columns as Python's csv module, which reads all that may differ.
 
 pyarrow reads numbers, dates and quotes more freely than the language. Its numbers are taken only where the fields can
 be nothing else to us; other columns are read again as text, and typed as those of small files are.
@@ -33,7 +33,7 @@ def arrow() -> ModuleType | None:
 
 
 class _Marks:
-    """Characters of a text with which pyarrow and Python may read a number differently."""
+    """Flags of a text: whether it has `+`, `0x` or `-0`, which pyarrow and Python may read as different numbers."""
 
     def __init__(self, layout: Layout) -> None:
         self._data = layout.data
@@ -66,7 +66,7 @@ class ArrowColumns(SampledColumns):
 
     @classmethod
     def of(cls, layout: Layout, are_text: Mapping[str, bool], form: TextFormat, used: Sequence[str]) -> Self | None:
-        """Parse the columns in use of all rows; None if pyarrow refuses the text."""
+        """Return the columns of delimited text, with those in use parsed; None if pyarrow refuses the text."""
         import pyarrow
 
         text = layout.text()
@@ -81,7 +81,7 @@ class ArrowColumns(SampledColumns):
         return found if table.num_rows == len(layout.starts) else None
 
     def _read(self, names: Sequence[str], *, as_text: bool = False) -> Any:
-        """Parse columns to a table of pyarrow: those of text as text, others as what pyarrow finds."""
+        """Parse columns to a pyarrow table: columns of text as text, others in the type that pyarrow detects."""
         arrow_csv = arrow()
         assert arrow_csv is not None
         import pyarrow
@@ -122,7 +122,7 @@ class ArrowColumns(SampledColumns):
         return None if found is not None and found.dtype == bool and self._only_numbers(name) else found
 
     def _taken(self, column: Any) -> np.ndarray | None:
-        """Return a parsed column as numbers or booleans; None if its fields may be read in another way."""
+        """Return a pyarrow column as an array of numbers or booleans; None if Python may read its fields otherwise."""
         from pyarrow import float64, types, uint8
 
         kind, missing = column.type, column.null_count

@@ -19,7 +19,7 @@ class Blocks(Iterable[np.ndarray]):
         make: Callable[[], Iterator[np.ndarray]],
         counted: Callable[[], Iterator[tuple[np.ndarray, np.ndarray | None]]] | None = None,
     ) -> None:
-        """Create a sequence of the blocks that `make` iterates over; `counted` is what the method yields."""
+        """Create a sequence of the blocks that `make()` yields; `counted` yields what the method `counted` returns."""
         self._make = make
         self._counted = counted
         self.first = 0
@@ -48,11 +48,11 @@ class Blocks(Iterable[np.ndarray]):
             self.first += len(part)
 
     def counted(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Yield the rows in blocks in which equal rows may stand once, with how often each occurs (None: once)."""
+        """Yield (block, counts): a block may hold equal rows once, counts say how often each occurs (None: once)."""
         return ((block, None) for block in self) if self._counted is None else self._counted()
 
     def alone(self) -> np.ndarray | None:
-        """Return the only block, so that all rows are in memory; None if there are several."""
+        """Return all rows, if they are a single block in memory; None if there are several blocks."""
         found = list(islice(self, 2))
         return found[0] if len(found) == 1 else None
 
@@ -81,7 +81,7 @@ def _counts(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def inverse_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct values in ascending order, and the index of each value (N,) among them; text without a sort.
+    """Return the distinct values in ascending order, and the index of each value (N,) among them; texts are hashed.
 
     As `numpy.unique`, which compares each text with some twenty others.
     """
@@ -95,7 +95,7 @@ def inverse_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def distinct(values: Values, limit: int) -> set[Any] | None:
-    """Return the distinct values of a column, or None if there are more than `limit`."""
+    """Return the set of distinct values of a column, or None if there are more than `limit`."""
     found: set[Any] = set()
     for block in blocks(values):
         found.update(block.ravel().tolist() if block.dtype == object else np.unique(block).tolist())
@@ -105,7 +105,7 @@ def distinct(values: Values, limit: int) -> set[Any] | None:
 
 
 def unique_inverse(values: Values) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct values in ascending order, and the index of each row's value among them."""
+    """Return a column's distinct values in ascending order, and the index of each row's value among them."""
     if isinstance(values, np.ndarray):
         return inverse_of(values)
     codes: dict[Any, int] = {}

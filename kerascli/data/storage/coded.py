@@ -18,7 +18,7 @@ class Coded:
 
     @classmethod
     def of(cls, fields: Sequence[str]) -> Self:
-        """Find the distinct texts of a column."""
+        """Return a column's texts as codes: the distinct texts, and the index of each row's text among them."""
         numbers: dict[str, int] = {}
         codes = np.fromiter((numbers.setdefault(field, len(numbers)) for field in fields), np.int32, len(fields))
         return cls(as_objects(list(numbers)), codes)
@@ -28,7 +28,7 @@ class Coded:
         return self.words[self.codes]
 
     def firsts(self) -> np.ndarray:
-        """Return the first row of each distinct text."""
+        """Return, for each distinct text, the index of the first row that has it."""
         first = np.empty(len(self.words), np.int64)
         first[self.codes[::-1]] = np.arange(len(self.codes))[::-1]  # of equal indices the last assignment stays
         return first
@@ -38,7 +38,7 @@ class Coded:
         return np.bincount(self.codes, minlength=len(self.words))
 
     def take(self, rows: slice | np.ndarray) -> "Coded":
-        """Return the selected rows, with only the texts that occur in them, in order of their first appearance."""
+        """Return the codes of the selected rows, with only the texts that occur there, in order of first appearance."""
         codes = self.codes[rows]
         first = np.full(len(self.words), len(codes), np.int64)
         first[codes[::-1]] = np.arange(len(codes))[::-1]

@@ -37,7 +37,10 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def first_rounded(values: np.ndarray) -> tuple[int, tuple[int, int], int] | None:
-    """Return row, `BadRow.at` and value of the first integer that float64 does not represent exactly, or None."""
+    """Return row, position in it and value of the first integer that float64 cannot represent exactly, or None.
+
+    The position is as `BadRow.at`.
+    """
     if values.dtype.itemsize < 8 or not values.size:
         return None
     if int(values.max()) <= BEYOND_FLOATS and int(values.min()) >= -BEYOND_FLOATS:

@@ -15,29 +15,32 @@ _LINE_ENDS = (_NEWLINE, _RETURN)
 _CHUNK = 2**18
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-"""First bytes of some texts in UTF-8; elsewhere a character."""
+"""Byte order mark, with which some texts in UTF-8 begin; elsewhere in a text it is a character."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Rows of delimited text (bytes in UTF-8, or another encoding that contains ASCII), without blank lines."""
+    """Layout of delimited text: where rows begin and end, and on which lines; blank lines are no rows.
+
+    The text is bytes in UTF-8, or in another encoding that contains ASCII.
+    """
 
     data: np.ndarray
-    """The text, uint8."""
+    """Bytes of the delimited text, uint8."""
     starts: np.ndarray
-    """Offset of each row."""
+    """Offset in the text at which each row begins."""
     ends: np.ndarray
-    """Offset behind each row, before its line end."""
+    """Offset in the text at which each row ends, before its line end."""
     lines: np.ndarray
-    """Line on which each row begins, counted from 1."""
+    """Number of the line on which each row begins, counted from 1."""
     quoted_ends: bool
-    """True if a field has a line end, within quotes."""
+    """True if a quoted field contains a line end."""
     commented: bool
     """True if lines were left out as comments."""
 
     @classmethod
     def of(cls, text: bytes, form: TextFormat) -> Self | None:
-        """Describe a text; None if it is empty, has ill-formed quotes or a very long row, or if a line ends with CR."""
+        """Return a text's layout; None if it is empty, or has bad quotes, a very long row, or a CR without LF."""
         if not text:
             return None
         data = np.frombuffer(text, np.uint8)
@@ -65,11 +68,11 @@ class Layout:
         return cls(data, starts, ends, lines, not outside.all(), bool(form.comment) and bool(comments.any()))
 
     def behind(self, rows: int) -> Self:
-        """Return the layout of the rows behind the first ones."""
+        """Return the layout without the first `rows` rows."""
         return replace(self, starts=self.starts[rows:], ends=self.ends[rows:], lines=self.lines[rows:])
 
     def text(self) -> bytes | memoryview:
-        """Return the text of the rows, without comments before, among or behind them."""
+        """Return the text of the rows, without comment lines."""
         text = self.data.data
         if not self.commented:
             return text[int(self.starts[0]) :]
@@ -78,7 +81,7 @@ class Layout:
 
 
 def positions(data: np.ndarray, byte: int) -> np.ndarray:
-    """Return the offsets of a byte in a text."""
+    """Return the offsets at which a byte occurs in a text."""
     found = [np.flatnonzero(data[at : at + _CHUNK] == byte) + at for at in range(0, len(data), _CHUNK)]
     return np.concatenate([np.empty(0, np.int64), *found])
 

@@ -18,7 +18,7 @@ from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
 from kerascli.errors import DataError, Fault, Place, safe_text, suggestion
 
 LARGE_BYTES = 2**20
-"""Size from which a file is parsed by columns: importing pyarrow takes longer than parsing a smaller one by rows."""
+"""Size in bytes from which a file is parsed by columns: importing pyarrow takes longer than parsing a smaller one."""
 
 
 def read_csv(data: bytes, name: str, form: TextFormat = DEFAULT, columns: frozenset[str] | None = None) -> Table:
@@ -102,14 +102,14 @@ def _decode(data: bytes, name: str, encoding: str, delimiter: str) -> str:
 
 
 def _column_at(header: str, before: str, delimiter: str) -> str:
-    """Return the name, for a message, of the column that comes after the text `before` in a line, or ''."""
+    """Return a message's text for the column after the text `before` in a line (`column 'age'`); '' if none."""
     names = header.rstrip("\r").split(delimiter)
     position = len(before.split(delimiter)) - 1
     return f"column '{safe_text(names[position], 40)}'" if position < len(names) else ""
 
 
 def _rows(text: str, name: str, form: TextFormat) -> tuple[list[list[str]], np.ndarray]:
-    """Return the rows of delimited text, without blank lines and comments, and the lines on which they begin."""
+    """Return the rows of delimited text, without blank lines and comments, and the line numbers at which they begin."""
     csv.field_size_limit(MAX_FIELD)
     try:
         rows = list(form.reader(io.StringIO(text, newline=""))) if not form.comment else []
@@ -122,7 +122,7 @@ def _rows(text: str, name: str, form: TextFormat) -> tuple[list[list[str]], np.n
 
 
 def _refuse(text: str, name: str, form: TextFormat, reason: str) -> NoReturn:
-    """Raise DataError with the line on which the row begins that the csv module could not read."""
+    """Raise DataError for a row that Python's csv module cannot read, with the line on which the row begins."""
     source, hint = _Lines(text, form.comment), None
     with contextlib.suppress(csv.Error):
         for _ in form.reader(source):
@@ -144,7 +144,10 @@ _NO_QUOTES = "if quotes in this file are characters like any other, set 'quotes:
 
 
 def _lines(text: str, name: str, form: TextFormat) -> tuple[np.ndarray, list[list[str]]]:
-    """Return the lines on which rows begin, and the rows; some lines are blank or comments, some rows take several."""
+    """Return the line on which each row begins, and the rows, of a text with blank lines, comments or long rows.
+
+    Long rows take several lines.
+    """
     source = _Lines(text, form.comment)
     lines: list[int] = []
     rows: list[list[str]] = []
@@ -167,7 +170,7 @@ class _Lines:
         self._comment = comment
         self.begins = True
         self.first = 1
-        """Number of the line on which the last row began."""
+        """Number of the line on which the most recently read row began."""
 
     def __iter__(self) -> Iterator[str]:
         return self

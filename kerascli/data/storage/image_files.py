@@ -73,7 +73,7 @@ class Images(Direct):
         return out
 
     def read_all(self, *, in_memory: bool) -> tuple[Values, dict[int, Fault]]:
-        """Decode every image once; return the column, and the fault of each damaged file by its row.
+        """Decode every image once; return the column, and a mapping from row to the error of a damaged file.
 
         The column is in memory if asked for, where the rows of damaged files are zero; otherwise it is this one.
         Raises DataError for a file that cannot be read at all.

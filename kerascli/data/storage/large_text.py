@@ -1,4 +1,4 @@
-"""Parse large delimited text by columns, with pyarrow where it is installed, to the same table as the csv module.
+"""Parse large delimited text by columns, with pyarrow where it is installed, to the same table as Python's csv module.
 
 Text that is not plainly well-formed is left to the csv module, which reads it or finds its error.
 """
@@ -19,7 +19,10 @@ _SAMPLED_ROWS = 200
 
 
 def read_large(data: bytes, name: str, form: TextFormat, columns: frozenset[str] | None) -> Table | None:
-    """Parse delimited text to a table; None if it is left to the csv module. `columns` are those in use (None: all)."""
+    """Parse large delimited text to a table; None if Python's csv module has to read it.
+
+    `columns` are those in use (None: all).
+    """
     if not form.delimiter.isascii() or form.delimiter in '\r\n"':
         return None
     text = _as_utf8(data, form)
@@ -49,7 +52,7 @@ def read_large(data: bytes, name: str, form: TextFormat, columns: frozenset[str]
 
 
 def _as_utf8(data: bytes, form: TextFormat) -> bytes | None:
-    """Return a text in UTF-8 without its byte order mark; None if it is not in its encoding, or has zero bytes."""
+    """Return a text, without byte order mark, in UTF-8; None if it is not valid in its encoding, or has zero bytes."""
     try:
         if form.encoding.lower().replace("_", "-") not in {"utf-8", "utf8", "utf-8-sig"}:
             data = data.decode(form.encoding).encode()
@@ -61,7 +64,7 @@ def _as_utf8(data: bytes, form: TextFormat) -> bytes | None:
 
 
 def _skipped(text: bytes, rows: int) -> int | None:
-    """Return the offset behind the first lines of a text; None if there are no more."""
+    """Return the offset at which the line after the first `rows` lines begins; None if there are fewer lines."""
     at = 0
     for _ in range(rows):
         at = text.find(b"\n", at) + 1
@@ -71,7 +74,7 @@ def _skipped(text: bytes, rows: int) -> int | None:
 
 
 def _fields(layout: Layout, rows: Iterable[int], form: TextFormat) -> list[tuple[str, ...]]:
-    """Return the fields of some rows, as the csv module reads them."""
+    """Return the fields of the rows with the given indices, as Python's csv module reads them."""
     parts = [layout.data[layout.starts[row] : layout.ends[row]].tobytes().decode() for row in rows]
     with suppress(csv.Error):
         return [tuple(row) for row in form.reader(io.StringIO("\n".join(parts), newline=""))]

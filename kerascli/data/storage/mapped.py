@@ -48,7 +48,7 @@ class Mapped(Direct):
         return self._raw.take(rows, axis=0, mode="clip").view(self.dtype).reshape(len(rows), *self.row_shape)
 
     def _hint(self, rows: Rows) -> None:
-        """Announce to the kernel which rows are read next, in the order of the file."""
+        """Announce to the kernel (madvise) which rows of the file are read next, in the order of the file."""
         stride = self._array.strides[0]
         if isinstance(rows, slice):
             spans = iter([(self._start + rows.start * stride, (rows.stop - rows.start) * stride)])
@@ -59,7 +59,7 @@ class Mapped(Direct):
 
 
 def mapping_of(array: np.ndarray) -> mmap.mmap | None:
-    """Return the memory-mapped file that holds an array's values, or None."""
+    """Return the memory-mapped file that holds an array's values, or None if there is no such file."""
     base: object = array
     while isinstance(base, np.ndarray):
         base = base.base
@@ -106,7 +106,10 @@ def _refuse_too_large(values: np.ndarray, key: str, name: str) -> None:
 
 
 def _raw_rows(array: np.ndarray, mapping: mmap.mmap, start: int) -> np.ndarray | None:
-    """Return an array's rows as bytes, None if not contiguous; numpy would copy all of an unaligned array instead."""
+    """Return an array's rows as bytes (rows, row bytes); None if the array is not contiguous.
+
+    numpy would copy all of an unaligned array instead.
+    """
     if not array.flags.c_contiguous or not array.nbytes:
         return None
     return np.ndarray((len(array), array.nbytes // len(array)), np.uint8, mapping, start)

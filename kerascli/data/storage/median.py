@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 _DIGIT = 11
-"""Bits determined per pass over the file: fewer need more passes, more need more memory (32 KiB a feature)."""
+"""Bits of a median found per pass over the data: fewer need more passes, more need more memory (32 KiB a feature)."""
 _SHIFTS = range(55, -1, -_DIGIT)
 
 

@@ -118,7 +118,7 @@ def pieces(values: Values, rows: int) -> Iterator[np.ndarray]:
 
 
 def rows_a_block(values: Values) -> int:
-    """Return how many rows of a column are read into memory at once."""
+    """Return how many rows of a column to read into memory at once: about `BLOCK_BYTES`, at least one row."""
     row_bytes = values.row_bytes if isinstance(values, OnDisk) else values.nbytes // max(1, len(values))
     return max(1, BLOCK_BYTES // max(1, row_bytes))
 
@@ -129,7 +129,10 @@ def blocks(values: Values) -> Iterator[np.ndarray]:
 
 
 def _within(rows: Rows, first: int, length: int) -> Rows:
-    """Return the selected rows that are among the file's rows `first` to `first + length`, relative to `first`."""
+    """Return those of the selected rows of a file that a block of it contains, relative to the block's first row.
+
+    The block is the file's rows `first` to `first + length`.
+    """
     if isinstance(rows, slice):
         return slice(max(0, rows.start - first), max(0, rows.stop - first))
     low, high = np.searchsorted(rows, (first, first + length))

@@ -22,7 +22,7 @@ class ParquetColumns(Mapping[str, Values]):
     """Columns of a Parquet file by name, read on access; unused columns may have unsupported types."""
 
     def __init__(self, path: Path, name: str, columns: frozenset[str] | None) -> None:
-        """Open a file; the size of `columns`, those in use (None: all), decides if it is streamed.
+        """Open a Parquet file; the size of the columns in use (None: all) decides if columns are streamed.
 
         Raises DataError, FileRefused.
         """
@@ -88,7 +88,7 @@ class ParquetColumns(Mapping[str, Values]):
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
-        """Open the Parquet file, checking that it is unchanged since the first time. Raises DataError, FileRefused."""
+        """Context manager that opens the Parquet file. Raises DataError (also if the file has changed), FileRefused."""
         try:
             import pyarrow
             from pyarrow import parquet

@@ -1,4 +1,4 @@
-"""Parse delimited text by columns with numpy, for installations without pyarrow; quotes enclose plain fields alone."""
+"""Parse delimited text by columns with numpy, for installations without pyarrow; quoted fields contain no quotes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -11,10 +11,10 @@ from kerascli.data.storage.text_columns import SampledColumns
 from kerascli.data.storage.text_format import TextFormat
 
 _ROWS = 2**16
-"""Rows parsed at once, so that their bytes stay in the processor's caches."""
+"""Number of rows parsed at once, so that their bytes stay in the processor's caches."""
 _PLUS, _MINUS, _ZERO, _QUOTE = b'+-0"'
 _MAX_DIGITS, _MAX_FRACTION = 15, 22
-"""An integer of 15 digits divided by a power of ten up to 22 is the nearest float, as both are exact."""
+"""Maximum digits of a number, and of its fraction, for which number / 10**fraction is the nearest float: both exact."""
 _MAX_WORD = 64
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
@@ -28,13 +28,13 @@ class ScannedColumns(SampledColumns):
         super().__init__(are_text, form)
         self._data = layout.data
         self._marks = marks
-        """Offsets of each row's delimiters, between the one before the row and the end of the row."""
+        """Offsets around each row's fields: of the byte before the row, of its delimiters, and of its end."""
         self._quoted = quoted
         self._number = {name: number for number, name in enumerate(are_text)}
 
     @classmethod
     def of(cls, layout: Layout, are_text: Mapping[str, bool], form: TextFormat, used: Sequence[str]) -> Self | None:
-        """Find the fields of all rows; None if rows have different numbers of fields, or quotes have quotes in them."""
+        """Return the columns with the offsets of all fields; None if rows differ in width or a field has quotes."""
         starts, ends = layout.starts, layout.ends
         begin = int(starts[0])
         quotes = positions(layout.data[begin:], _QUOTE) + begin if form.quotes else np.empty(0, np.int64)
@@ -53,7 +53,7 @@ class ScannedColumns(SampledColumns):
         return cls(layout, marks, are_text, form, quoted=len(quotes) > 0)
 
     def _places(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return offset and length of each field of a column, without its quotes."""
+        """Return the offset and length, in the text, of each field of a column, without its quotes."""
         number = self._number[name]
         starts = self._marks[:, number].astype(np.int64) + 1
         lengths = self._marks[:, number + 1] - starts
@@ -101,7 +101,7 @@ class ScannedColumns(SampledColumns):
 def _decimals(
     data: np.ndarray, starts: np.ndarray, lengths: np.ndarray, point: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Parse fields of digits with a sign and a decimal point, or empty ones, to integers without the point.
+    """Parse decimal numbers (or empty fields) to integers, as if they had no decimal point.
 
     Returns them with the number of digits behind the point (-1: there is none) and their signs; None if any field is
     written in another way or has too many digits.
@@ -130,7 +130,7 @@ def _decimals(
 
 
 def _coded(data: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Coded:
-    """Find the distinct fields among short ones, by a hash of their bytes."""
+    """Return short fields as distinct texts, found by a hash of their bytes, and each field's index among them."""
     keys = np.concatenate(
         [_hashes(data, starts[at : at + _ROWS], lengths[at : at + _ROWS]) for at in range(0, len(starts), _ROWS)]
     )
@@ -159,7 +159,7 @@ def _hashes(data: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.nda
 
 
 def _equal(data: np.ndarray, one: np.ndarray, other: np.ndarray, lengths: np.ndarray) -> bool:
-    """Return True if fields have the same bytes as others of the same lengths."""
+    """Return True if the fields at `one` have the same bytes as those of the same lengths at `other`."""
     last = len(data) - 1
     for offset in range(int(lengths.max(initial=0))):
         differs = data[np.minimum(one + offset, last)] != data[np.minimum(other + offset, last)]

@@ -16,11 +16,11 @@ from kerascli.data.storage.tokens import is_ragged
 from kerascli.errors import DataError, Fault, Place, suggestion
 
 FILE, FILES = "file", "the files"
-"""Name of the column of file names, and name in messages, of a table in which each row is a file."""
+"""Name of the column of file names, and table name in messages, of a table in which each row is a file."""
 
 
 class BadRow(Exception):
-    """Error about a value that a transform cannot process; `row` is its row's index within the values passed.
+    """Error about a value that a transform cannot process; `row` is its row's index among the rows of the call.
 
     `at` is (index of the value in the row, number of values in the row); if a row has as many values as the pipeline
     has columns, the index identifies the column. `setting` is the transform's setting that also causes the error.
@@ -44,14 +44,17 @@ class BadRow(Exception):
 
 
 def first_wrong(wrong: np.ndarray) -> tuple[int, tuple[int, int]]:
-    """Return row index and `BadRow.at` of the first True in a mask of wrong values; there must be one."""
+    """Return the row of the first True in a mask of wrong values, and its position there; there must be one.
+
+    The position is as `BadRow.at`.
+    """
     rows = wrong.reshape(len(wrong), -1)
     row = int(rows.any(axis=1).argmax())
     return row, (int(rows[row].argmax()), rows.shape[1])
 
 
 class Table(Mapping[str, Values]):
-    """Columns of one file or source, read on access, with the place of each row for messages."""
+    """Table of rows from one file or source: columns that are read on access, and each row's place for messages."""
 
     def __init__(
         self,
@@ -80,7 +83,7 @@ class Table(Mapping[str, Values]):
 
     @property
     def columns(self) -> Mapping[str, Values]:
-        """The columns by name, as they were given."""
+        """Mapping from column name to values, as passed to the constructor."""
         return self._columns
 
     def __getitem__(self, column: str) -> Values:
@@ -107,7 +110,7 @@ class Table(Mapping[str, Values]):
             raise DataError(Fault(text, place=Place(self.name or "data"), hint=f"the columns are: {listed}"))
 
     def array(self, name: str) -> np.ndarray:
-        """Return a column of a table by name, which must be in memory. Raises DataError as `column` does."""
+        """Return a column by name as an array; it must be in memory. Raises DataError as `column` does."""
         values = self.column(name)
         assert isinstance(values, np.ndarray)
         return values
@@ -118,7 +121,10 @@ class Table(Mapping[str, Values]):
         return as_text(self.array(name)) if coded is None else coded.rows()
 
     def coded(self, name: str) -> Coded | None:
-        """Return a column as text, as `text` does, in codes of the distinct ones; None if it is not of a text file."""
+        """Return a column as distinct texts and each row's index among them; None if it is not from a text file.
+
+        The texts are those of `text`.
+        """
         columns = self._columns
         if not isinstance(columns, TextColumns | _Rows):
             return None
@@ -126,7 +132,7 @@ class Table(Mapping[str, Values]):
         return columns.coded(name)
 
     def like(self, name: str) -> Values:
-        """Return values with the dtype and row shape of a column, whichever rows they are of."""
+        """Return values with the dtype and row shape of a column; which rows they are is not defined."""
         self._check(name)
         columns = self._columns.source if isinstance(self._columns, _Rows) else self._columns
         if isinstance(columns, TextColumns) and columns.is_text(name):
@@ -144,7 +150,7 @@ class Table(Mapping[str, Values]):
         )
 
     def _stored(self, name: str) -> Values | None:
-        """Return a column as it is stored; None if it is in memory and is converted on access."""
+        """Return a column as it is stored; None if it is text of a file in memory, which is converted on access."""
         self._check(name)
         columns = self._columns
         columns = columns.source if isinstance(columns, _Rows) else columns
@@ -158,7 +164,7 @@ class Table(Mapping[str, Values]):
         return Table(chosen, count(rows), name=self.name, taken=(self, rows), warnings=warnings)
 
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
-        """Return a table in memory of selected rows, with those of the columns that allow random access."""
+        """Return a table in memory of the selected rows, with those of the given columns that allow random access."""
         rows = compose_rows(slice(0, self.rows), rows)
         found = {name: values[rows] for name in columns if isinstance(values := self.column(name), np.ndarray | Direct)}
         return Table(found, count(rows), name=self.name, taken=(self, rows))
@@ -195,7 +201,7 @@ class Table(Mapping[str, Values]):
         return np.arange(1, self.rows + 1) if self._numbers is None else self._numbers
 
     def place(self, row: int, column: str, at: tuple[int, int] = (0, 0)) -> Place:
-        """Return the place of a value in its file, such as `train.csv:17:age`; `at` is as in `BadRow`."""
+        """Return the place of a value in its file (`train.csv:17:age`); `at` is (index in the row, values per row)."""
         if self._taken is not None:
             table, rows = self._taken
             return table.place(rows.start + row if isinstance(rows, slice) else int(rows[row]), column, at)
@@ -206,11 +212,11 @@ class Table(Mapping[str, Values]):
 
 
 MadeOf = Callable[[int, str, tuple[int, int]], Place]
-"""Function that returns the place of a value by its row, its column, and `BadRow.at`."""
+"""Function that returns the place of a value in its file, by its row, column and position in the row (`BadRow.at`)."""
 
 
 class _Rows(Mapping[str, Values]):
-    """Columns with only the selected rows, which are gathered on access."""
+    """Mapping from column name to the values of selected rows only, which are gathered on access."""
 
     def __init__(self, columns: Mapping[str, Values], rows: Rows) -> None:
         self.source = columns
@@ -234,11 +240,11 @@ class _Rows(Mapping[str, Values]):
         return len(self.source)
 
     def take(self, rows: Rows) -> "_Rows":
-        """Return the columns with some of the selected rows only."""
+        """Return the same columns with only some of the selected rows."""
         return _Rows(self.source, compose_rows(self._rows, rows))
 
     def coded(self, name: str) -> Coded | None:
-        """Return the selected rows of a column of a text file as codes; None if it is of another file."""
+        """Return a column's selected rows as distinct texts and indices; None if it is not from a text file."""
         if not isinstance(self.source, TextColumns):
             return None
         if name not in self._coded:

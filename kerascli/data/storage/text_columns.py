@@ -15,10 +15,10 @@ from kerascli.data.storage.text_format import TextFormat
 DEFAULT = TextFormat()
 
 INEXACT = "has too many digits for a number (64-bit integers; up to 2**53 beside missing values and fractions)"
-"""Error message about an integer with too many digits for any number type, which stays text."""
+"""End of the error message about an integer with too many digits for any number type, which stays text."""
 
 TRUE, FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", "FALSE"})
-"""Words of a boolean column, as in pandas; `yes` and `no` are text, as in configs."""
+"""Words for true and for false in a boolean column, as in pandas; `yes` and `no` are text, as in configs."""
 
 
 class TextColumns(Mapping[str, np.ndarray]):
@@ -29,7 +29,7 @@ class TextColumns(Mapping[str, np.ndarray]):
         self._fields = fields
         self._form = form
         self._typed: dict[str, np.ndarray | None] = {}
-        """Columns converted so far; None: the column is text."""
+        """Mapping from column to its values, for those converted so far; None for columns of text."""
         self._coded: dict[str, Coded] = {}
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -54,7 +54,7 @@ class TextColumns(Mapping[str, np.ndarray]):
         return self._typed_column(name) is None
 
     def coded(self, name: str) -> Coded:
-        """Return the fields of a column verbatim, as codes of the distinct ones."""
+        """Return a column's fields verbatim, as the distinct texts and each row's index among them."""
         if name not in self._coded:
             self._coded[name] = self._verbatim(name)
         return self._coded[name]
@@ -72,12 +72,12 @@ class TextColumns(Mapping[str, np.ndarray]):
         return typed(self._fields[name], self._form, only_numbers=self._only_numbers(name))
 
     def _only_numbers(self, name: str) -> bool:
-        """Return True if words of truth are text in a column."""
+        """Return True if the config declares a column as numbers, so that `true` and `false` in it are text."""
         return self._form.dtypes.get(name) == "number"
 
 
 class SampledColumns(TextColumns):
-    """Base class of columns of a large text, whose first rows have shown which of them can only be text."""
+    """Base class of columns of a large delimited text; its first rows show which columns can only be text."""
 
     def __init__(self, are_text: Mapping[str, bool], form: TextFormat) -> None:
         super().__init__(dict.fromkeys(are_text, ()), form)
@@ -95,15 +95,15 @@ class SampledColumns(TextColumns):
 
     @abstractmethod
     def _numbers(self, name: str) -> np.ndarray | None:
-        """Parse a column to numbers or booleans; None if that needs its distinct texts."""
+        """Parse a column to numbers or booleans; None if its distinct texts must be parsed instead."""
 
     @abstractmethod
     def _verbatim(self, name: str) -> Coded:
-        """Return the fields of a column as codes, '' in place of a missing value."""
+        """Return a column's fields as distinct texts and indices, with '' in place of a missing value."""
 
 
 def typed(fields: Sequence[str], form: TextFormat, *, only_numbers: bool = False) -> np.ndarray | None:
-    """Return fields as numbers or, unless `only_numbers`, as booleans; None if they are text."""
+    """Parse a column's fields to numbers or, unless `only_numbers`, booleans; returns None if they are text."""
     plain = form.plain_numbers(fields)
     numbers = None if plain is None else numbers_of(plain)
     return booleans_of(fields) if numbers is None and not only_numbers else numbers

@@ -1,4 +1,4 @@
-"""Format of delimited text: what separates fields, which are missing, and how numbers are written."""
+"""Format of delimited text: what separates fields, which fields are missing values, and how numbers are written."""
 
 import csv
 import re
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from _csv import Reader
 
 MAX_FIELD = 2**20
-"""Maximum number of characters of a field."""
+"""Maximum number of characters of a field of delimited text."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TextFormat:
     """Column names of a file without a header line."""
     quotes: bool = True
     na_values: frozenset[str] = frozenset()
-    """Fields that are missing values, beside empty ones."""
+    """Fields that stand for missing values, beside empty fields."""
     decimal: str = "."
     thousands: str = ""
     skip_rows: int = 0
@@ -32,7 +32,7 @@ class TextFormat:
     comment: str = ""
     """Prefix of lines to skip; '' if no line is a comment."""
     dtypes: Mapping[str, str] = field(default_factory=dict)
-    """Type of columns that is not detected: column -> `text` or `number`."""
+    """Mapping from column to its type, `text` or `number`; the types of other columns are detected."""
 
     def reader(self, lines: Iterator[str]) -> "Reader":
         """Return a csv reader of the rows in an iterator of lines, which include their line ends."""
@@ -46,7 +46,7 @@ class TextFormat:
         return ["" if each in self.na_values else each for each in fields]
 
     def plain_numbers(self, fields: Sequence[str]) -> Sequence[str] | None:
-        """Return a column's fields as Python writes numbers; None if a field is no number in this format."""
+        """Return a column's fields in Python's notation of numbers; None if a field is no number in this format."""
         if self.decimal == "." and not self.thousands:
             return fields
         if not all(self._number.fullmatch(each) for each in fields if each):

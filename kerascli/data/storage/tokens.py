@@ -35,7 +35,7 @@ class Tokens:
 
     @classmethod
     def of(cls, rows: np.ndarray) -> Self:
-        """Flatten rows (N, *), or a column of sequences."""
+        """Return the tokens of rows (N, *), or of a column of sequences, concatenated, with the length of each row."""
         if is_ragged(rows):
             return cls(np.concatenate(list(rows)), np.fromiter(map(len, rows), np.int64, len(rows)))
         width = rows.size // max(1, len(rows))
@@ -90,7 +90,7 @@ class TokenCounts:
 
     @classmethod
     def of(cls, parts: Iterable[tuple[Tokens, np.ndarray | None]], *, documents: bool) -> Self:
-        """Count the tokens of all parts of a column, with how often each row occurs (None: once).
+        """Count the tokens in all parts of a column; each part says how often each of its rows occurs (None: once).
 
         Document frequencies only if `documents`.
         """
@@ -122,7 +122,7 @@ class TokenCounts:
 
 
 def _numbered(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
-    """Return the distinct values, and the index of each value among them."""
+    """Return an array's distinct values, and the index of each of its values among them."""
     if values.dtype != object:
         found, codes = np.unique(values, return_inverse=True)
         return found.tolist(), codes

@@ -14,7 +14,7 @@ from typing import Any
 
 
 class TextTimeout(Exception):
-    """Raised when the replacement in one text exceeds the time limit."""
+    """Exception raised when the replacement in one text exceeds the time limit."""
 
 
 def _on_timeout(number: int, frame: FrameType | None) -> None:

@@ -28,7 +28,7 @@ class Cast(Transform):
     """The dtype of the output."""
 
     def in_batch(self, field: Field) -> bool:
-        """Return True if the cast to float32 is exact for the input's dtype; other values are checked in advance."""
+        """Return True if the cast is to float32, and exact for the input's dtype; any other cast is done in advance."""
         return self.dtype == "float32" and field.dtype in EXACT_IN_FLOAT32
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:

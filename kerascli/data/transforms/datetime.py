@@ -67,7 +67,7 @@ class DateTime(Transform):
         return np.stack(columns, axis=1).astype(np.float32).reshape(*(values.shape[:-1] or values.shape), -1)
 
     def _parsed(self, values: np.ndarray) -> np.ndarray:
-        """Return times to the second, flat. Raises BadRow for a text that is no date."""
+        """Parse texts to times, a flat datetime64[s] array. Raises BadRow for a text that is no date."""
         texts = values.reshape(-1).tolist()
         if self.format is None:
             try:

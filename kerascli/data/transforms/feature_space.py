@@ -24,7 +24,10 @@ from kerascli.shapes import PositiveInt, Words
 
 
 def _column(value: Any) -> tuple[Component, ...]:
-    """Parse a column's setting: a feature, or a list of transforms that ends in one. Raises Invalid, ValueError."""
+    """Parse an entry of `features`: a feature type, or a list of transforms that ends in a feature type.
+
+    Raises Invalid, ValueError.
+    """
     if not isinstance(value, list | tuple):
         return (FEATURES.parse(value),)
     if not value:
@@ -77,7 +80,7 @@ def _crosses(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _FeatureSteps:
-    """Transforms of one column, and the encoding of their output in the vector (`Feature.encoding`)."""
+    """Transforms of one column, and the encoding of their output in the feature vector (`Feature.encoding`)."""
 
     steps: tuple[Transform, ...]
     encoding: str
@@ -93,9 +96,9 @@ class FittedFeature:
     fields: list[Field]
     """Fields (shape, dtype ...) before each step and after the last one."""
     encoding: str
-    """Encoding in the vector: float (unchanged), one_hot, or int (used by crosses only)."""
+    """Encoding in the output vector: float (unchanged), one_hot, or int (used by crosses only)."""
     width: int | None
-    """How many numbers of the vector it takes."""
+    """Number of elements that the feature takes in the output vector; None if unknown."""
 
 
 @transform()
@@ -145,7 +148,7 @@ class FeatureSpace(Transform):
 
     @cached_property
     def _feature_steps(self) -> dict[str, _FeatureSteps]:
-        """Transforms and encoding of each column by its name, in the order of the vector's parts."""
+        """Mapping from column to its transforms and encoding, in the order of the output vector's parts."""
         found = {}
         for name, (*before, feature) in sorted(self.features.items()):
             assert isinstance(feature, Feature)
@@ -238,7 +241,7 @@ class FeatureSpace(Transform):
         return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
 
     def fitted(self, field: Field, learned: Learned) -> list[FittedFeature]:
-        """Return the features with their learned state, in the order of the vector's parts."""
+        """Return the features with the learned state of their transforms, in the order of the output vector's parts."""
         columns, inner = dict(field.columns), self._inner(learned)
         found: list[FittedFeature] = []
         for name, feature in self._feature_steps.items():
@@ -250,7 +253,7 @@ class FeatureSpace(Transform):
     def _fields(
         self, name: str, column: Field, inner: Mapping[str, list[Learned]] | None, until: int | None = None
     ) -> list[Field]:
-        """Return the fields of a column before each of its steps and after the last (or `until`). Raises ValueError."""
+        """Return a column's fields before each step, up to `until` (None: all), and after them. Raises ValueError."""
         fields = [column]
         for index, step in enumerate(self._feature_steps[name].steps[:until]):
             try:
@@ -260,7 +263,7 @@ class FeatureSpace(Transform):
         return fields
 
     def _width(self, name: str, field: Field) -> int | None:
-        """Return how many numbers of the vector a feature takes; None while that is unknown. Raises ValueError."""
+        """Return how many numbers of the output vector a feature takes; None if still unknown. Raises ValueError."""
         feature = self._feature_steps[name]
         if feature.encoding == "float":
             if field.is_text:
@@ -278,7 +281,7 @@ class FeatureSpace(Transform):
         )
 
     def _inner(self, learned: Learned) -> dict[str, list[Learned]]:
-        """Return the learned state of each feature's transforms by name; it is cached in `memo`."""
+        """Return a mapping from feature name to the learned states of its transforms; it is cached in `memo`."""
         if "inner" not in learned.memo:
             found: dict[str, list[Learned]] = {}
             for number, name in enumerate(self._feature_steps):

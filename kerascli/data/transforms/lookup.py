@@ -23,7 +23,7 @@ _DROPPED, _UNKNOWN = -1, -2
 
 
 class Lookup(LookupSettings, Transform):
-    """Base class of `string_lookup` and `integer_lookup`.
+    """Base class of the transforms `string_lookup` and `integer_lookup`, which map values to vocabulary indices.
 
     Indices are, in this order: the mask token (if set, in mode int), out-of-vocabulary (OOV) indices, the vocabulary.
     A learned vocabulary is in order of frequency, ties in descending order of the values, as in Keras. In targets it is
@@ -49,7 +49,7 @@ class Lookup(LookupSettings, Transform):
 
     @abstractmethod
     def oov_offsets(self, unknown: np.ndarray, places: int) -> np.ndarray:
-        """Choose one of `places` OOV indices for each out-of-vocabulary value; returned as offset (from 0)."""
+        """Return, for each out-of-vocabulary value, which of the `places` OOV indices it gets, counted from 0."""
 
     positive: Any = None
 
@@ -75,7 +75,7 @@ class Lookup(LookupSettings, Transform):
         return self.learn_tokens(((Tokens.of(block), times) for block, times in rows.counted()), target=target)
 
     def learn_tokens(self, parts: Iterable[tuple[Tokens, np.ndarray | None]], *, target: bool) -> Learned:
-        """Learn the vocabulary from tokens of rows of any length, in parts with how often each row occurs (None: once).
+        """Learn the vocabulary from tokens of rows of any length; each part says how often its rows occur (None: once).
 
         Raises ValueError, DataError.
         """
@@ -95,7 +95,7 @@ class Lookup(LookupSettings, Transform):
         return Learned({"vocabulary": found}, arrays)
 
     def _classes(self, counts: Iterable[Any]) -> list[Any]:
-        """Return a target's classes, sorted; of two, `positive` (if set) comes last. Raises ValueError."""
+        """Return a target's classes, sorted; of two, the one that `positive` names comes last. Raises ValueError."""
         found = sorted(counts)
         if self.positive is None:
             return found
@@ -211,19 +211,19 @@ class Lookup(LookupSettings, Transform):
 
 
 class _IndexTable:
-    """Index of each vocabulary entry; `_UNKNOWN` for other values."""
+    """Table of the index of each vocabulary entry; any other value has the index `_UNKNOWN`."""
 
     def __init__(self, table: dict[Any, int]) -> None:
         self._table = table
         self._entries: np.ndarray | None = None
-        """Entries in ascending order, if they are integers of 64 bits; `_indices` are theirs."""
+        """Vocabulary entries in ascending order, if they are 64-bit integers; `_indices` has their indices."""
         if table and all(isinstance(entry, int) and abs(entry) < 2**63 for entry in table):
             entries = np.array(list(table), np.int64)
             order = np.argsort(entries)
             self._entries, self._indices = entries[order], np.array(list(table.values()), np.int64)[order]
 
     def indices(self, values: np.ndarray) -> np.ndarray:
-        """Return the index of each value (N,)."""
+        """Return the vocabulary index of each value (N,), or `_UNKNOWN`."""
         if self._entries is None or not np.can_cast(values.dtype, np.int64):
             return np.fromiter(map(self._table.get, values.tolist(), repeat(_UNKNOWN)), np.int64, len(values))
         places = np.minimum(np.searchsorted(self._entries, values), len(self._entries) - 1)

@@ -48,12 +48,12 @@ class AugMix(ImageOperation):
     data_format: DataFormat = "channels_last"
 
     def parts(self) -> list[ImageOperation]:
-        """Return the image operations that chains are composed of."""
+        """Return the image operations that the chains of AugMix are composed of."""
         found = augmentations(span(self.factor), self.value_range, self.interpolation)
         return found if self.all_ops else found[:_WITHOUT_COLOURS]
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor, list[Chain]]:
-        """Draw the mixing weights of augmented versions (N, chains) and of the image (N, 1, 1, 1), and the chains."""
+        """Draw the weights of an image's augmented versions (N, chains) and of itself (N, 1, 1, 1), and the chains."""
         versions = log_gamma_numbers(x.new_empty((x.shape[0], self.num_chains)), self.alpha).softmax(1)
         image = log_gamma_numbers(x.new_empty((x.shape[0], 2)), self.alpha).softmax(1)[:, :1]
         parts = self.parts()

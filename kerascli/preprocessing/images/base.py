@@ -36,12 +36,12 @@ Span = tuple[float, float]
 
 
 def span(factor: float | Span) -> Span:
-    """Return the range to draw a factor >= 0 from: 0 to the number, or the two given numbers in order."""
+    """Return the range (low, high) to draw a factor >= 0 from: 0 to `factor`, or its two numbers in order."""
     return (min(factor), max(factor)) if isinstance(factor, tuple) else (0.0, factor)
 
 
 def signed_span(factor: float | Span) -> Span:
-    """Return the range to draw a signed factor from: minus to plus the number, or the two given numbers in order."""
+    """Return the range (low, high) to draw a signed factor from: -factor to +factor, or its two numbers in order."""
     return (min(factor), max(factor)) if isinstance(factor, tuple) else (-abs(factor), abs(factor))
 
 
@@ -101,7 +101,7 @@ class ImageOperation(Component):
 
 
 class FactorOperation(ImageOperation):
-    """Base class of image operations on pixel values with the one setting `factor`, which each documents anew."""
+    """Base class of image operations on pixel values with the one setting `factor`, which subclasses redeclare."""
 
     factor: Factor
     value_range: ValueRange = (0, 255)
@@ -143,14 +143,14 @@ def _whole(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _full_precision(x: Tensor) -> AbstractContextManager[Any]:
-    """Return a context without autocast: half precision is too coarse for positions in an image."""
+    """Return a context manager without autocast: half precision is too coarse for positions in an image."""
     kind = x.device.type
     known = torch.amp.autocast_mode.is_autocast_available(kind)
     return torch.autocast(kind, enabled=False) if known and torch.is_autocast_enabled(kind) else nullcontext()
 
 
 def uniform(x: Tensor, between: Span, *shape: int) -> Tensor:
-    """Draw uniform numbers of `shape` for each sample of x; by default one number, (N, 1, 1, 1)."""
+    """Draw uniform random numbers of `shape` for each image of the batch x; by default one number, (N, 1, 1, 1)."""
     like = x.new_empty((x.shape[0], *(shape or (1, 1, 1))))
     low, high = between
     return draws.uniform(like, low, high) if low < high else like.fill_(low)

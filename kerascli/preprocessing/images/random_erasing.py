@@ -50,7 +50,7 @@ class RandomErasing(ImageOperation):
         return shape
 
     def draw(self, x: Tensor) -> Drawn:
-        """Draw which images to change (N, 1, 1, 1), the rectangles to erase, and noise like the images.
+        """Draw which images to change (N, 1, 1, 1), the rectangles to erase, and noise of the images' shape.
 
         A rectangle is its fractions of height and width, and its start as a fraction of the possible ones, (N, 2) each.
         """
@@ -75,7 +75,10 @@ class RandomErasing(ImageOperation):
 
 
 def _within(place: Tensor, size: int, part: Tensor, start: Tensor) -> Tensor:
-    """Return a mask of pixels in an interval of `part` of a side; `start` places it: 0 first, 1 as late as possible."""
+    """Return a mask of an image side's pixels within an interval, which covers the fraction `part` of the side.
+
+    `start` places the interval: 0 first, 1 as late as possible.
+    """
     length = part * size
     first = start * (size - length)
     return (place >= first.view(-1, 1, 1)) & (place < (first + length).view(-1, 1, 1))

@@ -26,7 +26,10 @@ def pixels(x: Tensor) -> tuple[Tensor, Tensor]:
 def affine(
     x: Tensor, across: Row, down: Row, *, interpolation: Interpolation, fill_mode: FillMode, fill_value: float
 ) -> Tensor:
-    """Sample output pixel (i, j) at (across . (i, j, 1), down . (i, j, 1)); coefficients are (N, 1, 1) or numbers."""
+    """Transform images: output pixel (i, j) is sampled at (across . (i, j, 1), down . (i, j, 1)).
+
+    Coefficients are (N, 1, 1) or numbers.
+    """
     i, j = pixels(x)
     source = [a * i + b * j + c for a, b, c in (across, down)]
     return warp(x, *source, interpolation=interpolation, fill_mode=fill_mode, fill_value=fill_value)

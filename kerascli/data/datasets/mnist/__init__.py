@@ -46,7 +46,10 @@ class Mnist(Source):
 
 @functools.cache
 def _arrays() -> dict[str, Future[np.ndarray]]:
-    """Return futures of MNIST's arrays by file name, unpacked in a thread; read-only, since the process shares them."""
+    """Return a mapping from file name to the future of an MNIST array; the arrays are unpacked in a thread.
+
+    They are read-only, since all of the process shares them.
+    """
     thread = ThreadPoolExecutor(1, "mnist")
     names = [f"{prefix}-{kind}" for prefix in _PREFIXES.values() for kind in (_IMAGES, _LABELS)]
     arrays = {name: thread.submit(_array, name) for name in names}
@@ -59,7 +62,7 @@ def _array(name: str) -> np.ndarray:
 
 
 def idx_bytes(name: str) -> bytearray:
-    """Return the bytes of one of the four original MNIST files; unpacked in pieces, to be in memory only once."""
+    """Return the bytes of one of the four original MNIST files, unpacked in pieces, to be in memory only once."""
     rows = 60_000 if name.startswith("train") else 10_000
     unpacked = bytearray(16 + 784 * rows if "images" in name else 8 + rows)
     unpacker, packed = lzma.LZMADecompressor(), (_FOLDER / f"{name}.xz").read_bytes()
