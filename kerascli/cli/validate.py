@@ -69,7 +69,7 @@ def _validate_each(
     Return the smallest of their exit codes that is not 0, or 0.
     """
     given = [*(f"--set={each}" for each in sets), *(f"--flag={each}" for each in flags), *["--no-data"] * no_data]
-    given.append(f"--processes={processes}")
+    given += [f"--processes={processes}"] * (processes > 1)
     command = [sys.executable, "-P", "-m", "kerascli", "validate", *given, "--"]
     codes = [subprocess.run([*command, str(path)], check=False).returncode for path in dict.fromkeys(configs)]
     return min(filter(None, codes), default=0)

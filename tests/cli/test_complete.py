@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from kerascli.cli import complete
 from kerascli.cli.commands import app
 from kerascli.component import registries
 from kerascli.config import component_index
+from tests.support.needs import needs_program
 
 CONFIG = """
 model:
@@ -105,6 +105,7 @@ COMPLETED = """
 import json, sys
 sys.argv = ["kerascli"]
 from kerascli.cli.app import main
+from tests.support.needs import needs_program
 try:
     main()
 finally:
@@ -135,7 +136,7 @@ def test_completion_loads_neither_torch_nor_numpy(line: str, offered: list[str])
     assert json.loads(loaded) == []
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@needs_program("bash", reason="needs bash")
 def test_bash_completes_a_component() -> None:
     kerascli = Path(sys.executable).with_name("kerascli")
     script = f"""

@@ -14,6 +14,7 @@ from kerascli.data.sources.image_settings import SUFFIXES
 from kerascli.errors import ConfigError, DataError
 from kerascli.workflow.check import check
 from kerascli.workflow.smoke import smoke
+from tests.support.needs import library
 
 WORDS = ["good", "bad", "film", "actor", "plot", "awful", "nice", "scene"]
 
@@ -38,7 +39,7 @@ def source(found: Draft) -> dict[str, Any]:
 
 
 def images(classes: dict[str, int], size: tuple[int, ...] = (12, 12)) -> None:
-    image = pytest.importorskip("PIL.Image")
+    image = library("PIL.Image")
     random = np.random.default_rng(0)
     for name, count in classes.items():
         Path(name).mkdir(parents=True, exist_ok=True)
@@ -90,7 +91,7 @@ def test_images_of_different_sizes_are_resized_and_those_without_classes_restore
     images({"data": 8}, (40, 30))
     images({"data/more": 0})
     Path("data/more").rmdir()
-    image = pytest.importorskip("PIL.Image")
+    image = library("PIL.Image")
     for number in range(4):
         image.fromarray(np.full((400, 500, 3), 7 * number, np.uint8)).save(f"data/large{number}.png")
     found = draft("data")

@@ -17,6 +17,7 @@ from kerascli.data.base import Context
 from kerascli.data.section import parse_data
 from kerascli.errors import ConfigError, DataError
 from kerascli.workflow.check import check
+from tests.support.needs import library
 
 ROWS = 60
 
@@ -95,7 +96,7 @@ def test_other_files_are_read(name: str, pack: Callable[[str], bytes]) -> None:
 
 
 def test_json_lines_and_parquet_are_read() -> None:
-    pa = pytest.importorskip("pyarrow")
+    pa = library("pyarrow")
     from pyarrow import parquet
 
     objects = [{"a": n % 7, "b": "uvw"[n % 3], "y": n % 2 == 0} for n in range(ROWS)]

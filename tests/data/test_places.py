@@ -64,7 +64,9 @@ CASES = {
     "a label beyond the outputs": (
         f"{SPLIT}inputs: {{x: {{columns: [a, b]}}}}, targets: {{n: []}}", SPARSE, {"n": 7}, "n"
     ),
-    "a binary label that is 2": ("inputs: {x: {columns: [a, b]}}, targets: {y: {columns: n}}", BINARY, {}, None),
+    "a binary label that is 2": (
+        "inputs: {x: {columns: [a, b]}}, targets: {y: {columns: n}}", BINARY, {"n": 2.0}, None
+    ),
     "a token beyond an embedding": (
         f"{SPLIT}inputs: {{x: {{columns: [n, m]}}}}, targets: {{y: {{columns: a}}}}", TOKENS, {"m": 9}, "m"
     ),
