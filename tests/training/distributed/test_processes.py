@@ -1,0 +1,90 @@
+"""What processes say to each other: values exchanged, and why one of them ended."""
+
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import distributed as dist
+
+from kerascli.errors import ConfigError, ProcessLost
+from kerascli.training.distributed.processes import ALONE, Processes
+from kerascli.workflow.fitting import follow
+from kerascli.world import World
+
+
+def both(work: Callable[[Processes], Any], *, timeout: float = 5.0) -> list[Any]:
+    """Return what two processes, here threads with one store, return or raise."""
+    store = dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
+    found: list[Any] = [None, None]
+
+    def run(rank: int) -> None:
+        try:
+            found[rank] = work(Processes(World(rank, 2), store, timeout))
+        except Exception as error:
+            found[rank] = error
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def test_alone_nothing_is_sent() -> None:
+    tensor = torch.ones(3)
+    ALONE.add([tensor])
+    assert tensor.tolist() == [1.0, 1.0, 1.0]
+    assert ALONE.exchange({"a": 1}) == [{"a": 1}]
+    assert ALONE.gather(tensor)[0] is tensor
+    assert ALONE.is_first_to_fail("why")
+
+
+def test_values_are_exchanged_in_the_order_of_ranks() -> None:
+    found = both(lambda each: [each.exchange(each.world.rank), each.exchange({"rank": each.world.rank})])
+    assert found == [[[0, 1], [{"rank": 0}, {"rank": 1}]]] * 2
+
+
+def test_one_process_alone_reports_a_failure() -> None:
+    assert sorted(both(lambda each: each.is_first_to_fail(f"of {each.world.rank}"))) == [False, True]
+
+
+def test_a_process_that_fails_tells_the_one_that_waits() -> None:
+    def work(each: Processes) -> object:
+        return each.is_first_to_fail("no such table") if each.world.rank else each.exchange(1)
+
+    lost, is_first = both(work)
+    assert is_first is True
+    assert isinstance(lost, ProcessLost)
+    assert str(lost) == "another process failed: no such table"
+
+
+def test_a_process_that_says_nothing_is_named() -> None:
+    lost, _ = both(lambda each: None if each.world.rank else each.exchange(1), timeout=0.1)
+    assert isinstance(lost, ProcessLost)
+    assert "process 1 of 2 ended without a reason, or stopped answering" in str(lost)
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"config": "b"}, "process 1 on .* has another config than process 0"),
+        ({"data": {"t.csv": "2"}}, "has another data than process 0"),
+    ],
+)
+def test_processes_that_would_train_different_models_are_refused(changed: dict[str, Any], text: str) -> None:
+    def work(each: Processes) -> object:
+        given = {"config": "a", "data": {"t.csv": "1"}} | (changed if each.world.rank else {})
+        return follow.checked_members(each, given["config"], given["data"])
+
+    for error in both(work):
+        assert isinstance(error, ConfigError)
+        assert re.search(text, str(error))
+
+
+def test_equal_processes_have_their_hosts_recorded() -> None:
+    members = both(lambda each: follow.checked_members(each, "a", {"t.csv": "1"}))[0]
+    assert [set(member) for member in members] == [{"host", "threads", "python", "torch"}] * 2
