@@ -78,7 +78,7 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
     "logisticregression": {"units": 1, "activation": "sigmoid"},
     "linearregression": {"units": 1},
 }
-"""Mapping from a component's name in another library to the settings with which kerascli's means the same."""
+"""Mapping from a component's name in another library to the settings that make kerascli's component equivalent."""
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "linear": {"units": 64},

@@ -75,7 +75,7 @@ class LookupSettings(Component):
         return self.masks() + self.places(target=target)
 
     def inverse(self, entries: Sequence[Any], nothing: Any) -> list[Any]:
-        """Return the value of each index of an inverted lookup, last that of invalid indices.
+        """Return the values of all indices of an inverted lookup, in order; the last one is for invalid indices.
 
         `nothing` replaces a missing OOV token.
         """

@@ -1,4 +1,4 @@
-"""Check that a training can be divided: that its losses are means over rows, and that no row depends on another."""
+"""Check that training can be divided among processes: losses are means over rows, and no row depends on another."""
 
 from collections.abc import Iterator
 

@@ -9,7 +9,7 @@ from kerascli.interop.keras_export.serialized import Problems, keras_object
 
 
 def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
-    """Return Keras's compile config and notes; if Keras cannot express the section, None and notes that say why.
+    """Translate `compile:` to Keras's compile config; return it and notes, or None and notes on what Keras cannot express.
 
     `outputs` maps the model's outputs to Keras's names of them.
     """

@@ -34,7 +34,8 @@ class Turns:
         return zip(numbers, chain(there, repeat(None)), strict=False)
 
     def all_states(self, number: int, states: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
-        """Yield the states of each batch of this round, in order; `states` are those of batch `number`.
+        """Yield the metric states of all processes' batches of a round, in the order of batches; `states` are those of batch
+        `number`, which this process evaluated.
 
         Without a batch, a process gives the states of its last one, which are left out.
         """
