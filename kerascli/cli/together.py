@@ -60,7 +60,7 @@ def together(options: Options, timeout: float) -> Iterator[Options]:
 
 
 def interrupted_run(options: Options) -> str | None:
-    """Return the run that these processes began before their launcher (torchrun) restarted them; None at a first start."""
+    """Return the run that these processes began before their launcher restarted them; None at a first start."""
     if options.processes is None or restarts_of() == 0:
         return None
     from kerascli.runs.index import list_runs

@@ -170,7 +170,7 @@ def spec_of_run(record: RunRecord) -> RunSpec:
 
 
 def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
-    """Build a model (or a view of it) on the meta device; return its name, its graph, and those of a train step's passes.
+    """Build a model (or a view of it) on the meta device; return its name and graph, and those of train step passes.
 
     Raises ConfigError if there is no such view.
     """

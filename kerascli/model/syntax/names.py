@@ -164,7 +164,7 @@ class Names:
         return name
 
     def find(self, name: object) -> str:
-        """Return the tensor that a name stands for in the node that is being read, after the nodes above it. Raises Invalid."""
+        """Return the tensor that a name stands for in the node that is being read. Raises Invalid."""
         if not isinstance(name, str):
             raise Invalid([Fault(f"expected the name of a node, got {show(name)}")])
         if name == "prev":
