@@ -36,7 +36,8 @@ class Turns:
     def all_states(self, number: int, states: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
         """Yield the metric states of each batch of a round (one batch a process), in the order of batches.
 
-        `states` are those of batch `number`, which this process evaluated. Without a batch, a process gives the states of its last one, which are left out.
+        `states` are those of batch `number`, which this process evaluated. Without a batch, a process gives the states
+        of its last one, which are left out.
         """
         if self._size == 1:
             yield states
