@@ -1,6 +1,6 @@
 """Training on two processes of one thread beside one process, and beside PyTorch's DistributedDataParallel.
 
-python -m benchmarks.distributed [--rounds N]
+python -m benchmarks.distributed [--rounds N] [--models NAME ...]
 
 Speed is given as a ratio of medians, taken in turn in one run. The bytes that a step sends over the loopback device are
 counted by the kernel, and compared with the formula of docs/distributed.md.
@@ -74,7 +74,7 @@ def kerascli(name: str, processes: int, threads: int, *options: str) -> tuple[fl
         sent = sent_bytes() - before
         [history] = Path(folder).glob("runs/*/history.csv")
         rows = list(csv.DictReader(history.read_text().splitlines()))
-        return statistics.median(float(row["epoch_seconds"]) for row in rows[1:]), sent
+        return statistics.median(float(row["epoch_seconds"]) for row in rows[1:] or rows), sent
 
 
 def ddp(name: str, processes: int) -> float:
@@ -151,5 +151,7 @@ def report(name: str, rounds: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    for model in MODELS:
-        report(model, parser.parse_args().rounds)
+    parser.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS))
+    given = parser.parse_args()
+    for model in given.models:
+        report(model, given.rounds)
