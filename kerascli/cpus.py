@@ -39,6 +39,8 @@ def prepare_environment(environ: MutableMapping[str, str] = os.environ) -> None:
     """
     if not any(name in environ for name in _WAITING):
         environ["GOMP_SPINCOUNT"] = SPIN_COUNT
+    if "WORLD_SIZE" in environ:  # a lost process is reported in one line, not with C++ frames
+        environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     quota = cpu_quota()
     if quota is None:
         return

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kerascli.errors import ConfigError, Interrupted, KerasCliError
-from kerascli.interrupts import end_with_parent
+from kerascli.interrupts import Signalled, end_with_parent
 from kerascli.workflow.fitting.options import Options
 from kerascli.world import launch_of, restarts_of, world_of
 
@@ -51,6 +51,9 @@ def together(options: Options, timeout: float) -> Iterator[Options]:
     except KerasCliError as error:
         if not processes.is_first_to_fail(str(error)):
             raise SystemExit(error.exit_code) from None
+        raise
+    except Signalled:  # before the training: the others must not wait for this process
+        processes.is_first_to_fail("interrupted")
         raise
     except Exception as error:
         if not processes.is_first_to_fail(f"{type(error).__name__}: {error}"):

@@ -17,8 +17,7 @@ from kerascli.training.checks.row_independence import (
 
 def division_faults(spec: RunSpec, processes: int) -> list[Fault]:
     """Return the faults of a run on several processes or in several shards: what they would change beyond rounding."""
-    shards = spec.fit.shards
-    if (shards or processes) == 1:
+    if processes == 1 and spec.fit.shards in (None, 1):
         return []
     return [*_number_faults(spec, processes), *_loss_faults(spec), *_node_faults(spec)]
 

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.processes import run_on
 from tests.training.distributed.configs import MLP
 
@@ -31,10 +33,9 @@ def test_a_killed_process_is_started_again_and_the_result_is_the_same(tmp_path: 
     (tmp_path / "mlp.yaml").write_text("seed: 5\n" + MLP)
     train = ("train", "mlp.yaml", "--threads", "1", "--epochs", EPOCHS)
     several = ("--processes", "2", "--max-restarts", "1")
-    environment = {**os.environ, "TORCH_CPP_LOG_LEVEL": "ERROR"}
     with subprocess.Popen(
         [sys.executable, "-m", "kerascli", *train, *several],
-        cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
+        cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as launcher:  # fmt: skip
         wait_for_epochs(tmp_path)
         os.kill(workers(launcher.pid)[-1], signal.SIGKILL)
@@ -61,3 +62,25 @@ def test_options_of_the_launcher_need_processes(tmp_path: Path) -> None:
     assert "--max-restarts needs --processes" in run_on(1, tmp_path, ("train", "mlp.yaml", "--max-restarts", "1")).text
     smoke = run_on(1, tmp_path, ("train", "mlp.yaml", "--smoke", "--processes", "2"))
     assert "--processes cannot be used with --smoke" in smoke.text
+
+
+def test_an_error_that_all_processes_have_is_printed_once(tmp_path: Path) -> None:
+    ended = run_on(2, tmp_path, ("train", "nothing.yaml"))
+    assert set(ended.codes) == {2}
+    assert ended.text.count("error:") == 1, ended.text
+
+
+def test_a_launcher_that_does_not_say_where_to_meet_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mlp.yaml").write_text(MLP)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    ended = subprocess.run(
+        [sys.executable, "-m", "kerascli", "train", "mlp.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert "WORLD_SIZE is 2, but MASTER_ADDR is not set" in ended.stderr

@@ -32,6 +32,7 @@ class Launched:
     """Processes of commands that run one after the other, each process with its rank in its environment."""
 
     def __init__(self, commands: Sequence[Sequence[str]], processes: int, folder: Path) -> None:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # before the server imports torch
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_PRELOADED)
         self._files = [folder / f"output-{rank}-{os.urandom(4).hex()}.txt" for rank in range(processes)]
@@ -41,7 +42,6 @@ class Launched:
             world = {
                 "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
                 "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
-                "TORCH_CPP_LOG_LEVEL": "ERROR",
             }  # fmt: skip
             work = ([list(each) for each in commands], ports, world if processes > 1 else {}, folder, file)
             self.processes.append(context.Process(target=_run, args=work, daemon=True))

@@ -38,6 +38,7 @@ MIXES = '    - expr: {value: "first - mean(first, axis=0)", name: centred}\n'
         ({"layers": MIXES, "fit": ", shards: 4"}, "formula of 'centred' compares rows"),
         ({"fit": ", shards: 4", "processes": 3}, "4 shards cannot be divided among 3 processes"),
         ({"fit": ", shards: 2", "processes": 4}, "2 shards cannot be divided among 4 processes"),
+        ({"fit": ", shards: 1", "processes": 2}, "1 shard cannot be divided among 2 processes"),
         ({"processes": 17}, "16 rows cannot be divided among 17 processes"),
         ({"fit": ", shards: 3"}, "expected a power of two"),
         ({"fit": ", shards: 32"}, "must divide batch_size"),

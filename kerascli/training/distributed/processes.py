@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -51,6 +52,12 @@ class Processes:
         if not dist.is_available():
             raise ConfigError("this torch is built without torch.distributed: it cannot train on several processes")
         wait = timedelta(seconds=timeout)
+        for name in ("MASTER_ADDR", "MASTER_PORT"):
+            if name not in os.environ:
+                raise ConfigError(
+                    f"WORLD_SIZE is {world.size}, but {name} is not set",
+                    hint="start the processes with --processes N or torchrun; or unset WORLD_SIZE",
+                )
         from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage]
         from torch.distributed.rendezvous import rendezvous
 
@@ -149,10 +156,23 @@ class Processes:
         if self._store is None:
             return True
         try:
-            self._store.set(f"failed/{self.world.rank}", text)
-            return self._store.compare_set(_FIRST_FAILURE, "", text) == text.encode()
+            own = json.dumps([self.world.rank, text])
+            self._store.set(f"failed/{self.world.rank}", own)
+            is_first = self._store.compare_set(_FIRST_FAILURE, "", own) == own.encode()
+            if self.world.leads and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+                self._wait_for_others()
+            return is_first
         except RuntimeError:  # the store is gone, with the process or the launcher that kept it
             return self.world.rank <= 1  # the store of a training without a launcher is that of process 0
+
+    def _wait_for_others(self) -> None:
+        """Give the others time to ask who was first: without a launcher, the store ends with this process."""
+        assert self._store is not None
+        until = time.monotonic() + _SECONDS_TO_EXPLAIN
+        failed = [f"failed/{rank}" for rank in range(self.world.size)]
+        while not self._store.check(failed) and time.monotonic() < until:
+            time.sleep(_SECONDS_TO_LOOK)
+        time.sleep(10 * _SECONDS_TO_LOOK)
 
     @contextlib.contextmanager
     def _heard(self) -> Iterator[None]:
@@ -172,7 +192,8 @@ class Processes:
         """Return an error with the reason of the first process that failed, or the ranks that are gone without one."""
         assert self._store is not None
         if self._store.check([_FIRST_FAILURE]):
-            return ProcessLost(f"another process failed: {self._store.get(_FIRST_FAILURE).decode()}")
+            rank, text = json.loads(self._store.get(_FIRST_FAILURE))
+            return ProcessLost(f"process {rank} of {self.world.size} failed: {text}")
         gone = [str(rank) for rank in range(self.world.size) if not self._store.check([f"failed/{rank}"])]
         who = f"process {gone[0]}" if len(gone) == 1 else f"processes {', '.join(gone)}"
         return ProcessLost(
