@@ -17,7 +17,7 @@ from benchmarks.machine import environment
 
 ROWS, ROUNDS = 1_000_000, 5
 GOALS = {"read and prepared": 4.0}
-"""What is timed -> the most times that it may take of pyarrow's own reading, in one round."""
+"""Mapping from what is timed to the largest ratio of its time to that of pyarrow's own reading, in one round."""
 WRITING_SECONDS = 4.0
 """Most CPU seconds for the text of as many predictions, which one thread makes."""
 WORDS = {"city": 200, "shop": 50, "kind": 12, "colour": 7, "level": 4}
@@ -44,7 +44,7 @@ fit: {{epochs: 1, batch_size: 8192, validation_data: validation}}
 """
 
 Timed = dict[str, list[tuple[float, float]]]
-"""What is timed -> seconds of the clock and of the processor, each round."""
+"""Mapping from what is timed to its seconds of the clock and of the processor in each round."""
 
 
 def write_table(folder: Path, rows: int) -> Path:

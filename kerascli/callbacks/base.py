@@ -20,7 +20,7 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class EpochFacts:
-    """What callbacks get at the end of an epoch or within it: logs, epoch and step numbers, learning rates."""
+    """Facts that callbacks get at the end of an epoch or within it: logs, epoch and step numbers, learning rates."""
 
     epoch: int
     epochs: int

@@ -65,7 +65,7 @@ Sample = Images | Points | Heat | Text
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What is known of a model or view before it has weights, to check callbacks: its inputs and outputs."""
+    """Inputs and outputs of a model or view, which are known before it has weights, to check callbacks against."""
 
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]

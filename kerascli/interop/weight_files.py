@@ -51,7 +51,7 @@ class WeightsFile:
     arrays: Hdf5
     layers: tuple[FileLayer, ...]
     by_place: bool
-    """Whether the file's layers are matched to the model's by class and number (Keras 3), or else by their order."""
+    """True if the file's layers are matched to the model's by class and number (Keras 3), False if by their order."""
 
     def layer(self, name: str) -> FileLayer | None:
         return next((layer for layer in self.layers if layer.name == name), None)

@@ -52,7 +52,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What `explain` shows for a name; `beside` are a node's other keys, `members` the components of a kind."""
+    """Page that `explain` shows for a name; `beside` are a node's other keys, `members` the components of a kind."""
 
     kind: str
     name: str

@@ -1,4 +1,4 @@
-"""What one exported Keras model contains: inputs, nodes and outputs of the whole model, or of a shared model in it."""
+"""Contents of one exported Keras model: inputs, nodes and outputs of the whole model, or of a shared model in it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ from kerascli.layers.merging.concatenate import Concatenate
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Whether a tensor has a mask in Keras at run time, in kerascli, and in Keras's graph."""
+    """Three flags of a tensor: it has a mask in Keras at run time, in kerascli, and in Keras's graph."""
 
     in_keras: bool = False
     in_kerascli: bool = False

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Role = Literal["layer", "input", "output", "figure", "model", "block", "repeat", "entry", "exit"]
-"""What a diagram's box is; a `figure` is a loss or metric without output, edges cross a frame at `entry` and `exit`."""
+"""Kind of a diagram's box; a `figure` is a loss or metric without output, edges cross a frame at `entry` and `exit`."""
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 _LONGEST_PERIOD = 8

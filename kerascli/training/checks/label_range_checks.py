@@ -39,7 +39,7 @@ class _Lookup:
 
 @dataclass(frozen=True, slots=True)
 class _Requirements:
-    """What a run's model, losses and metrics require of the values of its inputs and targets."""
+    """Requirements of a run's model, losses and metrics on the values of its inputs and targets."""
 
     lookups: Mapping[str, list[_Lookup]]
     numbers: frozenset[str]

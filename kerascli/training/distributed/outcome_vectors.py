@@ -1,6 +1,7 @@
 """The outcome of a shard as two vectors, so that all of it is added and sent at once."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -99,15 +100,13 @@ class OutcomeVectors:
         return vector[slot.start : slot.stop].view(slot.shape).to(slot.dtype)
 
 
+@dataclass(frozen=True, slots=True)
 class _Slot:
-    """Place of one tensor in the vectors of an outcome."""
+    """Place of one tensor of a step's outcome: in the vector `added` if `exact`, else in `averaged`."""
 
-    def __init__(
-        self, exact: bool, is_state: bool, start: int, stop: int, shape: torch.Size, dtype: torch.dtype
-    ) -> None:
-        self.exact = exact
-        self.is_state = is_state
-        self.start = start
-        self.stop = stop
-        self.shape = shape
-        self.dtype = dtype
+    exact: bool
+    is_state: bool
+    start: int
+    stop: int
+    shape: torch.Size
+    dtype: torch.dtype

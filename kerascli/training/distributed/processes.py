@@ -26,7 +26,7 @@ _SECONDS_TO_LOOK = 0.02
 
 
 class Processes:
-    """Communication among the processes of a training. With one process nothing is sent, and nothing is imported.
+    """Communication among the processes of a training. With one process nothing is sent.
 
     Every process calls the same methods in the same order.
     """
