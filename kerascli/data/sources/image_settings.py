@@ -33,7 +33,7 @@ class ImageSettings(Source):
     """Center-crop images to the target aspect ratio before resizing; false: resizing may distort them."""
 
     on_corrupt: Literal["error", "skip"] = "error"
-    """Treatment of damaged images: error (all of them are listed before training) or skip (their rows, with a warning)."""
+    """Treatment of damaged images: error (all are listed before training) or skip (their rows, with a warning)."""
 
     def reading(self) -> Reading:
         return Reading(self.image_size, self.color_mode, self.interpolation, self.crop_to_aspect_ratio)
