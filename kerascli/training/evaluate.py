@@ -1,6 +1,7 @@
 """Compute the loss and metrics of a model over a split of the data; metric states stay on the device until the end."""
 
 from collections.abc import Generator, Iterable, Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ def evaluate(
         if batch is not None:
             drawn = draws.Draws(seed, f"evaluate/{number}", step)
             # not around the yield: the receiver of the event would be in inference mode too
-            with torch.inference_mode(), draws.using(drawn), own_states.for_batch():
+            with _no_gradients(module), draws.using(drawn), own_states.for_batch():
                 outcome = module(batch)
                 own_states.keep(outcome.updates)
             states = outcome.loss.states
@@ -38,6 +39,13 @@ def evaluate(
         yield Tick()
     assert sums is not None, "a split has rows"
     return module.objective.figures(sums)
+
+
+def _no_gradients(module: TrainStepModule) -> AbstractContextManager[None]:
+    """Return torch's inference mode, or `no_grad` for weights that FSDP gathers: it keeps the gathered tensors' objects,
+    and an inference tensor could not be trained with later."""
+    divided = any(weight.part is not None for weight in module.weights())
+    return torch.no_grad() if divided else torch.inference_mode()
 
 
 def add_states(sums: list[Tensor] | None, states: Sequence[Tensor]) -> list[Tensor]:

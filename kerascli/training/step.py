@@ -13,7 +13,7 @@ from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.optimizers.several import Optimizers
 from kerascli.spans import span
 from kerascli.training.forward_pass import ForwardPass, Runner, StepOutcome
-from kerascli.training.tensor_file import tensor_pieces
+from kerascli.training.tensor_file import LateTensor, tensor_pieces
 from kerascli.training.train_step import TrainStepModule
 
 
@@ -71,11 +71,14 @@ class Trainer:
                 weight.copy_(self.optimizers.keep_if_good(value, weight))
 
     def weights_file(self) -> Pieces:
-        """Return the contents of a safetensors file with the model's weights, in Keras's layout."""
-        return tensor_pieces({weight.name: weight.keras() for weight in lasting(self.weights)})
+        """Return the contents of a safetensors file with the model's weights, in Keras's layout.
+
+        If FSDP divides the weights, every process must iterate over the contents, which gathers one weight at a time.
+        """
+        return tensor_pieces({weight.name: _to_write(weight) for weight in lasting(self.weights)})
 
     def snapshot(self) -> dict[str, Tensor]:
-        """Return a mapping from weight name to a copy of the weight on the CPU, in Keras's layout."""
+        """Return a mapping from weight name to a copy on the CPU, in Keras's layout, of what this process holds of it."""
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
 
     def restore(self, values: Mapping[str, Tensor]) -> None:
@@ -83,11 +86,22 @@ class Trainer:
         assign_weights(self.weights, values)
 
 
+def _to_write(weight: Weight) -> Tensor | LateTensor:
+    if weight.part is None:
+        return weight.keras()
+    return LateTensor(weight.tensor.dtype, tuple(weight.spec.shape), weight.whole)
+
+
 def assign_weights(weights: Sequence[Weight], values: Mapping[str, Tensor]) -> None:
     """Set weights to `values`, by name and in Keras's layout. Raises FileRefused if names or shapes differ."""
     saved = {name: tuple(value.shape) for name, value in values.items()}
     wanted = {weight.name: tuple(weight.spec.shape) for weight in weights}
-    differing = sorted(name for name in {*saved, *wanted} if saved.get(name) != wanted.get(name))
+    parts = {weight.name: tuple(weight.keras().shape) for weight in weights if weight.part is not None}
+    differing = sorted(
+        name
+        for name in {*saved, *wanted}
+        if saved.get(name) not in (wanted.get(name), parts.get(name, wanted.get(name)))
+    )
     if differing:
         name = differing[0]
         text = f"the weights are of another model: '{name}' has shape {saved.get(name)} there, {wanted.get(name)} here"

@@ -92,6 +92,12 @@ class Processes:
                     assert work is not None
                     work.wait()
 
+    def added(self, tensor: Tensor) -> Tensor:
+        """Return a tensor's sum over all processes."""
+        total = tensor.clone()
+        self.add([total])
+        return total
+
     def _add_in_order(self, tensor: Tensor) -> None:
         """Add by recursive doubling: with the neighbour, then between pairs, then between fours ..."""
         other, distance = torch.empty_like(tensor), 1

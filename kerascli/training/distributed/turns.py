@@ -17,10 +17,17 @@ class Turns:
     are all evaluated by each.
     """
 
-    def __init__(self, source: BatchSource, processes: Processes, limit: int | None = None) -> None:
-        """`limit` is the number of batches to evaluate; None: all."""
+    def __init__(
+        self, source: BatchSource, processes: Processes, limit: int | None = None, *, full_rounds: bool = False
+    ) -> None:
+        """`limit` is the number of batches to evaluate; None: all.
+
+        With `full_rounds`, a process without a batch in the last round evaluates its batch before once more, since
+        the model's weights are gathered from all processes.
+        """
         self._source = source
         self._processes = processes
+        self._full_rounds = full_rounds
         self._count = source.steps if limit is None else min(limit, source.steps)
         world = processes.world
         shared = self._count >= world.size
@@ -31,7 +38,10 @@ class Turns:
         numbers = range(self._rank, self._rank + self._count, self._size)
         batches: Iterable[Batch | None] = self._source.epoch(0, self._rank, every=self._size)
         there = islice(batches, len(range(self._rank, self._count, self._size)))
-        return zip(numbers, chain(there, repeat(None)), strict=False)
+        last: Batch | None = None
+        for number, batch in zip(numbers, chain(there, repeat(None)), strict=False):
+            last = batch if batch is not None else last if self._full_rounds else None
+            yield number, last
 
     def all_states(self, number: int, states: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
         """Yield the metric states of each batch of a round (one batch a process), in the order of batches.

@@ -29,11 +29,16 @@ def follow(runner: PhaseRunner) -> None:
             break
         runner.start_next_phase()
     refuse_bad_weights(runner.state.trainer, runner.reached)
+    if runner.state.experiment.is_divided:
+        for _ in runner.state.trainer.weights_file():  # process 0 writes it, and gathers each weight
+            pass
     test = runner.phase.prepared.splits.get("test")
     if test is not None:
         experiment = runner.state.experiment
         source = rows_in_order(experiment, test)
-        batches = evaluated_batches(source, runner.options.limits.get("validation_steps"), runner.processes)
+        batches = evaluated_batches(
+            source, runner.options.limits.get("validation_steps"), runner.processes, divided=experiment.is_divided
+        )
         for _ in evaluate(experiment.module, batches, seed=experiment.spec.seed):
             pass
 
@@ -55,8 +60,9 @@ def compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
 
 
 def _sum_of_bits(runner: PhaseRunner) -> int:
-    """Return the sum of all weights' bytes, read as integers. Waits for the device."""
-    weights = [weight.tensor.detach().reshape(-1) for weight in runner.state.trainer.weights]
+    """Return the sum of the bytes, read as integers, of all weights that every process has. Waits for the device."""
+    common = (weight for weight in runner.state.trainer.weights if weight.part is None)
+    weights = [weight.tensor.detach().reshape(-1) for weight in common]
     return sum(int(each.view(torch.uint8).sum(dtype=torch.int64)) for each in weights)
 
 

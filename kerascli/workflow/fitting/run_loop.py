@@ -131,7 +131,7 @@ def _evaluate_test(
     experiment = runner.state.experiment
     started = time.monotonic()
     limit = runner.options.limits.get("validation_steps")
-    batches = evaluated_batches(rows_in_order(experiment, test), limit, runner.processes)
+    batches = evaluated_batches(rows_in_order(experiment, test), limit, runner.processes, divided=experiment.is_divided)
     if not isinstance(batches, Turns):  # else all processes evaluate to the end, since they wait for each other
         batches = _while_wanted(batches, record, stop)
     work = evaluate(experiment.module, batches, seed=experiment.spec.seed)

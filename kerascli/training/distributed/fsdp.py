@@ -1,0 +1,84 @@
+"""Division of a model's weights among processes by PyTorch's FSDP2 (`fully_shard`)."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from kerascli.layers.base import Outcome
+from kerascli.model.runtime.graph import Graph, GraphOutcome
+from kerascli.model.runtime.weights import Weight
+from kerascli.parts.distributions import FSDP
+from kerascli.training.distributed.processes import Processes
+from kerascli.training.objective import LossOutput
+from kerascli.training.train_step import GraphStep, TrainStepOutput
+
+_GROUP_ELEMENTS = 2**20
+"""Number of weight elements from which layers are gathered together; smaller messages waste time on the network."""
+_GROUPS_OF_SMALL_MODEL = 8
+
+
+def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torch.device) -> None:
+    """Divide the weights of a model, which is on the meta device, among the processes; they become DTensors.
+
+    Layers that follow each other are gathered together; weights of layers that several nodes share, and the rest, stay
+    gathered from a forward pass to the end of its backward pass.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import FSDPModule, fully_shard
+
+    _let_hooks_see_results()
+    mesh = init_device_mesh(device.type, (processes.world.size,))
+    groups = [[*group] for group in _groups(module.graph)]
+    for group in groups:
+        fully_shard(group, mesh=mesh, reshard_after_forward=settings.reshard_after_forward)
+    fully_shard(module, mesh=mesh, reshard_after_forward=False)
+    for part in module.modules():
+        if isinstance(part, FSDPModule):  # each process's loss has its share of the batch: gradients are added
+            part.set_gradient_divide_factor(1.0)
+            part.set_force_sum_reduction_for_comms(True)
+
+
+def _groups(graph: Graph) -> Iterator[list[nn.Module]]:
+    """Yield lists of modules of consecutive nodes, each with weights of its own that are gathered together."""
+    counts: dict[int, int] = {}
+    for module in graph.nodes:
+        for each in module.modules():
+            counts[id(each)] = counts.get(id(each), 0) + 1
+    sizes = {
+        module: _elements(module) for module in graph.nodes if counts[id(module)] == 1 and _is_apart(module, counts)
+    }
+    smallest = min(_GROUP_ELEMENTS, sum(sizes.values()) // _GROUPS_OF_SMALL_MODEL)
+    group: list[nn.Module] = []
+    for module, size in sizes.items():
+        if size:
+            group.append(module)
+        if sum(map(_elements, group)) > smallest:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _is_apart(module: nn.Module, counts: dict[int, int]) -> bool:
+    """Return True if no other node has a part of a node's module."""
+    return all(counts[id(each)] == 1 for each in module.modules())
+
+
+def _elements(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _let_hooks_see_results() -> None:
+    """Register the classes of modules' results as containers of tensors, which FSDP's hooks look into."""
+    from torch.export import register_dataclass
+    from torch.utils._pytree import SUPPORTED_NODES  # pyright: ignore[reportPrivateImportUsage]
+
+    for cls in (Outcome, GraphOutcome, LossOutput, TrainStepOutput):
+        if cls not in SUPPORTED_NODES:
+            register_dataclass(cls)
+
+
+def divided_names(weights: list[Weight]) -> set[str]:
+    """Return the names of the weights that are divided among processes."""
+    return {weight.name for weight in weights if weight.part is not None}
