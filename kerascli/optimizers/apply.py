@@ -57,7 +57,7 @@ class FlatOptimizer:
         self._across = across
         self._norms = torch.zeros(len(weights), device=device)
         whole = across is None
-        self._positions = grouped(weights) if whole else [[i] for i, each in enumerate(weights) if each[1].numel()]
+        self._positions = grouped(weights) if whole else [[i] for i, _ in enumerate(weights)]
         on_cpu = all(parameter.is_cpu for _, parameter, _ in weights)
         small = sum(parameter.numel() for _, parameter, _ in weights) <= _COPIED_ELEMENTS
         copied = whole and (small or not on_cpu)
@@ -195,7 +195,7 @@ class FlatOptimizer:
 
         Tensors have Keras's layout.
         """
-        state = dict(self._named_state())
+        state = {key: view for key, _, view in self._named_state()}
         state |= {} if self.loss_scale is None else self.loss_scale.state()
         state["iterations"] = torch.tensor(self.iterations)
         if not isinstance(self._rate, Schedule):
@@ -214,7 +214,7 @@ class FlatOptimizer:
             if got.shape != value.shape or got.dtype != value.dtype:
                 found = f"{got.dtype} {tuple(got.shape)}, expected {value.dtype} {tuple(value.shape)}"
                 raise FileRefused(f"optimizer state '{name}' is {found}")
-        for name, view in self._named_state():
+        for name, _, view in self._named_state():
             view.copy_(state[name])
         self._iterations = int(state["iterations"])
         if self.loss_scale is not None:
@@ -223,11 +223,15 @@ class FlatOptimizer:
         if not isinstance(self._rate, Schedule):
             self._rate = float(state["learning_rate"])
 
-    def _named_state(self) -> Iterator[tuple[str, Tensor]]:
+    def weights_of_state(self) -> dict[str, str]:
+        """Return a mapping from the name of a state tensor to that of its weight: `adam/dense/kernel/velocity` ..."""
+        return {key: name for key, name, _ in self._named_state()}
+
+    def _named_state(self) -> Iterator[tuple[str, str, Tensor]]:
         for group in self._groups:
             for name, state in group.state.items():
                 for slot, view in state.items():
-                    yield f"{self.optimizer.component_name}/{name}/{slot}", view
+                    yield f"{self.optimizer.component_name}/{name}/{slot}", name, view
 
     def _step(self) -> None:
         every = self.optimizer.gradient_accumulation_steps

@@ -148,7 +148,7 @@ class FlatGroup:
             parts = [(0, self.gradient)]
         else:
             parts = [(s.start, self.gradient[s.start : s.stop]) for s in self.present]
-        longest = self.weights.numel()
+        longest = max(1, self.weights.numel())
         if self.weights.is_cpu and self.rule is None:
             longest = _CACHED_ELEMENTS * torch.get_num_threads()
         for start, gradient in parts:

@@ -9,9 +9,11 @@ from kerascli import draws
 from kerascli.data.batches.loader import Batch
 from kerascli.disk.pieces import Pieces
 from kerascli.errors import FileRefused
+from kerascli.model.runtime.weight_part import WeightPart
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.optimizers.several import Optimizers
 from kerascli.spans import span
+from kerascli.training.checkpoint_files import Range
 from kerascli.training.forward_pass import ForwardPass, Runner, StepOutcome
 from kerascli.training.tensor_file import LateTensor, tensor_pieces
 from kerascli.training.train_step import TrainStepModule
@@ -81,9 +83,22 @@ class Trainer:
         """Return a mapping from weight name to a copy on the CPU, in Keras's layout, of what this process holds of it."""
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
 
+    def ranges(self) -> dict[str, Range]:
+        """Return the ranges of the state's tensors that this process holds, by name, of weights that FSDP divides."""
+        found = {weight.name: _range(weight, weight.part) for weight in self.weights if weight.part is not None}
+        states = {key: found.get(name) for key, name in self.optimizers.weights_of_state().items()}
+        return {
+            **{f"weights/{name}": each for name, each in found.items()},
+            **{f"optimizer/{key}": each for key, each in states.items() if each is not None},
+        }
+
     def restore(self, values: Mapping[str, Tensor]) -> None:
         """Set the weights of the model to the values of a mapping that `snapshot` returned."""
         assign_weights(self.weights, values)
+
+
+def _range(weight: Weight, part: WeightPart) -> Range:
+    return Range(weight.spec.axes[0] if weight.spec.axes else 0, part.start, part.stop, part.size)
 
 
 def _to_write(weight: Weight) -> Tensor | LateTensor:

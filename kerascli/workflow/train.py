@@ -16,6 +16,7 @@ from kerascli.device import Choice, Threads, choose_device, of_process, prepare_
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.events import Began, Event, Note
 from kerascli.interrupts import deferred
+from kerascli.parts.distributions import FSDP
 from kerascli.report.summary import render, summarize
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.manifest import run_facts
@@ -23,6 +24,8 @@ from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint import checkpoint_facts
+from kerascli.training.checkpoint_files import part_file
+from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.progress import Progress as Reached
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
@@ -69,9 +72,10 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     begun = init_weights(runner.state.experiment, phases[0].config, options.known_runs or options.runs_dir)
     members = _members(runner)
     if not runner.processes.world.leads:
-        yield from _beside(runner)
+        yield from _beside(runner, Path(runner.processes.exchange("")[0]))
         return
     record = RunRecord.create(options.runs_dir, options.name or config.name)
+    runner.processes.exchange(str(record.path))
     with record.locked(), deferred() as stop:
         runner.processes.signal = lambda: stop.number
         mode = runner.state.execution_mode
@@ -124,7 +128,7 @@ def resume(
         stages.end("model, execution mode and checkpoint")
         members = _members(runner)  # all processes have read the run before it is written to
         if not leads:
-            yield from _beside(runner)
+            yield from _beside(runner, record.path)
             return
         record.open_history(history_columns(phases), history)
         yield from notes
@@ -167,11 +171,11 @@ def _own_device(device: Choice, options: Options) -> Choice:
     return of_process(device, options.processes.world.local_rank)
 
 
-def _beside(runner: PhaseRunner) -> Iterator[Event]:
-    """Train as one of the processes that do not record."""
+def _beside(runner: PhaseRunner, folder: Path) -> Iterator[Event]:
+    """Train as one of the processes that do not record; `folder` is that of the run."""
     with deferred() as stop:
         runner.processes.signal = lambda: stop.number
-        follow(runner)
+        follow(runner, folder)
     yield from ()
 
 
@@ -213,7 +217,9 @@ def _restored(
     record: RunRecord, phases: list[Phase], device: Choice, options: Options, mode: str | None
 ) -> tuple[PhaseRunner, list[Note], Prefix]:
     """Return the `PhaseRunner` restored from the newest checkpoint, notes, and the part of history.csv up to it."""
-    checkpoint, notes = newest(record)
+    processes = options.processes or ALONE
+    part = _own_part(phases, processes)
+    checkpoint, notes = newest(record, processes, part)
     reached, history = Reached(epoch=_first_epoch(phases)), Prefix()
     if checkpoint is not None:
         known = checkpoint_facts(checkpoint.facts)
@@ -224,12 +230,19 @@ def _restored(
         )
     runner = PhaseRunner(phases, _own_device(device, options), options, reached, mode)
     if checkpoint is not None:
-        runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks)
+        runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks, part)
     reached, plan = runner.reached, runner.state.plan
     if plan.epochs < reached.epoch + (reached.batch > 0):
         where = f"epoch {reached.epoch + 1}, step {reached.batch}" if reached.batch else f"epoch {reached.epoch}"
         raise ConfigError(f"fit.epochs is {plan.epochs}, but the run has reached {where}: it cannot be made shorter")
     return runner, notes, history
+
+
+def _own_part(phases: Sequence[Phase], processes: Processes) -> str | None:
+    """Return the name of the file with this process's parts of weights, if FSDP divides them; else None."""
+    world = processes.world
+    divides = world.size > 1 and isinstance(phases[0].spec.fit.distribute, FSDP)
+    return part_file(world.rank, world.size) if divides else None
 
 
 def _refuse_format_1(record: RunRecord) -> None:

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,11 +19,21 @@ from kerascli.world import World, restarts_of
 if TYPE_CHECKING:
     from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]
 
+_SIGNALS = 256
+"""Number above that of every signal."""
 _FIRST_FAILURE = "kerascli/first_failure"
 _SECONDS_TO_EXPLAIN = 1.5
 """Time that a process which fails has to say why, before the others report that it is gone."""
 _SECONDS_TO_LOOK = 0.02
 """Time between two looks for the others' answers."""
+
+
+class Wish(IntEnum):
+    """When process 0 wants all processes to save a checkpoint, by its clock."""
+
+    NONE = 0
+    AT_EPOCH_END = 1
+    NOW = 2
 
 
 class Processes:
@@ -40,6 +51,10 @@ class Processes:
         self._steps = 0
         self.signal: Callable[[], int | None] = lambda: None
         """Function that returns the number of a signal that this process has received, or None."""
+        self.wish: Callable[[], Wish] = lambda: Wish.NONE
+        """Function that returns whether this process wants a checkpoint to be saved."""
+        self.common_wish = Wish.NONE
+        """Wish that all processes know of after the same training step."""
 
     @classmethod
     def join(cls, world: World, device: str, *, timeout: float) -> "Processes":
@@ -110,19 +125,21 @@ class Processes:
             distance *= 2
 
     def own_signal(self) -> list[float]:
-        """Return the signal of each process, as far as this one knows: 0 for none and for the others."""
+        """Return a number for each process: this one's signal and wish, 0 for the others, whose sum is then known."""
         known = [0.0] * self.world.size
-        known[self.world.rank] = float(self.signal() or 0)
+        known[self.world.rank] = float((self.signal() or 0) + _SIGNALS * self.wish())
         return known
 
     def keep_signals(self, summed: Tensor) -> None:
-        """Remember a signal of any process, from the sums of all `own_signal`, which come with those of a step.
+        """Remember a signal and a wish of any process, from the sums of all `own_signal`, which come with a step's.
 
         On CUDA the sums are looked at every 64 steps, since that waits for the device.
         """
         self._steps += 1
         if summed.is_cpu or self._steps % 64 == 0:
-            self._known_signal = next((int(number) for number in summed.tolist() if number), None)
+            numbers = [divmod(int(number), _SIGNALS) for number in summed.tolist()]
+            self._known_signal = next((signal for _, signal in numbers if signal), None)
+            self.common_wish = Wish(max(wish for wish, _ in numbers))
 
     def common_signal(self) -> int | None:
         """Return a signal that all processes know of after the same training step, or None."""

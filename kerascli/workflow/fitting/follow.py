@@ -5,6 +5,7 @@ import platform
 import socket
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,19 +13,31 @@ import torch
 from kerascli import __version__
 from kerascli.errors import ConfigError, Fault, Interrupted, TrainingStopped, counted
 from kerascli.events import EpochEnd, Event, Note, Stopped
+from kerascli.runs.history_writer import Prefix
+from kerascli.runs.record import RunRecord
 from kerascli.training.distributed.processes import Processes
 from kerascli.training.evaluate import evaluate
 from kerascli.training.finite import refuse_bad_weights
 from kerascli.training.loop import train
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
+from kerascli.workflow.fitting.saver import Saver
 
 
-def follow(runner: PhaseRunner) -> None:
-    """Take part in the training and in the evaluation of the test split, as `run_loop.run` does on rank 0."""
+def follow(runner: PhaseRunner, folder: Path) -> None:
+    """Take part in the training and in the evaluation of the test split, as `run_loop.run` does on rank 0.
+
+    `folder` is that of the run, where each process saves its parts of weights that FSDP divides.
+    """
+    checkpoints = RunRecord(folder).checkpoints
     while True:
-        for event in compared(train(runner.state.trainer, runner.state.plan, runner.reached), runner):
-            _leave_on_signal(runner.processes, event)
+        state, saver = runner.state, None
+        if state.experiment.is_divided:
+            saver = Saver(checkpoints, state.trainer, runner.reached, state.plan, runner.processes)
+        for event in compared(train(state.trainer, state.plan, runner.reached), runner):
+            if saver is not None and (due := saver.due(event)) is not None:
+                _save(saver, *due)
+            _leave_on_signal(runner.processes, event, saver)
         if runner.is_last:
             break
         runner.start_next_phase()
@@ -66,9 +79,16 @@ def _sum_of_bits(runner: PhaseRunner) -> int:
     return sum(int(each.view(torch.uint8).sum(dtype=torch.int64)) for each in weights)
 
 
-def _leave_on_signal(processes: Processes, event: Event) -> None:
+def _save(saver: Saver, reason: str, slots: tuple[str, ...] = ()) -> None:
+    saver.refuse_bad()
+    saver.save(reason, Prefix(), slots=slots)
+
+
+def _leave_on_signal(processes: Processes, event: Event, saver: Saver | None) -> None:
     number = processes.common_signal()
     if number is not None and not isinstance(event, Stopped):
+        if saver is not None:
+            _save(saver, "a signal")
         raise Interrupted("interrupted", signal_number=number)
 
 

@@ -5,8 +5,6 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 
-from safetensors.torch import load as load_tensors
-
 from kerascli.data.batches.loader import Batch
 from kerascli.errors import FileRefused, Interrupted, KerasCliError, TrainingStopped
 from kerascli.events import Evaluated, Event, Note, Stopped
@@ -14,6 +12,7 @@ from kerascli.interrupts import Signals
 from kerascli.model.runtime.weights import lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import saved_weights
+from kerascli.training.checkpoint_files import training_tensors
 from kerascli.training.distributed.processes import Processes
 from kerascli.training.distributed.turns import Turns
 from kerascli.training.evaluate import evaluate
@@ -25,7 +24,8 @@ from kerascli.workflow.fitting.follow import compared
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
 from kerascli.workflow.fitting.profiled import profiled
-from kerascli.workflow.fitting.recorder import TRAINING, Recorder
+from kerascli.workflow.fitting.recorder import Recorder
+from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.generation.samples import sample_writer
 from kerascli.workflow.memory import STOPS, stopped_by
 
@@ -73,7 +73,8 @@ def _phases(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
 def _phase(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
     state = runner.state
     samples = sample_writer(record, state.experiment, runner.phase.prepared)
-    recorder = Recorder(record, state.trainer, runner.reached, state.plan, samples)
+    saver = Saver(record.checkpoints, state.trainer, runner.reached, state.plan, runner.processes)
+    recorder = Recorder(record, saver, samples)
     events = recorder.follow(compared(train(state.trainer, state.plan, runner.reached), runner))
     if state.profiler is None:
         yield from _saved_on_signal(events, recorder, runner.processes)
@@ -87,14 +88,15 @@ def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
 
     If an update overflowed, the weights in memory are not finite: then those of the last checkpoint are saved.
     """
-    if has_finite_weights(trainer):
+    is_divided = any(weight.part is not None for weight in trainer.weights)  # others do not write their parts now
+    if not is_divided and has_finite_weights(trainer):
         record.write_weights(trainer.weights_file())
         return f"the last finite weights are saved in {record.path}"
     try:
         checkpoint = record.checkpoints.newest()
     except FileRefused:
         return "no weights are saved: there was no checkpoint before it"
-    saved = saved_weights(load_tensors(checkpoint.blobs[TRAINING]))
+    saved = saved_weights(training_tensors(checkpoint.blobs))
     record.write_weights(tensor_pieces({weight.name: saved[weight.name] for weight in lasting(trainer.weights)}))
     return f"the weights of the last checkpoint (step {checkpoint.step}) are saved in {record.path}"
 
