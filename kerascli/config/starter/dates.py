@@ -1,5 +1,4 @@
-"""Detect dates in a table's column of texts: their format, the parts (month, hour ...) that vary, the interval between
-them."""
+"""Detect dates in a table's text column: their format, the parts (month, hour ...) that vary, and their interval."""
 
 import re
 from collections.abc import Sequence
@@ -40,8 +39,7 @@ def times_of(texts: Sequence[str], form: str) -> np.ndarray | None:
 
 
 def varying_parts(times: np.ndarray) -> list[str]:
-    """Return the periodic parts of dates that vary (month, weekday, hour, minute), as the transform `datetime` names
-    them."""
+    """Return the periodic parts of dates that vary (of month, weekday, hour, minute), for the transform `datetime`."""
     days = times.astype("datetime64[D]")
     seconds = (times - days).astype(np.int64)
     values = {

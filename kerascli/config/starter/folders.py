@@ -1,5 +1,4 @@
-"""Examine a folder of images or texts for `init`: which subfolders are splits or classes, and how many files
-they have."""
+"""Examine a folder of images or texts for `kerascli init`: which subfolders are splits or classes, numbers of files."""
 
 import os
 from collections.abc import Iterator
@@ -42,8 +41,7 @@ class Folders:
     """Mapping from the name of a split other than training (`validation`, `test`) to its folder."""
 
     def settings(self, path: str) -> dict[str, Any]:
-        """Return the arguments of the config's data source that reads the folder; `path` is the folder's path in the
-        config."""
+        """Return the arguments of the data source that reads the folder; `path` is the folder's path in the config."""
         inner = self.train.relative_to(self.folder)
         found: dict[str, Any] = {"directory": (Path(path) / inner).as_posix()}
         found |= {name: (Path(path) / each.relative_to(self.folder)).as_posix() for name, each in self.splits.items()}
@@ -62,8 +60,7 @@ class Folders:
             yield from islice((file for file in shown if file.name.lower().endswith(self.suffixes)), each)
 
     def split(self) -> dict[str, Any]:
-        """Return the `data.split` section: shares of the validation and test splits that have no folder; empty if both
-        have one."""
+        """Return the `data.split` section: fractions of `validation` and `test` unless they have folders; may be {}."""
         parts: dict[str, Any] = {name: 0.15 for name in ("validation", "test") if name not in self.splits}
         if parts and self.classes and min(self.counts.values()) >= _FEWEST:
             parts["stratify"] = "label"
@@ -74,8 +71,7 @@ class Folders:
         return bool(self.counts) and max(self.counts.values()) >= UNEVEN * self.count
 
     def say(self, draft: Draft, what: str) -> None:
-        """Add the decisions about classes and splits to the draft; `what` is the noun for a file: `images` or
-        `texts`."""
+        """Add the decisions about classes and splits to the draft; `what` is the files' noun: `images` or `texts`."""
         if self.classes:
             shares = listed(f"{name} {self.counts[name]:,}" for name in self.classes)
             draft.decide("data", f"a class for each subfolder, {len(self.classes)} of {self.count:,} {what}: {shares}")
@@ -114,7 +110,7 @@ def kind_of(folder: Path) -> tuple[str, ...]:
 
 
 def study_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
-    """Return what a folder's subfolders are (splits, classes), with numbers of files. Raises DataError."""
+    """Return the role of a folder's subfolders (splits, classes), with numbers of files. Raises DataError."""
     if not folder.is_dir():
         raise missing_file(folder, str(folder))
     below = _subfolders(folder, suffixes)

@@ -15,8 +15,7 @@ FEW_ROWS = 1000
 
 
 def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
-    """Return the kind of model (by default the first of `fitting`). Raises ConfigError if it does not fit the data
-    `what`."""
+    """Return the model's kind, by default the first of `fitting`. Raises ConfigError if `kind` does not fit `what`."""
     if kind is None:
         return fitting[0]
     if kind not in fitting:

@@ -1,5 +1,4 @@
-"""Read a sample of a table's rows for `init`, with data types, and find the settings of the source that reads the
-table."""
+"""Read a sample of a table's rows for `kerascli init`, and find the settings of the data source for the table."""
 
 import os
 from collections.abc import Mapping

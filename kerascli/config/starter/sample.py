@@ -11,7 +11,7 @@ from kerascli.disk.files import open_regular
 from kerascli.errors import DataError, Fault, Place
 
 MAX_BYTES = 4 * 2**20
-"""Maximum number of bytes of a text file to examine; in a larger file they come from evenly spaced places."""
+"""Maximum number of bytes of a text file to examine; of a larger file, evenly spaced parts are read."""
 _PIECES = 16
 _CHECKED = 2**30
 """Maximum number of bytes to read in order to check that a text file is UTF-8 to its end."""
@@ -32,7 +32,7 @@ class TextSample:
     encoding: str
     whole: bool
     share: float
-    """Approximate share of the file's bytes that is in the sample: 1 if all of them are, 0 if unknown."""
+    """Approximate fraction of the file's bytes that is in the sample: 1 if all of them are, 0 if unknown."""
 
 
 def sample_text(path: Path, name: str) -> TextSample:

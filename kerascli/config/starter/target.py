@@ -14,8 +14,7 @@ from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, sug
 MAX_CLASSES = 20
 """Maximum number of different integers of a target that count as classes, if there are 10 rows for each."""
 UNEVEN = 0.85
-"""Share of the most frequent class, from which on the loss weights classes: always predicting that one would look good.
-"""
+"""Share of the most frequent class from which the loss weights classes: else predicting only that class looks good."""
 _FEWEST = 10
 """Minimum number of rows of each class for a split that is stratified by class."""
 
@@ -44,7 +43,7 @@ class Target:
     steps: list[Any] = field(default_factory=list)
     """Transforms in the target's pipeline, as the config writes them."""
     where: list[str] = field(default_factory=list)
-    """Classes for the setting `data.where`, which removes rows without a label; empty if all rows have one."""
+    """Classes for the row filter `data.where`, which removes rows without a label; empty if all rows have a label."""
     stratify: bool = False
     balanced: bool = False
     decisions: list[str] = field(default_factory=list)
@@ -148,8 +147,8 @@ def _classes(column: str, found: np.ndarray, counts: np.ndarray, dtype: np.dtype
 
 
 def positive_class(words: Sequence[str], counts: Sequence[int]) -> int:
-    """Return the index of the positive one of two classes: the larger integer, a word such as `yes`, or else the rarer
-    one."""
+    """Return the index of the positive one of two classes: the larger integer, a word like `yes`, else the rarer
+    class."""
     if all(re.fullmatch(r"-?\d+", word) for word in words):
         return 1 if int(words[1]) > int(words[0]) else 0
     lower = [word.lower() for word in words]

@@ -16,7 +16,7 @@ from kerascli.disk.files import open_regular
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 BAG_RATIO = 1500
-"""Texts per word of a text, below which a bag of words does better (Google's guide to text classification)."""
+"""Ratio of texts to mean words per text below which a bag of words does better (Google's text classification guide)."""
 _BYTES = 2**28
 _MOST = 2**16
 _LOOKED = 500
@@ -42,7 +42,7 @@ def text_table(draft: Draft, looked: Looked, column: Column, target: Target, kin
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Texts to train on: names of the input and the target, and the figures that the size of the model follows from."""
+    """Texts to train on: names of the input and the target, and the counts that determine the size of the model."""
 
     name: str
     target: str

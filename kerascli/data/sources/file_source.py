@@ -26,7 +26,7 @@ class FileSource(Source):
 
     @abstractmethod
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        """Read a file of the source as a table; `name` is for messages, `columns` are those used. Raises DataError."""
+        """Read a file as a table; `name` is its name in messages, `columns` are those in use. Raises DataError."""
 
     def files(self, context: Context) -> list[Path]:
         return [context.folder / path for path in self._paths().values()]

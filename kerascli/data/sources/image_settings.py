@@ -13,7 +13,7 @@ from kerascli.errors import DataError, Fault, counted
 from kerascli.shapes import Size2D
 
 _SHOWN = 20
-"""Number of damaged files that a message names."""
+"""Maximum number of damaged image files that an error message names."""
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
 

@@ -57,7 +57,7 @@ class MovingSquares(Source):
         return np.clip(squares[:, :-1].sum(0) + noise, 0, 1), np.clip(squares[:, 1:].sum(0), 0, 1)
 
     def _drawn(self, places: np.ndarray, half: np.ndarray) -> np.ndarray:
-        """Return frames (squares, frames, size, size) of 0 and 1, each with one square; `places` are their positions.
+        """Return frames (squares, frames, size, size) of 0 and 1, each with one square at its position in `places`.
 
         Positions are (squares, frames, 2).
         """

@@ -31,7 +31,7 @@ class Timeseries(WrappedSource):
     sampling_rate: PositiveInt = 1
     """Distance between successive time steps within a window, in rows."""
     offset: NonNegativeInt | None = None
-    """Distance from a window's start to its `NAME_next`, in rows; null: `sequence_length * sampling_rate`."""
+    """Distance in rows from a window's start to its target `NAME_next`; null: `sequence_length * sampling_rate`."""
     horizon: PositiveInt = 1
     """Number of successive values in `NAME_next`, `sampling_rate` rows apart; 1: one value, without an axis of time."""
     start_index: NonNegativeInt = 0
@@ -61,7 +61,7 @@ class Timeseries(WrappedSource):
         return self.first_ahead() - (self.sequence_length - 1) * self.sampling_rate
 
     def _inner(self, context: Context) -> Context:
-        """Return the context in which the wrapped source is loaded: it names columns of rows, not of windows."""
+        """Return the context to load the wrapped source with, which names its own columns, not those of windows."""
         if context.columns is None:
             return context
         return replace(context, columns=self.row_columns(context.columns))
@@ -77,7 +77,7 @@ class Timeseries(WrappedSource):
         return field if self.horizon == 1 else replace(field, shape=(self.horizon, *(field.shape or (1,))))
 
     def span(self, *, ahead: bool) -> int:
-        """Return the distance, in rows, from a window's start to its last row; `ahead` includes `NAME_next`."""
+        """Return the distance, in rows, from a window's start to its last row; with `ahead`, `NAME_next` included."""
         behind = (self.sequence_length - 1) * self.sampling_rate
         return max(behind, self.first_ahead() + (self.horizon - 1) * self.sampling_rate) if ahead else behind
 

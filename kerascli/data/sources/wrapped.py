@@ -19,7 +19,7 @@ class WrappedSource(Source):
     in_files = False
 
     source: Annotated[Source, SOURCES.field()]
-    """Source of the rows; each of its splits is transformed on its own."""
+    """Data source whose rows are used; each of its splits is transformed on its own."""
 
     def files(self, context: Context) -> list[Path]:
         return self.source.files(context)
@@ -45,7 +45,8 @@ def numbers_in_memory(table: Table, name: str, made: str) -> np.ndarray:
 
 
 def values_in_memory(table: Table, name: str, made: str) -> np.ndarray:
-    """Return a column of numbers or texts as an array in memory. Raises DataError, also if a few values are no numbers.
+    """Return a column of numbers or texts as an array in memory.
+    Raises DataError, also if only a few of the values are not numbers.
 
     `made` names what is made from the column in the error message, in the plural: "windows".
     """

@@ -51,7 +51,7 @@ def array_headers(path: Path, name: str) -> dict[str, NpyHeader]:
 
 
 def array_paths(path: Path) -> list[Path]:
-    """Return the files that hold the arrays at `path`: the npy files of a folder, or the npz or npy file itself."""
+    """Return the paths of the files with the arrays at `path`: a folder's npy files, or the npz or npy file itself."""
     return sorted(path.glob("*.npy")) if path.is_dir() else [path]
 
 

@@ -42,7 +42,7 @@ def _folder() -> str:
 
 
 def _write(file: IO[bytes], chunk: np.ndarray) -> None:
-    """Write an array to the file by system calls; on a full disk, writes through the mapping would kill the process."""
+    """Write an array to the file by system calls; on a full disk, writing to mapped memory would kill the process."""
     data = np.ascontiguousarray(chunk).view(np.uint8).reshape(-1).data
     while data:
         data = data[file.write(data) :]
