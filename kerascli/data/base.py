@@ -158,7 +158,7 @@ class Source(InFolder):
         return False
 
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
-        """Return a table of files that hold one row each (see `reads_alone`); the column `file` holds their names."""
+        """Read files that hold one row each (see `reads_alone`) as a table; its column `file` holds their names."""
         raise NotImplementedError
 
     def placed(self, places: Mapping[str, str]) -> Self:
@@ -209,7 +209,7 @@ class Transform(InFolder):
     """True if the transform, as a pipeline's first step, accepts missing values (nan) in integer columns."""
 
     takes_columns: ClassVar[bool] = False
-    """True if the transform, as a pipeline's first step, accepts columns of mixed dtypes: a record array."""
+    """True if the transform, as a pipeline's first step, accepts several columns of mixed dtypes, as a record array."""
 
     takes_apart: ClassVar[bool] = False
     """True if the transform splits values (texts into tokens), so that its output holds no class labels."""
@@ -221,7 +221,7 @@ class Transform(InFolder):
     """True if the transform accepts rows of varying length (dtype "sequence")."""
 
     def own_columns(self) -> tuple[str, ...]:
-        """Return the columns that the transform's settings name, read if it is a pipeline's first step; () if none."""
+        """Return the names of the columns that the transform itself reads as a pipeline's first step; empty if none."""
         return ()
 
     def in_batch(self, field: Field) -> bool:
@@ -273,7 +273,7 @@ class Feature(Component):
 
     @abstractmethod
     def transform(self, bins: int) -> Transform:
-        """Return the transform that preprocesses the feature's column; `bins` is the default number of its bins."""
+        """Return the transform that preprocesses the feature's column; `bins` is the default number of bins."""
 
     def encoding(self) -> str:
         """Return the feature's encoding in the output vector: float (unchanged), one_hot, or int (for crosses only)."""

@@ -30,7 +30,7 @@ class Step:
         return f"{count} {unit}{'s' if count > 1 else ''}"
 
     def after(self, time: np.datetime64, count: int) -> np.ndarray:
-        """Return the `count` times (datetime64[us]) after `time`, each at this distance from the one before."""
+        """Return the `count` times (datetime64[us]) that follow `time` at intervals of this step."""
         steps = np.arange(1, count + 1)
         if not self.months:
             return time + steps * np.timedelta64(self.micros, "us")
@@ -100,7 +100,7 @@ class Dates:
         return [text.replace("T", separator) + suffix for text in found]
 
     def continued(self, count: int) -> list[str] | None:
-        """Return the next `count` dates at the constant step, as texts in the column's format; None without a step."""
+        """Return the next `count` dates at the constant step, as texts in the column's format; None if it varies."""
         step = self.step()
         return None if step is None else self.written(step.after(self.times[-1], count))
 

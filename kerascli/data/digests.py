@@ -18,7 +18,7 @@ _SAMPLE_BYTES = 2**16
 
 def digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> dict[str, str]:
     """Return a mapping from the name of each file that the data source reads to its SHA-256.
-    If the rows depend on more than files, the source's name has a digest of the columns.
+    If the rows depend on more than files, it also maps the source's name to a digest of the columns.
 
     Very large files and columns are sampled; their digests begin with `sampled:`.
     """

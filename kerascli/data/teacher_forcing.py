@@ -11,7 +11,7 @@ from kerascli.data.transforms.to_categorical import ToCategorical
 
 @dataclass(frozen=True, slots=True)
 class TeacherForcing:
-    """Names of the input and target of a decoder with teacher forcing: the input is the target, one step later."""
+    """Names of a decoder's input and target in teacher forcing, where the input is the target delayed by one step."""
 
     input: str
     target: str
@@ -26,7 +26,7 @@ class TeacherForcing:
 
 
 def teacher_forcing(data: DataSpec) -> TeacherForcing | None:
-    """Return the names of an input and target with teacher forcing, found by the data section's pipelines, or None.
+    """Return the names of the input and target with teacher forcing, judged by their pipelines; None if none.
 
     An input and a target tokenize the same column in the same way, and the input is delayed by one step.
     """
@@ -43,13 +43,13 @@ def teacher_forcing(data: DataSpec) -> TeacherForcing | None:
 
 
 def _words(pipeline: Pipeline) -> tuple[tuple[Step, ...], tuple[Step, ...]] | None:
-    """Split a pipeline's steps after the one that maps texts to token ids; return both parts, or None without one."""
+    """Split a pipeline's steps after the one that maps texts to token ids; return both parts, None if none does."""
     index = text_step(pipeline.steps)
     return None if index is None else (pipeline.steps[: index + 1], pipeline.steps[index + 1 :])
 
 
 def _moved(steps: tuple[Step, ...]) -> tuple[int, int] | None:
-    """Return by how many positions `steps` shift token ids, and the padding id in front; None if a step changes ids."""
+    """Return by how many positions `steps` shift token ids, and the id padded in front; None if a step changes ids."""
     ahead, fill = 0, 0
     for step in steps:
         match step.transform:

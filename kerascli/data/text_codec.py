@@ -45,7 +45,7 @@ class TextCodec:
         return next(iter(self._marks(lambda enclose: enclose.end)), None)
 
     def numbers_of(self, other: "TextCodec") -> list[int]:
-        """Return this codec's token id for each id of another codec, or the same id if the token is missing here."""
+        """Return a list that maps another codec's token ids to this codec's; ids of tokens missing here stay."""
         number_of = {word: number for number, word in enumerate(self.words) if number >= self.special}
         return [number_of.get(word, number) for number, word in enumerate(other.words)]
 

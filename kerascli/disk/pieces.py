@@ -48,7 +48,7 @@ def slices(data: Pieces) -> Iterator[memoryview]:
 
 
 class Hasher:
-    """Computation of the SHA-256 of a file while it is written.
+    """Context manager that computes the SHA-256 of a file while the file is written.
 
     Large files are hashed in a parallel thread, since hashing takes as long as writing.
     """

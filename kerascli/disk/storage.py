@@ -148,7 +148,7 @@ def json_text(data: Any, *, ascii_only: bool = False) -> str:
 
 
 def output_file(path: Path) -> Path:
-    """Return the file to write for a path that the user gave; for a symbolic link, its target.
+    """Return the path of the file to write for an output path that the user gave: a symbolic link's target.
 
     Raises StorageError if it exists and is not a regular file.
     """

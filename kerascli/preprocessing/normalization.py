@@ -31,7 +31,7 @@ class NormalizationSettings(Component):
     """Settings of Normalization, both the layer and the transform."""
 
     axis: int | Ints | None = -1
-    """Axis or axes with a separate mean for each index, the batch being 0; null: one mean for all values."""
+    """Axis or axes with a separate mean for each index, where axis 0 is the batch; null: one mean for all values."""
     mean: Numbers | None = None
     """Mean to subtract, a number or one per index along `axis`; given together with `variance`."""
     variance: Numbers | None = None

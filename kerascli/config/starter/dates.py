@@ -13,8 +13,7 @@ _TIMES = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 
 
 def date_format(texts: Sequence[str]) -> str | None:
-    """Return the format in which all texts are dates: '' for ISO 8601, else a `strptime` format; None if one is no
-    date."""
+    """Return the date format of all texts: '' for ISO 8601, else a `strptime` format; None if one is no date."""
     if not texts or not any(mark.isdigit() for mark in texts[0]) or len(texts[0]) > 40:
         return None
     if all(_ISO.fullmatch(text) for text in texts) and times_of(texts, "") is not None:

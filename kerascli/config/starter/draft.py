@@ -39,8 +39,7 @@ class Draft:
         return [text for section in _SECTIONS for text in self.decisions.get(section, [])]
 
     def text(self, file: str) -> str:
-        """Return the config as YAML with comments; `file` is its path, quoted for the shell, for the command at the
-        top."""
+        """Return the config as YAML with comments; `file` is its path in the command of the first comment."""
         lines = [f"# kerascli train {file}", "#", *_comment(self.summary)]
         for section in _SECTIONS:
             lines.append("")

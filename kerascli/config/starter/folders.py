@@ -24,8 +24,7 @@ _FEWEST = 10
 
 @dataclass(slots=True)
 class Folders:
-    """Folder of images or texts: its subfolders that are splits (training, test ...) and classes, with numbers of
-    files."""
+    """Folder of images or texts: subfolders that are splits (training, test ...) and classes, and numbers of files."""
 
     folder: Path
     suffixes: tuple[str, ...]
@@ -88,8 +87,8 @@ class Folders:
 
 
 def kind_of(folder: Path) -> tuple[str, ...]:
-    """Return the file suffixes of images, or of texts, whichever a folder has more of. Raises ConfigError,
-    DataError."""
+    """Return the file suffixes of images, or of texts, whichever a folder has more of.
+    Raises ConfigError, DataError."""
     images = texts = others = 0
     for _, _, names in os.walk(folder):
         for name in names:
@@ -110,7 +109,7 @@ def kind_of(folder: Path) -> tuple[str, ...]:
 
 
 def study_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
-    """Return the role of a folder's subfolders (splits, classes), with numbers of files. Raises DataError."""
+    """Return the `Folders` of a folder: which subfolders are splits or classes, numbers of files. Raises DataError."""
     if not folder.is_dir():
         raise missing_file(folder, str(folder))
     below = _subfolders(folder, suffixes)
@@ -141,8 +140,8 @@ def study_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
 
 
 def _subfolders(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
-    """Return the sorted names of a folder's subfolders. Raises DataError if one has no file with one of the
-    suffixes."""
+    """Return the sorted names of a folder's subfolders.
+    Raises DataError if one has no file with one of the suffixes."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     for name in names:
         if not _count(folder / name, suffixes):

@@ -72,8 +72,8 @@ def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
 
 
 def _looked(folders: Folders) -> _Pictures:
-    """Return the sizes and colors of some images of each class, from their headers. Raises DataError if none can be
-    read."""
+    """Return the sizes and colors of some images of each class, from their headers.
+    Raises DataError if none can be read."""
     from PIL import Image
 
     heights, widths, damaged, modes = [], [], [], []
@@ -142,8 +142,7 @@ def _model(draft: Draft, kind: str, height: int, width: int, folders: Folders) -
 
 
 def _levels(height: int, width: int) -> int:
-    """Return how often a convolutional network halves height and width: until 4 to 8 pixels are left, at most four
-    times."""
+    """Return how often a convolutional network halves height and width: until 4 to 8 pixels are left, at most 4."""
     levels = 1
     while levels < 4 and min(height, width) >= 8 * 2**levels:
         levels += 1

@@ -44,8 +44,8 @@ class Looked:
 
 
 def look(path: Path) -> Looked:
-    """Return a sample of a table: of delimited text, JSON Lines or Parquet. Raises ConfigError, DataError,
-    FileRefused."""
+    """Return a sample of a table: of delimited text, JSON Lines or Parquet.
+    Raises ConfigError, DataError, FileRefused."""
     name, suffix = str(path), uncompressed_suffix(path)
     if suffix in (".parquet", ".pq"):
         return _parquet(path, name)

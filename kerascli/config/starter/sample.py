@@ -26,7 +26,7 @@ _BINARY = {
 
 @dataclass(frozen=True, slots=True)
 class TextSample:
-    """Lines of a text file, from its start and evenly spaced places, and its encoding; `whole`: these are all lines."""
+    """Sample of the lines of a text file, and the file's encoding; `whole` is True if these are all lines."""
 
     pieces: list[str]
     encoding: str

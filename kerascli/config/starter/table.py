@@ -119,8 +119,7 @@ def _meets_all(looked: Looked, target: Target, split: Mapping[str, Any]) -> bool
 
 
 def _split(draft: Draft, looked: Looked, used: Mapping[str, Column], target: Target) -> dict[str, Any]:
-    """Return the `data.split` section: by time if a column has dates, else grouped by identifier and stratified by
-    class."""
+    """Return the `data.split` section: by time if there are dates, else grouped by identifier, stratified by class."""
     split: dict[str, Any] = {"validation": 0.15, "test": 0.15}
     dates = [column for column in used.values() if column.orders]
     groups = [column for column in used.values() if column.role == "group"]
@@ -151,7 +150,7 @@ def _split(draft: Draft, looked: Looked, used: Mapping[str, Column], target: Tar
 
 
 def _inputs(draft: Draft, used: Mapping[str, Column], *, timed: bool, taken: str) -> dict[str, list[Any]]:
-    """Return the input pipelines by name: one for numbers, one for skewed numbers (logarithm), one per other column."""
+    """Return a mapping from input name to pipeline: for numbers, for skewed numbers (log), for each other column."""
     inputs = _numbers(draft, used)
     words: list[Column] = []
     for column in used.values():

@@ -49,8 +49,7 @@ class Target:
     decisions: list[str] = field(default_factory=list)
 
     def with_vocabulary(self) -> "Target":
-        """Return the target with its classes written out as vocabulary, since the training rows may not have all of
-        them."""
+        """Return the target with its classes as explicit vocabulary, since the training rows may lack some of them."""
         (lookup,) = [step for step in self.steps if "lookup" in str(step)]
         name = lookup if isinstance(lookup, str) else next(iter(lookup))
         words: list[Any] = list(self.classes) if name == "string_lookup" else list(map(int, self.classes))
@@ -88,7 +87,7 @@ def choose(looked: Looked, columns: Mapping[str, Column], given: str | None) -> 
 
 
 def describe(looked: Looked, column: str) -> Target:
-    """Return how to predict a column: as a number or as classes. Raises DataError if there is nothing to learn."""
+    """Return the `Target` for a column, a number or classes. Raises DataError if there is nothing to learn."""
     values = looked.columns[column]
     gaps = missing(values)
     present = values[~gaps]
@@ -147,8 +146,7 @@ def _classes(column: str, found: np.ndarray, counts: np.ndarray, dtype: np.dtype
 
 
 def positive_class(words: Sequence[str], counts: Sequence[int]) -> int:
-    """Return the index of the positive one of two classes: the larger integer, a word like `yes`, else the rarer
-    class."""
+    """Return the index of the positive one of two classes: the larger integer, a word like `yes`, or the rarer one."""
     if all(re.fullmatch(r"-?\d+", word) for word in words):
         return 1 if int(words[1]) > int(words[0]) else 0
     lower = [word.lower() for word in words]

@@ -87,8 +87,7 @@ def _read(lines: list[str], mark: str, *, quotes: bool = True) -> list[list[str]
 
 
 def _quotes(pieces: list[str], form: TextFormat) -> bool:
-    """Return True if double quotes enclose fields; False if they are ordinary characters, since parsing fails
-    otherwise."""
+    """Return True if double quotes enclose fields; False if they are ordinary characters: parsing fails otherwise."""
     if len(pieces) > 1 or '"' not in pieces[0]:
         return True
     try:
@@ -139,8 +138,7 @@ def _all_numbers(fields: Sequence[str]) -> bool:
 
 
 def _numbers_and_gaps(columns: dict[str, Sequence[str]], form: TextFormat) -> TextFormat:
-    """Return the text format with separators of numbers, words for missing values, and columns of digits to keep as
-    text."""
+    """Return the text format with number separators, words for missing values, and digit columns kept as text."""
     kinds = {name: set(fields) - {""} for name, fields in columns.items()}
     best, missing = form, {}
     found = -1

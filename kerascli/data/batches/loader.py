@@ -51,7 +51,7 @@ class Portion(NamedTuple):
     of: int
 
     def slice(self, rows: int) -> slice:
-        """Return the slice of a batch of `rows` rows that belongs to this portion."""
+        """Return the slice of a batch of `rows` rows that this process reads."""
         return slice(self.first * rows // self.of, self.stop * rows // self.of)
 
 

@@ -14,7 +14,7 @@ _MIX = np.array([0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53], np.uint64)
 
 
 class Order:
-    """Permutation of the row indices of an epoch, the same in every process and after a resume."""
+    """Permutation of the row indices of an epoch, the same in every process and after a run is resumed."""
 
     def __init__(self, rows: int, seed: int, epoch: int) -> None:
         self.rows = rows

@@ -45,7 +45,7 @@ class Split(Reader, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Origin of a split's rows: the table and columns they come from, to name a value's place in error messages."""
+    """Origin of a split's rows (table and columns), to name a value's file, line and column in error messages."""
 
     table: Table
     columns: Mapping[tuple[str, str], Sequence[str]]
@@ -75,7 +75,7 @@ class MemorySplit:
     sample_weight: Arrays
     rows: int
     origin: Origin | None = None
-    """Origin of the rows for error messages; None if generated or unknown."""
+    """Origin of the rows for error messages; None if the rows are generated or their origin is unknown."""
 
     def read(self, rows: Rows) -> "MemorySplit":
         """Return the selected rows as a split; if `rows` is a slice, its arrays are views of this split's arrays."""

@@ -57,7 +57,7 @@ class Housing(Source):
 
 @source()
 class BostonHousing(Housing):
-    """Boston housing prices, 506 districts: `x` (13 features), `y` (1000 dollars), float64. Downloaded once.
+    """Boston housing prices, 506 districts: `x` (13 features), `y` (price in $1000), float64. Downloaded once.
 
     One feature assumes that race influences prices; prefer `california_housing` unless that is the subject of study.
     """
@@ -75,7 +75,7 @@ class BostonHousing(Housing):
 
 @source()
 class CaliforniaHousing(Housing):
-    """California housing prices, 20,640 districts: `x` (8 features), `y` (dollars), float64. Downloaded once."""
+    """California housing prices, 20,640 districts: `x` (8 features), `y` (price in $), float64. Downloaded once."""
 
     features = 8
 

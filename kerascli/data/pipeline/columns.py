@@ -110,7 +110,7 @@ def _records(named: NamedPipeline, table: Table, field: Field) -> np.ndarray:
 
 
 def _as_in_training(named: NamedPipeline, table: Table, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Convert a pipeline's numbers to the training rows' dtype; missing values stay if the first step fills them.
+    """Convert a pipeline's numbers to the training rows' dtype, but keep missing values that its first step fills.
 
     Raises DataError.
     """
@@ -168,7 +168,7 @@ def _hint_of_format(word: str) -> str | None:
 
 
 def _too_long(words: Sequence[str]) -> int | None:
-    """Return the row of the first integer too large for any number type, which made its column text, or None."""
+    """Return the row of the first integer that no number type can hold, so that its column is text; None if none."""
     return first_inexact(words, np.array([float(word or 0) for word in words]))
 
 

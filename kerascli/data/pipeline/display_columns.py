@@ -22,7 +22,7 @@ class DisplayColumn:
 
     values: Values
     field: Field | None
-    """Field (shape, dtype, classes ...) of the column according to its data source; None if that has no facts."""
+    """Facts about the column (shape, dtype, classes ...) from its data source; None if the source has none."""
 
     def first(self, rows: int) -> tuple[np.ndarray, tuple[str, ...]]:
         """Return the class labels (int64) of the column's first `rows` rows, and the class names (empty if none)."""

@@ -19,7 +19,7 @@ class DistinctRows:
     values: np.ndarray
     whole: Table
     coded: Coded | None = None
-    """Distinct texts of the column, and each table row's index among them; None if `values` are all rows."""
+    """Distinct texts of the column, and each table row's index among them; None if `values` has all rows."""
 
     @property
     def table(self) -> Table:

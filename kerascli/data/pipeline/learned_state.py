@@ -48,7 +48,8 @@ class _FitProgress:
         return self.fields[self.position]
 
     def blocks(self, table: Table, learned: Mapping[str, Learned]) -> Iterator[np.ndarray]:
-        """Yield blocks of the training rows, transformed by the steps before `position` (again, if on disk)."""
+        """Yield blocks of the training rows, transformed by all steps before `position`; rows on disk are read
+        again."""
         if self.rows is not None:
             yield self.rows.all()
             return
@@ -181,7 +182,7 @@ def save_learned(learned: Mapping[str, Learned]) -> dict[str, bytes]:
 
 
 def load_learned(files: Mapping[str, bytes]) -> dict[str, Learned]:
-    """Return a run's learned states by key, parsed from the files that `save_learned` returned. Raises FileRefused."""
+    """Return a run's learned states as a mapping from key, parsed from `save_learned`'s files. Raises FileRefused."""
     for name in (_JSON_FILE, _ARRAYS_FILE):
         if name not in files:
             raise FileRefused(f"the run's preprocessing has no '{name}'")

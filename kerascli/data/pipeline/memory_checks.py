@@ -1,4 +1,4 @@
-"""Checks, before anything is allocated, that memory can hold the output of a pipeline step or of a source."""
+"""Checks, before anything is allocated, that memory can hold the output of a pipeline step or of a data source."""
 
 import math
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def check_step_memory(named: NamedPipeline, index: int, made: Field, rows: int |
 
 
 def check_source_memory(source: Source, known: Mapping[str, Field]) -> None:
-    """Raise ConfigError if a source generates more rows than fit in memory."""
+    """Raise ConfigError if a data source generates more rows than fit in memory."""
     rows = getattr(source, "rows", None)
     if not isinstance(rows, int):
         return

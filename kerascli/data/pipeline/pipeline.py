@@ -120,7 +120,7 @@ def finished(fields: list[Field]) -> Field:
 
 
 class Stage(nn.Module):
-    """Module that applies the pipelines' per-batch steps to a batch on the device: a mapping from name to tensor."""
+    """Module that applies the pipelines' per-batch steps to a batch on the device, a mapping from name to tensor."""
 
     def __init__(self, suffixes: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ def inverse(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Lea
 
 
 def undone_transforms(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> list[Transform]:
-    """Return the transforms of a target pipeline that `inverse` undoes, last first, but none that changes no number."""
+    """Return the transforms that `inverse` undoes in a target pipeline, last first, if they change the numbers."""
     found = (named.pipeline.steps[index].transform for index, _ in undone_steps(named, fields, learned))
     return [transform for transform in found if not transform.keeps_numbers]
 

@@ -149,7 +149,7 @@ def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
 
 
 def no_stages() -> Stages:
-    """Return empty `Stages` (no facts, no per-batch steps), for a run whose model takes arrays without pipelines."""
+    """Return empty `Stages` (no facts, no per-batch steps), for a run whose model inputs no pipeline prepares."""
     return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}), {})
 
 
@@ -269,7 +269,7 @@ def _column_fields(
 
 
 def _words_of_truth(named: NamedPipeline, fields: Mapping[str, Field], table: Table) -> dict[str, Field]:
-    """Return text fields for a pipeline's boolean columns of a text file, if its transforms accept only text."""
+    """Return fields of dtype string for a pipeline's boolean columns of a text file, if it accepts only text."""
     columns = {
         name: replace(fields[name], dtype="string")
         for name in named.pipeline.columns

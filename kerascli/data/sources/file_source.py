@@ -1,4 +1,4 @@
-"""Base class of sources that read one file for each split."""
+"""Base class of data sources that read one file for each split."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from kerascli.data.storage.table import Table
 
 
 class FileSource(Source):
-    """Base class of sources with a file for the training rows and optional files for the other splits."""
+    """Base class of data sources with a file for the training rows and optional files for the other splits."""
 
     paths = ("path", "validation", "test")
 

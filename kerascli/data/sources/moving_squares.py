@@ -15,7 +15,7 @@ _SQUARES = 7
 
 @source()
 class MovingSquares(Source):
-    """Videos of 3 to 7 squares that move on straight lines: `x` with noise, `y` the next frame of each without noise.
+    """Videos of 3 to 7 squares that move on straight lines: `x` with noise, `y` one frame later, without noise.
 
     Both are (frames, size, size, 1), float32 in [0, 1]; one split `train`.
     """

@@ -1,4 +1,4 @@
-"""Base class of sources that derive their rows from another source."""
+"""Base class of data sources that derive their rows from another data source."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from kerascli.errors import DataError, Fault, Place
 
 
 class WrappedSource(Source):
-    """Base class of sources that wrap another source and share its files and paths."""
+    """Base class of data sources that wrap another data source and share its files and paths."""
 
     in_files = False
 

@@ -19,11 +19,12 @@ from kerascli.errors import FileRefused, safe_text
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
-"""Local header of a zip member: magic, and the lengths of the file name and extra field that follow it."""
+"""Format of a zip member's local header: magic, and the lengths of the file name and extra field that follow."""
 
 
 def read_arrays(path: Path, name: str) -> dict[str, np.ndarray]:
-    """Return the arrays of the npz file, npy file or folder at `path`, by name. Raises DataError, FileRefused.
+    """Return a mapping from name to array for the npz file, npy file or folder at `path`.
+    Raises DataError, FileRefused.
 
     Large uncompressed arrays of numbers are views of the memory-mapped file, read when used.
     """
@@ -38,7 +39,7 @@ def read_arrays(path: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def array_headers(path: Path, name: str) -> dict[str, NpyHeader]:
-    """Return the headers (dtype, shape) of the arrays at `path` by name, without reading data.
+    """Return a mapping from name to header (dtype, shape) for the arrays at `path`, without reading data.
 
     Raises DataError, FileRefused.
     """

@@ -48,7 +48,7 @@ class Blocks(Iterable[np.ndarray]):
             self.first += len(part)
 
     def counted(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Yield (block, counts); equal rows may be in a block only once, and counts are their numbers (None: all 1)."""
+        """Yield (block, counts): equal rows may be in a block once, with their number in `counts` (None: one each)."""
         return ((block, None) for block in self) if self._counted is None else self._counted()
 
     def alone(self) -> np.ndarray | None:

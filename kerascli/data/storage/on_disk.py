@@ -14,7 +14,7 @@ Rows = slice | np.ndarray
 """Selection of rows: a slice without a step, or row indices."""
 
 MEMORY_BYTES = 2**30
-"""Maximum size in bytes of a file's columns that are read into memory whole, where batches need no threads."""
+"""Maximum size in bytes of a file's columns that are read into memory; batches are then taken without threads."""
 
 BLOCK_BYTES = 4 * 2**20
 """Number of bytes read into memory at once when the rows of a column are iterated in order."""

@@ -34,7 +34,7 @@ class ScannedColumns(SampledColumns):
 
     @classmethod
     def of(cls, layout: Layout, are_text: Mapping[str, bool], form: TextFormat, used: Sequence[str]) -> Self | None:
-        """Return the columns with the offsets of all fields; None if rows differ in width or a field has quotes."""
+        """Return the columns with the offsets of all fields; None if rows differ in width or fields contain quotes."""
         starts, ends = layout.starts, layout.ends
         begin = int(starts[0])
         quotes = positions(layout.data[begin:], _QUOTE) + begin if form.quotes else np.empty(0, np.int64)

@@ -1,4 +1,4 @@
-"""Tables: named columns (rows, *) in memory or on disk, and the place of each row in its file.
+"""Tables: named columns (rows, *) in memory or on disk, and the line or position of each row in its file.
 
 Text columns are object arrays of `str`: numpy's 'U' arrays take four bytes times the longest text for every row,
 so one long review would cost gigabytes. Object arrays come from our own readers only, never from a file.
@@ -54,7 +54,7 @@ def first_wrong(wrong: np.ndarray) -> tuple[int, tuple[int, int]]:
 
 
 class Table(Mapping[str, Values]):
-    """Table of rows from one file or source: columns that are read on access, and each row's place for messages."""
+    """Table of rows from one file or data source: columns that are read on access, and rows' positions for messages."""
 
     def __init__(
         self,

@@ -90,7 +90,7 @@ class TokenCounts:
 
     @classmethod
     def of(cls, parts: Iterable[tuple[Tokens, np.ndarray | None]], *, documents: bool) -> Self:
-        """Count the tokens of a column, in parts: rows' tokens, and how often each row occurs (None: once).
+        """Count the tokens in `parts` of a column: pairs of rows' tokens and how often each row occurs (None: once).
 
         Document frequencies only if `documents`.
         """

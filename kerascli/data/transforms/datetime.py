@@ -1,4 +1,4 @@
-"""Transform `datetime`: features of dates and times."""
+"""Transform `datetime`: parts of dates and times (month, weekday, hour ...) as numeric features."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -98,7 +98,7 @@ class DateTime(Transform):
 
 
 def _part(times: np.ndarray, part: Part) -> np.ndarray:
-    """Return a part of each time as an integer."""
+    """Return a part (such as the month) of each time, as integers."""
     days = times.astype("datetime64[D]")
     match part:
         case "year":

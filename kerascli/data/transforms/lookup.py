@@ -75,7 +75,7 @@ class Lookup(LookupSettings, Transform):
         return self.learn_tokens(((Tokens.of(block), times) for block, times in rows.counted()), target=target)
 
     def learn_tokens(self, parts: Iterable[tuple[Tokens, np.ndarray | None]], *, target: bool) -> Learned:
-        """Learn the vocabulary from parts of a column: rows' tokens, and how often each row occurs (None: once).
+        """Learn the vocabulary from `parts` of a column: pairs of rows' tokens and each row's frequency (None: 1).
 
         Raises ValueError, DataError.
         """
@@ -186,7 +186,7 @@ class Lookup(LookupSettings, Transform):
         return found * np.pad(weights, (0, width - len(weights)))
 
     def width(self, learned: Learned, *, target: bool) -> int:
-        """Return the length of the vectors as which rows are encoded."""
+        """Return the length of the vectors that encode rows."""
         if self.pad_to_max_tokens and self.max_tokens is not None:
             return self.max_tokens
         return len(learned.facts["vocabulary"]) + self.first(target=target)

@@ -26,7 +26,7 @@ class StringLookup(Lookup):
     oov_token: str | None = "[UNK]"
     vocabulary: str | Words | None = None
     encoding: Literal["utf-8"] = "utf-8"
-    """Text encoding, an argument of Keras's; only utf-8 is possible, since the data source decodes texts."""
+    """Text encoding, as in Keras's signature; only utf-8 is possible, since the data source decodes the text."""
     salt: Salt | None = None
     """Key of SipHash, which picks one of several OOV indices for a string; null: FarmHash picks it."""
 

@@ -73,7 +73,7 @@ class TextVectorization(Transform):
     ragged: bool = False
     """Keep the sequences' own lengths, in mode int, for a `pad_sequences` step after this one."""
     encoding: Literal["utf-8"] = "utf-8"
-    """Text encoding, an argument of Keras's; only utf-8 is possible, since the data source decodes texts."""
+    """Text encoding, as in Keras's signature; only utf-8 is possible, since the data source decodes the text."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -23,7 +23,7 @@ from kerascli.shapes import DataFormat, PositiveInt, Seed
 
 @operation(Use(), Use({"num_ops": 1, "factor": [0.2, 0.4], "value_range": [0.0, 1.0], "interpolation": "nearest"}))
 class RandAugment(ImageOperation):
-    """RandAugment: in training applies `num_ops` random operations of eleven, chosen for each image separately.
+    """RandAugment: in training applies to each image `num_ops` operations, drawn at random from eleven.
 
     Input and output: (N, H, W, C), with 1 or 3 channels. All eleven operations are computed for all images, and one is
     selected, so that nothing waits for the random numbers. Paper: Cubuk et al., 2019.
