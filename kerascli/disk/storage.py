@@ -148,7 +148,7 @@ def json_text(data: Any, *, ascii_only: bool = False) -> str:
 
 
 def output_file(path: Path) -> Path:
-    """Return the path of the file to write for an output path that the user gave: a symbolic link's target.
+    """Return the path to write to for an output path that the user gave: if it is a symbolic link, its target.
 
     Raises StorageError if it exists and is not a regular file.
     """

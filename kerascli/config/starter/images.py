@@ -142,7 +142,7 @@ def _model(draft: Draft, kind: str, height: int, width: int, folders: Folders) -
 
 
 def _levels(height: int, width: int) -> int:
-    """Return how often a convolutional network halves height and width: until 4 to 8 pixels are left, at most 4."""
+    """Return how often (at most 4) a convolutional network halves height and width, until 4 to 8 pixels are left."""
     levels = 1
     while levels < 4 and min(height, width) >= 8 * 2**levels:
         levels += 1

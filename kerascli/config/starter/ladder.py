@@ -25,7 +25,7 @@ def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
 
 
 def head(classes: Sequence[str], key: str) -> dict[str, Any]:
-    """Return the arguments of the `dense` output layer for the target `key`: by its classes, or one unit if none."""
+    """Return the arguments of the `dense` output layer for the target `key`; without `classes`, it has one unit."""
     if not classes:
         return {"units": 1}
     if len(classes) == 2:

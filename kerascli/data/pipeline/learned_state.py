@@ -48,8 +48,7 @@ class _FitProgress:
         return self.fields[self.position]
 
     def blocks(self, table: Table, learned: Mapping[str, Learned]) -> Iterator[np.ndarray]:
-        """Yield blocks of the training rows, transformed by all steps before `position`; rows on disk are read
-        again."""
+        """Yield blocks of training rows, transformed by the steps before `position`; rows on disk are read again."""
         if self.rows is not None:
             yield self.rows.all()
             return
@@ -61,7 +60,7 @@ class _FitProgress:
 
 
 def learn(named_pipelines: Sequence[NamedPipeline], table: Table, columns: Mapping[str, Field]) -> dict[str, Learned]:
-    """Fit all transforms of the pipelines on the training rows; return their learned states by key. Raises DataError.
+    """Fit all transforms of the pipelines on the training rows; return {key: learned state}. Raises DataError.
 
     A shared transform is fitted once, on the rows of all pipelines that use it, when each of them has reached it.
     """

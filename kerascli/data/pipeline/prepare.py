@@ -56,7 +56,7 @@ class PreparedData(Stages):
     splits: dict[str, Split]
     learned: dict[str, Learned]
     display_columns: dict[str, dict[str, DisplayColumn]]
-    """Mapping from split to the columns to display next to model outputs, by name."""
+    """Mapping from split to the columns, by name, that are displayed next to model outputs."""
     mixing: Mixing
     digests: dict[str, str]
     """Mapping from file (or source, if the rows depend on more than files) to a SHA-256 that identifies the data."""

@@ -90,7 +90,7 @@ class _Vectors(nn.Module):
 
 
 def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
-    """Read the vectors of the given words from the file, line by line; return them by token id. Raises DataError."""
+    """Read the vectors of the given words from the file, line by line; return {token id: vector}. Raises DataError."""
     found: dict[int, np.ndarray] = {}
     width = 0
     with open_regular(path) as file:
