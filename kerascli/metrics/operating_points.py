@@ -1,4 +1,4 @@
-"""Metrics at the best threshold at which another one reaches a given value, such as recall at precision."""
+"""Metrics at the best threshold at which another metric reaches a required value, such as recall at precision."""
 
 from abc import abstractmethod
 from typing import Annotated
@@ -13,7 +13,7 @@ from kerascli.shapes import Fraction, NonNegativeInt, TensorSpec
 
 
 class _OperatingPointMetric(Metric):
-    """Base class of metrics at the best of those thresholds at which another metric has a given minimum.
+    """Base class of metrics that report their best value over the thresholds at which another metric has a minimum.
 
     The value is the highest over `num_thresholds` thresholds from 0 to 1.
     """
@@ -23,7 +23,7 @@ class _OperatingPointMetric(Metric):
     num_thresholds: Annotated[int, Field(ge=1, le=MAX_THRESHOLDS)] = 200
     """Number of evenly spaced thresholds from 0 to 1 to search; 1: the threshold 0.5."""
     class_id: NonNegativeInt | None = None
-    """Output unit (class) to evaluate alone; null: all."""
+    """Output unit (class) to evaluate alone; null: all units."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         if self.class_id is not None:
@@ -38,7 +38,7 @@ class _OperatingPointMetric(Metric):
 
     @abstractmethod
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
-        """Return, at each threshold, the reported and the constrained metric; then the constrained one's minimum."""
+        """Return the reported and the constrained metric at each threshold, and the constrained one's minimum."""
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         outputs = output.shape[-1] if output.shape else 1

@@ -69,7 +69,7 @@ def _homography(start: Tensor, end: Tensor) -> Tensor:
 def map_coordinates(
     inputs: Tensor, coordinates: Tensor, order: int, fill_mode: str = "constant", fill_value: float = 0
 ) -> Tensor:
-    """Interpolate a tensor at coordinates (axes of inputs, *): nearest (order 0) or linear (order 1)."""
+    """Interpolate a tensor at coordinates of shape (number of axes, *): nearest (order 0) or linear (order 1)."""
     one_of("image.map_coordinates", "fill_mode", fill_mode, _FILL_MODES)
     if order not in (0, 1):
         raise ArgumentError(f"image.map_coordinates: order: expected 0 or 1, got {order}", "order")
@@ -101,7 +101,7 @@ def _neighbours(place: Tensor, order: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def _inside(place: Tensor, size: int, fill_mode: str) -> Tensor:
-    """Map coordinates outside the range of an axis to coordinates inside, as the fill mode says."""
+    """Map coordinates outside the range of an axis to coordinates inside it, as defined by the fill mode."""
     match fill_mode:
         case "wrap":
             return place.remainder(size)

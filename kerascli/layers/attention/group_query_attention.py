@@ -15,7 +15,7 @@ from kerascli.shapes import Fraction, PositiveInt, Seed, TensorSpec
 
 
 class GroupQueryArguments(MultiHeadLayer):
-    """Mixin with the first arguments of `group_query_attention`, in Keras's order: those before kernel and bias."""
+    """Mixin with `group_query_attention`'s first arguments, in Keras's order: those before `kernel_initializer`."""
 
     head_dim: PositiveInt
     """Size of each head: features of a query, a key and a value."""

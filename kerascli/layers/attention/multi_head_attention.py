@@ -16,7 +16,7 @@ from kerascli.shapes import Axes, Fraction, PositiveInt, Seed, Sizes, TensorSpec
 
 
 class MultiHeadArguments(MultiHeadLayer):
-    """Mixin with the first arguments of `multi_head_attention`, in Keras's order: those before kernel and bias."""
+    """Mixin with `multi_head_attention`'s first arguments, in Keras's order: those before `kernel_initializer`."""
 
     num_heads: PositiveInt
     """Number of attention heads."""

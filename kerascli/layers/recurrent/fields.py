@@ -78,9 +78,9 @@ class ConstraintArguments(Layer):
     """Constraint applied to the recurrent kernel after each update."""
     bias_constraint: fields.BiasConstraint = None
     dropout: Fraction = 0.0
-    """Fraction of the input features that is dropped in training, the same at every step."""
+    """Fraction of the input features that is dropped in training, the same features at every step."""
     recurrent_dropout: Fraction = 0.0
-    """Fraction of the previous output's features that is dropped in training, the same at every step."""
+    """Fraction of the previous output's features that is dropped in training, the same features at every step."""
 
 
 class SeedArgument(Layer):

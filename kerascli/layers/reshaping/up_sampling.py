@@ -105,7 +105,7 @@ class BilinearModule(UpSamplingModule):
 
 
 class SmoothModule(UpSamplingModule):
-    """Module that enlarges images by weighted means of neighbouring pixels (bicubic, lanczos3, lanczos5)."""
+    """Module that enlarges images by weighted means of neighbouring pixels (bicubic, lanczos3 or lanczos5 kernels)."""
 
     def __init__(self, times: tuple[int, ...], data_format: DataFormat, interpolation: str) -> None:
         super().__init__(times, data_format)

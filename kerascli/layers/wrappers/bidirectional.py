@@ -59,7 +59,7 @@ class Bidirectional(Layer):
     layer: RecurrentField
     """Recurrent layer that runs forwards."""
     merge_mode: Literal["sum", "mul", "concat", "ave"] | None = "concat"
-    """Merge of the two outputs; ave: mean; null: return both as results."""
+    """Method of merging the two outputs (ave: mean); null: both are returned as results."""
     backward_layer: RecurrentField | None = None
     """Recurrent layer that runs backwards, with go_backwards: true; null: like `layer`, with its own weights."""
 
