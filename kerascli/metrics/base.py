@@ -81,7 +81,7 @@ class Metric(Component):
         return ()
 
     def columns(self, name: str, output: TensorSpec | None, classes: Sequence[str] | None = None) -> tuple[str, ...]:
-        """Return the names of the metric's columns in logs: `name`, or, for several values, each `name_<value name>`."""
+        """Return the names of the metric's columns in logs: `name`, or for several values each `name_<value name>`."""
         values = () if output is None else self.value_names(output, classes)
         return tuple(f"{name}_{value}" for value in values) or (name,)
 

@@ -32,7 +32,7 @@ class OutputTarget:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Operands of a loss or metric in a custom train step (`fit.train_step`): a prediction; a target, tensor or number."""
+    """Operands of a loss or metric in a custom `fit.train_step`: a prediction; and a target, graph node or number."""
 
     y_pred: str
     y_true: str | float
@@ -43,7 +43,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class LossTerm:
-    """Weighted loss term in an update of a custom train step (`fit.train_step`): a loss or the value of a graph node."""
+    """Weighted loss term in an update of a custom train step (`fit.train_step`): a loss, or a graph node's value."""
 
     name: str
     weight: float = 1.0

@@ -61,9 +61,9 @@ class CosineDecayRestarts(Schedule):
     first_decay_steps: PositiveInt
     """Number of updates of the first decay."""
     t_mul: Annotated[float, Field(ge=1)] = 2.0
-    """Factor of the length of each decay, relative to the one before."""
+    """Factor of the number of updates of each decay, relative to the decay before."""
     m_mul: PositiveFloat = 1.0
-    """Factor of the start learning rate of each decay, relative to the one before."""
+    """Factor of the initial learning rate of each decay, relative to the decay before."""
     alpha: Fraction = 0.0
     """Minimum learning rate, as a fraction of initial_learning_rate."""
 
