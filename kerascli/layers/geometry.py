@@ -130,7 +130,7 @@ class Window:
         return Window((*ones, *self.size), (*ones, *self.strides), self.padding, (*ones, *self.dilation))
 
     def check(self, sizes: Shape) -> None:
-        """Raise ShapeMismatch if an input of these sizes is smaller than the window, so that no output remains."""
+        """Raise ShapeMismatch if an input with the spatial sizes `sizes` is smaller than the window."""
         if self.padding != "valid":
             return
         if any(size is not None and size < reach for size, reach in zip(sizes, self.reach, strict=True)):

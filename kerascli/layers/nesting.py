@@ -1,4 +1,4 @@
-"""Layers inside another layer, such as a wrapper: how these are declared, built, frozen and called."""
+"""Functions that check, build, freeze and call layers inside another layer, such as a wrapper."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any

@@ -57,7 +57,7 @@ class SensitivityAtSpecificity(_OperatingPointMetric):
     """Best sensitivity, TP / (TP + FN), over the thresholds with at least the given specificity, TN / (TN + FP)."""
 
     specificity: Fraction
-    """Required specificity."""
+    """Minimum specificity that a threshold must reach."""
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
         return at.recall, at.specificity, self.specificity
@@ -68,7 +68,7 @@ class SpecificityAtSensitivity(_OperatingPointMetric):
     """Best specificity, TN / (TN + FP), over the thresholds with at least the given sensitivity, TP / (TP + FN)."""
 
     sensitivity: Fraction
-    """Required sensitivity."""
+    """Minimum sensitivity that a threshold must reach."""
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
         return at.specificity, at.recall, self.sensitivity
@@ -79,7 +79,7 @@ class PrecisionAtRecall(_OperatingPointMetric):
     """Best precision, TP / (TP + FP), over the thresholds with at least the given recall, TP / (TP + FN)."""
 
     recall: Fraction
-    """Required recall."""
+    """Minimum recall that a threshold must reach."""
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
         return at.precision, at.recall, self.recall
@@ -90,7 +90,7 @@ class RecallAtPrecision(_OperatingPointMetric):
     """Best recall, TP / (TP + FN), over the thresholds with at least the given precision, TP / (TP + FP)."""
 
     precision: Fraction
-    """Required precision."""
+    """Minimum precision that a threshold must reach."""
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
         return at.recall, at.precision, self.precision

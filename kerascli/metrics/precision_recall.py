@@ -109,7 +109,7 @@ class Recall(_ClassMetric):
 
 @metric()
 class TruePositives(_ConfusionMetric):
-    """Number of true positives: positive targets predicted as positive (with sample weights, their sum)."""
+    """Number (with sample weights, total weight) of true positives: positive targets predicted as positive."""
 
     direction = "max"
 
@@ -119,7 +119,7 @@ class TruePositives(_ConfusionMetric):
 
 @metric()
 class TrueNegatives(_ConfusionMetric):
-    """Number of true negatives: negative targets predicted as negative (with sample weights, their sum)."""
+    """Number (with sample weights, total weight) of true negatives: negative targets predicted as negative."""
 
     direction = "max"
 
@@ -129,7 +129,7 @@ class TrueNegatives(_ConfusionMetric):
 
 @metric()
 class FalsePositives(_ConfusionMetric):
-    """Number of false positives: negative targets predicted as positive (with sample weights, their sum)."""
+    """Number (with sample weights, total weight) of false positives: negative targets predicted as positive."""
 
     def outcome(self, at: Confusion) -> Tensor:
         return at.false_positives
@@ -137,7 +137,7 @@ class FalsePositives(_ConfusionMetric):
 
 @metric()
 class FalseNegatives(_ConfusionMetric):
-    """Number of false negatives: positive targets predicted as negative (with sample weights, their sum)."""
+    """Number (with sample weights, total weight) of false negatives: positive targets predicted as negative."""
 
     def outcome(self, at: Confusion) -> Tensor:
         return at.false_negatives

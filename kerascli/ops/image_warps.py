@@ -37,7 +37,7 @@ def affine_transform(
 def perspective_transform(
     images: Tensor, start_points: Tensor, end_points: Tensor, interpolation: str = "bilinear", fill_value: float = 0
 ) -> Tensor:
-    """Apply the perspective transform that maps four points [[x, y], ...] to four others: (4, 2) or (batch, 4, 2)."""
+    """Apply the perspective transform that maps four points [[x, y], ...] to four others, all (4, 2) or (N, 4, 2)."""
     one_of("image.perspective_transform", "interpolation", interpolation, _INTERPOLATIONS)
     if start_points.shape != end_points.shape or start_points.shape[-2:] != (4, 2) or start_points.ndim > 3:
         raise ArgumentError("image.perspective_transform: expected two tensors of points (4, 2) or (batch, 4, 2)")

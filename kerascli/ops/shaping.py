@@ -207,13 +207,13 @@ def diagflat(x: Tensor, k: int = 0) -> Tensor:
 
 @op()
 def diagonal(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """Return the diagonal of two axes as a new last axis."""
+    """Return the diagonal along two axes of a tensor, as a new last axis."""
     return torch.diagonal(x, offset, axis1, axis2)
 
 
 @op()
 def trace(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """Compute the sum of the diagonal of two axes."""
+    """Compute the sum of the diagonal along two axes of a tensor."""
     return torch.diagonal(x, offset, axis1, axis2).sum(-1)
 
 

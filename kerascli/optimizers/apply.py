@@ -64,7 +64,7 @@ class FlatOptimizer:
 
     @property
     def iterations(self) -> int:
-        """Number of steps done, not counting skipped ones and those that were not finite. Syncs with the device."""
+        """Number of steps done, except skipped steps and those with a non-finite loss or gradient. Syncs the device."""
         bad = None if self._guard.waits else self.bad_step()
         return self._iterations if bad is None else bad - 1
 
@@ -133,7 +133,7 @@ class FlatOptimizer:
         return self._guard.choose(new, old)
 
     def bad_step(self) -> int | None:
-        """Return the number of the first step (from 1) with a non-finite loss or gradient, or None. Syncs the device."""
+        """Return the first step (number, from 1) with a non-finite loss or gradient, or None. Syncs with the device."""
         return self._guard.bad_step()
 
     @torch.no_grad()

@@ -16,7 +16,7 @@ _ALIGNMENT_BYTES = 64
 
 
 _CACHED_ELEMENTS = 2**17
-"""Number of elements per CPU thread that its cache holds for all passes of a step; halves the time of large models."""
+"""Number of elements per CPU thread in one range of a step: they stay in its cache, which halves large steps' time."""
 
 
 class Layout(Protocol):

@@ -31,7 +31,7 @@ class Optimizers:
         return next(iter(self.by_name.values())).keep_if_good(new, old)
 
     def bad_step(self) -> int | None:
-        """Return the number of the first step (from 1) with a non-finite loss or gradient, or None. Syncs the device."""
+        """Return the first step (number, from 1) with a non-finite loss or gradient, or None. Syncs with the device."""
         found = {name: optimizer.bad_step() for name, optimizer in self.by_name.items()}
         steps = [(bad - 1) // self._repeats.get(name, 1) + 1 for name, bad in found.items() if bad is not None]
         return min(steps, default=None)

@@ -22,7 +22,7 @@ class CosineDecay(Schedule):
     decay_steps: PositiveInt
     """Number of updates of the decay, after the warmup."""
     alpha: Fraction = 0.0
-    """Minimum learning rate, as a fraction of the one from which the decay starts."""
+    """Minimum learning rate, as a fraction of the learning rate at the start of the decay."""
     warmup_target: PositiveFloat | None = None
     """Learning rate at the end of the warmup, from which the decay starts; null: no warmup."""
     warmup_steps: NonNegativeInt = 0

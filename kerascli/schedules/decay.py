@@ -56,7 +56,7 @@ class PolynomialDecay(Decay):
     power: PositiveFloat = 1.0
     """Exponent of the decay; 1: linear."""
     cycle: bool = False
-    """After the end, replace decay_steps by its next multiple, which raises the learning rate again."""
+    """After decay_steps updates, replace decay_steps by its next multiple, which raises the learning rate again."""
 
     def __call__(self, step: int) -> float:
         steps = self.decay_steps * (max(1, math.ceil(step / self.decay_steps)) if self.cycle else 1)

@@ -27,7 +27,7 @@ class GroupQueryArguments(MultiHeadLayer):
     """Fraction of the attention weights that is dropped in training."""
     use_bias: fields.UseBias = True
     sliding_window: PositiveInt | None = None
-    """Attend only to steps less than this many steps away, in both directions; null: to all."""
+    """Attend only to steps less than this many steps away, in both directions; null: attend to all steps."""
     flash_attention: bool | None = None
     """true: require torch's fused kernel; false: avoid it; null: use it unless scores or dropout are needed."""
 

@@ -1,1 +1,1 @@
-"""Layers that preprocess numbers, images and sound. Data pipelines have the transforms of text and those that learn."""
+"""Layers that preprocess numbers, images and sound. kerascli/preprocessing has those for text and those that learn."""

@@ -35,7 +35,7 @@ class GateArguments(Layer):
     """Mixin with the argument `recurrent_activation` of recurrent layers and cells that have gates."""
 
     recurrent_activation: fields.ActivationField | None = Sigmoid()
-    """Activation function of the gates; null: none."""
+    """Activation function of the gates; null: no activation function."""
 
 
 class InitializerArguments(Layer):
@@ -93,4 +93,4 @@ class LSTMArguments(RegularizerArguments, ForgetGateArguments, InitializerArgume
     """Mixin with the arguments of `lstm` and `lstm_cell` up to the regularizers."""
 
     activation: fields.ActivationField | None = Tanh()
-    """Activation function of the cell candidate and of the output; null: none."""
+    """Activation function of the cell candidate and of the output; null: no activation function."""
