@@ -39,12 +39,14 @@ class Settings:
     refused: Mapping[str, str]
     """Mapping from each argument of Keras's class that the component does not have to the reason."""
     beside: list[str]
-    """Node keys (`name`, `inputs` ...) and call arguments of a layer in `model.layers`; empty for other components."""
+    """Keys of a layer in `model.layers` other than its own arguments: node keys (`name`, `inputs` ...), call arguments;
+    empty for other components."""
     first: list[str]
     """Kinds of components (`layer`, `optimizer` ...) that the first argument accepts; empty if it takes
     other values."""
     plain: bool
-    """True if an unknown key in a config is always an error, whatever the component's other arguments are."""
+    """True if every unknown key of the component is an error in a config, whatever the component's other arguments
+    are."""
 
 
 @dataclass(slots=True)

@@ -37,11 +37,11 @@ class RunSpec:
     init_from: InitFrom | None = None
     inputs: Mapping[str, Field] = field(default_factory=dict, compare=False)
     targets: Mapping[str, Field] | None = field(default=None, compare=False)
-    """Fields of the data's targets (shape, dtype, classes) that the description was made from; None: they
-    are unknown."""
+    """Fields of the data's targets by name (shape, dtype, classes), which the RunSpec was made for; None: they are
+    unknown."""
     unknown: tuple[str, ...] = field(default=(), compare=False)
-    """References to the data (`$inputs.x.shape`) with positions in the config, unresolved because the data
-    was not read."""
+    """References to the data (`$inputs.x.shape`), with their positions in the config, that have no value because the
+    data was not read."""
 
     @property
     def training(self) -> CompileSpec | TrainStepSpec | None:
@@ -84,7 +84,8 @@ class RunSpec:
 
 
 def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
-    """Return a RunSpec as a complete config, with every default; `data` is its data section, paths already adapted."""
+    """Return a RunSpec as a complete config, with every default; `data` is the data section to write, with its paths
+    already adapted."""
     out: dict[str, Any] = {"name": spec.name, "seed": spec.seed}
     if data is not None:
         out["data"] = data

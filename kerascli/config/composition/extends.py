@@ -62,7 +62,7 @@ def _base(chain: list[Document]) -> Document:
 
 
 def _is_yaml(path: FilePath) -> bool:
-    """Return True if a file's own name, not that of a link to it, ends in .yaml or .yml; errors quote no other
+    """Return True if a path, with symbolic links resolved, ends in .yaml or .yml; error messages quote no other
     files."""
     return FilePath(os.path.realpath(path)).suffix.lower() in {".yaml", ".yml"}
 

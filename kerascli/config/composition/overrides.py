@@ -124,8 +124,8 @@ class _Setter:
         return {key: self._new(rest, value, (*path, key))}
 
     def _in_mapping(self, base: dict[str | int, Any], key: str | int, rest: _Parts, value: Any, path: Path) -> Any:
-        """Return a mapping with a key that it did not have: another component's name, or an argument that had its
-        default."""
+        """Return the mapping `base` with the new key `key`: another component's name, which replaces the old one, or an
+        argument that had its default."""
         name = component_name(base)
         listed = bool(path) and isinstance(path[-1], int)
         if name is not None and isinstance(key, str) and (listed or self._merger.is_component(path)):

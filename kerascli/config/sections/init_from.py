@@ -70,7 +70,8 @@ class InitFrom(BaseSection):
     )
     """Mapping from a layer of this model to one of the source; layers left out are initialized unless `by_name`."""
     by_name: bool = False
-    """Load the layers whose names and shapes agree, initialize the others; false, without `map`: all must agree."""
+    """Load layers whose names and shapes agree with the source, initialize the others; false, without `map`: all layers
+    must agree."""
 
     @field_validator("weights")
     @classmethod
@@ -102,7 +103,8 @@ class InitFrom(BaseSection):
 
     @property
     def published(self) -> Published:
-        """Weights file of torchvision that `init_from` names; only if its source is `torchvision`."""
+        """Weights file of torchvision that `model.init_from` names; valid only if the source of the weights is
+        `torchvision`."""
         assert self.torchvision is not None
         assert self.weights is not None
         return published(self.torchvision, self.weights)
@@ -112,8 +114,8 @@ class InitFrom(BaseSection):
 
     @property
     def path(self) -> str | None:
-        """Path of the file or run that has the weights; None if a run is named in another way, or
-        torchvision has them."""
+        """Path of the file or run that has the weights; None if a run is given by name (`latest`), or torchvision has
+        the weights."""
         return self.file if self.file is not None else self.run if self.run and os.sep in self.run else None
 
     def rebased(self, old: Path, new: Path) -> "InitFrom":

@@ -92,9 +92,11 @@ class _Reader:
     names: dict[str, Path] = field(default_factory=dict)
     columns: dict[str, Path] = field(default_factory=dict)
     trained: dict[str, tuple[str, Path]] = field(default_factory=dict)
-    """Mapping from each name under `train` so far to the update that trains it and the name's config path."""
+    """Mapping from each name under `train` in the updates read so far to (update that trains it, config path of the
+    name)."""
     places: dict[str, Path] = field(default_factory=dict)
-    """Mapping from the weight name prefix of each entry under `train` to the entry's config path."""
+    """Mapping from the weight name prefix of each entry under an update's `train` key to the config path of that
+    entry."""
 
     def _add(self, text: str, path: Path, *, key: bool = False, hint: str | None = None, also: Path | None = None):
         related = () if also is None else (Related("first used here", also),)

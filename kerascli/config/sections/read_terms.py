@@ -62,8 +62,8 @@ class TermReader:
         return tuple(found)
 
     def check(self, specs: Mapping[str, TensorSpec]) -> None:
-        """Check the shapes of the tensors that losses and metrics compare; `specs` has the forward pass's tensors by
-        name.
+        """Check the shapes of the tensors that losses and metrics compare; `specs` maps tensor names of the forward
+        pass to shapes and dtypes.
 
         Adds to `faults`.
         """

@@ -34,7 +34,7 @@ class LossSection(_TermSection):
     y_pred: Annotated[Any, Takes(str)]
     """Node with the prediction."""
     weight: float = 1.0
-    """Coefficient of the loss in the update's total."""
+    """Coefficient of the loss in the update's total loss."""
 
 
 class FormulaSection(_TermSection):
@@ -43,7 +43,7 @@ class FormulaSection(_TermSection):
     expr: Annotated[Any, Takes(str)]
     """Expression over nodes and targets."""
     weight: float = 1.0
-    """Coefficient of the loss in the update's total."""
+    """Coefficient of the loss in the update's total loss."""
 
 
 class MetricSection(_TermSection):
@@ -73,9 +73,10 @@ class UpdateSection(BaseSection):
     train: Annotated[Any, Takes(str | Annotated[list[str], Field(min_length=1)])]
     """Shared layers and models, or nodes of the model, whose weights the update trains."""
     optimizer: Annotated[BaseOptimizer, OPTIMIZERS.field()]
-    """Optimizer of those weights."""
+    """Optimizer that updates the weights under `train`."""
     layers: Layers = None
-    """Forward pass of the update, from the data's inputs; default: that of the update before, or of the model."""
+    """Layers of the update's forward pass, called on the data's inputs; default: the forward pass of the previous
+    update, or the model."""
     loss: Annotated[Any, Takes(dict[str, LossSection | FormulaSection])] = None
     """Losses by name, whose weighted sum is minimized: `{loss, y_true, y_pred, weight}`, or `{expr, weight}`."""
     metrics: Annotated[Any, Takes(dict[str, MetricSection])] = None
@@ -95,12 +96,14 @@ class UpdateSpec:
     terms: tuple[LossTerm, ...]
     metrics: tuple[UpdateMetric, ...] = ()
     figures: tuple[str, ...] = ()
-    """Names of the values that the layers `add_loss` and `add_metric` of the update's own forward pass log."""
+    """Names of the values logged by the `add_loss` and `add_metric` layers of the update's own forward pass."""
     layers: tuple[Entry, ...] | None = None
-    """Nodes of the update's own forward pass; None: it shares that of the update before, or the model's."""
+    """Nodes of the update's own forward pass; None: the update shares the forward pass of the previous update, or the
+    model's."""
 
     def trains(self, weight: str) -> bool:
-        """Return True if the update trains the model's weight with this full name (`generator/dense/kernel`)."""
+        """Return True if the update trains the model's weight that has the full name `weight` (such as
+        `generator/dense/kernel`)."""
         return weight.startswith(tuple(f"{name}/" for name in self.train))
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
@@ -127,8 +130,8 @@ class UpdateSpec:
 
 @dataclass(frozen=True, slots=True)
 class ForwardPassSpec:
-    """Forward pass of a `train_step`, and the updates computed from it: all gradients first, then all
-    weight changes."""
+    """Forward pass of `fit.train_step`, and the updates that use it: all their gradients are computed first, then all
+    weights are changed."""
 
     built: Built
     updates: tuple[UpdateSpec, ...]
