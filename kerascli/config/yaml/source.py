@@ -14,7 +14,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Lines of a config's text, and the name that messages have for the text."""
+    """Lines of a config's text, and the name of the text for messages."""
 
     name: str
     lines: tuple[str, ...]

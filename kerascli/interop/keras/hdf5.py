@@ -27,7 +27,8 @@ _BEAT = 0.1
 _BYTES_A_SECOND = 10 * 2**20
 _TOGETHER = 200
 _TOGETHER_BYTES = 2**20
-"""Largest total size of the arrays in one request, of at most `_TOGETHER` arrays; every open array takes memory."""
+"""Largest total size in bytes of the arrays read by one request (at most `_TOGETHER` arrays); every open array takes
+memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class KerasNames:
 
 
 class NameBook:
-    """Collector of the names in one `model` section: makes each valid in a config, and gives none twice."""
+    """Collector of the names in one `model` section; it makes each name valid in a config, and gives no name twice."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()

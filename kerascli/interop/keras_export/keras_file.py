@@ -20,7 +20,7 @@ from kerascli.interop.keras_import.calls import MODELS
 from kerascli.model.runtime.weights import Weight
 
 KERAS_VERSION = "3.6.0"
-"""The oldest version of Keras that writes this format."""
+"""Keras version stated in exported files: the oldest that writes their format."""
 _MAX_ATTRIBUTE_BYTES = 64_000
 """Largest size of an HDF5 attribute; longer lists of names are split into several attributes, as in Keras."""
 OptimizerGroups = Mapping[str, Sequence[np.ndarray]]
@@ -46,7 +46,8 @@ def archive_bytes(
 
 
 def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping[str, Any] | None) -> bytes:
-    """Return the bytes of an `.h5` file with model and weights. Raises ConfigError for layers that it cannot store.
+    """Return the bytes of an `.h5` file with model and weights. Raises ConfigError for layers that the format cannot
+    store.
 
     The optimizer's state is omitted: Keras 3 cannot resume training from the one that it reads from such files.
     """
@@ -127,7 +128,8 @@ def _legacy_layer(group: Any, node: KerasNode, weights: Sequence[Weight]) -> Non
 
 
 def in_group(weights: Sequence[Weight]) -> list[Weight]:
-    """Return a layer's weights in the order of Keras's formats before Keras 3: trainable weights first."""
+    """Return a layer's weights in the order of Keras's formats before Keras 3: trainable weights first, then the
+    others."""
     return sorted(weights, key=lambda weight: not weight.trainable)
 
 

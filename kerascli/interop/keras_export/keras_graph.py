@@ -23,7 +23,8 @@ from kerascli.shapes import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class KerasGraph:
-    """A serialized Keras model; `layers` are its layers and nested models, without operations, in Keras's order."""
+    """A serialized Keras model (`description`); `layers` are its layers and nested models, without operations, in
+    Keras's order."""
 
     description: dict[str, Any]
     layers: tuple[KerasNode, ...]

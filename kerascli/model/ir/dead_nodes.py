@@ -53,7 +53,8 @@ def dead_inner_node_faults(models: Iterable[Model]) -> list[Fault]:
 
 
 def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fault]:
-    """Return config errors for nodes whose output nothing uses; each comes with the set of tensors that its graph uses.
+    """Return config errors for nodes whose outputs are unused; `nodes` are pairs of a node and the names of all tensors
+    that its graph uses.
 
     Nodes of one entry of `layers`, such as in several calls or repetitions, are unused only if all of them are.
     """
@@ -71,7 +72,8 @@ def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fau
 
 
 def called_in(entries: Iterable[Entry]) -> set[str]:
-    """Return the weight prefixes of the shared layers and models that nodes call, directly or through other models.
+    """Return the weight name prefixes of the shared layers and models that nodes call, directly or through other
+    models.
 
     A call may also be the layer of `time_distributed`, or be in a custom cell.
     """

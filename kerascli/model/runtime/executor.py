@@ -20,7 +20,8 @@ QUERY_VALUE_KEY = ("query_mask", "value_mask", "key_mask")
 
 @dataclass(slots=True)
 class GraphOutcome:
-    """Results of one forward pass of a graph: outputs, masks, losses, metrics and weight updates; modules keep none."""
+    """Results of one forward pass of a graph: outputs, masks, losses, metrics and weight updates; no module stores
+    them."""
 
     outputs: dict[str, Tensor]
     masks: dict[str, Tensor]
@@ -115,7 +116,8 @@ def _below(node: str, name: str) -> str:
 
 
 def _carried(step: PreparedNode, outcome: GraphOutcome) -> dict[str, Tensor]:
-    """Return the values of a node's weights that earlier nodes updated in this forward pass, by path in the module.
+    """Return the values of a node's weights that earlier nodes updated in this forward pass, by the weight's path in
+    the node's module.
 
     As in Keras, later calls use the updated values.
     """
@@ -154,7 +156,8 @@ def _call(step: PreparedNode, arguments: list[Tensor], call: dict[str, Any], car
 def _mask_in(
     step: PreparedNode, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]
 ) -> Tensor | None:
-    """Return the mask that a node propagates, its call's or its inputs'; add it to `call` if the module uses masks."""
+    """Return the mask that a node propagates: that of its call argument `mask`, or its inputs'. Add it to `call` if the
+    module uses masks."""
     node, layer = step.node, step.node.layer
     given = call.pop("mask", None)
     if not node.inputs:
@@ -171,7 +174,8 @@ def _mask_in(
 
 
 def _is_hidden(hidden: tuple[str, ...], index: int) -> bool:
-    """Return True if `hidden`, the call's masks that are `false`, has the mask of the layer's input number `index`."""
+    """Return True if the layer must ignore the mask of its input number `index`; `hidden` names the mask arguments that
+    are `false`."""
     return "mask" in hidden or (index < len(QUERY_VALUE_KEY) and QUERY_VALUE_KEY[index] in hidden)
 
 

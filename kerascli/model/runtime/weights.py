@@ -28,7 +28,7 @@ class Weight:
         return getattr(self.owner, self.spec.name)
 
     def keras(self) -> Tensor:
-        """Return the weight's values in Keras's layout, as a view."""
+        """Return the weight's values in Keras's layout, as a view of its tensor."""
         return self.spec.to_keras(self.tensor.detach())
 
     def assign(self, values: Tensor) -> None:
@@ -76,7 +76,7 @@ def lasting(weights: Iterable[Weight]) -> list[Weight]:
 
 
 def materialize(module: nn.Module, weights: list[Weight], *, seed: int, device: torch.device) -> None:
-    """Allocate the tensors of a module, so far on the meta device, on `device`, and initialize its weights.
+    """Move a module from the meta device to `device`: allocate its tensors, and initialize its weights.
 
     The values of a weight depend on the seed and its name only, and are the same on every device.
     """

@@ -126,7 +126,8 @@ def _block_results(reading: Reading, block: Block) -> tuple[str, ...]:
 def _name_results(
     reading: Reading, written: tuple[str, ...], results: tuple[str, ...], first: int, name: str, path: Path
 ) -> None:
-    """Rename the output tensors of a block's use as the use names them, where nodes of the block produced them."""
+    """Give the outputs of a block's use the names that the use has for them; tensors that nodes of the block produced
+    are renamed."""
     place, renamed = reading.place(path), {}
     made = {output for entry in reading.entries[first:] for output in entry.outputs}
     for output, tensor in zip(written, results, strict=False):

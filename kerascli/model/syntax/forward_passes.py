@@ -82,8 +82,8 @@ class Forward:
         return entries[-1]
 
     def model(self, outputs: Iterable[str], at: str) -> Model:
-        """Return the forward pass as a model with these `outputs`; `at` is the config key of outputs for error
-        messages.
+        """Return the forward pass as a model with these `outputs`; `at` is the config key to name in errors about the
+        outputs.
 
         Raises Invalid.
         """

@@ -11,7 +11,7 @@ from kerascli.model.syntax.schema import RepeatEach, RepeatTimes
 from kerascli.section import key_names, keys_of, unknown_keys
 
 Read = Callable[[Reading, list[Any], Path], None]
-"""Type of a function that reads a list of layers at a path."""
+"""Type of a function that reads a list of layers at a config path, and adds them to the model being read."""
 
 _KEYS = (*key_names(RepeatTimes)[:-1], *key_names(RepeatEach))
 """Keys of a repeat for messages; `layers`, which both forms have, comes last."""
@@ -75,7 +75,7 @@ def _counted(reading: Reading, times: Any, path: Path) -> list[Value]:
 
 @contextmanager
 def variables(reading: Reading, values: Mapping[str, Value]) -> Iterator[None]:
-    """Context manager in whose block `$` may also refer to these variables: of the repeat or block of
+    """Context manager in which `$` references may also refer to `values`, the variables of the repeat or block of
     layers being read."""
     before = reading.variables
     reading.variables = {**before, **values}
