@@ -61,7 +61,8 @@ def _looked_up(ops: OnnxOps, value: Value, table: Mapping[object, int], is_text:
 def feature_space(
     ops: OnnxOps, columns: Mapping[str, Value], step: FeatureSpace, field: Field, learned: Learned, convert: Convert
 ) -> Value:
-    """Convert each feature's transforms by `convert`; return the joined features. Raises ValueError for crosses."""
+    """Convert the transforms of each feature in a FeatureSpace by `convert`; return the joined features. Raises
+    ValueError for crosses."""
     if step.crosses:
         raise ValueError("crosses are hashes, which ONNX has no operation for")
     parts: list[Value] = []
