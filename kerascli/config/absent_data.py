@@ -23,7 +23,8 @@ def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
 
 
 def where_from(text: str) -> str | None:
-    """Return what the comment at the top of a config says about its data's source (with a URL), or None.
+    """Return what the comment at the top of a config says about its data's source, from the first URL on; None without
+    a URL.
 
     It is the text from the comment's first URL to the end of the paragraph.
     """

@@ -37,7 +37,7 @@ class Settings:
     """Names of the component's arguments in the order in which a call takes them."""
     required: list[str]
     refused: Mapping[str, str]
-    """Mapping from each argument of Keras's class that the component does not have to the reason."""
+    """Mapping from each argument that Keras's class has and the component does not, to the reason why."""
     beside: list[str]
     """Keys of a layer in `model.layers` other than its own arguments: node keys (`name`, `inputs` ...), call arguments;
     empty for other components."""
@@ -71,7 +71,8 @@ def load() -> ComponentIndex | None:
 
 
 def save(index: ComponentIndex, sound: Iterable[str]) -> None:
-    """Write the index to the cache file, with `sound`, digests of further valid configs; write errors are ignored."""
+    """Write the index, and the digests `sound` of further valid configs, to the cache file; write errors are
+    ignored."""
     kept = list({**index.sound, **dict.fromkeys(sound)})[-_MAX_SOUND:]
     body = json.dumps({
         "names": {kind: [each.prefixes, each.keys] for kind, each in index.names.items()},

@@ -42,7 +42,7 @@ def describe(
     splits: Mapping[str, int] | None = None,
     references: References | None = None,
 ) -> RunSpec:
-    """Return the sections of a config, whose references are resolved, parsed as RunSpec. Raises Invalid with all
+    """Return the RunSpec of a config, parsed from its sections, whose references are resolved. Raises Invalid with all
     errors.
 
     `inputs` and `targets` are the known facts of the data; `splits` are its splits, if known. `references` resolves the
@@ -153,7 +153,8 @@ def _compiled(
     targets: Mapping[str, TensorSpec] | None,
     classes: Mapping[str, Sequence[str]],
 ) -> CompileSpec:
-    """Parse the compile section; `model` and `built` are None if the model section has config errors."""
+    """Return the `compile` section parsed as CompileSpec; `model` and `built` are None if the model section has config
+    errors."""
     if model is None:
         return parse_compile(section, None, targets, extra_losses=True, figures=(), named=())
     outputs = {name: built.specs[name] if built else None for name in model.outputs}

@@ -68,7 +68,7 @@ class Config:
 
     @property
     def phases(self) -> "tuple[Config, ...]":
-        """Configs of all phases of the fit, in order; only this config if `fit` has no phases."""
+        """Configs of all phases in `fit.phases`, in order; only this config if there are no phases."""
         return (*self.before, self)
 
     @property
@@ -298,8 +298,8 @@ def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Faul
 
 
 def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec | None, list[Fault]]:
-    """Return the parsed data section (None if invalid) and its config errors; references to the data are
-    errors in it."""
+    """Return the parsed `data` section (None if invalid) and its config errors, among them each reference to the data
+    itself."""
     if "data" not in document.data:
         return None, []
     skip = lambda path: path[:1] not in {(), ("data",)}  # noqa: E731

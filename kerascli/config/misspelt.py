@@ -231,7 +231,7 @@ def _without(value: Any, part: Part, depth: int = 0) -> Any:
 
 
 def _files(data: Any, document: Document) -> Iterator[tuple[str, int, int]]:
-    """Yield name, size and modification time of every file that a text of the config may name."""
+    """Yield (name, size, modification time) of every file that a text value of the config may name."""
     if isinstance(data, str) and 0 < len(data) < 4096 and "\0" not in data:
         for folder in set(document.folders.values()):
             for name in {data, data.partition(":")[0]}:

@@ -54,7 +54,8 @@ class RunSpec:
         return [self.built, *(each.built for each in (self.train_step.passes if self.train_step is not None else ()))]
 
     def compared(self) -> Iterator[tuple[str, Loss | Metric, TensorSpec]]:
-        """Yield (target, loss or metric, spec of the output compared with the target) for all losses and metrics."""
+        """Yield (target, loss or metric, spec (shape, dtype) of the output compared with the target) for all losses and
+        metrics."""
         for pair in self.compile.pairs if self.compile is not None else ():
             for component in (pair.loss, *(use.metric for use in pair.metrics)):
                 if component is not None:
@@ -67,7 +68,8 @@ class RunSpec:
                         yield str(of.y_true), component, each.built.specs[of.y_pred]
 
     def log_names(self) -> dict[str, Any]:
-        """Return a mapping from each name that an epoch logs, `val_` included, to its better direction, min or max."""
+        """Return a mapping from each name that an epoch logs (`loss`, `val_loss` ...) to the direction of improvement,
+        `min` or `max`."""
         assert self.training is not None
         names = dict(self.training.log_names())
         if self.fit.validates():
@@ -75,7 +77,7 @@ class RunSpec:
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return a mapping from each metric with several values to the names of its columns in the history."""
+        """Return a mapping from each metric with several values to the names of its columns in history.csv."""
         assert self.training is not None
         found = self.training.several()
         if self.fit.validates():

@@ -1,4 +1,4 @@
-"""Hints for layers that need vectors and get inputs of one number per row: `columns: income` in place of `[income]`."""
+"""Hints for layers that need vectors, but get inputs of one number per row: a list of columns makes a vector."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace

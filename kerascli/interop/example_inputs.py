@@ -55,8 +55,8 @@ def _known(spec: TensorSpec, size: int) -> TensorSpec:
 
 
 def _limits(model: Model) -> Mapping[str, int]:
-    """Return a mapping from tensor name to the exclusive upper bound of its integers: the lowest that layers computed
-    from it have."""
+    """Return a mapping from tensor name to the exclusive upper bound of its integers: the lowest among layers that it
+    leads to."""
     limits: dict[str, int] = {}
     for node in reversed(model.nodes):
         own = [getattr(node.layer, name, None) for name in _LIMITS]

@@ -17,7 +17,8 @@ _RANGE = re.compile(r"(.+?)\.\.(.+)")
 
 
 def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fit", "trainable")) -> Model:
-    """Return the model with each layer's `trainable` set by patterns over names; the last pattern that matches wins.
+    """Return the model with each layer's `trainable` set by patterns over names; the last matching pattern takes
+    effect.
 
     Raises Invalid for a pattern that matches no layer.
     """

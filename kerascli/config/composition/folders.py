@@ -11,7 +11,7 @@ from kerascli.errors import Path as ConfigPath
 
 def data_folder(document: Document) -> Path:
     """Return the base folder of the data source's paths: the folder of the file (or `--set`) that sets the source's
-    `path` argument, or else of the one that sets the source."""
+    `path`, or else the source."""
     where = _source_path(document)
     return document.folder_of((*where, "path") if document.at((*where, "path")) is not None else where)
 

@@ -132,8 +132,8 @@ class References:
     def __call__(
         self, value: Any, path: Path, names: Mapping[str, Value], skip: Callable[[Path], bool]
     ) -> tuple[Any, list[Fault]]:
-        """Return the config value at `path` with its references replaced, except where `skip` returns True; and the
-        errors.
+        """Return the config value at `path` with its references replaced, except where `skip` returns True, and the
+        config errors found.
 
         `names` are the parameters and variables with their values.
         """

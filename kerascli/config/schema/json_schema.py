@@ -85,8 +85,8 @@ def _entry() -> Schema:
 
 
 def _call() -> Schema:
-    """Return the JSON Schema of a call of a shared layer, model or block in `layers`: a name no layer has, any
-    arguments."""
+    """Return the JSON Schema of a call of a shared layer, model or block in `layers`: a name that no layer has, with
+    any arguments."""
     words = [word for cls in LAYERS for word in (cls.component_name, *LAYERS.aliases(cls.component_name))]
     layer = _any_spelling(LAYERS, words).removeprefix("^").removesuffix("$")
     own = f"^(?!(?:{layer}|repeat)$)[A-Za-z_][A-Za-z0-9_]*$"

@@ -55,10 +55,11 @@ class _Objective(BaseSection):
     loss_weights: Annotated[Any, by_output({"type": "number"})] = 1.0
     """Coefficient of each output's loss in the weighted sum that is minimized."""
     metrics: Annotated[Any, by_output({"x-component": "metric"})] = None
-    """Metrics to evaluate and log in training and validation, without sample weights; for all outputs, or by output."""
+    """Metrics to evaluate and log, without sample weights; for several outputs, a list by position or a mapping by
+    name."""
     weighted_metrics: Annotated[Any, by_output({"x-component": "metric"})] = None
-    """Metrics to evaluate and log, weighted by `data.sample_weight` or `fit.class_weight`; for all outputs, or by
-    output."""
+    """Metrics to log, weighted by `data.sample_weight` or `fit.class_weight`; for several outputs, by position or
+    name."""
 
 
 class CompileSection(ComputeSection, _Objective):  # in this order: the fields of the last base come first
@@ -108,8 +109,8 @@ class CompileSpec:
         }
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return a mapping from each name that training logs (Keras's, without `val_`) to its better direction, min or
-        max."""
+        """Return a mapping from each name that training logs (Keras's, without `val_`) to the direction of improvement,
+        `min` or `max`."""
         names: dict[str, Literal["min", "max"]] = {"loss": "min"}
         if self.logs_each_loss:
             names.update({f"{pair.output}_loss": "min" for pair in self.pairs if pair.loss is not None})
@@ -120,7 +121,7 @@ class CompileSpec:
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return a mapping from each metric with several values to the names of its columns in the history."""
+        """Return a mapping from each metric with several values to the names of its columns in history.csv."""
         return {
             f"{pair.prefix}{use.name}": tuple(f"{pair.prefix}{column}" for column in use.columns)
             for pair in self.pairs

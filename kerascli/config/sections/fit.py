@@ -31,14 +31,13 @@ ValidationFrequency = PositiveInt | Annotated[tuple[PositiveInt, ...], BeforeVal
 
 @dataclass(frozen=True, slots=True)
 class NotPerPhase:
-    """Annotation of a field of `fit` or `compile` that an item of `fit.phases` cannot set; it holds the reason."""
+    """Annotation of a field of `fit` or `compile` that an item of `fit.phases` cannot set, with the reason why."""
 
     reason: str
 
 
 class FitSpec(BaseSection):
-    """Arguments of Keras's `fit`, with R's keras's default of ten epochs, and keys that only this config language
-    has."""
+    """Arguments of Keras's `fit`, with the default of ten epochs of R's keras, and keys that Keras does not have."""
 
     title: ClassVar[str] = "fit"
 
@@ -61,7 +60,7 @@ class FitSpec(BaseSection):
     initial_epoch: Annotated[NonNegativeInt, NotPerPhase("epochs count on from phase to phase")] = 0
     """Number of epochs that count as trained already; training starts with the epoch after them."""
     shuffle: bool = True
-    """Shuffle the training rows before each epoch; the order follows from the seed."""
+    """Shuffle the training rows before each epoch, in an order that the seed determines."""
     class_weight: (
         Annotated[Literal["balanced"] | dict[str, NonNegativeFloat], BeforeValidator(_class_weights)] | None
     ) = None
@@ -71,14 +70,15 @@ class FitSpec(BaseSection):
     deterministic: Annotated[bool, NotPerPhase("it applies to all phases")] = False
     """Use deterministic algorithms on CUDA, which are slower; the CPU is deterministic anyway."""
     distribute: Annotated[Literal["ddp"] | None, NotPerPhase("it applies to all phases")] = None
-    """Division of the work among several processes: `ddp` (also the default): each has the model and a part of each
+    """Split of the work among several processes: `ddp` (the default, too): each has the model and a part of each
     batch."""
     shards: Annotated[PositiveInt | None, NotPerPhase("it applies to all phases")] = None
-    """Number of parts of a batch, a power of two, with passes of their own: same bits on 1, 2, 4 ... processes.
+    """Number of parts of a batch (a power of two), each run on its own: the same bits on 1, 2, 4 ... processes.
     Null: one part per process, and results that differ from those of one process by rounding.
     """
     trainable: dict[str, bool] = Field(default={})
-    """Layers to train or freeze: mapping from a name, a glob or a range `first..last` to a flag; later entries win."""
+    """Layers to train or freeze: mapping from a name, glob or range `first..last` to true or false; later entries
+    win."""
     callbacks: Annotated[tuple[CallbackField, ...], BeforeValidator(_listed)] = Field(default=())
     """Callbacks to apply during training."""
 
@@ -126,7 +126,7 @@ class FitSection(FitSpec):
     """Configuration of the training loop: epochs, batches, validation, class weights and callbacks."""
 
     train_step: Annotated[Any, _list_of("fit.train_step")] = None
-    """Updates of a training step, each with its own optimizer; none: one update, as `compile` configures it."""
+    """Updates of a training step, each with its own optimizer; default: one update, as `compile` configures it."""
     phases: Annotated[Any, _list_of("fit.phases")] = None
     """Consecutive fits of the same weights, each with its own settings."""
 

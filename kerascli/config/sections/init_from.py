@@ -68,10 +68,9 @@ class InitFrom(BaseSection):
     map: dict[str, Annotated[TakeSpec, BeforeValidator(_take, json_schema_input_type=str | TakeSpec)]] = Field(
         default={}
     )
-    """Mapping from a layer of this model to one of the source; layers left out are initialized unless `by_name`."""
+    """Mapping from a layer of this model to a layer of the source; layers left out are initialized unless `by_name`."""
     by_name: bool = False
-    """Load layers whose names and shapes agree with the source, initialize the others; false, without `map`: all layers
-    must agree."""
+    """Load the layers whose names and shapes agree, initialize the others; false, without `map`: all must agree."""
 
     @field_validator("weights")
     @classmethod

@@ -75,8 +75,8 @@ class UpdateSection(BaseSection):
     optimizer: Annotated[BaseOptimizer, OPTIMIZERS.field()]
     """Optimizer that updates the weights under `train`."""
     layers: Layers = None
-    """Layers of the update's forward pass, called on the data's inputs; default: the forward pass of the previous
-    update, or the model."""
+    """Layers of the forward pass, called on the data's inputs; default: the previous update's forward pass, or the
+    model."""
     loss: Annotated[Any, Takes(dict[str, LossSection | FormulaSection])] = None
     """Losses by name, whose weighted sum is minimized: `{loss, y_true, y_pred, weight}`, or `{expr, weight}`."""
     metrics: Annotated[Any, Takes(dict[str, MetricSection])] = None
@@ -91,7 +91,7 @@ class UpdateSpec:
 
     name: str
     train: tuple[str, ...]
-    """Names of the shared layers and models, and of nodes of the model, whose weights are trained."""
+    """Names of the shared layers and models, and of nodes of the model, whose weights the update trains."""
     optimizer: BaseOptimizer
     terms: tuple[LossTerm, ...]
     metrics: tuple[UpdateMetric, ...] = ()
@@ -107,7 +107,8 @@ class UpdateSpec:
         return weight.startswith(tuple(f"{name}/" for name in self.train))
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return a mapping from each loss and metric that the update logs to its better direction, min or max.
+        """Return a mapping from each loss and metric that the update logs to the direction of improvement, `min` or
+        `max`.
 
         The order is that of the metric states: losses first, then metrics.
         """
@@ -119,7 +120,7 @@ class UpdateSpec:
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return a mapping from each metric with several values to the names of its columns in the history."""
+        """Return a mapping from each metric with several values to the names of its columns in history.csv."""
         prefix = f"{self.name}_"
         return {
             f"{prefix}{use.name}": tuple(f"{prefix}{column}" for column in use.columns)
@@ -155,11 +156,12 @@ class TrainStepSpec:
         return {update.name: update.optimizer for update in self.updates}
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return a mapping from each name that training logs (without `val_`) to its better direction, min or max."""
+        """Return a mapping from each name that training logs (without `val_`) to the direction of improvement, `min` or
+        `max`."""
         return {name: way for update in self.updates for name, way in update.log_names().items()}
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return a mapping from each metric with several values to the names of its columns in the history."""
+        """Return a mapping from each metric with several values to the names of its columns in history.csv."""
         return {name: columns for update in self.updates for name, columns in update.several().items()}
 
     def dump_compile(self) -> dict[str, Any]:

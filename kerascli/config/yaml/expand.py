@@ -15,7 +15,8 @@ class _Refused(Exception):
 
 
 class Expander:
-    """Converter of a document's YAML nodes to plain data; every value is a separate object, also that of an alias."""
+    """Converter of a document's YAML nodes to plain data; every value is a separate object, even if the text repeats it
+    by an alias."""
 
     def __init__(self) -> None:
         self.marks: dict[Path, Mark] = {}

@@ -56,7 +56,8 @@ class Dataset:
 
 
 class Hdf5:
-    """An open HDF5 file that a separate process reads; its replies are checked, a crash of it raises FileRefused."""
+    """An open HDF5 file that a separate process reads. The process's replies are checked; a crash of the process raises
+    FileRefused."""
 
     def __init__(self, descriptor: int, start: int, size: int, name: str) -> None:
         if find_spec("h5py") is None:
@@ -95,7 +96,8 @@ class Hdf5:
         return value
 
     def texts(self, path: str, name: str) -> list[str]:
-        """Return an HDF5 attribute that lists texts, even if Keras split it (`name0`, `name1`). Raises FileRefused."""
+        """Return the texts in an HDF5 attribute, even if Keras split the attribute (`name0`, `name1`). Raises
+        FileRefused."""
         value = json.loads(self._ask({"do": "attribute", "path": path, "name": name}))
         if isinstance(value, list):
             return value
@@ -112,7 +114,7 @@ class Hdf5:
         return next(self.arrays([(path, dataset)]))
 
     def arrays(self, wanted: Iterable[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
-        """Yield the values of several arrays of the HDF5 file; small ones are read together. Raises FileRefused."""
+        """Yield the values of several arrays of the HDF5 file; small arrays are read together. Raises FileRefused."""
         together: list[tuple[str, Dataset]] = []
         size = 0
         for path, dataset in wanted:

@@ -64,7 +64,8 @@ def keras_snake_case(class_name: str) -> str:
 
 
 def op_of(class_name: str) -> str | None:
-    """Return the name of kerascli's operation for a class of keras.ops (LogSoftmax: log_softmax), or None."""
+    """Return the name of kerascli's operation for a class of keras.ops (LogSoftmax: log_softmax); None if it has no
+    such operation."""
     return OPERATIONS.get(class_name) or _ops().get(class_name.lower())
 
 

@@ -173,8 +173,8 @@ def arrays_from(
 
 
 def _updates(rule: Optimizer, state: Mapping[str, Tensor]) -> int:
-    """Return the number of times that an optimizer has updated weights; with gradient accumulation, it is less than
-    that of steps."""
+    """Return the number of times that an optimizer has updated weights: with gradient accumulation, fewer than the
+    training steps."""
     return int(state["iterations"]) // (rule.gradient_accumulation_steps or 1)
 
 

@@ -9,8 +9,8 @@ from kerascli.interop.keras_export.serialized import Problems, keras_object
 
 
 def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
-    """Translate `compile` to Keras's compile config; return (config, notes on what Keras cannot express), with None for
-    no config.
+    """Translate `compile` to Keras's compile config; return (config, ()), or (None, notes on what Keras cannot
+    express).
 
     `outputs` maps the model's outputs to Keras's names of them.
     """

@@ -20,7 +20,7 @@ from kerascli.interop.keras_import.calls import MODELS
 from kerascli.model.runtime.weights import Weight
 
 KERAS_VERSION = "3.6.0"
-"""Keras version stated in exported files: the oldest that writes their format."""
+"""Version of Keras that exported files state: the oldest one that writes files in the same format."""
 _MAX_ATTRIBUTE_BYTES = 64_000
 """Largest size of an HDF5 attribute; longer lists of names are split into several attributes, as in Keras."""
 OptimizerGroups = Mapping[str, Sequence[np.ndarray]]
@@ -75,7 +75,7 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
 def ordered(
     layers: Sequence[KerasNode], weights: Sequence[Weight], above: str = "layers"
 ) -> list[tuple[str, list[Weight]]]:
-    """Return a model's weights by HDF5 group (such as `layers/lstm_1/cell`), as a list of pairs in Keras 3's order."""
+    """Return a model's weights as pairs (HDF5 group such as `layers/lstm_1/cell`, its weights), in Keras 3's order."""
     counts: dict[str, int] = {}
     found: list[tuple[str, list[Weight]]] = []
     for node in layers:
@@ -114,7 +114,8 @@ def array(weight: Weight) -> np.ndarray:
 
 
 def _under(weights: Sequence[Weight], node: KerasNode) -> list[Weight]:
-    """Return the weights of an exported layer or nested model; a nested model's are in the order of its layers."""
+    """Return the weights of an exported layer or nested model; those of a nested model are in the order of its
+    layers."""
     own = [] if node.layer is None else [weight for weight in weights if weight.name.startswith(f"{node.ours}/")]
     return [*own, *(weight for each in node.inside for weight in _under(weights, each))]
 
@@ -143,7 +144,8 @@ def _name(group: Any, attribute: str, names: Sequence[str]) -> None:
 
 
 def _without_modules(value: Any) -> Any:
-    """Return a serialized layer or model without its key `module`, as before Keras 3; objects in it keep theirs."""
+    """Return a serialized layer or model without its key `module`, as before Keras 3; objects in its config keep their
+    `module`."""
     plain = {key: v for key, v in value.items() if key not in {"module", "registered_name"}}
     if value["class_name"] not in MODELS:
         return plain

@@ -44,7 +44,8 @@ effect."""
 
 
 def remaining(name: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """Return an operation's arguments without those of no effect, and the reason why one must be refused (or None)."""
+    """Return an operation's arguments without those that have no effect, and the reason why one must be refused (None
+    if none)."""
     idle = IDLE.get(name, {})
     left = {key: value for key, value in settings.items() if key not in idle or not _says_nothing(value, idle[key])}
     for key, value in left.items():

@@ -28,7 +28,7 @@ class Owner:
 
 
 class Reading:
-    """State of importing one Keras model (a model nested in it has its own)."""
+    """State of importing one Keras model; a model nested in it has a state of its own."""
 
     def __init__(
         self,

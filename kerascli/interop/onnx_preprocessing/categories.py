@@ -1,4 +1,4 @@
-"""ONNX operations for the transforms that look up categories, and for feature spaces."""
+"""ONNX operations for the transforms that look up categories, and for Keras's FeatureSpace."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

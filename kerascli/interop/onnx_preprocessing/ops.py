@@ -95,7 +95,8 @@ class OnnxOps:
         return self.guarded(value, self.add("IsNaN", difference))
 
     def encoded(self, indices: Value, mode: str, size: int) -> Value:
-        """Encode category ids (int64) as vectors, as `preprocessing.categories.encode` does; drops ids out of range."""
+        """Encode category ids (int64) as vectors, as `preprocessing.categories.encode` does; ids out of range are
+        dropped."""
         if mode == "int":
             return indices
         if mode == "one_hot" and indices.shape[-1:] == (1,):

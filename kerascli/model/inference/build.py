@@ -1,4 +1,5 @@
-"""Build a Model into modules and shapes: each layer is built and run on the meta device, without allocating memory."""
+"""Build the modules of a Model and infer its shapes: each layer is built and run on the meta device, without allocating
+memory."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -64,8 +65,8 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size
 
 
 def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: list[Fault]) -> list[Fault]:
-    """Return a config error for each call of a shared model on inputs other than declared, and those of `faults` that
-    are not inside such calls."""
+    """Return config errors: one for each call of a shared model whose inputs are not as declared, and the `faults`
+    outside of such calls."""
     refused: list[Fault] = []
     for call in (entry for entry in model.entries if isinstance(entry, Call)):
         for (name, wanted), given in zip(call.of.inputs.items(), call.inputs, strict=False):
@@ -104,8 +105,8 @@ def _build_node(
     cache: SpecCache,
     batch_size: int | None,
 ) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
-    """Return a node's module and the specs of its outputs; weights of earlier calls, whose modules are `owners`, are
-    shared."""
+    """Return a node's module and the specs of its outputs. The module uses the weights of earlier calls, whose modules
+    are `owners`."""
     layer = node.layer
     seen = tuple(as_module_input(layer, spec) for spec in sample_specs(node, specs))
     _check_mask(node, specs)

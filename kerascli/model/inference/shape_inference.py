@@ -14,12 +14,14 @@ from kerascli.shapes import Shape, TensorSpec
 
 _BATCH_SIZES = (2, 3)
 _UNKNOWN_SIZES = (720, 2160)
-"""Sizes of unknown dimensions in two runs of a module: a dimension of its outputs that differs is unknown, too.
+"""Sizes of each unknown dimension in two runs of a module: if an output's dimension differs between the runs, it is
+unknown, too.
 
 They are far apart, so that strides do not map both to one size, and have many divisors, so that they can be reshaped.
 """
 _UNKNOWN_STEPS = (96, 288)
-"""Sizes of unknown numbers of time steps in two runs: smaller, because recurrent layers loop over the steps."""
+"""Sizes of an unknown number of time steps in two runs of a module: small ones, because recurrent layers loop over the
+steps."""
 _MOST_VALUES = 2**53
 """Maximum number of values of an output per sample; beyond it torch cannot count the bytes of a batch."""
 

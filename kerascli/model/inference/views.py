@@ -47,8 +47,8 @@ def _own_weights(entry: Entry, view: str) -> Fault:
 
 
 def build_forward_pass(model: Model, owners: Mapping[str, nn.Module]) -> Built:
-    """Return a forward pass of `fit.train_step` as Built; each of its weights must be in `owners`, or be that of a
-    shared layer.
+    """Return a forward pass of `fit.train_step` as Built; each of its weights must be in `owners` or belong to a shared
+    layer.
 
     Raises Invalid.
     """

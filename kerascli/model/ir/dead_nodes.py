@@ -17,7 +17,8 @@ def dead_node_faults(
     *,
     inside: bool = True,
 ) -> list[Fault]:
-    """Return config errors for nodes, calls and inputs that lead to no output; for a chain of nodes, only its last one.
+    """Return config errors for nodes, calls and inputs that lead to no output; of a chain of such nodes, only for the
+    last one.
 
     With `inside`, unused nodes of the shared models that are called count, too; without, other graphs may use them,
     which `dead_inner_node_faults` checks.

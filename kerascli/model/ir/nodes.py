@@ -28,13 +28,13 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A layer in the graph, with the names of its input and output tensors."""
+    """A layer in the graph of a model, with the names of its input and output tensors."""
 
     name: str
     layer: BaseLayer
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    """Names of the output tensors; `_` for a discarded one."""
+    """Names of the output tensors; `_` for a tensor that is discarded."""
     call: Mapping[str, CallValue] = field(default_factory=dict)
     owner: str = ""
     """Prefix of the names of the node's weights (`tower/features`), the same for nodes that share weights; '': the
@@ -91,7 +91,7 @@ class Shared:
     weights: str
     """Prefix of the names of the shared weights."""
     inputs: Mapping[str, TensorSpec | None]
-    """Inputs of a shared model by name, with their specs where declared; empty for a layer."""
+    """Inputs of a shared model by name, each with its spec (shape, dtype) if declared, else None; empty for a layer."""
     entries: tuple["Node | Call", ...] = ()
     outputs: tuple[str, ...] = ()
     shared: tuple["Shared", ...] = ()

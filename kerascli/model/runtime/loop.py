@@ -178,12 +178,12 @@ class Loop(CompositeModule):
 
 
 def _first(state: CellState) -> str:
-    """Return the name of the weight that holds the initial value of a state."""
+    """Return the name of the weight that holds the initial value of a custom cell's state."""
     return f"initial_{state.name}"
 
 
 def _kept(state: str) -> str:
-    """Return the name of the weight that keeps a state between batches."""
+    """Return the name of the weight that keeps a custom cell's state between batches."""
     return f"state_{state}"
 
 

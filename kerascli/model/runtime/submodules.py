@@ -39,7 +39,7 @@ class InnerNode:
 
     node: Node
     specs: Mapping[str, TensorSpec]
-    """Specs of the tensors of the inner graph, by name."""
+    """Specs (shape, dtype), by name, of the tensors of the graph that the inner node belongs to."""
 
 
 class CompositeModule(nn.Module):

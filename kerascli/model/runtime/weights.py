@@ -37,7 +37,7 @@ class Weight:
             self.tensor.copy_(self.spec.to_torch(values))
 
     def take(self, values: Tensor) -> None:
-        """Set the weight's values, in Keras's layout, read from a file. Raises FileRefused for nan or infinite ones.
+        """Set the weight's values, in Keras's layout, read from a file. Raises FileRefused for nan or infinite values.
 
         Raises FileRefused if they are not finite in the weight's dtype.
         """

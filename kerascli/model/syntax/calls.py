@@ -75,8 +75,8 @@ def _nodes(
     arguments: Mapping[str, CallValue],
     uses: tuple[Path, ...],
 ) -> tuple[tuple[Node, ...], dict[str, str], dict[str, str]]:
-    """Return the nodes of a shared model's call, the tensors by name within the shared model, and those that stand in
-    for some of `outputs`.
+    """Return the nodes of a shared model's call, its tensors by name in the shared model, and the tensors of outputs
+    without a node of their own.
 
     An output of a shared model has none if it is an input passed through, or the same tensor as another output.
     """

@@ -56,7 +56,7 @@ class Forward:
         names.previous = next(iter(inputs)) if len(inputs) == 1 else None
 
     def read(self, layers: Any, whose: str) -> tuple[Entry, ...]:
-        """Return the nodes and calls in the list `layers` of an update's forward pass."""
+        """Return the nodes and calls in the list `layers` of an update of `fit.train_step`."""
         path = (*self._path, "layers")
         if is_list(layers, whose, path, self.faults):
             with suppress(TooManyNodes):

@@ -48,10 +48,10 @@ class Names:
         """Names of the data's targets; None if they are unknown, so that any name may be a target."""
         self._sees_targets = False
         self.inputs_known = True
-        """If False, the inputs could not be read, so any name may be an input's."""
+        """If False, the inputs could not be read, so any name may be that of an input."""
 
     def fork(self) -> "Names":
-        """Return a deep copy, to which names can be added without changing this object."""
+        """Return a deep copy of these names; adding names to the copy does not change this object."""
         return copy.deepcopy(self)
 
     @contextmanager

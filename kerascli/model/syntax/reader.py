@@ -81,7 +81,7 @@ class Reading:
     """Names of the nested shared models that are being read."""
     blocks: dict[str, Block | None] = field(default_factory=dict)
     variables: dict[str, Value] = field(default_factory=dict)
-    """Parameters of the block and variables of the loops that are being read."""
+    """Mapping from name to value: parameters of the block, and variables of the loops, that are being read."""
     open_blocks: tuple[str, ...] = ()
 
     def fault(self, text: str, place: Path, hint: str) -> Fault:
@@ -96,7 +96,7 @@ class Reading:
         return not self.faults.is_flag(keys.when, (*path, "when")) or keys.when
 
     def name(self, keys: NodeKeys, path: Path, kind: str) -> str:
-        """Return the name of a node as written, or an automatic one as in Keras."""
+        """Return the name that the config gives to a node, or an automatic name, numbered as in Keras."""
         name, path = keys.name, (*path, "name")
         if isinstance(name, str):
             self.check_name(name, path, own=kind)
@@ -165,8 +165,8 @@ class Reading:
         return call
 
     def results(self, name: str, count: int | None, keys: NodeKeys, path: Path) -> tuple[str, ...]:
-        """Return the names that a node's key `outputs` gives to its tensors; `count` is their number, None
-        if unknown."""
+        """Return the names that a node's key `outputs` gives to its output tensors; `count` is the number of tensors,
+        None if unknown."""
         if not keys.has("outputs"):
             return (name, *("_" for _ in range((count or 1) - 1)))
         written, path = keys.outputs, (*path, "outputs")

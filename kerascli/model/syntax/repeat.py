@@ -14,7 +14,7 @@ Read = Callable[[Reading, list[Any], Path], None]
 """Type of a function that reads a list of layers at a config path, and adds them to the model being read."""
 
 _KEYS = (*key_names(RepeatTimes)[:-1], *key_names(RepeatEach))
-"""Keys of a repeat for messages; `layers`, which both forms have, comes last."""
+"""Keys of a `repeat` (with `times` or with `each`) for error messages; `layers`, which both forms have, comes last."""
 
 
 def read_repeat(reading: Reading, arguments: Any, entry: Path, read: Read) -> None:

@@ -61,7 +61,7 @@ class NodeKeys(BaseSection):
     inputs: Annotated[Any, Takes(NodeName | list[NodeName])] = None
     """Input node or nodes, by name; by default the previous node."""
     outputs: Annotated[Any, Takes(NodeName | list[NodeName])] = None
-    """Name of each output tensor; '_' discards one."""
+    """Name of each output tensor; '_' discards a tensor."""
     when: Flag = True
     """If false, leave the node out: its name then stands for its input."""
 
@@ -77,8 +77,8 @@ class RNNKeys(NodeKeys):
     """Keys that an `rnn` takes besides the layer's arguments."""
 
     initial_state: Annotated[Any, Takes(NodeName | list[NodeName] | dict[str, NodeName])] = None
-    """Nodes that give the initial states: a list in the order in which the states are returned, or a mapping from state
-    to node."""
+    """Nodes that give the initial states: a list in the order of the returned states, or a mapping from state to
+    node."""
     constants: Annotated[Any, Takes(dict[str, NodeName])] = None
     """Tensors passed to a custom cell unchanged at every time step: name within the cell -> node."""
 
@@ -117,9 +117,9 @@ class BlockSection(BaseSection, json_schema_extra={"x-section": "model.blocks"})
     inputs: Outputs = None
     """Names of the block's inputs; by default one, `input`."""
     layers: Layers
-    """Nodes that each use adds to the model."""
+    """Nodes that each use of the block adds to the model."""
     outputs: Outputs = None
-    """Nodes whose tensors a use returns; by default the last node."""
+    """Nodes whose tensors each use of the block returns; by default the last node."""
 
 
 class RepeatTimes(BaseSection):
@@ -145,8 +145,8 @@ class RepeatEach(BaseSection):
 
 
 class ViewSection(BaseSection, json_schema_extra={"x-section": "model.views"}):
-    """A model that uses the weights of the main model, such as an encoder alone, to run after training; it is never
-    trained itself."""
+    """A model that uses the main model's weights, such as an encoder alone, to run after training; it is never
+    trained."""
 
     inputs: Inputs = None
     """Inputs of the view: name -> shape; by default the view continues from the model's inputs and nodes."""
@@ -162,7 +162,7 @@ class StateSection(BaseSection):
     key_list: ClassVar[str] = "it has"
 
     shape: Annotated[Any, Takes(_Size | list[_Size])]
-    """Size or shape, without the batch axis."""
+    """Size or shape of the state, without the batch axis."""
     initializer: Annotated[Any, Takes(Annotated[Initializer, INITIALIZERS.field()])] = None
     """Initializer of the state at the first time step; by default zeros."""
     trainable: Flag = False
@@ -193,11 +193,9 @@ class ModelSection(BaseSection, json_schema_extra={"x-section": "model"}):
     title: ClassVar[str] = "model"
 
     init_from: Annotated[Any, section_ref("model.init_from")] = None
-    """Pretrained weights to start from: those of a run or a file, or published ones; by default the layers'
-    initializers are used."""
+    """Pretrained weights to start from: a run's, a file's or published weights; by default the layers' initializers."""
     inputs: Inputs = None
-    """Inputs of the model: name -> shape without the batch axis, or shape and dtype; by default the inputs in
-    `data`."""
+    """Inputs of the model: name -> shape without the batch axis, or shape and dtype; by default the data's inputs."""
     shared: SharedThings = None
     """Shared layers and models: name -> layer or model, called like a layer, with the same weights in every call."""
     blocks: Annotated[Any, Takes(dict[str, BlockSection])] = None
