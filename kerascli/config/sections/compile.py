@@ -55,11 +55,9 @@ class _Objective(BaseSection):
     loss_weights: Annotated[Any, by_output({"type": "number"})] = 1.0
     """Coefficient of each output's loss in the weighted sum that is minimized."""
     metrics: Annotated[Any, by_output({"x-component": "metric"})] = None
-    """Metrics to evaluate and log, without sample weights; for several outputs, a list by position or a mapping by
-    name."""
+    """Metrics to evaluate and log in training and validation, unweighted; for several outputs, by position or name."""
     weighted_metrics: Annotated[Any, by_output({"x-component": "metric"})] = None
-    """Metrics to log, weighted by `data.sample_weight` or `fit.class_weight`; for several outputs, by position or
-    name."""
+    """Metrics to log, weighted by `data.sample_weight` or `fit.class_weight`; for several outputs, also by name."""
 
 
 class CompileSection(ComputeSection, _Objective):  # in this order: the fields of the last base come first

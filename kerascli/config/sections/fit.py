@@ -70,15 +70,13 @@ class FitSpec(BaseSection):
     deterministic: Annotated[bool, NotPerPhase("it applies to all phases")] = False
     """Use deterministic algorithms on CUDA, which are slower; the CPU is deterministic anyway."""
     distribute: Annotated[Literal["ddp"] | None, NotPerPhase("it applies to all phases")] = None
-    """Split of the work among several processes: `ddp` (the default, too): each has the model and a part of each
-    batch."""
+    """Division of the work among processes: `ddp` (the same as null): each has the model and a part of each batch."""
     shards: Annotated[PositiveInt | None, NotPerPhase("it applies to all phases")] = None
     """Number of parts of a batch (a power of two), each run on its own: the same bits on 1, 2, 4 ... processes.
     Null: one part per process, and results that differ from those of one process by rounding.
     """
     trainable: dict[str, bool] = Field(default={})
-    """Layers to train or freeze: mapping from a name, glob or range `first..last` to true or false; later entries
-    win."""
+    """Layers to train or freeze: mapping from a name, glob or range `first..last` to a bool; later entries win."""
     callbacks: Annotated[tuple[CallbackField, ...], BeforeValidator(_listed)] = Field(default=())
     """Callbacks to apply during training."""
 

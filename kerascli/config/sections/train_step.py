@@ -75,8 +75,7 @@ class UpdateSection(BaseSection):
     optimizer: Annotated[BaseOptimizer, OPTIMIZERS.field()]
     """Optimizer that updates the weights under `train`."""
     layers: Layers = None
-    """Layers of the forward pass, called on the data's inputs; default: the previous update's forward pass, or the
-    model."""
+    """Layers of the forward pass, from the data's inputs; default: the previous update's forward pass, or the model."""
     loss: Annotated[Any, Takes(dict[str, LossSection | FormulaSection])] = None
     """Losses by name, whose weighted sum is minimized: `{loss, y_true, y_pred, weight}`, or `{expr, weight}`."""
     metrics: Annotated[Any, Takes(dict[str, MetricSection])] = None

@@ -77,8 +77,7 @@ class RNNKeys(NodeKeys):
     """Keys that an `rnn` takes besides the layer's arguments."""
 
     initial_state: Annotated[Any, Takes(NodeName | list[NodeName] | dict[str, NodeName])] = None
-    """Nodes that give the initial states: a list in the order of the returned states, or a mapping from state to
-    node."""
+    """Nodes that give the initial states: a list in the order of the returned states, or state -> node."""
     constants: Annotated[Any, Takes(dict[str, NodeName])] = None
     """Tensors passed to a custom cell unchanged at every time step: name within the cell -> node."""
 
@@ -145,8 +144,7 @@ class RepeatEach(BaseSection):
 
 
 class ViewSection(BaseSection, json_schema_extra={"x-section": "model.views"}):
-    """A model that uses the main model's weights, such as an encoder alone, to run after training; it is never
-    trained."""
+    """A model that uses the main model's weights, such as an encoder alone, to run after training; never trained."""
 
     inputs: Inputs = None
     """Inputs of the view: name -> shape; by default the view continues from the model's inputs and nodes."""
