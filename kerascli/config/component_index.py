@@ -25,7 +25,7 @@ from kerascli.section import key_names
 _PACKAGE = Path(__file__).parents[1]
 _MAX_BYTES = 2**24
 _MAX_SOUND = 20_000
-"""Maximum number of digests of valid configs in the cache file, which keeps the newest ones."""
+"""Maximum number of digests of valid configs in the component cache file; only the newest digests are kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,8 @@ class Config:
     def describe(
         self, facts: DataFacts, splits: Mapping[str, int] | None = None, known: RunSpec | None = None
     ) -> RunSpec:
-        """Parse and check all sections; return the RunSpec. Raises ConfigError with the errors of all sections.
+        """Parse and check all sections of the config; return the RunSpec. Raises ConfigError with the errors of all
+        sections.
 
         `splits` None: the data was not read, and placeholders replace the facts that only reading it gives. `known`, a
         RunSpec made before, is returned after its checks if it was made from the same facts.

@@ -103,7 +103,7 @@ def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
 
 
 def dump_train_step(train_step: TrainStepSpec) -> list[dict[str, Any]]:
-    """Return `fit.train_step` as YAML-ready data with every default; parsing this data gives equal updates."""
+    """Return `fit.train_step` as data to write as YAML, with every default; parsing this data gives equal updates."""
     return [_dump_update(update, each) for each in train_step.passes for update in each.updates]
 
 
@@ -213,8 +213,8 @@ def _dump_call(call: Call) -> dict[str, Any]:
 
 
 def _dump_results(entry: Entry) -> dict[str, Any]:
-    """Return the keys of a node in a config beside its layer's arguments: output names (unless default),
-    call arguments."""
+    """Return the keys of a node in a config other than its layer's arguments: names of outputs (unless default), call
+    arguments."""
     plain_names = (entry.name, *("_" for _ in entry.outputs[1:]))
     named = {"outputs": list(entry.outputs)} if entry.outputs and entry.outputs != plain_names else {}
     call = {key: list(value) if isinstance(value, tuple) else value for key, value in entry.call.items()}

@@ -52,8 +52,8 @@ def _texts(data: DataSpec | None) -> frozenset[str]:
 def sample_faults(
     spec: RunSpec, callback: Sampler, path: Path, arguments: Any, splits: Mapping[str, int] | None
 ) -> Iterator[Fault]:
-    """Yield the config errors of the callback at `path`, which generates samples (texts, images ...), given the rest of
-    the run."""
+    """Yield the config errors of the callback at `path`, which generates samples (texts, images ...), if the run's
+    model or data does not support it."""
     found = callback.check_model(models_of(spec))
     if found is not None:
         setting, text = found

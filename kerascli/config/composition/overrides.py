@@ -82,7 +82,8 @@ class _Setter:
         return replace(self._document, data=data, marks=marks, folders=folders)
 
     def _set(self, base: Any, parts: _Parts, value: Any, path: Path) -> Any:
-        """Return a copy of the config value `base`, which is at `path`, in which the keys `parts` lead to `value`."""
+        """Return a copy of the config value `base` (at the config path `path`) in which the nested keys `parts` have
+        the value `value`."""
         if not parts and _is_another(base, value, path):
             self._merger.taken.add(path)
             return value
@@ -142,8 +143,7 @@ class _Setter:
         return {**base, key: self._new(rest, value, (*path, key))}
 
     def _new(self, rest: _Parts, value: Any, path: Path) -> Any:
-        """Return `value` inside new nested mappings with the keys `rest`, for a config path that did not exist
-        before."""
+        """Return `value` inside new nested mappings with the keys `rest`, for a config path that does not exist yet."""
         if not rest:
             return value
         if isinstance(rest[0], int):

@@ -31,7 +31,7 @@ class TakeSpec(BaseSection):
     """Source of one layer's weights, and how they are adapted."""
 
     from_: str | None = Field(default=None, alias="from")
-    """Name of the layer in the source; default: the layer's own name."""
+    """Name of the layer in the source of the weights; default: the layer's own name."""
     how: TransferMethod = "copy"
     """Copy the weights, or fill a wider or deeper model: Net2Net (Chen et al., 2015) or random padding."""
     noise: NonNegativeFloat = 0.05
@@ -64,7 +64,7 @@ class InitFrom(BaseSection):
     torchvision: _Model | None = None
     """Convolutional network whose weights torchvision publishes, such as resnet18."""
     weights: Weights | None = Field(default=None, validate_default=True)
-    """Version of torchvision's weights; default: IMAGENET1K_V1. Not every model has a second one."""
+    """Version of torchvision's weights; default: IMAGENET1K_V1. Not every model has a second version."""
     map: dict[str, Annotated[TakeSpec, BeforeValidator(_take, json_schema_input_type=str | TakeSpec)]] = Field(
         default={}
     )

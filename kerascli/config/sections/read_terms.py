@@ -75,7 +75,8 @@ class TermReader:
                     self._add(problem, path)
 
     def with_columns(self, use: UpdateMetric, specs: Mapping[str, TensorSpec]) -> UpdateMetric:
-        """Return the metric with the names of its history columns, which may depend on the shape of the prediction."""
+        """Return the metric with the names of its columns in history.csv, which may depend on the shape of the
+        prediction."""
         classes = self._classes.get(str(use.of.y_true)) if use.of.is_target else None
         return replace(use, columns=use.metric.columns(use.name, specs[use.of.y_pred], classes))
 

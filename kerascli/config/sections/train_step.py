@@ -69,7 +69,7 @@ class UpdateSection(BaseSection):
     title: ClassVar[str] = "an update"
 
     name: Annotated[Any, Takes(str)]
-    """Name of the update, and prefix of its losses and metrics in the history."""
+    """Name of the update, and prefix of its losses and metrics in history.csv."""
     train: Annotated[Any, Takes(str | Annotated[list[str], Field(min_length=1)])]
     """Shared layers and models, or nodes of the model, whose weights the update trains."""
     optimizer: Annotated[BaseOptimizer, OPTIMIZERS.field()]

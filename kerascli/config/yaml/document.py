@@ -84,7 +84,7 @@ class Document:
         return replace(place, column=start + column, length=length)
 
     def at(self, path: Path) -> Any:
-        """Return the value at a path of keys and indices of the config; None if there is none."""
+        """Return the value at a path (keys and indices) of the config; None if the config does not have the path."""
         value: Any = self.data
         for part in path:
             try:

@@ -35,7 +35,8 @@ class Source:
         return Place(self.name, line + 1, column + 1, self.lines[line] if line < len(self.lines) else "", length)
 
     def place(self, mark: YamlMark | None, end: YamlMark | None = None) -> Place:
-        """Return the position (a Place) from PyYAML's `mark` to `end`, or to the end of the line."""
+        """Return the position (a Place) of the text from PyYAML's `mark` to its mark `end`, or to the end of the
+        line."""
         if mark is None:
             return self.spot(0, 0)
         length = 1

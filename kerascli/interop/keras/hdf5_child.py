@@ -82,7 +82,8 @@ class Window(BinaryIO):
 
 
 def listing(file: h5py.File) -> dict[str, Any]:
-    """Return shape and dtype of every HDF5 dataset by path, without values. Raises Refused for soft, external links."""
+    """Return shape and dtype of every HDF5 dataset by path, without values. Raises Refused for soft or external
+    links."""
     found: dict[str, Any] = {}
     pending: list[tuple[str, int]] = [("", 0)]  # paths, because open groups take memory
     seen = 0

@@ -180,7 +180,7 @@ def _refuse_what_it_cannot_hold(graph: KerasGraph) -> None:
 
 
 def _layers(description: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the serialized layers of a serialized Keras model, those of its nested models too."""
+    """Yield the serialized layers of a serialized Keras model, including those of its nested models."""
     for layer in description["config"]["layers"]:
         yield from _layers(layer) if layer["class_name"] in MODELS else [layer]
 

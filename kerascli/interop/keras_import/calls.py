@@ -26,7 +26,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Arguments of one call of a Keras layer; its tensors are `Ref`s, at any depth."""
+    """Arguments of one call of a Keras layer; tensors in the arguments are `Ref`s, at any depth."""
 
     args: list[Any]
     kwargs: dict[str, Any]

@@ -92,7 +92,8 @@ class Reading:
         return [self.tensors.get(ref, "_") for ref in refs(value)]
 
     def full(self, layer: KerasLayer) -> str:
-        """Return a layer's name after the names of the models it is nested in: `tower_dense` for dense in tower."""
+        """Return a layer's name prefixed with the names of the models that it is nested in: `tower_dense` for dense in
+        tower."""
         return "_".join([*self.path, layer.name])
 
     def prefixed(self, layer: KerasLayer, book: NameBook) -> str:

@@ -41,7 +41,7 @@ def lookup(ops: OnnxOps, value: Value, step: Lookup, field: Field, learned: Lear
 
 
 def _table(step: Lookup, learned: Learned, is_text: bool) -> dict[object, int]:
-    """Return a mapping from each value that a lookup knows to its index, as in `Lookup.apply`."""
+    """Return a mapping from each value that a lookup transform knows to its index, as in `Lookup.apply`."""
     table: dict[object, int] = {entry: n for n, entry in enumerate(learned.facts["vocabulary"], step.first())}
     if step.mask_token is not None:
         table[step.mask_token] = 0 if step.masks() else _DROPPED

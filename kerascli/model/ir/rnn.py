@@ -18,7 +18,7 @@ class _CustomCellFields(BaseLayer):
 
     cell: InstanceOf[Cell]
     layers: tuple[InstanceOf[BaseLayer], ...]
-    """All layers in the cell."""
+    """All layers in the custom cell."""
     given: tuple[str, ...] = ()
     """Names of the cell's states whose initial values `initial_state` gives; these values are the node's last inputs,
     in this order."""

@@ -71,7 +71,7 @@ def weights_of(module: nn.Module, prefix: str, *, trainable: bool) -> Iterator[W
 
 
 def lasting(weights: Iterable[Weight]) -> list[Weight]:
-    """Return the weights other than the states that stateful layers keep between batches."""
+    """Return the weights except for the states that stateful layers keep between batches."""
     return [weight for weight in weights if not weight.spec.is_state]
 
 

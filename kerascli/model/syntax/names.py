@@ -24,7 +24,8 @@ class Names:
 
     def __init__(self, outside: "Names | None" = None) -> None:
         self._outside = outside
-        """Names defined outside of a custom cell, which its nodes cannot use; for better messages only."""
+        """Names that are defined outside of a custom cell, whose nodes cannot use them; they only improve error
+        messages."""
         self._tensors: ChainMap[str, str] = ChainMap()
         """Mapping from node name to output tensor; the name of a node that its key `when` leaves out is mapped to the
         node's input."""

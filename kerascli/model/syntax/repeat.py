@@ -33,7 +33,8 @@ def read_repeat(reading: Reading, arguments: Any, entry: Path, read: Read) -> No
 
 
 def _rounds(reading: Reading, arguments: Any, path: Path) -> list[dict[str, Value]]:
-    """Return, for each repetition of a `repeat`, its variables (name to value); an empty list after a config error."""
+    """Return a list of the variables (name -> value) in each repetition of a `repeat`; it is empty after a config
+    error."""
     add = reading.faults.add
     if not isinstance(arguments, dict) or not isinstance(arguments.get("layers"), list) or not arguments["layers"]:
         hint = "repeat: {times: 3, layers: [...]}"

@@ -34,7 +34,7 @@ class WrittenNode:
     """The layer's own arguments as written in the config: a mapping, or the value of the first argument."""
     keys: NodeKeys
     call: Mapping[str, Any]
-    """Call arguments of the node (`training`, `mask` ...), as written."""
+    """Call arguments of the node (`training`, `mask` ...), as written in the config."""
     entry: Path
     inputs: Path
     """Config path of the node's inputs."""
