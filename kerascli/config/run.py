@@ -86,8 +86,8 @@ class RunSpec:
 
 
 def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
-    """Return a RunSpec as a complete config, with every default; `data` is the data section to write, with its paths
-    already adapted."""
+    """Return a RunSpec as a complete config, with every default; `data` is its data section, with paths relative to the
+    new config."""
     out: dict[str, Any] = {"name": spec.name, "seed": spec.seed}
     if data is not None:
         out["data"] = data

@@ -40,7 +40,8 @@ class NameBook:
         """Mapping from a name in the config to Keras's name, where the two differ."""
 
     def give(self, keras_name: str, *, class_name: str = "", own: str | None = None) -> str:
-        """Return a new config name for a Keras name; `own` replaces Keras's default name (conv_2d_3 for conv2d_3)."""
+        """Return a new config name for a Keras name; in a default name (`conv2d_3`), kerascli's `own` replaces Keras's
+        (`conv_2d_3`)."""
         name = re.sub(r"[^A-Za-z0-9_]", "_", keras_name)
         base = keras_snake_case(class_name)
         if own is not None and base and (found := re.fullmatch(rf"(?:{base}|{snake_case(class_name)})(_\d+)?", name)):
