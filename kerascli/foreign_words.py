@@ -90,7 +90,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "totensor": {"scale": "$(1/255)"},
     "kbinsdiscretizer": {"num_bins": 10},
 }
-"""Mapping from a component's name in another library to example settings of kerascli's, where it needs some."""
+"""Mapping from a component's name in another library to example settings, if kerascli's component has required ones."""
 
 _CONV = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
 _POOL = ("kernel_size", "stride", "padding")

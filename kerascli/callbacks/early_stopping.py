@@ -56,5 +56,6 @@ class EarlyStopping(Monitor):
 
     @property
     def _slot(self) -> str:
-        """Name under which the best weights are saved; it has the metric's name, so two callbacks do not collide."""
+        """Return the checkpoint name for the best weights; it contains the metric's name, so two callbacks do not
+        collide."""
         return f"early_stopping-{self.monitor}"

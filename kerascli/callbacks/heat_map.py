@@ -20,7 +20,7 @@ class HeatMap(ShowsRows):
     row: NonNegativeInt = 0
     """Index of the data row, from 0."""
     channels_last: bool = False
-    """Panels are along the last axis of the output, not along the first."""
+    """Use the last axis of the output, not the first, for the panels."""
     down: str | None = None
     """Text input or target whose tokens label the matrix's rows; padding after the tokens is cut off."""
     across: str | None = None

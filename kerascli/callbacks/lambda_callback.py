@@ -37,7 +37,7 @@ class LambdaCallback(Callback):
     stop: Formula | None = None
     """Condition such as `val_loss > 2 * loss`: training stops after the first epoch in which it is true."""
     show: Formula | None = None
-    """Formula such as `val_loss / loss`, whose value is printed after each epoch."""
+    """Formula such as `val_loss / loss`; its value is printed after each epoch."""
 
     def watched(self) -> tuple[str, ...]:
         texts = [text for text in (self.stop, self.show) if text is not None]

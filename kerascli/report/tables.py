@@ -19,7 +19,7 @@ _LISTED_FIGURES = 3
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """One line of `kerascli runs`; `last` are the last epoch's metrics. Damaged files are left out, not raised."""
+    """Row of `kerascli runs` about a run; `last` are the last epoch's metrics. Data from damaged files is left out."""
 
     run: str
     path: str

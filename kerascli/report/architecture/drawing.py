@@ -37,7 +37,8 @@ _FONT = "DejaVu Sans"
 
 
 def draw_graph(graph: "Graph", name: str, *, expand: bool = False, beside: Sequence["Graph"] = ()) -> "Figure":
-    """Return a figure of a model; `beside` are further graphs, of which only the shared layers not yet shown are drawn.
+    """Return a matplotlib figure of a model's diagram; of the graphs `beside`, only shared layers not yet shown are
+    drawn.
 
     Raises ConfigError for a model that is too large to draw.
     """
