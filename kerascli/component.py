@@ -50,8 +50,7 @@ class Component(BaseModel):
         return names[start:] + names[:start]
 
     def dump(self) -> dict[str, Any] | str:
-        """Return the component as configs write it, with all arguments, even defaults; parsing it gives an equal
-        one."""
+        """Return the component as configs write it, with all arguments, even defaults; parsing restores it."""
         arguments = {name: plain(getattr(self, name)) for name in type(self).model_fields}
         return {self.component_name: arguments} if arguments else self.component_name
 
@@ -105,7 +104,7 @@ class Names:
     def unknown(
         self, written: str, path: Path, all_kinds: Iterable["Names"], fields: "FieldsOf", arguments: Any = None
     ) -> Fault:
-        """Return the config error for an unknown name; its hint gives the line to write, or the kind that the name has.
+        """Return the config error for an unknown name; its hint gives the line to write, or the kind with that name.
 
         `arguments` are those written after the name, `fields` is that of this kind.
         """

@@ -91,7 +91,7 @@ def _is_constant(node: fx.Node, known: Mapping[fx.Node, Tensor]) -> bool:
 
 
 def _blank(node: fx.Node) -> Tensor:
-    """Return an uninitialized tensor like the result of a graph node, for operators that use only shape, dtype and
+    """Return an uninitialized tensor like a graph node's result, for operators that use only its shape, dtype and
     device."""
     value = node.meta["val"]
     return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=node.meta["device"])
