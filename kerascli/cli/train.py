@@ -105,8 +105,7 @@ def _refuse_idle(given: dict[str, bool], *, smoke: bool) -> None:
 
 
 def _refuse(given: dict[str, bool], names: list[str], why: str) -> None:
-    """Raise ConfigError for the first of the options `names` that is set but does not apply; none is ignored
-    silently."""
+    """Raise ConfigError for the first of the options `names` that is set but does not apply: none may be ignored."""
     for name in names:
         if given[name]:
             raise ConfigError(f"{name} cannot be used with {why}")

@@ -64,8 +64,7 @@ def list_table(lines: Sequence[RunLine]) -> Table:
 
 
 def facts_table(facts: Mapping[str, Any]) -> Table:
-    """Return a table (name, value) of the facts recorded in a run folder; each key of a mapping has a row of its
-    own."""
+    """Return a table (name, value) of the facts recorded in a run folder; each key of a mapping has its own row."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", overflow="fold")
     table.add_column(overflow="fold")
@@ -97,8 +96,7 @@ def show(table: Table) -> None:
 
 
 def value_text(value: Any) -> str:
-    """Return the value of a setting or result as text, as configs write it, without control characters; `-` for
-    None."""
+    """Return the value of a setting or result as text, like in a config, without control characters; `-` for None."""
     match value:
         case None:
             return "-"

@@ -34,8 +34,7 @@ class Thresholds:
     truth: np.ndarray
 
     def at(self, threshold: float) -> Point:
-        """Return the classifier's metrics at a decision threshold; as in scikit-learn, a metric with denominator 0 is
-        0."""
+        """Return the metrics at a decision threshold; as in scikit-learn, a metric with denominator 0 is 0."""
         return self._point(threshold, self.probability > threshold)
 
     def table(self) -> list[Point]:
@@ -109,8 +108,8 @@ class Thresholds:
 
     @cached_property
     def _counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of (true positives, false positives): 0 first, then at each distinct probability in descending
-        order."""
+        """(True positives, false positives) as arrays of counts: first 0, then one per distinct probability,
+        descending."""
         _, truth = self._ordered
         hits = np.append(0, truth.cumsum()[self._ends])
         return hits, np.append(0, self._ends + 1) - hits

@@ -29,8 +29,7 @@ def _alternatives(option: Schema, among: list[Schema]) -> list[str]:
 
 
 def _is_several(option: Schema, among: list[Schema]) -> bool:
-    """Return True if `option` is a list of fixed length, whose items have the type of another alternative in
-    `among`."""
+    """Return True if `option` is a list of fixed length whose items have the type of an alternative in `among`."""
     places = _places(option)
     return places > 0 and _place(option) in among
 
@@ -48,8 +47,7 @@ def _place(schema: Schema) -> Schema | None:
 
 
 def _count(option: Schema, among: list[Schema]) -> int | None:
-    """Return the length of the lists of `option`s that an alternative in `among` allows; None if no alternative
-    does."""
+    """Return the length of the lists of `option`s that an alternative in `among` allows; None if none does."""
     return next((_places(other) for other in among if _is_several(other, among) and _place(other) == option), None)
 
 

@@ -1,5 +1,4 @@
-"""Manifest of a checkpoint: a JSON file that lists the checkpoint's files with SHA-256, and contains its own
-SHA-256."""
+"""Manifest of a checkpoint: a JSON file that lists the checkpoint's files with SHA-256, and has its own SHA-256."""
 
 import json
 from pathlib import Path

@@ -41,8 +41,7 @@ _SLOT = re.compile(rf"(?!step-)({SLOT_NAME})\.json")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Checkpoint that was read from disk and verified; `warnings` report newer checkpoints that were skipped as
-    damaged."""
+    """Checkpoint that was read from disk and verified; `warnings` are about newer ones, skipped as damaged."""
 
     step: int
     blobs: Mapping[str, bytes]

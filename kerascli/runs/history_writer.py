@@ -14,8 +14,7 @@ from kerascli.runs.reading import must_read, quoted
 
 
 class Prefix(BaseModel):
-    """Length and SHA-256 of history.csv's beginning: the rows that existed when a checkpoint or run.json was
-    written."""
+    """Length and SHA-256 of the beginning of history.csv, as it was when a checkpoint or run.json was written."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -52,8 +51,7 @@ class HistoryWriter:
         self._synced = True
 
     def cut(self) -> None:
-        """Remove from history.csv the rows of epochs to train again and an incomplete last line; write a missing
-        header."""
+        """Remove an incomplete last line and rows of epochs to train again from history.csv; write a missing header."""
         if self._size != len(self._known):
             storage.write_bytes(self.path, self._known)
         self._size, self._known = len(self._known), b""

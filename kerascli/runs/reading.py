@@ -49,8 +49,7 @@ def decoded(data: bytes, path: Path) -> str:
 
 
 def json_object(data: bytes, path: Path) -> dict[str, Any]:
-    """Return the JSON object in `data`, the contents of the file `path`, as a dict. Raises FileRefused if there is
-    none."""
+    """Return the JSON object in `data`, the contents of the file `path`, as a dict. Raises FileRefused without one."""
     try:
         found = json.loads(decoded(data, path))
     except (ValueError, RecursionError):

@@ -25,8 +25,7 @@ def is_sealed(data: bytes) -> bool:
 
 
 def unsealed(data: bytes, path: Path) -> dict[str, Any]:
-    """Return the dict from a JSON file that `sealed` wrote. Raises FileRefused, naming `path`, if a byte was
-    changed."""
+    """Return the dict from a JSON file that `sealed` wrote. Raises FileRefused, naming `path`, if a byte changed."""
     rest = data[_SEAL_BYTES:]
     if data[:_SEAL_BYTES] != _seal(rest):
         raise FileRefused(f"{quoted(path)} is damaged: its sha256 differs from the one in its first line")

@@ -50,8 +50,7 @@ class VerifiedFiles:
         return staged.sha256
 
     def read(self, name: str) -> bytes:
-        """Return the contents of a file in the run folder. Raises FileRefused if its SHA-256 is not the recorded
-        one."""
+        """Return the contents of a file in the run folder. Raises FileRefused if its SHA-256 is not as recorded."""
         path, facts = self._folder / name, self._read_facts()
         data = must_read(path)
         if facts["format"] > 1 or name in facts["files"]:

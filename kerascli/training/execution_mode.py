@@ -31,8 +31,7 @@ _TOLERANCE = 1e-2
 Other kernels add in another order, which costs digits where sums cancel: through eight normalized convolutions with
 relus the module's own gradients differ by 2e-3 from those in float64. A wrong graph differs by far more."""
 _SECONDS_TO_COMPILE = 20.0
-"""Estimated time in seconds to compile a small model and its optimizer's update rule on two cores, with an empty
-cache."""
+"""Estimated time in seconds to compile a small model and an optimizer's update rule on two cores, without cache."""
 _SECONDS_SAVED = 5e-6
 """Estimated time in seconds that compilation saves in each training step per operation that is fused with others."""
 
@@ -50,8 +49,7 @@ class Request:
     live_scales: Mapping[str, Tensor] = field(default_factory=dict)
     """Mapping from a parameter update's name to its loss scale (of mixed precision), which changes during training."""
     rules: Callable[[], Sequence[Written]] = list
-    """Function that returns the optimizers' update rules for compilation; they hold copies of weights, so call it
-    late."""
+    """Function that returns the optimizers' update rules to compile; they hold copies of weights, so call it late."""
 
     @property
     def device(self) -> torch.device:
@@ -104,8 +102,7 @@ class GraphRunner:
 
 
 def _traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
-    """Return (graph, layout of its results): forward and backward traced on a batch; the graph reads weights in
-    place."""
+    """Return (graph, layout of its results): forward and backward traced on a batch; weights are read in place."""
     tape = draws.Tape()
     with torch.no_grad(), draws.using(tape):
         module.module(batch)

@@ -72,8 +72,7 @@ class StepOutcome:
     states: list[Tensor]
     """Metric states for this batch, which are summed over batches."""
     gradients: list[Tensor | None]
-    """Gradients of the weights to update, in the order of the weights; None where the loss does not depend on a
-    weight."""
+    """Gradients of the weights to update, in the order of the weights; None where a loss does not depend on one."""
     updates: dict[str, Tensor]
     """Mapping from weight name to the new value, for non-trainable weights."""
 

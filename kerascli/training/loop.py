@@ -159,8 +159,7 @@ def _validate(trainer: Trainer, plan: Plan, progress: Progress) -> Generator[Eve
 def _on_averages(
     work: Generator[Tick, None, dict[str, float]], trainer: Trainer
 ) -> Generator[Tick, None, dict[str, float]]:
-    """Run an evaluation with the weights' moving averages (EMA); whenever it yields an event, the weights are
-    restored."""
+    """Run an evaluation with the weights' moving averages (EMA); at each yielded event, the weights are restored."""
     while True:
         trainer.optimizers.swap_averages()
         try:
@@ -187,8 +186,7 @@ def _run_callbacks(
     question: Callable[[Callback], Callable[[EpochFacts, State], tuple[list[Decision], State]]],
     facts: EpochFacts,
 ) -> _CallbackResults:
-    """Call the callbacks with the indices in `asked`, in order, and apply their decisions, such as new learning
-    rates."""
+    """Call the callbacks with the indices in `asked` in order, and apply their decisions (new learning rate ...)."""
     all_decisions: list[Decision] = []
     said: list[str] = []
     for index in asked:

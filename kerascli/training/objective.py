@@ -141,8 +141,7 @@ def summed(parts: Sequence[Tensor]) -> Tensor:
 
 
 def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor:
-    """Return the state of a metric for one batch; states of several batches are summed before the metric is
-    computed."""
+    """Return the state of a metric for one batch; states are summed over batches before the metric is computed."""
     return metric(y_true, y_pred.detach(), sample_weight=weight, mask=mask)
 
 

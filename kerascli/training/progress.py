@@ -8,8 +8,7 @@ from torch import Tensor
 
 @dataclass(slots=True)
 class Progress:
-    """Counters and callback states of a training run; only the training loop changes them, consistently at every
-    event."""
+    """Counters and callback states of a training run, changed only by the training loop; consistent at every event."""
 
     epoch: int = 0
     """Number of finished epochs."""

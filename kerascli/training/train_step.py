@@ -48,8 +48,7 @@ class TrainStepModule(nn.Module):
 
 
 class GraphStep(TrainStepModule):
-    """Module that applies batch-wise preprocessing (mixup ...), runs the model's graph, and computes losses and
-    metrics."""
+    """Module that applies batch-wise preprocessing (mixup ...), runs the model's graph, computes losses and metrics."""
 
     def __init__(
         self,
@@ -95,8 +94,7 @@ class GraphStep(TrainStepModule):
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Return torch's autocast context manager for a Keras mixed-precision policy; operations in it use half
-    precision."""
+    """Return torch's autocast context manager for a Keras mixed-precision policy; it computes in half precision."""
     if precision == "float32":
         return nullcontext()
     dtype = torch.bfloat16 if precision == "mixed_bfloat16" else torch.float16

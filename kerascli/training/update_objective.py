@@ -85,8 +85,7 @@ class _Joined(BaseObjective):
 
 
 class PassObjective(_Joined):
-    """Objective of a forward pass that parameter updates share; losses added by layers count only in the first
-    update."""
+    """Objective of a forward pass that parameter updates share; losses added by layers count only for the first."""
 
     def __init__(self, updates: Sequence[UpdateObjective]) -> None:
         super().__init__(updates)
@@ -100,7 +99,7 @@ class PassObjective(_Joined):
         sample_weight: Mapping[str, Tensor],
         rows: int,
     ) -> LossOutput:
-        """Return the total loss of each parameter update, and all metric states; `targets` is a mapping by target
+        """Return the total loss of each parameter update and all metric states; `targets` is a mapping by target
         name."""
         found = LossOutput([], [])
         added = [value for name, value in outcome.losses.items() if name not in self._formulas]
@@ -133,7 +132,7 @@ def _pair(of: Comparison, outcome: GraphOutcome, targets: Mapping[str, Tensor]) 
 
 
 class AllPasses(GraphStep):
-    """Module of a model with `fit.train_step`: predicts, and evaluates all forward passes, without updates in
+    """Module of a model with `fit.train_step`: predicts, and evaluates all forward passes without updates in
     between."""
 
     def __init__(

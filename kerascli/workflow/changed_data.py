@@ -55,6 +55,6 @@ def _changes(found: Mapping[str, str], recorded: Mapping[str, str], phases: int)
 
 
 def _short(digest: str) -> str:
-    """Return the first digits of a data file's SHA-256, with its prefix (`sampled:`) if any, to show in messages."""
+    """Return the first digits of a data file's SHA-256, with its prefix (`sampled:`), if any, for messages."""
     kind, colon, value = digest.rpartition(":")
     return f"{kind}{colon}{value[:_SHORT]}"

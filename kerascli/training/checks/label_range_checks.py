@@ -48,8 +48,7 @@ class _Requirements:
     """Mapping from target to the losses and metrics that take it, each with the shape and dtype of the output."""
 
     def asks_input(self, name: str, stage: Stage) -> bool:
-        """Return True if values of a model input must be checked: as ids of an embedding, or for rounding to
-        float32."""
+        """Return True if values of a model input need a check: as ids of an embedding, or for rounding to float32."""
         return name in self.lookups or (name in self.numbers and name not in stage.names)
 
 
@@ -84,8 +83,7 @@ def _requirements(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | 
 
 
 def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
-    """Return the names of model inputs that are converted to floats; add the inputs of embedding layers to
-    `lookups`."""
+    """Return the names of model inputs that are converted to floats; add inputs of embedding layers to `lookups`."""
     names = {given.name: given.name for given in built.model.inputs}
     numbers: set[str] = set()
     for node in built.model.nodes:
@@ -201,8 +199,7 @@ def _refuse_target(wanted: _Requirements, name: str, values: np.ndarray) -> _Fou
 
 
 def first_invalid(values: np.ndarray, labels: Labels) -> tuple[int, int, object, bool] | None:
-    """Return (row, index in the row, value, True if it is an integer) for the first label that is not allowed, or
-    None."""
+    """Return (row, index in the row, value, True if an integer) for the first label that is not allowed, or None."""
     if not values.size:
         return None
     fractions = labels.whole and values.dtype.kind == "f"
@@ -259,6 +256,5 @@ def _staged_blocks(name: str, values: np.ndarray, stage: Stage) -> Iterator[tupl
 
 
 def _number(rows: Rows, place: int) -> int:
-    """Return the number in the split (from 1) of a row; `place` is its position among `rows`, the rows that were
-    read."""
+    """Return the number in the split (from 1) of a row; `place` is its position in `rows`, the rows that were read."""
     return 1 + (rows.start + place if isinstance(rows, slice) else int(rows[place]))

@@ -32,8 +32,7 @@ def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
 
 
 def is_mean_of_parts(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
-    """Return True if a formula's value for a batch is the mean of its values for the two halves; False for other
-    nodes."""
+    """Return True if a formula's value for a batch is the mean of its values for both halves; False for other nodes."""
     if not isinstance(node.layer, ExpressionLayer):
         return False
     xs = [specs[name] for name in node.inputs]
@@ -54,8 +53,7 @@ _ROUNDING = 1e-5
 
 
 def _formula(layer: ExpressionLayer, xs: Sequence[TensorSpec]) -> Formula:
-    """Return the formula of an `expr` layer as a function of its input tensors, at least one of which has a batch
-    axis."""
+    """Return the formula of an `expr` layer as a function of its input tensors; one of them must have a batch axis."""
     found = expression(layer.value)
     sized_by = next(index for index, spec in enumerate(xs) if spec.batched)
     return lambda tensors: found(dict(zip(found.names, tensors, strict=False)), tensors[sized_by], training=False)
@@ -89,8 +87,7 @@ def _rows_stay_apart(formula: Formula, xs: list[TensorSpec]) -> bool:
 
 
 def _parts(formula: Formula, xs: list[Tensor]) -> list[Tensor]:
-    """Return the results of a formula as tensors to compare: nan is replaced, and random numbers are always the
-    same."""
+    """Return the results of a formula as tensors to compare: nan is replaced, random numbers are always the same."""
     with torch.no_grad(), draws.using(draws.Draws(0, "rows", 0)):
         value = formula(xs)
     parts = value if isinstance(value, list) else [value]

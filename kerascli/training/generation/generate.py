@@ -66,8 +66,7 @@ def _next(model: TextModel, text: list[int]) -> Tensor:
 
 
 def sampled(scores: Tensor, codec: TextCodec, sampling: Sampling, may: int | None = None) -> Tensor:
-    """Sample a token id for each row of scores (N, words); special tokens are excluded, except the one with id
-    `may`."""
+    """Sample a token id for each row of scores (N, words); special tokens are excluded, except for the id `may`."""
     scores = scores.double().cpu()[:, : len(codec.words)]
     are_probabilities = bool((scores >= 0).all()) and bool(((scores.sum(-1) - 1).abs() < 1e-2).all())
     logits = scores.clamp_min(1e-300).log() if are_probabilities else scores

@@ -16,7 +16,7 @@ Check = Callable[[Case], Iterator[Fault]]
 
 
 def advise(cases: Iterable[Case]) -> list[Fault]:
-    """Return the warnings of all advice checks for the training phases `cases` of a config, without duplicates, by
+    """Return the warnings of all advice checks for a config's training phases (`cases`), without duplicates, by
     line."""
     try:
         in_each(cases, _raise_found)

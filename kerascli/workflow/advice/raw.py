@@ -11,8 +11,7 @@ from kerascli.data.storage.tokens import is_ragged
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Column before preprocessing: the whole array, and which of its rows are selected (those of the split, or
-    fewer)."""
+    """Column before preprocessing: the whole array, and which of its rows are selected (those of a split, or fewer)."""
 
     whole: np.ndarray
     rows: Rows

@@ -41,7 +41,7 @@ def _mixed(columns: Columns, most: int | None) -> np.ndarray:
 
 
 def _words(column: Raw, most: int | None) -> Iterator[np.ndarray]:
-    """Yield arrays (rows,) of 64-bit words of a column: of a long row at most `most`, evenly spaced (None: all
+    """Yield arrays (rows,) of a column's 64-bit words: of a long row at most `most`, evenly spaced (None: all
     words)."""
     if column.whole.dtype == object:
         yield from _hashes(column)

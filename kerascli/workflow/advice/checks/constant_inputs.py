@@ -15,8 +15,7 @@ _NAMED = 5
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each input with constant columns; images are left out, since their borders may be
-    constant."""
+    """Yield a warning for each input with constant columns, except images, whose borders may be constant."""
     for path, pipeline in case.inputs():
         constant = [text for name in pipeline.columns for text in _constant(name, case.raw(name))]
         if constant:
@@ -49,6 +48,5 @@ def _the_one(values: np.ndarray) -> str | None:
 
 
 def _measures(values: np.ndarray) -> bool:
-    """Return True if a column has numbers with fractions, such as measurements (and not integers, such as class
-    labels)."""
+    """Return True if a column has numbers with fractions, such as measurements, not integers, such as class labels."""
     return values.dtype.kind == "f" and bool((values != np.floor(values)).any())

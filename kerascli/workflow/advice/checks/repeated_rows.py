@@ -1,5 +1,4 @@
-"""Advice check: warns of training rows that are also in the split `validation` or `test`, so that metrics are too
-good."""
+"""Advice check: warns of training rows that are also in the split `validation` or `test`: metrics are too good."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -95,8 +94,7 @@ def _text_bytes(column: Raw) -> int:
 
 
 def _are_alike(columns: Sequence[Raw], train: Sequence[Raw]) -> bool:
-    """Return True if the columns of a split agree with those of `train` in shape and type, so that rows can be
-    equal."""
+    """Return True if the columns of a split agree with those of `train` in shape and type: rows can be equal."""
     pairs = [(a.whole, b.whole) for a, b in zip(columns, train, strict=True)]
     return all(
         a.shape[1:] == b.shape[1:] and (a.dtype == b.dtype or (a.ndim == 1 and object not in (a.dtype, b.dtype)))

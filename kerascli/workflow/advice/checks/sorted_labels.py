@@ -20,7 +20,7 @@ _HINT = "data: {split: {validation: 0.2}} draws the rows at random"
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each target whose classes `validation_split` seems to separate into training and
+    """Yield a warning for each target whose classes `validation_split` seems to put apart in training and
     validation."""
     head, tail = case.tables.get("train"), case.tables.get("validation")
     if case.config.validation_split <= 0 or head is None or tail is None:
