@@ -22,7 +22,7 @@ from kerascli.wording import fault_list
 
 
 class Component(BaseModel):
-    """Base of the components that a config can name; subclasses are abstract or registered, never both."""
+    """Base class of the components that a config can name; subclasses are abstract or registered, never both."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
@@ -39,12 +39,14 @@ class Component(BaseModel):
 
     @classmethod
     def first_argument(cls) -> str | None:
-        """Return the name of the field that the short form `name: value` sets; None if there are no fields."""
+        """Return the name of the field that the short form `name: value` of a component sets; None if it has no
+        fields."""
         return next(iter(cls.model_fields), None)
 
     @classmethod
     def positional(cls) -> list[str]:
-        """Return the names of the fields in the order of a call: from the first argument, inherited ones last."""
+        """Return the names of a component's fields in positional order: from the first argument, inherited ones
+        last."""
         names = list(cls.model_fields)
         start = names.index(first) if (first := cls.first_argument()) in names else 0
         return names[start:] + names[:start]
@@ -289,7 +291,7 @@ def arguments_of(cls: type[Component], written: str, arguments: Any) -> tuple[di
 
 
 def _is_first_argument(cls: type[Component], first: str | None, arguments: dict[str, Any]) -> bool:
-    """Return True if a component's mapping holds no arguments but its first argument: `bidirectional: {lstm: 64}`."""
+    """Return True if the mapping is the value of the first argument, a component: `bidirectional: {lstm: 64}`."""
     if first is None or len(arguments) != 1:
         return False
     key = next(iter(arguments))

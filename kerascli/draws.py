@@ -206,8 +206,8 @@ _sfc64 = np.random.SFC64(0)
 
 
 def _bits(words: int, key: str) -> np.ndarray:
-    """Return random 64-bit integers from a generator whose state is the key's hash: seeding takes longer
-    than drawing."""
+    """Return random 64-bit integers from a generator whose state is the hash of a draw's key: seeding takes longer than
+    drawing."""
     state = np.frombuffer(hashlib.blake2b(key.encode(), digest_size=32).digest(), "<u8")
     _sfc64.state = {"bit_generator": "SFC64", "state": {"state": state}, "has_uint32": 0, "uinteger": 0}
     return _sfc64.random_raw(words)

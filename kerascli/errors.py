@@ -145,7 +145,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return the clause `; did you mean 'units'?` with the known word most similar to `word`; empty if none is."""
+    """Return the clause `; did you mean 'units'?` with the known word most similar to `word`; an empty text if there is
+    none."""
     near = nearest(word, known)
     return f"; did you mean '{near}'?" if near else ""
 

@@ -18,7 +18,7 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class PhaseBegin:
-    """Event: a phase of a fit with several phases begins or is resumed."""
+    """Event: a training phase begins or is resumed, in a fit with several phases."""
 
     number: int
     of: int
@@ -106,7 +106,7 @@ class BatchEnd:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Event without news, at which work may be interrupted: between batches of a validation."""
+    """Event without information, between batches of a validation, at which work may be interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,8 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Torch operation in a profile, in one layer, forward or backward: calls and time per step."""
+    """Torch operation in a profile, in one layer or phase (`dense`, `dense, backward`, `optimizer`): calls and time per
+    step."""
 
     name: str
     place: str
@@ -205,12 +206,12 @@ class LayerTime:
 
 @dataclass(frozen=True, slots=True)
 class Profiled:
-    """Event: the profile of a training, by kind of work, layer and operation."""
+    """Event: the profile of a training run, by kind of work, layer and operation."""
 
     tier: str
     """Execution mode of the profiled training steps: compiled, traced or eager."""
     steps: int
-    """Number of training steps run."""
+    """Number of training steps that ran."""
     counted: int
     """Number of training steps that were timed: all but the first and those slowed by torch's profiler."""
     step_milliseconds: float

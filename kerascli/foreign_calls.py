@@ -13,7 +13,7 @@ _KEYWORD = re.compile(r"\s*([A-Za-z_.]\w*)\s*=(?!=)\s*(.+)\Z", re.S)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?L?\Z", re.I)
 _WORDS = {"TRUE": True, "True": True, "T": True, "FALSE": False, "False": False, "F": False, "NULL": None, "None": None}
 NOTHING = frozenset({"None", "NULL", "nil", "NA", "undefined"})
-"""Words for null in other languages, which are text in a config."""
+"""Words for null in other languages (`None`, `NULL` ...), which a config reads as text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,4 +150,4 @@ NEEDLESS: Mapping[str, str] = {
     "num_layers": "write the layer as often as it is stacked",
     "bidirectional": "wrap the layer: bidirectional: {layer: {lstm: 64}}",
 }
-"""Mapping from an argument in another library that has no counterpart in kerascli to the reason."""
+"""Mapping from an argument in another library to the reason why kerascli has no counterpart of it."""

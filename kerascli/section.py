@@ -20,7 +20,7 @@ class BaseSection(BaseModel):
     title: ClassVar[str] = ""
     """Name of the section in error messages, such as "compile" or "an update" (an item of `fit.train_step`)."""
     key_noun: ClassVar[str] = "key"
-    """Noun in error messages for a key of the section."""
+    """Noun in error messages for a key of the section: "key", or at the top level of a config "section"."""
     key_list: ClassVar[str] = ""
     """Words before the list of all keys in an error's hint (such as "a phase has"); empty: the hint lists no keys."""
 

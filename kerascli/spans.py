@@ -16,7 +16,8 @@ class Listener(Protocol):
 
 
 def span(name: str) -> AbstractContextManager[None]:
-    """Return a context manager that reports its block to the listener as a span of this name."""
+    """Return a context manager that reports its block to the listener as a span (named period of time) called
+    `name`."""
     return _SILENCE if _listener is None else _Span(name, _listener)
 
 

@@ -40,7 +40,8 @@ class UserCode:
         return module
 
     def told(self, error: BaseException, shown: str) -> tuple[str, Place]:
-        """Return message and line number of an error raised by the user's Python file, which messages call `shown`."""
+        """Return (message, line number) for an error that the user's Python file raised; `shown` is the file's name in
+        messages."""
         if isinstance(error, SyntaxError) and self._is_file(error.filename):
             return error.msg, Place(shown, error.lineno, error.offset, (error.text or "").rstrip("\n"))
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if self._is_file(frame.filename)]

@@ -46,7 +46,8 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
 
 
 def _without_repeats(faults: list[Fault]) -> Iterator[Fault]:
-    """Yield one config error for each path, since pydantic reports each member of a union; the deepest error counts."""
+    """Yield one config error per config path: pydantic reports an error for each member of a union; the deepest one is
+    kept."""
     seen = {fault.path[:length] for fault in faults for length in range(len(fault.path))}
     for fault in faults:
         if fault.at == "value":

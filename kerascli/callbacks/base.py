@@ -87,7 +87,8 @@ class Say:
 
 
 def rate_columns(rates: Mapping[str, float]) -> dict[str, float]:
-    """Return learning rates by their column names in history.csv: `learning_rate`, or one column for each update."""
+    """Return a mapping from column name in history.csv (`learning_rate`; with several updates one column each) to
+    learning rate."""
     return {f"{name}_learning_rate" if name else "learning_rate": rate for name, rate in rates.items()}
 
 

@@ -17,7 +17,7 @@ class DecodeExamples(ShowsRows):
     """
 
     count: PositiveInt = 10
-    """Number of rows."""
+    """Number of data rows to write."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         if found := super().mismatch(model):
@@ -71,7 +71,8 @@ class Example:
 
 
 def examples(studio: Studio, view: str | None, rows: Rows, target: str, predicted: np.ndarray) -> list[Example]:
-    """Return data rows as texts (`Example`): inputs, the target named `target`, and the token ids `predicted`."""
+    """Return data rows as texts (`Example`): inputs, the target named `target`, and the decoded token ids
+    `predicted`."""
     facts = studio.facts(view)
     names = [name for name in facts.inputs if facts.decodes is None or name != facts.decodes[0]]
     found = []

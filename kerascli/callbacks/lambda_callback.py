@@ -27,7 +27,7 @@ _TIMES = ("epoch_begin", "epoch_end", "train_begin", "train_end", "train_batch_b
 
 @callback()
 class LambdaCallback(Callback):
-    """Stop training by a formula, or print the value of one, after each epoch.
+    """Stop training if a formula is true, or print the value of a formula, after each epoch.
 
     Formulas are over the epoch's metrics (`loss`, `val_loss`), `epoch` (from 0) and `lr`, the learning rate.
     """

@@ -27,7 +27,7 @@ class Monitor(Callback):
         return facts.logs.get(self.monitor)
 
     def missing(self, facts: EpochFacts) -> Say:
-        """Return a decision to print that the callback ignores this epoch, since its logs lack the monitored metric."""
+        """Return a message to print: the callback ignores this epoch, since its logs lack the monitored metric."""
         return Say(
             f"{self.component_name}: '{self.monitor}' is not in the logs of epoch {facts.epoch}, which is ignored"
         )

@@ -217,7 +217,7 @@ class ShowsImages(WithOutput):
     value_range: Range = (0.0, 1.0)
     """Values drawn as black and white, such as [0, 1], [-1, 1] or [0, 255]; values outside are clipped."""
     image_shape: AnyShape | None = None
-    """Shape [height, width, channels] of an output that is flat; null: a square image."""
+    """Shape [height, width, channels] of the images in a flat output; null: square images."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         if found := super().mismatch(model):

@@ -106,7 +106,7 @@ def check_model(kind: str | None) -> None:
 
 
 def check_name(config: Path) -> None:
-    """Raise ConfigError if the option `--model` of `init` names an unknown kind of model."""
+    """Raise ConfigError if the path of a new config does not end in .yaml or .yml: it is probably the path of data."""
     if config.suffix.lower() in {".yaml", ".yml"}:
         return
     named = _quoted(config.parent / f"{config.stem or 'config'}.yaml")
@@ -117,7 +117,7 @@ def check_name(config: Path) -> None:
 
 
 def write_new(config: Path, text: str, *, force: bool) -> None:
-    """Raise ConfigError if the path of a new config does not end in .yaml or .yml: it is probably the path of data.
+    """Write a new config to a file; an existing file is replaced only if it is a config, and only with `force`.
 
     Raises ConfigError, StorageError.
     """
@@ -128,7 +128,7 @@ def write_new(config: Path, text: str, *, force: bool) -> None:
 
 
 def check_free(config: Path, *, force: bool) -> Path:
-    """Return the path of a new config if no file exists there, or if `force` allows to replace it; raises otherwise."""
+    """Return the path of a new config if no file exists there, or if `force` allows replacing it; raises otherwise."""
     from kerascli.workflow.outputs import CONFIG, writable
 
     file = writable(config, CONFIG)

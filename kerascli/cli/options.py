@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 RUNS_DIR = Path("runs")
 SPLITS = ("test", "validation", "train")
-"""Names of splits, in order of preference; any other word is the path of a file or a folder."""
+"""Names of the splits that commands accept, in order of preference; any other word is the path of a file or folder."""
 
 Config = Annotated[
     Path | None,

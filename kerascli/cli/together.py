@@ -1,4 +1,4 @@
-"""Run a command as one of several processes: connect them before its work, and report an error only once."""
+"""Run a command as one of several processes: connect the processes before its work, and report an error only once."""
 
 import contextlib
 import secrets
@@ -28,7 +28,8 @@ def launch_if_asked(processes: int | None, max_restarts: int | None) -> None:
 
 @contextlib.contextmanager
 def together(options: Options, timeout: float) -> Iterator[Options]:
-    """Context manager that connects the processes started by a launcher; yields the options. Alone, it does nothing.
+    """Context manager that connects the processes started by a launcher and yields options with them; it does nothing
+    for a single process.
 
     Of all processes only the first that fails reports its error; the others end with their exit codes.
     """

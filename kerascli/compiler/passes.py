@@ -55,7 +55,8 @@ def has_convolutions(graph: fx.Graph) -> bool:
 
 
 def drop_aliases(graph: fx.Graph) -> None:
-    """Remove operations without effect from a graph: detach, double transposition, views of the same shape."""
+    """Remove operations from a graph that have no effect outside autograd: detach, double transposition, views of the
+    same shape."""
     for node in list(graph.nodes):
         if node.target in _ALIASES:
             _replace(graph, node, node.args[0])
@@ -102,7 +103,7 @@ def _is_random(target: OpOverload) -> bool:
 
 
 def _only_reads(node: fx.Node) -> bool:
-    """Return True if a graph node certainly writes into no argument: if it is pointwise. Other kernels may,
+    """Return True if a graph node certainly writes into no argument, as it is pointwise; other kernels may do so
     undeclared."""
     target = node.target
     return isinstance(target, OpOverload) and torch.Tag.pointwise in target.tags and not target._schema.is_mutable
@@ -113,7 +114,7 @@ def _is_pure(node: fx.Node) -> bool:
 
 
 def _is_written(node: fx.Node) -> bool:
-    """Return True if an operation in the graph writes into the node's tensor, or into a view of it."""
+    """Return True if an operation in the graph writes into a node's tensor, or into a view of it."""
     return any(
         user.op != "output" and (not _is_pure(user) or (_may_alias(user) and _is_written(user))) for user in node.users
     )
@@ -244,7 +245,7 @@ def _whole(node: fx.Node) -> fx.Node:
 
 
 def _fresh(node: fx.Node) -> bool:
-    """Return True if the graph itself allocates the memory of the node's tensor, and does not get it as an input."""
+    """Return True if a graph node allocates its tensor's memory; False for inputs, and for views of other tensors."""
     source = node.args[0] if node.target is operator.getitem else node
     made = isinstance(source, fx.Node) and source.op == "call_function" and not _may_alias(source)
     return made and isinstance(node.meta.get("val"), Tensor)

@@ -36,7 +36,8 @@ class Program:
         return [*self.reads, *inputs, *(numbers.make_at(place, draw) for place, draw in self.drawn)]
 
     def compiled(self, inputs: Sequence[Tensor]) -> FlatRunner:
-        """Compile the program for such inputs; return a function that runs it. Raises what torch's compiler raises."""
+        """Compile the program for inputs with the shapes of `inputs`; return a function that runs it. Raises what
+        torch's compiler raises."""
         return self._runner(compiled(self.code, self._examples(inputs)), inputs)
 
     def is_compiled(self, inputs: Sequence[Tensor]) -> bool:
@@ -44,7 +45,8 @@ class Program:
         return is_compiled(self.code, self._examples(inputs))
 
     def simplified(self, inputs: Sequence[Tensor]) -> FlatRunner:
-        """Simplify the program's graph in place; return a function that runs it on inputs of the shapes of these."""
+        """Simplify the program's graph in place; return a function that runs it on inputs with the shapes of
+        `inputs`."""
         simplify(self.code, on_cpu=self.device.type == "cpu")
         return self._runner(self.code.forward, inputs)
 

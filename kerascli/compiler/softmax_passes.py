@@ -40,7 +40,8 @@ def _sums_softmax(node: fx.Node) -> bool:
 
 
 def _without_constant(gradient: Any, axis: Any) -> fx.Node:
-    """Return `gradient`, a graph node, without the term that is constant along `axis`, if it is such a sum."""
+    """Return `gradient` (a graph node) without the term that is constant along `axis`, if it is a sum with such a
+    term."""
     if gradient.target is not aten.add.Tensor or gradient.kwargs:
         return gradient
     for one, other in (gradient.args, gradient.args[::-1]):

@@ -66,8 +66,8 @@ class Profiler:
             synchronize(self._device)
 
     def follow(self, events: Iterator[Event], batches_done: int) -> Iterator[Event]:
-        """Pass on all events of a training run and measure their times; `batches_done` batches of its first epoch
-        preceded a resume."""
+        """Pass on all events of a training run and measure times; `batches_done` is the number of batches of its first
+        epoch that were trained before a resume."""
         self._before = self._clock.lap().parts
         for event in events:
             match event:

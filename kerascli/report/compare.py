@@ -12,7 +12,7 @@ from kerascli.runs.history import is_figure
 from kerascli.runs.record import RunRecord
 
 ABSENT = "absent"
-"""Text shown as the value of a setting that a run's config lacks; null is a value."""
+"""Text shown for a setting that a run's config lacks; a setting of null is shown as a value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class ForecastPanel:
 def plot_forecast(
     panels: Sequence[ForecastPanel], positions: np.ndarray, run: str, *, axis: str, truth: str
 ) -> "Figure":
-    """Return a figure with a plot for each column of a time series, over `positions` (dates, or numbers of rows).
+    """Return a figure with a plot for each column of a time series, over `positions` (dates or row numbers).
 
     `axis` is the label of the positions, `truth` that of the known values after the history.
     """

@@ -36,7 +36,8 @@ class HistoryWriter:
     """Writer of a run's history.csv during training; it also computes the file's SHA-256."""
 
     def __init__(self, path: Path, names: Sequence[str], prefix: Prefix) -> None:
-        """Open history.csv, which must begin with the rows in `prefix` (else FileRefused); `cut` removes later rows."""
+        """Open history.csv and check that it begins with the rows in `prefix`; `cut` removes later rows. Raises
+        FileRefused."""
         self.path = path
         self._names = names
         self._size = 0

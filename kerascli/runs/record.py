@@ -132,7 +132,7 @@ class RunRecord(OutputFiles):
             return True
 
     def status(self) -> Status | Literal["killed", "unknown"]:
-        """Return the status in run.json: `killed` if it says `running` but no process runs the run, `unknown` if
+        """Return the status in run.json: `killed` if it is `running` but no process runs the run, `unknown` if it is
         damaged."""
         status = "running"
         if self.has_begun:
@@ -308,7 +308,7 @@ def is_run(path: Path) -> bool:
 
 
 def run_around(file: Path) -> Path | None:
-    """Return the run folder that contains the path `file`, which need not exist; None if none, or for its plots/ and
+    """Return the run folder in which the path `file` is, existing or not; None outside of runs and in a run's plots/ or
     samples/."""
     for folder in file.parents:
         named = FOLDER.fullmatch(folder.name) is not None

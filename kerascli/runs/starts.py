@@ -1,4 +1,5 @@
-"""Number the runs of a folder in the order of their starts, under a lock: clocks jump, and folders are copied."""
+"""Number the runs of a folder in the order of their starts, since clocks jump and run folders are copied; under a
+lock."""
 
 import secrets
 from collections.abc import Callable

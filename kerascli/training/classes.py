@@ -28,7 +28,8 @@ class ClassReading:
         return torch.softmax(output, dim=-1) if self.from_logits else output
 
     def numbers(self, output: Tensor, threshold: float | None = None) -> Tensor:
-        """Return the predicted class (rows,): the most probable; with `threshold`, the second of two if above it."""
+        """Return the predicted class of each row: the most probable one or, with `threshold`, the second of two classes
+        if its probability is above it."""
         probabilities = self.probabilities(output)
         if threshold is None or not self.binary:
             return probabilities.argmax(-1)

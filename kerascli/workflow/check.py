@@ -35,7 +35,7 @@ class CheckResult:
     warnings: list[Fault]
     """Warnings about valid settings and data that are probably not intended."""
     data_is_missing: bool
-    """True if data files that the config names do not exist."""
+    """True if data files that the config names were looked for and not found."""
 
 
 def check(
@@ -104,7 +104,8 @@ def _warnings(cases: Sequence[Case], prepared: PreparedData | None) -> list[Faul
 def _described(
     phase: Config, facts: DataFacts, prepared: PreparedData | None, unchecked: list[str], *, no_data: bool
 ) -> RunSpec | None:
-    """Return the RunSpec of a training phase; None if it has errors, data is not read, and sizes are placeholders."""
+    """Return the RunSpec (validated config) of a training phase; None if data is not read and errors may only come from
+    placeholders for its sizes."""
     with _with_unchecked(unchecked):
         try:
             spec = phase.describe(facts, prepared and _rows(prepared))
@@ -184,7 +185,8 @@ def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[
 
 @contextmanager
 def _with_unchecked(unchecked: Sequence[str]) -> Iterator[None]:
-    """Context manager that adds to a ConfigError the list `unchecked` of what was not checked, a possible cause."""
+    """Context manager that adds to a ConfigError the texts `unchecked`, on what was not checked and may be its
+    cause."""
     try:
         yield
     except ConfigError as error:

@@ -67,7 +67,8 @@ def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Seq
 
 
 def kept_columns(source: Source | None, rows: Split, keep: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return a mapping of raw columns to show beside predictions: those of --keep, else file names if rows are files.
+    """Return a mapping from name to raw column to show beside predictions: columns of --keep, else file names if rows
+    are files.
 
     Of windows over a series it is the value in the last row of each. Raises DataError.
     """

@@ -32,7 +32,7 @@ class OpenedRun:
     experiment: Experiment
     stages: Stages
     data: DataSpec | None
-    """Data section of the run's config; None for an imported run, which takes arrays without preprocessing."""
+    """Section `data` of the run's config; None for an imported run, which takes arrays without preprocessing."""
     learned: dict[str, Learned]
     takes_arrays: bool = False
     """True if the run takes arrays as inputs, since its model has inputs that the `data` section does not provide."""

@@ -169,7 +169,7 @@ def _own_device(device: Choice, options: Options) -> Choice:
 
 
 def _beside(runner: PhaseRunner) -> Iterator[Event]:
-    """Train as one of several processes, one that does not record the run; another one does."""
+    """Train as one of several processes without recording the run, which another process does."""
     with deferred() as stop:
         runner.processes.signal = lambda: stop.number
         follow(runner)

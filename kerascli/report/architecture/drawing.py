@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 _MOST_BOXES = 2_000
 _PER_INCH = 100.0
 _SHARP, _LARGEST = 200, 30_000
-"""Dots per inch of a diagram's image, and the maximum number of dots on a side, which may lower the former."""
+"""Resolution of a diagram's image in dots per inch, and the maximum number of dots per side, which may lower the
+resolution."""
 _MARGIN, _HEADING = 26.0, 40.0
 _INK, _GREY, _EDGE = "#20262e", "#5b6573", "#7f8a97"
 _FRAME = "#f5f7f9"

@@ -129,8 +129,8 @@ class _Level:
         return max(width, 64.0), 2 * 5.0 + _LINE * (2 if words else 1)
 
     def _ports(self, key: str) -> dict[str, float]:
-        """Return a mapping from tensor to the x, relative to its box's middle, at which it leaves the box, its label on
-        the right."""
+        """Return a mapping from tensor to the x at which its edge leaves the box, relative to the box's middle; labels
+        are to the right."""
         tensors = {edge.tensor: edge.label for edge in self.edges if edge.source == key}
         if (inside := self.inner.get(key)) is not None:
             exits = {each.box.key: each.middle - inside.width / 2 for each in inside.boxes if each.box.role == "exit"}

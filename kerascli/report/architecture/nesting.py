@@ -40,8 +40,8 @@ use."""
 
 
 def enclosing_parts(model: Model, *, shared_once: bool) -> dict[str, Place]:
-    """Return, by node name, the blocks and shared models that contain it; if `shared_once`, all calls of a model are
-    one."""
+    """Return, by node name, the blocks and shared models that contain it; with `shared_once`, all calls of a shared
+    model count as one."""
     shared = {each.name for each in _all_shared(model.shared) if each.layer is None}
     uses: _Uses = {}
     numbered = enumerate(model.nodes)
@@ -86,8 +86,8 @@ def _block(uses: _Uses, at: tuple[str, str, Path], name: str, below: Path, node:
 
 
 def _begins_again(last: Path, now: Path) -> bool:
-    """Return True if a new use of a block starts: its node is not after the previous one in the config, or is its only
-    one."""
+    """Return True if a new use of a block starts: the node comes before the previous one in the config, or is the only
+    one, again."""
     first, second = last[0], now[0]
     assert isinstance(first, int)
     assert isinstance(second, int)

@@ -98,7 +98,8 @@ class _Forecast:
     series: Series
     preparer: Preparer
     columns: dict[str, np.ndarray]
-    """Mapping from model input to its column over history and future; predicted values are filled in step by step."""
+    """Mapping from name to input column of the model, over history and future; predicted values are filled in step by
+    step."""
     values: dict[str, np.ndarray]
     """Mapping from column to predicted values (horizon,), in the column's units, unrounded."""
     outputs: dict[str, np.ndarray]

@@ -151,7 +151,8 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
 
 
 def known_future(model: SeriesModel, series: Series, needed: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Return a mapping from unpredicted column to future values; `needed` maps the columns to numbers of rows."""
+    """Return a mapping from each column that is not predicted to its future values; `needed` maps these columns to
+    numbers of rows."""
     rows = max(needed.values(), default=0)
     if series.future is not None and series.future.rows < rows:
         text = f"the future has {counted(series.future.rows, 'row')}; the forecast needs {rows:,}"
@@ -176,7 +177,7 @@ def column_values(table: Table, column: str) -> np.ndarray:
 
 
 def whole_column(model: SeriesModel, series: Series, column: str, future: np.ndarray | None, rows: int) -> np.ndarray:
-    """Return a column over the rows of the series and the `rows` rows after it; values that are unknown yet are empty.
+    """Return a column over the rows of the series and the `rows` rows after it; values not known yet are empty.
 
     Raises DataError if it holds texts where it held numbers in training.
     """

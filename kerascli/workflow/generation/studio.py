@@ -91,7 +91,8 @@ class ModelStudio:
         return Rows(name, self.staged(given), part.targets, aside, part.rows)
 
     def staged(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Apply the batch-wise preprocessing (rescaling ...) to model inputs; return these as a mapping by name."""
+        """Apply the batch-wise preprocessing (rescaling ...) to model inputs; return the inputs as a mapping by
+        name."""
         stage, device = self.experiment.module.input_stage, self.experiment.device
         was_training = stage.training
         stage.eval()

@@ -193,7 +193,8 @@ def _places(layers: Sequence[KerasNode], above: tuple[str, ...] = ()) -> Iterato
 
 
 def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> bool:
-    """Return True if a checkpoint has a weight with the exported value, or with that of its moving average."""
+    """Return True if the exported value of a weight is, in a checkpoint, that of the weight or of its moving
+    average."""
     kept = (f"weights/{weight.name}", f"optimizer/{optimizer}/{weight.name}/average")
     return any(name in tensors and torch.equal(tensors[name], weight.keras()) for name in kept)
 

@@ -19,7 +19,7 @@ from kerascli.workflow.units import inverse_of
 
 def pipelines_of(run: OpenedRun) -> Written:
     """Return the contents of the pipeline file (fitted preprocessing) of a run or view; they are verified by reading
-    them.
+    them back.
 
     Raises ConfigError, FileRefused.
     """

@@ -21,7 +21,7 @@ _ANSWERS = ("reads_as", "classes", "positive", "inverse")
 
 
 def fitted_to_model(pipelines: Pipelines, experiment: Experiment, names: KerasNames) -> Pipelines:
-    """Return the pipelines of a pipeline file, whose names (Keras's) are replaced by the model's inputs and outputs.
+    """Return the pipelines of a pipeline file under the model's names of inputs and outputs, in place of Keras's names.
 
     Raises FileRefused with all inputs and outputs that do not fit.
     """
@@ -57,7 +57,8 @@ def _matched(
     pipelines: Pipelines,
     all_outputs: Iterable[str] = (),
 ) -> dict[str, str]:
-    """Return a mapping from each name in a pipeline file to the model's name. Raises FileRefused if there is none."""
+    """Return a mapping from each name in a pipeline file to the model's name. Raises FileRefused if a name has no
+    counterpart."""
     theirs = list(theirs)
     found = candidates(accepted, theirs, accepted)
     pairs = {names[0]: own for own, names in found.items() if len(names) == 1}

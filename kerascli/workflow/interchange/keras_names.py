@@ -61,7 +61,8 @@ def accepted_names(
 def candidates(
     accepted: Mapping[str, Sequence[str]], arrays: Container[str], wanted: Container[str]
 ) -> dict[str, list[str]]:
-    """Return a mapping from input or target to the names of arrays in a file that may hold its values; ideally one.
+    """Return a mapping from input or target to the names of arrays in a file that may hold its values: one if
+    unambiguous.
 
     One name may be Keras's of one input and kerascli's of another. So an array that is the only candidate of one is no
     candidate of another: a file with the names of either is unambiguous as a whole. Inputs and targets
