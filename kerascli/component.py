@@ -39,14 +39,12 @@ class Component(BaseModel):
 
     @classmethod
     def first_argument(cls) -> str | None:
-        """Return the name of the field that the short form `name: value` of a component sets; None if it has no
-        fields."""
+        """Return the name of the field that the short form `name: value` of a component sets; None if it has none."""
         return next(iter(cls.model_fields), None)
 
     @classmethod
     def positional(cls) -> list[str]:
-        """Return the names of a component's fields in positional order: from the first argument, inherited ones
-        last."""
+        """Return the names of a component's fields in positional order: from the first argument, inherited last."""
         names = list(cls.model_fields)
         start = names.index(first) if (first := cls.first_argument()) in names else 0
         return names[start:] + names[:start]

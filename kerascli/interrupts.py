@@ -125,7 +125,7 @@ class Signals:
 
 
 _present: Signals | None = None
-"""Signals received by the command that runs in this process."""
+"""Signals of the command that runs in this process; None if no command runs."""
 
 
 @contextlib.contextmanager

@@ -16,8 +16,7 @@ class Listener(Protocol):
 
 
 def span(name: str) -> AbstractContextManager[None]:
-    """Return a context manager that reports its block to the listener as a span (named period of time) called
-    `name`."""
+    """Return a context manager that reports its block to the listener as a span (period of time) with this name."""
     return _SILENCE if _listener is None else _Span(name, _listener)
 
 

@@ -71,8 +71,7 @@ class Example:
 
 
 def examples(studio: Studio, view: str | None, rows: Rows, target: str, predicted: np.ndarray) -> list[Example]:
-    """Return data rows as texts (`Example`): inputs, the target named `target`, and the decoded token ids
-    `predicted`."""
+    """Return data rows as texts (`Example`): inputs, the target named `target`, the decoded token ids `predicted`."""
     facts = studio.facts(view)
     names = [name for name in facts.inputs if facts.decodes is None or name != facts.decodes[0]]
     found = []

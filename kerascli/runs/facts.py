@@ -12,8 +12,7 @@ from kerascli.runs.sealed import is_sealed, unsealed
 from kerascli.runs.starts import Start
 
 FORMAT = 2
-"""Version number of the present format of run folders; format 1 had checksums only of weights, plugins and
-checkpoints."""
+"""Version of the present format of run folders; format 1 had checksums only of weights, plugins and checkpoints."""
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
 

@@ -1,5 +1,4 @@
-"""Number the runs of a folder in the order of their starts, since clocks jump and run folders are copied; under a
-lock."""
+"""Number the runs of a folder in the order of their starts, under a lock, as clocks jump and folders are copied."""
 
 import secrets
 from collections.abc import Callable

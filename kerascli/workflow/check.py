@@ -185,8 +185,7 @@ def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[
 
 @contextmanager
 def _with_unchecked(unchecked: Sequence[str]) -> Iterator[None]:
-    """Context manager that adds to a ConfigError the texts `unchecked`, on what was not checked and may be its
-    cause."""
+    """Context manager that adds to a ConfigError the texts `unchecked`: what was not checked and may be its cause."""
     try:
         yield
     except ConfigError as error:

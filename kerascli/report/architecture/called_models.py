@@ -10,8 +10,8 @@ from kerascli.report.architecture.from_graph import diagram_of
 
 
 def whole_diagram(graph: Graph, beside: Sequence[Graph] = (), *, expand: bool = False) -> Diagram:
-    """Return a model's diagram, with frames for shared layers that only graphs in `beside` call (or only such frames,
-    for a model that consists of shared layers)."""
+    """Return a model's diagram, with frames for shared layers that only graphs in `beside` call; for a model without
+    layers of its own, only frames."""
     drawn = Diagram((), ()) if graph.model.alone else diagram_of(graph, expand=expand)
     shown = set() if graph.model.alone else {call.of.name for call in _calls(graph)}
     frames: list[Box] = []

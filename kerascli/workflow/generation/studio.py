@@ -91,8 +91,7 @@ class ModelStudio:
         return Rows(name, self.staged(given), part.targets, aside, part.rows)
 
     def staged(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Apply the batch-wise preprocessing (rescaling ...) to model inputs; return the inputs as a mapping by
-        name."""
+        """Apply the batch-wise preprocessing (rescaling ...) to model inputs; return a mapping from name to input."""
         stage, device = self.experiment.module.input_stage, self.experiment.device
         was_training = stage.training
         stage.eval()

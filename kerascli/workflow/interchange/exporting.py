@@ -193,8 +193,7 @@ def _places(layers: Sequence[KerasNode], above: tuple[str, ...] = ()) -> Iterato
 
 
 def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> bool:
-    """Return True if the exported value of a weight is, in a checkpoint, that of the weight or of its moving
-    average."""
+    """Return True if the exported value of a weight is, in a checkpoint, that of the weight or its moving average."""
     kept = (f"weights/{weight.name}", f"optimizer/{optimizer}/{weight.name}/average")
     return any(name in tensors and torch.equal(tensors[name], weight.keras()) for name in kept)
 
