@@ -1,7 +1,7 @@
 """Files of a checkpoint: one with the whole state of a training, or also one for each process's parts of the weights.
 
-In the latter, a tensor's name ends with the range that it is of the whole tensor: `weights/dense/kernel@1,64,128,256` has
-the indices 64 to 127 of the 256 along axis 1. So any number of processes can read them.
+In files of parts, a tensor's name ends with its range of the whole tensor: `weights/dense/kernel@1,64,128,256` has the
+indices 64 to 127 of the 256 along axis 1. So any number of processes can read them.
 """
 
 import re

@@ -17,7 +17,7 @@ from kerascli.training.train_step import TrainStepModule
 def evaluate(
     module: TrainStepModule, batches: Iterable[Batch] | Turns, *, seed: int, step: int = 0
 ) -> Generator[Tick, None, dict[str, float]]:
-    """Evaluate the model on batches: yield a Tick event after each; return the loss and metrics as a dict by name.
+    """Evaluate a model on batches: yield a Tick event after each batch, return losses and metrics as a dict by name.
 
     `step` keys the random numbers of models that sample in inference. With `Turns`, other processes evaluate a part.
     """
@@ -42,14 +42,16 @@ def evaluate(
 
 
 def _no_gradients(module: TrainStepModule) -> AbstractContextManager[None]:
-    """Return torch's inference mode, or `no_grad` for weights that FSDP gathers: it keeps the gathered tensors' objects,
-    and an inference tensor could not be trained with later."""
+    """Return torch's inference mode, or `no_grad` if FSDP gathers the weights.
+
+    FSDP uses the objects of gathered tensors again, and inference tensors cannot be used in training.
+    """
     divided = any(weight.part is not None for weight in module.weights())
     return torch.no_grad() if divided else torch.inference_mode()
 
 
 def add_states(sums: list[Tensor] | None, states: Sequence[Tensor]) -> list[Tensor]:
-    """Add the metric states of a batch to their sums over earlier batches, in place; return the list of sums."""
+    """Add a batch's metric states to the sums over earlier batches, in place; return the list of sums."""
     if sums is None:
         return [state.clone() for state in states]
     for total, state in zip(sums, states, strict=True):

@@ -19,7 +19,7 @@ _ALIGNED = 8
 
 @dataclass(frozen=True, slots=True)
 class LateTensor:
-    """Tensor whose values are made by `read` only when they are written, such as those gathered from other processes."""
+    """Tensor whose values are made by `read` only when they are written, such as values gathered from processes."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]

@@ -40,6 +40,6 @@ def held(tensor: Tensor) -> Tensor:
 
 
 def gathered(tensor: Tensor) -> Tensor:
-    """Return all values of a parameter, detached from autograd; every process must call it, since each gives its part."""
+    """Return all values of a parameter, detached from autograd; every process must call it, to give its part."""
     values: Any = tensor.detach()
     return values if part_of(tensor) is None else values.full_tensor()

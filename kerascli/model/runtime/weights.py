@@ -38,7 +38,7 @@ class Weight:
         return self.spec.to_keras(held(self.tensor))
 
     def whole(self) -> Tensor:
-        """Return all of the weight's values in Keras's layout; every process must call it if FSDP divides the weight."""
+        """Return all values of the weight in Keras's layout; every process must call it if FSDP divides the weight."""
         return self.spec.to_keras(gathered(self.tensor))
 
     def assign(self, values: Tensor) -> None:

@@ -55,7 +55,7 @@ class FSDPRunner:
         return StepOutcome(summed.totals, summed.states, gradients, summed.updates)
 
     def _part(self, batch: Batch) -> tuple[int, Batch, float]:
-        """Return number, rows and share of this process's part of a batch; without rows, those of the example with 0."""
+        """Return number, rows and share of this process's part of a batch; if it is empty, an example's and 0."""
         for number, rows in self._division.sharding.parts(batch):
             return number, rows, rows.rows / rows.whole
         number, rows = next(self._division.sharding.parts(self._example))

@@ -135,7 +135,7 @@ def _optimizers(experiment: Experiment, processes: Processes) -> Optimizers:
 
 
 def _parameter(weight: Weight) -> nn.Parameter:
-    """Return a weight's parameter; of one that FSDP divides, a parameter that shares the memory of this process's part."""
+    """Return a weight's parameter; if FSDP divides it, a parameter that shares memory with this process's part."""
     if weight.part is None:
         assert isinstance(weight.tensor, nn.Parameter)
         return weight.tensor

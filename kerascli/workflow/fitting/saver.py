@@ -92,7 +92,7 @@ class Saver:
         return Saved(f"step {step}", self.progress.epoch, self.progress.batch, reason)
 
     def _write_parts(self, step: int, parts: Pieces) -> dict[str, BlobFile]:
-        """Write this process's parts of the weights; return the files of all processes, once all have written theirs."""
+        """Write this process's parts of the weights; return the files of all processes when all are written."""
         world = self._processes.world
         own = self._checkpoints.write_file(step, part_file(world.rank, world.size), parts)
         files = self._processes.exchange([own.bytes, own.sha256])
