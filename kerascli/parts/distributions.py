@@ -17,6 +17,6 @@ class FSDP(Distribution):
     """
 
     reshard_after_forward: bool = True
-    """Free gathered weights after a layer's forward pass and gather them again for its backward pass; false: keep them."""
+    """Free gathered weights after a forward pass and gather them again for the backward pass; false: keep them."""
     activation_checkpointing: bool = False
     """Store only the inputs of layers in the forward pass, and compute the rest again in the backward pass."""

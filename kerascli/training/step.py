@@ -9,7 +9,7 @@ from kerascli import draws
 from kerascli.data.batches.loader import Batch
 from kerascli.disk.pieces import Pieces
 from kerascli.errors import FileRefused
-from kerascli.model.runtime.weight_part import WeightPart
+from kerascli.model.runtime.weight_part import WeightPart, held
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.optimizers.several import Optimizers
 from kerascli.spans import span
@@ -59,7 +59,7 @@ class Trainer:
         for update, total in zip(forward_pass.updates, outcome.totals, strict=True):
             gradients = outcome.gradients[start : start + len(update.weights)]
             start += len(update.weights)
-            assigned = [(w.tensor, updates.pop(w.name)) for w in update.weights if w.name in updates]
+            assigned = [(held(w.tensor), w.own(updates.pop(w.name))) for w in update.weights if w.name in updates]
             self.optimizers.by_name[update.name].apply(gradients, loss=total, assigned=assigned)
         self._store(updates)
 

@@ -43,9 +43,16 @@ class Weight:
 
     def assign(self, values: Tensor) -> None:
         """Set the weight's values, given in Keras's layout: all of them, or the part that this process holds."""
-        given, own, part = self.spec.to_torch(values), held(self.tensor), self.part
         with torch.no_grad():
-            own.copy_(given if part is None or given.shape == own.shape else part.of(given))
+            held(self.tensor).copy_(self.own(self.spec.to_torch(values)))
+
+    def own(self, values: Tensor) -> Tensor:
+        """Return the part of the weight's `values`, in torch's layout, that this process holds.
+
+        It may already be given alone.
+        """
+        part = self.part
+        return values if part is None or values.shape == held(self.tensor).shape else part.of(values)
 
     def take(self, values: Tensor) -> None:
         """Set the weight's values, in Keras's layout, read from a file. Raises FileRefused for nan or infinite ones.

@@ -7,10 +7,10 @@ from torch import nn
 
 from kerascli.layers.base import Outcome
 from kerascli.model.runtime.graph import Graph, GraphOutcome
-from kerascli.model.runtime.weights import Weight
 from kerascli.parts.distributions import FSDP
 from kerascli.training.distributed.processes import Processes
 from kerascli.training.objective import LossOutput
+from kerascli.training.recompute import recompute_in_backward
 from kerascli.training.train_step import GraphStep, TrainStepOutput
 
 _GROUP_ELEMENTS = 2**20
@@ -29,6 +29,9 @@ def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torc
 
     _let_hooks_see_results()
     mesh = init_device_mesh(device.type, (processes.world.size,))
+    for layer in dict.fromkeys(module.graph.nodes) if settings.activation_checkpointing else ():
+        if _elements(layer):
+            recompute_in_backward(layer)
     groups = [[*group] for group in _groups(module.graph)]
     for group in groups:
         fully_shard(group, mesh=mesh, reshard_after_forward=settings.reshard_after_forward)
@@ -77,8 +80,3 @@ def _let_hooks_see_results() -> None:
     for cls in (Outcome, GraphOutcome, LossOutput, TrainStepOutput):
         if cls not in SUPPORTED_NODES:
             register_dataclass(cls)
-
-
-def divided_names(weights: list[Weight]) -> set[str]:
-    """Return the names of the weights that are divided among processes."""
-    return {weight.name for weight in weights if weight.part is not None}
