@@ -4,7 +4,8 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ _SECONDS_TO_EXPLAIN = 1.5
 """Time that a process which fails has to say why, before the others report that it is gone."""
 _SECONDS_TO_LOOK = 0.02
 """Time between two looks for the others' answers."""
+_STEPS_AHEAD = 4
+"""Number of steps that a GPU's queue may hold before its processes wait for the oldest one's signals."""
 
 
 class Processes:
@@ -37,7 +40,7 @@ class Processes:
         self._timeout = timeout
         self._exchanges = 0
         self._known_signal: int | None = None
-        self._steps = 0
+        self._unread: deque[tuple[Tensor, torch.cuda.Event]] = deque()
         self.signal: Callable[[], int | None] = lambda: None
         """Function that returns the number of a signal that this process has received, or None."""
 
@@ -109,17 +112,28 @@ class Processes:
         known[self.world.rank] = float(self.signal() or 0)
         return known
 
-    def keep_signals(self, summed: Tensor) -> None:
-        """Remember a signal of any process, from the sums of all `own_signal`, which come with those of a step.
+    def keep_signals(self, signals: Tensor) -> None:
+        """Remember a signal of any process, from all processes' `own_signal`, which come with the sums of a step.
 
-        On CUDA the sums are looked at every 64 steps, since that waits for the device.
+        On CUDA they are read some steps later, when the device has them: to read at once would wait for it.
         """
-        self._steps += 1
-        if summed.is_cpu or self._steps % 64 == 0:
-            self._known_signal = next((int(number) for number in summed.tolist() if number), None)
+        if signals.is_cpu:
+            self.hear(signals.tolist())
+            return
+        arrived = torch.cuda.Event()
+        self._unread.append((signals.to("cpu", non_blocking=True), arrived))
+        arrived.record()
+        if len(self._unread) > _STEPS_AHEAD:
+            oldest, arrived = self._unread.popleft()
+            arrived.synchronize()
+            self.hear(oldest.tolist())
+
+    def hear(self, signals: Iterable[float]) -> None:
+        """Remember the first of all processes' signals, which all of them give to this method in the same order."""
+        self._known_signal = next((int(number) for number in signals if number), None)
 
     def common_signal(self) -> int | None:
-        """Return a signal that all processes know of after the same training step, or None."""
+        """Return a signal that all processes know of after the same step or batch, or None."""
         return self.signal() if self._store is None else self._known_signal
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
@@ -140,6 +154,8 @@ class Processes:
         with self._heard():
             self._store.set(keys[self.world.rank], json.dumps(value))
             self._await(keys)
+            # All have begun this exchange, so they have read the values of the one before, and its keys can go.
+            self._store.delete_key(f"exchange/{self._exchanges - 1}/{self.world.rank}")
             return [json.loads(self._store.get(key)) for key in keys]
 
     def _await(self, keys: list[str]) -> None:

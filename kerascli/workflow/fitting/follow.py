@@ -34,20 +34,21 @@ def follow(runner: PhaseRunner) -> None:
         experiment = runner.state.experiment
         source = rows_in_order(experiment, test)
         batches = evaluated_batches(source, runner.options.limits.get("validation_steps"), runner.processes)
-        for _ in evaluate(experiment.module, batches, seed=experiment.spec.seed):
-            pass
+        for event in evaluate(experiment.module, batches, seed=experiment.spec.seed):
+            _leave_on_signal(runner.processes, event)
 
 
 def compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
-    """Yield the events of a training; at the end of each epoch, compare the weights of all processes.
+    """Yield the events of a training; at the end of each epoch, compare all processes' weights, and hear of signals.
 
     Raises TrainingStopped if they differ, for example by a callback of the user's own that decides by the time.
     """
     for event in events:
         if isinstance(event, EpochEnd) and runner.processes.world.size > 1:
-            sums = runner.processes.exchange(_sum_of_bits(runner))
-            for rank, found in enumerate(sums):
-                if found != sums[0]:
+            found = runner.processes.exchange([_sum_of_bits(runner), runner.processes.signal() or 0])
+            runner.processes.hear(signal for _, signal in found)
+            for rank, (bits, _) in enumerate(found):
+                if bits != found[0][0]:
                     text = f"process {rank} has other weights than process 0 after epoch {event.epoch}"
                     hint = "a callback or layer of your own must compute the same on all processes"
                     raise TrainingStopped(Fault(text, hint=hint))
