@@ -5,13 +5,15 @@ import platform
 import socket
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from kerascli import __version__
-from kerascli.errors import ConfigError, Fault, Interrupted, TrainingStopped, counted
+from kerascli.errors import ConfigError, Fault, Interrupted, ProcessLost, TrainingStopped, counted
 from kerascli.events import EpochEnd, Event, Note, Stopped
+from kerascli.runs.record import RunRecord
 from kerascli.training.distributed.processes import Processes
 from kerascli.training.evaluate import evaluate
 from kerascli.training.finite import refuse_bad_weights
@@ -21,7 +23,19 @@ from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
 
 
 def follow(runner: PhaseRunner) -> None:
-    """Take part in the training and in the evaluation of the test split, as `run_loop.run` does on rank 0."""
+    """Take part in the training and in the evaluation of the test split, as `run_loop.run` does on rank 0.
+
+    If rank 0 is gone, record in its place how the run ended.
+    """
+    record = RunRecord(Path(runner.processes.exchange(None)[0]))
+    try:
+        _take_part(runner)
+    except ProcessLost as error:
+        record.finish_for_another(str(error))
+        raise
+
+
+def _take_part(runner: PhaseRunner) -> None:
     while True:
         for event in compared(train(runner.state.trainer, runner.state.plan, runner.reached), runner):
             _leave_on_signal(runner.processes, event)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from safetensors.torch import load as load_tensors
 
-from kerascli.errors import FileRefused, Interrupted, KerasCliError, TrainingStopped
+from kerascli.errors import FileRefused, Interrupted, KerasCliError, ProcessLost, TrainingStopped
 from kerascli.events import Evaluated, Event, Note, Stopped, Tick
 from kerascli.interrupts import Signals
 from kerascli.model.runtime.weights import lasting
@@ -31,6 +31,7 @@ from kerascli.workflow.memory import STOPS, stopped_by
 def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
     """Yield the events of a training from the runner's progress to its end, and of the evaluation on the test split."""
     try:
+        runner.processes.exchange(str(record.path))
         yield from _phases(runner, record)
         refuse_bad_weights(runner.state.trainer, runner.reached)
         record.write_weights(runner.state.trainer.weights_file())
@@ -40,6 +41,8 @@ def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event
     except Interrupted as error:
         record.finish("interrupted", reason=str(error))
         raise
+    except ProcessLost as error:
+        raise _failed(record, error) from None
     except TrainingStopped as error:
         kept = _keep_finite_weights(runner.state.trainer, record)
         raise _failed(record, TrainingStopped([replace(f, text=f"{f.text}; {kept}") for f in error.faults])) from None
