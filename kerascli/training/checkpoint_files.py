@@ -53,6 +53,7 @@ def in_ranges(tensors: Mapping[str, Tensor], own: Mapping[str, Range]) -> tuple[
         if found is None:
             common[name] = tensor
         else:
+            assert tensor.shape[found.axis] == found.stop - found.start, f"'{name}' is gathered"
             parts[f"{name}@{found.axis},{found.start},{found.stop},{found.size}"] = tensor
     return common, parts
 

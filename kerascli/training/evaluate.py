@@ -1,7 +1,7 @@
 """Compute the loss and metrics of a model over a split of the data; metric states stay on the device until the end."""
 
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import AbstractContextManager
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from kerascli import draws
 from kerascli.data.batches.loader import Batch
 from kerascli.events import Tick
+from kerascli.training.distributed import fsdp
 from kerascli.training.distributed.turns import Turns
 from kerascli.training.layer_states import EvaluationStates
 from kerascli.training.train_step import TrainStepModule
@@ -22,6 +23,8 @@ def evaluate(
     `step` keys the random numbers of models that sample in inference. With `Turns`, other processes evaluate a part.
     """
     module.eval()
+    divided = any(weight.part is not None for weight in module.weights())
+    no_gradients = partial(fsdp.without_gradients, module) if divided else torch.inference_mode
     sums: list[Tensor] | None = None
     states: list[Tensor] = []
     own_states = EvaluationStates(module.states())
@@ -29,7 +32,7 @@ def evaluate(
         if batch is not None:
             drawn = draws.Draws(seed, f"evaluate/{number}", step)
             # not around the yield: the receiver of the event would be in inference mode too
-            with _no_gradients(module), draws.using(drawn), own_states.for_batch():
+            with no_gradients(), draws.using(drawn), own_states.for_batch():
                 outcome = module(batch)
                 own_states.keep(outcome.updates)
             states = outcome.loss.states
@@ -39,15 +42,6 @@ def evaluate(
         yield Tick()
     assert sums is not None, "a split has rows"
     return module.objective.figures(sums)
-
-
-def _no_gradients(module: TrainStepModule) -> AbstractContextManager[None]:
-    """Return torch's inference mode, or `no_grad` if FSDP gathers the weights.
-
-    FSDP uses the objects of gathered tensors again, and inference tensors cannot be used in training.
-    """
-    divided = any(weight.part is not None for weight in module.weights())
-    return torch.no_grad() if divided else torch.inference_mode()
 
 
 def add_states(sums: list[Tensor] | None, states: Sequence[Tensor]) -> list[Tensor]:

@@ -72,10 +72,9 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     begun = init_weights(runner.state.experiment, phases[0].config, options.known_runs or options.runs_dir)
     members = _members(runner)
     if not runner.processes.world.leads:
-        yield from _beside(runner, Path(runner.processes.exchange("")[0]))
+        yield from _beside(runner)
         return
     record = RunRecord.create(options.runs_dir, options.name or config.name)
-    runner.processes.exchange(str(record.path))
     with record.locked(), deferred() as stop:
         runner.processes.signal = lambda: stop.number
         mode = runner.state.execution_mode
@@ -128,7 +127,7 @@ def resume(
         stages.end("model, execution mode and checkpoint")
         members = _members(runner)  # all processes have read the run before it is written to
         if not leads:
-            yield from _beside(runner, record.path)
+            yield from _beside(runner)
             return
         record.open_history(history_columns(phases), history)
         yield from notes
@@ -172,11 +171,11 @@ def _own_device(device: Choice, options: Options) -> Choice:
     return of_process(device, options.processes.world.local_rank)
 
 
-def _beside(runner: PhaseRunner, folder: Path) -> Iterator[Event]:
-    """Train as one of several processes without recording the run in its `folder`, which another process does."""
+def _beside(runner: PhaseRunner) -> Iterator[Event]:
+    """Train as one of several processes without recording the run, which another process does."""
     with deferred() as stop:
         runner.processes.signal = lambda: stop.number
-        follow(runner, folder)
+        follow(runner)
     yield from ()
 
 

@@ -1,6 +1,9 @@
 """Division of a model's weights among processes by PyTorch's FSDP2 (`fully_shard`)."""
 
+import warnings
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -28,6 +31,8 @@ def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torc
     from torch.distributed.fsdp import FSDPModule, fully_shard
 
     _let_hooks_see_results()
+    # No layer changes its input in place: other nodes may use the tensor.
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
     mesh = init_device_mesh(device.type, (processes.world.size,))
     for layer in dict.fromkeys(module.graph.nodes) if settings.activation_checkpointing else ():
         if _elements(layer):
@@ -42,30 +47,39 @@ def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torc
             part.set_force_sum_reduction_for_comms(True)
 
 
+@contextmanager
+def without_gradients(module: nn.Module) -> Iterator[None]:
+    """Context manager in whose block a divided model is evaluated; at its end, whole weights are freed.
+
+    Torch's inference mode is not used: FSDP uses the objects of gathered tensors again, in training.
+    """
+    from torch.distributed.fsdp import FSDPModule
+
+    with torch.no_grad():
+        yield
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()
+
+
 def _groups(graph: Graph) -> Iterator[list[nn.Module]]:
-    """Yield lists of modules of consecutive nodes, each with weights of its own that are gathered together."""
-    counts: dict[int, int] = {}
-    for module in graph.nodes:
-        for each in module.modules():
-            counts[id(each)] = counts.get(id(each), 0) + 1
-    sizes = {
-        module: _elements(module) for module in graph.nodes if counts[id(module)] == 1 and _is_apart(module, counts)
-    }
-    smallest = min(_GROUP_ELEMENTS, sum(sizes.values()) // _GROUPS_OF_SMALL_MODEL)
+    """Yield lists of modules of consecutive nodes whose weights, which no other node has, are gathered together."""
+    uses = Counter(id(parameter) for module in graph.nodes for parameter in module.parameters())
+    calls = Counter(map(id, graph.nodes))
+    apart = [
+        module for module in graph.nodes
+        if calls[id(module)] == 1 and all(uses[id(parameter)] == 1 for parameter in module.parameters())
+    ]  # fmt: skip
+    smallest = min(_GROUP_ELEMENTS, sum(map(_elements, apart)) // _GROUPS_OF_SMALL_MODEL)
     group: list[nn.Module] = []
-    for module, size in sizes.items():
-        if size:
+    for module in apart:
+        if _elements(module):
             group.append(module)
         if sum(map(_elements, group)) > smallest:
             yield group
             group = []
     if group:
         yield group
-
-
-def _is_apart(module: nn.Module, counts: dict[int, int]) -> bool:
-    """Return True if no other node has a part of a node's module."""
-    return all(counts[id(each)] == 1 for each in module.modules())
 
 
 def _elements(module: nn.Module) -> int:

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from kerascli import __version__
-from kerascli.errors import ConfigError, Fault, Interrupted, TrainingStopped, counted
+from kerascli.errors import ConfigError, Fault, Interrupted, ProcessLost, TrainingStopped, counted
 from kerascli.events import EpochEnd, Event, Note, Stopped
+from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.record import RunRecord
 from kerascli.training.distributed.processes import Processes
@@ -24,12 +25,21 @@ from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
 from kerascli.workflow.fitting.saver import Saver
 
 
-def follow(runner: PhaseRunner, folder: Path) -> None:
+def follow(runner: PhaseRunner) -> None:
     """Take part in the training and in the evaluation of the test split, as `run_loop.run` does on rank 0.
 
-    `folder` is that of the run, where each process saves its parts of weights that FSDP divides.
+    If rank 0 is gone, record in its place how the run ended.
     """
-    checkpoints = RunRecord(folder).checkpoints
+    record = RunRecord(Path(runner.processes.exchange(None)[0]))
+    try:
+        with runner.processes.heard():
+            _take_part(runner, record.checkpoints)
+    except ProcessLost as error:
+        record.finish_for_another(str(error))
+        raise
+
+
+def _take_part(runner: PhaseRunner, checkpoints: Checkpoints) -> None:
     while True:
         state, saver = runner.state, None
         if state.experiment.is_divided:
@@ -52,20 +62,21 @@ def follow(runner: PhaseRunner, folder: Path) -> None:
         batches = evaluated_batches(
             source, runner.options.limits.get("validation_steps"), runner.processes, divided=experiment.is_divided
         )
-        for _ in evaluate(experiment.module, batches, seed=experiment.spec.seed):
-            pass
+        for event in evaluate(experiment.module, batches, seed=experiment.spec.seed):
+            _leave_on_signal(runner.processes, event, None)
 
 
 def compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
-    """Yield the events of a training; at the end of each epoch, compare the weights of all processes.
+    """Yield the events of a training; at the end of each epoch, compare all processes' weights, and hear of signals.
 
     Raises TrainingStopped if they differ, for example by a callback of the user's own that decides by the time.
     """
     for event in events:
         if isinstance(event, EpochEnd) and runner.processes.world.size > 1:
-            sums = runner.processes.exchange(_sum_of_bits(runner))
-            for rank, found in enumerate(sums):
-                if found != sums[0]:
+            found = runner.processes.exchange([_sum_of_bits(runner), runner.processes.own_number()])
+            runner.processes.hear(number for _, number in found)
+            for rank, (bits, _) in enumerate(found):
+                if bits != found[0][0]:
                     text = f"process {rank} has other weights than process 0 after epoch {event.epoch}"
                     hint = "a callback or layer of your own must compute the same on all processes"
                     raise TrainingStopped(Fault(text, hint=hint))

@@ -88,7 +88,7 @@ class Saver:
                 blobs = {TRAINING: tensor_pieces(common)}
                 self._checkpoints.save(step, blobs, facts, slots=slots, written=written)
         self._saved_at, self._has_saved = time.monotonic(), True
-        self._processes.common_wish = Wish.NONE
+        self._processes.wish_is_met()
         return Saved(f"step {step}", self.progress.epoch, self.progress.batch, reason)
 
     def _write_parts(self, step: int, parts: Pieces) -> dict[str, BlobFile]:
