@@ -23,8 +23,8 @@ from kerascli.world import World, restarts_of
 if TYPE_CHECKING:
     from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]
 
-_SIGNALS = 256
-"""Number above that of every signal."""
+_SIGNALS, _WISHES = 256, 4
+"""Numbers above that of every signal, and of every wish."""
 _SECONDS_TO_LOOK = 0.02
 """Time between two looks for the others' answers."""
 _STEPS_AHEAD = 4
@@ -59,6 +59,10 @@ class Processes:
         """Function that returns whether this process wants a checkpoint to be saved."""
         self.common_wish = Wish.NONE
         """Wish that all processes know of after the same training step."""
+        self.has_written: Callable[[], bool] = lambda: False
+        """Function that returns whether this process has written its part of a checkpoint that is being saved."""
+        self.all_have_written = False
+        """True if all processes have written theirs, which they know of after the same training step."""
 
     @classmethod
     def join(cls, world: World, device: str, *, timeout: float) -> "Processes":
@@ -136,8 +140,8 @@ class Processes:
             distance *= 2
 
     def own_number(self) -> int:
-        """Return the signal that this process has received, 0 for none, and its wish, as one number."""
-        return (self.signal() or 0) + _SIGNALS * self.wish()
+        """Return the signal that this process has received, its wish, and if it has written, as one number."""
+        return (self.signal() or 0) + _SIGNALS * (self.wish() + _WISHES * self.has_written())
 
     def own_signal(self) -> list[float]:
         """Return a number for each process: this one's signal and wish, and 0 for the others."""
@@ -162,17 +166,18 @@ class Processes:
             self.hear(oldest.tolist())
 
     def hear(self, numbers: Iterable[float]) -> None:
-        """Remember the first signal and the most urgent wish of all processes' `own_number`.
+        """Remember the first signal, the most urgent wish, and if all have written, of all processes' `own_number`.
 
         All processes give the same numbers to this method, in the same order.
         """
-        found = [divmod(int(number), _SIGNALS) for number in numbers]
-        self._known_signal = next((signal for _, signal in found if signal), None)
-        self.common_wish = Wish(max(wish for wish, _ in found))
+        found = [int(number) for number in numbers]
+        self._known_signal = next((number % _SIGNALS for number in found if number % _SIGNALS), None)
+        self.common_wish = Wish(max(number // _SIGNALS % _WISHES for number in found))
+        self.all_have_written = all(number // (_SIGNALS * _WISHES) for number in found)
 
-    def wish_is_met(self) -> None:
-        """Forget the wish for a checkpoint, which all processes have saved, and what they told before that."""
-        self.common_wish = Wish.NONE
+    def forget_wishes(self) -> None:
+        """Forget what the processes told about a checkpoint, which all of them have begun or finished to save."""
+        self.common_wish, self.all_have_written = Wish.NONE, False
         self._unread.clear()
 
     def common_signal(self) -> int | None:

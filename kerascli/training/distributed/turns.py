@@ -49,11 +49,12 @@ class Turns:
         `states` are those of batch `number`, which this process evaluated. Without a batch, a process gives the states
         of its last one, which are left out. Signals of all processes come with the states.
         """
-        signal = torch.tensor([self._processes.signal() or 0], dtype=torch.uint8, device=states[0].device)
+        own = torch.tensor([self._processes.own_number()], dtype=torch.int16, device=states[0].device)
+        signal = own.view(torch.uint8)
         alone = self._size == 1
         sent = [signal] if alone else [*(state.contiguous().reshape(-1).view(torch.uint8) for state in states), signal]
         parts = self._processes.gather(torch.cat(sent))
-        self._processes.keep_signals(torch.stack([part[-1] for part in parts]))
+        self._processes.keep_signals(torch.stack([part[-2:] for part in parts]).view(torch.int16).reshape(-1))
         if alone:
             yield states
             return
@@ -61,5 +62,5 @@ class Turns:
         for rank, part in enumerate(parts):
             if first + rank < self._count:
                 sizes = [state.numel() * state.element_size() for state in states]
-                pieces = zip(part[:-1].split(sizes), states, strict=True)
+                pieces = zip(part[:-2].split(sizes), states, strict=True)
                 yield [piece.clone().view(state.dtype).view(state.shape) for piece, state in pieces]

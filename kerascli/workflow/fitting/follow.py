@@ -45,8 +45,8 @@ def _take_part(runner: PhaseRunner, checkpoints: Checkpoints) -> None:
         if state.experiment.is_divided:
             saver = Saver(checkpoints, state.trainer, runner.reached, state.plan, runner.processes)
         for event in compared(train(state.trainer, state.plan, runner.reached), runner):
-            if saver is not None and (due := saver.due(event)) is not None:
-                _save(saver, *due)
+            if saver is not None:
+                saver.record(event, Prefix)
             _leave_on_signal(runner.processes, event, saver)
         if runner.is_last:
             break
@@ -90,16 +90,11 @@ def _sum_of_bits(runner: PhaseRunner) -> int:
     return sum(int(each.view(torch.uint8).sum(dtype=torch.int64)) for each in weights)
 
 
-def _save(saver: Saver, reason: str, slots: tuple[str, ...] = ()) -> None:
-    saver.refuse_bad()
-    saver.save(reason, Prefix(), slots=slots)
-
-
 def _leave_on_signal(processes: Processes, event: Event, saver: Saver | None) -> None:
     number = processes.common_signal()
     if number is not None and not isinstance(event, Stopped):
         if saver is not None:
-            _save(saver, "a signal")
+            saver.save("a signal", history=Prefix, wait=True)
         raise Interrupted("interrupted", signal_number=number)
 
 

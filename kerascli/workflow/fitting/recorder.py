@@ -21,6 +21,7 @@ from kerascli.events import (
     WriteScalars,
 )
 from kerascli.runs.checkpoints import Checkpoint
+from kerascli.runs.history_writer import Prefix
 from kerascli.runs.record import RunRecord
 from kerascli.spans import span
 from kerascli.training.checkpoint import reinstate
@@ -55,27 +56,26 @@ class Recorder:
             saved = self._record(event, notes)
             yield event
             yield from notes
-            if saved is not None:
-                yield saved
+            yield from saved
 
-    def _record(self, event: Event, notes: list[Note]) -> Saved | None:
+    def _record(self, event: Event, notes: list[Note]) -> list[Saved]:
         if isinstance(event, EpochEnd):
             with span("records"):
                 self.record.history_writer.append(self.progress.row)
         if isinstance(event, (BatchEnd, EpochEnd)) and event.records:
             with span("records"):
                 notes += filter(None, map(self._write, event.records))
-        due = self._saver.due(event)
-        return None if due is None else self.save(due[0], slots=due[1])
+        return self._saver.record(event, self._synced_history)
 
-    def save(self, reason: str, *, slots: tuple[str, ...] = ()) -> Saved:
+    def save_and_wait(self, reason: str) -> None:
         """Write a checkpoint of the training's current state. Raises TrainingStopped if a value is NaN or infinite."""
-        self._saver.refuse_bad()
-        with span("checkpoints"):
-            for file in self._logs:
-                self.record.sync_log(file)
-            history = self.record.history_writer.synced_prefix()
-        return self._saver.save(reason, history, slots=slots)
+        self._saver.save(reason, history=self._synced_history, wait=True)
+
+    def _synced_history(self) -> Prefix:
+        """Write logs and history.csv durably; return the part of it that there is."""
+        for file in self._logs:
+            self.record.sync_log(file)
+        return self.record.history_writer.synced_prefix()
 
     def _write(self, record: Record) -> Note | None:
         """Write what a callback has decided to record: a log row, TensorBoard values, a sample, or a POST request."""

@@ -114,7 +114,7 @@ def _saved_on_signal(events: Iterator[Event], recorder: Recorder, processes: Pro
         yield event
         number = processes.common_signal()
         if number is not None and not isinstance(event, Stopped):  # nothing is left to save at the last event
-            recorder.save("a signal")
+            recorder.save_and_wait("a signal")
             progress = recorder.progress
             where = f"epoch {progress.epoch + 1}, step {progress.batch}"
             raise _interrupted(f"interrupted at {where}; saved", recorder.record, number)

@@ -169,15 +169,33 @@ def test_each_process_writes_its_parts_which_evaluate_joins(folder: Path) -> Non
     assert f"loss {float(best['val_loss']):.4f}" in " ".join(ended.text.split())
 
 
+def test_a_killed_run_goes_on_from_parts_that_all_had_written(folder: Path) -> None:
+    """Checkpoints are written while the training goes on; the newest complete one is intact, and resumes exactly."""
+    saving = ("--set", "fit.epochs=20", "--set", "fit.callbacks=[{model_checkpoint: {save_freq: 2}}]", "--name")
+    train = ("train", "attention.yaml", *OPTIONS, *saving)
+    launched = Launched([(*train, "killed")], 2, folder)
+    while not any((folder / "runs").glob("*Z-killed/checkpoints/step-00000008.json")):
+        assert launched.processes[1].is_alive()
+    launched.processes[1].kill()
+    ended = launched.wait()
+    assert ended.codes == [5, -9], ended.text
+    assert "process 1 of 2 ended without a reason" in ended.outputs[0]
+    run = run_of(folder, "killed")
+    succeeded(run_on(2, folder, resume(run, 20), (*train, "whole")))
+    assert (run / "model.safetensors").read_bytes() == (run_of(folder, "whole") / "model.safetensors").read_bytes()
+
+
 def test_a_signal_saves_the_parts_of_all(folder: Path) -> None:
-    """SIGTERM to one process: both save their parts after the same step, and the run goes on exactly."""
-    train = ("train", "attention.yaml", *OPTIONS, "--set", "fit.epochs=20", "--name")
-    launched = Launched([(*train, "stopped")], 2, folder)
-    while not any((folder / "runs").glob("*Z-stopped")) or not history(run_of(folder, "stopped")):
+    """SIGTERM to one process: both save their parts after the same step, also within a validation."""
+    launched = Launched(
+        [("train", "attention.yaml", *OPTIONS, "--set", "fit.epochs=99", "--name", "stopped")], 2, folder
+    )
+    while not any((folder / "runs").glob("*Z-stopped/history.csv")):
         assert launched.processes[1].is_alive()
     launched.processes[1].terminate()
     ended = launched.wait()
     assert ended.codes == [143, 143], ended.text
-    run = run_of(folder, "stopped")
-    succeeded(run_on(2, folder, (*train, "whole"), resume(run, 20)))
-    assert (run / "model.safetensors").read_bytes() == (run_of(folder, "whole") / "model.safetensors").read_bytes()
+    run = RunRecord(run_of(folder, "stopped"))
+    newest = run.checkpoints.newest()
+    assert f"step {newest.facts['batch']}" in ended.outputs[0].replace("; saved", "")
+    assert run.checkpoints.steps()[-1] == newest.step
