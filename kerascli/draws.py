@@ -59,7 +59,8 @@ class Draws:
         return self.make_at(f"{node}/{count}", draw)
 
     def of_shard(self, number: int) -> "Draws":
-        """Return the source for one shard of the step's batch; shard 0 uses the same keys as an undivided batch."""
+        """Return the source of random numbers for one shard (part) of the step's batch; shard 0 uses the same keys as
+        an undivided batch."""
         return Draws(*self._key, number)
 
     def make_at(self, place: str, draw: Draw) -> Tensor:

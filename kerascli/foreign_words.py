@@ -65,7 +65,8 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "transform": _TRANSFORMS,
     "activation": {"logistic": "sigmoid", "identity": "linear"},
 }
-"""Mapping by kind of component from a name in another library (lower case, no underscores) to kerascli's name."""
+"""Mapping from kind of component (`layer` ...) to a mapping from a name in another library (lower case, no underscores)
+to kerascli's name."""
 
 ADDED: Mapping[str, Mapping[str, Any]] = {
     "crossentropyloss": {"from_logits": True},

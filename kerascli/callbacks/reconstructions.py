@@ -14,7 +14,7 @@ class Reconstructions(ShowsRows, ShowsImages):
     """Draw input images in the upper row, and the model's output for each below; both have the range `value_range`."""
 
     count: PositiveInt = 10
-    """Number of images."""
+    """Number of images to draw, each with the model's output for it."""
     outputs: Words = ()
     """Names of outputs to draw, one row of images for each, in place of the input and a single output."""
 

@@ -77,7 +77,8 @@ class ModelFacts:
     texts: Collection[str]
     """Names of the inputs and targets in the `data` section that are text."""
     decodes: tuple[str, str] | None = None
-    """Of a decoder model: (input that takes the previous tokens, target with these tokens); None for other models."""
+    """For a decoder model, the pair (input that takes the previous tokens, target with these tokens); None for other
+    models."""
     targets: Collection[str] = ()
     """Names of the targets in the config's `data` section."""
 

@@ -25,7 +25,8 @@ class Program:
     reads: tuple[Tensor, ...]
     """Tensors that the traced function reads without receiving them as arguments, such as weights."""
     drawn: Sequence[tuple[str, draws.Draw]]
-    """Random draws of the traced function, each with the name of the graph node that draws and its draw's number."""
+    """Random draws of the traced function, each with the name of the graph node that draws and the number of the draw
+    in it."""
 
     @property
     def device(self) -> torch.device:

@@ -109,7 +109,8 @@ class InFolder(Component):
         return self._moved(self.paths, lambda path: str(folder / path))
 
     def unseen(self) -> Self:
-        """Return a copy of the component whose paths lead to no file, so that its shapes and dtypes need no file."""
+        """Return a copy of the component whose paths lead to no file, to infer its shapes and dtypes without accessing
+        files."""
         return self._moved(self.paths, lambda path: f"{_NOWHERE}/{path}")
 
     def without_folders(self) -> Self:
@@ -184,7 +185,8 @@ def _rebase(path: str, old: Path, new: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """State learned by a transform from the training rows: JSON facts and arrays, saved with the model."""
+    """State learned by a transform from the training rows: JSON values (`vocabulary` ...) and arrays (`mean` ...),
+    saved with the model."""
 
     facts: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray]

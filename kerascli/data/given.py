@@ -169,7 +169,8 @@ class Given:
         )
 
     def column_of_lines(self, first: bytes) -> str | None:
-        """Return the name of the column that takes lines of text as values: the only column that the inputs use.
+        """Return the column whose values are the lines of a text on standard input: the only column that the inputs
+        use.
 
         None if it is not text, or if the line `first` names it, as the header of a table does.
         """

@@ -27,7 +27,7 @@ class Pieces:
         yield from self._make()
 
     def sha256(self) -> str:
-        """Return the SHA-256 of the contents, in hexadecimal."""
+        """Return the SHA-256 of the file's contents (all pieces joined), in hexadecimal."""
         digest = hashlib.sha256()
         for piece in self:
             digest.update(piece)

@@ -49,7 +49,7 @@ class ShapeMismatch(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CallArgument:
-    """Argument of a layer's call, as of Keras's `Layer.call`, in contrast to an argument of the layer's class."""
+    """Argument of a layer's call (as in Keras's `Layer.call`), in contrast to an argument of the layer's class."""
 
     kind: Literal["tensor", "tensors", "bool"]
     description: str

@@ -88,7 +88,8 @@ class FlatGroup:
         self.present: list[Slice] = []
         """Positions of the weights that have a gradient in the current step."""
         self.given: list[Tensor] = []
-        """Gradients of the weights in `present`, or a list of one flat vector of all gradients."""
+        """Gradients of the current step: one for each weight that has one (`present`), or a list of one flat vector
+        that holds all of them."""
         self.rule: Rule | None = None
         """Compiled update rule for flat vectors, faster than the optimizer's own `update`; None: not compiled."""
         self._views: dict[tuple[int, int], tuple[Tensor, dict[str, Tensor]]] = {}

@@ -66,8 +66,8 @@ class Profiler:
             synchronize(self._device)
 
     def follow(self, events: Iterator[Event], batches_done: int) -> Iterator[Event]:
-        """Pass on all events of a training run and measure times; `batches_done` is the number of batches of its first
-        epoch that were trained before a resume."""
+        """Yield the events of a training run unchanged, and measure times. `batches_done` is the number of batches of
+        the first epoch that had been trained before the run was resumed."""
         self._before = self._clock.lap().parts
         for event in events:
             match event:

@@ -10,8 +10,8 @@ from kerascli.errors import Path as ConfigPath
 
 
 def data_folder(document: Document) -> Path:
-    """Return the base folder of the data source's paths: the folder of the file (or `--set`) that sets the source's
-    `path`, or else the source."""
+    """Return the base folder of the data source's paths: that of the file (or `--set`) that sets the source's `path`,
+    or, without a `path`, of the one that names the source."""
     where = _source_path(document)
     return document.folder_of((*where, "path") if document.at((*where, "path")) is not None else where)
 

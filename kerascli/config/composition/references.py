@@ -30,8 +30,8 @@ It raises KeyError for an unknown name, with the list of known ones.
 
 
 def refuse_facts(name: str) -> Value | Unknown:
-    """Raise KeyError for the name of any fact of the data; for the data section, which itself determines these
-    facts."""
+    """Raise KeyError for every name: the data section cannot refer to facts of the data (`inputs.x.shape`), which it
+    determines."""
     raise KeyError(())
 
 

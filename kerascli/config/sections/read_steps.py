@@ -252,8 +252,8 @@ class _Reader:
         self._claim_columns(update, named)
 
     def _claim_columns(self, update: UpdateSpec, named: Iterable[tuple[str, Path]]) -> None:
-        """Reserve the history columns of an update of `train_step`; report a config error for each name that is
-        in use."""
+        """Reserve the names under which an update of `train_step` logs to history.csv; report a config error for each
+        name that is already in use."""
         for name, where in named:
             column = f"{update.name}_{name}"
             if column in self.columns:

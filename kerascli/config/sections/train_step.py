@@ -28,11 +28,11 @@ class LossSection(_TermSection):
     """Loss of a predicted tensor against a tensor or a constant."""
 
     loss: Annotated[Loss, LOSSES.field()]
-    """Loss function to apply."""
+    """Loss function, which compares `y_true` and `y_pred`."""
     y_true: Annotated[Any, Takes(float | str)]
     """Ground truth: a number, a node or a target (`targets.NAME` if a node has that name, too)."""
     y_pred: Annotated[Any, Takes(str)]
-    """Node with the prediction."""
+    """Name of the node whose output is the prediction."""
     weight: float = 1.0
     """Coefficient of the loss in the update's total loss."""
 
@@ -41,7 +41,7 @@ class FormulaSection(_TermSection):
     """Loss computed by a formula over tensors."""
 
     expr: Annotated[Any, Takes(str)]
-    """Expression over nodes and targets."""
+    """Formula of the loss; the names in it are nodes and targets."""
     weight: float = 1.0
     """Coefficient of the loss in the update's total loss."""
 
@@ -50,11 +50,11 @@ class MetricSection(_TermSection):
     """Metric of a predicted tensor against a tensor or a constant."""
 
     metric: Annotated[Metric, METRICS.field()]
-    """Metric to evaluate."""
+    """Metric to evaluate, which compares `y_true` and `y_pred`."""
     y_true: Annotated[Any, Takes(float | str)]
-    """Ground truth: a number, a node or a target (`targets.NAME` if a node has that name, too)."""
+    """Metric to evaluate, which compares `y_true` and `y_pred`."""
     y_pred: Annotated[Any, Takes(str)]
-    """Node with the prediction."""
+    """Name of the node whose output is the prediction."""
 
 
 def _count(value: Any) -> Any:

@@ -15,7 +15,8 @@ FEW_ROWS = 1000
 
 
 def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
-    """Return the kind of model, by default the first of `fitting`. Raises ConfigError if `kind` is not in `fitting`."""
+    """Return the kind of model to draft: `kind`, by default the first of `fitting`. Raises ConfigError if `kind` is not
+    one of these."""
     if kind is None:
         return fitting[0]
     if kind not in fitting:

@@ -87,7 +87,8 @@ def choose(looked: Looked, columns: Mapping[str, Column], given: str | None) -> 
 
 
 def describe(looked: Looked, column: str) -> Target:
-    """Return the `Target` for a column, a number or classes. Raises DataError if there is nothing to learn."""
+    """Return the target column as a `Target`, to be predicted as a number or as classes. Raises DataError if there is
+    nothing to learn."""
     values = looked.columns[column]
     gaps = missing(values)
     present = values[~gaps]

@@ -40,7 +40,8 @@ class DataFacts:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Facts about inputs and targets, modules of per-batch steps, and inverses of targets; computed without data."""
+    """Parts of the data preparation that need no rows: fields (shape, dtype ...) of inputs and targets, modules of the
+    preprocessing steps that run per batch, and functions that undo the targets' preprocessing."""
 
     facts: DataFacts
     input_stage: Stage
@@ -141,7 +142,8 @@ def load_data(
 
 
 def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
-    """Return the `Stages` (facts, per-batch modules, inverses) of a run's pipelines, from its learned state alone."""
+    """Return the `Stages` of a run from its learned state alone: fields of inputs and targets, modules of per-batch
+    steps, functions that undo the targets' preprocessing."""
     columns = known_columns(learned)
     named_pipelines = named_pipelines_of(spec)
     fields = infer_all(named_pipelines, columns, learned)

@@ -81,7 +81,8 @@ def _counts(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def inverse_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct values in ascending order, and the index of each value (N,) among them; texts are hashed.
+    """Return an array's distinct values in ascending order, and the index of each value (N,) among them; equal texts
+    are found by a hash table.
 
     As `numpy.unique`, which compares each text with some twenty others.
     """

@@ -31,7 +31,7 @@ class HiddenMasks:
     """Finder of the masks that layers of an imported model must ignore, in order to compute what Keras computes."""
 
     def __init__(self, model: KerasModel, settings: Callable[[KerasLayer], BaseLayer | None], *, masked: bool) -> None:
-        """Find the masks; `settings` converts a Keras layer to a component, `masked` is True if the model's inputs may
+        """Find the masks; `settings` converts a Keras layer to kerascli's, `masked` is True if the model's inputs may
         have masks."""
         self._model = model
         self._settings = settings

@@ -105,8 +105,8 @@ def _build_node(
     cache: SpecCache,
     batch_size: int | None,
 ) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
-    """Return a node's module and the specs of its outputs. The module uses the weights of earlier calls, whose modules
-    are `owners`."""
+    """Return a node's module and the specs (shape, dtype) of its outputs. If the node calls a layer again, the module
+    shares the weights of `owners`, the modules of the earlier calls."""
     layer = node.layer
     seen = tuple(as_module_input(layer, spec) for spec in sample_specs(node, specs))
     _check_mask(node, specs)

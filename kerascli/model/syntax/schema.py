@@ -61,7 +61,7 @@ class NodeKeys(BaseSection):
     inputs: Annotated[Any, Takes(NodeName | list[NodeName])] = None
     """Input node or nodes, by name; by default the previous node."""
     outputs: Annotated[Any, Takes(NodeName | list[NodeName])] = None
-    """Name of each output tensor; '_' discards a tensor."""
+    """Names of the layer's output tensors, one for each; '_' discards a tensor."""
     when: Flag = True
     """If false, leave the node out: its name then stands for its input."""
 

@@ -30,7 +30,8 @@ class Ranks:
     rank: dict[str, int]
     x: dict[Key, float] = field(default_factory=dict)
     paths: list[list[Key]] = field(default_factory=list)
-    """List, for each edge, of its layout nodes: the source, a dummy node in each row that it passes, the target."""
+    """For each edge, a list of the layout nodes along it: the source, a dummy node in each row that it passes, the
+    target."""
 
 
 def arrange(
