@@ -17,7 +17,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Automatic choice of a device or an execution mode, with the reason."""
+    """Automatic choice of a device, or of an execution mode (eager, traced or compiled), with the reason."""
 
     value: str
     reason: str

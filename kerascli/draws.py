@@ -87,7 +87,8 @@ class Tape:
 
 
 class Replay:
-    """Source that returns random numbers generated before, in the order in which a `Tape` recorded their draws."""
+    """Source that returns random numbers generated before, in the order in which a `Tape` (recorder of draws) recorded
+    their draws."""
 
     def __init__(self, numbers: Sequence[Tensor]) -> None:
         self._numbers = numbers

@@ -1,4 +1,4 @@
-"""Place of this process among the processes that train together, as launchers such as torchrun state it."""
+"""Rank of this process among the processes that train together, as launchers such as torchrun state it."""
 
 import os
 import socket
@@ -39,7 +39,8 @@ def world_of(environ: Mapping[str, str] = os.environ) -> World:
 
 
 def launch_of(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the name of the launch that this process belongs to, the same after restarts; None without a launcher.
+    """Return an id of the launch by which a launcher (torchrun ...) started this process, the same after restarts; None
+    without a launcher.
 
     torchrun's is `none` unless it is given an --rdzv-id; then the launcher's own process names it.
     """
@@ -48,7 +49,7 @@ def launch_of(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def restarts_of(environ: Mapping[str, str] = os.environ) -> int:
-    """Return how often the launcher has started the processes again after a failure."""
+    """Return how often the launcher (torchrun ...) has started the processes again after a failure."""
     return _number(environ, "TORCHELASTIC_RESTART_COUNT", 0)
 
 

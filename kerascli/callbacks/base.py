@@ -27,11 +27,12 @@ class EpochFacts:
     epochs: int
     logs: Mapping[str, float]
     learning_rates: Mapping[str, float]
-    """Mapping from update of `fit.train_step` to learning rate; without that section a single entry, under an empty
-    name."""
+    """Mapping from the name of each update (an item of `fit.train_step`) to its learning rate; without that section one
+    entry, under an empty name."""
     steps: int
     directions: Mapping[str, Literal["min", "max"]]
-    """Mapping from logged metric to its better direction (`min` or `max`), which `mode: auto` uses."""
+    """Mapping from each logged metric to the direction of improvement (`min` or `max`), which `mode: auto` of callbacks
+    uses."""
     step: int = 0
     """Number of training steps done so far, over all epochs."""
     seconds: float = 0.0
@@ -43,8 +44,8 @@ class EpochFacts:
         return next(iter(self.learning_rates.values()))
 
     def rates(self, update: str | None) -> dict[str, float]:
-        """Return learning rates by update of `fit.train_step`: only that of `update`, or those of all updates if it is
-        None."""
+        """Return a mapping from the names of updates (items of `fit.train_step`) to their learning rates: only
+        `update`, or all if it is None."""
         return {name: rate for name, rate in self.learning_rates.items() if update in (None, name)}
 
 
@@ -124,7 +125,8 @@ class Callback(Component):
     """True if validation uses the weights' moving averages, which needs an optimizer with `use_ema`."""
 
     def begin(self, facts: EpochFacts) -> list[Decision]:
-        """Return the callback's decisions before an epoch; `facts.logs` are the logs of the epoch before it."""
+        """Return the callback's decisions before an epoch; `facts.logs` are the logged values of the epoch before
+        it."""
         return []
 
     def claims(self) -> tuple[str, ...]:
@@ -140,7 +142,8 @@ class Callback(Component):
         return "monitor"
 
     def check(self, names: Collection[str]) -> str | None:
-        """Return an error message if the metric that a callback monitors is not among the logged `names`; else None."""
+        """Return an error message if the metric that a callback monitors is not among the logged `names`; None if it
+        is."""
         for metric in self.watched():
             if metric in names:
                 continue

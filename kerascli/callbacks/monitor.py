@@ -17,7 +17,8 @@ class Monitor(Callback):
     monitor: str = "val_loss"
     """Name of the metric to monitor, as in logs."""
     mode: Mode = "auto"
-    """Direction of improvement: `min` (lower is better), `max` (higher is better), or `auto` (that of the metric)."""
+    """Direction of improvement: `min` (lower is better), `max` (higher is better), or `auto` (the metric's own
+    direction)."""
 
     def watched(self) -> tuple[str, ...]:
         return (self.monitor,)

@@ -17,9 +17,9 @@ class SampleImages(ShowsImages):
     """
 
     rows: PositiveInt = 4
-    """Number of rows of the grid."""
+    """Number of rows of the grid of images."""
     columns: PositiveInt = 8
-    """Number of columns of the grid."""
+    """Number of columns of the grid of images."""
     noise: Literal["normal", "uniform"] = "normal"
     """Distribution of the noise: normal (mean 0, standard deviation 1) or uniform (from -1 to 1)."""
 

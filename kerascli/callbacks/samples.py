@@ -156,7 +156,8 @@ class Sampler(Callback):
         return (f"the samples '{self.sample_name}'",)
 
     def shown(self) -> dict[str, str]:
-        """Return a mapping from an argument of the callback to the data column or target to show beside outputs."""
+        """Return a mapping from an argument of the callback to the data column (or target) that it names to show beside
+        outputs."""
         return {}
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
@@ -173,7 +174,8 @@ class Sampler(Callback):
 
     @abstractmethod
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
-        """Return (argument that does not fit the model or view that is run, error message), or None if all fit."""
+        """Return (argument that does not fit the model, or the view (submodel) that is run; error message), or None if
+        all fit."""
 
     @abstractmethod
     def sample(self, studio: Studio) -> Sample:

@@ -19,7 +19,8 @@ FlatRunner = Callable[[Sequence[Tensor], draws.Draws], Sequence[Tensor | None]]
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Function of tensors, traced to a graph `code` for fixed shapes; it takes `reads`, inputs and random numbers."""
+    """Function of tensors, traced for fixed shapes to the graph `code`, which takes the tensors `reads` (weights ...),
+    inputs and random numbers."""
 
     code: fx.GraphModule
     reads: tuple[Tensor, ...]

@@ -123,7 +123,8 @@ class Config:
         return repr((self.data and self.data.dump(), self.validation_split, sorted(self.context.display_columns)))
 
     def check_early(self) -> RunSpec | None:
-        """Check the config before its data is downloaded or read; return the RunSpec, None if shapes are not known yet.
+        """Check the config before its data is downloaded or read; return the RunSpec (parsed config), or None if shapes
+        are not known yet.
 
         Returns None if the check needs the data. Raises ConfigError.
         """
@@ -142,8 +143,8 @@ class Config:
     def describe(
         self, facts: DataFacts, splits: Mapping[str, int] | None = None, known: RunSpec | None = None
     ) -> RunSpec:
-        """Parse and check all sections of the config; return the RunSpec. Raises ConfigError with the errors of all
-        sections.
+        """Parse and check all sections of the config; return the RunSpec (parsed config). Raises ConfigError with the
+        errors of all sections.
 
         `splits` None: the data was not read, and placeholders replace the facts that only reading it gives. `known`, a
         RunSpec made before, is returned after its checks if it was made from the same facts.

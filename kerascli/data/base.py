@@ -48,7 +48,8 @@ class Field:
     words: tuple[str, ...] | None = None
     """Vocabulary entry of each index in a lookup's output; '' for padding and out-of-vocabulary (OOV) indices."""
     columns: tuple[tuple[str, "Field"], ...] = ()
-    """Pairs of column name and `Field`, if several columns are read together as one record (dtype "record")."""
+    """Pairs of (column name, its `Field`: shape, dtype ...), if several columns are read together as one record (dtype
+    "record")."""
 
     def fact(self, name: str) -> Any:
         """Return a fact about the column, such as `shape`, for `$inputs.x.<name>` in a config; None while unknown."""
@@ -128,7 +129,8 @@ class Source(InFolder):
     """Base class of data sources, which load tables of named columns for the splits train, validation and test."""
 
     any_column: ClassVar[Field | None] = None
-    """Field (shape, dtype ...) of every column that `facts` does not name; None if there are no such columns."""
+    """Field (shape, dtype ...) of every column that the method `facts` does not name; None if there are no such
+    columns."""
 
     in_files: ClassVar[bool] = True
     """True if the rows depend on nothing but the contents of the files that `files` returns."""
@@ -155,7 +157,8 @@ class Source(InFolder):
         return None
 
     def reads_alone(self, path: Path) -> bool:
-        """Return True if the source reads the whole file at `path` as one row, as sources of images or texts do."""
+        """Return True if the data source reads the whole file at `path` as one row, as sources of images or texts
+        do."""
         return False
 
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:

@@ -81,7 +81,8 @@ class Given:
         return used[0]
 
     def checked(self, table: Table) -> Table:
-        """Return the table if it has all columns that the pipelines read. Raises DataError, naming all missing ones."""
+        """Return `table` if it has all columns that the pipelines read. Raises DataError, naming all missing
+        columns."""
         missing = [column for column in self.used() if column not in table]
         if len(missing) == 1:
             table.column(missing[0])

@@ -112,7 +112,8 @@ class Mix:
 
 
 def mixes(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> list[Mix]:
-    """Return a `Mix` per augmentation: the inputs and targets that it applies to, by default all images and targets.
+    """Return a `Mix` for each augmentation: it, and the inputs and targets that it applies to (by default all images
+    and targets).
 
     Raises DataError for inputs or targets that cannot be mixed.
     """

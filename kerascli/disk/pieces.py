@@ -35,7 +35,7 @@ class Pieces:
 
 
 def pieces(data: Piece | Pieces) -> Pieces:
-    """Return `data` as `Pieces`; bytes become a single piece."""
+    """Return file contents as `Pieces` (a stream of pieces); bytes become a single piece."""
     return data if isinstance(data, Pieces) else Pieces(len(data), lambda: [data])
 
 

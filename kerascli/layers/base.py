@@ -29,7 +29,7 @@ class Example:
     config: Mapping[str, Any] = field(default_factory=dict)
     dtype: str = "float32"
     high: int = 10
-    """Exclusive upper bound of integer inputs, which are drawn from 0 to high - 1."""
+    """Exclusive upper bound of the example's integer inputs, which are drawn at random from 0 on."""
     call: Mapping[str, list[Shape]] = field(default_factory=dict)
     """Mapping from the name of a call argument that is a list of tensors to the shapes of these tensors."""
 
@@ -58,7 +58,8 @@ class CallArgument:
 
 
 CallForm = Literal["one", "several", "none", "names"]
-"""Form of a layer's inputs: one (`Layer`), several (`MergeLayer`), none, or the nodes that its formula names."""
+"""Form of a layer's inputs: one (class `Layer`), several (class `MergeLayer`), none, or the nodes that its formula
+names."""
 
 
 class BaseLayer(Component):
@@ -90,7 +91,8 @@ class BaseLayer(Component):
     loops: ClassVar[bool] = False
     """True: on the CPU a call runs as many operations as a sequence has steps: too many to trace."""
     call_arguments: ClassVar[Mapping[str, CallArgument]] = {}
-    """Arguments allowed in a node beside its settings; the module's forward takes them by name."""
+    """Arguments of the layer's call (such as `mask`) that a config may set in the layer's node; the module's forward
+    takes them by name."""
     examples: ClassVar[tuple[Example, ...]] = ()
     refused: ClassVar[Mapping[str, str]] = OF_ANY_LAYER
 

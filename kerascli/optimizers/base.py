@@ -56,7 +56,7 @@ class Moment:
 
 
 class BaseOptimizer(Component):
-    """Base class of optimizers: those with an update rule (`Optimizer`), and wrappers around such an optimizer."""
+    """Base class of optimizers: those with an update rule of their own, and wrappers around such an optimizer."""
 
     refused: ClassVar[Mapping[str, str]] = {
         "name": "an optimizer is identified by its class, one of several by its update"

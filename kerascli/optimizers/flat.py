@@ -20,7 +20,8 @@ _CACHED_ELEMENTS = 2**17
 
 
 class Layout(Protocol):
-    """Protocol of an object with a weight's constraint and layout in Keras, such as a layer's `WeightSpec`."""
+    """Protocol of an object with a weight's constraint and layout in Keras, such as the weight specification of a
+    layer."""
 
     @property
     def constraint(self) -> Constraint | None: ...
@@ -38,7 +39,7 @@ SlotShape = Callable[[str, tuple[int, ...]], tuple[int, ...] | None]
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Position of one weight in the flat vectors of its group (the weights of one dtype and device)."""
+    """Position of one weight in the flat vectors of its group (all weights of the same dtype and device)."""
 
     name: str
     parameter: nn.Parameter

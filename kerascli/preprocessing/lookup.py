@@ -75,7 +75,8 @@ class LookupSettings(Component):
         return self.masks() + self.places(target=target)
 
     def inverse(self, entries: Sequence[Any], nothing: Any) -> list[Any]:
-        """Return the values that an inverted lookup maps indices to, in order of index; the last is for invalid ones.
+        """Return the values that an inverted lookup maps indices to, in order of index; the last value is for invalid
+        indices.
 
         `nothing` replaces a missing OOV token.
         """

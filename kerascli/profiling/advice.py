@@ -78,7 +78,7 @@ class Facts:
 
     phases: Sequence[Phase]
     layers: tuple[LayerTime, ...]
-    """Layers and their times, the most expensive first."""
+    """Layers of the model and their times, the most expensive first."""
     step_seconds: float
     seconds: float
     """Duration of all training steps and ends of epochs, in seconds."""

@@ -15,7 +15,8 @@ from kerascli.profiling.replay import layer_by_layer
 from kerascli.profiling.window import LEAST_STEPS, Window, synchronize
 
 _MAKING = ("tracing", "compiling")
-"""Names of phases that occur once per training run; inside them, the test of a graph runs phases of training steps."""
+"""Names of the phases of one-time work before training, which a profile lists apart; while they last, a graph is also
+tested on training steps."""
 _SLOWED = 1.5
 """Slowdown of a training step by torch's profiler above which the measured times mislead: each operation takes
 microseconds more."""

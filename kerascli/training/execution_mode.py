@@ -156,7 +156,8 @@ def compile_rule(rule: Written) -> Callable[..., object]:
 
 
 def _verified(request: Request, runner: Runner, module: Runner) -> Runner:
-    """Return `runner` if its results for a batch agree with those of `module`. Raises ValueError otherwise."""
+    """Return `runner` (a traced graph) if its results for a batch agree with those of `module`. Raises ValueError
+    otherwise."""
     batch = next(batch for batch in reversed(request.batches) if batch.rows == request.batches[0].rows)
     found, wanted = (each(batch, draws.Draws(0, "try", 0)) for each in (runner, module))
     apart = largest_difference(found, wanted)
@@ -202,7 +203,8 @@ _PIECE = 2**18
 
 
 def largest_difference(found: StepOutcome, wanted: StepOutcome) -> float:
-    """Return the largest difference between two StepOutcomes, relative to the largest loss, gradient, etc.
+    """Return the largest difference between two results of a step (StepOutcomes), relative to the largest loss,
+    gradient, etc.
 
     All gradients are of one kind: a gradient that is zero but for rounding, such as that of a bias before a batch
     normalization, is compared with the size of the others.

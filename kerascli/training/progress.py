@@ -11,7 +11,7 @@ class Progress:
     """Counters and callback states of a training run, changed only by the training loop; consistent at every event."""
 
     epoch: int = 0
-    """Number of finished epochs."""
+    """Number of finished epochs of the training run."""
     batch: int = 0
     """Number of finished batches of the current epoch."""
     step: int = 0
@@ -25,7 +25,7 @@ class Progress:
     row: dict[str, float] = field(default_factory=dict)
     """Row of history.csv for the last finished epoch, as a mapping from column to value."""
     slots: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    """Copies of the model's weights that callbacks keep, by the copy's name (`best`); in Keras's layout, on the CPU."""
+    """Copies of the model's weights that callbacks keep, by name (such as `best`); in Keras's layout, on the CPU."""
     said: list[str] = field(default_factory=list)
     """Messages from callbacks since the start of the current epoch, to print at its end."""
     stopped: str | None = None

@@ -214,7 +214,8 @@ def _warnings(phases: list[Phase]) -> list[Fault]:
 def _restored(
     record: RunRecord, phases: list[Phase], device: Choice, options: Options, mode: str | None
 ) -> tuple[PhaseRunner, list[Note], Prefix]:
-    """Return the `PhaseRunner` restored from the newest checkpoint, notes to print, and history.csv's part up to it."""
+    """Return the training restored from the newest checkpoint (a PhaseRunner), notes to print, and history.csv's part
+    up to it."""
     checkpoint, notes = newest(record)
     reached, history = Reached(epoch=_first_epoch(phases)), Prefix()
     if checkpoint is not None:

@@ -17,8 +17,8 @@ def data_folder(document: Document) -> Path:
 
 
 def in_one_folder(data: DataSpec, document: Document) -> DataSpec:
-    """Return the data section with all its paths relative to `data_folder`, including the paths that another config
-    file sets."""
+    """Return the data section with all its paths relative to the folder of the data source's paths, even those that
+    another config file sets."""
     where, home, source = _source_path(document), data_folder(document), data.source
     for field in source.paths:
         folder = document.folder_of((*where, field))

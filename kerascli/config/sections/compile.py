@@ -86,8 +86,8 @@ class CompileSpec:
 
     @property
     def optimizers(self) -> dict[str, BaseOptimizer]:
-        """Mapping from update name to optimizer, as in `TrainStepSpec.optimizers`; `compile` has one optimizer, under
-        the name ""."""
+        """Mapping from the name of an update to its optimizer, as with a `train_step`; `compile` has one optimizer,
+        under the name ""."""
         return {"": self.optimizer}
 
     def dump(self) -> dict[str, Any]:

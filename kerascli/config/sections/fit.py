@@ -135,7 +135,7 @@ def has_train_step(sections: Mapping[Any, Any]) -> bool:
 
 
 def parse_fit(section: Any) -> FitSpec:
-    """Return the `fit` section as FitSpec, without `train_step` and `phases`, which other parsers read.
+    """Return the `fit` section, parsed as a FitSpec, without `train_step` and `phases`, which other parsers read.
     Raises Invalid."""
     if section is None:
         section = {}

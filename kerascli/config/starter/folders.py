@@ -110,7 +110,8 @@ def kind_of(folder: Path) -> tuple[str, ...]:
 
 
 def study_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
-    """Return the `Folders` of a folder: which subfolders are splits or classes, numbers of files. Raises DataError."""
+    """Return what a folder holds (`Folders`): which subfolders are splits or classes, and numbers of files. Raises
+    DataError."""
     if not folder.is_dir():
         raise missing_file(folder, str(folder))
     below = _subfolders(folder, suffixes)

@@ -49,7 +49,8 @@ class Target:
     decisions: list[str] = field(default_factory=list)
 
     def with_vocabulary(self) -> "Target":
-        """Return the target with its classes as explicit vocabulary, since the training rows may lack some of them."""
+        """Return a copy of the target with its classes as the vocabulary of its lookup, since the training rows may
+        lack some classes."""
         (lookup,) = [step for step in self.steps if "lookup" in str(step)]
         name = lookup if isinstance(lookup, str) else next(iter(lookup))
         words: list[Any] = list(self.classes) if name == "string_lookup" else list(map(int, self.classes))

@@ -67,7 +67,8 @@ def _comment(head: list[str]) -> str:
 
 
 def _delimiter(head: list[str]) -> str:
-    """Return the delimiter that splits most lines into equally many fields; of several, the one that gives more."""
+    """Return the delimiter that splits most lines into equally many fields; if several do, the one that gives more
+    fields."""
 
     def merit(mark: str) -> tuple[float, int]:
         widths = Counter(map(len, _read(head, mark)))
@@ -98,7 +99,8 @@ def _quotes(pieces: list[str], form: TextFormat) -> bool:
 
 
 def _junk(text: str, form: TextFormat) -> int:
-    """Return the number of lines above the header to skip: their number of fields differs from nearly all below."""
+    """Return the number of lines to skip above the header: lines whose number of fields differs from that of nearly all
+    lines below."""
     lines = text.splitlines(keepends=True)[:_HEAD]
     widths = [len(row[0]) if (row := _read([line], form.delimiter, quotes=form.quotes)) else 0 for line in lines]
     usual, count = Counter(widths).most_common(1)[0]

@@ -85,7 +85,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One call of a Keras operation; `args` and `kwargs` hold `Result`s (its tensors), numbers, lists and slices."""
+    """One call of a Keras operation; `args` and `kwargs` hold tensors (as `Result`s), numbers, lists and slices."""
 
     class_name: str
     module: str

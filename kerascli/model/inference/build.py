@@ -31,7 +31,7 @@ from kerascli.shapes import MAX_VALUES, TensorSpec, can_be_one, show_shape
 
 @without_compiler()
 def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
-    """Return the model as Built: with a module for each node, built in order, and the inferred shapes of the nodes'
+    """Return the model as `Built`: with a module for each node, built in order, and the inferred shapes of the nodes'
     outputs.
 
     `known` are modules of another model, by the names of their weights: nodes with the same names share their

@@ -89,7 +89,7 @@ class Shared:
 
     name: str
     weights: str
-    """Prefix of the names of the shared weights."""
+    """Prefix of the names of the weights of the shared layer or model."""
     inputs: Mapping[str, TensorSpec | None]
     """Inputs of a shared model by name, each with its spec (shape, dtype) if declared, else None; empty for a layer."""
     entries: tuple["Node | Call", ...] = ()

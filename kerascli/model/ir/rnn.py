@@ -13,8 +13,8 @@ T = TypeVar("T")
 
 
 class _CustomCellFields(BaseLayer):
-    """Fields of `CustomCellRNN` that a config does not set; as fields of a base class, they precede the fields that it
-    sets."""
+    """Fields of `CustomCellRNN` (an `rnn` with a custom cell) that a config does not set; a base class has them, so
+    that they come first."""
 
     cell: InstanceOf[Cell]
     layers: tuple[InstanceOf[BaseLayer], ...]

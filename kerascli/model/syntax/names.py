@@ -52,7 +52,7 @@ class Names:
         """If False, the inputs could not be read, so any name may be that of an input."""
 
     def fork(self) -> "Names":
-        """Return a deep copy of these names; adding names to the copy does not change this object."""
+        """Return a deep copy of the names defined so far; adding names to the copy does not change this object."""
         return copy.deepcopy(self)
 
     @contextmanager
@@ -96,8 +96,8 @@ class Names:
             self._places.setdefault(means, place)
 
     def define_inputs(self, tensors: Mapping[str, str]) -> None:
-        """Define the inputs of a block, cell or shared model; `tensors` maps names within it to tensors of the
-        model."""
+        """Define the inputs of a block (template of layers), cell or shared model; `tensors` maps names within it to
+        tensors of the model."""
         self._tensors.update(tensors)
 
     def take(self, name: str, place: Path, *, node: str | None = None) -> None:

@@ -77,9 +77,10 @@ class RNNKeys(NodeKeys):
     """Keys that an `rnn` takes besides the layer's arguments."""
 
     initial_state: Annotated[Any, Takes(NodeName | list[NodeName] | dict[str, NodeName])] = None
-    """Nodes that give the initial states: a list in the order of the returned states, or state -> node."""
+    """Nodes that give the initial states: a list in the order of the returned states, or a mapping from state to
+    node."""
     constants: Annotated[Any, Takes(dict[str, NodeName])] = None
-    """Tensors passed to a custom cell unchanged at every time step: name within the cell -> node."""
+    """Tensors passed to a custom cell unchanged at every time step: mapping from name within the cell to node."""
 
 
 class FirstLayerKeys(BaseSection):
@@ -95,7 +96,7 @@ class SharedSection(BaseSection, json_schema_extra={"x-section": "model.shared"}
     inputs: Annotated[Any, Takes(_Names | dict[str, _Shape | InputSection | None])] = None
     """Names of the shared model's inputs, optionally with shapes; by default one, `input`."""
     shared: "SharedThings" = None
-    """Layers and models that only this shared model's layers call: name -> layer or model."""
+    """Layers and models that only this shared model's layers call: mapping from name to layer or model."""
     layers: Layers
     """Nodes in order, each below the nodes that it takes as inputs."""
     outputs: Outputs = None
@@ -112,7 +113,7 @@ class BlockSection(BaseSection, json_schema_extra={"x-section": "model.blocks"})
     """A template of layers; each use creates new layers with weights of their own."""
 
     parameters: Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties": {}})] = None
-    """Parameters, written $name in the layers: name -> default; null if every use must give a value."""
+    """Parameters, written $name in the layers: mapping from name to default; null if every use must give a value."""
     inputs: Outputs = None
     """Names of the block's inputs; by default one, `input`."""
     layers: Layers
@@ -147,7 +148,8 @@ class ViewSection(BaseSection, json_schema_extra={"x-section": "model.views"}):
     """A model that uses the main model's weights, such as an encoder alone, to run after training; never trained."""
 
     inputs: Inputs = None
-    """Inputs of the view: name -> shape; by default the view continues from the model's inputs and nodes."""
+    """Inputs of the view: mapping from name to shape; by default the view continues from the model's inputs and
+    nodes."""
     layers: Layers = None
     """Nodes of the view; they call shared layers and models, and have no weights of their own."""
     outputs: Outputs = None
@@ -176,11 +178,11 @@ class CellSection(BaseSection, json_schema_extra={"x-section": "rnn.cell"}):
     inputs: Outputs = None
     """Names of the time step's slices of the rnn's input sequences; by default one, `input`."""
     states: Annotated[Any, Takes(dict[str, _Size | list[_Size] | StateSection])]
-    """States carried from step to step: name -> size, shape, or a mapping with shape and initializer."""
+    """States carried from step to step: mapping from name to size, shape, or a mapping with shape and initializer."""
     layers: Layers
     """Nodes computed at each time step."""
     next: Annotated[Any, Takes(dict[str, NodeName])]
-    """Node that gives the next value of each state: state -> node."""
+    """Mapping from each state to the node that gives its next value."""
     outputs: Outputs = None
     """Nodes that give the output of a time step; by default the last node."""
 

@@ -67,7 +67,8 @@ def _read_view(scope: Scope, name: str, written: Any, path: Path) -> View:
 
 
 def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
-    """Yield a config error for each target that a view uses: views only predict, so no targets are available."""
+    """Yield a config error for each target that a view (submodel) uses: views only predict, so no targets are
+    available."""
     hint = "use targets in add_loss, add_metric and what leads to them"
     uses = [(each, entry) for entry in view.model.entries for each in entry.used_names()]
     for each, entry in [*uses, *((output, None) for output in view.model.outputs)]:
@@ -122,7 +123,8 @@ def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
 
 
 def forked(reading: Reading, faults: Faults, path: Path, *, own: bool) -> Reading:
-    """Return a copy of a model's reading state, to read a view with; paths are relative to the whole config."""
+    """Return a copy of a model's reading state, with which to read a view (submodel); paths are relative to the whole
+    config."""
     section = reading.faults.section
     blocks = {n: block and replace(block, path=(*section, *block.path)) for n, block in reading.blocks.items()}
     return replace(

@@ -135,7 +135,8 @@ def _level(drawn: _Drawn, way: Way, links: Sequence[_Link]) -> Diagram:
 
 
 def _tensor(drawn: _Drawn, link: _Link, way: Way) -> str:
-    """Return the name of a link's tensor inside the frame (a shared model or block) at the path `way`."""
+    """Return the name that a tensor (of a link between boxes) has inside the frame (a shared model or block) at the
+    path `way`."""
     depth = len(way)
     is_inside = link.source[:depth] == way and link.target[:depth] == way
     return link.inner if is_inside and way and _is_shared(drawn, way) else link.tensor

@@ -85,8 +85,8 @@ def _ranks(
 
 
 Neighbours = dict[Key, list[tuple[Key, float]]]
-"""Mapping from a layout node to its neighbours in the row above (or below), each with the x offset of a straight
-edge."""
+"""Mapping from a layout node to its neighbours in the row above (or below), each with the x offset at which an edge is
+straight."""
 
 
 def _neighbours(paths: Sequence[Sequence[Key]], ports: Sequence[tuple[float, float]]) -> tuple[Neighbours, Neighbours]:

@@ -92,7 +92,7 @@ def picture_of(diagram: Diagram, measure: Measure) -> Picture:
 
 
 class _Level:
-    """Layout of one diagram, computed after the layouts of the diagrams in its frames, which have a `_Level` each."""
+    """Layout of one diagram, computed after the layouts of the diagrams in its frames."""
 
     def __init__(self, diagram: Diagram, measure: Measure, *, whole: bool = False) -> None:
         self.boxes = {box.key: box for box in diagram.boxes}

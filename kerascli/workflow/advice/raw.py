@@ -40,7 +40,7 @@ class Raw:
         return is_ragged(self.whole)
 
     def take(self, places: Rows) -> "Raw":
-        """Return the column with fewer selected rows; `places` are their positions among the rows selected so far."""
+        """Return a column with fewer selected rows; `places` are their positions among the rows selected so far."""
         return Raw(self.whole, compose_rows(self.rows, places))
 
     def array(self) -> np.ndarray:
