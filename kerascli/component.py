@@ -104,7 +104,7 @@ class Names:
     def unknown(
         self, written: str, path: Path, all_kinds: Iterable["Names"], fields: "FieldsOf", arguments: Any = None
     ) -> Fault:
-        """Return the config error for an unknown name; its hint gives the line to write, or the kind with that name.
+        """Return the config error for an unknown name; its hint shows the line to write, or what kind the name is of.
 
         `arguments` are those written after the name, `fields` is that of this kind.
         """

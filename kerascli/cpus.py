@@ -96,8 +96,8 @@ def _groups(root: Path) -> Iterator[Path]:
 
 
 def _memberships(root: Path) -> Iterator[tuple[str, PurePosixPath]]:
-    """Yield (cgroup version, path) of this process's cgroups in /proc/self/cgroup; of version 1 only that of the `cpu`
-    controller."""
+    """Yield (cgroup version, path) of this process's cgroups in /proc/self/cgroup; of version 1 only the cgroup of the
+    `cpu` controller."""
     for line in _lines(root / "proc/self/cgroup"):
         number, controllers, path = line.split(":", 2) if line.count(":") > 1 else ("", "", "")
         if number == "0" and not controllers:

@@ -74,7 +74,7 @@ def _missing(wanted: str) -> str | None:
 
 
 def use_threads(wanted: int | None = None, *, recorded: int | None = None, share: int = 1) -> Threads:
-    """Set and return the number of CPU threads: `wanted`, else `recorded` (that of the resumed run), else torch's
+    """Set and return the number of CPU threads: `wanted`, else `recorded` (the number in the resumed run), else torch's
     default.
 
     The default is divided by `share`, the number of processes that share the CPUs. It is limited to the CPUs that may

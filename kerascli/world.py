@@ -10,7 +10,8 @@ from kerascli.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Rank of a process, the number of all processes, and its rank among those of its machine."""
+    """Rank of a process among all processes that train together, their number, and its rank among the processes of its
+    machine."""
 
     rank: int = 0
     size: int = 1

@@ -55,7 +55,7 @@ class SetLearningRate:
 
     value: float
     update: str = ""
-    """Name of the update (in `fit.train_step`) whose learning rate to set; empty without that section."""
+    """Name of the update (an item of `fit.train_step`) whose learning rate to set; empty without that section."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,8 @@ class Callback(Component):
         return ()
 
     def argument_that_names(self, metric: str) -> str:
-        """Return the name of the callback's argument that says which metric it monitors."""
+        """Return the name of the callback's argument (such as `monitor`) in which a metric that it monitors is
+        named."""
         return "monitor"
 
     def check(self, names: Collection[str]) -> str | None:

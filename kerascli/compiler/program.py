@@ -24,7 +24,7 @@ class Program:
 
     code: fx.GraphModule
     reads: tuple[Tensor, ...]
-    """Tensors that the traced function reads without receiving them as arguments, such as weights."""
+    """Tensors, such as weights, that the traced function reads although they are not among its arguments."""
     drawn: Sequence[tuple[str, draws.Draw]]
     """Random draws of the traced function, each with the name of the graph node that draws and the number of the draw
     in it."""

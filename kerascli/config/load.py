@@ -240,7 +240,8 @@ def open_config(
 
 
 def open_recorded(record: RunRecord, *, sets: Sequence[str] = (), progress: Progress | None = None) -> Config:
-    """Return the Config saved in a run; of its plugins, only those with the run's checksums are executed.
+    """Return the Config saved in a run; its plugins (custom Python code) are executed only if they have the run's
+    checksums.
 
     Raises FileRefused if a file is not as the run wrote it, and the errors of `open_config`.
     """
@@ -314,8 +315,8 @@ def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec 
 
 
 def _with_others(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault]:
-    """Return the errors of references (`broken`), then the errors in `others` whose config path is not at or below that
-    of a broken reference."""
+    """Return the errors of references (`broken`), then those of `others` whose config path is not that of a broken
+    reference, nor below it."""
     paths = [fault.path for fault in broken]
     rest = (fault for fault in others if not any(fault.path[: len(path)] == path for path in paths))
     return [*broken, *rest]

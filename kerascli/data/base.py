@@ -281,7 +281,8 @@ class Feature(Component):
         """Return the transform that preprocesses the feature's column; `bins` is the default number of bins."""
 
     def encoding(self) -> str:
-        """Return the feature's encoding in the output vector: float (unchanged), one_hot, or int (for crosses only)."""
+        """Return the feature's encoding in the output vector: float (unchanged), one_hot, or int (if only feature
+        crosses use it)."""
         return "float"
 
 

@@ -90,7 +90,7 @@ def _reference(text: str, dollar: int) -> Reference:
 
 
 def _closing(text: str, opening: int) -> int:
-    """Return the position of the bracket that closes the one at `opening`, ignoring brackets in quotes."""
+    """Return the position of the closing bracket for the opening one at `opening`, ignoring brackets in quotes."""
     depth, quote = 0, ""
     for position in range(opening, len(text)):
         character = text[position]

@@ -67,7 +67,8 @@ class BaseLayer(Component):
 
     call_form: ClassVar[CallForm] = "one"
     mask: ClassVar[Literal["pass", "stop", "make"]] = "stop"
-    """Treatment of the input's mask: passed on, dropped (Keras's default), or made by the module's `make_mask(x)`."""
+    """Treatment of the input's mask: passed on, dropped (Keras's default), or made by the method `make_mask(x)` of the
+    module."""
     uses_mask: ClassVar[bool] = False
     """True: the module's forward takes `mask=`, a bool tensor (N, T) or None."""
     uses_masks: ClassVar[bool] = False
@@ -139,7 +140,8 @@ class BaseLayer(Component):
         return False
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
-        """Return the mask that the layer passes on, given its inputs' masks: by default that of the first input."""
+        """Return the mask that the layer passes on, given the masks of its inputs: by default the mask of the first
+        input."""
         return masks[0]
 
     def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:

@@ -59,7 +59,7 @@ class _Widened:
 
     by: str
     copies: Tensor
-    """Index of the source channel that each added channel copies."""
+    """Index, for each added channel, of the source layer's channel that it copies."""
     old: int
     random: bool
     noise: float

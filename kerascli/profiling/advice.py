@@ -87,7 +87,7 @@ class Facts:
     """Number of torch operations that start in a training step; 0 if unknown."""
     execution_mode: str
     jit_compile: bool | str
-    """Value of `jit_compile` in the config."""
+    """Value of `compile.jit_compile` in the config."""
 
 
 def advice(facts: Facts) -> tuple[str, ...]:

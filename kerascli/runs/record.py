@@ -179,7 +179,8 @@ class RunRecord(OutputFiles):
         self._write_facts({**self.facts(), **facts})
 
     def finish(self, status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> None:
-        """Record in run.json how the training run ended. `results` maps split -> loss or metric -> value."""
+        """Record in run.json how the training run ended. `results` maps each split to a mapping from loss or metric to
+        value."""
         known = {} if self._history is None else {"history": self._history.synced_prefix().model_dump()}
         self.note(**ended(status, reason=reason, results=results), **known)
 

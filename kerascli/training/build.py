@@ -33,7 +33,7 @@ class Experiment:
     module: GraphStep
     """Module that predicts with the model, and computes its losses and metrics."""
     forward_passes: tuple[ForwardPass[GraphStep], ...]
-    """Forward passes of a training step; only that of `module` if the config has no `fit.train_step`."""
+    """Forward passes of a training step; if the config has no `fit.train_step`, only the forward pass of `module`."""
     weights: list[Weight]
     device: torch.device
 

@@ -49,7 +49,7 @@ class Request:
     live_scales: Mapping[str, Tensor] = field(default_factory=dict)
     """Mapping from a parameter update's name to its loss scale (of mixed precision), which changes during training."""
     rules: Callable[[], Sequence[Written]] = list
-    """Function that returns the optimizers' update rules to compile; they hold copies of weights, so call it late."""
+    """Function that returns the optimizers' update rules to compile; it copies weights, so call it late."""
 
     @property
     def device(self) -> torch.device:

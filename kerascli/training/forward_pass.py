@@ -71,7 +71,7 @@ class StepOutcome:
     totals: list[Tensor]
     """Total losses, one scalar tensor for each parameter update; gradients were computed of them."""
     states: list[Tensor]
-    """Metric states for this batch, which are summed over batches."""
+    """Metric states for this batch, to be summed over batches."""
     gradients: list[Tensor | None]
     """Gradients of the weights to update, in the order of the weights; None where a loss does not depend on one."""
     updates: dict[str, Tensor]

@@ -17,7 +17,7 @@ class Progress:
     step: int = 0
     """Number of finished training steps, over all epochs."""
     states: list[Tensor] | None = None
-    """Metric states of the current epoch, summed over its batches so far."""
+    """States (sums) of the metrics in the current epoch, over its batches so far."""
     seconds: float = 0.0
     """Duration of the current epoch so far, in seconds, for a run that is resumed within the epoch."""
     callbacks: list[dict[str, Any]] = field(default_factory=list)

@@ -40,7 +40,8 @@ class ComputeSection(BaseSection):
     title: ClassVar[str] = "compile"
 
     precision: Annotated[Precision, BeforeValidator(_known_precision)] = "float32"
-    """Dtype policy; the mixed ones compute in half precision (torch's autocast), with variables in float32."""
+    """Dtype policy of Keras; the mixed policies compute in half precision (torch's autocast), with variables in
+    float32."""
     jit_compile: Annotated[JitCompile, NotPerPhase("it applies to all phases")] = "auto"
     """Compile the training step with torch's compiler; auto: if the run saves more time than compiling takes."""
 

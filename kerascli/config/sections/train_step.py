@@ -34,7 +34,7 @@ class LossSection(_TermSection):
     y_pred: Annotated[Any, Takes(str)]
     """Name of the node whose output is the prediction."""
     weight: float = 1.0
-    """Coefficient of the loss in the update's total loss."""
+    """Coefficient of this loss in the total loss of the update (the item of `fit.train_step`)."""
 
 
 class FormulaSection(_TermSection):
@@ -43,7 +43,7 @@ class FormulaSection(_TermSection):
     expr: Annotated[Any, Takes(str)]
     """Formula of the loss; the names in it are nodes and targets."""
     weight: float = 1.0
-    """Coefficient of the loss in the update's total loss."""
+    """Coefficient of this loss in the total loss of the update (the item of `fit.train_step`)."""
 
 
 class MetricSection(_TermSection):

@@ -117,5 +117,5 @@ def _items(values: list[Any], indent: str) -> list[str]:
 
 
 def _is_opened(key: str, value: Any) -> bool:
-    """Return True for a value, such as that of `layers`, that YAML always has below its key, one item per line."""
+    """Return True for a value (such as a list of layers) that YAML always has below its key, one item per line."""
     return key in {"inputs", "targets", "layers", "callbacks", "blocks"} and bool(value) and not isinstance(value, str)

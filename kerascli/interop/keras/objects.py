@@ -11,7 +11,8 @@ from kerascli.interop.keras.differences import ANY, BOOKKEEPING, DIFFERENCES, NA
 
 _NESTED_KINDS = ("initializer", "regularizer", "constraint", "activation", "layer", "schedule", "optimizer")
 _OF_LAYERS = frozenset({"layer", "backward_layer", "layers", "cell", "cells"})
-"""Names of arguments whose value is a layer, even if an activation has the same name, such as softmax."""
+"""Names of arguments whose value in a Keras file is a layer, even if an activation has the name of the layer's class
+(Softmax)."""
 _ROOTS = ("keras", "tf_keras", "tensorflow", "tensorflow_addons")
 _CODE = frozenset({"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"})
 _MAX_LAYERS = 3_000

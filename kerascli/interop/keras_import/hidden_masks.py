@@ -119,7 +119,7 @@ def _computes_with_masks(settings: BaseLayer) -> bool:
 
 
 def _output_mask(settings: BaseLayer, states: Sequence[_State]) -> _State:
-    """Return the flags (mask in Keras, in kerascli, in Keras's graph) of a layer's first output, given those of the
+    """Return the flags (mask in Keras, in kerascli, in Keras's graph) of a layer's first output, given the flags of the
     layer's inputs."""
     if not states:
         return _State()

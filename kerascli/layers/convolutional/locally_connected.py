@@ -18,7 +18,7 @@ class LocallyConnectedArguments(FilterArguments):
     """Mixin with a locally connected layer's first arguments, in Keras's order: those before `kernel_initializer`."""
 
     padding: Literal["valid"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
-    """valid (no padding) is the only choice, as in Keras with implementation 1."""
+    """Padding: only valid (no padding) is possible, as in Keras with implementation 1."""
     data_format: DataFormat = "channels_last"
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True

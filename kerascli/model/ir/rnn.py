@@ -18,7 +18,7 @@ class _CustomCellFields(BaseLayer):
 
     cell: InstanceOf[Cell]
     layers: tuple[InstanceOf[BaseLayer], ...]
-    """All layers in the custom cell."""
+    """All layers in the custom cell of the `rnn`."""
     given: tuple[str, ...] = ()
     """Names of the cell's states whose initial values `initial_state` gives; these values are the node's last inputs,
     in this order."""
@@ -61,7 +61,7 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
         return self.model_copy(update={"cell": cell, "layers": tuple(node.layer for node in cell.nodes)})
 
     def split_inputs(self, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
-        """Split `values`, one for each input of the `rnn` node, into those of input sequences, of constants, and of
+        """Split `values`, one for each input of the `rnn` node, into values of input sequences, of constants, and of
         initial states."""
         first, second = len(self.cell.inputs), len(self.cell.inputs) + len(self.cell.constants)
         return values[:first], values[first:second], values[second:]

@@ -49,7 +49,7 @@ class Names:
         """Names of the data's targets; None if they are unknown, so that any name may be a target."""
         self._sees_targets = False
         self.inputs_known = True
-        """If False, the inputs could not be read, so any name may be that of an input."""
+        """If False, the model's inputs could not be read, so that any name may be the name of an input."""
 
     def fork(self) -> "Names":
         """Return a deep copy of the names defined so far; adding names to the copy does not change this object."""

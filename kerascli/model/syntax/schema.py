@@ -18,7 +18,7 @@ INPUT_DTYPES = tuple(dtype for dtype in get_args(DType) if dtype != "string")
 
 
 class Takes:
-    """Annotation of a field of type `Any`: the field's JSON Schema is that of the type `kind`; a parser checks the
+    """Annotation of a field of type `Any`: in the JSON Schema the field has the type `kind`; a parser checks the
     field's value later."""
 
     def __init__(self, kind: Any) -> None:
@@ -57,13 +57,14 @@ class NodeKeys(BaseSection):
     """Keys that every entry of `layers` takes besides its layer's arguments."""
 
     name: Annotated[Any, Takes(NodeName)] = None
-    """Name of the node, for other nodes and the summary; by default the layer's name, numbered like Keras's."""
+    """Name of the node, by which other nodes and the summary refer to it; by default the layer's name, numbered like
+    Keras's."""
     inputs: Annotated[Any, Takes(NodeName | list[NodeName])] = None
     """Input node or nodes, by name; by default the previous node."""
     outputs: Annotated[Any, Takes(NodeName | list[NodeName])] = None
     """Names of the layer's output tensors, one for each; '_' discards a tensor."""
     when: Flag = True
-    """If false, leave the node out: its name then stands for its input."""
+    """If false, leave the node out; a reference to its name then means the node's input."""
 
 
 class MergeKeys(BaseSection):
@@ -98,9 +99,9 @@ class SharedSection(BaseSection, json_schema_extra={"x-section": "model.shared"}
     shared: "SharedThings" = None
     """Layers and models that only this shared model's layers call: mapping from name to layer or model."""
     layers: Layers
-    """Nodes in order, each below the nodes that it takes as inputs."""
+    """Nodes of the shared model in order, each below the nodes that it takes as inputs."""
     outputs: Outputs = None
-    """Nodes whose tensors the model returns; by default the last node."""
+    """Names of the nodes whose tensors the model returns; by default the last node."""
     trainable: Flag = True
     """If false, freeze all layers of the shared model."""
 
@@ -119,7 +120,7 @@ class BlockSection(BaseSection, json_schema_extra={"x-section": "model.blocks"})
     layers: Layers
     """Nodes that each use of the block adds to the model."""
     outputs: Outputs = None
-    """Nodes whose tensors each use of the block returns; by default the last node."""
+    """Names of the nodes whose tensors each use of the block returns; by default the last node."""
 
 
 class RepeatTimes(BaseSection):
@@ -137,7 +138,7 @@ class RepeatEach(BaseSection):
     """Layers that are repeated once for each value of a list, with new weights each time."""
 
     each: Annotated[Any, WithJsonSchema({"type": "array"})]
-    """Values to repeat the layers for."""
+    """List of values; the layers are repeated once for each of them."""
     as_: Annotated[Any, Takes(_Variable)] = Field(alias="as")
     """Name of the loop variable, written $name in the layers."""
     layers: Layers
@@ -153,7 +154,7 @@ class ViewSection(BaseSection, json_schema_extra={"x-section": "model.views"}):
     layers: Layers = None
     """Nodes of the view; they call shared layers and models, and have no weights of their own."""
     outputs: Outputs = None
-    """Nodes whose tensors the view returns; by default the last node."""
+    """Names of the nodes whose tensors the view returns; by default the last node."""
 
 
 class StateSection(BaseSection):
@@ -180,11 +181,11 @@ class CellSection(BaseSection, json_schema_extra={"x-section": "rnn.cell"}):
     states: Annotated[Any, Takes(dict[str, _Size | list[_Size] | StateSection])]
     """States carried from step to step: mapping from name to size, shape, or a mapping with shape and initializer."""
     layers: Layers
-    """Nodes computed at each time step."""
+    """Nodes that are computed at each time step, in order."""
     next: Annotated[Any, Takes(dict[str, NodeName])]
     """Mapping from each state to the node that gives its next value."""
     outputs: Outputs = None
-    """Nodes that give the output of a time step; by default the last node."""
+    """Names of the nodes that give the output of a time step; by default the last node."""
 
 
 class ModelSection(BaseSection, json_schema_extra={"x-section": "model"}):
@@ -195,14 +196,15 @@ class ModelSection(BaseSection, json_schema_extra={"x-section": "model"}):
     init_from: Annotated[Any, section_ref("model.init_from")] = None
     """Pretrained weights to start from: a run's, a file's or published weights; by default the layers' initializers."""
     inputs: Inputs = None
-    """Inputs of the model: name -> shape without the batch axis, or shape and dtype; by default the data's inputs."""
+    """Mapping from input name to shape (without the batch axis), or to shape and dtype; by default the data's
+    inputs."""
     shared: SharedThings = None
-    """Shared layers and models: name -> layer or model, called like a layer, with the same weights in every call."""
+    """Mapping from name to shared layer or model, which is called like a layer, with the same weights in every call."""
     blocks: Annotated[Any, Takes(dict[str, BlockSection])] = None
-    """Templates of layers: name -> block, used like a layer, with new weights in every use."""
+    """Mapping from name to block: a template of layers, used like a layer, with new weights in every use."""
     layers: Layers
-    """Nodes in order, each below the nodes that it takes as inputs."""
+    """Nodes of the model in order, each below the nodes that it takes as inputs."""
     outputs: Outputs = None
-    """Nodes whose tensors the model returns; by default the last node."""
+    """Names of the nodes whose tensors the model returns; by default the last node."""
     views: Annotated[Any, Takes(dict[str, ViewSection])] = None
-    """Models that use the weights of this model, such as an encoder alone, for use after training: name -> view."""
+    """Mapping from name to view: a model that uses this model's weights, such as an encoder alone, after training."""

@@ -21,7 +21,8 @@ from kerascli.section import meant_keys
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Names of a model that its views may use: those of its shared layers and models, blocks, inputs and nodes."""
+    """Names of a model that its views (submodels) may use: names of shared layers and models, blocks, inputs and
+    nodes."""
 
     reading: Reading
     inputs: tuple[Input, ...]

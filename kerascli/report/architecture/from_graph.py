@@ -37,7 +37,8 @@ class _Drawn:
     """Mapping from the name of a model's node to the path of its box in the diagram."""
     parts: dict[Way, Part]
     nodes: dict[Way, list[Node]]
-    """Mapping from the path of a box to the model's nodes it stands for; for a shared layer, the nodes of all calls."""
+    """Mapping from the path of a box to the nodes of the model that it stands for; for a shared layer, the nodes of all
+    calls."""
     counts: dict[str, dict[str, int]]
     """Mapping from node name and weight name to the number of elements of the weight."""
     links: list[_Link] = field(default_factory=list)

@@ -32,7 +32,7 @@ class _Use:
     """Config path of the last node in the block's use; for a node in the use of an inner block, the path of that
     use."""
     last: int
-    """Index, among the model's nodes, of the last node of the block's use."""
+    """Index, among all nodes of the model, of the last node in the block's use."""
 
 
 _Uses = dict[tuple[str, str, Path], _Use]

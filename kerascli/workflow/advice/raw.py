@@ -11,7 +11,8 @@ from kerascli.data.storage.tokens import is_ragged
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Column before preprocessing: the whole array, and which of its rows are selected (those of a split, or fewer)."""
+    """Column before preprocessing: the whole array, and which of its rows are selected (the rows of a split, or
+    fewer)."""
 
     whole: np.ndarray
     rows: Rows
