@@ -79,7 +79,8 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
     "logisticregression": {"units": 1, "activation": "sigmoid"},
     "linearregression": {"units": 1},
 }
-"""Mapping from a component's name in another library to the settings that make kerascli's component equivalent."""
+"""Mapping from the name of a layer (loss ...) in another library to the settings that make kerascli's component
+equivalent."""
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "linear": {"units": 64},
@@ -91,7 +92,8 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "totensor": {"scale": "$(1/255)"},
     "kbinsdiscretizer": {"num_bins": 10},
 }
-"""Mapping from a component's name in another library to example settings, if kerascli's component has required ones."""
+"""Mapping from the name of a layer (loss ...) in another library to example settings, if kerascli's component has
+required ones."""
 
 _CONV = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
 _POOL = ("kernel_size", "stride", "padding")

@@ -16,7 +16,7 @@ class Reconstructions(ShowsRows, ShowsImages):
     count: PositiveInt = 10
     """Number of images to draw, each with the model's output for it."""
     outputs: Words = ()
-    """Names of outputs to draw, one row of images for each, in place of the input and a single output."""
+    """Names of outputs to draw, a row of images for each; empty: a row of inputs and a row of the model's output."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         if self.outputs and self.output is not None:

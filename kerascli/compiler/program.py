@@ -47,7 +47,8 @@ class Program:
         return is_compiled(self.code, self._examples(inputs))
 
     def simplified(self, inputs: Sequence[Tensor]) -> FlatRunner:
-        """Simplify the program's graph in place; return a function that runs it on inputs with these inputs' shapes."""
+        """Simplify the program's graph in place; return a function that runs it on inputs with the shapes of
+        `inputs`."""
         simplify(self.code, on_cpu=self.device.type == "cpu")
         return self._runner(self.code.forward, inputs)
 

@@ -231,7 +231,7 @@ def open_config(
     flags: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Config:
-    """Return the Config of a file (or of its document), with `extends`, `--set` and `--flag` applied.
+    """Return a config file (or its parsed document) as a Config, with `extends`, `--set` and `--flag` applied.
 
     Raises ConfigError with the errors of keys, flags, plugins and data, and then also with those found in the rest.
     """

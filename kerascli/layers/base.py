@@ -82,7 +82,7 @@ class BaseLayer(Component):
     takes_custom_cell: ClassVar[bool] = False
     """True: in a config's `layers`, the layer's cell may be defined in place, as a small model of one time step."""
     id_count: ClassVar[int | None] = None
-    """Number of valid input ids, which start from 0; None: the input is not ids."""
+    """Number of valid input ids, which start from 0; None: the input does not hold ids."""
     takes_integers: ClassVar[bool] = False
     """True: integer inputs are passed to the module unchanged; false: they are cast to the compute dtype."""
     mixes_samples: ClassVar[bool] = False

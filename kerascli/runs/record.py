@@ -80,7 +80,8 @@ class RunRecord(OutputFiles):
 
     @classmethod
     def open(cls, path: Path) -> "RunRecord":
-        """Return the RunRecord of an existing run folder. Raises FileRefused if the folder is not a run's."""
+        """Open an existing run folder; return a RunRecord, which reads and writes its files. Raises FileRefused if the
+        folder is not a run's."""
         if not is_run(path):
             raise FileRefused(f"{quoted(path)} is not a run: it has no {_FACTS}")
         return cls(path)

@@ -102,7 +102,8 @@ class GraphRunner:
 
 
 def _traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
-    """Return (graph, layout of its results): forward and backward traced on a batch; weights are read in place."""
+    """Return (graph of the forward and backward pass, traced on a batch; layout of its results); the graph reads
+    weights in place."""
     tape = draws.Tape()
     with torch.no_grad(), draws.using(tape):
         module.module(batch)

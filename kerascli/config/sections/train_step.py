@@ -73,7 +73,7 @@ class UpdateSection(BaseSection):
     train: Annotated[Any, Takes(str | Annotated[list[str], Field(min_length=1)])]
     """Shared layers and models, or nodes of the model, whose weights the update trains."""
     optimizer: Annotated[BaseOptimizer, OPTIMIZERS.field()]
-    """Optimizer that updates the weights under `train`."""
+    """Optimizer that updates the weights named under the key `train`."""
     layers: Layers = None
     """Layers of the forward pass, from the data's inputs; default: the previous update's forward pass, or the model."""
     loss: Annotated[Any, Takes(dict[str, LossSection | FormulaSection])] = None

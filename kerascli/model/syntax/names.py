@@ -41,8 +41,8 @@ class Names:
         self._counts: dict[str, int] = {}
         self._counts_here: dict[str, int] = {}
         self._names_here: dict[str, str] = {}
-        """Mapping from a node's automatic name in the model to the one that it would have if the body (block, repeat)
-        were a model of its own."""
+        """Mapping from a node's automatic name in the model to its name within the body (block, repeat) being read,
+        which is numbered like a model of its own."""
         self.previous: str | None = None
         """Name of the tensor that `prev` refers to, the output of the node above; None if there is not exactly one."""
         self._targets: Sequence[str] | None = ()
