@@ -44,7 +44,7 @@ class Component(BaseModel):
 
     @classmethod
     def positional(cls) -> list[str]:
-        """Return the names of a component's fields in positional order: from the first argument, inherited last."""
+        """Return a component's field names in positional order: the first argument first, inherited ones last."""
         names = list(cls.model_fields)
         start = names.index(first) if (first := cls.first_argument()) in names else 0
         return names[start:] + names[:start]

@@ -27,7 +27,7 @@ By default the pools start one thread or process for each CPU, whatever the quot
 
 @dataclass(frozen=True, slots=True)
 class CpuLimit:
-    """Number of CPUs that may be used, and the reason for the limit (None: all of the machine's)."""
+    """Number of CPUs that may be used, and the reason for the limit; None if all CPUs of the machine may be used."""
 
     count: int
     reason: str | None

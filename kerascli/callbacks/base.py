@@ -40,7 +40,8 @@ class EpochFacts:
 
     @property
     def learning_rate(self) -> float:
-        """Learning rate of the optimizer; with several updates in `fit.train_step`, that of the first update."""
+        """Learning rate of the optimizer; with several updates in `fit.train_step`, the learning rate of the first
+        one."""
         return next(iter(self.learning_rates.values()))
 
     def rates(self, update: str | None) -> dict[str, float]:
@@ -88,8 +89,8 @@ class Say:
 
 
 def rate_columns(rates: Mapping[str, float]) -> dict[str, float]:
-    """Return a mapping from column name in history.csv (`learning_rate`; with several updates one column each) to
-    learning rate."""
+    """Return a mapping from column name in history.csv to learning rate: `learning_rate` or, with several updates in
+    `fit.train_step`, a column for each."""
     return {f"{name}_learning_rate" if name else "learning_rate": rate for name, rate in rates.items()}
 
 

@@ -11,7 +11,7 @@ from kerascli.shapes import PositiveInt
 
 @callback()
 class DecodeExamples(ShowsRows):
-    """Write rows as text: inputs, target and the model's prediction, which is marked if it is wrong.
+    """Write data rows as text: inputs, target and the model's prediction, which is marked if it is wrong.
 
     A decoder gets its own previous output tokens as input, not the target's (no teacher forcing).
     """

@@ -62,5 +62,5 @@ def to_json(value: float | None) -> Any:
 
 
 def from_json(value: Any) -> float | None:
-    """Return the metric's value (a float) that `to_json` converted for the JSON state of a callback."""
+    """Return as a float a metric's value from the JSON state of a callback, in which NaN and infinities are strings."""
     return None if value is None else float(value)

@@ -218,7 +218,7 @@ class ShowsImages(WithOutput):
     """Base class of callbacks that display an output of the model as images."""
 
     value_range: Range = (0.0, 1.0)
-    """Values drawn as black and white, such as [0, 1], [-1, 1] or [0, 255]; values outside are clipped."""
+    """Two values, drawn as black and as white, such as [0, 1], [-1, 1] or [0, 255]; values outside are clipped."""
     image_shape: AnyShape | None = None
     """Shape [height, width, channels] of the images in a flat output; null: square images."""
 

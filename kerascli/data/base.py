@@ -102,7 +102,8 @@ class InFolder(Component):
         return self
 
     def rebased(self, old: Path, new: Path, fields: Sequence[str] | None = None) -> Self:
-        """Return a copy with paths (all, or those in `fields`) relative to the folder `new` instead of `old`."""
+        """Return a copy of the component with its paths (all, or only the fields in `fields`) relative to the folder
+        `new` instead of `old`."""
         return self._moved(self.paths if fields is None else fields, lambda path: _rebase(path, old, new))
 
     def located(self, folder: Path) -> Self:

@@ -19,7 +19,7 @@ from kerascli.section import BaseSection
 
 
 class _TermSection(BaseSection):
-    """Base of the named losses and metrics of an update (an item of `fit.train_step`)."""
+    """Base class of the sections for losses and metrics, by name, in an update (an item of `fit.train_step`)."""
 
     key_list: ClassVar[str] = "it has"
 

@@ -40,7 +40,8 @@ def width_of(rows: int) -> int:
 
 
 def table_layers(kind: str | None, inputs: list[str], rows: int, last: dict[str, Any]) -> tuple[list[Any], str]:
-    """Return the layers of a model for a table, and the decision as text. Raises ConfigError if `kind` fits no table.
+    """Return the layers of a model for a table, and the reason for them as text. Raises ConfigError if `kind` fits no
+    table.
 
     `inputs` are the names of all inputs, `last` are the arguments of the last layer.
     """

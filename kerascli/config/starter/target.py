@@ -14,7 +14,8 @@ from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, sug
 MAX_CLASSES = 20
 """Maximum number of different integers of a target that count as classes, if there are 10 rows for each."""
 UNEVEN = 0.85
-"""Share of the most frequent class from which the loss weights classes: else predicting only that class looks good."""
+"""Share of the most frequent class from which on the config weights classes in the loss, since predicting only that
+class would look good."""
 _FEWEST = 10
 """Minimum number of rows of each class for a split that is stratified by class."""
 

@@ -88,7 +88,8 @@ def _read(lines: list[str], mark: str, *, quotes: bool = True) -> list[list[str]
 
 
 def _quotes(pieces: list[str], form: TextFormat) -> bool:
-    """Return True if double quotes enclose fields; False if they are ordinary characters: parsing fails otherwise."""
+    """Return True if double quotes enclose fields; False if they are ordinary characters, since parsing with enclosing
+    quotes fails."""
     if len(pieces) > 1 or '"' not in pieces[0]:
         return True
     try:
