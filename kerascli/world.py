@@ -25,7 +25,8 @@ class World:
 
 
 def world_of(environ: Mapping[str, str] = os.environ) -> World:
-    """Return the world that a launcher describes by RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE.
+    """Return the ranks and numbers of processes that a launcher states by RANK, WORLD_SIZE, LOCAL_RANK and
+    LOCAL_WORLD_SIZE.
 
     Raises ConfigError for values that contradict each other.
     """

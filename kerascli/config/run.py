@@ -131,7 +131,7 @@ def _dump_compared(of: Comparison) -> dict[str, Any]:
 
 
 def dump_model(model: Model) -> dict[str, Any]:
-    """Return a model as a YAML-ready model section that parses to an equal model.
+    """Return a model as a `model` section, as data to write as YAML; parsing it gives an equal model.
 
     Every node has its name and inputs; blocks and repeats are expanded.
     """

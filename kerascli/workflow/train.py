@@ -177,7 +177,8 @@ def _beside(runner: PhaseRunner) -> Iterator[Event]:
 
 
 def _members(runner: PhaseRunner) -> dict[str, Any]:
-    """Return the facts about the processes of a training run for run.json, after all agreed on what is trained."""
+    """Return the facts about the processes of a training run for run.json, after all processes have agreed on what is
+    trained."""
     if runner.processes.world.size == 1:
         return {}
     folder = runner.options.runs_dir / "run"

@@ -78,7 +78,8 @@ class Timeseries(WrappedSource):
         return field if self.horizon == 1 else replace(field, shape=(self.horizon, *(field.shape or (1,))))
 
     def span(self, *, ahead: bool) -> int:
-        """Return the distance, in rows, from a window's start to its last row; `ahead`: to the end of `NAME_next`."""
+        """Return the distance, in rows, from a window's start to its last row or, with `ahead`, to the end of its
+        target `NAME_next`."""
         behind = (self.sequence_length - 1) * self.sampling_rate
         return max(behind, self.first_ahead() + (self.horizon - 1) * self.sampling_rate) if ahead else behind
 

@@ -142,7 +142,8 @@ class SequenceModule(Recurrence, StatefulModule):
 
     settings: Recurrent
     zero_output_for_mask: bool | None = None
-    """Override of the layer's setting of this name. True: outputs of masked steps are 0; False: the previous output.
+    """Override of the layer's setting `zero_output_for_mask`. True: outputs of masked steps are 0; False: the previous
+    output.
 
     None: no override.
     """

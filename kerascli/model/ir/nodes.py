@@ -142,7 +142,7 @@ class Model:
     outputs: tuple[str, ...]
     shared: tuple[Shared, ...] = ()
     views: Mapping[str, "View"] = field(default_factory=dict)
-    """Views by name: models that share the weights of this one."""
+    """Mapping from name to view: a model that shares the weights of this model, such as an encoder alone."""
     alone: bool = False
     """If True, the model has no layers of its own: it consists of the shared model that its output names."""
     targets: tuple[Input, ...] = ()

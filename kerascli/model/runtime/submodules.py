@@ -47,7 +47,7 @@ class CompositeModule(nn.Module):
     are named after it."""
 
     results: tuple[TensorSpec, ...] | None = None
-    """Specs of the module's outputs, if known without running it."""
+    """Specs (shape, dtype) of the module's outputs, if known without running it."""
 
     @abstractmethod
     def parts(self) -> Iterator[Submodule]:

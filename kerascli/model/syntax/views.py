@@ -81,7 +81,8 @@ def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
 
 
 def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
-    """Return the view at a config path: a model that uses the weights of the scope's model. Raises Invalid.
+    """Return the view at a config path: a model that uses the weights of the model whose names `scope` has. Raises
+    Invalid.
 
     A view with inputs of its own may use only those; one without continues from the data's inputs, and from the
     inputs and nodes of the scope's model.

@@ -254,8 +254,8 @@ class _Level:
 
 
 def _steps(path: Sequence[Key], ranks: Ranks, number: int) -> Iterable[tuple[Key, Key]]:
-    """Yield the pair of layout nodes that an edge connects between row `number` and the next row, if it passes
-    there."""
+    """If an edge (through the layout nodes `path`) leads from row `number` to the next row, yield the two nodes that it
+    connects there."""
     assert isinstance(path[0], str)
     begin = ranks.rank[path[0]]
     if begin <= number < begin + len(path) - 1:
