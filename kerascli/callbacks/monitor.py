@@ -17,8 +17,7 @@ class Monitor(Callback):
     monitor: str = "val_loss"
     """Name of the metric to monitor, as in logs."""
     mode: Mode = "auto"
-    """Direction of improvement: `min` (lower is better), `max` (higher is better), or `auto` (the metric's own
-    direction)."""
+    """Direction of improvement: `min` (lower is better), `max` (higher), or `auto` (the metric's own direction)."""
 
     def watched(self) -> tuple[str, ...]:
         return (self.monitor,)

@@ -132,8 +132,7 @@ class Custom(Feature):
     preprocessor: Annotated[Transform, TRANSFORMS.field()]
     """Transform applied to the column."""
     output_mode: Annotated[Literal["int", "one_hot", "float"], ENCODED] = "float"
-    """Encoding in the output vector: float (unchanged), one_hot (of integers), or int (if only feature crosses use
-    it)."""
+    """Encoding in the output vector: float (unchanged), one_hot (of integers), or int (only for feature crosses)."""
 
     def transform(self, bins: int) -> Transform:
         return self.preprocessor

@@ -33,8 +33,7 @@ class HashingSettings(Component):
 
 
 class HashedCrossingSettings(Component):
-    """Settings that the layer and the transform `hashed_crossing` share; both hash several columns or tensors
-    together."""
+    """Settings that the layer and the transform `hashed_crossing` share; they hash several columns together."""
 
     num_bins: PositiveInt
     """Number of hash bins."""

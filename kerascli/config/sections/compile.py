@@ -40,8 +40,7 @@ class ComputeSection(BaseSection):
     title: ClassVar[str] = "compile"
 
     precision: Annotated[Precision, BeforeValidator(_known_precision)] = "float32"
-    """Dtype policy of Keras; the mixed policies compute in half precision (torch's autocast), with variables in
-    float32."""
+    """Dtype policy of Keras; mixed policies compute in half precision (torch's autocast), with float32 variables."""
     jit_compile: Annotated[JitCompile, NotPerPhase("it applies to all phases")] = "auto"
     """Compile the training step with torch's compiler; auto: if the run saves more time than compiling takes."""
 

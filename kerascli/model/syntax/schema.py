@@ -57,8 +57,7 @@ class NodeKeys(BaseSection):
     """Keys that every entry of `layers` takes besides its layer's arguments."""
 
     name: Annotated[Any, Takes(NodeName)] = None
-    """Name of the node, by which other nodes and the summary refer to it; by default the layer's name, numbered like
-    Keras's."""
+    """Name of the node, to refer to it; by default the layer's name, numbered like Keras's."""
     inputs: Annotated[Any, Takes(NodeName | list[NodeName])] = None
     """Input node or nodes, by name; by default the previous node."""
     outputs: Annotated[Any, Takes(NodeName | list[NodeName])] = None
@@ -78,8 +77,7 @@ class RNNKeys(NodeKeys):
     """Keys that an `rnn` takes besides the layer's arguments."""
 
     initial_state: Annotated[Any, Takes(NodeName | list[NodeName] | dict[str, NodeName])] = None
-    """Nodes that give the initial states: a list in the order of the returned states, or a mapping from state to
-    node."""
+    """Nodes that give the initial states: a list in the order of the returned states, or mapping from state to node."""
     constants: Annotated[Any, Takes(dict[str, NodeName])] = None
     """Tensors passed to a custom cell unchanged at every time step: mapping from name within the cell to node."""
 
@@ -149,8 +147,7 @@ class ViewSection(BaseSection, json_schema_extra={"x-section": "model.views"}):
     """A model that uses the main model's weights, such as an encoder alone, to run after training; never trained."""
 
     inputs: Inputs = None
-    """Inputs of the view: mapping from name to shape; by default the view continues from the model's inputs and
-    nodes."""
+    """Mapping from input name to shape; by default the view continues from the model's inputs and nodes."""
     layers: Layers = None
     """Nodes of the view; they call shared layers and models, and have no weights of their own."""
     outputs: Outputs = None
@@ -196,8 +193,7 @@ class ModelSection(BaseSection, json_schema_extra={"x-section": "model"}):
     init_from: Annotated[Any, section_ref("model.init_from")] = None
     """Pretrained weights to start from: a run's, a file's or published weights; by default the layers' initializers."""
     inputs: Inputs = None
-    """Mapping from input name to shape (without the batch axis), or to shape and dtype; by default the data's
-    inputs."""
+    """Mapping from input name to shape (without batch axis), or to shape and dtype; by default the data's inputs."""
     shared: SharedThings = None
     """Mapping from name to shared layer or model, which is called like a layer, with the same weights in every call."""
     blocks: Annotated[Any, Takes(dict[str, BlockSection])] = None

@@ -14,8 +14,7 @@ class RandomContrast(ImageOperation):
     """
 
     factor: Factor
-    """Number f: contrast is multiplied by a number drawn from 1 - f to 1 + f; for [lower, upper], from 1 - lower to 1 +
-    upper."""
+    """Number f: contrast is multiplied by 1 - f to 1 + f, at random; [lower, upper]: by 1 - lower to 1 + upper."""
     value_range: ValueRange = (0, 255)
     """Minimum and maximum of the pixel values."""
     seed: Seed = None

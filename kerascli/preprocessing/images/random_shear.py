@@ -19,11 +19,9 @@ class RandomShear(ImageOperation):
     """
 
     x_factor: Factor = 0.0
-    """Horizontal shift per row, drawn between minus and plus this number, or from [lowest, highest] with a random
-    sign."""
+    """Horizontal shift per row, drawn from -x to x for a number x, or from [lowest, highest] with a random sign."""
     y_factor: Factor = 0.0
-    """Vertical shift per column, drawn between minus and plus this number, or from [lowest, highest] with a random
-    sign."""
+    """Vertical shift per column, drawn from -x to x for a number x, or from [lowest, highest] with a random sign."""
     interpolation: Interpolation = "bilinear"
     """Interpolation between pixels."""
     fill_mode: FillMode = "reflect"
