@@ -73,8 +73,8 @@ class Checkpoints:
         slots: tuple[str, ...] = (),
         written: Mapping[str, BlobFile] | None = None,
     ) -> None:
-        """Save a checkpoint of a training step durably, also under the names in `slots`; remove those that are no
-        longer kept.
+        """Save a checkpoint of a training step durably, also under the names in `slots` (such as `best`); remove those
+        that are no longer kept.
 
         `written` are files of the checkpoint that processes have written before, by `write_file`.
         Checkpoints of later steps are removed, too: they are of a training that was abandoned when an earlier step was
