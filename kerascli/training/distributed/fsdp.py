@@ -4,6 +4,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 from torch import nn
@@ -86,11 +87,10 @@ def _elements(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+@cache
 def _let_hooks_see_results() -> None:
     """Register the classes of modules' results as containers of tensors, which FSDP's hooks look into."""
     from torch.export import register_dataclass
-    from torch.utils._pytree import SUPPORTED_NODES  # pyright: ignore[reportPrivateImportUsage]
 
     for cls in (Outcome, GraphOutcome, LossOutput, TrainStepOutput):
-        if cls not in SUPPORTED_NODES:
-            register_dataclass(cls)
+        register_dataclass(cls)

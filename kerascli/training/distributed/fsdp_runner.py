@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kerascli import draws
 from kerascli.data.batches.loader import Batch
@@ -84,5 +84,5 @@ def _checked(total: Tensor, gradients: list[Tensor | None]) -> Tensor:
     there = [gradient for gradient in gradients if gradient is not None and gradient.numel()]
     if not there:
         return total
-    largest = torch.stack(torch._foreach_norm(there, math.inf))  # pyright: ignore[reportPrivateImportUsage]
-    return torch.where(largest.isfinite().all(), total, math.nan)
+    largest = nn.utils.get_total_norm(there, math.inf)
+    return torch.where(largest.isfinite(), total, math.nan)
