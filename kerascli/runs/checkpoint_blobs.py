@@ -12,7 +12,10 @@ class Blobs(Mapping[str, bytes]):
     """Mapping from the name of a checkpoint's file to its contents, of which only the last one read stays in memory."""
 
     def __init__(self, manifest: Manifest, folder: Path, needed: Sequence[str] | None = None) -> None:
-        """Verify the `needed` files (None: all), and that the others are there. Raises Damaged."""
+        """Verify the SHA-256 of the `needed` files of a checkpoint (None: all), and that its other files exist.
+
+        Raises Damaged.
+        """
         self._paths = manifest.paths(folder)
         self._files: Mapping[str, BlobFile] = manifest.files
         self._read: tuple[str, bytes] | None = None

@@ -64,7 +64,10 @@ class OutcomeVectors:
         )
 
     def without_states(self) -> "OutcomeVectors":
-        """Set metric states and integers to zero, in place; what is averaged stays, with its NaNs."""
+        """Set metric states and integers to zero, in place, so that a part without rows adds none to the sums.
+
+        Losses and new values of weights stay: they have the weight 0, but a NaN among them must reach all processes.
+        """
         self._added.zero_()
         return self
 

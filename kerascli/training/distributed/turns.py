@@ -20,7 +20,7 @@ class Turns:
     def __init__(
         self, source: BatchSource, processes: Processes, limit: int | None = None, *, full_rounds: bool = False
     ) -> None:
-        """`limit` is the number of batches to evaluate; None: all.
+        """Divide the batches of a source among the processes; `limit` is the number of batches to evaluate (None: all).
 
         With `full_rounds`, a process without a batch in the last round evaluates its batch before once more, since
         the model's weights are gathered from all processes.
