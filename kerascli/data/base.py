@@ -129,6 +129,8 @@ class Source(InFolder):
     any_column: ClassVar[Field | None] = None
     """Field (shape, dtype ...) of every column that `facts` does not name; None if there are no such columns."""
 
+    names_files: ClassVar[bool] = False
+    """True if each row is a file, named by the column `file`, which predictions show."""
     in_files: ClassVar[bool] = True
     """True if the rows depend on nothing but the contents of the files that `files` returns."""
 

@@ -13,7 +13,7 @@ from kerascli.data.base import Field
 from kerascli.data.joined import joined
 from kerascli.data.read import read_raw
 from kerascli.data.section import DataSpec
-from kerascli.data.sources.folders import FolderSource, labelled_files, unlabelled_files
+from kerascli.data.sources.folders import FolderSource, file_names, labelled_files, unlabelled_files
 from kerascli.data.sources.image_settings import SUFFIXES, image_column
 from kerascli.data.storage.image_files import Images, Reading, need_pillow
 from kerascli.data.storage.json_lines import read_json_lines
@@ -109,7 +109,7 @@ class Given:
         height, width, *channels = (size or 1 for size in field.shape)
         images = Images(files, Reading((height, width), _MODES[channels[0] if channels else 1], "bilinear", crop=False))
         values = image_column(images) if channels else images[slice(None)][..., 0]
-        return Table({FILE: np.array(list(map(str, files)), object), name: values}, len(files), name=FILES)
+        return Table({FILE: file_names(files), name: values}, len(files), name=FILES)
 
     def _images(self) -> dict[str, Field]:
         """Return the only column that the inputs use, if it holds uint8 images, as name and field; empty if not."""

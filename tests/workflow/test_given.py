@@ -113,6 +113,19 @@ def test_images_in_files_folders_and_patterns(pictures: RunRecord, tmp_path: Pat
     assert predict_run(run, str(tmp_path / "wide.PNG")).rows == 1  # made of the size that the run's images have
 
 
+def test_a_split_of_files_has_their_names(pictures: RunRecord, texts: RunRecord) -> None:
+    rows = predict_run(open_run(pictures), "train")
+    paths = [Path(each) for each in rows.kept["file"].tolist()]
+    assert not any(".." in path.parts for path in paths)
+    assert [path.name for path in paths] == ["0.png", "1.png", "2.png", "0.jpg", "1.jpg", "2.jpg"]
+    again = predict_run(open_run(pictures), list(map(str, paths)))
+    assert again.kept["file"].tolist() == rows.kept["file"].tolist()
+    assert all(np.array_equal(again.outputs[name], values) for name, values in rows.outputs.items())
+    kept = predict_run(open_run(texts), "train", keep=["file", "label"]).kept
+    assert [*kept] == ["file", "label"]
+    assert all(Path(each).read_text() for each in kept["file"].tolist())
+
+
 def test_a_folder_with_classes_is_evaluated(pictures: RunRecord, tmp_path: Path) -> None:
     run = open_run(pictures)
     expected = evaluate_rows(run, rows_of(run, "train", targets=True), "train").result
