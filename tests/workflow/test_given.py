@@ -272,7 +272,8 @@ def test_a_stream_is_answered_row_by_row_and_bad_rows_are_skipped(table: RunReco
     whole = predict_run(open_run(table), "train").outputs["dense"]
     assert [first.split(",")[0], second.split(",")[0]] == ["0", "3"]
     np.testing.assert_allclose([float(line.split(",")[1]) for line in (first, second)], whole[[0, 3], 0], rtol=1e-5)
-    assert "standard input:3:a: error: 'x' is not a number" in err
+    said = "standard input:3:a: error: 'x' is not a number\n  hint: the training rows hold numbers in 'a'\n"
+    assert said in err
     assert "standard input:4: error: 2 fields, the header has 4" in err
     assert "2 of 4 rows were bad" in err
     assert process.returncode == 3
