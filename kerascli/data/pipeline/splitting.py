@@ -11,6 +11,7 @@ from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
+from kerascli.data.times import parsed_times
 from kerascli.errors import ConfigError, DataError, Fault, safe_text
 
 
@@ -70,23 +71,12 @@ def _times(train: Table, column: str) -> np.ndarray:
             place = train.place(int(np.isnan(values).argmax()), column)
             raise DataError(Fault("missing value: the rows are split by this column", place=place))
         return values
-    texts = [text.strip().removesuffix("Z") for text in values.tolist()]
-    try:
-        found = np.array(texts, "datetime64[us]")
-        row = int(np.isnat(found).argmax()) if np.isnat(found).any() else None
-    except ValueError:
-        found, row = np.empty(0, "datetime64[us]"), next(row for row, text in enumerate(texts) if not _is_date(text))
-    if row is not None:
+    found = parsed_times(values.tolist())
+    if np.isnat(found).any():
+        row = int(np.isnat(found).argmax())
         text = f"'{safe_text(values[row], 40)}' is no date: expected 2026-11-27, or with a time 2026-11-27T15:30"
         raise DataError(Fault(text, place=train.place(row, column)))
     return found
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return not np.isnat(np.datetime64(text, "us"))
-    except ValueError:
-        return False
 
 
 def cut_tail(tables: dict[str, Table], part: float) -> dict[str, Table]:
