@@ -88,7 +88,11 @@ class Given:
         if missing:
             names = ", ".join(f"'{safe_text(name, 40)}'" for name in missing)
             listed = ", ".join(safe_text(name, 40) for name in list(table)[:20])
-            fault = Fault(f"there are no columns {names}", place=Place(table.name), hint=f"it has {listed}")
+            fault = Fault(
+                f"there are no columns {names}",
+                place=Place(table.name),
+                hint=table.comment_hint() or f"it has {listed}",
+            )
             raise DataError(fault)
         return table
 

@@ -18,6 +18,9 @@ from kerascli.errors import DataError, Fault, Place, suggestion
 FILE, FILES = "file", "the files"
 """Name of the column of file names, and table name in messages, of a table in which each row is a file."""
 
+COMMENT = "if lines that begin with # are comments: 'comment: \"#\"' of the source skips them"
+"""Hint of an error about a text file whose header, or a row, begins with #."""
+
 
 class BadRow(Exception):
     """Error about a value that a transform cannot process; `row` is its row's index among the rows of the call.
@@ -107,7 +110,13 @@ class Table(Mapping[str, Values]):
         if name not in self._columns:
             listed = ", ".join(self._columns) if len(self._columns) <= 20 else f"{len(self._columns)} of them"
             text = f"there is no column '{name}'{suggestion(name, self._columns)}"
-            raise DataError(Fault(text, place=Place(self.name or "data"), hint=f"the columns are: {listed}"))
+            hint = self.comment_hint() or f"the columns are: {listed}"
+            raise DataError(Fault(text, place=Place(self.name or "data"), hint=hint))
+
+    def comment_hint(self) -> str | None:
+        """Return a hint at the setting `comment` if the header of a text file begins with #, else None."""
+        columns = self._columns.source if isinstance(self._columns, _Rows) else self._columns
+        return COMMENT if isinstance(columns, TextColumns) and next(iter(columns), "").startswith("#") else None
 
     def array(self, name: str) -> np.ndarray:
         """Return a column by name as an array; it must be in memory. Raises DataError as `column` does."""
