@@ -21,7 +21,7 @@ from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec
 from kerascli.data.storage.blocks import extremes
 from kerascli.data.storage.on_disk import Values
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Skipped, Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.data.where import check_where, rows_where
 from kerascli.errors import DataError, Fault, in_yaml, safe_text
@@ -63,6 +63,8 @@ class PreparedData(Stages):
     warnings: list[str] = field(default_factory=list)
     tables: dict[str, Table] = field(default_factory=dict)
     """Rows before preprocessing, by split, for checks before training; cleared afterwards to free the memory."""
+    skipped: tuple[Skipped, ...] = ()
+    """Damaged files that the source leaves out, by split."""
 
 
 def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFacts:
@@ -131,12 +133,13 @@ def load_data(
     preparer = Preparer(named_pipelines, fields, learned, context.progress)
     splits = {name: preparer.split(table) for name, table in tables.items()}
     found = _stages(spec, named_pipelines, fields, learned)
-    warnings = [text for found in (*loaded.values(), *learned.values()) for text in found.warnings]
+    skipped = tuple(table.skipped for table in loaded.values() if table.skipped is not None)
+    warnings = [*map(str, skipped), *(text for found in learned.values() for text in found.warnings)]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
         found.facts, found.input_stage, found.target_stage, found.inverses, splits, dict(learned),
         display_columns(context.display_columns, tables, spec.source.facts(context) or {}, found.facts.targets), mixing,
-        digests(spec, context, tables), warnings, dict(tables),
+        digests(spec, context, tables), warnings, dict(tables), skipped,
     )  # fmt: skip
 
 

@@ -33,4 +33,4 @@ class ImageFolder(ImageSettings, FolderSource):
         images, damaged = decoded_once(Images(files, self.reading()))
         found = Table({FILE: file_names(files), **columns, "image": images}, len(files), name=name)
         kept = readable(damaged, len(files), name, skip=self.on_corrupt == "skip")
-        return found if kept is None else found.take(kept.rows, kept.warnings)
+        return found if kept is None else found.take(kept.rows, kept.skipped)

@@ -64,7 +64,7 @@ class ImagePairs(ImageSettings, TwoFolders):
         mask, more = decoded_once(Images([masks[name + self.mask_suffix] for name in names], grey))
         table = Table({FILE: file_names(files), "image": image, "mask": mask}, len(names), name=self.images)
         kept = readable({**more, **damaged}, len(names), self.images, skip=self.on_corrupt == "skip")
-        return {"train": table if kept is None else table.take(kept.rows, kept.warnings)}
+        return {"train": table if kept is None else table.take(kept.rows, kept.skipped)}
 
 
 def _by_name(folder: Path, shown: str) -> dict[str, Path]:
