@@ -141,6 +141,10 @@ class Source(InFolder):
         """
         return None
 
+    def series_column(self) -> str | None:
+        """Return the column that tells apart several series, each of which is split by time; None: there is one."""
+        return None
+
     def begin(self) -> None:
         """Start, in a thread, work that `load` waits for, such as unpacking the source's files; must not raise."""
 

@@ -123,7 +123,7 @@ def load_data(
         text = f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}"
         raise DataError(Fault(text, ("data", "source")))
     if validation_split > 0:
-        tables = cut_tail(tables, validation_split)
+        tables = cut_tail(tables, validation_split, spec.source.series_column())
     train = tables["train"]
     if learned is None:
         columns = _column_fields(spec, named_pipelines, train, context)
