@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def import_command(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A .keras, .h5 or .hdf5 file, or an architecture as .json.")
+        Path, typer.Argument(metavar="MODEL", help="A .keras, .h5 or .safetensors file, or an architecture as .json.")
     ],
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run; default: the file's name.")] = None,
     data: _Data = None,
@@ -62,6 +62,13 @@ def import_command(
         from kerascli.workflow.interchange.importing_weights import import_weights
 
         found = import_weights(model, config, runs_dir=runs_dir, name=name, by_name=by_name, command=sys.argv[1:])
+    elif model.suffix == ".safetensors":
+        if data is not None or no_compile:
+            other = "--data" if data is not None else "--no-compile"
+            raise ConfigError(f"{other}: a .safetensors file has a model and weights, nothing to train them with")
+        from kerascli.workflow.interchange.importing_safetensors import import_safetensors
+
+        found = import_safetensors(model, runs_dir=runs_dir, name=name, pipeline=pipeline, command=sys.argv[1:])
     else:
         from kerascli.workflow.interchange.importing import import_model
 
