@@ -5,7 +5,7 @@ import io
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import BinaryIO, Generic, TypeVar, cast
 
 import numpy as np
 
@@ -30,10 +30,10 @@ Line = tuple[int, bytes]
 T = TypeVar("T")
 
 
-def arriving_lines(stream: io.BufferedReader) -> Iterator[list[bytes]]:
+def arriving_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
     """Yield the lines of a stream as they arrive: at least one, and all whole ones that are there already."""
-    rest = b""
-    while block := stream.read1(_BLOCK_BYTES):
+    reader, rest = cast(io.BufferedReader, stream), b""
+    while block := reader.read1(_BLOCK_BYTES):
         *lines, rest = (rest + block).split(b"\n")
         if lines:
             yield [line + b"\n" for line in lines]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -313,7 +314,7 @@ def test_rows_that_arrive_together_are_answered_as_one_by_one(kind: str, table: 
     together, one_by_one = answers([lines]), answers(alone(lines))
     np.testing.assert_allclose(together[0], one_by_one[0], rtol=1e-5)
     assert together[1] == one_by_one[1]
-    split = io.BufferedReader(io.BytesIO(b"".join(lines)), 7)  # type: ignore[arg-type]
+    split = io.BufferedReader(cast(io.RawIOBase, io.BytesIO(b"".join(lines))), 7)
     np.testing.assert_allclose(answers(list(arriving_lines(split)))[0], one_by_one[0], rtol=1e-5)
 
 

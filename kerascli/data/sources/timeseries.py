@@ -117,12 +117,9 @@ class Timeseries(WrappedSource):
             place = table.place(int((values == "").argmax()), self.group)
             raise DataError(Fault("missing value: the rows belong to a series by this column", place=place))
         names, first, numbers = np.unique(values, return_index=True, return_inverse=True)
-        order = np.argsort(numbers, kind="stable")
-        rows = np.split(order, np.cumsum(np.bincount(numbers))[:-1])
-        return {
-            names[number].item() if values.dtype != object else names[number]: rows[number]
-            for number in first.argsort()
-        }
+        rows = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
+        known: list[str | int] = names.tolist()
+        return {known[number]: rows[number] for number in first.argsort().tolist()}
 
     def starts(self, rows: int, *, ahead: bool) -> np.ndarray:
         """Return the first row of each window of a series of `rows` rows; `ahead`: of those with `NAME_next`."""
