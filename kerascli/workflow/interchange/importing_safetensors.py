@@ -39,8 +39,6 @@ from kerascli.workflow.interchange.importing_pipelines import (
 )
 from kerascli.workflow.opened import open_run
 
-SUFFIX = ".safetensors"
-
 
 def import_safetensors(
     path: Path, *, runs_dir: Path, name: str | None = None, pipeline: Path | None = None, command: Sequence[str] = ()
