@@ -136,7 +136,8 @@ class Table(Mapping[str, Values]):
         return COMMENT if isinstance(columns, TextColumns) and next(iter(columns), "").startswith("#") else None
 
     def array(self, name: str) -> np.ndarray:
-        """Return a column by name as an array; it must be in memory. Raises DataError as `column` does."""
+        """Return a column by name as an array; it must be in memory. Raises DataError if the table has no such
+        column."""
         values = self.column(name)
         assert isinstance(values, np.ndarray)
         return values

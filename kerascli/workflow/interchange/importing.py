@@ -92,7 +92,7 @@ def import_model(
     command: Sequence[str] = (),
 ) -> Imported:
     """Create a run from a Keras file; `data` is a config with sections `data` and `fit` for further training, or with
-    views.
+    views (submodels).
 
     `pipeline` is a pipeline file, by which the run takes raw rows. Without `compiled` the file's loss, metrics and
     optimizer are not imported. Raises KerasCliError.
@@ -133,7 +133,8 @@ def name_of_file(path: Path) -> str:
 
 
 def _check_data(path: Path) -> None:
-    """Raise ConfigError if the config of --data has sections that the Keras file defines, or neither data nor views."""
+    """Raise ConfigError if the config of --data has sections that the Keras file defines, or neither the section data
+    nor `model.views`."""
     document = read_extended(path)
     model = document.data.get("model", {})
     views = isinstance(model, dict) and list(model) == ["views"]
