@@ -20,7 +20,7 @@ from kerascli.data.pipeline.pipeline import Stage, finished, full_inverse, infer
 from kerascli.data.pipeline.preparer import Fields, Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec
-from kerascli.data.storage.blocks import extremes
+from kerascli.data.storage.blocks import label_range
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Skipped, Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
@@ -267,8 +267,8 @@ def _column_fields(
             shape = (None,) if is_ragged(values) else values.shape[1:]
             given = found.get(column) or source_facts.get(column) or Field(shape, dtype)
             if named.section == "targets" and given.num_classes is None:
-                labels = table.column(column)
-                given = replace(given, num_classes=_count_classes(labels), first_class=_first_class(labels))
+                first, count = label_range(table.column(column)) or (None, None)
+                given = replace(given, num_classes=count, first_class=first)
             if column in source_facts and None in source_facts[column].shape:
                 shape = source_facts[column].shape
             found[column] = replace(given, shape=shape, dtype=dtype)
@@ -311,19 +311,6 @@ def _needed_column(named: NamedPipeline, table: Table, column: str) -> Values:
         if len(parts) > 1 and all(part in table for part in parts):
             hint = f"several columns are a list: columns: {in_yaml(parts)}"
         raise DataError(replace(fault, path=named.column_path(column), place=None, hint=hint)) from None
-
-
-def _count_classes(values: Values) -> int | None:
-    """Return the number of classes if a column holds integer class labels (one per row, none negative), else None."""
-    if values.dtype.kind not in "iu" or values.size != len(values) or not len(values):
-        return None
-    least, greatest = extremes(values)
-    return greatest + 1 if least >= 0 else None
-
-
-def _first_class(values: Values) -> int | None:
-    """Return the smallest label if a column holds integer class labels (one per row, none negative), else None."""
-    return None if _count_classes(values) is None else extremes(values)[0]
 
 
 def _stages(
