@@ -34,7 +34,8 @@ from kerascli.user_code import UserCode
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-FOLDER = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-(.+)", re.DOTALL)
+FOLDER = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-(.+?)(?:~\d+)?", re.DOTALL)
+"""Name of a run folder: time and name of the run, and `~2` for the second run of a name within a second."""
 
 _CONFIG, _RESOLVED, _FACTS = "config.yaml", "resolved.yaml", "run.json"
 _HISTORY, _SUMMARY, _WEIGHTS = "history.csv", "summary.txt", "model.safetensors"
@@ -70,7 +71,7 @@ class RunRecord(OutputFiles):
             path = runs_dir / stem
             while not storage.new_folder(path):
                 number += 1
-                path = runs_dir / f"{stem}-{number}"
+                path = runs_dir / f"{stem}~{number}"
             return path
 
         path, start = starts.take(runs_dir, make_folder)
@@ -107,7 +108,7 @@ class RunRecord(OutputFiles):
 
     @property
     def name(self) -> str:
-        """Name of the run: the part after the time in the name of its folder."""
+        """Name of the run: the part after the time in the name of its folder, without `~2`."""
         found = FOLDER.fullmatch(self.path.name)
         return found[2] if found else self.path.name
 

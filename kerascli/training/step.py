@@ -112,6 +112,17 @@ def _to_write(weight: Weight) -> Tensor | LateTensor:
 
 def assign_weights(weights: Sequence[Weight], values: Mapping[str, Tensor]) -> None:
     """Set weights to `values`, a mapping by name, in Keras's layout. Raises FileRefused if names or shapes differ."""
+    refuse_other_weights(weights, values)
+    for weight in weights:
+        weight.assign(values[weight.name])
+
+
+def refuse_other_weights(
+    weights: Sequence[Weight],
+    values: Mapping[str, Tensor],
+    hint: str = "start a new run, or restore the model in the config",
+) -> None:
+    """Raise FileRefused if `values`, a mapping by name, are of other names or shapes than weights."""
     saved = {name: tuple(value.shape) for name, value in values.items()}
     wanted = {weight.name: tuple(weight.spec.shape) for weight in weights}
     parts = {weight.name: tuple(weight.keras().shape) for weight in weights if weight.part is not None}
@@ -123,6 +134,4 @@ def assign_weights(weights: Sequence[Weight], values: Mapping[str, Tensor]) -> N
     if differing:
         name = differing[0]
         text = f"the weights are of another model: '{name}' has shape {saved.get(name)} there, {wanted.get(name)} here"
-        raise FileRefused(text, hint="start a new run, or restore the model in the config")
-    for weight in weights:
-        weight.assign(values[weight.name])
+        raise FileRefused(text, hint=hint)

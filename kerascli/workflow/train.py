@@ -43,6 +43,7 @@ from kerascli.workflow.fitting.phases import (
     prepare_phases,
     refuse_other_epochs,
     refuse_undivided,
+    skipped_images,
 )
 from kerascli.workflow.fitting.recorder import newest, restore
 from kerascli.workflow.fitting.run_loop import run
@@ -285,6 +286,7 @@ def _write_start(
         "device": device.value, "device_reason": device.reason,
         "precision": spec.training.compute.precision if spec.training else "float32",
         "data": data_digests(phases), "plugins": plugins, "directions": directions(phases),
+        "skipped_images": skipped_images(phases),
         **facts,
     })  # fmt: skip
 

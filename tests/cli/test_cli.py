@@ -109,7 +109,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (made,) = (folder / "runs").glob("*-config")
-    made.rename(made.with_name("2026-01-01T00-00-00Z-config"))  # a run of this second would be called `config-2`
+    made.rename(made.with_name("2026-01-01T00-00-00Z-config"))  # so that tests know its name
     return folder
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -223,6 +224,12 @@ def data_digests(phases: list[Phase]) -> dict[str, str]:
         for name, digest in phase.prepared.digests.items():
             found[name if found.get(name, digest) == digest else f"{name} of phase {number}"] = digest
     return found
+
+
+def skipped_images(phases: list[Phase]) -> dict[str, Any]:
+    """Return a mapping from each folder with damaged images to their number and the first files, for run.json."""
+    found = [skipped for phase in phases for skipped in phase.prepared.skipped]
+    return {each.name: {"skipped": each.count, "of": each.of, "first": list(each.first)} for each in found}
 
 
 def directions(phases: list[Phase]) -> dict[str, str]:
