@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kerascli.disk.files import read_bytes
 from kerascli.errors import ConfigError, FileRefused, Interrupted, KerasCliError
 from kerascli.interrupts import Signalled, end_with_parent
 from kerascli.workflow.fitting.options import Options
@@ -88,8 +89,8 @@ def _goes_on(run: "RunRecord", options: Options, config: Path | None) -> bool:
         if facts.get("launch") != launch_of():
             return False
         same_command = facts.get("command") == shlex.join(["kerascli", *options.command])
-        unchanged = config is not None and run.config() == config.read_text(encoding="utf-8")
-    except (FileRefused, OSError, UnicodeDecodeError):
+        unchanged = config is not None and run.config().encode() == read_bytes(config, 2**24)
+    except (FileRefused, OSError):
         return False
     return restarts_of() > 0 or (same_command and unchanged and facts["status"] not in ("completed", "stopped"))
 
