@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from kerascli.disk.files import read_bytes
 from kerascli.errors import ConfigError, FileRefused, Interrupted, KerasCliError
-from kerascli.interrupts import Signalled, end_with_parent
+from kerascli.interrupts import Signalled, count_as_handled, end_with_parent
+from kerascli.user_code import line_of_user_code
 from kerascli.workflow.fitting.options import Options
-from kerascli.world import launch_of, restarts_of, world_of
+from kerascli.world import World, launch_of, restarts_of, world_of
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
@@ -43,28 +44,45 @@ def together(options: Options, timeout: float) -> Iterator[Options]:
     if world.size == 1:
         yield options
         return
+    processes = _joined(world, options.device, timeout)
+    try:
+        yield replace(options, processes=processes)
+    except (Exception, Signalled) as error:
+        code = _code_of_silent(error, processes)
+        if code is None:
+            raise
+        raise SystemExit(code) from None
+    processes.leave()
+
+
+def _joined(world: World, device: str, timeout: float) -> "Processes":
+    """Return the processes that were started together, once they have found each other."""
     from kerascli.device import choose_device
     from kerascli.training.distributed.processes import Processes
 
-    processes = Processes.join(world, choose_device(options.device).value, timeout=timeout)
     try:
-        yield replace(options, processes=processes)
-    except Interrupted as error:
-        if not world.leads:  # process 0 has saved the run, and says so
-            raise SystemExit(error.code) from None
-        raise
-    except KerasCliError as error:
-        if not processes.is_first_to_fail(error):
-            raise SystemExit(error.exit_code) from None
-        raise
-    except Signalled as error:  # before the training: the others must not wait for this process
-        processes.is_first_to_fail(error, "interrupted")
-        raise
-    except Exception as error:
-        if not processes.is_first_to_fail(error, f"{type(error).__name__}: {error}"):
-            raise SystemExit(1) from None
-        raise
-    processes.leave()
+        return Processes.join(world, choose_device(device).value, timeout=timeout)
+    except Signalled as error:
+        if world.leads:
+            raise
+        count_as_handled()
+        raise SystemExit(error.code) from None
+
+
+def _code_of_silent(error: "Exception | Signalled", processes: "Processes") -> int | None:
+    """Return the exit code of this process if another one reports why all of them end; None if this one does."""
+    if isinstance(error, Interrupted):  # process 0 has saved the run, and says so
+        return None if processes.world.leads else error.code
+    if isinstance(error, KerasCliError):
+        return None if processes.is_first_to_fail(error) else error.exit_code
+    if isinstance(error, Signalled):  # before the training: the others must not wait for this process
+        if processes.is_first_to_fail(error, "interrupted"):
+            return None
+        count_as_handled()
+        return error.code
+    if processes.is_first_to_fail(error, f"{type(error).__name__}: {error}"):
+        return None
+    return 1 if line_of_user_code(error) is None else 2
 
 
 def interrupted_run(options: Options, config: Path | None) -> str | None:
