@@ -2,17 +2,22 @@
 
 import contextlib
 import secrets
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kerascli.errors import ConfigError, Interrupted, KerasCliError
-from kerascli.interrupts import Signalled, end_with_parent
+from kerascli.disk.files import read_bytes
+from kerascli.errors import ConfigError, FileRefused, Interrupted, KerasCliError
+from kerascli.interrupts import Signalled, count_as_handled, end_with_parent
+from kerascli.user_code import line_of_user_code
 from kerascli.workflow.fitting.options import Options
-from kerascli.world import launch_of, restarts_of, world_of
+from kerascli.world import World, launch_of, restarts_of, world_of
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
+    from kerascli.runs.record import RunRecord
     from kerascli.training.distributed.processes import Processes
 
 
@@ -34,48 +39,79 @@ def together(options: Options, timeout: float) -> Iterator[Options]:
     Of all processes only the first that fails reports its error; the others end with their exit codes.
     """
     world = world_of()
+    if launch_of() is not None:
+        end_with_parent()  # a launcher that is killed cannot end its processes
     if world.size == 1:
         yield options
         return
-    if launch_of() is not None:
-        end_with_parent()  # a launcher that is killed cannot end its processes
-    from kerascli.device import choose_device
-    from kerascli.training.distributed.processes import Processes
-
-    processes = Processes.join(world, choose_device(options.device).value, timeout=timeout)
+    processes = _joined(world, options.device, timeout)
     try:
         yield replace(options, processes=processes)
-    except Interrupted as error:
-        if not world.leads:  # process 0 has saved the run, and says so
-            raise SystemExit(error.code) from None
-        raise
-    except KerasCliError as error:
-        if not processes.is_first_to_fail(error):
-            raise SystemExit(error.exit_code) from None
-        raise
-    except Signalled as error:  # before the training: the others must not wait for this process
-        processes.is_first_to_fail(error, "interrupted")
-        raise
-    except Exception as error:
-        if not processes.is_first_to_fail(error, f"{type(error).__name__}: {error}"):
-            raise SystemExit(1) from None
-        raise
+    except (Exception, Signalled) as error:
+        code = _code_of_silent(error, processes)
+        if code is None:
+            raise
+        raise SystemExit(code) from None
     processes.leave()
 
 
-def interrupted_run(options: Options) -> str | None:
-    """Return the run that these processes had begun before their launcher restarted them; None at the first start."""
-    if options.processes is None or restarts_of() == 0:
+def _joined(world: World, device: str, timeout: float) -> "Processes":
+    """Return the processes that were started together, once they have found each other."""
+    from kerascli.device import choose_device
+    from kerascli.training.distributed.processes import Processes
+
+    try:
+        return Processes.join(world, choose_device(device).value, timeout=timeout)
+    except Signalled as error:
+        if world.leads:
+            raise
+        count_as_handled()
+        raise SystemExit(error.code) from None
+
+
+def _code_of_silent(error: "Exception | Signalled", processes: "Processes") -> int | None:
+    """Return the exit code of this process if another one reports why all of them end; None if this one does."""
+    if isinstance(error, Interrupted):  # process 0 has saved the run, and says so
+        return None if processes.world.leads else error.code
+    if isinstance(error, KerasCliError):
+        return None if processes.is_first_to_fail(error) else error.exit_code
+    if isinstance(error, Signalled):  # before the training: the others must not wait for this process
+        if processes.is_first_to_fail(error, "interrupted"):
+            return None
+        count_as_handled()
+        return error.code
+    if processes.is_first_to_fail(error, f"{type(error).__name__}: {error}"):
+        return None
+    return 1 if line_of_user_code(error) is None else 2
+
+
+def interrupted_run(options: Options, config: Path | None) -> str | None:
+    """Return the run that this launch has begun and not ended; None if it has none.
+
+    A launcher starts processes again after a failure, or with others when machines have joined or left; or it is itself
+    started again by the same name (--rdzv-id), command and config.
+    """
+    if launch_of() is None:
         return None
     from kerascli.runs.index import list_runs
 
     found: str | None = None
-    if options.processes.world.leads:
-        launch = launch_of()
-        found = next(
-            (str(run.path) for run in list_runs(options.runs_dir) if run.facts().get("launch") == launch), None
-        )
-    return options.processes.exchange(found)[0]
+    if options.processes is None or options.processes.world.leads:
+        found = next((str(run.path) for run in list_runs(options.runs_dir) if _goes_on(run, options, config)), None)
+    return found if options.processes is None else options.processes.exchange(found)[0]
+
+
+def _goes_on(run: "RunRecord", options: Options, config: Path | None) -> bool:
+    """Return True if this launch has begun the run, and is to go on with it."""
+    try:
+        facts = run.facts()
+        if facts.get("launch") != launch_of():
+            return False
+        same_command = facts.get("command") == shlex.join(["kerascli", *options.command])
+        unchanged = config is not None and run.config().encode() == read_bytes(config, 2**24)
+    except (FileRefused, OSError):
+        return False
+    return restarts_of() > 0 or (same_command and unchanged and facts["status"] not in ("completed", "stopped"))
 
 
 def with_common_seed(document: "Document", processes: "Processes") -> "Document":

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from kerascli.errors import ConfigError, Fault, ProcessLost, first_line
-from kerascli.training.distributed.reasons import HINT, Reasons
+from kerascli.training.distributed.reasons import HINT, Reasons, kept_by_launcher
 from kerascli.training.distributed.timed_store import TimedStore, in_thread
 from kerascli.world import World, restarts_of
 
@@ -86,7 +86,8 @@ class Processes:
 
         def meet() -> "Store":
             found, rank, size = next(iter(rendezvous("env://", timeout=wait)))
-            store = PrefixStore(f"start/{restarts_of()}", found)  # the launcher's store has the keys of earlier starts
+            # The launcher's store has the keys of earlier starts; launchers that joined later count others of these.
+            store = PrefixStore(f"start/{restarts_of() if kept_by_launcher() else 0}", found)
             store.set_timeout(wait)
             backend = "nccl" if device.startswith("cuda") else "gloo"
             dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)

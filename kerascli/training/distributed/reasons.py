@@ -54,7 +54,7 @@ class Reasons:
 
     def wait_for_others(self) -> None:
         """Give the others time to ask for the reason, if the store ends with this process."""
-        if not self._world.leads or _kept_by_launcher():
+        if not self._world.leads or kept_by_launcher():
             return
         until = time.monotonic() + _SECONDS_TO_EXPLAIN
         with contextlib.suppress(RuntimeError):
@@ -76,7 +76,7 @@ class Reasons:
                 return self._first()
             self._gone = [rank for rank, key in enumerate(self._keys("alive")) if not self._store.has([key])]
         except RuntimeError:
-            return _lost("the launcher" if _kept_by_launcher() else f"process 0 of {self._world.size}")
+            return _lost("the launcher" if kept_by_launcher() else f"process 0 of {self._world.size}")
         if not self._gone:
             return ProcessLost(Fault(f"the others did not wait for process {self._world.rank}", hint=HINT))
         return _lost(f"process{'es' * (len(self._gone) > 1)} {', '.join(map(str, self._gone))} of {self._world.size}")
@@ -103,7 +103,7 @@ class Reasons:
         return [f"failures/{kind}/{rank}" for rank in range(self._world.size)]
 
 
-def _kept_by_launcher() -> bool:
+def kept_by_launcher() -> bool:
     """Return True if the launcher keeps the store, not process 0."""
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
