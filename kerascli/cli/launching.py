@@ -1,4 +1,4 @@
-"""Start a training on several processes of this machine, by torch's elastic launcher."""
+"""Start a command on several processes of this machine, by torch's elastic launcher."""
 
 import logging
 import sys
@@ -13,7 +13,7 @@ _OWN_OPTIONS = ("--processes", "--max-restarts")
 def launch(processes: int, max_restarts: int) -> int:
     """Run this command on `processes` processes, and return the exit code: that of the first one that failed.
 
-    After a failure all are ended, and up to `max_restarts` times started again, which resumes the run.
+    After a failure all are ended, and up to `max_restarts` times started again, which resumes the run of a training.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

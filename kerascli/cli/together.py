@@ -2,12 +2,13 @@
 
 import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from kerascli.errors import ConfigError, Interrupted, KerasCliError
-from kerascli.interrupts import Signalled, end_with_parent
+from kerascli.errors import ConfigError, Interrupted, KerasCliError, ProcessLost
+from kerascli.interrupts import Signalled, count_as_handled, end_with_parent
 from kerascli.workflow.fitting.options import Options
 from kerascli.world import launch_of, restarts_of, world_of
 
@@ -16,50 +17,91 @@ if TYPE_CHECKING:
     from kerascli.training.distributed.processes import Processes
 
 
-def launch_if_asked(processes: int | None, max_restarts: int | None) -> None:
-    """Run this command on several processes and exit, if that is asked for and no launcher has started this one."""
+def launch_if_asked(
+    processes: int | None, max_restarts: int | None = None, *, alone: Mapping[str, bool] = MappingProxyType({})
+) -> None:
+    """Run this command on several processes and exit, if that is asked for and no launcher has started this one.
+
+    `alone` has sentences about arguments that need one process; ConfigError is raised for the first that is given.
+    """
     if max_restarts is not None and processes is None:
         raise ConfigError("--max-restarts needs --processes; with torchrun, give it to torchrun")
-    if processes is not None and processes > 1 and world_of().size == 1:
+    several = world_of().size > 1
+    if several or (processes or 1) > 1:
+        for why in (why for why, is_given in alone.items() if is_given):
+            raise ConfigError(f"{why}, on one process only", hint=_ALONE)
+    if processes is not None and processes > 1 and not several:
         from kerascli.cli.launching import launch
 
         raise SystemExit(launch(processes, max_restarts or 0))
 
 
+_ALONE = "leave out --processes, and start it without a launcher"
+
+
 @contextlib.contextmanager
 def together(options: Options, timeout: float) -> Iterator[Options]:
-    """Join the processes that a launcher has started, and give the options with them; alone, do nothing.
+    """Join the processes that train, and give the options with them, as `_joined`."""
+    with _joined(options.device, timeout) as processes:
+        yield options if processes is None else replace(options, processes=processes)
+
+
+@contextlib.contextmanager
+def dealing(device: str, timeout: float) -> Iterator["Processes | None"]:
+    """Join the processes that batches are dealt out to, as `_joined`; all leave when each has done its part."""
+    try:
+        with _joined(device, timeout) as processes:
+            yield processes
+            if processes is not None:
+                processes.exchange(None)  # process 0 has then read what the others have sent
+    except ProcessLost as error:  # its hint is to resume a training
+        raise ProcessLost(
+            replace(fault, hint="nothing was written; start it again") for fault in error.faults
+        ) from None
+
+
+@contextlib.contextmanager
+def _joined(device: str, timeout: float) -> Iterator["Processes | None"]:
+    """Join the processes that a launcher has started, and leave them at the end; alone, do nothing and give None.
 
     Of all processes only the first that fails reports its error; the others end with their exit codes.
     """
     world = world_of()
     if world.size == 1:
-        yield options
+        yield None
         return
     if launch_of() is not None:
         end_with_parent()  # a launcher that is killed cannot end its processes
     from kerascli.device import choose_device
     from kerascli.training.distributed.processes import Processes
 
-    processes = Processes.join(world, choose_device(options.device).value, timeout=timeout)
+    processes = Processes.join(world, choose_device(device).value, timeout=timeout)
     try:
-        yield replace(options, processes=processes)
-    except Interrupted as error:
-        if not world.leads:  # process 0 has saved the run, and says so
-            raise SystemExit(error.code) from None
-        raise
-    except KerasCliError as error:
-        if not processes.is_first_to_fail(str(error)):
-            raise SystemExit(error.exit_code) from None
-        raise
-    except Signalled:  # before the training: the others must not wait for this process
-        processes.is_first_to_fail("interrupted")
-        raise
-    except Exception as error:
-        if not processes.is_first_to_fail(f"{type(error).__name__}: {error}"):
-            raise SystemExit(1) from None
-        raise
+        yield processes
+    except (Exception, Signalled) as error:
+        code = _silent_code(processes, error)
+        if code is None:
+            raise
+        raise SystemExit(code) from None
     processes.leave()
+
+
+def _silent_code(processes: "Processes", error: BaseException) -> int | None:
+    """Return the exit code of a process whose error another one reports; None if it has to report it."""
+    match error:
+        case Interrupted():  # process 0 has saved the run, and says so
+            return None if processes.world.leads else error.code
+        case Signalled():  # the others must not wait for this process
+            text, code = "interrupted", error.code
+        case KerasCliError():
+            text, code = str(error), error.exit_code
+        case _:
+            text, code = f"{type(error).__name__}: {error}", 1
+    if processes.is_first_to_fail(text):
+        return None
+    if isinstance(error, Signalled):
+        count_as_handled()
+    return code
 
 
 def interrupted_run(options: Options) -> str | None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _FIRST_FAILURE = "kerascli/first_failure"
 _SECONDS_TO_EXPLAIN = 1.5
 """Time that a process which fails has to say why, before the others report that it is gone."""
+_SECONDS_TO_LEAVE = 10.0
+"""Time that the others have to leave, before process 0 ends with the store."""
 _SECONDS_TO_LOOK = 0.02
 """Time between two looks for the others' answers."""
 
@@ -50,7 +52,7 @@ class Processes:
         if world.size == 1:
             return cls(world)
         if not dist.is_available():
-            raise ConfigError("this torch is built without torch.distributed: it cannot train on several processes")
+            raise ConfigError("this torch is built without torch.distributed: it cannot run on several processes")
         wait = timedelta(seconds=timeout)
         for name in ("MASTER_ADDR", "MASTER_PORT"):
             if name not in os.environ:
@@ -70,9 +72,14 @@ class Processes:
         return cls(world, PrefixStore("kerascli", store), timeout)
 
     def leave(self) -> None:
-        """Leave the other processes, at the end of a training without an error."""
-        if self._store is not None:
-            dist.destroy_process_group()
+        """Leave the other processes, at the end of work without an error."""
+        if self._store is None:
+            return
+        with contextlib.suppress(RuntimeError):  # the work is done
+            self._store.set(f"left/{self.world.rank}", "")
+            if self.world.leads and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+                self._wait_for_others("left", _SECONDS_TO_LEAVE)
+        dist.destroy_process_group()
 
     def add(self, tensors: Sequence[Tensor], *, in_order: bool = False) -> None:
         """Replace tensors, in place, by their sums over all processes.
@@ -131,6 +138,21 @@ class Processes:
             dist.all_gather(found, tensor)
         return found
 
+    def collect(self, tensor: Tensor) -> list[Tensor]:
+        """Return on process 0 the tensors of all processes, in the order of ranks; on each other one without rows.
+
+        The tensors (rows, *) have one dtype; their shapes may differ.
+        """
+        if self._store is None:
+            return [tensor]
+        with self._heard():
+            if not self.world.leads:
+                dist.send(torch.tensor(tensor.shape, device=tensor.device), 0)
+                if tensor.numel():
+                    dist.send(_bytes_of(tensor.contiguous()), 0)
+                return [tensor[:0]]
+            return [tensor, *(_received(tensor, rank) for rank in range(1, self.world.size))]
+
     def exchange(self, value: Any) -> list[Any]:
         """Return the JSON values that all processes give, in the order of ranks; waits for all of them."""
         if self._store is None:
@@ -160,19 +182,18 @@ class Processes:
             self._store.set(f"failed/{self.world.rank}", own)
             is_first = self._store.compare_set(_FIRST_FAILURE, "", own) == own.encode()
             if self.world.leads and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-                self._wait_for_others()
+                self._wait_for_others("failed", _SECONDS_TO_EXPLAIN)
+                time.sleep(10 * _SECONDS_TO_LOOK)
             return is_first
         except RuntimeError:  # the store is gone, with the process or the launcher that kept it
             return self.world.rank <= 1  # the store of a training without a launcher is that of process 0
 
-    def _wait_for_others(self) -> None:
-        """Give the others time to ask who was first: without a launcher, the store ends with this process."""
+    def _wait_for_others(self, what: str, seconds: float) -> None:
+        """Give the others time to use the store, until each has failed or left: it ends with process 0."""
         assert self._store is not None
-        until = time.monotonic() + _SECONDS_TO_EXPLAIN
-        failed = [f"failed/{rank}" for rank in range(self.world.size)]
-        while not self._store.check(failed) and time.monotonic() < until:
+        until = time.monotonic() + seconds
+        while not self._store.check([f"{what}/{rank}" for rank in range(self.world.size)]) and time.monotonic() < until:
             time.sleep(_SECONDS_TO_LOOK)
-        time.sleep(10 * _SECONDS_TO_LOOK)
 
     @contextlib.contextmanager
     def _heard(self) -> Iterator[None]:
@@ -199,6 +220,20 @@ class Processes:
         return ProcessLost(
             Fault(f"{who} of {self.world.size} ended without a reason, or stopped answering", hint=_HINT)
         )
+
+
+def _received(like: Tensor, rank: int) -> Tensor:
+    """Return the tensor that a process sends by `collect`, of the dtype and number of axes of `like`."""
+    shape = torch.empty(like.dim(), dtype=torch.int64, device=like.device)
+    dist.recv(shape, rank)
+    found = torch.empty(shape.tolist(), dtype=like.dtype, device=like.device)
+    if found.numel():
+        dist.recv(_bytes_of(found), rank)
+    return found
+
+
+def _bytes_of(tensor: Tensor) -> Tensor:
+    return tensor.view(-1).view(torch.uint8)
 
 
 _HINT = "train --resume continues the run from its newest checkpoint"

@@ -1,6 +1,6 @@
 """Evaluation on several processes: each evaluates every n-th batch, and all add the batches' states in their order."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice, repeat
 
 import torch
@@ -17,10 +17,18 @@ class Turns:
     are all evaluated by each.
     """
 
-    def __init__(self, source: BatchSource, processes: Processes, limit: int | None = None) -> None:
-        """`limit` is the number of batches to evaluate; None: all."""
+    def __init__(
+        self,
+        source: BatchSource,
+        processes: Processes,
+        limit: int | None = None,
+        *,
+        after_each: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`limit` is the number of batches to evaluate; None: all. `after_each` is called after each round."""
         self._source = source
         self._processes = processes
+        self._after_each = after_each
         self._count = source.steps if limit is None else min(limit, source.steps)
         world = processes.world
         shared = self._count >= world.size
@@ -31,7 +39,9 @@ class Turns:
         numbers = range(self._rank, self._rank + self._count, self._size)
         batches: Iterable[Batch | None] = self._source.epoch(0, self._rank, every=self._size)
         there = islice(batches, len(range(self._rank, self._count, self._size)))
-        return zip(numbers, chain(there, repeat(None)), strict=False)
+        for each in zip(numbers, chain(there, repeat(None)), strict=False):
+            yield each
+            self._after_each()
 
     def all_states(self, number: int, states: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
         """Yield the metric states of each batch of a round (one batch a process), in the order of batches.
@@ -49,3 +59,26 @@ class Turns:
                 sizes = [state.numel() * state.element_size() for state in states]
                 pieces = zip(part.split(sizes), states, strict=True)
                 yield [piece.clone().view(state.dtype).view(state.shape) for piece, state in pieces]
+
+    def all_rows(self, values: Tensor) -> list[Tensor]:
+        """Return on process 0 the values (rows, *) of each batch of a round, in the order of batches.
+
+        `values` are those of this process's batch, without one any of no rows. Other processes get values of no rows,
+        unless each evaluates all batches.
+        """
+        return [values] if self._size == 1 else self._processes.collect(values)
+
+
+def numbered(batches: Iterable[Batch] | Turns) -> Iterable[tuple[int, Batch | None]]:
+    """Return pairs of a batch's number and the batch; with `Turns` of this process's batches, some of them None."""
+    return batches if isinstance(batches, Turns) else enumerate(batches)
+
+
+def all_states(batches: object, number: int, states: Sequence[Tensor]) -> Iterable[Sequence[Tensor]]:
+    """Return the metric states of batch `number`, or with `Turns` those of each batch of its round."""
+    return batches.all_states(number, states) if isinstance(batches, Turns) else (states,)
+
+
+def all_rows(batches: object, values: Tensor) -> list[Tensor]:
+    """Return the values (rows, *) of a batch, or with `Turns` those of each batch of its round."""
+    return batches.all_rows(values) if isinstance(batches, Turns) else [values]

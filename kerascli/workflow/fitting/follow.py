@@ -3,7 +3,7 @@
 import json
 import platform
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from kerascli import __version__
 from kerascli.errors import ConfigError, Fault, Interrupted, TrainingStopped, counted
 from kerascli.events import EpochEnd, Event, Note, Stopped
+from kerascli.model.runtime.weights import Weight
 from kerascli.training.distributed.processes import Processes
 from kerascli.training.evaluate import evaluate
 from kerascli.training.finite import refuse_bad_weights
@@ -45,7 +46,7 @@ def compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
     """
     for event in events:
         if isinstance(event, EpochEnd) and runner.processes.world.size > 1:
-            sums = runner.processes.exchange(_sum_of_bits(runner))
+            sums = runner.processes.exchange(sum_of_bits(runner.state.trainer.weights))
             for rank, found in enumerate(sums):
                 if found != sums[0]:
                     text = f"process {rank} has other weights than process 0 after epoch {event.epoch}"
@@ -54,10 +55,10 @@ def compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
         yield event
 
 
-def _sum_of_bits(runner: PhaseRunner) -> int:
+def sum_of_bits(weights: Iterable[Weight]) -> int:
     """Return the sum of all weights' bytes, read as integers. Waits for the device."""
-    weights = [weight.tensor.detach().reshape(-1) for weight in runner.state.trainer.weights]
-    return sum(int(each.view(torch.uint8).sum(dtype=torch.int64)) for each in weights)
+    vectors = [weight.tensor.detach().reshape(-1) for weight in weights]
+    return sum(int(each.view(torch.uint8).sum(dtype=torch.int64)) for each in vectors)
 
 
 def _leave_on_signal(processes: Processes, event: Event) -> None:
@@ -66,36 +67,40 @@ def _leave_on_signal(processes: Processes, event: Event) -> None:
         raise Interrupted("interrupted", signal_number=number)
 
 
-def checked_members(processes: Processes, config: str, data: dict[str, str]) -> list[dict[str, Any]]:
+def checked_members(
+    processes: Processes, config: str, data: dict[str, str], *, weights: int | None = None
+) -> list[dict[str, Any]]:
     """Return facts about each process, by rank; `config` and `data` are its resolved config and its data's digests.
 
-    Raises ConfigError if processes have other versions, configs or data, since they would train different models.
+    `weights` are the sum of a trained run's bits. Raises ConfigError if processes have other versions, configs, weights
+    or data, since their work would not be parts of one.
     """
     own = {
         "host": socket.gethostname(), "threads": torch.get_num_threads(), "python": platform.python_version(),
         "torch": torch.__version__, "kerascli": __version__,
         "config": sha256(config.encode()).hexdigest(), "data": sha256(json.dumps(data).encode()).hexdigest(),
+        "weights": weights,
     }  # fmt: skip
     members = processes.exchange(own)
-    for name in ("kerascli", "torch", "config", "data", "threads"):
+    for name in _KINDS:
         for rank, member in enumerate(members):
             if member[name] != members[0][name]:
                 raise ConfigError(
                     f"process {rank} on {member['host']} has another {_KINDS[name]} than process 0 on "
                     f"{members[0]['host']}{_difference(name, member, members[0])}",
-                    hint="all processes must have the same versions, config and data",
+                    hint="all processes must have the same versions, config, weights and data",
                 )
     return [{name: member[name] for name in ("host", "threads", "python", "torch")} for member in members]
 
 
 _KINDS = {
-    "kerascli": "version of kerascli", "torch": "version of torch", "config": "config", "data": "data",
-    "threads": "number of threads",
+    "kerascli": "version of kerascli", "torch": "version of torch", "config": "config", "weights": "set of weights",
+    "data": "data", "threads": "number of threads",
 }  # fmt: skip
 
 
 def _difference(name: str, member: dict[str, Any], first: dict[str, Any]) -> str:
-    return "" if name in ("config", "data") else f": {member[name]}, not {first[name]}"
+    return "" if name in ("config", "weights", "data") else f": {member[name]}, not {first[name]}"
 
 
 def process_notes(runner: PhaseRunner, members: Mapping[str, Any]) -> Iterator[Note]:
