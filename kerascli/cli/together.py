@@ -1,4 +1,4 @@
-"""A command as one of several processes: joined before its work, with one report of what went wrong."""
+"""Run a command as one of several processes: connect the processes before its work, and report an error only once."""
 
 import contextlib
 import secrets
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def launch_if_asked(
     processes: int | None, max_restarts: int | None = None, *, alone: Mapping[str, bool] = MappingProxyType({})
 ) -> None:
-    """Run this command on several processes and exit, if that is asked for and no launcher has started this one.
+    """Start the command on several processes and exit, if an option asks for it and no launcher has done so.
 
     `alone` has sentences about arguments that need one process; ConfigError is raised for the first that is given.
     """
@@ -41,14 +41,14 @@ _ALONE = "leave out --processes, and start it without a launcher"
 
 @contextlib.contextmanager
 def together(options: Options, timeout: float) -> Iterator[Options]:
-    """Join the processes that train, and give the options with them, as `_joined`."""
+    """Context manager that connects the processes that train, as `_joined` does, and yields options with them."""
     with _joined(options.device, timeout) as processes:
         yield options if processes is None else replace(options, processes=processes)
 
 
 @contextlib.contextmanager
 def dealing(device: str, timeout: float) -> Iterator["Processes | None"]:
-    """Join the processes that batches are dealt out to, as `_joined`; all leave when each has done its part."""
+    """Context manager that connects the processes that share batches, as `_joined` does; all leave at the same time."""
     try:
         with _joined(device, timeout) as processes:
             yield processes
@@ -62,7 +62,7 @@ def dealing(device: str, timeout: float) -> Iterator["Processes | None"]:
 
 @contextlib.contextmanager
 def _joined(device: str, timeout: float) -> Iterator["Processes | None"]:
-    """Join the processes that a launcher has started, and leave them at the end; alone, do nothing and give None.
+    """Context manager that connects the processes started by a launcher; for a single process it yields None.
 
     Of all processes only the first that fails reports its error; the others end with their exit codes.
     """
@@ -105,7 +105,7 @@ def _silent_code(processes: "Processes", error: BaseException) -> int | None:
 
 
 def interrupted_run(options: Options) -> str | None:
-    """Return the run that these processes began before their launcher restarted them; None at a first start."""
+    """Return the run that these processes had begun before their launcher restarted them; None at the first start."""
     if options.processes is None or restarts_of() == 0:
         return None
     from kerascli.runs.index import list_runs
@@ -120,7 +120,7 @@ def interrupted_run(options: Options) -> str | None:
 
 
 def with_common_seed(document: "Document", processes: "Processes") -> "Document":
-    """Return a config with a seed: its own, or a random one that all processes have."""
+    """Return a config with a seed: its own, or a random one that is the same on all processes."""
     from kerascli.config.composition.overrides import override
 
     drawn = processes.exchange(secrets.randbelow(2**31))[0]

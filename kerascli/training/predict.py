@@ -14,7 +14,7 @@ from kerascli.training.train_step import GraphStep
 
 
 def predict(module: GraphStep, batches: Iterable[Batch] | Turns, *, seed: int) -> dict[str, Tensor]:
-    """Return a mapping from output name to its values (rows, *), on the CPU; half precision is converted to float32.
+    """Return a mapping from output name to array (rows, *), on the CPU; half precision is converted to float32.
 
     With `Turns`, other processes compute a part, and only process 0 returns values of all rows.
     """

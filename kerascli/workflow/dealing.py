@@ -35,9 +35,9 @@ def shared(run: OpenedRun, rows: Split) -> Iterator[None]:
         try:
             yield
         except ProcessLost:
-            # It has left on a signal that all got; but by SIGTERM launchers end the others after a failure.
+            # It has left on a signal that all got, and says so. By SIGTERM launchers end the rest after a failure.
             if stop.number not in (None, signal.SIGTERM):
-                raise Signalled(stop.number) from None
+                raise SystemExit(128 + stop.number) from None
             raise
 
 

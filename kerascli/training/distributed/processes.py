@@ -150,7 +150,7 @@ class Processes:
                 dist.send(torch.tensor(tensor.shape, device=tensor.device), 0)
                 if tensor.numel():
                     dist.send(_bytes_of(tensor.contiguous()), 0)
-                return [tensor[:0]]
+                return [torch.empty_like(tensor[:0])]  # a view would keep the tensor in memory
             return [tensor, *(_received(tensor, rank) for rank in range(1, self.world.size))]
 
     def exchange(self, value: Any) -> list[Any]:
