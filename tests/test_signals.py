@@ -420,3 +420,28 @@ def test_a_signal_that_python_drops_is_remembered(number: signal.Signals) -> Non
     with pytest.raises(interrupts.Signalled) as caught:
         lose()
     assert caught.value.code == CODES[number]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no signal at the end of the parent process")
+def test_a_process_is_terminated_when_the_launcher_that_started_it_is_killed() -> None:
+    worker = "import time; from kerascli.interrupts import end_with_parent; end_with_parent(); print(0, flush=True); "
+    launcher = (
+        "import subprocess, sys; "
+        f"child = subprocess.Popen([sys.executable, '-c', {worker + 'time.sleep(60)'!r}], stdout=subprocess.PIPE); "
+        "child.stdout.readline(); print(child.pid, flush=True); child.wait()"
+    )
+    with subprocess.Popen([sys.executable, "-c", launcher], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.kill()
+    until = time.monotonic() + 20
+    while _is_alive(pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not _is_alive(pid)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

@@ -2,18 +2,22 @@
 
 import contextlib
 import secrets
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from kerascli.errors import ConfigError, Interrupted, KerasCliError, ProcessLost
+from kerascli.disk.files import read_bytes
+from kerascli.errors import ConfigError, FileRefused, Interrupted, KerasCliError, ProcessLost
 from kerascli.interrupts import Signalled, count_as_handled, end_with_parent
 from kerascli.workflow.fitting.options import Options
 from kerascli.world import launch_of, restarts_of, world_of
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
+    from kerascli.runs.record import RunRecord
     from kerascli.training.distributed.processes import Processes
 
 
@@ -67,11 +71,11 @@ def _joined(device: str, timeout: float) -> Iterator["Processes | None"]:
     Of all processes only the first that fails reports its error; the others end with their exit codes.
     """
     world = world_of()
+    if launch_of() is not None:
+        end_with_parent()  # a launcher that is killed cannot end its processes
     if world.size == 1:
         yield None
         return
-    if launch_of() is not None:
-        end_with_parent()  # a launcher that is killed cannot end its processes
     from kerascli.device import choose_device
     from kerascli.training.distributed.processes import Processes
 
@@ -97,26 +101,40 @@ def _silent_code(processes: "Processes", error: BaseException) -> int | None:
             text, code = str(error), error.exit_code
         case _:
             text, code = f"{type(error).__name__}: {error}", 1
-    if processes.is_first_to_fail(text):
+    if processes.is_first_to_fail(error, text):
         return None
     if isinstance(error, Signalled):
         count_as_handled()
     return code
 
 
-def interrupted_run(options: Options) -> str | None:
-    """Return the run that these processes had begun before their launcher restarted them; None at the first start."""
-    if options.processes is None or restarts_of() == 0:
+def interrupted_run(options: Options, config: Path | None) -> str | None:
+    """Return the run that this launch has begun and not ended; None if it has none.
+
+    A launcher starts processes again after a failure, or with others when machines have joined or left; or it is itself
+    started again by the same name (--rdzv-id), command and config.
+    """
+    if launch_of() is None:
         return None
     from kerascli.runs.index import list_runs
 
     found: str | None = None
-    if options.processes.world.leads:
-        launch = launch_of()
-        found = next(
-            (str(run.path) for run in list_runs(options.runs_dir) if run.facts().get("launch") == launch), None
-        )
-    return options.processes.exchange(found)[0]
+    if options.processes is None or options.processes.world.leads:
+        found = next((str(run.path) for run in list_runs(options.runs_dir) if _goes_on(run, options, config)), None)
+    return found if options.processes is None else options.processes.exchange(found)[0]
+
+
+def _goes_on(run: "RunRecord", options: Options, config: Path | None) -> bool:
+    """Return True if this launch has begun the run, and is to go on with it."""
+    try:
+        facts = run.facts()
+        if facts.get("launch") != launch_of():
+            return False
+        same_command = facts.get("command") == shlex.join(["kerascli", *options.command])
+        unchanged = config is not None and run.config().encode() == read_bytes(config, 2**24)
+    except (FileRefused, OSError):
+        return False
+    return restarts_of() > 0 or (same_command and unchanged and facts["status"] not in ("completed", "stopped"))
 
 
 def with_common_seed(document: "Document", processes: "Processes") -> "Document":

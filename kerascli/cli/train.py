@@ -84,7 +84,7 @@ def train(
         return
     launch_if_asked(processes, max_restarts)
     with together(chosen, timeout) as chosen:
-        resume = resume or interrupted_run(chosen)
+        resume = resume or interrupted_run(chosen, config)
         if resume is not None:
             _resume(resume, chosen, sets, data, shown)
         else:

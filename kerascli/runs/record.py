@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from kerascli.disk import locks, storage
 from kerascli.disk.pieces import Pieces
-from kerascli.errors import ConfigError, FileRefused
+from kerascli.errors import ConfigError, FileRefused, KerasCliError
 from kerascli.runs import history, starts
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.facts import FORMAT, read_facts
@@ -146,8 +146,10 @@ class RunRecord(OutputFiles):
 
     @property
     def was_cut_off(self) -> bool:
-        """True if the training run was interrupted or killed, has a checkpoint, and is not running again."""
-        return self.status() in {"killed", "interrupted"} and bool(self.checkpoints.steps())
+        """True if the training was interrupted, killed or failed before its end, and left a checkpoint."""
+        status = self.status()
+        failed = status == "failed" and not (self.path / _WEIGHTS).exists()
+        return (failed or status in {"killed", "interrupted"}) and bool(self.checkpoints.steps())
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -182,6 +184,14 @@ class RunRecord(OutputFiles):
         """Record in run.json how the training run ended. `results` maps split -> loss or metric -> value."""
         known = {} if self._history is None else {"history": self._history.synced_prefix().model_dump()}
         self.note(**ended(status, reason=reason, results=results), **known)
+
+    def finish_for_another(self, reason: str) -> None:
+        """Record that the run failed, unless the process that runs it is alive, or has recorded how it ended."""
+        with contextlib.suppress(KerasCliError), self.locked():
+            known = self.facts()
+            if known["status"] == "running":
+                self._seconds_before = known["seconds"]
+                self.finish("failed", reason=reason)
 
     def _write_facts(self, facts: dict[str, Any]) -> None:
         facts["seconds"] = round(self._seconds_before + time.monotonic() - self._began, 3)

@@ -177,13 +177,14 @@ def _beside(runner: PhaseRunner) -> Iterator[Event]:
 
 
 def _members(runner: PhaseRunner) -> dict[str, Any]:
-    """Return the facts about the processes of a training run for run.json, after all agreed on what is trained."""
+    """Return the facts about a training's processes for run.json, once all agree on what is trained."""
+    launch = {"launch": launch_of()} if launch_of() is not None else {}
     if runner.processes.world.size == 1:
-        return {}
+        return launch
     folder = runner.options.runs_dir / "run"
     complete = runner.phases[-1].config.resolved([phase.spec for phase in runner.phases], folder)
     members = checked_members(runner.processes, dump_yaml(complete), data_digests(runner.phases))
-    return {"processes": members, "launch": launch_of()}
+    return {"processes": members, **launch}
 
 
 def _earlier_processes(known: Mapping[str, Any]) -> dict[str, Any]:

@@ -175,6 +175,7 @@ REFUSED = [
     (("evaluate", "table", "-"), "- is standard input, which is read once, on one process only"),
     (("predict", "table", "validation", "--horizon", "3"), "--horizon computes a row from the predictions before"),
     (("predict", "table", "validation", "-o", "none/out.csv"), "there is no folder 'none'"),
+    (("predict", "masked", "validation", "--threshold", "0.5"), "--threshold: this model does not predict one"),
 ]
 
 
@@ -188,7 +189,7 @@ def test_what_cannot_be_done_is_refused_once(folder: Path, command: tuple[str, .
 
 @pytest.mark.parametrize(
     ("command", "rank", "how"),
-    [("evaluate", 1, "kill"), ("predict", 0, "kill"), ("predict", 1, "kill"), ("evaluate", 1, "raise")],
+    [("evaluate", 1, "kill"), ("predict", 0, "kill"), ("predict", 1, "kill"), ("evaluate", 0, "raise")],
 )
 def test_a_process_that_ends_ends_all_with_one_message(folder: Path, command: str, rank: int, how: str) -> None:
     (folder / "trap").write_text(f"{rank} {how}")
@@ -197,7 +198,7 @@ def test_a_process_that_ends_ends_all_with_one_message(folder: Path, command: st
         ended = run_on(2, folder, (command, "trapped", "train", *output, *ALONE))
     finally:
         (folder / "trap").unlink()
-    assert ended.codes[rank] == (-signal.SIGKILL if how == "kill" else 1), ended.text
+    assert ended.codes[rank] == (-signal.SIGKILL if how == "kill" else 2), ended.text
     assert ended.codes[1 - rank] == 5, ended.text
     assert ended.text.count("error:") == 1, ended.text
     assert "resume" not in ended.text

@@ -769,3 +769,24 @@ def test_the_start_in_the_name_is_utc(runs_dir: Path) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     stem = RunRecord.create(runs_dir, "a").path.name[:20]
     assert before <= datetime.strptime(stem, "%Y-%m-%dT%H-%M-%SZ").replace(tzinfo=UTC) <= datetime.now(UTC)
+
+
+def test_a_run_whose_process_is_gone_is_finished_by_another(tmp_path: Path) -> None:
+    """Not one that a process still runs, or that has recorded its end."""
+    run = RunRecord.create(tmp_path, "mine")
+    with run.locked():
+        run.begin({})
+        left = run.path / f".step.json.tmp-{2**22 + 1}"
+        left.touch()
+        RunRecord(run.path).finish_for_another("process 0 is gone")
+        assert run.facts()["status"] == "running"
+    RunRecord(run.path).finish_for_another("process 0 is gone")
+    assert (run.status(), run.facts()["reason"]) == ("failed", "process 0 is gone")
+    assert not left.exists()
+    RunRecord(run.path).finish_for_another("another reason")
+    assert run.facts()["reason"] == "process 0 is gone"
+    assert not run.was_cut_off
+    run.checkpoints.save(1, {"training": b"x"}, {})
+    assert run.was_cut_off
+    run.write_weights(b"y")
+    assert not run.was_cut_off

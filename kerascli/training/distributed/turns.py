@@ -47,17 +47,21 @@ class Turns:
         """Yield the metric states of each batch of a round (one batch a process), in the order of batches.
 
         `states` are those of batch `number`, which this process evaluated. Without a batch, a process gives the states
-        of its last one, which are left out.
+        of its last one, which are left out. Signals of all processes come with the states.
         """
-        if self._size == 1:
+        signal = torch.tensor([self._processes.signal() or 0], dtype=torch.uint8, device=states[0].device)
+        alone = self._size == 1
+        sent = [signal] if alone else [*(state.contiguous().reshape(-1).view(torch.uint8) for state in states), signal]
+        parts = self._processes.gather(torch.cat(sent))
+        self._processes.keep_signals(torch.stack([part[-1] for part in parts]))
+        if alone:
             yield states
             return
-        flat = torch.cat([state.contiguous().reshape(-1).view(torch.uint8) for state in states])
         first = number - self._rank
-        for rank, part in enumerate(self._processes.gather(flat)):
+        for rank, part in enumerate(parts):
             if first + rank < self._count:
                 sizes = [state.numel() * state.element_size() for state in states]
-                pieces = zip(part.split(sizes), states, strict=True)
+                pieces = zip(part[:-1].split(sizes), states, strict=True)
                 yield [piece.clone().view(state.dtype).view(state.shape) for piece, state in pieces]
 
     def all_rows(self, values: Tensor) -> list[Tensor]:

@@ -5,14 +5,16 @@ import platform
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from kerascli import __version__
-from kerascli.errors import ConfigError, Fault, Interrupted, TrainingStopped, counted
+from kerascli.errors import ConfigError, Fault, Interrupted, ProcessLost, TrainingStopped, counted
 from kerascli.events import EpochEnd, Event, Note, Stopped
 from kerascli.model.runtime.weights import Weight
+from kerascli.runs.record import RunRecord
 from kerascli.training.distributed.processes import Processes
 from kerascli.training.evaluate import evaluate
 from kerascli.training.finite import refuse_bad_weights
@@ -22,7 +24,19 @@ from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
 
 
 def follow(runner: PhaseRunner) -> None:
-    """Take part in the training and in the evaluation of the test split, as `run_loop.run` does on rank 0."""
+    """Take part in the training and in the evaluation of the test split, as `run_loop.run` does on rank 0.
+
+    If rank 0 is gone, record in its place how the run ended.
+    """
+    record = RunRecord(Path(runner.processes.exchange(None)[0]))
+    try:
+        _take_part(runner)
+    except ProcessLost as error:
+        record.finish_for_another(str(error))
+        raise
+
+
+def _take_part(runner: PhaseRunner) -> None:
     while True:
         for event in compared(train(runner.state.trainer, runner.state.plan, runner.reached), runner):
             _leave_on_signal(runner.processes, event)
@@ -35,20 +49,23 @@ def follow(runner: PhaseRunner) -> None:
         experiment = runner.state.experiment
         source = rows_in_order(experiment, test)
         batches = evaluated_batches(source, runner.options.limits.get("validation_steps"), runner.processes)
-        for _ in evaluate(experiment.module, batches, seed=experiment.spec.seed):
-            pass
+        for event in evaluate(experiment.module, batches, seed=experiment.spec.seed):
+            _leave_on_signal(runner.processes, event)
 
 
 def compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
-    """Yield the events of a training; at the end of each epoch, compare the weights of all processes.
+    """Yield the events of a training; at the end of each epoch, compare all processes' weights, and hear of signals.
 
     Raises TrainingStopped if they differ, for example by a callback of the user's own that decides by the time.
     """
     for event in events:
         if isinstance(event, EpochEnd) and runner.processes.world.size > 1:
-            sums = runner.processes.exchange(sum_of_bits(runner.state.trainer.weights))
-            for rank, found in enumerate(sums):
-                if found != sums[0]:
+            found = runner.processes.exchange(
+                [sum_of_bits(runner.state.trainer.weights), runner.processes.signal() or 0]
+            )
+            runner.processes.hear(signal for _, signal in found)
+            for rank, (bits, _) in enumerate(found):
+                if bits != found[0][0]:
                     text = f"process {rank} has other weights than process 0 after epoch {event.epoch}"
                     hint = "a callback or layer of your own must compute the same on all processes"
                     raise TrainingStopped(Fault(text, hint=hint))

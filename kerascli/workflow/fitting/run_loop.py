@@ -2,20 +2,18 @@
 
 import shlex
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 from safetensors.torch import load as load_tensors
 
-from kerascli.data.batches.loader import Batch
-from kerascli.errors import FileRefused, Interrupted, KerasCliError, TrainingStopped
-from kerascli.events import Evaluated, Event, Note, Stopped
+from kerascli.errors import FileRefused, Interrupted, KerasCliError, ProcessLost, TrainingStopped
+from kerascli.events import Evaluated, Event, Note, Stopped, Tick
 from kerascli.interrupts import Signals
 from kerascli.model.runtime.weights import lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import saved_weights
 from kerascli.training.distributed.processes import Processes
-from kerascli.training.distributed.turns import Turns
 from kerascli.training.evaluate import evaluate
 from kerascli.training.finite import has_finite_weights, refuse_bad_weights
 from kerascli.training.loop import train
@@ -33,15 +31,18 @@ from kerascli.workflow.memory import STOPS, stopped_by
 def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
     """Yield the events of a training from the runner's progress to its end, and of the evaluation on the test split."""
     try:
+        runner.processes.exchange(str(record.path))
         yield from _phases(runner, record)
         refuse_bad_weights(runner.state.trainer, runner.reached)
         record.write_weights(runner.state.trainer.weights_file())
-        results = yield from _evaluate_test(runner, record, stop)
+        results = yield from _evaluate_test(runner, record)
         stopped = runner.reached.stopped
         record.finish("completed" if stopped is None else "stopped", reason=stopped, results=results)
     except Interrupted as error:
         record.finish("interrupted", reason=str(error))
         raise
+    except ProcessLost as error:
+        raise _failed(record, error) from None
     except TrainingStopped as error:
         kept = _keep_finite_weights(runner.state.trainer, record)
         raise _failed(record, TrainingStopped([replace(f, text=f"{f.text}; {kept}") for f in error.faults])) from None
@@ -121,9 +122,7 @@ def _interrupted(text: str, record: RunRecord, number: int) -> Interrupted:
     return Interrupted(text, signal_number=number, hint=f"resume with: {command}")
 
 
-def _evaluate_test(
-    runner: PhaseRunner, record: RunRecord, stop: Signals
-) -> Generator[Event, None, dict[str, dict[str, float]]]:
+def _evaluate_test(runner: PhaseRunner, record: RunRecord) -> Generator[Event, None, dict[str, dict[str, float]]]:
     """Evaluate the final weights on the test split, if any; return a mapping from split to its metrics."""
     test = runner.phase.prepared.splits.get("test")
     if test is None:
@@ -132,18 +131,22 @@ def _evaluate_test(
     started = time.monotonic()
     limit = runner.options.limits.get("validation_steps")
     batches = evaluated_batches(rows_in_order(experiment, test), limit, runner.processes)
-    if not isinstance(batches, Turns):  # else all processes evaluate to the end, since they wait for each other
-        batches = _while_wanted(batches, record, stop)
     work = evaluate(experiment.module, batches, seed=experiment.spec.seed)
-    figures = yield from work
+    figures = yield from _while_wanted(work, record, runner.processes)
     yield Evaluated("test", figures, test.rows, time.monotonic() - started)
     return {"test": figures}
 
 
-def _while_wanted(batches: Iterable[Batch], record: RunRecord, stop: Signals) -> Iterator[Batch]:
-    for batch in batches:
-        if stop.number is not None:
-            raise _interrupted(
-                "interrupted: trained and saved, but not evaluated on the test split", record, stop.number
-            )
-        yield batch
+def _while_wanted(
+    work: Generator[Tick, None, dict[str, float]], record: RunRecord, processes: Processes
+) -> Generator[Tick, None, dict[str, float]]:
+    """Yield the events of an evaluation and return its result. Raises Interrupted on a signal."""
+    while True:
+        try:
+            tick = next(work)
+        except StopIteration as done:
+            return done.value
+        yield tick
+        number = processes.common_signal()
+        if number is not None:
+            raise _interrupted("interrupted: trained and saved, but not evaluated on the test split", record, number)
