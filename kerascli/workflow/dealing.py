@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 
+import torch
+
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.errors import ConfigError, ProcessLost
 from kerascli.interrupts import Signalled, deferred
 from kerascli.training.distributed.turns import Turns
-from kerascli.workflow.fitting.follow import checked_members, sum_of_bits
 from kerascli.workflow.opened import OpenedRun
 
 
@@ -28,8 +29,9 @@ def shared(run: OpenedRun, rows: Split) -> Iterator[None]:
         if node.layer.keeps_states():
             text = f"'{node.name}' is stateful: row i of a batch continues row i of the one before, on one process only"
             raise ConfigError(text, hint="leave out --processes, and start it without a launcher")
-    weights = sum_of_bits(run.experiment.weights)
-    checked_members(run.processes, run.record.resolved(), _digests(rows), weights=weights)
+    from kerascli.workflow.fitting.follow import checked_members  # loads the training loop, which one process spares
+
+    checked_members(run.processes, run.record.resolved(), _digests(rows), weights=_digest_of_weights(run))
     with deferred() as stop:
         run.processes.signal = lambda: stop.number
         try:
@@ -50,6 +52,13 @@ def dealt(run: OpenedRun, source: BatchSource) -> Iterable[Batch] | Turns:
             raise Signalled(number)
 
     return source.epoch(0) if processes.world.size == 1 else Turns(source, processes, after_each=leave_on_signal)
+
+
+def _digest_of_weights(run: OpenedRun) -> str:
+    digest = sha256()
+    for weight in run.experiment.weights:
+        digest.update(weight.tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _digests(rows: Split) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import json
 import platform
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import torch
 from kerascli import __version__
 from kerascli.errors import ConfigError, Fault, Interrupted, ProcessLost, TrainingStopped, counted
 from kerascli.events import EpochEnd, Event, Note, Stopped
-from kerascli.model.runtime.weights import Weight
 from kerascli.runs.record import RunRecord
 from kerascli.training.distributed.processes import Processes
 from kerascli.training.evaluate import evaluate
@@ -60,9 +59,7 @@ def compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
     """
     for event in events:
         if isinstance(event, EpochEnd) and runner.processes.world.size > 1:
-            found = runner.processes.exchange(
-                [sum_of_bits(runner.state.trainer.weights), runner.processes.signal() or 0]
-            )
+            found = runner.processes.exchange([_sum_of_bits(runner), runner.processes.signal() or 0])
             runner.processes.hear(signal for _, signal in found)
             for rank, (bits, _) in enumerate(found):
                 if bits != found[0][0]:
@@ -72,10 +69,10 @@ def compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
         yield event
 
 
-def sum_of_bits(weights: Iterable[Weight]) -> int:
+def _sum_of_bits(runner: PhaseRunner) -> int:
     """Return the sum of all weights' bytes, read as integers. Waits for the device."""
-    vectors = [weight.tensor.detach().reshape(-1) for weight in weights]
-    return sum(int(each.view(torch.uint8).sum(dtype=torch.int64)) for each in vectors)
+    weights = [weight.tensor.detach().reshape(-1) for weight in runner.state.trainer.weights]
+    return sum(int(each.view(torch.uint8).sum(dtype=torch.int64)) for each in weights)
 
 
 def _leave_on_signal(processes: Processes, event: Event) -> None:
@@ -85,12 +82,12 @@ def _leave_on_signal(processes: Processes, event: Event) -> None:
 
 
 def checked_members(
-    processes: Processes, config: str, data: dict[str, str], *, weights: int | None = None
+    processes: Processes, config: str, data: dict[str, str], *, weights: str = ""
 ) -> list[dict[str, Any]]:
     """Return facts about each process, by rank; `config` and `data` are its resolved config and its data's digests.
 
-    `weights` are the sum of a trained run's bits. Raises ConfigError if processes have other versions, configs, weights
-    or data, since their work would not be parts of one.
+    `weights` is the digest of a trained run's weights. Raises ConfigError if processes have other versions, configs,
+    weights or data, since their work would not be parts of one.
     """
     own = {
         "host": socket.gethostname(), "threads": torch.get_num_threads(), "python": platform.python_version(),
@@ -105,7 +102,7 @@ def checked_members(
                 raise ConfigError(
                     f"process {rank} on {member['host']} has another {_KINDS[name]} than process 0 on "
                     f"{members[0]['host']}{_difference(name, member, members[0])}",
-                    hint="all processes must have the same versions, config, weights and data",
+                    hint="all processes must have the same versions, config and data",
                 )
     return [{name: member[name] for name in ("host", "threads", "python", "torch")} for member in members]
 
