@@ -1,10 +1,12 @@
 """Start a command on several processes of this machine, by torch's elastic launcher."""
 
 import logging
+import signal
 import sys
 import uuid
 from collections.abc import Sequence
 
+from kerascli.cli import options
 from kerascli.interrupts import count_as_handled
 
 _OWN_OPTIONS = ("--processes", "--max-restarts")
@@ -33,8 +35,11 @@ def launch(processes: int, max_restarts: int) -> int:
     try:
         elastic_launch(config, sys.executable)("-m", "kerascli", *without_own_options(sys.argv[1:]))
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
-        return failure.exitcode if failure.exitcode > 0 else 5
+        rank, failure = error.get_first_failure()
+        if failure.exitcode > 0:
+            return failure.exitcode
+        options.note(f"process {rank} was ended by {signal.Signals(-failure.exitcode).name}")  # as by a lack of memory
+        return 5
     except SignalException as error:  # the processes got the signal, too, and have reported it
         count_as_handled()
         return 128 + error.sigval.value

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from kerascli.disk.files import read_bytes
 from kerascli.errors import ConfigError, FileRefused, Interrupted, KerasCliError, ProcessLost
 from kerascli.interrupts import Signalled, count_as_handled, end_with_parent
+from kerascli.user_code import line_of_user_code
 from kerascli.workflow.fitting.options import Options
-from kerascli.world import launch_of, restarts_of, world_of
+from kerascli.world import World, launch_of, restarts_of, world_of
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
@@ -45,16 +46,16 @@ _ALONE = "leave out --processes, and start it without a launcher"
 
 @contextlib.contextmanager
 def together(options: Options, timeout: float) -> Iterator[Options]:
-    """Context manager that connects the processes that train, as `_joined` does, and yields options with them."""
-    with _joined(options.device, timeout) as processes:
+    """Context manager that connects the processes that train, as `_connected` does, and yields options with them."""
+    with _connected(options.device, timeout) as processes:
         yield options if processes is None else replace(options, processes=processes)
 
 
 @contextlib.contextmanager
 def dealing(device: str, timeout: float) -> Iterator["Processes | None"]:
-    """Context manager that connects the processes that share batches, as `_joined` does; all leave at the same time."""
+    """Context manager that connects the processes that share batches, as `_connected` does; all leave together."""
     try:
-        with _joined(device, timeout) as processes:
+        with _connected(device, timeout) as processes:
             yield processes
             if processes is not None:
                 processes.exchange(None)  # process 0 has then read what the others have sent
@@ -65,7 +66,7 @@ def dealing(device: str, timeout: float) -> Iterator["Processes | None"]:
 
 
 @contextlib.contextmanager
-def _joined(device: str, timeout: float) -> Iterator["Processes | None"]:
+def _connected(device: str, timeout: float) -> Iterator["Processes | None"]:
     """Context manager that connects the processes started by a launcher; for a single process it yields None.
 
     Of all processes only the first that fails reports its error; the others end with their exit codes.
@@ -76,36 +77,45 @@ def _joined(device: str, timeout: float) -> Iterator["Processes | None"]:
     if world.size == 1:
         yield None
         return
-    from kerascli.device import choose_device
-    from kerascli.training.distributed.processes import Processes
-
-    processes = Processes.join(world, choose_device(device).value, timeout=timeout)
+    processes = _joined(world, device, timeout)
     try:
         yield processes
     except (Exception, Signalled) as error:
-        code = _silent_code(processes, error)
+        code = _code_of_silent(error, processes)
         if code is None:
             raise
         raise SystemExit(code) from None
     processes.leave()
 
 
-def _silent_code(processes: "Processes", error: BaseException) -> int | None:
-    """Return the exit code of a process whose error another one reports; None if it has to report it."""
-    match error:
-        case Interrupted():  # process 0 has saved the run, and says so
-            return None if processes.world.leads else error.code
-        case Signalled():  # the others must not wait for this process
-            text, code = "interrupted", error.code
-        case KerasCliError():
-            text, code = str(error), error.exit_code
-        case _:
-            text, code = f"{type(error).__name__}: {error}", 1
-    if processes.is_first_to_fail(error, text):
-        return None
-    if isinstance(error, Signalled):
+def _joined(world: World, device: str, timeout: float) -> "Processes":
+    """Return the processes that were started together, once they have found each other."""
+    from kerascli.device import choose_device
+    from kerascli.training.distributed.processes import Processes
+
+    try:
+        return Processes.join(world, choose_device(device).value, timeout=timeout)
+    except Signalled as error:
+        if world.leads:
+            raise
         count_as_handled()
-    return code
+        raise SystemExit(error.code) from None
+
+
+def _code_of_silent(error: "Exception | Signalled", processes: "Processes") -> int | None:
+    """Return the exit code of this process if another one reports why all of them end; None if this one does."""
+    if isinstance(error, Interrupted):  # process 0 has saved the run, and says so
+        return None if processes.world.leads else error.code
+    if isinstance(error, KerasCliError):
+        return None if processes.is_first_to_fail(error) else error.exit_code
+    if isinstance(error, Signalled):  # before the training: the others must not wait for this process
+        if processes.is_first_to_fail(error, "interrupted"):
+            return None
+        count_as_handled()
+        return error.code
+    if processes.is_first_to_fail(error, f"{type(error).__name__}: {error}"):
+        return None
+    return 1 if line_of_user_code(error) is None else 2
 
 
 def interrupted_run(options: Options, config: Path | None) -> str | None:

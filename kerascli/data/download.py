@@ -1,13 +1,16 @@
 """Download files over the network, with progress and a size limit; only complete, valid files are stored."""
 
+import hashlib
 import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from http.client import HTTPException
 from pathlib import Path
 
-from kerascli.disk import storage
+from kerascli.disk import locks, storage
+from kerascli.disk.files import read_bytes
 from kerascli.errors import DataError, Fault, safe_text
 from kerascli.errors import Path as FaultPath
 
@@ -18,6 +21,8 @@ Progress = Callable[[str, int, int], None]
 """Type of the callback during a download, which is called with (name, bytes done, total bytes)."""
 
 _TIMEOUT_SECONDS = 30
+_PATIENCE_SECONDS = 3600.0
+"""Time to wait for another process that downloads the same file."""
 _BLOCK = 2**18
 
 
@@ -32,20 +37,39 @@ def download(
 ) -> bytes:
     """Download a file of at most `limit` bytes, store it at `local`, and return its contents. Raises DataError.
 
-    `problem` returns the problem with the contents as text, or None; `asked` is the path in the config that needs the
-    file.
+    Of several processes that need the file one downloads it, and the others wait. `problem` returns the problem with
+    the contents as text, or None; `asked` is the path in the config that needs the file.
     """
-    url = _mirrored(url)
-    try:
-        data = _read(url, local.name, limit, progress)
-        if wrong := problem(data):
-            raise _Failed(wrong)
-    except _Failed as failed:
-        text = f"cannot download {url}: {safe_text(failed.reason, 200)}"
-        raise DataError(Fault(text, asked, hint=f"or place the file at '{local}' by hand")) from None
-    storage.make_folder(local.parent)
-    storage.write_bytes(local, data)
+    with _only_one(local):
+        data = _downloaded_meanwhile(local, limit, problem)
+        if data is None:
+            url = _mirrored(url)
+            try:
+                data = _read(url, local.name, limit, progress)
+                if wrong := problem(data):
+                    raise _Failed(wrong)
+            except _Failed as failed:
+                text = f"cannot download {url}: {safe_text(failed.reason, 200)}"
+                raise DataError(Fault(text, asked, hint=f"or place the file at '{local}' by hand")) from None
+            storage.make_folder(local.parent)
+            storage.write_bytes(local, data)
     return data
+
+
+def _only_one(local: Path) -> AbstractContextManager[None]:
+    """Return a context that one process of this machine at a time is in, of those that download the same file."""
+    name = hashlib.sha256(os.path.realpath(local).encode(errors="surrogateescape")).hexdigest()[:16]
+    folder = storage.cache_folder() / "downloads" / name
+    storage.make_folder(folder)
+    return locks.lock(folder, patience_seconds=_PATIENCE_SECONDS)
+
+
+def _downloaded_meanwhile(local: Path, limit: int, problem: Callable[[bytes], str | None]) -> bytes | None:
+    """Return the contents of the file if another process has stored it, and they are valid; else None."""
+    if not local.exists():
+        return None
+    data = read_bytes(local, limit)
+    return data if problem(data) is None else None
 
 
 class _Failed(Exception):

@@ -1,4 +1,5 @@
-"""The part of a batch that is computed now, when a batch is divided: losses ask how it relates to the whole batch."""
+"""Part of a batch whose losses are computed now, if the batch is divided, and how its sums relate to those of the whole
+batch."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

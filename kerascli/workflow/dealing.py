@@ -57,7 +57,7 @@ def dealt(run: OpenedRun, source: BatchSource) -> Iterable[Batch] | Turns:
 def _digest_of_weights(run: OpenedRun) -> str:
     digest = sha256()
     for weight in run.experiment.weights:
-        digest.update(weight.tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        digest.update(weight.tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -6,6 +6,7 @@ import io
 import struct
 import tarfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,15 @@ def test_a_damaged_file_at_home_is_replaced(server: Server, tmp_path: Path) -> N
     path.parent.mkdir(parents=True)
     path.write_bytes(b"sou")
     assert fetch(remote(), CONTEXT) == b"sound" == path.read_bytes()
+
+
+def test_one_of_several_processes_downloads_and_the_others_wait(server: Server) -> None:
+    """Here the processes are threads: the lock is that of an open file, and each has its own."""
+    server.files["t.gz"] = b"sound"
+    server.seconds = 0.2
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: fetch(remote(), CONTEXT), range(4))) == [b"sound"] * 4
+    assert server.asked == ["/t.gz"]
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,23 @@
 """Local HTTP server for downloads."""
 
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Server:
-    """Serves `files`; responses end `cut` bytes before their declared length."""
+    """Serves `files` after `seconds`; responses end `cut` bytes before their declared length."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.cut = 0
+        self.seconds = 0.0
         self.asked: list[str] = []
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.asked.append(self.path)
+                time.sleep(server.seconds)
                 data = server.files.get(self.path.lstrip("/"))
                 if data is None:
                     self.send_error(404)
