@@ -63,8 +63,13 @@ class OutcomeVectors:
             self._slots, torch.zeros_like(self._averaged), torch.zeros_like(self._added), self._processes
         )
 
+    def without_states(self) -> "OutcomeVectors":
+        """Set metric states and integers to zero, in place; what is averaged stays, with its NaNs."""
+        self._added.zero_()
+        return self
+
     def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "OutcomeVectors":
-        """Return new vectors with the tensors of an outcome. Integers are those of the first shard."""
+        """Return new vectors with the tensors of an outcome. Integers are those of the `first` shard that has rows."""
         new = OutcomeVectors(
             self._slots, torch.empty_like(self._averaged), torch.zeros_like(self._added), self._processes
         )

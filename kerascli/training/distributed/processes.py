@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,10 +25,20 @@ if TYPE_CHECKING:
 
 _SECONDS_TO_LEAVE = 10.0
 """Time that the others have to leave, before process 0 ends with the store."""
+_SIGNALS, _WISHES = 256, 4
+"""Numbers above that of every signal, and of every wish."""
 _SECONDS_TO_LOOK = 0.02
 """Time between two looks for the others' answers."""
 _STEPS_AHEAD = 4
 """Number of steps that a GPU's queue may hold before its processes wait for the oldest one's signals."""
+
+
+class Wish(IntEnum):
+    """When process 0 wants all processes to save a checkpoint, by its clock."""
+
+    NONE = 0
+    AT_EPOCH_END = 1
+    NOW = 2
 
 
 class Processes:
@@ -46,6 +57,14 @@ class Processes:
         self._unread: deque[tuple[Tensor, torch.cuda.Event]] = deque()
         self.signal: Callable[[], int | None] = lambda: None
         """Function that returns the number of a signal that this process has received, or None."""
+        self.wish: Callable[[], Wish] = lambda: Wish.NONE
+        """Function that returns whether this process wants a checkpoint to be saved."""
+        self.common_wish = Wish.NONE
+        """Wish that all processes know of after the same training step."""
+        self.has_written: Callable[[], bool] = lambda: False
+        """Function that returns whether this process has written its part of a checkpoint that is being saved."""
+        self.all_have_written = False
+        """True if all processes have written theirs, which they know of after the same training step."""
 
     @classmethod
     def join(cls, world: World, device: str, *, timeout: float) -> "Processes":
@@ -112,6 +131,12 @@ class Processes:
                     assert work is not None
                     work.wait()
 
+    def added(self, tensor: Tensor) -> Tensor:
+        """Return a tensor's sum over all processes."""
+        total = tensor.clone()
+        self.add([total])
+        return total
+
     def _add_in_order(self, tensor: Tensor) -> None:
         """Add by recursive doubling: with the neighbour, then between pairs, then between fours ..."""
         other, distance = torch.empty_like(tensor), 1
@@ -123,14 +148,18 @@ class Processes:
             tensor += other
             distance *= 2
 
+    def own_number(self) -> int:
+        """Return the signal that this process has received, its wish, and if it has written, as one number."""
+        return (self.signal() or 0) + _SIGNALS * (self.wish() + _WISHES * self.has_written())
+
     def own_signal(self) -> list[float]:
-        """Return the signal of each process, as far as this one knows: 0 for none and for the others."""
+        """Return a number for each process: this one's signal and wish, and 0 for the others."""
         known = [0.0] * self.world.size
-        known[self.world.rank] = float(self.signal() or 0)
+        known[self.world.rank] = float(self.own_number())
         return known
 
     def keep_signals(self, signals: Tensor) -> None:
-        """Remember a signal of any process, from all processes' `own_signal`, which come with the sums of a step.
+        """Remember a signal and a wish of any process, from all processes' `own_signal`, which come with a step's sums.
 
         On CUDA they are read some steps later, when the device has them: to read at once would wait for it.
         """
@@ -145,9 +174,20 @@ class Processes:
             arrived.synchronize()
             self.hear(oldest.tolist())
 
-    def hear(self, signals: Iterable[float]) -> None:
-        """Remember the first of all processes' signals, which all of them give to this method in the same order."""
-        self._known_signal = next((int(number) for number in signals if number), None)
+    def hear(self, numbers: Iterable[float]) -> None:
+        """Remember the first signal, the most urgent wish, and if all have written, of all processes' `own_number`.
+
+        All processes give the same numbers to this method, in the same order.
+        """
+        found = [int(number) for number in numbers]
+        self._known_signal = next((number % _SIGNALS for number in found if number % _SIGNALS), None)
+        self.common_wish = Wish(max(number // _SIGNALS % _WISHES for number in found))
+        self.all_have_written = all(number // (_SIGNALS * _WISHES) for number in found)
+
+    def forget_wishes(self) -> None:
+        """Forget what the processes told about a checkpoint, which all of them have begun or finished to save."""
+        self.common_wish, self.all_have_written = Wish.NONE, False
+        self._unread.clear()
 
     def common_signal(self) -> int | None:
         """Return a signal that all processes know of after the same step or batch, or None."""
@@ -216,6 +256,16 @@ class Processes:
         return is_first
 
     @contextlib.contextmanager
+    def heard(self) -> Iterator[None]:
+        """Raise ProcessLost for torch's errors of communication in the block, such as FSDP's, and for no others."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self._reasons is None or not _is_of_communication(error):
+                raise
+            raise self._reasons.found() from None
+
+    @contextlib.contextmanager
     def _heard(self) -> Iterator[None]:
         """Raise ProcessLost if another process does not answer, with the reason that one of them gives."""
         try:
@@ -223,6 +273,11 @@ class Processes:
         except RuntimeError:  # dist.DistError, and what gloo raises
             assert self._reasons is not None
             raise self._reasons.found() from None
+
+
+def _is_of_communication(error: RuntimeError) -> bool:
+    """Return True if gloo or NCCL raised an error; gloo's are plain RuntimeErrors."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error).lower()
 
 
 def _has_connections() -> bool:

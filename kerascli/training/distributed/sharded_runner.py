@@ -69,7 +69,7 @@ class ShardedRunner:
                 return self._nothing()
             with self._division.part(rows):
                 outcome = self._run(rows, numbers.of_shard(number))
-            return self._packed(outcome, rows.rows / rows.whole, number)
+            return self._packed(outcome, rows.rows / rows.whole, first=sharding.is_first(number, batch))
 
         total = sum_of_shards(of_shard, sharding.first, sharding.stop)
         signals = total.with_signals(processes.own_signal())
@@ -79,17 +79,17 @@ class ShardedRunner:
         assert self._layout is not None
         return self._layout.outcome(total.values())
 
-    def _packed(self, outcome: StepOutcome, share: float, number: int) -> OutcomeVectors:
+    def _packed(self, outcome: StepOutcome, share: float, *, first: bool) -> OutcomeVectors:
         """Return an outcome as vectors, multiplied by the shard's share of the batch's rows, except metric states."""
         flat = outcome.flat()
         if self._vectors is None:
             self._layout = outcome.layout()
             self._vectors = OutcomeVectors.like(flat, self._layout, self._division.processes.world.size)
-        return self._vectors.filled(flat, share, first=number == 0)
+        return self._vectors.filled(flat, share, first=first)
 
     def _nothing(self) -> OutcomeVectors:
         """Return zeros, for a shard without rows; other rows run, since processes may add losses' denominators."""
-        number, rows = next(self._division.sharding.parts(self._example))
+        rows = self._division.example(self._example)
         with self._division.part(rows, counts=False):
-            vectors = self._packed(self._module(rows, draws.Draws(0, "example", 0)), 0.0, number)
+            vectors = self._packed(self._module(rows, draws.Draws(0, "example", 0)), 0.0, first=False)
         return vectors.zeros()

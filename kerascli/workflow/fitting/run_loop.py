@@ -5,14 +5,13 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 
-from safetensors.torch import load as load_tensors
-
 from kerascli.errors import FileRefused, Interrupted, KerasCliError, ProcessLost, TrainingStopped
 from kerascli.events import Evaluated, Event, Note, Stopped, Tick
 from kerascli.interrupts import Signals
 from kerascli.model.runtime.weights import lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import saved_weights
+from kerascli.training.checkpoint_files import training_tensors
 from kerascli.training.distributed.processes import Processes
 from kerascli.training.evaluate import evaluate
 from kerascli.training.finite import has_finite_weights, refuse_bad_weights
@@ -23,7 +22,8 @@ from kerascli.workflow.fitting.follow import compared
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
 from kerascli.workflow.fitting.profiled import profiled
-from kerascli.workflow.fitting.recorder import TRAINING, Recorder
+from kerascli.workflow.fitting.recorder import Recorder
+from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.generation.samples import sample_writer
 from kerascli.workflow.memory import STOPS, stopped_by
 
@@ -32,10 +32,11 @@ def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event
     """Yield the events of a training from the runner's progress to its end, and of the evaluation on the test split."""
     try:
         runner.processes.exchange(str(record.path))
-        yield from _phases(runner, record)
-        refuse_bad_weights(runner.state.trainer, runner.reached)
-        record.write_weights(runner.state.trainer.weights_file())
-        results = yield from _evaluate_test(runner, record)
+        with runner.processes.heard():
+            yield from _phases(runner, record)
+            refuse_bad_weights(runner.state.trainer, runner.reached)
+            record.write_weights(runner.state.trainer.weights_file())
+            results = yield from _evaluate_test(runner, record)
         stopped = runner.reached.stopped
         record.finish("completed" if stopped is None else "stopped", reason=stopped, results=results)
     except Interrupted as error:
@@ -74,7 +75,8 @@ def _phases(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
 def _phase(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
     state = runner.state
     samples = sample_writer(record, state.experiment, runner.phase.prepared)
-    recorder = Recorder(record, state.trainer, runner.reached, state.plan, samples)
+    saver = Saver(record.checkpoints, state.trainer, runner.reached, state.plan, runner.processes)
+    recorder = Recorder(record, saver, samples)
     events = recorder.follow(compared(train(state.trainer, state.plan, runner.reached), runner))
     if state.profiler is None:
         yield from _saved_on_signal(events, recorder, runner.processes)
@@ -88,14 +90,15 @@ def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
 
     If an update overflowed, the weights in memory are not finite: then those of the last checkpoint are saved.
     """
-    if has_finite_weights(trainer):
+    is_divided = any(weight.part is not None for weight in trainer.weights)  # others do not write their parts now
+    if not is_divided and has_finite_weights(trainer):
         record.write_weights(trainer.weights_file())
         return f"the last finite weights are saved in {record.path}"
     try:
         checkpoint = record.checkpoints.newest()
     except FileRefused:
         return "no weights are saved: there was no checkpoint before it"
-    saved = saved_weights(load_tensors(checkpoint.blobs[TRAINING]))
+    saved = saved_weights(training_tensors(checkpoint.blobs))
     record.write_weights(tensor_pieces({weight.name: saved[weight.name] for weight in lasting(trainer.weights)}))
     return f"the weights of the last checkpoint (step {checkpoint.step}) are saved in {record.path}"
 
@@ -111,7 +114,7 @@ def _saved_on_signal(events: Iterator[Event], recorder: Recorder, processes: Pro
         yield event
         number = processes.common_signal()
         if number is not None and not isinstance(event, Stopped):  # nothing is left to save at the last event
-            recorder.save("a signal")
+            recorder.save_and_wait("a signal")
             progress = recorder.progress
             where = f"epoch {progress.epoch + 1}, step {progress.batch}"
             raise _interrupted(f"interrupted at {where}; saved", recorder.record, number)
@@ -130,7 +133,7 @@ def _evaluate_test(runner: PhaseRunner, record: RunRecord) -> Generator[Event, N
     experiment = runner.state.experiment
     started = time.monotonic()
     limit = runner.options.limits.get("validation_steps")
-    batches = evaluated_batches(rows_in_order(experiment, test), limit, runner.processes)
+    batches = evaluated_batches(rows_in_order(experiment, test), limit, runner.processes, divided=experiment.is_divided)
     work = evaluate(experiment.module, batches, seed=experiment.spec.seed)
     figures = yield from _while_wanted(work, record, runner.processes)
     yield Evaluated("test", figures, test.rows, time.monotonic() - started)

@@ -39,9 +39,9 @@ from kerascli.runs.index import remove
 from kerascli.runs.manifest import run_facts
 from kerascli.runs.record import RunRecord, check_name, ended
 from kerascli.training.build import Experiment, build_experiment
+from kerascli.training.checkpoint_files import TRAINING
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.phases import Phase, data_digests, directions, prepare_phases
-from kerascli.workflow.fitting.recorder import TRAINING
 from kerascli.workflow.interchange.importing_pipelines import (
     check_answers,
     described_with,
