@@ -31,6 +31,8 @@ from kerascli.cli import (
 from kerascli.errors import ConfigError
 from kerascli.world import world_of
 
+_DIVIDED = ("train", "evaluate", "predict")
+"""Commands that run on several processes."""
 _HELP = "Deep learning described, not programmed: train a PyTorch model from one YAML file in Keras's vocabulary."
 
 
@@ -87,6 +89,6 @@ def _global_options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     """Options of the program that are written before the command, such as `--version`."""
-    if context.invoked_subcommand != "train" and world_of().size > 1:
+    if context.invoked_subcommand not in _DIVIDED and world_of().size > 1:
         text = f"'{context.invoked_subcommand}' runs on one process, and a launcher has started {world_of().size}"
-        raise ConfigError(text, hint="only 'train' runs on several processes")
+        raise ConfigError(text, hint=f"{', '.join(_DIVIDED)} run on several")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kerascli.cli import options
+from kerascli.cli.together import dealing, launch_if_asked
 from kerascli.errors import ConfigError, DataError, counted, one_of, safe_text, suggestion
+from kerascli.world import world_of
 
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
@@ -55,24 +57,27 @@ def evaluate(
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
     as_json: options.Json = False,
+    processes: options.Processes = None,
+    timeout: options.Timeout = 600.0,
 ) -> None:
     """Compute a run's loss and metrics, and the scores of each class.
 
     Without WHAT the test split is evaluated or, if there is none, validation or train.
     """
     what = what or []
-    options.refuse_idle_data(data, what)
-    record = _record(run, what, runs_dir, checkpoint)
-    from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
-    from kerascli.workflow.opened import open_run
+    with dealing(device, timeout) as members:
+        options.refuse_idle_data(data, what)
+        launch_if_asked(processes, alone={"- is standard input, which is read once": "-" in what})
+        record = _record(run, what, runs_dir, checkpoint)
+        from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
 
-    opened = open_run(
-        record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data
-    )
-    name, rows = _rows(opened, what)
-    options.warn(opened.warnings)
-    evaluation = evaluate_rows(opened, rows, name)
-    groups = evaluate_groups(opened, rows, by) if by is not None else []
+        opened = options.opened_run(record, device, threads, checkpoint, data, members)
+        name, rows = _rows(opened, what)
+        options.warn(opened.warnings)
+        evaluation = evaluate_rows(opened, rows, name)
+        groups = evaluate_groups(opened, rows, by) if by is not None else []
+    if not world_of().leads:
+        return
     chosen = _chosen(evaluation, maximize, hold_recall)
     pictures = [text for c in evaluation.class_scores for text in _pictures(record, c, name)]
     if as_json:

@@ -1,4 +1,4 @@
-"""Start a training run on several processes of this machine, by torch's elastic launcher."""
+"""Start a command on several processes of this machine, by torch's elastic launcher."""
 
 import logging
 import signal
@@ -15,7 +15,7 @@ _OWN_OPTIONS = ("--processes", "--max-restarts")
 def launch(processes: int, max_restarts: int) -> int:
     """Run the current command on several processes; return the exit code of the first process that failed, else 0.
 
-    After a failure all are ended, and up to `max_restarts` times started again, which resumes the run.
+    After a failure all are ended, and up to `max_restarts` times started again, which resumes the run of a training.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

@@ -12,11 +12,14 @@ import typer
 
 from kerascli.cli import complete
 from kerascli.errors import ConfigError, Fault, safe_lines
+from kerascli.world import world_of
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
     from kerascli.report.downloads import DownloadBar
     from kerascli.runs.record import RunRecord
+    from kerascli.training.distributed.processes import Processes as OtherProcesses
+    from kerascli.workflow.opened import OpenedRun
 
 RUNS_DIR = Path("runs")
 SPLITS = ("test", "validation", "train")
@@ -87,7 +90,9 @@ Future = Annotated[
     typer.Option("--future", metavar="FILE", help="With --horizon: the columns of these rows that are known."),
 ]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print an object a row (JSON Lines).")]
-Processes = Annotated[int | None, typer.Option(min=1, metavar="N", help="Train on N processes of this machine.")]
+Processes = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Divide the work among N processes of this machine.")
+]
 MaxRestarts = Annotated[
     int | None, typer.Option(min=0, metavar="N", help="With --processes: resume up to N times after a process failed.")
 ]
@@ -98,14 +103,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def note(text: str) -> None:
-    """Print a note on stderr, for example about a default; a closed stderr is ignored."""
+    """Print a note on stderr, for example about a default; a closed stderr is ignored. One process prints for all."""
+    if not world_of().leads:
+        return
     with contextlib.suppress(BrokenPipeError):
         typer.echo(safe_lines(text), err=True)
 
 
 def warn(faults: Iterable[Fault]) -> None:
-    """Print warnings about a config or run on stderr, each with its position and hint."""
-    for fault in faults:
+    """Print warnings about a config or run on stderr, each with its position and hint. One process prints for all."""
+    for fault in faults if world_of().leads else ():
         typer.echo("\n".join(fault.lines()), err=True)
 
 
@@ -219,6 +226,23 @@ def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRe
     raise ConfigError(f"the training of '{record.path}' has not ended (it is {status})", hint=hint)
 
 
+def opened_run(
+    record: "RunRecord",
+    device: str,
+    threads: int | None,
+    checkpoint: str | None,
+    data: Path | None,
+    processes: "OtherProcesses | None",
+) -> "OpenedRun":
+    """Return a run that is opened to evaluate or to predict, with a progress bar for downloads."""
+    from kerascli.workflow.opened import open_run
+
+    bar = download_bar()
+    return open_run(
+        record, device=device, threads=threads, checkpoint=checkpoint, progress=bar, data=data, processes=processes
+    )
+
+
 def refuse_idle_data(data: Path | None, what: Sequence[str]) -> None:
     """Raise ConfigError if the option --data is used without effect, since the command reads files, not a split."""
     if data is not None and what and what[0] not in SPLITS:
@@ -232,8 +256,10 @@ def check_device(device: str) -> None:
     choose_device(device)
 
 
-def download_bar() -> "DownloadBar":
-    """Return the progress bar on stderr for downloads of built-in datasets."""
+def download_bar() -> "DownloadBar | None":
+    """Return the progress bar on stderr for downloads of built-in datasets; None if another process prints."""
+    if not world_of().leads:
+        return None
     from kerascli.report.downloads import DownloadBar
 
     return DownloadBar(sys.stderr)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kerascli.cli import options
+from kerascli.cli.together import dealing, launch_if_asked
 from kerascli.errors import ConfigError, DataError, StorageError, one_of
+from kerascli.world import world_of
 
 if TYPE_CHECKING:
     from kerascli.runs.record import RunRecord
@@ -64,39 +66,60 @@ def predict(
     device: options.Device = "auto",
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
+    processes: options.Processes = None,
+    timeout: options.Timeout = 600.0,
 ) -> None:
     """Predict classes or values for rows: of files, a split, or texts; or the next rows of a series."""
     what, text, keep = what or [], text or [], keep or []
     others = {"--text": text, "--stream": stream, "--classes": classes, "--threshold": threshold is not None,
               "--keras-names": keras_names, "--view": view is not None}  # fmt: skip
-    _check_given(what, text, stream=stream, output=output)
-    _check_horizon(what, horizon, future, [option for option, given in others.items() if given])
-    _check_output(output, classes=classes, as_json=as_json)
-    options.refuse_idle_data(data, what or ["-"])
-    record = options.trained_run(run, runs_dir, checkpoint)
-    if output is not None:
+    with dealing(device, timeout) as members:
+        _check_given(what, text, stream=stream, output=output)
+        _check_horizon(what, horizon, future, others)
+        _check_output(output, classes=classes, as_json=as_json)
+        options.refuse_idle_data(data, what or ["-"])
+        _launch_if_asked(processes, what, horizon, stream=stream)
+        record = options.trained_run(run, runs_dir, checkpoint)
         _refuse_output(output, record, [*what, *([] if future is None else [str(future)])])
-    from kerascli.workflow.opened import open_run
-    from kerascli.workflow.predict import Form, predict_run
+        from kerascli.workflow.predict import Form, predict_beside, predict_run
 
-    form = Form(keras_names=keras_names, raw=raw, threshold=threshold)
-    bar = options.download_bar()
-    opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=bar, data=data)
-    if stream:
-        _stream(opened if view is None else opened.view(view), form, keep, classes=classes, as_json=as_json)
-        return
-    if horizon is not None:
-        from kerascli.workflow.forecasting.forecast import forecast_run
-
-        found = forecast_run(opened, what[0], horizon, future, keep=keep, raw=raw)
-    else:
-        found = predict_run(opened, what, view, texts=text, keep=keep, form=form)
+        form = Form(keras_names=keras_names, raw=raw, threshold=threshold)
+        opened = options.opened_run(record, device, threads, checkpoint, data, members)
+        if stream:
+            given = opened if view is None else opened.view(view)
+            return _stream(given, form, keep, classes=classes, as_json=as_json)
+        if not world_of().leads:
+            return predict_beside(opened, what, view, texts=text, keep=keep)
+        if horizon is None:
+            found = predict_run(opened, what, view, texts=text, keep=keep, form=form)
+        else:
+            found = _forecast(opened, what[0], horizon, future, keep, raw=raw)
     options.warn(opened.warnings)
     _show(found, output, classes=classes, as_json=as_json)
 
 
-def _refuse_output(output: Path, record: "RunRecord", what: list[str]) -> None:
+def _forecast(
+    run: "OpenedRun", what: str, horizon: int, future: Path | None, keep: list[str], *, raw: bool
+) -> "Predictions":
+    """Return predictions of the next rows of a series."""
+    from kerascli.workflow.forecasting.forecast import forecast_run
+
+    return forecast_run(run, what, horizon, future, keep=keep, raw=raw)
+
+
+def _launch_if_asked(processes: int | None, what: list[str], horizon: int | None, *, stream: bool) -> None:
+    """Run this command on several processes and exit, if that is asked for and the rows can be dealt out to them."""
+    launch_if_asked(processes, alone={
+        "--stream answers row by row": stream,
+        "- is standard input, which is read once": "-" in what,
+        "--horizon computes a row from the predictions before it": horizon is not None,
+    })  # fmt: skip
+
+
+def _refuse_output(output: Path | None, record: "RunRecord", what: list[str]) -> None:
     """Raise an error if an output file cannot be written, or is a file that this command reads."""
+    if output is None:
+        return
     from kerascli.workflow.outputs import writable
 
     reads = [Path(each) for each in what if each not in options.SPLITS]
@@ -126,14 +149,14 @@ def _check_given(what: list[str], text: list[str], *, stream: bool, output: Path
         raise ConfigError("what to predict is missing", hint=hint)
 
 
-def _check_horizon(what: list[str], horizon: int | None, future: Path | None, others: list[str]) -> None:
+def _check_horizon(what: list[str], horizon: int | None, future: Path | None, others: dict[str, object]) -> None:
     """Raise ConfigError if an option cannot be combined with --horizon (a forecast), or requires it."""
     if horizon is None:
         if future is not None:
             raise ConfigError("--future goes with --horizon", hint="predict RUN series.csv --horizon 12 --future FILE")
         return
-    if others:
-        raise ConfigError(f"{others[0]} cannot be used with --horizon")
+    for option in (option for option, given in others.items() if given):
+        raise ConfigError(f"{option} cannot be used with --horizon")
     if len(what) != 1:
         raise ConfigError("--horizon continues one series", hint="give one file, - or the name of a split")
 

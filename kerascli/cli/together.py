@@ -3,13 +3,14 @@
 import contextlib
 import secrets
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kerascli.disk.files import read_bytes
-from kerascli.errors import ConfigError, FileRefused, Interrupted, KerasCliError
+from kerascli.errors import ConfigError, FileRefused, Interrupted, KerasCliError, ProcessLost
 from kerascli.interrupts import Signalled, count_as_handled, end_with_parent
 from kerascli.user_code import line_of_user_code
 from kerascli.workflow.fitting.options import Options
@@ -21,20 +22,52 @@ if TYPE_CHECKING:
     from kerascli.training.distributed.processes import Processes
 
 
-def launch_if_asked(processes: int | None, max_restarts: int | None) -> None:
-    """Start the command on several processes and exit, if an option asks for it and no launcher has done so."""
+def launch_if_asked(
+    processes: int | None, max_restarts: int | None = None, *, alone: Mapping[str, bool] = MappingProxyType({})
+) -> None:
+    """Start the command on several processes and exit, if an option asks for it and no launcher has done so.
+
+    `alone` has sentences about arguments that need one process; ConfigError is raised for the first that is given.
+    """
     if max_restarts is not None and processes is None:
         raise ConfigError("--max-restarts needs --processes; with torchrun, give it to torchrun")
-    if processes is not None and processes > 1 and world_of().size == 1:
+    several = world_of().size > 1
+    if several or (processes or 1) > 1:
+        for why in (why for why, is_given in alone.items() if is_given):
+            raise ConfigError(f"{why}, on one process only", hint=_ALONE)
+    if processes is not None and processes > 1 and not several:
         from kerascli.cli.launching import launch
 
         raise SystemExit(launch(processes, max_restarts or 0))
 
 
+_ALONE = "leave out --processes, and start it without a launcher"
+
+
 @contextlib.contextmanager
 def together(options: Options, timeout: float) -> Iterator[Options]:
-    """Context manager that connects the processes started by a launcher and yields options with them; it does nothing
-    for a single process.
+    """Context manager that connects the processes that train, as `_connected` does, and yields options with them."""
+    with _connected(options.device, timeout) as processes:
+        yield options if processes is None else replace(options, processes=processes)
+
+
+@contextlib.contextmanager
+def dealing(device: str, timeout: float) -> Iterator["Processes | None"]:
+    """Context manager that connects the processes that share batches, as `_connected` does; all leave together."""
+    try:
+        with _connected(device, timeout) as processes:
+            yield processes
+            if processes is not None:
+                processes.exchange(None)  # process 0 has then read what the others have sent
+    except ProcessLost as error:  # its hint is to resume a training
+        raise ProcessLost(
+            replace(fault, hint="nothing was written; start it again") for fault in error.faults
+        ) from None
+
+
+@contextlib.contextmanager
+def _connected(device: str, timeout: float) -> Iterator["Processes | None"]:
+    """Context manager that connects the processes started by a launcher; for a single process it yields None.
 
     Of all processes only the first that fails reports its error; the others end with their exit codes.
     """
@@ -42,11 +75,11 @@ def together(options: Options, timeout: float) -> Iterator[Options]:
     if launch_of() is not None:
         end_with_parent()  # a launcher that is killed cannot end its processes
     if world.size == 1:
-        yield options
+        yield None
         return
-    processes = _joined(world, options.device, timeout)
+    processes = _joined(world, device, timeout)
     try:
-        yield replace(options, processes=processes)
+        yield processes
     except (Exception, Signalled) as error:
         code = _code_of_silent(error, processes)
         if code is None:

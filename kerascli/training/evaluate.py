@@ -10,7 +10,7 @@ from kerascli import draws
 from kerascli.data.batches.loader import Batch
 from kerascli.events import Tick
 from kerascli.training.distributed import fsdp
-from kerascli.training.distributed.turns import Turns
+from kerascli.training.distributed.turns import Turns, all_states, numbered
 from kerascli.training.layer_states import EvaluationStates
 from kerascli.training.train_step import TrainStepModule
 
@@ -28,7 +28,7 @@ def evaluate(
     sums: list[Tensor] | None = None
     states: list[Tensor] = []
     own_states = EvaluationStates(module.states())
-    for number, batch in batches if isinstance(batches, Turns) else enumerate(batches):
+    for number, batch in numbered(batches):
         if batch is not None:
             drawn = draws.Draws(seed, f"evaluate/{number}", step)
             # not around the yield: the receiver of the event would be in inference mode too
@@ -37,7 +37,7 @@ def evaluate(
                 own_states.keep(outcome.updates)
             states = outcome.loss.states
         with torch.inference_mode():
-            for each in batches.all_states(number, states) if isinstance(batches, Turns) else (states,):
+            for each in all_states(batches, number, states):
                 sums = add_states(sums, each)
         yield Tick()
     assert sums is not None, "a split has rows"

@@ -7,21 +7,30 @@ from torch import Tensor
 
 from kerascli import draws
 from kerascli.data.batches.loader import Batch
+from kerascli.training.distributed.turns import Turns, all_rows, numbered
 from kerascli.training.layer_states import EvaluationStates
+from kerascli.training.objective import full_precision
 from kerascli.training.train_step import GraphStep
 
 
-def predict(module: GraphStep, batches: Iterable[Batch], *, seed: int) -> dict[str, Tensor]:
-    """Return a mapping from output name to array (rows, *), on the CPU; half precision is converted to float32."""
+def predict(module: GraphStep, batches: Iterable[Batch] | Turns, *, seed: int) -> dict[str, Tensor]:
+    """Return a mapping from output name to array (rows, *), on the CPU; half precision is converted to float32.
+
+    With `Turns`, other processes compute a part, and only process 0 returns values of all rows.
+    """
     module.eval()
     parts: dict[str, list[Tensor]] = {}
+    values: dict[str, Tensor] = {}
     own_states = EvaluationStates(module.states())
     with torch.inference_mode():
-        for number, batch in enumerate(batches):
-            with draws.using(draws.Draws(seed, f"predict/{number}", 0)), own_states.for_batch():
-                outcome = module.predict(batch.inputs)
-                own_states.keep(outcome.updates)
-            for name, value in outcome.outputs.items():
-                value = value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
-                parts.setdefault(name, []).append(value.to("cpu"))
+        for number, batch in numbered(batches):
+            if batch is None:
+                values = {name: value[:0] for name, value in values.items()}
+            else:
+                with draws.using(draws.Draws(seed, f"predict/{number}", 0)), own_states.for_batch():
+                    outcome = module.predict(batch.inputs)
+                    own_states.keep(outcome.updates)
+                values = {name: full_precision(value) for name, value in outcome.outputs.items()}
+            for name, value in values.items():
+                parts.setdefault(name, []).extend(each.to("cpu") for each in all_rows(batches, value))
     return {name: torch.cat(pieces) for name, pieces in parts.items()}

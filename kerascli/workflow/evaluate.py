@@ -7,19 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kerascli.data.batches.loader import Batch, BatchSource
+from kerascli.data.batches.loader import BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.data.storage.blocks import unique_inverse
 from kerascli.errors import ConfigError, DataError, safe_text
 from kerascli.events import Evaluated
 from kerascli.report.classes import ClassRow, class_rows, confusion
 from kerascli.report.thresholds import Thresholds
-from kerascli.training.build import Experiment
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_reading, is_classification_loss
+from kerascli.training.distributed.turns import all_rows, numbered
 from kerascli.training.evaluate import evaluate
 from kerascli.training.objective import class_numbers
 from kerascli.training.predict import predict
+from kerascli.workflow.dealing import dealt, shared
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
@@ -55,9 +56,13 @@ MOST_GROUPS = 100
 
 @memory_for_batches()
 def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
-    """Evaluate a run on a split or other prepared rows; `name` names the result. Raises KerasCliError."""
-    result, source = _evaluated(run, rows, name)
-    return Evaluation(result, tuple(_classify(run, source)), metrics_in_units(run, source))
+    """Evaluate a run on a split or other prepared rows; `name` names the result. Raises KerasCliError.
+
+    Of several processes only the one of rank 0 has the scores of classes.
+    """
+    with shared(run, rows):
+        result, source = _evaluated(run, rows, name)
+        return Evaluation(result, tuple(_classify(run, source)), metrics_in_units(run, dealt(run, source)))
 
 
 def _evaluated(run: OpenedRun, rows: Split, name: str) -> tuple[Evaluated, BatchSource]:
@@ -68,7 +73,7 @@ def _evaluated(run: OpenedRun, rows: Split, name: str) -> tuple[Evaluated, Batch
     check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
     started = time.monotonic()
     source = rows_in_order(experiment, rows)
-    figures = _result_of(evaluate(experiment.module, source.epoch(0), seed=spec.seed))
+    figures = _result_of(evaluate(experiment.module, dealt(run, source), seed=spec.seed))
     return Evaluated(name, figures, rows.rows, time.monotonic() - started), source
 
 
@@ -85,9 +90,10 @@ def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str,
     if len(names) > MOST_GROUPS:
         raise DataError(f"--by {safe_text(column)}: {len(names):,} values; at most {MOST_GROUPS} groups are evaluated")
     found = []
-    for number, name in enumerate(names.tolist()):
-        group = rows.read(np.flatnonzero(numbers == number))
-        found.append((str(name), _evaluated(run, group, str(name))[0]))
+    with shared(run, rows):
+        for number, name in enumerate(names.tolist()):
+            group = rows.read(np.flatnonzero(numbers == number))
+            found.append((str(name), _evaluated(run, group, str(name))[0]))
     return found
 
 
@@ -101,17 +107,18 @@ def _result_of(work: Iterator[object]) -> dict[str, float]:
 
 
 def _classify(run: OpenedRun, source: BatchSource) -> Iterator[ClassScores]:
-    """Yield the confusion matrix and class scores of each output of a run that predicts classes."""
+    """Yield the confusion matrix and class scores of each output of a run that predicts classes, on process 0."""
     experiment = run.experiment
     compiled = experiment.spec.compile
     pairs = [pair for pair in compiled.pairs if is_classification_loss(pair.loss)] if compiled is not None else []
-    outputs = predict(experiment.module, source.epoch(0), seed=experiment.spec.seed) if pairs else {}
+    outputs = predict(experiment.module, dealt(run, source), seed=experiment.spec.seed) if pairs else {}
     for pair in pairs:
         reading = class_reading(outputs[pair.output], run.stages.facts.targets.get(pair.target), pair.loss)
         if reading is None:
             continue
-        truth = torch.cat([class_numbers(t) for t in _targets(experiment, source.epoch(0), pair.target)])
-        output = outputs[pair.output]
+        truth, output = _true_classes(run, source, pair.target), outputs[pair.output]
+        if not run.processes.world.leads:
+            continue
         counted = pair.loss.counted(truth) if pair.loss is not None else None
         if counted is not None:  # a row that the loss masks out may hold a number that is no class
             truth, output = truth[counted], output[counted]
@@ -125,6 +132,10 @@ def _classify(run: OpenedRun, source: BatchSource) -> Iterator[ClassScores]:
         yield ClassScores(pair.output, reading.names, matrix, rows, second, nan_rows)
 
 
-def _targets(experiment: Experiment, batches: Iterator[Batch], name: str) -> Iterator[torch.Tensor]:
-    for batch in batches:
-        yield experiment.module.target_stage(batch.targets)[name].cpu()
+def _true_classes(run: OpenedRun, source: BatchSource, target: str) -> torch.Tensor:
+    """Return the true classes (rows,) of a target as integers, on the CPU; of several processes on that of rank 0."""
+    batches, parts, truth = dealt(run, source), [], torch.empty(0)
+    for _, batch in numbered(batches):
+        truth = truth[:0] if batch is None else class_numbers(run.experiment.module.target_stage(batch.targets)[target])
+        parts += [each.cpu() for each in all_rows(batches, truth)]
+    return torch.cat(parts)

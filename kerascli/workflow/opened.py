@@ -13,7 +13,7 @@ from kerascli.data.base import Learned
 from kerascli.data.pipeline.learned_state import load_learned
 from kerascli.data.pipeline.prepare import Stages, no_stages, stages
 from kerascli.data.section import DataSpec
-from kerascli.device import choose_device, prepare_cpu, use_threads
+from kerascli.device import choose_device, of_process, prepare_cpu, use_threads
 from kerascli.errors import ConfigError, Fault, FileRefused, safe_text, suggestion
 from kerascli.model.ir.nodes import Model, View
 from kerascli.model.runtime.weights import lasting
@@ -21,6 +21,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checkpoint import checkpoint_facts, saved_weights
 from kerascli.training.checkpoint_files import training_tensors
+from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.finite import nonfinite
 from kerascli.training.step import assign_weights
 
@@ -36,6 +37,8 @@ class OpenedRun:
     learned: dict[str, Learned]
     takes_arrays: bool = False
     """True if the run takes arrays as inputs, since its model has inputs that the `data` section does not provide."""
+    processes: Processes = ALONE
+    """The processes that batches are dealt out to when the run is evaluated, or predicts."""
     warnings: list[Fault] = field(default_factory=list)
     """Warnings about the run's files, to be printed; the runs that the method `view` returns share this list."""
 
@@ -70,24 +73,27 @@ def open_run(
     checkpoint: str | None = None,
     progress: Progress | None = None,
     data: Path | None = None,
+    processes: Processes | None = None,
 ) -> OpenedRun:
     """Return a run with its model built and the weights loaded: the final weights, or those of the named checkpoint.
 
     The weights of a run whose training was cut off are those of its newest checkpoint, which a warning says. `data` is
-    the place of the run's data, if it has moved.
+    the place of the run's data, if it has moved; `processes` have opened the same run, to share its work.
     """
     prepare_cpu()
-    use_threads(threads)
+    use_threads(threads, share=1 if processes is None else processes.world.local_size)
     config = open_recorded(record, progress=progress).with_data(data)
     learned = load_learned(record.preprocessing()) if config.data is not None else {}
     found = stages(config.data, learned) if config.data is not None else no_stages()
-    chosen = torch.device(choose_device(device).value)
+    choice = choose_device(device)
+    choice = choice if processes is None else of_process(choice, processes.world.local_rank)
+    chosen = torch.device(choice.value)
     experiment = build_experiment(config.describe(found.facts), found, device=chosen)
     states = {weight.name for weight in experiment.weights if weight.spec.is_state}
     weights, warnings = _weights(record, checkpoint)
     values = {name: value for name, value in weights.items() if name not in states}
     assign_weights(lasting(experiment.weights), values)
-    run = OpenedRun(record, config, experiment, found, config.data, learned, takes_arrays=config.data is None)
+    run = OpenedRun(record, config, experiment, found, config.data, learned, config.data is None, processes or ALONE)
     run.warnings += [Fault(text, level="warning") for text in warnings]
     if (bad := nonfinite(values)) is not None:
         text = f"the weight '{safe_text(bad)}' is nan or infinite: nothing computed with it can be relied on"

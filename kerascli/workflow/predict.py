@@ -11,6 +11,7 @@ from kerascli.errors import ConfigError
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import ClassReading, class_reading
 from kerascli.training.predict import predict
+from kerascli.workflow.dealing import dealt, shared
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.given_rows import kept_columns, rows_of
 from kerascli.workflow.interchange.keras_names import keras_output_names
@@ -79,12 +80,29 @@ def predict_run(
 
 
 @memory_for_batches()
+def predict_beside(
+    run: OpenedRun, what: Sequence[str], view: str | None = None, *, texts: Sequence[str] = (), keep: Sequence[str] = ()
+) -> None:
+    """Compute this process's part of the predictions that `predict_run` returns on process 0."""
+    run = run if view is None else run.view(view)
+    _outputs(run, rows_of(run, *what, targets=False, texts=texts, keep=keep))
+
+
+def _outputs(run: OpenedRun, rows: Split) -> dict[str, torch.Tensor]:
+    """Return the outputs of a run's model for rows, by name; of several processes only that of rank 0 has all rows."""
+    experiment, spec = run.experiment, run.experiment.spec
+    check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
+    with shared(run, rows):
+        source = rows_in_order(experiment, rows, figures=False)
+        return predict(experiment.module, dealt(run, source), seed=spec.seed)
+
+
+@memory_for_batches()
 def predict_rows(run: OpenedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
     """Return predictions of a run's model for rows that are already preprocessed. Raises KerasCliError."""
-    experiment, spec = run.experiment, run.experiment.spec
+    spec = run.experiment.spec
     kept = kept_columns(run.data.source if run.data is not None else None, rows, keep)
-    check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
-    outputs = predict(experiment.module, rows_in_order(experiment, rows, figures=False).epoch(0), seed=spec.seed)
+    outputs = _outputs(run, rows)
     renamed = keras_output_names(run.record, spec.model.outputs) if form.keras_names else {}
     pairs = {pair.output: pair for pair in (spec.compile.pairs if spec.compile else ())}
     columns: dict[str, np.ndarray] = {}

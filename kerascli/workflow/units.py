@@ -1,7 +1,7 @@
 """Convert predictions and metrics to the units of the raw columns, by inverting the preprocessing of targets."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +10,12 @@ from torch import Tensor
 
 from kerascli import draws
 from kerascli.data.base import Inverse
-from kerascli.data.batches.loader import Batch, BatchSource
+from kerascli.data.batches.loader import Batch
 from kerascli.metrics.comparisons import MetricUse, OutputTarget
 from kerascli.metrics.distances import MeanAbsoluteError
 from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.training.classes import is_classification_loss
+from kerascli.training.distributed.turns import Turns, all_states, numbered
 from kerascli.training.evaluate import add_states
 from kerascli.training.layer_states import EvaluationStates
 from kerascli.training.objective import full_precision, measured
@@ -52,7 +53,7 @@ def significant(values: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(rounded), rounded, values)
 
 
-def metrics_in_units(run: OpenedRun, source: BatchSource) -> dict[str, dict[str, float]]:
+def metrics_in_units(run: OpenedRun, batches: Iterable[Batch] | Turns) -> dict[str, dict[str, float]]:
     """Return a mapping from target to a mapping from metric to value in units of the raw column, where preprocessing
     can be inverted."""
     compiled = run.experiment.spec.compile
@@ -61,14 +62,23 @@ def metrics_in_units(run: OpenedRun, source: BatchSource) -> dict[str, dict[str,
         return {}
     module = run.experiment.module.eval()
     own_states, sums = EvaluationStates(module.states()), None
-    for number, batch in enumerate(source.epoch(0)):
-        drawn = draws.Draws(run.experiment.spec.seed, f"evaluate/{number}", 0)
-        with torch.inference_mode(), draws.using(drawn), own_states.for_batch():
-            outcome = module.predict(batch.inputs)
-            own_states.keep(outcome.updates)
-            targets = module.target_stage(batch.targets)
-            states = [state for each in found for state in each.states(outcome, targets[each.pair.target], batch)]
-            sums = add_states(sums, states)
+    states: list[Tensor] = []
+    place = run.experiment.device if isinstance(batches, Turns) else torch.device("cpu")  # sent from there
+    for number, batch in numbered(batches):
+        if batch is not None:
+            drawn = draws.Draws(run.experiment.spec.seed, f"evaluate/{number}", 0)
+            with torch.inference_mode(), draws.using(drawn), own_states.for_batch():
+                outcome = module.predict(batch.inputs)
+                own_states.keep(outcome.updates)
+                targets = module.target_stage(batch.targets)
+                states = [
+                    state.to(place)
+                    for each in found
+                    for state in each.states(outcome, targets[each.pair.target], batch)
+                ]
+        with torch.inference_mode():
+            for each in all_states(batches, number, states):
+                sums = add_states(sums, each)
     assert sums is not None, "a split has rows"
     remaining = iter(sums)
     return {each.pair.target: each.results(remaining) for each in found}

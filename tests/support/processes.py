@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-_PRELOADED = ["torch", "kerascli.cli.commands", "kerascli.workflow.train", "kerascli.training.distributed.process_sum"]
+_PRELOADED = ["torch", "kerascli.cli.commands", "kerascli.workflow.train", "kerascli.training.distributed.process_sum",
+    "kerascli.workflow.evaluate", "kerascli.workflow.predict", "kerascli.report.plots"]  # fmt: skip
 
 
 @dataclass(frozen=True)

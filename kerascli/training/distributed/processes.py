@@ -23,6 +23,8 @@ from kerascli.world import World, restarts_of
 if TYPE_CHECKING:
     from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]
 
+_SECONDS_TO_LEAVE = 10.0
+"""Time that the others have to leave, before process 0 ends with the store."""
 _SIGNALS, _WISHES = 256, 4
 """Numbers above that of every signal, and of every wish."""
 _SECONDS_TO_LOOK = 0.02
@@ -73,7 +75,7 @@ class Processes:
         if world.size == 1:
             return cls(world)
         if not dist.is_available():
-            raise ConfigError("this torch is built without torch.distributed: it cannot train on several processes")
+            raise ConfigError("this torch is built without torch.distributed: it cannot run on several processes")
         wait = timedelta(seconds=timeout)
         for name in ("MASTER_ADDR", "MASTER_PORT"):
             if name not in os.environ:
@@ -101,9 +103,15 @@ class Processes:
         return joined
 
     def leave(self) -> None:
-        """Leave the other processes, at the end of a training without an error."""
-        if self._store is not None:
-            dist.destroy_process_group()
+        """Leave the other processes, at the end of work without an error."""
+        if self._store is None:
+            return
+        with contextlib.suppress(RuntimeError):  # the work is done
+            self._store.set(f"left/{self.world.rank}", "")
+            until = time.monotonic() + _SECONDS_TO_LEAVE * (self.world.leads and not kept_by_launcher())
+            while time.monotonic() < until and not self._store.has([f"left/{rank}" for rank in range(self.world.size)]):
+                time.sleep(_SECONDS_TO_LOOK)
+        dist.destroy_process_group()
 
     def add(self, tensors: Sequence[Tensor], *, in_order: bool = False) -> None:
         """Replace tensors, in place, by their sums over all processes.
@@ -194,6 +202,21 @@ class Processes:
             dist.all_gather(found, tensor)
         return found
 
+    def collect(self, tensor: Tensor) -> list[Tensor]:
+        """Return on process 0 the tensors of all processes, in the order of ranks; on each other one without rows.
+
+        The tensors (rows, *) have one dtype; their shapes may differ.
+        """
+        if self._store is None:
+            return [tensor]
+        with self._heard():
+            if not self.world.leads:
+                dist.send(torch.tensor(tensor.shape, device=tensor.device), 0)
+                if tensor.numel():
+                    dist.send(_bytes_of(tensor.contiguous()), 0)
+                return [torch.empty_like(tensor[:0])]  # a view would keep the tensor in memory
+            return [tensor, *(_received(tensor, rank) for rank in range(1, self.world.size))]
+
     def exchange(self, value: Any) -> list[Any]:
         """Return the JSON values that all processes give, in the order of ranks; waits for all of them."""
         if self._store is None:
@@ -260,6 +283,20 @@ def _is_of_communication(error: RuntimeError) -> bool:
 def _has_connections() -> bool:
     """Return True if the processes have connections that fail at once; NCCL waits for the device, maybe for ever."""
     return dist.is_initialized() and dist.get_backend() == "gloo"
+
+
+def _received(like: Tensor, rank: int) -> Tensor:
+    """Return the tensor that a process sends by `collect`, of the dtype and number of axes of `like`."""
+    shape = torch.empty(like.dim(), dtype=torch.int64, device=like.device)
+    dist.recv(shape, rank)
+    found = torch.empty(shape.tolist(), dtype=like.dtype, device=like.device)
+    if found.numel():
+        dist.recv(_bytes_of(found), rank)
+    return found
+
+
+def _bytes_of(tensor: Tensor) -> Tensor:
+    return tensor.view(-1).view(torch.uint8)
 
 
 @contextlib.contextmanager

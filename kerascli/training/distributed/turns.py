@@ -1,6 +1,6 @@
 """Evaluation on several processes: each evaluates every n-th batch, and all add the batches' states in their order."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice, repeat
 
 import torch
@@ -18,15 +18,22 @@ class Turns:
     """
 
     def __init__(
-        self, source: BatchSource, processes: Processes, limit: int | None = None, *, full_rounds: bool = False
+        self,
+        source: BatchSource,
+        processes: Processes,
+        limit: int | None = None,
+        *,
+        full_rounds: bool = False,
+        after_each: Callable[[], None] = lambda: None,
     ) -> None:
         """Divide the batches of a source among the processes; `limit` is the number of batches to evaluate (None: all).
 
-        With `full_rounds`, a process without a batch in the last round evaluates its batch before once more, since
-        the model's weights are gathered from all processes.
+        `after_each` is called after each round. With `full_rounds`, a process without a batch in the last
+        round evaluates its batch before once more, since the model's weights are gathered from all processes.
         """
         self._source = source
         self._processes = processes
+        self._after_each = after_each
         self._full_rounds = full_rounds
         self._count = source.steps if limit is None else min(limit, source.steps)
         world = processes.world
@@ -42,6 +49,7 @@ class Turns:
         for number, batch in zip(numbers, chain(there, repeat(None)), strict=False):
             last = batch if batch is not None else last if self._full_rounds else None
             yield number, last
+            self._after_each()
 
     def all_states(self, number: int, states: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
         """Yield the metric states of each batch of a round (one batch a process), in the order of batches.
@@ -64,3 +72,26 @@ class Turns:
                 sizes = [state.numel() * state.element_size() for state in states]
                 pieces = zip(part[:-2].split(sizes), states, strict=True)
                 yield [piece.clone().view(state.dtype).view(state.shape) for piece, state in pieces]
+
+    def all_rows(self, values: Tensor) -> list[Tensor]:
+        """Return on process 0 the values (rows, *) of each batch of a round, in the order of batches.
+
+        `values` are those of this process's batch, without one any of no rows. Other processes get values of no rows,
+        unless each evaluates all batches.
+        """
+        return [values] if self._size == 1 else self._processes.collect(values)
+
+
+def numbered(batches: Iterable[Batch] | Turns) -> Iterable[tuple[int, Batch | None]]:
+    """Return pairs of a batch's number and the batch; with `Turns` of this process's batches, some of them None."""
+    return batches if isinstance(batches, Turns) else enumerate(batches)
+
+
+def all_states(batches: object, number: int, states: Sequence[Tensor]) -> Iterable[Sequence[Tensor]]:
+    """Return the metric states of batch `number`, or with `Turns` those of each batch of its round."""
+    return batches.all_states(number, states) if isinstance(batches, Turns) else (states,)
+
+
+def all_rows(batches: object, values: Tensor) -> list[Tensor]:
+    """Return the values (rows, *) of a batch, or with `Turns` those of each batch of its round."""
+    return batches.all_rows(values) if isinstance(batches, Turns) else [values]

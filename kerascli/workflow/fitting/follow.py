@@ -98,18 +98,22 @@ def _leave_on_signal(processes: Processes, event: Event, saver: Saver | None) ->
         raise Interrupted("interrupted", signal_number=number)
 
 
-def checked_members(processes: Processes, config: str, data: dict[str, str]) -> list[dict[str, Any]]:
+def checked_members(
+    processes: Processes, config: str, data: dict[str, str], *, weights: str = ""
+) -> list[dict[str, Any]]:
     """Return facts about each process, by rank; `config` and `data` are its resolved config and its data's digests.
 
-    Raises ConfigError if processes have other versions, configs or data, since they would train different models.
+    `weights` is the digest of a trained run's weights. Raises ConfigError if processes have other versions, configs,
+    weights or data, since their work would not be parts of one.
     """
     own = {
         "host": socket.gethostname(), "threads": torch.get_num_threads(), "python": platform.python_version(),
         "torch": torch.__version__, "kerascli": __version__,
         "config": sha256(config.encode()).hexdigest(), "data": sha256(json.dumps(data).encode()).hexdigest(),
+        "weights": weights,
     }  # fmt: skip
     members = processes.exchange(own)
-    for name in ("kerascli", "torch", "config", "data", "threads"):
+    for name in _KINDS:
         for rank, member in enumerate(members):
             if member[name] != members[0][name]:
                 raise ConfigError(
@@ -121,13 +125,13 @@ def checked_members(processes: Processes, config: str, data: dict[str, str]) -> 
 
 
 _KINDS = {
-    "kerascli": "version of kerascli", "torch": "version of torch", "config": "config", "data": "data",
-    "threads": "number of threads",
+    "kerascli": "version of kerascli", "torch": "version of torch", "config": "config", "weights": "set of weights",
+    "data": "data", "threads": "number of threads",
 }  # fmt: skip
 
 
 def _difference(name: str, member: dict[str, Any], first: dict[str, Any]) -> str:
-    return "" if name in ("config", "data") else f": {member[name]}, not {first[name]}"
+    return "" if name in ("config", "weights", "data") else f": {member[name]}, not {first[name]}"
 
 
 def process_notes(runner: PhaseRunner, members: Mapping[str, Any]) -> Iterator[Note]:

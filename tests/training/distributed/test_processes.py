@@ -134,12 +134,13 @@ def test_a_signal_of_any_process_is_known_to_all_after_the_same_sum() -> None:
     [
         ({"config": "b"}, "process 1 on .* has another config than process 0"),
         ({"data": {"t.csv": "2"}}, "has another data than process 0"),
+        ({"weights": "2"}, "has another set of weights than process 0"),
     ],
 )
 def test_processes_that_would_train_different_models_are_refused(changed: dict[str, Any], text: str) -> None:
     def work(each: Processes) -> object:
-        given = {"config": "a", "data": {"t.csv": "1"}} | (changed if each.world.rank else {})
-        return follow.checked_members(each, given["config"], given["data"])
+        given = {"config": "a", "data": {"t.csv": "1"}, "weights": "1"} | (changed if each.world.rank else {})
+        return follow.checked_members(each, **given)
 
     for error in both(work):
         assert isinstance(error, ConfigError)
