@@ -75,28 +75,32 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
         with span("compiling"):
             try:
                 run = program.compiled(_leaves(first))
-                return _verified(request, GraphRunner(run, first.rows, layout, module), module), mode
+                return _verified(request, GraphRunner(run, first, layout, module), module), mode
             except Exception as error:
                 mode = Choice("traced", _failure("compiling", error))
     try:
         run = program.simplified(_leaves(first))
-        return _verified(request, GraphRunner(run, first.rows, layout, module), module), mode
+        return _verified(request, GraphRunner(run, first, layout, module), module), mode
     except Exception as error:
         return module, Choice("eager", _failure("the traced graph", error))
 
 
 class GraphRunner:
-    """Callable that runs batches of full size through a traced graph, and smaller ones through the PyTorch module."""
+    """Callable that runs batches of full size through a traced graph, and smaller ones through the PyTorch module.
 
-    def __init__(self, run: FlatRunner, rows: int, layout: Layout, module: Runner) -> None:
+    With several processes the whole batch's size counts, too: the graph has the part's share of it, and all processes
+    must run a batch as a graph, or none.
+    """
+
+    def __init__(self, run: FlatRunner, example: Batch, layout: Layout, module: Runner) -> None:
         self._run = run
-        self._rows = rows
+        self._size = (example.rows, example.whole)
         self._layout = layout
         self._module = module
 
     def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
         with span("forward and backward"):
-            if batch.rows != self._rows:
+            if (batch.rows, batch.whole) != self._size:
                 return self._module(batch, numbers)
             return self._layout.outcome(self._run(_leaves(batch), numbers))
 

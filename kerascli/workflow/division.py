@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from kerascli.component import Component
 from kerascli.config.load import Config
 from kerascli.config.run import RunSpec
 from kerascli.errors import Fault, counted
@@ -39,9 +40,19 @@ def division_lines(spec: RunSpec, processes: int) -> list[str]:
     kind = "processes" if spec.fit.shards is None else "shards"
     lines = [f"  batches of {spec.fit.batch_size} rows: {parts} {kind} of {size} each"]
     for built in spec.graphs:
-        names = [each.node.name for each in _all_nodes(built) if isinstance(each.node.layer, BatchNormalization)]
-        lines += [f"  '{name}' normalizes over the rows of a part, not of the whole batch" for name in names]
+        for each in _all_nodes(built):
+            if any(not layer.synchronized for layer in _batch_normalizations(each.node.layer)):
+                lines.append(f"  '{each.node.name}' normalizes over the rows of a part, not of the whole batch")
     return list(dict.fromkeys(lines))
+
+
+def _batch_normalizations(layer: Component) -> Iterator[BatchNormalization]:
+    """Yield the batch normalization that a layer is, or applies to each step as `time_distributed` does."""
+    if isinstance(layer, BatchNormalization):
+        yield layer
+    for inner in (getattr(layer, name) for name in type(layer).model_fields):
+        if isinstance(inner, Component):
+            yield from _batch_normalizations(inner)
 
 
 def _number_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
@@ -69,7 +80,7 @@ _ALONE = "train on one process, without fit.shards and fit.distribute"
 def _node_faults(spec: RunSpec) -> Iterator[Fault]:
     for built in spec.graphs:
         for each in _all_nodes(built):
-            if (text := _problem(each)) is not None:
+            if (text := _problem(each, in_shards=spec.fit.shards is not None)) is not None:
                 yield Fault(text, each.node.path, "key", hint=_ALONE)
 
 
@@ -79,9 +90,11 @@ def _all_nodes(built: Built) -> Iterator[InnerNode]:
     yield from inner_nodes(built.modules[node.name] for node in nodes)
 
 
-def _problem(each: InnerNode) -> str | None:
+def _problem(each: InnerNode, *, in_shards: bool) -> str | None:
     """Return a sentence on why a node cannot be computed for each part of a batch; None if it can."""
     node, specs = each.node, each.specs
+    if in_shards and any(layer.synchronized for layer in _batch_normalizations(node.layer)):
+        return f"'{node.name}' is synchronized, but a shard of fit.shards is computed alone, by definition"
     if node.layer.keeps_states():
         return f"'{node.name}' is stateful: row i of a batch continues row i of the one before, on one process only"
     if any(name not in specs for name in node.inputs):

@@ -72,7 +72,7 @@ def bind(
         if division is None:
             run, mode = make_runner(request, recorded_mode)
         else:
-            with division.part(batches[0]):
+            with division.trial(batches[0]):
                 run, mode = _agreed_runner(request, recorded_mode, processes)
             run = ShardedRunner(run, Eager(each, scales), division, whole[0])
         if mode.value == "compiled":
