@@ -25,7 +25,7 @@ for _number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
 
 
 def main() -> None:
-    """Run the command of kerascli in `sys.argv`."""
+    """Run the kerascli command whose arguments are in `sys.argv`."""
     from kerascli.cli.app import main as run
 
     run()

@@ -22,14 +22,14 @@ from kerascli.wording import fault_list
 
 
 class Component(BaseModel):
-    """Base of the components that a config can name; subclasses are abstract or registered, never both."""
+    """Base class of the components that a config can name; subclasses are abstract or registered, never both."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
     component_name: ClassVar[str] = ""
-    """Canonical name, set by the registry."""
+    """Canonical name of the component (such as `max_pooling_2d`), set at registration."""
     refused: ClassVar[Mapping[str, str]] = {}
-    """Arguments of Keras's class that are not supported, each with the reason; those of base classes add up."""
+    """Mapping from each unsupported argument of Keras's class to the reason; base classes' entries are added."""
 
     @classmethod
     def reason_against(cls, argument: str) -> str | None:
@@ -39,24 +39,24 @@ class Component(BaseModel):
 
     @classmethod
     def first_argument(cls) -> str | None:
-        """Return the name of the field that the short form `name: value` sets; None if there are no fields."""
+        """Return the name of the field that the short form `name: value` of a component sets; None if it has none."""
         return next(iter(cls.model_fields), None)
 
     @classmethod
     def positional(cls) -> list[str]:
-        """Return the names of the fields in the order of a call: from the first argument, inherited ones last."""
+        """Return the names of a component's fields in positional order: from the first argument, inherited last."""
         names = list(cls.model_fields)
         start = names.index(first) if (first := cls.first_argument()) in names else 0
         return names[start:] + names[:start]
 
     def dump(self) -> dict[str, Any] | str:
-        """Return the written form with every argument, defaults included; parsing it gives an equal component."""
+        """Return the component as configs write it, with all arguments, even defaults; parsing restores it."""
         arguments = {name: plain(getattr(self, name)) for name in type(self).model_fields}
         return {self.component_name: arguments} if arguments else self.component_name
 
 
 def plain(value: Any) -> Any:
-    """Return a value as data for YAML: components inside of it as written in a config, tuples as lists."""
+    """Return a value as data for YAML: components in it become what a config writes for them, tuples become lists."""
     if isinstance(value, Component):
         return value.dump()
     if isinstance(value, (tuple, list)):
@@ -67,19 +67,19 @@ def plain(value: Any) -> Any:
 
 
 class Invalid(ValueError):
-    """Exception that holds config errors by path; `Document.error` finds their lines. Validators may raise it."""
+    """Exception for invalid configs that validators may raise; it holds the errors, each with its path in a config."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
         super().__init__("; ".join(fault.text for fault in self.faults))
 
     def below(self, path: Path) -> "Invalid":
-        """Return a copy with `path` put in front of the config path of every error."""
+        """Return a copy of the exception with `path` put in front of the config path of every error."""
         return Invalid(fault.below(path) for fault in self.faults)
 
 
 class Names:
-    """Names of one kind of component, found in any spelling; `keys` maps normalized spellings to names."""
+    """Names of all components of one kind, found in any spelling; `keys` maps normalized spellings to these names."""
 
     def __init__(self, kind: str, prefixes: Iterable[str], keys: dict[str, str]) -> None:
         self.kind = kind
@@ -88,7 +88,7 @@ class Names:
         self.keys = keys
 
     def find(self, written: str) -> str | None:
-        """Return the canonical name of a spelling, also one with R's prefix; None if it is unknown."""
+        """Return the canonical name for a name in any spelling, also with the prefix of R's keras; None if unknown."""
         key = _key(written)
         if key not in self.keys:
             key = next((key.removeprefix(p) for p in self.prefixes if key.removeprefix(p) in self.keys), key)
@@ -104,7 +104,7 @@ class Names:
     def unknown(
         self, written: str, path: Path, all_kinds: Iterable["Names"], fields: "FieldsOf", arguments: Any = None
     ) -> Fault:
-        """Return the config error of an unknown name; its hint is the line to write, or names another kind that has it.
+        """Return the config error for an unknown name; its hint gives the line to write, or the kind with that name.
 
         `arguments` are those written after the name, `fields` is that of this kind.
         """
@@ -128,7 +128,7 @@ class Names:
 
 
 FieldsOf = Callable[[str], Sequence[str]]
-"""Type of a function from a component's name to the names of its arguments, in the order of a call."""
+"""Type of a function from a component's name to the names of its arguments, in positional order."""
 C = TypeVar("C", bound=Component)
 
 
@@ -185,21 +185,21 @@ class Registry(Generic[C]):
 
     @property
     def spelled(self) -> Names:
-        """Names of the registry's kind of component, which it finds in any spelling."""
+        """Names of all components in the registry, for lookup in any spelling."""
         self.load()
         return self._spelled
 
     def find(self, name: str) -> type[C] | None:
-        """Return the class of a name in any spelling, also with R's prefix; None if it is unknown."""
+        """Return the component class for a name in any spelling, also with the prefix of R's keras; None if unknown."""
         return self._classes.get(self.spelled.find(name) or "")
 
     def positional(self, name: str) -> list[str]:
-        """Return the arguments of a component by its name, in the order of a call."""
+        """Return the argument names of the component `name`, in positional order."""
         self.load()
         return self._classes[name].positional()
 
     def get(self, name: str, path: Path = (), arguments: Any = None) -> type[C]:
-        """Return the class of a name in any spelling. Raises `Invalid`; its hint uses the `arguments` written there."""
+        """Return the component class for a name in any spelling. Raises `Invalid`; a hint repeats the `arguments`."""
         cls = self.find(name)
         if cls is None:
             kinds = (each.spelled for each in registries().values())
@@ -207,7 +207,7 @@ class Registry(Generic[C]):
         return cls
 
     def parse(self, value: Any) -> C:
-        """Parse one of the three written forms into a component. Raises `Invalid`, with paths relative to `value`."""
+        """Parse a component as configs write it: `name`, `name: value` or `name: {argument: value}`. Raises Invalid."""
         if isinstance(value, self.base):
             return value
         name, arguments = split_form(value, self.kind)
@@ -215,7 +215,7 @@ class Registry(Generic[C]):
         return self.construct(cls, name, arguments)
 
     def construct(self, cls: type[C], written: str, arguments: Any) -> C:
-        """Make a component of the arguments written after `written:`. Raises `Invalid`; paths start with `written`."""
+        """Create a component from its name in the config, `written`, and the arguments after it. Raises `Invalid`."""
         settings, path = arguments_of(cls, written, arguments)
         try:
             return cls.model_validate(settings)
@@ -228,14 +228,14 @@ class Registry(Generic[C]):
             raise Invalid(faults) from None
 
     def field(self) -> Any:
-        """Return the annotation of a field that holds a component of this kind."""
+        """Return the type annotation of a pydantic field that holds a component of this registry's kind."""
         return _ComponentField(self)
 
 
 _REGISTRIES: dict[str, Registry[Any]] = {}
 _ROOMS = ("parts", "layers", "losses", "metrics", "schedules", "optimizers", "callbacks", "data")
 _HOMES = (*(f"kerascli.{room}.base" for room in _ROOMS), "kerascli.data.mixing")
-"""Modules that define the base class of a kind and create its registry."""
+"""Names of the modules that define the base class of a kind of component and create its registry."""
 
 
 @cache
@@ -271,7 +271,7 @@ def split_form(value: Any, kind: str) -> tuple[str, Any]:
 
 
 def arguments_of(cls: type[Component], written: str, arguments: Any) -> tuple[dict[str, Any], Path]:
-    """Return what is written after `written:` as keyword arguments, and their path. Raises `Invalid`."""
+    """Return a component's arguments from a config as (keyword arguments, their config path). Raises `Invalid`."""
     first = cls.first_argument()
     path: Path = (written,)
     if arguments is _NO_ARGUMENTS:
@@ -289,7 +289,7 @@ def arguments_of(cls: type[Component], written: str, arguments: Any) -> tuple[di
 
 
 def _is_first_argument(cls: type[Component], first: str | None, arguments: dict[str, Any]) -> bool:
-    """Return True if the mapping is the first argument itself, a component: `bidirectional: {lstm: 64}`."""
+    """Return True if the mapping is the value of the first argument, a component: `bidirectional: {lstm: 64}`."""
     if first is None or len(arguments) != 1:
         return False
     key = next(iter(arguments))
@@ -297,12 +297,12 @@ def _is_first_argument(cls: type[Component], first: str | None, arguments: dict[
 
 
 def names_first_argument(cls: type[Component], key: Any) -> bool:
-    """Return True if `key` names a component that the first argument of `cls` accepts."""
+    """Return True if `key` names a component that the component class `cls` accepts as its first argument."""
     return isinstance(key, str) and any(registry.find(key) is not None for registry in first_registries(cls))
 
 
 def first_registries(cls: type[Component]) -> list[Registry[Any]]:
-    """Return the registries of the kinds of component that the first argument of `cls` accepts."""
+    """Return the registries of the kinds of component that the component class `cls` accepts as first argument."""
     first = cls.first_argument()
     metadata = [] if first is None else _metadata(cls.model_fields[first])
     return [each.registry for each in metadata if isinstance(each, _ComponentField)]
@@ -319,7 +319,7 @@ def _metadata(info: Any) -> list[Any]:
 
 
 class _ComponentField:
-    """Annotation of a field that holds a component, which pydantic parses from its written forms."""
+    """Annotation of a pydantic field that holds a component, which configs write as `name` or `name: arguments`."""
 
     def __init__(self, registry: Registry[Any]) -> None:
         self.registry = registry
@@ -342,7 +342,7 @@ def _key(name: str) -> str:
 
 
 def plural(kind: str) -> str:
-    """Return the plural of a kind: `layers`, `losses`."""
+    """Return the plural of a kind of component: `layers`, `losses`."""
     return {"loss": "losses"}.get(kind, kind.replace(" ", "_") + "s")
 
 

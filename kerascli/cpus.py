@@ -18,7 +18,8 @@ _POOLS = {
     "OPENBLAS_NUM_THREADS": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
     "TORCHINDUCTOR_COMPILE_THREADS": ("TORCHINDUCTOR_COMPILE_THREADS",),
 }
-"""Environment variables for the sizes of numpy's and the compiler's pools, each with those by which a user may set it.
+"""Mapping from an environment variable that sizes numpy's or the compiler's thread pool to the variables by which a
+user may have set that size.
 
 By default the pools start one thread or process for each CPU, whatever the quota.
 """
@@ -95,7 +96,8 @@ def _groups(root: Path) -> Iterator[Path]:
 
 
 def _memberships(root: Path) -> Iterator[tuple[str, PurePosixPath]]:
-    """Yield (version, path) of this process's cgroups in /proc/self/cgroup: version 2's, and version 1's for `cpu`."""
+    """Yield (cgroup version, path) of this process's cgroups in /proc/self/cgroup; of version 1 only that of the `cpu`
+    controller."""
     for line in _lines(root / "proc/self/cgroup"):
         number, controllers, path = line.split(":", 2) if line.count(":") > 1 else ("", "", "")
         if number == "0" and not controllers:
@@ -138,7 +140,7 @@ def _share(quota: int, period: int) -> float | None:
 
 
 def _lines(path: Path) -> list[str]:
-    """Return the lines of a file in /proc or /sys; none if it cannot be read (not on Linux, no permission)."""
+    """Return the lines of a file in /proc or /sys; an empty list if it cannot be read (not on Linux, no permission)."""
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:

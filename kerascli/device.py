@@ -25,7 +25,8 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """Number of CPU threads, with the reason; `told` is True if it is unexpected, so that the user should be told."""
+    """Number of CPU threads, with the reason; `told` is True if the number is unexpected, so that the user should be
+    told."""
 
     count: int
     reason: str
@@ -73,7 +74,8 @@ def _missing(wanted: str) -> str | None:
 
 
 def use_threads(wanted: int | None = None, *, recorded: int | None = None, share: int = 1) -> Threads:
-    """Set and return the number of CPU threads: `wanted`, `recorded` of a resumed run, or torch's default.
+    """Set and return the number of CPU threads: `wanted`, else `recorded` (that of the resumed run), else torch's
+    default.
 
     The default is divided by `share`, the number of processes that share the CPUs. It is limited to the CPUs that may
     be used: torch itself takes one thread per physical core that the process may run on, whatever the cgroup's quota,
@@ -102,7 +104,7 @@ def _shared(all_of_them: Threads, share: int) -> Threads:
 
 
 def _own_threads() -> Threads:
-    """Return the default number of CPU threads, for runs where neither an option nor an earlier run sets it."""
+    """Return the default number of CPU threads, used if neither an option nor an earlier run sets it."""
     count, limit = torch.get_num_threads(), cpu_limit()
     if variables := [name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if os.environ.get(name)]:
         return Threads(count, variables[0])

@@ -1,4 +1,4 @@
-"""Random numbers generated from keys (seed, step, layer ...), without a generator's state; all of training's are.
+"""Random numbers generated from keys (seed, step, layer ...), without a generator's state; training uses no others.
 
 The key of a draw is (seed, stream, step, shard, node, number of the node's draw in this step). Resuming therefore needs
 no generator state, a node keeps its numbers when another node is added, and numbers can be generated outside of a
@@ -33,7 +33,8 @@ class Draw:
 
 
 class Drawer(Protocol):
-    """Protocol of a source of random numbers; `nodes` are the names of the running graph nodes, outermost first."""
+    """Protocol of a source of random numbers; `nodes` is the stack of names of the running graph nodes, outermost
+    first."""
 
     nodes: list[str]
 
@@ -41,7 +42,8 @@ class Drawer(Protocol):
 
 
 class Draws:
-    """Source of the random numbers of one step of a stream (`train`, `evaluate` ...); each step makes a new object."""
+    """Source of the random numbers of one step of a named random stream (`train`, `evaluate` ...); each step makes a
+    new one."""
 
     def __init__(self, seed: int, stream: str, step: int, shard: int = 0) -> None:
         self._key = (seed, stream, step)
@@ -50,23 +52,25 @@ class Draws:
         self.nodes: list[str] = []
 
     def make(self, draw: Draw) -> Tensor:
-        """Return the next random tensor of the running graph node."""
+        """Return the next random tensor of the graph node that is running."""
         node = "/".join(self.nodes)
         count = self._counts.get(node, 0)
         self._counts[node] = count + 1
         return self.make_at(f"{node}/{count}", draw)
 
     def of_shard(self, number: int) -> "Draws":
-        """Return the source for one shard of the step's batch; that of shard 0 has the keys of an undivided batch."""
+        """Return the source for one shard of the step's batch; shard 0 uses the same keys as an undivided batch."""
         return Draws(*self._key, number)
 
     def make_at(self, place: str, draw: Draw) -> Tensor:
-        """Return the random tensor at `place`, a graph node's name and its draw's number, such as `dropout_1/0`."""
+        """Return the random tensor with the key `place`: a graph node's name and the number of its draw, such as
+        `dropout_1/0`."""
         return _FILL[draw.kind](draw, f"{self._prefix}/{place}")
 
 
 class Tape:
-    """Recorder of the random draws of a graph, each with its node and number; returns zeros in place of numbers."""
+    """Recorder of the random draws of a graph, each with node name and number; in place of random tensors it returns
+    zeros."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
@@ -140,17 +144,18 @@ def seeded(seed: int | None) -> Iterator[None]:
 
 
 def normal(like: Tensor) -> Tensor:
-    """Return standard normal numbers of the shape, dtype and device of `like`."""
+    """Return standard normal random numbers with the shape, dtype and device of `like`."""
     return _draw(Draw("normal", tuple(like.shape), like.dtype, like.device))
 
 
 def uniform(like: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """Return uniform numbers in [low, high) of the shape, dtype and device of `like`."""
+    """Return uniform random numbers in [low, high) with the shape, dtype and device of `like`."""
     return _draw(Draw("uniform", tuple(like.shape), like.dtype, like.device, (low, high)))
 
 
 def bernoulli(like: Tensor, probability: float, shape: tuple[int, ...] | None = None) -> Tensor:
-    """Return 1 with `probability`, else 0, in the dtype, on the device and (unless given) of the shape of `like`.
+    """Return a tensor of ones (with `probability`) and zeros, in the dtype, on the device and (unless given) of the
+    shape of `like`.
 
     Each value takes 16 random bits, four values a 64-bit number: several times faster than `Tensor.bernoulli_`,
     with an error of the probability below 2**-17. The numbers are drawn as bytes, so that a traced graph that is given
@@ -201,8 +206,8 @@ _sfc64 = np.random.SFC64(0)
 
 
 def _bits(words: int, key: str) -> np.ndarray:
-    """Return random 64-bit integers from a generator whose state is the key's hash: seeding takes longer
-    than drawing."""
+    """Return random 64-bit integers from a generator whose state is the hash of a draw's key: seeding takes longer than
+    drawing."""
     state = np.frombuffer(hashlib.blake2b(key.encode(), digest_size=32).digest(), "<u8")
     _sfc64.state = {"bit_generator": "SFC64", "state": {"state": state}, "has_uint32": 0, "uinteger": 0}
     return _sfc64.random_raw(words)

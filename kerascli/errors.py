@@ -1,4 +1,4 @@
-"""Errors that a user can cause, as data with a place in the config, and their text.
+"""Errors that a user can cause: exceptions, and data classes for a message and its position in the config.
 
 KerasCliError                 exit code
 ├── ConfigError               2   the config, a flag or an option
@@ -37,7 +37,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """Note of an error message about another position in the config: `text`, with its `path` or `place`."""
+    """Note of an error message about another position in the config: the text, with the config path or the file
+    position."""
 
     text: str
     path: Path = ()
@@ -45,14 +46,15 @@ class Related:
 
 
 def used_here(uses: Iterable[Path]) -> tuple[Related, ...]:
-    """Return notes for an error inside a block of layers: the config paths `uses`, at which the block is used."""
+    """Return notes for an error inside a block of layers; they point to `uses`, the config paths at which the block is
+    used."""
     return tuple(Related("used here", path) for path in uses)
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Error or warning about a config: `path` and `at` (key or value) say where, until the position `place`
-    is known."""
+    """Error or warning about a config. `path` and `at` (key or value) locate it; `place` is its file position, once
+    known."""
 
     text: str
     path: Path = ()
@@ -62,14 +64,14 @@ class Fault:
     level: Literal["error", "warning"] = "error"
     related: tuple[Related, ...] = ()
     span: tuple[int, int] | None = None
-    """Column (from 1) and length of the part of the text at `path` that the error is about; None: it is all of it."""
+    """Column (from 1) and length of the part that the error is about, in the text at `path`; None: the whole text."""
 
     def below(self, path: Path) -> "Fault":
         """Return a copy of the error with `path` put in front of its config path."""
         return replace(self, path=(*path, *self.path))
 
     def lines(self) -> list[str]:
-        """Return the lines of the error message: place and text, the source line with a caret, notes and a hint."""
+        """Return the lines of the error message: position and text, source line with caret, notes, hint."""
         where = f"{self.place}: " if self.place else ""
         out = [f"{where}{self.level}: {safe_text(self.text, 2000)}"]
         if self.place and self.place.line is not None and self.place.source:
@@ -113,7 +115,7 @@ class TrainingStopped(KerasCliError):
 
 
 class ProcessLost(TrainingStopped):
-    """Error of a training on several processes: one of them has ended, or does not answer."""
+    """Error of a training run on several processes: one of them has ended, or does not answer."""
 
 
 class StorageError(KerasCliError):
@@ -121,7 +123,7 @@ class StorageError(KerasCliError):
 
 
 class Interrupted(KerasCliError):
-    """Error that ends a training interrupted by a signal, after saving.
+    """Error that ends a training run interrupted by a signal, after a checkpoint is saved.
 
     The exit code is 129 for SIGHUP, 130 for Ctrl-C, 143 for SIGTERM.
     """
@@ -143,7 +145,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'units'?`, or an empty text if no known word is similar."""
+    """Return the clause `; did you mean 'units'?` with the known word most similar to `word`; an empty text if there is
+    none."""
     near = nearest(word, known)
     return f"; did you mean '{near}'?" if near else ""
 
@@ -155,7 +158,7 @@ def one_of(words: Sequence[str]) -> str:
 
 
 def there_are(words: Iterable[str]) -> str:
-    """Return the alternatives as a clause: `there is a`, `there are a, b`."""
+    """Return words as a clause: `there is a` for one word, `there are a, b` for several."""
     words = list(words)
     return f"there {'is' if len(words) == 1 else 'are'} {', '.join(words)}"
 

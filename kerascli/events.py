@@ -1,4 +1,4 @@
-"""Events that training and other long commands yield; `cli/` prints them, `runs/` records them."""
+"""Events (data classes) that training and other long commands yield; `cli/` prints them, `runs/` records them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class PhaseBegin:
-    """Event: a phase of a fit with several phases begins or is resumed."""
+    """Event: a training phase begins or is resumed, in a fit with several phases."""
 
     number: int
     of: int
     epochs: int
     trained: int
-    """Number of parameters of the model that are trained in this phase."""
+    """Number of parameters of the model that are trained in the phase that begins."""
     parameters: int
-    """Number of all parameters of the model."""
+    """Total number of parameters of the model."""
     fresh: bool
-    """True if the phase begins with a new optimizer."""
+    """True if the training phase begins with a new optimizer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +100,13 @@ class BatchEnd:
     steps: int
     logs: Logs | None = None
     slots: tuple[str, ...] = ()
-    """Names of the checkpoints (slots) to save now."""
+    """Names under which checkpoints are to be saved after this training step (such as `best`)."""
     records: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Event without news, at which work may be interrupted: between batches of a validation."""
+    """Event without information, between batches of a validation, at which work may be interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class EpochEnd:
     messages: tuple[str, ...] = ()
     """Messages of callbacks about the epoch, to be printed."""
     slots: tuple[str, ...] = ()
-    """Names of the checkpoints (slots) to save now."""
+    """Names under which checkpoints are to be saved after this epoch (such as `best`)."""
     records: tuple[Record, ...] = ()
 
 
@@ -136,7 +136,7 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Event: training ended; `reason` is `completed` or `callback`, `text` explains it."""
+    """Event: training ended; `reason` is `completed` or `callback`, and `text` explains it in words."""
 
     reason: str
     text: str
@@ -162,15 +162,15 @@ class Note:
     text: str
     level: Literal["info", "warning", "detail"] = "info"
     place: str = ""
-    """Position in a file that the message is about: `config.yaml:12:7`."""
+    """Position in a file that the message is about, such as `config.yaml:12:7`."""
     below: tuple[str, ...] = ()
     """Lines to print below the message, such as the source line with a caret, or a hint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Kind of work (data, forward ...) in the profile of a training: median time per step or epoch with it,
-    and its share."""
+    """Kind of work (data, forward ...) in the profile of a training run: median time per step or epoch with it, and its
+    share."""
 
     name: str
     milliseconds: float
@@ -178,13 +178,14 @@ class Phase:
     times: int
     """Number of steps (or epochs) in which work of the profiled kind (such as data loading) occurred."""
     of: int
-    """Number of steps (or epochs) of the training that were timed."""
+    """Number of steps (or epochs) of the training run that were timed."""
     share: float
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Torch operation in a profile, in one place (a layer, forward or backward): calls and time per step."""
+    """Torch operation in a profile, in one layer or phase (`dense`, `dense, backward`, `optimizer`): calls and time per
+    step."""
 
     name: str
     place: str
@@ -205,22 +206,23 @@ class LayerTime:
 
 @dataclass(frozen=True, slots=True)
 class Profiled:
-    """Event: the profile of a training, by kind of work, layer and operation."""
+    """Event: the profile of a training run, by kind of work, layer and operation."""
 
     tier: str
     """Execution mode of the profiled training steps: compiled, traced or eager."""
     steps: int
-    """Number of training steps run."""
+    """Number of training steps that ran."""
     counted: int
-    """Number of training steps that were timed: not the first one, nor those that torch's profiler slowed."""
+    """Number of training steps that were timed: all but the first and those slowed by torch's profiler."""
     step_milliseconds: float
     once: Mapping[str, float]
-    """Mapping from each kind of one-time work to its seconds, which are part of no share."""
+    """Mapping from each kind of one-time work (such as compilation) to its seconds, which the shares of the time leave
+    out."""
     phases: tuple[Phase, ...]
     layers: tuple[LayerTime, ...]
     """Layers of the model that take the most time."""
     layers_in: str
-    """Description of the steps in which layers were timed: the training's, or steps run layer by layer before."""
+    """Description of the steps in which layers were timed: training steps, or earlier steps that ran layer by layer."""
     operations: tuple[Operation, ...]
     """Torch operations that take the most time."""
     operations_in: str

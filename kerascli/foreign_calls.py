@@ -1,4 +1,4 @@
-"""Calls and classes of other libraries, as the line to write in a config: `Linear(4, 3)` is `dense: {units: 3}`."""
+"""Translate calls and classes of other libraries to the line of a config: `Linear(4, 3)` is `dense: {units: 3}`."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,12 +13,12 @@ _KEYWORD = re.compile(r"\s*([A-Za-z_.]\w*)\s*=(?!=)\s*(.+)\Z", re.S)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?L?\Z", re.I)
 _WORDS = {"TRUE": True, "True": True, "T": True, "FALSE": False, "False": False, "F": False, "NULL": None, "None": None}
 NOTHING = frozenset({"None", "NULL", "nil", "NA", "undefined"})
-"""Words for null in other languages, which are text in a config."""
+"""Words for null in other languages (`None`, `NULL` ...), which a config reads as text."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForeignCall:
-    """Call of a function or class, as written in R and Python, with its arguments as data."""
+    """Call of a function or class, as R and Python write it, with its arguments as data."""
 
     name: str
     positional: tuple[Any, ...]
@@ -42,13 +42,13 @@ def read_call(text: str) -> ForeignCall | None:
 
 
 def vector(text: str) -> list[Any] | None:
-    """Return the items of R's `c(1, 2)`; None for any other text."""
+    """Return the items of R's vector `c(1, 2)`; None for any other text."""
     call = read_call(text)
     return list(call.positional) if call is not None and call.name == "c" and not call.keywords else None
 
 
 def simple(name: str) -> str:
-    """Return a Python name without the modules before it: `nn.Linear` is `Linear`."""
+    """Return a Python name without the modules in front: `nn.Linear` becomes `Linear`."""
     return name.rpartition(".")[2]
 
 
@@ -58,7 +58,7 @@ def named_here(kind: str, name: str) -> str | None:
 
 
 def line_to_write(name: str, fields: Sequence[str], foreign: str, arguments: Any) -> str:
-    """Return the line of a config for a component of another library, as a hint.
+    """Return the line that a config needs for a component (layer, loss ...) of another library, as a hint.
 
     `fields` are the arguments of the component `name`; `arguments` those of `foreign`, as written: a `ForeignCall`, a
     mapping, a single value, or None.
@@ -74,7 +74,7 @@ def line_to_write(name: str, fields: Sequence[str], foreign: str, arguments: Any
 
 
 def translated(key: str, value: Any, fields: Sequence[str]) -> dict[str, Any]:
-    """Return an argument of another library as settings of a component with these fields; empty if none corresponds."""
+    """Return a component's settings (among `fields`) for one argument of another library; empty if none corresponds."""
     if key == "betas" and isinstance(value, list) and len(value) == 2 and "beta_2" in fields:
         return {"beta_1": value[0], "beta_2": value[1]}
     name = key if key in fields else KEYS.get(key)
@@ -88,16 +88,14 @@ def translated(key: str, value: Any, fields: Sequence[str]) -> dict[str, Any]:
 
 
 def _is_named(arguments: Any) -> bool:
-    """Return False if a component has a single argument written without its name: the line to write omits
-    the name, too."""
+    """Return False for a single argument without a name (`Linear(64)`): the config line can omit the name, too."""
     if isinstance(arguments, ForeignCall):
         return bool(arguments.keywords) or len(arguments.positional) != 1
     return isinstance(arguments, Mapping) or arguments is None
 
 
 def _arguments(foreign: str, fields: Sequence[str], arguments: Any) -> Iterator[tuple[str, Any]]:
-    """Yield (name, value) for the arguments of another library's component; keywords without counterpart
-    are left out."""
+    """Yield (name, value) for the arguments of another library's component, except those that kerascli does not use."""
     positional: Sequence[Any] = ()
     keywords: Mapping[Any, Any] = {}
     match arguments:
@@ -115,7 +113,7 @@ def _arguments(foreign: str, fields: Sequence[str], arguments: Any) -> Iterator[
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Yield the arguments between the parentheses of a call: text between commas outside of brackets and quotes."""
+    """Yield the texts of a call's arguments: the parts between commas that are outside of brackets and quotes."""
     depth, quote, start = 0, "", 0
     for place, character in enumerate(text):
         if quote:

@@ -90,7 +90,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "totensor": {"scale": "$(1/255)"},
     "kbinsdiscretizer": {"num_bins": 10},
 }
-"""Mapping from a component's name in another library to example settings of kerascli's, where it needs some."""
+"""Mapping from a component's name in another library to example settings, if kerascli's component has required ones."""
 
 _CONV = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
 _POOL = ("kernel_size", "stride", "padding")
@@ -150,4 +150,4 @@ NEEDLESS: Mapping[str, str] = {
     "num_layers": "write the layer as often as it is stacked",
     "bidirectional": "wrap the layer: bidirectional: {layer: {lstm: 64}}",
 }
-"""Mapping from an argument in another library that has no counterpart in kerascli to the reason."""
+"""Mapping from an argument in another library to the reason why kerascli has no counterpart of it."""

@@ -17,22 +17,23 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INSIST_SECONDS = 0.5
-"""Seconds after which the exception for a signal is raised once more, if the main thread has not received it."""
+"""Seconds after which the exception for a signal is raised again, if the main thread has not received it."""
 _IMPORT_PATIENCE = 4
 """Number of times that the exception for a signal is put off during an import.
 
 An import could swallow it, or abort in its C++ code.
 """
 _INSISTENCE = 20
-"""Number of exceptions for a signal that never arrived, after which the process ends without cleaning up."""
+"""Number of times that the exception for a signal is raised in vain before the process ends without cleaning up."""
 _PR_SET_PDEATHSIG = 1
-"""Number of the option in linux/prctl.h."""
+"""Value of the option PR_SET_PDEATHSIG in linux/prctl.h."""
 _AGAIN = signal.SIGURG
-"""Signal by which the watching thread makes the main thread raise the exception again; by default it is ignored."""
+"""Signal (ignored by default) by which the watching thread makes the main thread raise the exception for a signal
+again."""
 
 
 class Signalled(BaseException):
-    """Exception for a signal that came during work that cannot be saved.
+    """Exception for a signal that arrived during work that cannot be saved.
 
     It is not an Exception, so that no `except Exception` swallows it.
     """
@@ -63,8 +64,8 @@ class Signals:
 
     @contextlib.contextmanager
     def deferring(self) -> Iterator[None]:
-        """Context manager that puts off raising Signalled to its end; if the block raises, the signal
-        counts as handled."""
+        """Context manager that delays Signalled until its block ends; if the block raises, the signal counts as
+        handled."""
         self._deferred = True
         try:
             yield
@@ -92,7 +93,7 @@ class Signals:
         self._raise(frame)
 
     def _raise(self, frame: FrameType | None) -> None:
-        """Raise Signalled if a signal is to be handled; during an import, put that off a few times."""
+        """Raise Signalled if a signal is to be handled; during an import, the exception is put off a few times."""
         if self._put_off < _IMPORT_PATIENCE and _is_importing(frame):
             self._put_off += 1
         else:
@@ -124,13 +125,13 @@ class Signals:
 
 
 _present: Signals | None = None
-"""Signals received by the command that runs in this process."""
+"""Signals of the command that runs in this process; None if no command runs."""
 
 
 @contextlib.contextmanager
 def listening() -> Iterator[Signals]:
-    """Context manager that handles signals while a command runs in its block; afterwards they have their default
-    effect.
+    """Context manager that handles signals while a command runs in its block; afterwards they have their default effect
+    again.
 
     Only for the main thread. Raises Signalled at the end of the block, whatever else was raised in it, if a signal has
     not been handled.
@@ -165,8 +166,8 @@ def listening() -> Iterator[Signals]:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[Signals]:
-    """Context manager that puts off the effect of signals to its end; the block can check `number`, set by earlier
-    ones, too.
+    """Context manager that delays the effect of signals until its block ends; in it, `number` is the first signal
+    received.
 
     Outside of `listening` the block sets its own handlers; outside of the main thread signals stay as they are.
     """
@@ -214,7 +215,7 @@ def _heeded() -> list[signal.Signals]:
 
 
 def _counts(number: int) -> bool:
-    """Return True for the signals that end the process when a second one comes: SIGINT and SIGTERM.
+    """Return True for SIGINT and SIGTERM: a second one of these signals ends the process at once.
 
     A closed terminal sends several SIGHUP, and torch's launcher several of all; it kills what does not end in time.
     """
@@ -230,7 +231,7 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _is_in_flight(error: BaseException | None) -> bool:
-    """Return True if a Signalled is being handled: `error` is one, or has one in its chain of contexts."""
+    """Return True if a Signalled is being handled: `error` is one, or has one in its chain of `__context__`."""
     while error is not None:
         if isinstance(error, Signalled):
             return True

@@ -1,4 +1,4 @@
-"""Base class of the sections of a config; fields are keys, each with its type, default, limits and documentation."""
+"""Base class of the sections of a config; its fields are the keys, with types, defaults, limits and documentation."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
@@ -13,24 +13,24 @@ from kerascli.wording import fault_list
 
 
 class BaseSection(BaseModel):
-    """Section of a config, frozen; its fields define checks, JSON Schema, `explain` and lists of keys in messages."""
+    """Section of a config, as a frozen model; checks, JSON Schema, `explain` and messages derive from its fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     title: ClassVar[str] = ""
     """Name of the section in error messages, such as "compile" or "an update" (an item of `fit.train_step`)."""
     key_noun: ClassVar[str] = "key"
-    """Noun in error messages for a key of the section."""
+    """Noun in error messages for a key of the section: "key", or at the top level of a config "section"."""
     key_list: ClassVar[str] = ""
-    """Words before the list of all keys in an error's hint ("a phase has"); empty: no such hint."""
+    """Words before the list of all keys in an error's hint (such as "a phase has"); empty: the hint lists no keys."""
 
     def has(self, key: str) -> bool:
-        """Return True if the config sets this key of the section, even to null."""
+        """Return True if the config sets `key` of this section, even to null."""
         return key in self.model_fields_set
 
 
 def section_ref(name: str) -> WithJsonSchema:
-    """Return the annotation of a field that holds another section, `name`, which is parsed separately."""
+    """Return the annotation of a field that holds the config section `name`, which is parsed separately."""
     return WithJsonSchema({"x-section": name})
 
 
@@ -40,7 +40,7 @@ S = TypeVar("S", bound=BaseSection)
 def read_section(
     cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None
 ) -> tuple[S, list[Fault]]:
-    """Return a section parsed from its valid keys, and the config errors of its other keys.
+    """Return a section parsed from its valid keys, and the config errors of its invalid keys.
 
     An invalid or missing field has its default, or None if it has no default; missing fields are not reported, that is
     left to the caller. `title` replaces the title of the class in messages.
@@ -55,7 +55,7 @@ def read_section(
 
 
 def parse_section(cls: type[S], written: Mapping[Any, Any], path: Path) -> S:
-    """Parse a section, which must be valid and complete. Raises Invalid with all config errors."""
+    """Parse a section of a config, which must be valid and complete. Raises Invalid with all config errors."""
     try:
         return cls.model_validate(written)
     except ValidationError as error:
@@ -63,20 +63,20 @@ def parse_section(cls: type[S], written: Mapping[Any, Any], path: Path) -> S:
 
 
 def keys_of(cls: type[S], written: Mapping[Any, Any]) -> S:
-    """Parse the known keys of a mapping as a section; missing ones as in `read_section`. Raises ValidationError."""
+    """Parse the known keys of a mapping as a config section, which need not be complete. Raises ValidationError."""
     known = {key: written[key] for key in key_names(cls) if key in written}
     return cast("type[S]", _lenient(cls)).model_validate(known)
 
 
 def meant_keys(cls: type[BaseSection], written: Mapping[Any, Any]) -> set[str]:
-    """Return the keys of a section of which unknown keys of a mapping are probably misspellings."""
+    """Return the keys of a section that unknown keys of the mapping `written` probably misspell."""
     known = key_names(cls)
     near = (nearest(str(key), known) for key in written if key not in known)
     return {key for key in near if key is not None}
 
 
 def key_faults(cls: type[BaseSection], written: Iterable[Any], path: Path, title: str | None = None) -> list[Fault]:
-    """Return a config error for every key of a mapping that the section does not have."""
+    """Return a config error for every key of the mapping `written` that the section class does not have."""
     return unknown_keys(
         written, key_names(cls), cls.title if title is None else title, path, cls.key_noun, cls.key_list
     )
@@ -85,7 +85,8 @@ def key_faults(cls: type[BaseSection], written: Iterable[Any], path: Path, title
 def unknown_keys(
     written: Iterable[Any], known: Sequence[str], title: str, path: Path, noun: str = "key", listed: str = ""
 ) -> list[Fault]:
-    """Return an error for every key that is not among the `known` ones; `title`, `noun`, `listed` word the message."""
+    """Return a config error for every key that is not in `known`; `title`, `noun` and `listed` are words of the
+    message."""
     faults, where = [], f" in {title}" if title else ""
     for key in written:
         if key not in known:
@@ -97,7 +98,7 @@ def unknown_keys(
 
 @cache
 def key_names(cls: type[BaseSection]) -> tuple[str, ...]:
-    """Return the keys of a section as written in a config (by alias)."""
+    """Return the names of the keys of a section as a config writes them (field aliases)."""
     return tuple(info.alias or name for name, info in cls.model_fields.items())
 
 

@@ -18,7 +18,8 @@ class TensorSpec:
     shape: Shape
     dtype: str = "float32"
     batched: bool = True
-    """False: the tensor has no batch axis, like a weight or a sum over the batch, and `shape` is complete."""
+    """Flag: True if the tensor has a batch axis; a weight or a sum over the batch has none, and `shape` is then
+    complete."""
 
     @property
     def rank(self) -> int:
@@ -83,7 +84,7 @@ Floats = Annotated[tuple[float, ...], BeforeValidator(_to_tuple)]
 Matrix = Annotated[tuple[Floats, ...], BeforeValidator(_to_tuple)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_to_tuple)]
 ALONG = Field(description="Axis or axes to operate along; negative ones count from the last.")
-"""Description of the setting `axis`, whichever axes a component accepts."""
+"""Pydantic field description for the setting `axis`, for components with one axis or several."""
 Axis = Annotated[int, ALONG]
 Axes = Annotated[int | Ints, ALONG]
 """One axis or several; 0 is the batch axis, negative ones count from the end."""
@@ -97,11 +98,11 @@ Size3D = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], _repeat(3)]
 
 Count1D = Annotated[tuple[NonNegativeInt], _repeat(1, least=0)]
 Count2D = Annotated[tuple[NonNegativeInt, NonNegativeInt], _repeat(2, least=0)]
-"""Size for each of two axes, as `Size2D`, 0 included."""
+"""Non-negative size for each of two axes; a single integer is used for both."""
 Count3D = Annotated[tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt], _repeat(3, least=0)]
 
 Margin1D = Count2D
-"""Sizes before and after an axis (padding, cropping); a single integer is used for both sides."""
+"""Sizes before and after an axis (padding, cropping), as a pair; a single integer is used for both sides."""
 Margin2D = Annotated[tuple[Margin1D, Margin1D], _repeat(2, least=0)]
 Margin3D = Annotated[tuple[Margin1D, Margin1D, Margin1D], _repeat(3, least=0)]
 

@@ -7,7 +7,8 @@ from typing import Protocol
 
 
 class Listener(Protocol):
-    """Protocol of a receiver of the begin and end of spans, which nest: the last to begin is the first to end."""
+    """Protocol of a receiver of spans (named periods of time), which is told the beginning and end of each; spans nest,
+    the last to begin is the first to end."""
 
     def begin(self, name: str) -> None: ...
 
@@ -15,13 +16,13 @@ class Listener(Protocol):
 
 
 def span(name: str) -> AbstractContextManager[None]:
-    """Return a context manager that reports its block to the listener as a span of this name."""
+    """Return a context manager that reports its block to the listener as a span (period of time) with this name."""
     return _SILENCE if _listener is None else _Span(name, _listener)
 
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Context manager that reports every span of this process to `listener` within its block."""
+    """Context manager that reports every span (named period of time) of this process to `listener` within its block."""
     global _listener
     before, _listener = _listener, listener
     try:
@@ -31,7 +32,7 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 class _Silence:
-    """Context manager that does nothing; one object serves all spans while there is no listener."""
+    """Context manager that does nothing; one object serves all spans (named periods of time) while nobody listens."""
 
     __slots__ = ()
 

@@ -15,14 +15,14 @@ from kerascli.errors import Place, safe_text
 
 @dataclass(frozen=True, slots=True)
 class UserCode:
-    """Python file of a user that is read once, so that the same bytes are run, recorded and shown in messages."""
+    """Python file of a user, read only once, so that the same bytes are run, recorded and shown in messages."""
 
     path: Path
     source: bytes
 
     def module(self) -> ModuleType:
-        """Return the file, imported as a module; it is run again only if it changed. Raises whatever its
-        code raises."""
+        """Return the user's Python file, imported as a module; it is run again only if it changed. Raises whatever it
+        raises."""
         known = f"{os.path.realpath(self.path)}\n".encode(errors="surrogateescape")
         name = f"kerascli_user_{hashlib.sha256(known + self.source).hexdigest()[:16]}"
         if name in sys.modules:
@@ -40,7 +40,8 @@ class UserCode:
         return module
 
     def told(self, error: BaseException, shown: str) -> tuple[str, Place]:
-        """Return the message and the line of an error that the file's code raised; messages call the file `shown`."""
+        """Return (message, line number) for an error that the user's Python file raised; `shown` is the file's name in
+        messages."""
         if isinstance(error, SyntaxError) and self._is_file(error.filename):
             return error.msg, Place(shown, error.lineno, error.offset, (error.text or "").rstrip("\n"))
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if self._is_file(frame.filename)]
@@ -58,8 +59,7 @@ class UserCode:
 
 
 class _Loader(importlib.abc.SourceLoader):
-    """Module loader for a Python file that was read before; importlib reads neither the file again nor
-    cached bytecode."""
+    """Loader of a Python module from bytes already read; importlib reads neither the file again nor cached bytecode."""
 
     def __init__(self, code: UserCode) -> None:
         self._code = code

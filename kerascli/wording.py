@@ -28,7 +28,7 @@ _BOUNDS = {
 
 
 def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = ()) -> list[Fault]:
-    """Return the config errors in pydantic's ValidationError; their config paths begin with `written`."""
+    """Return the config errors in pydantic's ValidationError; the config path of each begins with `written`."""
     found: list[Fault] = []
     missing: dict[Path, list[str]] = {}
     details = error.errors(include_url=False)
@@ -46,7 +46,8 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
 
 
 def _without_repeats(faults: list[Fault]) -> Iterator[Fault]:
-    """Yield one config error for each path, since pydantic reports each member of a union; the deepest error counts."""
+    """Yield one config error per config path: pydantic reports an error for each member of a union; the deepest one is
+    kept."""
     seen = {fault.path[:length] for fault in faults for length in range(len(fault.path))}
     for fault in faults:
         if fault.at == "value":
@@ -57,7 +58,7 @@ def _without_repeats(faults: list[Fault]) -> Iterator[Fault]:
 
 
 def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
-    """Return one pydantic error detail as a config error, with a path relative to the owner's arguments."""
+    """Return one error detail of pydantic as a config error; its path is relative to the arguments of `owner`."""
     path = _without_union_tags(detail["loc"])
     name = _dotted(path)
     title = _title(owner)
@@ -91,7 +92,7 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
 
 
 def describe_missing(names: list[str], path: Path, owner: type[BaseModel]) -> Fault:
-    """Return one config error for all missing required arguments; numbers are missing items of a too short list."""
+    """Return one config error for all missing required arguments, or for the missing items of a list (numbers)."""
     if names[0].isdigit():
         return Fault(f"{_dotted(path)}: expected {int(names[-1]) + 1} values, got {names[0]}", path)
     needs = " and ".join(f"'{name}'" for name in names)
@@ -112,13 +113,14 @@ def _title(owner: type[BaseModel]) -> str:
 
 
 def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Return pydantic's location of an error without the members of unions ('int', 'tuple[...]') in it."""
+    """Return pydantic's error location without the items that name members of a union ('int', 'tuple[...]')."""
     tags = {"int", "float", "bool", "str", "none", "constrained-int", "constrained-float", "constrained-str"}
     return tuple(p for p in loc if not (isinstance(p, str) and (p in tags or "[" in p or "(" in p)))
 
 
 def meant_key(key: str, known: Collection[str]) -> str | None:
-    """Return the known key that an unknown one stands for: that which another library calls so, or the most similar."""
+    """Return the known key that an unknown one stands for: its counterpart for another library's name, or the most
+    similar."""
     foreign = KEYS.get(key)
     return foreign if foreign in known else nearest(key, known)
 
@@ -132,7 +134,8 @@ def key_to_write(key: str, value: Any, known: Sequence[str]) -> str | None:
 def unknown_key(
     key: str, value: Any, path: Path, title: str, known: list[str], *, reason: str | None, explained: bool
 ) -> Fault:
-    """Return the config error of an unknown key; `reason` says why a key that Keras has is not supported by `title`."""
+    """Return the config error of an unknown key in `title`; `reason` says why a key that Keras has is not supported
+    there."""
     reason = reason or NEEDLESS.get(key)
     if reason is not None:
         return Fault(f"{title} has no '{key}': {reason}", path, "key", hint=f"remove '{key}'")
@@ -147,7 +150,7 @@ def unknown_key(
 
 
 def _bound_hint(bound: str, limit: float, value: Any) -> str | None:
-    """Return the share to write in place of a percentage, if at most 1 is allowed: 0.2 for 20; else None."""
+    """Return a hint to write a fraction (0.2) in place of a percentage (20), if the limit is 1; else None."""
     is_percentage = isinstance(value, int | float) and value == value // 1 and 5 <= value <= 100
     return (
         f"a share, not a percentage: write {value / 100:g}"
@@ -161,7 +164,7 @@ _BOOLEANS = {"yes": "true", "on": "true", "t": "true", "no": "false", "off": "fa
 
 
 def _type_hint(kind: str, value: Any) -> str | None:
-    """Return what to write in place of a value of the wrong type, if its text shows that; else None."""
+    """Return a hint with what to write for a value of the wrong type, if its text shows what was meant; else None."""
     if isinstance(value, str):
         if value in NOTHING:
             return "write null, or leave the key out"

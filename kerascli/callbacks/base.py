@@ -20,13 +20,15 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class EpochFacts:
-    """Facts that callbacks get at the end of an epoch or within it: logs, epoch and step numbers, learning rates."""
+    """Data class of what callbacks get at the end of an epoch or within it: logs, epoch and step numbers, learning
+    rates."""
 
     epoch: int
     epochs: int
     logs: Mapping[str, float]
     learning_rates: Mapping[str, float]
-    """Learning rate by update of `fit.train_step`; without that section a single one, under an empty name."""
+    """Mapping from update of `fit.train_step` to learning rate; without that section a single entry, under an empty
+    name."""
     steps: int
     directions: Mapping[str, Literal["min", "max"]]
     """Mapping from logged metric to its better direction (`min` or `max`), which `mode: auto` uses."""
@@ -41,7 +43,8 @@ class EpochFacts:
         return next(iter(self.learning_rates.values()))
 
     def rates(self, update: str | None) -> dict[str, float]:
-        """Return a mapping from update of `fit.train_step` to learning rate: for one `update`, or (None) all."""
+        """Return learning rates by update of `fit.train_step`: only that of `update`, or those of all updates if it is
+        None."""
         return {name: rate for name, rate in self.learning_rates.items() if update in (None, name)}
 
 
@@ -84,17 +87,19 @@ class Say:
 
 
 def rate_columns(rates: Mapping[str, float]) -> dict[str, float]:
-    """Return learning rates by their column names in history.csv (`learning_rate`, one for each update if several)."""
+    """Return a mapping from column name in history.csv (`learning_rate`; with several updates one column each) to
+    learning rate."""
     return {f"{name}_learning_rate" if name else "learning_rate": rate for name, rate in rates.items()}
 
 
 def rates_text(rates: Mapping[str, float], verb: str = "") -> str:
-    """Format learning rates as `learning rate reduced to 0.001`; several, each after the name of its update."""
+    """Format learning rates as text (`learning rate reduced to 0.001`), with the names of updates if there are
+    several."""
     return ", ".join(f"{name + ' ' if name else ''}learning rate {verb}{rate:g}" for name, rate in rates.items())
 
 
 UpdateName = str | None
-"""Name of the update of a `train_step` whose learning rate a callback sets; None: all."""
+"""Type of the name of an update in `train_step` whose learning rate a callback sets; None: of all updates."""
 
 Decision = (
     SetLearningRate

@@ -17,7 +17,7 @@ class DecodeExamples(ShowsRows):
     """
 
     count: PositiveInt = 10
-    """Number of rows."""
+    """Number of data rows to write."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         if found := super().mismatch(model):
@@ -30,7 +30,7 @@ class DecodeExamples(ShowsRows):
         return None
 
     def _target(self, model: ModelFacts) -> str | None:
-        """Return the name of the target in the data that the model's output is compared with."""
+        """Return the name of the target in the data with which the model's output is compared."""
         if model.decodes is not None:
             return model.decodes[1]
         name = self.output or next(iter(model.outputs))
@@ -53,10 +53,10 @@ class DecodeExamples(ShowsRows):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A row of the data as text, for display: its inputs, its target and the model's prediction."""
+    """A data row as text, for display: its inputs, its target and the model's prediction."""
 
     asked: dict[str, str]
-    """Texts of the text inputs, by the inputs' names."""
+    """Mapping from the name of each text input to its text."""
     truth: str
     predicted: str
 
@@ -71,7 +71,7 @@ class Example:
 
 
 def examples(studio: Studio, view: str | None, rows: Rows, target: str, predicted: np.ndarray) -> list[Example]:
-    """Return rows of the data as texts to display: inputs, the target named `target`, and predicted token ids."""
+    """Return data rows as texts (`Example`): inputs, the target named `target`, the decoded token ids `predicted`."""
     facts = studio.facts(view)
     names = [name for name in facts.inputs if facts.decodes is None or name != facts.decodes[0]]
     found = []

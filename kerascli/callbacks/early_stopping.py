@@ -18,7 +18,7 @@ class EarlyStopping(Monitor):
     """Number of epochs without improvement after which training stops."""
     verbose: Verbose = 0
     baseline: float | None = None
-    """Value of the metric that an improvement must also beat to reset the count of epochs; null: none."""
+    """Value of the metric that an improvement must also beat to reset the count of epochs; null: no such value."""
     restore_best_weights: bool = False
     """Restore the weights of the best epoch at the end of training, even if training was not stopped early."""
     start_from_epoch: NonNegativeInt = 0
@@ -56,5 +56,6 @@ class EarlyStopping(Monitor):
 
     @property
     def _slot(self) -> str:
-        """Name under which the best weights are saved; it has the metric's name, so two callbacks do not collide."""
+        """Return the checkpoint name for the best weights; it contains the metric's name, so two callbacks do not
+        collide."""
         return f"early_stopping-{self.monitor}"

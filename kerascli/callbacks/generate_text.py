@@ -20,7 +20,7 @@ class GenerateText(Sampler):
     """Write text that the language model generates from a prompt, at each of several sampling temperatures."""
 
     seed_text: str | None = None
-    """Prompt; null: a text of the data."""
+    """Prompt that the model continues; null: a text of the data."""
     length: PositiveInt = 400
     """Number of tokens (characters or words) to generate."""
     temperatures: Temperatures = (0.2, 0.5, 1.0, 1.2)

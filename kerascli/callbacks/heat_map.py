@@ -1,4 +1,4 @@
-"""HeatMap: an output of one row as heat maps, such as attention weights, memory reads and writes, activations."""
+"""HeatMap: draws an output for one data row as heat maps, such as attention weights, memory accesses, activations."""
 
 from kerascli.callbacks.base import callback
 from kerascli.callbacks.samples import Heat, ModelFacts, Rows, ShowsRows, Studio
@@ -11,7 +11,7 @@ _AXES = ("panels", "down", "across")
 
 @callback(aliases=("activation_map",))
 class HeatMap(ShowsRows):
-    """Draw an output of one data row as heat maps: one matrix (rows, columns), or one panel per matrix.
+    """Draw an output of one data row as heat maps: a single matrix (rows, columns), or several, each as a panel.
 
     Attention weights have the shape (heads, queries, keys), with one panel per head; feature maps (height, width,
     channels) have one panel per channel with `channels_last`. At most 16 panels are drawn.
@@ -20,7 +20,7 @@ class HeatMap(ShowsRows):
     row: NonNegativeInt = 0
     """Index of the data row, from 0."""
     channels_last: bool = False
-    """Panels are along the last axis of the output, not along the first."""
+    """Use the last axis of the output, not the first, for the panels."""
     down: str | None = None
     """Text input or target whose tokens label the matrix's rows; padding after the tokens is cut off."""
     across: str | None = None

@@ -27,7 +27,7 @@ _TIMES = ("epoch_begin", "epoch_end", "train_begin", "train_end", "train_batch_b
 
 @callback()
 class LambdaCallback(Callback):
-    """Stop training by a formula, or print the value of one, after each epoch.
+    """Stop training if a formula is true, or print the value of a formula, after each epoch.
 
     Formulas are over the epoch's metrics (`loss`, `val_loss`), `epoch` (from 0) and `lr`, the learning rate.
     """
@@ -37,7 +37,7 @@ class LambdaCallback(Callback):
     stop: Formula | None = None
     """Condition such as `val_loss > 2 * loss`: training stops after the first epoch in which it is true."""
     show: Formula | None = None
-    """Formula such as `val_loss / loss`, whose value is printed after each epoch."""
+    """Formula such as `val_loss / loss`; its value is printed after each epoch."""
 
     def watched(self) -> tuple[str, ...]:
         texts = [text for text in (self.stop, self.show) if text is not None]

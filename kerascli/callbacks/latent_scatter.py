@@ -14,7 +14,7 @@ class LatentScatter(ShowsRows):
     """Draw a scatter plot of data rows by an output of shape (None, 2), coloured by class if the data has classes."""
 
     count: PositiveInt = 2000
-    """Maximum number of rows."""
+    """Maximum number of data rows to plot."""
     colour: str | None = None
     """Target, or column of the data that is no input of the model, whose classes colour the points.
 

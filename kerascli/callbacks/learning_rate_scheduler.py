@@ -25,7 +25,8 @@ Pairs = tuple[tuple[int, float], ...]
 
 
 def _read(value: Any) -> Any:
-    """Parse the `schedule` argument: a formula, a list or a Schedule. Errors refer only to the form that is given."""
+    """Parse the `schedule` argument: a formula, a list or a Schedule. Error messages mention only the form that is
+    used."""
     if isinstance(value, (list, tuple)):
         if not value or not all(map(_is_pair, value)):
             raise ValueError(f"expected pairs [first epoch, rate] such as [[0, 0.1], [10, 0.01]], got {show(value)}")

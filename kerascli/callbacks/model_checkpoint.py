@@ -28,7 +28,7 @@ class ModelCheckpoint(Monitor):
     save_freq: Literal["epoch"] | PositiveInt = "epoch"
     """Frequency of saving: `epoch`, at the end of each epoch, or a number of batches."""
     initial_value_threshold: float | None = None
-    """Value that the metric must beat before the first save, with save_best_only; null: none."""
+    """Value that the metric must beat before the first save, with `save_best_only`; null: any value is saved first."""
 
     @model_validator(mode="before")
     @classmethod

@@ -17,7 +17,7 @@ class Monitor(Callback):
     monitor: str = "val_loss"
     """Name of the metric to monitor, as in logs."""
     mode: Mode = "auto"
-    """Direction of improvement: `min` (lower is better), `max`, or `auto`, that of the metric."""
+    """Direction of improvement: `min` (lower is better), `max` (higher is better), or `auto` (that of the metric)."""
 
     def watched(self) -> tuple[str, ...]:
         return (self.monitor,)
@@ -27,13 +27,14 @@ class Monitor(Callback):
         return facts.logs.get(self.monitor)
 
     def missing(self, facts: EpochFacts) -> Say:
-        """Return a message that the callback ignores this epoch, as the monitored metric is not in its logs."""
+        """Return a message to print: the callback ignores this epoch, since its logs lack the monitored metric."""
         return Say(
             f"{self.component_name}: '{self.monitor}' is not in the logs of epoch {facts.epoch}, which is ignored"
         )
 
     def improves(self, value: float, best: float | None, facts: EpochFacts, *, by: float = 0.0) -> bool:
-        """Return True if the metric `value` is better than `best` by more than `by`; any value is better than None.
+        """Return True if a metric's value is better than its value `best` by more than `by`; any value is better than
+        None.
 
         The comparison is in float32, as in Keras, where 0.8 - 0.1 is not more than 0.7.
         """

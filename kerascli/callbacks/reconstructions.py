@@ -11,12 +11,12 @@ from kerascli.shapes import PositiveInt, Words, show_shape
 
 @callback()
 class Reconstructions(ShowsRows, ShowsImages):
-    """Draw input images in the upper row and the model's output for each below; `value_range` is that of both."""
+    """Draw input images in the upper row, and the model's output for each below; both have the range `value_range`."""
 
     count: PositiveInt = 10
     """Number of images."""
     outputs: Words = ()
-    """Names of outputs to draw, one row each, in place of the input and one output."""
+    """Names of outputs to draw, one row of images for each, in place of the input and a single output."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         if self.outputs and self.output is not None:
@@ -60,7 +60,7 @@ class Reconstructions(ShowsRows, ShowsImages):
 
 
 def _unlike(outputs: Sequence[str], model: ModelFacts) -> tuple[str, str] | None:
-    """Return an argument's name and an error message if outputs in one grid have different shapes; else None."""
+    """Return (argument's name, error message) if outputs drawn in one grid differ in shape; else None."""
     shapes = {name: model.outputs[name].shape for name in outputs}
     if len(set(shapes.values())) == 1:
         return None

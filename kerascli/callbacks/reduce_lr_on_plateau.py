@@ -30,7 +30,7 @@ class ReduceLROnPlateau(Monitor):
     sets_learning_rate = True
 
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Factor of the learning rate: new = max(learning_rate * factor, min_lr)."""
+    """Factor that the learning rate is multiplied by: new rate = max(learning_rate * factor, min_lr)."""
     patience: NonNegativeInt = 10
     """Number of epochs without improvement after which the learning rate is reduced."""
     verbose: Verbose = 0

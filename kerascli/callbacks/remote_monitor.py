@@ -22,7 +22,7 @@ class RemoteMonitor(Callback):
     path: str = "/publish/epoch/end/"
     """Path that is appended to `root`."""
     field: str = "data"
-    """Form field that holds the JSON, without `send_as_json`."""
+    """Name of the form field that holds the JSON if `send_as_json` is false."""
     headers: dict[str, str] | None = None
     """Additional HTTP headers; null: none."""
     send_as_json: bool = False

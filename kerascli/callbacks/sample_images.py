@@ -11,7 +11,7 @@ from kerascli.shapes import PositiveInt
 
 @callback()
 class SampleImages(ShowsImages):
-    """Draw a grid of images that the model, or a view, generates from noise, the same noise in every epoch.
+    """Draw a grid of images that the model, or a view of it, generates from noise, the same noise in every epoch.
 
     An integer input is taken as a class label; the columns cycle through the classes.
     """

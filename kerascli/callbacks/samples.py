@@ -26,7 +26,7 @@ class Images:
     title: str
     row_names: Sequence[str] = ()
     across: Sequence[float] = ()
-    """Coordinate of each column of the grid of images; if given, images are drawn without gaps."""
+    """Coordinate of each column of the grid of images; if it is set, images are drawn without gaps."""
     down: Sequence[float] = ()
     """Coordinate of each row of the grid of images."""
 
@@ -44,13 +44,13 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Heat:
-    """Sample of the model's outputs: heat maps of matrices (panels, rows, columns)."""
+    """Sample of the model's outputs: heat maps of matrices, as an array (panels, rows, columns)."""
 
     values: np.ndarray
     title: str
     axes: tuple[str, str]
     names: tuple[Sequence[str], Sequence[str], Sequence[str]] = ((), (), ())
-    """Names of the panels, and of the rows and columns of their matrices; where empty, numbers are shown."""
+    """Labels of a heat map, as (panels, rows, columns); where they are empty, numbers are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,31 +65,32 @@ Sample = Images | Points | Heat | Text
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """Inputs and outputs of a model or view, which are known before it has weights, to check callbacks against."""
+    """Inputs and outputs of a model or of a view (its submodel with shared layers), known without weights, for checks
+    of callbacks."""
 
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     reads_data: bool
-    """True if all inputs of the model are inputs in the data section."""
+    """True if every input of the model is an input defined in the config's `data` section."""
     classes: Mapping[str, int]
-    """Mapping from input to the number of ids (`input_dim`) of the embedding that takes it."""
+    """Mapping from a model input to the size (`input_dim`) of the embedding layer that takes its ids."""
     texts: Collection[str]
-    """Names of inputs and targets of the data that are text."""
+    """Names of the inputs and targets in the `data` section that are text."""
     decodes: tuple[str, str] | None = None
-    """For a decoder: its input of previous tokens, and the target with those tokens; None for other models."""
+    """Of a decoder model: (input that takes the previous tokens, target with these tokens); None for other models."""
     targets: Collection[str] = ()
-    """Names of the data's targets."""
+    """Names of the targets in the config's `data` section."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some rows of a split of the data: preprocessed inputs and targets, for callbacks that save samples."""
+    """Rows from a split of the data, as preprocessed inputs and targets, for callbacks that save samples."""
 
     split: str
     inputs: Mapping[str, Tensor]
     targets: Mapping[str, np.ndarray]
     aside: Mapping[str, tuple[np.ndarray, Sequence[str]]]
-    """Columns that callbacks only display, by name: class labels, and the names of the classes."""
+    """Mapping from a column that callbacks only display to (class label of each row, names of the classes)."""
     rows: int
 
 
@@ -101,15 +102,15 @@ class Studio(Protocol):
     def noise(self, shape: Sequence[int], kind: Literal["normal", "uniform"], seed: int) -> Tensor: ...
 
     def run(self, view: str | None, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Run the model or a view of it in inference mode; return its outputs by name, on the CPU."""
+        """Run the model, or a view (submodel with shared layers), in inference mode; return outputs by name, on CPU."""
         ...
 
     def rows(self, count: int, split: str | None) -> Rows:
-        """Return the first `count` rows of a split; by default of a held-out split, if the data has one."""
+        """Return the first `count` rows of a split of the data; by default of a held-out split, if there is one."""
         ...
 
     def text(self, name: str, numbers: np.ndarray) -> str | None:
-        """Return one row of a text input or target as text, from token ids or one-hot rows; None if it is not text."""
+        """Return a row of a text input or target (token ids or one-hot rows) as text; None if the input is not text."""
         ...
 
     def decoded(self, view: str | None, inputs: Mapping[str, Tensor]) -> np.ndarray:
@@ -117,27 +118,27 @@ class Studio(Protocol):
         ...
 
     def words(self, name: str, numbers: np.ndarray) -> list[str]:
-        """Return the tokens of a text input or target as strings, from ids or one-hot rows; '' for padding."""
+        """Return the tokens of a text input or target (ids or one-hot rows) as strings; padding becomes ''."""
         ...
 
     def class_names(self, target: str) -> Sequence[str]: ...
 
     def continued(self, view: str | None, prompt: str | None, length: int, temperature: float, seed: int) -> str:
-        """Return a prompt (None: a text of the data), continued by `length` tokens that the model generates."""
+        """Return a text: the prompt (None: a text of the data), and `length` tokens by which the model continues it."""
         ...
 
 
 class Sampler(Callback):
-    """Base class of callbacks that save a sample of the model's outputs every few epochs, in samples/ of the run."""
+    """Base class of callbacks that save a sample of the model's outputs every few epochs, in the run's samples/."""
 
     view: str | None = None
-    """Name of the view of the model to run; null: the model itself."""
+    """Name of the view (submodel that shares the model's layers) to run; null: the model itself."""
     every: PositiveInt = 1
     """Number of epochs between samples; there is always one after the last epoch."""
     seed: int = Field(default=0, ge=0, le=2**53)
     """Seed of the sampler's random numbers, which are the same in every epoch."""
     file: str | None = None
-    """Name of the samples' files; null: the callback's name."""
+    """Name of the files with the samples; null: the callback's name."""
 
     @field_validator("file")
     @classmethod
@@ -154,7 +155,7 @@ class Sampler(Callback):
         return (f"the samples '{self.sample_name}'",)
 
     def shown(self) -> dict[str, str]:
-        """Return the data columns or targets that are shown beside outputs, keyed by the argument that names them."""
+        """Return a mapping from an argument of the callback to the data column or target to show beside outputs."""
         return {}
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
@@ -162,7 +163,7 @@ class Sampler(Callback):
         return [WriteSample(self.sample_name, facts.epoch)] if is_due else [], state
 
     def check_model(self, models: Mapping[str | None, ModelFacts]) -> tuple[str, str] | None:
-        """Return an argument of the callback that does not fit the model, and an error message; else None."""
+        """Return (argument of the callback that does not fit the model, error message), or None if all fit."""
         if self.view not in models:
             views = [name for name in models if name is not None]
             known = f"; {there_are(views)}" if views else ", and no other"
@@ -171,7 +172,7 @@ class Sampler(Callback):
 
     @abstractmethod
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
-        """Return the argument that does not fit the model or view to run, and an error message; else None."""
+        """Return (argument that does not fit the model or view that is run, error message), or None if all fit."""
 
     @abstractmethod
     def sample(self, studio: Studio) -> Sample:
@@ -182,7 +183,7 @@ class WithOutput(Sampler):
     """Base class of sampling callbacks that display one output of the model."""
 
     output: str | None = None
-    """Name of the output to display; required if there are several."""
+    """Name of the output to display; required if the model has several."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         if self.output is not None and self.output not in model.outputs:
@@ -200,7 +201,7 @@ class ShowsRows(WithOutput):
     """Base class of callbacks that display the model's output for rows of the data."""
 
     split: Literal["train", "validation", "test"] | None = None
-    """Split that the rows are from; null: the first existing one of validation, test and train."""
+    """Split of the data that the rows are from; null: the first existing one of validation, test and train."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         found = super().mismatch(model)
@@ -214,9 +215,9 @@ class ShowsImages(WithOutput):
     """Base class of callbacks that display an output of the model as images."""
 
     value_range: Range = (0.0, 1.0)
-    """Values of black and white, such as [0, 1], [-1, 1] or [0, 255]; values outside are clipped."""
+    """Values drawn as black and white, such as [0, 1], [-1, 1] or [0, 255]; values outside are clipped."""
     image_shape: AnyShape | None = None
-    """Shape [height, width, channels] of an output that is flat; null: a square image."""
+    """Shape [height, width, channels] of the images in a flat output; null: square images."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         if found := super().mismatch(model):
@@ -239,7 +240,7 @@ class ShowsImages(WithOutput):
 
 
 def image_shape(shape: Shape, wanted: Shape | None) -> tuple[int, int, int] | None:
-    """Return the height, width and channels of images in an output of shape `shape`; None if it holds no images.
+    """Return (height, width, channels) of the images in an output of the given shape; None if it holds no images.
 
     `wanted` is their shape; None: that of the output, or square.
     """

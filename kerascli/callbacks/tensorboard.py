@@ -38,7 +38,7 @@ class TensorBoard(Callback):
     }
 
     log_dir: str = "tensorboard"
-    """Name of the folder in logs/ of the run folder."""
+    """Name of the folder for event files, in logs/ of the run folder."""
     histogram_freq: NonNegativeInt = 0
     """Number of epochs between histograms of the weights; 0: no histograms."""
     write_steps_per_second: bool = False

@@ -1,4 +1,4 @@
-"""TerminateOnNaN: accepted for compatibility, since a loss that is not finite always stops training."""
+"""TerminateOnNaN: callback without effect, for compatibility; a loss that is not finite always stops training."""
 
 import math
 

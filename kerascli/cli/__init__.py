@@ -1,1 +1,1 @@
-"""Commands of the `kerascli` program: a file for each; torch and other slow imports wait until a command runs."""
+"""Commands of the `kerascli` program, one file each; torch and other slow imports wait until a command runs."""

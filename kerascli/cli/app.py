@@ -18,7 +18,7 @@ _PATH = {errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def main() -> None:
-    """Run the command of `sys.argv`; errors that a user can cause are reported in a few lines and by an exit code."""
+    """Run the command in `sys.argv`; report errors that a user can cause in a few lines and by the exit code."""
     try:
         code = _run()
     except Signalled as found:
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def _run() -> int | str | None:
-    """Run the command and return its exit code; None on success."""
+    """Run the command in `sys.argv` and return its exit code."""
     try:
         with listening():
             _prepare_streams()
@@ -59,7 +59,7 @@ def _run() -> int | str | None:
 
 
 def _prepare_streams() -> None:
-    """Replace a closed stdout or stderr by /dev/null; escape characters that the terminal cannot show.
+    """Replace a closed stdout or stderr by /dev/null, and let both escape characters that they cannot encode.
 
     Under PYTHONUNBUFFERED, which container images set, Python silently drops the rest of a partial write: on a full
     disk, or if the reader has closed the pipe. With line buffering it raises an error instead.
@@ -75,7 +75,7 @@ def _prepare_streams() -> None:
 
 
 def _leave_streams() -> None:
-    """Drop output that a closed stdout or stderr did not accept: else Python fails at exit, with code 120."""
+    """Discard output that a closed stdout or stderr refuses; otherwise Python exits with code 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -93,7 +93,7 @@ def _tell(error: KerasCliError) -> None:
 
 
 def _report_bug(error: Exception) -> None:
-    """Print an unexpected exception with its place in the code, and write its traceback to a file."""
+    """Print an unexpected exception and the line of code that raised it; write its traceback to a file."""
     import traceback
     from pathlib import Path
 

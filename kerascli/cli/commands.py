@@ -35,7 +35,7 @@ _HELP = "Deep learning described, not programmed: train a PyTorch model from one
 
 
 class Program(TyperGroup):
-    """Typer's group of all commands; they end silently, as by SIGPIPE, if the reader of stdout has gone (`| head`)."""
+    """Typer group of all commands; when the reader of stdout has gone (`| head`), they end silently, as by SIGPIPE."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         with _unread():  # --help and --version print here
@@ -50,7 +50,7 @@ class Program(TyperGroup):
 
 @contextlib.contextmanager
 def _unread() -> Iterator[None]:
-    """Exit with the code of SIGPIPE if the reader of stdout has gone; click would exit with 1, the code of a bug."""
+    """Context manager that exits with SIGPIPE's code if stdout's reader has gone; click's code is that of a bug."""
     try:
         yield
     except BrokenPipeError:
@@ -85,7 +85,7 @@ def _global_options(
     context: typer.Context,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    """Options of the program, before a command."""
+    """Options of the program that are written before the command, such as `--version`."""
     if context.invoked_subcommand != "train" and world_of().size > 1:
         text = f"'{context.invoked_subcommand}' runs on one process, and a launcher has started {world_of().size}"
         raise ConfigError(text, hint="only 'train' runs on several processes")

@@ -1,4 +1,4 @@
-"""Completion by the shell (TAB) of runs, configs, components and `--set` paths; without torch or numpy."""
+"""Shell completion (TAB) of runs, configs, components and `--set` paths; imports neither torch nor numpy."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -19,12 +19,12 @@ _DECORATED = re.compile(
 )
 _NAMED = re.compile(r"\bname=\"(\w+)\"")
 _PLAIN = re.compile(r"[\w.+-]*")
-"""Pattern of values that need no quotes in a shell."""
+"""Regular expression for values that need no quotes in a shell."""
 _ROOMS = ("layers", "losses", "metrics", "data", "callbacks", "optimizers", "schedules", "parts", "preprocessing")
 
 
 def runs(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return completions for a run: `latest`, names that only one run has, and names of run folders."""
+    """Return completions for the name of a run: `latest`, names that only one run has, and names of run folders."""
     from kerascli.runs.record import FOLDER
 
     folder = Path(ctx.params.get("runs_dir") or "runs")
@@ -78,7 +78,7 @@ def components() -> set[str]:
 
 
 def sections() -> list[str]:
-    """Return the names of a config's sections, and of the keys in `fit`, which can be read without torch."""
+    """Return the names of a config's sections, and of the keys in `fit`; does not import torch."""
     from kerascli.config.sections.fit import FitSpec
     from kerascli.config.top_level import ConfigSection
     from kerascli.section import key_names
@@ -87,7 +87,7 @@ def sections() -> list[str]:
 
 
 def settings(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return completions for `--set`: `path=value` for the settings of the command's config and of `fit`."""
+    """Return completions for `--set`: `path=value` for each setting of the config, and for the keys of `fit`."""
     from kerascli.config.composition.extends import read_extended
 
     given = ctx.params.get("config") or ctx.params.get("what")
@@ -115,7 +115,7 @@ def _leaves(value: Any, path: str) -> Iterator[str]:
 
 
 def _unset(data: Mapping[Any, Any]) -> Iterator[str]:
-    """Yield `path=default` for `seed` and the keys of `fit` that the config does not have."""
+    """Yield `path=default` for `seed` and for each key of `fit` that the config does not set."""
     from kerascli.config.sections.fit import FitSpec
 
     fit = data.get("fit")

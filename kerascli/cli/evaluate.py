@@ -84,7 +84,7 @@ def evaluate(
 
 
 def _chosen(evaluation: "Evaluation", maximize: str | None, hold_recall: float | None) -> dict[str, "Point"]:
-    """Return a mapping from output to the decision threshold that --maximize or --hold-recall asks for."""
+    """Return a mapping from output to the decision threshold that the option --maximize or --hold-recall selects."""
     from kerascli.report.thresholds import AIMS
 
     if maximize is None and hold_recall is None:
@@ -113,7 +113,7 @@ def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | Non
 
 
 def _rows(run: "OpenedRun", what: Sequence[str]) -> tuple[str, "Split"]:
-    """Return the name and rows of the split or files to evaluate; by default the first of test, validation, train."""
+    """Return (name, rows) of the split or files to evaluate; default: the first split of test, validation, train."""
     from kerascli.workflow.changed_data import load_again
     from kerascli.workflow.given_rows import rows_of
 
@@ -185,7 +185,7 @@ def _facts(
 
 
 def _pictures(record: "RunRecord", scores: "ClassScores", rows: str) -> Iterator[str]:
-    """Draw the plots (confusion matrix, curves) of a classifying output; yield a line with each plot's path."""
+    """Draw the plots of a classifying output (confusion matrix, curves) into files; yield a line with each path."""
     from kerascli.report.curves import binary_curves
     from kerascli.report.plots import confusion_matrix, save
 

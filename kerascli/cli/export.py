@@ -72,7 +72,7 @@ def export(
 
 
 def _format(kind: str | None, *, preprocessing: bool) -> str:
-    """Return the format (`keras`, `onnx` ...) of the export. Raises ConfigError if it cannot hold the preprocessing."""
+    """Return the export's file format (`keras`, `onnx` ...). Raises ConfigError if it cannot hold preprocessing."""
     kind = kind or ("onnx" if preprocessing else "keras")
     if preprocessing and kind != "onnx":
         hint = "--pipeline FILE writes the preprocessing beside the model"

@@ -86,7 +86,7 @@ def _write(
 def _answer(
     studio: "ModelStudio", prompt: str | None, length: int, sampling: "Sampling", *, view: str | None, as_json: bool
 ) -> None:
-    """Print the text that a decoder generates for the prompt or, without one, for some rows of the data."""
+    """Print the text that a decoder model generates: for the prompt or, without one, for some rows of the data."""
     from kerascli.callbacks.decode_examples import examples
     from kerascli.workflow.generation.decoding import decode, prompt_inputs
 
@@ -113,7 +113,7 @@ def _answer(
 def _write_on(
     studio: "ModelStudio", prompt: str | None, length: int, sampling: "Sampling", *, view: str | None, as_json: bool
 ) -> None:
-    """Print the words with which a language model continues the prompt, one by one."""
+    """Print the tokens with which a language model continues the prompt, one by one."""
     from kerascli.training.generation.generate import generate_words
 
     model, numbers, prompt = studio.writing(view, prompt, sampling.seed)

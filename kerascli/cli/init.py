@@ -69,7 +69,7 @@ def template_names() -> list[str]:
 
 
 def from_template(name: str, config: Path) -> str:
-    """Return the text of a config template, with `config` as the file name in its example commands."""
+    """Return the text of the config template `name`; example commands in it use the file name `config`."""
     known = template_names()
     if name not in known:
         raise ConfigError(
@@ -106,7 +106,7 @@ def check_model(kind: str | None) -> None:
 
 
 def check_name(config: Path) -> None:
-    """Raise ConfigError if the path of a new config does not end in .yaml or .yml: it is probably that of data."""
+    """Raise ConfigError if the path of a new config does not end in .yaml or .yml: it is probably the path of data."""
     if config.suffix.lower() in {".yaml", ".yml"}:
         return
     named = _quoted(config.parent / f"{config.stem or 'config'}.yaml")
@@ -117,7 +117,7 @@ def check_name(config: Path) -> None:
 
 
 def write_new(config: Path, text: str, *, force: bool) -> None:
-    """Write a new config to a file; only an existing config is replaced, and only with `force`.
+    """Write a new config to a file; an existing file is replaced only if it is a config, and only with `force`.
 
     Raises ConfigError, StorageError.
     """
@@ -128,7 +128,7 @@ def write_new(config: Path, text: str, *, force: bool) -> None:
 
 
 def check_free(config: Path, *, force: bool) -> Path:
-    """Return the path of a new config if no file exists there or `force` replaces it; raises otherwise."""
+    """Return the path of a new config if no file exists there, or if `force` allows replacing it; raises otherwise."""
     from kerascli.workflow.outputs import CONFIG, writable
 
     file = writable(config, CONFIG)

@@ -1,4 +1,4 @@
-"""Start a training on several processes of this machine, by torch's elastic launcher."""
+"""Start a training run on several processes of this machine, by torch's elastic launcher."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ _OWN_OPTIONS = ("--processes", "--max-restarts")
 
 
 def launch(processes: int, max_restarts: int) -> int:
-    """Run this command on `processes` processes, and return the exit code: that of the first one that failed.
+    """Run the current command on several processes; return the exit code of the first process that failed, else 0.
 
     After a failure all are ended, and up to `max_restarts` times started again, which resumes the run.
     """
@@ -42,7 +42,7 @@ def launch(processes: int, max_restarts: int) -> int:
 
 
 def without_own_options(arguments: Sequence[str]) -> list[str]:
-    """Return the command's arguments without those that are for the launcher alone."""
+    """Return the command-line arguments without the launcher's own options."""
     found: list[str] = []
     is_value = False
     for argument in arguments:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 RUNS_DIR = Path("runs")
 SPLITS = ("test", "validation", "train")
-"""Names of splits, in order of preference; any other word is the path of a file or a folder."""
+"""Names of the splits that commands accept, in order of preference; any other word is the path of a file or folder."""
 
 Config = Annotated[
     Path | None,
@@ -104,7 +104,7 @@ def note(text: str) -> None:
 
 
 def warn(faults: Iterable[Fault]) -> None:
-    """Print warnings about a config or run on stderr, each with its place and hint."""
+    """Print warnings about a config or run on stderr, each with its position and hint."""
     for fault in faults:
         typer.echo("\n".join(fault.lines()), err=True)
 
@@ -127,7 +127,7 @@ def say_json(data: Any) -> None:
 
 
 def config_or_only(config: Path | None) -> Path:
-    """Return the path of the given config, or of the only one in this folder. Raises ConfigError."""
+    """Return the path of the given config, or of the only config in the current folder. Raises ConfigError."""
     if config is not None:
         return config
     found = sorted(path for pattern in ("*.yaml", "*.yml") for path in Path().glob(pattern))
@@ -160,7 +160,7 @@ def read_config(path: Path, sets: Sequence[str], flags: Sequence[str], command: 
 
 @contextlib.contextmanager
 def remembered(document: "Document", command: str, flags: Sequence[str]) -> Iterator[None]:
-    """Context manager that records the errors of a complete check of a config, to refuse it early the next time."""
+    """Context manager that records the errors found by a complete check of a config, to reject it at once next time."""
     from kerascli.config.misspelt import remember
 
     try:
@@ -203,7 +203,7 @@ def find_run(selector: str, runs_dir: Path) -> "RunRecord":
 
 
 def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRecord":
-    """Return a run with weights to use: its training has ended, or left a checkpoint. Raises ConfigError."""
+    """Return a run whose weights can be used: its training has ended, or a checkpoint exists. Raises ConfigError."""
     record = find_run(selector, runs_dir)
     record.facts()  # raises FileRefused if it is damaged, or if the run never began
     status = record.status()
@@ -220,20 +220,20 @@ def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRe
 
 
 def refuse_idle_data(data: Path | None, what: Sequence[str]) -> None:
-    """Raise ConfigError if --data is given but has no effect, since the command reads files, not a split."""
+    """Raise ConfigError if the option --data is used without effect, since the command reads files, not a split."""
     if data is not None and what and what[0] not in SPLITS:
         raise ConfigError("--data has no effect: the run's data is read for a split only, and files are given")
 
 
 def check_device(device: str) -> None:
-    """Raise ConfigError if the device of --device is not available."""
+    """Raise ConfigError if the device that the option --device names is not available."""
     from kerascli.device import choose_device
 
     choose_device(device)
 
 
 def download_bar() -> "DownloadBar":
-    """Return the progress bar for downloads of built-in datasets, on stderr."""
+    """Return the progress bar on stderr for downloads of built-in datasets."""
     from kerascli.report.downloads import DownloadBar
 
     return DownloadBar(sys.stderr)

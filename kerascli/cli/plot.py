@@ -16,7 +16,7 @@ from kerascli.runs.record import RunRecord
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command `plot` to the program."""
+    """Add the command `plot` to the typer program."""
     app.command("plot")(_command)
 
 
@@ -45,7 +45,7 @@ def _command(
     flags: options.Flags = [],  # noqa: B006
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Plot the metrics of runs; with --model draw a model, with --forecast a series."""
+    """Plot the metrics of runs; with --model the diagram of a model, with --forecast the forecast of a series."""
     given = {"--metric": metric, "--log": log, "--expand": expand, "--view": view, "--set": sets, "--flag": flags,
              "--horizon": horizon, "--future": future, "--model": model}  # fmt: skip
     if forecast:

@@ -104,7 +104,7 @@ def _refuse_output(output: Path, record: "RunRecord", what: list[str]) -> None:
 
 
 def _show(found: "Predictions", output: Path | None, *, classes: bool, as_json: bool) -> None:
-    """Write predictions to the output file, or print them as CSV or as JSON lines."""
+    """Write predictions to the output file, or print them as CSV or JSON lines."""
     from kerascli.report.predictions import csv_text, json_lines, write_predictions
 
     columns = found.table(classes=classes)
@@ -118,7 +118,7 @@ def _show(found: "Predictions", output: Path | None, *, classes: bool, as_json: 
 
 
 def _check_given(what: list[str], text: list[str], *, stream: bool, output: Path | None) -> None:
-    """Raise ConfigError if no rows to predict are named, or if arguments of `predict` cannot be combined."""
+    """Raise ConfigError if the command `predict` names no rows to predict, or arguments that cannot be combined."""
     if stream and (what != ["-"] or text or output is not None):
         raise ConfigError("--stream reads standard input and writes standard output", hint="predict RUN - --stream")
     if not what and not text:
@@ -127,7 +127,7 @@ def _check_given(what: list[str], text: list[str], *, stream: bool, output: Path
 
 
 def _check_horizon(what: list[str], horizon: int | None, future: Path | None, others: list[str]) -> None:
-    """Raise ConfigError if options cannot be combined with --horizon (a forecast), or need it."""
+    """Raise ConfigError if an option cannot be combined with --horizon (a forecast), or requires it."""
     if horizon is None:
         if future is not None:
             raise ConfigError("--future goes with --horizon", hint="predict RUN series.csv --horizon 12 --future FILE")
@@ -139,7 +139,7 @@ def _check_horizon(what: list[str], horizon: int | None, future: Path | None, ot
 
 
 def _stream(run: "OpenedRun", form: "Form", keep: list[str], *, classes: bool, as_json: bool) -> None:
-    """Print the prediction of each row of standard input as it arrives. Raises DataError at the end if some failed."""
+    """Print the prediction for each row of standard input as it arrives. Raises DataError at the end if rows failed."""
     from kerascli.report.predictions import csv_text, json_lines
     from kerascli.workflow.stream import predict_stream
 

@@ -21,7 +21,7 @@ _SHOWN_LAST = ("versions", "machine")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the group of commands `runs` to the program; `kerascli runs` alone lists the runs."""
+    """Add the command group `runs` to the typer program; `kerascli runs` alone lists the runs."""
     group = typer.Typer(help="List, show, compare and remove runs.", rich_markup_mode=None)
     group.callback(invoke_without_command=True)(_list)
     group.command("show")(_show)
@@ -111,7 +111,7 @@ def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
 
 
 def print_comparison(runs: Sequence[RunRecord], *, as_json: bool = False) -> None:
-    """Print which settings of runs differ, and the runs' results."""
+    """Print the settings in which runs differ, and the results of each."""
     found = compare(runs)
     if as_json:
         say_json(found.as_json())

@@ -1,4 +1,4 @@
-"""The command `kerascli samples RUN`: make the samples (images, plots, texts) of a run's callbacks again."""
+"""The command `kerascli samples RUN`: generate the samples (images, plots, texts) of a run's callbacks again."""
 
 from pathlib import Path
 from typing import Annotated

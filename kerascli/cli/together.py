@@ -1,4 +1,4 @@
-"""A command as one of several processes: joined before its work, with one report of what went wrong."""
+"""Run a command as one of several processes: connect the processes before its work, and report an error only once."""
 
 import contextlib
 import secrets
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def launch_if_asked(processes: int | None, max_restarts: int | None) -> None:
-    """Run this command on several processes and exit, if that is asked for and no launcher has started this one."""
+    """Start the command on several processes and exit, if an option asks for it and no launcher has done so."""
     if max_restarts is not None and processes is None:
         raise ConfigError("--max-restarts needs --processes; with torchrun, give it to torchrun")
     if processes is not None and processes > 1 and world_of().size == 1:
@@ -28,7 +28,8 @@ def launch_if_asked(processes: int | None, max_restarts: int | None) -> None:
 
 @contextlib.contextmanager
 def together(options: Options, timeout: float) -> Iterator[Options]:
-    """Join the processes that a launcher has started, and give the options with them; alone, do nothing.
+    """Context manager that connects the processes started by a launcher and yields options with them; it does nothing
+    for a single process.
 
     Of all processes only the first that fails reports its error; the others end with their exit codes.
     """
@@ -63,7 +64,7 @@ def together(options: Options, timeout: float) -> Iterator[Options]:
 
 
 def interrupted_run(options: Options) -> str | None:
-    """Return the run that these processes began before their launcher restarted them; None at a first start."""
+    """Return the run that these processes had begun before their launcher restarted them; None at the first start."""
     if options.processes is None or restarts_of() == 0:
         return None
     from kerascli.runs.index import list_runs
@@ -78,7 +79,7 @@ def interrupted_run(options: Options) -> str | None:
 
 
 def with_common_seed(document: "Document", processes: "Processes") -> "Document":
-    """Return a config with a seed: its own, or a random one that all processes have."""
+    """Return a config with a seed: its own, or a random one that is the same on all processes."""
     from kerascli.config.composition.overrides import override
 
     drawn = processes.exchange(secrets.randbelow(2**31))[0]

@@ -31,7 +31,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Details: choices
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Options on how a training is shown: results as JSON, no progress, details."""
+    """Options for the output of a training run: results as JSON, no progress, details."""
 
     as_json: bool
     quiet: bool
@@ -92,7 +92,7 @@ def train(
 
 
 def _refuse_idle(given: dict[str, bool], *, smoke: bool) -> None:
-    """Raise ConfigError for an option that does not apply beside another one."""
+    """Raise ConfigError for an option of `train` that has no effect in combination with another one."""
     if given["--verbose"]:
         _refuse(given, ["--quiet", "--json"], "--verbose: it prints more")
     if smoke:
@@ -105,14 +105,14 @@ def _refuse_idle(given: dict[str, bool], *, smoke: bool) -> None:
 
 
 def _refuse(given: dict[str, bool], names: list[str], why: str) -> None:
-    """Raise ConfigError for the first given option of `names`, which do not apply: no option is silently ignored."""
+    """Raise ConfigError for the first of the options `names` that is set but does not apply: none may be ignored."""
     for name in names:
         if given[name]:
             raise ConfigError(f"{name} cannot be used with {why}")
 
 
 def _start(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str], shown: Shown) -> None:
-    """Train and show the events: results on stdout, everything else on stderr.
+    """Start a training run and show its events: results on stdout, everything else on stderr.
 
     Errors that need no torch are raised before it is loaded.
     """
@@ -135,7 +135,7 @@ def _start(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[s
 
 
 def _resume(run: str, chosen: Options, sets: Sequence[str], data: Path | None, shown: Shown) -> None:
-    """Resume a run and show its events as `_start` does."""
+    """Resume a training run and show its events: results on stdout, everything else on stderr."""
     from kerascli.runs.index import find_run
 
     record = find_run(run, chosen.runs_dir)  # its name is printed when training resumes
@@ -148,7 +148,7 @@ def _resume(run: str, chosen: Options, sets: Sequence[str], data: Path | None, s
 
 @dataclass(slots=True)
 class _Outcome:
-    """Results of a training so far: run folder, split -> metric -> value, warnings, the profile if there is one."""
+    """Results of a training run so far: run folder, split -> metric -> value, warnings, and the profile, if any."""
 
     run: str = ""
     results: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -215,7 +215,7 @@ def _say_profile(profile: "Profiled") -> None:
 
 
 def _smoke_test(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> None:
-    """Test a config in a temporary folder, on two steps: train, resume, evaluate, predict and plot."""
+    """Test a config with two training steps in a temporary folder: train, resume, evaluate, predict and plot."""
     document = options.read_config(config, sets, flags)
     options.check_device(chosen.device)
     from kerascli.workflow.smoke import smoke

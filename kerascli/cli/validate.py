@@ -64,7 +64,7 @@ def validate(
 def _validate_each(
     configs: Sequence[Path], sets: Sequence[str], flags: Sequence[str], no_data: bool, processes: int
 ) -> int:
-    """Check several configs, each in its own process, so that plugins of one are not known to the others.
+    """Validate several configs, each in a process of its own, so that plugins of one are not known to the others.
 
     Return the smallest of their exit codes that is not 0, or 0.
     """

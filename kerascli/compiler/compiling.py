@@ -20,13 +20,14 @@ from kerascli.compiler.torch_private import compile_in_process, compile_library,
 from kerascli.compiler.tracing import trace
 
 Run = Callable[..., Sequence[Tensor | None]]
-"""Function that runs a graph of torch operations: takes its inputs as arguments, and returns its results."""
+"""Function that runs a graph of torch operations: it takes the graph's inputs and returns its results."""
 
 _LIBRARY = "program.so"
 
 
 def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
-    """Compile a graph for inputs with the examples' shapes, strides and dtypes. Raises what torch's compiler raises."""
+    """Compile a graph to native code for inputs with the shapes, strides and dtypes of `examples`. Raises what torch's
+    compiler raises."""
     make_own_cache()
     if any(not tensor.is_cpu for tensor in examples):
         return compile_in_process(code, examples)
@@ -56,7 +57,7 @@ def is_compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> bool:
 
 
 def reason_not_to_compile(code: fx.GraphModule, device: torch.device) -> str | None:
-    """Return the reason why compiling a graph would fail here (its operations, this machine); None if it may work.
+    """Return the reason why a graph cannot be compiled here (its operations, this machine); None if it may work.
 
     This saves the seconds until torch's compiler fails.
     """
@@ -75,7 +76,7 @@ def compiled_function(function: Callable[..., Any], examples: Sequence[Tensor]) 
 
 
 def is_compiled_function(function: Callable[..., Any], examples: Sequence[Tensor]) -> bool:
-    """Return True if `compiled_function` would load this function's code from the cache. Raises what tracing raises."""
+    """Return True if `compiled_function` would load a function's code from the cache. Raises what tracing raises."""
     return is_compiled(_traced(function, examples), examples)
 
 
@@ -84,7 +85,8 @@ def _traced(function: Callable[..., Any], examples: Sequence[Tensor]) -> fx.Grap
 
 
 def _library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
-    """Return the path of a graph's compiled library, named by a digest of all it depends on, even CPU and threads."""
+    """Return the path of a graph's compiled library, named by a digest of code, input shapes, CPU, threads and
+    torch."""
     digest = hashlib.sha256()
     digest.update(f"{torch.__version__} {torch.version.git_version} {torch.get_num_threads()} {processor()}".encode())
     digest.update(code.code.encode())
@@ -118,7 +120,7 @@ def _make(code: fx.GraphModule, examples: Sequence[Tensor], library: Path) -> No
 
 
 def _result_places(code: fx.GraphModule) -> tuple[list[int], int]:
-    """Return the positions of the results of a graph that are tensors (not None), and the number of its results."""
+    """Return (positions of a graph's results that are tensors and not None, number of all results)."""
     results = _results(code)
     return [place for place, result in enumerate(results) if isinstance(result, fx.Node)], len(results)
 
@@ -129,7 +131,7 @@ def _results(code: fx.GraphModule) -> Sequence[Any]:
 
 
 def _without_gaps(code: fx.GraphModule, there: Sequence[int]) -> fx.GraphModule:
-    """Return a graph's copy with only the results at the positions `there`, without node metadata (meta tensors)."""
+    """Return a copy of a graph that returns only the results at the positions `there`; its nodes have no metadata."""
     results, graph = _results(code), fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     graph.graph_copy(code.graph, copies)

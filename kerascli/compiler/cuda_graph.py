@@ -9,7 +9,8 @@ from torch import Tensor
 from kerascli.compiler.torch_private import copy_all
 
 _WARM_UPS = 3
-"""Number of runs before a CUDA graph is captured, in which libraries choose kernels and allocate workspaces."""
+"""Number of runs of a function before its capture as a CUDA graph, in which libraries choose kernels and allocate
+workspaces."""
 
 
 class Replayed:

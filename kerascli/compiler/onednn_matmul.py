@@ -14,7 +14,7 @@ aten = torch.ops.aten
 
 _LIBRARY = torch.library.Library("kerascli", "DEF")
 _LIBRARY.define("linear(Tensor x, Tensor weight, Tensor? bias, str activation) -> Tensor")
-"""Custom operator for oneDNN's matrix product; torch's compiler assumes constant weights in its own operator."""
+"""Custom operator for oneDNN's matrix product; in torch's own operator, torch's compiler assumes constant weights."""
 
 
 def _form(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
@@ -25,12 +25,13 @@ _LIBRARY.impl("linear", onednn_linear, "CPU")
 torch.library.register_fake("kerascli::linear", _form, lib=_LIBRARY)
 
 _LARGE = 2**24
-"""Least number of multiplications for which a product is faster with oneDNN, which takes longer to start."""
+"""Minimum number of multiplications for which a matrix product is faster with oneDNN, which takes longer to start."""
 
 
 @cache
 def onednn_is_faster() -> bool:
-    """Return True on AMD CPUs, where MKL avoids its best kernels; oneDNN is 1.1 (Zen 4) to 2 (Zen 5) times as fast.
+    """Return True on AMD CPUs: MKL avoids its best kernels on them, so oneDNN is 1.1 (Zen 4) to 2 (Zen 5) times as
+    fast.
 
     Elsewhere MKL, Accelerate and OpenBLAS are as fast. Results may differ by machine, as they do within MKL.
     """
@@ -58,7 +59,7 @@ def use_onednn(graph: fx.Graph) -> None:
 
 
 def _contiguous(graph: fx.Graph, node: fx.Node) -> fx.Node:
-    """Return a node of the contiguous tensor, a copy if needed; oneDNN would copy, but a compiler can fuse this one."""
+    """Return a graph node for a contiguous form of a tensor; oneDNN copies, too, but a compiler can fuse this copy."""
     value = node.meta["val"]
     if value.is_contiguous():
         return node
@@ -68,7 +69,7 @@ def _contiguous(graph: fx.Graph, node: fx.Node) -> fx.Node:
 
 
 class Product(NamedTuple):
-    """Graph nodes of the operands of a matrix product (left @ right + bias); `bias` is None if there is none."""
+    """Operands of a matrix product (left @ right + bias) as graph nodes; `bias` is None if there is none."""
 
     left: fx.Node
     right: fx.Node
@@ -76,7 +77,7 @@ class Product(NamedTuple):
 
 
 def _product(node: fx.Node) -> Product | None:
-    """Return the operands of a graph node if it is a large float32 matrix product on the CPU, else None."""
+    """Return the operands if a graph node is a large float32 matrix product on the CPU, else None."""
     if node.target is aten.mm.default:
         found = Product(*_nodes(node))
     elif node.target is aten.addmm.default and not node.kwargs:

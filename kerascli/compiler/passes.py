@@ -1,4 +1,4 @@
-"""Optimization passes over a graph of torch operations; they do not change its results."""
+"""Optimization passes over a graph of torch operations, which do not change its results."""
 
 import operator
 from collections.abc import Callable, Mapping
@@ -20,11 +20,11 @@ _KERNELS = {
 _METHODS = {"view", "expand", "repeat"}
 """Names of torch operators that exist as methods of tensors, with the same arguments, but not as functions of torch."""
 _FOLDED_ELEMENTS = 2**16
-"""Largest number of elements of a constant to compute in advance; to compute larger ones in each step costs no more."""
+"""Maximum number of elements of a constant that is computed in advance; larger ones cost no more in each step."""
 
 
 def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
-    """Simplify a graph in place by all passes of this module, each after the passes whose results it can use."""
+    """Simplify a graph in place by all passes of this module; each pass follows those whose results it can use."""
     drop_aliases(code.graph)
     simplify_softmax(code.graph)
     fold_constants(code)
@@ -38,7 +38,8 @@ def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
 
 
 def costly_operations(graph: fx.Graph) -> int:
-    """Return the number of operations that a compiler can fuse: no views, matrix products, convolutions, embeddings."""
+    """Return the number of operations in a graph that a compiler can fuse (no views, products, convolutions,
+    embeddings)."""
     return sum(
         isinstance(node.target, OpOverload) and not _may_alias(node) and node.target._schema.name not in _KERNELS
         for node in graph.nodes
@@ -54,7 +55,8 @@ def has_convolutions(graph: fx.Graph) -> bool:
 
 
 def drop_aliases(graph: fx.Graph) -> None:
-    """Remove operations of no effect outside autograd: detach, double transposition, views of the same shape."""
+    """Remove operations from a graph that have no effect outside autograd: detach, double transposition, views of the
+    same shape."""
     for node in list(graph.nodes):
         if node.target in _ALIASES:
             _replace(graph, node, node.args[0])
@@ -90,7 +92,8 @@ def _is_constant(node: fx.Node, known: Mapping[fx.Node, Tensor]) -> bool:
 
 
 def _blank(node: fx.Node) -> Tensor:
-    """Return an uninitialized tensor like a node's result, for operators that use only its shape, dtype and device."""
+    """Return an uninitialized tensor like a graph node's result, for operators that use only its shape, dtype and
+    device."""
     value = node.meta["val"]
     return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=node.meta["device"])
 
@@ -100,7 +103,8 @@ def _is_random(target: OpOverload) -> bool:
 
 
 def _only_reads(node: fx.Node) -> bool:
-    """Return True if a node writes into no argument, as pointwise ones do; other kernels may, against their schema."""
+    """Return True if a graph node certainly writes into no argument, as it is pointwise; other kernels may do so
+    undeclared."""
     target = node.target
     return isinstance(target, OpOverload) and torch.Tag.pointwise in target.tags and not target._schema.is_mutable
 
@@ -110,7 +114,7 @@ def _is_pure(node: fx.Node) -> bool:
 
 
 def _is_written(node: fx.Node) -> bool:
-    """Return True if an operation in the graph writes into this node's tensor, or into a view of it."""
+    """Return True if an operation in the graph writes into a node's tensor, or into a view of it."""
     return any(
         user.op != "output" and (not _is_pure(user) or (_may_alias(user) and _is_written(user))) for user in node.users
     )
@@ -148,7 +152,7 @@ def fuse_relu(graph: fx.Graph) -> None:
 
 
 def reuse_memory(graph: fx.Graph) -> None:
-    """Let elementwise operations write into their first operand's memory, if no later operation needs the operand.
+    """Let elementwise operations of a graph write into their first operand's memory, if no later operation reads it.
 
     For a large result, allocating memory pages costs more than computing it.
     """
@@ -184,7 +188,7 @@ def call_directly(graph: fx.Graph) -> None:
 
 
 def _in_place(target: Any) -> Callable[[fx.Graph, fx.Node], None] | None:
-    """Return a function that makes a node write into its first operand; None if the operator has no in-place form."""
+    """Return a function that makes a graph node write into its first operand; None if it has no in-place form."""
     if target is aten.threshold_backward.default:
         return _threshold_in_place
     if not isinstance(target, OpOverload) or torch.Tag.pointwise not in target.tags:
@@ -206,7 +210,8 @@ def _threshold_in_place(_: fx.Graph, node: fx.Node) -> None:
 
 
 def _last_uses(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
-    """Return, for every node, the last node that uses its memory, even by a view; None if a graph's result does."""
+    """Return a mapping from node to the last node that uses its memory, even by a view; None for the graph's
+    results."""
     place = {node: number for number, node in enumerate(graph.nodes)}
     last: dict[fx.Node, fx.Node | None] = {}
     for node in reversed(graph.nodes):
@@ -226,28 +231,28 @@ def _last_uses(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
 
 
 def _may_alias(node: fx.Node) -> bool:
-    """Return True if a result of a node may share memory with one of its arguments."""
+    """Return True if a result of a graph node may share memory with one of its arguments."""
     if not isinstance(node.target, OpOverload):
         return True
     return any(result.alias_info is not None for result in node.target._schema.returns)
 
 
 def _whole(node: fx.Node) -> fx.Node:
-    """Return the node whose tensor this node's tensor is a view of, even indirectly; the node itself if it is none."""
+    """Return the graph node whose tensor `node` is a view of, even indirectly; `node` itself if it is no view."""
     while isinstance(node.target, OpOverload) and node.target.is_view and isinstance(node.args[0], fx.Node):
         node = node.args[0]
     return node
 
 
 def _fresh(node: fx.Node) -> bool:
-    """Return True if the graph allocates the memory of a node's tensor, which shares none with the graph's inputs."""
+    """Return True if a graph node allocates its tensor's memory; False for inputs, and for views of other tensors."""
     source = node.args[0] if node.target is operator.getitem else node
     made = isinstance(source, fx.Node) and source.op == "call_function" and not _may_alias(source)
     return made and isinstance(node.meta.get("val"), Tensor)
 
 
 def _used_once(node: fx.Node) -> bool:
-    """Return True if no other operand of a node shares memory with the first, and none of the operands is a list."""
+    """Return True if a graph node's first operand shares no memory with the others, and no operand is a list."""
     first = node.args[0]
     whole = _whole(first)  # pyright: ignore[reportArgumentType]
     if first in node.args[1:] or any(isinstance(argument, (list, tuple)) for argument in node.args):

@@ -1,4 +1,4 @@
-"""Identify the CPU; libraries choose kernels by it, and code is compiled for it."""
+"""Text that identifies the CPU; libraries choose kernels by it, and compiled code depends on it."""
 
 import platform
 from functools import cache

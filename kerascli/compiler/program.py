@@ -14,29 +14,30 @@ from kerascli.compiler.passes import simplify
 from kerascli.compiler.tracing import trace
 
 FlatRunner = Callable[[Sequence[Tensor], draws.Draws], Sequence[Tensor | None]]
-"""Function that runs a program: takes the inputs, and the random numbers of this call, and returns the results."""
+"""Type of a function that runs a traced program: it takes inputs and random numbers, and returns the results."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Function of tensors traced to a graph `code`, for fixed shapes; it takes `reads`, inputs and random numbers."""
+    """Function of tensors, traced to a graph `code` for fixed shapes; it takes `reads`, inputs and random numbers."""
 
     code: fx.GraphModule
     reads: tuple[Tensor, ...]
-    """Tensors that the function reads at each call without receiving them as arguments, such as weights."""
+    """Tensors that the traced function reads without receiving them as arguments, such as weights."""
     drawn: Sequence[tuple[str, draws.Draw]]
-    """Random draws of the function, each with its place (the node that draws, the number of the draw in it)."""
+    """Random draws of the traced function, each with the name of the graph node that draws and its draw's number."""
 
     @property
     def device(self) -> torch.device:
         return next(node.meta["device"] for node in self.code.graph.nodes if node.op == "placeholder")
 
     def arguments(self, inputs: Sequence[Tensor], numbers: draws.Draws) -> list[Tensor]:
-        """Return the tensors to call the graph `code` with: those read in place, the inputs, new random numbers."""
+        """Return the list of arguments for the graph `code`: tensors in `reads`, inputs, and new random numbers."""
         return [*self.reads, *inputs, *(numbers.make_at(place, draw) for place, draw in self.drawn)]
 
     def compiled(self, inputs: Sequence[Tensor]) -> FlatRunner:
-        """Compile the program for such inputs; return a function that runs it. Raises what torch's compiler raises."""
+        """Compile the program for inputs with the shapes of `inputs`; return a function that runs it. Raises what
+        torch's compiler raises."""
         return self._runner(compiled(self.code, self._examples(inputs)), inputs)
 
     def is_compiled(self, inputs: Sequence[Tensor]) -> bool:
@@ -44,7 +45,7 @@ class Program:
         return is_compiled(self.code, self._examples(inputs))
 
     def simplified(self, inputs: Sequence[Tensor]) -> FlatRunner:
-        """Simplify the program's graph in place, and return a function that runs it on inputs such as these."""
+        """Simplify the program's graph in place; return a function that runs it on inputs with these inputs' shapes."""
         simplify(self.code, on_cpu=self.device.type == "cpu")
         return self._runner(self.code.forward, inputs)
 
@@ -71,7 +72,8 @@ def trace_program(
     reads: Sequence[Tensor] = (),
     drawn: Sequence[tuple[str, draws.Draw]] = (),
 ) -> Program:
-    """Return a function or module that returns a list of tensors as a program, including any backward pass it runs.
+    """Trace a function or module that returns a list of tensors; return it as a program, with any backward pass it
+    runs.
 
     `reads` are the tensors besides `inputs` that may change between calls, known by identity; others become
     constants. `drawn` are the function's random draws, as recorded by a `draws.Tape`. Raises what torch raises if

@@ -15,7 +15,8 @@ aten = torch.ops.aten
 
 
 def simplify_softmax(graph: fx.Graph) -> None:
-    """Remove from a graph divisions by a softmax's sum, and terms of its gradient that are constant along its axis."""
+    """Remove from a graph divisions by a softmax's sum, and terms of softmax's gradient that are constant along its
+    axis."""
     for node in list(graph.nodes):
         if _sums_softmax(node):
             for user in list(node.users):
@@ -39,7 +40,8 @@ def _sums_softmax(node: fx.Node) -> bool:
 
 
 def _without_constant(gradient: Any, axis: Any) -> fx.Node:
-    """Return one operand if the gradient is a sum whose other operand is constant along the axis, else the gradient."""
+    """Return `gradient` (a graph node) without the term that is constant along `axis`, if it is a sum with such a
+    term."""
     if gradient.target is not aten.add.Tensor or gradient.kwargs:
         return gradient
     for one, other in (gradient.args, gradient.args[::-1]):

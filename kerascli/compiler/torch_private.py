@@ -34,7 +34,7 @@ NAMES = {
     "torch.utils._python_dispatch.TorchDispatchMode": "tracing: sees every operation",
     "torch.utils._pytree.tree_map_only": "tracing: tensors in nested arguments",
 }
-"""Mapping from a dotted private name of torch to the file of this package that uses it, and the purpose."""
+"""Mapping from a private name of torch (with dots) to the file of this package that uses it, and the purpose."""
 
 OpOverload = torch._ops.OpOverload
 SOFTMAX = torch.ops.aten._softmax.default
@@ -42,7 +42,7 @@ SOFTMAX_BACKWARD = torch.ops.aten._softmax_backward_data.default
 
 
 def torch_function(name: str) -> Callable[..., Any] | None:
-    """Return torch's function of this name if it is implemented in C++, else None."""
+    """Return the function `torch.<name>` if it is implemented in C++, else None."""
     return getattr(torch._C._VariableFunctions, name, None)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -62,7 +62,7 @@ def copy_all(targets: list[Tensor], sources: tuple[Tensor, ...]) -> None:
 
 
 def compile_library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
-    """Compile a graph for the CPU; return the path of the shared library made from it."""
+    """Compile a graph for the CPU; return the path of the shared library that was made."""
     from torch._inductor import aot_compile
 
     # Precompiled headers would save a second, but are stored in the shared temporary folder.
@@ -72,13 +72,13 @@ def compile_library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
 
 
 def load_library(library: Path) -> Callable[[list[Tensor]], list[Tensor]]:
-    """Return the function in a library that `compile_library` made. Raises RuntimeError if it cannot be loaded."""
+    """Return the function in a shared library made by `compile_library`. Raises RuntimeError if it cannot be loaded."""
     runners = torch._C._aoti  # pyright: ignore[reportAttributeAccessIssue]
     return runners.AOTIModelContainerRunnerCpu(str(library), 1).run
 
 
 def compile_in_process(code: fx.GraphModule, examples: Sequence[Tensor]) -> Callable[..., Sequence[Tensor | None]]:
-    """Compile a graph for the examples' device, without making a shared library; torch caches the kernels itself."""
+    """Compile a graph for the device of `examples` without making a shared library; torch caches the kernels itself."""
     from torch._inductor import config, standalone_compile
 
     inputs: list[Any] = list(examples)

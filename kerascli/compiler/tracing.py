@@ -17,7 +17,7 @@ from kerascli.light_torch import without_compiler
 
 @without_compiler()
 def trace(function: Callable[..., Any], inputs: Sequence[Tensor]) -> fx.GraphModule:
-    """Run a function or module, and return its operations, including autograd's, as a graph with the same inputs.
+    """Run a function or module; return its operations, with those of autograd, as a graph with the same inputs.
 
     Each node's `meta` has its result as `val`, on the meta device, and its true `device`. Tensors that are neither
     inputs nor results become constants of the module. An operation with an argument `after` gets the result of the one
@@ -60,7 +60,7 @@ class _Tracer(TorchDispatchMode):
         return result
 
     def record(self, tensor: Tensor, node: fx.Node) -> None:
-        """Record the graph node that computes a tensor; an in-place operation gives the same tensor a new node."""
+        """Record the graph node that computes a tensor; after an in-place operation, the same tensor has a new node."""
         node.meta["val"] = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
         node.meta["device"] = tensor.device
         self._nodes[tensor] = node

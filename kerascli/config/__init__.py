@@ -1,1 +1,2 @@
-"""Reading of configs: YAML with places, references, `extends` and overrides, and the checks of every section."""
+"""Reading of configs: YAML with the position of each value, references, `extends` and overrides, and the checks of
+every section."""

@@ -1,4 +1,5 @@
-"""Help for configs whose data is missing: placeholders for its sizes, and its source, named in a comment, as a hint."""
+"""Help for configs whose data files are missing: placeholders for unknown sizes, and a hint with the data's source from
+the config's comment."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from kerascli.errors import DataMissing, safe_text
 
 
 def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
-    """Return the data's input fields by name, with a placeholder for each vector length known only from the data."""
+    """Return the data's input fields (name -> shape, dtype ...), with a placeholder for each vector length that only
+    the data determines."""
     return {
         name: replace(field, shape=(*field.shape[:-1], STAND_IN))
         if field.dtype in {"float32", "uint8"} and field.shape[-1:] == (None,)  # those of integers are steps
@@ -21,7 +23,8 @@ def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
 
 
 def where_from(text: str) -> str | None:
-    """Return what the comment at the top of a config says about its data's source (with a URL), or None.
+    """Return what the comment at the top of a config says about its data's source, from the first URL on; None without
+    a URL.
 
     It is the text from the comment's first URL to the end of the paragraph.
     """

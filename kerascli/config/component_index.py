@@ -25,7 +25,7 @@ from kerascli.section import key_names
 _PACKAGE = Path(__file__).parents[1]
 _MAX_BYTES = 2**24
 _MAX_SOUND = 20_000
-"""Maximum number of digests of valid configs in the cache file, which keeps the newest ones."""
+"""Maximum number of digests of valid configs in the component cache file; only the newest digests are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,16 @@ class Settings:
     """Names of the component's arguments in the order in which a call takes them."""
     required: list[str]
     refused: Mapping[str, str]
-    """Mapping from each argument of Keras's class that the component does not have to the reason."""
+    """Mapping from each argument that Keras's class has and the component does not, to the reason why."""
     beside: list[str]
-    """Node keys (`name`, `inputs` ...) and call arguments of a layer in `model.layers`; empty for other components."""
+    """Keys of a layer in `model.layers` other than its own arguments: node keys (`name`, `inputs` ...), call arguments;
+    empty for other components."""
     first: list[str]
     """Kinds of components (`layer`, `optimizer` ...) that the first argument accepts; empty if it takes
     other values."""
     plain: bool
-    """True if an unknown key in a config is always an error, whatever the component's other arguments are."""
+    """True if every unknown key of the component is an error in a config, whatever the component's other arguments
+    are."""
 
 
 @dataclass(slots=True)
@@ -69,7 +71,8 @@ def load() -> ComponentIndex | None:
 
 
 def save(index: ComponentIndex, sound: Iterable[str]) -> None:
-    """Write the index to the cache file, with `sound`, digests of further valid configs; write errors are ignored."""
+    """Write the index, and the digests `sound` of further valid configs, to the cache file; write errors are
+    ignored."""
     kept = list({**index.sound, **dict.fromkeys(sound)})[-_MAX_SOUND:]
     body = json.dumps({
         "names": {kind: [each.prefixes, each.keys] for kind, each in index.names.items()},

@@ -55,7 +55,8 @@ def idle_fit_faults(spec: RunSpec) -> list[Fault]:
 
 
 def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]:
-    """Yield a config error for each input of the data that the model does not use, and each that the data lacks."""
+    """Yield a config error for each input of the data that the model does not use, and for each model input that the
+    data lacks."""
     if spec.data is not None and spec.train_step is not None:
         used = {given.name for graph in spec.graphs for given in graph.model.inputs}
         for name in spec.data.inputs:
@@ -101,7 +102,7 @@ def _state_faults(spec: RunSpec) -> Iterator[Fault]:
 
 
 def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field] | None) -> Iterator[Fault]:
-    """Yield a config error if a target has more classes than the model's output that predicts it has units."""
+    """Yield a config error if a target has more classes than its model output has units."""
     field = None if targets is None else targets.get(pair.target)
     if pair.loss is None or field is None or field.num_classes is None:
         return
@@ -149,7 +150,8 @@ def _overwrite_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
 def _callback_faults(
     spec: RunSpec, callback: Callback, path: Path, arguments: Any, splits: Mapping[str, int] | None
 ) -> Iterator[Fault]:
-    """Yield the config errors of a callback that conflicts with the rest of the run; its `arguments` are at `path`."""
+    """Yield the config errors of a callback, at `path`, that conflicts with the rest of the run; `arguments` is its
+    value in the config."""
     assert spec.training is not None
     rules = {name: optimizer.rule for name, optimizer in spec.training.optimizers.items()}
     if callback.validates_with_averages and not any(rule.use_ema for rule in rules.values()):
@@ -177,7 +179,8 @@ def _monitor_faults(
 
 
 def _multi_value_problem(monitored: Sequence[str], several: Mapping[str, Sequence[str]]) -> str | None:
-    """Return an error message if a callback monitors a metric of several values, not one of its columns; else None."""
+    """Return an error message if a callback monitors a metric with several values, instead of one of the metric's
+    history columns; else None."""
     for name in monitored:
         if name in several:
             columns = ", ".join(several[name])
@@ -186,8 +189,8 @@ def _multi_value_problem(monitored: Sequence[str], several: Mapping[str, Sequenc
 
 
 def _learning_rate_faults(callback: Callback, rules: Mapping[str, Optimizer], path: Path) -> Iterator[Fault]:
-    """Yield a config error if a callback sets a learning rate that follows a schedule, or that of no update
-    there is."""
+    """Yield a config error if a callback sets a learning rate that a schedule sets, or the learning rate of an unknown
+    `train_step` update."""
     update = getattr(callback, "update", None)
     if update is not None and update not in rules:
         known = [name for name in rules if name]
@@ -233,8 +236,8 @@ def _class_weight_faults(
 
 
 def _sample_weight_faults(spec: RunSpec) -> Iterator[Fault]:
-    """Yield a config error for each loss and metric that reduces over the rows of a batch, if rows or
-    classes have weights."""
+    """If the config has sample or class weights, yield a config error for each loss and metric that reduces over the
+    rows of a batch."""
     uses: list[tuple[str, Component | None]] = []
     if spec.compile is not None:
         for pair in spec.compile.pairs:

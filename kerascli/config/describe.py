@@ -42,7 +42,7 @@ def describe(
     splits: Mapping[str, int] | None = None,
     references: References | None = None,
 ) -> RunSpec:
-    """Return the sections of a config, whose references are resolved, parsed as RunSpec. Raises Invalid with all
+    """Return the RunSpec of a config, parsed from its sections, whose references are resolved. Raises Invalid with all
     errors.
 
     `inputs` and `targets` are the known facts of the data; `splits` are its splits, if known. `references` resolves the
@@ -100,7 +100,8 @@ def _read_model(
     targets: Mapping[str, TensorSpec] | None,
     references: References | None,
 ) -> tuple[Model, Scope]:
-    """Parse the model section; return the model, and the names by which views and `train_step` may refer to its parts.
+    """Parse the `model` section. Return the model, and a Scope with the names that `model.views` and `fit.train_step`
+    may refer to.
 
     Raises Invalid.
     """
@@ -112,7 +113,8 @@ def _read_model(
 
 
 def _trained(faults: list[Fault], written: Model, trainable: Mapping[str, bool]) -> Model:
-    """Return the model with layers frozen as `fit.trainable` says; errors in that are added to `faults`."""
+    """Return the model with its layers frozen as `fit.trainable` says; config errors of `fit.trainable` are added to
+    `faults`."""
     model = _try(faults, lambda: with_trainable(written, trainable))
     if model is not None and trainable:
         faults += updated_faults(model, trainable)
@@ -120,7 +122,8 @@ def _trained(faults: list[Fault], written: Model, trainable: Mapping[str, bool])
 
 
 def _with_views(faults: list[Fault], built: Built, train_step: TrainStepSpec | None, rows: int) -> Built:
-    """Return the built model with its views built, too; they may use layers that only updates of `train_step` call."""
+    """Return the built model with its views (models that share its layers) built, too; views may use layers that only
+    `train_step` calls."""
     owners = train_step.passes[-1].built.owners if train_step is not None else built.owners
     views = _try(faults, lambda: build_views(built.model, owners, rows))
     return built if views is None else replace(built, views=views)
@@ -134,7 +137,8 @@ def _beside_steps(fit: Mapping[str, Any]) -> list[Fault]:
 
 
 def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
-    """Return config errors for shared layers and models that nothing calls, and for nodes in these without effect."""
+    """Return config errors for shared layers and models that are never called, and for nodes in shared models whose
+    output is never used."""
     if train_step is None:
         return uncalled_faults({each.name: each for each in model.shared}, model.entries)
     models = [model, *(each.built.model for each in train_step.passes)]
@@ -149,7 +153,8 @@ def _compiled(
     targets: Mapping[str, TensorSpec] | None,
     classes: Mapping[str, Sequence[str]],
 ) -> CompileSpec:
-    """Parse the compile section; `model` and `built` are None if the model section has config errors."""
+    """Return the `compile` section parsed as CompileSpec; `model` and `built` are None if the model section has config
+    errors."""
     if model is None:
         return parse_compile(section, None, targets, extra_losses=True, figures=(), named=())
     outputs = {name: built.specs[name] if built else None for name in model.outputs}
@@ -161,8 +166,8 @@ def _compiled(
 
 
 def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:
-    """Return the config errors of all sections but `data`, for a config whose data section is invalid or
-    data unknown."""
+    """Return the config errors of all sections but `data`, for a config whose data section is invalid or whose data is
+    unknown."""
     several = has_train_step(sections)
     model = sections.get("model")
     faults: list[Fault] = []

@@ -63,11 +63,12 @@ class Config:
     within: tuple[Document, int] | None = None
     """Whole config and index (from 0) of a phase, if this is the config of one phase of `fit.phases`; else None."""
     before: "tuple[Config, ...]" = ()
-    """Configs of the earlier phases; this config is of the last one, whose model, data and loss the run ends with."""
+    """Configs of the earlier phases of `fit.phases`; this config is that of the last phase, whose model, data and loss
+    the run ends with."""
 
     @property
     def phases(self) -> "tuple[Config, ...]":
-        """Configs of all phases of the fit, in order; only this config if `fit` has no phases."""
+        """Configs of all phases in `fit.phases`, in order; only this config if there are no phases."""
         return (*self.before, self)
 
     @property
@@ -76,8 +77,8 @@ class Config:
         return Context(data_folder(self.document), self.seed, self.progress, display_columns=aside)
 
     def facts(self, *, look: bool = True) -> DataFacts:
-        """Return what is known of the data before loading it (shapes, dtypes, sizes); without `look` no
-        file is accessed."""
+        """Return the facts about the data that are known before loading it (shapes, dtypes, sizes); with `look=False`,
+        no file is accessed."""
         if self.data is None:
             return DataFacts({}, {}, known=False, reason="the config has no 'data' section")
         with self.faults(), with_source_hint(self.text):
@@ -141,7 +142,8 @@ class Config:
     def describe(
         self, facts: DataFacts, splits: Mapping[str, int] | None = None, known: RunSpec | None = None
     ) -> RunSpec:
-        """Parse and check all sections; return the RunSpec. Raises ConfigError with the errors of all sections.
+        """Parse and check all sections of the config; return the RunSpec. Raises ConfigError with the errors of all
+        sections.
 
         `splits` None: the data was not read, and placeholders replace the facts that only reading it gives. `known`, a
         RunSpec made before, is returned after its checks if it was made from the same facts.
@@ -176,7 +178,8 @@ class Config:
         )
 
     def _refuse_unknown(self, paths: Iterable[FaultPath]) -> None:
-        """Raise ConfigError for the references at `paths` of the config, to facts that the data does not have."""
+        """Raise ConfigError for references (`$inputs.x ...`) to facts that the data does not have; `paths` are the
+        references' config paths."""
         self._refuse(
             [Fault(f"'{self.document.at(path)}': the data has no such fact", path) for path in sorted(paths, key=str)]
         )
@@ -201,7 +204,8 @@ class Config:
             raise self.error(faults)
 
     def error(self, faults: Sequence[Fault]) -> Faulty:
-        """Return one ConfigError with the config errors `faults`, located in the file, and those of `fit.phases`."""
+        """Return one ConfigError with the config errors `faults`, located in the file, and the errors of the section
+        `fit.phases`."""
         found = self.document.error(faults).everything
         return one_error(
             [*self.refused, *(with_phase(found, *self.within) if self.within else found)], self.document.name
@@ -253,7 +257,8 @@ def _opened(
     progress: Progress | None,
     recorded: Sequence[UserCode] | None = None,
 ) -> Config:
-    """Return the Config of a parsed document; `recorded` are the plugins that may run, if the document is a run's."""
+    """Return the Config of a parsed document; if it is the config saved in a run, only the plugins `recorded` are
+    executed."""
     documents, refused = unfold(document)
     refused = document.error(refused).everything
     faults = config_faults(document.data)
@@ -294,8 +299,8 @@ def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Faul
 
 
 def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec | None, list[Fault]]:
-    """Return the parsed data section (None if invalid) and its config errors; references to the data are
-    errors in it."""
+    """Return the parsed `data` section (None if invalid) and its config errors, among them each reference to the data
+    itself."""
     if "data" not in document.data:
         return None, []
     skip = lambda path: path[:1] not in {(), ("data",)}  # noqa: E731
@@ -308,8 +313,8 @@ def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec 
 
 
 def _with_others(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault]:
-    """Return the errors of references (`broken`), and those of `others` that are not at or below the path
-    of one of them."""
+    """Return the errors of references (`broken`), then the errors in `others` whose config path is not at or below that
+    of a broken reference."""
     paths = [fault.path for fault in broken]
     rest = (fault for fault in others if not any(fault.path[: len(path)] == path for path in paths))
     return [*broken, *rest]

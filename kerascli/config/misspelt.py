@@ -21,7 +21,7 @@ from kerascli.section import key_faults
 from kerascli.wording import meant_key, unknown_key
 
 _FORMS = ("repeat", "rnn")
-"""Keys of items of `layers` that are not just a layer with its arguments."""
+"""Keys of items of `model.layers` that are not the name of a layer."""
 _WIRES = frozenset({"name", "inputs", "outputs", "when"})
 _CUT = "\0"
 """Placeholder in a digest for an excluded part of the config."""
@@ -66,7 +66,8 @@ class _Look:
 
 
 def _look(document: Document, found: ComponentIndex) -> _Look | None:
-    """Return the misspelt names and keys of a config; None if the full check could report other errors or messages."""
+    """Return the misspelt names and keys of a config; None if the config might have errors or messages that only the
+    full check finds."""
     data, look = document.data, _Look()
     fit, model = data.get("fit"), data.get("model")
     source = data.get("data", {}).get("source") if isinstance(data.get("data", {}), dict) else None
@@ -89,7 +90,8 @@ def _look(document: Document, found: ComponentIndex) -> _Look | None:
 
 
 def _faults(path: Path, kind: str, entry: Any, found: ComponentIndex) -> list[tuple[Fault, Part]] | None:
-    """Return the errors of a component in a config, each with the part at fault; None if only the full check can tell.
+    """Return (error, misspelt part) for each misspelt name or key of a component in a config; None if only the full
+    check can tell.
 
     None if only the full check can tell.
     """
@@ -135,12 +137,14 @@ def _unknown(
 
 
 def _is_first(key: Any, arguments: Mapping[Any, Any], settings: Settings, found: ComponentIndex) -> bool:
-    """Return True if a key is a component that replaces a first argument, as `lstm` in `bidirectional: {lstm: 64}`."""
+    """Return True if a key is the name of a component that is the first argument, such as `lstm` in `bidirectional:
+    {lstm: 64}`."""
     return len(arguments) == 1 and isinstance(key, str) and any(found.names[kind].find(key) for kind in settings.first)
 
 
 def _entries(data: Mapping[Any, Any]) -> Iterator[tuple[Path, str, Any]]:
-    """Yield the components at fixed paths of a config (layers, loss, ...), each with its path and kind."""
+    """Yield (config path, kind, value as written) of each component at a fixed path of a config: layers, loss,
+    callbacks ..."""
     for path, kind, several in (
         (("model", "layers"), "layer", True),
         (("compile", "optimizer"), "optimizer", False),
@@ -158,8 +162,8 @@ def _entries(data: Mapping[Any, Any]) -> Iterator[tuple[Path, str, Any]]:
 
 
 def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
-    """Yield the parts of a valid config that, misspelt in a later version of it, can be reported without a
-    full check."""
+    """Yield the names and keys of a valid config that could be reported without a full check if a later version of the
+    config misspells them."""
     for section in {"data", "compile", "fit"} & data.keys():
         yield (section,), "key"
     model = data["model"]
@@ -227,7 +231,7 @@ def _without(value: Any, part: Part, depth: int = 0) -> Any:
 
 
 def _files(data: Any, document: Document) -> Iterator[tuple[str, int, int]]:
-    """Yield name, size and modification time of every file that a text of the config may name."""
+    """Yield (name, size, modification time) of every file that a text value of the config may name."""
     if isinstance(data, str) and 0 < len(data) < 4096 and "\0" not in data:
         for folder in set(document.folders.values()):
             for name in {data, data.partition(":")[0]}:

@@ -37,11 +37,11 @@ class RunSpec:
     init_from: InitFrom | None = None
     inputs: Mapping[str, Field] = field(default_factory=dict, compare=False)
     targets: Mapping[str, Field] | None = field(default=None, compare=False)
-    """Fields of the data's targets (shape, dtype, classes) that the description was made from; None: they
-    are unknown."""
+    """Fields of the data's targets by name (shape, dtype, classes), which the RunSpec was made for; None: they are
+    unknown."""
     unknown: tuple[str, ...] = field(default=(), compare=False)
-    """References to the data (`$inputs.x.shape`) with positions in the config, unresolved because the data
-    was not read."""
+    """References to the data (`$inputs.x.shape`), with their positions in the config, that have no value because the
+    data was not read."""
 
     @property
     def training(self) -> CompileSpec | TrainStepSpec | None:
@@ -54,7 +54,8 @@ class RunSpec:
         return [self.built, *(each.built for each in (self.train_step.passes if self.train_step is not None else ()))]
 
     def compared(self) -> Iterator[tuple[str, Loss | Metric, TensorSpec]]:
-        """Yield (target, loss or metric, spec of the output compared with the target) for all losses and metrics."""
+        """Yield (target, loss or metric, spec (shape, dtype) of the output compared with the target) for all losses and
+        metrics."""
         for pair in self.compile.pairs if self.compile is not None else ():
             for component in (pair.loss, *(use.metric for use in pair.metrics)):
                 if component is not None:
@@ -67,7 +68,8 @@ class RunSpec:
                         yield str(of.y_true), component, each.built.specs[of.y_pred]
 
     def log_names(self) -> dict[str, Any]:
-        """Return a mapping from each name that an epoch logs, `val_` included, to its better direction, min or max."""
+        """Return a mapping from each name that an epoch logs (`loss`, `val_loss` ...) to the direction of improvement,
+        `min` or `max`."""
         assert self.training is not None
         names = dict(self.training.log_names())
         if self.fit.validates():
@@ -75,7 +77,7 @@ class RunSpec:
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return a mapping from each metric with several values to the names of its columns in the history."""
+        """Return a mapping from each metric with several values to the names of its columns in history.csv."""
         assert self.training is not None
         found = self.training.several()
         if self.fit.validates():
@@ -84,7 +86,8 @@ class RunSpec:
 
 
 def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
-    """Return a RunSpec as a complete config, with every default; `data` is its data section, paths already adapted."""
+    """Return a RunSpec as a complete config, with every default; `data` is its data section, with paths relative to the
+    new config."""
     out: dict[str, Any] = {"name": spec.name, "seed": spec.seed}
     if data is not None:
         out["data"] = data
@@ -100,7 +103,7 @@ def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
 
 
 def dump_train_step(train_step: TrainStepSpec) -> list[dict[str, Any]]:
-    """Return `fit.train_step` as YAML-ready data with every default; parsing this data gives equal updates."""
+    """Return `fit.train_step` as data to write as YAML, with every default; parsing this data gives equal updates."""
     return [_dump_update(update, each) for each in train_step.passes for update in each.updates]
 
 
@@ -210,8 +213,8 @@ def _dump_call(call: Call) -> dict[str, Any]:
 
 
 def _dump_results(entry: Entry) -> dict[str, Any]:
-    """Return the keys of a node in a config beside its layer's arguments: output names (unless default),
-    call arguments."""
+    """Return the keys of a node in a config other than its layer's arguments: names of outputs (unless default), call
+    arguments."""
     plain_names = (entry.name, *("_" for _ in entry.outputs[1:]))
     named = {"outputs": list(entry.outputs)} if entry.outputs and entry.outputs != plain_names else {}
     call = {key: list(value) if isinstance(value, tuple) else value for key, value in entry.call.items()}

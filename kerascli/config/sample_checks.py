@@ -18,8 +18,8 @@ from kerascli.model.runtime.built import Built
 
 
 def models_of(spec: RunSpec) -> dict[str | None, ModelFacts]:
-    """Return a mapping from view name (None: the model) to its facts for sampling callbacks: inputs,
-    outputs, shapes."""
+    """Return facts for sampling callbacks (inputs, outputs, shapes), by name, about the model (None) and its views
+    (models that share its layers)."""
     found: dict[str | None, ModelFacts] = {None: _facts(spec.built, spec.data, own_inputs=False)}
     for name, view in spec.model.views.items():
         found[name] = _facts(spec.built.views[name], spec.data, own_inputs=view.own_inputs)
@@ -52,8 +52,8 @@ def _texts(data: DataSpec | None) -> frozenset[str]:
 def sample_faults(
     spec: RunSpec, callback: Sampler, path: Path, arguments: Any, splits: Mapping[str, int] | None
 ) -> Iterator[Fault]:
-    """Yield the config errors of a callback that generates samples, in the context of the run; its name is
-    at `path`."""
+    """Yield the config errors of the callback at `path`, which generates samples (texts, images ...), if the run's
+    model or data does not support it."""
     found = callback.check_model(models_of(spec))
     if found is not None:
         setting, text = found

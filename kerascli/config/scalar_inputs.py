@@ -1,4 +1,4 @@
-"""Hints for layers that need vectors and get inputs of one number per row: `columns: income` in place of `[income]`."""
+"""Hints for layers that need vectors, but get inputs of one number per row: a list of columns makes a vector."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -8,11 +8,12 @@ from kerascli.errors import Fault, in_yaml
 from kerascli.shapes import TensorSpec
 
 _SCALAR = f"{TensorSpec(())} is "
-"""Beginning of the note, in an error about shapes, on an input of one number per row."""
+"""Start of the note, in an error message about shapes, that an input has one number per row."""
 
 
 def with_vectors(faults: Iterable[Fault], data: DataSpec | None) -> Iterator[Fault]:
-    """Yield config errors; one about an input of a single column gets a hint how to make a vector of the input."""
+    """Yield the config errors `faults`; an error about an input of a single column gets a hint how to make the input a
+    vector."""
     for fault in faults:
         names = [str(note.path[2]) for note in fault.related if _is_scalar_input(note.text, note.path)]
         scalars = [name for name in names if data is not None and name in data.inputs]

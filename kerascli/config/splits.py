@@ -7,8 +7,8 @@ from kerascli.errors import Fault, Path, suggestion
 
 
 def split_faults(what: str, wanted: str, splits: Mapping[str, int] | None, path: Path) -> Iterator[Fault]:
-    """Yield a config error if the value `wanted` of the setting `what` at `path` is not the name of a split of the
-    data.
+    """Yield a config error if `wanted`, the value of the setting `what` at the config path `path`, is not the name of a
+    split of the data.
 
     `splits` None: the data's splits are unknown.
     """

@@ -1,1 +1,1 @@
-"""Data of a run: sources load columns in splits, pipelines of transforms turn them into model inputs and targets."""
+"""Data loading and preprocessing: data sources load columns, transforms turn them into model inputs and targets."""

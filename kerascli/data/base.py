@@ -22,7 +22,7 @@ from kerascli.errors import Path as ConfigPath
 from kerascli.shapes import Shape
 
 SPLITS = ("train", "validation", "test")
-"""Names of the splits of a source's rows."""
+"""Names of the splits that the rows of a data source can be divided into."""
 
 EXACT_IN_FLOAT32 = frozenset({"bool", "uint8", "int8", "uint16", "int16", "float16", "float32"})
 """Dtypes whose values float32 represents exactly, so that transforms of them can run per batch in float32."""
@@ -40,18 +40,18 @@ class Field:
     dtype: str
     num_classes: int | None = None
     first_class: int | None = None
-    """Smallest integer class label of a target column as it was read; None after a step that numbers classes anew."""
+    """Smallest integer class label in a target column as read; None once a transform has renumbered the classes."""
     vocabulary_size: int | None = None
     max_length: int | None = None
     classes: tuple[str, ...] | None = None
-    """Class names in order of their labels, if the classes have names."""
+    """Class names in order of their integer labels; None if the classes have no names."""
     words: tuple[str, ...] | None = None
-    """Vocabulary entry of each index that a lookup gives; '' for padding and out-of-vocabulary (OOV) indices."""
+    """Vocabulary entry of each index in a lookup's output; '' for padding and out-of-vocabulary (OOV) indices."""
     columns: tuple[tuple[str, "Field"], ...] = ()
-    """Name and field of each column of a record (dtype "record")."""
+    """Pairs of column name and `Field`, if several columns are read together as one record (dtype "record")."""
 
     def fact(self, name: str) -> Any:
-        """Return the fact (such as `shape`) that `$inputs.x.<name>` in a config refers to; None while it is unknown."""
+        """Return a fact about the column, such as `shape`, for `$inputs.x.<name>` in a config; None while unknown."""
         return list(self.shape) if name == "shape" else getattr(self, name, None)
 
     @property
@@ -64,7 +64,7 @@ class Field:
 
     @property
     def is_integer(self) -> bool:
-        """True if the column holds integers or booleans, and while its dtype is unknown."""
+        """True if the column holds integers or booleans, or if its dtype is still unknown."""
         return self.dtype.startswith(("int", "uint", "bool", "unknown"))
 
 
@@ -77,9 +77,9 @@ class Context:
     progress: Callable[[str, int, int], None] | None = None
     """Callback for long operations: called with (description, bytes done, total bytes or 0 if unknown)."""
     columns: frozenset[str] | None = None
-    """Columns of the source that the data section uses; None if that is unknown."""
+    """Names of the data source's columns that the config section `data` uses; None if they are unknown."""
     display_columns: Mapping[str, ConfigPath] = field(default_factory=dict)
-    """Columns displayed next to model outputs, each with the path in the config that names it."""
+    """Mapping from each column displayed next to model outputs to the config path (keys, indices) that names it."""
 
 
 _NOWHERE = ".kerascli/no-data"
@@ -101,7 +101,7 @@ class InFolder(Component):
         return self
 
     def rebased(self, old: Path, new: Path, fields: Sequence[str] | None = None) -> Self:
-        """Return a copy of the component with paths (all, or those in `fields`) relative to `new` instead of `old`."""
+        """Return a copy with paths (all, or those in `fields`) relative to the folder `new` instead of `old`."""
         return self._moved(self.paths if fields is None else fields, lambda path: _rebase(path, old, new))
 
     def located(self, folder: Path) -> Self:
@@ -109,11 +109,11 @@ class InFolder(Component):
         return self._moved(self.paths, lambda path: str(folder / path))
 
     def unseen(self) -> Self:
-        """Return a copy of the component with paths of files that do not exist, so that its facts depend on no file."""
+        """Return a copy of the component whose paths lead to no file, so that its shapes and dtypes need no file."""
         return self._moved(self.paths, lambda path: f"{_NOWHERE}/{path}")
 
     def without_folders(self) -> Self:
-        """Return a copy of the component with file names instead of paths, for files that go to other machines."""
+        """Return a copy of the component with its paths reduced to file names, for files that go to other machines."""
         return self._moved(self.paths, lambda path: re.split(r"[/\\]", path)[-1])
 
     def _moved(self, fields: Sequence[str], move: Callable[[str], str]) -> Self:
@@ -124,7 +124,7 @@ class InFolder(Component):
 
 
 class Source(InFolder):
-    """Base class of data sources: named columns in the splits `train`, `validation` and `test`."""
+    """Base class of data sources, which load tables of named columns for the splits train, validation and test."""
 
     any_column: ClassVar[Field | None] = None
     """Field (shape, dtype ...) of every column that `facts` does not name; None if there are no such columns."""
@@ -140,25 +140,25 @@ class Source(InFolder):
         return None
 
     def begin(self) -> None:
-        """Start in a thread what `load` will wait for, such as unpacking the source's files; must not raise."""
+        """Start, in a thread, work that `load` waits for, such as unpacking the source's files; must not raise."""
 
     @abstractmethod
     def load(self, context: Context) -> Mapping[str, Table]:
-        """Load the source's rows: mapping from split name to table. Raises DataError."""
+        """Load the rows of the data source; return a mapping from split name to table. Raises DataError."""
 
     def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table | None:
-        """Read a file as a table with the source's text settings (delimiter, encoding); None if it has no such setting.
+        """Read a file as a table with the source's text settings (delimiter, encoding); return None if it has none.
 
         `name` is the file's name in error messages. `columns` are the columns in use; None: all.
         """
         return None
 
     def reads_alone(self, path: Path) -> bool:
-        """Return True if the source makes one row of the whole file at `path`, as those of images or texts do."""
+        """Return True if the source reads the whole file at `path` as one row, as sources of images or texts do."""
         return False
 
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
-        """Return a table of files that hold one row each (see `reads_alone`); the column `file` holds their names."""
+        """Read files that hold one row each (see `reads_alone`) as a table; its column `file` holds their names."""
         raise NotImplementedError
 
     def placed(self, places: Mapping[str, str]) -> Self:
@@ -175,7 +175,7 @@ class Source(InFolder):
 
 
 def _rebase(path: str, old: Path, new: Path) -> str:
-    """Return a path, given relative to the folder `old`, relative to `new`; symbolic links to folders are resolved."""
+    """Convert a path relative to `old` to one relative to `new` (folders); symbolic links to folders are resolved."""
     if os.path.isabs(path):
         return path
     folder, name = os.path.split(old / path)
@@ -201,7 +201,7 @@ Inverse = Callable[[np.ndarray], np.ndarray]
 
 
 class Transform(InFolder):
-    """Base class of transforms: a step of a pipeline with one column as input and one as output."""
+    """Base class of transforms: steps of a preprocessing pipeline, each with one column as input and one as output."""
 
     needs_rows: ClassVar[bool] = False
     """True if `learn` or `check` needs all rows of a split, as the previous steps of the pipeline return them."""
@@ -209,10 +209,10 @@ class Transform(InFolder):
     """True if the transform, as a pipeline's first step, accepts missing values (nan) in integer columns."""
 
     takes_columns: ClassVar[bool] = False
-    """True if the transform, as a pipeline's first step, accepts columns of mixed dtypes: a record array."""
+    """True if the transform, as a pipeline's first step, accepts several columns of mixed dtypes, as a record array."""
 
     takes_apart: ClassVar[bool] = False
-    """True if the transform splits values (texts into tokens), so that repeated values are no class labels."""
+    """True if the transform splits values (texts into tokens), so that its output holds no class labels."""
 
     keeps_numbers: ClassVar[bool] = False
     """True if the function that `undoing` returns changes shape or dtype only, not the numbers."""
@@ -221,7 +221,7 @@ class Transform(InFolder):
     """True if the transform accepts rows of varying length (dtype "sequence")."""
 
     def own_columns(self) -> tuple[str, ...]:
-        """Return the columns that the transform's settings name, to read as a pipeline's first step; empty if none."""
+        """Return the names of the columns that the transform itself reads as a pipeline's first step; empty if none."""
         return ()
 
     def in_batch(self, field: Field) -> bool:
@@ -261,7 +261,7 @@ class Transform(InFolder):
         raise NotImplementedError
 
     def undoing(self, field: Field, learned: Learned) -> Inverse | None:
-        """Return the function that undoes this transform of a target, for predictions; None if there is none."""
+        """Return the function that undoes this transform of a target in predictions; None if it cannot be undone."""
         return None
 
 
@@ -269,11 +269,11 @@ class Feature(Component):
     """Base class of the feature types of the transform `feature_space`."""
 
     default_bins: ClassVar[str] = "num_discretization_bins"
-    """Name of the feature space's setting with the default number of bins."""
+    """Name of the setting of `feature_space` that holds the default number of bins for features of this type."""
 
     @abstractmethod
     def transform(self, bins: int) -> Transform:
-        """Return the transform that preprocesses the feature's column; `bins` is the default number of its bins."""
+        """Return the transform that preprocesses the feature's column; `bins` is the default number of bins."""
 
     def encoding(self) -> str:
         """Return the feature's encoding in the output vector: float (unchanged), one_hot, or int (for crosses only)."""
@@ -291,7 +291,7 @@ T = TypeVar("T", bound=type[Transform])
 
 
 def source(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[S], S]:
-    """Register a class as a data source, under its name in configs."""
+    """Return a class decorator that registers a data source, under the class's name in configs."""
 
     def register(cls: S) -> S:
         SOURCES.register(cls, name=name, aliases=aliases)
@@ -301,7 +301,7 @@ def source(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callabl
 
 
 def transform(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[T], T]:
-    """Register a class as a transform, under its name in configs."""
+    """Return a class decorator that registers a transform, under the class's name in configs."""
 
     def register(cls: T) -> T:
         TRANSFORMS.register(cls, name=name, aliases=aliases)

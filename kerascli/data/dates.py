@@ -1,4 +1,4 @@
-"""Dates of a series: parsing a text column, the constant step between rows, and the dates that continue it."""
+"""Dates of a time series: parsing a text column, the constant step between rows, and the dates that continue it."""
 
 import re
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Step:
         return f"{count} {unit}{'s' if count > 1 else ''}"
 
     def after(self, time: np.datetime64, count: int) -> np.ndarray:
-        """Return the `count` times that follow `time` at this distance, as datetime64[us]."""
+        """Return the `count` times (datetime64[us]) that follow `time` at intervals of this step."""
         steps = np.arange(1, count + 1)
         if not self.months:
             return time + steps * np.timedelta64(self.micros, "us")
@@ -52,14 +52,14 @@ class Dates:
 
     @classmethod
     def of(cls, texts: Sequence[str], form: str | None = None) -> "Dates | None":
-        """Parse texts as dates; returns None if there are none, or if one of them is no date."""
+        """Parse texts as dates; return None if there are no texts, or if one of them is no date."""
         times = [_time(text.strip(), form) for text in texts]
         if not times or any(time is None for time in times):
             return None
         return cls(texts, form, np.array(times, "datetime64[us]"))
 
     def step(self) -> Step | None:
-        """Return the constant step from each date to the next; None if it is not constant or there is one date."""
+        """Return the constant step from each date to the next; None if it varies or there is only one date."""
         differences = np.diff(self.times).astype(np.int64)
         if not len(differences) or (differences <= 0).any():
             return None
@@ -79,12 +79,12 @@ class Dates:
         return Step(months=int(apart[0]), month_ends=True) if is_end.all() else None
 
     def first_disorder(self) -> int | None:
-        """Return the row of the first date that is not after the one before it; None if all are in order."""
+        """Return the index of the first date that is not after the previous one; None if all are in order."""
         wrong = np.flatnonzero(np.diff(self.times).astype(np.int64) <= 0)
         return int(wrong[0]) + 1 if len(wrong) else None
 
     def first_gap(self) -> int:
-        """Return the row of the first date whose distance from the previous date is not the most frequent one."""
+        """Return the index of the first date whose distance from the previous date is not the most frequent one."""
         differences = np.diff(self.times).astype(np.int64)
         values, counts = np.unique(differences, return_counts=True)
         return int(np.flatnonzero(differences != values[counts.argmax()])[0]) + 1
@@ -100,7 +100,7 @@ class Dates:
         return [text.replace("T", separator) + suffix for text in found]
 
     def continued(self, count: int) -> list[str] | None:
-        """Return the next `count` dates at the constant step, as texts in this format; None without a constant step."""
+        """Return the next `count` dates at the constant step, as texts in the column's format; None if it varies."""
         step = self.step()
         return None if step is None else self.written(step.after(self.times[-1], count))
 

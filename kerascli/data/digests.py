@@ -1,4 +1,4 @@
-"""Digests that identify the data of a run: of the files that its source reads, or of the columns in use."""
+"""SHA-256 digests that identify the data of a run: of the files that its source reads, or of the columns it uses."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,8 @@ _SAMPLE_BYTES = 2**16
 
 
 def digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> dict[str, str]:
-    """Return SHA-256 digests by name: of the source's files and, unless files are all the data, of the columns in use.
+    """Return a mapping from the name of each file that the data source reads to its SHA-256.
+    If the rows depend on more than files, it also maps the source's name to a digest of the columns.
 
     Very large files and columns are sampled; their digests begin with `sampled:`.
     """
@@ -54,7 +55,7 @@ def _is_sampled(values: Values) -> bool:
 
 
 def _recorded(paths: list[Path]) -> dict[str, Path]:
-    """Map each file's name, with its folder's name if not unique, to its path; a run records names, not paths.
+    """Return a mapping from file name (with its folder's name if not unique) to path; a run records only the names.
 
     So the records do not depend on the config's folder.
     """

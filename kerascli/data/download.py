@@ -12,7 +12,7 @@ from kerascli.errors import DataError, Fault, safe_text
 from kerascli.errors import Path as FaultPath
 
 MIRROR = "KERASCLI_DATASETS_URL"
-"""Name of the environment variable with a base URL that replaces those of downloads, for mirrors and tests."""
+"""Name of the environment variable whose base URL replaces that of all downloads, for mirrors and tests."""
 
 Progress = Callable[[str, int, int], None]
 """Type of the callback during a download, which is called with (name, bytes done, total bytes)."""

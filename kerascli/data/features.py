@@ -33,7 +33,7 @@ class FloatRescaled(Feature):
     """Numeric feature rescaled to `x * scale + offset`, as FeatureSpace.float_rescaled."""
 
     scale: float = 1.0
-    """Factor that multiplies the values."""
+    """Factor by which the values are multiplied."""
     offset: float = 0.0
     """Offset added after scaling."""
 
@@ -58,7 +58,7 @@ class FloatDiscretized(Feature):
     bin_boundaries: Floats | None = None
     """Boundaries between the bins, in ascending order; null: quantiles of the training rows."""
     output_mode: Encoding = "one_hot"
-    """Encoding in the vector: one_hot, or int for use in crosses only."""
+    """Encoding in the output vector: one_hot, or int for use in crosses only."""
 
     def transform(self, bins: int) -> Transform:
         learned = self.bin_boundaries is None
@@ -76,7 +76,7 @@ class Categorical(Feature):
     num_oov_indices: OovPlaces = 1
     """Number of out-of-vocabulary (OOV) indices."""
     output_mode: Encoding = "one_hot"
-    """Encoding in the vector: one_hot, or int for use in crosses only."""
+    """Encoding in the output vector: one_hot, or int for use in crosses only."""
 
     def encoding(self) -> str:
         return self.output_mode
@@ -106,7 +106,7 @@ class Hashed(Feature):
     num_bins: PositiveInt | None = None
     """Number of hash bins; null: the feature space's `hashing_dim`."""
     output_mode: Encoding = "one_hot"
-    """Encoding in the vector: one_hot, or int for use in crosses only."""
+    """Encoding in the output vector: one_hot, or int for use in crosses only."""
 
     def transform(self, bins: int) -> Transform:
         return Hashing(num_bins=self.num_bins or bins)
@@ -132,7 +132,7 @@ class Custom(Feature):
     preprocessor: Annotated[Transform, TRANSFORMS.field()]
     """Transform applied to the column."""
     output_mode: Annotated[Literal["int", "one_hot", "float"], ENCODED] = "float"
-    """Encoding of the output in the vector: float (unchanged), one_hot (of integers), or int (for crosses only)."""
+    """Encoding in the output vector: float (unchanged), one_hot (of integers), or int (for crosses only)."""
 
     def transform(self, bins: int) -> Transform:
         return self.preprocessor

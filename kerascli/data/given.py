@@ -1,4 +1,4 @@
-"""Read the rows given to a command (files, folders, glob patterns, standard input, texts) as one table."""
+"""Read the data named in a command such as `predict` (files, folders, patterns, standard input, texts) as one table."""
 
 import glob
 import sys
@@ -27,18 +27,18 @@ _MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Reader of the files, folders, standard input and texts given to a command, with the data settings of a run."""
+    """Reader of the files, folders, standard input and texts named in a command, with the data settings of a run."""
 
     spec: DataSpec
     columns: Mapping[str, Field]
-    """Fields (shape, dtype ...) of the training rows' columns, by name."""
+    """Mapping from each column of the training rows to its field (shape, dtype ...)."""
     targets: bool
     """True if targets are read, too: a folder of files then has a subfolder for each class."""
     keep: frozenset[str] = frozenset()
-    """Names of columns to read beside those that the pipelines read, if a table has them."""
+    """Names of columns to read, if a table has them, in addition to those that the pipelines read."""
 
     def read(self, what: Sequence[str], texts: Sequence[str] = ()) -> Table:
-        """Return the data that a command's arguments name (`what`), then its `texts`, as one table in this order.
+        """Return one table with the data that a command's arguments name (`what`), followed by its `texts`.
 
         Raises DataError, ConfigError, FileRefused.
         """
@@ -67,7 +67,7 @@ class Given:
         return joined(list(map(self.checked, tables)))
 
     def used(self) -> dict[str, None]:
-        """Return the names (keys) of the columns that the inputs (and targets, if read) are computed from, in order."""
+        """Return a dict whose keys are the columns that the inputs (and targets, if read) are computed from."""
         sections = [self.spec.inputs, *([self.spec.targets, self.spec.sample_weight] if self.targets else [])]
         pipelines = [pipeline for section in sections for pipeline in section.values()]
         return dict.fromkeys(column for pipeline in pipelines for column in pipeline.columns)
@@ -101,7 +101,7 @@ class Given:
         return self.spec.source.reads_alone(path) or (path.name.lower().endswith(SUFFIXES) and bool(self._images()))
 
     def _rows(self, files: list[Path]) -> Table:
-        """Read files that hold one row each (images, texts) as a table."""
+        """Read image or text files as a table with one row for each file."""
         if self.spec.source.reads_alone(files[0]):
             return self.spec.source.read_rows(files)
         (name, field), *_ = self._images().items()
@@ -112,7 +112,7 @@ class Given:
         return Table({FILE: np.array(list(map(str, files)), object), name: values}, len(files), name=FILES)
 
     def _images(self) -> dict[str, Field]:
-        """Return the only column that the inputs use, if it holds uint8 images, as name and field; empty if not."""
+        """Return {name: field} of the only column that the inputs use, if it holds uint8 images, else {}."""
         used = self._input_columns()
         field = self.columns.get(used[0]) if len(used) == 1 and not self.targets else None
         if field is None or field.dtype != "uint8" or None in field.shape or len(field.shape) not in (2, 3):
@@ -126,7 +126,7 @@ class Given:
         return read_raw(self.spec, path, columns=self.keep | self.used().keys())
 
     def _folder(self, folder: Path) -> Table:
-        """Read a folder of files that hold one row each; if targets are read, it has a subfolder for each class."""
+        """Read a folder of image or text files as a table; if targets are read, its subfolders are the classes."""
         source, shown = self.spec.source, str(folder)
         if isinstance(source, FolderSource):
             if self.targets and source.labels is not None:
@@ -180,7 +180,8 @@ class Given:
 
 
 def matching(item: str) -> list[Path]:
-    """Return the path that an argument names, or the matches of a glob pattern. Raises ConfigError if there is none."""
+    """Return the path that a command's argument names, or the matches of a glob pattern, as a list.
+    Raises ConfigError if there is no such file or folder."""
     path = Path(item)
     if path.exists():
         return [path]

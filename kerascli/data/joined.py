@@ -11,7 +11,7 @@ from kerascli.errors import DataError, Fault, Place, safe_text
 
 
 def joined(tables: Sequence[Table]) -> Table:
-    """Concatenate tables, with the columns that all of them have. Raises DataError if a column's shapes differ."""
+    """Concatenate the rows of tables in the columns that all have. Raises DataError if a column's shapes differ."""
     first, *others = tables
     if not others:
         return first

@@ -1,4 +1,4 @@
-"""Augmentations of `data.augment`: mix the samples of a training batch, inputs and targets alike."""
+"""Augmentations of the config section `data.augment`: mix the samples of a training batch, inputs and targets alike."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -43,22 +43,22 @@ class Augmentation(Component):
 
     @abstractmethod
     def draw(self, images: Tensor) -> Any:
-        """Draw the augmentation's random numbers for a batch; its images are given in single precision."""
+        """Draw the augmentation's random numbers for a batch, whose images are passed in single precision."""
 
     @abstractmethod
     def mix_images(self, images: Tensor, drawn: Any) -> Tensor:
-        """Return the images (N, H, W, C) mixed by the random numbers `drawn`, floating point."""
+        """Return the images (N, H, W, C), in floating point, mixed by the random numbers `drawn`."""
 
     @abstractmethod
     def mix_targets(self, targets: Tensor, images: Tensor, drawn: Any) -> Tensor:
-        """Return the targets (N, *) mixed by the random numbers `drawn`, as their images (N, H, W, C) are."""
+        """Return the targets (N, *), mixed by the random numbers `drawn` like their images (N, H, W, C)."""
 
     def refuse_image(self, image: Field, first: Field) -> str | None:
-        """Return the reason why an image input cannot be mixed as the first one is ("is ..."); None if it can."""
+        """Return text ("is ...") that says why an image input cannot be mixed like the first one; None if it can."""
         return None
 
     def refuse_target(self, target: Field, image: Field) -> tuple[str, str] | None:
-        """Return the reason why a target cannot be mixed ("has ...") and a hint, both as text; None if it can."""
+        """Return two texts, why a target cannot be mixed ("has ...") and a hint; None if it can be mixed."""
         if not target.is_integer or target.dtype == "unknown":
             return None
         hint = "add to_categorical for class labels, cast: float32 for quantities"
@@ -73,7 +73,7 @@ A = TypeVar("A", bound=type[Augmentation])
 
 
 def augmentation(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[A], A]:
-    """Register a class as an augmentation, under its name in configs."""
+    """Return a class decorator that registers an augmentation, under the class's name in configs."""
 
     def register(cls: A) -> A:
         AUGMENTATIONS.register(cls, name=name, aliases=aliases)
@@ -89,7 +89,7 @@ AugmentField = Annotated[
 
 
 def name_faults(augment: Sequence[Augmentation], inputs: Mapping[str, Any], targets: Mapping[str, Any]) -> list[Fault]:
-    """Return an error for each name in `inputs` or `targets` of an augmentation that the data section does not have."""
+    """Return an error for each input or target that an augmentation names but the data section does not define."""
     return [
         Fault(
             f"augment: {step.component_name}: there is no {what} '{name}'{suggestion(name, known)}",
@@ -112,7 +112,7 @@ class Mix:
 
 
 def mixes(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> list[Mix]:
-    """Return each augmentation with the inputs and targets that it applies to, by default all images and all targets.
+    """Return a `Mix` per augmentation: the inputs and targets that it applies to, by default all images and targets.
 
     Raises DataError for inputs or targets that cannot be mixed.
     """
@@ -156,13 +156,13 @@ def _no_images(field: Field) -> str | None:
 
 
 def mixed_inputs(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> dict[str, Field]:
-    """Return the fields of the model's inputs after augmentation: mixed images are float32, also at inference."""
+    """Return a mapping from input to field (shape, dtype ...): augmented images are float32, also at inference."""
     images = {name for mix in mixes(augment, inputs, targets) for name in mix.inputs}
     return {name: replace(field, dtype="float32") if name in images else field for name, field in inputs.items()}
 
 
 class Mixing(nn.Module):
-    """Module that applies the augmentations of `data.augment` to prepared batches in training; else the identity."""
+    """Module that applies the augmentations of `data.augment` to training batches; at inference the identity."""
 
     def __init__(self, steps: Sequence[Mix]) -> None:
         super().__init__()

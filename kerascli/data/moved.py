@@ -1,4 +1,4 @@
-"""Move a data source: return a source that reads the same files at another place."""
+"""Change the location of a data source: return a copy that reads files of the same names at another path."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from kerascli.errors import ConfigError, safe_text
 
 
 def moved(source: Source, place: Path, folder: Path) -> Source:
-    """Return a copy of the data source that reads its files at `place`, by paths relative to `folder`.
+    """Return a copy of the data source that reads its files at the path `place`; new paths are relative to `folder`.
 
     `place` is a folder that holds files (or folders) of the same names as before, or the only file (or folder) itself.
     Raises ConfigError if one is not there.
@@ -35,7 +35,7 @@ def moved(source: Source, place: Path, folder: Path) -> Source:
 
 
 def _names(paths: list[str]) -> dict[str, str]:
-    """Map each path to its path below the folder that contains all of them: its name alone, if it is the only one."""
+    """Return a mapping from each path to its path relative to their common folder; a single path becomes its name."""
     rooted = {path: os.path.normpath(os.path.join("/", path)) for path in paths}
     common = os.path.commonpath([os.path.dirname(path) for path in rooted.values()])
     return {path: os.path.relpath(found, common) for path, found in rooted.items()}

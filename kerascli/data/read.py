@@ -20,7 +20,7 @@ _JSON_LINES = (".jsonl", ".ndjson")
 
 
 def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str | None = None) -> Table:
-    """Read the data file at `path` as a table. Raises DataError, FileRefused.
+    """Read the data file at `path`, of any supported format, as a table. Raises DataError, FileRefused.
 
     The format is detected from the content, else from the suffix. Text is read with the settings of the run's source
     (delimiter, encoding), if it has any. `columns` are those in use; `name` is the file in messages. Of windows over a
@@ -52,7 +52,7 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
 
 
 def _npy(spec: DataSpec, path: Path, name: str) -> Table:
-    """Read an npy file as the one column that all inputs are computed from. Raises DataError if there are several."""
+    """Read an npy file as the one column that all inputs are computed from. Raises DataError if they use several."""
     columns = {column for pipeline in spec.inputs.values() for column in pipeline.columns}
     if len(columns) != 1:
         text = f"a single array, but the inputs use {len(columns)} columns: {', '.join(sorted(columns))}"

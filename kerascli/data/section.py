@@ -31,7 +31,7 @@ class SplitSpec(BaseSection):
     stratify: str | None = None
     """Column of class labels for a stratified split: each part keeps the class frequencies."""
     group: str | None = None
-    """Column of groups that are never split: all rows of a customer are in one part."""
+    """Column of group identifiers (such as customers): all rows of a group are in the same part of the split."""
     order: str | None = None
     """Column of times (numbers or ISO dates) to split by: the latest rows are the test, the earliest are trained on."""
     seed: NonNegativeInt | None = None
@@ -53,13 +53,13 @@ class SplitSpec(BaseSection):
         return {column for column in (self.stratify, self.group, self.order) if column is not None}
 
     def parts(self) -> dict[str, float]:
-        """Return the nonzero fractions of the rows by the name of their part (validation, test)."""
+        """Return a mapping from the parts to split off (validation, test) to their nonzero fractions of the rows."""
         return {name: part for name, part in (("validation", self.validation), ("test", self.test)) if part > 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Transform of a pipeline; `shared` is its name in `data.shared` if several pipelines share it."""
+    """Transform in a pipeline; `shared` is its name in `data.shared` if several pipelines share it."""
 
     transform: Transform
     shared: str | None = None
@@ -173,7 +173,7 @@ class DataSpec(BaseSection):
         return self
 
     def all_pipelines(self) -> dict[tuple[str, str], Pipeline]:
-        """Return all pipelines of inputs, targets and sample weights by (section, name)."""
+        """Return a mapping from (section, name) to pipeline, for all inputs, targets and sample weights."""
         sections = (("inputs", self.inputs), ("targets", self.targets), ("sample_weight", self.sample_weight))
         return {(section, name): pipeline for section, found in sections for name, pipeline in found.items()}
 

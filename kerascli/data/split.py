@@ -1,4 +1,4 @@
-"""Split rows into parts: at random from a seed, or the last rows as Keras's `validation_split`."""
+"""Divide rows among splits: at random from a seed, by time, or the last rows as Keras's `validation_split`."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def shuffled(count: int, seed: int) -> np.ndarray:
 def random_split(
     rows: int, parts: dict[str, float], seed: int, strata: Values | None = None, column: str = ""
 ) -> dict[str, np.ndarray]:
-    """Return the row indices of a random split into `train` and `parts`, by name, in file order. Raises DataError.
+    """Return a mapping from `train` and each of `parts` to row indices, drawn at random, ascending. Raises DataError.
 
     With `strata` (the values of `column`) every class is split separately; its fraction of a part is exact to a row.
     """
@@ -42,7 +42,7 @@ def random_split(
 def grouped_split(
     groups: np.ndarray, classes: np.ndarray, parts: Mapping[str, float], seed: int
 ) -> dict[str, np.ndarray]:
-    """Return the row indices of `train` and `parts`, by name, in file order; each group of rows is in one of them.
+    """Return a mapping from `train` and each of `parts` to its row indices, ascending; no group of rows is divided.
 
     `groups` and `classes` are integers from 0 on, one a row. A group counts as of the class that most of its rows have;
     the groups of each class are drawn in turn until the class has its share of a part, to half a group.
@@ -64,7 +64,7 @@ def grouped_split(
 
 
 def ordered_split(times: np.ndarray, parts: Mapping[str, float]) -> dict[str, np.ndarray]:
-    """Return the row indices of `train` (the earliest rows) and of the later `parts`, by name, in file order.
+    """Return a mapping from `train` (the earliest rows) and each of the later `parts` to its row indices, ascending.
 
     Later parts have later rows. Rows of equal time are in one part, the later of the two.
     """
@@ -87,7 +87,7 @@ def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndar
 
 
 def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
-    """Return how many rows of each group each part of a split gets: nearest integers that add up to the part's size."""
+    """Return, for each part of a split, its numbers of rows of each group: integers that add up to the part's size."""
     left = list(sizes)
     found: dict[str, list[int]] = {}
     for name, share in parts.items():
@@ -105,7 +105,7 @@ def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
 
 
 def tail_start(rows: int, validation_split: float) -> int:
-    """Return the index of the first validation row; they are the last rows, as with Keras's `validation_split`.
+    """Return the index of the first validation row; validation rows are the last, as in Keras's `validation_split`.
 
     Raises DataError.
     """

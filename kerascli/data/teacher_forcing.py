@@ -16,7 +16,7 @@ class TeacherForcing:
     input: str
     target: str
     ahead: int
-    """Number of leading tokens that the input omits; negative: number of padding steps before its first token."""
+    """Number of the text's first tokens that the input omits; if negative, number of padding steps before them."""
     fill: int
     """Token id of the padding steps before the input's first token."""
 
@@ -26,7 +26,7 @@ class TeacherForcing:
 
 
 def teacher_forcing(data: DataSpec) -> TeacherForcing | None:
-    """Return the input and target that use teacher forcing, by a data section's pipelines; None if there are none.
+    """Return the names of the input and target with teacher forcing, judged by their pipelines; None if none.
 
     An input and a target tokenize the same column in the same way, and the input is delayed by one step.
     """
@@ -43,13 +43,13 @@ def teacher_forcing(data: DataSpec) -> TeacherForcing | None:
 
 
 def _words(pipeline: Pipeline) -> tuple[tuple[Step, ...], tuple[Step, ...]] | None:
-    """Split a pipeline's steps in two: up to the one that maps texts to token ids, and the rest; None without one."""
+    """Split a pipeline's steps after the one that maps texts to token ids; return both parts, None if none does."""
     index = text_step(pipeline.steps)
     return None if index is None else (pipeline.steps[: index + 1], pipeline.steps[index + 1 :])
 
 
 def _moved(steps: tuple[Step, ...]) -> tuple[int, int] | None:
-    """Return how far `steps` shift token ids in all, and the padding id in front; None if a step changes the ids."""
+    """Return by how many positions `steps` shift token ids, and the id padded in front; None if a step changes ids."""
     ahead, fill = 0, 0
     for step in steps:
         match step.transform:

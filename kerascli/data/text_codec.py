@@ -15,7 +15,7 @@ from kerascli.data.transforms.text_vectorization import TextVectorization
 
 @dataclass(frozen=True, slots=True)
 class TextCodec:
-    """Converter between texts and the token ids of a run; `words` begins with `special` padding and OOV entries."""
+    """Converter between texts and token ids; `words` has `special` entries (padding, OOV), then the vocabulary."""
 
     words: tuple[str, ...]
     special: int
@@ -45,7 +45,7 @@ class TextCodec:
         return next(iter(self._marks(lambda enclose: enclose.end)), None)
 
     def numbers_of(self, other: "TextCodec") -> list[int]:
-        """Return this codec's token id for each one of another codec; ids of tokens missing here are unchanged."""
+        """Return a list that maps another codec's token ids to this codec's; ids of tokens missing here stay."""
         number_of = {word: number for number, word in enumerate(self.words) if number >= self.special}
         return [number_of.get(word, number) for number, word in enumerate(other.words)]
 
@@ -74,7 +74,7 @@ class TextCodec:
         ]
 
     def text(self, values: np.ndarray) -> str:
-        """Decode a row of token ids, or of scores over the vocabulary, to a text without padding, start and end."""
+        """Decode a row of token ids, or of scores over the vocabulary, to text; drop padding, start and end tokens."""
         row, start = self._row(values), self.start
         while row and row[0] in start:
             del row[0]
@@ -123,7 +123,7 @@ def is_text(pipeline: Pipeline) -> bool:
 
 
 def text_codecs(spec: DataSpec, learned: Mapping[str, Learned], section: str) -> dict[str, TextCodec]:
-    """Return a codec for each pipeline in `section` (inputs or targets) that maps texts to token ids, by name."""
+    """Return a mapping from name to codec for the pipelines in `section` that map texts to token ids."""
     pipelines = spec.all_pipelines()
     shared = {s.shared for (where, _), p in pipelines.items() if where == "inputs" for s in p.steps if s.shared}
     splitting = [step.transform for p in pipelines.values() for step in p.steps]

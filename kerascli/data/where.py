@@ -24,7 +24,7 @@ Where = dict[str, Annotated[Values, BeforeValidator(_listed), Field(min_length=1
 
 
 def rows_where(tables: Mapping[str, Table], where: Where) -> dict[str, Table]:
-    """Return the table of each split with the rows that the filter keeps. Raises DataError if none is left."""
+    """Return a mapping from split to table with the rows that the filter keeps. Raises DataError if none is left."""
     return {split: _chosen(split, table, where) for split, table in tables.items()} if where else dict(tables)
 
 
@@ -39,7 +39,7 @@ def _chosen(split: str, table: Table, where: Where) -> Table:
 
 
 def check_where(where: Where, known: Mapping[str, Column]) -> None:
-    """Raise DataError if the row filter does not fit what is known of the columns (names, dtypes)."""
+    """Raise DataError if the row filter does not fit the names and dtypes of the columns, as far as they are known."""
     for name, wanted in where.items():
         if name in known and known[name].dtype == "unknown":
             continue

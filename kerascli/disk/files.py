@@ -29,7 +29,7 @@ UNPACKED_FREELY = 256 * 2**20
 """Unpacked size in bytes of a compressed file up to which any ratio is accepted."""
 
 SAMPLED_BYTES = 2**30
-"""Size in bytes above which a file's digest is that of a sample: reading all of it could take longer than training."""
+"""Size in bytes above which a file's digest is of a sample of it: reading all could take longer than training."""
 _SAMPLES, _SAMPLE_BYTES = 1024, 2**16
 
 _ESCAPED = {"\a": r"\a", "\b": r"\b", "\t": r"\t", "\n": r"\n", "\v": r"\v", "\f": r"\f", "\r": r"\r", "\x1b": r"\e"}
@@ -42,11 +42,11 @@ DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError,
     OverflowError,
 )  # fmt: skip
-"""Exceptions that zipfile, zlib and numpy raise for damaged archives, as found by changing bytes at random."""
+"""Exceptions that zipfile, zlib and numpy raise for damaged archives; found by changing bytes of archives at random."""
 
 
 class NotRegular(Exception):
-    """Error of a path that does not lead to a regular file; the text says what it is instead ("a folder")."""
+    """Error about a path that does not lead to a regular file; its text says what is there instead ("a folder")."""
 
     def __init__(self, mode: int) -> None:
         super().__init__(_kind(mode))
@@ -64,7 +64,7 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
-    """Open a regular file of data for reading; `shown` is its name in messages.
+    """Open a regular data file for reading; `shown` is its name in messages.
 
     Raises DataError, also if it is not a regular file.
     """
@@ -82,7 +82,7 @@ def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
 
 
 def impossible_path(path: str | Path) -> str | None:
-    """Return why no file can have this path (a zero byte, a name that is too long), or None if one can."""
+    """Return the reason why no file can have this path (a zero byte, a name that is too long), or None if one can."""
     if escaped := next((mark for mark in _ESCAPED if mark in str(path)), None):
         meant = posix_path("".join(_ESCAPED.get(character, character) for character in str(path)))
         return f"'{_ESCAPED[escaped]}' in double quotes is a control character; a path is written with '/': {meant}"
@@ -184,7 +184,7 @@ def sample_starts(size: int, block: int) -> Iterator[int]:
 
 
 def load_json(data: bytes, name: str) -> Any:
-    """Return the contents of a JSON text of limited size and depth; `name` is its file's name in messages.
+    """Parse JSON text of limited size and depth, and return its contents; `name` is the file's name in messages.
 
     Raises FileRefused, also for duplicate keys and NaN.
     """
@@ -211,7 +211,7 @@ def posix_path(text: str) -> str:
 
 
 def missing_file(path: Path, name: str) -> DataMissing:
-    """Return the DataMissing error for a data file; it suggests a file of a similar name in the folder."""
+    """Return the error for a data file that does not exist; it suggests a file with a similar name in the folder."""
     folder = path.parent
     close = nearest(path.name, [entry.name for entry in folder.iterdir()][:1000]) if folder.is_dir() else None
     known = f"; did you mean '{folder / close if str(folder) != '.' else close}'?" if close else ""

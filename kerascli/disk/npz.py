@@ -33,7 +33,7 @@ class NpyHeader:
 def load_npz(
     source: IO[bytes], name: str, limit: int | None = None, *, without: Collection[str] = ()
 ) -> dict[str, np.ndarray]:
-    """Return the arrays of an npz file by name, except those named in `without`.
+    """Return a mapping from name to array for an npz file, except the names in `without`.
 
     Raises FileRefused before anything larger than `limit` bytes is allocated.
     """
@@ -60,7 +60,7 @@ def array_name(member: zipfile.ZipInfo) -> str:
 
 
 def npz_headers(source: IO[bytes], name: str) -> dict[str, NpyHeader]:
-    """Return the headers of the arrays in an npz file, without reading the data. Raises FileRefused."""
+    """Return a mapping from name to header of the arrays in an npz file, without their data. Raises FileRefused."""
     headers: dict[str, NpyHeader] = {}
     try:
         with zipfile.ZipFile(source) as archive:
@@ -79,7 +79,7 @@ def npz_headers(source: IO[bytes], name: str) -> dict[str, NpyHeader]:
 
 
 def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
-    """Read the header of an npy stream of `size` bytes, so that the stream is then at the array's data.
+    """Read the header of an npy stream of `size` bytes, and leave the stream at the start of the array's data.
 
     Raises FileRefused if the header is not valid, declares more data than there is, or Python objects.
     """
@@ -99,7 +99,7 @@ def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
 
 
 def _header(file: IO[bytes]) -> NpyHeader:
-    """Read an npy header of limited size; numpy itself reads up to 4 GiB, as declared, before it checks."""
+    """Read an npy header of limited size; numpy would first read up to 4 GiB, as the file declares, and then check."""
     is_short = npy_format.read_magic(file) == (1, 0)  # type: ignore[arg-type]
     length_field = file.read(2 if is_short else 4)
     length = int.from_bytes(length_field, "little")

@@ -10,7 +10,7 @@ Piece = bytes | memoryview
 
 _SLICE_BYTES = 2 * 1024**2
 _WAITING_SLICES = 16
-"""Maximum number of slices of a file written but not yet hashed; tensors copied from a GPU are then soon released."""
+"""Maximum number of slices written but not yet hashed, so that memory of tensors copied from a GPU is soon released."""
 
 
 class Pieces:
@@ -35,7 +35,7 @@ class Pieces:
 
 
 def pieces(data: Piece | Pieces) -> Pieces:
-    """Return `data` as `Pieces`; bytes are a single piece."""
+    """Return `data` as `Pieces`; bytes become a single piece."""
     return data if isinstance(data, Pieces) else Pieces(len(data), lambda: [data])
 
 
@@ -48,7 +48,7 @@ def slices(data: Pieces) -> Iterator[memoryview]:
 
 
 class Hasher:
-    """Computation of the SHA-256 of a file while it is written.
+    """Context manager that computes the SHA-256 of a file while the file is written.
 
     Large files are hashed in a parallel thread, since hashing takes as long as writing.
     """

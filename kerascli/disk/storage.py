@@ -1,4 +1,4 @@
-"""Atomic, durable writes: a file is complete under its name, or the old one is unchanged. All writes go through here.
+"""Atomic, durable writes: a file is complete under its name, or the old one unchanged. All writes use this module.
 
 The order is a temporary file in the same folder, fsync, close, rename, fsync of the folder. A kill or a power failure
 at any moment leaves the old contents or the new, and a write that has returned survives both. A failed fsync is never
@@ -71,7 +71,7 @@ def _rmtree(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """File that is complete and durable under a temporary name; `place` renames it to its final name."""
+    """File that is complete and durable under a temporary name; the function `place` renames it to its final name."""
 
     temporary: Path
     size: int
@@ -121,7 +121,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def append(path: Path, data: bytes) -> None:
-    """Append data to an existing file; durable after `sync_file`. A kill can leave a part of `data`."""
+    """Append data to an existing file; durable after `sync_file`. A killed process can leave only a part of `data`."""
     with reported("write", path, len(data)), _opened(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW) as descriptor:
         _write_whole(descriptor, data)
 
@@ -148,7 +148,7 @@ def json_text(data: Any, *, ascii_only: bool = False) -> str:
 
 
 def output_file(path: Path) -> Path:
-    """Return the file to write for a path that the user gave; for a symbolic link, its target.
+    """Return the path to write to for an output path that the user gave: if it is a symbolic link, its target.
 
     Raises StorageError if it exists and is not a regular file.
     """

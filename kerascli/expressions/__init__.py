@@ -1,4 +1,4 @@
-"""Expression language: text -> checked syntax tree -> value, without Python's `eval`."""
+"""Expression language: parses a text to a syntax tree and evaluates the tree, without Python's `eval`."""
 
 from kerascli.expressions.numbers import Value, check, evaluate
 from kerascli.expressions.parser import parse

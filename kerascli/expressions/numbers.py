@@ -1,4 +1,4 @@
-"""Evaluate expressions of a config over numbers, strings and lists; the size of each step is bounded."""
+"""Evaluation of a config's expressions over numbers, strings and lists; the size of each result is limited."""
 
 import math
 import operator
@@ -30,7 +30,7 @@ from kerascli.expressions.tree import (
 Value = int | float | bool | str | None | list[Any]
 
 _MAX_BITS = 512
-"""Maximum size in bits of integers in an expression; larger powers and products are refused before computing them."""
+"""Maximum size, in bits, of integers in an expression; larger powers and products are refused before computing them."""
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
@@ -43,7 +43,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def _round(value: float, digits: int | None = None) -> float:
-    """Round a number as Python does, halves to even; the digits are bounded, since Python computes 10**digits."""
+    """Round a number as Python does, halves to even. Raises ValueError for more than 30 digits, which take long."""
     if digits is not None and abs(digits) > 30:
         raise ValueError
     return round(value, digits)
@@ -58,12 +58,12 @@ FUNCTIONS: Mapping[str, tuple[int, int, Callable[..., Any]]] = {
     "sin": (1, 1, math.sin), "cos": (1, 1, math.cos), "tan": (1, 1, math.tan),
     "min": (1, 99, min), "max": (1, 99, max), "sum": (1, 1, sum), "len": (1, 1, len),
 }  # fmt: skip
-"""Functions of expressions by name: minimum and maximum number of arguments, and the function."""
+"""Mapping from a function's name to (minimum number of arguments, maximum number of arguments, function)."""
 _OF_LISTS = {"min", "max", "sum", "len"}
 
 
 def evaluate(tree: Node, names: Mapping[str, Value]) -> Value:
-    """Evaluate an expression's tree; `names` maps its names to numbers, strings, booleans or lists of them.
+    """Evaluate an expression's syntax tree; `names` maps its names to numbers, strings, booleans or lists of these.
 
     Raises ExpressionError.
     """
@@ -74,7 +74,7 @@ def evaluate(tree: Node, names: Mapping[str, Value]) -> Value:
 
 
 def check(tree: Node, names: Collection[str] | None = None) -> None:
-    """Check an expression's tree for errors that depend on no values, also in branches that `evaluate` may not reach.
+    """Check a syntax tree for errors that depend on no values, also in branches that `evaluate` may never reach.
 
     `names` are the names that will be defined; None: they are unknown. Raises ExpressionError.
     """
@@ -114,7 +114,7 @@ def _check_operator(node: Binary) -> None:
 
 
 class Evaluator:
-    """Evaluator of an expression's tree over numbers; `kerascli.ops.evaluator` derives one over tensors."""
+    """Evaluator of a syntax tree over numbers; `kerascli.ops.evaluator` has a subclass for tensors."""
 
     def __init__(self, names: Mapping[str, Value]) -> None:
         self._names = names
@@ -242,7 +242,7 @@ class Evaluator:
 
     @staticmethod
     def _compute(function: Callable[..., Any], numbers: Sequence[int | float], node: Node) -> Value:
-        """Apply a function or operator to numbers. Raises ExpressionError at `node`, for a result too large, too."""
+        """Apply a function or operator to numbers. Raises ExpressionError at `node`, also for too large a result."""
         try:
             if function is operator.pow:
                 _check_power(*numbers)

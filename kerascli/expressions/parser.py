@@ -1,4 +1,4 @@
-"""Pratt parser of expressions, with Python's precedence, bounded in length and depth.
+"""Pratt parser of expressions, with Python's operator precedence and limits on length and nesting.
 
 A chain such as `a + b - c` does not count as deep, however long: trees are traversed along it (`tree.spine`).
 """
@@ -27,7 +27,7 @@ from kerascli.expressions.tree import (
 
 MAX_BRACKETS = 50
 MAX_DEPTH = 150
-"""Maximum nesting of operands: `-`, `**` and `if` nest without brackets, whose number is limited separately."""
+"""Maximum nesting of operands (`-`, `**` and `if` nest without brackets); nested brackets have another limit."""
 MAX_INTEGER = 10**18
 
 _BINDING = {
@@ -43,7 +43,7 @@ _NO_OPERAND = {
 
 
 def parse(text: str) -> Node:
-    """Return the text of an expression, parsed to a syntax tree. Raises ExpressionError."""
+    """Parse the text of an expression to a syntax tree. Raises ExpressionError."""
     parser = _Parser(tokenize(text))
     tree = parser.expression(0)
     if parser.token.kind != "end":
@@ -63,7 +63,7 @@ class _Parser:
         return self._tokens[self._position]
 
     def expression(self, binding: int) -> Node:
-        """Return the tree of an operand and all following operators that bind tighter than `binding` (a precedence)."""
+        """Parse an operand and the following operators with a precedence above `binding`; return the syntax tree."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise self._too_deep(f"{MAX_DEPTH} operations")
@@ -120,15 +120,14 @@ class _Parser:
         return Items(token.column, token.length, items, is_tuple=False)
 
     def _group(self, opening: Token) -> Node:
-        """Return the node of an expression in round brackets, whose opening one was read: `(a)`, or a tuple
-        `(a, b)`, `()`."""
+        """Parse `(a)`, or a tuple `(a, b)` or `()`, whose opening bracket has been read; return its syntax node."""
         items, has_comma = self._items(")")
         if len(items) == 1 and not has_comma:
             return items[0]
         return Items(opening.column, opening.length, items, is_tuple=True)
 
     def _items(self, closing: str) -> tuple[tuple[Node, ...], bool]:
-        """Return the comma-separated values up to a closing bracket, parsed, and True if there was a comma."""
+        """Parse comma-separated values up to a closing bracket; return their nodes, and True if there was a comma."""
         items: list[Node] = []
         has_comma = False
         self._open()

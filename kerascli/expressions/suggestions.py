@@ -37,7 +37,7 @@ _NAMES: Mapping[str, str] = {
 
 
 def suggestion_for(name: str) -> str:
-    """Return the end of the message about an unknown name, such as `; write shape(x)` for `x.shape`, or ''."""
+    """Return the end of an error message about an unknown name, such as `; write shape(x)` for `x.shape`; else ''."""
     owner, _, last = name.rpartition(".")
     if owner and last in _ATTRIBUTES:
         return f"; write {_ATTRIBUTES[last].format(owner)}"

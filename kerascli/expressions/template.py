@@ -12,14 +12,12 @@ from kerascli.expressions.tree import ExpressionError, Name, Node, names_in
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _FACT = re.compile(r"(inputs|targets)(\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
-"""Pattern of names with dots (`inputs.x.shape`); all other names end at a dot: `$name.keras` is `$name` and
-a suffix."""
+"""Pattern of the names with dots, such as `inputs.x.shape`; others end at a dot: `$name.keras` is `$name`, `.keras`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Reference in a string: its expression, the expression's column (from 1), and the offsets of the whole
-    reference."""
+    """Reference in a string: its expression's syntax tree and column (from 1), and its start and end in the string."""
 
     tree: Node
     column: int
@@ -28,12 +26,12 @@ class Reference:
 
 
 def has_reference(text: str) -> bool:
-    """Return True if a string has references to substitute, or a `$$`."""
+    """Return True if a string has a `$`, of a reference to substitute or of an escaped `$$`."""
     return "$" in text
 
 
 def substitute(text: str, names: Mapping[str, Value]) -> Value:
-    """Replace the references in a string by values; if it is a single reference, return its value, with its type.
+    """Return a string with its references replaced by values; if it is one single reference, return the value itself.
 
     Raises ExpressionError with columns in `text`.
     """
@@ -44,12 +42,12 @@ def substitute(text: str, names: Mapping[str, Value]) -> Value:
 
 
 def references(text: str) -> list[Reference]:
-    """Return the references in a string. Raises ExpressionError."""
+    """Return the list of references (`$name`, `$(expression)`) in a string. Raises ExpressionError."""
     return [part for part in _parts(text) if isinstance(part, Reference)]
 
 
 def names_referred_to(written: Any) -> set[str]:
-    """Return the names that are used by references in a config value, nested values included."""
+    """Return the set of names that references in a config value use, including values nested in it."""
     if isinstance(written, str) and has_reference(written):
         try:
             return {name for each in references(written) for name in names_in(each.tree)}

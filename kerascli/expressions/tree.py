@@ -14,7 +14,7 @@ class ExpressionError(ValueError):
         self.length = length
 
     def shifted(self, columns: int) -> "ExpressionError":
-        """Return the error with its column moved by `columns`, for a text in which the expression starts later."""
+        """Return a copy of the error with `columns` added to its column, for a text that contains the expression."""
         return ExpressionError(self.text, self.column + columns, self.length)
 
 
@@ -107,7 +107,7 @@ class Call(Node):
 
     @property
     def named(self) -> dict[str, Node]:
-        """Values of the call's keyword arguments by name."""
+        """Mapping from the names of the call's keyword arguments to their values, which are syntax nodes."""
         return {keyword.name: keyword.value for keyword in self.keywords}
 
 
@@ -158,7 +158,7 @@ def children(node: Node) -> tuple[Node, ...]:
 
 
 def mapped(node: Node, change: Callable[[Node], Node]) -> Node:
-    """Return a copy of a syntax node with `change` applied to its children; for chains (a + b[0]) use `spine`."""
+    """Return a copy of a syntax node with `change` applied to its children; chains such as a + b[0] need `spine`."""
     match node:
         case Unary():
             return replace(node, operand=change(node.operand))
@@ -198,7 +198,7 @@ def walk(root: Node) -> Iterator[tuple[Node, int]]:
 
 
 def names_in(root: Node) -> dict[str, Name]:
-    """Return the names that an expression uses (without functions), each with the node of its first occurrence."""
+    """Return a mapping from each name in an expression, except functions, to the node of its first occurrence."""
     found: dict[str, Name] = {}
     for node, _ in walk(root):
         if isinstance(node, Name):

@@ -12,7 +12,8 @@ from kerascli.model.ir.nodes import Model
 from kerascli.shapes import TensorSpec
 
 _OPEN_SIZES = (12, 24, 48, 96, 192, 384, 720)
-"""Sizes to try for an unknown dimension of an input; the last is the smaller of the two that shape inference uses."""
+"""Sizes to try, in order, for an unknown dimension of an input; the last is the smaller of the two sizes that shape
+inference uses."""
 _LIMITS = ("input_dim", "num_tokens", "num_classes", "num_bins")
 """Names of layer arguments whose value is the exclusive upper bound of the layer's integer inputs."""
 
@@ -54,7 +55,8 @@ def _known(spec: TensorSpec, size: int) -> TensorSpec:
 
 
 def _limits(model: Model) -> Mapping[str, int]:
-    """Return, by tensor name, the smallest limit (exclusive) that the layers it leads to set on its integers."""
+    """Return a mapping from tensor name to the exclusive upper bound of its integers: the lowest among layers that it
+    leads to."""
     limits: dict[str, int] = {}
     for node in reversed(model.nodes):
         own = [getattr(node.layer, name, None) for name in _LIMITS]

@@ -32,7 +32,8 @@ def cache_path(published: Published) -> Path:
 
 
 def published_tensors(published: Published, progress: Progress | None = None) -> tuple[dict[str, Tensor], str]:
-    """Return published weights, by torchvision's names, and the SHA-256 of their file, downloaded if not cached.
+    """Return torchvision's published weights by name, and the SHA-256 of their file, which is downloaded if it is not
+    cached.
 
     Raises DataError, FileRefused.
     """

@@ -85,7 +85,7 @@ def program_bytes(experiment: Experiment, inputs: Sequence[Tensor]) -> bytes:
 
 
 def run_program(data: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Run the program in the bytes of a torch.export file on these inputs, and return its outputs."""
+    """Run the program in the bytes of a torch.export file on the tensors `inputs`, and return its outputs."""
     return list(torch.export.load(io.BytesIO(data)).module()(*inputs))
 
 
@@ -100,7 +100,8 @@ def _program(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequence[
 
 
 def _dynamic(shapes: Sequence[Shape]) -> tuple[dict[int, Any], ...]:
-    """Return each input's dynamic axes for torch.export: the batch axis, and axes of unknown size if code allows."""
+    """Return the dynamic axes of each input for torch.export: the batch axis, and axes of unknown size if the model's
+    code allows."""
     dim = torch.export.Dim
     return tuple(
         {0: dim.DYNAMIC, **{axis: dim.AUTO for axis, size in enumerate(shape, 1) if size is None}} for shape in shapes
@@ -135,7 +136,7 @@ def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequenc
 
 
 def _name_batch_axis(graph: Any) -> None:
-    """Rename the batch axis, and sizes computed from it, in an ONNX graph from torch's symbol to BATCH."""
+    """Rename the batch axis in an ONNX graph, also in sizes computed from it, from torch's symbol to BATCH."""
     infos = [*graph.input, *graph.output, *graph.value_info]
     symbols = {
         given.type.tensor_type.shape.dim[0].dim_param
@@ -160,7 +161,7 @@ def need_onnx() -> None:
 
 
 def run_onnx(data: bytes, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Run an ONNX file (as bytes) in ONNX Runtime on these inputs, and return its outputs by name."""
+    """Run an ONNX file (as bytes) in ONNX Runtime on the tensors `inputs`, and return its outputs by name."""
     import onnxruntime  # pyright: ignore[reportMissingImports]
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
@@ -169,7 +170,7 @@ def run_onnx(data: bytes, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndar
 
 
 def _origin(error: BaseException) -> BaseException:
-    """Return the first of a chain of exceptions from an export, which names the operation that failed."""
+    """Return the first exception in the chain that led to an export error; it names the operation that failed."""
     while (before := error.__cause__ or error.__context__) is not None:
         error = before
     return error

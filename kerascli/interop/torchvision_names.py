@@ -18,7 +18,8 @@ _COUNTER = "num_batches_tracked"
 _OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 """Pattern of old tensor names in DenseNet files, which have `norm.1` where torchvision's model now has `norm1`."""
 _AXES = {2: (1, 0), 4: (2, 3, 1, 0)}
-"""Axis order from torch's to Keras's layout by rank (2: dense, 4: convolution), for kernels that no layer takes."""
+"""Mapping from a kernel's rank (2: dense, 4: convolution) to the order of axes that turns torch's layout into Keras's,
+for unused kernels."""
 
 
 def config_name(layer: str) -> str:
@@ -29,7 +30,7 @@ def config_name(layer: str) -> str:
 def to_our_names(
     tensors: Mapping[str, Tensor], weights: Sequence[Weight], takes: Mapping[str, LayerSource], file: str
 ) -> dict[str, Tensor]:
-    """Return torchvision's tensors by kerascli's weight names, in Keras's layout of the layer's weights, in float32.
+    """Return torchvision's tensors by kerascli's weight names, in Keras's layout and in float32.
 
     `takes` are the entries of a `map` in the config; a layer inside a shared model matches by its own name. Raises
     FileRefused for a name that is not valid, and for two tensors of one weight.
@@ -75,7 +76,8 @@ def _in_keras_layout(tensor: Tensor, taker: Weight | None) -> Tensor:
 
 
 def refuse_flattened(built: Built, weights: Iterable[Weight], taken: Container[str]) -> None:
-    """Raise ConfigError if a dense layer's imported kernel follows a flattening in another order of axes than torch's.
+    """Raise ConfigError if a dense layer has an imported kernel, but its input is flattened in another order of axes
+    than torch's.
 
     torch flattens images with channels first, Keras with channels last.
     """
@@ -94,7 +96,8 @@ def refuse_flattened(built: Built, weights: Iterable[Weight], taken: Container[s
 
 
 def _before(node: Node, makers: Mapping[str, Node], weighted: Container[str]) -> Iterator[Node]:
-    """Yield the nodes before a node, from the one that makes its first input back to the nearest layer with weights."""
+    """Yield the nodes that lead to a node's first input, from the nearest one back to the first that is a layer with
+    weights."""
     maker = makers.get(node.inputs[0])
     while maker is not None:
         yield maker

@@ -28,9 +28,11 @@ class FileLayer:
 
     name: str
     place: str
-    """Path of the layer's HDF5 group: class and number in Keras 3 (`layers/dense_1`), the layer's name before."""
+    """Path of the layer's HDF5 group: class and number in Keras 3 (`layers/dense_1`), the layer's name in older
+    files."""
     groups: Mapping[str, Sequence[str]]
-    """Mapping from a group within the layer to its arrays' paths, in order; before Keras 3, the only key is ''."""
+    """Mapping from a group within the layer to its arrays' paths, in order; in files older than Keras 3, the only key
+    is ''."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class WeightsFile:
     arrays: Hdf5
     layers: tuple[FileLayer, ...]
     by_place: bool
-    """True if the file's layers are matched to the model's by class and number (Keras 3), False if by their order."""
+    """True if the file's layers and the model's are matched by class and number (Keras 3), False if by their order."""
 
     def layer(self, name: str) -> FileLayer | None:
         return next((layer for layer in self.layers if layer.name == name), None)
@@ -106,7 +108,8 @@ def open_weights(path: Path) -> Iterator[WeightsFile]:
 
 
 def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Sequence[Weight]) -> list[OwnLayer]:
-    """Return the layers (with weights) of the model to fill, in Keras's order and with Keras's numbers.
+    """Return the layers of the model to fill that have weights, in Keras's order; each has the HDF5 path that Keras 3
+    gives it.
 
     A model that Keras cannot express is taken in the order of its entries.
     """
@@ -123,7 +126,8 @@ def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Sequence[
 
 
 def match(file: WeightsFile, own: Sequence[OwnLayer], *, by_name: bool) -> tuple[Pairs, list[str]]:
-    """Pair a model's weights with a file's arrays; with `by_name`, also return names of layers that the file lacks.
+    """Pair a model's weights with a file's arrays; if `by_name`, also return the names of the layers that the file
+    lacks.
 
     Raises FileRefused if the layers or their weights do not match.
     """

@@ -19,13 +19,13 @@ OF_ANY_LAYER: Mapping[str, str] = {
     "autocast": _PRECISION,
     "activity_regularizer": "the layer activity_regularization behind it adds the same penalty to the loss",
 }
-"""Mapping from arguments that all Keras layers take and kerascli's lack to hints; some have `activity_regularizer`."""
+"""Mapping from arguments that every Keras layer takes and most layers here refuse (`dtype` ...) to hints for errors."""
 _LORA = "weights are trained in full here, without low-rank adapters; import reads files in which these are merged"
 _QUANTIZED = "weights are trained in floating point; quantized layers are not imported either"
 ADAPTERS: Mapping[str, str] = {"lora_rank": _LORA, "lora_alpha": _LORA}
-"""Mapping from the arguments for LoRA of Keras's layers, which kerascli's layers lack, to hints for error messages."""
+"""Mapping from the LoRA arguments of Keras's layers (`lora_rank` ...), which kerascli refuses, to hints for errors."""
 ADAPTERS_AND_QUANTIZATION: Mapping[str, str] = {**ADAPTERS, "quantization_config": _QUANTIZED}
-"""Mapping from the arguments for LoRA and quantization of Keras's layers, which kerascli's layers lack, to hints."""
+"""Mapping from the LoRA and quantization arguments of Keras's layers, which kerascli refuses, to hints for errors."""
 
 C = TypeVar("C", bound=Component)
 

@@ -19,7 +19,7 @@ from kerascli.shapes import Shape, TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Example of a layer's use: shapes of input and output without the batch axis, a list of shapes if several.
+    """Example of a layer's use: shapes of its inputs and outputs without the batch axis, as lists if there are several.
 
     It is shown by `kerascli explain`, and run by the contract tests and by the parity test with Keras.
     """
@@ -31,7 +31,7 @@ class Example:
     high: int = 10
     """Exclusive upper bound of integer inputs, which are drawn from 0 to high - 1."""
     call: Mapping[str, list[Shape]] = field(default_factory=dict)
-    """Shapes of call arguments that are lists of tensors, by the arguments' names."""
+    """Mapping from the name of a call argument that is a list of tensors to the shapes of these tensors."""
 
 
 class ShapeMismatch(ValueError):
@@ -49,16 +49,16 @@ class ShapeMismatch(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CallArgument:
-    """Argument of a layer's call, as of Keras's `Layer.call`; the layer's settings are no call arguments."""
+    """Argument of a layer's call, as of Keras's `Layer.call`, in contrast to an argument of the layer's class."""
 
     kind: Literal["tensor", "tensors", "bool"]
     description: str
     or_false: bool = False
-    """For a mask: allow `false`, which ignores the mask of the input in this layer and still passes it on."""
+    """Allow `false` for a mask argument: the layer then ignores its input's mask, but still passes it on."""
 
 
 CallForm = Literal["one", "several", "none", "names"]
-"""Form of a layer's inputs: one (`Layer`), several (`MergeLayer`), none, or the nodes that its expression names."""
+"""Form of a layer's inputs: one (`Layer`), several (`MergeLayer`), none, or the nodes that its formula names."""
 
 
 class BaseLayer(Component):
@@ -95,14 +95,14 @@ class BaseLayer(Component):
     refused: ClassVar[Mapping[str, str]] = OF_ANY_LAYER
 
     trainable: bool = True
-    """Train the weights; false: they keep their values."""
+    """Train the layer's weights; false: training does not change them."""
 
     def makes_mask(self) -> bool:
         """Return True if the layer, with its present settings, produces a mask."""
         return self.mask == "make"
 
     def result_count(self) -> int | None:
-        """Return the number of results of a call of the layer; None: as many as the names that its graph node has.
+        """Return the number of results of a call of the layer; None: one for each name that the calling node lists.
 
         The module returns a tuple unless it is 1.
         """
@@ -125,15 +125,15 @@ class BaseLayer(Component):
         return False
 
     def masked_results(self) -> int:
-        """Return how many of a call's results, counted from the first, have the mask that the layer passes on."""
+        """Return the number of a call's results, counted from the first, to which the layer's output mask applies."""
         return 1
 
     def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:
-        """Return the results' shapes and dtypes if the layer cannot run on the meta device; None: a run infers them."""
+        """Return shapes and dtypes of the results; None: they are inferred by running the layer on the meta device."""
         return None
 
     def may_lack_batch(self, index: int) -> bool:
-        """Return True if the layer's input at `index` may lack a batch axis while its other inputs have one."""
+        """Return True if input number `index` (from 0) may lack a batch axis although other inputs have one."""
         return False
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
@@ -141,7 +141,7 @@ class BaseLayer(Component):
         return masks[0]
 
     def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
-        """Return the layer's module for inputs of these shapes; runs under the meta device. Raises ShapeMismatch."""
+        """Return the layer's module for these inputs (shapes, dtypes), on the meta device. Raises ShapeMismatch."""
         raise NotImplementedError
 
     @classmethod
@@ -157,7 +157,7 @@ class Layer(BaseLayer):
 
     @abstractmethod
     def build(self, x: TensorSpec) -> nn.Module:
-        """Return the layer's module for an input of the shape `x`; runs under the meta device. Raises ShapeMismatch."""
+        """Return the layer's module for the input `x` (shape, dtype), on the meta device. Raises ShapeMismatch."""
 
 
 class MergeLayer(BaseLayer):
@@ -170,24 +170,24 @@ class MergeLayer(BaseLayer):
 
     @abstractmethod
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
-        """Return the layer's module for inputs of the shapes `xs`; runs under the meta device. Raises ShapeMismatch."""
+        """Return the layer's module for inputs `xs` (shapes, dtypes), on the meta device. Raises ShapeMismatch."""
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
-        """Return the mask that the layer passes on: as in Keras, the union of all masks, None if an input has none."""
+        """Return the layer's output mask: as in Keras, the union of its inputs' masks; None if an input has none."""
         present = [mask for mask in masks if mask is not None]
         return reduce(torch.logical_or, present) if len(present) == len(masks) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Result of a module's forward, with losses, metrics and weight updates of the call, which no module stores."""
+    """Result of a module's forward with losses, metrics and new weights, which are returned instead of stored in it."""
 
     value: Any
     losses: Mapping[str, Tensor] = field(default_factory=dict)
-    """Scalars to add to the total loss, by name."""
+    """Mapping from names to scalars that are added to the total loss."""
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
     updates: Mapping[str, Tensor] = field(default_factory=dict)
-    """New values of the module's weights, by name; the training step stores them, and still trains trainable ones."""
+    """Mapping from a weight's name to its new value; the training step assigns it, then trains trainable weights."""
 
 
 class WeightedModule(nn.Module):

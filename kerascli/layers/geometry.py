@@ -30,7 +30,7 @@ CausalPadding = Annotated[
 
 
 class WindowArguments1D(Layer):
-    """Window settings of layers over sequences; a mixin, listed before the base that has the other settings."""
+    """Mixin with the window settings (kernel_size ...) of layers over sequences; listed before their other base."""
 
     rank: ClassVar[int] = 1
 
@@ -40,7 +40,7 @@ class WindowArguments1D(Layer):
 
 
 class WindowArguments2D(Layer):
-    """Window settings of layers over images; a mixin, listed before the base that has the other settings."""
+    """Mixin with the window settings (kernel_size ...) of layers over images; listed before their other base."""
 
     rank: ClassVar[int] = 2
 
@@ -50,7 +50,7 @@ class WindowArguments2D(Layer):
 
 
 class WindowArguments3D(Layer):
-    """Window settings of layers over volumes; a mixin, listed before the base that has the other settings."""
+    """Mixin with the window settings (kernel_size ...) of layers over volumes; listed before their other base."""
 
     rank: ClassVar[int] = 3
 
@@ -106,7 +106,7 @@ def to_channels_first(x: Tensor, data_format: DataFormat) -> Tensor:
 
 
 def from_channels_first(x: Tensor, data_format: DataFormat) -> Tensor:
-    """Return a channels-first tensor in `data_format`: the inverse of `to_channels_first`."""
+    """Return a tensor (N, C, *), whose channels are first, in `data_format`: the inverse of `to_channels_first`."""
     return x.movedim(1, -1) if data_format == "channels_last" else x
 
 
@@ -121,7 +121,7 @@ class Window:
 
     @property
     def reach(self) -> tuple[int, ...]:
-        """Size of the window along each axis, gaps of the dilation included."""
+        """Size of the window along each axis, including the gaps of a dilated window."""
         return tuple((size - 1) * step + 1 for size, step in zip(self.size, self.dilation, strict=True))
 
     def at_least_2d(self) -> "Window":
@@ -130,7 +130,7 @@ class Window:
         return Window((*ones, *self.size), (*ones, *self.strides), self.padding, (*ones, *self.dilation))
 
     def check(self, sizes: Shape) -> None:
-        """Raise ShapeMismatch if an input of these sizes is smaller than the window, so that no output remains."""
+        """Raise ShapeMismatch if an input with the spatial sizes `sizes` is smaller than the window."""
         if self.padding != "valid":
             return
         if any(size is not None and size < reach for size, reach in zip(sizes, self.reach, strict=True)):

@@ -1,4 +1,4 @@
-"""Layers inside another layer, such as a wrapper: how these are declared, built, frozen and called."""
+"""Functions that check, build, freeze and call layers inside another layer, such as a wrapper."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from kerascli.layers.base import LAYERS, BaseLayer, Outcome, ShapeMismatch, Weig
 from kerascli.shapes import TensorSpec
 
 Make = Callable[[BaseLayer, tuple[TensorSpec, ...]], nn.Module]
-"""Type of a function that builds the module of a layer, given the specs of its inputs."""
+"""Type of a function that builds the torch module of a layer, given the shapes and dtypes of its inputs."""
 
 LayerField = Annotated[BaseLayer, LAYERS.field()]
 
@@ -40,12 +40,12 @@ def build_inner(layer: BaseLayer, x: TensorSpec, *, trainable: bool, make: Make 
 
 
 def with_value(weight: Tensor, value: Tensor) -> Tensor:
-    """Return `value`, which a layer uses in place of `weight`, connected so that its gradient goes to `weight`."""
+    """Return `value`, which a layer uses in place of `weight`, as a tensor whose gradient goes to `weight`."""
     return weight + (value - weight).detach() if weight.requires_grad else value
 
 
 def activity_loss(layer: BaseLayer, results: Sequence[Tensor]) -> Tensor | None:
-    """Return the penalty of a layer's activity_regularizer on `results`, averaged over the batch; else None."""
+    """Return the penalty of a layer's activity_regularizer on `results`, averaged over the batch; None if not set."""
     regularizer = layer.activity_penalty()
     if regularizer is None:
         return None
@@ -62,7 +62,7 @@ class InnerCalls:
         self._updates: dict[str, Tensor] = {}
 
     def collect(self, name: str, result: Any) -> Any:
-        """Return the output in an inner layer's `result`; keep its losses, metrics and updates under `name/...`."""
+        """Return the output in an inner layer's `result`; store its losses, metrics and updates under `name/...`."""
         if not isinstance(result, Outcome):
             return result
         prefix = f"{name}/" if name else ""

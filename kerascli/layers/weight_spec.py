@@ -17,7 +17,7 @@ MAX_PARAMETERS = 2**31
 
 @dataclass(frozen=True, slots=True)
 class WeightSpec:
-    """Specification of a weight, with its shape in Keras; the tensor in torch is `keras_weight.permute(axes)`."""
+    """Specification of a weight with its shape in Keras; the tensor in torch is `keras_weight.permute(axes)`."""
 
     name: str
     shape: tuple[int, ...]
@@ -28,7 +28,7 @@ class WeightSpec:
     axes: tuple[int, ...] | None
     dtype: torch.dtype | None
     is_state: bool = False
-    """True for the state of a stateful layer, one row a sample: stored like a weight, but not part of the model."""
+    """True for the state of a stateful layer (one row per sample), stored like a weight but not part of the model."""
 
     def to_torch(self, weight: Tensor) -> Tensor:
         """Return a weight in Keras's layout as a view in torch's layout."""
@@ -42,7 +42,7 @@ class WeightSpec:
         return tensor.permute(inverse)
 
     def fault(self) -> tuple[str, str | None] | None:
-        """Return the error message that training would raise for the weight and the setting at fault; else None.
+        """Return (error message, setting at fault) if the weight is too large or a setting does not fit it; else None.
 
         A trial on the meta device finds it.
         """
@@ -66,5 +66,5 @@ class WeightSpec:
 
 
 def part_of(weight: str) -> str:
-    """Return the prefix of a weight's settings: `recurrent` (as in `recurrent_initializer`) for `recurrent_kernel`."""
+    """Return the prefix of a weight's settings: `recurrent` (of `recurrent_initializer`) for `recurrent_kernel`."""
     return weight.removesuffix("_kernel")

@@ -1,1 +1,1 @@
-"""Losses of Keras: a loss is computed per sample, then weighted, masked and reduced."""
+"""Losses of Keras: each is computed per sample, then weighted, masked and reduced."""

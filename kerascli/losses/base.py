@@ -1,4 +1,4 @@
-"""Base class and registry of losses: per-sample values, weighted, masked and reduced by Keras's rules."""
+"""Base class and registry of losses, whose per-sample values are weighted, masked and reduced by Keras's rules."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -26,13 +26,13 @@ class Loss(Component):
     """
 
     predicts: ClassVar[Literal["values", "classes", "labels"]] = "values"
-    """Kind of predictions: real values, scores of mutually exclusive classes, or of independent (multi-hot) labels."""
+    """Kind of predictions: real values, scores of exclusive classes, or scores of independent (multi-hot) labels."""
     sparse_targets: ClassVar[bool] = False
-    """Targets are integer class labels, with one axis fewer than the predictions (or a last axis of 1)."""
+    """True: targets are integer class labels, with one axis fewer than the predictions (or a last axis of 1)."""
 
     @abstractmethod
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Compute one loss per sample (and time step, pixel ...), without the last axis of the predictions.
+        """Compute one loss per sample (and time step, pixel ...): the predictions' shape without its last axis.
 
         Targets and predictions have the same dtype and shape (N, *, F); F is 1 for one number per sample. With
         `sparse_targets` they are passed unchanged, the targets as (N, *) or (N, *, 1).
@@ -43,11 +43,11 @@ class Loss(Component):
         return None
 
     def adds_up(self) -> bool:
-        """Return True if the loss over all rows is the mean of the batches' losses, however rows are batched."""
+        """Return True if the loss over a data set is the mean of its batches' losses, however rows are batched."""
         return self.reduction == "sum_over_batch_size"
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return targets and predictions in the dtype and shape that `values` takes; class labels are unchanged.
+        """Return targets and predictions, cast and reshaped as `values` takes them; class labels are unchanged.
 
         Half precision is cast to float32; (N,) against (N, 1) becomes (N, 1). Raises DataError if the shapes differ.
         """
@@ -55,7 +55,7 @@ class Loss(Component):
         return (y_true, y_pred) if self.sparse_targets else aligned_pair(y_true.to(y_pred.dtype), y_pred, weight_rank)
 
     def sample_values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Compute `values` (one loss per sample) of targets and predictions that are not yet aligned."""
+        """Compute one loss per sample (`values`) from targets and predictions that still have to be `aligned`."""
         return self.values(*self.aligned(y_true, y_pred))
 
     def __call__(

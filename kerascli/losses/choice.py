@@ -11,7 +11,7 @@ from kerascli.shapes import Shape, TensorSpec
 
 @loss(aliases=("ce",))
 class Crossentropy(Loss):
-    """Binary, categorical or sparse categorical cross-entropy of probabilities, selected by the shapes.
+    """Binary, categorical or sparse categorical cross-entropy of probabilities; the shapes of target and output decide.
 
     One output unit: binary; integer class labels: sparse categorical; one-hot targets: categorical.
     """
@@ -23,7 +23,7 @@ class Crossentropy(Loss):
         return crossentropy_for(tuple(y_true.shape[1:]), tuple(y_pred.shape[1:])).sample_values(y_true, y_pred)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return targets and predictions in their own shapes, which select the loss.
+        """Return targets and predictions without changing their shapes, by which the cross-entropy is selected.
 
         Targets of time steps with weights get a last axis of 1.
         """

@@ -26,7 +26,7 @@ class Circle(Loss):
     gamma: PositiveFloat = 80.0
     """Scale factor of the similarity scores: the larger, the sharper positive and negative pairs are separated."""
     margin: float = 0.4
-    """Relaxation of the optimum: cosine similarities of positive pairs above 1 - margin, of negative below margin."""
+    """Margin m: cosine similarities are optimal above 1 - m for positive pairs, and below m for negative pairs."""
     remove_diagonal: bool = True
     """Exclude each embedding's pair with itself from the positive pairs."""
 

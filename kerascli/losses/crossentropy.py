@@ -31,7 +31,7 @@ def probabilities(y_pred: Tensor, axis: int | tuple[int, ...]) -> Tensor:
 
 
 def clipped(p: Tensor) -> Tensor:
-    """Clip probabilities to [EPSILON, 1 - EPSILON] by hardtanh, whose gradient is one kernel (of clamp, four)."""
+    """Clip probabilities to [EPSILON, 1 - EPSILON] by hardtanh, whose gradient takes one kernel; clamp's takes four."""
     return F.hardtanh(p, EPSILON, 1 - EPSILON)
 
 
@@ -40,7 +40,7 @@ def _log_probabilities(y_pred: Tensor, axis: int | tuple[int, ...], from_logits:
 
 
 def log_softmax(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:
-    """Compute log-probabilities whose exponentials sum to 1 along one axis, or over several axes jointly."""
+    """Compute log-probabilities along `axis`; over several axes, the probabilities sum to 1 jointly."""
     return F.log_softmax(x, dim=axis) if isinstance(axis, int) else x - x.logsumexp(axis, keepdim=True)
 
 
@@ -177,7 +177,7 @@ class BinaryCrossentropy(Loss):
 
 
 def binary_crossentropy(y_true: Tensor, y_pred: Tensor, *, from_logits: bool) -> Tensor:
-    """Compute the binary cross-entropy of every element; probabilities are clipped as in Keras, NaN gives NaN."""
+    """Compute the binary cross-entropy of each element; probabilities are clipped as in Keras, and NaN gives NaN."""
     if from_logits:
         return F.binary_cross_entropy_with_logits(y_pred, y_true, reduction="none")
     p = clipped(y_pred)

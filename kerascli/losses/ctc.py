@@ -13,7 +13,7 @@ _BLANK = 0
 
 @loss(name="ctc")
 class CTC(Loss):
-    """Connectionist temporal classification (Graves et al., 2006) for label sequences without known alignment.
+    """Connectionist temporal classification (Graves et al., 2006), a loss for label sequences without known alignment.
 
     -log of the total probability of all alignments. Outputs are logits (N, T, classes); class 0 is the blank. Targets
     are integer labels from 1 of shape (N, L), padded with 0 at the end.

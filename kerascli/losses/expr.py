@@ -26,7 +26,7 @@ class Expr(Loss):
         return value_of_pair(self.value, y_true, y_pred)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return targets and predictions of equal rank, not shape: a formula may compare labels to probabilities."""
+        """Return targets and predictions of equal rank; shapes may differ, as for labels and probabilities."""
         y_pred = y_pred if y_pred.dtype == torch.float64 else y_pred.to(torch.float32)
         return meet(y_true.to(y_pred.dtype), y_pred, weight_rank)
 

@@ -93,7 +93,7 @@ class CategoricalFocalCrossentropy(Loss):
         return fault
 
     def _weights(self, p: Tensor) -> Tensor | float:
-        """Return `alpha`: a number, or a tensor that broadcasts with (N, *, classes), built on the device."""
+        """Return `alpha` as a number, or as a tensor on the device of `p` that broadcasts with (N, *, classes)."""
         if not isinstance(self.alpha, tuple):
             return self.alpha
         assert isinstance(self.axis, int), "a list for alpha needs one axis"

@@ -1,4 +1,4 @@
-"""Ranges of the integer class labels that losses and metrics with sparse targets accept."""
+"""Ranges of the integer class labels that losses and metrics accept as targets."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,15 @@ class Labels:
     """Range of the target values (class labels) that a loss or metric accepts."""
 
     low: int | None = None
-    """Smallest allowed label; None: no limit."""
+    """Smallest allowed class label; None: no limit."""
     high: int | None = None
-    """Largest allowed label; None: no limit."""
+    """Largest allowed class label; None: no limit."""
     whole: bool = True
-    """True if labels must be integers: fractions would be truncated."""
+    """True if class labels must be integers, since fractions would be truncated."""
     besides: int | None = None
-    """Additional accepted label outside the limits, which is no class, such as ignore_class."""
+    """Additional class label that is accepted outside the limits but is no class, such as `ignore_class`."""
     words: str = ""
-    """Reason for the limits, in error messages."""
+    """Reason for the limits of class labels, in the words of an error message."""
 
 
 def class_labels(output: TensorSpec, axis: int = -1, besides: int | None = None) -> Labels:

@@ -15,7 +15,7 @@ SummedAxes = Annotated[
 
 
 class _Overlap(Loss):
-    """Base class of overlap losses; their sums give one loss value, by default for the whole batch together."""
+    """Base class of overlap losses, ratios of sums over `axis`: by default one loss value for the whole batch."""
 
     def adds_up(self) -> bool:
         axes = getattr(self, "axis", None)

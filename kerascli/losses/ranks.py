@@ -1,4 +1,4 @@
-"""Alignment of the ranks of targets, predictions and weights: (N,) and (N, 1) never broadcast to (N, N)."""
+"""Alignment of the ranks of targets, predictions and weights, so that (N,) and (N, 1) never broadcast to (N, N)."""
 
 from torch import Tensor
 
@@ -8,7 +8,7 @@ from kerascli.shapes import TensorSpec
 
 
 def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Align two tensors, one with an extra last axis of 1, as Keras does: (N,) gets such an axis, others lose it."""
+    """Align the ranks of two tensors, one with an extra last axis of 1: (N,) gets this axis too, else it is removed."""
     if a.ndim == b.ndim + 1 and a.shape[-1] == 1:
         return (a, b.unsqueeze(-1)) if b.ndim == 1 else (a.squeeze(-1), b)
     if b.ndim == a.ndim + 1 and b.shape[-1] == 1:
@@ -17,7 +17,7 @@ def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def with_steps(y_true: Tensor, y_pred: Tensor, weight_rank: int) -> tuple[Tensor, Tensor]:
-    """Return targets and predictions; targets (N, T) of predictions (N, T, 1) get a last axis if steps have weights.
+    """Return targets and predictions; if steps have weights, targets (N, T) of predictions (N, T, 1) get a last axis.
 
     `weight_rank` is the number of axes of the weights and masks.
     """
@@ -27,12 +27,12 @@ def with_steps(y_true: Tensor, y_pred: Tensor, weight_rank: int) -> tuple[Tensor
 
 
 def meet(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-    """Return targets and predictions with the same rank, aligned by `with_steps` or else by `match_ranks`."""
+    """Return targets and predictions with equal rank, aligned by `with_steps` or, if that did not, `match_ranks`."""
     return match_ranks(*with_steps(y_true, y_pred, weight_rank))
 
 
 def aligned_pair(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-    """Return targets and predictions with the same shape (N, *, F), which is (N, 1) if both are (N,).
+    """Return targets and predictions with one common shape (N, *, F); if both are (N,), it is (N, 1).
 
     Ranks are aligned by `meet`. Raises DataError if the shapes differ.
     """
@@ -44,7 +44,7 @@ def aligned_pair(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[
 
 
 def takes_weights(component: object) -> bool:
-    """Return True if rows can have weights in a loss or metric: its `axis` does not include the batch axis.
+    """Return True if rows can have weights in a loss or metric, that is, if its `axis` excludes the batch axis.
 
     With `axis` None there is one value for the whole batch, which is multiplied by the weight of each row, as in Keras.
     """

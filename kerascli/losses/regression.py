@@ -61,7 +61,7 @@ class LogCosh(Loss):
 
 @loss()
 class Huber(Loss):
-    """Huber loss: mean of 0.5 * error ** 2 for |error| <= delta, else delta * |error| - 0.5 * delta ** 2."""
+    """Huber loss: mean of 0.5 * error ** 2 where |error| <= delta, else of delta * |error| - 0.5 * delta ** 2."""
 
     delta: PositiveFloat = 1.0
     """Absolute error above which the loss is linear instead of quadratic."""

@@ -1,1 +1,1 @@
-"""Metrics of Keras; a metric's states (sums, counts) over several batches and processes can be added."""
+"""Metrics of Keras. A metric's states (sums, counts) of several batches and processes can be added."""

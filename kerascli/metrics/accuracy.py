@@ -10,7 +10,7 @@ from kerascli.shapes import PositiveInt, Shape, TensorSpec
 
 
 class FractionCorrect(MeanMetric):
-    """Base class of accuracy metrics, the fraction of correct predictions, of which higher values are better."""
+    """Base class of accuracy metrics: the fraction of correct predictions, for which higher values are better."""
 
     direction = "max"
 
@@ -76,7 +76,7 @@ class SparseTopKCategoricalAccuracy(FractionCorrect):
     k: PositiveInt = 5
     """Number of largest outputs among which the true class is searched."""
     from_sorted_ids: bool = False
-    """Outputs are class ids in descending order of their scores, not the scores."""
+    """Outputs are class ids in descending order of their scores; false: outputs are the scores."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if self.from_sorted_ids:
@@ -107,7 +107,7 @@ def _in_top(classes: Tensor, y_pred: Tensor, k: int) -> Tensor:
 
 @metric(aliases=("acc",))
 class Accuracy(FractionCorrect):
-    """Binary, categorical or sparse categorical accuracy, selected by the shapes of targets and outputs.
+    """Binary, categorical or sparse categorical accuracy; the shapes of targets and outputs decide.
 
     One output unit: binary; integer class labels: sparse categorical; one-hot targets: categorical.
     """

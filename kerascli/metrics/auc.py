@@ -37,11 +37,11 @@ class AUC(Metric):
     Interpolation of PR is that of Davis and Goadrich (2006).
     """
     thresholds: Floats | None = None
-    """Thresholds from 0 to 1 to use in place of num_thresholds evenly spaced ones; both ends are added."""
+    """Thresholds from 0 to 1 that replace the num_thresholds evenly spaced ones; both ends, 0 and 1, are added."""
     multi_label: bool = False
     """Compute one area per output unit (label) and average them; false: flatten all labels into one."""
     num_labels: PositiveInt | None = None
-    """Number of labels (output units), with multi_label; null: that of the output."""
+    """Number of labels (output units) with multi_label; null: the number of output units."""
     label_weights: Floats | None = None
     """Weight of each label: of its area with multi_label, else of its predictions."""
     from_logits: FromLogits = False
@@ -96,7 +96,8 @@ class AUC(Metric):
 
 
 def _interpolated_pr_area(at: Confusion) -> Tensor:
-    """Compute the area under the PR curve, interpolating true positives linearly in predicted positives.
+    """Compute the area under the precision-recall curve, interpolating true positives linearly over predicted
+    positives.
 
     Precision itself is not interpolated linearly; see Davis and Goadrich (2006).
     """

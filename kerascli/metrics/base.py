@@ -37,18 +37,18 @@ class Metric(Component):
     """Direction of improvement of the metric (min, max), used by `mode: auto` of callbacks."""
 
     sparse_targets: ClassVar[bool] = False
-    """Targets are integer class labels, with one axis fewer than the predictions (or a last axis of 1)."""
+    """True: targets are integer class labels, with one axis fewer than the predictions (or a last axis of 1)."""
 
     @abstractmethod
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
-        """Compute the metric's state of a batch: a tensor of any fixed shape on y_pred's device, without a device sync.
+        """Compute the metric's state for a batch: a tensor of fixed shape on y_pred's device, without a device sync.
 
         Targets and predictions are as `aligned` returns them. `sample_weight` has one value per sample (or time step);
         masks have been multiplied into it.
         """
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return targets and predictions in the dtype and shape (N, *, F) that `measure` takes.
+        """Return targets and predictions, cast and reshaped to (N, *, F), as `measure` takes them.
 
         With `sparse_targets` they are returned unchanged. Raises DataError if the shapes differ.
         """
@@ -81,7 +81,7 @@ class Metric(Component):
         return ()
 
     def columns(self, name: str, output: TensorSpec | None, classes: Sequence[str] | None = None) -> tuple[str, ...]:
-        """Return the names of the metric's columns in logs: `name`, or for several values `name_<value name>` each."""
+        """Return the names of the metric's columns in logs: `name`, or for several values each `name_<value name>`."""
         values = () if output is None else self.value_names(output, classes)
         return tuple(f"{name}_{value}" for value in values) or (name,)
 
@@ -110,7 +110,7 @@ class Metric(Component):
 
 
 class MeanMetric(Metric):
-    """Base class of metrics that are means over samples; the state is (sum, number of samples or sum of weights)."""
+    """Base class of metrics that are means over samples; their state is (sum, number of samples or sum of weights)."""
 
     @abstractmethod
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -173,14 +173,14 @@ def class_names(output: TensorSpec, classes: Sequence[str] | None) -> tuple[str,
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """Return `names` (of classes) if they are distinct and not empty; otherwise the numbers from 0 as names."""
+    """Return the class names `names` if they are distinct and not empty; otherwise the numbers from 0 as names."""
     if all(names) and len(set(names)) == len(names):
         return tuple(names)
     return tuple(str(number) for number in range(len(names)))
 
 
 def units_fault(name: str, output: TensorSpec) -> str | None:
-    """Return an error message if the number of output units, one per value of a metric, is unknown; else None."""
+    """Return an error message if the number of output units is unknown but needed (one value per unit); else None."""
     if output.shape and output.shape[-1] is None:
         return f"'{name}' has one value per output unit and needs their number, got an output of shape {output}"
     return None
@@ -199,7 +199,7 @@ def count_dtype(like: Tensor) -> torch.dtype:
 
 
 class MetricRegistry(Registry[Metric]):
-    """Registry of metrics, which keeps a metric's name as the config has it, since Keras logs the metric under it."""
+    """Registry of metrics; a metric keeps its name as written in the config, under which Keras logs it."""
 
     def construct(self, cls: type[Metric], written: str, arguments: Any) -> Metric:
         metric = super().construct(cls, written, arguments)

@@ -8,13 +8,13 @@ from kerascli.metrics.base import Metric
 
 @dataclass(frozen=True, slots=True)
 class MetricUse:
-    """Metric of a model output, with its name and columns in logs (without the output's name)."""
+    """Metric of a model output, with its name and its columns in logs (both without the name of the output)."""
 
     name: str
     metric: Metric
     weighted: bool
     columns: tuple[str, ...]
-    """Names of the metric's columns in logs: `name`, or one for each of several values."""
+    """Names of the metric's columns in logs: `name`, or one name for each value of a metric with several values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class OutputTarget:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Operands of a loss or metric in an update of `fit.train_step`: a prediction, and a target, tensor or number."""
+    """Operands of a loss or metric in a custom `fit.train_step`: a prediction; and a target, graph node or number."""
 
     y_pred: str
     y_true: str | float
@@ -43,7 +43,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class LossTerm:
-    """Weighted term of the loss in an update of `fit.train_step`: a loss of two operands, or a graph node's value."""
+    """Weighted loss term in an update of a custom train step (`fit.train_step`): a loss, or a graph node's value."""
 
     name: str
     weight: float = 1.0
@@ -54,10 +54,10 @@ class LossTerm:
 
 @dataclass(frozen=True, slots=True)
 class UpdateMetric:
-    """Metric in an update of `fit.train_step`, with its two operands and its columns in logs."""
+    """Metric in an update of a custom train step (`fit.train_step`), with its two operands and its columns in logs."""
 
     name: str
     metric: Metric
     of: Comparison
     columns: tuple[str, ...]
-    """Names of the metric's columns in logs, which the update's name precedes: one for each value."""
+    """Names of the metric's columns in logs, one for each value; in logs, the update's name precedes them."""

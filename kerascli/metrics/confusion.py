@@ -12,7 +12,7 @@ from kerascli.metrics.base import count_dtype, ratio
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Summed weights of true and false positives and negatives at T thresholds; shape (T,), or (T, L) for L labels."""
+    """Sums of weights of true and false positives and negatives at T thresholds: shape (T,), or (T, L) for L labels."""
 
     true_positives: Tensor
     false_positives: Tensor
@@ -76,7 +76,7 @@ def outcomes(
 
 
 def confusion(state: Tensor) -> Confusion:
-    """Return the counts at each threshold for a state of `outcomes`, on the CPU (CUDA: no deterministic cumsum)."""
+    """Return the counts at each threshold from a state of `outcomes`, on the CPU, where cumsum is deterministic."""
     above = state.cpu().flip(1).cumsum(1).flip(1)
     everything, (true_positives, false_positives) = above[:, :1], above[:, 1:]
     return Confusion(true_positives, false_positives, everything[1] - false_positives, everything[0] - true_positives)

@@ -27,7 +27,7 @@ class _Correlation(MeanMetric):
         return axes_fault(self, output) or shape_fault(self.component_name, target, output)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return targets and predictions of one shape; (N, T) and (N, T, 1) become (N, T), even if steps have weights.
+        """Return targets and predictions with one common shape; (N, T, 1) becomes (N, T), even if steps have weights.
 
         A single time step has no correlation.
         """

@@ -11,7 +11,7 @@ from kerascli.shapes import TensorSpec
 
 @metric()
 class Expr(MeanMetric):
-    """Mean of a formula over y_true and y_pred with one value per sample.
+    """Mean over samples of a formula over y_true and y_pred, which has one value per sample.
 
     For example "max(abs(y_true - y_pred), axis=-1)".
     """

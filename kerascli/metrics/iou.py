@@ -54,7 +54,7 @@ class _MultiClassIoU(_IoUMetric):
     """Number of classes."""
     ignore_class: IgnoreClass = None
     sparse_y_pred: bool
-    """Predictions are integer class labels; false: the argmax is taken of one value per class on `axis`."""
+    """Predictions are integer class labels; false: predictions are the argmax of one value per class on `axis`."""
     axis: Axis = -1
 
     def true_are_numbers(self) -> bool:
@@ -96,7 +96,7 @@ class _MultiClassIoU(_IoUMetric):
         return f"'{self.component_name}' needs targets and outputs of the same positions, got {target} and {output}"
 
     def _without_classes(self, shape: Shape) -> Shape | None:
-        """Return a shape without the class axis, `axis`; None if it has no such axis of size `num_classes`."""
+        """Return a shape without the class axis `axis`; None if the shape has no such axis of size `num_classes`."""
         sizes = list(shape)
         axis = self.axis if self.axis < 0 else self.axis - 1  # `axis` counts the batch axis
         if not -len(sizes) <= axis < len(sizes) or sizes[axis] not in (self.num_classes, None):
@@ -123,7 +123,7 @@ class _SelectedClassesIoU(_MultiClassIoU):
 
 
 class _SparseIoU(_MultiClassIoU):
-    """Base class of IoU metrics whose targets and predictions are integer class labels by default."""
+    """Base class of IoU metrics whose targets and predictions are integer class labels unless configured otherwise."""
 
     sparse_y_true: bool = True
     """Targets are integer class labels; false: they are one-hot, with one value per class on `axis`."""
@@ -139,7 +139,7 @@ class _SparseIoU(_MultiClassIoU):
 
 
 class _OneHotTargetsIoU(_MultiClassIoU):
-    """Base class of IoU metrics with one-hot targets, whose predictions have one value per class by default."""
+    """Base class of IoU metrics with one-hot targets; by default, predictions have one value per class."""
 
     sparse_y_pred: bool = False
 

@@ -1,4 +1,4 @@
-"""Metrics at the best threshold at which another one reaches a given value, such as recall at precision."""
+"""Metrics at the best threshold at which another metric reaches a required value, such as recall at precision."""
 
 from abc import abstractmethod
 from typing import Annotated
@@ -13,7 +13,7 @@ from kerascli.shapes import Fraction, NonNegativeInt, TensorSpec
 
 
 class _OperatingPointMetric(Metric):
-    """Base class of metrics at the best of those thresholds at which another metric has a given minimum.
+    """Base class of metrics that report their best value over the thresholds at which another metric has a minimum.
 
     The value is the highest over `num_thresholds` thresholds from 0 to 1.
     """
@@ -23,7 +23,7 @@ class _OperatingPointMetric(Metric):
     num_thresholds: Annotated[int, Field(ge=1, le=MAX_THRESHOLDS)] = 200
     """Number of evenly spaced thresholds from 0 to 1 to search; 1: the threshold 0.5."""
     class_id: NonNegativeInt | None = None
-    """Output unit (class) to evaluate alone; null: all."""
+    """Output unit (class) to evaluate alone; null: all units."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         if self.class_id is not None:
@@ -38,7 +38,7 @@ class _OperatingPointMetric(Metric):
 
     @abstractmethod
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
-        """Return, at each threshold, the reported and the constrained metric; then the constrained one's minimum."""
+        """Return the reported and the constrained metric at each threshold, and the constrained one's minimum."""
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         outputs = output.shape[-1] if output.shape else 1
@@ -57,7 +57,7 @@ class SensitivityAtSpecificity(_OperatingPointMetric):
     """Best sensitivity, TP / (TP + FN), over the thresholds with at least the given specificity, TN / (TN + FP)."""
 
     specificity: Fraction
-    """Required specificity."""
+    """Minimum specificity that a threshold must reach."""
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
         return at.recall, at.specificity, self.specificity
@@ -68,7 +68,7 @@ class SpecificityAtSensitivity(_OperatingPointMetric):
     """Best specificity, TN / (TN + FP), over the thresholds with at least the given sensitivity, TP / (TP + FN)."""
 
     sensitivity: Fraction
-    """Required sensitivity."""
+    """Minimum sensitivity that a threshold must reach."""
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
         return at.specificity, at.recall, self.sensitivity
@@ -79,7 +79,7 @@ class PrecisionAtRecall(_OperatingPointMetric):
     """Best precision, TP / (TP + FP), over the thresholds with at least the given recall, TP / (TP + FN)."""
 
     recall: Fraction
-    """Required recall."""
+    """Minimum recall that a threshold must reach."""
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
         return at.precision, at.recall, self.recall
@@ -90,7 +90,7 @@ class RecallAtPrecision(_OperatingPointMetric):
     """Best recall, TP / (TP + FN), over the thresholds with at least the given precision, TP / (TP + FP)."""
 
     precision: Fraction
-    """Required precision."""
+    """Minimum precision that a threshold must reach."""
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
         return at.recall, at.precision, self.precision

@@ -13,7 +13,7 @@ from kerascli.shapes import Fraction, NonNegativeInt, PositiveInt, TensorSpec
 
 
 def _one(value: Any) -> Any:
-    """Convert a list of one threshold to a number, since Keras returns one value (no list) for either."""
+    """Convert a list with one threshold to a number; for either, Keras returns one value instead of a list."""
     if value in ([], ()):
         raise ValueError("expected a number from 0 to 1 or a list of such, got an empty list")
     return value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
@@ -22,7 +22,7 @@ def _one(value: Any) -> Any:
 Thresholds = Annotated[
     Fraction | Annotated[tuple[Fraction, ...], Field(min_length=1, strict=False)] | None, BeforeValidator(_one)
 ]
-"""Type of `thresholds`: one, or several with one value each; None: 0.5 (with `top_k`: no threshold)."""
+"""Type of `thresholds`: one number, or a list with one metric value each; None: 0.5, or with `top_k` no threshold."""
 
 
 class _ConfusionMetric(Metric):
@@ -69,7 +69,7 @@ class _ClassMetric(_ConfusionMetric):
     top_k: PositiveInt | None = None
     """Number of largest outputs of each sample that can be predicted as positive; null: no limit."""
     class_id: NonNegativeInt | None = None
-    """Output unit (class) to evaluate alone; null: all."""
+    """Output unit (class) to evaluate alone; null: all units."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         if self.top_k is not None:
@@ -109,7 +109,7 @@ class Recall(_ClassMetric):
 
 @metric()
 class TruePositives(_ConfusionMetric):
-    """Number of true positives: positive targets predicted as positive (with sample weights, their sum)."""
+    """Number (with sample weights, total weight) of true positives: positive targets predicted as positive."""
 
     direction = "max"
 
@@ -119,7 +119,7 @@ class TruePositives(_ConfusionMetric):
 
 @metric()
 class TrueNegatives(_ConfusionMetric):
-    """Number of true negatives: negative targets predicted as negative (with sample weights, their sum)."""
+    """Number (with sample weights, total weight) of true negatives: negative targets predicted as negative."""
 
     direction = "max"
 
@@ -129,7 +129,7 @@ class TrueNegatives(_ConfusionMetric):
 
 @metric()
 class FalsePositives(_ConfusionMetric):
-    """Number of false positives: negative targets predicted as positive (with sample weights, their sum)."""
+    """Number (with sample weights, total weight) of false positives: negative targets predicted as positive."""
 
     def outcome(self, at: Confusion) -> Tensor:
         return at.false_positives
@@ -137,7 +137,7 @@ class FalsePositives(_ConfusionMetric):
 
 @metric()
 class FalseNegatives(_ConfusionMetric):
-    """Number of false negatives: positive targets predicted as negative (with sample weights, their sum)."""
+    """Number (with sample weights, total weight) of false negatives: positive targets predicted as negative."""
 
     def outcome(self, at: Confusion) -> Tensor:
         return at.false_negatives

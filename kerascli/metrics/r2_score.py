@@ -21,12 +21,12 @@ class R2Score(Metric):
     direction = "max"
 
     class_aggregation: Literal["uniform_average", "variance_weighted_average"] | None = "uniform_average"
-    """Averaging over output units: unweighted, or weighted by the targets' variance; null: one value per unit."""
+    """Averaging over output units: unweighted, or weighted by the variance of targets; null: one value per unit."""
     num_regressors: NonNegativeInt = 0
     """Number of independent variables (features), for the adjusted R2; 0: not adjusted."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
-        """Return the state, for each output unit: sums of squared targets, targets, squared errors, weights; a count.
+        """Return, per output unit, the sums of squared targets, targets, squared errors and weights; and a count.
 
         The shape is (5, outputs).
         """

@@ -17,7 +17,8 @@ _RANGE = re.compile(r"(.+?)\.\.(.+)")
 
 
 def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fit", "trainable")) -> Model:
-    """Return the model with each layer's `trainable` set by patterns over names; the last pattern that matches wins.
+    """Return the model with each layer's `trainable` set by patterns over names; the last matching pattern takes
+    effect.
 
     Raises Invalid for a pattern that matches no layer.
     """
@@ -39,7 +40,8 @@ def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fi
 
 
 def updated_faults(model: Model, patterns: Mapping[str, bool], path: Path = ("fit", "trainable")) -> list[Fault]:
-    """Return config errors for `fit.trainable` patterns that let the optimizer train a weight that an `update` assigns.
+    """Return config errors for `fit.trainable` patterns that let the optimizer train a weight that an `update` node
+    assigns.
 
     `model` is the model after the patterns have been applied.
     """
@@ -69,8 +71,7 @@ def _with_inner(nodes: Iterable[Node]) -> Iterator[Node]:
 
 
 class _Names:
-    """Names in a model that patterns of `fit.trainable` match (`dense`, `base.block5_conv1`, `base`), with
-    their layers."""
+    """Layers of a model by the names that patterns of `fit.trainable` match: `dense`, `base.block5_conv1`, `base`."""
 
     def __init__(self, model: Model) -> None:
         nodes = list(_with_inner(model.nodes))

@@ -1,4 +1,5 @@
-"""Transfer weights of one model to another: by name, or with Net2Net to a wider or deeper model of equal outputs.
+"""Transfer weights of one model to another: by name, or by Net2Net to a wider or deeper model that computes the same
+outputs.
 
 Net2Net (Chen, Goodfellow and Shlens, 2015): net2wider duplicates channels of a layer, and the next layer divides the
 weight of a channel among its copies; net2deeper adds a layer that is initialized to the identity.
@@ -27,7 +28,7 @@ _BY_CHANNEL = frozenset({
     "global_max_pooling_2d", "zero_padding_1d", "zero_padding_2d", "up_sampling_1d", "up_sampling_2d",
     "cropping_1d", "cropping_2d", "gaussian_noise", "gaussian_dropout",
 })  # fmt: skip
-"""Layers without weights that treat every channel in the same way."""
+"""Names of layers without weights that treat every channel in the same way."""
 _WITH_KERNEL = frozenset({"dense", "conv_1d", "conv_2d", "conv_3d"})
 
 
@@ -38,12 +39,14 @@ class LayerSource:
     layer: str
     how: TransferMethod = "copy"
     noise: float = 0.05
-    """Noise added to divided weights, as a multiple of their standard deviation, so that copies learn differently."""
+    """Noise added to the weights of duplicated channels, as a multiple of their standard deviation, so that copies
+    learn differently."""
 
 
 @dataclass(slots=True)
 class TransferredWeights:
-    """Weights taken from another model, by name of the weight in this one, and the layers for which there were none."""
+    """Weights taken from another model: `values` by their names in this model, and `skipped`, the layers for which
+    there are none."""
 
     values: dict[str, Tensor] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
@@ -51,7 +54,8 @@ class TransferredWeights:
 
 @dataclass(frozen=True, slots=True)
 class _Widened:
-    """Output channels of a layer that is wider than its source: those of the source, and added ones."""
+    """Output channels of a layer that has more of them than its source layer: the source's channels, followed by added
+    ones."""
 
     by: str
     copies: Tensor
@@ -61,10 +65,12 @@ class _Widened:
     noise: float
     generator: torch.Generator
     positions: int = 1
-    """Number of positions (pixels) that `flatten` joined with the channels; 0: known when the next kernel's size is."""
+    """Number of positions (pixels) that `flatten` joined with the channels into one axis; 0: to be computed from the
+    next kernel's size."""
 
     def outputs(self, values: Tensor, *, of: str) -> Tensor:
-        """Return a layer's weights, whose last axis is its output channels, extended by the added channels."""
+        """Return a weight of the widened layer, whose last axis is the output channels, extended by the added
+        channels."""
         new = values.index_select(-1, self.copies)
         if self.random:
             ones = torch.full_like(new, _PAD_DEVIATION)
@@ -101,7 +107,8 @@ def take_mapped(
     *,
     seed: int,
 ) -> dict[str, Tensor]:
-    """Return new weights by name for the layers in `takes`, made from the layers of `source` that it names."""
+    """Return new weights by name for the layers in `takes`, made from the layers of the source model that `takes`
+    names."""
     mapped = _Mapped(weights, source, seed)
     asked = {name.replace(".", "/"): take for name, take in takes.items()}
     for name, take in asked.items():
@@ -128,7 +135,8 @@ def unknown_layers(model: Model, names: Iterable[str]) -> list[Fault]:
 
 
 def take_by_name(weights: Sequence[Weight], source: Mapping[str, Tensor], *, all_of_them: bool) -> TransferredWeights:
-    """Return weights from `source` for the layers whose weights agree in names and shapes, and the names of the others.
+    """Return the weights in `source` of layers whose weights agree in names and shapes, and the names of the other
+    layers.
 
     With `all_of_them`, layers that do not agree raise ConfigError.
     """
@@ -159,7 +167,8 @@ def _fault(text: str, path: Path, hint: str | None = None) -> ConfigError:
 
 
 class _Mapped:
-    """Collector of weights taken from another model, node by node; it follows widened channels along the graph."""
+    """Collector of weights taken from another model, node by node; it extends the inputs of layers that follow a
+    widened layer."""
 
     def __init__(self, weights: Sequence[Weight], source: Mapping[str, Tensor], seed: int) -> None:
         self.values: dict[str, Tensor] = {}
@@ -167,7 +176,8 @@ class _Mapped:
         self._source = source
         self._seed = seed
         self._wide: dict[str, _Widened | str] = {}
-        """Widened channels by tensor name; a text instead names the node beyond which they cannot be followed."""
+        """Mapping from tensor name to its widened channels, or to the name of a node beyond which these cannot be
+        followed."""
 
     def source_of(self, there: str) -> dict[str, Tensor]:
         prefix = f"{there.replace('.', '/')}/"
@@ -216,7 +226,8 @@ class _Mapped:
     def _followed(
         self, node: Node, found: dict[str, Tensor], wide: _Widened | str | None, path: Path
     ) -> tuple[dict[str, Tensor], _Widened | None]:
-        """Return a layer's weights extended to widened input channels, and the channels that remain to be followed."""
+        """Return a layer's weights extended to widened input channels, and the channels if the layer's outputs have
+        them too, else None."""
         if wide is None:
             return found, None
         kind = node.layer.component_name
@@ -245,7 +256,8 @@ class _Mapped:
         return {name: wide.outputs(value, of=name) for name, value in found.items()}, wide
 
     def _identity(self, node: Node, own: list[Weight], path: Path) -> dict[str, Tensor]:
-        """Return weights by which a layer computes the identity: the centre of its kernel is the identity matrix."""
+        """Return weights with which a layer computes the identity: the centre of its kernel is the identity matrix, all
+        else is zero."""
         layer = node.layer
         activation = getattr(getattr(layer, "activation", None), "component_name", "linear")
         kernel = next((weight for weight in own if weight.spec.name == "kernel"), None)

@@ -1,1 +1,1 @@
-"""Tensor operations that formulas in a config can call: those of keras.ops, under Keras's names."""
+"""Tensor operations that formulas in a config can call: the functions of keras.ops, under Keras's names."""

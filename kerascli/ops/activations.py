@@ -9,7 +9,7 @@ from kerascli.ops.base import OPS
 from kerascli.parts.base import ACTIVATIONS, Activation
 
 _OTHER_DEFAULTS = {"gelu": {"approximate": True}}
-"""Default arguments of Keras's operations that differ from those of the activation function with the same name."""
+"""Mapping from operation to the arguments whose default in keras.ops differs from the activation function's."""
 
 
 def _register(cls: type[Activation]) -> None:

@@ -1,4 +1,4 @@
-"""Operations of linear algebra and products, in which axes before the last two are batches of matrices."""
+"""Operations of linear algebra; all axes before the last two are batch axes of matrices."""
 
 import string
 
@@ -43,7 +43,7 @@ def outer(x1: Tensor, x2: Tensor) -> Tensor:
 
 @op()
 def tensordot(x1: Tensor, x2: Tensor, axes: list | int = 2) -> Tensor:  # type: ignore[type-arg]
-    """Contract the last `axes` axes of x1 with the first of x2, or the lists of axes [axes of x1, axes of x2]."""
+    """Contract the last `axes` axes of x1 with the first of x2, or the axes listed in [axes of x1, axes of x2]."""
     if isinstance(axes, list):
         axes = [[pair] if isinstance(pair, int) else pair for pair in axes]
     return torch.tensordot(x1, x2, axes)  # type: ignore[arg-type]
@@ -113,7 +113,7 @@ def pinv(x: Tensor, rcond: float | None = None) -> Tensor:
 
 @op(widens=True)
 def cholesky(x: Tensor, upper: bool = False) -> Tensor:
-    """Compute the Cholesky factor of a positive definite matrix, lower or `upper` triangular."""
+    """Compute the Cholesky factor of a positive definite matrix: lower triangular, or upper triangular with `upper`."""
     return torch.linalg.cholesky(x, upper=upper)
 
 
@@ -125,7 +125,7 @@ def solve(a: Tensor, b: Tensor) -> Tensor:
 
 @op(widens=True)
 def solve_triangular(a: Tensor, b: Tensor, lower: bool = False) -> Tensor:
-    """Solve the linear system a @ x = b for x, with an upper (or `lower`) triangular matrix a."""
+    """Solve the linear system a @ x = b for x, where a is upper triangular, or lower triangular with `lower`."""
     if b.ndim == a.ndim - 1:
         return torch.linalg.solve_triangular(a, b.unsqueeze(-1), upper=not lower).squeeze(-1)
     return torch.linalg.solve_triangular(a, b, upper=not lower)
@@ -160,7 +160,7 @@ def svd(x: Tensor, full_matrices: bool = True) -> tuple[Tensor, Tensor, Tensor]:
 
 @op()
 def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
-    """Build the Vandermonde matrix: a row of powers of each element, by default in descending order."""
+    """Build the Vandermonde matrix: each row has the powers of one element, by default in descending order."""
     powers = torch.arange(x.shape[-1] if N is None else N, device=x.device)
     return x.unsqueeze(-1) ** (powers if increasing else powers.flip(0))
 
@@ -177,7 +177,7 @@ def lstsq(a: Tensor, b: Tensor, rcond: float | None = None) -> Tensor:
 
 @op(widens=True)
 def lu_factor(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the LU decomposition with pivoting: both factors in one matrix, and the pivot row of each row."""
+    """Compute the LU decomposition with pivoting: one matrix with both factors, and the pivot row for each row."""
     factors, pivots = torch.linalg.lu_factor(x)
     return factors, pivots - 1
 
@@ -191,7 +191,7 @@ def eig(x: Tensor) -> tuple[Tensor, Tensor]:
 
 @op(widens=True)
 def matrix_rank(x: Tensor, tol: float | None = None) -> Tensor:
-    """Compute the rank, the number of singular values above `tol`; null: above the rounding error."""
+    """Compute the rank of a matrix: the number of singular values above `tol`, by default above the rounding error."""
     sizes = torch.linalg.svdvals(x)
     if tol is None:
         least = torch.finfo(x.dtype).eps * max(x.shape[-2:]) * sizes.amax(-1, keepdim=True)

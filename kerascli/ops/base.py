@@ -14,7 +14,7 @@ from kerascli.errors import counted, nearest, show, suggestion
 
 Number = int | float | bool
 Value = Tensor | Number
-"""Type of an operand: a tensor, or a Python number, which does not affect the dtype of the result."""
+"""Type of an operand: a tensor or a Python number; a number does not affect the dtype of the result."""
 Tensors = Sequence[Tensor]
 Axes = int | Sequence[int] | None
 Sizes = Sequence[int]
@@ -53,7 +53,7 @@ class Op:
     alias_of: str | None = None
 
     def bind(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a mapping from parameter names to a call's arguments, a list for `*x`. Raises ArgumentError."""
+        """Return a mapping from parameter names to a call's arguments; that of `*x` is a list. Raises ArgumentError."""
         names = [name for name, p in self.parameters.items() if p.kind not in VARIADIC]
         rest = next((n for n, p in self.parameters.items() if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
         first = [n for n in names if self.parameters[n].kind is not inspect.Parameter.KEYWORD_ONLY]
@@ -179,7 +179,7 @@ _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
 
 
 def describe(value: Any) -> str:
-    """Return the words for a value in an error message: `a tensor`, or the value itself as text."""
+    """Return the text for a value in an error message: `a tensor`, or the value itself."""
     if isinstance(value, Tensor):
         return "a tensor"
     if isinstance(value, list) and any(isinstance(item, Tensor) for item in value):
@@ -208,7 +208,7 @@ def _rank(dtype: torch.dtype) -> tuple[bool, bool, int]:
 
 
 def dtype_of(name: str | None) -> torch.dtype:
-    """Return the torch dtype for its name in Keras; None: the dtype of the model's weights. Raises ArgumentError."""
+    """Return the torch dtype for a Keras dtype name; None: the dtype of the model's weights. Raises ArgumentError."""
     if name is None or name == "float":
         return torch.get_default_dtype()
     dtype = getattr(torch, {"int": "int32"}.get(name, name), None)
@@ -228,7 +228,7 @@ def as_float(x: Tensor) -> Tensor:
 
 
 def all_axes(x: Tensor, axis: Axes) -> tuple[int, ...]:
-    """Return an operation's `axis` as a tuple; None: all axes of `x`. Raises ArgumentError if one is out of range."""
+    """Return an operation's `axis` as a tuple; None: all axes of `x`. Raises ArgumentError if one does not exist."""
     if axis is None:
         return tuple(range(x.ndim))
     axes = (axis,) if isinstance(axis, int) else tuple(axis)

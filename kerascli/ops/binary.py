@@ -68,11 +68,11 @@ _SIMPLE: dict[str, tuple[Callable[..., Tensor], str, tuple[str, ...]]] = {
     "right_shift": (torch.bitwise_right_shift, "Shift the bits of x1 right by x2.", ("bitwise_right_shift",)),
 }  # fmt: skip
 _NUMBERS_TOO = {"add", "subtract", "multiply", "divide", "mod", "fmod", "power", "floor_divide"}
-"""Names of operations for which torch accepts a number as x2, which keeps the tensor's dtype."""
+"""Names of operations whose torch function accepts a number as x2 and then keeps the dtype of the tensor x1."""
 
 
 def _both(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
-    """Return both operands as tensors; a number takes the other's dtype, unless that would cut off its fraction."""
+    """Return both operands as tensors; a number takes the other operand's dtype unless that would lose its fraction."""
     device = next((x.device for x in (x1, x2) if isinstance(x, Tensor)), torch.device("cpu"))
     return as_tensor(x1, device), as_tensor(x2, device)
 
@@ -106,19 +106,19 @@ for _name, (_function, _meaning, _aliases) in _SIMPLE.items():
 
 @op()
 def allclose(x1: Tensor, x2: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
-    """Return True if all elements are close; see isclose."""
+    """Return True if all elements of x1 and x2 are close; `isclose` has the definition."""
     return isclose(x1, x2, rtol, atol, equal_nan).all()
 
 
 @op()
 def nextafter(x1: Tensor, x2: Tensor) -> Tensor:
-    """Return the next representable number after x1 towards x2."""
+    """Return the next representable number after x1 in the direction of x2."""
     return torch.nextafter(x1.detach().double(), x2.detach().double()).to(as_float(x1).dtype)
 
 
 @op()
 def divide_no_nan(x1: Tensor, x2: Tensor) -> Tensor:
-    """Compute x1 / x2, 0 where x2 is 0."""
+    """Compute x1 / x2, or 0 where x2 is 0."""
     safe = torch.where(x2 == 0, torch.ones_like(x2), x2)
     return torch.where(x2 == 0, 0.0, x1 / safe)
 

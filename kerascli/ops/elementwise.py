@@ -93,7 +93,7 @@ def round_(x: Tensor, decimals: int = 0) -> Tensor:
 
 @op()
 def nan_to_num(x: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
-    """Replace NaN and infinities by the given numbers; null: the largest and smallest finite number."""
+    """Replace NaN by `nan`, infinities by `posinf` and `neginf`, by default the largest and smallest finite number."""
     return torch.nan_to_num(x, nan, posinf, neginf)
 
 

@@ -32,7 +32,7 @@ OPERATORS = {
 }  # fmt: skip
 
 _GROWTH = 64
-"""Maximum number of values of a result, as a multiple of the inputs' number, in a trial on the meta device."""
+"""Maximum ratio of a result's number of values to that of the inputs, in a trial on the meta device."""
 
 
 def at_argument(error: ArgumentError, node: Call) -> ExpressionError:
@@ -123,7 +123,7 @@ class TensorEvaluator(Evaluator):
         return self._guarded(lambda: op.call(arguments, keywords, self._device), node, (*arguments, *keywords.values()))
 
     def _guarded(self, compute: Callable[[], Any], node: Node, given: Sequence[Any] = ()) -> Any:
-        """Return `compute()`, the value of a syntax node, with its size checked. Raises ExpressionError at the node."""
+        """Return `compute()`, a syntax node's value, if its size is allowed. Raises ExpressionError at the node."""
         try:
             value = compute()
         except ArgumentError as error:

@@ -49,7 +49,7 @@ class Expression:
 
     @cached_property
     def asks_for_batch(self) -> bool:
-        """True if the input tensors do not determine batch size and device, so that the batch must be passed."""
+        """True if a call needs an extra tensor, since the input tensors do not determine batch size and device."""
         sized = any(isinstance(node, Name) and node.name == "batch_size" for node, _ in walk(self.tree))
         return sized or not self.names
 
@@ -59,7 +59,7 @@ class Expression:
         return first.column, first.length
 
     def constants(self) -> set[str]:
-        """Return the constants (`pi`, `e`) that the expression uses."""
+        """Return the names of the constants (`pi`, `e`) that the expression uses."""
         return {node.name for node, _ in walk(parse(self.text)) if isinstance(node, Name)} & set(CONSTANTS)
 
     def renamed(self, names: Mapping[str, str]) -> str:
@@ -104,7 +104,7 @@ def _check(text: str) -> str:
 
 
 ExpressionField = Annotated[str, AfterValidator(_check)]
-"""Field type of an expression over tensors."""
+"""Field type for the text of an expression over tensors, which is checked when the config is read."""
 
 
 _PAIR = ("y_true", "y_pred")
@@ -120,11 +120,11 @@ def _check_pair(text: str) -> str:
 
 
 PairExpression = Annotated[str, AfterValidator(_check_pair)]
-"""Field type of an expression over y_true and y_pred."""
+"""Field type for the text of an expression over y_true and y_pred, which is checked when the config is read."""
 
 
 def value_of_pair(text: str, y_true: Tensor, y_pred: Tensor) -> Tensor:
-    """Return the value of `text`, a formula over y_true and y_pred: a tensor. Raises ExpressionError."""
+    """Return the value, a tensor, of the formula `text` over y_true and y_pred. Raises ExpressionError."""
     value = expression(text)({"y_true": y_true, "y_pred": y_pred}, y_pred, training=False)
     if not isinstance(value, Tensor):
         raise ExpressionError("the value is not a tensor", 1, len(text))
@@ -158,7 +158,7 @@ def _unknown(node: Call) -> ExpressionError:
 
 
 def _folded(tree: Node) -> Node:
-    """Return a syntax tree with each subexpression that has only numbers replaced by its value."""
+    """Return a copy of a syntax tree in which each subexpression of numbers only is replaced by its value."""
     if not isinstance(tree, Binary | Index):
         return _computed(mapped(tree, _folded))
     first, steps = spine(tree)
@@ -172,7 +172,7 @@ def _folded(tree: Node) -> Node:
 
 
 def _computed(tree: Node) -> Node:
-    """Return a literal of a syntax node's value if its operands, folded before, are all constants; else the node."""
+    """Return a literal with a syntax node's value if its operands, already folded, are all constants; else the node."""
     if not isinstance(tree, Unary | Binary | Comparison | Conditional | Call) or not all(
         map(_is_known, children(tree))
     ):

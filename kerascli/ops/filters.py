@@ -38,7 +38,7 @@ def average_pool(
 
 @op()
 def adaptive_max_pool(inputs: Tensor, output_size: int | Sizes) -> Tensor:
-    """Compute the maximum of `output_size` windows per axis, which are as equal as possible."""
+    """Compute the maximum of each of `output_size` windows per axis; window sizes are as equal as possible."""
     pools = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)
     sizes = _each("adaptive_max_pool", output_size, _rank("adaptive_max_pool", inputs))
     return _channels_last(lambda y: pools[len(sizes) - 1](y, sizes), inputs)  # type: ignore[arg-type]
@@ -46,7 +46,7 @@ def adaptive_max_pool(inputs: Tensor, output_size: int | Sizes) -> Tensor:
 
 @op()
 def adaptive_average_pool(inputs: Tensor, output_size: int | Sizes) -> Tensor:
-    """Compute the mean of `output_size` windows per axis, which are as equal as possible."""
+    """Compute the mean of each of `output_size` windows per axis; window sizes are as equal as possible."""
     pools = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
     sizes = _each("adaptive_average_pool", output_size, _rank("adaptive_average_pool", inputs))
     return _channels_last(lambda y: pools[len(sizes) - 1](y, sizes), inputs)  # type: ignore[arg-type]
@@ -103,7 +103,7 @@ def conv_transpose(
 
 
 def cut_of_transposed(reach: int, stride: int, extra: int | None, padding: str) -> tuple[int, int]:
-    """Return how much to crop before and after an axis of a transposed convolution's output; negative: to pad.
+    """Return the margins (before, after) to crop from an axis of a transposed convolution's output; negative: to pad.
 
     It applies to the (n - 1) * stride + reach outputs of n inputs, where `reach` is the size of the dilated kernel.
     """

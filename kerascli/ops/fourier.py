@@ -19,19 +19,19 @@ def _parted(x: Tensor) -> tuple[Tensor, Tensor]:
 
 @op(widens=True)
 def fft(x: Tensors) -> tuple[Tensor, Tensor]:
-    """Compute the Fourier transform of [real, imaginary] along the last axis: real and imaginary parts."""
+    """Compute the Fourier transform along the last axis; argument and result are [real, imaginary] parts."""
     return _parted(torch.fft.fft(_joined("fft", x)))
 
 
 @op(widens=True)
 def fft2(x: Tensors) -> tuple[Tensor, Tensor]:
-    """Compute the 2D Fourier transform of [real, imaginary] along the last two axes: real and imaginary parts."""
+    """Compute the 2D Fourier transform along the last two axes; argument and result are [real, imaginary] parts."""
     return _parted(torch.fft.fft2(_joined("fft2", x)))
 
 
 @op(widens=True)
 def ifft2(x: Tensors) -> tuple[Tensor, Tensor]:
-    """Compute the inverse 2D Fourier transform of [real, imaginary]: real and imaginary parts."""
+    """Compute the inverse 2D Fourier transform; argument and result are [real, imaginary] parts."""
     return _parted(torch.fft.ifft2(_joined("ifft2", x)))
 
 
@@ -43,7 +43,7 @@ def rfft(x: Tensor, fft_length: int | None = None) -> tuple[Tensor, Tensor]:
 
 @op(widens=True)
 def irfft(x: Tensors, fft_length: int | None = None) -> Tensor:
-    """Compute the inverse of rfft from [real, imaginary]: a real signal."""
+    """Compute the inverse of rfft: a real signal from [real, imaginary] parts."""
     return torch.fft.irfft(_joined("irfft", x), fft_length)
 
 
@@ -52,7 +52,7 @@ def stft(
     x: Tensor, sequence_length: int, sequence_stride: int, fft_length: int, window: Tensor | str | None = "hann",
     center: bool = True,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Compute the short-time Fourier transform (real, imaginary), each (*, sequences, fft_length // 2 + 1)."""
+    """Compute the short-time Fourier transform: real and imaginary parts (*, sequences, fft_length // 2 + 1)."""
     weights = _weights("stft", as_float(x), window, sequence_length, sequence_stride, fft_length)
     signal = as_float(x)
     if center:
@@ -73,7 +73,7 @@ def istft(
     x: Tensors, sequence_length: int, sequence_stride: int, fft_length: int, length: int | None = None,
     window: Tensor | str | None = "hann", center: bool = True,
 ) -> Tensor:  # fmt: skip
-    """Compute the inverse short-time Fourier transform of [real, imaginary]: a real signal of `length` samples."""
+    """Compute the inverse short-time Fourier transform of [real, imaginary] parts: a signal of `length` samples."""
     pieces = irfft(x, fft_length)
     count, start = pieces.shape[-2], fft_length // 2 if center else 0
     whole = sequence_stride * (count - 1) + fft_length

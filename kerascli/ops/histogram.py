@@ -8,7 +8,7 @@ from kerascli.ops.base import ArgumentError, Numbers, as_float, op
 
 @op()
 def histogram(x: Tensor, bins: int = 10, range: Numbers | None = None) -> tuple[Tensor, Tensor]:
-    """Compute counts and edges of `bins` equal bins; range: [low, high], null: smallest to largest element."""
+    """Compute counts and edges of `bins` equal bins over `range`, by default from smallest to largest element."""
     values = as_float(x).reshape(-1).detach()
     if bins < 1:
         raise ArgumentError(f"histogram: bins: expected 1 or more, got {bins}", "bins")

@@ -43,7 +43,7 @@ def pad_images(
     images: Tensor, top_padding: int | None = None, left_padding: int | None = None, bottom_padding: int | None = None,
     right_padding: int | None = None, target_height: int | None = None, target_width: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """Pad images with zeros; give two of the two paddings and the target size for each axis."""
+    """Pad images with zeros. For each axis, give two of: padding before, padding after, target size."""
     height, width = images.shape[-3:-1]
     top, bottom = _both_ends("pad_images", "height", top_padding, bottom_padding, target_height, height, 1)
     left, right = _both_ends("pad_images", "width", left_padding, right_padding, target_width, width, 1)
@@ -56,7 +56,7 @@ def crop_images(
     bottom_cropping: int | None = None, right_cropping: int | None = None, target_height: int | None = None,
     target_width: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """Crop images; give two of the two croppings and the target size for each axis."""
+    """Crop images. For each axis, give two of: cropping before, cropping after, target size."""
     height, width = images.shape[-3:-1]
     top, bottom = _both_ends("crop_images", "height", top_cropping, bottom_cropping, target_height, height, -1)
     left, right = _both_ends("crop_images", "width", left_cropping, right_cropping, target_width, width, -1)
@@ -87,7 +87,7 @@ def scale_and_translate(
     images: Tensor, output_shape: Sizes, scale: Tensor, translation: Tensor, spatial_dims: Sizes, method: str,
     antialias: bool = True,
 ) -> Tensor:  # fmt: skip
-    """Scale and translate images along the axes `spatial_dims`, by one number each; outside values are 0."""
+    """Scale and translate images by one number for each of the axes `spatial_dims`; values outside an image are 0."""
     one_of("image.scale_and_translate", "method", method, tuple(_METHODS))
     curve = CURVES[_METHODS[method]]
     if len(output_shape) != images.ndim:

@@ -37,7 +37,7 @@ def affine_transform(
 def perspective_transform(
     images: Tensor, start_points: Tensor, end_points: Tensor, interpolation: str = "bilinear", fill_value: float = 0
 ) -> Tensor:
-    """Apply the perspective transform that maps four points [[x, y], ...] to four others: (4, 2) or (batch, 4, 2)."""
+    """Apply the perspective transform that maps four points [[x, y], ...] to four others, all (4, 2) or (N, 4, 2)."""
     one_of("image.perspective_transform", "interpolation", interpolation, _INTERPOLATIONS)
     if start_points.shape != end_points.shape or start_points.shape[-2:] != (4, 2) or start_points.ndim > 3:
         raise ArgumentError("image.perspective_transform: expected two tensors of points (4, 2) or (batch, 4, 2)")
@@ -69,7 +69,7 @@ def _homography(start: Tensor, end: Tensor) -> Tensor:
 def map_coordinates(
     inputs: Tensor, coordinates: Tensor, order: int, fill_mode: str = "constant", fill_value: float = 0
 ) -> Tensor:
-    """Interpolate a tensor at coordinates (axes of inputs, *): nearest (order 0) or linear (order 1)."""
+    """Interpolate a tensor at coordinates of shape (number of axes, *): nearest (order 0) or linear (order 1)."""
     one_of("image.map_coordinates", "fill_mode", fill_mode, _FILL_MODES)
     if order not in (0, 1):
         raise ArgumentError(f"image.map_coordinates: order: expected 0 or 1, got {order}", "order")
@@ -101,7 +101,7 @@ def _neighbours(place: Tensor, order: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def _inside(place: Tensor, size: int, fill_mode: str) -> Tensor:
-    """Map coordinates outside the range of an axis to coordinates inside, as the fill mode says."""
+    """Map coordinates outside the range of an axis to coordinates inside it, as defined by the fill mode."""
     match fill_mode:
         case "wrap":
             return place.remainder(size)

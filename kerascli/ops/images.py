@@ -10,7 +10,7 @@ from kerascli.ops.elementwise import dtype_name, saturate_cast
 
 
 def of_images(name: str, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """Apply `change`, (N, C, H, W) -> (N, C, *), to images (N, H, W, C) or (H, W, C), whose dtype the result has."""
+    """Apply `change`, (N, C, H, W) -> (N, C, *), to images (N, H, W, C) or (H, W, C); the result has their dtype."""
     if x.ndim not in (3, 4):
         raise ArgumentError(f"{name} needs images (batch, height, width, channels), got {x.ndim} axes")
     images = in_full(x) if x.ndim == 4 else in_full(x).unsqueeze(0)
@@ -20,7 +20,7 @@ def of_images(name: str, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tenso
 
 
 def in_full(x: Tensor) -> Tensor:
-    """Cast `x` to float32 (float64 is kept): half precision is too coarse for coordinates, integers lack fractions."""
+    """Cast `x` to float32 unless it is float64: half precision is too coarse for coordinates, as are integers."""
     return x if x.dtype == torch.float64 else x.float()
 
 

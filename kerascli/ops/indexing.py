@@ -10,7 +10,7 @@ from kerascli.ops.base import ArgumentError, Sizes, as_float, dtype_of, one_axis
 
 @op()
 def take(x: Tensor, indices: Tensor, axis: int | None = None) -> Tensor:
-    """Take the entries of an axis at the given indices (negative: from the end); without an axis, of x flattened."""
+    """Take entries at the given indices (negative: from the end) along `axis`, by default of the flattened tensor."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, one_axis(x, axis))
     places = _from_the_end(indices, x.shape[axis])
     found = x.index_select(axis, places.reshape(-1))
@@ -19,7 +19,7 @@ def take(x: Tensor, indices: Tensor, axis: int | None = None) -> Tensor:
 
 @op()
 def take_along_axis(x: Tensor, indices: Tensor, axis: int | None = None) -> Tensor:
-    """Take one entry per index along an axis, for indices as from argsort; without an axis, of x flattened."""
+    """Take one entry per index along `axis`, for indices as from argsort; by default from the flattened tensor."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     return torch.take_along_dim(x, _from_the_end(indices, x.shape[axis]), axis)
 
@@ -31,7 +31,7 @@ def _from_the_end(indices: Tensor, size: int) -> Tensor:
 
 @op()
 def one_hot(x: Tensor, num_classes: int, axis: int = -1, dtype: str | None = None) -> Tensor:
-    """Encode integers as one-hot vectors; integers out of range become zeros."""
+    """Encode integers as one-hot vectors; integers out of range become vectors of zeros."""
     classes = torch.arange(num_classes, device=x.device)
     found = (x.long().unsqueeze(-1) == classes).to(dtype_of(dtype))
     return found.movedim(-1, axis)
@@ -45,14 +45,14 @@ def multi_hot(inputs: Tensor, num_classes: int, axis: int = -1, dtype: str | Non
 
 @op()
 def sort(x: Tensor, axis: int | None = -1) -> Tensor:
-    """Sort in ascending order along an axis; null: all elements, flattened."""
+    """Sort elements in ascending order along `axis`; null flattens the tensor first."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     return torch.sort(x, dim=axis, stable=True).values
 
 
 @op()
 def argsort(x: Tensor, axis: int | None = -1) -> Tensor:
-    """Return the indices that sort an axis in ascending order; null: those of x flattened."""
+    """Return the indices that sort a tensor along `axis` in ascending order; null flattens the tensor first."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     return torch.argsort(x, dim=axis, stable=True).to(torch.int32)
 
@@ -73,14 +73,14 @@ def in_top_k(targets: Tensor, predictions: Tensor, k: int) -> Tensor:
 
 @op()
 def cumsum(x: Tensor, axis: int | None = None, dtype: str | None = None) -> Tensor:
-    """Compute the cumulative sum along an axis; null: of x flattened."""
+    """Compute the cumulative sum along `axis`, by default of the flattened tensor."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     return torch.cumsum(x, axis, dtype=None if dtype is None else dtype_of(dtype))
 
 
 @op()
 def cumprod(x: Tensor, axis: int | None = None, dtype: str | None = None) -> Tensor:
-    """Compute the cumulative product along an axis; null: of x flattened."""
+    """Compute the cumulative product along `axis`, by default of the flattened tensor."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     return torch.cumprod(x, axis, dtype=None if dtype is None else dtype_of(dtype))
 
@@ -99,7 +99,7 @@ def trapezoid(y: Tensor, x: Tensor | None = None, dx: float = 1.0, axis: int = -
 
 @op()
 def searchsorted(sorted_sequence: Tensor, values: Tensor, side: str = "left") -> Tensor:
-    """Return the indices in a sorted vector before which the values would be inserted."""
+    """Return, for each value, the index in a sorted vector before which it would be inserted."""
     if side not in {"left", "right"}:
         raise ArgumentError(f"searchsorted: side: expected 'left' or 'right', got '{side}'")
     return torch.searchsorted(sorted_sequence, values.contiguous(), side=side).to(torch.int32)
@@ -151,14 +151,14 @@ def _by_segment(data: Tensor, segment_ids: Tensor, count: int, reduction: str, e
 
 @op()
 def scatter(indices: Tensor, values: Tensor, shape: list) -> Tensor:  # type: ignore[type-arg]
-    """Build a tensor of zeros with `values` added at the indices in the last axis of `indices`."""
+    """Build a tensor of zeros and add `values` at positions, which are vectors on the last axis of `indices`."""
     out = torch.zeros(tuple(shape), dtype=values.dtype, device=values.device)
     return out.index_put(indices.long().unbind(-1), values, accumulate=True)
 
 
 @op()
 def scatter_update(inputs: Tensor, indices: Tensor, updates: Tensor, reduction: str | None = None) -> Tensor:
-    """Replace values at the indices in the last axis of `indices`, or combine them by add, max, min or mul."""
+    """Replace values by `updates`, or combine both by add, max, min or mul, at positions (last axis of `indices`)."""
     places, updates = indices.long().unbind(-1), updates.to(inputs.dtype)
     if reduction is None or reduction == "add":
         return inputs.index_put(places, updates, accumulate=reduction == "add")
@@ -174,7 +174,7 @@ def scatter_update(inputs: Tensor, indices: Tensor, updates: Tensor, reduction: 
 
 @op()
 def extract_sequences(x: Tensor, sequence_length: int, sequence_stride: int) -> Tensor:
-    """Extract windows along the last axis, as a new axis before it."""
+    """Extract windows along the last axis; a new axis before it has the windows."""
     return x.unfold(-1, sequence_length, sequence_stride)
 
 

@@ -70,29 +70,29 @@ def _place(found: Tensor, x: Tensor, axis: int | None, keepdims: bool) -> Tensor
 
 @op()
 def nancumsum(x: Tensor, axis: int | None = None, dtype: str | None = None) -> Tensor:
-    """Compute the cumulative sum along an axis, with NaN as 0; null: of x flattened."""
+    """Compute the cumulative sum along `axis`, with NaN as 0; by default of the flattened tensor."""
     return cumsum(torch.where(x.isnan(), 0.0, x), axis, dtype)
 
 
 @op()
 def nancumprod(x: Tensor, axis: int | None = None, dtype: str | None = None) -> Tensor:
-    """Compute the cumulative product along an axis, with NaN as 1; null: of x flattened."""
+    """Compute the cumulative product along `axis`, with NaN as 1; by default of the flattened tensor."""
     return cumprod(torch.where(x.isnan(), 1.0, x), axis, dtype)
 
 
 @op(widens=True)
 def nanquantile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """Compute quantiles along axes, ignoring NaN; see quantile."""
+    """Compute the q-th quantiles (q from 0 to 1) along axes, ignoring NaN."""
     return along_axes(torch.nanquantile, x, q, axis, method, keepdims)
 
 
 @op(widens=True)
 def nanpercentile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """Compute percentiles along axes, ignoring NaN; see percentile."""
+    """Compute the q-th percentiles (q from 0 to 100) along axes, ignoring NaN."""
     return nanquantile(x, q / 100, axis, method, keepdims)
 
 
 @op(widens=True)
 def nanmedian(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """Compute the median along axes, ignoring NaN; the mean of the middle two for an even count."""
+    """Compute the median along axes, ignoring NaN: for an even count, the mean of the middle two."""
     return nanquantile(x, as_tensor(0.5, x.device), axis, "linear", keepdims)

@@ -11,7 +11,7 @@ _EPSILON = 1e-7
 
 @op(widens=True)
 def normalize(x: Tensor, axis: Axes = -1, order: int = 2, epsilon: float | None = None) -> Tensor:
-    """Normalize to unit norm along axes; `order` is the order of the norm."""
+    """Normalize vectors along axes to unit norm; `order` is the order of the norm."""
     least = _EPSILON if epsilon is None else epsilon
     axes = all_axes(x, axis)
     if order == 2:
@@ -46,7 +46,7 @@ def batch_normalization(
     x: Tensor, mean: Tensor, variance: Tensor, axis: int, offset: Tensor | None = None, scale: Tensor | None = None,
     epsilon: float = 1e-3,
 ) -> Tensor:  # fmt: skip
-    """Apply batch normalization with given vectors: (x - mean) / sqrt(variance + epsilon) * scale + offset."""
+    """Apply batch normalization with given moments: (x - mean) / sqrt(variance + epsilon) * scale + offset."""
     factor = (variance + epsilon).rsqrt() if scale is None else (variance + epsilon).rsqrt() * scale
     shift = -mean * factor if offset is None else offset - mean * factor
     return x * _along(factor, x, (axis,)) + _along(shift, x, (axis,))

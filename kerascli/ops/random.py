@@ -13,7 +13,7 @@ from kerascli.ops.base import ArgumentError, Sizes, Value, dtype_of, op
 
 
 def _like(shape: int | Sizes, dtype: str | None, device: torch.device) -> Tensor:
-    """Return a tensor that takes no memory, as the template that gives random tensors their shape, dtype and device."""
+    """Return a tensor that takes no memory, from which random tensors get their shape, dtype and device."""
     sizes = [shape] if isinstance(shape, int) else list(shape)
     return torch.empty((), dtype=dtype_of(dtype), device=device).expand(sizes)
 

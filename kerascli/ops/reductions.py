@@ -10,25 +10,25 @@ from kerascli.ops.base import ArgumentError, Axes, Value, all_axes, as_float, as
 
 @op("sum")
 def sum_(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """Compute the sum along axes; null: all axes."""
+    """Compute the sum along `axis`, by default along all axes."""
     return torch.sum(x, all_axes(x, axis), keepdim=keepdims) if axis != [] else x
 
 
 @op()
 def mean(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """Compute the mean along axes; null: all axes."""
+    """Compute the mean along `axis`, by default along all axes."""
     return torch.mean(as_float(x), all_axes(x, axis), keepdim=keepdims)
 
 
 @op()
 def var(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """Compute the (population) variance along axes, mean((x - mean(x)) ** 2); null: all axes."""
+    """Compute the population variance, mean((x - mean(x)) ** 2), along `axis`, by default along all axes."""
     return torch.var(as_float(x), all_axes(x, axis), correction=0, keepdim=keepdims)
 
 
 @op()
 def std(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """Compute the (population) standard deviation along axes, sqrt(var(x)); null: all axes."""
+    """Compute the population standard deviation, sqrt(var(x)), along `axis`, by default along all axes."""
     return torch.std(as_float(x), all_axes(x, axis), correction=0, keepdim=keepdims)
 
 
@@ -40,27 +40,27 @@ def moments(x: Tensor, axes: Axes, keepdims: bool = False) -> tuple[Tensor, Tens
 
 @op()
 def prod(x: Tensor, axis: Axes = None, keepdims: bool = False, dtype: str | None = None) -> Tensor:
-    """Compute the product along axes; null: all axes."""
+    """Compute the product along `axis`, by default along all axes."""
     return _one_by_one(torch.prod, x if dtype is None else x.to(dtype_of(dtype)), axis, keepdims)
 
 
 @op("max", "amax")
 def max_(x: Tensor, axis: Axes = None, keepdims: bool = False, initial: float | None = None) -> Tensor:
-    """Compute the maximum along axes, at least `initial`; null: all axes."""
+    """Compute the maximum along `axis`, by default along all axes; the result is not below `initial`."""
     found = torch.amax(x, all_axes(x, axis), keepdim=keepdims)
     return found if initial is None else found.clamp(min=initial)
 
 
 @op("min", "amin")
 def min_(x: Tensor, axis: Axes = None, keepdims: bool = False, initial: float | None = None) -> Tensor:
-    """Compute the minimum along axes, at most `initial`; null: all axes."""
+    """Compute the minimum along `axis`, by default along all axes; the result is not above `initial`."""
     found = torch.amin(x, all_axes(x, axis), keepdim=keepdims)
     return found if initial is None else found.clamp(max=initial)
 
 
 @op()
 def ptp(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """Compute the range (peak to peak), maximum - minimum, along axes."""
+    """Compute the range (peak to peak) along axes: maximum - minimum."""
     return max_(x, axis, keepdims) - min_(x, axis, keepdims)
 
 
@@ -90,7 +90,7 @@ def logsumexp(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 @op(widens=True)
 def norm(x: Tensor, ord: int | str | None = None, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """Compute the norm of vectors (one axis; null: all) or matrices (two axes); ord: 1, 2, 'fro', 'nuc'; null: 2."""
+    """Compute the norm `ord` (1, 2, 'fro', 'nuc'; default: 2) of vectors (one axis, or all) or matrices (two axes)."""
     axes = tuple(axis) if isinstance(axis, (list, tuple)) else axis
     return torch.linalg.norm(as_float(x), ord, axes, keepdim=keepdims)
 
@@ -110,19 +110,19 @@ def average(x: Tensor, axis: int | None = None, weights: Value | None = None) ->
 
 @op()
 def argmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """Return the index of the maximum along an axis; null: in x flattened."""
+    """Return the index of the maximum along `axis`, by default in the flattened tensor."""
     return torch.argmax(x, axis, keepdim=keepdims).to(torch.int32)
 
 
 @op()
 def argmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """Return the index of the minimum along an axis; null: in x flattened."""
+    """Return the index of the minimum along `axis`, by default in the flattened tensor."""
     return torch.argmin(x, axis, keepdim=keepdims).to(torch.int32)
 
 
 @op(widens=True)
 def quantile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """Compute the q-th quantiles along axes, q from 0 to 1; several q are a new first axis."""
+    """Compute the q-th quantiles (q from 0 to 1) along axes; several values of q become a new first axis."""
     return along_axes(torch.quantile, x, q, axis, method, keepdims)
 
 
@@ -142,18 +142,18 @@ def along_axes(
 
 @op(widens=True)
 def percentile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """Compute the q-th percentiles along axes, q from 0 to 100; several q are a new first axis."""
+    """Compute the q-th percentiles (q from 0 to 100) along axes; several values of q become a new first axis."""
     return quantile(x, q / 100, axis, method, keepdims)
 
 
 @op(widens=True)
 def median(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """Compute the median along axes; the mean of the middle two for an even count."""
+    """Compute the median along axes: for an even count, the mean of the middle two."""
     return quantile(x, as_tensor(0.5, x.device), axis, "linear", keepdims)
 
 
 def _one_by_one(function: Callable[..., Tensor], x: Tensor, axis: Axes, keepdims: bool) -> Tensor:
-    """Apply a reduction function that takes one axis to each of several axes in turn."""
+    """Apply a reduction function, which takes one axis at a time, along one axis after another."""
     for i in sorted((i % x.ndim for i in all_axes(x, axis)), reverse=True):
         x = function(x, i, keepdim=keepdims)
     return x

@@ -9,19 +9,19 @@ from kerascli.ops.base import ArgumentError, Axes, Sizes, Tensors, Value, all_ax
 
 @op()
 def shape(x: Tensor) -> list[int]:
-    """Return the shape, a list of integers with the batch size first; shape(x)[1] is a number."""
+    """Return the shape of a tensor, a list of integers with the batch size first; shape(x)[1] is a number."""
     return list(x.shape)
 
 
 @op()
 def ndim(x: Tensor) -> int:
-    """Return the number of axes."""
+    """Return the number of axes of a tensor."""
     return x.ndim
 
 
 @op()
 def size(x: Tensor) -> int:
-    """Return the number of elements."""
+    """Return the number of elements of a tensor."""
     return x.numel()
 
 
@@ -39,13 +39,13 @@ def ravel(x: Tensor) -> Tensor:
 
 @op()
 def transpose(x: Tensor, axes: Sizes | None = None) -> Tensor:
-    """Permute the axes; null: in reverse order."""
+    """Permute the axes of a tensor, by default to the reverse order."""
     return x.permute(*(reversed(range(x.ndim)) if axes is None else axes))
 
 
 @op()
 def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
-    """Swap two axes."""
+    """Swap two axes of a tensor."""
     return x.swapaxes(axis1, axis2)
 
 
@@ -69,7 +69,7 @@ def expand_dims(x: Tensor, axis: int | Sizes) -> Tensor:
 
 @op()
 def squeeze(x: Tensor, axis: Axes = None) -> Tensor:
-    """Remove axes of size 1; null: all such axes."""
+    """Remove axes of size 1: those in `axis`, by default all."""
     axes = all_axes(x, axis) if axis is not None else tuple(i for i in range(x.ndim) if x.shape[i] == 1)
     if any(x.shape[i] != 1 for i in axes):
         raise ArgumentError(f"squeeze: axis {axis} has a size other than 1")
@@ -84,7 +84,7 @@ def broadcast_to(x: Tensor, shape: Sizes) -> Tensor:
 
 @op()
 def flip(x: Tensor, axis: Axes = None) -> Tensor:
-    """Reverse the order of elements along axes; null: along all axes."""
+    """Reverse the order of elements along `axis`, by default along all axes."""
     return x.flip(all_axes(x, axis))
 
 
@@ -102,7 +102,7 @@ def flipud(x: Tensor) -> Tensor:
 
 @op()
 def rot90(array: Tensor, k: int = 1, axes: Sizes = (0, 1)) -> Tensor:
-    """Rotate by 90 degrees k times in the plane of two axes, from the first towards the second."""
+    """Rotate a tensor by 90 degrees k times in the plane of two axes, from the first axis towards the second."""
     return torch.rot90(array, k, list(axes))
 
 
@@ -114,7 +114,7 @@ def roll(x: Tensor, shift: int | Sizes, axis: Axes = None) -> Tensor:
 
 @op()
 def repeat(x: Tensor, repeats: int, axis: int | None = None) -> Tensor:
-    """Repeat each element `repeats` times along an axis; null: of x flattened."""
+    """Repeat each element `repeats` times along `axis`, by default in the flattened tensor."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, one_axis(x, axis))
     sizes = [*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :]]
     return x.unsqueeze(axis + 1).expand(sizes).flatten(axis, axis + 1)
@@ -159,7 +159,7 @@ def concatenate(xs: Tensors, axis: int = 0) -> Tensor:
 
 @op()
 def append(x1: Tensor, x2: Tensor, axis: int | None = None) -> Tensor:
-    """Append x2 to x1 along an axis; null: both flattened."""
+    """Append x2 to x1 along `axis`; by default both are flattened first."""
     return torch.cat([x1, x2], axis) if axis is not None else torch.cat([x1.reshape(-1), x2.reshape(-1)])
 
 
@@ -177,13 +177,13 @@ def hstack(xs: Tensors) -> Tensor:
 
 @op()
 def vstack(xs: Tensors) -> Tensor:
-    """Concatenate tensors along axis 0; vectors become rows."""
+    """Concatenate tensors along axis 0; vectors become rows of a matrix."""
     return torch.vstack(list(xs))
 
 
 @op()
 def dstack(xs: Tensors) -> Tensor:
-    """Concatenate tensors along axis 2, which is added if missing."""
+    """Concatenate tensors along axis 2, which is added to tensors that lack it."""
     return torch.dstack(list(xs))
 
 
@@ -207,13 +207,13 @@ def diagflat(x: Tensor, k: int = 0) -> Tensor:
 
 @op()
 def diagonal(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """Return the diagonal of two axes as a new last axis."""
+    """Return the diagonal along two axes of a tensor, as a new last axis."""
     return torch.diagonal(x, offset, axis1, axis2)
 
 
 @op()
 def trace(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """Compute the sum of the diagonal of two axes."""
+    """Compute the sum of the diagonal along two axes of a tensor."""
     return torch.diagonal(x, offset, axis1, axis2).sum(-1)
 
 
@@ -231,7 +231,7 @@ def triu(x: Tensor, k: int = 0) -> Tensor:
 
 @op("slice")
 def slice_(inputs: Tensor, start_indices: Sizes, shape: Sizes) -> Tensor:
-    """Slice a tensor: `shape` elements from `start_indices` on, per axis."""
+    """Slice a tensor: per axis, take `shape` elements from `start_indices` on."""
     for axis, (start, length) in enumerate(zip(start_indices, shape, strict=True)):
         inputs = inputs.narrow(axis, start, length)
     return inputs
@@ -275,7 +275,7 @@ def _is_channels_first(name: str, data_format: str) -> bool:
 
 @op()
 def select(condlist: Tensors, choicelist: Tensors, default: Value = 0) -> Tensor:
-    """Select elementwise the choice of the first condition that is true, else the default."""
+    """Select, elementwise, the choice that belongs to the first true condition, or the default if none is true."""
     out = as_tensor(default, choicelist[0].device).to(choicelist[0].dtype)
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
         out = torch.where(condition.bool(), choice, out)

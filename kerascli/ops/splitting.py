@@ -26,23 +26,23 @@ def split(x: Tensor, indices_or_sections: int | Sizes, axis: int = 0) -> list[Te
 
 @op()
 def array_split(x: Tensor, indices_or_sections: int | Sizes, axis: int = 0) -> list[Tensor]:
-    """Split a tensor as `split` does, but if the parts cannot be equal, the first ones are longer by one."""
+    """Split a tensor along an axis as `split` does; if the parts cannot be equal, the first ones are longer by one."""
     return list(torch.tensor_split(x, indices_or_sections, axis))  # type: ignore[arg-type]
 
 
 @op()
 def vsplit(x: Tensor, indices_or_sections: int | Sizes) -> list[Tensor]:
-    """Split a tensor along axis 0; see split."""
+    """Split a tensor along axis 0, as `split` does."""
     return split(x, indices_or_sections, 0)
 
 
 @op()
 def hsplit(x: Tensor, indices_or_sections: int | Sizes) -> list[Tensor]:
-    """Split a tensor along axis 1, a vector along axis 0; see split."""
+    """Split a tensor along axis 1, or a vector along axis 0, as `split` does."""
     return split(x, indices_or_sections, 1 if x.ndim > 1 else 0)
 
 
 @op()
 def dsplit(x: Tensor, indices_or_sections: int | Sizes) -> list[Tensor]:
-    """Split a tensor along axis 2; see split."""
+    """Split a tensor along axis 2, as `split` does."""
     return split(x, indices_or_sections, 2)

@@ -1,1 +1,1 @@
-"""Optimizers of Keras, with the numerics of keras.optimizers; they update all weights as a few flat vectors."""
+"""Optimizers of Keras with the numerics of keras.optimizers; each updates all weights as a few flat vectors."""

@@ -25,7 +25,7 @@ class Adam(AdamLike):
         Field(description='Small constant for numerical stability, "epsilon hat" of Kingma and Ba (2014, section 2).'),
     ] = 1e-7
     amsgrad: bool = False
-    """AMSGrad (Reddi et al., 2018): divide by the maximum of all second-moment estimates so far, not by the current."""
+    """AMSGrad (Reddi et al., 2018): divide by the maximum of all second-moment estimates so far, not by the last."""
 
     one_pass = True
 

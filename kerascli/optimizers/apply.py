@@ -27,7 +27,7 @@ gradients of larger models takes longer than launching some more operations.
 
 
 class FlatOptimizer:
-    """Optimizer bound to a model's trainable weights, whose parameters become views of flat vectors.
+    """Optimizer bound to a model's trainable weights, whose torch parameters become views of flat vectors.
 
     All weights are on one device; raises ConfigError without any. `iterations` is the number of steps done; with
     gradient accumulation, every batch is a step.
@@ -36,14 +36,14 @@ class FlatOptimizer:
     def __init__(
         self, settings: BaseOptimizer, weights: Sequence[NamedWeight], beside: "FlatOptimizer | None" = None
     ) -> None:
-        """Bind an optimizer to `weights`. A non-finite loss or gradient, here or in the other, `beside`, stops both."""
+        """Bind an optimizer to `weights`; a non-finite loss or gradient also stops the other optimizer `beside`."""
         if not weights:
             raise ConfigError("there is nothing to train: the model has no trainable weight")
         self.optimizer = optimizer = settings.rule
         device = weights[0][1].device
         scaled = isinstance(settings, LossScaleOptimizer)
         self.loss_scale = LossScale(settings, device) if scaled else None
-        """State of dynamic loss scaling; None for an optimizer without it."""
+        """State of dynamic loss scaling; None if the optimizer has none."""
         self._iterations = 0
         self._rate: float | Schedule = optimizer.learning_rate
         self._positions = grouped(weights)
@@ -64,7 +64,7 @@ class FlatOptimizer:
 
     @property
     def iterations(self) -> int:
-        """Number of steps done, not counting skipped ones and those that were not finite. Syncs with the device."""
+        """Number of steps done, except skipped steps and those with a non-finite loss or gradient. Syncs the device."""
         bad = None if self._guard.waits else self.bad_step()
         return self._iterations if bad is None else bad - 1
 
@@ -117,7 +117,7 @@ class FlatOptimizer:
         given: Sequence[Tensor],
         assigned: Sequence[tuple[Tensor, Tensor]],
     ) -> None:
-        """Run `step`, or if scaled gradients overflowed lower the loss scale and only set the weights in `assigned`."""
+        """Run `step`, or if scaled gradients overflowed, lower the loss scale and only set weights as in `assigned`."""
         sound, finite = are_finite([loss.detach()]), are_finite(given)
         if sound and not finite and self.bad_step() is None and scale.overflow():
             self._guard.skip()
@@ -133,7 +133,7 @@ class FlatOptimizer:
         return self._guard.choose(new, old)
 
     def bad_step(self) -> int | None:
-        """Return the first step, from 1, whose loss or gradients were not finite; else None. Syncs with the device."""
+        """Return the first step (number, from 1) with a non-finite loss or gradient, or None. Syncs with the device."""
         return self._guard.bad_step()
 
     @torch.no_grad()
@@ -143,7 +143,7 @@ class FlatOptimizer:
 
     @torch.no_grad()
     def compile(self, compiler: Compiler) -> None:
-        """Compile the optimizer's update rule, if it is several torch operations, to one pass over memory on the CPU.
+        """Compile the update rule, if it is several torch operations, to a single pass over memory on the CPU.
 
         Raises what `compiled_rule` raises.
         """
@@ -160,7 +160,7 @@ class FlatOptimizer:
 
     @torch.no_grad()
     def finish(self) -> None:
-        """If the optimizer has `use_ema`, replace the weights by their moving averages at the end of training."""
+        """Replace the weights by their moving averages at the end of training, if the optimizer has `use_ema`."""
         if self.optimizer.use_ema:
             for group in self._groups:
                 group.weights.copy_(group.slots[_AVERAGE])
@@ -174,11 +174,11 @@ class FlatOptimizer:
             group.slots[_AVERAGE].copy_(weights)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return copies of the optimizer's state tensors, by name, as `state()` has them."""
+        """Return a mapping from names, as in `state()`, to copies of the optimizer's state tensors."""
         return {name: value.clone(memory_format=torch.contiguous_format) for name, value in self.state().items()}
 
     def state(self) -> dict[str, Tensor]:
-        """Return the optimizer's state by name, tensors without copy: `adam/dense/kernel/velocity`, `iterations` ...
+        """Return a mapping from names (`adam/dense/kernel/velocity`, `iterations` ...) to state tensors, not copied.
 
         Tensors have Keras's layout.
         """
@@ -191,7 +191,7 @@ class FlatOptimizer:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the optimizer from a `state_dict`. Raises FileRefused for the state of another optimizer or model."""
+        """Restore what `state_dict()` returned. Raises FileRefused for the state of another optimizer or model."""
         own = self.state()
         if odd := sorted(own.keys() ^ state.keys()):
             where = "is missing" if odd[0] in own else "belongs to something else"
@@ -269,7 +269,7 @@ class FlatOptimizer:
             clip_global_norm([gradient for _, gradient in self._own_gradients()], optimizer.global_clipnorm)
 
     def _average(self) -> None:
-        """Update the moving averages of the weights, as in Keras also in steps that only accumulate gradients."""
+        """Update the moving averages of the weights; as in Keras, also in steps that only accumulate gradients."""
         optimizer, updates = self.optimizer, self._updates
         if not optimizer.use_ema:
             return
@@ -282,7 +282,7 @@ class FlatOptimizer:
 
     @property
     def _updates(self) -> int:
-        """Number of parameter updates before this step, which is Keras's `optimizer.iterations`."""
+        """Number of parameter updates before the current step, which is Keras's `optimizer.iterations`."""
         return self._iterations // (self.optimizer.gradient_accumulation_steps or 1)
 
 
@@ -293,7 +293,7 @@ def _changes_gradients(optimizer: Optimizer) -> bool:
 
 
 def _one_by_one(group: FlatGroup) -> Iterator[VectorRange]:
-    """Yield each weight, its state and gradient, in the shape of Keras, for update rules that are not elementwise."""
+    """Yield each weight with its state and gradient, in Keras's shapes, for update rules that are not elementwise."""
     assert group.gradient is not None
     for s in group.present:
         yield VectorRange(s.keras(group.weights), group.state[s.name], s.keras(group.gradient))

@@ -16,7 +16,7 @@ from kerascli.shapes import NonNegativeFloat, OpenFraction, PositiveFloat, Posit
 
 
 def _rate(value: Any) -> Any:
-    """Parse a learning rate of a config, a number or a schedule; error messages are only about the form written."""
+    """Parse a learning rate of a config, a number or a schedule; errors are only about the one that is written."""
     if isinstance(value, (str, dict, Schedule)):
         if isinstance(value, str) and re.fullmatch(r"[-+.\deE]+", value):
             raise ValueError(f"expected a number or a schedule, got the text '{value}'; remove the quotes")
@@ -46,7 +46,7 @@ Beta2 = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Number of a parameter update (`step`, from 1) and its learning rate, for the update rule.
+    """Number of a parameter update (`step`, from 1) and its learning rate, as passed to the optimizer's update rule.
 
     While a rule is compiled, both are scalar tensors.
     """
@@ -65,7 +65,7 @@ class BaseOptimizer(Component):
     @property
     @abstractmethod
     def rule(self) -> "Optimizer":
-        """Optimizer that has the update rule: the one that a wrapper contains, or else the optimizer itself."""
+        """Optimizer that has the update rule: the optimizer inside a wrapper, or else this optimizer itself."""
 
 
 class Optimizer(BaseOptimizer):
@@ -85,16 +85,16 @@ class Optimizer(BaseOptimizer):
     ema_momentum: OpenFraction = 0.99
     """Momentum of the EMA: average = ema_momentum * average + (1 - ema_momentum) * weight."""
     ema_overwrite_frequency: PositiveInt | None = None
-    """Number of updates after which the averages replace the weights, each time; null: only at the end of training."""
+    """Interval, in updates, at which the weights are replaced by their EMA; null: only at the end of training."""
     loss_scale_factor: PositiveFloat | None = None
     """Constant that the loss is multiplied by and the gradients are divided by, against underflow of gradients."""
     gradient_accumulation_steps: Annotated[int, Field(ge=2)] | None = None
     """Number of batches whose gradients are averaged for one update; null: an update after every batch."""
 
     elementwise: ClassVar[bool] = True
-    """`update` can be applied to all weights as one flat vector; False: it needs each weight in Keras's layout."""
+    """True: `update` can be applied to all weights as one flat vector; False: it needs weights in Keras's layout."""
     one_pass: ClassVar[bool] = False
-    """`update` is a single fused torch operation already, which compiling would not speed up."""
+    """True: `update` is already a single fused torch operation, which compiling would not speed up."""
 
     @model_validator(mode="after")
     def _one_way_to_clip(self) -> Self:
@@ -116,23 +116,23 @@ class Optimizer(BaseOptimizer):
         """Return the names of the state vectors that the optimizer keeps for each weight (`momentum`, `velocity`)."""
 
     def slot_start(self, slot: str) -> float | None:
-        """Return the initial value of the state vector `slot`; None: it starts as a copy of the weights."""
+        """Return the number that fills the state vector `slot` at first; None: it starts as a copy of the weights."""
         return 0.0
 
     def slot_shape(self, slot: str, name: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-        """Return the shape of the state `slot` of the weight `name` (`dense/kernel`); None: it has no such state.
+        """Return the shape of the state `slot` of the weight `name` (`dense/kernel`); None: it lacks that state.
 
         `shape` is the weight's shape. Only a rule that is not `elementwise` may return another one.
         """
         return shape
 
     def decay(self, state: Mapping[str, Tensor]) -> float | None:
-        """Return the weight decay of a weight (None: no decay), which may depend on the state vectors it has."""
+        """Return the decoupled weight decay of a weight, which may depend on its state vectors; None: no decay."""
         return self.weight_decay
 
     @abstractmethod
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
-        """Apply one update to `weight` and `state`, in place; `gradient` must not change, since it may be shared.
+        """Apply one update to `weight` and `state` in place, but leave `gradient`, which weights can share, unchanged.
 
         The caller does clipping, weight decay and averaging. `state` may contain more than the optimizer's slots.
         """

@@ -1,4 +1,4 @@
-"""Gradient clipping by each weight's norm and by the global norm, as keras.optimizers' clipnorm and global_clipnorm."""
+"""Gradient clipping by each weight's norm or by the global norm: clipnorm and global_clipnorm of keras.optimizers."""
 
 from collections.abc import Sequence
 

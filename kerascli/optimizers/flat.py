@@ -12,11 +12,11 @@ from kerascli.optimizers.rule import Rule
 from kerascli.parts.base import Constraint
 
 _ALIGNMENT_BYTES = 64
-"""Alignment of each weight in a flat vector: to cache lines, which the fast paths of matrix kernels need."""
+"""Alignment in bytes of each weight in a flat vector: a cache line, which fast paths of matrix kernels need."""
 
 
 _CACHED_ELEMENTS = 2**17
-"""Elements per CPU thread that stay in its cache for all passes of a step; halves the step's time for large models."""
+"""Number of elements per CPU thread in one range of a step: they stay in its cache, which halves large steps' time."""
 
 
 class Layout(Protocol):
@@ -29,16 +29,16 @@ class Layout(Protocol):
 
 
 NamedWeight = tuple[str, nn.Parameter, Layout]
-"""Weight: its canonical name (`dense/kernel`), its torch parameter, and its layout in Keras."""
+"""Type of a named weight: (canonical name (`dense/kernel`), torch parameter, layout in Keras)."""
 
 
 SlotShape = Callable[[str, tuple[int, ...]], tuple[int, ...] | None]
-"""Function from a weight's name and Keras shape to the shape of one of its optimizer states; None: it has none."""
+"""Type of a function (weight's name, Keras shape) -> shape of one of its optimizer states, or None if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Position of one weight in the flat vectors of its group, all weights of one dtype and device."""
+    """Position of one weight in the flat vectors of its group (the weights of one dtype and device)."""
 
     name: str
     parameter: nn.Parameter
@@ -47,17 +47,17 @@ class Slice:
     stop: int
 
     def of(self, vector: Tensor) -> Tensor:
-        """Return the weight's part of a flat vector as a view with the shape of the torch parameter."""
+        """Return the weight's range of a flat vector, as a view with the shape of the torch parameter."""
         return vector[self.start : self.stop].view(self.parameter.shape)
 
     def keras(self, vector: Tensor) -> Tensor:
-        """Return the weight's part of a flat vector as a view with the weight's shape in Keras."""
+        """Return the weight's range of a flat vector, as a view with the weight's shape in Keras."""
         return self.layout.to_keras(self.of(vector))
 
 
 @dataclass(frozen=True, slots=True)
 class VectorRange:
-    """Parts of a group's weight and state vectors, and of the gradient, for one call of the update rule."""
+    """Range of a weight group's flat vectors (weights, optimizer states, gradient), for one call of the update rule."""
 
     weights: Tensor
     slots: dict[str, Tensor]
@@ -65,7 +65,7 @@ class VectorRange:
 
 
 class FlatGroup:
-    """Weights of one dtype and device, whose parameters become views of the vector `weights`.
+    """Group of weights of one dtype and device, whose torch parameters become views of the flat vector `weights`.
 
     With `own_gradient`, gradients are copied to one vector that may be modified. Otherwise each weight is updated
     directly from its gradient, which must not be modified, since autograd can return one tensor for several weights.
@@ -82,15 +82,15 @@ class FlatGroup:
         self.weights = torch.zeros(end, dtype=first.dtype, device=first.device)
         self.gradient = torch.zeros_like(self.weights) if own_gradient else None
         self.slots: dict[str, Tensor] = {}
-        """Optimizer state vectors of the group by name (`momentum` ...)."""
+        """Mapping from the name of an optimizer state (`momentum` ...) to its flat vector for the group."""
         self.state: dict[str, dict[str, Tensor]] = {s.name: {} for s in self.slices}
-        """Optimizer state of each weight: views of the state vectors, in Keras's layout."""
+        """Mapping from a weight's name to its optimizer states by name: views of flat vectors, in Keras's layout."""
         self.present: list[Slice] = []
-        """Weights that have a gradient in the current step."""
+        """Positions of the weights that have a gradient in the current step."""
         self.given: list[Tensor] = []
-        """Gradients of the weights in `present`, or a single vector of all gradients."""
+        """Gradients of the weights in `present`, or a list of one flat vector of all gradients."""
         self.rule: Rule | None = None
-        """Compiled update rule for whole vectors, faster than the optimizer's own `update`; None: not compiled."""
+        """Compiled update rule for flat vectors, faster than the optimizer's own `update`; None: not compiled."""
         self._views: dict[tuple[int, int], tuple[Tensor, dict[str, Tensor]]] = {}
         self._own = [] if self.gradient is None else [s.of(self.gradient) for s in self.slices]
         for s in self.slices:
@@ -98,7 +98,7 @@ class FlatGroup:
             s.parameter.data = s.of(self.weights)
 
     def add_slot(self, slot: str, start: float | None = 0.0, shape_of: SlotShape | None = None) -> None:
-        """Add an optimizer state vector filled with the number `start`, or if that is None with a copy of the weights.
+        """Add an optimizer state vector, filled with the number `start`; None: it starts as a copy of the weights.
 
         `shape_of` gives the shape of each weight's state; None: that of the weight.
         """
@@ -118,7 +118,7 @@ class FlatGroup:
             self.state[name][slot] = view
 
     def take(self, gradients: Sequence[Tensor | None]) -> None:
-        """Store a training step's gradients, in the order of the weights; for None the weight is not updated."""
+        """Store a step's gradients, in the order of the weights; a weight whose gradient is None is not updated."""
         there = [i for i, gradient in enumerate(gradients) if gradient is not None]
         self.present = [self.slices[i] for i in there]
         self.given = [gradient for gradient in gradients if gradient is not None]
@@ -137,7 +137,7 @@ class FlatGroup:
         return len(self.present) == len(self.slices)
 
     def ranges(self) -> Iterator[VectorRange]:
-        """Yield the group's weight, state and gradient vectors in parts, which on the CPU fit into its caches."""
+        """Yield ranges of the group's weight, state and gradient vectors, which on the CPU fit into its caches."""
         if self.gradient is None:
             parts = [(s.start, g.reshape(-1)) for s, g in zip(self.present, self.given, strict=True)]
         elif self.is_complete:
@@ -154,7 +154,7 @@ class FlatGroup:
                 yield VectorRange(weights, slots, part)
 
     def _view(self, start: int, stop: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return views of an index range of the group's weight and state vectors.
+        """Return views of the group's weight vector and state vectors (a mapping by name) from `start` to `stop`.
 
         They are cached, since making one takes as long as updating a small weight.
         """
@@ -165,7 +165,7 @@ class FlatGroup:
 
 
 def grouped(named: Sequence[NamedWeight]) -> list[list[int]]:
-    """Return lists of indices of the weights, one list for each combination of dtype and device."""
+    """Return lists of indices into `weights`, one list for each combination of dtype and device."""
     groups: dict[tuple[torch.dtype, torch.device], list[int]] = {}
     for position, (_, parameter, _) in enumerate(named):
         groups.setdefault((parameter.dtype, parameter.device), []).append(position)

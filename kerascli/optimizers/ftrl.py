@@ -19,7 +19,7 @@ class Ftrl(Optimizer):
 
     learning_rate: LearningRate = 0.001
     learning_rate_power: Annotated[float, Field(le=0)] = -0.5
-    """Exponent of the accumulated squared gradients, by which the learning rate is scaled; 0: it stays constant."""
+    """Exponent of the accumulated squared gradients, whose power scales the learning rate; 0: it stays constant."""
     initial_accumulator_value: NonNegativeFloat = 0.1
     """Initial value of the accumulated squared gradients."""
     l1_regularization_strength: NonNegativeFloat = 0.0

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Guard:
-    """Guard that applies an optimizer step only if loss and gradients are finite, in this and in all steps before.
+    """Guard that applies an optimizer step only if loss and gradients are finite, in this step and in all before it.
 
     On the CPU, or with `waits`, the check is synchronous; otherwise its result stays on the device. Guards linked by
     `beside` stop together: a bad step of one is the last step of all.
@@ -19,12 +19,12 @@ class Guard:
 
     def __init__(self, device: torch.device, beside: "Guard | None" = None, *, waits: bool = False) -> None:
         self.waits = waits or device.type == "cpu"
-        """True if the check is synchronous: a non-finite step is then skipped instead of undone."""
+        """True if the check for finite values is synchronous: a non-finite step is then skipped instead of undone."""
         self._good = torch.zeros((), dtype=torch.int64, device=device)
         self._ok = torch.ones((), dtype=torch.bool, device=device) if beside is None else beside._ok
 
     def run(self, step: Callable[[], None], loss: Tensor, gradients: Sequence[Tensor], live: Sequence[Tensor]) -> None:
-        """Run the optimizer's `step`, which changes the tensors `live`, if loss and gradients were always finite."""
+        """Run the optimizer's `step`, which changes the tensors `live`, if loss and gradients are and were finite."""
         if self.waits:
             self.run_known(step, good=are_finite((loss.detach(), *gradients)))
         else:
@@ -59,7 +59,7 @@ class Guard:
         self._ok.fill_(True)
 
     def bad_step(self) -> int | None:
-        """Return the number of the first step, from 1, whose loss or gradients were not finite; else None.
+        """Return the number (from 1) of the first step whose loss or gradients were not finite; else None.
 
         Syncs with the device.
         """

@@ -21,7 +21,7 @@ class Lion(Optimizer):
 
     learning_rate: LearningRate = 0.001
     beta_1: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """Weight of the momentum in the mix with the current gradient whose sign is the step."""
+    """Weight of the momentum when it is mixed with the current gradient; the step has the sign of the mix."""
     beta_2: Fraction = 0.99
     """Exponential decay rate of the momentum (the first-moment estimate)."""
 

@@ -13,7 +13,7 @@ from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer, Optimizer, optim
 from kerascli.shapes import PositiveFloat, PositiveInt
 
 _SMALLEST = 2.0**-16
-"""Minimum of the loss scale: gradients that are not finite at this scale are so for another reason than overflow."""
+"""Minimum of the loss scale; gradients that are not finite at this scale have another cause than overflow."""
 _LARGEST = 2.0**126
 
 
@@ -36,11 +36,11 @@ class LossScaleOptimizer(BaseOptimizer):
     refused = dict.fromkeys(Optimizer.model_fields, "it is a setting of inner_optimizer")
 
     inner_optimizer: Annotated[BaseOptimizer, OPTIMIZERS.field(), AfterValidator(_unscaled)]
-    """Optimizer that makes the updates; clipping, weight decay and the like are its arguments."""
+    """Optimizer that makes the updates; it has the arguments for clipping, weight decay and the like."""
     initial_scale: PositiveFloat = 2.0**15
-    """Initial scale; one that is too high is lowered quickly."""
+    """Initial loss scale; one that is too high is lowered quickly."""
     dynamic_growth_steps: PositiveInt = 2000
-    """Number of consecutive steps with finite gradients after which the scale is doubled."""
+    """Number of consecutive steps with finite gradients after which the loss scale is doubled."""
 
     @property
     def rule(self) -> Optimizer:
@@ -54,23 +54,23 @@ class LossScale:
     def __init__(self, settings: LossScaleOptimizer, device: torch.device) -> None:
         self.factor = torch.tensor(settings.initial_scale, dtype=torch.float32, device=device)
         self.skipped = 0
-        """Number of steps skipped because a gradient was not finite."""
+        """Number of training steps that were skipped because a gradient was not finite."""
         self._value = float(self.factor)
         self._growth_steps = settings.dynamic_growth_steps
         self._good = 0
-        """Number of steps with finite gradients since the scale was last changed."""
+        """Number of training steps with finite gradients since the last change of the loss scale."""
 
     def unscale(self, gradient: Tensor) -> None:
         gradient.div_(self._value)
 
     def good(self) -> None:
-        """Record a step with finite gradients; after `dynamic_growth_steps` of them the scale is doubled."""
+        """Record a step with finite gradients; after `dynamic_growth_steps` such steps the loss scale is doubled."""
         self._good += 1
         if self._good == self._growth_steps:
             self._set(min(self._value * 2, _LARGEST))
 
     def overflow(self) -> bool:
-        """Record a skipped step and halve the scale; return False if the scale is at its minimum."""
+        """Record a skipped step and halve the loss scale; return False if the scale is already at its minimum."""
         if self._value / 2 < _SMALLEST:
             return False
         self.skipped += 1
@@ -82,7 +82,7 @@ class LossScale:
         self.factor.fill_(value)
 
     def state(self) -> dict[str, Tensor]:
-        """Return the state by name: Keras's variables of loss scaling and the number of skipped steps; no copies."""
+        """Return a mapping from names, as of Keras's variables, to the state tensors of loss scaling, not copied."""
         return {
             "loss_scale_optimizer/dynamic_scale": self.factor,
             "loss_scale_optimizer/step_counter": torch.tensor(self._good),

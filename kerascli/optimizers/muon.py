@@ -38,7 +38,7 @@ class Muon(Optimizer):
     adam_beta_2: OpenFraction = 0.999
     """Exponential decay rate of Adam's second-moment (mean squared gradient) estimate."""
     adam_weight_decay: NonNegativeFloat | None = 0.004
-    """Decoupled weight decay of the weights that Adam updates; `weight_decay` is that of the others."""
+    """Decoupled weight decay of the weights that Adam updates; `weight_decay` applies to all other weights."""
     epsilon: Epsilon = 1e-7
     weight_decay: NonNegativeFloat | None = 0.004
     exclude_layers: Annotated[Words, AfterValidator(_patterns)] | None = None

@@ -10,12 +10,12 @@ from torch import Tensor
 from kerascli.optimizers.base import Moment, Optimizer
 
 Rule = Callable[[Tensor, Tensor, Mapping[str, Tensor], Moment], None]
-"""Signature of an optimizer's `update`: (weight, gradient, state, moment); weight and state are changed in place."""
+"""Type of an optimizer's update function: (weight, gradient, state, moment); it changes weight and state in place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Update rule of an optimizer as a function whose arguments are all tensors, step and learning rate too.
+    """Update rule of an optimizer as a function of tensors only; step number and learning rate are tensors, too.
 
     Some of the tensors are changed in place.
     """
@@ -26,11 +26,11 @@ class Written:
 
 
 Compiler = Callable[[Written], Callable[..., object]]
-"""Type of a function that compiles an update rule for arguments like its examples."""
+"""Type of a function that compiles an update rule (`Written`) for arguments like its examples."""
 
 
 def write(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor]) -> Written:
-    """Return an optimizer's update rule as a function of tensors, with example arguments like `weights` and `slots`."""
+    """Return an optimizer's update rule as a function of tensors, with copies of `weights` and `slots` as examples."""
     names = list(slots)
 
     def function(weight: Tensor, gradient: Tensor, *others: Tensor) -> None:
@@ -44,7 +44,7 @@ def write(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor]) ->
 
 
 def compiled_rule(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor], compiler: Compiler) -> Rule:
-    """Compile an optimizer's update rule for vectors like `weights` and `slots`, and verify it by the uncompiled rule.
+    """Compile an optimizer's update rule for the weights and state vectors `slots`, and compare it with the original.
 
     Raises ValueError if their results differ, and whatever `compiler` raises, as for a rule that needs step and
     learning rate as Python numbers.

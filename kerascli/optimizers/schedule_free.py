@@ -20,7 +20,7 @@ class ScheduleFreeAdamW(Optimizer):
 
     learning_rate: LearningRate = 0.0025
     beta_1: Annotated[float, Field(gt=0, lt=1)] = 0.9
-    """Interpolation between the updated sequence (0) and its mean (1) at which gradients are computed."""
+    """Interpolation factor of the point where gradients are computed: from the updated sequence (0) to its mean (1)."""
     beta_2: Beta2 = 0.999
     epsilon: Epsilon = 1e-8
     warmup_steps: NonNegativeInt = 0

@@ -1,4 +1,4 @@
-"""Collection of a training's optimizers: usually one; with `fit.train_step`, one for each update that it defines."""
+"""Collection of the optimizers of a training run: usually one; with `fit.train_step`, one for each of its updates."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from kerascli.optimizers.apply import FlatOptimizer
 
 
 class Optimizers:
-    """Optimizers of a training, by the name of the `fit.train_step` update that each makes; a single one has name ''.
+    """Optimizers of a training run, by the name of their update in `fit.train_step`; a single one has the name ''.
 
     `repeats` is the number of times that an update is made in one training step.
     """
@@ -31,13 +31,13 @@ class Optimizers:
         return next(iter(self.by_name.values())).keep_if_good(new, old)
 
     def bad_step(self) -> int | None:
-        """Return the first step, from 1, whose loss or gradients were not finite; else None. Syncs with the device."""
+        """Return the first step (number, from 1) with a non-finite loss or gradient, or None. Syncs with the device."""
         found = {name: optimizer.bad_step() for name, optimizer in self.by_name.items()}
         steps = [(bad - 1) // self._repeats.get(name, 1) + 1 for name, bad in found.items() if bad is not None]
         return min(steps, default=None)
 
     def finish(self) -> None:
-        """Replace the weights of optimizers with `use_ema` by their moving averages, at the end of training."""
+        """Replace the weights by their moving averages, at the end of training, for optimizers with `use_ema`."""
         for optimizer in self.by_name.values():
             optimizer.finish()
 
@@ -48,7 +48,7 @@ class Optimizers:
                 optimizer.swap_averages()
 
     def state(self) -> dict[str, Tensor]:
-        """Return a mapping from names to the state tensors of all optimizers, without copies.
+        """Return a mapping from names to the state tensors of all optimizers of a training run, not copied.
 
         With several, names begin with that of the update: `critic/adam/dense/kernel/velocity`.
         """
@@ -56,7 +56,7 @@ class Optimizers:
         return {_full(name, key): value for name, state in states.items() for key, value in state.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore all optimizers from what `state()` returned. Raises FileRefused for the state of another training."""
+        """Restore all optimizers from what `state()` returned. Raises FileRefused if it is of another training run."""
         rest = dict(state)
         for name, optimizer in self.by_name.items():
             own = [key for key in rest if key.startswith(_full(name, ""))]

@@ -1,1 +1,1 @@
-"""Activations, initializers, regularizers and constraints, the parts that layers and optimizers share."""
+"""Activations, initializers, regularizers and constraints, which layers and optimizers have as arguments."""

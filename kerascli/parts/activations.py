@@ -33,11 +33,11 @@ class ReLU(Activation):
     """Rectified linear unit: max(x, 0), optionally with a negative slope, a maximum and a threshold."""
 
     negative_slope: float = 0.0
-    """Slope of the negative part."""
+    """Slope of the function for inputs below the threshold."""
     max_value: float | None = None
     """Maximum of the output (saturation); null: no limit."""
     threshold: float = 0.0
-    """Input value up to which the output is 0, or negative_slope * (x - threshold)."""
+    """Threshold: inputs up to it give negative_slope * (x - threshold), which by default is 0."""
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.max_value is None and self.threshold == 0:
@@ -53,7 +53,7 @@ class LeakyReLU(Activation):
     """Leaky rectified linear unit: x for x > 0, else negative_slope * x (Maas et al., 2013)."""
 
     negative_slope: float = 0.2
-    """Slope of the negative part."""
+    """Slope of the function for inputs below 0."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, self.negative_slope)
@@ -129,7 +129,7 @@ class Mish(Plain):
 
 @part(ACTIVATIONS)
 class Glu(Activation):
-    """Gated linear unit: a * sigmoid(b) of the halves a and b of an (even) axis (Dauphin et al., 2017)."""
+    """Gated linear unit: a * sigmoid(b), with the halves a and b of an axis of even size (Dauphin et al., 2017)."""
 
     axis: Axis = -1
 

@@ -11,7 +11,7 @@ from kerascli.component import Component, Registry
 
 
 class Activation(Component):
-    """Base class of activations: an elementwise function, or one along an axis."""
+    """Base class of activations, functions that are elementwise or along an axis."""
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor: ...
@@ -25,7 +25,7 @@ class Initializer(Component):
 
     @abstractmethod
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
-        """Return initial values, on the CPU, for a weight with `shape` in Keras, random ones drawn by `generator`."""
+        """Return initial values on the CPU for a weight with `shape` in Keras; `generator` draws random values."""
 
 
 class Regularizer(Component):

@@ -16,7 +16,7 @@ class MaxNorm(Constraint):
     """
 
     max_value: NonNegativeFloat = 2.0
-    """Maximum norm."""
+    """Maximum L2 norm of the weights along `axis`."""
     axis: Axes = 0
 
     def __call__(self, weight: Tensor) -> Tensor:
@@ -50,11 +50,11 @@ class MinMaxNorm(Constraint):
     """
 
     min_value: NonNegativeFloat = 0.0
-    """Minimum norm."""
+    """Minimum L2 norm of the weights along `axis`."""
     max_value: NonNegativeFloat = 1.0
-    """Maximum norm."""
+    """Maximum L2 norm of the weights along `axis`."""
     rate: Fraction = 1.0
-    """Fraction of the way to the clipped norm per update: norm = rate * clip(norm) + (1 - rate) * norm; 1: strict."""
+    """Rate at which an update moves norms to their limits: norm = rate * clip(norm) + (1 - rate) * norm; 1: at once."""
     axis: Axes = 0
 
     def __call__(self, weight: Tensor) -> Tensor:

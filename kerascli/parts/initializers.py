@@ -57,7 +57,7 @@ class Identity(Initializer):
 
 @part(INITIALIZERS, aliases=("normal",))
 class RandomNormal(Initializer):
-    """Initializer with normally distributed values. As in every random initializer, `seed` overrides the run's."""
+    """Initializer with normally distributed values; `seed`, as in all random initializers, overrides the run's seed."""
 
     mean: float = 0.0
     """Mean of the values."""
@@ -106,7 +106,7 @@ class RandomUniform(Initializer):
 
 @part(INITIALIZERS, aliases=("orthogonal_initializer",))
 class Orthogonal(Initializer):
-    """Initializer with orthonormal rows (all axes but the last) or columns, times `gain` (Saxe et al., 2014)."""
+    """Initializer with orthonormal rows (over all axes but the last) or columns, times `gain` (Saxe et al., 2014)."""
 
     gain: float = 1.0
     """Multiplicative factor of the orthogonal matrix."""
@@ -139,14 +139,14 @@ class VarianceScaling(Initializer):
     scale: PositiveFloat = 1.0
     """Scale of the variance."""
     mode: Mode = "fan_in"
-    """Divisor n of the variance: fan_in, the number of inputs, fan_out, that of outputs, or fan_avg, their mean."""
+    """Divisor n of the variance: number of inputs (fan_in), number of outputs (fan_out) or their mean (fan_avg)."""
     distribution: Distribution = "truncated_normal"
-    """Distribution of the values; `normal` is `truncated_normal`, as in Keras (at two standard deviations)."""
+    """Distribution of the values; `normal` is `truncated_normal` (at two standard deviations), as in Keras."""
     seed: Seed = None
     input_axes: Ints | None = None
-    """Axes of the weight whose sizes multiply to fan_in; null: Keras's rule."""
+    """Axes of the weight whose sizes multiply to fan_in; null: the axes that Keras uses."""
     output_axes: Ints | None = None
-    """Axes of the weight whose sizes multiply to fan_out; null: Keras's rule."""
+    """Axes of the weight whose sizes multiply to fan_out; null: the axes that Keras uses."""
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         fan = _fan(self.mode, *fans(shape, self.input_axes, self.output_axes))
@@ -162,9 +162,9 @@ class FixedScaling(Initializer):
 
     seed: Seed = None
     input_axes: Ints | None = None
-    """Axes of the weight whose sizes multiply to fan_in; null: Keras's rule."""
+    """Axes of the weight whose sizes multiply to fan_in; null: the axes that Keras uses."""
     output_axes: Ints | None = None
-    """Axes of the weight whose sizes multiply to fan_out; null: Keras's rule."""
+    """Axes of the weight whose sizes multiply to fan_out; null: the axes that Keras uses."""
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         fan = _fan(self.mode, *fans(shape, self.input_axes, self.output_axes))
@@ -221,11 +221,11 @@ class STFT(Initializer):
     """
 
     side: Literal["real", "imag"] = "real"
-    """Part of the complex kernel: real or imaginary."""
+    """Part of the transform's complex kernel that fills the weight: real or imaginary."""
     window: Literal["hann", "hamming", "blackman", "bartlett", "cosine", "nuttall"] | None = "hann"
-    """Window function of the frames; null: no window."""
+    """Window function by which the kernel is multiplied; null: no window."""
     scaling: Literal["density", "spectrum"] | None = "density"
-    """Normalization of the window: density by its L2 norm, spectrum by its L1 norm; null: none."""
+    """Normalization of the window: by its L2 norm (density) or its L1 norm (spectrum); null: no normalization."""
     periodic: bool = False
     """Use the periodic instead of the symmetric window."""
 
@@ -291,7 +291,7 @@ def _truncated(shape: tuple[int, ...], dtype: torch.dtype, source: torch.Generat
 
 
 def with_fans(initializer: Initializer, input_axes: tuple[int, ...], output_axes: tuple[int, ...]) -> Initializer:
-    """Return the initializer with the given axes for fan_in and fan_out, unless it has its own or needs none."""
+    """Return the initializer with the given axes for fan_in and fan_out, if it uses fans and has no axes of its own."""
     if not isinstance(initializer, (VarianceScaling, FixedScaling)):
         return initializer
     if initializer.input_axes is not None and initializer.output_axes is not None:

@@ -54,9 +54,9 @@ class OrthogonalRegularizer(Regularizer):
     """
 
     factor: NonNegativeFloat = 0.01
-    """Regularization factor."""
+    """Factor by which the penalty is multiplied."""
     mode: Literal["rows", "columns"] = "rows"
-    """Vectors to make orthogonal: the rows or the columns."""
+    """Vectors of the matrix that become orthogonal to each other: its rows or its columns."""
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim != 2:

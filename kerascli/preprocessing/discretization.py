@@ -24,7 +24,8 @@ class DiscretizationSettings(Component):
     """Settings of Discretization, both the layer and the transform."""
 
     bin_boundaries: Annotated[Floats, AfterValidator(_rising)] | None = None
-    """Boundaries of the bins, ascending; the outer bins are open: [0, 1] makes 3. A boundary is in the bin above."""
+    """Boundaries of the bins, ascending; the outer bins are open: [0, 1] makes 3 bins.
+    A value equal to a boundary belongs to the bin above it."""
     num_bins: Annotated[int, Field(ge=2, le=2**20)] | None = None
     """Number of bins of about equal counts, whose boundaries are learned from the training rows."""
     epsilon: Annotated[float, Field(gt=0, lt=1)] = 0.01

@@ -19,7 +19,7 @@ class HashingSettings(Component):
     num_bins: PositiveInt
     """Number of bins, including the bin 0 of `mask_value`, if given."""
     mask_value: int | str | None = None
-    """Value that becomes 0; all other values then become 1 or more. null: none."""
+    """Value whose bin index is 0; all other values then get 1 or more. null: no such value."""
     salt: Salt | None = None
     """Key of SipHash, two integers or one for both; null: FarmHash."""
     output_mode: OutputMode = "int"
@@ -36,7 +36,7 @@ class HashedCrossingSettings(Component):
     """Settings of HashedCrossing, both the layer and the transform: several columns or tensors hashed together."""
 
     num_bins: PositiveInt
-    """Number of bins."""
+    """Number of hash bins."""
     output_mode: Annotated[Literal["int", "one_hot"], ENCODED] = "int"
     sparse: Dense = False
 

@@ -36,7 +36,7 @@ def _signed(word: int) -> int:
 
 
 def _decimals(x: Tensor) -> tuple[Tensor, Tensor]:  # (*) -> (*, 24), (*)
-    """Return each integer in decimal notation as bytes, padded with zeros, and the number of its bytes."""
+    """Return each integer's decimal notation as bytes padded with zeros, and the number of its bytes."""
     digits, rest = [], x
     for _ in range(_DIGITS):
         above = rest.div(10, rounding_mode="trunc")

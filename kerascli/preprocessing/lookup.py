@@ -1,4 +1,4 @@
-"""Settings of lookups in a vocabulary, which the layer `integer_lookup` and the transforms share."""
+"""Settings of vocabulary lookups, which the layer `integer_lookup` and the lookup transforms share."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ class LookupSettings(Component):
     """Settings that `integer_lookup` and `string_lookup` share."""
 
     max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
-    """Maximal size of the vocabulary, out-of-vocabulary indices included; null: unlimited."""
+    """Maximum size of the vocabulary, out-of-vocabulary (OOV) indices included; null: no limit."""
     num_oov_indices: OovPlaces | None = None
     """Number of out-of-vocabulary (OOV) indices; null: 1 in inputs, 0 in targets."""
     mask_token: Any = None
-    """Value that means missing: index 0 with output_mode int, else dropped; null: none."""
+    """Value that counts as missing: it gets index 0 with output_mode int, else it is dropped. null: no such value."""
     oov_token: Any = None
-    """Value that out-of-vocabulary indices become with `invert`; it is never learned."""
+    """Value that `invert` returns for out-of-vocabulary (OOV) indices; it is never learned as an entry."""
     vocabulary: Any = None
-    """Entries, or a text file with one per line; null: learned. Leading mask and OOV tokens are removed."""
+    """Vocabulary entries, or a text file with one per line; null: learned. Leading mask and OOV tokens are removed."""
     idf_weights: Floats | None = None
     """Weights of the given vocabulary's entries, by which counts are multiplied in output_mode tf_idf."""
     invert: bool = False
@@ -56,12 +56,12 @@ class LookupSettings(Component):
         return self
 
     def entries(self, written: Sequence[Any]) -> Sequence[Any]:
-        """Return the vocabulary as given in the config, without the mask and OOV tokens that it may begin with."""
+        """Return the config's vocabulary `written` without the mask and OOV tokens that it may begin with."""
         special = [*[self.mask_token] * self.masks(), *[self.oov_token] * self.places()]
         return written[len(special) :] if list(written[: len(special)]) == special else written
 
     def places(self, *, target: bool = False) -> int:
-        """Return the number of OOV indices; by default 1 in inputs and none in targets."""
+        """Return the number of OOV indices: if not set, 1 for inputs and 0 for targets."""
         if self.num_oov_indices is None:
             return 0 if target else 1
         return self.num_oov_indices
@@ -71,11 +71,11 @@ class LookupSettings(Component):
         return int(self.mask_token is not None and self.output_mode == "int")
 
     def first(self, *, target: bool = False) -> int:
-        """Return the index of the vocabulary's first entry, after those of the mask token and the OOV indices."""
+        """Return the index of the first vocabulary entry, which follows those of the mask token and of OOV values."""
         return self.masks() + self.places(target=target)
 
     def inverse(self, entries: Sequence[Any], nothing: Any) -> list[Any]:
-        """Return the values of all indices of an inverted lookup, in order; the last one is for invalid indices.
+        """Return the values that an inverted lookup maps indices to, in order of index; the last is for invalid ones.
 
         `nothing` replaces a missing OOV token.
         """
@@ -91,11 +91,11 @@ class IntegerLookupSettings(LookupSettings):
     oov_token: int | None = -1
     vocabulary: str | Ints | None = None
     vocabulary_dtype: Literal["int64"] = "int64"
-    """Type of the vocabulary; Keras allows this one alone."""
+    """The dtype of the vocabulary; only int64 is possible, as in Keras."""
     oov_method: Literal["floormod", "farmhash"] = "floormod"
-    """Choice among several OOV indices: floormod: the remainder of a division; farmhash: a hash."""
+    """Rule that chooses among several OOV indices: floormod (remainder of a division) or farmhash (hash)."""
     salt: Salt | None = None
-    """Key of SipHash, which replaces FarmHash in oov_method farmhash; null: FarmHash."""
+    """Key of SipHash, which replaces FarmHash for oov_method farmhash; null: FarmHash."""
 
     @model_validator(mode="after")
     def _salted(self) -> Self:
@@ -105,7 +105,7 @@ class IntegerLookupSettings(LookupSettings):
 
 
 def check_vocabulary(entries: Sequence[Any], *special: Any) -> None:
-    """Raise ValueError if a vocabulary is empty, has an entry twice, or contains one of the special tokens."""
+    """Raise ValueError if a vocabulary is empty, has an entry twice, or contains one of the tokens in `special`."""
     if not entries:
         raise ValueError("vocabulary: expected at least one entry")
     twice, times = Counter(entries).most_common(1)[0]

@@ -1,4 +1,4 @@
-"""Modules of the layer `integer_lookup`, with a given vocabulary, on the device."""
+"""Modules of the layer `integer_lookup` with the config's vocabulary, which run on the device."""
 
 import torch
 from torch import Tensor, nn

@@ -13,7 +13,7 @@ from kerascli.component import Component
 from kerascli.shapes import Ints, Shape
 
 EPSILON = 1e-7
-"""Minimum of the standard deviations that values are divided by: Keras's `epsilon()`."""
+"""Minimum of the standard deviations by which values are divided: Keras's `epsilon()`."""
 
 X = TypeVar("X", np.ndarray, Tensor)
 
@@ -31,11 +31,11 @@ class NormalizationSettings(Component):
     """Settings of Normalization, both the layer and the transform."""
 
     axis: int | Ints | None = -1
-    """Axis or axes with a separate mean for each index, the batch being 0; null: one mean for all values."""
+    """Axis or axes with a separate mean for each index, where axis 0 is the batch; null: one mean for all values."""
     mean: Numbers | None = None
     """Mean to subtract, a number or one per index along `axis`; given together with `variance`."""
     variance: Numbers | None = None
-    """Variance, whose square root is divided by; given together with `mean`."""
+    """Variance, by whose square root values are divided, a number or one per index along `axis`; given with `mean`."""
     invert: bool = False
     """Invert the normalization: x * sqrt(variance) + mean."""
 
@@ -81,7 +81,7 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def _spread(name: str, value: np.ndarray, kept: tuple[int, ...], shape: Shape) -> np.ndarray:
-    """Reshape the config's mean or variance to broadcast over rows: an axis has size 1 if its indices share a value."""
+    """Reshape the config's mean or variance to broadcast over rows; an axis whose indices share a value gets size 1."""
     value = value[0] if value.shape == (1,) else value
     if value.ndim > len(kept):
         raise ValueError(f"{name}: expected numbers along {len(kept)} axes, got {value.ndim}")
@@ -95,7 +95,7 @@ def _spread(name: str, value: np.ndarray, kept: tuple[int, ...], shape: Shape) -
 
 
 def mean_and_variance(parts: Iterable[np.ndarray], *, kept: tuple[int, ...] = ()) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean and the variance for each index along the axes `kept` (rows are axis 0), as float64.
+    """Return mean and variance, as float64, for each index along the axes `kept` (axis 0 is the rows).
 
     Both broadcast over a row. The parts of the rows are read once, with Chan's formula for the moments of two samples
     together: memory-mapped files stay on disk, and the whole is not copied in float64. Differences from a mean of the
@@ -145,7 +145,7 @@ class NormalizationModule(nn.Module):
 
 
 class NormalizationByNumbers(nn.Module):
-    """Module of the layer `normalization`; its mean and variance are not weights but settings, tensors in `forward`."""
+    """Module of the layer `normalization`; its settings mean and variance are no weights: tensors only in `forward`."""
 
     def __init__(self, mean: np.ndarray, deviation: np.ndarray, invert: bool) -> None:
         super().__init__()

@@ -17,12 +17,12 @@ class RescalingSettings(Component):
     """Settings of Rescaling, both the layer and the transform."""
 
     scale: Factor
-    """Factor of the values: a number, or one for each channel (last axis)."""
+    """Factor by which values are multiplied: a number, or one for each channel (last axis)."""
     offset: Factor = 0.0
     """Offset added after the multiplication: a number, or one for each channel (last axis)."""
 
     def fault(self, shape: Shape) -> tuple[str, str] | None:
-        """Return the error message for a `scale` or `offset` that does not fit the channels, and its name, or None."""
+        """Return (message, name of the setting) if `scale` or `offset` does not fit the channels, else None."""
         for name, value in (("scale", self.scale), ("offset", self.offset)):
             if isinstance(value, tuple) and (not shape or shape[-1] not in (None, len(value))):
                 channels = shape[-1] if shape else "no"
@@ -44,5 +44,5 @@ class RescalingModule(nn.Module):
 
 
 def _as_factor(value: Factor, x: Tensor) -> Tensor | float:
-    """Return the setting scale or offset as a number or a tensor (channels,), made without a copy from the host."""
+    """Return the setting `scale` or `offset` as a number or a tensor (channels,), without a copy from the host."""
     return torch.cat([x.new_full((1,), number) for number in value]) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""Advice from the profile of a training: which phases (data, forward ...) take a large share, and what reduces it."""
+"""Advice from the profile of a training run: phases (data, forward ...) with a large share, and what reduces it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from kerascli.events import LayerTime, Phase
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Advice to give if a phase of training (`data`, `forward` ...) takes more than `share` of the time."""
+    """Sentence of advice to print if a phase of training (`data`, `forward` ...) takes more than `share` of the
+    time."""
 
     phase: str
     share: float
@@ -61,19 +62,19 @@ RULES = (
 )  # fmt: skip
 
 OPERATION_MICROSECONDS = 10.0
-"""Mean time of an operation below which less than half of it is arithmetic: torch takes about 5 µs to start an
+"""Mean time of a torch operation below which less than half of it is arithmetic: torch takes about 5 µs to start an
 operation and to record it for the gradient."""
 
 COMPILING_SHARE = 0.5
-"""Share of a training's time above which compiling the model has not paid off."""
+"""Share of a training run's time above which compiling the model has not paid off."""
 
 LEAST_SECONDS = 1.0
-"""Minimum duration of all training steps for advice: in shorter ones most time goes into writing the run's files."""
+"""Minimum duration of all training steps for advice: in shorter runs most time goes into writing the run's files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Measurements of a profiled training that the advice is based on."""
+    """Measurements of a profiled training run, on which the advice is based."""
 
     phases: Sequence[Phase]
     layers: tuple[LayerTime, ...]
@@ -83,7 +84,7 @@ class Facts:
     """Duration of all training steps and ends of epochs, in seconds."""
     compiling_seconds: float
     operations: float
-    """Number of torch operations that a training step starts; 0 if unknown."""
+    """Number of torch operations that start in a training step; 0 if unknown."""
     execution_mode: str
     jit_compile: bool | str
     """Value of `jit_compile` in the config."""

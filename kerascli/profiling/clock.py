@@ -1,4 +1,5 @@
-"""Clock for profiling: how much of each lap (a training step, the end of an epoch) named sections of code take."""
+"""Clock for profiling: measures the parts of a lap (a training step, the end of an epoch) that named code sections
+take."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,14 +8,15 @@ from time import perf_counter
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """Duration of a training step or of the end of an epoch, and the seconds of each named section in it."""
+    """Duration of a lap (a training step, or the end of an epoch), and the seconds of each named code section in it."""
 
     seconds: float
     parts: dict[str, float]
 
 
 class Clock:
-    """Timer of named sections of code (`data`, `forward` ...); one inside another counts as part of the outer one.
+    """Timer of named sections of code (`data`, `forward` ...); a section inside another counts as part of the outer
+    one.
 
     A device may still compute when a call returns; `wait` waits for it, so that time is counted where it is caused.
     """

@@ -14,10 +14,11 @@ ORDER = (
     "data", "forward and backward", "forward", "backward", "optimizer", "metrics",
     "callbacks", "validation", "records", "checkpoints", "showing progress", REST,
 )  # fmt: skip
-"""Names of the phases of training (data, forward ...) in the order of the report; others come before `REST`."""
+"""Names of the phases of training (data, forward ...) in the order of reports; other phases come before `REST`, the
+remaining time."""
 
 _SAMPLES = 10_000
-"""Maximum number of durations kept to compute a median of, so that memory is bounded."""
+"""Maximum number of durations that are stored to compute a median, so that memory is bounded."""
 
 
 @dataclass(slots=True)
@@ -74,7 +75,8 @@ class LapSums:
 
 
 def phases(steps: LapSums, epochs: LapSums, steps_in_all: int) -> tuple[Phase, ...]:
-    """Return the phases of a profile (`data` ...) with their shares of the time of all steps and epochs' ends.
+    """Return the phases (`data` ...) of a profile, with their shares of the time of all training steps and ends of
+    epochs.
 
     Work of both kinds (metrics are read in steps and at an epoch's end) is listed where most of it is done.
     """

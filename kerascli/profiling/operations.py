@@ -15,7 +15,7 @@ STEP = "step: "
 
 _ENGINE = "autograd::engine::evaluate_function: "
 _BACKWARD, _MARK = 1, 7
-"""Values of PyTorch's at::RecordScope for an event: work of a gradient function; a mark by kerascli or torch."""
+"""Values of PyTorch's at::RecordScope for profiler events: work of a gradient function, and a user's named range."""
 
 
 K = TypeVar("K")
@@ -23,7 +23,7 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """An operation recorded by torch's profiler, with its own time, without that of operations nested in it."""
+    """Operation recorded by torch's profiler, with its own time, which excludes operations nested in it."""
 
     name: str
     step: int
@@ -33,13 +33,15 @@ class Work:
     backward: bool
     milliseconds: float
     calls: int
-    """Number of calls to count for this operation: 0 for autograd's work around a gradient function, else 1."""
+    """Number of calls that this profiled operation counts as: 0 for autograd's work around a gradient function, else
+    1."""
     outermost: bool
-    """True if the operation was started by Python or autograd, not by another operation."""
+    """True if Python or autograd started the operation, False if another operation did."""
 
     @property
     def place(self) -> str:
-        """Name of what the operation ran in: `dense` (a layer), `dense, backward` or `optimizer`."""
+        """Name of the layer, direction or phase that the operation is part of: `dense`, `dense, backward`,
+        `optimizer`."""
         if not self.backward:
             return self.layer or self.phase
         return f"{self.layer}, backward" if self.layer else "backward"
@@ -51,7 +53,7 @@ class RecordedWork:
 
     work: Sequence[Work] = ()
     lasted: Sequence[float] = ()
-    """Duration of each recorded training step in milliseconds."""
+    """Durations of the recorded training steps, in milliseconds."""
 
     @property
     def steps(self) -> int:
@@ -80,11 +82,11 @@ class RecordedWork:
         return tuple(sorted(found, key=lambda layer: (-layer.share, layer.name))[:count])
 
     def started(self) -> float:
-        """Return the mean number of torch operations in a training step; those inside others do not count."""
+        """Return the mean number of torch operations that start in a training step, without those inside others."""
         return sum(each.outermost for each in self.work) / self.steps if self.steps else 0.0
 
     def _milliseconds(self, group: Iterable[Work]) -> float:
-        """Return the median over the training steps of the total time of the given operations."""
+        """Return the time that the given operations take in a training step, in milliseconds: the median over steps."""
         times = [0.0] * self.steps
         for each in group:
             times[each.step] += each.milliseconds
@@ -92,7 +94,7 @@ class RecordedWork:
 
 
 def recorded_work(events: Sequence[Any], steps: int, *, on_device: bool) -> RecordedWork:
-    """Return the operations of the first `steps` training steps in `events`, those of torch's profiler.
+    """Return the operations of the first `steps` training steps in `events`, the events of torch's profiler.
 
     With `on_device` times are those of the device, not of the CPU.
     """
@@ -147,7 +149,7 @@ def _is_backward(event: Any) -> bool:
 
 
 def _layers_by_sequence(ran: Iterable[Any]) -> dict[int, str]:
-    """Return a mapping from a gradient function's sequence number to the layer whose forward created it.
+    """Return a mapping from the sequence number of a gradient function to the layer whose forward pass created it.
 
     An operation has the number that the next gradient function will get; so of all with one number, the last to
     begin has created it.

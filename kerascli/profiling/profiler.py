@@ -1,4 +1,4 @@
-"""Profiler of a training run: follows its events, times its phases (data, forward ...), and returns a profile."""
+"""Profiler of a training run: follows the run's events, times its phases (data, forward ...), and returns a profile."""
 
 from collections.abc import Callable, Iterator, Mapping
 from statistics import median
@@ -15,13 +15,14 @@ from kerascli.profiling.replay import layer_by_layer
 from kerascli.profiling.window import LEAST_STEPS, Window, synchronize
 
 _MAKING = ("tracing", "compiling")
-"""Phases that occur once per training, such as compiling; while a graph is tested, phases of steps occur in them."""
+"""Names of phases that occur once per training run; inside them, the test of a graph runs phases of training steps."""
 _SLOWED = 1.5
-"""Slowdown by torch's profiler above which its times mislead, since it adds microseconds to each operation."""
+"""Slowdown of a training step by torch's profiler above which the measured times mislead: each operation takes
+microseconds more."""
 
 
 class Profiler:
-    """Times the phases (data, forward ...) of a training run; must get all its events through `follow`.
+    """Timer of the phases (data, forward ...) of a training run; all events of the run must pass through `follow`.
 
     The first step is timed separately; some are recorded by torch's profiler, which slows them; the rest are timed.
     """
@@ -40,7 +41,7 @@ class Profiler:
     def set_model(
         self, mode: str, jit_compile: bool | str, layers: Mapping[str, nn.Module], step: Callable[[], object]
     ) -> None:
-        """Set how training steps are executed, and the layers (name -> module) whose times to report.
+        """Set how training steps are executed, and the layers (mapping from name to module) whose times are reported.
 
         `step` runs forward and backward as modules, in any execution mode, and changes nothing.
         """
@@ -65,7 +66,8 @@ class Profiler:
             synchronize(self._device)
 
     def follow(self, events: Iterator[Event], batches_done: int) -> Iterator[Event]:
-        """Yield all events of a training; `batches_done` batches of its first epoch were trained before a resume."""
+        """Pass on all events of a training run and measure times; `batches_done` is the number of batches of its first
+        epoch that were trained before a resume."""
         self._before = self._clock.lap().parts
         for event in events:
             match event:
@@ -106,7 +108,7 @@ class Profiler:
             self._clock.restart()
 
     def finish(self) -> Profiled | None:
-        """Return the profile of the training as a Profiled event; None if no step was trained."""
+        """Return the profile of the training run as a Profiled event; None if no step was trained."""
         self._window.stop()
         if self._seen == 0:
             return None
@@ -165,5 +167,5 @@ class Profiler:
             yield "each phase waited for the device: without --profile phases overlap, and steps are faster"
 
     def trace(self) -> tuple[str, bytes] | None:
-        """Return the name and contents of a Chrome trace file of the recorded steps; None if there are none."""
+        """Return (name, contents) of a Chrome trace file of the recorded training steps; None if none were recorded."""
         return self._window.trace() if self._window.steps else None

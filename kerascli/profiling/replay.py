@@ -1,4 +1,4 @@
-"""Time the layers of a training step that is executed as one graph, by running it as modules a few times."""
+"""Time the layers of a training step that usually runs as one graph, by running it as modules a few times."""
 
 from collections.abc import Callable, Mapping
 
@@ -10,13 +10,14 @@ from kerascli.profiling.operations import RecordedWork
 from kerascli.profiling.window import Window
 
 _STEPS = 5
-"""Number of training steps whose layers are timed, after one that is not timed."""
+"""Number of training steps whose layers are timed, after a first step that is not timed."""
 
 
 def layer_by_layer(
     device: torch.device, layers: Mapping[str, nn.Module], step: Callable[[], object]
 ) -> tuple[RecordedWork, str]:
-    """Time a few training steps by layer; `step` runs forward and backward as modules, and changes no weights.
+    """Time a few training steps by layer; `step` is called for a forward and backward pass of modules, without an
+    update.
 
     Modules need more memory than a graph: if the device has too little, the work is empty and the text says why.
     """

@@ -17,18 +17,19 @@ from kerascli.errors import first_line
 from kerascli.profiling.operations import LAYER, STEP, RecordedWork, recorded_work
 
 LEAST_STEPS = 3
-"""Minimum training steps to profile operations: the first (atypical), a timed one, one for torch's profiler."""
+"""Minimum number of training steps to profile operations: an atypical first one, a timed one, one for torch's
+profiler."""
 
 _WARM_UP_STEPS = 10
-"""Number of training steps after which memory is allocated, kernels are chosen and processors run at full speed."""
+"""Number of training steps before those recorded, for memory allocation, choice of kernels and full processor speed."""
 _STEPS = 20
 """Number of training steps to record: enough for a mean, few enough for a trace that opens at once."""
 LARGE_BYTES = 16_000_000
-"""Size above which a trace file is compressed; trace viewers read both forms."""
+"""Number of bytes above which a trace file is compressed; trace viewers read both forms."""
 
 
 class Window:
-    """The consecutive training steps of one epoch that torch's profiler records, once in a training."""
+    """Consecutive training steps of one epoch that torch's profiler records, once in a training run."""
 
     def __init__(self, device: torch.device) -> None:
         self.layers: Mapping[str, nn.Module] = {}
@@ -36,7 +37,7 @@ class Window:
         self.steps = 0
         """Number of complete training steps that were recorded."""
         self.refusal = ""
-        """Reason why torch's profiler did not start."""
+        """Reason why torch's profiler did not start; empty if it did not fail."""
         self._device = device
         self._warm_up = self._size = 0
         self._epoch = self._first = 0
@@ -45,11 +46,11 @@ class Window:
         self._hooks: list[RemovableHandle] = []
 
     def plan(self, steps: int) -> None:
-        """Choose which training steps to record: 20 after the first 10, or of few steps the second third."""
+        """Choose the training steps to record: 20 after the first 10; of a run too short for that, the second third."""
         self._warm_up, self._size = min(_WARM_UP_STEPS, steps // LEAST_STEPS), min(_STEPS, steps // LEAST_STEPS)
 
     def is_due(self, steps_done: int, left: int, steps: int, *, last_epoch: bool) -> bool:
-        """Return True if recording should start now: after `steps_done` steps, with `left` left in the epoch."""
+        """Return True if recording should start now: `steps_done` steps of the epoch are done, `left` are left."""
         if self._first or steps_done < self._warm_up or not self._warm_up:
             return False
         return left >= min(self._size, steps) or (last_epoch and left > 0)
@@ -75,7 +76,7 @@ class Window:
         self.begin(f"{STEP}{step}")
 
     def step_done(self, *, last: bool) -> None:
-        """Mark the end of a training step; stop torch's profiler if it was the last to be recorded."""
+        """Mark the end of a training step; stop torch's profiler if this was the last step to record."""
         self.end()
         self.steps += 1
         if last or self.steps == self._size:
@@ -113,21 +114,21 @@ class Window:
         return recorded_work(self._profile.events(), self.steps, on_device=self._device.type == "cuda")
 
     def trace(self) -> tuple[str, bytes]:
-        """Return the name and contents of a file with the recorded steps in the Chrome trace format."""
+        """Return (name, contents) of a file with the recorded training steps in the Chrome trace format."""
         with tempfile.TemporaryDirectory(prefix="kerascli-profile-") as folder:
             path = Path(folder) / "trace.json"
             self._profile.export_chrome_trace(str(path))
             return trace_file(path.read_bytes())
 
     def __str__(self) -> str:
-        """Return which training steps were recorded, as `epoch 1, steps 11 to 30`; empty if none were."""
+        """Return as text which training steps were recorded: `epoch 1, steps 11 to 30`; empty if none were."""
         last = self._first + self.steps - 1
         steps = f"step {last}" if self.steps == 1 else f"steps {self._first} to {last}"
         return f"epoch {self._epoch}, {steps}" if self.steps else ""
 
 
 def trace_file(trace: bytes) -> tuple[str, bytes]:
-    """Return the name and contents of a trace file for the given contents, which are compressed if large."""
+    """Return (name, contents) of a trace file; the contents `trace` are compressed if they are large."""
     if len(trace) <= LARGE_BYTES:
         return "trace.json", trace
     return "trace.json.gz", gzip.compress(trace, compresslevel=6, mtime=0)

@@ -39,7 +39,7 @@ def class_rows(matrix: np.ndarray, names: Sequence[str]) -> list[ClassRow]:
 
 
 def class_table(rows: Sequence[ClassRow]) -> str:
-    """Return precision, recall and F1 of all classes as a table in plain text."""
+    """Return precision, recall and F1 of all classes as a plain-text table."""
     names = [safe_text(row.name) for row in rows]
     width = max(5, *map(cell_len, names))
     lines = [f"{'class':<{width}}  precision  recall      f1  support"]

@@ -12,12 +12,12 @@ from kerascli.runs.history import is_figure
 from kerascli.runs.record import RunRecord
 
 ABSENT = "absent"
-"""Shown as the value of a setting that a run's config does not have; null is a value."""
+"""Text shown for a setting that a run's config lacks; a setting of null is shown as a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Settings and results of several runs; every list has one value for each run, in the order of `runs`."""
+    """Settings and results of several runs; each list has one value per run, in the order of `runs`."""
 
     runs: list[str]
     settings: dict[str, list[Any]]
@@ -60,7 +60,8 @@ def _resolved(run: RunRecord) -> dict[str | int, Any]:
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the path (`model.layers[1].dense.units` ...) and value of each setting; a plain list is one value."""
+    """Yield (path, value) for each setting of a config (`model.layers[1].dense.units` ...); a plain list is one
+    value."""
     if isinstance(value, Mapping) and value:
         for key, entry in value.items():
             yield from _flat(entry, f"{path}.{key}" if path else str(key))
@@ -72,7 +73,7 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _results(run: RunRecord) -> dict[str, float]:
-    """Return a run's last value of each metric, the best one if its direction is known, its evaluations and seconds."""
+    """Return a run's results by name: last and best value of each metric, evaluations, epochs, seconds."""
     facts, rows = run.facts(), run.history()
     directions = facts.get("directions", {})
     found: dict[str, float] = {"epochs": len(rows)}

@@ -161,7 +161,7 @@ def _pairs(logs: Logs) -> list[str]:
 
 
 def _wrapped(head: str, parts: list[str], width: int) -> str:
-    """Return `head` and then `parts`, in lines of at most `width` characters that are broken between parts."""
+    """Return `head` and the texts `parts` in lines of at most `width` characters, broken only between parts."""
     lines = [head]
     for part in parts:
         if len(lines[-1]) + len(part) + 2 > width:
@@ -171,7 +171,7 @@ def _wrapped(head: str, parts: list[str], width: int) -> str:
 
 
 def number_text(value: float) -> str:
-    """Return a number as text: four decimal places, from 10,000 on one, in scientific notation if large or small."""
+    """Return a number as text: four decimals, one from 10,000 on; scientific notation if it is very large or small."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.4f}"
     if 1e4 <= abs(value) < 1e9:  # a price, as errors in units of the target are

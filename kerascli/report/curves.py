@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def binary_curves(found: Thresholds, positive: str, title: str) -> "Figure":
-    """Return a figure of the ROC, precision-recall and calibration curves; `positive` is the positive class's name."""
+    """Return a figure of ROC, precision-recall and calibration curves; `positive` is the name of the positive class."""
     import matplotlib
 
     share = float(found.truth.mean()) if len(found.truth) else 0.0

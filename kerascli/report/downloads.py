@@ -15,7 +15,7 @@ from rich.progress import (
 
 
 class DownloadBar:
-    """Callback (name, bytes so far, total bytes or 0 if unknown) that shows the downloads of one command."""
+    """Callback (name, bytes so far, total bytes or 0) that shows the progress of a command's downloads."""
 
     def __init__(self, stream: TextIO) -> None:
         self._console = Console(file=stream, highlight=False, markup=False, soft_wrap=True)

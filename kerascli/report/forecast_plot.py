@@ -17,7 +17,7 @@ _MARKED = 60  # more markers would hide the line
 
 @dataclass(frozen=True, slots=True)
 class ForecastPanel:
-    """Values of one column of a time series: the history, the true values after it (may be none), and the forecast."""
+    """Values of one column of a time series: history, true values after it (possibly none), forecast."""
 
     column: str
     history: np.ndarray
@@ -26,7 +26,7 @@ class ForecastPanel:
 
     @property
     def error(self) -> float | None:
-        """Mean absolute error of the forecast in the rows whose true values are known; None if there are none."""
+        """Mean absolute error of the forecast over rows with known true values; None if there are no such rows."""
         count = min(len(self.truth), len(self.forecast))
         errors = np.abs(self.truth[:count] - self.forecast[:count])
         errors = errors[np.isfinite(errors)]
@@ -36,7 +36,7 @@ class ForecastPanel:
 def plot_forecast(
     panels: Sequence[ForecastPanel], positions: np.ndarray, run: str, *, axis: str, truth: str
 ) -> "Figure":
-    """Return a figure with a plot for each column of a time series, over `positions` (dates, or numbers of rows).
+    """Return a figure with a plot for each column of a time series, over `positions` (dates or row numbers).
 
     `axis` is the label of the positions, `truth` that of the known values after the history.
     """

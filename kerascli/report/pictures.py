@@ -25,7 +25,8 @@ _WORDS = 40
 
 
 def picture(sample: Images | Points | Heat) -> bytes:
-    """Return a PNG image, as bytes, of what a callback produced: a grid of images, a scatter plot or a heat map."""
+    """Return the sample that a callback produced (a grid of images, a scatter plot or a heat map) as bytes of a PNG
+    image."""
     import matplotlib
 
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
@@ -61,13 +62,13 @@ def _images(sample: Images) -> "Figure":
 def _labels(
     places: Sequence[float], names: Sequence[str], most: int = _LABELS
 ) -> tuple[Sequence[float], Sequence[str]]:
-    """Return the positions and texts of at most `most` of an axis's labels, evenly spaced."""
+    """Return (positions, texts) of at most `most` of the labels of an axis, evenly spaced."""
     every = max(1, math.ceil(len(names) / most))
     return places[: len(names) : every], names[::every]
 
 
 def _sheet(sample: Images) -> tuple[np.ndarray, tuple[list[float], list[float]]]:
-    """Return a grid of images as one array, and the centers of its rows and of its columns, in pixels."""
+    """Return a grid of images as one array, and the centers of its rows and columns in pixels."""
     rows, columns, height, width, channels = sample.values.shape
     gap = 0 if sample.across else _GAP
     sheet = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), np.float32)

@@ -1,4 +1,4 @@
-"""Plot runs: training curves and confusion matrices. matplotlib is imported when the first is drawn, torch never."""
+"""Plot runs: training curves and confusion matrices. matplotlib is imported only for drawing, torch never."""
 
 import io
 import math
@@ -58,7 +58,7 @@ Runs = Sequence[tuple[str, Sequence[Row]]]
 
 
 def panels(runs: Runs) -> list[str]:
-    """Return the metrics for which the plot of runs has a panel: the loss first, no durations or learning rates."""
+    """Return the metrics that have a panel in the plot of runs: the loss first; no durations or learning rates."""
     names = dict.fromkeys(name.removeprefix("val_") for _, rows in runs for row in rows for name in row)
     return sorted(filter(is_figure, names), key=lambda name: name != "loss")
 
@@ -197,7 +197,7 @@ def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool) -> None:
 
 
 def _phase_starts(runs: Runs) -> list[float]:
-    """Return the x positions, between two epochs, at which a new training phase begins; empty for several runs."""
+    """Return the x positions, between epochs, at which a new training phase begins; an empty list for several runs."""
     rows = runs[0][1] if len(runs) == 1 else ()
     return [row["epoch"] - 0.5 for before, row in pairwise(rows) if before.get("phase") != row.get("phase")]
 
@@ -262,6 +262,7 @@ def _counts(axes: "Axes", counts: list[list[float]], shares: list[list[float]]) 
 
 
 def literal(text: str, limit: int = 80) -> str:
-    """Return a text that matplotlib shows as it is: `$` starts no formula, a leading underscore hides no legend."""
+    """Return a text that matplotlib draws literally: `$` starts no formula, and a leading `_` does not hide a legend
+    entry."""
     text = safe_text(text, limit).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text

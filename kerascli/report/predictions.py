@@ -15,13 +15,13 @@ from kerascli.disk import storage
 from kerascli.errors import ConfigError
 
 TABLES = (".csv", ".jsonl", ".parquet")
-"""Suffixes of the formats in which predictions are written as named columns."""
+"""Suffixes of the file formats in which predictions are written as named columns."""
 FORMATS = (*TABLES, ".npy", ".npz")
 _BLOCK_ROWS = 2**14
 
 
 def csv_text(columns: Mapping[str, np.ndarray], *, header: bool = True) -> str:
-    """Return columns of predictions as CSV text; numbers have the digits of their precision, missing ones are empty."""
+    """Return columns of predictions as CSV text; numbers have all digits of their precision, missing ones are empty."""
     names = [",".join(map(_csv_word, columns)) if len(columns) > 1 else _csv_word(*columns) or '""'] if header else []
     alone = len(columns) == 1  # an empty line would be no row
 
@@ -43,7 +43,7 @@ def json_lines(columns: Mapping[str, np.ndarray]) -> str:
 def _rows(
     columns: Mapping[str, np.ndarray], cells: Callable[[np.ndarray], list[str]]
 ) -> Iterator[Iterator[tuple[str, ...]]]:
-    """Yield rows of cells (texts) in blocks, which are small enough that a block's texts stay in the CPU's caches."""
+    """Yield the rows of a table as texts, in blocks small enough for the CPU's caches."""
     count = len(next(iter(columns.values())))
     for start in range(0, count, _BLOCK_ROWS):
         part = slice(start, start + _BLOCK_ROWS)
@@ -59,21 +59,21 @@ def _json_cells(values: np.ndarray) -> list[str]:
 
 
 def _each_once(values: np.ndarray, convert: Callable[[str], str]) -> list[str]:
-    """Return the cell (text) for each word of a column; each distinct word is converted only once."""
+    """Return the cell (text) for each word of a column; equal words are converted only once."""
     words = values.tolist()
     known = {word: convert(word) for word in dict.fromkeys(words)}
     return list(map(known.__getitem__, words))
 
 
 def _csv_word(word: str) -> str:
-    """Return a word as a cell of a CSV row that has several cells: in quotes if necessary."""
+    """Return a word as a cell of a CSV row with several cells, in quotes if necessary."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow((word, ""))
     return buffer.getvalue().removesuffix(",\n")
 
 
 def _digits(values: np.ndarray) -> list[str]:
-    """Return a column of numbers as texts with the digits of their precision; nan and infinity become empty texts."""
+    """Return a column of numbers as texts with all digits of their precision; nan and infinity become empty texts."""
     texts = values.astype(str).tolist()
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return texts

@@ -1,4 +1,4 @@
-"""Format the profile of a training (time by phase, layer and operation, and advice) as text."""
+"""Format the profile of a training run (time by phase, layer and operation, and advice) as text."""
 
 import textwrap
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from kerascli.errors import safe_text
 from kerascli.events import Profiled
 
 _WIDTH = 100
-"""Maximum width, in characters, of sentences in the text of a profile; tables are as wide as their names."""
+"""Maximum width, in characters, of the sentences in a profile's text; its tables may be wider."""
 _NAME = 48
 """Maximum width, in characters, of the name of an operation in the text of a profile."""
 

@@ -1,4 +1,4 @@
-"""Reference of all names in configs (kinds, components, sections, keys), made from the code that reads configs."""
+"""Reference of all names in configs (kinds, components, sections, keys), derived from the code that reads configs."""
 
 import re
 import textwrap
@@ -24,17 +24,18 @@ _USED = {
     "activation": "activation: {}", "initializer": "kernel_initializer: {}",
     "regularizer": "kernel_regularizer: {}", "constraint": "kernel_constraint: {}",
 }  # fmt: skip
-"""Mapping from a kind of component to the format of the YAML line that shows a component's use."""
+"""Mapping from a kind of component to the format of a YAML line that shows how such a component is used."""
 
 _WIDTH = 120
-"""Width, in characters, of the text of `kerascli explain` if it is not printed to a terminal."""
+"""Width, in characters, of the text of `kerascli explain` outside of a terminal."""
 _NAMES = 28
 """Maximum width, in characters, of the column of names in a list of components."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of a config: the words for its type, its default as YAML (None: no default), whether it is required."""
+    """Key of a config in the reference: its type in words, its default as YAML (None: no default), and if it is
+    required."""
 
     name: str
     takes: str
@@ -52,7 +53,8 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Page that `explain` shows for a name; `beside` are a node's other keys, `members` the components of a kind."""
+    """Entry of `kerascli explain` for a name; `beside` are further keys of a layer's node, `members` a kind's
+    components."""
 
     kind: str
     name: str
@@ -69,7 +71,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A component in the list of its kind (`kerascli list`): its name, aliases and meaning."""
+    """Component in the list of its kind (`kerascli list`): name, aliases and meaning."""
 
     name: str
     aliases: tuple[str, ...]
@@ -83,7 +85,7 @@ def kinds() -> dict[str, int]:
 
 
 def find_kind(word: str) -> Registry[Any]:
-    """Return the registry of a kind of component, such as `layer` or `layers`. Raises ConfigError."""
+    """Return the registry for the name of a kind of component, such as `layer` or `layers`. Raises ConfigError."""
     found = _kind(word)
     if found is None:
         hint = f"kinds: {', '.join(map(plural, sorted(registries())))}"
@@ -92,7 +94,7 @@ def find_kind(word: str) -> Registry[Any]:
 
 
 def members(kind: str) -> tuple[Member, ...]:
-    """Return the components of a kind, such as `layer` or `layers`, as a list shows them. Raises ConfigError."""
+    """Return the components of a kind, such as `layer` or `layers`, for `kerascli list`. Raises ConfigError."""
     if kind.lower() in {"op", "ops"}:
         found = map(OPS.find, OPS.names())
         return tuple(Member(op.name, OPS.aliases(op.name), op.meaning) for op in found if op)
@@ -104,7 +106,8 @@ def _members(registry: Registry[Any]) -> tuple[Member, ...]:
 
 
 def explain(word: str) -> list[Entry]:
-    """Return all entries of the reference for a name: sections, kinds, components, else keys. Raises ConfigError.
+    """Return all entries of the reference for a name: sections, kinds and components or, without any, keys. Raises
+    ConfigError.
 
     Components are found in any spelling.
     """
@@ -117,7 +120,8 @@ def explain(word: str) -> list[Entry]:
 
 
 def render(entries: Sequence[Entry], width: int | None = None) -> str:
-    """Return entries of the reference as plain text, separated by blank lines and wrapped to `width` (None: not)."""
+    """Return entries of the reference as plain text, separated by blank lines; lines are wrapped to `width`, if
+    given."""
     return "\n\n".join(_entry_text(entry, width) for entry in entries)
 
 
@@ -127,7 +131,7 @@ def _entry_text(entry: Entry, width: int | None) -> str:
 
 
 def fitted(lines: Iterator[str], width: int | None) -> str:
-    """Return lines as one text, wrapped to `width`; wrapped lines are indented to the text after the line's name."""
+    """Return lines as one text, wrapped to `width`; wrapped lines are indented to the text after the name in a line."""
     if width is None:
         return "\n".join(lines)
     return "\n".join(part for line in lines for part in _broken(line, width))
@@ -185,7 +189,7 @@ def component_entry(kind: str, cls: type[Component]) -> Entry:
 
 
 def _of_ops(word: str) -> Iterator[Entry]:
-    """Yield the reference entry of an operation (`ops.einsum`, `einsum`), or, if unsupported, one with the reason."""
+    """Yield the reference entry of an operation (`ops.einsum`, `einsum`); for an unsupported one, with the reason."""
     word = word.lower()
     if word.startswith("ops.") and word[4:] in LEFT_OUT:
         yield Entry("not an op", word[4:], f"Not available in formulas: {LEFT_OUT[word[4:]]}.")
@@ -197,7 +201,7 @@ def _of_ops(word: str) -> Iterator[Entry]:
 
 
 def _of_dotted(word: str) -> Iterator[Entry]:
-    """Yield the reference entry of a key given with its section or component: `fit.epochs`, `dense.units`."""
+    """Yield the reference entry of a key written with its section or component: `fit.epochs`, `dense.units`."""
     owner, dot, name = word.rpartition(".")
     if dot:
         for entry in (*_of_sections(owner), *_of_components(owner)):
@@ -207,7 +211,8 @@ def _of_dotted(word: str) -> Iterator[Entry]:
 
 
 def _of_keys(word: str) -> Iterator[Entry]:
-    """Yield reference entries of a config key, in all sections or else all components; equal keys share an entry."""
+    """Yield reference entries of a config key, from all sections or, if none has it, components; equal keys share
+    one."""
     owners = [(section.name, tuple(map(Key.of, section.settings))) for section in sections().values()]
     owners.append(("a node", tuple(map(Key.of, node_settings(BaseLayer)))))
     found = [(owner, key) for owner, keys in owners for key in keys if key.name == word]
@@ -250,7 +255,7 @@ def _hint(word: str) -> str | None:
 
 
 def _example(kind: str, cls: type[Component], found: list[Setting]) -> str:
-    """Return example YAML of a component: a layer's documented example with shapes, the shortest form of others."""
+    """Return example YAML of a component: for a layer its documented example with shapes, else the shortest form."""
     name = cls.component_name
     if not issubclass(cls, BaseLayer):
         needed = ", ".join(f"{setting.name}: ..." for setting in found if setting.required)
@@ -297,7 +302,8 @@ def _key_lines(keys: Sequence[Key]) -> Iterator[str]:
 
 
 def member_lines(found: Sequence[Member]) -> Iterator[str]:
-    """Yield a line for each component: name, meaning and aliases in columns, which very long names do not widen."""
+    """Yield a line of text for each component: name, meaning and aliases in columns; very long names do not widen
+    them."""
     width = min(_NAMES, max((len(member.name) for member in found), default=0))
     for member in found:
         also = f" (also {', '.join(member.aliases)})" if member.aliases else ""

@@ -24,12 +24,12 @@ class Row:
     connected_to: tuple[str, ...]
     trainable: bool
     inside: bool = False
-    """True for a layer of the shared model in a row above, which counts the layer's parameters."""
+    """True for a layer in the shared model of a row above; that row counts the layer's parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Layers of a model, its numbers of parameters, and the sizes of these in bytes."""
+    """Summary of a model: rows for its layers, numbers of parameters, and their sizes in bytes."""
 
     title: str
     rows: tuple[Row, ...]
@@ -45,7 +45,8 @@ class Summary:
 
 
 def summarize(graph: Graph, title: str, *, expand: bool = False, beside: Sequence[Graph] = ()) -> Summary:
-    """Return the summary of a model on the meta device (no weights needed); `expand` shows layers in shared models.
+    """Return the summary of a model, which may be on the meta device (without weights); `expand` adds layers in shared
+    models.
 
     `beside` are the graphs of a `train_step`'s updates, whose further shared layers are shown.
     """
@@ -97,7 +98,8 @@ def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None)
 
 
 def _shared_row(graph: Graph, modules: Mapping[str, nn.Module], calls: list[Call], counted: set[str]) -> Row:
-    """Return the summary's row of a shared layer or model; includes the names of its calls, if not just its own."""
+    """Return the summary's row for a shared layer or model, with the names of its calls if they differ from its
+    name."""
     shared, names = calls[0].of, [call.name for call in calls]
     title = shared.name if names == [shared.name] else f"{shared.name}: {', '.join(names)}"
     kind = "model" if shared.layer is None else shared.layer.component_name
@@ -114,7 +116,8 @@ def _row(
     counted: set[str],
     outputs: Sequence[str] | None = None,
 ) -> Row:
-    """Return the summary's row of a layer or model; `counted` are names of weights that rows above have counted."""
+    """Return the summary's row for a layer or model; `counted` are the names of weights that earlier rows have
+    counted."""
     outputs = nodes[0].outputs if outputs is None else outputs
     shapes = ", ".join(str(graph.specs[output]) for output in outputs if output in graph.specs)
     parts = [part for node in nodes for part in submodules_of(node, modules[node.name])]

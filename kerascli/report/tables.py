@@ -19,7 +19,7 @@ _LISTED_FIGURES = 3
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """One line of `kerascli runs`; `last` are the last epoch's metrics. Damaged files are left out, not raised."""
+    """Row of `kerascli runs` about a run; `last` are the last epoch's metrics. Data from damaged files is left out."""
 
     run: str
     path: str
@@ -64,7 +64,7 @@ def list_table(lines: Sequence[RunLine]) -> Table:
 
 
 def facts_table(facts: Mapping[str, Any]) -> Table:
-    """Return a table of the facts recorded in a run's folder: name and value; each key of a mapping has a row."""
+    """Return a table (name, value) of the facts recorded in a run folder; each key of a mapping has its own row."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", overflow="fold")
     table.add_column(overflow="fold")
@@ -79,7 +79,7 @@ def facts_table(facts: Mapping[str, Any]) -> Table:
 
 
 def new_table(*columns: str) -> Table:
-    """Return an empty table with the given column headings, in the style used for all tables of runs."""
+    """Return an empty table with the given column headings, in the style of all tables of runs."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -87,7 +87,7 @@ def new_table(*columns: str) -> Table:
 
 
 def show(table: Table) -> None:
-    """Print a table to stdout, without styles if that is not a terminal."""
+    """Print a table to stdout, without styles if stdout is no terminal."""
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
     console = Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
     with console.capture() as capture:
@@ -96,7 +96,7 @@ def show(table: Table) -> None:
 
 
 def value_text(value: Any) -> str:
-    """Return a value of a setting or result as text, as in a config, without control characters; `-` for None."""
+    """Return the value of a setting or result as text, like in a config, without control characters; `-` for None."""
     match value:
         case None:
             return "-"

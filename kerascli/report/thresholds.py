@@ -6,13 +6,14 @@ from functools import cached_property
 import numpy as np
 
 AIMS = ("f1", "accuracy", "balanced_accuracy")
-"""Names of the metrics of which `best` can find the maximum."""
+"""Names of the metrics that the method `best` can maximize."""
 _STEPS = tuple(step / 10 for step in range(1, 10))
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A decision threshold and the metrics at it: rows with a probability above it are predicted positive."""
+    """Decision threshold of a binary classifier with the metrics at it; rows of higher probability are predicted
+    positive."""
 
     threshold: float
     precision: float
@@ -21,18 +22,19 @@ class Point:
     accuracy: float
     balanced_accuracy: float
     positives: int
-    """Number of rows whose probability is above the threshold."""
+    """Number of rows that are predicted positive: their probability is above the threshold."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Predictions of a binary classifier: probabilities of the positive class (rows,), true classes (rows,), 0 or 1."""
+    """Predictions of a binary classifier: (rows,) probabilities of the positive class, and (rows,) true classes, 0 or
+    1."""
 
     probability: np.ndarray
     truth: np.ndarray
 
     def at(self, threshold: float) -> Point:
-        """Return the metrics at a decision threshold; as in scikit-learn, one with a denominator of 0 is 0."""
+        """Return the metrics at a decision threshold; as in scikit-learn, a metric with denominator 0 is 0."""
         return self._point(threshold, self.probability > threshold)
 
     def table(self) -> list[Point]:
@@ -40,7 +42,8 @@ class Thresholds:
         return [self.at(threshold) for threshold in _STEPS]
 
     def best(self, aim: str) -> Point:
-        """Return the metrics at the threshold that maximizes `aim`, one of AIMS; of several such, at the highest."""
+        """Return the metrics at the threshold that maximizes the metric `aim` (one of AIMS); if tied, at the highest
+        threshold."""
         hits, alarms = self._counts
         rows, true = len(self.truth), int(self.truth.sum())
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -59,31 +62,32 @@ class Thresholds:
 
     @property
     def roc(self) -> tuple[np.ndarray, np.ndarray]:
-        """False positive rates and true positive rates, for thresholds from the highest to the lowest."""
+        """Return (false positive rates, true positive rates) for all thresholds in descending order."""
         hits, alarms = self._counts
         true = int(self.truth.sum())
         return _share(alarms, len(self.truth) - true), _share(hits, true)
 
     @property
     def precision_recall(self) -> tuple[np.ndarray, np.ndarray]:
-        """Recalls and precisions, for thresholds from the highest with a positive prediction to the lowest."""
+        """Return (recalls, precisions) for all thresholds with a positive prediction, in descending order."""
         hits, alarms = self._counts
         return _share(hits, int(self.truth.sum()))[1:], hits[1:] / (hits + alarms)[1:]
 
     @property
     def roc_auc(self) -> float:
-        """Area under the ROC curve, by trapezoids."""
+        """Area under the ROC curve, computed by the trapezoidal rule."""
         x, y = self.roc
         return float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2))
 
     @property
     def average_precision(self) -> float:
-        """Area under the precision-recall curve, by steps as in scikit-learn."""
+        """Area under the precision-recall curve, computed as a sum of steps like in scikit-learn."""
         recall, precision = self.precision_recall
         return float(np.sum(np.diff(recall, prepend=0) * precision))
 
     def calibration(self, bins: int = 10) -> list[tuple[float, float, int]]:
-        """Return calibration as a list of (mean probability, share of positives, rows), for bins that are not empty."""
+        """Return the calibration as a list of (mean probability, share of positives, number of rows), one per bin with
+        rows."""
         number = np.clip((self.probability * bins).astype(int), 0, bins - 1)  # a model may predict below 0
         rows = np.bincount(number, minlength=bins)
         means, shares = (
@@ -98,20 +102,21 @@ class Thresholds:
 
     @cached_property
     def _ends(self) -> np.ndarray:
-        """Index of the last row of each distinct probability, if rows are sorted from high to low."""
+        """Indices of the last row of each distinct probability, in rows sorted by descending probability."""
         probability, _ = self._ordered
         return np.append(np.flatnonzero(np.diff(probability)), len(probability) - 1)
 
     @cached_property
     def _counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of true and of false positives: first 0, then at each distinct probability, from high to low."""
+        """(True positives, false positives) as arrays of counts: first 0, then one per distinct probability,
+        descending."""
         _, truth = self._ordered
         hits = np.append(0, truth.cumsum()[self._ends])
         return hits, np.append(0, self._ends + 1) - hits
 
     @cached_property
     def _cuts(self) -> np.ndarray:
-        """A threshold for each entry of `_counts`, halfway between two neighbouring probabilities."""
+        """Decision threshold for each entry of `_counts`, halfway between two neighbouring probabilities."""
         distinct = self._ordered[0][self._ends]
         return np.append(distinct[0], np.append((distinct[:-1] + distinct[1:]) / 2, distinct[-1] / 2))
 
@@ -131,7 +136,7 @@ def _share(part: np.ndarray, whole: int) -> np.ndarray:
 
 
 def threshold_table(points: list[Point]) -> str:
-    """Return the metrics at several decision thresholds as a table in plain text."""
+    """Return the metrics at several decision thresholds as a plain-text table."""
     lines = ["threshold  precision  recall      f1  accuracy  positives"]
     for each in points:
         lines.append(

@@ -11,7 +11,7 @@ _TYPES = {"string": "text", "boolean": "true or false", "null": "null", "object"
 
 
 def type_words(schema: Schema) -> str:
-    """Return the types that a JSON Schema allows, in words: `positive integer or 2 of them`; null comes last."""
+    """Return in words the types that a JSON Schema allows: `positive integer or 2 of them`; null comes last."""
     found = list(options(schema))
     kept = [option for option in found if not _is_several(option, found)]
     kept.sort(key=lambda option: option.get("type") == "null")
@@ -19,7 +19,7 @@ def type_words(schema: Schema) -> str:
 
 
 def _alternatives(option: Schema, among: list[Schema]) -> list[str]:
-    """Return words for one of a JSON Schema's alternatives: the allowed values if they are listed, else its type."""
+    """Return words for one alternative of a JSON Schema: the values that it lists, else its type."""
     if option.get("type") == "boolean":
         return ["true", "false"]
     if "enum" in option and "x-component" not in option:
@@ -29,13 +29,13 @@ def _alternatives(option: Schema, among: list[Schema]) -> list[str]:
 
 
 def _is_several(option: Schema, among: list[Schema]) -> bool:
-    """Return True if `option` is a list of fixed length whose items have the type of another of the alternatives."""
+    """Return True if `option` is a list of fixed length whose items have the type of an alternative in `among`."""
     places = _places(option)
     return places > 0 and _place(option) in among
 
 
 def _places(schema: Schema) -> int:
-    """Return the length of the lists that a JSON Schema allows, if fixed and with items of one type; else 0."""
+    """Return the length of the lists that a JSON Schema allows, if it is fixed and all items have one type; else 0."""
     kinds = schema.get("prefixItems", [])
     if kinds:
         return len(kinds) if all(kind == kinds[0] for kind in kinds) else 0
@@ -47,7 +47,7 @@ def _place(schema: Schema) -> Schema | None:
 
 
 def _count(option: Schema, among: list[Schema]) -> int | None:
-    """Return the length of a list of `option`s that the alternatives `among` allow; None if they allow no list."""
+    """Return the length of the lists of `option`s that an alternative in `among` allows; None if none does."""
     return next((_places(other) for other in among if _is_several(other, among) and _place(other) == option), None)
 
 
@@ -96,12 +96,12 @@ def _list(schema: Schema) -> str:
 
 
 def _is_shape(schema: Schema) -> bool:
-    """Return True if a JSON Schema is that of a tensor shape: a list of sizes in which null is an unknown size."""
+    """Return True if a JSON Schema describes a tensor shape: a list of sizes in which null is an unknown size."""
     return {option.get("type") for option in options(schema.get("items", {}))} == {"integer", "null"}
 
 
 def _many(schema: Schema) -> str:
-    """Return in words, in the plural, the types that a JSON Schema allows, except null."""
+    """Return in words, as a plural, the types that a JSON Schema allows, except null."""
     several = (option for option in options(schema) if option.get("type") != "null")
     return one_of(list(dict.fromkeys(map(_plural, several))))
 

@@ -1,1 +1,1 @@
-"""Run folders: the files of a training (config, history.csv, checkpoints ...), and lookup of runs; without torch."""
+"""Run folders: the files of a training run (config, history.csv, checkpoints ...), and their lookup; without torch."""

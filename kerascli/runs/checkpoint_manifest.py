@@ -1,4 +1,4 @@
-"""Manifest of a checkpoint, a JSON file that lists its files with their SHA-256, and has its own SHA-256."""
+"""Manifest of a checkpoint: a JSON file that lists the checkpoint's files with SHA-256, and has its own SHA-256."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ _OPEN, _MIDDLE, _CLOSE = b'{"sha256": "', b'", "checkpoint": ', b"}\n"
 
 
 class Damaged(Exception):
-    """Exception raised for a damaged checkpoint, which cannot be used; its text is the reason."""
+    """Exception for a damaged checkpoint, which cannot be used; its text is the reason."""
 
 
 class BlobFile(BaseModel):
@@ -31,14 +31,14 @@ class BlobFile(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Validated manifest of a checkpoint: its step, the names of its files (paths are made of them), and facts."""
+    """Validated manifest of a checkpoint: training step, names of its files (parts of their paths), and facts."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     format: Literal[1, 2] = 2
     step: Annotated[int, Field(ge=0, lt=10**15)]
     slots: list[Annotated[str, Field(pattern=rf"^{SLOT_NAME}\z")]] = []
-    """Names (`best`) under which this checkpoint is saved, too; not recorded in format 1."""
+    """Further names (such as `best`) under which the checkpoint is saved; not recorded in format 1."""
     files: dict[Annotated[str, Field(pattern=rf"^{BLOB_NAME}\z")], BlobFile]
     facts: dict[str, Any]
 
@@ -47,7 +47,7 @@ class Manifest(BaseModel):
 
 
 def blob_file(step: int, name: str, sha256: str) -> str:
-    """Return the name of one of a checkpoint's files, made from the training step, the file's SHA-256, and `name`."""
+    """Return the name of a checkpoint's file, composed of the training step, `name` and the file's SHA-256."""
     return f"step-{step:08d}.{sha256[:16]}.{name}"
 
 
@@ -69,7 +69,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def read_verified(path: Path, name: str, recorded: BlobFile) -> bytes:
-    """Return the contents of a checkpoint's file. Raises Damaged if size or SHA-256 are not as in the manifest."""
+    """Return the contents of a checkpoint's file. Raises Damaged if its size or SHA-256 is not that of the manifest."""
     data = read_contents(path, f"'{name}'", recorded.bytes)
     if len(data) != recorded.bytes:
         raise Damaged(f"'{name}' has {len(data)} bytes, expected {recorded.bytes}")
@@ -79,7 +79,8 @@ def read_verified(path: Path, name: str, recorded: BlobFile) -> bytes:
 
 
 def read_contents(path: Path, what: str, limit_bytes: int) -> bytes:
-    """Return the bytes of a checkpoint's file. Raises Damaged if it cannot be read; `what` names it in the message."""
+    """Return the contents of a checkpoint's file. Raises Damaged with a message that names it `what` if it cannot be
+    read."""
     try:
         return read_bytes(path, limit_bytes)
     except FileNotFoundError:

@@ -1,4 +1,5 @@
-"""Save and load checkpoints of a run: files listed in a manifest with SHA-256; finds the newest undamaged one.
+"""Save and load the checkpoints of a run: files, and a manifest that lists them with SHA-256; find the newest undamaged
+one.
 
     checkpoints/step-00000800.json                    the manifest, written last: with it the checkpoint exists
     checkpoints/step-00000800.1f3a….training          the files, named by step and content
@@ -40,7 +41,7 @@ _SLOT = re.compile(rf"(?!step-)({SLOT_NAME})\.json")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint read from disk and verified; `warnings` tell of newer ones that are damaged and were skipped."""
+    """Checkpoint that was read from disk and verified; `warnings` are about newer ones, skipped as damaged."""
 
     step: int
     blobs: Mapping[str, bytes]
@@ -49,7 +50,7 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of a run on disk: of the `keep` newest steps, and those saved under a name such as `best`."""
+    """Checkpoints of a run on disk: those of the `keep` newest steps, and those saved under a name such as `best`."""
 
     def __init__(self, folder: Path, *, keep: int = 2) -> None:
         if keep < 2:
@@ -57,12 +58,14 @@ class Checkpoints:
         self.folder = folder
         self.keep = keep
         self._kept: list[int] | None = None
-        """Steps of the kept checkpoints, oldest first, which saves then need not list; None before a clean-up."""
+        """Training steps of the checkpoints that are kept, oldest first, so that `save` need not list files; None if
+        unknown."""
 
     def save(
         self, step: int, blobs: Mapping[str, bytes | Pieces], facts: Mapping[str, Any], *, slots: tuple[str, ...] = ()
     ) -> None:
-        """Save a checkpoint of `step` durably, also under the names `slots`; remove those no longer kept.
+        """Save a checkpoint of a training step durably, also under the names in `slots`; remove those that are no
+        longer kept.
 
         Checkpoints of later steps are removed, too: they are of a training that was abandoned when an earlier step was
         resumed.
@@ -84,7 +87,7 @@ class Checkpoints:
         self._prune(step, [each for each in before if each is not None])
 
     def settle(self, step: int) -> None:
-        """Prepare the folder to resume from `step`: remove later checkpoints, restore names lost in a crash.
+        """Prepare the checkpoint folder to resume from `step`: remove later checkpoints, restore names lost in a crash.
 
         Later checkpoints are damaged, and their steps are trained again. They are removed before anything that they
         refer to is changed.
@@ -102,15 +105,15 @@ class Checkpoints:
         self._kept = self._clear_up(step) or None
 
     def steps(self) -> list[int]:
-        """Return the training steps of which there is a checkpoint, damaged or not, in ascending order."""
+        """Return the training steps that have a checkpoint, damaged or not, in ascending order."""
         return sorted(int(found[1]) for name in self._names() if (found := _STEP.fullmatch(name)))
 
     def newest(self) -> Checkpoint:
-        """Return the undamaged checkpoint of the highest step. Raises FileRefused if there is none."""
+        """Return the undamaged checkpoint of the highest training step. Raises FileRefused if there is none."""
         return self._first_intact(self.steps()[::-1])
 
     def named(self, slot: str) -> Checkpoint:
-        """Return the checkpoint saved under a name (`best`). Raises FileRefused if it is missing or damaged."""
+        """Return the checkpoint saved under a name such as `best`. Raises FileRefused if it is missing or damaged."""
         if slot not in self.slots():
             raise FileRefused(f"{quoted(self.folder.parent)} has no checkpoint {quoted(slot)}")
         try:
@@ -131,7 +134,7 @@ class Checkpoints:
         return sorted(filled.union(*(self._slots_of(self._manifest(step)) for step in self.steps())))
 
     def doubts(self) -> list[str]:
-        """Return a list of warnings, one for each manifest that is damaged or contradicts another."""
+        """Return a list of warnings, one for each checkpoint manifest that is damaged or contradicts another."""
         intact, found = dict[int, Manifest](), list[str]()
         for step in self.steps():
             try:
@@ -151,7 +154,8 @@ class Checkpoints:
         return [f"{quoted(self.folder.parent)}: damaged checkpoint, {text}" for text in found]
 
     def _source(self, slot: str, up_to: int = 10**15) -> Path:
-        """Return the manifest file of a named checkpoint, or, if a crash prevented writing it, that of its step.
+        """Return the manifest file of a named checkpoint or, if a crash prevented its writing, that of the checkpoint's
+        step.
 
         The step is the last one, at most `up_to`, whose manifest fills the slot.
         """
@@ -164,7 +168,8 @@ class Checkpoints:
         return path
 
     def _slots_of(self, path: Path) -> list[str]:
-        """Return the names (`best` ...) under which a manifest's checkpoint is saved; none if it is damaged."""
+        """Return the names (`best` ...) under which the checkpoint of a manifest is saved; none if the manifest is
+        damaged."""
         with contextlib.suppress(Damaged):
             return [slot for slot in read_manifest(path).slots if _SLOT.fullmatch(f"{slot}.json")]
         return []
@@ -202,7 +207,8 @@ class Checkpoints:
         return Checkpoint(manifest.step, blobs, manifest.facts)
 
     def _prune(self, newest: int, replaced: list[Manifest]) -> None:
-        """Remove checkpoints no longer kept; `replaced` are manifests that had names (`best`) before this save."""
+        """Remove checkpoints that are no longer kept; `replaced` are the manifests whose names (`best`) the last save
+        took over."""
         steps, self._kept = [*(self._kept or ()), newest], None
         try:
             dropped = [read_manifest(self._manifest(step)) for step in steps[: -self.keep]]
@@ -222,7 +228,7 @@ class Checkpoints:
         self._kept = kept
 
     def _clear_up(self, newest: int) -> list[int]:
-        """Remove all files that no kept or named checkpoint needs; return the steps of those kept."""
+        """Remove all files that no kept or named checkpoint needs; return the steps of the kept ones."""
         kept = [step for step in self.steps() if step <= newest][-self.keep :]
         for step in set(self.steps()) - set(kept):
             storage.remove_file(self._manifest(step))

@@ -1,4 +1,4 @@
-"""Read run.json, a run's recorded facts (status, device ...), and validate those that commands use."""
+"""Read and validate run.json, which records the facts about a run that commands use (status, device ...)."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from kerascli.runs.sealed import is_sealed, unsealed
 from kerascli.runs.starts import Start
 
 FORMAT = 2
-"""Format of the run folders written now. Format 1 had checksums only of weights, plugins and checkpoints."""
+"""Version of the present format of run folders; format 1 had checksums only of weights, plugins and checkpoints."""
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
 
@@ -25,7 +25,7 @@ class _Plugin(BaseModel):
 
 
 class _Imported(BaseModel):
-    """Entry `imported` of run.json: mappings from kerascli's to Keras's names of layers, inputs and outputs."""
+    """Entry `imported` of run.json: mappings from kerascli's names of layers, inputs and outputs to Keras's names."""
 
     model_config = ConfigDict(strict=True)
 
@@ -35,7 +35,7 @@ class _Imported(BaseModel):
 
 
 class _Facts(BaseModel):
-    """Model that validates those entries of run.json that later commands read; other entries may have any form."""
+    """Model that validates the entries of run.json which later commands read; other entries may have any form."""
 
     model_config = ConfigDict(strict=True)
 
@@ -60,7 +60,7 @@ class _Facts(BaseModel):
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Return the content of a run.json as a dict. Raises FileRefused if the file is damaged or a value is invalid."""
+    """Return the contents of a run.json as a dict. Raises FileRefused if the file is damaged or a value is invalid."""
     data = must_read(path, TEXT_LIMIT_BYTES)
     facts = unsealed(data, path) if is_sealed(data) else _of_format_1(json_object(data, path), path)
     known = facts.get("format")
@@ -77,7 +77,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def _of_format_1(facts: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Convert the content of a run.json in the old format 1, which had no checksum, to the present format."""
+    """Convert the contents of a run.json in the old format 1, which has no checksum, to the present format."""
     if facts.keys() & {"sha256", "format", "files"}:
         raise FileRefused(f"{quoted(path)} is damaged: its first line is not that of a sealed file")
     weights = facts.pop("weights_sha256", None)

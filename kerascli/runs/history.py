@@ -21,19 +21,19 @@ def header(names: Sequence[str]) -> str:
 
 
 def line(row: Row, names: Sequence[str]) -> str:
-    """Return an epoch's line of history.csv; columns not in `row` (validation metrics) have empty cells."""
+    """Return the line of history.csv for an epoch; columns missing in `row` (validation metrics) become empty cells."""
     if unknown := row.keys() - set(names):
         raise ValueError(f"history.csv has no columns {sorted(unknown)}")
     return _line([_cell(row.get(name)) for name in names])
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Return history.csv's columns in order: `epoch`, `phase`, losses and metrics as given, learning rates, times."""
+    """Return the columns of history.csv in order: `epoch`, `phase`, the losses and metrics, learning rates, times."""
     return sorted(dict.fromkeys(names), key=_rank)  # a stable sort
 
 
 def is_clock(name: str) -> bool:
-    """Return True if a column of history.csv holds measured time, which differs between identical trainings."""
+    """Return True if a column of history.csv holds measured time, which differs between identical training runs."""
     return name.endswith("seconds")
 
 

@@ -14,16 +14,16 @@ from kerascli.runs.reading import must_read, quoted
 
 
 class Prefix(BaseModel):
-    """Length and SHA-256 of the rows of history.csv that existed when a checkpoint or run.json was written."""
+    """Length and SHA-256 of the beginning of history.csv, as it was when a checkpoint or run.json was written."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     size: NonNegativeInt = 0
-    """Length of the recorded beginning of history.csv, in bytes."""
+    """Length in bytes of the beginning of history.csv that is recorded."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")] = hashlib.sha256().hexdigest()
 
     def check(self, path: Path) -> bytes:
-        """Return the contents of history.csv at `path`. Raises FileRefused unless they begin with the recorded rows."""
+        """Return the contents of history.csv at `path`. Raises FileRefused unless it begins with the recorded bytes."""
         data = must_read(path)
         if len(data) < self.size:
             raise FileRefused(f"{quoted(path)} is damaged: it has {len(data)} of the {self.size} bytes recorded")
@@ -36,7 +36,8 @@ class HistoryWriter:
     """Writer of a run's history.csv during training; it also computes the file's SHA-256."""
 
     def __init__(self, path: Path, names: Sequence[str], prefix: Prefix) -> None:
-        """Check that history.csv begins with the rows in `prefix`; `cut` removes others. Raises FileRefused."""
+        """Open history.csv and check that it begins with the rows in `prefix`; `cut` removes later rows. Raises
+        FileRefused."""
         self.path = path
         self._names = names
         self._size = 0
@@ -51,13 +52,13 @@ class HistoryWriter:
         self._synced = True
 
     def cut(self) -> None:
-        """Remove rows of epochs that will be trained again, and an incomplete last line; write a missing header."""
+        """Remove an incomplete last line and rows of epochs to train again from history.csv; write a missing header."""
         if self._size != len(self._known):
             storage.write_bytes(self.path, self._known)
         self._size, self._known = len(self._known), b""
 
     def append(self, row: history.Row) -> None:
-        """Append an epoch's row to history.csv; it is safe from a crash only after `synced_prefix`."""
+        """Append an epoch's row to history.csv; only `synced_prefix` makes it durable."""
         line = history.line(row, self._names).encode()
         storage.append(self.path, line)
         self._size += len(line)

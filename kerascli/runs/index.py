@@ -1,4 +1,4 @@
-"""Lookup of run folders by path, name, unambiguous prefix or `latest`, and their removal."""
+"""Find run folders by path, name, unambiguous prefix or `latest`, and remove them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,7 +24,8 @@ def list_runs(runs_dir: Path) -> list[RunRecord]:
 
 
 def find_run(selector: str, runs_dir: Path) -> RunRecord:
-    """Return the run with this path, name, unambiguous prefix, or `latest`. Raises ConfigError unless there is one."""
+    """Return the run with this path, name or unambiguous prefix, or the `latest`. Raises ConfigError unless one is
+    found."""
     if _is_path(selector):
         path = Path(selector)
         return RunRecord.open(path.resolve() if path.name in {"", ".."} else path)
@@ -70,7 +71,7 @@ def _ambiguous(selector: str, matches: Sequence[RunRecord]) -> ConfigError:
 
 
 def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetime, datetime, str]:
-    """Return a sort key by which runs are in the order of their starts, which run.json numbers.
+    """Return a sort key that orders runs by their start; run.json has a number for it.
 
     Runs from other folders or older versions have none and come first, by time: the second in the folder's name, then
     the microsecond in run.json. A copy, which has the number of its original, comes before it.

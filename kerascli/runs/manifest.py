@@ -1,4 +1,4 @@
-"""Facts about the environment of a run, for its run.json: versions, machine, git commit. Does not import torch."""
+"""Facts about the environment of a run for run.json: versions, machine, git commit. Does not import torch."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ _PACKAGES = ("kerascli", "torch", "numpy", "pydantic", "safetensors")
 
 
 def run_facts() -> dict[str, Any]:
-    """Return a dict for run.json of the environment: working folder, its git commit, versions, machine."""
+    """Return a dict for run.json about a run's environment: working folder, its git commit, versions, machine."""
     return {
         "folder": os.getcwd(),
         "git_commit": git_commit(Path.cwd()),
@@ -24,7 +24,7 @@ def run_facts() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return a mapping from package (kerascli, torch ..., and Python) to its version, from package metadata."""
+    """Return a mapping from package (kerascli, torch ...; also Python) to version, read from package metadata."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -35,13 +35,13 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Return a dict about this computer: host name, system, processor, usable CPU cores, the cgroup's CPU quota."""
+    """Return a dict about this computer: host name, platform, processor, usable CPU cores, CPU quota of the cgroup."""
     cores = {"cpu_cores": affinity(), "cpu_quota": cpu_quota()}
     return {"host": socket.gethostname(), "platform": platform.platform(), "cpu": _cpu(), **cores}
 
 
 def git_commit(folder: Path) -> str | None:
-    """Return the hash of the git commit checked out in `folder`; None without git or outside of a repository."""
+    """Return the hash of the git commit checked out in `folder`; None without git or outside a repository."""
     command = ["git", "-C", str(folder), "rev-parse", "--verify", "HEAD"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)

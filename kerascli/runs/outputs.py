@@ -1,4 +1,4 @@
-"""Write and read those files of a run folder that no result depends on: logs, plots, samples, profiles."""
+"""Write and read files of a run folder that do not affect results: logs, plots, samples, profiles."""
 
 import re
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class OutputFiles:
         storage.write_text(self._inside(LOGS, file), text)
 
     def append_log(self, file: str, text: str) -> None:
-        """Append text to a file in the run's logs/; it is safe from a crash only after `sync_log`."""
+        """Append text to a file in the run's logs/; only `sync_log` makes it durable."""
         storage.append(self._inside(LOGS, file, make=False), storage.text_bytes(text))
 
     def sync_log(self, file: str) -> None:
@@ -31,7 +31,7 @@ class OutputFiles:
         storage.sync_file(self._inside(LOGS, file, make=False))
 
     def log(self, file: str) -> str | None:
-        """Return the text of a file in the run's logs/, or None if there is none."""
+        """Return the text of a file in the run's logs/; None if there is no such file."""
         path = self._inside(LOGS, file, make=False)
         return read_text(path) if path.exists() else None
 
@@ -47,7 +47,7 @@ class OutputFiles:
         return path
 
     def plot_path(self, file: str) -> Path:
-        """Return the path of a new plot in the run's plots/; the folder is created."""
+        """Return the path for a new plot in the run's plots/; creates the folder."""
         return self._inside(PLOTS, file)
 
     def write_sample(self, file: str, data: bytes) -> Path:
@@ -57,7 +57,7 @@ class OutputFiles:
         return path
 
     def write_profile(self, files: Mapping[str, bytes]) -> list[Path]:
-        """Write the files of a training's profile, replacing an earlier profile; return their paths."""
+        """Write the files of a training profile into the run's profile/, replacing earlier ones; return their paths."""
         for name in self._names(PROFILE):
             storage.remove_file(self.path / PROFILE / name)
         paths = [self._inside(PROFILE, name) for name in files]

@@ -28,7 +28,7 @@ def read_bytes(path: Path, limit_bytes: int | None = None) -> bytes:
 
 
 def must_read(path: Path, limit_bytes: int | None = None) -> bytes:
-    """Return the contents of a file that a run must have. Raises FileRefused if it is missing or cannot be read."""
+    """Return the contents of a file that every run must have. Raises FileRefused if it is missing or unreadable."""
     try:
         return read_bytes(path, limit_bytes)
     except OSError as error:
@@ -36,12 +36,12 @@ def must_read(path: Path, limit_bytes: int | None = None) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file that a run must have. Raises FileRefused if it cannot be read or is not UTF-8."""
+    """Return the text of a file that every run must have. Raises FileRefused if it cannot be read or is not UTF-8."""
     return decoded(must_read(path, TEXT_LIMIT_BYTES), path)
 
 
 def decoded(data: bytes, path: Path) -> str:
-    """Return `data`, the contents of the file `path`, decoded as UTF-8. Raises FileRefused."""
+    """Return `data`, the contents of the file `path`, decoded as UTF-8. Raises FileRefused if it is not UTF-8."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -49,7 +49,7 @@ def decoded(data: bytes, path: Path) -> str:
 
 
 def json_object(data: bytes, path: Path) -> dict[str, Any]:
-    """Return the JSON object in `data`, the contents of the file `path`, as a dict. Raises FileRefused."""
+    """Return the JSON object in `data`, the contents of the file `path`, as a dict. Raises FileRefused without one."""
     try:
         found = json.loads(decoded(data, path))
     except (ValueError, RecursionError):

@@ -43,7 +43,7 @@ _FOLDERS = (_PREPROCESSING, _PLUGINS, _CHECKPOINTS, PLOTS, LOGS, PROFILE, SAMPLE
 
 
 class RunRecord(OutputFiles):
-    """The folder of one run, with methods to read and write its files; writing needs the lock of `locked()`.
+    """Folder of one run, with methods to read and write its files; writing requires the lock of `locked()`.
 
     The files known at the start are written first, run.json last: with it the run has begun, and can be resumed after
     any crash.
@@ -59,7 +59,7 @@ class RunRecord(OutputFiles):
 
     @classmethod
     def create(cls, runs_dir: Path, name: str) -> "RunRecord":
-        """Create a new run folder, named by the present time and `name`; two processes never get the same one."""
+        """Create a new run folder, named by the present time and `name`; no two processes get the same folder."""
         check_name(name)
         storage.make_folder(runs_dir)
         storage.sweep(runs_dir)
@@ -87,7 +87,8 @@ class RunRecord(OutputFiles):
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Context manager that holds the run's lock, for writing; removes temporary files of killed processes.
+        """Context manager that holds a run's lock, needed for writing; it also removes temporary files of killed
+        processes.
 
         Raises StorageError if another process holds the lock.
         """
@@ -114,7 +115,8 @@ class RunRecord(OutputFiles):
         return (self.path / _FACTS).exists()
 
     def facts(self) -> dict[str, Any]:
-        """Return run.json as a dict (see `runs/facts.py`). Raises FileRefused if it is missing or damaged."""
+        """Return the contents of run.json as a dict (see `runs/facts.py`). Raises FileRefused if it is missing or
+        damaged."""
         later = (_CHECKPOINTS, _HISTORY, _WEIGHTS)
         if not self.has_begun and not any((self.path / name).exists() for name in later):
             hint = "start it again: kerascli train CONFIG"
@@ -130,7 +132,8 @@ class RunRecord(OutputFiles):
             return True
 
     def status(self) -> Status | Literal["killed", "unknown"]:
-        """Return the status in run.json; `killed` if no process runs the run now, `unknown` if run.json is damaged."""
+        """Return the status in run.json: `killed` if it is `running` but no process runs the run, `unknown` if it is
+        damaged."""
         status = "running"
         if self.has_begun:
             try:
@@ -143,7 +146,7 @@ class RunRecord(OutputFiles):
 
     @property
     def was_cut_off(self) -> bool:
-        """True if the training was interrupted or killed, is not running again, and left a checkpoint."""
+        """True if the training run was interrupted or killed, has a checkpoint, and is not running again."""
         return self.status() in {"killed", "interrupted"} and bool(self.checkpoints.steps())
 
     @cached_property
@@ -153,7 +156,7 @@ class RunRecord(OutputFiles):
     # run.json
 
     def begin(self, facts: Mapping[str, Any]) -> None:
-        """Record in run.json that this process starts or resumes the training of the run.
+        """Record in run.json that this process starts or resumes the training run.
 
         On resume the time of the first start is kept, and the seconds add up.
         """
@@ -172,11 +175,11 @@ class RunRecord(OutputFiles):
         return {**facts, "resumed": [], "files": self._files.written}
 
     def note(self, **facts: Any) -> None:
-        """Write entries to run.json: add them, or replace those of the same name."""
+        """Add entries to run.json; they replace existing ones of the same name."""
         self._write_facts({**self.facts(), **facts})
 
     def finish(self, status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> None:
-        """Record in run.json how the training ended. `results` maps split -> loss or metric -> value."""
+        """Record in run.json how the training run ended. `results` maps split -> loss or metric -> value."""
         known = {} if self._history is None else {"history": self._history.synced_prefix().model_dump()}
         self.note(**ended(status, reason=reason, results=results), **known)
 
@@ -187,7 +190,7 @@ class RunRecord(OutputFiles):
     # history.csv
 
     def open_history(self, names: Sequence[str], prefix: Prefix) -> None:
-        """Return the writer of history.csv. Raises FileRefused unless the file begins with its recorded rows."""
+        """Return the writer of history.csv. Raises FileRefused unless the file begins with the recorded rows."""
         self._history = HistoryWriter(self.path / _HISTORY, names, prefix)
 
     @property
@@ -231,12 +234,12 @@ class RunRecord(OutputFiles):
         self._write_text(_RESOLVED, text)
 
     def resolved(self) -> str:
-        """Return the text of resolved.yaml, the complete config of the run."""
+        """Return the text of resolved.yaml: the run's config with all defaults filled in."""
         return self._read_text(_RESOLVED)
 
     @property
     def resolved_path(self) -> Path:
-        """Path of resolved.yaml, the run's complete config."""
+        """Path of resolved.yaml: the run's config with all defaults filled in."""
         return self.path / _RESOLVED
 
     def write_summary(self, text: str) -> None:
@@ -256,21 +259,23 @@ class RunRecord(OutputFiles):
         return self._files.read(_WEIGHTS)
 
     def write_preprocessing(self, file: str, data: bytes) -> None:
-        """Write fitted state of a preprocessing transform (a vocabulary, means ...) to a run's file."""
+        """Write the fitted state of a preprocessing transform (a vocabulary, means ...) to a file in the run's
+        preprocessing/."""
         self._inside(_PREPROCESSING, file)
         self._files.write(f"{_PREPROCESSING}/{file}", data, began=self.has_begun)
 
     def preprocessing(self) -> Mapping[str, bytes]:
-        """Return the files of fitted preprocessing, name -> contents. Raises FileRefused if one was changed."""
+        """Return a mapping from file name to contents for the run's preprocessing/. Raises FileRefused if a file was
+        changed."""
         return self._files.read_folder(_PREPROCESSING, set(self._names(_PREPROCESSING)))
 
     def write_plugin(self, code: UserCode) -> dict[str, str]:
-        """Copy a plugin (custom Python code) into the run; return its file name and SHA-256 as a dict."""
+        """Copy a plugin (custom Python code) into the run folder; return its file name and SHA-256 as a dict."""
         name = code.path.name
         return {"file": name, "sha256": storage.write_bytes(self._inside(_PLUGINS, name), code.source)}
 
     def plugins(self) -> list[UserCode]:
-        """Return the copies of plugins (custom Python code) in the run, in the order of the config."""
+        """Return the run's copies of plugins (custom Python code), in the order of the config."""
         found = []
         for entry in self.facts().get("plugins", []):
             path = self._inside(_PLUGINS, entry["file"], make=False)
@@ -291,19 +296,20 @@ def ended(status: Status, *, reason: str | None = None, results: Mapping[str, An
 
 
 def check_name(name: str) -> None:
-    """Raise ConfigError unless `name` can be the name of a run, which is part of its folder's name."""
+    """Raise ConfigError unless `name` is valid as the name of a run, which becomes part of its folder's name."""
     if not NAME.fullmatch(name):
         rule = "a name has 1 to 100 letters, digits, '.', '_' and '-', and begins with a letter or a digit"
         raise ConfigError(f"name: {quoted(name)} cannot name a run", hint=rule)
 
 
 def is_run(path: Path) -> bool:
-    """Return True if a folder is a run's: it has a run.json, or its name has the form of a run folder's."""
+    """Return True if a folder belongs to a run: it has a run.json, or its name has the form of run folders."""
     return path.is_dir() and ((path / _FACTS).is_file() or FOLDER.fullmatch(path.name) is not None)
 
 
 def run_around(file: Path) -> Path | None:
-    """Return the run folder that a file is, or would be, in; None if in none, or in a run's plots/ or samples/."""
+    """Return the run folder in which the path `file` is, existing or not; None outside of runs and in a run's plots/ or
+    samples/."""
     for folder in file.parents:
         named = FOLDER.fullmatch(folder.name) is not None
         if is_run(folder) and (named or (folder / _RESOLVED).is_file()):

@@ -1,4 +1,4 @@
-"""Number runs in the order of their starts, under a lock, since clocks jump and run folders are copied."""
+"""Number the runs of a folder in the order of their starts, under a lock, as clocks jump and folders are copied."""
 
 import secrets
 from collections.abc import Callable
@@ -17,23 +17,23 @@ _PATIENCE_SECONDS = 30.0
 
 
 class Start(BaseModel):
-    """Number of a run in the order in which runs in the same folder were started."""
+    """Number of a run in the order in which the runs of its folder were started."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     sequence: str
-    """Random name of the numbering of a folder's runs, by which runs copied from another folder are recognized."""
+    """Random name for the numbering of a folder's runs; runs copied from another folder have another name."""
     number: NonNegativeInt
 
 
 class LastStart(Start):
-    """Number of the run that was started last in a folder; it may have ended before writing its run.json."""
+    """Number of the run started last in a folder; this run may have ended before it wrote its run.json."""
 
     folder_name: str
 
 
 def take(runs_dir: Path, make_folder: Callable[[], Path]) -> tuple[Path, Start]:
-    """Create a run folder by calling `make_folder`; return it, and its number in the order of starts."""
+    """Create a run folder with `make_folder`; return the folder and the run's number in the order of starts."""
     with locks.lock(runs_dir, patience_seconds=_PATIENCE_SECONDS):
         before = last(runs_dir)
         start = Start(
@@ -46,7 +46,7 @@ def take(runs_dir: Path, make_folder: Callable[[], Path]) -> tuple[Path, Start]:
 
 
 def last(runs_dir: Path) -> LastStart | None:
-    """Return the number of the last run started in a folder; None if unknown, so that a new numbering begins."""
+    """Return the number of the run started last in a folder; None if unknown, so that a new numbering begins."""
     path = runs_dir / _FILE
     try:
         return LastStart.model_validate(unsealed(must_read(path, TEXT_LIMIT_BYTES), path))

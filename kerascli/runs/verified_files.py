@@ -1,4 +1,4 @@
-"""Files of a run whose SHA-256 is in run.json (config, weights, preprocessing ...), verified whenever they are read."""
+"""Files of a run whose SHA-256 run.json records (config, weights, preprocessing ...), verified at every read."""
 
 import contextlib
 import hashlib
@@ -15,7 +15,7 @@ Facts = dict[str, Any]
 
 
 class VerifiedFiles:
-    """Writer and reader of those files of a run whose SHA-256 is recorded in run.json.
+    """Writer and reader of the files of a run whose SHA-256 run.json records.
 
     They are written before run.json, or replaced in such an order that run.json is correct after any crash.
     """
@@ -25,10 +25,10 @@ class VerifiedFiles:
         self._read_facts = read_facts
         self._write_facts = write_facts
         self.written: dict[str, str] = {}
-        """SHA-256 of files written before the run has a run.json, by file name."""
+        """Mapping from file name to SHA-256 for files written before the run has a run.json."""
 
     def write(self, name: str, data: bytes | Pieces, *, began: bool) -> str:
-        """Write a file of the run and return its SHA-256, which run.json records.
+        """Write a file into the run folder and return its SHA-256, which run.json records.
 
         While it is replaced, run.json accepts the old and the new contents.
         """
@@ -50,7 +50,7 @@ class VerifiedFiles:
         return staged.sha256
 
     def read(self, name: str) -> bytes:
-        """Return the contents of a file of the run. Raises FileRefused if its SHA-256 is not the recorded one."""
+        """Return the contents of a file in the run folder. Raises FileRefused if its SHA-256 is not as recorded."""
         path, facts = self._folder / name, self._read_facts()
         data = must_read(path)
         if facts["format"] > 1 or name in facts["files"]:
@@ -58,7 +58,7 @@ class VerifiedFiles:
         return data
 
     def read_folder(self, folder: str, present: set[str]) -> Mapping[str, bytes]:
-        """Return the files in a folder of the run, name -> contents; `present` are the names found in it.
+        """Return a mapping from file name to contents for a subfolder of the run; `present` are the names found in it.
 
         Raises FileRefused if one is new or missing.
         """

@@ -8,7 +8,7 @@ from kerascli.component import Component, Registry
 
 
 class Schedule(Component):
-    """Base class of learning rate schedules: a function from the number of a parameter update (from 0) to the rate.
+    """Base class of learning rate schedules: functions from the number of an update (from 0) to a learning rate.
 
     The result is a Python float, computed without torch.
     """

@@ -22,7 +22,7 @@ class CosineDecay(Schedule):
     decay_steps: PositiveInt
     """Number of updates of the decay, after the warmup."""
     alpha: Fraction = 0.0
-    """Minimum learning rate, as a fraction of the one from which the decay starts."""
+    """Minimum learning rate, as a fraction of the learning rate at the start of the decay."""
     warmup_target: PositiveFloat | None = None
     """Learning rate at the end of the warmup, from which the decay starts; null: no warmup."""
     warmup_steps: NonNegativeInt = 0
@@ -61,9 +61,9 @@ class CosineDecayRestarts(Schedule):
     first_decay_steps: PositiveInt
     """Number of updates of the first decay."""
     t_mul: Annotated[float, Field(ge=1)] = 2.0
-    """Factor of the length of each decay, relative to the one before."""
+    """Factor of the number of updates of each decay, relative to the decay before."""
     m_mul: PositiveFloat = 1.0
-    """Factor of the start learning rate of each decay, relative to the one before."""
+    """Factor of the initial learning rate of each decay, relative to the decay before."""
     alpha: Fraction = 0.0
     """Minimum learning rate, as a fraction of initial_learning_rate."""
 

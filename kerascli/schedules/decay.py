@@ -20,7 +20,7 @@ class Decay(Schedule):
 
 @schedule()
 class ExponentialDecay(Decay):
-    """Exponential decay: initial_learning_rate * decay_rate ** (step / decay_steps), by update number from 0."""
+    """Exponential decay: initial_learning_rate * decay_rate ** (step / decay_steps); step is the update, from 0."""
 
     decay_rate: PositiveFloat
     """Factor of the learning rate per decay_steps updates."""
@@ -33,7 +33,7 @@ class ExponentialDecay(Decay):
 
 @schedule()
 class InverseTimeDecay(Decay):
-    """Inverse time decay: initial_learning_rate / (1 + decay_rate * step / decay_steps), by update number from 0."""
+    """Inverse time decay: initial_learning_rate / (1 + decay_rate * step / decay_steps); step is the update, from 0."""
 
     decay_rate: NonNegativeFloat
     """Increase of the divisor 1 + decay_rate * step / decay_steps per decay_steps updates."""
@@ -46,7 +46,7 @@ class InverseTimeDecay(Decay):
 
 @schedule()
 class PolynomialDecay(Decay):
-    """Polynomial decay: (initial - end) * (1 - step / decay_steps) ** power + end, by update number from 0.
+    """Polynomial decay: (initial - end) * (1 - step / decay_steps) ** power + end; step is the update, from 0.
 
     After decay_steps the learning rate stays at end_learning_rate, or with `cycle` rises and decays again.
     """
@@ -56,7 +56,7 @@ class PolynomialDecay(Decay):
     power: PositiveFloat = 1.0
     """Exponent of the decay; 1: linear."""
     cycle: bool = False
-    """After the end, replace decay_steps by its next multiple, which raises the learning rate again."""
+    """After decay_steps updates, replace decay_steps by its next multiple, which raises the learning rate again."""
 
     def __call__(self, step: int) -> float:
         steps = self.decay_steps * (max(1, math.ceil(step / self.decay_steps)) if self.cycle else 1)
@@ -66,16 +66,16 @@ class PolynomialDecay(Decay):
 
 @schedule()
 class PiecewiseConstantDecay(Schedule):
-    """Piecewise constant learning rate, by update number from 0.
+    """Piecewise constant learning rate, which changes after given numbers of parameter updates.
 
     values[0] up to and including update boundaries[0], values[1] up to and including boundaries[1], and so on; the last
     value after the last boundary.
     """
 
     boundaries: Ints
-    """Update numbers, in ascending order, after which the next value applies."""
+    """Numbers of updates (from 0), in ascending order; after each of them the next of `values` applies."""
     values: Floats
-    """Learning rates, all above 0; one more than there are boundaries."""
+    """Learning rates, all above 0: one more than the number of boundaries."""
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

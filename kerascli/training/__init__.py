@@ -1,1 +1,1 @@
-"""Training, evaluation and prediction with torch, as generators of events: nothing is printed or written here."""
+"""Training, evaluation and prediction with torch, as generators of events; nothing is printed or written to files."""

@@ -1,4 +1,4 @@
-"""Build a PyTorch model with its objectives and parameter updates, from a config's RunSpec and the data's stages."""
+"""Build a PyTorch model, its objectives and parameter updates from a config's RunSpec and preprocessing stages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,19 +24,20 @@ from kerascli.training.update_objective import AllPasses, PassObjective, UpdateO
 
 @dataclass(slots=True)
 class Experiment:
-    """A PyTorch model in memory on its device, with all that is needed to train or evaluate it."""
+    """PyTorch model in memory on its device, with everything needed to train or evaluate it."""
 
     spec: RunSpec
     graph: Graph
     module: GraphStep
-    """Module that predicts and evaluates with the model."""
+    """Module that predicts with the model, and computes its losses and metrics."""
     forward_passes: tuple[ForwardPass[GraphStep], ...]
-    """Forward passes of a training step; without `fit.train_step` a single one, of `module` itself."""
+    """Forward passes of a training step; only that of `module` if the config has no `fit.train_step`."""
     weights: list[Weight]
     device: torch.device
 
     def view(self, name: str) -> "Experiment":
-        """Return an Experiment of a view (a submodel), with the same weights and input pipelines, and no targets."""
+        """Return an Experiment for a view (a submodel that shares the weights), with the same input pipelines, without
+        targets."""
         built, view = self.spec.built.views[name], self.spec.model.views[name]
         spec = replace(self.spec, model=view.model, built=built, compile=None, train_step=None)
         graph = Graph(built)
@@ -50,7 +51,7 @@ class Experiment:
 def build_experiment(
     spec: RunSpec, stages: Stages, *, device: torch.device, mixing: nn.Module | None = None
 ) -> Experiment:
-    """Build the model of a config, with initial weights by its seed, and its training step (none without `compile`).
+    """Build the model of a config, with initial weights from its seed, and its training step (none without `compile`).
 
     `mixing` is applied to batches in training, for example mixup; None: batches are left as they are.
     """
@@ -107,7 +108,7 @@ def _modules(stages: Stages, device: torch.device) -> tuple[nn.Module, nn.Module
 
 
 def _class_weight(spec: RunSpec, targets: Mapping[str, Field]) -> Tensor | None:
-    """Return the loss weight of each class label (1 if not listed) as a tensor; None without `fit.class_weight`."""
+    """Return a tensor with the loss weight of each class label (1 if not listed); None without `fit.class_weight`."""
     given = spec.fit.class_weight
     if given is None or given == "balanced":  # that of a run has its numbers
         return None

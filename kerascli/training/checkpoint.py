@@ -16,7 +16,8 @@ _COUNTERS = ("epoch", "batch", "step", "seconds", "said", "stopped", "phase", "f
 
 
 def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the training's state as tensors by name (no copies: the next step changes them) and a dict for JSON."""
+    """Return the state of a training run as tensors by name (not copied: the next step changes them) and a dict for
+    JSON."""
     tensors = {f"weights/{weight.name}": weight.keras() for weight in trainer.weights}
     tensors.update({f"optimizer/{name}": value for name, value in trainer.optimizers.state().items()})
     tensors.update({f"states/{index}": value for index, value in enumerate(progress.states or [])})
@@ -48,7 +49,7 @@ class CheckpointFacts(BaseModel):
 
 
 def checkpoint_facts(facts: Mapping[str, Any]) -> CheckpointFacts:
-    """Return the validated JSON part of a checkpoint. Raises FileRefused if it is invalid or of another version."""
+    """Return the validated JSON part of a checkpoint. Raises FileRefused if it is invalid or from another version."""
     for name in sorted(CheckpointFacts.model_fields.keys() - facts.keys()):
         raise _of_another_version(f"lacks '{name}'")
     for name in sorted(facts.keys() - CheckpointFacts.model_fields.keys()):
@@ -68,7 +69,7 @@ def saved_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def reinstate(
     trainer: Trainer, tensors: dict[str, Tensor], facts: Mapping[str, Any], callbacks: Sequence[Callback]
 ) -> Progress:
-    """Load a checkpoint into a trainer, return the training's progress. Raises FileRefused if it is another model's."""
+    """Load a checkpoint into a trainer; return the training run's progress. Raises FileRefused if the model differs."""
     known = checkpoint_facts(facts)
     trainer.restore(saved_weights(tensors))
     trainer.optimizers.load_state_dict(_below(tensors, "optimizer/"))
@@ -91,7 +92,7 @@ def reinstate(
 
 
 def _check_callbacks(progress: Progress, callbacks: Sequence[Callback]) -> None:
-    """Raise FileRefused if a checkpoint lacks states of callbacks; before a phase's first epoch it has none."""
+    """Raise FileRefused if a checkpoint lacks callback states; one made before a phase's first epoch needs none."""
     if not progress.callbacks and progress.epoch == progress.first and progress.batch == 0:
         return
     if len(progress.callbacks) != len(callbacks):

@@ -12,15 +12,15 @@ from kerascli.losses.base import Loss
 
 @dataclass(frozen=True, slots=True)
 class ClassReading:
-    """How to read one model output as classes: the class names, and how units are converted to probabilities."""
+    """Description of a model output as classes: the class names, and how its units are converted to probabilities."""
 
     names: tuple[str, ...]
     from_logits: bool
     binary: bool
-    """True if the model output has one unit: the probability, or logit, of the second of two classes."""
+    """True if the model output has one unit, the probability or logit of the second of two classes."""
 
     def probabilities(self, output: Tensor) -> Tensor:
-        """Return the probabilities of classes (rows, classes) from a model output (rows, units)."""
+        """Return the probabilities of classes (rows, classes), computed from a model output (rows, units)."""
         if self.binary:
             second = torch.sigmoid(output) if self.from_logits else output
             second = second.reshape(len(output), 1)
@@ -28,7 +28,8 @@ class ClassReading:
         return torch.softmax(output, dim=-1) if self.from_logits else output
 
     def numbers(self, output: Tensor, threshold: float | None = None) -> Tensor:
-        """Return the most probable class (rows,); with `threshold`, of two classes the second if above it."""
+        """Return the predicted class of each row: the most probable one or, with `threshold`, the second of two classes
+        if its probability is above it."""
         probabilities = self.probabilities(output)
         if threshold is None or not self.binary:
             return probabilities.argmax(-1)
@@ -36,12 +37,12 @@ class ClassReading:
 
 
 def is_classification_loss(loss: Loss | None) -> TypeGuard[Loss]:
-    """Return True if a loss is given and it compares predicted classes with labels, not numeric values."""
+    """Return True if `loss` compares predicted classes with labels; False for numeric values or None."""
     return loss is not None and loss.predicts != "values"
 
 
 def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> ClassReading | None:
-    """Return how to read an output (rows, units) as classes; None if it does not predict exactly one class per row."""
+    """Return how to read a model output (rows, units) as classes; None unless it predicts exactly one class per row."""
     if not is_classification_loss(loss) or output.dim() > 2:
         return None
     units = output.shape[1] if output.dim() == 2 else 1

@@ -16,7 +16,7 @@ from kerascli.training.train_step import TrainStepModule
 def evaluate(
     module: TrainStepModule, batches: Iterable[Batch] | Turns, *, seed: int, step: int = 0
 ) -> Generator[Tick, None, dict[str, float]]:
-    """Evaluate the model on batches: yield a Tick event after each; return the loss and metrics as a dict by name.
+    """Evaluate a model on batches: yield a Tick event after each batch, return losses and metrics as a dict by name.
 
     `step` keys the random numbers of models that sample in inference. With `Turns`, other processes evaluate a part.
     """
@@ -41,7 +41,7 @@ def evaluate(
 
 
 def add_states(sums: list[Tensor] | None, states: Sequence[Tensor]) -> list[Tensor]:
-    """Add the metric states of a batch to their sums over earlier batches, in place; return the list of sums."""
+    """Add a batch's metric states to the sums over earlier batches, in place; return the list of sums."""
     if sums is None:
         return [state.clone() for state in states]
     for total, state in zip(sums, states, strict=True):

@@ -31,25 +31,25 @@ _TOLERANCE = 1e-2
 Other kernels add in another order, which costs digits where sums cancel: through eight normalized convolutions with
 relus the module's own gradients differ by 2e-3 from those in float64. A wrong graph differs by far more."""
 _SECONDS_TO_COMPILE = 20.0
-"""Estimated seconds to compile a small model and its optimizer's update rule on two cores, with an empty cache."""
+"""Estimated time in seconds to compile a small model and an optimizer's update rule on two cores, without cache."""
 _SECONDS_SAVED = 5e-6
-"""Estimated seconds that compilation saves in each training step per operation that is fused away."""
+"""Estimated time in seconds that compilation saves in each training step per operation that is fused with others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is needed to prepare a forward pass for repeated execution: example batches, number of steps, settings."""
+    """Request to prepare a forward pass for repeated execution: example batches, number of steps, settings."""
 
     forward_pass: ForwardPass
     batches: Sequence[Batch]
-    """First batch of the data, and a second if there is one: graphs are traced on one, tested on the other."""
+    """First batch of the data, and a second if there is one: graphs are traced on the first and tested on the other."""
     steps: int
-    """Number of times that the forward pass will run in this training."""
+    """Number of times that the forward pass will run in the training run."""
     jit_compile: bool | Literal["auto"] = "auto"
     live_scales: Mapping[str, Tensor] = field(default_factory=dict)
-    """Mapping from name of a parameter update to its loss scale (of mixed precision), which changes in training."""
+    """Mapping from a parameter update's name to its loss scale (of mixed precision), which changes during training."""
     rules: Callable[[], Sequence[Written]] = list
-    """Function that returns the optimizers' update rules, to compile them; call it late: they hold weight copies."""
+    """Function that returns the optimizers' update rules to compile; they hold copies of weights, so call it late."""
 
     @property
     def device(self) -> torch.device:
@@ -57,7 +57,7 @@ class Request:
 
 
 def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, Choice]:
-    """Return the fastest function that runs a forward pass, and its mode (compiled, traced, eager) with the reason."""
+    """Return (fastest function that runs a forward pass, its mode: compiled, traced or eager, with the reason)."""
     module = Eager(request.forward_pass, request.live_scales)
     if recorded == "eager":
         return module, Choice("eager", "as in the run")
@@ -106,7 +106,7 @@ class GraphRunner:
 
 
 def _traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
-    """Return the traced graph of forward and backward on a batch, and its layout; it reads weights in place."""
+    """Return (graph, layout of its results): forward and backward traced on a batch; weights are read in place."""
     tape = draws.Tape()
     with torch.no_grad(), draws.using(tape):
         module.module(batch)
@@ -144,7 +144,7 @@ def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
 
 
 def _compiled_before(request: Request, program: Program) -> bool:
-    """Return True if compiled code of the step and of the optimizers' update rules is in the compiler's cache."""
+    """Return True if the compiler's cache has code for the forward pass and the optimizers' update rules."""
     if not program.is_compiled(_leaves(request.batches[0])):
         return False
     for rule in request.rules():
@@ -155,12 +155,12 @@ def _compiled_before(request: Request, program: Program) -> bool:
 
 
 def compile_rule(rule: Written) -> Callable[..., object]:
-    """Return the compiled function of an optimizer's update rule, for tensors like the rule's example arguments."""
+    """Return the compiled function of an optimizer's update rule, for tensors like `rule.examples`."""
     return compiled_function(rule.function, rule.examples)
 
 
 def _verified(request: Request, runner: Runner, module: Runner) -> Runner:
-    """Return `runner` if its results for a batch agree with those of the module; raise ValueError otherwise."""
+    """Return `runner` if its results for a batch agree with those of `module`. Raises ValueError otherwise."""
     batch = next(batch for batch in reversed(request.batches) if batch.rows == request.batches[0].rows)
     found, wanted = (each(batch, draws.Draws(0, "try", 0)) for each in (runner, module))
     apart = largest_difference(found, wanted)
@@ -174,7 +174,7 @@ def _failure(what: str, error: Exception) -> str:
 
 
 def _reason_not_to_trace(request: Request) -> str | None:
-    """Return the reason (text) why a forward pass must not be traced as a graph; None if it can be traced."""
+    """Return the reason why a forward pass must not be traced as a graph; None if it can be traced."""
     for component in _with_inner(request.forward_pass.module.components()):
         name = component.component_name
         if not type(component).__module__.startswith("kerascli."):
@@ -185,7 +185,7 @@ def _reason_not_to_trace(request: Request) -> str | None:
 
 
 def _with_inner(components: Sequence[Component]) -> Iterator[Component]:
-    """Yield the given layers, losses and metrics, and the components in their arguments, at any depth of nesting."""
+    """Yield the given layers, losses and metrics, and the components in their arguments, however deeply nested."""
     for component in components:
         yield component
         inner = [value for name in type(component).model_fields for value in _flat(getattr(component, name))]
@@ -206,7 +206,7 @@ _PIECE = 2**18
 
 
 def largest_difference(found: StepOutcome, wanted: StepOutcome) -> float:
-    """Return the largest difference between the outcomes of two steps, relative to the largest loss, gradient, etc.
+    """Return the largest difference between two StepOutcomes, relative to the largest loss, gradient, etc.
 
     All gradients are of one kind: a gradient that is zero but for rounding, such as that of a bias before a batch
     normalization, is compared with the size of the others.
@@ -241,7 +241,8 @@ def _leaves(batch: Batch) -> list[Tensor]:
 
 
 def _like(batch: Batch, leaves: Sequence[Tensor]) -> Batch:
-    """Return a batch with the names of `batch` and the tensors `leaves`: of inputs, targets, then sample weights."""
+    """Return a batch with the names of `batch` and the tensors in `leaves`: inputs, targets, sample weights, in this
+    order."""
     remaining = iter(leaves)
     inputs, targets, weights = (
         {name: next(remaining) for name in section} for section in (batch.inputs, batch.targets, batch.sample_weight)

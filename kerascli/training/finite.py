@@ -13,7 +13,7 @@ _HINT = "lower the learning rate, set clipnorm on the optimizer, or look for ext
 
 
 def refuse_bad_step(trainer: Trainer, steps: int, epoch: int) -> None:
-    """Raise TrainingStopped if the loss or a gradient of a step was not finite; that step changed no weights.
+    """Raise TrainingStopped if the loss or a gradient of a training step is not finite; such a step changes no weights.
 
     `steps` is the number of steps in an epoch.
     """
@@ -36,12 +36,12 @@ def refuse_bad_weights(trainer: Trainer, progress: Progress) -> None:
 
 
 def has_finite_weights(trainer: Trainer) -> bool:
-    """Return True if no weight of the model is NaN or infinite. Synchronizes with the device."""
+    """Return True if no weight of the model is NaN or infinite; waits for the device."""
     return nonfinite(_weights(trainer)) is None
 
 
 def nonfinite(tensors: Mapping[str, Tensor]) -> str | None:
-    """Return the name of the first tensor that has a NaN or infinite value, else None. Waits for the device."""
+    """Return the name of the first tensor with a NaN or infinite value, else None; waits for the device."""
     numbers = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() and tensor.numel()}
     if are_finite(list(numbers.values())):
         return None

@@ -1,4 +1,4 @@
-"""A forward pass of a training step and the parameter updates made from its losses; eager execution with autograd."""
+"""Forward pass of a training step, the parameter updates made from its losses, and eager execution with autograd."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ M = TypeVar("M", bound=TrainStepModule, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class ParameterUpdate:
-    """An optimizer and the weights that it updates by the gradients of one loss."""
+    """Optimizer and the weights that it updates by the gradients of one loss."""
 
     name: str
-    """Name of the update in the `fit.train_step` section; empty without that section."""
+    """Name of the update in the config section `fit.train_step`; empty without that section."""
     optimizer: BaseOptimizer
     weights: tuple[Weight, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardPass(Generic[M]):
-    """A module that is called once on a batch, and the parameter updates made from its losses, one per loss."""
+    """Module that is called once on a batch, and the parameter updates made from its losses, one update per loss."""
 
     module: M
     updates: tuple[ParameterUpdate, ...]
@@ -43,7 +43,8 @@ class ForwardPass(Generic[M]):
 
 
 class Layout(NamedTuple):
-    """Number of losses, metric states and gradients in a `StepOutcome`, and the names of its updated weights."""
+    """Layout of a `StepOutcome` as a list: numbers of losses, metric states and gradients, and names of updated
+    weights."""
 
     totals: int
     states: int
@@ -51,7 +52,7 @@ class Layout(NamedTuple):
     updates: tuple[str, ...]
 
     def outcome(self, flat: Sequence[Tensor | None]) -> "StepOutcome":
-        """Return a StepOutcome made of `flat`, tensors in the order that `StepOutcome.flat` returns."""
+        """Return a StepOutcome made of the tensors `flat`, which are in the order of `StepOutcome.flat`."""
         states, gradients = self.totals + self.states, self.totals + self.states + self.gradients
         updates = zip(self.updates, flat[gradients:], strict=True)
         return StepOutcome(
@@ -67,13 +68,13 @@ class StepOutcome:
     """Result of a forward and backward pass on a batch, before any weight changes: losses, metrics, gradients."""
 
     totals: list[Tensor]
-    """Total losses that gradients were computed of: one scalar for each parameter update."""
+    """Total losses, one scalar tensor for each parameter update; gradients were computed of them."""
     states: list[Tensor]
-    """States of the metrics for this batch, which are summed over batches."""
+    """Metric states for this batch, which are summed over batches."""
     gradients: list[Tensor | None]
-    """Gradients of the updates' weights, in order; None where a loss does not depend on the weight."""
+    """Gradients of the weights to update, in the order of the weights; None where a loss does not depend on one."""
     updates: dict[str, Tensor]
-    """New values of non-trainable weights, by weight name."""
+    """Mapping from weight name to the new value, for non-trainable weights."""
 
     def flat(self) -> list[Tensor | None]:
         return [*self.totals, *self.states, *self.gradients, *self.updates.values()]
@@ -109,7 +110,7 @@ class Eager:
             return self.run(batch)
 
     def run(self, batch: Batch) -> StepOutcome:
-        """Run forward and backward on a batch, with the random numbers that the caller has set up."""
+        """Run forward and backward on a batch, with the source of random numbers that the caller has set."""
         with span("forward"):
             outcome = self.module(batch)
         totals, gradients = outcome.loss.totals, []

@@ -1,4 +1,4 @@
-"""States of stateful layers (RNNs): reset before a pass over the data, separate for training and for evaluation."""
+"""States of stateful layers (RNNs): reset before each pass over the data, separate for training and evaluation."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ def reset_states(states: Sequence[Weight]) -> None:
 
 
 class EvaluationStates:
-    """States of stateful layers during evaluation or prediction, kept separate from the states in training."""
+    """States of stateful layers in evaluation or prediction, kept apart from their states in training."""
 
     def __init__(self, states: Sequence[Weight]) -> None:
         self._weights = {state.name: state for state in states}
@@ -25,7 +25,8 @@ class EvaluationStates:
 
     @contextmanager
     def for_batch(self) -> Iterator[None]:
-        """Context manager that puts the evaluation's states into the layers, and the training's back at the end."""
+        """Context manager: within its block the stateful layers have the evaluation's states, after it those of
+        training."""
         before = {name: weight.tensor.clone() for name, weight in self._weights.items()}
         self._put(self._values)
         try:
@@ -34,7 +35,7 @@ class EvaluationStates:
             self._put(before)
 
     def keep(self, updates: Mapping[str, Tensor]) -> None:
-        """Store the layers' new states after a batch; `updates` are the new values by weight name."""
+        """Store the new states of stateful layers after a batch; `updates` maps weight names to new values."""
         self._values = {name: updates.get(name, value) for name, value in self._values.items()}
 
     def _put(self, values: Mapping[str, Tensor]) -> None:

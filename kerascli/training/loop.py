@@ -31,25 +31,26 @@ _REDRAW_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Training plan: the `fit` section of a config, completed with what depends on the data (steps per epoch ...)."""
+    """Training plan: the config's `fit` section, completed with what depends on the data (steps per epoch ...)."""
 
     epochs: int
     steps: int
     batches: Callable[[int, int], Iterable[Batch]]
-    """Function (epoch from 0, number of the first batch) -> the batches of that epoch from this one on."""
+    """Function (epoch from 0, number of the first batch) -> iterable of the epoch's batches from that batch on."""
     validation: Callable[[], Iterable[Batch] | Turns] | None
     validates: Callable[[int], bool]
-    """Function (epoch from 1) -> True if a validation follows that epoch."""
+    """Function (epoch from 1) -> True if a validation follows the epoch."""
     callbacks: Sequence[Callback]
     directions: dict[str, str]
     resets_states: bool = True
     """True if stateful layers are reset before each epoch."""
     phase: int | None = None
-    """Number of the phase of training, from 1, if there are several: a column of history.csv."""
+    """Number (from 1) of the training phase, for a column of history.csv; None if there is only one."""
 
 
 def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
-    """Train from the state `progress`, yielding events. Raises TrainingStopped if the loss or a weight is not finite.
+    """Train from the state in `progress` and yield events. Raises TrainingStopped if the loss or a weight is not
+    finite.
 
     At every event but the last, `progress`, the weights and the optimizer are consistent and can be saved.
     What callbacks and averages do to the weights at the end comes after the last epoch's event: a run that
@@ -136,7 +137,7 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -
 
 
 def _timed_batches(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Yield the batches of an epoch, and report the time spent waiting for each one to the profiler, as `data`."""
+    """Yield the batches of an epoch; report the time spent waiting for each to the profiler as `data`."""
     iterator = iter(batches)
     while True:
         with span("data"):
@@ -158,7 +159,7 @@ def _validate(trainer: Trainer, plan: Plan, progress: Progress) -> Generator[Eve
 def _on_averages(
     work: Generator[Tick, None, dict[str, float]], trainer: Trainer
 ) -> Generator[Tick, None, dict[str, float]]:
-    """Run an evaluation with the weights' moving averages (EMA); at each event the weights themselves are back."""
+    """Run an evaluation with the weights' moving averages (EMA); at each yielded event, the weights are restored."""
     while True:
         trainer.optimizers.swap_averages()
         try:
@@ -185,7 +186,7 @@ def _run_callbacks(
     question: Callable[[Callback], Callable[[EpochFacts, State], tuple[list[Decision], State]]],
     facts: EpochFacts,
 ) -> _CallbackResults:
-    """Call the callbacks with indices `asked` in order and apply their decisions, such as new learning rates."""
+    """Call the callbacks with the indices in `asked` in order, and apply their decisions (new learning rate ...)."""
     all_decisions: list[Decision] = []
     said: list[str] = []
     for index in asked:

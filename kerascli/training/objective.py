@@ -17,33 +17,35 @@ from kerascli.model.runtime.weights import Weight
 
 @dataclass(slots=True)
 class LossOutput:
-    """Result of an objective for a batch: the losses to minimize, and the states of all logged values."""
+    """Result of an objective for a batch: losses to minimize, and the states of all logged values."""
 
     totals: list[Tensor]
-    """Total losses: one scalar, or one for each of the parameter updates that share a forward pass."""
+    """Total losses, as scalar tensors: one, or one per parameter update if several share a forward pass."""
     states: list[Tensor]
 
 
 Reduction = Literal["mean", "sum"]
-"""How a logged value is reduced over batches: to the mean, weighted by rows, or to the sum."""
+"""Reduction of a logged value over batches: `mean` (weighted by rows) or `sum`."""
 
 
 class BaseObjective(nn.Module):
     """Base class of modules that compute losses and metrics in float32 from outputs, targets and sample weights."""
 
     def __init__(self, names: Iterable[str], metrics: Sequence[Metric | Reduction], losses: Iterable[Loss]) -> None:
-        """Set the `names` of logged values, and for each state its metric or its reduction over batches."""
+        """Initialize with the `names` of the logged values, and for each of their states a metric or a reduction over
+        batches."""
         super().__init__()
         self.names = tuple(names)
         self.metrics = tuple(metrics)
         self.losses = tuple(losses)
 
     def components(self) -> list[Component]:
-        """Return the losses and metrics of the objective."""
+        """Return the losses and metrics that the objective consists of."""
         return [*self.losses, *(metric for metric in self.metrics if isinstance(metric, Metric))]
 
     def figures(self, states: Sequence[Tensor]) -> dict[str, float]:
-        """Return logged values by name, from states summed over batches; waits for the device once."""
+        """Return a mapping from name to logged value, computed from states summed over batches; waits for the device
+        once."""
         flat = torch.cat([state.detach().reshape(-1) for state in states]).cpu().double()
         parts = flat.split([state.numel() for state in states])
         values = [
@@ -73,7 +75,8 @@ class Objective(BaseObjective):
         sums: Collection[str] = (),
         class_weight: Tensor | None = None,
     ) -> None:
-        """`names` are of the total loss, each loss if several, `figures` (logged by layers), and metrics.
+        """Initialize; `names` are those of the total loss, of each loss if several, of values that layers log, and of
+        metrics.
 
         `sums` are those of the `figures` that are summed over all rows; the others are means.
         """
@@ -94,7 +97,7 @@ class Objective(BaseObjective):
         sample_weight: Mapping[str, Tensor],
         rows: int,
     ) -> LossOutput:
-        """Return a batch's total loss and metric states; targets and sample weights are by target name."""
+        """Return a batch's total loss and metric states; targets and sample weights are mappings by target name."""
         parts: list[Tensor] = []
         losses: list[Tensor] = []
         figures: list[Tensor] = []
@@ -123,12 +126,12 @@ class Objective(BaseObjective):
 
 
 def reductions(names: Iterable[str], sums: Collection[str]) -> list[Reduction]:
-    """Return how each logged value is reduced over batches: by `sum` for the names in `sums`, else by `mean`."""
+    """Return the reduction over batches of each logged value: `sum` for those in `sums`, else `mean`."""
     return ["sum" if name in sums else "mean" for name in names]
 
 
 def full_precision(y_pred: Tensor) -> Tensor:
-    """Return a model output as float32 if it is in half precision, else unchanged; used before losses and metrics."""
+    """Return a model output as float32 if it is in half precision, else unchanged; losses and metrics need that."""
     return y_pred.float() if y_pred.dtype in (torch.bfloat16, torch.float16) else y_pred
 
 
@@ -138,12 +141,12 @@ def summed(parts: Sequence[Tensor]) -> Tensor:
 
 
 def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor:
-    """Return a metric's state for one batch; the states of several batches are summed before the metric is computed."""
+    """Return the state of a metric for one batch; states are summed over batches before the metric is computed."""
     return metric(y_true, y_pred.detach(), sample_weight=weight, mask=mask)
 
 
 def figure_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean") -> Tensor:
-    """Return a batch's logged value as a state to sum up: a mean is weighted by its rows, as in Keras; a sum is not."""
+    """Return a value logged for a batch as a state to sum up; a mean is multiplied by the batch's rows, as in Keras."""
     value = value.detach()
     rows = 1 if reduction == "sum" else rows
     dtype = torch.float32 if value.device.type == "mps" else torch.float64
@@ -160,7 +163,7 @@ def penalty(weight: Weight) -> Tensor:
 
 
 def class_numbers(y_true: Tensor) -> Tensor:
-    """Return class labels (rows,) as integers, from targets that hold integer labels or one-hot vectors."""
+    """Return class labels (rows,) as integers, for targets that are integer labels or one-hot vectors."""
     if y_true.dim() > 1:
         y_true = y_true.argmax(-1) if y_true.shape[-1] != 1 else y_true.squeeze(-1)
     return y_true.round().long() if y_true.is_floating_point() else y_true.long()

@@ -12,7 +12,7 @@ from kerascli.training.train_step import GraphStep
 
 
 def predict(module: GraphStep, batches: Iterable[Batch], *, seed: int) -> dict[str, Tensor]:
-    """Return a mapping from output name to its values (rows, *), on the CPU; half precision is converted to float32."""
+    """Return a mapping from output name to array (rows, *), on the CPU; half precision is converted to float32."""
     module.eval()
     parts: dict[str, list[Tensor]] = {}
     own_states = EvaluationStates(module.states())

@@ -1,4 +1,4 @@
-"""Progress of a training run: with the weights and the optimizer's state, all that is needed for exact resume."""
+"""Progress of a training run: with the weights and the optimizer's state, everything that an exact resume needs."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(slots=True)
 class Progress:
-    """Counters and callback states of a training, changed by the training loop alone; consistent at every event."""
+    """Counters and callback states of a training run, changed only by the training loop; consistent at every event."""
 
     epoch: int = 0
     """Number of finished epochs."""
@@ -19,18 +19,18 @@ class Progress:
     states: list[Tensor] | None = None
     """Metric states of the current epoch, summed over its batches so far."""
     seconds: float = 0.0
-    """Seconds that the current epoch has taken so far, for a run that is resumed within it."""
+    """Duration of the current epoch so far, in seconds, for a run that is resumed within the epoch."""
     callbacks: list[dict[str, Any]] = field(default_factory=list)
-    """States of the run's callbacks, in the order of the callbacks."""
+    """States of the run's callbacks, in the order of the `callbacks` list."""
     row: dict[str, float] = field(default_factory=dict)
-    """Row of history.csv of the last finished epoch, by column."""
+    """Row of history.csv for the last finished epoch, as a mapping from column to value."""
     slots: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    """Copies of the model's weights that callbacks keep, by name (`best`): in Keras's layout, on the CPU."""
+    """Copies of the model's weights that callbacks keep, by the copy's name (`best`); in Keras's layout, on the CPU."""
     said: list[str] = field(default_factory=list)
     """Messages from callbacks since the start of the current epoch, to print at its end."""
     stopped: str | None = None
     """Reason why a callback stopped training; None if none did."""
     phase: int = 0
-    """Index (from 0) of the phase of training that is running."""
+    """Index (from 0) of the current training phase."""
     first: int = 0
-    """Number of epochs that were finished when the current phase of training began."""
+    """Number of epochs that were finished when the current training phase began."""

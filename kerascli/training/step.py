@@ -1,4 +1,4 @@
-"""A training step: runs each forward pass, then its parameter updates, without synchronizing with the device."""
+"""Training step: runs each forward pass, then its parameter updates, without synchronizing with the device."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ from kerascli.training.train_step import TrainStepModule
 
 
 class Trainer:
-    """Trains a model: runs the forward passes of each training step and applies the optimizers to the gradients."""
+    """Trainer of a model: runs the forward passes of each training step, and the optimizers on the gradients."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Trainer:
         self._by_name = {weight.name: weight for weight in weights}
 
     def step(self, batch: Batch, number: int) -> list[Tensor]:
-        """Run training step `number` (from 0) on a batch; return the states of its losses and metrics."""
+        """Run training step `number` (from 0) on a batch; return the states of its losses and metrics, to sum up."""
         states: list[Tensor] = []
         for forward_pass, run in self._passes:
             own: list[Tensor] = []
@@ -51,7 +51,7 @@ class Trainer:
         return states
 
     def _apply(self, forward_pass: ForwardPass, outcome: StepOutcome) -> None:
-        """Apply a forward pass's parameter updates; all gradients were computed before the first of them."""
+        """Apply the parameter updates of a forward pass; all gradients were computed before the first update."""
         updates = dict(outcome.updates)
         start = 0
         for update, total in zip(forward_pass.updates, outcome.totals, strict=True):
@@ -62,7 +62,7 @@ class Trainer:
         self._store(updates)
 
     def _store(self, updates: dict[str, Tensor]) -> None:
-        """Store new values of non-trainable weights (moving statistics), if loss and gradients are finite."""
+        """Store new values of non-trainable weights (moving statistics), unless loss or gradients are not finite."""
         if not updates:
             return
         with torch.no_grad():
@@ -75,16 +75,16 @@ class Trainer:
         return tensor_pieces({weight.name: weight.keras() for weight in lasting(self.weights)})
 
     def snapshot(self) -> dict[str, Tensor]:
-        """Return a mapping from weight name to a copy of the weight on the CPU, in Keras's layout."""
+        """Return a mapping from weight name to a copy of the weight, on the CPU, in Keras's layout."""
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
 
     def restore(self, values: Mapping[str, Tensor]) -> None:
-        """Set the weights of the model to the values of a mapping that `snapshot` returned."""
+        """Set the model's weights to the values of a mapping that `snapshot` returned."""
         assign_weights(self.weights, values)
 
 
 def assign_weights(weights: Sequence[Weight], values: Mapping[str, Tensor]) -> None:
-    """Set weights to `values`, by name and in Keras's layout. Raises FileRefused if names or shapes differ."""
+    """Set weights to `values`, a mapping by name, in Keras's layout. Raises FileRefused if names or shapes differ."""
     saved = {name: tuple(value.shape) for name, value in values.items()}
     wanted = {weight.name: tuple(weight.spec.shape) for weight in weights}
     differing = sorted(name for name in {*saved, *wanted} if saved.get(name) != wanted.get(name))

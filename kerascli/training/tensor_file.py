@@ -17,7 +17,7 @@ _ALIGNED = 8
 
 
 def tensor_pieces(tensors: Mapping[str, Tensor]) -> Pieces:
-    """Return the contents of a safetensors file in pieces: each tensor is read only when its piece is written."""
+    """Return the contents of a safetensors file in pieces; a tensor is read only when its piece is written."""
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))  # so that all are aligned
     header: dict[str, object] = {}
     end = 0

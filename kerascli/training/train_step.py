@@ -17,11 +17,11 @@ from kerascli.training.objective import BaseObjective, LossOutput
 
 @dataclass(slots=True)
 class TrainStepOutput:
-    """Result of a forward pass for a batch: losses, metric states, and new values of non-trainable weights."""
+    """Result of a forward pass on a batch: losses, metric states, and new values of non-trainable weights."""
 
     loss: LossOutput
     updates: dict[str, Tensor]
-    """New values of non-trainable weights, by weight name."""
+    """Mapping from weight name to the new value, for non-trainable weights."""
 
 
 class TrainStepModule(nn.Module):
@@ -35,7 +35,7 @@ class TrainStepModule(nn.Module):
     def forward(self, batch: Batch) -> TrainStepOutput: ...
 
     def weights(self) -> list[Weight]:
-        """Return the weights that the forward pass reads and that training, or the pass itself, changes."""
+        """Return the weights that the forward pass reads and that training, or the forward pass itself, changes."""
         return []
 
     def components(self) -> list[Component]:
@@ -48,7 +48,7 @@ class TrainStepModule(nn.Module):
 
 
 class GraphStep(TrainStepModule):
-    """Module that does batch-wise preprocessing (mixup ...), runs the model's graph, computes losses and metrics."""
+    """Module that applies batch-wise preprocessing (mixup ...), runs the model's graph, computes losses and metrics."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class GraphStep(TrainStepModule):
         return [*(node.layer for node in self.graph.model.nodes), *super().components()]
 
     def predict(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
-        """Return the outcome (outputs ...) of the model's graph for inputs before batch-wise preprocessing."""
+        """Return the outcome (outputs ...) of the model's graph for inputs that need batch-wise preprocessing first."""
         return self.run(self.input_stage(dict(inputs)))
 
     def run(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
@@ -94,7 +94,7 @@ class GraphStep(TrainStepModule):
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Return torch's autocast context manager for a Keras mixed-precision policy: it computes in half precision."""
+    """Return torch's autocast context manager for a Keras mixed-precision policy; it computes in half precision."""
     if precision == "float32":
         return nullcontext()
     dtype = torch.bfloat16 if precision == "mixed_bfloat16" else torch.float16

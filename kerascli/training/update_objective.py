@@ -1,4 +1,4 @@
-"""Objectives of a custom `fit.train_step`: of one parameter update, of one forward pass, and of all passes."""
+"""Objectives of a custom `fit.train_step`: of one parameter update, of one forward pass, and of all forward passes."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -25,7 +25,7 @@ from kerascli.training.train_step import GraphStep, TrainStepOutput
 
 
 class UpdateObjective(BaseObjective):
-    """Objective of one parameter update: its loss, which is a sum of terms, and its metrics."""
+    """Objective of one parameter update: its loss, a sum of terms, and its metrics."""
 
     def __init__(
         self,
@@ -37,7 +37,8 @@ class UpdateObjective(BaseObjective):
         figures: Sequence[str] = (),
         sums: Collection[str] = (),
     ) -> None:
-        """`names` are of the total loss, its terms, `figures` (logged by the update's layers), and metrics.
+        """Initialize; `names` are those of the total loss, of its terms, of values that the update's layers log, and of
+        metrics.
 
         `weights` are those that the update trains, whose regularizers are added here. `sums` are nodes whose values are
         summed over all rows.
@@ -59,7 +60,8 @@ class UpdateObjective(BaseObjective):
         rows: int,
         added: Sequence[Tensor] = (),
     ) -> LossOutput:
-        """Return the update's total loss and metric states; `added` are losses of layers, which the total includes."""
+        """Return the total loss and metric states of a parameter update; the total includes `added`, losses added by
+        layers."""
         values = [_loss(term, outcome, targets, sample_weight) for term in self._terms]
         parts = [*added, *(weighted for _, weighted in values), *(penalty(weight) for weight in self._penalized)]
         total = summed(parts)
@@ -72,7 +74,7 @@ class UpdateObjective(BaseObjective):
 
 
 class _Joined(BaseObjective):
-    """Objective that concatenates the names, metrics and losses of several objectives."""
+    """Objective that joins several objectives: it concatenates their names, metrics and losses."""
 
     def __init__(self, parts: Sequence[BaseObjective]) -> None:
         super().__init__(
@@ -83,7 +85,7 @@ class _Joined(BaseObjective):
 
 
 class PassObjective(_Joined):
-    """Objective of a forward pass that updates share; losses added by layers count for the first update only."""
+    """Objective of a forward pass that parameter updates share; losses added by layers count only for the first."""
 
     def __init__(self, updates: Sequence[UpdateObjective]) -> None:
         super().__init__(updates)
@@ -97,7 +99,8 @@ class PassObjective(_Joined):
         sample_weight: Mapping[str, Tensor],
         rows: int,
     ) -> LossOutput:
-        """Return the total loss of each update, and the metric states of all; `targets` are by target name."""
+        """Return the total loss of each parameter update and all metric states; `targets` is a mapping by target
+        name."""
         found = LossOutput([], [])
         added = [value for name, value in outcome.losses.items() if name not in self._formulas]
         for update in self.updates:
@@ -111,7 +114,7 @@ class PassObjective(_Joined):
 def _loss(
     term: LossTerm, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Return a pair: the value of one term of an update's loss, and that value multiplied by the term's weight."""
+    """Return (value, weighted value) of one term of a parameter update's loss."""
     if term.loss is None or term.of is None:
         return outcome.metrics[term.node], outcome.losses[term.node]
     y_true, y_pred = _pair(term.of, outcome, targets)
@@ -129,7 +132,8 @@ def _pair(of: Comparison, outcome: GraphOutcome, targets: Mapping[str, Tensor]) 
 
 
 class AllPasses(GraphStep):
-    """Module of a model with `fit.train_step`: it predicts, and evaluates all passes without updates between them."""
+    """Module of a model with `fit.train_step`: predicts, and evaluates all forward passes without updates in
+    between."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Load the data of a finished run again, with a warning for each data file that changed since its training."""
+"""Load the data of a finished run again, with a warning for each data file that has changed since training."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ _HINT = "the results are for the data as it is now; restore the old file to comp
 
 
 def load_again(run: OpenedRun, keep: Collection[str] = ()) -> PreparedData:
-    """Load the splits of a run's data again; add a warning to `run.warnings` for each data file that has changed.
+    """Load the data splits of a run again; add a warning to `run.warnings` for each data file that has changed.
 
     Raw columns in `keep` are loaded beside those in use. Raises DataError, ConfigError, FileRefused.
     """
@@ -41,7 +41,7 @@ def moved_hint() -> Iterator[None]:
 
 
 def _changes(found: Mapping[str, str], recorded: Mapping[str, str], phases: int) -> Iterator[Fault]:
-    """Yield a warning for each data file whose digest is not among those recorded when the run was trained.
+    """Yield a warning for each data file whose digest differs from those recorded when the run was trained.
 
     A run without any recorded digests (an imported one) is not compared.
     """
@@ -55,6 +55,6 @@ def _changes(found: Mapping[str, str], recorded: Mapping[str, str], phases: int)
 
 
 def _short(digest: str) -> str:
-    """Return the first digits of a data file's SHA-256, with its prefix (`sampled:`) if any, to show in messages."""
+    """Return the first digits of a data file's SHA-256, with its prefix (`sampled:`), if any, for messages."""
     kind, colon, value = digest.rpartition(":")
     return f"{kind}{colon}{value[:_SHORT]}"

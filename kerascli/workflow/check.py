@@ -28,12 +28,12 @@ from kerascli.workflow.opened import known_view
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Result of checking a valid config: lines to print, warnings, and whether data files are missing."""
+    """Result of checking a valid config: lines to print, warnings, and if data files are missing."""
 
     lines: list[str]
-    """Lines to print about what was checked, and what could not be checked."""
+    """Lines to print: what was checked, and what could not be checked."""
     warnings: list[Fault]
-    """Warnings about settings and data that are valid but probably not intended."""
+    """Warnings about valid settings and data that are probably not intended."""
     data_is_missing: bool
     """True if data files that the config names were looked for and not found."""
 
@@ -47,7 +47,7 @@ def check(
     no_data: bool = False,
     processes: int = 1,
 ) -> CheckResult:
-    """Check all that can be known of a config before training on `processes` processes; with `no_data` no data is read.
+    """Check all that can be known of a config before it is trained on `processes` processes; `no_data`: read no data.
 
     Raises KerasCliError.
     """
@@ -86,7 +86,8 @@ def check(
 
 
 def _absent(config: Config, spec: RunSpec) -> Iterator[str]:
-    """Yield a text for each part of a config that `validate` does not check, or that is not in the config."""
+    """Yield a text for each part that `validate` does not check (`model.init_from`) or the config lacks (data,
+    compile)."""
     if spec.init_from is not None:
         yield _unchecked_init_from(config, spec.init_from)
     if config.data is None:
@@ -103,7 +104,8 @@ def _warnings(cases: Sequence[Case], prepared: PreparedData | None) -> list[Faul
 def _described(
     phase: Config, facts: DataFacts, prepared: PreparedData | None, unchecked: list[str], *, no_data: bool
 ) -> RunSpec | None:
-    """Return the RunSpec of a phase; None if data is not read and errors may come from placeholders for its sizes."""
+    """Return the RunSpec (validated config) of a training phase; None if data is not read and errors may only come from
+    placeholders for its sizes."""
     with _with_unchecked(unchecked):
         try:
             spec = phase.describe(facts, prepared and _rows(prepared))
@@ -120,7 +122,7 @@ def _described(
 
 
 def _unchecked_init_from(config: Config, begin: InitFrom) -> str:
-    """Return a text for the user, saying why the weights named in `model.init_from` are not checked."""
+    """Return a text for the user with the reason why the weights of `model.init_from` are not checked."""
     what = next(source for source in (begin.run, begin.file, begin.torchvision) if source is not None)
     absent = begin.file is not None and not (config.init_folder / begin.file).exists()
     reason = f"there is no file '{safe_text(what)}'" if absent else f"'{safe_text(what)}' is read when a run starts"
@@ -153,7 +155,7 @@ def _summary(spec: RunSpec, *, expand: bool = False, view: str | None = None) ->
 def spec_of(
     source: Path | Document, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None
 ) -> RunSpec:
-    """Return the RunSpec (validated config) of a config without its compile section; the data may be missing."""
+    """Return the RunSpec (validated config) of a config, without its `compile` section; its data may be missing."""
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     document = replace(config.document, data={k: v for k, v in config.document.data.items() if k != "compile"})
     config = replace(config, document=document)
@@ -163,14 +165,14 @@ def spec_of(
 
 
 def spec_of_run(record: RunRecord) -> RunSpec:
-    """Return the RunSpec (validated config) of a run, from the run's folder alone."""
+    """Return the RunSpec (validated config) of a run, read from the run folder alone."""
     config = open_recorded(record)
     facts = config.facts() if config.data is None else stages(config.data, load_learned(record.preprocessing())).facts
     return config.describe(facts)
 
 
 def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
-    """Build a model (or a view of it) on the meta device; return its name and graph, and those of train step passes.
+    """Return (title, graph on the meta device) of a model or its view (submodel), and the graphs of `fit.train_step`.
 
     Raises ConfigError if there is no such view.
     """
@@ -183,7 +185,7 @@ def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[
 
 @contextmanager
 def _with_unchecked(unchecked: Sequence[str]) -> Iterator[None]:
-    """Context manager that adds to a ConfigError what could not be checked, since that may be its cause."""
+    """Context manager that adds to a ConfigError the texts `unchecked`: what was not checked and may be its cause."""
     try:
         yield
     except ConfigError as error:
@@ -202,7 +204,7 @@ def _layers(spec: RunSpec) -> int:
 
 
 def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
-    """Return facts about a config's data (shapes ...), the data if it was loaded, and texts on what is not checked.
+    """Return (facts about a config's data (shapes ...), the data if it was loaded, texts on what is not checked).
 
     The facts come from the source if it knows them, else from the loaded data.
     """
@@ -223,7 +225,7 @@ def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[st
 
 
 def _facts_without_data(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
-    """Return facts about a config's data that are known without reading files, and what is not checked."""
+    """Return (facts about a config's data that are known without reading files, None, texts on what is not checked)."""
     text = "the data, and what depends on it: --no-data"
     return config.facts(look=False), None, [] if config.data is None else [text]
 

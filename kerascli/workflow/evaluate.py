@@ -35,7 +35,7 @@ class ClassScores:
     matrix: np.ndarray
     rows: tuple[ClassRow, ...]
     thresholds: Thresholds | None
-    """Predicted probabilities of the second class, with the true classes, if the output has one unit; else None."""
+    """Predicted probabilities of the second class with the true classes, if the output has one unit; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Evaluation:
     result: Evaluated
     class_scores: tuple[ClassScores, ...]
     in_units: dict[str, dict[str, float]]
-    """Mapping target -> metric -> value in the units of the target's column, where preprocessing can be inverted."""
+    """Mapping target -> metric -> value in units of the raw column, for targets whose preprocessing can be inverted."""
 
 
 MOST_GROUPS = 100
@@ -57,7 +57,7 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
 
 
 def _evaluated(run: OpenedRun, rows: Split, name: str) -> tuple[Evaluated, BatchSource]:
-    """Return a run's loss and metrics over rows, and the source of the batches that the rows were divided into."""
+    """Return (loss and metrics of a run for the given rows, source of the batches of these rows)."""
     experiment, spec = run.experiment, run.experiment.spec
     if spec.training is None:
         raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
@@ -70,7 +70,7 @@ def _evaluated(run: OpenedRun, rows: Split, name: str) -> tuple[Evaluated, Batch
 
 @memory_for_batches()
 def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str, Evaluated]]:
-    """Evaluate a run on groups of rows, one for each value of `column`; return pairs (value, loss and metrics)."""
+    """Evaluate a run on groups of rows, one for each value of `column`; return a list of (value, loss and metrics)."""
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
         raise ConfigError("--by: these rows have no columns")
@@ -88,7 +88,7 @@ def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str,
 
 
 def _result_of(work: Iterator[object]) -> dict[str, float]:
-    """Run a generator of events to its end and return its return value, the loss and metrics by name."""
+    """Run a generator of events to its end and return its return value: the loss and metrics by name."""
     while True:
         try:
             next(work)

@@ -21,7 +21,8 @@ from kerascli.workflow.raw_arrays import no_split, raw_rows
 
 
 def rows_of(run: OpenedRun, *what: str, targets: bool, texts: Sequence[str] = (), keep: Sequence[str] = ()) -> Split:
-    """Return the rows that a command's arguments name: of a split, or of files, folders, standard input and texts.
+    """Return the rows that a command's arguments name: rows of a split, of files or folders, of standard input, or
+    texts.
 
     The name of a split is the split; `./test` is the file or folder. Columns in `keep` are read, too. Raises DataError,
     ConfigError.
@@ -52,7 +53,7 @@ def rows_of(run: OpenedRun, *what: str, targets: bool, texts: Sequence[str] = ()
 
 
 def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Sequence[str], *, targets: bool) -> Split:
-    """Return the rows of one file of arrays, for a model whose inputs are not provided by a data section."""
+    """Return the rows of one file of arrays, for a model whose inputs the config's `data` section does not provide."""
     why = "run has no data section"
     if run.data is not None:
         why = f"{'view' if run.takes_arrays else 'model'} has inputs that the data does not provide"
@@ -66,7 +67,8 @@ def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Seq
 
 
 def kept_columns(source: Source | None, rows: Split, keep: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return the raw columns to show beside predictions, by name: those of --keep, else file names if files are rows.
+    """Return a mapping from name to raw column to show beside predictions: columns of --keep, else file names if rows
+    are files.
 
     Of windows over a series it is the value in the last row of each. Raises DataError.
     """

@@ -14,14 +14,15 @@ from kerascli.workflow.outputs import writable, writable_folder
 
 
 def studio_of(run: OpenedRun, *, data: bool = True) -> ModelStudio:
-    """Return a `ModelStudio`, through which a run's callbacks make samples; with `data`, the run's rows are loaded."""
+    """Return a `ModelStudio`, by which a run's callbacks generate samples; with `data`, the run's rows are loaded."""
     prepared = load_again(run) if data and run.data is not None else None
     splits, aside = ({}, {}) if prepared is None else (prepared.splits, prepared.display_columns)
     return ModelStudio(run.experiment, splits, run.learned, run.stages.facts.targets, aside)
 
 
 def draw_samples(run: OpenedRun, names: Sequence[str], folder: Path | None) -> Iterator[Path]:
-    """Make samples with a run's weights, of the named callbacks (default: all); yield the files. Raises ConfigError."""
+    """Generate samples from a run's weights for the named callbacks (default: all); yield the files. Raises
+    ConfigError."""
     callbacks = run.experiment.spec.fit.callbacks
     samplers = {callback.sample_name: callback for callback in callbacks if isinstance(callback, Sampler)}
     for name in names:

@@ -1,4 +1,4 @@
-"""Convert out-of-memory errors of torch and Python, and errors about values, into TrainingStopped.
+"""Convert out-of-memory errors of torch and Python, and errors about tensors' values, into TrainingStopped.
 
 torch and Python report them in several ways, users get one.
 """
@@ -12,7 +12,7 @@ from kerascli.errors import TrainingStopped, first_line
 from kerascli.layers.base import ShapeMismatch
 
 _CPU_WORDS = "can't allocate memory"
-"""Words of the message when torch's CPU allocator is out of memory; it raises a plain RuntimeError."""
+"""Words in the message of the plain RuntimeError that torch's CPU allocator raises when it is out of memory."""
 
 
 STOPS = (RuntimeError, MemoryError, IndexError, ShapeMismatch)
@@ -21,7 +21,7 @@ _OUTSIDE = ("out of bounds", "out of DATA bounds", "out of range")
 
 
 def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
-    """Return a TrainingStopped for an error about memory or about values; raise any other error again."""
+    """Return a TrainingStopped for an error about memory or tensors' values; raise any other error again."""
     text = first_line(error).rstrip(".")
     own = text.startswith(("list ", "tuple ", "string "))  # Python's own message: a bug of kerascli
     algebra = torch.linalg.LinAlgError  # pyright: ignore[reportPrivateImportUsage]

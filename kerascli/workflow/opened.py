@@ -1,4 +1,4 @@
-"""Open a trained run from its folder: its model with weights, and its fitted preprocessing."""
+"""Open a trained run from its folder: build its model with its weights, and load its fitted preprocessing."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,27 +32,28 @@ class OpenedRun:
     experiment: Experiment
     stages: Stages
     data: DataSpec | None
-    """Data section of the run's config; None for an imported run, which takes arrays without preprocessing."""
+    """Section `data` of the run's config; None for an imported run, which takes arrays without preprocessing."""
     learned: dict[str, Learned]
     takes_arrays: bool = False
-    """True if the run takes arrays as its inputs, since the model has inputs that the data does not provide."""
+    """True if the run takes arrays as inputs, since its model has inputs that the `data` section does not provide."""
     warnings: list[Fault] = field(default_factory=list)
-    """Warnings about the run's files, to print; runs with a view, from the method `view`, share the list."""
+    """Warnings about the run's files, to be printed; the runs that the method `view` returns share this list."""
 
     @property
     def has_own_inputs(self) -> bool:
-        """True if the model has inputs that the data does not provide, such as a generator's noise."""
+        """True if the model has inputs that the `data` section does not provide, such as a generator's noise."""
         return self.data is not None and any(i.name not in self.data.inputs for i in self.experiment.spec.model.inputs)
 
     def view(self, name: str) -> "OpenedRun":
-        """Return the run with a view (a submodel) in place of its model. Raises ConfigError if there is none."""
+        """Return the run with a view (submodel that shares the layers) in place of its model. Raises ConfigError if
+        there is none."""
         view = known_view(self.experiment.spec.model, name)
         run = replace(self, experiment=self.experiment.view(name))
         return replace(run, takes_arrays=self.takes_arrays or view.own_inputs or run.has_own_inputs)
 
 
 def known_view(model: Model, name: str) -> View:
-    """Return the view (submodel) of this name. Raises ConfigError if the model has none of that name."""
+    """Return the view (submodel that shares the model's layers) with this name. Raises ConfigError if there is none."""
     if name not in model.views:
         hint = f"it has {', '.join(model.views)}" if model.views else "views are defined under model.views"
         raise ConfigError(
@@ -70,7 +71,7 @@ def open_run(
     progress: Progress | None = None,
     data: Path | None = None,
 ) -> OpenedRun:
-    """Return a run with its model built and weights loaded: the final ones, or those of a named checkpoint.
+    """Return a run with its model built and its weights loaded: the final ones, or those of the named checkpoint.
 
     The weights of a run whose training was cut off are those of its newest checkpoint, which a warning says. `data` is
     the place of the run's data, if it has moved.
@@ -97,7 +98,7 @@ def open_run(
 
 
 def _weights(record: RunRecord, checkpoint: str | None) -> tuple[dict[str, Tensor], list[str]]:
-    """Return a run's weights by name, and warnings, such as that its training was cut off (a checkpoint's weights)."""
+    """Return (a run's weights by name, warnings); if training was cut off, the weights are those of a checkpoint."""
     warnings: list[str] = []
     try:
         if checkpoint is not None:

@@ -1,4 +1,4 @@
-"""Check the output paths of commands: never overwrite an input, a run's own file, or a file of another kind.
+"""Check the output paths of commands: they must not overwrite an input, a run's own file, or another kind of file.
 
 This holds whatever the flags. An existing file of the kind that is written is replaced.
 """
@@ -20,13 +20,14 @@ _BEGINNINGS = {
     ".keras": b"PK", ".h5": b"\x89HDF", ".hdf5": b"\x89HDF", ".pt": b"PK", ".pt2": b"PK", ".onnx": b"\x08",
     ".mmd": b"---\ntitle:", ".dot": b"digraph ", ".gv": b"digraph ",
 }  # fmt: skip
-"""First bytes of output files, by their suffix (`.png` ...), to recognize an existing file's kind."""
+"""Mapping from suffix (`.png` ...) to the first bytes of such a file, to recognize what an existing file is."""
 CONFIG, SCHEMA, PIPELINE = "a config of kerascli", "a JSON Schema", "a pipeline file"
-"""Kinds of output files that may have any suffix."""
+"""Names for kinds of output files that may have any suffix."""
 
 
 def writable(path: Path, kind: str, *, run: RunRecord | None = None, reads: Iterable[Path] = ()) -> Path:
-    """Return the path of an output file if it may be written: it is new, or replaces a file of `kind` (`.csv` ...).
+    """Return the path of an output file if it may be written: it is new, or replaces a file of the same `kind` (`.csv`
+    ...).
 
     `run` and `reads` are read by the command. Raises ConfigError, and StorageError if the folder does not exist.
     """
@@ -48,7 +49,7 @@ def writable(path: Path, kind: str, *, run: RunRecord | None = None, reads: Iter
 
 
 def writable_folder(path: Path) -> None:
-    """Raise ConfigError if an output folder is inside a run's folder, except in its plots/ and samples/."""
+    """Raise ConfigError if an output folder is inside a run folder, except in the run's plots/ and samples/."""
     _refuse_run(Path(os.path.realpath(path)) / "file", safe_text(str(path)))
 
 
@@ -60,13 +61,13 @@ def _refuse_run(file: Path, shown: str) -> None:
 
 
 def _is_within(file: Path, given: Path) -> bool:
-    """Return True if an output file is the same as an input path, or is inside it, if that is a folder."""
+    """Return True if an output file is the file `given`, or is inside the folder `given`."""
     real = Path(os.path.realpath(given))
     return file.is_relative_to(real) or (real.exists() and file.samefile(real))
 
 
 def _read_by(run: RunRecord) -> Iterator[Path]:
-    """Yield the existing files and folders that a run's config names in its data section and in `model.init_from`."""
+    """Yield the existing files and folders that a run's config names in its `data` section and `model.init_from`."""
     from kerascli.config.yaml.text import parse_document
 
     try:
@@ -90,7 +91,7 @@ def _texts(data: Any) -> Iterator[str]:
 
 
 def _digests(run: RunRecord) -> set[str]:
-    """Return the set of SHA-256 digests of the files that a run was trained on or imported from."""
+    """Return the set of SHA-256 digests of the files on which a run was trained, or from which it was imported."""
     try:
         facts = run.facts()
     except KerasCliError:
@@ -142,7 +143,7 @@ def _is_pipeline(file: Path) -> bool:
 
 
 def _object(file: Path, limit: int) -> dict[str, Any]:
-    """Return the content of a JSON file as a dict; empty if the file cannot be read or holds no JSON object."""
+    """Return the contents of a JSON file as a dict; empty if the file is unreadable or contains no JSON object."""
     try:
         data = load_json(read_bytes(file, limit), file.name)
     except KerasCliError:

@@ -1,4 +1,4 @@
-"""Predict with the model of a run: named columns of values, or of class names and their probabilities."""
+"""Predict with the model of a run; predictions are named columns of values, or class names and probabilities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from kerascli.workflow.units import inverse_of, significant
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Predictions for rows: as named columns to print or write, and as the arrays of the model's outputs."""
+    """Predictions for rows, as named columns to print or write, and as arrays of the model's outputs."""
 
     kept: dict[str, np.ndarray]
-    """Raw columns of the rows, by name, to write beside the predictions (option `--keep`)."""
+    """Mapping from name to raw column, of the columns to write beside the predictions (option `--keep`)."""
     columns: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
     rows: int
@@ -32,11 +32,12 @@ class Predictions:
 
     @property
     def class_columns(self) -> Sequence[str]:
-        """Names of those columns of the predictions that hold class names."""
+        """Names of the columns of predictions that contain class names."""
         return [name for name, values in self.columns.items() if values.dtype == object]
 
     def table(self, *, classes: bool = False) -> dict[str, np.ndarray]:
-        """Return columns by name: kept raw ones, and predictions (as `predicted_NAME` if a kept one has the name).
+        """Return a mapping from name to column: raw ones, and predictions (`predicted_NAME` if a raw column has the
+        name).
 
         With `classes` only those that hold class names. Raises ConfigError where there are none.
         """
@@ -48,14 +49,14 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Options of `predict` on how a model's outputs are converted to predictions (names, units, threshold)."""
+    """Options of `predict` for the conversion of model outputs to predictions (names, units, threshold)."""
 
     keras_names: bool = False
-    """True if predictions get the output names of the imported Keras file."""
+    """True if predictions have the output names of the Keras file that the run was imported from."""
     raw: bool = False
-    """True if predicted numbers stay as the model computes them: the preprocessing of targets is not inverted."""
+    """True if predicted numbers are the model's outputs, without inverting the preprocessing of targets."""
     threshold: float | None = None
-    """Probability of the second of two classes above which it is predicted; None: the more probable class is."""
+    """Probability above which the second of two classes is predicted; None: the more probable class is predicted."""
 
 
 def predict_run(
@@ -109,7 +110,8 @@ def predict_rows(run: OpenedRun, rows: Split, form: Form = Form(), keep: Sequenc
 def _class_columns(
     prefix: str, reading: ClassReading, output: torch.Tensor, threshold: float | None
 ) -> dict[str, np.ndarray]:
-    """Return columns of a classifier's predictions by name: the class name, and the probability of each class."""
+    """Return a mapping from name to column for a classifier's predictions: class name, and probability of each
+    class."""
     names, probabilities = np.array(reading.names, dtype=object), reading.probabilities(output).numpy()
     numbers = reading.numbers(output, threshold).numpy()
     return {f"{prefix}class": names[numbers]} | {
@@ -118,7 +120,8 @@ def _class_columns(
 
 
 def _plain_columns(name: str, output: np.ndarray) -> dict[str, np.ndarray]:
-    """Return columns by name for an output of plain numbers: `name`, or if several per row `name[i]`, `name[i,j]`."""
+    """Return a mapping from name to column for an output of numbers: `name`, or `name[i]`, `name[i,j]` for several per
+    row."""
     values = output.reshape(len(output), -1)
     values = significant(values) if values.dtype == np.float64 else values
     if values.shape[1] == 1:

@@ -1,4 +1,5 @@
-"""Read rows for a run without a data section: arrays named like the model's inputs and outputs, not preprocessed."""
+"""Read rows for a run without a `data` section: arrays with the names of the model's inputs and outputs, used as they
+are."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +25,7 @@ from kerascli.workflow.interchange.keras_names import accepted_names, candidates
 def raw_rows(
     experiment: Experiment, path: Path, *, targets: bool, keras_names: KerasNames | None = None
 ) -> MemorySplit:
-    """Return the rows in a file: arrays of an npz file, the array of an npy file, or columns of a csv file.
+    """Return the rows in a file: the arrays of an npz file, the array of an npy file, or the columns of a csv file.
 
     Arrays have kerascli's name of an input or a target, or Keras's. Raises DataError, FileRefused.
     """
@@ -69,7 +70,8 @@ def _arrays_of_file(path: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
-    """Return arrays by name from a csv file: `x` is the column `x`, or the columns `x[0]`, `x[1]` ... together."""
+    """Return a mapping from name to array for a csv file: `x` is the column `x`, or the columns `x[0]`, `x[1]` ...
+    together."""
     arrays = {column: table.array(column) for column in table}
     for key, spec in inputs.items():
         sizes = [1 if size is None else size for size in spec.shape]
@@ -90,7 +92,7 @@ def _name(
     table: Table,
     spec: TensorSpec | None,
 ) -> str:
-    """Return the name of an input's or target's array in a file. Raises DataError unless exactly one name fits."""
+    """Return the name of the array in a file for an input or target. Raises DataError unless exactly one name fits."""
     if len(given) == 1:
         return given[0]
     columns = _columns(key, spec) if len(table) and spec is not None else []
@@ -118,7 +120,7 @@ def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarr
 
 
 def _check_target(pair: OutputTarget, values: np.ndarray, output: TensorSpec, key: str, table: Table) -> None:
-    """Raise DataError if the array of a target does not fit the loss or metrics that compare it with an output."""
+    """Raise DataError if a target's array does not fit the loss or metrics that compare it with an output."""
     target = TensorSpec(values.shape[1:])
     for component in (pair.loss, *(use.metric for use in pair.metrics)):
         problem = component.check(target, output) if component is not None else None
@@ -133,7 +135,7 @@ def _columns(key: str, spec: TensorSpec) -> list[str]:
 
 
 def _refuse_words(table: Table, arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
-    """Raise DataError at the first value in the given columns of a csv file that is not a number."""
+    """Raise DataError at the first value in the given columns of a csv file that is no number."""
     for name in names:
         if name in table and arrays[name].dtype == object:
             raise not_numbers(table, name, arrays[name])
@@ -159,6 +161,6 @@ def _as_input(values: np.ndarray, spec: TensorSpec, key: str, table: Table) -> n
 
 
 def no_split(what: str, why: str) -> ConfigError:
-    """Return the error to raise if a split (such as `test`) is named, but the run takes only files of arrays."""
+    """Return the error for a split (such as `test`) that is named for a run that takes only files of arrays."""
     hint = "give a .npz file with an array for each input (and for evaluate each output), under its name"
     return ConfigError(f"the {why}, and so no split '{safe_text(what)}'", hint=hint)

@@ -32,7 +32,7 @@ def smoke(
     progress: Progress | None = None,
     known_runs: Path = Path("runs"),
 ) -> Iterator[str]:
-    """Run the smoke test of a config; yield a text for each part that worked. Raises the error of the first that fails.
+    """Run the smoke test of a config; yield a text for each command that worked. Raises the first error.
 
     `known_runs` is the folder with the runs that `model.init_from` may name.
     """
@@ -71,7 +71,7 @@ def _fit(events: Iterator[Event]) -> Iterator[str]:
 
 
 def _made(run: OpenedRun) -> MemorySplit:
-    """Return random input arrays for a model with inputs that its config's data does not provide."""
+    """Return random arrays for a model with inputs that the config's `data` section does not provide."""
     made = sample_inputs(run.experiment.spec.model, _STEPS)
     return MemorySplit({name: values.numpy() for name, values in made.items()}, {}, {}, _STEPS)
 

@@ -23,7 +23,7 @@ from kerascli.workflow.predict import Form, Predictions, predict_rows
 def predict_stream(
     run: OpenedRun, lines: Iterable[bytes], form: Form, keep: Sequence[str] = ()
 ) -> Iterator[Predictions | DataError]:
-    """Yield the prediction of each row of a stream, or its error; formats are those of `predict` from a pipe.
+    """Yield for each row of a stream its prediction, or its error; formats are those of `predict` from standard input.
 
     Raises DataError where no further row can be read, ConfigError.
     """
@@ -44,7 +44,8 @@ def predict_stream(
 
 
 def _tables(given: Given, lines: Iterator[bytes]) -> Iterator[Table | DataError]:
-    """Yield a table for each row of a stream: one line, or several lines where quoted csv fields contain line ends."""
+    """Yield a table for each row of a stream: a row is one line, or several if quoted csv fields contain line
+    breaks."""
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
     first = next(numbered, None)
     if first is None:
@@ -68,7 +69,7 @@ def _tables(given: Given, lines: Iterator[bytes]) -> Iterator[Table | DataError]
 
 
 def _settings(source: Source) -> Csv:
-    """Return the csv settings (separator ...) by which to read a stream: those of the run's csv source, or defaults."""
+    """Return the csv settings (separator ...) for reading a stream: those of the run's csv source, else defaults."""
     return source if isinstance(source, Csv) else Csv(path=STDIN_NAME)
 
 
@@ -96,12 +97,12 @@ def _delimited(settings: Csv, numbered: Iterator[tuple[int, bytes]]) -> Iterator
 
 
 def _is_decoded(text: str) -> bool:
-    """Return False if a decoded text has characters that stand for bytes which its encoding could not decode."""
+    """Return False if a decoded text has characters that stand for bytes its encoding could not decode."""
     return not any("\udc80" <= character <= "\udcff" for character in text)
 
 
 class _Lines:
-    """Iterator over the decoded text of numbered lines of bytes; `number` is the number of the last line read."""
+    """Iterator that decodes numbered lines of bytes to text; `number` is that of the last line read."""
 
     def __init__(self, numbered: Iterator[tuple[int, bytes]], encoding: str) -> None:
         self._numbered = numbered

@@ -1,4 +1,4 @@
-"""Train a config: prepare the data, build, fit, record; and resume a run."""
+"""Train a config: prepare the data, build the model, fit it, record the run; and resume a run."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ from kerascli.world import launch_of
 
 
 def start(config: Config, options: Options) -> Iterator[Event]:
-    """Train a config in a new run. Raises KerasCliError of any kind."""
+    """Train a config in a new run; yield events. Raises KerasCliError."""
     stages = Stages()
     prepare_cpu()
     threads = use_threads(options.threads, share=_share(config, options))
@@ -145,7 +145,8 @@ def resume(
 
 
 def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: Sequence[str]) -> list[Phase]:
-    """Return the phases of a run to resume, with its data. Raises KerasCliError if it cannot go on with them."""
+    """Return the training phases of a run to resume, with data. Raises KerasCliError if the run cannot go on with
+    them."""
     with moved_hint():
         phases = prepare_phases(config, load_learned(record.preprocessing()))
     for phase in phases:
@@ -161,14 +162,14 @@ def _first_epoch(phases: list[Phase]) -> int:
 
 
 def _own_device(device: Choice, options: Options) -> Choice:
-    """Return the device of this process: with several, each has a GPU of its own."""
+    """Return the device of this process: with several processes on a machine, each has its own GPU."""
     if options.processes is None or options.processes.world.size == 1:
         return device
     return of_process(device, options.processes.world.local_rank)
 
 
 def _beside(runner: PhaseRunner) -> Iterator[Event]:
-    """Train as one of the processes that do not record."""
+    """Train as one of several processes without recording the run, which another process does."""
     with deferred() as stop:
         runner.processes.signal = lambda: stop.number
         follow(runner)
@@ -176,7 +177,7 @@ def _beside(runner: PhaseRunner) -> Iterator[Event]:
 
 
 def _members(runner: PhaseRunner) -> dict[str, Any]:
-    """Return the facts about a training's processes for run.json, once all agree on what is trained."""
+    """Return the facts about the processes of a training run for run.json, after all agreed on what is trained."""
     if runner.processes.world.size == 1:
         return {}
     folder = runner.options.runs_dir / "run"
@@ -186,14 +187,14 @@ def _members(runner: PhaseRunner) -> dict[str, Any]:
 
 
 def _earlier_processes(known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the numbers of processes that a run was trained on so far, if it ever was on several."""
+    """Return an entry for run.json with the numbers of processes that trained a run so far; empty if always one."""
     now = len(known.get("processes", [])) or 1
     counts = [*known.get("earlier_process_counts", []), now]
     return {"processes": [], "earlier_process_counts": counts} if max(counts) > 1 else {}
 
 
 def _share(config: Config, options: Options) -> int:
-    """Return the number of processes that share this machine's CPUs.
+    """Return the number of processes that share the CPUs of this machine.
 
     With `fit.shards` it is that of the shards, whatever the number of processes: the last bits depend on the threads.
     """
@@ -202,7 +203,8 @@ def _share(config: Config, options: Options) -> int:
 
 
 def _warnings(phases: list[Phase]) -> list[Fault]:
-    """Return the advice warnings about all phases, and release their raw rows from memory."""
+    """Return the warnings of the advice checks about all training phases, and release the phases' raw rows from
+    memory."""
     found = advise(Case(phase.config, phase.spec, phase.prepared) for phase in phases)
     for phase in phases:
         phase.prepared.tables.clear()
@@ -212,7 +214,7 @@ def _warnings(phases: list[Phase]) -> list[Fault]:
 def _restored(
     record: RunRecord, phases: list[Phase], device: Choice, options: Options, mode: str | None
 ) -> tuple[PhaseRunner, list[Note], Prefix]:
-    """Return the `PhaseRunner` restored from the newest checkpoint, notes, and the part of history.csv up to it."""
+    """Return the `PhaseRunner` restored from the newest checkpoint, notes to print, and history.csv's part up to it."""
     checkpoint, notes = newest(record)
     reached, history = Reached(epoch=_first_epoch(phases)), Prefix()
     if checkpoint is not None:
@@ -253,7 +255,8 @@ def _write_start(
     options: Options,
     facts: Mapping[str, Any],
 ) -> None:
-    """Write the files of a run that are known before its first step; run.json comes last: with it the run has begun."""
+    """Write the files of a run that are known before its first training step; run.json comes last and marks the run as
+    begun."""
     spec, config = experiment.spec, phases[-1].config
     plugins = [record.write_plugin(code) for code in config.plugins]
     record.write_config(config.text)
@@ -291,7 +294,7 @@ def _choice_notes(device: Choice, threads: Threads, mode: Choice, experiment: Ex
 
 
 def _refuse_other_settings(sets: Sequence[str]) -> None:
-    """Raise ConfigError if `sets` change anything but `fit.epochs` of a run to resume."""
+    """Raise ConfigError if `sets` (the option --set) change settings other than `fit.epochs` of a run to resume."""
     refused = [text for text in sets if text.partition("=")[0].strip() != "fit.epochs"]
     if refused:
         raise ConfigError(
@@ -301,7 +304,7 @@ def _refuse_other_settings(sets: Sequence[str]) -> None:
 
 
 def _refuse_other_data(known: Mapping[str, str], digests: Mapping[str, str]) -> None:
-    """Raise DataError if a run would be resumed with other data than it began with, wherever the files are now."""
+    """Raise DataError if the data of a run to resume differs from that it began with, wherever the files are now."""
     if list(known.values()) != list(digests.values()):
         changed = [name for name, digest in digests.items() if digest not in known.values()]
         what = f": {changed[0]}" if changed else ""

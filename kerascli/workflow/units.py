@@ -21,11 +21,11 @@ from kerascli.training.objective import full_precision, measured
 from kerascli.workflow.opened import OpenedRun
 
 _DEFAULT = (MetricUse("mean_absolute_error", MeanAbsoluteError(), weighted=False, columns=("mean_absolute_error",)),)
-"""Metrics to report in the units of the raw column for an output that has no metrics in the config."""
+"""Metrics to report in the units of the raw column for an output without metrics in the config."""
 
 
 def inverse_of(run: OpenedRun, pair: OutputTarget) -> Inverse | None:
-    """Return the function that converts a model output to its target's units (undoing normalization ...), or None.
+    """Return the function that converts a model output to its target's units (undoes normalization ...), or None.
 
     An output that is not of its target's shape, such as the parameters of a distribution, has no such units.
     """
@@ -44,7 +44,7 @@ def inverse_of(run: OpenedRun, pair: OutputTarget) -> Inverse | None:
 
 
 def significant(values: np.ndarray) -> np.ndarray:
-    """Return values rounded to nine significant digits, since they come from float32, which holds no more."""
+    """Return values rounded to nine significant digits; they come from float32, which has no more."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         digits = 8 - np.floor(np.log10(np.abs(values)))
         factor = 10.0 ** np.abs(np.clip(digits, -300, 300))
@@ -53,7 +53,7 @@ def significant(values: np.ndarray) -> np.ndarray:
 
 
 def metrics_in_units(run: OpenedRun, source: BatchSource) -> dict[str, dict[str, float]]:
-    """Return metrics in the units of the raw columns, by target and metric, where preprocessing can be inverted."""
+    """Return a mapping target -> metric -> value in the units of raw columns, where preprocessing can be inverted."""
     compiled = run.experiment.spec.compile
     found = [_Measured(pair, undo) for pair in compiled.pairs if (undo := inverse_of(run, pair))] if compiled else []
     if not found:
@@ -75,7 +75,7 @@ def metrics_in_units(run: OpenedRun, source: BatchSource) -> dict[str, dict[str,
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """An output of the model whose metrics are computed in the units of its target's column in the data."""
+    """Model output whose metrics are computed in the units of its target's column in the data."""
 
     pair: OutputTarget
     undo: Inverse

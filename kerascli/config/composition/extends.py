@@ -62,8 +62,8 @@ def _base(chain: list[Document]) -> Document:
 
 
 def _is_yaml(path: FilePath) -> bool:
-    """Return True if a file's own name, not that of a link to it, ends in .yaml or .yml; errors quote no other
-    files."""
+    """Return True if a path, with symbolic links resolved, ends in .yaml or .yml: error messages quote lines of no
+    other files."""
     return FilePath(os.path.realpath(path)).suffix.lower() in {".yaml", ".yml"}
 
 

@@ -92,8 +92,8 @@ class Merger:
         return {base_name: self.merge(base[base_name], over[over_name], (*path, base_name))}
 
     def marks(self, data: Any, base: Mapping[Path, Mark], over: Callable[[Path], Mark]) -> dict[Path, Mark]:
-        """Return the position of each value of the merged `data` by path: as in `base`, or `over(path)` for the upper
-        value."""
+        """Return the text position of each value in the merged `data`, by config path. Values from the upper value are
+        at `over(path)`, others as in `base`."""
         marks: dict[Path, Mark] = {}
         pending: list[tuple[Path, Any, bool]] = [((), data, False)]
         while pending:

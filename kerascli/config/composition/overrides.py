@@ -82,7 +82,8 @@ class _Setter:
         return replace(self._document, data=data, marks=marks, folders=folders)
 
     def _set(self, base: Any, parts: _Parts, value: Any, path: Path) -> Any:
-        """Return a copy of the config value `base`, which is at `path`, in which the keys `parts` lead to `value`."""
+        """Return a copy of the config value `base` (at the config path `path`) in which the nested keys `parts` have
+        the value `value`."""
         if not parts and _is_another(base, value, path):
             self._merger.taken.add(path)
             return value
@@ -124,8 +125,8 @@ class _Setter:
         return {key: self._new(rest, value, (*path, key))}
 
     def _in_mapping(self, base: dict[str | int, Any], key: str | int, rest: _Parts, value: Any, path: Path) -> Any:
-        """Return a mapping with a key that it did not have: another component's name, or an argument that had its
-        default."""
+        """Return the mapping `base` with the new key `key`: another component's name, which replaces the old one, or an
+        argument that had its default."""
         name = component_name(base)
         listed = bool(path) and isinstance(path[-1], int)
         if name is not None and isinstance(key, str) and (listed or self._merger.is_component(path)):
@@ -142,8 +143,7 @@ class _Setter:
         return {**base, key: self._new(rest, value, (*path, key))}
 
     def _new(self, rest: _Parts, value: Any, path: Path) -> Any:
-        """Return `value` inside new nested mappings with the keys `rest`, for a config path that did not exist
-        before."""
+        """Return `value` inside new nested mappings with the keys `rest`, for a config path that does not exist yet."""
         if not rest:
             return value
         if isinstance(rest[0], int):

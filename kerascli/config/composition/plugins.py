@@ -34,8 +34,7 @@ def plugin_files(document: Document) -> tuple[Path, ...]:
 
 
 def import_plugins(document: Document, codes: Sequence[UserCode | Path]) -> tuple[UserCode, ...]:
-    """Run the plugins (Python files that register components) and return their code; paths are read. Raises
-    ConfigError."""
+    """Read and run the plugins (Python files that register components); return their code. Raises ConfigError."""
     faults: list[Fault] = []
     found: list[UserCode] = []
     for index, code in enumerate(codes):

@@ -36,8 +36,8 @@ def refuse_facts(name: str) -> Value | Unknown:
 
 
 def in_template(path: Path) -> bool:
-    """Return True if a config path is inside a block or `repeat` of layers, whose variables have values only in each
-    use."""
+    """Return True if a config path is inside a block or `repeat` of layers, whose variables have a value only where the
+    block is used."""
     has_layers = path[:1] == ("model",) or path[:2] == ("fit", "train_step")
     return has_layers and ("blocks" in path or "repeat" in path)
 
@@ -132,8 +132,8 @@ class References:
     def __call__(
         self, value: Any, path: Path, names: Mapping[str, Value], skip: Callable[[Path], bool]
     ) -> tuple[Any, list[Fault]]:
-        """Return the config value at `path` with its references replaced, except where `skip` returns True; and the
-        errors.
+        """Return the config value at `path` with its references replaced, except where `skip` returns True, and the
+        config errors found.
 
         `names` are the parameters and variables with their values.
         """

@@ -85,8 +85,8 @@ def _entry() -> Schema:
 
 
 def _call() -> Schema:
-    """Return the JSON Schema of a call of a shared layer, model or block in `layers`: a name no layer has, any
-    arguments."""
+    """Return the JSON Schema of a call of a shared layer, model or block in `layers`: a name that no layer has, with
+    any arguments."""
     words = [word for cls in LAYERS for word in (cls.component_name, *LAYERS.aliases(cls.component_name))]
     layer = _any_spelling(LAYERS, words).removeprefix("^").removesuffix("$")
     own = f"^(?!(?:{layer}|repeat)$)[A-Za-z_][A-Za-z0-9_]*$"
@@ -95,7 +95,8 @@ def _call() -> Schema:
 
 
 def _kind(registry: Registry[Any]) -> dict[str, Schema]:
-    """Return JSON Schemas by key: `kind` for a component in any written form, `kind.name` for the arguments of each."""
+    """Return JSON Schemas of the components of one kind: `layer` for a layer in any written form, `layer.dense` for the
+    arguments of `dense`."""
     kind, forms, plain = registry.kind, {}, []
     for cls in registry:
         found = settings(cls)
@@ -106,8 +107,8 @@ def _kind(registry: Registry[Any]) -> dict[str, Schema]:
 
 
 def _nodes() -> dict[str, Schema]:
-    """Return JSON Schemas of items of `model.layers`, in which node keys and call arguments are beside a layer's
-    arguments."""
+    """Return JSON Schemas of layers as items of `model.layers`: a layer's arguments, plus node keys (`name` ...) and
+    call arguments."""
     forms, plain, first = {}, [], settings(FirstLayerKeys)
     for cls in LAYERS:
         found, beside = settings(cls), [*node_settings(cls), *first]

@@ -91,6 +91,7 @@ def _sentence(text: str) -> str:
 
 
 def _phase() -> tuple[Setting, ...]:
-    """Return the keys of an item of `fit.phases`: the settings of `fit` that a phase may change, and its own."""
+    """Return the keys of an item of `fit.phases`: the settings of `fit` that a phase may change, and keys that only
+    phases have."""
     of_fit = (setting for setting in settings(FitSpec) if setting.name in SETTINGS)
     return tuple({setting.name: setting for setting in (*of_fit, *settings(PhaseSection))}.values())

@@ -124,7 +124,7 @@ def options(schema: Schema) -> Iterator[Schema]:
 
 
 def _written(value: Any) -> Any:
-    """Return a setting's default as a config writes it; a component has only arguments that differ from their
+    """Return a setting's default as a config writes it; of a component, only the arguments that differ from their
     defaults."""
     if isinstance(value, Component):
         fields = type(value).model_fields

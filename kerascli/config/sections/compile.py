@@ -46,18 +46,18 @@ class ComputeSection(BaseSection):
 
 
 class _Objective(BaseSection):
-    """Optimizer, and the losses and metrics of each output."""
+    """Keys of the `compile` section that define the optimizer, and the losses and metrics of each output."""
 
     optimizer: Annotated[BaseOptimizer, OPTIMIZERS.field()] = RMSprop()
     """Optimizer that updates the weights."""
     loss: Annotated[Any, by_output({"x-component": "loss"})] = None
-    """Loss to minimize; for several outputs one for all, a list by position, or a mapping from output to loss."""
+    """Loss to minimize; for several outputs: one loss for all, a list by position, or a mapping from output to loss."""
     loss_weights: Annotated[Any, by_output({"type": "number"})] = 1.0
     """Coefficient of each output's loss in the weighted sum that is minimized."""
     metrics: Annotated[Any, by_output({"x-component": "metric"})] = None
-    """Metrics to evaluate and log in training and validation, without sample weights; may be by output."""
+    """Metrics to evaluate and log in training and validation, unweighted; for several outputs, by position or name."""
     weighted_metrics: Annotated[Any, by_output({"x-component": "metric"})] = None
-    """Metrics to evaluate and log, weighted by `data.sample_weight` or `fit.class_weight`; may be by output."""
+    """Metrics to log, weighted by `data.sample_weight` or `fit.class_weight`; for several outputs, also by name."""
 
 
 class CompileSection(ComputeSection, _Objective):  # in this order: the fields of the last base come first
@@ -82,12 +82,12 @@ class CompileSpec:
     pairs: tuple[OutputTarget, ...]
     compute: ComputeSection = field(default_factory=ComputeSection)
     figures: tuple[str, ...] = ()
-    """Names of the values that the model's layers `add_loss` and `add_metric` log."""
+    """Names of the values logged by the `add_loss` and `add_metric` layers of the model."""
 
     @property
     def optimizers(self) -> dict[str, BaseOptimizer]:
-        """Mapping from update to optimizer, as in `TrainStepSpec.optimizers`; here a single optimizer, under the name
-        ""."""
+        """Mapping from update name to optimizer, as in `TrainStepSpec.optimizers`; `compile` has one optimizer, under
+        the name ""."""
         return {"": self.optimizer}
 
     def dump(self) -> dict[str, Any]:
@@ -107,8 +107,8 @@ class CompileSpec:
         }
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return a mapping from each name that training logs (Keras's, without `val_`) to its better direction, min or
-        max."""
+        """Return a mapping from each name that training logs (Keras's, without `val_`) to the direction of improvement,
+        `min` or `max`."""
         names: dict[str, Literal["min", "max"]] = {"loss": "min"}
         if self.logs_each_loss:
             names.update({f"{pair.output}_loss": "min" for pair in self.pairs if pair.loss is not None})
@@ -119,7 +119,7 @@ class CompileSpec:
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return a mapping from each metric with several values to the names of its columns in the history."""
+        """Return a mapping from each metric with several values to the names of its columns in history.csv."""
         return {
             f"{pair.prefix}{use.name}": tuple(f"{pair.prefix}{column}" for column in use.columns)
             for pair in self.pairs
@@ -129,6 +129,6 @@ class CompileSpec:
 
     @property
     def logs_each_loss(self) -> bool:
-        """True if the loss of each output is logged: that of a single one equals the total, apart from
+        """True if each output's loss is logged; false for a single output, whose loss equals the total loss, apart from
         regularization."""
         return sum(pair.loss is not None for pair in self.pairs) > 1

@@ -31,13 +31,13 @@ ValidationFrequency = PositiveInt | Annotated[tuple[PositiveInt, ...], BeforeVal
 
 @dataclass(frozen=True, slots=True)
 class NotPerPhase:
-    """Annotation of a field of `fit` or `compile` that an item of `fit.phases` cannot set; it holds the reason."""
+    """Annotation of a field of `fit` or `compile` that an item of `fit.phases` cannot set, with the reason why."""
 
     reason: str
 
 
 class FitSpec(BaseSection):
-    """Arguments of Keras's `fit`, with the default of ten epochs of R's keras, and keys of our own."""
+    """Arguments of Keras's `fit`, with the default of ten epochs of R's keras, and keys that Keras does not have."""
 
     title: ClassVar[str] = "fit"
 
@@ -50,17 +50,17 @@ class FitSpec(BaseSection):
     validation_data: str | None = None
     """Name of the split to validate on; overrides `validation_split`."""
     validation_steps: PositiveInt | None = None
-    """Number of batches per validation; null: all."""
+    """Number of batches per validation; null: all batches."""
     validation_batch_size: PositiveInt | None = None
     """Number of samples per validation batch; null: chosen so that no loss or metric depends on it."""
     validation_freq: ValidationFrequency = 1
     """Number of epochs from one validation to the next, or a list of the epochs to validate after."""
     steps_per_epoch: PositiveInt | None = None
-    """Number of batches per epoch; null: all rows. The next epoch goes on with the rows after them."""
+    """Number of batches per epoch; null: all rows. The next epoch continues with the rows that follow."""
     initial_epoch: Annotated[NonNegativeInt, NotPerPhase("epochs count on from phase to phase")] = 0
-    """Number of epochs that count as trained already; training starts with the one after them."""
+    """Number of epochs that count as trained already; training starts with the epoch after them."""
     shuffle: bool = True
-    """Shuffle the training rows before each epoch; the order follows from the seed."""
+    """Shuffle the training rows before each epoch, in an order that the seed determines."""
     class_weight: (
         Annotated[Literal["balanced"] | dict[str, NonNegativeFloat], BeforeValidator(_class_weights)] | None
     ) = None
@@ -70,13 +70,13 @@ class FitSpec(BaseSection):
     deterministic: Annotated[bool, NotPerPhase("it applies to all phases")] = False
     """Use deterministic algorithms on CUDA, which are slower; the CPU is deterministic anyway."""
     distribute: Annotated[Literal["ddp"] | None, NotPerPhase("it applies to all phases")] = None
-    """Division of work among several processes: `ddp`, where each has the model and a part of each batch (as null)."""
+    """Division of the work among processes: `ddp` (the same as null): each has the model and a part of each batch."""
     shards: Annotated[PositiveInt | None, NotPerPhase("it applies to all phases")] = None
-    """Number of parts of a batch, a power of two, with passes of their own: same bits on 1, 2, 4 ... processes.
+    """Number of parts of a batch (a power of two), each run on its own: the same bits on 1, 2, 4 ... processes.
     Null: one part per process, and results that differ from those of one process by rounding.
     """
     trainable: dict[str, bool] = Field(default={})
-    """Layers to train or freeze: mapping from a name, a glob or a range `first..last` to a flag; later entries win."""
+    """Layers to train or freeze: mapping from a name, glob or range `first..last` to a bool; later entries win."""
     callbacks: Annotated[tuple[CallbackField, ...], BeforeValidator(_listed)] = Field(default=())
     """Callbacks to apply during training."""
 
@@ -124,7 +124,7 @@ class FitSection(FitSpec):
     """Configuration of the training loop: epochs, batches, validation, class weights and callbacks."""
 
     train_step: Annotated[Any, _list_of("fit.train_step")] = None
-    """Updates of a training step, each with its own optimizer; none: one update, as `compile` configures it."""
+    """Updates of a training step, each with its own optimizer; default: one update, as `compile` configures it."""
     phases: Annotated[Any, _list_of("fit.phases")] = None
     """Consecutive fits of the same weights, each with its own settings."""
 
@@ -150,7 +150,8 @@ def parse_fit(section: Any) -> FitSpec:
 
 
 def valid_trainable(section: Any) -> dict[str, bool]:
-    """Return the valid patterns of `fit.trainable` as a mapping to flags; the rest of the section may have errors."""
+    """Return the valid entries of `fit.trainable`: pattern of layer names -> flag (train or freeze); the rest of `fit`
+    may have errors."""
     found = section.get("trainable") if isinstance(section, dict) else None
     found = found if isinstance(found, dict) else {}
     return {key: value for key, value in found.items() if isinstance(key, str) and isinstance(value, bool)}

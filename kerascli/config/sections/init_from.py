@@ -31,7 +31,7 @@ class TakeSpec(BaseSection):
     """Source of one layer's weights, and how they are adapted."""
 
     from_: str | None = Field(default=None, alias="from")
-    """Name of the layer in the source; default: the layer's own name."""
+    """Name of the layer in the source of the weights; default: the layer's own name."""
     how: TransferMethod = "copy"
     """Copy the weights, or fill a wider or deeper model: Net2Net (Chen et al., 2015) or random padding."""
     noise: NonNegativeFloat = 0.05
@@ -64,11 +64,11 @@ class InitFrom(BaseSection):
     torchvision: _Model | None = None
     """Convolutional network whose weights torchvision publishes, such as resnet18."""
     weights: Weights | None = Field(default=None, validate_default=True)
-    """Version of torchvision's weights; default: IMAGENET1K_V1. Not every model has a second one."""
+    """Version of torchvision's weights; default: IMAGENET1K_V1. Not every model has a second version."""
     map: dict[str, Annotated[TakeSpec, BeforeValidator(_take, json_schema_input_type=str | TakeSpec)]] = Field(
         default={}
     )
-    """Mapping from a layer of this model to one of the source; layers left out are initialized unless `by_name`."""
+    """Mapping from a layer of this model to a layer of the source; layers left out are initialized unless `by_name`."""
     by_name: bool = False
     """Load the layers whose names and shapes agree, initialize the others; false, without `map`: all must agree."""
 
@@ -102,7 +102,8 @@ class InitFrom(BaseSection):
 
     @property
     def published(self) -> Published:
-        """Weights file of torchvision that `init_from` names; only if its source is `torchvision`."""
+        """Weights file of torchvision that `model.init_from` names; valid only if the source of the weights is
+        `torchvision`."""
         assert self.torchvision is not None
         assert self.weights is not None
         return published(self.torchvision, self.weights)
@@ -112,8 +113,8 @@ class InitFrom(BaseSection):
 
     @property
     def path(self) -> str | None:
-        """Path of the file or run that has the weights; None if a run is named in another way, or
-        torchvision has them."""
+        """Path of the file or run that has the weights; None if a run is given by name (`latest`), or torchvision has
+        the weights."""
         return self.file if self.file is not None else self.run if self.run and os.sep in self.run else None
 
     def rebased(self, old: Path, new: Path) -> "InitFrom":

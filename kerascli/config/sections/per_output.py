@@ -56,7 +56,7 @@ def per_output(
 
 
 def _is_by_output(value: dict[Any, Any], outputs: Collection[str] | None, registry: Registry[Any] | None) -> bool:
-    """Return True if the keys of a mapping are (perhaps misspelt) output names; False if it is a component with
+    """Return True if the keys of a mapping are (perhaps misspelt) output names; False if it is a component with its
     arguments."""
     if registry is None or any(name in (outputs or ()) for name in value):
         return True
@@ -74,7 +74,7 @@ def _is_component_form(written: Any, registry: Registry[Any]) -> bool:
 
 
 def _is_by_position(key: str, value: Iterable[Any]) -> bool:
-    """Return True if a list in `compile` has one item per output; a flat list of metrics is that of a single output."""
+    """Return True if a list in `compile` has one item per output; a flat list of metrics belongs to a single output."""
     return key in {"loss", "loss_weights"} or all(isinstance(item, list) for item in value)
 
 

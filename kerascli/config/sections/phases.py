@@ -25,7 +25,7 @@ class PhaseSection(BaseSection):
     epochs: PositiveInt = 10
     """Number of epochs in this phase."""
     compile: Annotated[Any, section_ref("compile")] = None
-    """Settings merged into the config's `compile`; changing it starts with a new optimizer."""
+    """Settings merged into the config's `compile`; a phase that changes `compile` starts with a new optimizer."""
     data: Annotated[Any, section_ref("data")] = None
     """Settings merged into the config's `data`."""
 
@@ -120,7 +120,7 @@ def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, A
     here: Path = (*_PHASES, number)
 
     def written(path: Path) -> Mark:
-        """Return the position in the config file of the value that is at `path` of the phase's config."""
+        """Return the position in the config file of the value that has the path `path` in the config of the phase."""
         return whole.mark((*here, *(path[1:] if path[:1] == ("fit",) else path)))
 
     merger = Merger()
@@ -149,13 +149,15 @@ def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list
 
 
 def _later_last(merged: Mapping[Any, Any], own: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return merged `trainable` patterns, the phase's own last: of two that match a layer the later one counts."""
+    """Return merged `fit.trainable` entries, the phase's own last: if two patterns match a layer, the later one takes
+    effect."""
     earlier = {key: value for key, value in merged.items() if key not in own}
     return {**earlier, **{key: merged[key] for key in own if key in merged}}
 
 
 def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
-    """Return the results of `work` for each phase. Raises one ConfigError with the errors of all phases, each once."""
+    """Return a list of what the function `work` returns for each phase. Raises one ConfigError with the errors of all
+    phases, each once."""
     found: list[Any] = []
     faults: dict[Fault, list[Fault]] = {}
     phases = list(phases)

@@ -161,7 +161,7 @@ class _Resolver:
         return f"{output}_{name}" if len(self.outputs or ()) > 1 else name
 
     def _check_name(self, name: str, path: Path) -> None:
-        """Report a config error if a metric's name is reserved, or that of another column of the history."""
+        """Report a config error if a metric's name is reserved, or is the name of another column of history.csv."""
         if name in _COLUMNS or name.startswith("val_"):
             self.fault(f"'{name}' is a column of the history already; choose another name for the metric", path)
         elif name in self.names:

@@ -26,7 +26,7 @@ PATH: Path = ("fit", "train_step")
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """Item of `fit.train_step` (an update): its config path, its keys as written, the section parsed from them, the
+    """Item of `fit.train_step` (an update): its config path, its keys as written, the section parsed from them, and its
     errors."""
 
     path: Path
@@ -44,8 +44,8 @@ def parse_steps(
     targets: Mapping[str, TensorSpec] | None,
     classes: Mapping[str, Sequence[str]],
 ) -> TrainStepSpec:
-    """Return `fit.train_step`, a list of updates, parsed in the scope of the model. Raises Invalid with every config
-    error.
+    """Return `fit.train_step` (a list of updates) as TrainStepSpec; it may use the model's names. Raises Invalid with
+    every config error.
 
     `compiled` is the `compile` section; `targets` None: they are unknown; `classes` are the class names of each target.
     """
@@ -92,9 +92,11 @@ class _Reader:
     names: dict[str, Path] = field(default_factory=dict)
     columns: dict[str, Path] = field(default_factory=dict)
     trained: dict[str, tuple[str, Path]] = field(default_factory=dict)
-    """Mapping from each name under `train` so far to the update that trains it and the name's config path."""
+    """Mapping from each name under `train` in the updates read so far to (update that trains it, config path of the
+    name)."""
     places: dict[str, Path] = field(default_factory=dict)
-    """Mapping from the weight name prefix of each entry under `train` to the entry's config path."""
+    """Mapping from the weight name prefix of each entry under an update's `train` key to the config path of that
+    entry."""
 
     def _add(self, text: str, path: Path, *, key: bool = False, hint: str | None = None, also: Path | None = None):
         related = () if also is None else (Related("first used here", also),)
@@ -234,8 +236,8 @@ class _Reader:
     def _with_columns(
         self, update: UpdateSpec, path: Path, terms: TermReader, specs: Mapping[str, TensorSpec]
     ) -> UpdateSpec:
-        """Return an update with the names of its metrics' columns in the history, some of which depend on
-        output shapes."""
+        """Return an update with the names of its metrics' columns in history.csv, some of which depend on output
+        shapes."""
         update = replace(update, metrics=tuple(terms.with_columns(use, specs) for use in update.metrics))
         for use in update.metrics:
             if use.columns != (use.name,):

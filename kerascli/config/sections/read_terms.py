@@ -62,8 +62,8 @@ class TermReader:
         return tuple(found)
 
     def check(self, specs: Mapping[str, TensorSpec]) -> None:
-        """Check the shapes of the tensors that losses and metrics compare; `specs` has the forward pass's tensors by
-        name.
+        """Check the shapes of the tensors that losses and metrics compare; `specs` maps tensor names of the forward
+        pass to shapes and dtypes.
 
         Adds to `faults`.
         """
@@ -75,7 +75,8 @@ class TermReader:
                     self._add(problem, path)
 
     def with_columns(self, use: UpdateMetric, specs: Mapping[str, TensorSpec]) -> UpdateMetric:
-        """Return the metric with the names of its history columns, which may depend on the shape of the prediction."""
+        """Return the metric with the names of its columns in history.csv, which may depend on the shape of the
+        prediction."""
         classes = self._classes.get(str(use.of.y_true)) if use.of.is_target else None
         return replace(use, columns=use.metric.columns(use.name, specs[use.of.y_pred], classes))
 

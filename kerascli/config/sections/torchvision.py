@@ -100,7 +100,7 @@ def published_models() -> list[str]:
 
 
 def published_model(name: str) -> str:
-    """Return `name` if it is a torchvision model whose weights are known here. Raises ValueError if not."""
+    """Return `name` if it is a torchvision model whose weights this module lists. Raises ValueError if not."""
     if name not in _FILES:
         near = suggestion(name, _FILES) or ", only of convolutional networks such as resnet50"
         raise ValueError(f"there are no weights of '{safe_text(name, 60)}'{near}")
@@ -108,7 +108,8 @@ def published_model(name: str) -> str:
 
 
 def published(model: str, weights: Weights) -> Published:
-    """Return the file of one version of a torchvision model's weights. Raises ValueError if that is not published."""
+    """Return the file of one version of a torchvision model's weights. Raises ValueError if that version is not
+    published."""
     known = dict(zip(get_args(Weights), _FILES[model], strict=False))
     if weights not in known:
         raise ValueError(f"{model} has only {one_of(list(known))}")

@@ -34,7 +34,7 @@ class LossSection(_TermSection):
     y_pred: Annotated[Any, Takes(str)]
     """Node with the prediction."""
     weight: float = 1.0
-    """Coefficient of the loss in the update's total."""
+    """Coefficient of the loss in the update's total loss."""
 
 
 class FormulaSection(_TermSection):
@@ -43,7 +43,7 @@ class FormulaSection(_TermSection):
     expr: Annotated[Any, Takes(str)]
     """Expression over nodes and targets."""
     weight: float = 1.0
-    """Coefficient of the loss in the update's total."""
+    """Coefficient of the loss in the update's total loss."""
 
 
 class MetricSection(_TermSection):
@@ -69,13 +69,13 @@ class UpdateSection(BaseSection):
     title: ClassVar[str] = "an update"
 
     name: Annotated[Any, Takes(str)]
-    """Name of the update, and prefix of its losses and metrics in the history."""
+    """Name of the update, and prefix of its losses and metrics in history.csv."""
     train: Annotated[Any, Takes(str | Annotated[list[str], Field(min_length=1)])]
     """Shared layers and models, or nodes of the model, whose weights the update trains."""
     optimizer: Annotated[BaseOptimizer, OPTIMIZERS.field()]
-    """Optimizer of those weights."""
+    """Optimizer that updates the weights under `train`."""
     layers: Layers = None
-    """Forward pass of the update, from the data's inputs; default: that of the update before, or of the model."""
+    """Layers of the forward pass, from the data's inputs; default: the previous update's forward pass, or the model."""
     loss: Annotated[Any, Takes(dict[str, LossSection | FormulaSection])] = None
     """Losses by name, whose weighted sum is minimized: `{loss, y_true, y_pred, weight}`, or `{expr, weight}`."""
     metrics: Annotated[Any, Takes(dict[str, MetricSection])] = None
@@ -90,21 +90,24 @@ class UpdateSpec:
 
     name: str
     train: tuple[str, ...]
-    """Names of the shared layers and models, and of nodes of the model, whose weights are trained."""
+    """Names of the shared layers and models, and of nodes of the model, whose weights the update trains."""
     optimizer: BaseOptimizer
     terms: tuple[LossTerm, ...]
     metrics: tuple[UpdateMetric, ...] = ()
     figures: tuple[str, ...] = ()
-    """Names of the values that the layers `add_loss` and `add_metric` of the update's own forward pass log."""
+    """Names of the values logged by the `add_loss` and `add_metric` layers of the update's own forward pass."""
     layers: tuple[Entry, ...] | None = None
-    """Nodes of the update's own forward pass; None: it shares that of the update before, or the model's."""
+    """Nodes of the update's own forward pass; None: the update shares the forward pass of the previous update, or the
+    model's."""
 
     def trains(self, weight: str) -> bool:
-        """Return True if the update trains the model's weight with this full name (`generator/dense/kernel`)."""
+        """Return True if the update trains the model's weight that has the full name `weight` (such as
+        `generator/dense/kernel`)."""
         return weight.startswith(tuple(f"{name}/" for name in self.train))
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return a mapping from each loss and metric that the update logs to its better direction, min or max.
+        """Return a mapping from each loss and metric that the update logs to the direction of improvement, `min` or
+        `max`.
 
         The order is that of the metric states: losses first, then metrics.
         """
@@ -116,7 +119,7 @@ class UpdateSpec:
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return a mapping from each metric with several values to the names of its columns in the history."""
+        """Return a mapping from each metric with several values to the names of its columns in history.csv."""
         prefix = f"{self.name}_"
         return {
             f"{prefix}{use.name}": tuple(f"{prefix}{column}" for column in use.columns)
@@ -127,8 +130,8 @@ class UpdateSpec:
 
 @dataclass(frozen=True, slots=True)
 class ForwardPassSpec:
-    """Forward pass of a `train_step`, and the updates computed from it: all gradients first, then all
-    weight changes."""
+    """Forward pass of `fit.train_step`, and the updates that use it: all their gradients are computed first, then all
+    weights are changed."""
 
     built: Built
     updates: tuple[UpdateSpec, ...]
@@ -152,11 +155,12 @@ class TrainStepSpec:
         return {update.name: update.optimizer for update in self.updates}
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return a mapping from each name that training logs (without `val_`) to its better direction, min or max."""
+        """Return a mapping from each name that training logs (without `val_`) to the direction of improvement, `min` or
+        `max`."""
         return {name: way for update in self.updates for name, way in update.log_names().items()}
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return a mapping from each metric with several values to the names of its columns in the history."""
+        """Return a mapping from each metric with several values to the names of its columns in history.csv."""
         return {name: columns for update in self.updates for name, columns in update.several().items()}
 
     def dump_compile(self) -> dict[str, Any]:

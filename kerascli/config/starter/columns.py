@@ -13,14 +13,14 @@ from kerascli.config.starter.look import Looked
 MAX_WORDS = 50
 """Maximum size of the one-hot vocabulary of a column of words; the rarer words share one entry."""
 PROSE_WORDS = 4
-"""Mean number of words per value, from which on a column of text is prose, which is split into words."""
+"""Mean number of words per value from which a column of text counts as prose, which is split into words."""
 SKEWED = 3.0
-"""Skewness of a column of numbers of at least 0, above which the model gets the logarithm of the values."""
+"""Skewness above which the model gets the logarithm of a column of nonnegative numbers."""
 
 Role = Literal["numbers", "skewed", "words", "prose", "date", "group", "left out"]
 
 _FEWEST = 10
-"""Minimum number of values present in a column with missing ones; with fewer, the training rows may have none."""
+"""Minimum number of values of an input column that has missing values; with fewer, training rows may have none."""
 
 _ID = re.compile(r"(^|[_ .-])(id|uuid|guid|key|index|idx|number|nr|no|code|unnamed: 0|rownames?)$", re.IGNORECASE)
 _GROUP = re.compile(
@@ -40,7 +40,7 @@ class Column:
     role: Role
     has_gaps: bool = False
     different: int = 0
-    """Number of different values in the column, not counting missing ones."""
+    """Number of distinct values in the column, missing ones not counted."""
     reason: str = ""
     date_format: str = ""
     parts: tuple[str, ...] = ()
@@ -64,8 +64,7 @@ def missing(values: np.ndarray) -> np.ndarray:
 
 
 def copies(columns: Mapping[str, np.ndarray], target: str) -> list[str]:
-    """Return the names of columns whose values map one to one onto the target's, so that learning from them is
-    no use."""
+    """Return the names of columns whose values map one to one onto the target's, which makes them useless as inputs."""
     wanted = _numbered(columns[target])
     found: list[str] = []
     for name, values in columns.items():

@@ -1,5 +1,4 @@
-"""Detect dates in a table's column of texts: their format, the parts (month, hour ...) that vary, the interval between
-them."""
+"""Detect dates in a table's text column: their format, the parts (month, hour ...) that vary, and their interval."""
 
 import re
 from collections.abc import Sequence
@@ -14,8 +13,7 @@ _TIMES = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 
 
 def date_format(texts: Sequence[str]) -> str | None:
-    """Return the format in which all texts are dates: '' for ISO 8601, else a `strptime` format; None if one is no
-    date."""
+    """Return the date format of all texts: '' for ISO 8601, else a `strptime` format; None if one is no date."""
     if not texts or not any(mark.isdigit() for mark in texts[0]) or len(texts[0]) > 40:
         return None
     if all(_ISO.fullmatch(text) for text in texts) and times_of(texts, "") is not None:
@@ -40,8 +38,7 @@ def times_of(texts: Sequence[str], form: str) -> np.ndarray | None:
 
 
 def varying_parts(times: np.ndarray) -> list[str]:
-    """Return the periodic parts of dates that vary (month, weekday, hour, minute), as the transform `datetime` names
-    them."""
+    """Return the periodic parts of dates that vary (of month, weekday, hour, minute), for the transform `datetime`."""
     days = times.astype("datetime64[D]")
     seconds = (times - days).astype(np.int64)
     values = {

@@ -1,4 +1,4 @@
-"""Draft of a config that `init` generates: its sections, and YAML text with the decisions behind them as comments."""
+"""Draft of a config that `kerascli init` generates: its sections, and YAML text with the reasons as comments."""
 
 import re
 import textwrap
@@ -31,17 +31,15 @@ class Draft:
     """Mapping from the name of a section (`data`, `model` ...) to the decisions made for it, in order, as texts."""
 
     def decide(self, section: str, text: str) -> None:
-        """Record a decision about a section, for a comment in the config; `text` is a short sentence without a full
-        stop."""
+        """Record a decision about a section, for a comment in the config; `text` is a sentence without a full stop."""
         self.decisions.setdefault(section, []).append(text)
 
     def said(self) -> list[str]:
-        """Return the texts of all decisions, in the order of the config's sections."""
+        """Return the texts of all recorded decisions, in the order of the config's sections."""
         return [text for section in _SECTIONS for text in self.decisions.get(section, [])]
 
     def text(self, file: str) -> str:
-        """Return the config as YAML with comments; `file` is its path, quoted for the shell, for the command at the
-        top."""
+        """Return the config as YAML with comments; `file` is its path in the command of the first comment."""
         lines = [f"# kerascli train {file}", "#", *_comment(self.summary)]
         for section in _SECTIONS:
             lines.append("")
@@ -52,14 +50,12 @@ class Draft:
 
 
 def columns(names: str | list[str]) -> dict[str, Any]:
-    """Return the pipeline step that selects columns of a table; a `$` in their names is doubled: it begins no
-    reference."""
+    """Return the pipeline step that selects columns of a table; a `$` in a name is doubled to begin no reference."""
     return {"columns": escape_references(names)}
 
 
 def free_name(column: str, taken: Iterable[str] = ()) -> str:
-    """Return a name for a column's input or target: an identifier that is not reserved, not a layer's and not
-    `taken`."""
+    """Return a name for a column's input or target: an identifier, not reserved, no layer's name and not in `taken`."""
     name = re.sub(r"[^A-Za-z0-9_]+", "_", column).strip("_") or "column"
     name = f"c_{name}" if name[0].isdigit() else name
     while name in _RESERVED or _is_layer(name) or name in taken:
@@ -68,8 +64,7 @@ def free_name(column: str, taken: Iterable[str] = ()) -> str:
 
 
 def listed(names: Iterable[str], most: int = 6) -> str:
-    """Return names joined by commas for the text of a decision: the first `most` names, and the number of the
-    others."""
+    """Return names joined by commas, as text: the first `most` names, and the number of those left out."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(safe_text(name, 40) for name in names[:most]) + more
@@ -121,5 +116,5 @@ def _items(values: list[Any], indent: str) -> list[str]:
 
 
 def _is_opened(key: str, value: Any) -> bool:
-    """Return True for a value (of `inputs`, `layers` ...) that YAML always has below its key, one item per line."""
+    """Return True for a value, such as that of `layers`, that YAML always has below its key, one item per line."""
     return key in {"inputs", "targets", "layers", "callbacks", "blocks"} and bool(value) and not isinstance(value, str)

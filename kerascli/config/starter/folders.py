@@ -1,5 +1,4 @@
-"""Examine a folder of images or texts for `init`: which subfolders are splits or classes, and how many files
-they have."""
+"""Examine a folder of images or texts for `kerascli init`: which subfolders are splits or classes, numbers of files."""
 
 import os
 from collections.abc import Iterator
@@ -25,8 +24,7 @@ _FEWEST = 10
 
 @dataclass(slots=True)
 class Folders:
-    """Folder of images or texts: its subfolders that are splits (training, test ...) and classes, with numbers of
-    files."""
+    """Folder of images or texts: subfolders that are splits (training, test ...) and classes, and numbers of files."""
 
     folder: Path
     suffixes: tuple[str, ...]
@@ -42,8 +40,7 @@ class Folders:
     """Mapping from the name of a split other than training (`validation`, `test`) to its folder."""
 
     def settings(self, path: str) -> dict[str, Any]:
-        """Return the arguments of the config's data source that reads the folder; `path` is the folder's path in the
-        config."""
+        """Return the arguments of the data source that reads the folder; `path` is the folder's path in the config."""
         inner = self.train.relative_to(self.folder)
         found: dict[str, Any] = {"directory": (Path(path) / inner).as_posix()}
         found |= {name: (Path(path) / each.relative_to(self.folder)).as_posix() for name, each in self.splits.items()}
@@ -62,8 +59,7 @@ class Folders:
             yield from islice((file for file in shown if file.name.lower().endswith(self.suffixes)), each)
 
     def split(self) -> dict[str, Any]:
-        """Return the `data.split` section: shares of the validation and test splits that have no folder; empty if both
-        have one."""
+        """Return the `data.split` section: fractions of `validation` and `test` unless they have folders; may be {}."""
         parts: dict[str, Any] = {name: 0.15 for name in ("validation", "test") if name not in self.splits}
         if parts and self.classes and min(self.counts.values()) >= _FEWEST:
             parts["stratify"] = "label"
@@ -74,8 +70,7 @@ class Folders:
         return bool(self.counts) and max(self.counts.values()) >= UNEVEN * self.count
 
     def say(self, draft: Draft, what: str) -> None:
-        """Add the decisions about classes and splits to the draft; `what` is the noun for a file: `images` or
-        `texts`."""
+        """Add the decisions about classes and splits to the draft; `what` is the files' noun: `images` or `texts`."""
         if self.classes:
             shares = listed(f"{name} {self.counts[name]:,}" for name in self.classes)
             draft.decide("data", f"a class for each subfolder, {len(self.classes)} of {self.count:,} {what}: {shares}")
@@ -92,8 +87,8 @@ class Folders:
 
 
 def kind_of(folder: Path) -> tuple[str, ...]:
-    """Return the file suffixes of images, or of texts, whichever a folder has more of. Raises ConfigError,
-    DataError."""
+    """Return the file suffixes of images, or of texts, whichever a folder has more of.
+    Raises ConfigError, DataError."""
     images = texts = others = 0
     for _, _, names in os.walk(folder):
         for name in names:
@@ -114,7 +109,7 @@ def kind_of(folder: Path) -> tuple[str, ...]:
 
 
 def study_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
-    """Return what a folder's subfolders are (splits, classes), with numbers of files. Raises DataError."""
+    """Return the `Folders` of a folder: which subfolders are splits or classes, numbers of files. Raises DataError."""
     if not folder.is_dir():
         raise missing_file(folder, str(folder))
     below = _subfolders(folder, suffixes)
@@ -145,8 +140,8 @@ def study_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
 
 
 def _subfolders(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
-    """Return the sorted names of a folder's subfolders. Raises DataError if one has no file with one of the
-    suffixes."""
+    """Return the sorted names of a folder's subfolders.
+    Raises DataError if one has no file with one of the suffixes."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     for name in names:
         if not _count(folder / name, suffixes):

@@ -18,11 +18,10 @@ _LOOKED = 200
 _DECODED = 20
 """Maximum number of images in a color format that are decoded to find out if all their pixels are grey."""
 _NORM: dict[str, Any] = {"batch_normalization": {"momentum": 0.9}}
-"""Layer `batch_normalization` whose averages converge in one short epoch; with 0.99 they would mislead early stopping.
-"""
+"""Layer `batch_normalization` with faster averages: at momentum 0.99 a short epoch would mislead early stopping."""
 _MOST_PIXELS = 160
 _AUGMENTED = 20_000
-"""Maximum number of images with which the config augments them (random shifts and flips)."""
+"""Maximum number of training images for which the config augments them (by random shifts and flips)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class _Pictures:
 
 
 def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
-    """Return the draft of a config for a folder of images; `kind` is the `--model`. Raises ConfigError, DataError."""
+    """Return the draft of a config for a folder of images; `kind` is `--model`. Raises ConfigError, DataError."""
     need_pillow()
     found = _looked(folders)
     height, width = _size(found)
@@ -73,8 +72,8 @@ def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
 
 
 def _looked(folders: Folders) -> _Pictures:
-    """Return the sizes and colors of some images of each class, from their headers. Raises DataError if none can be
-    read."""
+    """Return the sizes and colors of some images of each class, from their headers.
+    Raises DataError if none can be read."""
     from PIL import Image
 
     heights, widths, damaged, modes = [], [], [], []
@@ -96,8 +95,7 @@ def _looked(folders: Folders) -> _Pictures:
 
 
 def _size(found: _Pictures) -> tuple[int, int]:
-    """Return the (height, width) that the config resizes images to: their median, limited, in multiples of 8 if
-    resized."""
+    """Return the (height, width) to resize images to: their common size, or a limited median in multiples of 8."""
     height, width = int(median(found.heights)), int(median(found.widths))
     if len(set(found.heights)) == len(set(found.widths)) == 1 and max(height, width) <= _MOST_PIXELS:
         return height, width
@@ -144,8 +142,7 @@ def _model(draft: Draft, kind: str, height: int, width: int, folders: Folders) -
 
 
 def _levels(height: int, width: int) -> int:
-    """Return how often a convolutional network halves height and width: until 4 to 8 pixels are left, at most four
-    times."""
+    """Return how often (at most 4) a convolutional network halves height and width, until 4 to 8 pixels are left."""
     levels = 1
     while levels < 4 and min(height, width) >= 8 * 2**levels:
         levels += 1

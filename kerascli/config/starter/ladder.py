@@ -6,7 +6,7 @@ from typing import Any
 from kerascli.errors import ConfigError
 
 KINDS = ("linear", "mlp", "wide_and_deep", "cnn", "resnet", "lstm", "transformer")
-"""Names of the kinds of models that the option `init --model` accepts."""
+"""Names of the kinds of models that the option `--model` of `kerascli init` accepts."""
 
 
 MEMBERS = 4
@@ -15,8 +15,7 @@ FEW_ROWS = 1000
 
 
 def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
-    """Return the kind of model (by default the first of `fitting`). Raises ConfigError if it does not fit the data
-    `what`."""
+    """Return the kind of model, by default the first of `fitting`. Raises ConfigError if `kind` is not in `fitting`."""
     if kind is None:
         return fitting[0]
     if kind not in fitting:
@@ -26,8 +25,7 @@ def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
 
 
 def head(classes: Sequence[str], key: str) -> dict[str, Any]:
-    """Return the arguments of the `dense` output layer for the target `key`: by its classes, or one unit for a
-    number."""
+    """Return the arguments of the `dense` output layer for the target `key`; without `classes`, it has one unit."""
     if not classes:
         return {"units": 1}
     if len(classes) == 2:

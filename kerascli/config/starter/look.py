@@ -1,5 +1,4 @@
-"""Read a sample of a table's rows for `init`, with data types, and find the settings of the source that reads the
-table."""
+"""Read a sample of a table's rows for `kerascli init`, and find the settings of the data source for the table."""
 
 import os
 from collections.abc import Mapping
@@ -45,8 +44,8 @@ class Looked:
 
 
 def look(path: Path) -> Looked:
-    """Return a sample of a table: of delimited text, JSON Lines or Parquet. Raises ConfigError, DataError,
-    FileRefused."""
+    """Return a sample of a table: of delimited text, JSON Lines or Parquet.
+    Raises ConfigError, DataError, FileRefused."""
     name, suffix = str(path), uncompressed_suffix(path)
     if suffix in (".parquet", ".pq"):
         return _parquet(path, name)

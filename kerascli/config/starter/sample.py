@@ -11,7 +11,7 @@ from kerascli.disk.files import open_regular
 from kerascli.errors import DataError, Fault, Place
 
 MAX_BYTES = 4 * 2**20
-"""Maximum number of bytes of a text file to examine; in a larger file they come from evenly spaced places."""
+"""Maximum number of bytes of a text file to examine; of a larger file, evenly spaced parts are read."""
 _PIECES = 16
 _CHECKED = 2**30
 """Maximum number of bytes to read in order to check that a text file is UTF-8 to its end."""
@@ -26,13 +26,13 @@ _BINARY = {
 
 @dataclass(frozen=True, slots=True)
 class TextSample:
-    """Lines of a text file, from its start and evenly spaced places, and its encoding; `whole`: these are all lines."""
+    """Sample of the lines of a text file, and the file's encoding; `whole` is True if these are all lines."""
 
     pieces: list[str]
     encoding: str
     whole: bool
     share: float
-    """Approximate share of the file's bytes that is in the sample: 1 if all of them are, 0 if unknown."""
+    """Approximate fraction of the file's bytes that is in the sample: 1 if all of them are, 0 if unknown."""
 
 
 def sample_text(path: Path, name: str) -> TextSample:

@@ -22,13 +22,13 @@ _PERIODS = {"minute": 60, "hour": 24, "day": 7, "working day": 5, "week": 52, "m
 _FEW = 500
 """Number of rows of a time series, below which a linear model is the default."""
 _LEAST = 40
-"""Minimum number of rows of a time series; a model of fewer is refused."""
+"""Minimum number of rows of a time series; `kerascli init` refuses fewer."""
 _NEXT = "_next"
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Table that is a time series: its rows are in order of time at equal intervals, its other columns are numbers."""
+    """Table that is a time series: rows in order of time at equal intervals; its other columns are numeric."""
 
     time: str | None
     """Name of the column with the times; None if the table's only column is the series."""
@@ -41,7 +41,7 @@ class Series:
 
 
 def series_of(looked: Looked, found: Mapping[str, Column]) -> Series | None:
-    """Return the table as a time series, or None if it is none; `found` has the roles of its columns by name."""
+    """Return the table as a `Series` if it is a time series, else None; `found` maps its columns to their roles."""
     times = [name for name, column in found.items() if column.role == "date" or _is_time(name, looked)]
     others = {name: column for name, column in found.items() if name not in times[:1]}
     values = tuple(name for name, column in others.items() if column.role in ("numbers", "skewed"))
@@ -63,8 +63,7 @@ _NO_USE = ("row numbers", "one value", "no value", "nearly all missing")
 
 
 def _is_time(name: str, looked: Looked) -> bool:
-    """Return True if a column of numbers holds times: its name is such as `year`, and the values grow by equal
-    steps."""
+    """Return True if a numeric column holds times: its name is a word like `year`, its values grow by equal steps."""
     values = looked.columns[name]
     if values.dtype.kind not in "iuf" or not _TIME.fullmatch(name) or len(values) < _LEAST:
         return False
@@ -73,7 +72,7 @@ def _is_time(name: str, looked: Looked) -> bool:
 
 
 def series_draft(looked: Looked, series: Series, given: str | None, kind: str | None, path: str) -> Draft:
-    """Return the draft of a config for a time series; `given` is the column to predict, by default the last of numbers.
+    """Return the draft of a config for a time series; `given` is the column to predict (None: the last numeric one).
 
     Raises ConfigError, DataError.
     """
@@ -132,7 +131,7 @@ _SAID = {
 
 
 def _period(values: np.ndarray, every: str) -> tuple[int, str]:
-    """Return the period of a series in rows, from its autocorrelation or else its calendar, and the source as text."""
+    """Return a series's period in rows, from its autocorrelation or else the calendar, and text for a comment."""
     steps = np.diff(values)
     steps = steps - steps.mean()
     usual = _PERIODS.get(every, 10)
@@ -151,7 +150,7 @@ def _period(values: np.ndarray, every: str) -> tuple[int, str]:
 
 
 def _scaling(draft: Draft, name: str, values: np.ndarray) -> list[Any]:
-    """Return the transforms that scale history and target alike; of the logarithm if the series grows by a factor."""
+    """Return the transforms that scale history and target alike, with `log` first if the series grows by a factor."""
     third = len(values) // 3
     steps: list[Any] = []
     if values.min() > 0 and values[-third:].mean() > 1.6 * values[:third].mean():
@@ -165,8 +164,7 @@ def _scaling(draft: Draft, name: str, values: np.ndarray) -> list[Any]:
 
 
 def _layers(kind: str, length: int, *, has_context: bool) -> list[Any]:
-    """Return the layers of a model that adds to the last value a linear layer and a network of `kind` over the
-    window."""
+    """Return a model's layers: to the last value it adds a linear layer and a network `kind`, both on the window."""
     window = "window" if has_context else "change"
     layers: list[Any] = [
         {"expr": {"value": "history[:, -1, :]", "name": "last"}},

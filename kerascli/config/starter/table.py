@@ -19,8 +19,8 @@ _LEAST_ROWS = 10
 
 
 def table_draft(looked: Looked, found: Mapping[str, Column], given: str | None, kind: str | None, path: str) -> Draft:
-    """Return the draft of a config for a table; `given` is the `--target`, `kind` the `--model`. Raises ConfigError,
-    DataError."""
+    """Return the draft of a config for a table; `given` is the option `--target`, `kind` is `--model`.
+    Raises ConfigError, DataError."""
     if looked.all_rows < _LEAST_ROWS:
         text = f"{looked.rows} rows: at least {_LEAST_ROWS} are needed to train, validate and test"
         raise DataError(Fault(text, place=Place(looked.name)))
@@ -63,8 +63,8 @@ def table_draft(looked: Looked, found: Mapping[str, Column], given: str | None, 
 
 
 def _model(draft: Draft, rows: int, kind: str | None, last: dict[str, Any]) -> None:
-    """Add the section `model` to the draft: of the given kind, else by the table's number of rows. Raises
-    ConfigError."""
+    """Add the section `model` to the draft: of the given kind, or by default chosen by the number of rows.
+    Raises ConfigError."""
     inputs = list(draft.sections["data"]["inputs"])
     if kind is None and rows < FEW_ROWS:
         draft.sections["model"] = committee(inputs, rows, last)
@@ -84,7 +84,7 @@ def _summary(target: Target) -> str:
 
 
 def _without_copies(looked: Looked, found: Mapping[str, Column], target: Target) -> Mapping[str, Column]:
-    """Return the roles of columns; those whose values map one to one onto the target's classes are now left out."""
+    """Return the roles of the columns; a column whose values map one to one onto the target's classes is left out."""
     if not target.classes or looked.rows < 20:
         return found
     candidates = {
@@ -104,7 +104,7 @@ def _without_copies(looked: Looked, found: Mapping[str, Column], target: Target)
 
 
 def _meets_all(looked: Looked, target: Target, split: Mapping[str, Any]) -> bool:
-    """Return True if the training split will have rows of all classes, as far as the examined rows tell."""
+    """Return True if the training split will have rows of all classes, judging by the examined rows."""
     labels = looked.columns[target.column]
     present = ~missing(labels)
     labels = labels[present]
@@ -119,8 +119,7 @@ def _meets_all(looked: Looked, target: Target, split: Mapping[str, Any]) -> bool
 
 
 def _split(draft: Draft, looked: Looked, used: Mapping[str, Column], target: Target) -> dict[str, Any]:
-    """Return the `data.split` section: by time if a column has dates, else grouped by identifier and stratified by
-    class."""
+    """Return the `data.split` section: by time if there are dates, else grouped by identifier, stratified by class."""
     split: dict[str, Any] = {"validation": 0.15, "test": 0.15}
     dates = [column for column in used.values() if column.orders]
     groups = [column for column in used.values() if column.role == "group"]
@@ -151,7 +150,7 @@ def _split(draft: Draft, looked: Looked, used: Mapping[str, Column], target: Tar
 
 
 def _inputs(draft: Draft, used: Mapping[str, Column], *, timed: bool, taken: str) -> dict[str, list[Any]]:
-    """Return the input pipelines by name: one for numbers, one for skewed numbers (logarithm), one per other column."""
+    """Return a mapping from input name to pipeline: for numbers, for skewed numbers (log), for each other column."""
     inputs = _numbers(draft, used)
     words: list[Column] = []
     for column in used.values():
@@ -181,7 +180,7 @@ def _inputs(draft: Draft, used: Mapping[str, Column], *, timed: bool, taken: str
 
 
 def _numbers(draft: Draft, used: Mapping[str, Column]) -> dict[str, list[Any]]:
-    """Return the pipelines of columns of numbers by input name: one for all skewed columns, one for all others."""
+    """Return a mapping from input name to pipeline for numeric columns: one for skewed columns, one for the others."""
     inputs: dict[str, list[Any]] = {}
     for role, steps, why in (
         ("numbers", [], "numbers, scaled to mean 0 and variance 1"),

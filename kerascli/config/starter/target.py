@@ -14,8 +14,7 @@ from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, sug
 MAX_CLASSES = 20
 """Maximum number of different integers of a target that count as classes, if there are 10 rows for each."""
 UNEVEN = 0.85
-"""Share of the most frequent class, from which on the loss weights classes: always predicting that one would look good.
-"""
+"""Share of the most frequent class from which the loss weights classes: else predicting only that class looks good."""
 _FEWEST = 10
 """Minimum number of rows of each class for a split that is stratified by class."""
 
@@ -44,14 +43,13 @@ class Target:
     steps: list[Any] = field(default_factory=list)
     """Transforms in the target's pipeline, as the config writes them."""
     where: list[str] = field(default_factory=list)
-    """Classes for the setting `data.where`, which removes rows without a label; empty if all rows have one."""
+    """Classes for the row filter `data.where`, which removes rows without a label; empty if all rows have a label."""
     stratify: bool = False
     balanced: bool = False
     decisions: list[str] = field(default_factory=list)
 
     def with_vocabulary(self) -> "Target":
-        """Return the target with its classes written out as vocabulary, since the training rows may not have all of
-        them."""
+        """Return the target with its classes as explicit vocabulary, since the training rows may lack some of them."""
         (lookup,) = [step for step in self.steps if "lookup" in str(step)]
         name = lookup if isinstance(lookup, str) else next(iter(lookup))
         words: list[Any] = list(self.classes) if name == "string_lookup" else list(map(int, self.classes))
@@ -89,7 +87,7 @@ def choose(looked: Looked, columns: Mapping[str, Column], given: str | None) -> 
 
 
 def describe(looked: Looked, column: str) -> Target:
-    """Return how to predict a column: as a number or as classes. Raises DataError if there is nothing to learn."""
+    """Return the `Target` for a column, a number or classes. Raises DataError if there is nothing to learn."""
     values = looked.columns[column]
     gaps = missing(values)
     present = values[~gaps]
@@ -148,8 +146,7 @@ def _classes(column: str, found: np.ndarray, counts: np.ndarray, dtype: np.dtype
 
 
 def positive_class(words: Sequence[str], counts: Sequence[int]) -> int:
-    """Return the index of the positive one of two classes: the larger integer, a word such as `yes`, or else the rarer
-    one."""
+    """Return the index of the positive one of two classes: the larger integer, a word like `yes`, or the rarer one."""
     if all(re.fullmatch(r"-?\d+", word) for word in words):
         return 1 if int(words[1]) > int(words[0]) else 0
     lower = [word.lower() for word in words]

@@ -31,7 +31,7 @@ class Fields:
     columns: dict[str, Sequence[str]]
     form: TextFormat
     dropped: int
-    """Number of rows of the sample that have another number of fields than the header."""
+    """Number of rows of the sample whose number of fields differs from the header's."""
 
 
 def detect(pieces: list[str], encoding: str, name: str) -> Fields:
@@ -67,8 +67,7 @@ def _comment(head: list[str]) -> str:
 
 
 def _delimiter(head: list[str]) -> str:
-    """Return the delimiter that splits most lines into equally many fields; of two such, the one that gives more
-    fields."""
+    """Return the delimiter that splits most lines into equally many fields; of several, the one that gives more."""
 
     def merit(mark: str) -> tuple[float, int]:
         widths = Counter(map(len, _read(head, mark)))
@@ -88,8 +87,7 @@ def _read(lines: list[str], mark: str, *, quotes: bool = True) -> list[list[str]
 
 
 def _quotes(pieces: list[str], form: TextFormat) -> bool:
-    """Return True if double quotes enclose fields; False if they are ordinary characters, since parsing fails
-    otherwise."""
+    """Return True if double quotes enclose fields; False if they are ordinary characters: parsing fails otherwise."""
     if len(pieces) > 1 or '"' not in pieces[0]:
         return True
     try:
@@ -100,8 +98,7 @@ def _quotes(pieces: list[str], form: TextFormat) -> bool:
 
 
 def _junk(text: str, form: TextFormat) -> int:
-    """Return the number of lines to skip above the header: those with another number of fields than nearly all
-    below."""
+    """Return the number of lines above the header to skip: their number of fields differs from nearly all below."""
     lines = text.splitlines(keepends=True)[:_HEAD]
     widths = [len(row[0]) if (row := _read([line], form.delimiter, quotes=form.quotes)) else 0 for line in lines]
     usual, count = Counter(widths).most_common(1)[0]
@@ -141,8 +138,7 @@ def _all_numbers(fields: Sequence[str]) -> bool:
 
 
 def _numbers_and_gaps(columns: dict[str, Sequence[str]], form: TextFormat) -> TextFormat:
-    """Return the text format with separators of numbers, words for missing values, and columns of digits to keep as
-    text."""
+    """Return the text format with number separators, words for missing values, and digit columns kept as text."""
     kinds = {name: set(fields) - {""} for name, fields in columns.items()}
     best, missing = form, {}
     found = -1
@@ -184,5 +180,5 @@ def _are_numbers(words: list[str], form: TextFormat) -> bool:
 
 
 def _is_padded(words: set[str]) -> bool:
-    """Return True if values are codes with leading zeros, such as the zip code 02134, which numbers would lose."""
+    """Return True if values are codes with leading zeros, such as the zip code 02134, that would be lost in numbers."""
     return all(word.isdigit() for word in words) and any(word[0] == "0" and len(word) > 1 for word in words)

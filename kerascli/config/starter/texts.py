@@ -16,7 +16,7 @@ from kerascli.disk.files import open_regular
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 BAG_RATIO = 1500
-"""Texts per word of a text, below which a bag of words does better (Google's guide to text classification)."""
+"""Ratio of texts to mean words per text below which a bag of words does better (Google's text classification guide)."""
 _BYTES = 2**28
 _MOST = 2**16
 _LOOKED = 500
@@ -24,8 +24,7 @@ _LOOKED = 500
 
 
 def text_input(draft: Draft, column: Column) -> list[Any]:
-    """Return the transforms for a column of texts in a table with other inputs: a multi-hot vector of its frequent
-    words."""
+    """Return the transforms of a text column in a table with other inputs: a multi-hot vector of frequent words."""
     gaps = [{"impute": {"strategy": "constant", "fill_value": "missing"}}] if column.has_gaps else []
     draft.decide("data", f"a text: the words that it has, of the 2,000 most frequent: {safe_text(column.name)}")
     return [*gaps, {"text_vectorization": {"max_tokens": 2000, "output_mode": "multi_hot"}}]
@@ -42,7 +41,7 @@ def text_table(draft: Draft, looked: Looked, column: Column, target: Target, kin
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Texts to train on: names of the input and the target, and the figures that the size of the model follows from."""
+    """Texts to train on: names of the input and the target, and the counts that determine the size of the model."""
 
     name: str
     target: str
@@ -54,8 +53,7 @@ class Texts:
 
 
 def complete(draft: Draft, texts: Texts, steps: list[Any], kind: str | None) -> Draft:
-    """Add the remaining sections for texts to the draft; `steps` are the transforms before the text is split into
-    words."""
+    """Add the remaining sections for texts to the draft; `steps` are the transforms before splitting into words."""
     ratio = texts.count / max(1.0, texts.words)
     fitting = ("mlp", "linear", "cnn", "lstm", "transformer")
     why = "as --model says" if kind else f"{'fewer' if ratio < BAG_RATIO else 'more'} than {BAG_RATIO:,} texts a word"
@@ -143,8 +141,7 @@ def sequence_layers(kind: str, name: str, length: int) -> list[Any]:
 
 
 def encoder(before: str, width: int) -> list[Any]:
-    """Return the layers of one block of a transformer's encoder (Vaswani et al., 2017), on the output of node
-    `before`."""
+    """Return the layers of a transformer's encoder block (Vaswani et al., 2017) on the output of node `before`."""
     return [
         {"multi_head_attention": {"num_heads": 4, "key_dim": width // 4, "inputs": [before, before]}},
         {"dropout": {"rate": 0.1, "name": "attention_dropout"}},

@@ -1,5 +1,5 @@
-"""Sections `compile` and `fit` of a generated config: loss and metrics by the target, epochs and batch size by the
-rows."""
+"""Sections `compile` and `fit` of a generated config.
+Loss and metrics depend on the target, epochs and batch size on the number of rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +8,7 @@ from kerascli.config.starter.draft import Draft
 
 
 def compile_section(draft: Draft, classes: Sequence[str], *, balanced: bool, learning_rate: float = 1e-3) -> None:
-    """Add the section `compile` to the draft: loss and metrics for the target's classes, or for a number if it has
-    none."""
+    """Add the section `compile` to the draft: loss and metrics for classes, or for a number if `classes` is empty."""
     optimizer: Any = "adam" if learning_rate == 1e-3 else {"adam": learning_rate}
     if not classes:
         found: dict[str, Any] = {"loss": "mse", "optimizer": optimizer, "metrics": ["mae", "r2_score"]}
@@ -27,8 +26,7 @@ def compile_section(draft: Draft, classes: Sequence[str], *, balanced: bool, lea
 def fit_section(
     draft: Draft, rows: int, *, balanced: bool = False, images: bool = False, validation: Any = "validation"
 ) -> None:
-    """Add the section `fit` to the draft: a batch size that grows with the rows, and early stopping by
-    validation loss."""
+    """Add the section `fit` to the draft: batch size by the number of rows, and early stopping by validation loss."""
     batch = next((size for most, size in ((5_000, 32), (20_000, 64), (100_000, 256)) if rows < most), 1024)
     epochs, patience = next((each for most, each in ((5_000, (200, 20)), (100_000, (100, 10))) if rows < most), (40, 5))
     if images:

@@ -33,7 +33,8 @@ class Brackets:
                 self.end()
 
     def end(self) -> None:
-        """Stop counting the current expression's brackets: they are closed, or the surrounding [] or {} ends."""
+        """Finish checking the current unquoted expression: all its brackets are closed, or the surrounding [] or {}
+        ends."""
         if self._start is not None and self._end is not None:
             self._found.append((*self._start, self._end, self._pending == 0))
         self._start = None
@@ -43,7 +44,8 @@ class Brackets:
         return [self._fault(*found) for found in self._found]
 
     def _is_cut_by_comment(self, event: ScalarEvent) -> bool:
-        """Return True if ' #' cuts off a $(...) expression; outside of [] and {} nothing else can cut one."""
+        """Return True if the rest of the scalar's line is a comment (' #') that cuts off a $(...) expression. Outside
+        of [] and {}, nothing else cuts one."""
         rest = self._source.lines[event.end_mark.line][event.end_mark.column :]
         return "$(" in event.value and rest.lstrip().startswith("#")
 

@@ -36,8 +36,8 @@ class Document:
     name: str
     """Name of the config file in error messages."""
     folders: Mapping[str, FilePath] = field(default_factory=dict)
-    """Mapping from each file (or command line option) that values of the config came from to its base folder of paths.
-    """
+    """Mapping from each file (or command line option) that sets values of the config to the base folder of its relative
+    paths."""
     unknown: frozenset[Path] = frozenset()
     """Config paths where a placeholder replaces a fact of the data (such as a size) that is not known yet."""
     text: str = ""
@@ -48,14 +48,15 @@ class Document:
         return self.folders.get(self.mark(path).value.file, FilePath())
 
     def locate(self, fault: Fault) -> Fault:
-        """Return a config error with its position in the text: that of its path, or of the longest part that the text
-        has."""
+        """Return a config error with its position in the text: that of its config path, or of the longest beginning of
+        the path that the text has."""
         related = tuple(replace(r, place=self._place(r.path, "key")) if r.place is None else r for r in fault.related)
         place = fault.place or self._span(fault) or self._place(fault.path, fault.at)
         return replace(fault, place=place, related=related, span=None)
 
     def _span(self, fault: Fault) -> Place | None:
-        """Return the position of a config error within a text value; None if unknown, as in a text with references."""
+        """Return the position of the part of a text value that a config error is about; None if unknown, as in a text
+        with `$` references."""
         path, _ = self._mark(fault.path)
         text = self.at(path)
         if fault.span is None or not isinstance(text, str) or "$" in text:
@@ -67,7 +68,8 @@ class Document:
         return mark.key if mark.key is not None and written == path and at == "key" else mark.value
 
     def point(self, path: Path, column: int, length: int) -> Place:
-        """Return the position in the file of `length` characters, from `column` (from 1), of the text value at `path`.
+        """Return the file position of a part of the text value at `path`: `length` characters from character `column`
+        (counted from 1).
 
         It is that of the whole value if they cannot be located.
         """
@@ -82,7 +84,7 @@ class Document:
         return replace(place, column=start + column, length=length)
 
     def at(self, path: Path) -> Any:
-        """Return the value at a path of keys and indices of the config; None if there is none."""
+        """Return the value at a path (keys and indices) of the config; None if the config does not have the path."""
         value: Any = self.data
         for part in path:
             try:

@@ -1,4 +1,4 @@
-"""YAML writer, whose output the strict reader reads back as equal data."""
+"""YAML writer; the strict reader in this folder reads its output back as equal data."""
 
 import json
 import re

@@ -15,7 +15,8 @@ class _Refused(Exception):
 
 
 class Expander:
-    """Converter of a document's YAML nodes to plain data; every value is a separate object, also that of an alias."""
+    """Converter of a document's YAML nodes to plain data; every value is a separate object, even if the text repeats it
+    by an alias."""
 
     def __init__(self) -> None:
         self.marks: dict[Path, Mark] = {}
@@ -45,8 +46,8 @@ class Expander:
         return {name.value: self._value(value, (*path, _key(name)), name.place) for name, value in self._entries(node)}
 
     def _entries(self, node: MapNode) -> _Entries:
-        """Return the key and value nodes of a YAML mapping: those that `<<` merges come first, the
-        mapping's own keys win."""
+        """Return the (key, value) nodes of a YAML mapping by key: those that `<<` merges, then the mapping's own, which
+        override them."""
         known = self._merged.get(id(node))
         if known is not None:
             return known
@@ -66,8 +67,8 @@ class Expander:
         return self._merged[id(node)]
 
     def _sources(self, node: Node) -> list[MapNode]:
-        """Return the mapping nodes that a merge key (`<<`) refers to, one or several; report an error for
-        other nodes."""
+        """Return the mapping nodes that a merge key (`<<`) refers to; report a config error if it refers to anything
+        else."""
         place = node.place
         while isinstance(node, AliasNode):
             node = node.target

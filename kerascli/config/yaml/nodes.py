@@ -1,4 +1,4 @@
-"""Parsing of YAML text into nodes with positions: the first of two passes, before `expand`."""
+"""Parsing of YAML text into nodes with positions, which the module `expand` then converts to plain data."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace

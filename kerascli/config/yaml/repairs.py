@@ -18,8 +18,8 @@ _NO_COLON = re.compile(rf"({_WORD})\s+(.+)")
 
 
 def repair(source: Source, line: int) -> Fault | None:
-    """Return the config error of the line (from 1) at which YAML stopped, or of the line before it; None if it is
-    unknown.
+    """Return the config error of line `line` (counted from 1), at which YAML stopped, or of the line before; None if
+    there is no known error.
 
     YAML joins a line without a colon with the next one, and stops at the colon there.
     """
@@ -31,7 +31,8 @@ def repair(source: Source, line: int) -> Fault | None:
 
 
 def unspaced_item(source: Source, first: int, last: int) -> Fault | None:
-    """Return the config error of a list item without a space after its hyphen, in lines `first` to `last` (from 1).
+    """Return the config error of a list item without a space after its hyphen, in lines `first` to `last` (counted from
+    1).
 
     YAML reads it as a key, and stops at the next item of the list.
     """
@@ -51,7 +52,8 @@ def _written(line: str) -> str:
 
 
 def _fault(source: Source, number: int) -> Fault | None:
-    """Return the config error of a line (number from 0), with the correct line as hint; None if there is none."""
+    """Return the config error of a line (`number` counts from 0), with the corrected line as hint; None if no known
+    mistake is found."""
     line = source.lines[number]
     match = _ITEM.match(line)
     found = _meant(_written(line[match.end() :])) if match else None
@@ -62,8 +64,8 @@ def _fault(source: Source, number: int) -> Fault | None:
 
 
 def _meant(line: str) -> tuple[str, str] | None:
-    """Return what is wrong with a line of YAML (without indentation), and the correct line; None if nothing is
-    known."""
+    """Return (error message, corrected line) for a line of YAML without its indentation; None if no known mistake is
+    found."""
     if match := ASSIGNMENT.fullmatch(line):
         return f"no ': ' after '{match[1]}', but '{match[2]}'", f"{match[1]}: {match[3]}"
     if match := _HYPHEN.match(line):

@@ -1,4 +1,4 @@
-"""Read unquoted YAML scalars (numbers, booleans ...) by YAML 1.2's core schema; ambiguous ones are refused.
+"""Read unquoted YAML scalars (numbers, booleans ...) by YAML 1.2's core schema; ambiguous scalars are refused.
 
 Numbers are decimal, `0x1F` or `0o17`; `true` and `false` are booleans, `null` and `~` are null; `no`, `on` and dates
 are text. Refused are scalars that YAML 1.1 reads as another number (`010`, `12:30`, `1_000`, `0b1`), numbers that are

@@ -14,7 +14,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Lines of a config's text, and the name that messages have for the text."""
+    """Lines of a config's text, and the name of the text for messages."""
 
     name: str
     lines: tuple[str, ...]
@@ -35,7 +35,8 @@ class Source:
         return Place(self.name, line + 1, column + 1, self.lines[line] if line < len(self.lines) else "", length)
 
     def place(self, mark: YamlMark | None, end: YamlMark | None = None) -> Place:
-        """Return the position (a Place) from PyYAML's `mark` to `end`, or to the end of the line."""
+        """Return the position (a Place) of the text from PyYAML's `mark` to its mark `end`, or to the end of the
+        line."""
         if mark is None:
             return self.spot(0, 0)
         length = 1

@@ -46,7 +46,7 @@ def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> D
 
 
 def parse_value(text: str, name: str) -> Any:
-    """Return the value of a `--set` as data: a YAML scalar or flow collection. Raises ConfigError, located at
+    """Return the value in `--set path=value` as data: a YAML scalar or flow collection. Raises ConfigError, located at
     `name`."""
     try:
         return _parse(text, Source.of(text, name))[0]

@@ -1,4 +1,4 @@
-"""Augmentations that mix the samples of a training batch (CutMix, MixUp), and the random numbers that they share."""
+"""Augmentations that mix the samples of a training batch (CutMix, MixUp), and the functions that they share."""
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ def order_of(like: Tensor) -> Tensor:
 
 
 def beta_numbers(like: Tensor, alpha: float | Tensor) -> Tensor:
-    """Draw one number from the Beta(alpha, alpha) distribution for each sample of a batch (N,)."""
+    """Draw a number from the Beta(alpha, alpha) distribution for each of the N samples in `like`; return them (N,)."""
     first, second = log_gamma_numbers(like.new_empty((2, like.shape[0])), alpha).unbind()
     return torch.sigmoid(first - second)
 

@@ -1,4 +1,4 @@
-"""Augmentation `cut_mix`: replace a box of each image with that of another one (Yun et al., 2019)."""
+"""Augmentation `cut_mix`: replace a box of each image with the same box of another image (Yun et al., 2019)."""
 
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ class Drawn(NamedTuple):
 
 @augmentation()
 class CutMix(Augmentation):
-    """CutMix (Yun et al., 2019): replaces a box of each image of a training batch with that of another image.
+    """CutMix (Yun et al., 2019): replaces a box of each image of a training batch with the same box of another image.
 
     Targets are blended by the box's area: `weight * y + (1 - weight) * y_other`. Targets of the images' size, such as
     segmentation masks, are cut like the images. As keras.layers.CutMix.
@@ -41,9 +41,9 @@ class CutMix(Augmentation):
     seed: Seed = None
     data_format: DataFormat = "channels_last"
     inputs: Names | None = None
-    """Inputs (images) to cut, all with the same box; null: all image inputs."""
+    """Names of the image inputs to cut, all with the same box; null: all image inputs."""
     targets: Names | None = None
-    """Targets to mix; null: all."""
+    """Names of the targets to mix; null: all targets."""
 
     def draw(self, images: Tensor) -> Drawn:
         alpha = uniform(images[:1], span(self.factor), 1) + _LEAST_ALPHA  # one for the batch, as in Keras
@@ -77,7 +77,7 @@ class CutMix(Augmentation):
         return shape[-3:-1] if self.data_format == "channels_last" else shape[-2:]
 
     def _box(self, images: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor]:
-        """Return the mask of pixels to replace, (N, H, W, 1) or (N, 1, H, W), and each image's fraction kept (N,)."""
+        """Return a mask of the pixels to replace, (N, H, W, 1) or (N, 1, H, W), and the fraction kept of each image."""
         height, width = (size or 0 for size in self._size(tuple(images.shape)))
         part = torch.sqrt(1.0 - drawn.stays)
         left, right, in_row = _stretch(part, drawn.across, width)
@@ -88,7 +88,7 @@ class CutMix(Augmentation):
 
 
 def _stretch(part: Tensor, place: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return start and end (N,) of the box to replace along one side of the images, and a mask of its pixels (N, size).
+    """Return start and end (N,) of the box along one side of the images, and a mask of the pixels in it (N, size).
 
     The box covers the fraction `part` (N,) of the side.
     """

@@ -1,4 +1,4 @@
-"""Augmentation `mix_up`: blend each sample with another one (Zhang et al., 2018)."""
+"""Augmentation `mix_up`: blend each sample of a batch with another one (Zhang et al., 2018)."""
 
 from torch import Tensor
 
@@ -18,17 +18,17 @@ class MixUp(Augmentation):
     """
 
     alpha: PositiveFloat = 0.2
-    """Parameter of the Beta(alpha, alpha) distribution of the weight; smaller values mix less."""
+    """Parameter of the Beta(alpha, alpha) distribution of the blend weight; smaller values mix less."""
     data_format: DataFormat = "channels_last"
-    """Axis of the channels; no effect here, values are blended elementwise."""
+    """Axis of the channels; it has no effect on MixUp, which blends values elementwise."""
     seed: Seed = None
     inputs: Names | None = None
-    """Inputs (images) to blend, all with the same weight; null: all image inputs."""
+    """Names of the image inputs to blend, all with the same weights; null: all image inputs."""
     targets: Names | None = None
-    """Targets to blend; null: all."""
+    """Names of the targets to blend; null: all targets."""
 
     def draw(self, images: Tensor) -> Drawn:
-        """Draw, for each sample, the index of the one to blend it with (N,), and its own weight in the blend (N,)."""
+        """Draw, for each sample of a batch, the index of its blending partner (N,) and its own blend weight (N,)."""
         return order_of(images), beta_numbers(images, self.alpha)
 
     def mix_images(self, images: Tensor, drawn: Drawn) -> Tensor:

@@ -30,28 +30,28 @@ _AHEAD_BYTES = 64 * 2**20
 
 @dataclass(slots=True)
 class Batch:
-    """Batch of preprocessed rows on the device, before the pipelines' last steps, which run per batch."""
+    """Batch of rows on the device, after the pipelines' steps that run in advance, before those that run per batch."""
 
     inputs: dict[str, Tensor]
     targets: dict[str, Tensor]
     sample_weight: dict[str, Tensor]
     rows: int
     whole: int = 0
-    """Number of rows of the whole batch, of which other processes may have read a part."""
+    """Number of rows of the whole batch over all processes; this process may have read only some of them."""
 
     def __post_init__(self) -> None:
         self.whole = self.whole or self.rows
 
 
 class Portion(NamedTuple):
-    """Part of each batch's rows that one process reads: from the fraction `first / of` to `stop / of`, rounded down."""
+    """Part of each batch that one process reads: rows from the fraction `first / of` to `stop / of`, rounded down."""
 
     first: int
     stop: int
     of: int
 
     def slice(self, rows: int) -> slice:
-        """Return the slice of a batch of `rows` rows that belongs to this portion."""
+        """Return the slice of a batch of `rows` rows that this process reads."""
         return slice(self.first * rows // self.of, self.stop * rows // self.of)
 
 
@@ -59,7 +59,7 @@ WHOLE = Portion(0, 1, 1)
 
 
 class BatchSource:
-    """Loader of a split's batches; an epoch can start at any batch, with the same rows as in a whole epoch."""
+    """Loader of a data split's batches; an epoch resumed at any batch has the same batches as an uninterrupted one."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class BatchSource:
         seed: int = 0,
         portion: Portion = WHOLE,
     ) -> None:
-        """Create a loader; with a `portion`, it reads only these rows of each batch, other processes the others."""
+        """Create a loader of batches; `portion` is the part of each batch that this process reads, by default all."""
         self.rows = split.rows
         self.batch_size = batch_size
         self.device = device
@@ -112,7 +112,7 @@ class BatchSource:
         )
 
     def _parts(self, epoch: int, start: int, every: int) -> Iterator[Part]:
-        """Iterate over the row selections of an epoch's batches: slices, or if shuffled index tensors on the device."""
+        """Iterate over the row selections of an epoch's batches: slices, or index tensors on the device if shuffled."""
         if not self.shuffle:
             return self._slices(start, every)
         chunks = (torch.from_numpy(chunk).to(self.device) for chunk in self._numbers(epoch, start))
@@ -155,7 +155,7 @@ class BatchSource:
 
 
 def _fits(split: Split, device: torch.device) -> bool:
-    """Return True if a split is to be loaded to the device as a whole, and stay there.
+    """Return True if all rows of a data split are to be loaded to the device at once, and stay there.
 
     On the CPU that is a split in memory, on CUDA one that takes at most a quarter of the free memory.
     """
@@ -165,7 +165,7 @@ def _fits(split: Split, device: torch.device) -> bool:
 
 
 def _load(split: Split, device: torch.device) -> Sections:
-    """Load all rows of a split to the device. Raises DataError."""
+    """Load all rows of a data split to the device. Raises DataError."""
     if isinstance(split, MemorySplit):
         return _sections(split, lambda values: _tensor(values).to(device))
     found = _sections(split.read(slice(0, 1)), lambda values: _room(values, split.rows, device))
@@ -194,7 +194,7 @@ def _picked(section: dict[str, Tensor], rows: Part) -> dict[str, Tensor]:
 
 
 def _tensor(values: np.ndarray) -> Tensor:
-    """Return a read-only tensor on the array's memory; torch has no read-only tensors and would warn."""
+    """Return a tensor that shares the array's memory, without torch's warning if that is read-only."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return torch.from_numpy(values)

@@ -13,7 +13,7 @@ from kerascli.errors import Place
 _BLOCK_ROWS = 1024
 
 Arrays = dict[str, np.ndarray]
-"""Arrays (rows, *) by the name of an input, target or sample weight."""
+"""Mapping from the name of an input, target or sample weight to its array (rows, *)."""
 
 
 class Reader(Protocol):
@@ -35,7 +35,7 @@ class Split(Reader, Protocol):
     def origin(self) -> "Origin | None": ...
 
     def targets_in_blocks(self, name: str) -> Iterator[np.ndarray]:
-        """Yield the values of the target `name` in blocks; if it is in memory, no inputs are read from the disk."""
+        """Yield the target `name` in blocks of rows; if it is in memory, no inputs are read from the disk."""
         ...
 
     def watch(self, check: "Check") -> None:
@@ -45,11 +45,11 @@ class Split(Reader, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Origin of a split's rows: the table and columns they come from, to name a value's place in error messages."""
+    """Origin of a split's rows (table and columns), to name a value's file, line and column in error messages."""
 
     table: Table
     columns: Mapping[tuple[str, str], Sequence[str]]
-    """Columns that each input, target and sample weight is computed from, by section and name."""
+    """Mapping from (section, name) of an input, target or sample weight to the columns that it is computed from."""
     taken: tuple[Rows, ...] = ()
     """Selections of rows applied to the table so far, each relative to the result of the previous one."""
 
@@ -57,7 +57,7 @@ class Origin:
         return replace(self, taken=(*self.taken, rows))
 
     def place(self, section: str, name: str, row: int, index: int, width: int) -> Place:
-        """Return where value `index`, of the `width` values of a preprocessed row, comes from: `train.csv:17:age`."""
+        """Return the file, line and column (`train.csv:17:age`) of value `index` of the `width` values of a row."""
         for rows in reversed(self.taken):
             row = rows.start + row if isinstance(rows, slice) else int(rows[row])
         columns = self.columns.get((section, name), ())
@@ -75,10 +75,10 @@ class MemorySplit:
     sample_weight: Arrays
     rows: int
     origin: Origin | None = None
-    """Origin of the rows for error messages; None if generated or unknown."""
+    """Origin of the rows for error messages; None if the rows are generated or their origin is unknown."""
 
     def read(self, rows: Rows) -> "MemorySplit":
-        """Return a split of the selected rows; their arrays are views if `rows` is a slice."""
+        """Return the selected rows as a split; if `rows` is a slice, its arrays are views of this split's arrays."""
         rows = compose_rows(slice(0, self.rows), rows)
         inputs, targets, weights = ({name: values[rows] for name, values in s.items()} for s in self.sections())
         origin = None if self.origin is None else self.origin.take(rows)
@@ -91,7 +91,7 @@ class MemorySplit:
         yield self.targets[name]
 
     def sections(self) -> tuple[Arrays, Arrays, Arrays]:
-        """Return the arrays of the three sections: `inputs`, `targets` and `sample_weight`."""
+        """Return three mappings from name to array: inputs, targets and sample weights."""
         return self.inputs, self.targets, self.sample_weight
 
     @property
@@ -114,7 +114,7 @@ class DiskSplit:
         self.nbytes = self.read(slice(0, 1)).nbytes * rows
 
     def read(self, rows: Rows) -> MemorySplit:
-        """Read a selection of the rows into memory; thread-safe. Raises DataError."""
+        """Read the selected rows of the split into memory; thread-safe. Raises DataError."""
         rows = compose_rows(slice(0, self.rows), rows)
         inputs, targets, weights = {}, {}, {}
         for reader in self._readers:

@@ -21,7 +21,7 @@ class Cifar100(Source):
     """
 
     label_mode: Literal["fine", "coarse"] = "fine"
-    """fine: 100 classes; coarse: their 20 superclasses."""
+    """Labels of the images: fine (100 classes) or coarse (their 20 superclasses)."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"x": Field((32, 32, 3), "uint8"), "y": Field((1,), "uint8", num_classes=_CLASSES[self.label_mode])}

@@ -35,7 +35,7 @@ def cifar_archive(file: str, path: str, sha256: str) -> Remote:
 def read_cifar(
     data: bytes, name: str, splits: Mapping[str, tuple[str, ...]], key: str, classes: int
 ) -> dict[str, Table]:
-    """Return tables of CIFAR images and labels by split, read from the files of an archive. Raises DataError.
+    """Return a mapping from split to table of CIFAR images and labels, read from an archive. Raises DataError.
 
     `splits` maps the name of a split to the names of its files.
     """
@@ -51,7 +51,7 @@ def read_cifar(
 
 
 def _batches(data: bytes, wanted: set[str], name: str) -> dict[str, bytes]:
-    """Return the contents of the wanted files of a CIFAR archive by name, all in memory. Raises DataError.
+    """Return a mapping from file name to contents for the wanted files of a CIFAR archive. Raises DataError.
 
     Nothing is extracted to disk.
     """
@@ -70,7 +70,7 @@ def _batches(data: bytes, wanted: set[str], name: str) -> dict[str, bytes]:
 
 
 def parse_batch(data: bytes, where: str, key: str = "labels", classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """Parse a pickled batch to pixels (N, 3072) and labels (N,), both uint8. Raises DataError."""
+    """Parse a pickled batch of CIFAR images to pixels (N, 3072) and labels (N,), both uint8. Raises DataError."""
     pixels = b""
     labels: list[int] = []
     in_labels = False

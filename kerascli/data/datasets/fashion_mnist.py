@@ -31,7 +31,7 @@ SHA256 = {
     "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
-"""SHA-256 of each unpacked file, as published by Zalando; the compression differs between mirrors."""
+"""Mapping from file name to the unpacked file's SHA-256 as published by Zalando; mirrors differ in compression."""
 
 
 @source()

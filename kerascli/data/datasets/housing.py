@@ -57,7 +57,7 @@ class Housing(Source):
 
 @source()
 class BostonHousing(Housing):
-    """Boston housing prices, 506 districts: `x` (13,), `y` the price in 1000 dollars, float64. Downloaded once.
+    """Boston housing prices, 506 districts: `x` (13 features), `y` (price in $1000), float64. Downloaded once.
 
     One feature assumes that race influences prices; prefer `california_housing` unless that is the subject of study.
     """
@@ -75,12 +75,12 @@ class BostonHousing(Housing):
 
 @source()
 class CaliforniaHousing(Housing):
-    """California housing prices, 20,640 districts: `x` (8,), `y` the price in dollars, float64. Downloaded once."""
+    """California housing prices, 20,640 districts: `x` (8 features), `y` (price in $), float64. Downloaded once."""
 
     features = 8
 
     version: Literal["large", "small"] = "large"
-    """large: all 20,640 rows; small: the first 600."""
+    """Size of the dataset: large (all 20,640 rows) or small (the first 600 rows)."""
     test_split: OpenFraction = 0.2
     """Fraction of the rows reserved for the split 'test'."""
     seed: NonNegativeInt = 113

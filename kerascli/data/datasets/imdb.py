@@ -22,9 +22,9 @@ class Imdb(WordSequences):
     seed: NonNegativeInt = 113
     """Random seed for shuffling the rows of each split."""
     start_char: NonNegativeInt | None = 1
-    """Token id at the start of each sequence; null: none."""
+    """Token id added at the start of each sequence; null: no start token."""
     oov_char: NonNegativeInt | None = 2
-    """Token id in place of words cut by `num_words` or `skip_top`; null: they are dropped."""
+    """Token id that replaces words excluded by `num_words` or `skip_top`; null: such words are dropped."""
     index_from: NonNegativeInt = 3
     """Offset added to the frequency rank of each word (1 is the most frequent) to get its token id."""
 

@@ -13,12 +13,12 @@ from kerascli.errors import DataError
 
 _EMPTY_LIST, _BYTE, _SHORT, _INT = b"]KMJ"
 _STRUCTURE = {ord("("): 1, ord("e"): 1, ord("a"): 1, ord("q"): 2, ord("r"): 5, 0x94: 1, 0x95: 9}
-"""Opcodes of a pickle that affect no value (marks, appends, memos, frames), with their lengths in bytes."""
+"""Mapping from opcodes of a pickle that affect no value (marks, appends, memos, frames) to their length in bytes."""
 _END = ord("t")
 
 
 def parse_sequences(data: bytes, rows: int, name: str) -> Tokens:
-    """Return the lists of integers in a pickled array as int32 rows. Raises DataError unless they are `rows` lists."""
+    """Return the lists of integers in a pickled array as int32 rows. Raises DataError unless there are `rows` lists."""
     start = _first_row(data)
     if start < 0:
         raise DataError(f"{name}: there is no array of lists")

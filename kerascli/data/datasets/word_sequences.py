@@ -32,12 +32,12 @@ class LabelledTexts:
 
 
 class WordSequences(Source):
-    """Base class of `imdb` and `reuters`, with the arguments of Keras's `load_data` in its order."""
+    """Base class of `imdb` and `reuters`, with the arguments of Keras's `load_data` in the same order."""
 
     num_words: PositiveInt | None = None
-    """Upper bound (exclusive) of the token ids kept, others become `oov_char`; null: the largest id, as in Keras."""
+    """Upper bound (exclusive) of the token ids to keep; others become `oov_char`. null: the largest id, as in Keras."""
     skip_top: NonNegativeInt = 0
-    """Lower bound of the token ids kept; smaller ones become `oov_char`. `index_from` is added first."""
+    """Lower bound of the token ids to keep, after `index_from` is added; smaller ids become `oov_char`."""
     maxlen: PositiveInt | None = None
     """Upper bound (exclusive) of the length, `start_char` included; longer texts are dropped. null: no limit."""
 
@@ -69,7 +69,7 @@ class WordSequences(Source):
 
 
 def remote(name: str, sha256: str) -> Remote:
-    """Return the URL and cache path of one of Keras's dataset files, by its name and SHA-256."""
+    """Return the location (URL, path in Keras's cache) of the dataset file of Keras with this name and SHA-256."""
 
     def problem(data: bytes) -> str | None:
         return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (SHA-256 mismatch)"
@@ -78,7 +78,7 @@ def remote(name: str, sha256: str) -> Remote:
 
 
 def read_texts(data: bytes, name: str, suffix: str = "") -> LabelledTexts:
-    """Read the token ids (array `x`) and labels (`y`) of an npz file; `suffix` ends both names. Raises DataError.
+    """Read token ids (array `x`) and labels (`y`) from an npz file; `suffix` is added to both names. Raises DataError.
 
     `x` is an array of pickled lists.
     """

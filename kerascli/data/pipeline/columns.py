@@ -110,7 +110,7 @@ def _records(named: NamedPipeline, table: Table, field: Field) -> np.ndarray:
 
 
 def _as_in_training(named: NamedPipeline, table: Table, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Convert a pipeline's numbers to the training rows' dtype; missing values are kept if the first step fills them.
+    """Convert a pipeline's numbers to the training rows' dtype, but keep missing values that its first step fills.
 
     Raises DataError.
     """
@@ -139,7 +139,7 @@ def _column(table: Table, name: str, field: Field) -> np.ndarray:
 
 
 def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
-    """Return the DataError for a text column where numbers are expected; it names the first value that is none.
+    """Return the DataError for a text column where numbers are expected; it names the first value that is not a number.
 
     It also says how many there are.
     """
@@ -158,7 +158,7 @@ def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
 
 
 def _hint_of_format(word: str) -> str | None:
-    """Return a hint at the text source's setting (`na_values`, `decimal`) that makes `word` readable, or None."""
+    """Return a hint that names the source's setting (`na_values`, `decimal`) that makes `word` readable, or None."""
     word = word.strip()
     if word.lower() in _MISSING_WORDS:
         return f"if this is a missing value: 'na_values: [\"{word}\"]' of the source, and impute ({IMPUTE})"
@@ -168,7 +168,7 @@ def _hint_of_format(word: str) -> str | None:
 
 
 def _too_long(words: Sequence[str]) -> int | None:
-    """Return the row of the first integer too large for any number type, which made its column text, or None."""
+    """Return the row of the first integer that no number type can hold, so that its column is text; None if none."""
     return first_inexact(words, np.array([float(word or 0) for word in words]))
 
 

@@ -13,7 +13,7 @@ from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.errors import DataError, Fault, Path, suggestion
 
 DisplayPaths = Mapping[str, Path]
-"""Mapping from each column to display to the path in the config that names it."""
+"""Mapping from the name of each column to display to the config path (keys, indices) that names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,10 @@ class DisplayColumn:
 
     values: Values
     field: Field | None
-    """Field of the column from the facts of its source; None if the source knows none."""
+    """Facts about the column (shape, dtype, classes ...) from its data source; None if the source has none."""
 
     def first(self, rows: int) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Return the class labels (int64) of the column's first rows, and the class names, if there are any."""
+        """Return the class labels (int64) of the column's first `rows` rows, and the class names (empty if none)."""
         found = np.concatenate(list(islice(pieces(self.values, rows), 1)))
         if found.dtype != object:
             return found.reshape(-1).astype(np.int64), (self.field and self.field.classes) or ()
@@ -36,7 +36,8 @@ class DisplayColumn:
 def check_display_columns(
     wanted: DisplayPaths, columns: Mapping[str, Field] | None, targets: Mapping[str, Field]
 ) -> None:
-    """Check that columns to display exist and hold strings or integers; a target precedes a column of the same name.
+    """Check that the columns to display exist and hold strings or integers.
+    Of a target and a column with the same name, the target is checked.
 
     Raises DataError.
     """
@@ -56,7 +57,7 @@ def check_display_columns(
 def display_columns(
     wanted: DisplayPaths, tables: Mapping[str, Table], facts: Mapping[str, Field], targets: Mapping[str, Field]
 ) -> dict[str, dict[str, DisplayColumn]]:
-    """Return the columns to display, by split and column name; `facts` are the source's fields. Raises DataError.
+    """Return a mapping from split to the columns to display; `facts` are the source's fields. Raises DataError.
 
     Targets among them are left out.
     """

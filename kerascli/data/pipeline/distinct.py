@@ -1,4 +1,4 @@
-"""Rows of a pipeline without repetitions: equal texts are transformed once, since transforms take rows one by one."""
+"""Rows of a pipeline without repetitions: equal texts are transformed once, since transforms treat rows one by one."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -14,16 +14,16 @@ from kerascli.data.storage.table import Table
 
 @dataclass(frozen=True, slots=True)
 class DistinctRows:
-    """Rows of a pipeline's columns, before or after some steps, with each distinct text of a text column only once."""
+    """Rows of a pipeline's columns, before or after some steps; of a text column, each distinct text only once."""
 
     values: np.ndarray
     whole: Table
     coded: Coded | None = None
-    """Distinct texts of the column, and each table row's index among them; None if `values` are all rows."""
+    """Distinct texts of the column, and each table row's index among them; None if `values` has all rows."""
 
     @property
     def table(self) -> Table:
-        """Table of these rows (of each distinct text, the first row), which names their places in error messages."""
+        """Table of these rows (for a distinct text, its first row), to name their lines in error messages."""
         return self.whole if self.coded is None else self.whole.take(self.coded.firsts())
 
     @classmethod
@@ -36,13 +36,13 @@ class DistinctRows:
         return cls(read_columns(named, table, field), table)
 
     def having(self, values: np.ndarray) -> "DistinctRows":
-        """Return a copy with other values: those that a step of the pipeline has made of these rows."""
+        """Return a copy of these rows with other `values`: the output of a pipeline step for the same rows."""
         return replace(self, values=values)
 
     def all(self) -> np.ndarray:
-        """Return the values of all rows of the whole table, with repetitions."""
+        """Return the values of all rows of the original table, with repetitions."""
         return self.values if self.coded is None else self.values[self.coded.codes]
 
     def counts(self) -> np.ndarray | None:
-        """Return the number of rows of the whole table that each of `values` stands for; None: one each."""
+        """Return how many rows of the original table each row of `values` stands for; None if each stands for one."""
         return None if self.coded is None else self.coded.counts()

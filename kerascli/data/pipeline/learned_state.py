@@ -22,7 +22,7 @@ from kerascli.errors import FileRefused
 from kerascli.shapes import Shape
 
 COLUMNS = "columns"
-"""Key, in the learned state, of the training columns' fields; with them, `predict` reads new files in the same way."""
+"""Key in the learned state for the fields (shape, dtype ...) of the training columns, by which `predict` reads data."""
 
 _JSON_FILE, _ARRAYS_FILE = "preprocessing.json", "preprocessing.npz"
 
@@ -48,7 +48,7 @@ class _FitProgress:
         return self.fields[self.position]
 
     def blocks(self, table: Table, learned: Mapping[str, Learned]) -> Iterator[np.ndarray]:
-        """Yield the training rows as input of the step at `position`; if on disk, they pass earlier steps again."""
+        """Yield blocks of training rows, transformed by the steps before `position`; rows on disk are read again."""
         if self.rows is not None:
             yield self.rows.all()
             return
@@ -60,7 +60,7 @@ class _FitProgress:
 
 
 def learn(named_pipelines: Sequence[NamedPipeline], table: Table, columns: Mapping[str, Field]) -> dict[str, Learned]:
-    """Fit all transforms of the pipelines on the training rows; return their learned states by key. Raises DataError.
+    """Fit all transforms of the pipelines on the training rows; return {key: learned state}. Raises DataError.
 
     A shared transform is fitted once, on the rows of all pipelines that use it, when each of them has reached it.
     """
@@ -130,12 +130,12 @@ def _learn_step(fits: list[_FitProgress], table: Table, learned: Mapping[str, Le
 
 
 def _count(shape: Shape, last: Shape) -> int:
-    """Return how many values (or vectors, of shape `last`) a row of the given shape has; unknown sizes count as 1."""
+    """Return how many values (or vectors, of shape `last`) a row of the shape `shape` has; unknown sizes count as 1."""
     return math.prod(size or 1 for size in shape[: len(shape) - len(last)])
 
 
 def _origin(number: int, rows: int, counts: Sequence[int]) -> tuple[int, int]:
-    """Return the index of the pipeline, and the row, that value `number` comes from.
+    """Return (pipeline index, row index) of value `number` in the sequence of all values that several pipelines yield.
 
     The pipelines yield `counts` values for each of `rows` rows, one pipeline after the other.
     """
@@ -157,7 +157,7 @@ def _advance(fit: _FitProgress, table: Table, learned: Learned) -> None:
 
 
 def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
-    """Return the fields (shape, dtype ...) of the training columns, stored in the learned state. Raises FileRefused."""
+    """Return a mapping from training column to field (shape, dtype ...), from the learned state. Raises FileRefused."""
     found: dict[str, Field] = {}
     try:
         for name, facts in learned[COLUMNS].facts.items():
@@ -172,7 +172,7 @@ def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
 
 
 def save_learned(learned: Mapping[str, Learned]) -> dict[str, bytes]:
-    """Return the contents, by file name, of the files with the learned state in a run's folder `preprocessing/`."""
+    """Return a mapping from file name to contents for the learned state in a run's folder `preprocessing/`."""
     facts = {key: dict(item.facts) for key, item in learned.items()}
     arrays = {f"{key}/{name}": array for key, item in learned.items() for name, array in item.arrays.items()}
     buffer = io.BytesIO()
@@ -181,7 +181,7 @@ def save_learned(learned: Mapping[str, Learned]) -> dict[str, bytes]:
 
 
 def load_learned(files: Mapping[str, bytes]) -> dict[str, Learned]:
-    """Return the learned state of a run by key, from the files that `save_learned` made. Raises FileRefused."""
+    """Return a run's learned states as a mapping from key, parsed from `save_learned`'s files. Raises FileRefused."""
     for name in (_JSON_FILE, _ARRAYS_FILE):
         if name not in files:
             raise FileRefused(f"the run's preprocessing has no '{name}'")

@@ -1,4 +1,4 @@
-"""Checks, before anything is allocated, that memory can hold the output of a pipeline step or of a source."""
+"""Checks, before anything is allocated, that memory can hold the output of a pipeline step or of a data source."""
 
 import math
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from kerascli.errors import ConfigError, Fault
 from kerascli.shapes import MAX_VALUES
 
 _GENERATED_BYTES = 8
-"""Bytes per number while a source generates data (float64)."""
+"""Bytes per number (float64) while a data source generates synthetic data."""
 
 
 def check_step_memory(named: NamedPipeline, index: int, made: Field, rows: int | None = None) -> None:
@@ -33,7 +33,7 @@ def check_step_memory(named: NamedPipeline, index: int, made: Field, rows: int |
 
 
 def check_source_memory(source: Source, known: Mapping[str, Field]) -> None:
-    """Raise ConfigError if a source generates more rows than fit in memory."""
+    """Raise ConfigError if a data source generates more rows than fit in memory."""
     rows = getattr(source, "rows", None)
     if not isinstance(rows, int):
         return
@@ -46,7 +46,7 @@ def check_source_memory(source: Source, known: Mapping[str, Field]) -> None:
 
 
 def largest_setting(component: Component) -> str:
-    """Return a text with a component's largest integer setting and its name (`maxlen 100,000,000,000: `), or ''."""
+    """Return name and value of a component's largest integer setting as text (`maxlen 100,000,000,000: `), or ''."""
     found = [(value, name) for name in type(component).model_fields for value in _numbers(getattr(component, name))]
     return f"{max(found)[1]} {max(found)[0]:,}: " if found and max(found)[0] > 1 else ""
 

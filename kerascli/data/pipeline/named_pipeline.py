@@ -1,4 +1,4 @@
-"""Pipeline with its place in the data section (`inputs.x`), by which errors and learned state are identified."""
+"""Pipeline with its section and name in the config (`inputs.x`), by which errors and learned state are identified."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class NamedPipeline:
     name: str
     pipeline: Pipeline
     target: bool
-    """True if lookups treat the rows as labels; false also for a target that shares a transform with an input."""
+    """True if lookups treat the rows as class labels: for a target that shares no transform with an input."""
 
     @property
     def id(self) -> tuple[str, str]:
@@ -33,7 +33,7 @@ class NamedPipeline:
         return DataError(Fault(f"{self.section}.{self.name}{named}: {text}", self.path(index), hint=hint))
 
     def column_path(self, column: str) -> ConfigPath:
-        """Return the path in the config at which the pipeline names a column."""
+        """Return the path in the config (such as data, inputs, x, 0, columns) at which the pipeline names a column."""
         at = (self.pipeline.columns.index(column),) if self.pipeline.stacked else ()
         return ("data", self.section, self.name, 0, "columns", *at)
 
@@ -45,7 +45,7 @@ class NamedPipeline:
 
 
 def data_error_at(bad: BadRow, named: NamedPipeline, table: Table, index: int | None = None) -> DataError:
-    """Convert a transform's BadRow to a DataError with the value's place in its file, and the setting at fault."""
+    """Convert a transform's BadRow error to a DataError that names the value's line and column, and the bad setting."""
     columns, (value, width) = named.pipeline.columns, bad.at
     column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else named.name
     place = table.place(bad.row, column, bad.at)

@@ -1,4 +1,4 @@
-"""Execute a pipeline: infer its fields, transform rows in advance, and build the module of its per-batch steps."""
+"""Execute a preprocessing pipeline: infer its fields, transform rows in advance, and build its per-batch module."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -59,7 +59,7 @@ def boundary(named: NamedPipeline, fields: list[Field]) -> int:
 
 
 def run_step(named: NamedPipeline, index: int, rows: DistinctRows, field: Field, learned: Learned) -> DistinctRows:
-    """Return the rows that one pipeline step makes of `rows`, after checking them. Raises DataError naming the row."""
+    """Check `rows` and return them transformed by one step of the pipeline. Raises DataError that names the row."""
     step = named.pipeline.steps[index].transform
     try:
         step.check(rows.values, field, learned, target=named.target)
@@ -71,7 +71,7 @@ def run_step(named: NamedPipeline, index: int, rows: DistinctRows, field: Field,
 
 
 def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned]) -> np.ndarray:
-    """Return a pipeline's output after its steps that run in advance, checked for missing values.
+    """Return a table's rows, checked for missing values, as transformed by the pipeline's steps that run in advance.
 
     The columns of `table` must be in memory.
 
@@ -112,7 +112,7 @@ def _weights(named: NamedPipeline, values: np.ndarray, table: Table) -> np.ndarr
 
 
 def finished(fields: list[Field]) -> Field:
-    """Return the field of the input or target that a pipeline makes: its last field, in a dtype that torch supports."""
+    """Return the last of a pipeline's fields (shape, dtype ...), with its dtype replaced by one that torch supports."""
     last = fields[-1]
     if last.dtype == "unknown":
         return replace(last, dtype="float32")
@@ -120,7 +120,7 @@ def finished(fields: list[Field]) -> Field:
 
 
 class Stage(nn.Module):
-    """Module that applies pipelines' per-batch steps to a batch on the device: tensors by input or target name."""
+    """Module that applies the pipelines' per-batch steps to a batch on the device, a mapping from name to tensor."""
 
     def __init__(self, suffixes: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class Stage(nn.Module):
 
 
 def suffix(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> nn.Module | None:
-    """Return the module of a pipeline's last steps, which run per batch, or None if there are none."""
+    """Return the module of a pipeline's last steps, which run per batch; None if all steps run in advance."""
     steps = named.pipeline.steps
     modules = [
         steps[i].transform.batch(fields[i], learned.get(named.key(i), NOTHING_LEARNED), target=named.target)
@@ -149,7 +149,7 @@ def suffix(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Lear
 
 
 def inverse(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> Inverse | None:
-    """Return the function that undoes a target pipeline's last steps, for predictions, up to one that has no inverse.
+    """Return the function that undoes a target pipeline's last steps in predictions, as far as they are invertible.
 
     It takes rows (N, *shape) of the last field. None if no number would change.
     """
@@ -158,7 +158,7 @@ def inverse(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Lea
 
 
 def undone_transforms(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> list[Transform]:
-    """Return the transforms of a target pipeline that `inverse` undoes, last first, but none that keeps its numbers."""
+    """Return the transforms that `inverse` undoes in a target pipeline, last first, if they change the numbers."""
     found = (named.pipeline.steps[index].transform for index, _ in undone_steps(named, fields, learned))
     return [transform for transform in found if not transform.keeps_numbers]
 
@@ -166,7 +166,8 @@ def undone_transforms(named: NamedPipeline, fields: list[Field], learned: Mappin
 def undone_steps(
     named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]
 ) -> list[tuple[int, Inverse]]:
-    """Return (index, inverse function) of a pipeline's last invertible steps, last first; none if no number changes."""
+    """Return a list of (index, inverse function) of a pipeline's last invertible steps, last first.
+    It is empty if these steps change no number."""
     steps = named.pipeline.steps
     found: list[tuple[int, Inverse]] = []
     for index in reversed(range(len(steps))):

@@ -1,4 +1,4 @@
-"""Prepare the rows of a data section (load, split, fit, transform), and infer facts about inputs and targets."""
+"""Prepare the data of the config section `data` (load, split, fit, transform); infer facts about inputs and targets."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -34,19 +34,19 @@ class DataFacts:
     inputs: dict[str, Field]
     targets: dict[str, Field]
     known: bool = True
-    """False if more facts require reading the data; `reason` says why."""
+    """False if some facts are unknown until the data is read; `reason` says why."""
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Facts about inputs and targets, and modules of per-batch steps, from a data section and learned state alone."""
+    """Facts about inputs and targets, modules of per-batch steps, and inverses of targets; computed without data."""
 
     facts: DataFacts
     input_stage: Stage
     target_stage: Stage
     inverses: dict[str, Inverse]
-    """Mapping from target to the function that undoes its transforms, so that predictions are in the column's units."""
+    """Mapping from target to the function that undoes its transforms, to convert predictions to the column's units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,13 @@ class PreparedData(Stages):
     splits: dict[str, Split]
     learned: dict[str, Learned]
     display_columns: dict[str, dict[str, DisplayColumn]]
-    """Columns to display next to model outputs, by split and column name."""
+    """Mapping from split to the columns, by name, that are displayed next to model outputs."""
     mixing: Mixing
     digests: dict[str, str]
-    """SHA-256 digests that identify the data: by file, and by source if the rows do not depend on files alone."""
+    """Mapping from file (or source, if the rows depend on more than files) to a SHA-256 that identifies the data."""
     warnings: list[str] = field(default_factory=list)
     tables: dict[str, Table] = field(default_factory=dict)
-    """Rows before preprocessing, by split, for checks before training; cleared afterwards to free the memory."""
+    """Mapping from split to table of raw rows, for checks before training; cleared afterwards to free the memory."""
 
 
 def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFacts:
@@ -108,7 +108,7 @@ def load_data(
     learned: Mapping[str, Learned] | None = None,
     keep: Collection[str] = (),
 ) -> PreparedData:
-    """Load and split the data, fit the transforms (unless `learned` is given), and prepare every split.
+    """Load and split the data, fit the transforms (unless `learned` has their states), and prepare every split.
 
     Raw columns in `keep` are loaded beside those in use. Raises DataError, ConfigError, FileRefused, StorageError.
     """
@@ -141,7 +141,7 @@ def load_data(
 
 
 def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
-    """Return the facts and per-batch modules of a run's pipelines from its learned state, without its data."""
+    """Return the `Stages` (facts, per-batch modules, inverses) of a run's pipelines, from its learned state alone."""
     columns = known_columns(learned)
     named_pipelines = named_pipelines_of(spec)
     fields = infer_all(named_pipelines, columns, learned)
@@ -149,24 +149,26 @@ def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
 
 
 def no_stages() -> Stages:
-    """Return `Stages` without facts and without steps, for a run whose model takes arrays that no pipeline prepares."""
+    """Return empty `Stages` (no facts, no per-batch steps), for a run whose model inputs no pipeline prepares."""
     return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}), {})
 
 
 def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *, targets: bool) -> Split:
-    """Return new rows, preprocessed by a run's fitted pipelines; with targets only if `targets`. Raises DataError."""
+    """Return new rows as a split, preprocessed by a run's fitted pipelines; targets only if `targets`.
+    Raises DataError."""
     return fitted_preparer(spec, learned, targets=targets).split(table)
 
 
 def fitted_preparer(spec: DataSpec, learned: Mapping[str, Learned], *, targets: bool) -> Preparer:
-    """Return the `Preparer` of new rows by a run's fitted pipelines; without `targets`, by those of the inputs only."""
+    """Return a `Preparer` that applies a run's fitted pipelines to new rows.
+    Without `targets`, it has only the pipelines of the inputs."""
     named_pipelines = [named for named in named_pipelines_of(spec) if targets or named.section == "inputs"]
     fields = infer_all(named_pipelines, known_columns(learned), learned)
     return Preparer(named_pipelines, fields, learned)
 
 
 def target_inverse(spec: DataSpec, learned: Mapping[str, Learned], target: str) -> Inverse:
-    """Return the function that converts a target's rows (N, *) to those of its columns, by undoing every transform.
+    """Return the function that converts a target's rows (N, *) back to its columns' values, undoing every transform.
 
     Raises DataError if a transform cannot be undone.
     """
@@ -176,7 +178,7 @@ def target_inverse(spec: DataSpec, learned: Mapping[str, Learned], target: str) 
 
 
 def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
-    """Return all pipelines of a data section, each with the section and name that it has there."""
+    """Return all pipelines of a data section, each with its section (`inputs`, `targets` ...) and name."""
     pipelines = spec.all_pipelines()
     in_inputs = {s.shared for (section, _), p in pipelines.items() if section == "inputs" for s in p.steps if s.shared}
     named_pipelines = []
@@ -187,7 +189,7 @@ def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
 
 
 def check_learned(spec: DataSpec, learned: Mapping[str, Learned]) -> None:
-    """Check a learned state from an untrusted file: each transform's facts and arrays must be what it can have learned.
+    """Check that untrusted learned state has, for each transform, facts and arrays that it could have learned.
 
     Raises DataError, FileRefused.
     """
@@ -216,7 +218,7 @@ def infer_all(
     learned: Mapping[str, Learned],
     table: Table | None = None,
 ) -> Fields:
-    """Return the fields (shape, dtype ...) before and after each step, for every pipeline. Raises DataError.
+    """Return a mapping from pipeline to its fields (shape, dtype ...) before and after each step. Raises DataError.
 
     With `table`, the error for a column of numbers that a stray value has made text names that value.
     """
@@ -246,7 +248,7 @@ def _check_columns(named: NamedPipeline, known: Mapping[str, Field]) -> None:
 def _column_fields(
     spec: DataSpec, named_pipelines: list[NamedPipeline], table: Table, context: Context
 ) -> dict[str, Field]:
-    """Return the fields of the columns that pipelines read; the source's facts take precedence, even unknown sizes."""
+    """Return a mapping from each column that pipelines read to its field; the source's unknown sizes stay unknown."""
     source_facts = spec.source.facts(context) or {}
     found: dict[str, Field] = {}
     for named in named_pipelines:
@@ -267,7 +269,7 @@ def _column_fields(
 
 
 def _words_of_truth(named: NamedPipeline, fields: Mapping[str, Field], table: Table) -> dict[str, Field]:
-    """Return text fields for a pipeline's boolean columns of a text file, if its transforms accept only text."""
+    """Return fields of dtype string for a pipeline's boolean columns of a text file, if it accepts only text."""
     columns = {
         name: replace(fields[name], dtype="string")
         for name in named.pipeline.columns
@@ -285,7 +287,7 @@ def _fits(named: NamedPipeline, fields: Mapping[str, Field]) -> bool:
 
 
 def _needed_column(named: NamedPipeline, table: Table, column: str) -> Values:
-    """Return values with the dtype and row shape of a column of the training rows.
+    """Return some values of a column of the training rows, which show its dtype and row shape.
 
     Raises DataError at the place in the config that names the column.
     """
@@ -303,7 +305,7 @@ def _needed_column(named: NamedPipeline, table: Table, column: str) -> Values:
 
 
 def _count_classes(values: Values) -> int | None:
-    """Return the number of classes if a column holds integer class labels (one per row, from 0), else None."""
+    """Return the number of classes if a column holds integer class labels (one per row, none negative), else None."""
     if values.dtype.kind not in "iu" or values.size != len(values) or not len(values):
         return None
     least, greatest = extremes(values)
@@ -311,7 +313,7 @@ def _count_classes(values: Values) -> int | None:
 
 
 def _first_class(values: Values) -> int | None:
-    """Return the smallest label if a column holds integer class labels (one per row, from 0), else None."""
+    """Return the smallest label if a column holds integer class labels (one per row, none negative), else None."""
     return None if _count_classes(values) is None else extremes(values)[0]
 
 
@@ -334,7 +336,8 @@ def _stages(
 
 
 def _section(fields: Mapping[tuple[str, str], Field], section: str) -> dict[str, Field]:
-    """Return the fields of all pipelines in a section by name; in targets, vocabulary entries count as classes."""
+    """Return a mapping from name to field for the pipelines of `section`.
+    In targets, the number of vocabulary entries counts as number of classes."""
     found = {name: field for (where, name), field in fields.items() if where == section}
     if section != "targets":
         return found

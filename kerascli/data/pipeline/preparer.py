@@ -1,4 +1,4 @@
-"""Apply fitted pipelines to the rows of splits: at once in memory, per batch, or once in order to a temporary file."""
+"""Apply fitted pipelines to the rows of a split: in memory, per batch, or in file order to a temporary file."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -16,7 +16,7 @@ from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 Fields = Mapping[tuple[str, str], list[Field]]
-"""Fields (shape, dtype ...) before each step and after the last one, by the pipeline's section and name."""
+"""Mapping from a pipeline's (section, name) to its fields (shape, dtype ...) before each step and after the last."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -60,7 +60,7 @@ class Preparer:
         return DiskSplit(readers, table.rows, self._origin(table))
 
     def rows(self, named_pipelines: Sequence[NamedPipeline], table: Table) -> MemorySplit:
-        """Return the rows of a table in memory, preprocessed by some of the pipelines, as a split. Raises DataError."""
+        """Return the rows of a table in memory, preprocessed by `named_pipelines`, as a split. Raises DataError."""
         found: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for named in named_pipelines:
             found[named.section][named.name] = prepare(named, table, self._fields[named.id], self._learned)
@@ -78,7 +78,7 @@ class Preparer:
         return _Records(self._spilled[id(whole)][1].take(rows))
 
     def _records(self, named_pipelines: Sequence[NamedPipeline], table: Table) -> Iterator[np.ndarray]:
-        """Yield prepared rows as record arrays of all pipelines' outputs, so that each row is contiguous on disk."""
+        """Yield prepared rows as records of all pipelines' outputs, so that each row is contiguous on disk."""
         columns = {column for named in named_pipelines for column in named.pipeline.columns}
         probe = _recorded(self.rows(named_pipelines, next(table.parts(columns, _PROBE_ROWS))))
         done = 0

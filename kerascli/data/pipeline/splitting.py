@@ -1,4 +1,4 @@
-"""Split the training rows of a source into train, validation and test, as the data section demands."""
+"""Split the training rows of a data source into train, validation and test, as the config section `data.split` says."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,8 @@ from kerascli.errors import ConfigError, DataError, Fault, safe_text
 
 
 def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[str, Table]:
-    """Return the tables by split name, with `train` split as `data.split` says. Raises DataError, ConfigError."""
+    """Return a mapping from split to table, with the rows of `train` divided by `data.split`.
+    Raises DataError, ConfigError."""
     if spec.split is None or "train" not in tables:
         return tables
     for name in spec.split.parts():
@@ -33,7 +34,7 @@ def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> 
 
 
 def _chosen(split: SplitSpec, train: Table, seed: int) -> Mapping[str, np.ndarray]:
-    """Return the row indices of each split that the training rows are divided into (`train`, `validation`, `test`)."""
+    """Return a mapping from split (`train`, `validation`, `test`) to the indices of the training rows that it gets."""
     if split.order is not None:
         return ordered_split(_times(train, split.order), split.parts())
     strata = None if split.stratify is None else _classes(train, "stratify", split.stratify)
@@ -55,7 +56,7 @@ def _classes(train: Table, key: str, column: str) -> Values:
 
 
 def _times(train: Table, column: str) -> np.ndarray:
-    """Return the column of times to split by: numbers, ISO 8601 dates, or the last times of windows.
+    """Return the column of times to split by: numbers, ISO 8601 dates, or the last time of each window.
 
     Raises DataError.
     """
@@ -90,7 +91,8 @@ def _is_date(text: str) -> bool:
 
 
 def cut_tail(tables: dict[str, Table], part: float) -> dict[str, Table]:
-    """Split off the last training rows for validation, as Keras's validation_split. Raises DataError, ConfigError."""
+    """Move the last training rows to a split `validation`, as Keras's `validation_split`.
+    Raises DataError, ConfigError."""
     if "validation" in tables:
         text = "validation_split: the data has a 'validation' split already"
         hint = "write validation_data: validation instead"

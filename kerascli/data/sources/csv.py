@@ -51,7 +51,8 @@ class Csv(FileSource):
     comment: Annotated[str, Setting(min_length=1)] | None = None
     """Prefix of lines to skip; null: no line is a comment."""
     dtypes: dict[str, Literal["text", "number"]] = Setting(default={})
-    """Column -> text or number; others are numbers (booleans) where every field is one. Keeps zip codes as text."""
+    """Mapping from column to its type: text (keeps zip codes as they are) or number.
+    Other columns are numbers (or booleans) if every field is one, else text."""
 
     @model_validator(mode="after")
     def _marks_differ(self) -> Self:

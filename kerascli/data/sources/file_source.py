@@ -1,4 +1,4 @@
-"""Base class of sources that read one file for each split."""
+"""Base class of data sources that read one file for each split."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from kerascli.data.storage.table import Table
 
 
 class FileSource(Source):
-    """Base class of sources with a file for the training rows and optional files for the other splits."""
+    """Base class of data sources with a file for the training rows and optional files for the other splits."""
 
     paths = ("path", "validation", "test")
 
@@ -26,7 +26,7 @@ class FileSource(Source):
 
     @abstractmethod
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        """Read a file of the source as a table; `name` is for messages, `columns` are those used. Raises DataError."""
+        """Read a file as a table; `name` is its name in messages, `columns` are those in use. Raises DataError."""
 
     def files(self, context: Context) -> list[Path]:
         return [context.folder / path for path in self._paths().values()]

@@ -1,4 +1,4 @@
-"""Base class of sources that read folders with one subfolder for each class, in Keras's order of files."""
+"""Base class of data sources that read folders with one subfolder for each class, in Keras's order of files."""
 
 import os
 from abc import abstractmethod
@@ -28,7 +28,7 @@ class LabelledFiles:
 
 
 class FolderSource(Source):
-    """Base class of sources with a folder for the training rows and optional folders for the other splits.
+    """Base class of data sources with a folder for the training rows and optional folders for the other splits.
 
     The classes are those of the training folder, in every split.
     """
@@ -43,7 +43,7 @@ class FolderSource(Source):
     test: str | None = None
     """Folder with the files of the split 'test'."""
     labels: Literal["inferred"] | None = "inferred"
-    """inferred: one class for each subfolder; null: no labels, all files in the folder and below it are read."""
+    """Class labels: inferred (each subfolder is a class), or null: no labels, all files at any depth are read."""
     class_names: Words = ()
     """Names of the subfolders to use as classes, in order of their labels; empty: all, in alphanumeric order."""
 
@@ -55,14 +55,14 @@ class FolderSource(Source):
 
     @abstractmethod
     def contents(self, files: list[Path], name: str) -> dict[str, Values]:
-        """Return the column of the files' contents, as a mapping from its name to its values. Raises DataError."""
+        """Return {name: values} for the column that holds the files' contents. Raises DataError."""
 
     def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
-        """Return a table with a row for each file: the file's contents beside the given `columns`. Raises DataError."""
+        """Return a table with a row for each file: the file's contents and the given `columns`. Raises DataError."""
         return Table({**columns, **self.contents(files, name)}, len(files), name=name)
 
     def label(self, context: Context) -> dict[str, Field]:
-        """Return the column `label` as a mapping from name to field; empty if there are no labels. Raises DataError."""
+        """Return {"label": field} for the column of class labels, or {} if there are no labels. Raises DataError."""
         if self.labels is None:
             return {}
         if not self.class_names and not (context.folder / self.directory).exists():
@@ -113,7 +113,7 @@ def class_names(folder: Path, shown: str) -> tuple[str, ...]:
 
 
 def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes: tuple[str, ...]) -> LabelledFiles:
-    """Return the files with one of the suffixes in the folder of each class, at any depth, and their labels.
+    """Return the files (with one of the suffixes) in each class's folder and its subfolders, and their class labels.
 
     Links to folders are not followed.
 
@@ -136,7 +136,7 @@ def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes:
 
 
 def unlabelled_files(folder: Path, shown: str, suffixes: tuple[str, ...]) -> list[Path]:
-    """Return the paths of a folder's files with one of the suffixes, at any depth. Raises DataError."""
+    """Return the paths of the files with one of the suffixes in a folder and its subfolders. Raises DataError."""
     if not folder.is_dir():
         raise DataMissing(Fault("there is no such folder", place=Place(shown)))
     paths = files_below(folder, suffixes)
@@ -150,7 +150,7 @@ def _refuse_none(paths: list[Path], shown: str, suffixes: tuple[str, ...]) -> No
 
 
 def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Return the files with one of the suffixes in a folder, at any depth, in alphanumeric order."""
+    """Return the files with one of the suffixes in a folder and its subfolders, in alphanumeric order."""
     return [
         Path(root) / name
         for root, _, names in sorted(os.walk(folder))

@@ -66,7 +66,7 @@ class ImagePairs(ImageSettings, TwoFolders):
 
 
 def _by_name(folder: Path, shown: str) -> dict[str, Path]:
-    """Map the name without extension of each image file in a folder to its path. Raises DataError."""
+    """Return a mapping from the name (without extension) of each image in a folder to its path. Raises DataError."""
     if not folder.is_dir():
         raise DataMissing(Fault("there is no such folder", place=Place(shown)))
     found: dict[str, Path] = {}

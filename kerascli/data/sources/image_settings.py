@@ -13,7 +13,7 @@ from kerascli.errors import DataError, Fault, counted
 from kerascli.shapes import Size2D
 
 _SHOWN = 20
-"""Number of damaged files that a message names."""
+"""Maximum number of damaged image files that an error message names."""
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
 
@@ -33,7 +33,7 @@ class ImageSettings(Source):
     """Center-crop images to the target aspect ratio before resizing; false: resizing may distort them."""
 
     on_corrupt: Literal["error", "skip"] = "error"
-    """Treatment of damaged images: error (all are listed before training) or skip (their rows, with a warning)."""
+    """Treatment of damaged images: error (lists all before training) or skip (omits their rows, with a warning)."""
 
     def reading(self) -> Reading:
         return Reading(self.image_size, self.color_mode, self.interpolation, self.crop_to_aspect_ratio)
@@ -60,7 +60,7 @@ def decoded_once(images: Images) -> tuple[Values, dict[int, Fault]]:
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """Rows of images that could be decoded: their indices, and a warning about the others."""
+    """Indices of the rows whose images could be decoded, and a warning about the other rows."""
 
     rows: np.ndarray
     warnings: tuple[str, ...]

@@ -20,7 +20,7 @@ class MovingAverage(Source):
     rows: PositiveInt = 1000
     """Number of time steps."""
     window: PositiveInt = 2
-    """Number of values averaged, the current row's included."""
+    """Number of values averaged, including the current one."""
     amplitude: PositiveFloat = 0.1
     """Bound of the values: they are uniform in [-amplitude, amplitude]."""
     seed: FixedSeed = 0

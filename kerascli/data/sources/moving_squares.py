@@ -15,7 +15,7 @@ _SQUARES = 7
 
 @source()
 class MovingSquares(Source):
-    """Videos of 3 to 7 squares that move on straight lines: `x` with noise, `y` the next frame of each without noise.
+    """Videos of 3 to 7 squares that move on straight lines: `x` with noise, `y` one frame later, without noise.
 
     Both are (frames, size, size, 1), float32 in [0, 1]; one split `train`.
     """
@@ -57,7 +57,7 @@ class MovingSquares(Source):
         return np.clip(squares[:, :-1].sum(0) + noise, 0, 1), np.clip(squares[:, 1:].sum(0), 0, 1)
 
     def _drawn(self, places: np.ndarray, half: np.ndarray) -> np.ndarray:
-        """Return frames (squares, frames, size, size) of 0 and 1, each with one square; `places` are their positions.
+        """Return frames (squares, frames, size, size) of 0 and 1, each with one square at its position in `places`.
 
         Positions are (squares, frames, 2).
         """

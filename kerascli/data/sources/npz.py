@@ -63,7 +63,7 @@ def read_npz(path: Path, name: str) -> Table:
 
 
 def _by_split(arrays: dict[str, V], name: str) -> dict[str, dict[str, V]]:
-    """Group arrays by split: `x_train` is the column `x` of `train`; without any suffix, all belong to `train`."""
+    """Group arrays by split: `x_train` is the column `x` of `train`; if no name has a suffix, all belong to `train`."""
     if not arrays:
         raise DataError(Fault("there are no arrays", place=Place(name)))
     splits: dict[str, dict[str, V]] = {}

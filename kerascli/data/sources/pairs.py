@@ -26,7 +26,7 @@ class Pairs(WrappedSource):
     label: str = "y"
     """Column with the class labels."""
     seed: NonNegativeInt = 0
-    """Random seed of the choice of partners."""
+    """Random seed for the choice of the rows that each row is paired with."""
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
         found = self.source.facts(self._inner(context))

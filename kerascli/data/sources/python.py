@@ -37,7 +37,7 @@ class Python(Source):
     in_files = False
 
     function: Annotated[str, AfterValidator(_check_form)]
-    """The function, written as path/to/file.py:function; the path is relative to the config."""
+    """Function that returns the columns, written as path/to/file.py:function; the path is relative to the config."""
 
     def load(self, context: Context) -> Mapping[str, Table]:
         shown, _, name = self.function.rpartition(":")
@@ -61,7 +61,7 @@ class Python(Source):
 
 @contextmanager
 def _neighbours(path: Path) -> Iterator[None]:
-    """Context manager that puts the folder of the user's file on `sys.path`, so that it can import modules there."""
+    """Context manager that puts the folder of the user's file on `sys.path`, for imports of modules in that folder."""
     sys.path.insert(0, str(path.parent))
     try:
         yield

@@ -31,9 +31,9 @@ class Timeseries(WrappedSource):
     sampling_rate: PositiveInt = 1
     """Distance between successive time steps within a window, in rows."""
     offset: NonNegativeInt | None = None
-    """Distance from a window's start to its `NAME_next`, in rows; null: `sequence_length * sampling_rate`."""
+    """Distance in rows from a window's start to its target `NAME_next`; null: `sequence_length * sampling_rate`."""
     horizon: PositiveInt = 1
-    """Number of successive values in `NAME_next`, `sampling_rate` rows apart; 1: one value, without an axis of time."""
+    """Number of values in the target `NAME_next`, `sampling_rate` rows apart; 1: one value, without an axis of time."""
     start_index: NonNegativeInt = 0
     """First row used (0-based)."""
     end_index: PositiveInt | None = None
@@ -53,15 +53,15 @@ class Timeseries(WrappedSource):
         return {split: self.windows(table, split, context.columns) for split, table in tables.items()}
 
     def first_ahead(self) -> int:
-        """Return the distance, in rows, from a window's start to its next value (the first of `NAME_next`)."""
+        """Return the distance, in rows, from a window's start to the first value of its target `NAME_next`."""
         return self.sequence_length * self.sampling_rate if self.offset is None else self.offset
 
     def lead(self) -> int:
-        """Return the distance, in rows, from a window's last row to its next value (the first of `NAME_next`)."""
+        """Return the distance, in rows, from a window's last row to the first value of its target `NAME_next`."""
         return self.first_ahead() - (self.sequence_length - 1) * self.sampling_rate
 
     def _inner(self, context: Context) -> Context:
-        """Return the context in which the wrapped source is loaded: it names columns of rows, not of windows."""
+        """Return the `Context` to load the wrapped source with; it names that source's columns, not the windows'."""
         if context.columns is None:
             return context
         return replace(context, columns=self.row_columns(context.columns))
@@ -77,7 +77,7 @@ class Timeseries(WrappedSource):
         return field if self.horizon == 1 else replace(field, shape=(self.horizon, *(field.shape or (1,))))
 
     def span(self, *, ahead: bool) -> int:
-        """Return the distance, in rows, from a window's start to its last row; `ahead` includes `NAME_next`."""
+        """Return the distance, in rows, from a window's start to its last row; `ahead`: to the end of `NAME_next`."""
         behind = (self.sequence_length - 1) * self.sampling_rate
         return max(behind, self.first_ahead() + (self.horizon - 1) * self.sampling_rate) if ahead else behind
 

@@ -1,4 +1,4 @@
-"""Base class of sources that derive their rows from another source."""
+"""Base class of data sources that derive their rows from another data source."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +14,12 @@ from kerascli.errors import DataError, Fault, Place
 
 
 class WrappedSource(Source):
-    """Base class of sources that wrap another source and share its files and paths."""
+    """Base class of data sources that wrap another data source and share its files and paths."""
 
     in_files = False
 
     source: Annotated[Source, SOURCES.field()]
-    """Source of the rows; each of its splits is transformed on its own."""
+    """Data source whose rows are used; each of its splits is transformed on its own."""
 
     def files(self, context: Context) -> list[Path]:
         return self.source.files(context)
@@ -45,7 +45,8 @@ def numbers_in_memory(table: Table, name: str, made: str) -> np.ndarray:
 
 
 def values_in_memory(table: Table, name: str, made: str) -> np.ndarray:
-    """Return a column of numbers or texts as an array in memory. Raises DataError, also if a few values are no numbers.
+    """Return a column of numbers or texts as an array in memory.
+    Raises DataError, also if only a few of the values are not numbers.
 
     `made` names what is made from the column in the error message, in the plural: "windows".
     """

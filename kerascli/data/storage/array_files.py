@@ -19,11 +19,12 @@ from kerascli.errors import FileRefused, safe_text
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
-"""Local header of a zip member: magic, and the lengths of the file name and extra field that follow it."""
+"""Format of a zip member's local header: magic, and the lengths of the file name and extra field that follow."""
 
 
 def read_arrays(path: Path, name: str) -> dict[str, np.ndarray]:
-    """Return the arrays of the npz file, npy file or folder at `path`, by name. Raises DataError, FileRefused.
+    """Return a mapping from name to array for the npz file, npy file or folder at `path`.
+    Raises DataError, FileRefused.
 
     Large uncompressed arrays of numbers are views of the memory-mapped file, read when used.
     """
@@ -38,7 +39,7 @@ def read_arrays(path: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def array_headers(path: Path, name: str) -> dict[str, NpyHeader]:
-    """Return the headers (dtype, shape) of the arrays at `path` by name, without reading data.
+    """Return a mapping from name to header (dtype, shape) for the arrays at `path`, without reading data.
 
     Raises DataError, FileRefused.
     """
@@ -51,7 +52,7 @@ def array_headers(path: Path, name: str) -> dict[str, NpyHeader]:
 
 
 def array_paths(path: Path) -> list[Path]:
-    """Return the files that hold the arrays at `path`: the npy files of a folder, or the npz or npy file itself."""
+    """Return the paths of the files with the arrays at `path`: a folder's npy files, or the npz or npy file itself."""
     return sorted(path.glob("*.npy")) if path.is_dir() else [path]
 
 

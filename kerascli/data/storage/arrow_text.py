@@ -1,4 +1,4 @@
-"""Parse delimited text with pyarrow, to the same columns as Python's csv module, which reads all that may differ.
+"""Parse delimited text with pyarrow, to the same columns as Python's csv module would give.
 
 pyarrow reads numbers, dates and quotes more freely than the language. Its numbers are taken only where the fields can
 be nothing else to us; other columns are read again as text, and typed as those of small files are.
@@ -33,7 +33,7 @@ def arrow() -> ModuleType | None:
 
 
 class _Marks:
-    """Flags of a text: whether it has `+`, `0x` or `-0`, which pyarrow and Python may read as different numbers."""
+    """Flags for the characters `+`, `0x` and `-0` in a text, which pyarrow and Python may read as different numbers."""
 
     def __init__(self, layout: Layout) -> None:
         self._data = layout.data
@@ -45,18 +45,18 @@ class _Marks:
 
     @cached_property
     def hexadecimal(self) -> bool:
-        """True if the text has `0x`."""
+        """True if the text contains `0x`, as hexadecimal numbers do."""
         places = np.concatenate([positions(self._data, byte) for byte in b"xX"])
         return bool((self._data[places - 1] == _ZERO).any())
 
     @cached_property
     def negative_zero(self) -> bool:
-        """True if the text has `-0`."""
+        """True if the text contains `-0`, as negative zeros do."""
         return bool((self._data[positions(self._data, _ZERO) - 1] == _MINUS).any())
 
 
 class ArrowColumns(SampledColumns):
-    """Columns of delimited text that pyarrow parses: those in use at once, others on access."""
+    """Columns of delimited text that pyarrow parses: the used ones when they are created, others on access."""
 
     def __init__(self, text: bytes | memoryview, are_text: Mapping[str, bool], form: TextFormat, marks: _Marks) -> None:
         super().__init__(are_text, form)
@@ -66,7 +66,7 @@ class ArrowColumns(SampledColumns):
 
     @classmethod
     def of(cls, layout: Layout, are_text: Mapping[str, bool], form: TextFormat, used: Sequence[str]) -> Self | None:
-        """Return the columns of delimited text, with those in use parsed; None if pyarrow refuses the text."""
+        """Return the columns of delimited text, of which the used ones are parsed; None if pyarrow refuses the text."""
         import pyarrow
 
         text = layout.text()

@@ -19,7 +19,7 @@ class Blocks(Iterable[np.ndarray]):
         make: Callable[[], Iterator[np.ndarray]],
         counted: Callable[[], Iterator[tuple[np.ndarray, np.ndarray | None]]] | None = None,
     ) -> None:
-        """Create a sequence of the blocks that `make()` yields; `counted` yields what the method `counted` returns."""
+        """Create a sequence of the blocks that `make()` yields; `counted()` yields them as pairs (block, counts)."""
         self._make = make
         self._counted = counted
         self.first = 0
@@ -37,7 +37,7 @@ class Blocks(Iterable[np.ndarray]):
             self.first += len(block)
 
     def parts(self, values: int = 2**20) -> Iterator[np.ndarray]:
-        """Yield the rows in pieces of about `values` values, cut at the same rows whatever the sizes of the blocks are.
+        """Yield the rows in pieces of about `values` values, cut at the same rows whatever the blocks' sizes are.
 
         So sums by piece are bitwise equal for data on disk and in memory.
         """
@@ -48,7 +48,7 @@ class Blocks(Iterable[np.ndarray]):
             self.first += len(part)
 
     def counted(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Yield (block, counts): a block may hold equal rows once, counts say how often each occurs (None: once)."""
+        """Yield (block, counts): equal rows may be in a block once, with their number in `counts` (None: one each)."""
         return ((block, None) for block in self) if self._counted is None else self._counted()
 
     def alone(self) -> np.ndarray | None:

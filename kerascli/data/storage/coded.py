@@ -38,7 +38,7 @@ class Coded:
         return np.bincount(self.codes, minlength=len(self.words))
 
     def take(self, rows: slice | np.ndarray) -> "Coded":
-        """Return the codes of the selected rows, with only the texts that occur there, in order of first appearance."""
+        """Return the codes of the selected rows, with only their own distinct texts, in order of first appearance."""
         codes = self.codes[rows]
         first = np.full(len(self.words), len(codes), np.int64)
         first[codes[::-1]] = np.arange(len(codes))[::-1]

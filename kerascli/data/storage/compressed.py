@@ -15,7 +15,7 @@ _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "Zstandard"
 
 
 def uncompressed_suffix(path: Path) -> str:
-    """Return a file's suffix in lower case, without that of a compression: `.csv` for `a.csv.gz`."""
+    """Return a file's suffix in lower case, without a suffix for compression: `.csv` for `a.csv.gz`."""
     suffix = path.suffix.lower()
     return Path(path.stem).suffix.lower() if suffix in SUFFIXES else suffix
 
@@ -40,7 +40,7 @@ def read_text_file(path: Path, name: str) -> bytes:
 
 
 def unpacked_start(path: Path, name: str, limit: int) -> tuple[bytes, bool, bool]:
-    """Return a text file's first `limit` bytes, uncompressed; if these are all; and if the file is compressed.
+    """Return a text file's first `limit` bytes uncompressed, if they are all of it, and if the file is compressed.
 
     The last two are booleans.
 

@@ -37,7 +37,7 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def first_rounded(values: np.ndarray) -> tuple[int, tuple[int, int], int] | None:
-    """Return row, position in it and value of the first integer that float64 cannot represent exactly, or None.
+    """Return (row, position in the row, value) of the first integer that float64 cannot represent exactly, or None.
 
     The position is as `BadRow.at`.
     """

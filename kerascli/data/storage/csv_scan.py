@@ -40,7 +40,7 @@ class Layout:
 
     @classmethod
     def of(cls, text: bytes, form: TextFormat) -> Self | None:
-        """Return a text's layout; None if it is empty, or has bad quotes, a very long row, or a CR without LF."""
+        """Return a text's layout; None if the text is empty or has bad quotes, a very long row, or a CR without LF."""
         if not text:
             return None
         data = np.frombuffer(text, np.uint8)
@@ -103,7 +103,7 @@ def _well_formed(data: np.ndarray, quotes: np.ndarray, delimiter: int) -> bool:
 
 
 def _begin_with(data: np.ndarray, starts: np.ndarray, prefix: bytes) -> np.ndarray:
-    """Return a mask of the rows that begin with a prefix."""
+    """Return a mask of the rows whose text begins with `prefix`."""
     found = np.ones(len(starts), bool)
     for offset, byte in enumerate(prefix):
         places = starts + offset

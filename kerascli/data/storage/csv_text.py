@@ -102,7 +102,7 @@ def _decode(data: bytes, name: str, encoding: str, delimiter: str) -> str:
 
 
 def _column_at(header: str, before: str, delimiter: str) -> str:
-    """Return a message's text for the column after the text `before` in a line (`column 'age'`); '' if none."""
+    """Return text that names the column (`column 'age'`) of the field after `before`, the start of a line, or ''."""
     names = header.rstrip("\r").split(delimiter)
     position = len(before.split(delimiter)) - 1
     return f"column '{safe_text(names[position], 40)}'" if position < len(names) else ""
@@ -144,7 +144,7 @@ _NO_QUOTES = "if quotes in this file are characters like any other, set 'quotes:
 
 
 def _lines(text: str, name: str, form: TextFormat) -> tuple[np.ndarray, list[list[str]]]:
-    """Return the line on which each row begins, and the rows, of a text with blank lines, comments or long rows.
+    """Return the line on which each row begins, and the rows, for a text with blank lines, comments or long rows.
 
     Long rows take several lines.
     """

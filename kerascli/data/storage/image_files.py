@@ -37,7 +37,7 @@ _DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, E
 
 
 class DamagedImage(DataError):
-    """Error of a file that is no image, or not a whole one."""
+    """Error about a file that is no image, or that is incomplete."""
 
 
 @dataclass(frozen=True, slots=True)

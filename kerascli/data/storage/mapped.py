@@ -120,7 +120,7 @@ def _address(array: np.ndarray) -> int:
 
 
 def _pages(spans: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield (start, length) of page-aligned pieces for madvise hints, which cover sorted spans without overlap."""
+    """Yield (start, length) of page-aligned pieces of a file for madvise hints, which cover `spans` without overlap."""
     done = 0
     for start, length in spans:
         end = start + length

@@ -14,7 +14,7 @@ Rows = slice | np.ndarray
 """Selection of rows: a slice without a step, or row indices."""
 
 MEMORY_BYTES = 2**30
-"""Maximum size in bytes of a file's columns to read into memory, from which batches are taken without threads."""
+"""Maximum size in bytes of a file's columns that are read into memory; batches are then taken without threads."""
 
 BLOCK_BYTES = 4 * 2**20
 """Number of bytes read into memory at once when the rows of a column are iterated in order."""
@@ -129,7 +129,7 @@ def blocks(values: Values) -> Iterator[np.ndarray]:
 
 
 def _within(rows: Rows, first: int, length: int) -> Rows:
-    """Return those of the selected rows of a file that a block of it contains, relative to the block's first row.
+    """Return the selected rows that lie in one block of a file, relative to the block's first row.
 
     The block is the file's rows `first` to `first + length`.
     """
@@ -140,7 +140,7 @@ def _within(rows: Rows, first: int, length: int) -> Rows:
 
 
 def recut(arrays: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
-    """Regroup consecutive arrays into pieces of `rows` rows: views, unless a piece spans several arrays."""
+    """Regroup consecutive arrays into pieces of `rows` rows; a piece is a view unless it spans several arrays."""
     begun: list[np.ndarray] = []
     have = 0
     for array in arrays:

@@ -74,7 +74,7 @@ class ParquetColumns(Mapping[str, Values]):
         self._refuse_other_count(done)
 
     def array(self, column: Any, name: str, *, missing: bool) -> np.ndarray:
-        """Convert a pyarrow column to a numpy column; `missing` is True if the whole column has missing values.
+        """Convert a pyarrow column to a numpy column; `missing` says if the Parquet column has missing values anywhere.
 
         Raises DataError.
         """
@@ -138,7 +138,7 @@ class ParquetColumns(Mapping[str, Values]):
         return _OBJECT_BYTES + 8 + written // max(1, self.rows)
 
     def _missing(self, name: str) -> bool:
-        """Return True if a column has missing values: by the file's statistics, else by reading the column."""
+        """Return True if a column has missing values, from the file's statistics or else by reading the column."""
         all_statistics = [chunk.statistics for chunk in self._chunks(name)]
         if all(statistics is not None and statistics.has_null_count for statistics in all_statistics):
             return any(statistics.null_count for statistics in all_statistics)

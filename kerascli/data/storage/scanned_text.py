@@ -14,7 +14,7 @@ _ROWS = 2**16
 """Number of rows parsed at once, so that their bytes stay in the processor's caches."""
 _PLUS, _MINUS, _ZERO, _QUOTE = b'+-0"'
 _MAX_DIGITS, _MAX_FRACTION = 15, 22
-"""Maximum digits of a number, and of its fraction, for which number / 10**fraction is the nearest float: both exact."""
+"""Maximum digits of a decimal number and of its fraction for which digits / 10**fraction is the nearest float."""
 _MAX_WORD = 64
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
@@ -28,13 +28,13 @@ class ScannedColumns(SampledColumns):
         super().__init__(are_text, form)
         self._data = layout.data
         self._marks = marks
-        """Offsets around each row's fields: of the byte before the row, of its delimiters, and of its end."""
+        """Offsets that bound each row's fields: of the byte before the row, of its delimiters, and of its end."""
         self._quoted = quoted
         self._number = {name: number for number, name in enumerate(are_text)}
 
     @classmethod
     def of(cls, layout: Layout, are_text: Mapping[str, bool], form: TextFormat, used: Sequence[str]) -> Self | None:
-        """Return the columns with the offsets of all fields; None if rows differ in width or a field has quotes."""
+        """Return the columns with the offsets of all fields; None if rows differ in width or fields contain quotes."""
         starts, ends = layout.starts, layout.ends
         begin = int(starts[0])
         quotes = positions(layout.data[begin:], _QUOTE) + begin if form.quotes else np.empty(0, np.int64)
@@ -159,7 +159,7 @@ def _hashes(data: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.nda
 
 
 def _equal(data: np.ndarray, one: np.ndarray, other: np.ndarray, lengths: np.ndarray) -> bool:
-    """Return True if the fields at `one` have the same bytes as those of the same lengths at `other`."""
+    """Return True if the fields at the offsets `one` equal those at the offsets `other`; their lengths are equal."""
     last = len(data) - 1
     for offset in range(int(lengths.max(initial=0))):
         differs = data[np.minimum(one + offset, last)] != data[np.minimum(other + offset, last)]

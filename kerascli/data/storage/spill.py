@@ -34,7 +34,7 @@ def spill(chunks: Iterator[np.ndarray], rows: int) -> np.ndarray:
 
 
 def _folder() -> str:
-    """Return the folder for the temporary file: TMPDIR, else /var/tmp (on disk; /tmp is in memory on many systems)."""
+    """Return the folder for temporary files: TMPDIR, else /var/tmp (on disk; /tmp is in memory on many systems)."""
     return next(
         (folder for folder in (os.environ.get("TMPDIR"), "/var/tmp") if folder and os.access(folder, os.W_OK)),
         tempfile.gettempdir(),
@@ -42,7 +42,7 @@ def _folder() -> str:
 
 
 def _write(file: IO[bytes], chunk: np.ndarray) -> None:
-    """Write an array to the file by system calls; on a full disk, writes through the mapping would kill the process."""
+    """Write an array to an open file by system calls; with a memory mapping, a full disk would kill the process."""
     data = np.ascontiguousarray(chunk).view(np.uint8).reshape(-1).data
     while data:
         data = data[file.write(data) :]

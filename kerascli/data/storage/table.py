@@ -1,4 +1,4 @@
-"""Tables: named columns (rows, *) in memory or on disk, and the place of each row in its file.
+"""Tables: named columns (rows, *) in memory or on disk, and the line or position of each row in its file.
 
 Text columns are object arrays of `str`: numpy's 'U' arrays take four bytes times the longest text for every row,
 so one long review would cost gigabytes. Object arrays come from our own readers only, never from a file.
@@ -16,11 +16,11 @@ from kerascli.data.storage.tokens import is_ragged
 from kerascli.errors import DataError, Fault, Place, suggestion
 
 FILE, FILES = "file", "the files"
-"""Name of the column of file names, and table name in messages, of a table in which each row is a file."""
+"""Names of the column of file names and of the table itself (in messages), for a table in which each row is a file."""
 
 
 class BadRow(Exception):
-    """Error about a value that a transform cannot process; `row` is its row's index among the rows of the call.
+    """Error about a value that a transform cannot process; `row` is the index of its row in the transform's input.
 
     `at` is (index of the value in the row, number of values in the row); if a row has as many values as the pipeline
     has columns, the index identifies the column. `setting` is the transform's setting that also causes the error.
@@ -44,7 +44,7 @@ class BadRow(Exception):
 
 
 def first_wrong(wrong: np.ndarray) -> tuple[int, tuple[int, int]]:
-    """Return the row of the first True in a mask of wrong values, and its position there; there must be one.
+    """Return (row, position in the row) of the first True in a mask of wrong values, which must have one.
 
     The position is as `BadRow.at`.
     """
@@ -54,7 +54,7 @@ def first_wrong(wrong: np.ndarray) -> tuple[int, tuple[int, int]]:
 
 
 class Table(Mapping[str, Values]):
-    """Table of rows from one file or source: columns that are read on access, and each row's place for messages."""
+    """Table of rows from one file or data source: columns that are read on access, and rows' positions for messages."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Table(Mapping[str, Values]):
         made_of: "MadeOf | None" = None,
         warnings: tuple[str, ...] = (),
     ) -> None:
-        """Create a table; `name` is its file or source in messages.
+        """Create a table; `name` is the name of its file or source in messages.
 
         `numbers` are the rows' lines (None: 1, 2, ...), or a function that finds them when they are asked for.
         `taken` is the table that the rows were selected from, with the selection; `made_of` returns the place of a
@@ -157,7 +157,7 @@ class Table(Mapping[str, Values]):
         return None if isinstance(columns, TextColumns) else columns[name]
 
     def take(self, rows: Rows, warnings: tuple[str, ...] = ()) -> "Table":
-        """Return a table of the selected rows, in the selection's order; columns on disk stay there."""
+        """Return a table of the selected rows, in the selection's order; columns on disk stay on disk."""
         rows = compose_rows(slice(0, self.rows), rows)
         columns = self._columns
         chosen = columns.take(rows) if isinstance(columns, _Rows) else _Rows(columns, rows)
@@ -184,7 +184,7 @@ class Table(Mapping[str, Values]):
             first = part.stop
 
     def whole(self) -> tuple["Table", Rows]:
-        """Return the table of the whole file, and which of its rows this table holds."""
+        """Return the table of the whole file, and the selection of its rows that this table holds."""
         if self._taken is None:
             return self, slice(0, self.rows)
         table, rows = self._taken
@@ -192,7 +192,7 @@ class Table(Mapping[str, Values]):
         return whole, compose_rows(there, rows)
 
     def numbers(self) -> np.ndarray:
-        """Return the position of each row in the file: the line of a text file, else the row counted from 1."""
+        """Return each row's position in the file: the line of a text file, else the row's number, counted from 1."""
         if self._taken is not None:
             whole, rows = self.whole()
             return whole.numbers()[rows]
@@ -240,7 +240,7 @@ class _Rows(Mapping[str, Values]):
         return len(self.source)
 
     def take(self, rows: Rows) -> "_Rows":
-        """Return the same columns with only some of the selected rows."""
+        """Return a mapping with the same columns, reduced to the positions `rows` among the selected rows."""
         return _Rows(self.source, compose_rows(self._rows, rows))
 
     def coded(self, name: str) -> Coded | None:

@@ -1,4 +1,4 @@
-"""Type the columns of delimited text: integers, floats, booleans or text, converted on access.
+"""Convert the columns of delimited text, on access, to integers, floats or booleans; other columns stay text.
 
 Only an empty field is a missing value, so that 'NA' (Namibia) and 'None' stay text.
 """
@@ -15,7 +15,7 @@ from kerascli.data.storage.text_format import TextFormat
 DEFAULT = TextFormat()
 
 INEXACT = "has too many digits for a number (64-bit integers; up to 2**53 beside missing values and fractions)"
-"""End of the error message about an integer with too many digits for any number type, which stays text."""
+"""End of the error message about an integer with too many digits for any number type, which is kept as text."""
 
 TRUE, FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", "FALSE"})
 """Words for true and for false in a boolean column, as in pandas; `yes` and `no` are text, as in configs."""
@@ -29,7 +29,7 @@ class TextColumns(Mapping[str, np.ndarray]):
         self._fields = fields
         self._form = form
         self._typed: dict[str, np.ndarray | None] = {}
-        """Mapping from column to its values, for those converted so far; None for columns of text."""
+        """Mapping from each column converted so far to its values; None for a column of text."""
         self._coded: dict[str, Coded] = {}
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -95,15 +95,15 @@ class SampledColumns(TextColumns):
 
     @abstractmethod
     def _numbers(self, name: str) -> np.ndarray | None:
-        """Parse a column to numbers or booleans; None if its distinct texts must be parsed instead."""
+        """Parse a column to numbers or booleans; return None if its distinct texts must be parsed instead."""
 
     @abstractmethod
     def _verbatim(self, name: str) -> Coded:
-        """Return a column's fields as distinct texts and indices, with '' in place of a missing value."""
+        """Return a column's fields as distinct texts and each row's index among them; a missing value is ''."""
 
 
 def typed(fields: Sequence[str], form: TextFormat, *, only_numbers: bool = False) -> np.ndarray | None:
-    """Parse a column's fields to numbers or, unless `only_numbers`, booleans; returns None if they are text."""
+    """Parse a column's fields to numbers or (unless `only_numbers`) booleans; return None if they are text."""
     plain = form.plain_numbers(fields)
     numbers = None if plain is None else numbers_of(plain)
     return booleans_of(fields) if numbers is None and not only_numbers else numbers
@@ -128,7 +128,7 @@ def numbers_of(fields: Sequence[str]) -> np.ndarray | None:
 
 
 def booleans_of(fields: Sequence[str]) -> np.ndarray | None:
-    """Parse a column's fields to booleans, or to 0.0 and 1.0 with nan for empty fields; None if any is another word."""
+    """Parse a column's fields to booleans, or to 0.0 and 1.0 with nan for empty fields; None for any other word."""
     if not fields or fields[0].strip(" \t") not in {*TRUE, *FALSE, ""}:
         return None
     known: dict[str, float] = {"": np.nan} | dict.fromkeys(TRUE, 1.0) | dict.fromkeys(FALSE, 0.0)
@@ -154,7 +154,7 @@ def _whole(fields: Sequence[str]) -> np.ndarray | None:
 
 
 def first_inexact(fields: Sequence[str], values: np.ndarray) -> int | None:
-    """Return the row of the first field that is an integer but differs from its float in `values`, or None."""
+    """Return the row of the first field that is an integer but is not represented exactly in `values`, or None."""
     for row in np.flatnonzero(np.abs(values) >= 2**53).tolist():
         with contextlib.suppress(ValueError):  # '1e300' is not an integer literal
             if int(fields[row]) != int(values[row]):

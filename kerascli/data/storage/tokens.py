@@ -42,7 +42,7 @@ class Tokens:
         return cls(rows.reshape(-1), np.full(len(rows), width))
 
     def sequences(self) -> np.ndarray:
-        """Return the tokens as a column of sequences, one a row, which are views of the values."""
+        """Return the tokens as a column of sequences, one for each row, which are views of the concatenated tokens."""
         out = np.empty(len(self.lengths), object)
         ends = np.cumsum(self.lengths)
         for row, (start, end) in enumerate(zip(ends - self.lengths, ends, strict=True)):
@@ -90,7 +90,7 @@ class TokenCounts:
 
     @classmethod
     def of(cls, parts: Iterable[tuple[Tokens, np.ndarray | None]], *, documents: bool) -> Self:
-        """Count the tokens in all parts of a column; each part says how often each of its rows occurs (None: once).
+        """Count the tokens in `parts` of a column: pairs of rows' tokens and how often each row occurs (None: once).
 
         Document frequencies only if `documents`.
         """

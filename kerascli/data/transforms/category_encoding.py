@@ -1,4 +1,4 @@
-"""Transform `category_encoding`: per batch on the device, or in advance for sequences of varying length."""
+"""Transform `category_encoding`: integers to vectors, per batch on the device or, for ragged sequences, in advance."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Transform `datetime`: features of dates and times."""
+"""Transform `datetime`: parts of dates and times (month, weekday, hour ...) as numeric features."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -26,7 +26,7 @@ def _listed(value: object) -> object:
 
 @transform(name="datetime")
 class DateTime(Transform):
-    """Parts of dates and times as numbers, or as sine and cosine of their place in the period.
+    """Parts of dates and times as numbers, or as sine and cosine of their position in the period.
 
     Input: one text per row, or windows of texts (T, 1). Output: a vector (parts,), with `cyclic` (2 * periodic parts +
     year,), in the order of `parts`; of windows (T, parts). Months, days and days of the year count from 1, weekdays
@@ -36,7 +36,7 @@ class DateTime(Transform):
     parts: Annotated[tuple[Part, ...], BeforeValidator(_listed), Field(min_length=1)] = ("year", "month", "weekday")
     """Parts to extract: year, month, day, day_of_year, weekday, hour, minute or second."""
     cyclic: bool = False
-    """Replace each part but the year by sine and cosine of its place in the period: December is next to January."""
+    """Replace each part but the year by sine and cosine of its position in the period: December is next to January."""
     format: str | None = None
     """Format of the text as of Python's strptime, for example "%d.%m.%Y"; null: ISO 8601, as 2026-11-27T15:30."""
 
@@ -98,7 +98,7 @@ class DateTime(Transform):
 
 
 def _part(times: np.ndarray, part: Part) -> np.ndarray:
-    """Return a part of each time as an integer."""
+    """Return a part (such as the month) of each time, as integers."""
     days = times.astype("datetime64[D]")
     match part:
         case "year":

@@ -24,7 +24,7 @@ class Elementwise(Transform):
 
     @abstractmethod
     def outside(self, values: np.ndarray) -> np.ndarray:
-        """Return a mask of the values for which the function is not defined; missing values are reported elsewhere."""
+        """Return a mask of the values for which the function is not defined, other than missing values (nan)."""
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         need_numbers(field)
@@ -47,7 +47,7 @@ class Elementwise(Transform):
 
 @transform()
 class Log(Elementwise):
-    """Natural logarithm of each value: prices, counts and other positive numbers of many sizes.
+    """Natural logarithm of each value, for prices, counts and other positive numbers of all magnitudes.
 
     The inverse of a mean is not the mean: a model of the log that is trained by `mean_squared_error` predicts the
     geometric mean of the target, which is lower than the mean.
@@ -63,7 +63,7 @@ class Log(Elementwise):
 
 @transform(name="log1p")
 class Log1p(Elementwise):
-    """Natural logarithm of 1 + each value, which takes 0, too: `log1p` of numpy."""
+    """Natural logarithm of 1 + each value, which is defined for 0, too (`numpy.log1p`)."""
 
     expected = "numbers above -1"
     function = np.log1p
@@ -75,7 +75,7 @@ class Log1p(Elementwise):
 
 @transform()
 class Sqrt(Elementwise):
-    """Square root of each value: counts, areas."""
+    """Square root of each value, for example of counts or areas."""
 
     expected = "numbers from 0 on"
     function = np.sqrt

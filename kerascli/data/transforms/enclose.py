@@ -28,5 +28,5 @@ class Enclose(Transform):
         return self.start + values.astype(object) + self.end
 
     def opened(self) -> Self:
-        """Return a copy of this transform that adds no `end`, for texts that are to be continued."""
+        """Return a copy of this transform that adds no `end` text, for texts that are to be continued."""
         return self.model_copy(update={"end": ""})

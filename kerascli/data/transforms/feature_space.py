@@ -56,9 +56,9 @@ class Cross(Component):
     feature_names: Words
     """Names of the features to cross, at least two."""
     crossing_dim: PositiveInt | None = None
-    """Number of hash bins; null: the `crossing_dim` of the feature space."""
+    """Number of hash bins; null: the setting `crossing_dim` of the feature space."""
     output_mode: Literal["one_hot"] = "one_hot"
-    """Only one_hot."""
+    """Encoding of the cross in the output vector; only one_hot is possible."""
 
     @property
     def name(self) -> str:
@@ -94,7 +94,7 @@ class FittedFeature:
     steps: tuple[Transform, ...]
     learned: list[Learned]
     fields: list[Field]
-    """Fields (shape, dtype ...) before each step and after the last one."""
+    """Fields (shape, dtype ...) of the feature's column before each transform and after the last one."""
     encoding: str
     """Encoding in the output vector: float (unchanged), one_hot, or int (used by crosses only)."""
     width: int | None
@@ -112,9 +112,9 @@ class FeatureSpace(Transform):
     takes_columns = True
 
     features: dict[str, Column]
-    """Mapping from column to its feature type, or to a list of transforms that ends in one."""
+    """Mapping from column to its feature type, or to a list of transforms that ends in a feature type."""
     output_mode: Literal["concat"] = "concat"
-    """Only concat: one vector. For separate features, write an input for each."""
+    """Form of the output; only concat (one vector) is possible. For separate features, define an input for each."""
     crosses: Annotated[
         tuple[Cross, ...],
         BeforeValidator(_crosses),
@@ -148,7 +148,7 @@ class FeatureSpace(Transform):
 
     @cached_property
     def _feature_steps(self) -> dict[str, _FeatureSteps]:
-        """Mapping from column to its transforms and encoding, in the order of the output vector's parts."""
+        """Mapping from column to its transforms and encoding, in the order of their parts in the output vector."""
         found = {}
         for name, (*before, feature) in sorted(self.features.items()):
             assert isinstance(feature, Feature)
@@ -253,7 +253,8 @@ class FeatureSpace(Transform):
     def _fields(
         self, name: str, column: Field, inner: Mapping[str, list[Learned]] | None, until: int | None = None
     ) -> list[Field]:
-        """Return a column's fields before each step, up to `until` (None: all), and after them. Raises ValueError."""
+        """Return a column's fields (shape, dtype ...) around each step, up to step `until` (None: all).
+        Raises ValueError."""
         fields = [column]
         for index, step in enumerate(self._feature_steps[name].steps[:until]):
             try:
@@ -263,7 +264,7 @@ class FeatureSpace(Transform):
         return fields
 
     def _width(self, name: str, field: Field) -> int | None:
-        """Return how many numbers of the output vector a feature takes; None if still unknown. Raises ValueError."""
+        """Return the number of output elements that a feature takes; None if unknown. Raises ValueError."""
         feature = self._feature_steps[name]
         if feature.encoding == "float":
             if field.is_text:
@@ -328,7 +329,7 @@ def _learn_step(
 
 
 def _run(steps: tuple[Transform, ...], values: np.ndarray, fields: list[Field], learned: list[Learned]) -> np.ndarray:
-    """Apply a column's transforms to its values, with their checks. Raises BadRow, ValueError."""
+    """Apply a column's transforms to its values after checking them. Raises BadRow, ValueError."""
     for step, field, found in zip(steps, fields, learned, strict=False):
         step.check(values, field, found, target=False)
         values = step.apply(values, field, found, target=False)

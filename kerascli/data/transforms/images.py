@@ -1,4 +1,4 @@
-"""Image operations (kerascli/preprocessing/images) as transforms that run per batch on its device."""
+"""Image operations (kerascli/preprocessing/images) as transforms that run per batch, on the batch's device."""
 
 from dataclasses import replace
 

@@ -28,7 +28,7 @@ class Impute(Transform):
     strategy: Literal["mean", "median", "most_frequent", "constant"] = "mean"
     """Replacement: mean, median or most_frequent value of the feature in training, or the constant `fill_value`."""
     fill_value: float | str | None = None
-    """Replacement with strategy constant."""
+    """Value that replaces missing values, with the strategy constant."""
 
     @model_validator(mode="after")
     def _value_for_constant(self) -> "Impute":
@@ -76,11 +76,11 @@ class Impute(Transform):
         return filled if field.is_text else converted(filled, np.dtype(wanted))
 
     def undoing(self, field: Field, learned: Learned) -> Inverse | None:
-        """Return the identity, since a prediction has no missing values to restore; None for text."""
+        """Return the identity, since predictions have no missing values to restore; None for a target of text."""
         return None if field.is_text else np.asarray
 
     def _fills_alike(self) -> bool:
-        """Return True if integers stay integers, as the fill value is an integer or an existing value, not a mean."""
+        """Return True if integer columns keep their dtype, as the fill value is an integer or an existing value."""
         if isinstance(self.fill_value, float):
             return self.fill_value.is_integer()
         return self.strategy == "most_frequent"

@@ -1,4 +1,4 @@
-"""Checks of the inputs that transforms share, with the same messages."""
+"""Checks of a transform's input (dtype, missing values), with the same error messages for all transforms."""
 
 from collections.abc import Iterator
 

@@ -22,7 +22,8 @@ class IntegerLookup(IntegerLookupSettings, Lookup):
     oov_output = -1
 
     positive: int | None = None
-    """The positive class of a binary target: that of the probability that one unit predicts. null: the last, sorted."""
+    """Class of a binary target that counts as positive: a single output unit predicts its probability.
+    null: the last class in sorted order."""
 
     def check_field(self, field: Field) -> None:
         need_integers(field)

@@ -33,9 +33,9 @@ class Lookup(LookupSettings, Transform):
     needs_rows = True
     paths = ("vocabulary",)
     entry_noun: ClassVar[str]
-    """Noun for a vocabulary entry in messages."""
+    """Noun for a vocabulary entry in error messages (`string`, `integer`)."""
     entry_dtype: ClassVar[str]
-    """The dtype of vocabulary entries, which is the output's dtype with `invert`."""
+    """The dtype of vocabulary entries ("string", "int64"), which is also the output's dtype with `invert`."""
     oov_output: ClassVar[Any]
     """Output of an inverted lookup for OOV indices if `oov_token` is None."""
 
@@ -75,7 +75,7 @@ class Lookup(LookupSettings, Transform):
         return self.learn_tokens(((Tokens.of(block), times) for block, times in rows.counted()), target=target)
 
     def learn_tokens(self, parts: Iterable[tuple[Tokens, np.ndarray | None]], *, target: bool) -> Learned:
-        """Learn the vocabulary from tokens of rows of any length; each part says how often its rows occur (None: once).
+        """Learn the vocabulary from `parts` of a column: pairs of rows' tokens and each row's frequency (None: 1).
 
         Raises ValueError, DataError.
         """
@@ -95,7 +95,8 @@ class Lookup(LookupSettings, Transform):
         return Learned({"vocabulary": found}, arrays)
 
     def _classes(self, counts: Iterable[Any]) -> list[Any]:
-        """Return a target's classes, sorted; of two, the one that `positive` names comes last. Raises ValueError."""
+        """Return the classes of a target in sorted order; if `positive` names one of two classes, it comes last.
+        Raises ValueError."""
         found = sorted(counts)
         if self.positive is None:
             return found
@@ -141,7 +142,7 @@ class Lookup(LookupSettings, Transform):
             check_array(learned.arrays, "idf_weights", (len(entries) + self.first(target=target),))
 
     def _weights(self, weights: np.ndarray, target: bool) -> np.ndarray:
-        """Return the vocabulary's IDF weights with their mean in front, as weights of the mask and OOV indices."""
+        """Return the IDF weights of all indices: for mask and OOV indices the mean weight, then the vocabulary's."""
         return np.pad(weights, (self.first(target=target), 0), constant_values=weights.mean())
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
@@ -161,7 +162,7 @@ class Lookup(LookupSettings, Transform):
         return encode(indices, self.output_mode, self.width(learned, target=target))
 
     def numbers(self, values: np.ndarray, learned: Learned, *, target: bool) -> np.ndarray:
-        """Return the vocabulary index of each value; masked values are -1 unless in mode int. Raises BadRow."""
+        """Return each value's vocabulary index; masked values are -1 unless output_mode is int. Raises BadRow."""
         if "table" not in learned.memo:
             learned.memo["table"] = _IndexTable(self._table(learned.facts["vocabulary"], target))
         flat = values.reshape(-1)
@@ -185,7 +186,7 @@ class Lookup(LookupSettings, Transform):
         return found * np.pad(weights, (0, width - len(weights)))
 
     def width(self, learned: Learned, *, target: bool) -> int:
-        """Return the length of the vectors that rows are encoded as."""
+        """Return the length of the vectors that encode rows."""
         if self.pad_to_max_tokens and self.max_tokens is not None:
             return self.max_tokens
         return len(learned.facts["vocabulary"]) + self.first(target=target)
@@ -211,7 +212,7 @@ class Lookup(LookupSettings, Transform):
 
 
 class _IndexTable:
-    """Table of the index of each vocabulary entry; any other value has the index `_UNKNOWN`."""
+    """Table from vocabulary entry to index; any other value has the index `_UNKNOWN`."""
 
     def __init__(self, table: dict[Any, int]) -> None:
         self._table = table

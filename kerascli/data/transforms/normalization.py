@@ -73,7 +73,8 @@ class Normalization(NormalizationSettings, Transform):
 
 
 def _too_large(rows: Blocks) -> BadRow:
-    """Return the BadRow for the first row with a value whose square overflows float64, else for the sum of squares."""
+    """Return the BadRow error for the first row with a value whose square overflows float64.
+    If there is none, the error is about the sum of the squares."""
     largest = np.sqrt(np.finfo(np.float64).max) / 2
     for part in rows.parts():
         flat = np.abs(part.reshape(len(part), -1))

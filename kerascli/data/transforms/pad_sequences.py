@@ -25,7 +25,7 @@ class PadSequences(Transform):
     takes_sequences = True
 
     maxlen: PositiveInt | None = None
-    """Length of all sequences; null: that of the longest training row."""
+    """Length of all output sequences; null: the length of the longest training row."""
     dtype: Literal["int32", "int64", "float32"] = "int32"
     """The dtype of the output."""
     padding: End = "pre"
@@ -33,7 +33,7 @@ class PadSequences(Transform):
     truncating: End = "pre"
     """Side on which long sequences lose values: pre (the beginning) or post (the end)."""
     value: float = 0.0
-    """Padding value."""
+    """Value that fills the padding."""
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         if not field.is_ragged:

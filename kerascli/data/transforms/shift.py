@@ -24,9 +24,9 @@ class Shift(Transform):
     """
 
     steps: Annotated[int, AfterValidator(_moves)] = 1
-    """Number of steps toward the beginning; negative: toward the end. Not 0."""
+    """Number of time steps to shift toward the beginning; negative: toward the end. It must not be 0."""
     value: float = 0.0
-    """Padding value of the vacated steps."""
+    """Value that fills the vacated time steps."""
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         need_numbers(field)

@@ -26,12 +26,13 @@ class StringLookup(Lookup):
     oov_token: str | None = "[UNK]"
     vocabulary: str | Words | None = None
     encoding: Literal["utf-8"] = "utf-8"
-    """Only utf-8, for Keras's signature: the source decodes the text."""
+    """Text encoding, as in Keras's signature; only utf-8 is possible, since the data source decodes the text."""
     salt: Salt | None = None
     """Key of SipHash, which picks one of several OOV indices for a string; null: FarmHash picks it."""
 
     positive: str | None = None
-    """The positive class of a binary target: that of the probability that one unit predicts. null: the last, sorted."""
+    """Class of a binary target that counts as positive: a single output unit predicts its probability.
+    null: the last class in sorted order."""
 
     def check_field(self, field: Field) -> None:
         if not field.is_text and field.dtype != "unknown":

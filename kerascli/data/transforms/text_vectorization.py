@@ -57,23 +57,23 @@ class TextVectorization(Transform):
     )
     """Standardization before splitting: lower case, removal of punctuation, or both; null: none."""
     split: Literal["whitespace", "character"] | None = "whitespace"
-    """Split at whitespace, or into characters; null: no splitting, a text is one token or a row an array of tokens."""
+    """Split at whitespace, or into characters; null: no splitting, each text (or element of a row) is one token."""
     ngrams: Annotated[PositiveInt | tuple[PositiveInt, ...], BeforeValidator(_tuple)] | None = None
     """N-gram sizes: an integer n for 1 to n tokens, a list for exactly these sizes; null: single tokens."""
     output_mode: Annotated[Literal["int", "multi_hot", "count", "tf_idf"], ENCODED] = "int"
     output_sequence_length: PositiveInt | None = None
-    """Length in tokens to pad or truncate to, in mode int; null: that of the longest training text."""
+    """Number of tokens to pad or truncate to, in mode int; null: the number of tokens of the longest training text."""
     pad_to_max_tokens: bool = False
     """Pad vectors to `max_tokens` even if the vocabulary is smaller."""
     vocabulary: str | Words | None = None
-    """List of tokens, or a text file with one token per line; leading special tokens are removed. null: learned."""
+    """List of tokens, or a text file with one token per line; null: learned. Leading special tokens are removed."""
     idf_weights: Floats | None = None
     """Inverse document frequency of each token of a given vocabulary; multiplies the counts in mode tf_idf."""
     sparse: Dense = False
     ragged: bool = False
-    """Keep the length of each sequence, in mode int; for a `pad_sequences` step after this one."""
+    """Keep the sequences' own lengths, in mode int, for a `pad_sequences` step after this one."""
     encoding: Literal["utf-8"] = "utf-8"
-    """Only utf-8, for Keras's signature: the source decodes the text."""
+    """Text encoding, as in Keras's signature; only utf-8 is possible, since the data source decodes the text."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

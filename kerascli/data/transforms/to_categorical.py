@@ -24,7 +24,7 @@ class ToCategorical(Transform):
     needs_rows = True
 
     num_classes: PositiveInt | None = None
-    """Number of classes; null: from the steps before, the source, or the largest label of the training rows."""
+    """Number of classes; null: from previous steps or the data source, else from the largest training label."""
 
     def in_batch(self, field: Field) -> bool:
         return True

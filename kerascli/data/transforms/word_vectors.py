@@ -20,7 +20,7 @@ _LONGEST_LINE = 2**20
 
 @transform()
 class WordVectors(Transform):
-    """Replaces token ids (*) by pretrained word vectors (*, dim), which are not trained: GloVe, word2vec or fastText.
+    """Replaces token ids (*) by pretrained word vectors (*, dim), which stay fixed: GloVe, word2vec or fastText.
 
     The file is text with one line for each word: the word and its vector, separated by blanks. Padding, unknown tokens
     and words that the file lacks become zeros.
@@ -90,7 +90,7 @@ class _Vectors(nn.Module):
 
 
 def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
-    """Read the given words' vectors from the file, line by line; return them by token id. Raises DataError."""
+    """Read the vectors of the given words from the file, line by line; return {token id: vector}. Raises DataError."""
     found: dict[int, np.ndarray] = {}
     width = 0
     with open_regular(path) as file:

@@ -88,7 +88,8 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
-    """Read a JSON member of a `.keras` file, limited while decompressed; the size in its header is not trusted."""
+    """Read a JSON member of a `.keras` file, with a size limit during decompression, since the size in the header is
+    not trusted."""
     with archive.open(info) as member:
         data = member.read(MAX_CONFIG_BYTES + 1)
     if len(data) > MAX_CONFIG_BYTES:

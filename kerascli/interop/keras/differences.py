@@ -63,12 +63,14 @@ LOSS = Difference(values={"reduction": (("auto", "sum_over_batch_size"),)})
 OPERATIONS: Mapping[str, str] = {
     "BatchNorm": "batch_normalization", "LayerNorm": "layer_normalization", "RMSNorm": "rms_normalization",
 }  # fmt: skip
-"""Mapping from a class of keras.ops to its function, where the class name is not that of the function in camel case."""
+"""Mapping from a class of keras.ops to its function, for classes whose name is not the function's name in camel
+case."""
 
 NULLS: Mapping[str, Mapping[str, Any]] = {"integer_lookup": {"num_oov_indices": 1}}
-"""Mapping from a layer to arguments that only a config may have null, with the value that Keras has instead."""
+"""Mapping from a layer to its arguments that can be null in a config but not in Keras, each with Keras's value for
+null."""
 GIVE_WHOLE_NUMBERS = frozenset({"hashing", "hashed_crossing"})
-"""Names of layers whose dtype must be an integer one in Keras files if their argument `output_mode` is `int`."""
+"""Names of layers that need an integer dtype in Keras files if their argument `output_mode` is `int`."""
 
 EXPORTED: Mapping[str, str] = {"GroupQueryAttention": "GroupedQueryAttention"}
 """Mapping from a layer's class name to the name under which Keras exports the class, and which its files use."""
@@ -80,4 +82,5 @@ TENSORS_BY_NAME: Mapping[str, tuple[str, ...]] = {
     "multi_head_attention": ("query", "value", "key"),
     "group_query_attention": ("query", "value", "key"),
 }
-"""Mapping from layers that Keras calls with several named tensors to those names, in the order of a node's `inputs`."""
+"""Mapping from each layer that Keras calls with several named tensors to their names, in the order of a node's
+`inputs`."""

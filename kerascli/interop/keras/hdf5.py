@@ -27,7 +27,8 @@ _BEAT = 0.1
 _BYTES_A_SECOND = 10 * 2**20
 _TOGETHER = 200
 _TOGETHER_BYTES = 2**20
-"""Largest total size of the arrays in one request, of at most `_TOGETHER` arrays; every open array takes memory."""
+"""Largest total size in bytes of the arrays read by one request (at most `_TOGETHER` arrays); every open array takes
+memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class Dataset:
 
 
 class Hdf5:
-    """An open HDF5 file that a separate process reads; its replies are checked, a crash of it raises FileRefused."""
+    """An open HDF5 file that a separate process reads. The process's replies are checked; a crash of the process raises
+    FileRefused."""
 
     def __init__(self, descriptor: int, start: int, size: int, name: str) -> None:
         if find_spec("h5py") is None:
@@ -94,7 +96,8 @@ class Hdf5:
         return value
 
     def texts(self, path: str, name: str) -> list[str]:
-        """Return an HDF5 attribute that lists texts, even if Keras split it (`name0`, `name1`). Raises FileRefused."""
+        """Return the texts in an HDF5 attribute, even if Keras split the attribute (`name0`, `name1`). Raises
+        FileRefused."""
         value = json.loads(self._ask({"do": "attribute", "path": path, "name": name}))
         if isinstance(value, list):
             return value
@@ -111,7 +114,7 @@ class Hdf5:
         return next(self.arrays([(path, dataset)]))
 
     def arrays(self, wanted: Iterable[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
-        """Yield the values of several arrays of the HDF5 file; small ones are read together. Raises FileRefused."""
+        """Yield the values of several arrays of the HDF5 file; small arrays are read together. Raises FileRefused."""
         together: list[tuple[str, Dataset]] = []
         size = 0
         for path, dataset in wanted:

@@ -24,7 +24,8 @@ MAX_DEPTH = 64
 MAX_NAME = 1_000
 MAX_TEXTS = 200_000
 MEMORY_BYTES = 160 * 2**20
-"""Memory limit of this process, added to the memory it has at the start and to that for the array being read."""
+"""Memory limit of this process in bytes, beyond the memory that it has at the start and the memory for the array being
+read."""
 MAX_RATIO = 100
 """Largest compression ratio of an array in an HDF5 file that is read."""
 CPU_SECONDS = 4
@@ -81,7 +82,8 @@ class Window(BinaryIO):
 
 
 def listing(file: h5py.File) -> dict[str, Any]:
-    """Return shape and dtype of every HDF5 dataset by path, without values. Raises Refused for soft, external links."""
+    """Return shape and dtype of every HDF5 dataset by path, without values. Raises Refused for soft or external
+    links."""
     found: dict[str, Any] = {}
     pending: list[tuple[str, int]] = [("", 0)]  # paths, because open groups take memory
     seen = 0
@@ -217,7 +219,8 @@ _read = 0
 
 
 def _limit(more: int, size: int) -> None:
-    """Limit this process to `more` extra bytes of memory, and to the CPU time for `size` more bytes, where possible.
+    """Limit this process to `more` extra bytes of memory and to the CPU time for reading `size` more bytes, where the
+    system can.
 
     The time limit of the parent process holds on all systems.
     """

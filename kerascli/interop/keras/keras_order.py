@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 Place = tuple[str, int]
-"""One call of a layer: the pair of the layer's name and the number of the call."""
+"""Type of a pair (name of a layer, number of one of its calls), which identifies the call."""
 
 
 def keras_order(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[list[str], list[Place]]:
-    """Return the layers that the outputs `ends` depend on, in Keras's order, and the calls that they depend on.
+    """Return (layers in Keras's order, calls of layers) that the model outputs `ends` depend on.
 
     Layers farther from an output come first, then those that a depth-first search finds first; a layer that is called
     several times is as far as the farthest of its calls. `parents` are the inputs of each call, in order.
@@ -18,7 +18,8 @@ def keras_order(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place])
 
 
 def keras_runs(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> list[Place]:
-    """Return the calls that the outputs `ends` depend on, in the order in which Keras runs them: farthest first."""
+    """Return the calls that the outputs `ends` depend on, in the order in which Keras runs them: the farthest from an
+    output first."""
     _, depths = _depths(parents, _depth_first(parents, ends)[1])
     return sorted(depths, key=lambda place: -depths[place])
 
@@ -37,7 +38,8 @@ def _depths(
 
 
 def _depth_first(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[dict[str, int], list[Place]]:
-    """Search depth first from the outputs; return (order of meeting each layer, calls in the order of finishing)."""
+    """Search depth first from the outputs; return (number of each layer in order of discovery, calls in the order in
+    which they are finished)."""
     met: dict[str, int] = {}
     seen: set[Place] = set()
     finished: list[Place] = []

@@ -32,7 +32,7 @@ class KerasNames:
 
 
 class NameBook:
-    """Collector of the names in one `model` section: makes each valid in a config, and gives none twice."""
+    """Collector of the names in one `model` section; it makes each name valid in a config, and gives no name twice."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
@@ -40,7 +40,8 @@ class NameBook:
         """Mapping from a name in the config to Keras's name, where the two differ."""
 
     def give(self, keras_name: str, *, class_name: str = "", own: str | None = None) -> str:
-        """Return a new config name for a Keras name; `own` replaces Keras's default name (conv_2d_3 for conv2d_3)."""
+        """Return a new config name for a Keras name; in a default name (`conv2d_3`), kerascli's `own` replaces Keras's
+        (`conv_2d_3`)."""
         name = re.sub(r"[^A-Za-z0-9_]", "_", keras_name)
         base = keras_snake_case(class_name)
         if own is not None and base and (found := re.fullmatch(rf"(?:{base}|{snake_case(class_name)})(_\d+)?", name)):
@@ -64,7 +65,8 @@ def keras_snake_case(class_name: str) -> str:
 
 
 def op_of(class_name: str) -> str | None:
-    """Return the name of kerascli's operation for a class of keras.ops (LogSoftmax: log_softmax), or None."""
+    """Return the name of kerascli's operation for a class of keras.ops (LogSoftmax: log_softmax); None if it has no
+    such operation."""
     return OPERATIONS.get(class_name) or _ops().get(class_name.lower())
 
 

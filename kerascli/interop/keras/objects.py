@@ -11,7 +11,7 @@ from kerascli.interop.keras.differences import ANY, BOOKKEEPING, DIFFERENCES, NA
 
 _NESTED_KINDS = ("initializer", "regularizer", "constraint", "activation", "layer", "schedule", "optimizer")
 _OF_LAYERS = frozenset({"layer", "backward_layer", "layers", "cell", "cells"})
-"""Arguments whose value is a layer, even if an activation has the same name, such as softmax."""
+"""Names of arguments whose value is a layer, even if an activation has the same name, such as softmax."""
 _ROOTS = ("keras", "tf_keras", "tensorflow", "tensorflow_addons")
 _CODE = frozenset({"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"})
 _MAX_LAYERS = 3_000
@@ -225,7 +225,8 @@ def _plain(value: Any) -> Any:
 
 
 def short_number(value: Any) -> Any:
-    """Return a float with float32's digits if float32 has it: 0.001 for 0.0010000000474974513; also inside lists."""
+    """Return a float32 value with the fewest digits (0.001 for 0.0010000000474974513), other floats unchanged; also
+    inside lists."""
     if isinstance(value, float) and float(np.float32(value)) == value:
         return float(str(np.float32(value)))
     if isinstance(value, list):

@@ -47,7 +47,8 @@ _ELSEWHERE: Mapping[str, str] = {
     """,
     "core": "cast saturate_cast scatter scatter_update slice slice_update stop_gradient unstack",
 }
-"""Mapping from a module of keras.ops to the names of its operations; all others are in the module `numpy`."""
+"""Mapping from a module of keras.ops to the names of its operations; all operations not listed are in the module
+`numpy`."""
 _NO_CLASS = frozenset({
     "batch_normalization", "layer_normalization", "rms_normalization", "mish", "shape", "size", "ndim", "eye",
     "identity", "ones", "zeros", "tri", "trapezoid", "conv", "depthwise_conv", "irfft", "adaptive_average_pool",
@@ -60,7 +61,8 @@ _CALLED = {
     "isclose": {"rtol", "atol"}, "pad": {"constant_values"}, "slice": {"start_indices"},
     "slice_update": {"start_indices"}, "dot_product_attention": {"scale"},
 }  # fmt: skip
-"""Mapping from operation to its arguments, tensors aside, that Keras stores in the call instead of the config."""
+"""Mapping from an operation to those of its arguments, other than tensors, that Keras stores in the call instead of the
+config."""
 _SETTINGS = {"clip": {"x_min", "x_max"}, "psnr": {"max_val"}}
 _FIXED = {"relu": {"negative_slope", "max_value", "threshold"}}
 """Mapping from an operation to its arguments that the class in keras.ops does not have."""
@@ -167,7 +169,8 @@ class Operations:
         return Result(self._add(operation))
 
     def _backwards(self, item: Node) -> Slice | None:
-        """Return `::n`, to be applied to the flipped axis, for the item `::-n` of an index; None for any other item."""
+        """Return the index item `::n` that, applied to the flipped axis, replaces the item `::-n`; None for any other
+        item."""
         if not isinstance(item, Slice) or item.start or item.stop or item.step is None:
             return None
         step = self._whole(item.step)
@@ -234,7 +237,8 @@ class Operations:
 
 
 def _axes(items: Sequence[Node]) -> Iterator[tuple[Node, int | None]]:
-    """Yield each item of a tensor's index with the axis that it selects from; None for a new axis or an ellipsis."""
+    """Yield (item, axis that the item selects from) for a tensor's index; the axis is None for a new axis or an
+    ellipsis."""
     takes = [not isinstance(item, Everything) and not _is_new_axis(item) for item in items]
     behind = False
     for place, item in enumerate(items):

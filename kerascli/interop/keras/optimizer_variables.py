@@ -25,7 +25,8 @@ _OPTIMIZERS_APART = frozenset({"rmsprop"})
 _UNKNOWN_TO_KERAS = frozenset({"loss_scale_optimizer/skipped_steps"})
 """Names of states of kerascli's optimizers that Keras's optimizers do not have."""
 _PRODUCT_TOLERANCE = 1e-4
-"""Largest error of nadam's product of momenta: far above float32's rounding, far below the effect of one factor."""
+"""Largest accepted error of nadam's product of momenta: far above float32's rounding, far below the effect of one
+factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ def _of_slot(rule: Optimizer, weight: Weight, slot: str, *, tracked: bool) -> It
 def saved_optimizer(
     shapes: Sequence[tuple[int, ...]], settings: BaseOptimizer, trained: Sequence[Weight], own: Mapping[str, Tensor]
 ) -> BaseOptimizer | None:
-    """Return the optimizer whose Keras variables have these shapes: `settings`, or the one inside its loss scaling.
+    """Return the optimizer whose variables in Keras have these `shapes`: `settings`, or the optimizer inside its loss
+    scaling.
 
     Keras scales the loss of a model with mixed_float16 layers only if that is the policy of the model itself. Returns
     None if neither fits the shapes, or the states of kerascli's optimizer (`own`).
@@ -171,7 +173,8 @@ def arrays_from(
 
 
 def _updates(rule: Optimizer, state: Mapping[str, Tensor]) -> int:
-    """Return how many times an optimizer has updated weights: with gradient accumulation, less often than each step."""
+    """Return the number of times that an optimizer has updated weights: with gradient accumulation, fewer than the
+    training steps."""
     return int(state["iterations"]) // (rule.gradient_accumulation_steps or 1)
 
 

@@ -18,7 +18,7 @@ _ATTENTION: Mapping[str, Mapping[str, str]] = {
         "gate": "_gate_dense",
     },
 }  # fmt: skip
-"""Mapping from an attention layer to Keras's names of its submodules, by kerascli's names."""
+"""Mapping from an attention layer to a mapping from kerascli's names of its submodules to Keras's."""
 
 
 def keras_place(layer: BaseLayer, part: str) -> str:

@@ -9,7 +9,8 @@ from kerascli.interop.keras_export.serialized import Problems, keras_object
 
 
 def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
-    """Translate `compile:` to Keras's compile config; return it, or None, and notes on what Keras cannot express.
+    """Translate `compile` to Keras's compile config; return (config, ()), or (None, notes on what Keras cannot
+    express).
 
     `outputs` maps the model's outputs to Keras's names of them.
     """

@@ -20,7 +20,7 @@ from kerascli.interop.keras_import.calls import MODELS
 from kerascli.model.runtime.weights import Weight
 
 KERAS_VERSION = "3.6.0"
-"""The oldest version of Keras that writes this format."""
+"""Version of Keras that exported files state: the oldest one that writes files in the same format."""
 _MAX_ATTRIBUTE_BYTES = 64_000
 """Largest size of an HDF5 attribute; longer lists of names are split into several attributes, as in Keras."""
 OptimizerGroups = Mapping[str, Sequence[np.ndarray]]
@@ -46,7 +46,8 @@ def archive_bytes(
 
 
 def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping[str, Any] | None) -> bytes:
-    """Return the bytes of an `.h5` file with model and weights. Raises ConfigError for layers that it cannot store.
+    """Return the bytes of an `.h5` file with model and weights. Raises ConfigError for layers that the format cannot
+    store.
 
     The optimizer's state is omitted: Keras 3 cannot resume training from the one that it reads from such files.
     """
@@ -74,7 +75,7 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
 def ordered(
     layers: Sequence[KerasNode], weights: Sequence[Weight], above: str = "layers"
 ) -> list[tuple[str, list[Weight]]]:
-    """Return a model's weights by HDF5 group (such as `layers/lstm_1/cell`), as a list of pairs in Keras 3's order."""
+    """Return a model's weights as pairs (HDF5 group such as `layers/lstm_1/cell`, its weights), in Keras 3's order."""
     counts: dict[str, int] = {}
     found: list[tuple[str, list[Weight]]] = []
     for node in layers:
@@ -113,7 +114,8 @@ def array(weight: Weight) -> np.ndarray:
 
 
 def _under(weights: Sequence[Weight], node: KerasNode) -> list[Weight]:
-    """Return the weights of an exported layer or nested model; a nested model's are in the order of its layers."""
+    """Return the weights of an exported layer or nested model; those of a nested model are in the order of its
+    layers."""
     own = [] if node.layer is None else [weight for weight in weights if weight.name.startswith(f"{node.ours}/")]
     return [*own, *(weight for each in node.inside for weight in _under(weights, each))]
 
@@ -127,7 +129,8 @@ def _legacy_layer(group: Any, node: KerasNode, weights: Sequence[Weight]) -> Non
 
 
 def in_group(weights: Sequence[Weight]) -> list[Weight]:
-    """Return a layer's weights in the order of Keras's formats before Keras 3: trainable weights first."""
+    """Return a layer's weights in the order of Keras's formats before Keras 3: trainable weights first, then the
+    others."""
     return sorted(weights, key=lambda weight: not weight.trainable)
 
 
@@ -141,7 +144,8 @@ def _name(group: Any, attribute: str, names: Sequence[str]) -> None:
 
 
 def _without_modules(value: Any) -> Any:
-    """Return a serialized layer or model without its key `module`, as before Keras 3; objects in it keep theirs."""
+    """Return a serialized layer or model without its key `module`, as before Keras 3; objects in its config keep their
+    `module`."""
     plain = {key: v for key, v in value.items() if key not in {"module", "registered_name"}}
     if value["class_name"] not in MODELS:
         return plain
@@ -176,7 +180,7 @@ def _refuse_what_it_cannot_hold(graph: KerasGraph) -> None:
 
 
 def _layers(description: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the serialized layers of a serialized Keras model, those of its nested models too."""
+    """Yield the serialized layers of a serialized Keras model, including those of its nested models."""
     for layer in description["config"]["layers"]:
         yield from _layers(layer) if layer["class_name"] in MODELS else [layer]
 

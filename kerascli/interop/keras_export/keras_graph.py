@@ -23,7 +23,8 @@ from kerascli.shapes import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class KerasGraph:
-    """A serialized Keras model; `layers` are its layers and nested models, without operations, in Keras's order."""
+    """A serialized Keras model (`description`); `layers` are its layers and nested models, without operations, in
+    Keras's order."""
 
     description: dict[str, Any]
     layers: tuple[KerasNode, ...]
@@ -55,7 +56,7 @@ def keras_graph(
 
 @dataclass(frozen=True, slots=True)
 class _Common:
-    """State that the converters (`_Writer`) of a model and of its shared models have in common."""
+    """State shared by the converters (`_Writer`) of a model to export and of the shared models in it."""
 
     precision: str
     batch_size: int | None
@@ -75,12 +76,12 @@ class _Writer:
         self._taken = {names.get(name, name) for name in own}
         self._nodes: dict[str, KerasNode] = {}
         self._shared: dict[str, str] = {}
-        """Mapping from the prefix of a shared layer's (or model's) weights to the name of its Keras layer."""
+        """Mapping from the weight name prefix of a shared layer or model to the name of its Keras layer."""
         self._tensors: dict[str, Result] = {}
         self._masks = MaskPlaces()
 
     def write(self) -> None:
-        """Convert all inputs, nodes and calls of shared models of this model to Keras nodes."""
+        """Convert all inputs, nodes and calls of shared models in the model to Keras nodes."""
         for given, spec in self._scope.inputs.items():
             name = self._names.get(given, given)
             self._nodes[name] = input_node(name, spec, self._common.batch_size)
@@ -150,7 +151,8 @@ class _Writer:
             self._common.notes.append(f"'{name}': training: false is not exported: Keras's files cannot store it")
 
     def _model(self, call: Call) -> None:
-        """Convert a call of a shared model to a call of a Keras model, which is converted at the first call."""
+        """Convert a call of a shared model to a call of a Keras model; the shared model itself is converted at its
+        first call."""
         name = self._shared_name(call.of)
         scope = shared_scope(self._scope, call.of)
         if name not in self._nodes:
@@ -198,7 +200,8 @@ class _Writer:
                 self._tensors[tensor] = self._named(node, tensor, each)
 
     def _named(self, node: Node, tensor: str, value: Any) -> Result:
-        """Return an expression's `Result`, named `tensor`: its operation is renamed, or an identity layer added."""
+        """Return the `Result` of a converted expression under the name `tensor`: its last operation is renamed, or an
+        identity layer added."""
         name = self._names.get(tensor, tensor)
         last = self._nodes.get(value.node) if isinstance(value, Result) else None
         if last is not None and last.is_operation and last.ours == node.name and len(node.outputs) == 1:
@@ -212,7 +215,7 @@ class _Writer:
         return self._identity(name, value)
 
     def _operation(self, node: Node, operation: Operation) -> str:
-        """Add a Keras operation, into which a node of the model is converted, and return the operation's name."""
+        """Add a Keras operation that computes (a part of) the model's node `node`; return the operation's name."""
         name = self._unique(f"{node.name}_{operation.class_name.lower()}")
         made = {
             "module": operation.module, "class_name": operation.class_name,
@@ -234,7 +237,7 @@ class _Writer:
     # the whole model
 
     def described(self, name: str) -> tuple[dict[str, Any], tuple[KerasNode, ...], dict[str, str]]:
-        """Return the serialized model, those of its layers that lead to an output, and Keras's names of its outputs."""
+        """Return (serialized model, its layers that lead to an output, mapping from output to Keras's name of it)."""
         ends = self._ends()
         inputs = [self._names.get(given, given) for given in self._scope.inputs]
         calls = {
@@ -258,7 +261,8 @@ class _Writer:
         return description, tuple(node for node in nodes if not node.is_operation), outputs
 
     def _ends(self) -> list[Result]:
-        """Return the model's outputs; as Keras names outputs by layer, several of one layer get identity layers."""
+        """Return the model's outputs as `Result`s. Keras names outputs by layer, so several outputs of one layer get
+        identity layers."""
         ends = [self._of(output) for output in self._scope.outputs]
         counts = Counter(end.node for end in ends)
         shared = {name for name in self._shared.values() if counts[name] > 1}

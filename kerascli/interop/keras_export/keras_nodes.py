@@ -32,9 +32,10 @@ class KerasNode:
     calls: list[KerasCall] = field(default_factory=list)
     layer: BaseLayer | None = None
     ours: str = ""
-    """Prefix of the names of its weights in kerascli; for an operation, the model's node that it is part of."""
+    """Prefix of the names of the layer's weights in kerascli; for an operation, the name of the model's node that it is
+    part of."""
     inside: tuple["KerasNode", ...] = ()
-    """If this is a nested model: its layers, in Keras's order."""
+    """Layers of a nested model, in Keras's order; empty for inputs, layers and operations."""
 
     @property
     def is_operation(self) -> bool:
@@ -143,7 +144,8 @@ def _calls(node: KerasNode, specs: Mapping[Result, TensorSpec], numbers: Mapping
 
 
 def _with_keras_tensors(value: Any, specs: Mapping[Result, TensorSpec], numbers: Mapping[Place, int]) -> Any:
-    """Return call arguments with each `Result` as a serialized Keras tensor; Keras infers shapes inside expressions."""
+    """Return call arguments with each `Result` (a tensor) serialized as a Keras tensor; Keras infers the shapes inside
+    expressions."""
     match value:
         case Result():
             spec = specs.get(value)

@@ -9,7 +9,8 @@ from kerascli.shapes import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Contents of a model to export, whole or shared; `specs` has dtypes and shapes (None: differs by call)."""
+    """Contents of a model to export, or of a shared model in it; `specs` has each tensor's dtype and shape (None: size
+    differs by call)."""
 
     inputs: Mapping[str, TensorSpec]
     entries: Sequence[Entry]
@@ -25,7 +26,8 @@ def model_scope(model: Model, specs: Mapping[str, TensorSpec]) -> Scope:
 
 
 def shared_scope(scope: Scope, shared: Shared) -> Scope:
-    """Return the contents of a shared model to export; its outputs are all tensors used outside: `a.features` ..."""
+    """Return the contents of a shared model to export; its outputs are all its tensors that nodes outside of it use
+    (`a.features` ...)."""
     calls = scope.calls_of(shared)
     used = {*scope.outputs, *(name for entry in scope.entries for name in entry.used_names())}
     specs: dict[str, TensorSpec] = {}
@@ -47,7 +49,7 @@ def shared_scope(scope: Scope, shared: Shared) -> Scope:
 
 
 def meanings(call: Call) -> Iterator[tuple[str, str]]:
-    """Yield, for each tensor in a call of a shared model, its names in the shared model and in the calling model."""
+    """Yield (name in the shared model, name in the calling model) for each tensor in a call of a shared model."""
     for inner, outer in zip(flat(call.of.entries), call.nodes, strict=True):
         yield from (pair for pair in zip(inner.outputs, outer.outputs, strict=True) if "_" not in pair)
 

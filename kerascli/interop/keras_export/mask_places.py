@@ -15,12 +15,14 @@ class MaskPlaces:
 
     def __init__(self) -> None:
         self.parents: dict[Place, list[Place]] = {}
-        """Mapping from a call of an operation that computes a mask to the calls that compute its arguments."""
+        """Mapping from a call of an operation that computes a mask to the calls that compute the operation's
+        arguments."""
         self._places: dict[str, Place] = {}
         """Mapping from the name of a tensor to the call of the operation that computes its mask."""
 
     def of(self, tensors: Iterable[str]) -> list[Place]:
-        """Return the calls of the operations that compute the masks of these tensors; a tensor may have none."""
+        """Return the calls of the operations that compute the masks of `tensors`; tensors without a mask are left
+        out."""
         return [self._places[tensor] for tensor in tensors if tensor in self._places]
 
     def propagate(self, tensor: str, result: str) -> None:
@@ -29,7 +31,8 @@ class MaskPlaces:
             self._places[result] = self._places[tensor]
 
     def add(self, node: Node, name: str, number: int, given: Place) -> list[Place]:
-        """Record the mask of a node's outputs; return the calls that compute the masks that Keras passes to its layer.
+        """Record the mask of a node's outputs; return the calls that compute the masks that Keras passes to the node's
+        layer.
 
         `name` and `number` are Keras's layer and call number, `given` is the place of its first input.
         """

@@ -55,7 +55,8 @@ class Problems:
 
 
 def keras_object(thing: Component, where: str, problems: Problems, **bookkeeping: Any) -> dict[str, Any]:
-    """Return a component as {module, class_name, config, registered_name} for Keras; `bookkeeping` leads config."""
+    """Return a component as {module, class_name, config, registered_name} for Keras; `bookkeeping` has the first keys
+    of its config."""
     unknown = _UNKNOWN_TO_KERAS | _LOSSES_ALONE if isinstance(thing, Metric) else _UNKNOWN_TO_KERAS
     known = thing.component_name not in unknown
     module = next((module for base, module in _MODULES if isinstance(thing, base)), None)

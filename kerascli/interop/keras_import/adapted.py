@@ -1,4 +1,5 @@
-"""Statistics that Keras's layers adapt to data and store as weights; kerascli stores them as arguments of the layer."""
+"""Import of adapted statistics, such as a Normalization layer's mean: Keras stores them as weights, kerascli as
+arguments of the layer."""
 
 from typing import Any
 

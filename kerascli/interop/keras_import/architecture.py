@@ -23,7 +23,8 @@ from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """Model of a Keras file as a `model` section; with Keras's names, and the layers that own the file's weights."""
+    """Model of a Keras file as a `model` section, with the names that it has in Keras and the layers that own the
+    file's weights."""
 
     section: dict[str, Any]
     names: KerasNames
@@ -57,7 +58,8 @@ def _name(spec: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class _Common:
-    """State that all writers of one Keras file's models share: what was refused, the open file, the dtype policies."""
+    """State shared by the converters (`_Writer`) of all models in one Keras file: what cannot be imported, the open
+    file, the dtype policies."""
 
     refusals: Refusals
     file: ModelFile
@@ -69,7 +71,8 @@ class _Common:
 
 
 class _Writer:
-    """Writer of a `model` section from a Keras model, with the layers of nested models that are called once."""
+    """Writer of a `model` section from a Keras model, including the layers of nested models that are called only
+    once."""
 
     def __init__(self, common: _Common, model: KerasModel) -> None:
         self.common = common
@@ -80,7 +83,8 @@ class _Writer:
     def write(
         self, model: KerasModel, given: Sequence[str], path: tuple[str, ...], place: str, *, preferred: bool = False
     ) -> tuple[list[str], list[Owner]]:
-        """Write a Keras model's layers, fed with the tensors `given`; return its outputs, and the owners of weights."""
+        """Write the layers of a Keras model, called on the tensors `given`; return (names of its outputs, owners of
+        weights)."""
         reading = Reading(model, path, place, self.common.refusals, preferred=preferred, keras_3=self.common.keras_3)
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
         for layer, number in model.ordered():
@@ -129,7 +133,8 @@ class _Writer:
         return self.section.add(own, changed_settings(settings), node, names, settings)
 
     def _without_mask(self, tensor: str) -> str:
-        """Write an `expr` node that copies a tensor without its mask (`expr` propagates none); return its name."""
+        """Write an `expr` node that copies a tensor without its mask (`expr` propagates none); return the copy's
+        name."""
         (name,) = self.section.add("expr", {"value": tensor}, {}, [self.book.give(f"{tensor}_alone")])
         return name
 

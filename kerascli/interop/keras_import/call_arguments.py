@@ -30,7 +30,8 @@ class NodeCall:
 def read_call(
     cls: type[BaseLayer], layer: KerasLayer, call: Call, names: Callable[[Any], list[str]], common: Common
 ) -> NodeCall:
-    """Convert the arguments of a Keras layer's call to those of a node; unsupported ones are added to the refusals."""
+    """Convert the arguments of a Keras layer's call to those of a node; unsupported arguments are recorded as not
+    importable."""
     given = {key: value for key, value in call.kwargs.items() if value is not None}
     order = TENSORS_BY_NAME.get(cls.component_name, ("inputs",))
     by_name = [given.pop(key) for key in order if list(refs(given.get(key)))]
@@ -71,7 +72,8 @@ def _positions(cls: type[BaseLayer]) -> tuple[str, ...]:
 
 
 def _argument(value: Any, tensors: list[str], argument: CallArgument | None) -> Any:
-    """Return the value for a config of an argument in a Keras layer's call; None if the argument is not supported."""
+    """Convert an argument of a Keras layer's call to its value in a config; return None if the argument is not
+    supported."""
     match argument.kind if argument is not None else "":
         case "bool" if isinstance(value, bool):
             return value

@@ -26,7 +26,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Arguments of one call of a Keras layer; its tensors are `Ref`s, at any depth."""
+    """Arguments of one call of a Keras layer; tensors in the arguments are `Ref`s, at any depth."""
 
     args: list[Any]
     kwargs: dict[str, Any]
@@ -70,7 +70,8 @@ class KerasLayer:
 
 @dataclass(frozen=True, slots=True)
 class KerasModel:
-    """A Keras model; the names of inputs and outputs are the keys if Keras stores mappings of them, else None."""
+    """A Keras model. Its inputs and outputs are pairs (name, tensor); the name is the key if Keras stores a mapping of
+    them, else None."""
 
     name: str
     layers: dict[str, KerasLayer]
@@ -172,7 +173,8 @@ def _is_valid_name(name: str) -> bool:
 
 
 def _sequential(name: str, layers: list[KerasLayer], config: Mapping[str, Any]) -> KerasModel:
-    """Return a Sequential as a KerasModel; without an InputLayer, the input shape is its first layer's or `build`'s."""
+    """Return a Sequential as a KerasModel; without an InputLayer, the input shape is the first layer's, or
+    `build_input_shape` in the config."""
     if not layers:
         raise FileRefused(f"'{safe_text(name)}' has no layers")
     if layers[0].class_name != "InputLayer":
@@ -232,7 +234,8 @@ def _old_tensors(value: Any) -> Any:
 
 
 def _ends(value: Any) -> Iterator[tuple[str | None, Ref]]:
-    """Yield (name or None, tensor) for each input or output, which Keras stores as one, in a list or in a mapping."""
+    """Yield (name or None, tensor) for each input or output of a Keras model, which stores them as one tensor, a list
+    or a mapping."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from ((key, ref) for _, ref in _ends(item))
@@ -244,7 +247,8 @@ def _ends(value: Any) -> Iterator[tuple[str | None, Ref]]:
 
 
 def _counted_from_0(model: KerasModel) -> KerasModel:
-    """Return the model with calls counted from 0; Keras counts a nested model's from 1 (Keras 3: in outputs only).
+    """Return the model with all calls counted from 0; Keras counts those of a nested model from 1 (in Keras 3: only in
+    outputs).
 
     Building the nested model was its call number 0.
     """
@@ -261,7 +265,8 @@ def _counted_from_0(model: KerasModel) -> KerasModel:
 
 
 def _moved(value: Any, from_1: Set[str]) -> Any:
-    """Return call arguments, or outputs of a model, where calls of the layers in `from_1` are now counted from 0."""
+    """Return call arguments, or outputs of a model, in which calls of the layers in `from_1` are renumbered to begin at
+    0."""
     match value:
         case Ref():
             return replace(value, call=value.call - 1) if value.layer in from_1 and value.call else value

@@ -31,7 +31,8 @@ class HiddenMasks:
     """Finder of the masks that layers of an imported model must ignore, in order to compute what Keras computes."""
 
     def __init__(self, model: KerasModel, settings: Callable[[KerasLayer], BaseLayer | None], *, masked: bool) -> None:
-        """Find the masks; `settings` returns a layer as a component, `masked` says that the inputs may have masks."""
+        """Find the masks; `settings` converts a Keras layer to a component, `masked` is True if the model's inputs may
+        have masks."""
         self._model = model
         self._settings = settings
         self._states = {ref: _State(masked, masked) for _, ref in model.inputs}
@@ -54,11 +55,13 @@ class HiddenMasks:
         return any(self._state(ref).in_kerascli for ref in inputs)
 
     def of(self, layer: KerasLayer, number: int) -> dict[str, bool]:
-        """Return arguments such as `mask: False` that disable the masks that Keras ignores in this call of a layer."""
+        """Return call arguments such as `mask: False` that disable the masks that Keras ignores in call `number` of a
+        layer."""
         return self._hidden.get((layer.name, number), {})
 
     def cut(self, layer: KerasLayer, number: int) -> list[int]:
-        """Return the indices of a call's inputs whose masks must go, because no call argument disables these alone."""
+        """Return the indices of a call's inputs whose masks must be removed beforehand, because no call argument
+        disables only these masks."""
         return self._cut.get((layer.name, number), [])
 
     def _run(self, layer: KerasLayer, number: int) -> None:
@@ -116,7 +119,8 @@ def _computes_with_masks(settings: BaseLayer) -> bool:
 
 
 def _output_mask(settings: BaseLayer, states: Sequence[_State]) -> _State:
-    """Return whether a layer's first output has a mask (in Keras, in kerascli ...), given the same for its inputs."""
+    """Return the flags (mask in Keras, in kerascli, in Keras's graph) of a layer's first output, given those of the
+    layer's inputs."""
     if not states:
         return _State()
     if settings.call_form != "several" or isinstance(settings, AttentionLayer):

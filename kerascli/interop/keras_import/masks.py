@@ -9,21 +9,22 @@ _FILLED = frozenset({"OnesLike", "ZerosLike"})
 
 
 class ImpliedMasks:
-    """Distinguishes the masks in a Keras model that embedding and masking layers compute from explicit masks."""
+    """Finder of masks in a Keras model that embedding and masking layers compute, as opposed to explicit masks."""
 
     def __init__(self, model: KerasModel, has_masked_input: Callable[[KerasLayer, Call], bool]) -> None:
         self._model = model
         self._has_masked_input = has_masked_input
         self._known: dict[Ref, bool] = {}
         self._made: list[tuple[Ref, Any]] = []
-        """Inputs of the embedding and masking layers that compute a mask, each with the value that means padding."""
+        """Pairs of an input of an embedding or masking layer that computes a mask, and the value that means padding."""
         for layer in model.layers.values():
             padding = {"Embedding": 0, "Masking": layer.config.get("mask_value", 0.0)}.get(layer.class_name)
             if padding is not None and (layer.class_name == "Masking" or layer.config.get("mask_zero")):
                 self._made += [(ref, padding) for call in layer.calls for ref in refs(call.args[:1])]
 
     def without(self, layer: KerasLayer, number: int) -> Call:
-        """Return a layer's call without the mask arguments that its inputs imply; an operation's call is unchanged."""
+        """Return a layer's call without the mask arguments that its inputs imply; the call of an operation is returned
+        unchanged."""
         call = layer.calls[number]
         if layer.is_operation or not self._has_masked_input(layer, call):
             return call

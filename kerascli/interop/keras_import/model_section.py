@@ -11,7 +11,8 @@ from kerascli.layers.base import BaseLayer
 
 
 class ModelSection:
-    """Writer of a `model` section, or of a shared model in it; omits `inputs` if it is the node before."""
+    """Writer of a `model` section, or of a shared model in it; a node's `inputs` are omitted if they are just the
+    previous node."""
 
     def __init__(self, inputs: dict[str, Any], book: NameBook) -> None:
         self.inputs = inputs
@@ -48,7 +49,8 @@ class ModelSection:
         return names
 
     def end(self, results: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-        """Return the finished section and its outputs' names; `results` are the tensors that the model outputs."""
+        """Return (finished section, names of its outputs); `results` are the names of the tensors that the model
+        returns."""
         ends = self._distinct(results)
         section: dict[str, Any] = {"inputs": self.inputs}
         if self.shared:
@@ -59,7 +61,8 @@ class ModelSection:
         return section, ends
 
     def _distinct(self, results: Sequence[str]) -> list[str]:
-        """Return distinct names of the outputs; an output that is an input, or repeated, gets an `identity` node."""
+        """Return a distinct name for each output; an output that is an input or is repeated is copied by an `identity`
+        node."""
         found: list[str] = []
         for name in results:
             if name in found or (name not in self._made and name != "_"):

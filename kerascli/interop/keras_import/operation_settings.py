@@ -9,7 +9,8 @@ CHANNELS = frozenset({
     "max_pool", "average_pool", "adaptive_max_pool", "adaptive_average_pool", "conv", "depthwise_conv",
     "separable_conv", "conv_transpose",
 })  # fmt: skip
-"""Operations with an argument `data_format`; channels are in axis 1 in Keras if it says so, always last in kerascli."""
+"""Names of operations with an argument `data_format`: Keras has channels in axis 1 if it says so, kerascli has them
+last."""
 
 _SPARSE = "kerascli has no sparse tensors"
 _ON_TORCH = "Keras refuses it on torch"
@@ -38,11 +39,13 @@ REASONS: Mapping[str, str] = {
     "sparse": _SPARSE,
     "ragged": "kerascli has no ragged tensors",
 }
-"""Mapping from argument to the reason why import refuses every value except the one in IDLE."""
+"""Mapping from argument to the reason why import refuses every value of it, except the value in IDLE, which has no
+effect."""
 
 
 def remaining(name: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """Return an operation's arguments without those of no effect, and the reason why one must be refused (or None)."""
+    """Return an operation's arguments without those that have no effect, and the reason why one must be refused (None
+    if none)."""
     idle = IDLE.get(name, {})
     left = {key: value for key, value in settings.items() if key not in idle or not _says_nothing(value, idle[key])}
     for key, value in left.items():

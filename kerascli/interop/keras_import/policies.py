@@ -21,7 +21,7 @@ class Policies:
         self._with_lora: dict[str, None] = {}
 
     def note(self, layer: KerasLayer) -> None:
-        """Record a layer's dtype policy; a quantized layer, or an unknown policy, is added to the refusals."""
+        """Record a layer's dtype policy; a quantized layer, or an unknown policy, is recorded as not importable."""
         if any(layer.config.get(key) for key in _LORA):
             self._with_lora[layer.name] = None
         if (mode := _quantization(layer.config)) is not None:
@@ -51,7 +51,7 @@ class Policies:
 
 
 def _policy(value: Any) -> str:
-    """Return the name of a dtype policy from its value in a Keras config: a name, an object or an object around one."""
+    """Return the name of a dtype policy in a Keras config, which stores the name itself or a serialized policy."""
     if isinstance(value, Mapping):
         value = value.get("config", value)
     if isinstance(value, Mapping):

@@ -28,7 +28,7 @@ class Owner:
 
 
 class Reading:
-    """State of importing one Keras model (a model nested in it has its own)."""
+    """State of importing one Keras model; a model nested in it has a state of its own."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Reading:
         return self._most.get((layer.name, number), 0) + 1
 
     def used_results(self, layer: KerasLayer) -> set[int]:
-        """Return the indices of those outputs of a layer that are used, in any of its calls."""
+        """Return the indices of the outputs of a layer that are used, in any of the layer's calls."""
         return self._used_results[layer.name]
 
     def names(self, value: Any) -> list[str]:
@@ -92,7 +92,8 @@ class Reading:
         return [self.tensors.get(ref, "_") for ref in refs(value)]
 
     def full(self, layer: KerasLayer) -> str:
-        """Return a layer's name after the names of the models it is nested in: `tower_dense` for dense in tower."""
+        """Return a layer's name prefixed with the names of the models that it is nested in: `tower_dense` for dense in
+        tower."""
         return "_".join([*self.path, layer.name])
 
     def prefixed(self, layer: KerasLayer, book: NameBook) -> str:
@@ -106,7 +107,8 @@ class Reading:
         return Owner((*self.path, layer.name), self.places[layer.name], prefix, settings)
 
     def settings(self, layer: KerasLayer) -> BaseLayer | None:
-        """Return a Keras layer converted to a component (once, then kept); None if it cannot be imported."""
+        """Convert a Keras layer to a component, only once: later calls return the same object. Return None if it cannot
+        be imported."""
         if layer.name not in self._settings:
             found = component(LAYERS, layer.spec, f"{layer.name} ({full_name(layer.spec)})", self._refusals)
             self._settings[layer.name] = found if isinstance(found, BaseLayer) else None

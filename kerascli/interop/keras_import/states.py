@@ -10,7 +10,8 @@ from kerascli.interop.keras_import.calls import read_model
 
 
 def fit_of_stateful(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config section `fit` that a Keras model with stateful layers needs; empty if it has none.
+    """Return the config section `fit` that a Keras model with stateful layers needs; empty if the model has no such
+    layers.
 
     Keras never resets states in training, so `reset_states` is `never`. Raises FileRefused if a model with stateful
     layers does not have one batch size, the same for all inputs.
@@ -29,7 +30,8 @@ def fit_of_stateful(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def beside_data(fit: Mapping[str, Any], document: Document) -> dict[str, Any]:
-    """Return the settings in `fit` that a config's own `fit` section lacks. Raises ConfigError if two contradict."""
+    """Return the settings in `fit` that the config's own `fit` section lacks. Raises ConfigError if the two contradict
+    each other."""
     written = document.data.get("fit")
     written = written if isinstance(written, dict) else {}
     if written.get("shuffle", False) is not False:

@@ -32,7 +32,8 @@ def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals
 
 
 def _by_output(value: Any, key: str, outputs: Mapping[str, str]) -> Any:
-    """Convert Keras's lists of losses or metrics to a config's form: metrics by output, one loss without a list."""
+    """Convert Keras's lists of losses or metrics to the form in a config: metrics by output, a single loss without a
+    list."""
     if key == "loss_weights":
         return value
     if isinstance(value, dict) and not is_object(value):

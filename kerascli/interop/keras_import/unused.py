@@ -1,4 +1,5 @@
-"""Find a Keras model's unused inputs, which no output depends on; Keras allows them, and requires arrays for them."""
+"""Find unused inputs of a Keras model, on which no output depends; Keras allows such inputs, and requires arrays for
+them."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -7,7 +8,8 @@ from kerascli.interop.keras_import.calls import Call, KerasModel, Ref, read_mode
 
 
 def used_inputs(model: KerasModel) -> list[int]:
-    """Return the indices of the inputs that a Keras model's outputs depend on, even in nested models; [0] if none."""
+    """Return the indices of the inputs that a Keras model's outputs depend on, even in nested models; [0] if they
+    depend on no input."""
     results = _results(model)
     found: set[Ref] = set()
     through: dict[str, list[int]] = {}

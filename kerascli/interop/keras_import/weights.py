@@ -12,11 +12,12 @@ from kerascli.interop.keras_import.reading import Owner
 from kerascli.model.runtime.weights import Weight
 
 Pairs = list[tuple[Weight, str]]
-"""Pairs of a weight of the model and the HDF5 path of its array in the Keras file."""
+"""Type of a list of pairs: a weight of the model, and the HDF5 path of its array in the Keras file."""
 
 
 def read_weights(file: Hdf5, weights: Sequence[Weight], owners: Sequence[Owner], *, legacy: str | None) -> Pairs:
-    """Pair each weight of an imported model with its array in the Keras file, in Keras's order.
+    """Return, in Keras's order, each weight of an imported model paired with the HDF5 path of its array in the Keras
+    file.
 
     `legacy` is the group in Keras 2's layout (`model_weights`, or '' in a weights file); None for Keras 3's layout.
     Raises FileRefused.
@@ -37,14 +38,14 @@ def read_weights(file: Hdf5, weights: Sequence[Weight], owners: Sequence[Owner],
 
 
 class _Tree:
-    """Index of paths such as `layers/dense/vars/0`, to look up quickly all that are below a path."""
+    """Index of paths such as `layers/dense/vars/0`, to look up quickly all paths that are below a given one."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = list(names)
         self._sorted = sorted((name, number) for number, name in enumerate(self.names))
 
     def below(self, place: str) -> list[int]:
-        """Return the indices of the paths that begin with `place/`, in ascending order."""
+        """Return the indices of the paths that begin with `place` and a slash, in ascending order."""
         first, last = (bisect_left(self._sorted, (f"{place}{end}",)) for end in "/0")  # 0 comes after /
         return sorted(number for _, number in self._sorted[first:last])
 
@@ -68,7 +69,8 @@ def fill(file: Hdf5, pairs: Pairs) -> None:
 
 
 def _of_owner(owner: Owner, weights: Sequence[Weight], below: Sequence[str]) -> Pairs:
-    """Pair a layer's weights with arrays of a file in Keras 3's layout; `below` are the paths in the layer's group.
+    """Pair a layer's weights with arrays of a file in Keras 3's layout; `below` are the paths of all arrays in the
+    layer's HDF5 group.
 
     The weights of a layer's parts are in groups of their own: vars/0, cell/vars/0, forward_layer/cell/vars/0.
     """
@@ -91,7 +93,7 @@ def _of_owner(owner: Owner, weights: Sequence[Weight], below: Sequence[str]) -> 
 
 
 def _of_group(file: Hdf5, group: str, weights: Sequence[Weight], datasets: Mapping[str, Dataset]) -> Pairs:
-    """Pair a layer's weights with arrays of a file in Keras 2's layout, which lists trainable ones first."""
+    """Pair a layer's weights with arrays of a file in Keras 2's layout, which lists trainable weights first."""
     if not weights:
         return []
     names = file.texts(group, "weight_names")

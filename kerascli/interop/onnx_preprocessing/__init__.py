@@ -1,1 +1,1 @@
-"""Preprocessing and predictions as operations of an ONNX file, whose inputs then are the columns of raw rows."""
+"""Preprocessing and predictions as operations of an ONNX file, so that the file's inputs are columns of raw rows."""

@@ -1,4 +1,5 @@
-"""ONNX operations after a model: its outputs become class names and probabilities, or values in a column's units."""
+"""ONNX operations after a model: they turn its outputs into class names and probabilities, or into values in a column's
+units."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,11 +19,13 @@ from kerascli.interop.onnx_preprocessing.ops import ML, OnnxOps, Value
 from kerascli.training.classes import ClassReading
 
 Undone = Sequence[tuple[Transform, Field, Learned]]
-"""Transforms of a target to undo, in order; each with the facts (dtype, shape ...) about its input, and its state."""
+"""Type of the transforms of a target to undo, in order: (transform, facts (dtype, shape ...) about its input, what it
+learned)."""
 
 
 def probabilities_of(ops: OnnxOps, output: Value, reading: ClassReading) -> Value:
-    """Add operations that compute each class's probability from a model output; return them: (batch, classes)."""
+    """Add ONNX operations that compute each class's probability from a model output; return the probabilities (batch,
+    classes)."""
     output = ops.cast(output, "float32")
     if not reading.binary:
         if not reading.from_logits:
@@ -35,7 +38,8 @@ def probabilities_of(ops: OnnxOps, output: Value, reading: ClassReading) -> Valu
 
 
 def classes_of(ops: OnnxOps, probabilities: Value, reading: ClassReading) -> Value:
-    """Add operations that find the name of each row's most probable class; return the names: (batch,)."""
+    """Add ONNX operations that find the name of each row's most probable class; return the tensor of these names
+    (batch,)."""
     number = ops.add("ArgMax", probabilities.name, axis=1, keepdims=0)
     numbers_of_classes = list(range(len(reading.names)))
     name = ops.add(
@@ -45,7 +49,8 @@ def classes_of(ops: OnnxOps, probabilities: Value, reading: ClassReading) -> Val
 
 
 def in_units(ops: OnnxOps, output: Value, target: Field, undone: Undone) -> Value:
-    """Add operations that undo a target's transforms on a model output; return it, in float64. Raises ConfigError."""
+    """Add ONNX operations that undo a target's transforms on a model output; return the result, in float64. Raises
+    ConfigError."""
     value = ops.reshape(ops.cast(output, "float64"), _sizes(target), target.shape)
     for transform, before, learned in undone:
         value = _undo(ops, value, transform, before, learned)

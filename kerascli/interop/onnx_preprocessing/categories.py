@@ -1,4 +1,4 @@
-"""ONNX operations for the transforms that look up categories, and for feature spaces."""
+"""ONNX operations for the transforms that look up categories, and for Keras's FeatureSpace."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -41,7 +41,7 @@ def lookup(ops: OnnxOps, value: Value, step: Lookup, field: Field, learned: Lear
 
 
 def _table(step: Lookup, learned: Learned, is_text: bool) -> dict[object, int]:
-    """Return a mapping from each value that a lookup knows to its index, as in `Lookup.apply`."""
+    """Return a mapping from each value that a lookup transform knows to its index, as in `Lookup.apply`."""
     table: dict[object, int] = {entry: n for n, entry in enumerate(learned.facts["vocabulary"], step.first())}
     if step.mask_token is not None:
         table[step.mask_token] = 0 if step.masks() else _DROPPED
@@ -61,7 +61,8 @@ def _looked_up(ops: OnnxOps, value: Value, table: Mapping[object, int], is_text:
 def feature_space(
     ops: OnnxOps, columns: Mapping[str, Value], step: FeatureSpace, field: Field, learned: Learned, convert: Convert
 ) -> Value:
-    """Convert each feature's transforms by `convert`; return the joined features. Raises ValueError for crosses."""
+    """Convert the transforms of each feature in a FeatureSpace by `convert`; return the joined features. Raises
+    ValueError for crosses."""
     if step.crosses:
         raise ValueError("crosses are hashes, which ONNX has no operation for")
     parts: list[Value] = []

@@ -28,7 +28,8 @@ def impute(ops: OnnxOps, value: Value, step: Impute, field: Field, learned: Lear
 
 
 def _row(fill: np.ndarray, value: Value) -> np.ndarray:
-    """Return the values that fill missing numbers: one per feature (last axis), or one if a row is one number."""
+    """Return the values that replace missing numbers: one for each feature (last axis), or a single one if a row is one
+    number."""
     return fill if value.shape else fill[:1]
 
 
@@ -37,7 +38,8 @@ def normalization(ops: OnnxOps, value: Value, step: Normalization, field: Field,
 
 
 def normalized(ops: OnnxOps, value: Value, learned: Learned, *, invert: bool) -> Value:
-    """Add operations that normalize numbers by the learned mean and variance, in float64; with `invert`, undo it."""
+    """Add ONNX operations that normalize numbers by the learned mean and variance, in float64; with `invert`, that undo
+    it."""
     mean, deviation = learned.arrays["mean"], deviation_of(learned.arrays["variance"])
     value = ops.cast(value, "float64")
     if invert:
@@ -96,7 +98,8 @@ def cast(ops: OnnxOps, value: Value, step: Cast, field: Field, learned: Learned)
 
 
 def converted(ops: OnnxOps, value: Value, dtype: str) -> Value:
-    """Convert numbers to a dtype as `storage.convert.converted`; the ONNX run fails if the dtype cannot hold one."""
+    """Convert numbers to a dtype as `storage.convert.converted` does; the ONNX run fails if the dtype cannot hold a
+    number."""
     if value.is_float and not dtype.startswith("float"):
         value = ops.finite(value)
         whole = ops.add("Equal", value.name, ops.add("Floor", value.name))

@@ -63,7 +63,7 @@ class OnnxOps:
     # Operations on values
 
     def cast(self, value: Value, dtype: str) -> Value:
-        """Convert numbers to another dtype, by an ONNX Cast node unless they have it."""
+        """Convert numbers to another dtype, by an ONNX Cast node unless they already have that dtype."""
         if value.dtype == dtype:
             return value
         return replace(value, name=self.add("Cast", value.name, to=element_type(dtype)), dtype=dtype)
@@ -78,7 +78,8 @@ class OnnxOps:
         return replace(value, name=self.add("Reshape", value.name, target), shape=shape)
 
     def guarded(self, value: Value, wrong: str) -> Value:
-        """Return numbers unchanged, but let the ONNX run fail if `wrong` (bool, of their shape) is true anywhere.
+        """Return `value` unchanged, but let the ONNX run fail if `wrong` (a bool tensor of the same shape) is true
+        anywhere.
 
         An index of 1 in a list of one zero is out of bounds, which is an error of every runtime.
         """
@@ -94,7 +95,8 @@ class OnnxOps:
         return self.guarded(value, self.add("IsNaN", difference))
 
     def encoded(self, indices: Value, mode: str, size: int) -> Value:
-        """Encode category ids (int64) as vectors, as `preprocessing.categories.encode` does; drops ids out of range."""
+        """Encode category ids (int64) as vectors, as `preprocessing.categories.encode` does; ids out of range are
+        dropped."""
         if mode == "int":
             return indices
         if mode == "one_hot" and indices.shape[-1:] == (1,):

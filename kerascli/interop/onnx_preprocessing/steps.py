@@ -32,7 +32,8 @@ CONVERTERS: dict[type[Transform], Callable[[OnnxOps, Value, Any, Field, Learned]
     Sqrt: numbers.elementwise, Cast: numbers.cast, Reshape: numbers.reshape,
     StringLookup: categories.lookup, IntegerLookup: categories.lookup,
 }  # fmt: skip
-"""Mapping from each transform that runs in advance, except FeatureSpace, to the function that adds its operations."""
+"""Mapping from each transform that runs once over all rows (not per batch), except FeatureSpace, to the function that
+adds its ONNX operations."""
 _HINT = "apply it before: export without --preprocessing, and --pipeline FILE describes every step"
 
 
@@ -48,7 +49,7 @@ class RawInput:
 def raw_inputs(
     pipelines: Mapping[str, tuple[NamedPipeline, list[Field]]], known: Mapping[str, Field]
 ) -> list[RawInput]:
-    """Return the columns that these pipelines need, in order, as inputs of an ONNX graph.
+    """Return the columns that `pipelines` need, in order, as inputs of an ONNX graph.
 
     Integers that `impute` fills are floats there, since integers cannot be missing. Raises ConfigError.
     """
@@ -73,7 +74,8 @@ def raw_inputs(
 def tensor_of(
     ops: OnnxOps, named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned], raw: Mapping[str, Value]
 ) -> Value:
-    """Add ONNX operations for a pipeline's steps that run in advance, and for `predict`'s checks; return their tensor.
+    """Add ONNX operations for `predict`'s checks and a pipeline's steps that run once over all rows (not per batch);
+    return their tensor.
 
     Raises ConfigError for a transform that ONNX has no operations for.
     """
@@ -108,7 +110,7 @@ def converted(ops: OnnxOps, value: Value, step: Transform, field: Field, learned
 
 
 def _read(ops: OnnxOps, values: Mapping[str, Value], named: NamedPipeline, field: Field) -> Value:
-    """Return a pipeline's raw columns as one tensor (stacked if several), in the dtype that the training rows have."""
+    """Return a pipeline's raw columns as one tensor (stacked if several), in the dtype that they have in training."""
     is_filled = bool(named.pipeline.steps) and named.pipeline.steps[0].transform.fills_missing
     parts: list[Value] = []
     for value in values.values():

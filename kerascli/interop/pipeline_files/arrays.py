@@ -9,11 +9,12 @@ import numpy as np
 from kerascli.interop.pipeline_files.document import ArrayText
 
 _LISTED = 1000
-"""Number of values up to which an array is written as a list of numbers, which people can read; above, as base64."""
+"""Largest number of values of an array that is written as a readable list of numbers; larger arrays are written in
+base64."""
 
 
 def array_text(array: np.ndarray) -> ArrayText:
-    """Return a NumPy array of numbers in its form in a pipeline file, from which the same values can be read."""
+    """Return a NumPy array of numbers as a pipeline file stores it (as a list or in base64), without loss."""
     wide = array.astype({"f": "float64", "i": "int64", "u": "int64", "b": "int64"}[array.dtype.kind])
     array = array if array.dtype.name in {"float32", "float64", "int32", "int64"} else wide
     shape = list(array.shape)
@@ -27,7 +28,8 @@ def array_text(array: np.ndarray) -> ArrayText:
 
 
 def array_of(text: ArrayText) -> np.ndarray:
-    """Return a NumPy array from its form in a pipeline file. Raises ValueError unless numbers, shape and dtype fit."""
+    """Return the NumPy array that a pipeline file stores as a list or in base64. Raises ValueError unless numbers,
+    shape and dtype fit."""
     dtype, count = np.dtype(text.dtype), math.prod(text.shape)
     found = _numbers(text, dtype)
     if len(found) != count:

@@ -23,7 +23,8 @@ def components_of(value: Any) -> Iterator[Component]:
 
 
 def foreign_part(component: Component) -> str | None:
-    """Return the name of the first part of a component that is Python code of the user; None if all is built in."""
+    """Return the name of the first component, among `component` and those in its settings, that is the user's Python
+    code; else None."""
     for part in components_of(component):
         if not type(part).__module__.startswith("kerascli.") or isinstance(part, Python):
             return part.component_name

@@ -34,7 +34,8 @@ from kerascli.interop.pipeline_files.document import (
 from kerascli.wording import fault_list
 
 _NO_SOURCE = {"npz": {"path": "rows.npz"}}
-"""Source of a pipeline file that states none: it has default settings, and files are read by their suffix."""
+"""Data source for a pipeline file that states none: its settings are the defaults, and it reads a file according to its
+suffix."""
 _DTYPES = {"string", "sequence", "unknown"}
 
 
@@ -52,7 +53,8 @@ class Pipelines:
     """SHA-256 of the pipeline file, in hexadecimal."""
 
     def renamed(self, inputs: Mapping[str, str], targets: Mapping[str, str]) -> "Pipelines":
-        """Return a copy with other names of inputs and targets; the mappings are from the file's names to new ones."""
+        """Return a copy with other names of inputs and targets; both arguments map the pipeline file's names to new
+        ones."""
         names = {"inputs": inputs, "targets": targets, "sample_weight": targets}
         changed = {
             section: {new.get(name, name): pipeline for name, pipeline in getattr(self.spec, section).items()}
@@ -152,7 +154,8 @@ def _steps(pipeline: PipelineText) -> list[Any]:
 
 
 def _learned(document: PipelineFile) -> dict[str, Learned]:
-    """Return what a pipeline file's transforms learned, in the form in which a run keeps it. Raises ValueError."""
+    """Return what a pipeline file's transforms learned (vocabularies ...), in the form in which a run saves it. Raises
+    ValueError."""
     columns = {name: _column(name, column) for name, column in document.columns.items()}
     found = {COLUMNS: Learned(columns, {})}
     for name, fitted in document.shared.items():
@@ -176,7 +179,8 @@ def _state(learned: LearnedState, where: str) -> Learned:
 
 
 def _column(name: str, column: ColumnText) -> dict[str, Any]:
-    """Return the facts (dtype, shape ...) about a column of a pipeline file, as a run keeps them. Raises ValueError."""
+    """Return the facts (dtype, shape ...) about a column of a pipeline file, in the form in which a run saves them.
+    Raises ValueError."""
     shown = f"columns.{safe_text(name, 40)}"
     try:
         fits = column.dtype in _DTYPES or np.dtype(column.dtype).kind in "biuf"

@@ -31,7 +31,7 @@ from kerascli.interop.pipeline_files.document import (
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Bytes of a pipeline file to be written, and notes for the user on what it lacks."""
+    """Bytes of a pipeline file to be written, and notes for the user on what the file lacks."""
 
     data: bytes
     notes: tuple[str, ...]
@@ -40,7 +40,8 @@ class Written:
 def pipeline_bytes(
     name: str, spec: DataSpec, learned: Mapping[str, Learned], outputs: Mapping[str, OutputText]
 ) -> Written:
-    """Return the pipeline file of a `data` section whose inputs and targets have the model's names, and notes on it.
+    """Return the pipeline file of a `data` section, whose inputs and targets have the model's names, and notes on what
+    the file lacks.
 
     Raises ConfigError for a transform that is Python code of the user.
     """

@@ -1,4 +1,4 @@
-"""Torch module that the layers which only apply an activation function share."""
+"""Torch module that is shared by all layers that only apply an activation function."""
 
 from torch import Tensor, nn
 

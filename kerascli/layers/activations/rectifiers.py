@@ -1,4 +1,4 @@
-"""ReLU, LeakyReLU, ThresholdedReLU, ELU and SELU as layers: the activations of these names, with settings.
+"""ReLU, LeakyReLU, ThresholdedReLU, ELU and SELU as layers, each of which applies one activation function.
 
 Keras 2 and R have thresholded_relu (Konda et al., 2015), R has selu.
 """
@@ -15,7 +15,7 @@ from kerascli.shapes import NonNegativeFloat, TensorSpec
 
 
 class Rectifier(Layer):
-    """Base class of the layers of this module, each of which applies one activation function."""
+    """Base class of ReLU, ELU and the like: layers that each apply one activation function."""
 
     mask = "pass"
     examples = (Example(input=(8,), output=(8,)),)
@@ -44,7 +44,7 @@ class ReLU(Rectifier):
     max_value: NonNegativeFloat | None = None
     """Maximum of the output; null: unlimited."""
     negative_slope: NonNegativeFloat = 0.0
-    """Slope below the threshold."""
+    """Slope of the function for inputs below the threshold."""
     threshold: NonNegativeFloat = 0.0
     """Threshold: values below it are set to negative_slope * (x - threshold)."""
 

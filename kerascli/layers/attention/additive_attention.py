@@ -24,7 +24,7 @@ class AdditiveAttention(ScoredAttention):
     refused = {"score_mode": "it has a single kind of score; attention has score_mode"}  # noqa: RUF012
 
     use_scale: bool = True
-    """Learn a factor for each feature of the scores; false: factors of 1."""
+    """Multiply tanh(query + key) by a learned factor for each feature; false: by 1."""
     dropout: Fraction = 0.0
     """Fraction of the attention weights that is dropped in training."""
     seed: Seed = None

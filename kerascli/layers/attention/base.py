@@ -34,7 +34,7 @@ CALL: Mapping[str, CallArgument] = {
     "return_attention_scores": CallArgument("bool", SCORES),
     "use_causal_mask": CallArgument("bool", CAUSAL),
 }
-"""Mapping from names to the call arguments that every attention layer has."""
+"""Mapping from name to call argument (as of Keras's `Layer.call`) for those that every attention layer has."""
 
 
 def query_value_key(
@@ -58,7 +58,7 @@ def query_value_key(
 
 
 def feature_count(x: TensorSpec) -> int:
-    """Return the size of the last axis of a query, value or key; `query_value_key` has checked that it is known."""
+    """Return the number of features (the known size of the last axis) of a query, value or key."""
     assert x.shape[-1] is not None
     return x.shape[-1]
 
@@ -97,7 +97,7 @@ def fused_attention(
     is_causal: bool,
     masked_score: float,
 ) -> Tensor:  # (*, T, D), (*, S, D), (*, S, V) -> (*, T, V)
-    """Compute softmax(query @ key * scale) @ value in one kernel of torch; `masked_score` is added to masked scores."""
+    """Compute softmax(query @ key * scale) @ value in one torch kernel; adds `masked_score` to masked scores."""
     bias = None
     if mask is not None:
         bias = torch.zeros((), dtype=query.dtype, device=query.device).where(mask, masked_score)

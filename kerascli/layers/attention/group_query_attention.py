@@ -15,7 +15,7 @@ from kerascli.shapes import Fraction, PositiveInt, Seed, TensorSpec
 
 
 class GroupQueryArguments(MultiHeadLayer):
-    """Mixin with the first arguments of `group_query_attention`, in Keras's order: those before kernel and bias."""
+    """Mixin with `group_query_attention`'s first arguments, in Keras's order: those before `kernel_initializer`."""
 
     head_dim: PositiveInt
     """Size of each head: features of a query, a key and a value."""
@@ -27,7 +27,7 @@ class GroupQueryArguments(MultiHeadLayer):
     """Fraction of the attention weights that is dropped in training."""
     use_bias: fields.UseBias = True
     sliding_window: PositiveInt | None = None
-    """Attend only to steps less than this many steps away, in both directions; null: to all."""
+    """Attend only to steps less than this many steps away, in both directions; null: attend to all steps."""
     flash_attention: bool | None = None
     """true: require torch's fused kernel; false: avoid it; null: use it unless scores or dropout are needed."""
 

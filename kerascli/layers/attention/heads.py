@@ -24,7 +24,7 @@ from kerascli.shapes import show_shape
 
 
 class MultiHeadLayer(AttentionLayer):
-    """Base class of layers with multi-head attention; the layers themselves declare the fields, in Keras's order."""
+    """Base class of layers with multi-head attention; each layer itself declares its settings, in Keras's order."""
 
     call_arguments = {  # noqa: RUF012
         "query_mask": CallArgument(
@@ -51,7 +51,7 @@ class MultiHeadLayer(AttentionLayer):
 
 
 class MultiHeadModule(nn.Module):
-    """Module of multi-head attention: projects to heads, attends along `axes` in each head, projects back.
+    """Module of multi-head attention: projects features to heads, attends along `axes` in each head, projects back.
 
     The projections are in Keras's order.
     """
@@ -160,7 +160,7 @@ class MultiHeadModule(nn.Module):
         return tuple(x.shape[axis] for axis in self.axes)
 
     def _of_steps(self, mask: Tensor | None, x: Tensor, new: int) -> Tensor | None:
-        """Reshape a mask of steps of `x` (query, key or value) so that it broadcasts to the attention scores.
+        """Reshape a mask of the steps of `x` (query, key or value) so that it broadcasts to the attention scores.
 
         The mask has the first axes of `x`, the result is (N, *, 1, T, 1) or (N, *, 1, 1, S).
         """

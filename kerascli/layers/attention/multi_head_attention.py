@@ -16,7 +16,7 @@ from kerascli.shapes import Axes, Fraction, PositiveInt, Seed, Sizes, TensorSpec
 
 
 class MultiHeadArguments(MultiHeadLayer):
-    """Mixin with the first arguments of `multi_head_attention`, in Keras's order: those before kernel and bias."""
+    """Mixin with `multi_head_attention`'s first arguments, in Keras's order: those before `kernel_initializer`."""
 
     num_heads: PositiveInt
     """Number of attention heads."""
@@ -32,7 +32,7 @@ class MultiHeadArguments(MultiHeadLayer):
     attention_axes: Axes | None = None
     """Axes to attend along, counted from 1; null: all between the batch and the features."""
     sliding_window: PositiveInt | None = None
-    """Attend only to steps less than this many steps away, in both directions; null: to all."""
+    """Attend only to steps less than this many steps away, in both directions; null: attend to all steps."""
     flash_attention: bool | None = None
     """true: require torch's fused kernel; false: avoid it; null: use it unless scores or dropout are needed."""
 

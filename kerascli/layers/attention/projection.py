@@ -11,7 +11,7 @@ from kerascli.parts.initializers import with_fans
 
 
 class Projecting(Protocol):
-    """Protocol of the layer settings that `Projection` reads itself; `add_weight_of` reads others by name."""
+    """Protocol of a layer's settings that `Projection` reads as attributes; `add_weight_of` reads others by name."""
 
     @property
     def use_bias(self) -> bool: ...

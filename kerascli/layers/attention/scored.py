@@ -78,7 +78,7 @@ class ScoredModule(WeightedModule):
         """Return the attention scores (N, *, T, S): one for each step of the query and each step of the key."""
 
     def fused_result(self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None) -> Tensor | None:
-        """Return the attention output from torch's fused kernel, which stores no scores; None if the layer has none."""
+        """Return the output of torch's fused attention kernel, which stores no scores; None if the layer uses none."""
         return None
 
 

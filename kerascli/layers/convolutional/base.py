@@ -25,7 +25,7 @@ from kerascli.parts.fields import ConstraintField, InitializerField, Regularizer
 from kerascli.shapes import DataFormat, PositiveInt, Shape, TensorSpec
 
 KERNEL_AXES = {1: (2, 1, 0), 2: (3, 2, 0, 1), 3: (4, 3, 0, 1, 2)}
-"""Permutation of the axes of Keras's kernel (*size, in, filters) to torch's (filters, in, *size), by rank."""
+"""Mapping from rank to the permutation of a kernel's axes from Keras's (*size, in, filters) to (filters, in, *size)."""
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
@@ -54,7 +54,7 @@ class FilterArguments(Layer):
 
 
 class ConvolutionSettings(Protocol):
-    """Base class of the layers of every kind of convolution, with the settings that they share."""
+    """Base class of all convolution layers, with the settings that they share."""
 
     rank: ClassVar[int]
     kernel_size: KernelSize
@@ -66,7 +66,7 @@ class ConvolutionSettings(Protocol):
 
 
 def window_and_channels(settings: ConvolutionSettings, x: TensorSpec) -> tuple[Window, int]:
-    """Return the window of a convolution of `x` and the number of channels; raises ShapeMismatch if it does not fit."""
+    """Return a convolution's window and the number of channels of `x`; raises ShapeMismatch for an unsuitable `x`."""
     window = Window(settings.kernel_size, settings.strides, settings.padding, settings.dilation_rate)
     sizes, channels = sizes_and_channels(x, settings.rank, settings.data_format)
     window.check(sizes)
@@ -103,7 +103,7 @@ class BaseConvolutionModule(WeightedModule):
         """Convolve (N, C, *sizes), of at least two sizes, to (N, filters, *sizes), bias included."""
 
     def at_least_2d(self, kernel: Tensor) -> Tensor:
-        """Return a kernel in torch's layout as `convolve` takes it: that of a 1D convolution gets a height of 1."""
+        """Return a kernel (torch's layout) with two or more spatial axes: 1D convolutions get a height of 1."""
         return kernel.unsqueeze(2) if self.is_1d else kernel
 
 

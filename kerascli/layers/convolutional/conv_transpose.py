@@ -16,12 +16,12 @@ from kerascli.shapes import Count1D, Count2D, Count3D, DataFormat, NonNegativeIn
 
 
 class TransposedConvolutionArguments(FilterArguments):
-    """Mixin with the first arguments of a transposed convolution, in Keras's order: those before kernel and bias."""
+    """Mixin with a transposed convolution's first arguments, in Keras's order: those before `kernel_initializer`."""
 
     padding: Literal["valid", "same"] = "valid"
-    """valid: output size (input - 1) * stride + kernel reach; same: input * stride, without output_padding."""
+    """valid: output size (input - 1) * stride + dilated kernel size; same: input * stride (without output_padding)."""
     output_padding: tuple[NonNegativeInt, ...] | None = None
-    """Size added at the end of each axis, below the stride; null: such that the output is at least input * stride."""
+    """Size added at the end of each axis, less than the stride; null: such that outputs are at least input * stride."""
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
     activation: fields.OutputActivation = None
@@ -54,7 +54,7 @@ class TransposedConvolution(KernelAndBias, TransposedConvolutionArguments):
 
 
 class TransposedConvolutionModule(BaseConvolutionModule):
-    """Module of a transposed convolution, which pads both ends equally, as torch does, and cuts off surplus output."""
+    """Module of a transposed convolution; it pads both ends equally, as torch does, and crops surplus output."""
 
     kernel: Tensor
 

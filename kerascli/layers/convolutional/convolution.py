@@ -28,7 +28,7 @@ from kerascli.shapes import DataFormat, PositiveInt, TensorSpec
 
 
 class ConvolutionArguments(FilterArguments):
-    """Mixin with the first arguments of a convolution layer, in Keras's order: those before kernel and bias."""
+    """Mixin with the first arguments of a convolution layer, in Keras's order: those before `kernel_initializer`."""
 
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate

@@ -29,7 +29,7 @@ from kerascli.parts.initializers import GlorotUniform, Zeros
 from kerascli.shapes import DataFormat, TensorSpec
 
 DEPTHWISE_AXES = {1: (1, 2, 0), 2: (2, 3, 0, 1)}
-"""Permutation of the axes of Keras's kernel (*size, channels, multiplier) to (channels, multiplier, *size), by rank."""
+"""Mapping from rank to the permutation of a kernel (*size, channels, multiplier) to (channels, multiplier, *size)."""
 
 
 def grouped(kernel: Tensor) -> Tensor:

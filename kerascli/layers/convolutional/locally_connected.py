@@ -15,7 +15,7 @@ from kerascli.shapes import DataFormat, Size1D, Size2D, TensorSpec
 
 
 class LocallyConnectedArguments(FilterArguments):
-    """Mixin with the first arguments of a locally connected layer, in Keras's order: those before kernel and bias."""
+    """Mixin with a locally connected layer's first arguments, in Keras's order: those before `kernel_initializer`."""
 
     padding: Literal["valid"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
     """valid (no padding) is the only choice, as in Keras with implementation 1."""
@@ -41,7 +41,7 @@ class LocallyConnected(KernelAndBias, LocallyConnectedArguments):
 
 
 class LocallyConnectedModule(WeightedModule):
-    """Module of a locally connected layer; windows of the input are flattened in the order of Keras's kernel."""
+    """Module of a locally connected layer; each window is flattened to a vector in the order of Keras's kernel."""
 
     kernel: Tensor
     bias: Tensor | None
@@ -64,7 +64,7 @@ class LocallyConnectedModule(WeightedModule):
         return y if self.activation is None else self.activation(y)
 
     def _patches(self, x: Tensor) -> Tensor:
-        """Return the windows of the input `x` as a tensor (output positions, N, values of a window)."""
+        """Return the windows of the input `x` as a tensor (output positions, N, values per window)."""
         rank, first = len(self.windows), 2 if self.channels_first else 1
         for axis, (size, stride) in enumerate(self.windows, first):
             x = x.unfold(axis, size, stride)

@@ -26,7 +26,7 @@ class Equation:
     kernel: str
     y: str
     ellipsis: Literal["first", "last"] | None
-    """Position of the axes that an ellipsis stands for; `first` includes the batch."""
+    """Position of the ellipsis, which stands for any number of axes: `first` (then including the batch) or `last`."""
 
     def __post_init__(self) -> None:
         for letter in self.kernel:
@@ -58,12 +58,12 @@ def _check_equation(text: str) -> str:
 
 
 class EinsumArguments(Layer):
-    """Mixin with the first arguments of `einsum_dense`, in Keras's order: those before kernel and bias."""
+    """Mixin with the first arguments of `einsum_dense`, in Keras's order: those before `kernel_initializer`."""
 
     equation: Annotated[str, AfterValidator(_check_equation)]
     """Einsum equation: a letter for each axis of input (batch first), kernel and output, as in `abc,cd->abd`."""
     output_shape: PositiveInt | AnyShape
-    """Sizes of the output's axes, without the batch and those of an ellipsis; null for an axis: as in the input."""
+    """Sizes of the output's axes, except the batch and axes of an ellipsis; null for an axis: its size in the input."""
     activation: fields.OutputActivation = None
     bias_axes: str | None = None
     """Letters of the output axes that have a bias; null: no bias."""
@@ -97,7 +97,7 @@ class EinsumDense(KernelAndBias, EinsumArguments):
         return EinsumDenseModule(self, kernel, self._bias_shape(equation, sizes, x))
 
     def _bias_shape(self, equation: Equation, sizes: dict[str, int | None], x: TensorSpec) -> tuple[int, ...] | None:
-        """Return the bias's shape: its sizes along `bias_axes`, 1 for axes between and after these; None if no bias."""
+        """Return the shape of the bias: sizes along `bias_axes`, 1 for axes between and after them; None: no bias."""
         if not self.bias_axes:
             return None
         for letter in self.bias_axes:

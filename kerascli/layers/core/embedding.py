@@ -15,7 +15,7 @@ from kerascli.shapes import Matrix, PositiveInt, TensorSpec
 
 
 class EmbeddingArguments(Layer):
-    """Mixin with settings that embedding layers share; each layer itself declares initializers and `mask_zero`."""
+    """Mixin with settings that embedding layers share; each layer itself declares its initializers and `mask_zero`."""
 
     refused = ADAPTERS_AND_QUANTIZATION
     mask = "make"

@@ -16,7 +16,7 @@ class LayerScale(Layer):
     """
 
     init_values: float
-    """Initial value of each factor."""
+    """Initial value of each factor `gamma`."""
     projection_dim: PositiveInt
     """Number of factors: the size of the last axis, or 1 for a single factor."""
 

@@ -38,9 +38,9 @@ class ReversibleEmbedding(EmbeddingArguments):
     mask_zero: bool = False
     """Treat id 0 as padding: create a mask, so that later layers skip these steps."""
     reverse_dtype: Literal["float16", "bfloat16", "float32", "float64"] | None = None
-    """Floating-point type of the reverse projection; null: the model's."""
+    """Floating-point type of the reverse projection; null: the model's type."""
     logit_soft_cap: PositiveFloat | None = None
-    """Soft cap of the logits: logits = cap * tanh(logits / cap); null: none."""
+    """Soft cap of the logits: logits = cap * tanh(logits / cap); null: no cap."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         return ReversibleEmbeddingModule(self)

@@ -13,28 +13,28 @@ from kerascli.shapes import TensorSpec
 
 
 class ExpressionLayer(BaseLayer):
-    """Base class of layers with a formula, `value`, over graph nodes; the module takes them in the order of `names`."""
+    """Base class of layers whose formula (`value`) refers to graph nodes, the inputs of the layer's module."""
 
     call_form: ClassVar[CallForm] = "names"
     takes_integers: ClassVar[bool] = True
 
     value: ExpressionField
-    """Formula over nodes by name, numbers, and the operations of `kerascli list ops`."""
+    """Formula of node names, numbers and operations; `kerascli list ops` shows the operations."""
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the nodes in the layer's formula, in the order in which its module takes them."""
         return expression(self.value).names
 
     def asks_for_batch(self) -> bool:
-        """Return True if the formula needs one more input, a tensor from which it reads the size of the batch."""
+        """Return True if the module needs an additional input: a tensor from which the formula reads the batch size."""
         return expression(self.value).asks_for_batch
 
     def numbers(self) -> Collection[str]:
-        """Return the constants (`pi`, `e`) in the layer's formula; such a name is a constant even if a node has it."""
+        """Return the names of the constants (`pi`, `e`) in the formula; they hide nodes of the same name."""
         return expression(self.value).constants()
 
     def place_of(self, name: str) -> Fault:
-        """Return the position (key, column, length) of a name in the layer's formulas: an error record without text."""
+        """Return a name's position (key, column, length) in the layer's formulas, as a Fault (error) without text."""
         return Fault("", ("value",), span=expression(self.value).place(name))
 
     def renamed(self, names: Mapping[str, str]) -> Self:
@@ -54,7 +54,7 @@ class ExpressionModule(nn.Module):
         self.names = layer.names()
         self.expression: Expression = expression(layer.value)
         self.sized_by = next((index for index, spec in enumerate(xs) if spec.batched), 0)
-        """Index of the input that has the size of the batch."""
+        """Index of the input from which the batch size is read: the first one that has a batch axis, else 0."""
 
     def value_of(self, xs: tuple[Tensor, ...]) -> Any:
         """Return the value of the expression, given the module's input tensors. Raises ShapeMismatch."""

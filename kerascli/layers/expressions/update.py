@@ -21,7 +21,7 @@ class Update(ExpressionLayer):
     mixes_samples = True
 
     weight: str
-    """Weight node to update."""
+    """Name of the weight node to update."""
 
     def names(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((self.weight, *super().names())))

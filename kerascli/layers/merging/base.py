@@ -12,7 +12,7 @@ from kerascli.shapes import TensorSpec
 
 
 class ElementwiseMerge(MergeLayer):
-    """Base class of layers that merge inputs elementwise; those of lower rank get axes of size 1 after the batch."""
+    """Base class of elementwise merging layers; inputs of lower rank get axes of size 1 after the batch axis."""
 
     mask = "pass"
     examples = (
@@ -30,7 +30,7 @@ class ElementwiseMerge(MergeLayer):
 
 
 def check_count(xs: tuple[TensorSpec, ...], exactly: int | None = None) -> None:
-    """Raise ShapeMismatch unless there are `exactly` so many inputs or, if that is None, at least 2."""
+    """Raise ShapeMismatch unless the number of inputs is `exactly`, or at least 2 if `exactly` is None."""
     if len(xs) != exactly if exactly else len(xs) < 2:
         raise ShapeMismatch(f"needs {exactly or 'at least 2'} inputs, got {len(xs)}", hint="write inputs: [a, b]")
 
@@ -54,7 +54,7 @@ class MergeModule(nn.Module):
 
 
 def of_one_rank(xs: Sequence[Tensor]) -> list[Tensor]:
-    """Return the tensors with the largest of their ranks, by inserting axes of size 1 after the batch axis."""
+    """Return the tensors with equal rank, the largest of all: the others get axes of size 1 after the batch axis."""
     rank = max(x.ndim for x in xs)
     return [x[(slice(None), *[None] * (rank - x.ndim))] for x in xs]
 

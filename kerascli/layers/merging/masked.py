@@ -1,4 +1,4 @@
-"""Base classes of merging layers that ignore masked steps: a step merges only inputs that are not masked there."""
+"""Base classes of merging layers that ignore masked steps: at each time step only unmasked inputs are merged."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -32,7 +32,7 @@ class MaskedMergeModule(PairwiseModule):
         return self.merge_seen(same, [None if mask is None else broadcast_mask(mask, xs[0]) for mask in seen])
 
     def merge_seen(self, xs: list[Tensor], masks: Sequence[Mask]) -> Tensor:
-        """Merge tensors one after the other as Keras does: where one of two values is masked, the other replaces it."""
+        """Merge tensors one after the other, as Keras does: where one of two is masked, the other replaces it."""
         (y, *others), (seen, *further) = xs, masks
         for x, mask in zip(others, further, strict=True):
             x = x if mask is None else torch.where(mask, x, y)
@@ -43,7 +43,7 @@ class MaskedMergeModule(PairwiseModule):
 
 
 def product_of_seen(xs: Sequence[Tensor], masks: Sequence[Mask]) -> Tensor:
-    """Return the product of the unmasked values; 0 where all inputs have a mask and all are masked."""
+    """Return the elementwise product of unmasked values; 0 where all are masked, if every input has a mask."""
     kept = [x if mask is None else torch.where(mask, x, 1) for x, mask in zip(xs, masks, strict=True)]
     y = reduce(torch.mul, kept)
     present = [mask for mask in masks if mask is not None]

@@ -1,1 +1,1 @@
-"""Layers that preprocess numbers, images and sound. What learns from data or takes text is a data transform."""
+"""Layers that preprocess numbers, images and sound. kerascli/preprocessing has those for text and those that learn."""

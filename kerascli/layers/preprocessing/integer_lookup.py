@@ -1,4 +1,4 @@
-"""IntegerLookup: a layer that maps integers to indices, by a given vocabulary, as layers learn none from data."""
+"""IntegerLookup: a layer that maps integers to indices by a vocabulary from the config, not learned from data."""
 
 from torch import nn
 
@@ -16,7 +16,7 @@ _IN_DATA = "put integer_lookup into the input's pipeline under data"
     Example(input=(3,), output=(3,), config={"vocabulary": [10, 20, 30], "invert": True}, dtype="int64"),
 )
 class IntegerLookup(IntegerLookupSettings, Layer):
-    """Maps integers of a given vocabulary to indices, or to vectors over it; with `invert` indices to integers.
+    """Maps integers to indices in a given vocabulary, or to vectors over it; `invert` maps indices to integers.
 
     Input: integers (N, *). Output: indices (N, *), or vectors over the vocabulary. Out-of-vocabulary integers get OOV
     indices, which come before the vocabulary's.

@@ -35,7 +35,7 @@ class MelSpectrogram(Layer):
     sequence_length: PositiveInt | None = None
     """Length of a frame, in samples; null: fft_length."""
     window: Literal["hann", "hamming"] | None = "hann"
-    """Window function applied to each frame; null: none."""
+    """Window function applied to each frame; null: no window."""
     sampling_rate: PositiveInt = 16000
     """Samples per second, in hertz."""
     num_mel_bins: PositiveInt = 128

@@ -11,7 +11,7 @@ from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, Outcome, Sha
 from kerascli.shapes import Shape, TensorSpec
 
 _TRIALS = ((2, 61), (3, 67))
-"""Sizes (batch, unknown axes) of two trial runs; output sizes that differ between the runs are unknown."""
+"""Sizes (batch, unknown axes) in two trial runs; an output size that differs between the runs is unknown."""
 
 
 def _listed(value: object) -> object:
@@ -27,7 +27,7 @@ def _listed(value: object) -> object:
     Example(input=(6,), output=(2,), config={"layers": [{"dense": {"units": 3}}, {"dense": {"units": 2}}]}),
 )
 class Pipeline(Layer):
-    """Applies layers with one input and one result each, one after the other; a mask passes as they pass it on.
+    """Applies layers of one input and one result in sequence; a mask is passed on if all layers pass it on.
 
     Input: (N, *). Output: the last layer's.
     """
@@ -38,7 +38,7 @@ class Pipeline(Layer):
     layers: Annotated[
         tuple[Annotated[BaseLayer, LAYERS.field()], ...], BeforeValidator(_listed), Field(min_length=1, max_length=1000)
     ]
-    """Layers, in order."""
+    """Layers to apply, from the first to the last."""
 
     @property
     def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -41,13 +41,13 @@ class STFTSpectrogram(Layer):
     frame_step: PositiveInt | None = None
     """Hop length: samples between the starts of successive frames; null: half a frame."""
     fft_length: PositiveInt | None = None
-    """Length of the Fourier transform, of fft_length // 2 + 1 frequencies; null: frame_length up to a power of 2."""
+    """Length n of the Fourier transform (n // 2 + 1 frequencies); null: frame_length rounded up to a power of 2."""
     window: Literal["hann", "hamming", "blackman", "bartlett", "cosine", "nuttall"] | None = "hann"
-    """Window function applied to each frame; null: none."""
+    """Window function applied to each frame; null: no window."""
     periodic: bool = False
-    """Use a periodic window, of one sample more with the last dropped; false: a symmetric one."""
+    """Use a periodic window, computed with one more sample that is dropped; false: a symmetric window."""
     scaling: Literal["density", "spectrum"] | None = "density"
-    """Scaling of the window: density: by the root of its sum of squares; spectrum: by its sum; null: none."""
+    """Scaling of the window: density: by the root of its sum of squares; spectrum: by its sum; null: no scaling."""
     padding: Literal["valid", "same"] = "valid"
     """valid: no padding; same: padded at both ends to ceil(T / frame_step) frames."""
     expand_dims: bool = False

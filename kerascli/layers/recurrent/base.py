@@ -79,17 +79,17 @@ class Cell(Layer):
 
 
 class Recurrence(nn.Module):
-    """Base class of recurrent layers' and cells' modules: from sequences and a state to outputs and a new state."""
+    """Base class of recurrent modules, which map sequences and initial states to outputs and final states."""
 
     output_index = 0
-    """Index, in the tuple of state tensors, of the one that is also the output of a step."""
+    """Index, in the tuple of state tensors, of the state that is also the output of a time step."""
 
     @abstractmethod
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         """Return the shapes of the state tensors for an input with time steps of shape `step`, without batch axis."""
 
     def output_shape(self, step: TensorSpec) -> tuple[int, ...]:
-        """Return the shape of one step's output without the batch axis; the sizes of the input `step` are known."""
+        """Return the shape of one step's output without the batch axis, for an input `step` whose sizes are known."""
         return self.state_shapes(tuple(size for size in step.shape if size is not None))[self.output_index]
 
     @abstractmethod
@@ -137,11 +137,11 @@ class StatefulModule(WeightedModule):
 
 
 class SequenceModule(Recurrence, StatefulModule):
-    """Torch module of a recurrent layer, which adds direction, mask and states kept over batches to a `Recurrence`."""
+    """Torch module of a recurrent layer: a `Recurrence` with direction, mask, and states that can last over batches."""
 
     settings: Recurrent
     zero_output_for_mask: bool | None = None
-    """Override of the layer's setting of this name: outputs of masked steps are 0 (True) or the output before (False).
+    """Override of the layer's setting of this name. True: outputs of masked steps are 0; False: the previous output.
 
     None: no override.
     """
@@ -160,7 +160,7 @@ class SequenceModule(Recurrence, StatefulModule):
             self.add_weight(name, (rows, *shape), initializer=Zeros(), trainable=False, is_state=True)
 
     def step_mask(self, mask: Tensor, x: Tensor) -> Tensor:
-        """Return an input's mask as a mask of time steps (N, T), or in conv_lstm layers of positions (N, T, *) too."""
+        """Return an input's mask as one of time steps (N, T); in conv_lstm layers also of positions (N, T, *)."""
         return mask_of_steps(mask, x)
 
     def forward(

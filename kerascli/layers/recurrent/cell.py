@@ -1,4 +1,4 @@
-"""Base class of recurrent cells' modules: weights, one dropout mask for all time steps, step loop or fused kernel."""
+"""Base class of recurrent cells' modules: weights, dropout masks fixed over time, and a step loop or a fused kernel."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from kerascli.parts.base import Initializer
 from kerascli.shapes import TensorSpec
 
 GATE_OPEN = 1e4
-"""Input that opens a gate, and negated closes it: sigmoid(-1e4) is 0 in every precision, and float16 can hold 1e4."""
+"""Pre-activation that opens a gate; negated, it closes it. sigmoid(-1e4) is 0 in every dtype, and float16 holds 1e4."""
 
 Products = Callable[[Tensor, int, int], Tensor]
-"""Type of a function that computes the recurrent part of the gates `first` to `end - 1`.
+"""Type of a function that computes the recurrent part of the pre-activations of the gates `first` to `end - 1`.
 
 Its arguments are the previous output, first and end: (N, units) -> (N, gates * units).
 """
@@ -48,7 +48,7 @@ class CellSettings(Protocol):
 
 
 class WeightedRecurrence(Recurrence, WeightedModule):
-    """Base class of recurrent cells' modules with weights, in which the parts of all gates are joined in Keras's order.
+    """Base class of modules of recurrent cells; each weight joins the kernels or biases of all gates, in Keras's order.
 
     torch's fused kernels take no masks. So masked steps get an additional input feature, which is 1 there: its
     weights, `masked_gates`, keep the cell state unchanged to the last bit, or the output within bounds where it is
@@ -80,12 +80,12 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         return self.settings.bias_initializer
 
     def biases(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the biases of the input's and the recurrent product; in most cells the second is None, as in Keras."""
+        """Return the biases of the input product and the recurrent product; as in Keras, most cells have no second."""
         return self.bias, None
 
     @abstractmethod
     def step(self, x: Tensor, state: State, products: Products) -> State:
-        """Compute the state after one time step; `x` is the input's part of pre-activations, (N, gates * units)."""
+        """Compute the state after one time step; `x` (N, gates * units) is the input's part of pre-activations."""
 
     @abstractmethod
     def all_steps(self, x: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
@@ -113,7 +113,7 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         return outputs, (torch.where(mask.any(1, keepdim=True), outputs[:, -1], state[0]), *memory)
 
     def fused_weights(self, kernel: Tensor) -> list[Tensor]:
-        """Return the weights as torch's fused kernels take them: two kernels and two biases, or no biases."""
+        """Return the weights for torch's fused kernels: two kernels and two biases, or only the two kernels."""
         bias, second = self.biases()
         if bias is None:
             return [kernel, self.recurrent_kernel]

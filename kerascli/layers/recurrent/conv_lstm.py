@@ -41,7 +41,7 @@ _GATES = 4
 
 
 class ConvLSTMArguments(FilterArguments):
-    """Mixin with the first arguments of convolutional LSTMs, in Keras's order: those before the gates' arguments."""
+    """Mixin with the first arguments of convolutional LSTMs, in Keras's order: those before `recurrent_activation`."""
 
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
@@ -83,7 +83,7 @@ class ConvLSTM(  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class ConvLSTMModule(SequenceModule, WeightedModule):
-    """Module of a convolutional LSTM, convolving with channels first; the gates' order: input, forget, cell, output."""
+    """Module of a convolutional LSTM, which convolves with channels first; gates: input, forget, cell, output."""
 
     kernel: Tensor
     recurrent_kernel: Tensor
@@ -109,7 +109,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         return [shape, shape]
 
     def step_mask(self, mask: Tensor, x: Tensor) -> Tensor:
-        """Return an input's mask as one of time steps (N, T) or of output positions (N, T, *); raises ShapeMismatch."""
+        """Return an input's mask as one of time steps (N, T) or output positions (N, T, *). Raises ShapeMismatch."""
         if mask.ndim <= 2:
             return super().step_mask(mask, x)
         masked, frame = tuple(mask.shape[2:]), self.state_shapes(tuple(x.shape[2:]))[0]
@@ -147,13 +147,13 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         return self._convolve(frames, masks, self.kernel, self.bias, self.window).unflatten(0, x.shape[:2])
 
     def _product(self, h: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return the function from the previous output to the recurrent part of the gates' pre-activations."""
+        """Return the function that computes the gates' recurrent pre-activations from the previous output."""
         rate = self.settings.recurrent_dropout if self.training else 0.0
         masks = self._dropout_masks(h, rate) if rate else None
         return lambda h: self._convolve(h, masks, self.recurrent_kernel, None, self.recurrent_window)
 
     def _dropout_masks(self, frame: Tensor, rate: float) -> Tensor:  # (N, *) -> (N, gates * C, *)
-        """Return a dropout mask for each gate, the same for all steps of a sequence."""
+        """Return random dropout masks, one for each gate, that are the same for all time steps of a sequence."""
         masks = dropout_mask(frame.expand(_GATES, *frame.shape), rate, seed=self.settings.seed)
         return torch.cat([to_channels_first(mask, self.settings.data_format) for mask in masks], dim=1)
 

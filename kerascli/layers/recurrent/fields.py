@@ -35,7 +35,7 @@ class GateArguments(Layer):
     """Mixin with the argument `recurrent_activation` of recurrent layers and cells that have gates."""
 
     recurrent_activation: fields.ActivationField | None = Sigmoid()
-    """Activation function of the gates; null: none."""
+    """Activation function of the gates; null: no activation function."""
 
 
 class InitializerArguments(Layer):
@@ -78,9 +78,9 @@ class ConstraintArguments(Layer):
     """Constraint applied to the recurrent kernel after each update."""
     bias_constraint: fields.BiasConstraint = None
     dropout: Fraction = 0.0
-    """Fraction of the input features that is dropped in training, the same at every step."""
+    """Fraction of the input features that is dropped in training, the same features at every step."""
     recurrent_dropout: Fraction = 0.0
-    """Fraction of the previous output's features that is dropped in training, the same at every step."""
+    """Fraction of the previous output's features that is dropped in training, the same features at every step."""
 
 
 class SeedArgument(Layer):
@@ -93,4 +93,4 @@ class LSTMArguments(RegularizerArguments, ForgetGateArguments, InitializerArgume
     """Mixin with the arguments of `lstm` and `lstm_cell` up to the regularizers."""
 
     activation: fields.ActivationField | None = Tanh()
-    """Activation function of the cell candidate and of the output; null: none."""
+    """Activation function of the cell candidate and of the output; null: no activation function."""

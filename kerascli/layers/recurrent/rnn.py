@@ -45,7 +45,7 @@ CellField = Annotated[
     BeforeValidator(_list_is_a_stack),
     WithJsonSchema({"anyOf": [_ONE, {"type": "array", "items": _ONE, "minItems": 1}, {"x-section": "rnn.cell"}]}),
 ]
-"""Field type of `rnn`'s cell: a cell, or a list of cells (a stack); the graph reads cells defined in the config."""
+"""Field type of `rnn`'s cell: a cell or a list (stack) of cells. The model graph reads cells defined in the config."""
 
 
 class CellArgument(Layer):

@@ -9,7 +9,7 @@ from kerascli.layers.geometry import broadcast_mask
 
 State = tuple[Tensor, ...]
 Step = Callable[[Tensor, State], State]
-"""Type of a function (a step's input, state before) -> state after; a state's first tensor is the output."""
+"""Type of a function (a step's input, state before it) -> state after it; the state's first tensor is the output."""
 
 
 def run_steps(step: Step, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:

@@ -45,7 +45,7 @@ class UpSampling2D(Layer):
     """Factors of height and width: one integer for both, or [height, width]."""
     data_format: DataFormat = "channels_last"
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"] = "nearest"
-    """nearest: repeat the pixels; the others: interpolate by weighted means of neighbouring pixels."""
+    """Method: nearest repeats pixels; all others interpolate by weighted means of neighbouring pixels."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         spatial_shape(x, 2, self.data_format)
@@ -105,7 +105,7 @@ class BilinearModule(UpSamplingModule):
 
 
 class SmoothModule(UpSamplingModule):
-    """Module that enlarges images by weighted means of neighbouring pixels (bicubic, lanczos3, lanczos5)."""
+    """Module that enlarges images by weighted means of neighbouring pixels (bicubic, lanczos3 or lanczos5 kernels)."""
 
     def __init__(self, times: tuple[int, ...], data_format: DataFormat, interpolation: str) -> None:
         super().__init__(times, data_format)

@@ -59,9 +59,9 @@ class Bidirectional(Layer):
     layer: RecurrentField
     """Recurrent layer that runs forwards."""
     merge_mode: Literal["sum", "mul", "concat", "ave"] | None = "concat"
-    """Merge of the two outputs; ave: mean; null: return both as results."""
+    """Method of merging the two outputs (ave: mean); null: both are returned as results."""
     backward_layer: RecurrentField | None = None
-    """Recurrent layer that runs backwards, with go_backwards: true; null: like `layer`, with its own weights."""
+    """Recurrent layer that runs backwards, with go_backwards: true; null: a copy of `layer` with its own weights."""
 
     @model_validator(mode="after")
     def _fit_each_other(self) -> Self:

@@ -95,7 +95,7 @@ class TimeDistributedModule(nn.Module):
         return calls.outcome(result)
 
     def _one_by_one(self, x: Tensor, mask: Tensor | None) -> Outcome:
-        """Run the inner layer on one time step after the other, each with the weights that the step before updated."""
+        """Run the inner layer on the time steps in turn, each with the weights as the previous step updated them."""
         module, seen = self.get_submodule(self.name), [Outcome(())]
         weights = dict((*module.named_parameters(), *module.named_buffers()))
         carried: dict[str, Tensor] = {}

@@ -1,4 +1,5 @@
-"""Shape inference of tensors without a batch axis: weights, sums over the batch, and what layers make of these."""
+"""Shape inference of tensors without a batch axis (weights, sums over the batch), and of the outputs of layers called
+on them."""
 
 from collections.abc import Mapping, Sequence
 from itertools import compress
@@ -10,7 +11,7 @@ from kerascli.shapes import TensorSpec
 
 
 def sample_specs(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
-    """Return the specs (shape, dtype) of a node's inputs; a tensor without a batch axis has its first axis taken for
+    """Return the specs (shape, dtype) of a node's inputs. If a tensor has no batch axis, its first axis is treated as
     one.
 
     This lets an encoder be called on a weight of pseudo-inputs. Raises ShapeMismatch if a layer takes both tensors
@@ -51,7 +52,8 @@ def batch_axis_hint(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
 def output_faults(
     outputs: Sequence[str], model: Model, specs: Mapping[str, TensorSpec], at: str = "model.outputs"
 ) -> list[Fault]:
-    """Return an error for each of a model's outputs that lacks a batch axis; `at` is the config key of the outputs."""
+    """Return a config error for each output of a model that lacks a batch axis; `at` is the config key that lists the
+    outputs."""
     places = {given.name: given.path for given in model.inputs}
     places |= {output: node.path for node in model.nodes for output in node.outputs}
     return [

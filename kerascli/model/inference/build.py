@@ -1,4 +1,5 @@
-"""Build a Model into modules and shapes: each layer is built and run on the meta device, without allocating memory."""
+"""Build the modules of a Model and infer its shapes: each layer is built and run on the meta device, without allocating
+memory."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ from kerascli.shapes import MAX_VALUES, TensorSpec, can_be_one, show_shape
 
 @without_compiler()
 def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
-    """Return a model with the modules of its nodes, built in order, and the shapes that these give to the node's
+    """Return the model as Built: with a module for each node, built in order, and the inferred shapes of the nodes'
     outputs.
 
     `known` are modules of another model, by the names of their weights: nodes with the same names share their
@@ -64,8 +65,8 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size
 
 
 def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: list[Fault]) -> list[Fault]:
-    """Return config errors for calls of shared models with other inputs than declared, without the errors
-    inside such calls."""
+    """Return config errors: one for each call of a shared model whose inputs are not as declared, and the `faults`
+    outside of such calls."""
     refused: list[Fault] = []
     for call in (entry for entry in model.entries if isinstance(entry, Call)):
         for (name, wanted), given in zip(call.of.inputs.items(), call.inputs, strict=False):
@@ -104,7 +105,8 @@ def _build_node(
     cache: SpecCache,
     batch_size: int | None,
 ) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
-    """Return a node's module, which may share weights with `owners` of earlier calls, and the specs of its outputs."""
+    """Return a node's module and the specs of its outputs. The module uses the weights of earlier calls, whose modules
+    are `owners`."""
     layer = node.layer
     seen = tuple(as_module_input(layer, spec) for spec in sample_specs(node, specs))
     _check_mask(node, specs)
@@ -174,8 +176,8 @@ def _refuse_undeclared(module: nn.Module) -> None:
 
 
 def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
-    """Raise ShapeMismatch unless a call's mask has the leading axes of its input, or as many axes, of size
-    1 or the same."""
+    """Raise ShapeMismatch unless a call's mask has the same leading axes as its input; if it has all axes, they may
+    also be of size 1."""
     given = node.call.get("mask", ())
     if isinstance(given, bool):
         return
@@ -194,7 +196,7 @@ def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
 def _faults(
     error: Invalid | ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec]
 ) -> dict[tuple[str, Path], Fault]:
-    """Return the config errors that an exception holds for a node or the nodes inside it, by text and config path.
+    """Return the config errors that an exception holds for a node or for nodes inside it, by (message, config path).
 
     The keys (text, path) are those by which equal config errors are recognized.
     """

@@ -98,7 +98,7 @@ def _check_given(cell: Cell, names: Sequence[str], specs: Sequence[TensorSpec]) 
 
 
 def _changed_states(cell: Cell, built: Built) -> Iterator[Fault]:
-    """Yield a config error for each state of a custom cell whose next value has another shape, or integers."""
+    """Yield a config error for each state of a custom cell whose next value has another shape, or integer values."""
     for state, name in zip(cell.states, cell.next, strict=True):
         spec, wanted = built.specs[name], TensorSpec(state.shape)
         related = (Related(f"state '{state.name}' is declared", state.path),)

@@ -14,18 +14,21 @@ from kerascli.shapes import Shape, TensorSpec
 
 _BATCH_SIZES = (2, 3)
 _UNKNOWN_SIZES = (720, 2160)
-"""Sizes of unknown dimensions in two runs of a module: a dimension of its outputs that differs is unknown, too.
+"""Sizes of each unknown dimension in two runs of a module: if an output's dimension differs between the runs, it is
+unknown, too.
 
 They are far apart, so that strides do not map both to one size, and have many divisors, so that they can be reshaped.
 """
 _UNKNOWN_STEPS = (96, 288)
-"""Sizes of unknown numbers of time steps in two runs: smaller, because recurrent layers loop over the steps."""
+"""Sizes of an unknown number of time steps in two runs of a module: small ones, because recurrent layers loop over the
+steps."""
 _MOST_VALUES = 2**53
 """Maximum number of values of an output per sample; beyond it torch cannot count the bytes of a batch."""
 
 
 def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
-    """Return an input's spec as the layer's module gets it: integers become floats if the layer accepts no integers."""
+    """Return the spec (shape, dtype) of an input as the layer's module receives it: floats for integers, if the layer
+    accepts no integers."""
     if spec.is_integer and not layer.takes_integers:
         return TensorSpec(spec.shape, _name(torch.get_default_dtype()), spec.batched)
     return spec
@@ -34,7 +37,8 @@ def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
 def declared_outputs(
     stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, TensorSpec]
 ) -> tuple[TensorSpec, ...]:
-    """Return the output specs that a layer states itself, marked as without batch axis if the node's input has none."""
+    """Return the output specs `stated` by the layer itself; if the node's input has no batch axis, they are marked as
+    without one, too."""
     of = specs[node.inputs[0]] if node.inputs else None
     if of is None or of.batched:
         return stated
@@ -42,7 +46,8 @@ def declared_outputs(
 
 
 SpecCache = dict[Any, tuple[TensorSpec, ...]]
-"""Type of the cache of output specs: of equal layers that are called on tensors of equal specs, only one is run."""
+"""Type of the cache of output specs: of several equal layers called on tensors of equal specs, only the first one is
+run."""
 
 
 def infer_outputs(

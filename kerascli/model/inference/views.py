@@ -1,4 +1,5 @@
-"""Build models that share the weights of another: its views, and the forward passes of `train_step`."""
+"""Build models that share the weights of another model: its views (such as an encoder alone), and forward passes of
+`train_step`."""
 
 from collections.abc import Mapping
 
@@ -14,7 +15,8 @@ from kerascli.model.runtime.submodules import submodules_of
 
 
 def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None = None) -> dict[str, Built]:
-    """Return the views of a model, built, by name; all of their weights must be in `owners`. Raises Invalid.
+    """Return a model's views (models that share its weights) as Built, by name; all their weights must be in `owners`.
+    Raises Invalid.
 
     `owners` are the modules with weights of the model and of its training, by the weights' names.
     """
@@ -45,7 +47,8 @@ def _own_weights(entry: Entry, view: str) -> Fault:
 
 
 def build_forward_pass(model: Model, owners: Mapping[str, nn.Module]) -> Built:
-    """Return a forward pass of `train_step`, built; its weights must be those of `owners` or of shared layers.
+    """Return a forward pass of `fit.train_step` as Built; each of its weights must be in `owners` or belong to a shared
+    layer.
 
     Raises Invalid.
     """

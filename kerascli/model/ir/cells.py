@@ -20,7 +20,7 @@ class CellState:
 
     @property
     def is_weight(self) -> bool:
-        """True if the state's initial value is stored as a weight, as all but untrained zeros are."""
+        """True if the state's initial value is stored as a weight; false only for zeros that are not trained."""
         return self.trainable or not isinstance(self.initializer, Zeros)
 
 

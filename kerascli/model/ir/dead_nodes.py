@@ -17,7 +17,8 @@ def dead_node_faults(
     *,
     inside: bool = True,
 ) -> list[Fault]:
-    """Return config errors for nodes, calls and inputs that lead to no output; for a chain of nodes, only its last one.
+    """Return config errors for nodes, calls and inputs that lead to no output; of a chain of such nodes, only for the
+    last one.
 
     With `inside`, unused nodes of the shared models that are called count, too; without, other graphs may use them,
     which `dead_inner_node_faults` checks.
@@ -53,7 +54,8 @@ def dead_inner_node_faults(models: Iterable[Model]) -> list[Fault]:
 
 
 def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fault]:
-    """Return config errors for nodes whose output nothing uses; each comes with the set of tensors that its graph uses.
+    """Return config errors for nodes whose outputs are unused; `nodes` are pairs of a node and the names of all tensors
+    that its graph uses.
 
     Nodes of one entry of `layers`, such as in several calls or repetitions, are unused only if all of them are.
     """
@@ -71,7 +73,8 @@ def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fau
 
 
 def called_in(entries: Iterable[Entry]) -> set[str]:
-    """Return the weight prefixes of the shared layers and models that nodes call, directly or through other models.
+    """Return the weight name prefixes of the shared layers and models that nodes call, directly or through other
+    models.
 
     A call may also be the layer of `time_distributed`, or be in a custom cell.
     """

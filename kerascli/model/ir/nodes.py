@@ -28,17 +28,17 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A layer in the graph, with the names of its input and output tensors."""
+    """A layer in the graph of a model, with the names of its input and output tensors."""
 
     name: str
     layer: BaseLayer
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    """Names of the output tensors; `_` for a discarded one."""
+    """Names of the output tensors; `_` for a tensor that is discarded."""
     call: Mapping[str, CallValue] = field(default_factory=dict)
     owner: str = ""
-    """Prefix of the names of the node's weights (`tower/features`), shared by nodes that share weights; ''
-    for `name`."""
+    """Prefix of the names of the node's weights (`tower/features`), the same for nodes that share weights; '': the
+    node's own name."""
     path: Path = field(default=(), compare=False)
     uses: tuple[Path, ...] = field(default=(), compare=False)
     """Config paths where the blocks and shared models that contain the node are used, outermost first."""
@@ -91,7 +91,7 @@ class Shared:
     weights: str
     """Prefix of the names of the shared weights."""
     inputs: Mapping[str, TensorSpec | None]
-    """Inputs of a shared model by name, with their specs where declared; empty for a layer."""
+    """Inputs of a shared model by name, each with its spec (shape, dtype) if declared, else None; empty for a layer."""
     entries: tuple["Node | Call", ...] = ()
     outputs: tuple[str, ...] = ()
     shared: tuple["Shared", ...] = ()
@@ -99,7 +99,7 @@ class Shared:
     trainable: bool = True
     """If False, no layer of the shared model is trained, whatever the layers' own settings."""
     tensors: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Mapping of names within the shared model to the tensors that they refer to."""
+    """Mapping from names in the config of the shared model to the tensors of the shared model that they refer to."""
     path: Path = field(default=(), compare=False)
 
 
@@ -146,7 +146,7 @@ class Model:
     alone: bool = False
     """If True, the model has no layers of its own: it consists of the shared model that its output names."""
     targets: tuple[Input, ...] = ()
-    """Targets of the data that formulas name (`targets.y`); not available when the model predicts."""
+    """Targets of the data that formulas refer to (`targets.y`); they are not available when the model predicts."""
     nodes: tuple[Node, ...] = field(init=False)
     """All nodes of the model in order, with calls replaced by their nodes."""
 
@@ -176,11 +176,12 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A model that has the weights of another, such as an encoder alone."""
+    """View of a model: a model that shares the weights of another, such as an encoder alone."""
 
     model: Model
-    """Complete graph of the view, which runs without the other model."""
+    """Complete graph of the view, which can run without the model whose weights it shares."""
     entries: tuple[Entry, ...]
-    """Nodes and calls of the view itself; the rest of `model.entries` belongs to the other model."""
+    """Nodes and calls that belong to the view alone; all others in `model.entries` belong to the model whose weights it
+    shares."""
     own_inputs: bool
-    """If False, the view continues from the inputs and nodes of the other model."""
+    """If False, the view continues from inputs and nodes of the model whose weights it shares."""

@@ -13,13 +13,15 @@ T = TypeVar("T")
 
 
 class _CustomCellFields(BaseLayer):
-    """Fields of `CustomCellRNN` that a config does not set; they come before those that it sets."""
+    """Fields of `CustomCellRNN` that a config does not set; as fields of a base class, they precede the fields that it
+    sets."""
 
     cell: InstanceOf[Cell]
     layers: tuple[InstanceOf[BaseLayer], ...]
-    """All layers in the cell."""
+    """All layers in the custom cell."""
     given: tuple[str, ...] = ()
-    """Names of the states that `initial_state` sets, in the order of the node's last inputs."""
+    """Names of the cell's states whose initial values `initial_state` gives; these values are the node's last inputs,
+    in this order."""
 
 
 class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -59,6 +61,7 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
         return self.model_copy(update={"cell": cell, "layers": tuple(node.layer for node in cell.nodes)})
 
     def split_inputs(self, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
-        """Split values, one for each input of the node, into those of sequences, constants and initial states."""
+        """Split `values`, one for each input of the `rnn` node, into those of input sequences, of constants, and of
+        initial states."""
         first, second = len(self.cell.inputs), len(self.cell.inputs) + len(self.cell.constants)
         return values[:first], values[first:second], values[second:]

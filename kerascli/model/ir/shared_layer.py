@@ -62,7 +62,7 @@ def wrapped(node: Node) -> Shared | None:
 
 
 def with_shared(cls: type[BaseLayer], settings: Any, known: Mapping[str, Shared | None]) -> Any:
-    """Return a wrapper's arguments in which the name of a shared layer or model is replaced by it. Raises
+    """Return a wrapper's arguments with the name of a shared layer or model replaced by a layer for it, if any. Raises
     ShapeMismatch."""
     named = settings.get("layer") if isinstance(settings, dict) else settings
     if not issubclass(cls, TimeDistributed):

@@ -10,7 +10,7 @@ PREFIX = "targets."
 
 
 def targets_of(nodes: Sequence[Node], known: Mapping[str, TensorSpec]) -> tuple[Input, ...]:
-    """Return the targets of the data that nodes use, as inputs of the model named `targets.NAME`."""
+    """Return the targets of the data that nodes use, as model inputs with the names `targets.NAME`."""
     used = {name for node in nodes for name in node.used_names()}
     return tuple(
         Input(f"{PREFIX}{name}", spec, ("data", "targets", name))
@@ -20,7 +20,7 @@ def targets_of(nodes: Sequence[Node], known: Mapping[str, TensorSpec]) -> tuple[
 
 
 def name_of(target: Input) -> str:
-    """Return a target's name in the data, which is its input's name without `targets.`."""
+    """Return a target's name in the data, which is the name of its model input without `targets.`."""
     return target.name.removeprefix(PREFIX)
 
 

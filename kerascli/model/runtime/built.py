@@ -12,7 +12,7 @@ from kerascli.shapes import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A model with a module for every node, on the meta device, and the spec of every tensor by name."""
+    """A model with a module for every node, on the meta device, and the spec (shape, dtype) of every tensor by name."""
 
     model: Model
     modules: Mapping[str, nn.Module]

@@ -20,7 +20,8 @@ QUERY_VALUE_KEY = ("query_mask", "value_mask", "key_mask")
 
 @dataclass(slots=True)
 class GraphOutcome:
-    """Results of one forward pass of a graph: outputs, masks, losses, metrics and weight updates; modules keep none."""
+    """Results of one forward pass of a graph: outputs, masks, losses, metrics and weight updates; no module stores
+    them."""
 
     outputs: dict[str, Tensor]
     masks: dict[str, Tensor]
@@ -34,8 +35,7 @@ class GraphOutcome:
 
 @dataclass(frozen=True, slots=True)
 class PreparedNode:
-    """Node of a model, with everything computed in advance that running it needs and that does not depend
-    on the data."""
+    """Node of a model, prepared to run: it holds everything that the run needs and that does not depend on the data."""
 
     node: Node
     module: nn.Module
@@ -50,7 +50,7 @@ class PreparedNode:
     again: bool
     """If True, an earlier node has the same weights, and may have updated them in this forward pass."""
     names: Mapping[str, str]
-    """Mapping from the path of each weight in the module to the weight's name in the model."""
+    """Mapping from the path of each weight in the node's module to the weight's name in the model."""
     sets: str
     """Full name of the weight that an `update` node assigns, which belongs to another node; '' for other nodes."""
     last_uses: tuple[str, ...]
@@ -115,7 +115,8 @@ def _below(node: str, name: str) -> str:
 
 
 def _carried(step: PreparedNode, outcome: GraphOutcome) -> dict[str, Tensor]:
-    """Return the values of a node's weights that earlier nodes updated in this forward pass, by path in the module.
+    """Return the values of a node's weights that earlier nodes updated in this forward pass, by the weight's path in
+    the node's module.
 
     As in Keras, later calls use the updated values.
     """
@@ -130,8 +131,8 @@ def _tensor(module: nn.Module, path: str) -> Tensor:
 
 
 def _call(step: PreparedNode, arguments: list[Tensor], call: dict[str, Any], carried: dict[str, Tensor]) -> Any:
-    """Return the output of a node's module, run in training or inference mode if the node's `training` argument says
-    so.
+    """Return the output of a node's module, run in the mode (training or inference) that the node's `training` argument
+    states, if any.
 
     Otherwise the mode is the model's.
     """
@@ -154,7 +155,8 @@ def _call(step: PreparedNode, arguments: list[Tensor], call: dict[str, Any], car
 def _mask_in(
     step: PreparedNode, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]
 ) -> Tensor | None:
-    """Return the mask that a node propagates, its call's or its inputs'; add it to `call` if the module uses masks."""
+    """Return the mask that a node propagates, from its call argument `mask` or its inputs; if the module uses masks,
+    add them to `call`."""
     node, layer = step.node, step.node.layer
     given = call.pop("mask", None)
     if not node.inputs:
@@ -171,7 +173,8 @@ def _mask_in(
 
 
 def _is_hidden(hidden: tuple[str, ...], index: int) -> bool:
-    """Return True if `hidden`, the call's masks that are `false`, has the mask of the layer's input number `index`."""
+    """Return True if the layer must ignore the mask of its input number `index`; `hidden` names the mask arguments that
+    are `false`."""
     return "mask" in hidden or (index < len(QUERY_VALUE_KEY) and QUERY_VALUE_KEY[index] in hidden)
 
 

@@ -36,7 +36,7 @@ class Graph(nn.Module):
                 step.module.requires_grad_(False)
 
     def weights(self) -> list[Weight]:
-        """Return all weights of the graph in the order of the nodes; shared ones once, at their first node."""
+        """Return all weights of the graph in the order of its nodes; a shared weight occurs once, at its first node."""
         found: dict[str, list[Weight]] = {}
         for step in self._steps:
             for part in submodules_of(step.node, step.module):

@@ -119,7 +119,8 @@ class Loop(CompositeModule):
         return Outcome(tuple(results) if len(results) > 1 else results[0], losses, updates=updates)
 
     def _by_step(self, sequences: Sequence[Tensor], outcome: GraphOutcome) -> Iterator[tuple[Tensor, ...]]:
-        """Yield for each time step the cell's inputs, and the tensors that depend on the inputs alone."""
+        """Yield, for each time step, the cell's inputs and the tensors that depend on these inputs alone (not on
+        states)."""
         size = sequences[0].shape[:2]
         values = dict(zip(self.cell.inputs, sequences, strict=True))
         if self._ahead:
@@ -177,19 +178,20 @@ class Loop(CompositeModule):
 
 
 def _first(state: CellState) -> str:
-    """Return the name of the weight that holds the initial value of a state."""
+    """Return the name of the weight that holds the initial value of a custom cell's state."""
     return f"initial_{state.name}"
 
 
 def _kept(state: str) -> str:
-    """Return the name of the weight that keeps a state between batches."""
+    """Return the name of the weight that keeps a custom cell's state between batches."""
     return f"state_{state}"
 
 
 def _split_by_dependency(
     steps: Sequence[PreparedNode], known: Iterable[str]
 ) -> tuple[list[PreparedNode], list[PreparedNode]]:
-    """Return nodes as two lists: those that depend only on the tensors `known` and treat rows separately; the rest."""
+    """Split a cell's nodes into those that depend only on the tensors `known` and treat each row separately, and all
+    others."""
     known, out, left = set(known), [], []
     for step in steps:
         layer = step.node.layer

@@ -18,12 +18,12 @@ class Submodule:
     path: str
     """Path of the submodule below the node's module, such as layer/graph/nodes/0; '' for the module itself."""
     name: str
-    """Prefix of the names of the submodule's weights; '' for the node's prefix."""
+    """Prefix of the names of the submodule's weights in the model; '': the prefix of the node's own weights."""
     module: nn.Module
     trainable: bool
 
     def names(self) -> Iterator[tuple[str, str]]:
-        """Yield for each weight of the submodule its path below the node's module and its name in the model."""
+        """Yield (path below the node's module, name in the model) for each weight of the submodule."""
         own = weights_of(self.module, self.path, trainable=True)
         for mine, weight in zip(own, self.weights(), strict=True):
             yield mine.name, weight.name
@@ -35,29 +35,31 @@ class Submodule:
 
 @dataclass(frozen=True, slots=True)
 class InnerNode:
-    """A node that runs inside another node."""
+    """Node that runs inside another node, such as a node of the custom cell of an `rnn`."""
 
     node: Node
     specs: Mapping[str, TensorSpec]
-    """Specs of the tensors of the inner graph, by name."""
+    """Specs (shape, dtype), by name, of the tensors of the graph that the inner node belongs to."""
 
 
 class CompositeModule(nn.Module):
-    """Base class of modules that run nodes inside another node; the inner nodes name their weights."""
+    """Base class of modules that run nodes inside another node (as `rnn` runs its cell's); each inner node's weights
+    are named after it."""
 
     results: tuple[TensorSpec, ...] | None = None
     """Specs of the module's outputs, if known without running it."""
 
     @abstractmethod
     def parts(self) -> Iterator[Submodule]:
-        """Yield the module's submodules with weights, with paths below this module."""
+        """Yield the module's submodules that have weights; their paths are relative to this module."""
 
     def inner_nodes(self) -> Iterator["InnerNode"]:
-        """Return an iterator over the nodes that the module runs, the nodes inside these included."""
+        """Return an iterator over the nodes that the module runs, including nodes inside these."""
         return iter(())
 
     def places(self) -> dict[str, str]:
-        """Return the path of each weight inside this module, by weight name; a shared weight has the first path."""
+        """Return the path in this module of each weight, by weight name; for a weight shared by several submodules, the
+        first path."""
         return {name: place for part in reversed(list(self.parts())) for place, name in part.names()}
 
 
@@ -77,14 +79,16 @@ def submodules_of(node: Node, module: nn.Module) -> list[Submodule]:
 
 
 def submodules_below(path: str, nodes: Sequence[Node], modules: Iterable[nn.Module]) -> Iterator[Submodule]:
-    """Yield the submodules of several nodes; their paths begin with `path`, that of the list of the nodes' modules."""
+    """Yield the submodules of several nodes; each submodule's path begins with `path`, the path of the list of the
+    nodes' modules."""
     for index, (node, module) in enumerate(zip(nodes, modules, strict=True)):
         for part in submodules_of(node, module):
             yield replace(part, path=below(f"{path}/{index}", part.path))
 
 
 def inner_nodes(modules: Iterable[nn.Module]) -> Iterator[InnerNode]:
-    """Yield the nodes inside other nodes; `modules` are those of the outer nodes."""
+    """Yield the nodes that run inside other nodes (such as those of an `rnn`'s cell); `modules` are the modules of the
+    outer nodes."""
     for module in modules:
         for _, inner in _outermost(module):
             yield from inner.inner_nodes()

@@ -28,7 +28,7 @@ class Weight:
         return getattr(self.owner, self.spec.name)
 
     def keras(self) -> Tensor:
-        """Return the weight's values in Keras's layout, as a view."""
+        """Return the weight's values in Keras's layout, as a view of its tensor."""
         return self.spec.to_keras(self.tensor.detach())
 
     def assign(self, values: Tensor) -> None:
@@ -37,7 +37,7 @@ class Weight:
             self.tensor.copy_(self.spec.to_torch(values))
 
     def take(self, values: Tensor) -> None:
-        """Set the weight's values, in Keras's layout, read from a file. Raises FileRefused for nan or infinite ones.
+        """Set the weight's values, in Keras's layout, read from a file. Raises FileRefused for nan or infinite values.
 
         Raises FileRefused if they are not finite in the weight's dtype.
         """
@@ -71,12 +71,12 @@ def weights_of(module: nn.Module, prefix: str, *, trainable: bool) -> Iterator[W
 
 
 def lasting(weights: Iterable[Weight]) -> list[Weight]:
-    """Return the weights other than the states that stateful layers keep between batches."""
+    """Return the weights except for the states that stateful layers keep between batches."""
     return [weight for weight in weights if not weight.spec.is_state]
 
 
 def materialize(module: nn.Module, weights: list[Weight], *, seed: int, device: torch.device) -> None:
-    """Allocate the tensors of a module, so far on the meta device, on `device`, and initialize its weights.
+    """Move a module from the meta device to `device`: allocate its tensors, and initialize its weights.
 
     The values of a weight depend on the seed and its name only, and are the same on every device.
     """

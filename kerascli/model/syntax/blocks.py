@@ -16,7 +16,7 @@ from kerascli.section import key_names, keys_of
 
 
 def read_blocks(reading: Reading, section: Any) -> None:
-    """Declare the blocks of `model.blocks`; their layers are read where they are used."""
+    """Record the blocks of `model.blocks` (templates of layers); their layers are read where the blocks are used."""
     if section is None:
         return
     if not isinstance(section, dict):
@@ -126,7 +126,8 @@ def _block_results(reading: Reading, block: Block) -> tuple[str, ...]:
 def _name_results(
     reading: Reading, written: tuple[str, ...], results: tuple[str, ...], first: int, name: str, path: Path
 ) -> None:
-    """Rename the output tensors of a block's use as the use names them, where nodes of the block produced them."""
+    """Name the outputs of one use of a block as its key `outputs` says; tensors that nodes of the block produced are
+    renamed."""
     place, renamed = reading.place(path), {}
     made = {output for entry in reading.entries[first:] for output in entry.outputs}
     for output, tensor in zip(written, results, strict=False):

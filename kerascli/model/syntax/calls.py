@@ -1,4 +1,5 @@
-"""Read calls of shared layers and models: a call becomes nodes, named after the call, over the shared weights."""
+"""Read calls of shared layers and models: each call becomes nodes, named after the call, that use the shared
+weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,7 +28,8 @@ class _Written:
 
 
 def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> None:
-    """Add a call of the shared layer or model `written` with the `arguments` written after its name."""
+    """Read a call of the shared layer or model named `written`, and add its nodes to the model; `arguments` follow the
+    name in the config."""
     faults, names, shared = reading.faults, reading.names, reading.shared[written]
     before = len(faults.found)
     known = {} if shared is None else call_arguments(type(shared.layer)) if shared.layer is not None else ANY_CALL
@@ -73,8 +75,8 @@ def _nodes(
     arguments: Mapping[str, CallValue],
     uses: tuple[Path, ...],
 ) -> tuple[tuple[Node, ...], dict[str, str], dict[str, str]]:
-    """Return a call's nodes, the tensors by name inside the shared model, and the tensors that some `outputs` stand
-    for.
+    """Return the nodes of a shared model's call, its tensors by name in the shared model, and the tensors of outputs
+    without a node of their own.
 
     An output of a shared model has none if it is an input passed through, or the same tensor as another output.
     """
@@ -127,7 +129,8 @@ def _take_apart(
 
 
 def _inputs(reading: Reading, shared: Shared, found: _Written) -> tuple[str, ...]:
-    """Return the tensors of a call's inputs, in the order in which the shared model declares them."""
+    """Return the input tensors of a call of a shared model, in the order in which the shared model declares its
+    inputs."""
     wanted, layer = list(shared.inputs), shared.layer
     merges = layer is not None and layer.call_form == "several"
     several = merges or len(wanted) > 1

@@ -1,4 +1,5 @@
-"""Read an `rnn` entry with a custom cell: its node, and the cell as a small model of one time step."""
+"""Read an `rnn` item of `layers` with a custom cell: the item's node, and the cell as a small model of one time
+step."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,7 +27,8 @@ _CALL: Mapping[str, CallArgument] = {**ANY_CALL, "mask": CallArgument("tensors",
 
 
 def has_custom_cell(name: Any, arguments: Any) -> bool:
-    """Return True if the entry is an `rnn` with a cell defined in YAML, or with constants, which need such a cell."""
+    """Return True if an item of `layers` is an `rnn` with a cell defined in YAML, or with constants, which need such a
+    cell."""
     cls = LAYERS.find(name) if isinstance(name, str) else None
     if cls is None or not cls.takes_custom_cell or not isinstance(arguments, dict):
         return False
@@ -180,7 +182,8 @@ def _states(inner: Reading, written: Any, path: Path) -> tuple[CellState, ...]:
 
 
 def _state(inner: Reading, name: str, value: Any, path: Path) -> CellState:
-    """Read a state of a custom cell: a size `128`, a shape `[128, 20]`, or shape, initializer and trainable."""
+    """Read a state of a custom cell: a size `128`, a shape `[128, 20]`, or a mapping with the keys shape, initializer
+    and trainable."""
     keys = value if isinstance(value, dict) else {"shape": value}
     state = inner.faults.read(StateSection, keys, path, f"state '{name}'")
     sizes = [state.shape] if type(state.shape) is int else state.shape

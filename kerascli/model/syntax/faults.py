@@ -19,7 +19,7 @@ class Faults:
         self.section = section
         self.found: list[Fault] = []
         self.uses: tuple[Path, ...] = ()
-        """Config paths of the uses, outermost first, of the nested blocks that are being read."""
+        """Config paths at which the nested blocks that are being read are used, outermost first."""
         self._reported: set[tuple[str, Path]] = set()
 
     def add(
@@ -34,7 +34,7 @@ class Faults:
         self.take([Fault(text, (*self.section, *path), at, hint=hint, related=related)])
 
     def absorb(self, invalid: Invalid, path: Path) -> None:
-        """Add the config errors that an Invalid holds; their paths are relative to `path` in the section."""
+        """Add the config errors of an Invalid exception; their paths are relative to `path` in the section."""
         self.take(invalid.below((*self.section, *path)).faults)
 
     def take(self, faults: Iterable[Fault]) -> None:
@@ -71,7 +71,8 @@ class Faults:
 
     @contextmanager
     def used_at(self, path: Path) -> Iterator[None]:
-        """Context manager that marks errors found in its block: the block of layers being read is used at `path`."""
+        """Context manager for reading a block of layers for its use at `path`; errors that are found meanwhile note
+        that use."""
         before = self.uses
         self.uses = (*before, (*self.section, *path))
         try:

@@ -56,7 +56,7 @@ class Forward:
         names.previous = next(iter(inputs)) if len(inputs) == 1 else None
 
     def read(self, layers: Any, whose: str) -> tuple[Entry, ...]:
-        """Return the nodes and calls in the list `layers` of an update's forward pass."""
+        """Return the nodes and calls in the list `layers` of an update of `fit.train_step`."""
         path = (*self._path, "layers")
         if is_list(layers, whose, path, self.faults):
             with suppress(TooManyNodes):
@@ -82,8 +82,8 @@ class Forward:
         return entries[-1]
 
     def model(self, outputs: Iterable[str], at: str) -> Model:
-        """Return the forward pass as a model with these `outputs`; `at` is the config key of outputs for error
-        messages.
+        """Return the forward pass as a model with these `outputs`; `at` is the config key to name in errors about the
+        outputs.
 
         Raises Invalid.
         """

@@ -120,8 +120,8 @@ def _inputs(reading: Reading, node: WrittenNode) -> tuple[str, ...]:
 
 
 def _named_inputs(reading: Reading, node: WrittenNode, layer: BaseLayer | None) -> tuple[str, ...]:
-    """Return the names of the tensors in a layer's expression, and of the model's first input if it needs
-    the batch size."""
+    """Return the names of the tensors in a layer's expression, and the model's first input if the expression uses the
+    batch size."""
     if not isinstance(layer, ExpressionLayer):  # it could not be read
         return ()
     if node.keys.has("inputs"):

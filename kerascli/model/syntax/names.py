@@ -24,13 +24,16 @@ class Names:
 
     def __init__(self, outside: "Names | None" = None) -> None:
         self._outside = outside
-        """Names defined outside of a custom cell, which its nodes cannot use; for better messages only."""
+        """Names that are defined outside of a custom cell, whose nodes cannot use them; they only improve error
+        messages."""
         self._tensors: ChainMap[str, str] = ChainMap()
-        """Mapping from node name to tensor; a name whose node `when` left out refers to the input of that node."""
+        """Mapping from node name to output tensor; the name of a node that its key `when` leaves out is mapped to the
+        node's input."""
         self._places: dict[str, Path] = {}
         """Mapping from each tensor and node of the model to the config path of its definition."""
         self._here = self._places
-        """Mapping from each name in the body (of a block or repeat) being read to the config path of its definition."""
+        """Mapping from each name in the body (the layers of a block or repeat) being read to the config path of its
+        definition."""
         self._without_result: set[str] = set()
         self._broken: set[str] = set()
         self._later: dict[str, Path] = {}
@@ -38,24 +41,24 @@ class Names:
         self._counts: dict[str, int] = {}
         self._counts_here: dict[str, int] = {}
         self._names_here: dict[str, str] = {}
-        """Mapping from a node's automatic name, in the body being read, to its name if the body were a
-        model of its own."""
+        """Mapping from a node's automatic name in the model to the one that it would have if the body (block, repeat)
+        were a model of its own."""
         self.previous: str | None = None
-        """Name of the tensor that `prev` refers to, the output of the node above; None if there is no single one."""
+        """Name of the tensor that `prev` refers to, the output of the node above; None if there is not exactly one."""
         self._targets: Sequence[str] | None = ()
         """Names of the data's targets; None if they are unknown, so that any name may be a target."""
         self._sees_targets = False
         self.inputs_known = True
-        """If False, the inputs could not be read, so any name may be an input's."""
+        """If False, the inputs could not be read, so any name may be that of an input."""
 
     def fork(self) -> "Names":
-        """Return a deep copy, to which names can be added without changing this object."""
+        """Return a deep copy of these names; adding names to the copy does not change this object."""
         return copy.deepcopy(self)
 
     @contextmanager
     def inside(self, *, sees_outside: bool) -> Iterator[None]:
-        """Context manager for the scope of a body: a repeat's sees outer names and exports its own, a
-        block's does not."""
+        """Context manager for the names in the layers of a block or repeat. A repeat sees outer names and exports its
+        own; a block does neither."""
         before = self._tensors, self._here, self._later, self._counts_here, self._names_here
         saw = self._sees_targets
         self._sees_targets = saw and sees_outside
@@ -73,7 +76,8 @@ class Names:
                     self._tensors.setdefault(name, name)
 
     def unique(self, name: str) -> str:
-        """Return the unique name of a node written as `name`: in a body, a taken name gets a number, as in Keras."""
+        """Return a unique name for a node written as `name`: inside a block or repeat, a name that is taken gets a
+        number, as in Keras."""
         if self._here is self._places or name not in self._places:
             return name
         number = 1
@@ -82,8 +86,8 @@ class Names:
         return f"{name}_{number}"
 
     def give(self, name: str, place: Path, *, means: str | None = None) -> None:
-        """Define `name` for all nodes below in the config; it refers to the tensor `means`, by default the
-        one of that name."""
+        """Define `name` for all nodes below in the config; it refers to the tensor `means` (default: the tensor called
+        `name`)."""
         self._tensors[name] = means or name
         self._here[name] = place
         if name in self._names_here:
@@ -92,11 +96,13 @@ class Names:
             self._places.setdefault(means, place)
 
     def define_inputs(self, tensors: Mapping[str, str]) -> None:
-        """Define the inputs of a body: mapping of names within the body to tensors."""
+        """Define the inputs of a block, cell or shared model; `tensors` maps names within it to tensors of the
+        model."""
         self._tensors.update(tensors)
 
     def take(self, name: str, place: Path, *, node: str | None = None) -> None:
-        """Reserve `name` for the node `node` (by default the one of that name), so that no other node takes it."""
+        """Reserve `name` for the node `node` (default: the node called `name`), so that no other node can have this
+        name."""
         self._here.setdefault(name, place)
         self._places.setdefault(node or name, place)
 
@@ -120,7 +126,8 @@ class Names:
         return dict(self._tensors)
 
     def mark_broken(self, names: Iterable[str]) -> None:
-        """Mark names of nodes that could not be read, so that uses of them are not reported as further errors."""
+        """Mark the names of nodes that could not be read, so that nodes that use these names cause no further
+        errors."""
         for name in names:
             self._broken.update({name, self._names_here.get(name, name)})
 
@@ -135,8 +142,8 @@ class Names:
             self._announced.add(name)
 
     def refuse(self, name: str, *, own: str | None = None) -> Fault | None:
-        """Return a config error if a node cannot have the name, else None; the name of its own layer,
-        `own`, is allowed."""
+        """Return a config error if a node cannot have the name `name`, else None; `own`, the name of the node's layer,
+        is allowed."""
         if not _NAME.match(name):
             return Fault(f"'{name}' is not a valid name: expected letters, digits and _, not starting with a digit")
         if name in RESERVED:
@@ -164,7 +171,8 @@ class Names:
         return name
 
     def find(self, name: object) -> str:
-        """Return the tensor that a name stands for in the node that is being read. Raises Invalid."""
+        """Return the tensor that `name` refers to in the node being read, given the nodes above it in the model
+        section. Raises Invalid."""
         if not isinstance(name, str):
             raise Invalid([Fault(f"expected the name of a node, got {show(name)}")])
         if name == "prev":
@@ -184,7 +192,7 @@ class Names:
         return not self.inputs_known and name not in self._without_result and name not in self._later
 
     def _unknown(self, name: str) -> Fault:
-        """Return the config error of a name that a node uses but that is not defined at this point."""
+        """Return the config error for a name that a node uses, but that no node or input above it defines."""
         call, dot, inner = name.partition(".")
         if name in self._without_result:
             return Fault(f"'{name}' has no output, so no node can use it")

@@ -1,4 +1,5 @@
-"""State shared by the readers of a list `layers`: names, errors, shared models, blocks; and readers of node keys."""
+"""State shared by the readers of a list `layers` (names, errors, shared models, blocks), and readers of a node's
+keys."""
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping
@@ -59,7 +60,8 @@ class TooManyNodes(Exception):
 
 @dataclass(slots=True)
 class Reading:
-    """State of reading one list of layers: that of a model, a shared model, a view or a cell."""
+    """State of reading one list `layers`: of a model, a shared model, a view (a model that shares another's layers) or
+    a custom cell."""
 
     faults: Faults
     references: References
@@ -70,18 +72,21 @@ class Reading:
     entries: list[Entry] = field(default_factory=list)
     inputs: tuple[str, ...] = ()
     shared: ChainMap[str, Shared | None] = field(default_factory=lambda: ChainMap({}))
-    """Shared layers and models that may be called; None for one that could not be read, which has been reported."""
+    """Shared layers and models that may be called, by name; None for one that could not be read, whose error has been
+    reported."""
     unread: tuple[str, ...] = ()
-    """Names of shared layers and models that cannot be called yet: the one being read and those below it."""
+    """Names of shared layers and models that cannot be called yet: the one that is being read, and those defined after
+    it."""
     open_shared: tuple[str, ...] = ()
     """Names of the nested shared models that are being read."""
     blocks: dict[str, Block | None] = field(default_factory=dict)
     variables: dict[str, Value] = field(default_factory=dict)
-    """Parameters of the block and variables of the loops that are being read."""
+    """Mapping from name to value: parameters of the block, and variables of the loops, that are being read."""
     open_blocks: tuple[str, ...] = ()
 
     def fault(self, text: str, place: Path, hint: str) -> Fault:
-        """Return a config error of the node at the complete path `place`; it notes the uses of the block being read."""
+        """Return a config error for the node at the config path `place`; it notes where the block being read is
+        used."""
         return Fault(text, place, "key", hint=hint, related=used_here(self.faults.uses))
 
     def place(self, path: Path) -> Path:
@@ -91,7 +96,7 @@ class Reading:
         return not self.faults.is_flag(keys.when, (*path, "when")) or keys.when
 
     def name(self, keys: NodeKeys, path: Path, kind: str) -> str:
-        """Return the name of a node as written, or an automatic one as in Keras."""
+        """Return the name that the config gives to a node, or an automatic name, numbered as in Keras."""
         name, path = keys.name, (*path, "name")
         if isinstance(name, str):
             self.check_name(name, path, own=kind)
@@ -112,7 +117,7 @@ class Reading:
             self.faults.add(f"'{name}' is the name of {kind}; choose another name", path, at=at)
 
     def previous(self, path: Path) -> tuple[str, ...]:
-        """Return the name of the previous node's only tensor in a tuple; if there is none, report an error
+        """Return (name,) of the previous node's only output tensor; if it has not exactly one, report a config error
         and return ()."""
         if self.names.previous is None:
             hint = f"add inputs: one of {', '.join(self.inputs)}"
@@ -121,7 +126,7 @@ class Reading:
         return (self.names.previous,)
 
     def tensors(self, written: Any, path: Path) -> tuple[str, ...]:
-        """Return the tensors that a name, or each of a list of names, refers to here; unknown names are
+        """Return the names of the tensors that `written`, a name or a list of names, refers to; unknown names are
         reported and left out."""
         if not isinstance(written, list):
             found = [self.tensor(written, path)]
@@ -130,7 +135,8 @@ class Reading:
         return tuple(name for name in found if name is not None)
 
     def tensor(self, name: Any, path: Path) -> str | None:
-        """Return the tensor that a name refers to at this point of the model; None after reporting a config error."""
+        """Return the tensor that `name` refers to in the node being read, given the nodes above it; None after
+        reporting a config error."""
         try:
             return self.names.find(name)
         except Invalid as invalid:
@@ -138,7 +144,8 @@ class Reading:
             return None
 
     def call(self, known: Mapping[str, CallArgument], written: Mapping[str, Any], below: Path) -> dict[str, CallValue]:
-        """Return the call arguments in a node's keys as written, by name, of those that the node's layer knows."""
+        """Return a node's call arguments by name, with names of nodes replaced by tensors; `known` are the arguments
+        that its layer takes."""
         call: dict[str, CallValue] = {}
         for key, argument in known.items():
             if key not in written:
@@ -158,8 +165,8 @@ class Reading:
         return call
 
     def results(self, name: str, count: int | None, keys: NodeKeys, path: Path) -> tuple[str, ...]:
-        """Return the names that a node's key `outputs` gives to its tensors; `count` is their number, None
-        if unknown."""
+        """Return the names that a node's key `outputs` gives to its output tensors; `count` is the number of tensors,
+        None if unknown."""
         if not keys.has("outputs"):
             return (name, *("_" for _ in range((count or 1) - 1)))
         written, path = keys.outputs, (*path, "outputs")
@@ -181,7 +188,7 @@ class Reading:
         return tuple(map(str, names))
 
     def pass_on(self, name: str, tensor: str, place: Path) -> None:
-        """Define that the name of a node which `when` left out refers to the node's input tensor."""
+        """Define the name of a node that its key `when` leaves out: it refers to the node's input tensor."""
         self.names.give(name, place, means=tensor)
         self.names.previous = tensor
 
@@ -194,4 +201,5 @@ class Reading:
 
 Body = ModelSection | SharedSection | ViewSection | CellSection
 ReadBody = Callable[[Reading, Body, Path], tuple[str, ...]]
-"""Type of a function that reads the layers and outputs of a model at a path; it returns the outputs."""
+"""Type of a function that reads the layers and outputs of a model at a config path; it returns the names of the
+outputs."""

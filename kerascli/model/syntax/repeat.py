@@ -11,10 +11,10 @@ from kerascli.model.syntax.schema import RepeatEach, RepeatTimes
 from kerascli.section import key_names, keys_of, unknown_keys
 
 Read = Callable[[Reading, list[Any], Path], None]
-"""Type of a function that reads a list of layers at a path."""
+"""Type of a function that reads a list of layers at a config path, and adds them to the model being read."""
 
 _KEYS = (*key_names(RepeatTimes)[:-1], *key_names(RepeatEach))
-"""Keys of a repeat for messages; `layers`, which both forms have, comes last."""
+"""Keys of a `repeat` (with `times` or with `each`) for error messages; `layers`, which both forms have, comes last."""
 
 
 def read_repeat(reading: Reading, arguments: Any, entry: Path, read: Read) -> None:
@@ -33,7 +33,8 @@ def read_repeat(reading: Reading, arguments: Any, entry: Path, read: Read) -> No
 
 
 def _rounds(reading: Reading, arguments: Any, path: Path) -> list[dict[str, Value]]:
-    """Return, for each repetition of a `repeat`, its variables (name to value); an empty list after a config error."""
+    """Return a list of the variables (name -> value) in each repetition of a `repeat`; it is empty after a config
+    error."""
     add = reading.faults.add
     if not isinstance(arguments, dict) or not isinstance(arguments.get("layers"), list) or not arguments["layers"]:
         hint = "repeat: {times: 3, layers: [...]}"
@@ -75,7 +76,7 @@ def _counted(reading: Reading, times: Any, path: Path) -> list[Value]:
 
 @contextmanager
 def variables(reading: Reading, values: Mapping[str, Value]) -> Iterator[None]:
-    """Context manager in whose block `$` may also refer to these variables: of the repeat or block of
+    """Context manager in which `$` references may also refer to `values`, the variables of the repeat or block of
     layers being read."""
     before = reading.variables
     reading.variables = {**before, **values}

@@ -18,8 +18,8 @@ INPUT_DTYPES = tuple(dtype for dtype in get_args(DType) if dtype != "string")
 
 
 class Takes:
-    """Annotation of a section's field of type `Any`: its JSON Schema is that of `kind`; a parser checks its
-    value later."""
+    """Annotation of a field of type `Any`: the field's JSON Schema is that of the type `kind`; a parser checks the
+    field's value later."""
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind
@@ -47,7 +47,7 @@ class InputSection(BaseSection):
     shape: InputShape
     """Shape without the batch axis; null for an axis of any size."""
     dtype: Annotated[Any, WithJsonSchema({"type": "string", "enum": list(INPUT_DTYPES)})] = None
-    """Data type of the values; by default that of the data, else float32."""
+    """Data type of the input's values; by default the data type of the data's input, else float32."""
 
 
 Inputs = Annotated[Any, Takes(dict[str, _Shape | InputSection])]
@@ -61,7 +61,7 @@ class NodeKeys(BaseSection):
     inputs: Annotated[Any, Takes(NodeName | list[NodeName])] = None
     """Input node or nodes, by name; by default the previous node."""
     outputs: Annotated[Any, Takes(NodeName | list[NodeName])] = None
-    """Name of each output tensor; '_' discards one."""
+    """Name of each output tensor; '_' discards a tensor."""
     when: Flag = True
     """If false, leave the node out: its name then stands for its input."""
 
@@ -77,7 +77,7 @@ class RNNKeys(NodeKeys):
     """Keys that an `rnn` takes besides the layer's arguments."""
 
     initial_state: Annotated[Any, Takes(NodeName | list[NodeName] | dict[str, NodeName])] = None
-    """Nodes that give the initial states, in the order in which the states are returned; or state -> node."""
+    """Nodes that give the initial states: a list in the order of the returned states, or state -> node."""
     constants: Annotated[Any, Takes(dict[str, NodeName])] = None
     """Tensors passed to a custom cell unchanged at every time step: name within the cell -> node."""
 
@@ -93,15 +93,15 @@ class SharedSection(BaseSection, json_schema_extra={"x-section": "model.shared"}
     """A model that is called like a layer and has the same weights in every call."""
 
     inputs: Annotated[Any, Takes(_Names | dict[str, _Shape | InputSection | None])] = None
-    """Names of its inputs, optionally with shapes; by default one, `input`."""
+    """Names of the shared model's inputs, optionally with shapes; by default one, `input`."""
     shared: "SharedThings" = None
-    """Layers and models that only its own layers call: name -> layer or model."""
+    """Layers and models that only this shared model's layers call: name -> layer or model."""
     layers: Layers
-    """Nodes in order, each below those that it takes as inputs."""
+    """Nodes in order, each below the nodes that it takes as inputs."""
     outputs: Outputs = None
     """Nodes whose tensors the model returns; by default the last node."""
     trainable: Flag = True
-    """If false, freeze all its layers."""
+    """If false, freeze all layers of the shared model."""
 
 
 SharedThings = Annotated[Any, Takes(dict[str, _Layer | SharedSection])]
@@ -114,11 +114,11 @@ class BlockSection(BaseSection, json_schema_extra={"x-section": "model.blocks"})
     parameters: Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties": {}})] = None
     """Parameters, written $name in the layers: name -> default; null if every use must give a value."""
     inputs: Outputs = None
-    """Names of its inputs; by default one, `input`."""
+    """Names of the block's inputs; by default one, `input`."""
     layers: Layers
-    """Nodes that each use adds to the model."""
+    """Nodes that each use of the block adds to the model."""
     outputs: Outputs = None
-    """Nodes whose tensors a use returns; by default the last node."""
+    """Nodes whose tensors each use of the block returns; by default the last node."""
 
 
 class RepeatTimes(BaseSection):
@@ -144,10 +144,10 @@ class RepeatEach(BaseSection):
 
 
 class ViewSection(BaseSection, json_schema_extra={"x-section": "model.views"}):
-    """A model over the same weights, such as an encoder alone, to run after training; it is never trained itself."""
+    """A model that uses the main model's weights, such as an encoder alone, to run after training; never trained."""
 
     inputs: Inputs = None
-    """Inputs of the view: name -> shape; by default it continues from the model's inputs and nodes."""
+    """Inputs of the view: name -> shape; by default the view continues from the model's inputs and nodes."""
     layers: Layers = None
     """Nodes of the view; they call shared layers and models, and have no weights of their own."""
     outputs: Outputs = None
@@ -160,7 +160,7 @@ class StateSection(BaseSection):
     key_list: ClassVar[str] = "it has"
 
     shape: Annotated[Any, Takes(_Size | list[_Size])]
-    """Size or shape, without the batch axis."""
+    """Size or shape of the state, without the batch axis."""
     initializer: Annotated[Any, Takes(Annotated[Initializer, INITIALIZERS.field()])] = None
     """Initializer of the state at the first time step; by default zeros."""
     trainable: Flag = False
@@ -176,7 +176,7 @@ class CellSection(BaseSection, json_schema_extra={"x-section": "rnn.cell"}):
     inputs: Outputs = None
     """Names of the time step's slices of the rnn's input sequences; by default one, `input`."""
     states: Annotated[Any, Takes(dict[str, _Size | list[_Size] | StateSection])]
-    """States carried from step to step: name -> size, shape, or shape with initializer."""
+    """States carried from step to step: name -> size, shape, or a mapping with shape and initializer."""
     layers: Layers
     """Nodes computed at each time step."""
     next: Annotated[Any, Takes(dict[str, NodeName])]
@@ -191,16 +191,16 @@ class ModelSection(BaseSection, json_schema_extra={"x-section": "model"}):
     title: ClassVar[str] = "model"
 
     init_from: Annotated[Any, section_ref("model.init_from")] = None
-    """Pretrained weights to start from: a run's, a file's or published ones; by default the layers' initializers."""
+    """Pretrained weights to start from: a run's, a file's or published weights; by default the layers' initializers."""
     inputs: Inputs = None
-    """Inputs of the model: name -> shape without the batch axis, or shape and dtype; by default the data's."""
+    """Inputs of the model: name -> shape without the batch axis, or shape and dtype; by default the data's inputs."""
     shared: SharedThings = None
     """Shared layers and models: name -> layer or model, called like a layer, with the same weights in every call."""
     blocks: Annotated[Any, Takes(dict[str, BlockSection])] = None
     """Templates of layers: name -> block, used like a layer, with new weights in every use."""
     layers: Layers
-    """Nodes in order, each below those that it takes as inputs."""
+    """Nodes in order, each below the nodes that it takes as inputs."""
     outputs: Outputs = None
     """Nodes whose tensors the model returns; by default the last node."""
     views: Annotated[Any, Takes(dict[str, ViewSection])] = None
-    """Models over the same weights, such as an encoder alone, for use after training: name -> view."""
+    """Models that use the weights of this model, such as an encoder alone, for use after training: name -> view."""

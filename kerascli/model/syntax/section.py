@@ -41,7 +41,8 @@ def parse_scope(
     called_elsewhere: bool = False,
     unread: Collection[str] = (),
 ) -> tuple[Model, Scope]:
-    """Read a model section: return the model, and the scope in which views and forward passes are read. Raises Invalid.
+    """Read a `model:` section. Return the model, and the Scope (names ...) for reading its views and forward passes.
+    Raises Invalid.
 
     `data_inputs` are the data's inputs, used if the section declares none; None if the data section could not be read.
     `references` resolves the `$` of blocks and repeats; by default they stay as written. `data_targets` are the targets
@@ -83,7 +84,8 @@ def parse_scope(
 
 
 def _with_call(model: ModelSection) -> ModelSection:
-    """Return a `model:` section that has no layers with one layer added: a call of the shared model in `outputs`."""
+    """Return a copy of a `model:` section without layers, with one layer added: a call of the shared model that
+    `outputs` names."""
     inputs = model.shared[model.outputs]["inputs"]
     return model.model_copy(update={"inputs": inputs, "layers": [{model.outputs: {"inputs": list(inputs)}}]})
 
@@ -95,8 +97,7 @@ def _is_alone(model: ModelSection) -> bool:
 
 
 def _written(section: Any, faults: Faults) -> ModelSection | None:
-    """Return a `model:` section, parsed; None, after a config error, without layers or outputs that name a shared
-    model.
+    """Return a `model:` section, parsed; it must have layers, or `outputs` that name a shared model.
 
     Returns None after a config error.
     """
@@ -115,7 +116,8 @@ def _written(section: Any, faults: Faults) -> ModelSection | None:
 
 
 def _add_no_layers(shared: Any, output: Any, faults: Faults) -> None:
-    """Report why a `model:` section without layers is not, instead, a shared model that its `outputs` name."""
+    """Report a config error for a `model:` section that has no layers, and whose `outputs` name no shared model that
+    could replace them."""
     if not isinstance(shared, dict) or not isinstance(output, str):
         or_shared = ", or let outputs name one model of shared" if isinstance(shared, dict) else ""
         faults.add("model needs 'layers'", (), at="key", hint=f"add layers: [...]{or_shared}")
@@ -144,7 +146,8 @@ def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
 
 
 def _read_body(reading: Reading, written: Body, base: Path) -> tuple[str, ...]:
-    """Return the outputs of a model after reading its layers; its inputs and shared layers have been read before."""
+    """Read the layers of a model and return the names of its outputs; the model's inputs and shared layers have been
+    read before."""
     whose = str(base[-1]) if base else "model"
     if base and written.has("layers") and not is_list(written.layers, whose, (*base, "layers"), reading.faults):
         return ()

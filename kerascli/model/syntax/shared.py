@@ -16,7 +16,7 @@ from kerascli.shapes import TensorSpec
 
 
 def read_shared(reading: Reading, section: Any, base: Path, read: ReadBody) -> tuple[Shared, ...]:
-    """Return the layers and models of a `shared` section; each may be called by those below it and by the
+    """Return the layers and models of a `shared` section; each may be called by those defined after it and by the
     model's layers."""
     if section is None:
         return ()

@@ -1,4 +1,5 @@
-"""Read the views of a model, and other models that call its shared layers."""
+"""Read views of a model (`model.views`: models that share its weights), and other models that call its shared
+layers."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from kerascli.section import meant_keys
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Names that a view of a model may use: its shared layers and models, its blocks, its inputs and its nodes."""
+    """Names of a model that its views may use: those of its shared layers and models, blocks, inputs and nodes."""
 
     reading: Reading
     inputs: tuple[Input, ...]
@@ -30,7 +31,8 @@ class Scope:
 
 
 def read_views(scope: Scope, section: Any) -> dict[str, View]:
-    """Return the views in `model.views` by name; config errors are added to the model's."""
+    """Return the views (models that share the model's weights) in `model.views`, by name; config errors are added to
+    the model's."""
     faults, found = scope.reading.faults, {}
     if section is None:
         return {}
@@ -65,7 +67,7 @@ def _read_view(scope: Scope, name: str, written: Any, path: Path) -> View:
 
 
 def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
-    """Yield a config error for each target that a view uses: a view predicts, without targets."""
+    """Yield a config error for each target that a view uses: views only predict, so no targets are available."""
     hint = "use targets in add_loss, add_metric and what leads to them"
     uses = [(each, entry) for entry in view.model.entries for each in entry.used_names()]
     for each, entry in [*uses, *((output, None) for output in view.model.outputs)]:
@@ -77,7 +79,7 @@ def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
 
 
 def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
-    """Return the view at a config path: a model over the weights of the scope's model. Raises Invalid.
+    """Return the view at a config path: a model that uses the weights of the scope's model. Raises Invalid.
 
     A view with inputs of its own may use only those; one without continues from the data's inputs, and from the
     inputs and nodes of the scope's model.

@@ -31,10 +31,10 @@ class WrittenNode:
     cls: type[BaseLayer]
     written: str
     settings: Any
-    """The layer's own arguments as written: a mapping, or the value of the first argument."""
+    """The layer's own arguments as written in the config: a mapping, or the value of the first argument."""
     keys: NodeKeys
     call: Mapping[str, Any]
-    """Call arguments of the node (`training`, `mask` ...), as written."""
+    """Call arguments of the node (`training`, `mask` ...), as written in the config."""
     entry: Path
     inputs: Path
     """Config path of the node's inputs."""
@@ -45,8 +45,8 @@ class WrittenNode:
 
 
 def take_apart(entry: Any, path: Path, faults: Faults) -> WrittenNode:
-    """Return an item of `layers` split into arguments and node keys. Raises Invalid, with paths inside it,
-    if no layer."""
+    """Return an item of `layers` split into arguments and node keys. Raises Invalid, with paths inside the item, if it
+    is not a layer."""
     written, settings = split_form(entry, "layer")
     bare = isinstance(entry, str)
     cls = LAYERS.get(written, () if bare else (written,), None if bare else settings)
@@ -71,7 +71,7 @@ def call_arguments(cls: type[BaseLayer]) -> dict[str, CallArgument]:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return the names in a config value that is None, one name or a list, as a list."""
+    """Return a config value that is None, one name or a list of names, as a list of names."""
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]

@@ -35,7 +35,7 @@ class AugMix(ImageOperation):
     num_chains: PositiveInt = 3
     """Number of augmented versions (chains) to mix."""
     chain_depth: PositiveInt = 3
-    """Maximal number of operations in each chain; a position may also stay without one."""
+    """Maximum number of operations in each chain; any position in a chain may also have no operation."""
     factor: Factor = 0.3
     """Strength of the operations, passed to each as its factor: from 0 to 1, or [lowest, highest]."""
     alpha: PositiveFloat = 1.0

@@ -56,7 +56,7 @@ class Use:
 
 
 class ImageOperation(Component):
-    """Base class of image operations; their methods get float (N, C, H, W), whatever the setting `data_format`."""
+    """Base class of image operations; their methods get float images (N, C, H, W), whatever `data_format` says."""
 
     uses: ClassVar[tuple[Use, ...]] = ()
     always: ClassVar[bool] = False
@@ -64,7 +64,7 @@ class ImageOperation(Component):
     keeps_integers: ClassVar[bool] = False
     """True if integer images stay integers, false if they become floating point."""
     channels: ClassVar[tuple[int, ...]] = ()
-    """Numbers of channels that the operation supports; empty: any."""
+    """Numbers of channels that the operation supports; empty: any number."""
     refused: ClassVar[Mapping[str, str]] = {"bounding_box_format": "batches hold images and labels, no bounding boxes"}
 
     if TYPE_CHECKING:  # declared by each operation, in the place that Keras has it
@@ -101,7 +101,7 @@ class ImageOperation(Component):
 
 
 class FactorOperation(ImageOperation):
-    """Base class of image operations on pixel values with the one setting `factor`, which subclasses redeclare."""
+    """Base class of image operations on pixel values whose main setting is `factor`, redeclared by subclasses."""
 
     factor: Factor
     value_range: ValueRange = (0, 255)
@@ -167,7 +167,7 @@ O = TypeVar("O", bound=type[ImageOperation])
 
 
 def operation(*uses: Use) -> Callable[[O], O]:
-    """Register an image operation as a layer and as a transform; its first example is shown in the reference."""
+    """Return a class decorator that registers an image operation as a layer and as a transform; `uses` are examples."""
     assert uses, "an operation has an example"
 
     def register(cls: O) -> O:

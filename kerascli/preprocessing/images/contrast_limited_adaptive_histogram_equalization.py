@@ -42,7 +42,7 @@ class ContrastLimitedAdaptiveHistogramEqualization(ImageOperation):
         return rescaled(spread, (0, 255), self.value_range)
 
     def _tables(self, tiles: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return the table of new shades for each tile, (N, C, d, a, 256), from the tiles (N, C, d, a, pixels)."""
+        """Return tables of new shades for the tiles: (N, C, down, across, pixels) to (N, C, down, across, 256)."""
         pixels = tiles.shape[-1]
         count = torch.zeros(*tiles.shape[:-1], _SHADES, dtype=torch.long, device=tiles.device)
         share = count.scatter_add(-1, tiles, torch.ones_like(tiles)).to(dtype)
@@ -81,7 +81,7 @@ def _between_tiles(tables: Tensor, shades: Tensor, high: int, wide: int) -> Tens
 
 
 def _neighbours(x: Tensor, axis: int, size: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the indices of the tiles whose centres are before and after each pixel along an axis, (pixels,) each.
+    """Return, for each pixel along an axis, the indices of the two tiles whose centres are before and after it.
 
     The third result is the pixel's fraction of the way from one centre to the other.
     """

@@ -23,7 +23,7 @@ from kerascli.shapes import DataFormat, PositiveInt, Seed
 
 @operation(Use(), Use({"num_ops": 1, "factor": [0.2, 0.4], "value_range": [0.0, 1.0], "interpolation": "nearest"}))
 class RandAugment(ImageOperation):
-    """RandAugment: in training applies `num_ops` random operations of eleven to each image, chosen for each separately.
+    """RandAugment: in training applies to each image `num_ops` operations, drawn at random from eleven.
 
     Input and output: (N, H, W, C), with 1 or 3 channels. All eleven operations are computed for all images, and one is
     selected, so that nothing waits for the random numbers. Paper: Cubuk et al., 2019.
@@ -55,7 +55,7 @@ class RandAugment(ImageOperation):
 
 
 def augmentations(factor: Span, value_range: Span, interpolation: Interpolation) -> list[ImageOperation]:
-    """Return Keras's eleven image operations: first those on positions and shades, last those on colours."""
+    """Return Keras's eleven image operations: first those that change positions and shades, last those for colours."""
     return [
         RandomShear(x_factor=factor, y_factor=factor, interpolation=interpolation),
         RandomTranslation(height_factor=factor, width_factor=factor, interpolation=interpolation),
@@ -77,7 +77,7 @@ def draw_index(x: Tensor, count: int) -> Tensor:
 
 
 def apply_selected(parts: list[ImageOperation], x: Tensor, index: Tensor, drawn: list[Any]) -> Tensor:
-    """Apply to each image the operation with its index in `parts`; an index beyond the last leaves it unchanged."""
+    """Apply to each image the operation in `parts` with its index; an index past the end leaves the image unchanged."""
     result = x
     for number, (part, numbers) in enumerate(zip(parts, drawn, strict=True)):
         result = torch.where(index == number, part.change(x, numbers), result)

@@ -29,13 +29,13 @@ class RandomElasticTransform(ImageOperation):
     """
 
     factor: Factor = 1.0
-    """Bounds of the probability to change an image, drawn from 0 to factor, or from [lowest, highest]."""
+    """Probability to change an image, itself drawn from 0 to factor, or from [lowest, highest]."""
     scale: Factor = 1.0
     """Strength of the distortion, drawn from 0 to scale, or from [lowest, highest]."""
     interpolation: Interpolation = "bilinear"
     """Interpolation between pixels."""
     fill_mode: FillMode | Literal["mirror"] = "reflect"
-    """Fill outside of the image: reflection (mirror: without the border), wrapped copies, fill_value or border."""
+    """Fill outside of the image: reflection (mirror: without border), wrapped copies, fill_value, or border pixels."""
     fill_value: float = 0.0
     """Value outside of the image with fill_mode constant."""
     value_range: ValueRange = (0, 255)

@@ -21,7 +21,7 @@ class RandomFlip(ImageOperation):
     """
 
     mode: Literal["horizontal", "vertical", "horizontal_and_vertical"] = "horizontal_and_vertical"
-    """Direction: left to right, upside down, or both together."""
+    """Direction of the flip: horizontal (left to right), vertical (upside down), or both at once."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
 

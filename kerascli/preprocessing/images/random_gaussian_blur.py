@@ -26,7 +26,7 @@ class RandomGaussianBlur(ImageOperation):
     """
 
     factor: Factor = 1.0
-    """Bounds of the probability to blur an image, drawn from 0 to factor, or from [lowest, highest]."""
+    """Probability to blur an image, itself drawn from 0 to factor, or from [lowest, highest]."""
     kernel_size: Size2D = (3, 3)
     """Size of the blur's window in pixels: one odd integer, or [height, width]."""
     sigma: Factor = 1.0

@@ -16,9 +16,9 @@ class RandomPerspective(ImageOperation):
     """
 
     factor: Factor = 1.0
-    """Bounds of the probability to change an image, drawn from 0 to factor, or from [lowest, highest]."""
+    """Probability to change an image, itself drawn from 0 to factor, or from [lowest, highest]."""
     scale: Fraction = 1.0
-    """Largest movement of the corners: by up to half of this, as a fraction of their coordinates."""
+    """Maximum movement of a corner: each coordinate changes by a random fraction of itself, of at most scale / 2."""
     interpolation: Interpolation = "bilinear"
     """Interpolation between pixels."""
     fill_value: float = 0.0

@@ -18,7 +18,7 @@ class RandomSaturation(FactorOperation):
     channels = (3,)
 
     factor: Factor
-    """Factor, drawn from 0 to this, or from [lowest, highest]."""
+    """Factor drawn from 0 to this value, or from [lowest, highest]: 0 gives grayscale, 0.5 changes nothing."""
     value_range: ValueRange = (0, 255)
     """Minimum and maximum of the pixel values; as in Keras the saturation is clipped to it."""
 

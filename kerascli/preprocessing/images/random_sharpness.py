@@ -14,7 +14,7 @@ class RandomSharpness(FactorOperation):
     """
 
     factor: Factor
-    """Factor, drawn from 0 to this, or from [lowest, highest]."""
+    """Factor drawn from 0 to this value, or from [lowest, highest]: 0 blurs, 0.5 changes nothing, 1 sharpens most."""
 
     def draw(self, x: Tensor) -> Tensor:
         return 2 * uniform(x, span(self.factor))

@@ -1,4 +1,4 @@
-"""RandomZoom: zooms in or out."""
+"""RandomZoom: zooms images in or out."""
 
 from typing import Annotated
 
@@ -30,9 +30,9 @@ class RandomZoom(ImageOperation):
     """
 
     height_factor: ZoomFactor
-    """Change of the shown height as a fraction, drawn from -factor to factor, or from [lowest, highest]."""
+    """Change of the visible height as a fraction, drawn from -factor to factor, or from [lowest, highest]."""
     width_factor: ZoomFactor | None = None
-    """Change of the shown width as a fraction, likewise; null: as the height, which keeps the aspect ratio."""
+    """Change of the visible width, drawn as for the height; null: equal to the height's, to keep the aspect ratio."""
     fill_mode: FillMode = "reflect"
     """Fill outside of the image: its reflection, wrapped copies, fill_value (constant), or the nearest border pixel."""
     interpolation: Interpolation = "bilinear"

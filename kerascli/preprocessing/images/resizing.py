@@ -36,15 +36,15 @@ class Resizing(ImageOperation):
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"] = "bilinear"
     """Interpolation between pixels."""
     crop_to_aspect_ratio: bool = False
-    """Crop the longer sides centrally first, so that the aspect ratio stays."""
+    """Crop the longer side on both ends before resizing, so that the aspect ratio stays."""
     pad_to_aspect_ratio: bool = False
-    """Pad the shorter sides on both ends first, so that the aspect ratio stays."""
+    """Pad the shorter side on both ends before resizing, so that the aspect ratio stays."""
     fill_mode: Literal["constant"] = "constant"
-    """Padding for pad_to_aspect_ratio; Keras allows constant alone."""
+    """Fill of the padding with pad_to_aspect_ratio; only constant is possible, as in Keras."""
     fill_value: float = 0.0
-    """Value of the padding."""
+    """Value of the padding with pad_to_aspect_ratio."""
     antialias: bool = False
-    """Low-pass filter images that get smaller (bilinear, bicubic, lanczos)."""
+    """Low-pass filter images that are made smaller, with the interpolation bilinear, bicubic or lanczos."""
     data_format: DataFormat = "channels_last"
 
     @model_validator(mode="after")
@@ -79,7 +79,7 @@ def resized(x: Tensor, height: int, width: int, interpolation: str, antialias: b
 
 
 def smart_resize(x: Tensor, height: int, width: int) -> Tensor:
-    """Crop images to the largest central part with the output's aspect ratio, and scale that bilinearly."""
+    """Crop images to the largest central part with the aspect ratio of height x width, and resize it bilinearly."""
     x = crop_to_aspect_ratio(x, height, width)
     return F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
 

@@ -26,7 +26,7 @@ def pixels(x: Tensor) -> tuple[Tensor, Tensor]:
 def affine(
     x: Tensor, across: Row, down: Row, *, interpolation: Interpolation, fill_mode: FillMode, fill_value: float
 ) -> Tensor:
-    """Transform images: output pixel (i, j) is sampled at (across . (i, j, 1), down . (i, j, 1)).
+    """Transform images: output pixel (i, j) is sampled at the dot products of `across` and `down` with (i, j, 1).
 
     Coefficients are (N, 1, 1) or numbers.
     """

@@ -10,7 +10,8 @@ from kerascli.report.architecture.from_graph import diagram_of
 
 
 def whole_diagram(graph: Graph, beside: Sequence[Graph] = (), *, expand: bool = False) -> Diagram:
-    """Return a model's diagram, with frames for shared layers that only `beside` calls (all, if it has no others)."""
+    """Return a model's diagram, with frames for shared layers that only graphs in `beside` call; for a model without
+    layers of its own, only frames."""
     drawn = Diagram((), ()) if graph.model.alone else diagram_of(graph, expand=expand)
     shown = set() if graph.model.alone else {call.of.name for call in _calls(graph)}
     frames: list[Box] = []
@@ -28,7 +29,7 @@ def _calls(graph: Graph) -> list[Call]:
 
 
 def _called(graph: Graph, call: Call) -> Graph:
-    """Return the shared layer or model that `call` calls as a graph of its own, with the tensor names inside it."""
+    """Return the shared layer or model that `call` uses as a separate graph, with the tensor names used inside it."""
     shared = call.of
     entries = shared.entries or call.nodes
     names = shared.inputs if shared.entries else call.inputs

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 TOP = -30.0
-"""Vertical position, in pixels, where a line from the previous column arrives; a column's first box begins at 0."""
+"""Vertical position, in pixels, at which the line from the previous column ends; a column's first box begins at 0."""
 _TURN = 16.0
 _TALL = 1500.0
 _BETWEEN = 64.0
@@ -16,7 +16,7 @@ Point = tuple[float, float]
 
 
 class Shift(NamedTuple):
-    """Offset (dx, dy) of a diagram's row of boxes; `way` is the x of the line that comes from the previous column."""
+    """Offset (dx, dy) of a row of boxes in a diagram; `way` is the x of the vertical line from the previous column."""
 
     dx: float
     dy: float
@@ -26,7 +26,8 @@ class Shift(NamedTuple):
 def shifts(
     tops: Sequence[float], heights: Sequence[float], extents: Sequence[Point], may_end: Sequence[bool]
 ) -> list[Shift]:
-    """Return offsets that arrange a diagram's rows of boxes in columns; `extents` are the rows' left and right ends."""
+    """Return an offset for each row of boxes in a diagram, so that rows form columns; `extents` are rows' (left, right)
+    ends."""
     height = tops[-1] + heights[-1]
     width = max(right for _, right in extents) - min(left for left, _ in extents)
     count = round(math.sqrt(height / (_SHAPE * (width + _BETWEEN)))) if height > _TALL else 1
@@ -45,6 +46,6 @@ def shifts(
 
 
 def way_on(start: Point, way: float, head: Point) -> tuple[Point, ...]:
-    """Return the points of a line from the foot of a diagram's column, up beside it, to the head of the next column."""
+    """Return the points of a line that leads from a column's foot, up at x = `way`, to the head of the next column."""
     foot, top = start[1] + _TURN + 6.0, head[1] - _TURN
     return start, (start[0], foot), (way, foot), (way, top), (head[0], top), head

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from kerascli.report.architecture.diagram import Diagram
 
 Way = tuple[str, ...]
-"""Path to a box of a diagram: the keys of the frames around it, outermost first, and its own."""
+"""Path to a box of a diagram: the keys of the frames around it, from the outermost, and the box's key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,8 @@ class Connection:
 
 
 def connections(diagram: Diagram, at: Way = ()) -> list[Connection]:
-    """Return the edges between all boxes of a diagram, even inside frames; `at` is the path to the diagram's frame."""
+    """Return the edges between all boxes of a diagram, also inside frames; `at` is the path to the frame of the
+    diagram."""
     found: list[Connection] = []
     enters: dict[str, list[Connection]] = {}
     leaves: dict[str, list[Connection]] = {}

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Role = Literal["layer", "input", "output", "figure", "model", "block", "repeat", "entry", "exit"]
-"""Kind of a diagram's box; a `figure` is a loss or metric without output, edges cross a frame at `entry` and `exit`."""
+"""Kind of a box in a diagram; a `figure` is a loss or metric without output, `entry` and `exit` are ends of a frame's
+edges."""
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 _LONGEST_PERIOD = 8
@@ -17,19 +18,19 @@ class Box:
     key: str
     role: Role
     kind: str
-    """Name of the layer, block or shared model that the box stands for: `dense`, `tower`."""
+    """Name of the layer, block or shared model that a box of the diagram stands for, such as `dense` or `tower`."""
     name: str = ""
-    """Name of the node in the model; empty if it adds nothing to `kind`."""
+    """Name of the model's node that the box stands for; empty if it says no more than `kind`."""
     details: str = ""
     parameters: int = 0
     family: str = ""
     frozen: bool = False
     times: int = 1
-    """Number of consecutive equal layers, blocks or models that this one box stands for."""
+    """Number of consecutive equal layers, blocks or models that the box stands for."""
     inside: "Diagram | None" = None
 
     def is_like(self, other: "Box") -> bool:
-        """Return True if two boxes of a diagram are equal, except for their keys and names."""
+        """Return True if two boxes of a diagram are equal, keys and names aside."""
         return replace(self, key="", name="") == replace(other, key="", name="")
 
 
@@ -54,7 +55,8 @@ class Diagram:
 
 
 def folded(diagram: Diagram) -> Diagram:
-    """Return a diagram with repeats in chains collapsed: from 2 equal blocks, or 3 equal layers or sequences, on."""
+    """Return a diagram with repetitions in chains collapsed: of at least 2 equal blocks, or 3 equal layers or
+    sequences."""
     _, incoming = _sides(diagram)
     boxes = {box.key: box for box in diagram.boxes}
     for chain in _chains(diagram):
@@ -96,7 +98,8 @@ def _chains(diagram: Diagram) -> Iterator[list[str]]:
 
 
 def _repetition(boxes: Sequence[Box], labels: Sequence[str]) -> tuple[int, int]:
-    """Return (period, times) of the pattern with which a sequence of boxes begins; times is 1 if it does not repeat."""
+    """Return (period, times) of the repeated pattern at the beginning of a list of boxes; times is 1 without
+    repetition."""
     for period in range(1, min(_LONGEST_PERIOD, len(boxes) // 2) + 1):
         same = period
         while same < len(boxes) and boxes[same].is_like(boxes[same - period]):
@@ -110,7 +113,7 @@ def _repetition(boxes: Sequence[Box], labels: Sequence[str]) -> tuple[int, int]:
 
 
 def _pile(boxes: Sequence[Box]) -> Box:
-    """Return one box that stands for several equal ones in a diagram; a shared model's parameters are counted once."""
+    """Return one box of a diagram that replaces several equal ones; it counts a shared model's parameters only once."""
     first = boxes[0]
     names = dict.fromkeys(box.name or box.kind for box in (first, boxes[-1]))
     count = first.parameters * (1 if first.role == "model" else len(boxes))
@@ -118,7 +121,8 @@ def _pile(boxes: Sequence[Box]) -> Box:
 
 
 def _once(diagram: Diagram, boxes: dict[str, Box], run: Sequence[str], period: int, times: int) -> Diagram:
-    """Return a diagram with a run of repeated boxes replaced by one box, or by a frame of its first `period` boxes."""
+    """Return a diagram in which the repeated boxes `run` are replaced by one box, or by a frame of the first `period`
+    ones."""
     kept, gone = run[:period], set(run[period:])
     outgoing, incoming = _sides(diagram)
     enters, leaves = incoming[kept[0]][0], outgoing[run[-1]][0]

@@ -9,7 +9,8 @@ from kerascli.report.architecture.layout import lines_of
 
 
 def dot(diagram: Diagram, title: str, totals: str) -> str:
-    """Return a model's diagram as DOT text, with a title and `totals`, a line on the number of parameters."""
+    """Return a model's diagram as text in Graphviz's DOT, with a title and `totals`, the line on numbers of
+    parameters."""
     ids: dict[Way, str] = {}
     lines = [
         f"digraph {_quoted(title)} {{",

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 _MOST_BOXES = 2_000
 _PER_INCH = 100.0
 _SHARP, _LARGEST = 200, 30_000
-"""Dots per inch of a diagram's image, and the maximum number of dots on a side, which may lower the former."""
+"""Resolution of a diagram's image in dots per inch, and the maximum number of dots per side, which may lower the
+resolution."""
 _MARGIN, _HEADING = 26.0, 40.0
 _INK, _GREY, _EDGE = "#20262e", "#5b6573", "#7f8a97"
 _FRAME = "#f5f7f9"
@@ -37,7 +38,8 @@ _FONT = "DejaVu Sans"
 
 
 def draw_graph(graph: "Graph", name: str, *, expand: bool = False, beside: Sequence["Graph"] = ()) -> "Figure":
-    """Return a figure of a model; `beside` are further graphs, of which only the shared layers not yet shown are drawn.
+    """Return a matplotlib figure of a model's diagram; of the graphs `beside`, only shared layers not yet shown are
+    drawn.
 
     Raises ConfigError for a model that is too large to draw.
     """

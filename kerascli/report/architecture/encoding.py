@@ -1,4 +1,4 @@
-"""Diagrams of models as the contents of a file: an image, or text for Mermaid or Graphviz."""
+"""Convert the diagram of a model to the contents of a file: an image, or text for Mermaid or Graphviz."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ SUFFIXES = (*plots.SUFFIXES, *_TEXTS)
 def encoded_model(
     graph: "Graph", name: str, suffix: str, *, expand: bool = False, beside: Sequence["Graph"] = ()
 ) -> bytes:
-    """Return the bytes of a file with a model's diagram; `suffix` is one of SUFFIXES, and sets the file's format.
+    """Return the contents of a file with a model's diagram, as bytes; `suffix` (one of SUFFIXES) sets the format.
 
     Raises ConfigError for a model that is too large to draw.
     """

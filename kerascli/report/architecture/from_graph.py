@@ -14,19 +14,19 @@ from kerascli.report.architecture.layer_details import details, family_of, shape
 from kerascli.report.architecture.nesting import Part, Place, enclosing_parts
 
 Way = tuple[str, ...]
-"""Path to a box of a diagram: the keys of the frames around it, outermost first, and its own."""
+"""Path to a box of a diagram: the keys of the frames around it, from the outermost, and the box's key."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """A tensor that leads from one box of a model's diagram to another, whatever frames they are in."""
+    """Tensor that leads from one box of a model's diagram to another, whatever frames the boxes are in."""
 
     source: Way
     target: Way
     tensor: str
     label: str
     inner: str
-    """Name of the tensor inside a shared model that is drawn once for all of its calls."""
+    """Name that the tensor has inside a shared model, which is drawn once for all of its calls."""
 
 
 @dataclass(slots=True)
@@ -34,12 +34,12 @@ class _Drawn:
     graph: Graph
     expand: bool
     ways: dict[str, Way]
-    """Mapping from the name of a node of the model to the path of its box in the diagram."""
+    """Mapping from the name of a model's node to the path of its box in the diagram."""
     parts: dict[Way, Part]
     nodes: dict[Way, list[Node]]
-    """Mapping from the path of a box to the nodes it stands for: those of all calls if the layer is shared."""
+    """Mapping from the path of a box to the model's nodes it stands for; for a shared layer, the nodes of all calls."""
     counts: dict[str, dict[str, int]]
-    """Number of elements of each weight, by the name of its node, then by the name of the weight."""
+    """Mapping from node name and weight name to the number of elements of the weight."""
     links: list[_Link] = field(default_factory=list)
 
 
@@ -92,7 +92,7 @@ def _link(drawn: _Drawn) -> None:
 
 
 def _is_ordered(drawn: _Drawn) -> bool:
-    """Return True if no path along the diagram's edges leads from a box or frame back to itself."""
+    """Return True if a diagram has no cycle: no path along its edges leads from a box or frame back to it."""
     after: dict[Way, set[Way]] = {}
     for link in drawn.links:
         common = _common(link.source, link.target)
@@ -116,7 +116,8 @@ def _common(first: Way, second: Way) -> int:
 
 
 def _level(drawn: _Drawn, way: Way, links: Sequence[_Link]) -> Diagram:
-    """Return the content of the frame at the path `way` (empty: the whole diagram); `links` are the tensors in it."""
+    """Return the diagram inside the frame at the path `way` (empty: the whole diagram); `links` are the tensors in
+    it."""
     depth = len(way)
     edges: dict[tuple[str, str, str], Edge] = {}
     for link in links:
@@ -134,7 +135,7 @@ def _level(drawn: _Drawn, way: Way, links: Sequence[_Link]) -> Diagram:
 
 
 def _tensor(drawn: _Drawn, link: _Link, way: Way) -> str:
-    """Return the name that a link's tensor has inside the frame (of a shared model or block) at the path `way`."""
+    """Return the name of a link's tensor inside the frame (a shared model or block) at the path `way`."""
     depth = len(way)
     is_inside = link.source[:depth] == way and link.target[:depth] == way
     return link.inner if is_inside and way and _is_shared(drawn, way) else link.tensor
@@ -145,7 +146,7 @@ def _is_shared(drawn: _Drawn, way: Way) -> bool:
 
 
 def _is_one_of_several(drawn: _Drawn, box: Way, way: Way) -> bool:
-    """Return True if a box has several outputs or several calls, so that its edges' labels must name the tensor."""
+    """Return True if a box has several outputs or calls, so that labels of edges must name the tensor."""
     if box in drawn.parts:
         return drawn.parts[box].is_shared and len(_call_names(_nodes_below(drawn, box))) > 1
     nodes = drawn.nodes.get(box, [])

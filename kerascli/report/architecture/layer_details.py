@@ -12,19 +12,21 @@ _LONGEST = 44
 _PLAIN = frozenset(
     {"units", "filters", "activation", "rate", "kernel_size", "pool_size", "value", "layer", "target_shape"}
 )
-"""Names of settings that are left out in a layer's box, where only the value is shown."""
+"""Names of layer settings of which a diagram's box shows only the value."""
 _AXES = frozenset({"axes", "axis", "dims"})
 _UNSAID = ("_initializer", "_regularizer", "_constraint")
 
 
 def family_of(layer: BaseLayer) -> str:
-    """Return a layer's family, the name of its file's folder (`pooling`, `recurrent` ...); `own` for a plugin's."""
+    """Return the family of a layer, the folder of its source file (`pooling`, `recurrent` ...); `own` for a plugin's
+    layer."""
     parts = type(layer).__module__.split(".")
     return parts[2] if parts[:2] == ["kerascli", "layers"] and len(parts) > 2 else "own"
 
 
 def details(layer: BaseLayer) -> str:
-    """Return a layer's settings that differ from defaults, except those of its weights, as text: `16, 3x3, relu`."""
+    """Return the settings of a layer that differ from the defaults, but not those of its weights, as text: `16, 3x3,
+    relu`."""
     words = []
     for name, field in type(layer).model_fields.items():
         value = getattr(layer, name)

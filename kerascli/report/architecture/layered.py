@@ -1,4 +1,4 @@
-"""Layered layout (Sugiyama) of a diagram, apart from what is inside frames: edges go down, with few crossings.
+"""Layered layout (Sugiyama) of a diagram, without the content of frames: edges go down, with few crossings.
 
 Ranks by the longest path, dummy nodes where an edge passes a rank, orders by barycenters, positions by least squares.
 """
@@ -13,23 +13,24 @@ from kerascli.errors import ConfigError
 _SWEEPS = 8
 _MOST_STAND_INS = 100_000
 _PASSING_WIDTH, _PASSING_WEIGHT = 14.0, 0.05
-"""Width in pixels, and weight, of a dummy node (where an edge passes a row): low, so that it gives way to boxes."""
+"""Width in pixels, and weight, of a dummy node (where an edge passes a row of boxes); low, so that boxes take
+precedence."""
 _APART = 26.0
 """Distance in pixels between the boxes of one row of a diagram."""
 
 Key = str | tuple[int, int]
-"""Key of a node of the layout: the name of a box, or (edge, row) for the dummy node where an edge passes a row."""
+"""Key of a layout node: the key of a box, or (edge, row) for the dummy node where an edge passes a row of boxes."""
 
 
 @dataclass(slots=True)
 class Ranks:
-    """Positions of a layout's nodes: `rows` from left to right, the row of each box (`rank`), and the centers (`x`)."""
+    """Positions of layout nodes: `rows` of nodes from left to right, `rank` (row of each box), and `x` (centers)."""
 
     rows: list[list[Key]]
     rank: dict[str, int]
     x: dict[Key, float] = field(default_factory=dict)
     paths: list[list[Key]] = field(default_factory=list)
-    """Layout nodes of each edge: its source, the dummy nodes in the rows that it passes, its target."""
+    """List, for each edge, of its layout nodes: the source, a dummy node in each row that it passes, the target."""
 
 
 def arrange(
@@ -83,7 +84,8 @@ def _ranks(
 
 
 Neighbours = dict[Key, list[tuple[Key, float]]]
-"""Mapping from a layout node to its neighbours in the row above or below, each with the offset for a straight edge."""
+"""Mapping from a layout node to its neighbours in the row above (or below), each with the x offset of a straight
+edge."""
 
 
 def _neighbours(paths: Sequence[Sequence[Key]], ports: Sequence[tuple[float, float]]) -> tuple[Neighbours, Neighbours]:
@@ -135,7 +137,7 @@ def _crossings(rows: Sequence[Sequence[Key]], below: Neighbours) -> int:
 
 
 def _place(ranks: Ranks, widths: Mapping[str, float], above: Neighbours, below: Neighbours) -> None:
-    """Move layout nodes towards their neighbours in the rows above and below; order and least distances are kept."""
+    """Move layout nodes towards their neighbours in the rows above and below; order and minimum distances are kept."""
 
     def width(key: Key) -> float:
         return widths[key] if isinstance(key, str) else _PASSING_WIDTH
@@ -159,13 +161,13 @@ def _place(ranks: Ranks, widths: Mapping[str, float], above: Neighbours, below: 
 
 
 def _wanted(key: Key, near: Sequence[tuple[Key, float]], x: Mapping[Key, float]) -> float:
-    """Return the x at which a layout node is best placed: the mean x of neighbouring boxes, or else of dummy nodes."""
+    """Return the best x for a layout node: the mean x of its neighbouring boxes or, without any, of dummy nodes."""
     boxes = [x[other] + shift for other, shift in near if isinstance(other, str)]
     return _mean(boxes or [x[other] + shift for other, shift in near], x[key])
 
 
 def _apart(wanted: Sequence[float], weights: Sequence[float], steps: Sequence[float]) -> list[float]:
-    """Return positions in ascending order, at least `steps` apart, as close as possible to `wanted` (least squares).
+    """Return ascending positions at least `steps` apart and as close as possible (weighted least squares) to `wanted`.
 
     Without the steps this is isotonic regression: neighbours that are out of order get their mean.
     """

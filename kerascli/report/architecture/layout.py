@@ -9,7 +9,7 @@ from kerascli.report.architecture.diagram import TIMES, Box, Diagram, Edge
 from kerascli.report.architecture.layered import Key, Ranks, arrange
 
 Measure = Callable[[str, float, bool], float]
-"""Function that returns the width in pixels of a text, given (text, font size in pixels, whether it is bold)."""
+"""Function (text, font size in pixels, True if bold) -> width of the text in pixels."""
 Point = tuple[float, float]
 
 TITLE, DETAIL, LABEL = 12.5, 10.5, 10.0
@@ -17,9 +17,9 @@ TITLE, DETAIL, LABEL = 12.5, 10.5, 10.0
 _PADDING = 12.0
 _LINE = 17.0
 _GAP, _HEAD, _STUB = 34.0, 26.0, 15.0
-"""Distances in pixels: between rows of boxes, extra below a frame's title, extra below labels of edges that bend."""
+"""Distances in pixels: between rows of boxes, below a frame's title, and below edge labels where edges bend."""
 _BESIDE = 18.0
-"""Distance in pixels between a frame of the diagram and what is in it, on the left and right."""
+"""Distance in pixels between the left and right border of a diagram's frame and the boxes in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,13 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Line of a diagram for an edge, or its part outside a frame: a curve, or straight if it leads to a new column."""
+    """Line of a diagram: an edge, or its part outside a frame. It is a curve, or straight if it leads to a new
+    column."""
 
     points: tuple[Point, ...]
     arrow: bool = True
     leads_on: bool = False
-    """True for the line from the last box of one column to the first box of the next column."""
+    """True if the line leads from the last box of one column to the first box of the next column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +70,19 @@ class Picture:
 
 
 def title_of(box: Box) -> str:
-    """Return the bold title of a box in a diagram: its kind (`dense`), and if several, how many boxes it stands for."""
+    """Return the bold title of a box in a diagram: its kind (`dense`), and the number of boxes it stands for, if
+    several."""
     return f"{box.kind} {TIMES}{box.times}" if box.times > 1 else box.kind
 
 
 def words_of(box: Box) -> str:
-    """Return the second line of text in a diagram's box: details, parameters, `frozen`; an empty text if none."""
+    """Return the second line of text in a diagram's box: details, parameters, `frozen`; empty if there are none."""
     parameters = f"{box.parameters:,} parameters" if box.parameters else ""
     return "  ·  ".join(filter(None, (box.details, parameters, "frozen" if box.frozen else "")))
 
 
 def lines_of(box: Box) -> list[str]:
-    """Return the lines of text in a diagram's box: its kind and name, and its details if it has any."""
+    """Return the lines of text in a diagram's box: its kind and name, and its details, if any."""
     return list(filter(None, (" ".join(filter(None, (title_of(box), box.name))), words_of(box))))
 
 
@@ -90,7 +92,7 @@ def picture_of(diagram: Diagram, measure: Measure) -> Picture:
 
 
 class _Level:
-    """Layout of a diagram; each diagram inside a frame has a `_Level` of its own, which is computed first."""
+    """Layout of one diagram, computed after the layouts of the diagrams in its frames, which have a `_Level` each."""
 
     def __init__(self, diagram: Diagram, measure: Measure, *, whole: bool = False) -> None:
         self.boxes = {box.key: box for box in diagram.boxes}
@@ -127,7 +129,8 @@ class _Level:
         return max(width, 64.0), 2 * 5.0 + _LINE * (2 if words else 1)
 
     def _ports(self, key: str) -> dict[str, float]:
-        """Return, by tensor, the x at which it leaves the box, relative to its middle; the label is to the right."""
+        """Return a mapping from tensor to the x at which its edge leaves the box, relative to the box's middle; labels
+        are to the right."""
         tensors = {edge.tensor: edge.label for edge in self.edges if edge.source == key}
         if (inside := self.inner.get(key)) is not None:
             exits = {each.box.key: each.middle - inside.width / 2 for each in inside.boxes if each.box.role == "exit"}
@@ -139,7 +142,8 @@ class _Level:
         return {tensor: place - places[-1] / 2 for tensor, place in zip(tensors, places, strict=False)}
 
     def _entry(self, edge: Edge) -> float:
-        """Return the x, relative to the middle of the edge's target, at which it enters a frame; 0 if that is a box."""
+        """Return the x, relative to the middle of the frame that is the edge's target, at which the edge enters; 0 for
+        a box."""
         inside = self.inner.get(edge.target)
         if inside is None:
             return 0.0
@@ -154,7 +158,7 @@ class _Level:
         return 2 * max(right, default=0.0)
 
     def _rows(self) -> tuple[list[float], list[float]]:
-        """Return the tops and the heights, in pixels, of all rows of boxes."""
+        """Return (tops, heights) of all rows of boxes in the diagram, in pixels."""
         heights = [max((self.sizes[k][1] for k in row if isinstance(k, str)), default=0.0) for row in self.ranks.rows]
         tops, y, x = [], 0.0 if self.first else _HEAD, self.ranks.x
         for number, height in enumerate(heights):
@@ -215,7 +219,8 @@ class _Level:
             found.lines.append(Line((*points, ends[number]), arrow=box.inside is None and box.role != "exit"))
 
     def _start(self, edge: Edge, found: Picture) -> Point:
-        """Return where a tensor leaves its box; add its label, and any line to the next column, to `found`."""
+        """Return the point at which the edge's tensor leaves its box; add its label, and any line to the next column,
+        to `found`."""
         (x, y), (width, height), rank = self._corner(edge.source), self.sizes[edge.source], self.ranks.rank[edge.source]
         start = x + width / 2 + self.out[edge.source][edge.tensor], y + height
         if edge.label and self.boxes[edge.target].role != "exit":
@@ -228,7 +233,8 @@ class _Level:
         return head
 
     def _ends(self, starts: dict[tuple[str, str], Point]) -> dict[int, Point]:
-        """Return, by number of the edge, where it meets its target: side by side, in the order of the sources."""
+        """Return a mapping from edge number to the point where it meets its target: side by side, in the order of
+        sources."""
         into: dict[str, list[tuple[float, int]]] = {}
         for number, (edge, path) in enumerate(zip(self.edges, self.ranks.paths, strict=True)):
             key = path[-2]
@@ -248,7 +254,8 @@ class _Level:
 
 
 def _steps(path: Sequence[Key], ranks: Ranks, number: int) -> Iterable[tuple[Key, Key]]:
-    """Yield the layout nodes between which an edge goes from row `number` to the next row, if it does."""
+    """Yield the pair of layout nodes that an edge connects between row `number` and the next row, if it passes
+    there."""
     assert isinstance(path[0], str)
     begin = ranks.rank[path[0]]
     if begin <= number < begin + len(path) - 1:
@@ -256,7 +263,7 @@ def _steps(path: Sequence[Key], ranks: Ranks, number: int) -> Iterable[tuple[Key
 
 
 def _one_way_on(ranks: Ranks, edges: Sequence[Edge]) -> list[bool]:
-    """Return for each row of boxes whether only one tensor leads to the next row, so that a column may end there."""
+    """Return, for each row of boxes, True if a single tensor leads to the next row, so that a column may end there."""
     crossing: list[set[tuple[Key, str]]] = [set() for _ in ranks.rows]
     for edge, path in zip(edges, ranks.paths, strict=True):
         for number, (upper, _) in enumerate(pairwise(path), ranks.rank[edge.source]):

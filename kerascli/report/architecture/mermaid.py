@@ -14,7 +14,7 @@ _SPECIAL = re.compile(r"[^\w .,:()\[\]/+*=-]")
 
 
 def mermaid(diagram: Diagram, title: str, totals: str) -> str:
-    """Return a model's diagram as Mermaid text, with a title and `totals`, a line on the number of parameters."""
+    """Return a model's diagram as Mermaid text, with a title and `totals`, the line on numbers of parameters."""
     ids: dict[Way, str] = {}
     lines = ["---", f"title: {json.dumps(f'{title}   {totals}', ensure_ascii=False)}", "---", "flowchart TB"]
     lines += _boxes(diagram, (), ids)

@@ -10,7 +10,8 @@ from kerascli.model.ir.nodes import Model, Node, Shared
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Part of a model that is drawn as a box or frame: one use of a block, or a shared model with all of its calls."""
+    """Part of a model that is drawn as a box or frame: one use of a block of layers, or a shared model with all
+    calls."""
 
     key: str
     name: str
@@ -18,27 +19,29 @@ class Part:
 
 
 Place = tuple[Part, ...]
-"""Parts (uses of blocks, shared models) that contain a node, from the outermost inwards."""
+"""Tuple of the parts (uses of blocks, shared models) that contain a node of the model, from the outermost inwards."""
 
 
 @dataclass(slots=True)
 class _Use:
-    """One use of a block, found while the model's nodes are read in order; its nodes follow one another."""
+    """One use of a block of layers, found while the model's nodes are read in order; its nodes are consecutive."""
 
     number: int
     part: Part
     inside: Path
-    """Place in the config of the use's last node, or of the use of another block, inside this one, that has it."""
+    """Config path of the use's last node or, if that is in the use of an inner block, of this inner use."""
     last: int
-    """Index, among the model's nodes, of the last node of the use."""
+    """Index, among the model's nodes, of the last node of the block's use."""
 
 
 _Uses = dict[tuple[str, str, Path], _Use]
-"""Mapping from (call of a shared model, key of the part around the block, place in the config) to the block's use."""
+"""Mapping from (call of a shared model, key of the part around the block, config path of the block) to the block's
+use."""
 
 
 def enclosing_parts(model: Model, *, shared_once: bool) -> dict[str, Place]:
-    """Return, by node name, the blocks and shared models that contain it; with `shared_once`, calls count as one."""
+    """Return, by node name, the blocks and shared models that contain it; with `shared_once`, all calls of a shared
+    model count as one."""
     shared = {each.name for each in _all_shared(model.shared) if each.layer is None}
     uses: _Uses = {}
     numbered = enumerate(model.nodes)
@@ -69,7 +72,7 @@ def _is_body(path: Path, block: str) -> bool:
 
 
 def _block(uses: _Uses, at: tuple[str, str, Path], name: str, below: Path, node: int) -> Part:
-    """Return the part (a block's use) that has a node: the previous node's, or a new one if the block starts again."""
+    """Return the part (one use of a block) that contains a node: the part of the node before, or a new one."""
     start = below.index(name) + 2  # blocks, NAME, layers, the entry's number
     before = uses.get(at)
     follows = before is not None and node == before.last + 1
@@ -83,7 +86,8 @@ def _block(uses: _Uses, at: tuple[str, str, Path], name: str, below: Path, node:
 
 
 def _begins_again(last: Path, now: Path) -> bool:
-    """Return True if a block starts again: its node is written before the previous one, or is its only layer again."""
+    """Return True if a new use of a block starts: the node comes before the previous one in the config, or is the only
+    one, again."""
     first, second = last[0], now[0]
     assert isinstance(first, int)
     assert isinstance(second, int)

@@ -1,1 +1,1 @@
-"""Checks before training: ranges of labels and token ids, and the batch size to evaluate with."""
+"""Checks before training: ranges of labels and token ids, and choice of the batch size for evaluation."""

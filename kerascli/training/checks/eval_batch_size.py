@@ -1,4 +1,5 @@
-"""Choose the batch size of evaluation and prediction if the config has none: larger than in training, same results."""
+"""Choose the batch size of evaluation and prediction, if the config sets none: above that of training, with equal
+results."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,8 @@ from kerascli.shapes import TensorSpec
 from kerascli.training.checks.row_independence import comparison_keeps_rows_apart, node_keeps_rows_apart
 
 _CACHED_BYTES = 2**21
-"""Size of a node's inputs and outputs (for a batch) that fits into a CPU core's cache; larger batches are no faster."""
+"""Number of bytes of a node's inputs and outputs (for a batch) that fit a CPU core's cache; larger batches are no
+faster."""
 
 
 def rows_at_once(
@@ -24,7 +26,8 @@ def rows_at_once(
     validation_batch_size: int | None = None,
     validation_steps: int | None = None,
 ) -> int:
-    """Return the batch size for evaluation (`figures` true: loss and metrics must not depend on it) or for prediction.
+    """Return the batch size for evaluation (with `figures`, loss and metrics that must not depend on it) or for
+    prediction.
 
     `pairs` are the outputs and targets of losses and metrics; None if unknown.
     """
@@ -39,7 +42,7 @@ def rows_at_once(
 
 
 def _keeps_rows_apart(built: Built, pairs: Sequence[OutputTarget], *, figures: bool) -> bool:
-    """Return False if a formula in the model (or in its losses and metrics) combines different rows of a batch."""
+    """Return False if a formula of the model (or of its losses and metrics) combines different rows of a batch."""
     specs, model = built.specs, built.model
     nodes = model.nodes if figures else flat(leading_to(model.entries, model.outputs))
     pairs = pairs if figures else ()
@@ -53,7 +56,7 @@ def _keeps_rows_apart(built: Built, pairs: Sequence[OutputTarget], *, figures: b
 
 
 def _adds_up(built: Built, pairs: Sequence[OutputTarget]) -> bool:
-    """Return True if loss and metrics over all rows equal the mean of their values in batches, weighted by rows.
+    """Return True if loss and metrics of all rows equal the mean of their values for batches, weighted by rows.
 
     They do not if a batch determines its own denominator, as with masks.
     """
@@ -66,13 +69,14 @@ def _adds_up(built: Built, pairs: Sequence[OutputTarget]) -> bool:
 
 
 def _sums_up_a_batch(specs: Mapping[str, TensorSpec], node: Node) -> bool:
-    """Return True if a node reduces a whole batch to one result (a tensor without a batch axis)."""
+    """Return True if a model's node reduces a whole batch to one result (a tensor without a batch axis)."""
     sees = any(name not in specs or specs[name].batched for name in node.inputs)
     return sees and any(name in specs and not specs[name].batched for name in node.outputs)
 
 
 def _widest(built: Built) -> int:
-    """Return the bytes per row that the inputs and outputs of the largest node take; unknown sizes count as 1."""
+    """Return the number of bytes per row of the inputs and outputs of the model's largest node; unknown sizes count as
+    1."""
     specs = built.specs
 
     def size(name: str) -> int:

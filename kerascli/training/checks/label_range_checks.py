@@ -31,7 +31,7 @@ _ROUNDED_FROM = 2**24
 
 @dataclass(frozen=True, slots=True)
 class _Lookup:
-    """Name of an embedding layer that takes the values of an input as ids, and its number of entries."""
+    """Embedding layer that takes the values of a model input as ids: its name, and its number of entries."""
 
     layer: str
     entries: int
@@ -39,16 +39,16 @@ class _Lookup:
 
 @dataclass(frozen=True, slots=True)
 class _Requirements:
-    """Requirements of a run's model, losses and metrics on the values of its inputs and targets."""
+    """Requirements of a run's model, losses and metrics on the values of inputs and targets in its data."""
 
     lookups: Mapping[str, list[_Lookup]]
     numbers: frozenset[str]
-    """Names of inputs that the model converts to floats."""
+    """Names of model inputs that the model converts to floats."""
     compared: Mapping[str, list[tuple[Loss | Metric, TensorSpec]]]
     """Mapping from target to the losses and metrics that take it, each with the shape and dtype of the output."""
 
     def asks_input(self, name: str, stage: Stage) -> bool:
-        """Return True if the values of an input must be checked: as ids of an embedding, or for rounding to float32."""
+        """Return True if values of a model input need a check: as ids of an embedding, or for rounding to float32."""
         return name in self.lookups or (name in self.numbers and name not in stage.names)
 
 
@@ -83,7 +83,7 @@ def _requirements(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | 
 
 
 def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
-    """Return the names of inputs that the model converts to floats; add inputs of embedding layers to `lookups`."""
+    """Return the names of model inputs that are converted to floats; add inputs of embedding layers to `lookups`."""
     names = {given.name: given.name for given in built.model.inputs}
     numbers: set[str] = set()
     for node in built.model.nodes:
@@ -128,7 +128,7 @@ def _check(
 
 
 def _takes_labels(wanted: _Requirements, name: str, values: np.ndarray, stage: Stage) -> bool:
-    """Return True if a loss or metric takes a target as class labels after preprocessing, judged by its first row."""
+    """Return True if a loss or metric takes a target as class labels, judged by its first row after preprocessing."""
     _, probe = next(_staged_blocks(name, values[:1], stage))
     spec = TensorSpec(probe.shape[1:], probe.dtype.name)
     return any(component.labels(spec, output) is not None for component, output in wanted.compared[name])
@@ -136,7 +136,7 @@ def _takes_labels(wanted: _Requirements, name: str, values: np.ndarray, stage: S
 
 @dataclass(frozen=True, slots=True)
 class _BadValue:
-    """A value out of range: its row, its index in the row, and the error message with its hint."""
+    """Value out of range in the data: its row, its index in the row, and the error message with a hint."""
 
     row: int
     index: int
@@ -147,7 +147,7 @@ class _BadValue:
 def _refusal(
     part: MemorySplit, split: str, number: int, bad: _BadValue, at: tuple[str, str, int, int, int]
 ) -> DataError:
-    """Return the DataError for a value out of range; `at`: section, name, row, index in the row, values per row."""
+    """Return the DataError for a value out of range; `at` is (section, name, row, index in the row, values per row)."""
     if part.origin is None:
         return DataError(f"{split} row {number}: {bad.text}", hint=bad.hint)
     text = bad.text if split == "train" else f"{bad.text} (in the '{split}' split)"
@@ -155,7 +155,7 @@ def _refusal(
 
 
 _Found = tuple[_BadValue | None, int]
-"""Result of a check of rows: the first invalid value or None, and the largest integer that becomes a float."""
+"""Result of checking rows: the first invalid value (or None), and the largest integer that becomes a float."""
 
 
 def _refuse_input(wanted: _Requirements, name: str, values: np.ndarray) -> _Found:
@@ -199,7 +199,7 @@ def _refuse_target(wanted: _Requirements, name: str, values: np.ndarray) -> _Fou
 
 
 def first_invalid(values: np.ndarray, labels: Labels) -> tuple[int, int, object, bool] | None:
-    """Return the first label that is not allowed: row, index in the row, value, and True if it is an integer."""
+    """Return (row, index in the row, value, True if an integer) for the first label that is not allowed, or None."""
     if not values.size:
         return None
     fractions = labels.whole and values.dtype.kind == "f"
@@ -226,7 +226,7 @@ def first_invalid(values: np.ndarray, labels: Labels) -> tuple[int, int, object,
 
 
 def _rounded(name: str, values: np.ndarray) -> _Found:
-    """Return the first integer in `values` that float64 cannot represent (or None), and the largest absolute value."""
+    """Return (first integer in `values` that float64 cannot represent, or None; largest absolute value)."""
     if values.dtype.kind not in "iu" or values.dtype.itemsize < 4 or not values.size:
         return None, 0
     largest = max(int(values.max()), -int(values.min()))
@@ -239,7 +239,7 @@ def _rounded(name: str, values: np.ndarray) -> _Found:
 
 
 def _staged_blocks(name: str, values: np.ndarray, stage: Stage) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield blocks of an input's or target's rows after preprocessing, each with the position of its first row."""
+    """Yield (position of the first row, block) for blocks of an input's or target's rows after preprocessing."""
     if name not in stage.names:
         yield 0, values
         return
@@ -256,5 +256,5 @@ def _staged_blocks(name: str, values: np.ndarray, stage: Stage) -> Iterator[tupl
 
 
 def _number(rows: Rows, place: int) -> int:
-    """Return the number in the split (from 1) of the row at position `place` among `rows`, the rows that were read."""
+    """Return the number in the split (from 1) of a row; `place` is its position in `rows`, the rows that were read."""
     return 1 + (rows.start + place if isinstance(rows, slice) else int(rows[place]))

@@ -22,7 +22,7 @@ Formula = Callable[[list[Tensor]], Any]
 
 
 def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
-    """Return True if each row of a node's output depends on that row of the inputs alone; tests only formulas."""
+    """Return True if each row of a node's output depends only on that row of its inputs; only formulas are tested."""
     if not isinstance(node.layer, ExpressionLayer):
         return True
     xs = [specs[name] for name in node.inputs]
@@ -32,7 +32,7 @@ def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
 
 
 def is_mean_of_parts(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
-    """Return True if a formula's value for a batch is the mean of those of its halves; False for other nodes."""
+    """Return True if a formula's value for a batch is the mean of its values for both halves; False for other nodes."""
     if not isinstance(node.layer, ExpressionLayer):
         return False
     xs = [specs[name] for name in node.inputs]
@@ -49,11 +49,11 @@ def is_mean_of_parts(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
 
 
 _ROUNDING = 1e-5
-"""Relative difference up to which two results in float32 count as equal: a few units in the last place of a sum."""
+"""Relative difference up to which two float32 results count as equal: a few units in the last place of a sum."""
 
 
 def _formula(layer: ExpressionLayer, xs: Sequence[TensorSpec]) -> Formula:
-    """Return an `expr` layer's formula as a function of its input tensors, of which at least one has a batch axis."""
+    """Return the formula of an `expr` layer as a function of its input tensors; one of them must have a batch axis."""
     found = expression(layer.value)
     sized_by = next(index for index, spec in enumerate(xs) if spec.batched)
     return lambda tensors: found(dict(zip(found.names, tensors, strict=False)), tensors[sized_by], training=False)
@@ -72,7 +72,8 @@ def comparison_keeps_rows_apart(component: object, output: TensorSpec) -> bool:
 
 
 def _rows_stay_apart(formula: Formula, xs: list[TensorSpec]) -> bool:
-    """Return True if a change of the first or last row leaves a formula's other rows as they are; False on errors."""
+    """Return True if changing the first or last row leaves a formula's results for other rows unchanged; False on
+    errors."""
     try:
         before = _parts(formula, [_numbers(spec, None) for spec in xs])
         for changed in (0, _ROWS - 1):
@@ -86,7 +87,7 @@ def _rows_stay_apart(formula: Formula, xs: list[TensorSpec]) -> bool:
 
 
 def _parts(formula: Formula, xs: list[Tensor]) -> list[Tensor]:
-    """Return a formula's results as tensors to compare: nan is replaced, and random numbers are always the same."""
+    """Return the results of a formula as tensors to compare: nan is replaced, random numbers are always the same."""
     with torch.no_grad(), draws.using(draws.Draws(0, "rows", 0)):
         value = formula(xs)
     parts = value if isinstance(value, list) else [value]
@@ -94,7 +95,7 @@ def _parts(formula: Formula, xs: list[Tensor]) -> list[Tensor]:
 
 
 def _numbers(spec: TensorSpec, changed: int | None) -> Tensor:
-    """Return test values of an input, from 0 to 1 (integers: 0 or 1); row `changed` has values of its own."""
+    """Return test values of an input, from 0 to 1 (0 or 1 for integers); the row `changed` has different values."""
     shape: Shape = (_ROWS, *spec.shape) if spec.batched else spec.shape
     sizes = [_UNKNOWN if size is None else size for size in shape]
     count = torch.arange(torch.Size(sizes).numel(), dtype=torch.float32).reshape(sizes)

@@ -1,4 +1,4 @@
-"""Generate text with a decoder, a model that reads its own output so far and predicts the next token."""
+"""Generate text with a decoder: a model that reads its own output so far and predicts the next token."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ _PADDING = 0
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """A decoder trained by teacher forcing, as a function of its own output so far; its other inputs are fixed."""
+    """Decoder model trained by teacher forcing, as a function of its own output so far; its other inputs are fixed."""
 
     predict: Callable[[Tensor], Tensor]
-    """Function (token ids of the output so far (N, places)) -> probability or logit of words (N, places, words)."""
+    """Function from token ids of the output so far (N, places) to token probabilities or logits (N, places, words)."""
     begin: tuple[int, ...]
-    """Token ids that the output begins with, at least one."""
+    """Token ids with which every output begins, at least one."""
     places: int
     rows: int
     reads: TextCodec
@@ -29,7 +29,8 @@ class Decoder:
 
 
 def decode_ids(model: Decoder, length: int, sampling: Sampling) -> np.ndarray:
-    """Return token ids (N, T) that a decoder generates for N rows; each text includes its end token, then -1 follows.
+    """Return token ids (N, T) that a decoder generates for N rows; after a text's end token, which is included, -1
+    follows.
 
     All rows are generated at once. A text ends with the end token or, if there is none, with padding; else
     when the input is full or the text has `length` words.

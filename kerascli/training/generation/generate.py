@@ -1,4 +1,4 @@
-"""Generate text with a language model: each word is sampled from the model's prediction and appended to its input."""
+"""Generate text with a language model: each token is sampled from the model's prediction and appended to its input."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,28 +12,30 @@ from kerascli.data.text_codec import TextCodec
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Settings for sampling the next word of generated text (temperature ...)."""
+    """Settings for sampling the next token of a generated text (temperature ...)."""
 
     temperature: float = 1.0
-    """Divisor of the logits; 0: always take the most probable word."""
+    """Divisor of the logits; 0: always take the most probable token."""
     top_k: int | None = None
-    """Sample only among this number of most probable words; None: among all."""
+    """Number of most probable tokens to sample among; None: all tokens."""
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class TextModel:
-    """A language model, which reads `window` token ids and predicts the next word, with its vocabularies."""
+    """Language model, which reads `window` token ids and predicts the next token, with its vocabularies."""
 
     predict: Callable[[Tensor], Tensor]
-    """Function (token ids (1, window)) -> word probabilities or logits (1, words), or per step (1, window, words)."""
+    """Function from token ids (1, window) to token probabilities or logits: (1, words), or for each step (1, window,
+    words)."""
     window: int
     reads: TextCodec
     writes: TextCodec
 
 
 def generate_words(model: TextModel, numbers: list[int], length: int, sampling: Sampling) -> Iterator[str]:
-    """Yield the words that a language model appends to a prompt; `numbers` are the prompt's token ids, at least one.
+    """Yield the tokens by which a language model continues a prompt; `numbers` are the prompt's token ids, at least
+    one.
 
     A model that predicts at every step reads the prompt from its first position on. One that predicts after the last
     step reads a full window: a shorter prompt is repeated in front of itself.
@@ -51,7 +53,7 @@ def generate_words(model: TextModel, numbers: list[int], length: int, sampling: 
 
 
 def _next(model: TextModel, text: list[int]) -> Tensor:
-    """Return a tensor (words,) with the language model's probability or logit of each word to follow `text`."""
+    """Return a tensor (words,): the language model's probability or logit of each token to follow `text`."""
     missing = model.window - len(text)
     at_end = torch.tensor([text + [0] * missing])
     output = model.predict(at_end)
@@ -64,7 +66,7 @@ def _next(model: TextModel, text: list[int]) -> Tensor:
 
 
 def sampled(scores: Tensor, codec: TextCodec, sampling: Sampling, may: int | None = None) -> Tensor:
-    """Sample a word id for each row of scores (N, words); special tokens are excluded, except those in `may`."""
+    """Sample a token id for each row of scores (N, words); special tokens are excluded, except for the id `may`."""
     scores = scores.double().cpu()[:, : len(codec.words)]
     are_probabilities = bool((scores >= 0).all()) and bool(((scores.sum(-1) - 1).abs() < 1e-2).all())
     logits = scores.clamp_min(1e-300).log() if are_probabilities else scores

@@ -1,1 +1,1 @@
-"""Warnings about configs that are valid but probably not as intended; each check has a file in checks/."""
+"""Warnings about configs that are valid but probably not as intended; each check is a module in checks/."""

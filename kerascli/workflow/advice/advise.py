@@ -1,4 +1,4 @@
-"""Run all advice checks (for configs that are valid but probably wrong) over the phases of a config."""
+"""Run all advice checks, which warn of configs that are valid but probably wrong, for all phases of a config."""
 
 import importlib
 import pkgutil
@@ -16,7 +16,8 @@ Check = Callable[[Case], Iterator[Fault]]
 
 
 def advise(cases: Iterable[Case]) -> list[Fault]:
-    """Return the warnings of all advice checks about a config's phases (a `Case` each), without duplicates, by line."""
+    """Return the warnings of all advice checks for a config's training phases (`cases`), without duplicates, by
+    line."""
     try:
         in_each(cases, _raise_found)
     except Faulty as found:
@@ -30,7 +31,7 @@ def _raise_found(case: Case) -> None:
 
 
 def notes(faults: Iterable[Fault]) -> Iterator[Note]:
-    """Yield a `Note` event, to print, for each warning about a config."""
+    """Yield a `Note` event for each warning about a config, to be printed."""
     for fault in faults:
         _, *below = fault.lines()
         yield Note(fault.text, "warning", str(fault.place or ""), tuple(below))

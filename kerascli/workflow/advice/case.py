@@ -30,26 +30,26 @@ class Case:
         return {} if self.prepared is None else self.prepared.tables
 
     def raw(self, column: str) -> Raw | None:
-        """Return a raw column of the training rows; None if the data was not read, or the column is left on disk."""
+        """Return a raw column of the training rows; None if the data was not read, or the column stays on disk."""
         train = self.tables.get("train")
         return None if train is None else Raw.of(train, column)
 
     def inputs(self) -> Iterator[tuple[Path, Pipeline]]:
-        """Yield pairs for the inputs in the data section: the path in the config, and the preprocessing pipeline."""
+        """Yield (config path, preprocessing pipeline) for each input in the `data` section."""
         for name, pipeline in self.data.inputs.items() if self.data is not None else ():
             yield ("data", "inputs", name), pipeline
 
     def targets(self) -> Iterator[tuple[Path, Pipeline]]:
-        """Yield pairs for the targets in the data section: the path in the config, and the preprocessing pipeline."""
+        """Yield (config path, preprocessing pipeline) for each target in the `data` section."""
         for name, pipeline in self.data.targets.items() if self.data is not None else ():
             yield ("data", "targets", name), pipeline
 
 
 def warning(text: str, path: Path, hint: str, *, key: bool = True) -> Fault:
-    """Return a warning that refers to a key (or value) of the config, with a hint that says what to do."""
+    """Return a warning about the key (or value) at a config path, with a hint that says what to do."""
     return Fault(text, path, "key" if key else "value", hint=hint, level="warning")
 
 
 def is_label(column: Raw, pipeline: Pipeline) -> bool:
-    """Return True if a column has one value per row, and its pipeline keeps it one (unlike a text split into words)."""
+    """Return True if a column has one value per row and its pipeline keeps that (unlike a text split into tokens)."""
     return column.ndim == 1 and not column.is_ragged and not any(s.transform.takes_apart for s in pipeline.steps)

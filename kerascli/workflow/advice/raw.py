@@ -1,4 +1,4 @@
-"""A column of the data before preprocessing, with a selection of rows; its values are copied only on request."""
+"""Column of the data before preprocessing, with a selection of rows; values are copied only on request."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from kerascli.data.storage.tokens import is_ragged
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A column before preprocessing: the whole array, and which of its rows belong to the split (or are selected)."""
+    """Column before preprocessing: the whole array, and which of its rows are selected (those of a split, or fewer)."""
 
     whole: np.ndarray
     rows: Rows
 
     @classmethod
     def of(cls, table: Table, column: str) -> "Raw | None":
-        """Return a column of a table in memory; None if the table has no such column, or leaves it on disk."""
+        """Return a column of a table in memory; None if the table has no such column, or the column stays on disk."""
         whole, rows = table.whole()
         values = whole.get(column)
         return cls(values, rows) if isinstance(values, np.ndarray) else None
@@ -40,13 +40,13 @@ class Raw:
         return is_ragged(self.whole)
 
     def take(self, places: Rows) -> "Raw":
-        """Return the column with fewer selected rows; `places` are their positions among those selected now."""
+        """Return the column with fewer selected rows; `places` are their positions among the rows selected so far."""
         return Raw(self.whole, compose_rows(self.rows, places))
 
     def array(self) -> np.ndarray:
-        """Return the selected rows of the column as a numpy array."""
+        """Return the selected rows of the column as an array."""
         return self.whole[self.rows]
 
     def feature(self, index: int) -> np.ndarray:
-        """Return one value of each row, shape (rows,); `index` is its position in the flattened row."""
+        """Return the values (rows,) at one position of the rows; `index` is the position in the flattened row."""
         return self.whole.reshape(len(self.whole), -1)[:, index][self.rows]

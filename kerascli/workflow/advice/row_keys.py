@@ -1,4 +1,4 @@
-"""Hash keys of a table's rows, equal for equal rows; long rows are first hashed in part, to bound the cost."""
+"""Hash keys of a table's rows, equal for equal rows; of long rows only a part is hashed at first, to bound the cost."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from kerascli.workflow.advice.raw import Raw
 
 _WORDS = 16
-"""Number of 8-byte words of a row that are hashed first; rows that are equal in them are hashed completely."""
+"""Number of 8-byte words of a row that are hashed first; rows that agree in these words are hashed completely."""
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _OTHER = np.uint64(0xBF58476D1CE4E5B9)
@@ -16,7 +16,7 @@ Columns = Sequence[Raw]
 
 
 def keys(splits: Mapping[str, Columns]) -> dict[str, np.ndarray]:
-    """Return a mapping from split to the hash keys (uint64) of its rows; equal rows of any split have equal keys."""
+    """Return a mapping from split to the hash keys (uint64) of its rows; equal rows have equal keys, in any split."""
     first = {name: _mixed(columns, _WORDS) for name, columns in splits.items()}
     _, inverse, counts = np.unique(np.concatenate(list(first.values())), return_inverse=True, return_counts=True)
     repeated, start = counts[inverse] > 1, 0
@@ -41,7 +41,8 @@ def _mixed(columns: Columns, most: int | None) -> np.ndarray:
 
 
 def _words(column: Raw, most: int | None) -> Iterator[np.ndarray]:
-    """Yield a column as arrays (rows,) of 64-bit words: of a long row at most `most`, evenly spaced (None: all)."""
+    """Yield arrays (rows,) of a column's 64-bit words: of a long row at most `most`, evenly spaced (None: all
+    words)."""
     if column.whole.dtype == object:
         yield from _hashes(column)
     elif column.ndim == 1:

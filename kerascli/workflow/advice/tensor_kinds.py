@@ -1,4 +1,4 @@
-"""Find out whether tensors in a model hold probabilities or other numbers, from the node that computes them."""
+"""Determine if tensors in a model hold probabilities or other numbers, from the node that computes them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,13 +20,14 @@ _OTHER = frozenset({
     "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "hard_silu", "mish", "tanh",
     "hard_tanh", "tanh_shrink", "soft_shrink", "hard_shrink", "softsign", "log_softmax", "log_sigmoid",
 })  # fmt: skip
-"""Activations whose values may be negative or unbounded, so no probabilities. Those not listed (`exponential`,
-`softplus`) are positive: a cross-entropy over classes, which divides by the sum, turns them into probabilities."""
+"""Activations whose values may be negative or unbounded, so that they are no probabilities. Those not listed
+(`exponential`, `softplus`) are positive: a cross-entropy over classes, which divides by the sum, turns them into
+probabilities."""
 
 _ACTIVATED = (
     "dense", "einsum_dense", "conv_", "depthwise_conv_", "separable_conv_", "locally_connected_", "simple_rnn",
 )  # fmt: skip
-"""Names, or beginnings of names, of layers whose output is the result of their activation."""
+"""Names of layers, or beginnings of such names, whose output is the result of their activation."""
 
 _HANDED_ON = (
     "flatten", "reshape", "permute", "repeat_vector", "identity", "masking", "activity_regularization", "dropout",
@@ -35,17 +36,18 @@ _HANDED_ON = (
     "average_pooling_", "max_pooling_", "global_average_pooling_", "global_max_pooling_",
     "adaptive_average_pooling_", "adaptive_max_pooling_",
 )  # fmt: skip
-"""Names, or beginnings of names, of layers whose output is of the same kind (probabilities or not) as their input."""
+"""Names of layers, or beginnings of such names, whose output holds probabilities if and only if their input does."""
 
 _ALIKE = frozenset({"concatenate", "average", "maximum", "minimum"})
-"""Names of layers whose output is of the kind (probabilities or not) of their inputs, if all are of one kind."""
+"""Names of layers whose output holds probabilities if all inputs do, or other numbers if all inputs do."""
 
 _NORMALIZED = frozenset({"batch_normalization", "layer_normalization", "group_normalization", "rms_normalization"})
 
 
 @dataclass(frozen=True, slots=True)
 class TensorKind:
-    """What a tensor holds (probabilities or other numbers), and the node and activation or layer that determine it."""
+    """Kind of a tensor's values (probabilities or other numbers), and the node and activation or layer that determine
+    it."""
 
     kind: Kind
     word: str
@@ -53,7 +55,7 @@ class TensorKind:
 
 
 class Tracer:
-    """Finds out whether a tensor in a model holds probabilities or other numbers, from the node that computes it."""
+    """Determines if a tensor in a model holds probabilities or other numbers, from the node that computes it."""
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self._made: Mapping[str, tuple[Node, int]] = {
@@ -62,7 +64,7 @@ class Tracer:
         self._known: dict[str, TensorKind | None] = {}
 
     def of(self, tensor: str) -> TensorKind | None:
-        """Return whether a tensor holds probabilities or other numbers; None if unknown, as for an input."""
+        """Return the kind of a tensor's values (probabilities or other numbers); None if unknown, as for an input."""
         if tensor not in self._known:
             made = self._made.get(tensor)
             self._known[tensor] = None if made is None else self._result(*made)
@@ -77,7 +79,7 @@ class Tracer:
         return self._layer(node, node.layer) if index == 0 else None
 
     def _formula(self, node: Node, layer: Expr) -> TensorKind | None:
-        """Return the kind of values of an `expr` layer, if its formula only calls an activation or names a tensor."""
+        """Return the kind of an `expr` layer's values, if its formula only calls an activation or names a tensor."""
         match expression(layer.value).tree:
             case Call(function=function):
                 return _named(function, node)
@@ -109,7 +111,7 @@ class Tracer:
         return TensorKind("other", name, node) if name in _NORMALIZED else None
 
     def _inputs(self, node: Node) -> TensorKind | None:
-        """Return the kind of values (probabilities or other) of a node's inputs if all have the same, else None."""
+        """Return the kind of values (probabilities or others) that all inputs of a node have; None if they differ."""
         found = [self.of(name) for name in node.inputs]
         first = found[0] if found else None
         same = first is not None and all(each is not None and each.kind == first.kind for each in found)
@@ -121,7 +123,7 @@ def _is_linear(layer: BaseLayer) -> bool:
 
 
 def _activated(activation: Activation | BaseLayer | None, node: Node) -> TensorKind | None:
-    """Return the kind of values an activation returns (probabilities or others); None if it may be either."""
+    """Return the kind of values (probabilities or others) that an activation returns; None if it may return both."""
     ceiling = getattr(activation, "max_value", None)
     if activation is not None and activation.component_name == ReLU.component_name and ceiling is not None:
         return None if ceiling <= 1 else _named("relu", node)

@@ -1,4 +1,4 @@
-"""Forecast a time series: predict the rows after its last one, with predictions as inputs of later predictions."""
+"""Forecast a time series: predict the rows after its last row; predictions become inputs of later predictions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,7 +32,7 @@ from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.predict import Predictions
 
 _FLOATS = {"uint8": "float32", "int8": "float32", "uint16": "float32", "int16": "float32", "bool": "float32"}
-"""Float dtype by integer dtype, for input columns that predictions are written into."""
+"""Mapping from integer dtype to the float dtype of input columns that predictions are written into."""
 
 
 def forecast_run(
@@ -75,7 +75,7 @@ def forecast(
 
 
 def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarray]:
-    """Return the columns of the future rows to show beside the forecast, by name; by default their dates, if known."""
+    """Return a mapping from column to future values, to show beside a forecast; default: the dates, if known."""
     if not keep:
         main = main_dates(series)
         is_known = main is not None and (
@@ -92,19 +92,20 @@ def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarra
 
 @dataclass(frozen=True, slots=True)
 class _Forecast:
-    """A forecast in progress: the input columns over history and future, and the values predicted so far."""
+    """Forecast in progress: the input columns over history and future, and the values predicted so far."""
 
     model: SeriesModel
     series: Series
     preparer: Preparer
     columns: dict[str, np.ndarray]
-    """Input columns of the model by name, over history and future; predicted values are filled in step by step."""
+    """Mapping from name to input column of the model, over history and future; predicted values are filled in step by
+    step."""
     values: dict[str, np.ndarray]
-    """Predicted values (horizon,) by column, in the column's units, unrounded."""
+    """Mapping from column to predicted values (horizon,), in the column's units, unrounded."""
     outputs: dict[str, np.ndarray]
-    """Predicted values (horizon,) by column, as the model computes them (preprocessing not inverted)."""
+    """Mapping from column to predicted values (horizon,), as the model computes them (preprocessing not inverted)."""
     batches: Sequence[Sequence[int]]
-    """Batches of row numbers to predict; no row depends on a prediction in the same batch."""
+    """Batches of row numbers to predict; no row in a batch depends on a prediction for the same batch."""
 
     @classmethod
     def begun(cls, model: SeriesModel, series: Series, horizon: int) -> "_Forecast":
@@ -149,7 +150,7 @@ class _Forecast:
                         self._set(name, at, values[number, :, index], numbers[number, :, index])
 
     def _windows(self, batch: Sequence[int]) -> Table:
-        """Return the table of windows (inputs of the model) from which a batch of future rows is predicted."""
+        """Return the table of windows of the series (model inputs) from which a batch of future rows is predicted."""
         source, ahead = self.model.source, bool(self.model.ahead)
         first = batch[0] - source.first_ahead()
         taken = slice(first, batch[-1] - source.first_ahead() + source.span(ahead=ahead) + 1)
@@ -169,7 +170,7 @@ class _Forecast:
         return future.place(row, column) if future is not None else Place(f"row {row + 1} of the forecast")
 
     def _set(self, name: str, at: slice, values: np.ndarray, numbers: np.ndarray) -> None:
-        """Store predicted values of a column in future rows, except those predicted before; feed them back."""
+        """Store predicted values of a column in future rows that have none yet, also in the column as a model input."""
         empty = np.isnan(self.outputs[name][at])
         count = min(len(values), len(empty))
         chosen = np.flatnonzero(empty[:count])
@@ -189,7 +190,7 @@ class _Forecast:
 
 
 def _batches(model: SeriesModel, rows: int, horizon: int) -> Iterator[list[int]]:
-    """Yield batches of numbers of the rows to predict; no row in a batch needs predictions of the same batch."""
+    """Yield batches of row numbers to predict; no row in a batch needs predictions of the same batch."""
     source, done = model.source, set[int]()
     batch: list[int] = []
     for row in range(rows, rows + horizon):
@@ -204,7 +205,8 @@ def _batches(model: SeriesModel, rows: int, horizon: int) -> Iterator[list[int]]
 
 
 def _with_floats(learned: Mapping[str, Learned], columns: Sequence[str]) -> dict[str, Learned]:
-    """Return a run's fitted preprocessing with float instead of integer `columns`, since predictions are floats."""
+    """Return a run's fitted preprocessing with a float dtype for the integer columns in `columns`, to hold
+    predictions."""
     fields = known_columns(learned)
     for name in columns:
         if name in fields and fields[name].is_integer:

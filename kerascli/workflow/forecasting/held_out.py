@@ -1,4 +1,4 @@
-"""Time series in the data that a run was trained on: its rows in order of time, and which of them splits hold out."""
+"""Time series that a run was trained on: its rows in order of time, and the rows that validation and test hold out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,16 +16,17 @@ from kerascli.workflow.forecasting.series_model import SeriesModel
 
 @dataclass(frozen=True, slots=True)
 class OwnSeries:
-    """The time series that a run was trained on, and which of its rows are predicted in each split."""
+    """Time series that a run was trained on, with the rows that are predicted in each split."""
 
     table: Table
     rows: Mapping[str, np.ndarray]
-    """Mapping from split to the table rows that its windows predict (the first of each), ascending."""
+    """Mapping from split to the table rows that its windows predict (of each window the first), in ascending order."""
     end: Mapping[str, int]
-    """Mapping from split to the table row after the last one that it predicts."""
+    """Mapping from split to the index after the last table row that the split predicts."""
 
     def first_held_out(self, split: str) -> int | None:
-        """Return the first row of a split that was no target in training; None if its rows are scattered."""
+        """Return the first row of a split that was no target in training; None if the split's rows are not in
+        sequence."""
         rows, trained = self.rows[split], self.rows.get("train", np.empty(0, np.int64))
         if len(np.unique(np.diff(rows))) > 1 or (len(trained) and int(trained.max()) >= int(rows[0])):
             return None
@@ -64,7 +65,8 @@ def own_series(model: SeriesModel, preferred: Sequence[str] = ()) -> OwnSeries:
 
 
 def history_of(model: SeriesModel, split: str) -> Table:
-    """Return the table of a run's own series up to the last row of a split. Raises DataError without that split."""
+    """Return the table of the series a run was trained on, up to the last row of a split. Raises DataError if there is
+    no such split."""
     own = own_series(model, [split])
     if split not in own.rows:
         raise DataError(f"the run's data has no '{split}' split", hint=f"it has {', '.join(own.rows)}")

@@ -1,4 +1,4 @@
-"""Data for a plot of a forecast: history, forecast, and the true values if a split of the run's data has them."""
+"""Data for the plot of a forecast: history, forecast, and the true values if a split of the run's data has them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,20 +22,20 @@ _HELD_OUT = ("test", "validation")
 
 @dataclass(frozen=True, slots=True)
 class ForecastPicture:
-    """Contents of a forecast's plot: a panel for each predicted column, and the common horizontal axis."""
+    """Contents of a forecast's plot: a panel for each predicted column, and the horizontal axis that they share."""
 
     panels: Sequence[ForecastPanel]
     positions: np.ndarray
     """Positions of history and forecast on the horizontal axis: dates, or row numbers from 1."""
     axis: str
     truth: str
-    """Name, in the plot's legend, of the true values that follow the history given to the model."""
+    """Name, in the plot's legend, of the true values that follow the history."""
     note: str | None
-    """Text saying why the plot has no true values to compare the forecast with; None if it has."""
+    """Text with the reason why the plot has no true values to compare the forecast with; None if it has some."""
 
 
 def forecast_picture(run: OpenedRun, horizon: int | None = None, future: Path | None = None) -> ForecastPicture:
-    """Return the plot data of a forecast of rows held out (by test or validation), or of rows after a run's data.
+    """Return the plot data of a forecast: of held-out rows (of test or validation), or of rows after the run's data.
 
     With `future`, a file of known columns, they are those after the last row. By default `horizon` is all rows held
     out (at most 200), or the length of a window. Raises ConfigError, DataError, FileRefused.
@@ -79,7 +79,7 @@ def forecast_picture(run: OpenedRun, horizon: int | None = None, future: Path | 
 
 
 def _begin(model: SeriesModel, own: OwnSeries) -> tuple[str | None, int]:
-    """Return the split to compare a forecast with, and its first row; if there is none, None and the number of rows."""
+    """Return (split to compare a forecast with, its first row); without such a split, (None, number of rows)."""
     for split in _HELD_OUT:
         first = own.first_held_out(split) if split in own.rows else None
         if first is not None and first >= model.source.first_ahead():

@@ -1,4 +1,4 @@
-"""Time series to be forecast: its rows so far, and known columns (such as dates) of the rows after them."""
+"""Time series to forecast: its rows so far, and known columns (such as dates) of later rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ _FUTURE = "--future FILE"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A time series: the table of its rows so far, and a table of later rows if a file with known columns is given."""
+    """Time series: the table of its rows so far, and the table of later rows, if a file with known columns is given."""
 
     history: Table
     future: Table | None
     dates: Mapping[str, Dates]
-    """Mapping from column to its dates, for those columns of the history that hold dates."""
+    """Mapping from each column of the history that holds dates to these dates."""
 
     @property
     def name(self) -> str:
@@ -41,7 +41,7 @@ def read_series(model: SeriesModel, what: str, future: Path | None, keep: frozen
 
 
 def series_of(model: SeriesModel, history: Table, future: Table | None) -> Series:
-    """Return a Series made of tables, with its date columns. Raises DataError if rows are not in order of time."""
+    """Return a Series made of tables, with its date columns. Raises DataError if the rows are not in order of time."""
     found = Series(history, future, date_columns(model, history))
     if future is not None:
         missing = [column for column in model.known if column not in future and column not in found.dates]
@@ -56,7 +56,8 @@ def series_of(model: SeriesModel, history: Table, future: Table | None) -> Serie
 
 
 def main_dates(series: Series) -> str | None:
-    """Return the name of the date column that orders the rows of a series: its only one; else None."""
+    """Return the name of the date column that orders the rows of a series; None unless it has exactly one date
+    column."""
     return next(iter(series.dates)) if len(series.dates) == 1 else None
 
 
@@ -71,7 +72,7 @@ def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
 
 
 def _text_values(table: Table, name: str) -> np.ndarray | None:
-    """Return the values of a column if all are strings; None for numbers, and for types that cannot be read."""
+    """Return the values of a column if all are strings; None for numbers and for types that cannot be read."""
     try:
         values = table[name]
     except DataError:  # a type of Parquet that no model takes
@@ -82,7 +83,8 @@ def _text_values(table: Table, name: str) -> np.ndarray | None:
 
 
 def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: frozenset[str] = frozenset()) -> Table:
-    """Return the raw rows of a series, from a file or standard input, read with the settings of the run's source."""
+    """Return the raw rows of a series from a file or standard input, read with the settings of the run's data
+    source."""
     pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in needed}
     raw = model.data.model_copy(update={"source": model.source.source, "inputs": pipelines, "targets": {}})
     given = Given(raw, known_columns(model.run.learned), targets=False, keep=keep | {*needed})
@@ -90,7 +92,7 @@ def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: 
 
 
 def _check_order(series: Series, column: str) -> None:
-    """Raise DataError if the dates in a column of the series go back, or future dates do not follow them."""
+    """Raise DataError if the dates in a series' column decrease, or if the future dates do not follow them."""
     dates = series.dates[column]
     row = dates.first_disorder()
     if row is not None:
@@ -101,7 +103,7 @@ def _check_order(series: Series, column: str) -> None:
 
 
 def _check_future(future: Table, column: str, dates: Dates) -> None:
-    """Raise DataError if future dates overlap those of the series, go back, or break its constant step."""
+    """Raise DataError if future dates overlap the dates of the series, decrease, or break its constant step."""
     texts = _text_values(future, column)
     later = None if texts is None else Dates.of(texts.tolist(), dates.form)
     if later is None:
@@ -125,7 +127,7 @@ def _check_future(future: Table, column: str, dates: Dates) -> None:
 
 
 def future_values(series: Series, column: str, rows: int) -> np.ndarray:
-    """Return a column's values in the `rows` rows after the series: from the file of the future, or later dates.
+    """Return a column's values in the `rows` rows after the series, from the file of future columns or as later dates.
 
     Raises DataError if they are not known.
     """
@@ -149,7 +151,8 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
 
 
 def known_future(model: SeriesModel, series: Series, needed: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Return, by name, the future values of columns that are not predicted; `needed` is the number of rows of each."""
+    """Return a mapping from each column that is not predicted to its future values; `needed` maps these columns to
+    numbers of rows."""
     rows = max(needed.values(), default=0)
     if series.future is not None and series.future.rows < rows:
         text = f"the future has {counted(series.future.rows, 'row')}; the forecast needs {rows:,}"
@@ -168,13 +171,13 @@ def known_future(model: SeriesModel, series: Series, needed: Mapping[str, int]) 
 
 
 def column_values(table: Table, column: str) -> np.ndarray:
-    """Return a column of a table as one array in memory, also if it is on disk. Raises DataError."""
+    """Return a column of a table as one array in memory, even if it is on disk. Raises DataError."""
     values: Values = table.column(column)
     return values if isinstance(values, np.ndarray) else np.concatenate(list(values.blocks(2**16)))
 
 
 def whole_column(model: SeriesModel, series: Series, column: str, future: np.ndarray | None, rows: int) -> np.ndarray:
-    """Return a column over the rows of the series and `rows` rows after it; values not known yet are empty.
+    """Return a column over the rows of the series and the `rows` rows after it; values not known yet are empty.
 
     Raises DataError if it holds texts where it held numbers in training.
     """

@@ -1,4 +1,4 @@
-"""A run's model as a forecaster of a time series: which columns it predicts, and which it must be given."""
+"""Model of a run as a forecaster of a time series: the columns that it predicts, and those that it needs."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from kerascli.workflow.units import significant
 
 @dataclass(frozen=True, slots=True)
 class ForecastTarget:
-    """An output of a model that predicts the next values of columns of a time series."""
+    """Model output that predicts the next values of columns of a time series."""
 
     output: str
     columns: tuple[str, ...]
@@ -32,15 +32,16 @@ class ForecastTarget:
     shape: tuple[int, ...]
     """Shape of the preprocessed target, without the row axis."""
     undo: Inverse | None
-    """Function that inverts the target's preprocessing (to the units of its columns); None for classes."""
+    """Function that inverts the target's preprocessing (result in the columns' units); None for classes."""
     has_units: bool
-    """True if inverting the preprocessing (`undo`) changes the numbers."""
+    """True if inverting the preprocessing by `undo` changes the numbers."""
     reading: ClassReading | None
     is_text: bool
-    """True if the predicted columns hold text: class names."""
+    """True if the predicted columns contain text: class names."""
 
     def values(self, output: Tensor) -> np.ndarray:
-        """Return predictions as an array (rows, horizon, columns), in the units of the columns, unrounded."""
+        """Return predictions (rows, horizon, columns) computed from a model output, in the columns' units,
+        unrounded."""
         if self.reading is not None:
             names = np.array(self.reading.names, object)[self.reading.numbers(output).numpy()]
             found = names if self.is_text else names.astype(np.float64)
@@ -51,7 +52,7 @@ class ForecastTarget:
         return found.reshape(len(output), self.horizon, len(self.columns))
 
     def shown(self, values: np.ndarray, output: np.ndarray, *, raw: bool) -> np.ndarray:
-        """Return predictions (rows,) as they are printed: class labels, rounded values, or raw outputs."""
+        """Return predictions (rows,) as they are printed: as class labels, rounded values, or raw model outputs."""
         if self.reading is not None:
             return values if self.is_text else values.astype(np.int64)
         return significant(values) if self.has_units and not raw else output
@@ -59,7 +60,7 @@ class ForecastTarget:
 
 @dataclass(frozen=True, slots=True)
 class SeriesModel:
-    """A run with a model that forecasts a time series: the columns that it predicts, and those that it takes."""
+    """Run whose model forecasts a time series, with the columns that it predicts and those that are its inputs."""
 
     run: OpenedRun
     data: DataSpec
@@ -68,11 +69,11 @@ class SeriesModel:
     past: tuple[str, ...]
     """Names of the columns whose past values (windows of the series) are model inputs."""
     ahead: tuple[str, ...]
-    """Names of the columns whose values at the predicted rows (`NAME_next`) are model inputs."""
+    """Names of the columns whose values in the predicted rows (`NAME_next`) are model inputs."""
 
     @classmethod
     def of(cls, run: OpenedRun) -> "SeriesModel":
-        """Return a run's model as a forecaster of series. Raises ConfigError or DataError if it cannot forecast."""
+        """Return a run's model as a forecaster of time series. Raises ConfigError or DataError if it is none."""
         data = run.data
         if data is None or run.takes_arrays or run.has_own_inputs:
             raise ConfigError("a forecast needs a model whose inputs are columns of a series", hint=_HINT)
@@ -91,22 +92,22 @@ class SeriesModel:
 
     @property
     def predicted(self) -> dict[str, ForecastTarget]:
-        """Mapping from each column that the model predicts to the target (model output) with its values."""
+        """Mapping from each predicted column to the target (model output) that contains its values."""
         return {column: target for target in self.targets for column in target.columns}
 
     @property
     def used(self) -> list[str]:
-        """Names of the columns of the series that the model's inputs are computed from."""
+        """Names of the columns of the series from which the model's inputs are computed."""
         return list(dict.fromkeys([*self.past, *self.ahead]))
 
     @property
     def known(self) -> list[str]:
-        """Names of input columns that the model does not predict: their future values must be given."""
+        """Names of input columns that the model does not predict, so that their future values must be given."""
         return [column for column in self.used if column not in self.predicted]
 
     @property
     def feeds_back(self) -> bool:
-        """True if predicted columns are also inputs, so that predictions are inputs of later predictions."""
+        """True if predicted columns are also model inputs, so that predictions are inputs of later predictions."""
         return any(column in self.past for column in self.predicted)
 
     def is_text(self, column: str) -> bool:
@@ -115,7 +116,7 @@ class SeriesModel:
         return next(fields[name].is_text for name in (column, column + NEXT) if name in fields)
 
     def date_format(self, column: str) -> str | None:
-        """Return the format of dates in an input column, if a `datetime` transform has one; None: ISO 8601."""
+        """Return the date format of an input column, set by its `datetime` transform; None: ISO 8601."""
         for pipeline in self.data.inputs.values():
             first = pipeline.steps[0].transform if pipeline.steps else None
             if isinstance(first, DateTime) and pipeline.columns[0].removesuffix(NEXT) == column:

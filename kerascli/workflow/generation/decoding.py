@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from kerascli.workflow.generation.studio import ModelStudio
 
 MOST_WORDS = 1000
-"""Maximum number of words to generate with a decoder whose input has no fixed length."""
+"""Maximum number of tokens to generate with a decoder whose input has no fixed length."""
 
 
 def decode(
     studio: "ModelStudio", view: str | None, inputs: Mapping[str, Tensor], length: int, sampling: Sampling
 ) -> np.ndarray:
-    """Return token ids that a run's decoder generates for each row of `inputs`, already preprocessed arrays."""
+    """Return the token ids that a run's decoder generates for each row of `inputs`, which are preprocessed arrays."""
     return decode_ids(_decoder(studio, view, inputs), length, sampling)
 
 
 def prompt_inputs(studio: "ModelStudio", view: str | None, prompt: str) -> dict[str, Tensor]:
-    """Return the preprocessed inputs of a decoder, by name, for a prompt (a text). Raises ConfigError."""
+    """Return the preprocessed inputs of a decoder for a text prompt, as a mapping by name. Raises ConfigError."""
     facts, data = studio.facts(view), studio.experiment.spec.data
     assert data is not None
     assert facts.decodes is not None
@@ -49,7 +49,7 @@ def prompt_inputs(studio: "ModelStudio", view: str | None, prompt: str) -> dict[
 
 
 def _check_prompt(prompt: str, name: str, codec: TextCodec, longest: int | None) -> None:
-    """Raise ConfigError for a prompt that has no words, unknown words, or more words than the model takes."""
+    """Raise ConfigError if a prompt has no tokens, unknown tokens, or more tokens than the model takes."""
     words, unknown = codec.words_of(prompt), codec.unknown(prompt)
     if len(words) <= len(codec.words_of("")):
         raise ConfigError("the prompt has no words", hint="give a text to answer")

@@ -1,4 +1,4 @@
-"""Write the samples (images, plots, texts) that callbacks generate during training to the run's folder."""
+"""Write the samples (images, plots, texts) that callbacks generate during training into the run folder."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from kerascli.workflow.generation.studio import ModelStudio
 
 
 def made(sampler: Sampler, studio: Studio) -> tuple[bytes, str]:
-    """Generate the sample (image or text) that a callback defines; return the file's contents and its suffix."""
+    """Generate the sample (image or text) that a callback defines; return (contents of its file, file suffix)."""
     sample = sampler.sample(studio)
     if isinstance(sample, Text):
         return sample.text.encode(), ".txt"
@@ -19,7 +19,7 @@ def made(sampler: Sampler, studio: Studio) -> tuple[bytes, str]:
 
 
 class SampleWriter:
-    """Writes the samples (images, plots, texts) that callbacks generate in training to the run's samples/."""
+    """Writer of the samples (images, plots, texts) that callbacks generate during training, into the run's samples/."""
 
     def __init__(self, record: RunRecord, samplers: Sequence[Sampler], studio: Studio) -> None:
         self._record = record
@@ -32,7 +32,7 @@ class SampleWriter:
 
 
 def sample_writer(record: RunRecord, experiment: Experiment, prepared: PreparedData) -> SampleWriter:
-    """Return the writer of the samples (images, plots, texts) that callbacks generate during a training."""
+    """Return the writer of the samples (images, plots, texts) that callbacks generate during a training run."""
     samplers = [callback for callback in experiment.spec.fit.callbacks if isinstance(callback, Sampler)]
     studio = ModelStudio(
         experiment, prepared.splits, prepared.learned, prepared.facts.targets, prepared.display_columns

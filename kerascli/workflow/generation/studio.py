@@ -21,11 +21,12 @@ from kerascli.workflow.generation.decoding import MOST_WORDS, decode
 
 _ROWS_AT_ONCE = 256
 _HELD_OUT = ("validation", "test", "train")
-"""Splits to take rows from for samples and prompts, in order of preference."""
+"""Names of the splits from which rows for samples and prompts are taken, in order of preference."""
 
 
 class ModelStudio:
-    """Implementation of the protocol `Studio`: access to a model and data for callbacks that generate samples."""
+    """Implementation of the protocol `Studio`: gives callbacks that generate samples access to the model and its
+    data."""
 
     def __init__(
         self,
@@ -75,7 +76,8 @@ class ModelStudio:
         return {name: torch.cat(parts).float() for name, parts in found.items()}
 
     def rows(self, count: int, split: str | None = None, seed: int | None = None) -> Rows:
-        """Return `count` rows of a split: the first, or with `seed` those from a position that the seed determines."""
+        """Return `count` rows of a split: the first ones or, with `seed`, those from a position that `seed`
+        determines."""
         name = next((name for name in (_HELD_OUT if split is None else (split,)) if name in self._splits), None)
         if name is None:
             raise ConfigError("there are no rows to show: the run's data is not available")
@@ -89,7 +91,7 @@ class ModelStudio:
         return Rows(name, self.staged(given), part.targets, aside, part.rows)
 
     def staged(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Apply the batch-wise part of the preprocessing (rescaling ...) to inputs; return them by name."""
+        """Apply the batch-wise preprocessing (rescaling ...) to model inputs; return a mapping from name to input."""
         stage, device = self.experiment.module.input_stage, self.experiment.device
         was_training = stage.training
         stage.eval()
@@ -119,7 +121,7 @@ class ModelStudio:
         return model.writes.joint.join([prompt, *words])
 
     def writing(self, view: str | None, prompt: str | None, seed: int) -> tuple[TextModel, list[int], str]:
-        """Return a language model, and a prompt as token ids and as text (by default from the data)."""
+        """Return a language model, and a prompt (default: a text of the data) as token ids and as text."""
         model = self._text_model(view)
         if prompt is None:
             prompt = self._any_text(view, seed)

@@ -1,4 +1,4 @@
-"""Generate example rows of raw data, to compare an exported ONNX file with kerascli's own predictions."""
+"""Generate random rows of raw data, to compare an exported ONNX file with kerascli's own predictions."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -26,7 +26,7 @@ _ROWS = 6
 
 
 def compared_outputs(run: OpenedRun, file: OnnxOfRows) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
-    """Return outputs for random raw rows, as lists of arrays: by the run's model, and by ONNX Runtime.
+    """Return outputs for random raw rows as two lists of arrays: from the run's model, and from ONNX Runtime.
 
     None if `predict` refuses the rows, such as numbers where a column holds dates.
     """
@@ -48,7 +48,7 @@ def compared_outputs(run: OpenedRun, file: OnnxOfRows) -> tuple[list[np.ndarray]
 
 
 def _outputs(run: OpenedRun, rows: Split) -> dict[str, np.ndarray]:
-    """Return the model's outputs for preprocessed rows, by name, in the units of targets, as `predict` shows them."""
+    """Return the model's outputs for preprocessed rows by name, in the units of targets, as `predict` shows them."""
     experiment, spec = run.experiment, run.experiment.spec
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
     outputs = predict(experiment.module, rows_in_order(experiment, rows, figures=False).epoch(0), seed=spec.seed)
@@ -61,7 +61,7 @@ def _outputs(run: OpenedRun, rows: Split) -> dict[str, np.ndarray]:
 
 
 def _values(field: Field, words: list[Any] | None, random: np.random.Generator) -> np.ndarray:
-    """Return random values for a raw column: entries of its vocabulary `words`, small integers, or positive numbers."""
+    """Return random values for a raw column: words of its vocabulary `words`, small integers, or positive numbers."""
     shape = (_ROWS, *(size or 1 for size in field.shape))
     if words or field.is_text:
         pool = np.array(words or ["a"], object)
@@ -75,7 +75,7 @@ def _values(field: Field, words: list[Any] | None, random: np.random.Generator) 
 
 
 def _vocabularies(spec: DataSpec, learned: Mapping[str, Learned]) -> Iterator[tuple[str, list[Any]]]:
-    """Yield pairs of column name and vocabulary, for the columns that a lookup in preprocessing takes."""
+    """Yield (column name, vocabulary) for the columns that a lookup in the preprocessing takes."""
     for named in named_pipelines_of(spec):
         for index, step in enumerate(named.pipeline.steps if named.section == "inputs" else ()):
             state = learned.get(named.key(index), NOTHING_LEARNED)

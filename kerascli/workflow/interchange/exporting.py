@@ -36,9 +36,9 @@ SUFFIXES = {
     "keras": ".keras", "h5": ".h5", "safetensors": ".safetensors", "onnx": ".onnx", "torch_export": ".pt2",
     "state_dict": ".pt",
 }  # fmt: skip
-"""Mapping from export format to the suffix of its files."""
+"""Mapping from export format to the suffix of its files: `keras` -> `.keras`."""
 _ROWS_MADE, _ROWS_CHECKED = 3, 5
-"""Batch sizes for export and for its check: if the export fixed the size, the check would fail."""
+"""Batch sizes for the export and for its check; they differ, so that the check fails if the export fixed the size."""
 _TOLERANCE = {"float32": 1e-5}
 _HALF_TOLERANCE = 3e-2
 
@@ -48,12 +48,13 @@ class Exported:
     path: Path
     size_bytes: int
     difference: float | None
-    """Largest difference between outputs of the exported file and of the model; None for files of weights alone."""
+    """Largest difference between outputs of the exported file and of the model; None for files that hold only
+    weights."""
     notes: tuple[str, ...]
 
 
 class CheckFailed(KerasCliError):
-    """Error if an exported file does not compute what the model computes (a bug); the file is not written."""
+    """Error: an exported file does not compute what the model computes (a bug of kerascli); the file is not written."""
 
     exit_code = 1
 
@@ -68,7 +69,8 @@ def export_run(
     pipeline: Path | None = None,
     preprocessing: bool = False,
 ) -> Exported:
-    """Export a run's model, or a view of it, to the file `path`, and its preprocessing to the file `pipeline`.
+    """Export a run's model, or a view (submodel) of it, to the file `path`, and its preprocessing to the file
+    `pipeline`.
 
     With `preprocessing`, an ONNX file takes raw columns. Raises KerasCliError.
     """
@@ -163,7 +165,7 @@ def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, fl
 def _state(
     run: OpenedRun, graph: KerasGraph, checkpoint: str | None
 ) -> tuple[keras_file.OptimizerGroups | None, tuple[str, ...]]:
-    """Return the optimizer's state and notes; None for the state if no checkpoint has exactly the exported weights."""
+    """Return (optimizer's state, notes); the state is None if no checkpoint has exactly the exported weights."""
     assert run.experiment.spec.compile is not None
     try:
         checkpoints = run.record.checkpoints
@@ -184,14 +186,14 @@ def _state(
 
 
 def _places(layers: Sequence[KerasNode], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the path of each layer in Keras's names, and the prefix of its weights in kerascli's names."""
+    """Yield (path of a layer in Keras's names, prefix of its weights in kerascli's names) for each layer."""
     for node in layers:
         yield (*above, node.name), node.ours
         yield from _places(node.inside, (*above, node.name))
 
 
 def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> bool:
-    """Return True if a checkpoint has a weight (or its moving average, which replaced it) with the exported value."""
+    """Return True if the exported value of a weight is, in a checkpoint, that of the weight or its moving average."""
     kept = (f"weights/{weight.name}", f"optimizer/{optimizer}/{weight.name}/average")
     return any(name in tensors and torch.equal(tensors[name], weight.keras()) for name in kept)
 
@@ -256,7 +258,8 @@ def _outputs(experiment: Experiment, inputs: dict[str, Tensor]) -> list[Tensor]:
 
 
 def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], precision: str) -> float:
-    """Return the largest difference between outputs of the model and of a file. Raises CheckFailed if too large."""
+    """Return the largest difference between outputs of the model and of a file. Raises CheckFailed if it is too
+    large."""
     largest = 0.0
     for mine, other in zip(wanted, found, strict=True):
         if mine.shape != other.shape:
@@ -274,7 +277,7 @@ def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], precision: st
 
 
 def check_output(path: Path, kind: str) -> None:
-    """Raise ConfigError if `path` has a suffix with which Keras does not open files of this kind."""
+    """Raise ConfigError if Keras does not open files of the format `kind` under the suffix of `path`."""
     wanted = {"keras": (".keras",), "h5": (".h5", ".hdf5")}.get(kind)
     if wanted is not None and path.suffix not in wanted:
         other = next((name for name, suffix in SUFFIXES.items() if suffix == path.suffix), None)

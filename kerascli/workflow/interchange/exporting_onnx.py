@@ -1,4 +1,4 @@
-"""Export a run to an ONNX file that includes its preprocessing: from raw columns to predictions."""
+"""Export a run to an ONNX file that includes its preprocessing and computes predictions from raw columns."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,16 +27,16 @@ _ROWS_MADE = 3
 
 @dataclass(frozen=True, slots=True)
 class OnnxOfRows:
-    """An ONNX file (as bytes) that takes raw columns, with the names of its inputs and outputs."""
+    """ONNX file, as bytes, that takes raw columns, with the names of its inputs and outputs."""
 
     data: bytes
     raw: Sequence[RawInput]
     outputs: Mapping[str, str]
-    """Mapping from output of the model to its name in the ONNX file."""
+    """Mapping from model output to its name in the ONNX file."""
 
 
 def onnx_of_rows(run: OpenedRun) -> OnnxOfRows:
-    """Return an ONNX file that computes predictions of a run's model from raw columns.
+    """Return an ONNX file that computes the predictions of a run's model from raw columns.
 
     Raises ConfigError for a transform that ONNX has no operations for.
     """
@@ -77,7 +77,7 @@ def _example(tensor: Value, size: int) -> torch.Tensor:
 
 
 def _answers(run: OpenedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
-    """Yield name and ONNX value of each output of the file: values, or predicted classes and probabilities."""
+    """Yield (name, ONNX value) for each output of the file: values, or predicted classes and their probabilities."""
     spec, facts = run.experiment.spec, run.stages.facts
     pairs = {pair.output: pair for pair in (spec.compile.pairs if spec.compile else ())}
     for name in spec.model.outputs:

@@ -18,7 +18,8 @@ from kerascli.workflow.units import inverse_of
 
 
 def pipelines_of(run: OpenedRun) -> Written:
-    """Return the contents of the pipeline file (fitted preprocessing) of a run or view, checked by reading it.
+    """Return the contents of the pipeline file (fitted preprocessing) of a run or view; they are verified by reading
+    them back.
 
     Raises ConfigError, FileRefused.
     """
@@ -33,7 +34,8 @@ def pipelines_of(run: OpenedRun) -> Written:
 
 
 def _part(run: OpenedRun, data: DataSpec) -> DataSpec:
-    """Return the data section with only the pipelines that the model's inputs and outputs need. Raises ConfigError."""
+    """Return the `data` section with only the pipelines that the model's inputs and outputs need. Raises
+    ConfigError."""
     model, pairs = run.experiment.spec.model, _pairs(run)
     inputs = {given.name: data.inputs[given.name] for given in model.inputs}
     targets = {pair.target: data.targets[pair.target] for pair in pairs}
@@ -56,7 +58,7 @@ def _pairs(run: OpenedRun) -> list[OutputTarget]:
 
 
 def outputs_of(run: OpenedRun) -> dict[str, OutputText]:
-    """Return, by output name, how an output with a target is converted to predictions (classes, units ...)."""
+    """Return a mapping from each output with a target to how it is converted to predictions (classes, units ...)."""
     return {pair.output: _output(run, pair) for pair in _pairs(run)}
 
 

@@ -55,7 +55,7 @@ _PROGRESS: Mapping[str, Any] = {
     "epoch": 0, "batch": 0, "seconds": 0.0, "said": [], "stopped": None, "callbacks": [], "row": {},
     "phase": 0, "first": 0, "history": Prefix().model_dump(),
 }  # fmt: skip
-"""Training progress in the checkpoint of an imported run: training continues with the first epoch."""
+"""Training progress in the checkpoint of an imported run, so that further training begins with the first epoch."""
 
 _NO_LOSS = "the file has no loss: the run can predict, but cannot be evaluated or trained"
 
@@ -69,13 +69,14 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """Content of a Keras file: config sections made of it, and the model with its weights; nothing is written yet."""
+    """Contents of a Keras file: config sections made from it, and the model with its weights; no file is written
+    yet."""
 
     architecture: Architecture
     sections: dict[str, Any]
     experiment: Experiment
     state: dict[str, Tensor] | None
-    """State of the optimizer (moments ...) by name; None if the Keras file has none."""
+    """Mapping from name to tensor of the optimizer's state (moments ...); None if the Keras file has none."""
     notes: tuple[str, ...]
 
 
@@ -89,7 +90,8 @@ def import_model(
     compiled: bool = True,
     command: Sequence[str] = (),
 ) -> Imported:
-    """Create a run from a Keras file; `data` is a config with data and fit for further training, or with views.
+    """Create a run from a Keras file; `data` is a config with sections `data` and `fit` for further training, or with
+    views.
 
     `pipeline` is a pipeline file, by which the run takes raw rows. Without `compiled` the file's loss, metrics and
     optimizer are not imported. Raises KerasCliError.
@@ -114,7 +116,8 @@ def import_model(
 
 
 def _with_pipelines(loaded: _Loaded, pipelines: Pipelines, name: str) -> _Loaded:
-    """Return the loaded Keras file with the preprocessing of a pipeline file. Raises FileRefused if they do not fit."""
+    """Return the loaded Keras file with the preprocessing of a pipeline file. Raises FileRefused if the two do not
+    fit."""
     sections, notes = sections_with(pipelines, loaded.sections)
     spec = described_with(pipelines, sections, name)
     known = (note for note in loaded.notes if not notes or note != _NO_LOSS)
@@ -128,7 +131,7 @@ def _name_of(path: Path) -> str:
 
 
 def _check_data(path: Path) -> None:
-    """Raise ConfigError if the --data config has sections that the Keras file defines, or no data and no views."""
+    """Raise ConfigError if the config of --data has sections that the Keras file defines, or neither data nor views."""
     document = read_extended(path)
     model = document.data.get("model", {})
     views = isinstance(model, dict) and list(model) == ["views"]
@@ -170,7 +173,7 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
 
 
 def _experiment(sections: Mapping[str, Any], name: str, file: ModelFile, architecture: Architecture) -> Experiment:
-    """Build the model of a Keras file; shapes of the file's arrays are checked before memory is allocated.
+    """Build the model of a Keras file; the shapes of the file's arrays are checked before memory is allocated.
 
     Raises FileRefused, also for faults that the config reader finds in the file's model.
     """
@@ -231,7 +234,7 @@ def _optimizer(experiment: Experiment) -> FlatOptimizer | None:
 
 @contextmanager
 def kept_if_done(record: RunRecord) -> Iterator[None]:
-    """Context manager for writing a run's folder: it removes the folder if an exception is raised inside."""
+    """Context manager for writing a run folder: it removes the folder if its block raises an exception."""
     try:
         yield
     except BaseException:
@@ -284,7 +287,7 @@ def _write(
 
 
 def write_weights(record: RunRecord, experiment: Experiment, state: dict[str, Tensor] | None) -> None:
-    """Write a run's final weights and a checkpoint to train on from; `state` is that of the optimizer."""
+    """Write a run's final weights, and a checkpoint from which to train on; `state` is the optimizer's state."""
     record.write_weights(tensor_pieces({w.name: w.keras() for w in lasting(experiment.weights)}))
     if experiment.spec.compile is None:
         return

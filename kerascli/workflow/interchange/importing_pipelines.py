@@ -1,4 +1,4 @@
-"""Join an imported Keras model with a pipeline file (preprocessing): names, shapes and classes must agree."""
+"""Combine an imported Keras model with a pipeline file (preprocessing): names, shapes and classes must agree."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -21,7 +21,7 @@ _ANSWERS = ("reads_as", "classes", "positive", "inverse")
 
 
 def fitted_to_model(pipelines: Pipelines, experiment: Experiment, names: KerasNames) -> Pipelines:
-    """Return the pipelines of a pipeline file, renamed to the model's inputs and outputs (from Keras's names).
+    """Return the pipelines of a pipeline file under the model's names of inputs and outputs, in place of Keras's names.
 
     Raises FileRefused with all inputs and outputs that do not fit.
     """
@@ -57,7 +57,8 @@ def _matched(
     pipelines: Pipelines,
     all_outputs: Iterable[str] = (),
 ) -> dict[str, str]:
-    """Return a mapping from each name in a pipeline file to the model's name. Raises FileRefused if one has none."""
+    """Return a mapping from each name in a pipeline file to the model's name. Raises FileRefused if a name has no
+    counterpart."""
     theirs = list(theirs)
     found = candidates(accepted, theirs, accepted)
     pairs = {names[0]: own for own, names in found.items() if len(names) == 1}
@@ -70,7 +71,7 @@ def _matched(
 
 
 def _misfit(pipelines: Pipelines, name: str, spec: TensorSpec) -> Fault | None:
-    """Return an error if an input's pipeline yields another shape or type than the model takes; None if they fit."""
+    """Return an error message if an input's pipeline yields another shape or dtype than the model takes; else None."""
     field = pipelines.stages.facts.inputs[name]
     if not can_be_one(field.shape, spec.shape):
         text = f"its input '{name}' makes rows of shape {show_shape(field.shape)}"
@@ -81,7 +82,7 @@ def _misfit(pipelines: Pipelines, name: str, spec: TensorSpec) -> Fault | None:
 
 
 def sections_with(pipelines: Pipelines, sections: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the config sections of an imported model with the data section of a pipeline file; and notes.
+    """Return the config sections of an imported model with the `data` section of a pipeline file, and notes to print.
 
     Where the model's file has no loss, that of the pipeline file is used: outputs are read by it.
     """
@@ -93,7 +94,8 @@ def sections_with(pipelines: Pipelines, sections: Mapping[str, Any]) -> tuple[di
 
 
 def described_with(pipelines: Pipelines, sections: Mapping[str, Any], name: str) -> RunSpec:
-    """Return the RunSpec of an imported model with the pipelines of a pipeline file. Raises FileRefused."""
+    """Return the RunSpec (validated config) of an imported model with a pipeline file's pipelines. Raises
+    FileRefused."""
     facts = pipelines.stages.facts
     try:
         return describe(
@@ -104,7 +106,8 @@ def described_with(pipelines: Pipelines, sections: Mapping[str, Any], name: str)
 
 
 def check_answers(run: OpenedRun, pipelines: Pipelines) -> None:
-    """Raise FileRefused if an imported run converts outputs to predictions otherwise than its pipeline file."""
+    """Raise FileRefused if an imported run converts outputs to predictions in another way than its pipeline file
+    says."""
     found = outputs_of(run)
     for name, text in pipelines.outputs.items():
         for key in _ANSWERS if name in found else ():

@@ -26,7 +26,7 @@ from kerascli.workflow.interchange.importing import Imported, kept_if_done, writ
 def import_weights(
     path: Path, config_path: Path, *, runs_dir: Path, name: str | None, by_name: bool, command: Sequence[str] = ()
 ) -> Imported:
-    """Create a run of a config, with its model's weights from a Keras file. Raises KerasCliError.
+    """Create a run of a config with weights from a Keras file. Raises KerasCliError.
 
     With `by_name` only layers of equal names are loaded.
     """

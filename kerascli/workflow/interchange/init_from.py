@@ -29,14 +29,14 @@ _OF_TORCH = {".pth", ".pt", ".ckpt", ".bin", ".pkl"}
 
 @dataclass(frozen=True, slots=True)
 class InitWeights:
-    """Where the initial weights of a model came from: facts for run.json, and a text to print."""
+    """Source of a model's initial weights: facts for run.json, and a text to print."""
 
     facts: Mapping[str, Any]
     text: str
 
 
 def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> InitWeights | None:
-    """Load the weights that `model.init_from` names into the model; None without it. Raises KerasCliError."""
+    """Load the weights that `model.init_from` names into the model; return their source, None without `init_from`."""
     wanted = experiment.spec.init_from
     if wanted is None:
         return None
@@ -59,7 +59,7 @@ def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> Init
 
 
 def _takes(wanted: InitFrom) -> dict[str, LayerSource]:
-    """Return `init_from.map` as a mapping from layer to source layer; torchvision's names are converted."""
+    """Return `model.init_from.map` as a mapping from layer to source layer; torchvision's layer names are converted."""
     takes = wanted.takes()
     if wanted.torchvision is None:
         return takes
@@ -81,7 +81,8 @@ def _taken(
 
 
 def _nothing(weights: Sequence[Weight], source: Mapping[str, Tensor], name: str) -> ConfigError:
-    """Return the error to raise if no weight of the source fits the model, with similar layer names as a hint."""
+    """Return the error for `model.init_from` if no weight of the source fits the model; its hint has similar layer
+    names."""
     theirs = list(dict.fromkeys(each.rpartition("/")[0] for each in source))
     ours = dict.fromkeys(weight.name.rpartition("/")[0] for weight in weights)
     near = next(((layer, close) for layer in ours if (close := nearest(layer, theirs))), None)
@@ -103,7 +104,7 @@ def _note(weights: Sequence[Weight], taken: TransferredWeights, source: str) -> 
 def _source(
     wanted: InitFrom, experiment: Experiment, config: Config, runs_dir: Path
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the weights of the source in `model.init_from`, by name and in Keras's layout; and facts about it."""
+    """Return (weights of the source in `model.init_from` by name, in Keras's layout; facts about the source)."""
     folder = config.init_folder
     if wanted.torchvision is not None:
         file = wanted.published.file

@@ -1,4 +1,5 @@
-"""Names that Keras gives an imported model's inputs and outputs: recorded in run.json, accepted in data files."""
+"""Names that Keras gives to the inputs and outputs of an imported model; run.json records them, data files may use
+them."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 
@@ -9,19 +10,19 @@ from kerascli.runs.record import RunRecord
 
 
 def name_facts(names: KerasNames) -> dict[str, dict[str, str]]:
-    """Return Keras's names of inputs and outputs as a dict, in the form recorded in run.json under `imported`."""
+    """Return Keras's names of inputs and outputs as a dict, as recorded under `imported` in run.json."""
     return {"names": dict(names.nodes), "inputs": dict(names.inputs), "outputs": dict(names.outputs)}
 
 
 def recorded_names(record: RunRecord) -> KerasNames | None:
-    """Return Keras's names of inputs and outputs from a run's run.json; None if the run has none recorded."""
+    """Return Keras's names of inputs and outputs from a run's run.json; None if it records none."""
     imported = record.facts().get("imported") or {}
     inputs, outputs = imported.get("inputs"), imported.get("outputs")
     return None if inputs is None or outputs is None else KerasNames(imported.get("names", {}), inputs, outputs)
 
 
 def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, str]:
-    """Return a mapping from each output to Keras's name of it. Raises ConfigError if two are the same."""
+    """Return a mapping from output to Keras's name for it. Raises ConfigError if two outputs have the same name."""
     known = recorded_names(record)
     if known is None:
         raise _unknown(record)
@@ -37,7 +38,7 @@ def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, s
 def accepted_names(
     names: KerasNames | None, inputs: Iterable[str], targets: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """Return, for each input and target, the names it may have in a data file: kerascli's, then Keras's.
+    """Return a mapping from input or target to the names it may have in a data file: kerascli's, then Keras's.
 
     `targets` has the output that each target belongs to. A name that Keras uses twice is not accepted. The
     inputs of the whole model are included even if a view needs only some of them: a file may have them all.
@@ -60,7 +61,8 @@ def accepted_names(
 def candidates(
     accepted: Mapping[str, Sequence[str]], arrays: Container[str], wanted: Container[str]
 ) -> dict[str, list[str]]:
-    """Return, for each input and target, the names of arrays in a file that may be its values: one if unambiguous.
+    """Return a mapping from input or target to the names of arrays in a file that may hold its values: one if
+    unambiguous.
 
     One name may be Keras's of one input and kerascli's of another. So an array that is the only candidate of one is no
     candidate of another: a file with the names of either is unambiguous as a whole. Inputs and targets

@@ -46,7 +46,7 @@ class Mnist(Source):
 
 @functools.cache
 def _arrays() -> dict[str, Future[np.ndarray]]:
-    """Return a mapping from file name to the future of an MNIST array; the arrays are unpacked in a thread.
+    """Start to unpack MNIST's arrays in a thread; return a mapping from file name to the future of its array.
 
     They are read-only, since all of the process shares them.
     """
@@ -62,7 +62,7 @@ def _array(name: str) -> np.ndarray:
 
 
 def idx_bytes(name: str) -> bytearray:
-    """Return the bytes of one of the four original MNIST files, unpacked in pieces, to be in memory only once."""
+    """Return the bytes of one of MNIST's four original files, unpacked in pieces so that memory holds it only once."""
     rows = 60_000 if name.startswith("train") else 10_000
     unpacked = bytearray(16 + 784 * rows if "images" in name else 8 + rows)
     unpacker, packed = lzma.LZMADecompressor(), (_FOLDER / f"{name}.xz").read_bytes()

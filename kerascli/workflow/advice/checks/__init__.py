@@ -1,1 +1,1 @@
-"""Advice checks of configs: every module here has a function `check(case)` that yields warnings; all are run."""
+"""Advice checks of configs: every module in this package has a function `check(case)` that yields warnings."""

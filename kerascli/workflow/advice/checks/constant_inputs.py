@@ -9,13 +9,13 @@ from kerascli.workflow.advice.case import Case, warning
 from kerascli.workflow.advice.raw import Raw
 
 _MOST_FEATURES = 32
-"""Maximum values per row of an array to check: larger ones (images, spectra) may well have constant features."""
+"""Maximum number of values per row of an array that is checked; in images and spectra, constant features are normal."""
 
 _NAMED = 5
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each input with constant columns; images are left out, as a border may always be black."""
+    """Yield a warning for each input with constant columns, except images, whose borders may be constant."""
     for path, pipeline in case.inputs():
         constant = [text for name in pipeline.columns for text in _constant(name, case.raw(name))]
         if constant:
@@ -26,7 +26,7 @@ def check(case: Case) -> Iterator[Fault]:
 
 
 def _constant(name: str, column: Raw | None) -> list[str]:
-    """Return texts about a column: that it is constant, or which of its features are, if its values are arrays."""
+    """Return texts that say that a column is constant or, if its values are arrays, which of its features are."""
     if column is None or len(column) < 2 or column.is_ragged:
         return []
     if column.ndim == 1:
@@ -39,7 +39,7 @@ def _constant(name: str, column: Raw | None) -> list[str]:
 
 
 def _the_one(values: np.ndarray) -> str | None:
-    """Return, as text, the value that all rows of a column have, ignoring missing values; None if they differ."""
+    """Return as text the value that all rows of a column have, missing values aside; None if rows differ."""
     if values.dtype.kind == "f":
         values = values[~np.isnan(values)]
     if not len(values) or values[-1] != values[0] or not (values == values[0]).all():
@@ -48,5 +48,5 @@ def _the_one(values: np.ndarray) -> str | None:
 
 
 def _measures(values: np.ndarray) -> bool:
-    """Return True if a column has numbers with fractions, such as measurements, not integers such as class labels."""
+    """Return True if a column has numbers with fractions, such as measurements, not integers, such as class labels."""
     return values.dtype.kind == "f" and bool((values != np.floor(values)).any())

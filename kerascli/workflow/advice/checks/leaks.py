@@ -1,4 +1,4 @@
-"""Advice check: warns of target leakage, if a label or a column equal to it is among the inputs."""
+"""Advice check: warns of target leakage, when a label or a column equal to it is also an input."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ _MOST_FEATURES = 100_000
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each target that is also given to the model as an input (directly or as an equal column).
+    """Yield a warning for each target that the model also gets as an input, directly or as an equal column.
 
     No warning is given if the targets include all inputs, as for an autoencoder, or if the pipeline of an input or
     target splits it (a text into words, as for a decoder that reads its previous output).
@@ -50,7 +50,8 @@ def _faults(case: Case, target: tuple[str, np.ndarray], path: Path, where: Path,
 
 
 def _copy(label: np.ndarray, column: Raw | None, name: str) -> str:
-    """Return the name of an input column (or of its feature) that equals the label in all rows, or an empty string."""
+    """Return the name of an input column (or of a feature in it) that equals the label in all rows; empty if there is
+    none."""
     if column is None or column.is_ragged or column.ndim > 2 or not 0 < column.width <= _MOST_FEATURES:
         return ""
     if (label.dtype == object) != (column.whole.dtype == object):
@@ -65,12 +66,12 @@ def _copy(label: np.ndarray, column: Raw | None, name: str) -> str:
 
 
 def _is_constant(values: np.ndarray) -> bool:
-    """Return True if a column has the same value in all rows: then its equality with a label means nothing."""
+    """Return True if a column has one value in all rows; its equality with a label then means nothing."""
     return bool((values == values[0]).all())
 
 
 def _is_classification(case: Case, target: str | int) -> bool:
-    """Return True if the target's loss takes class labels; then the model is no autoencoder."""
+    """Return True if the target's loss takes class labels; if so, the model is no autoencoder."""
     pairs = case.spec.compile.pairs if case.spec.compile is not None else ()
     losses: list[Loss] = [pair.loss for pair in pairs if pair.target == target and pair.loss is not None]
     return any(loss.sparse_targets for loss in losses)

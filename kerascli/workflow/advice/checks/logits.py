@@ -16,14 +16,14 @@ from kerascli.workflow.advice.tensor_kinds import TensorKind, Tracer
 
 _PROBABILITIES = frozenset({"crossentropy", "categorical_generalized_cross_entropy"})
 _LOGITS = frozenset({"ctc"})
-"""Names of losses that take logits without an argument `from_logits`; those of `_PROBABILITIES` take probabilities."""
+"""Names of losses that take logits and have no argument `from_logits`; those in `_PROBABILITIES` take probabilities."""
 
 _OPS = ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
 
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """A cross-entropy in a config, with the name of the tensor that it takes as predictions, and its config path."""
+    """Cross-entropy in a config: its config path, and the name of the tensor that it takes as predictions."""
 
     loss: str
     logits: bool
@@ -104,7 +104,7 @@ def _formulas(nodes: tuple[Node, ...]) -> Iterator[_Use]:
 
 
 def _calls(text: str, path: Path, names: dict[str, str]) -> Iterator[_Use]:
-    """Yield the cross-entropies that a formula calls with a tensor of the model as predictions."""
+    """Yield the cross-entropies that a formula calls with a tensor of the model as their predictions."""
     for call, _ in walk(expression(text).tree):
         if not isinstance(call, Call) or call.function not in _OPS:
             continue

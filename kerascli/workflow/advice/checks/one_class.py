@@ -1,4 +1,4 @@
-"""Advice check: warns of a target that is the same in all training rows, so that there is nothing to learn."""
+"""Advice check: warns of a target that is the same in all training rows, so that nothing can be learned."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ _FIRST_ROWS = 256
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each constant target that has a loss (not for a loss formula, which may need one)."""
+    """Yield a warning for each constant target with a loss, except a loss formula, which may need a constant target."""
     train = None if case.prepared is None else case.prepared.splits.get("train")
     pairs = case.spec.compile.pairs if case.spec.compile is not None else ()
     for pair in pairs:
@@ -31,5 +31,5 @@ def check(case: Case) -> Iterator[Fault]:
 
 
 def _is_constant(values: np.ndarray) -> bool:
-    """Return True if all rows equal the first; a few rows are compared first, which is mostly enough."""
+    """Return True if all rows of an array equal the first; a few rows are compared first, which usually decides."""
     return all(bool((part == values[0]).all()) for part in (values[:_FIRST_ROWS], values[_FIRST_ROWS:]))

@@ -24,7 +24,7 @@ def check(case: Case) -> Iterator[Fault]:
 
 
 def _axes(layer: BaseLayer) -> tuple[int, ...]:
-    """Return the axes that a layer's softmax is over, counted with the batch axis; empty if it has no softmax."""
+    """Return the axes of a layer's softmax, counted with the batch axis; empty if it has no softmax."""
     inner: Any = layer
     while inner.component_name in {"time_distributed", "spectral_normalization"}:
         inner = inner.layer

@@ -1,4 +1,4 @@
-"""Advice check: warns of training rows that are also in `validation` or `test`, which makes metrics too good."""
+"""Advice check: warns of training rows that are also in the split `validation` or `test`: metrics are too good."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,17 +13,17 @@ from kerascli.workflow.advice.row_keys import keys
 
 _MOST_ROWS = 100_000
 _MOST_BYTES = 64 * 2**20
-"""Maximum bytes of text to hash of a split, since strings are hashed completely."""
+"""Maximum number of bytes of text in a split for which rows are hashed, since strings are hashed completely."""
 
 _LEAST_SHARE = 0.01
 _PICTURE = 64
-"""Minimum values per row of an array that is taken for images, which do not repeat by chance."""
+"""Minimum number of values per row of an array that is taken for images, which do not repeat by chance."""
 
 _HINT = "remove duplicates before the rows are split: metrics on rows that were trained on are too optimistic"
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each split that shares more rows with `train` than expected by chance."""
+    """Yield a warning for each split that shares more rows with the split `train` than expected by chance."""
     names = sorted({column for _, pipeline in (*case.inputs(), *case.targets()) for column in pipeline.columns})
     parts = {split: _sample(table, names) for split, table in case.tables.items() if not table.on_disk(names)}
     train = parts.get("train")
@@ -54,7 +54,7 @@ def _expected_by_chance(counts: np.ndarray, rows: int) -> float:
 
 
 def _rows_hardly_repeat(train: Sequence[Raw], found: np.ndarray, distinct: int) -> bool:
-    """Return True if rows rarely are equal by chance, since they have measurements or images."""
+    """Return True if rows are rarely equal by chance, since they contain measurements or images."""
     if distinct * 5 < len(found):
         return False
     _, first = np.unique(found, return_index=True)
@@ -62,7 +62,7 @@ def _rows_hardly_repeat(train: Sequence[Raw], found: np.ndarray, distinct: int) 
 
 
 def _distinguishes_rows(column: Raw) -> bool:
-    """Return True if a column has images, or measurements that are mostly distinct."""
+    """Return True if a column contains images, or measurements that are mostly distinct."""
     if column.ndim == 1 and column.whole.dtype.kind == "f":
         values = column.array()
         return _has_fractions(values) and len(np.unique(values)) * 2 > len(values)
@@ -75,7 +75,7 @@ def _has_fractions(values: np.ndarray) -> bool:
 
 
 def _sample(table: Table, names: Sequence[str]) -> list[Raw]:
-    """Return the named columns of a split's table as a list; of a large table only an evenly spaced sample of rows."""
+    """Return the named columns of a split's table as a list; of a large table, only evenly spaced rows."""
     raw = [column for name in names if (column := Raw.of(table, name)) is not None]
     most = min(_MOST_ROWS, _MOST_BYTES // max(1, sum(_text_bytes(column) for column in raw)))
     if table.rows <= most:
@@ -85,7 +85,7 @@ def _sample(table: Table, names: Sequence[str]) -> list[Raw]:
 
 
 def _text_bytes(column: Raw) -> int:
-    """Return the estimated number of bytes to hash per row of a column of strings or sequences; 0 for numbers."""
+    """Return the estimated number of bytes per row to hash of a column of strings or sequences; 0 for numbers."""
     if column.whole.dtype != object:
         return 0
     some = column.take(np.linspace(0, len(column) - 1, 100).astype(np.int64)).array().reshape(-1)
@@ -94,7 +94,7 @@ def _text_bytes(column: Raw) -> int:
 
 
 def _are_alike(columns: Sequence[Raw], train: Sequence[Raw]) -> bool:
-    """Return True if columns of a split and of `train` agree in shape and type, so that rows can be equal."""
+    """Return True if the columns of a split agree with those of `train` in shape and type: rows can be equal."""
     pairs = [(a.whole, b.whole) for a, b in zip(columns, train, strict=True)]
     return all(
         a.shape[1:] == b.shape[1:] and (a.dtype == b.dtype or (a.ndim == 1 and object not in (a.dtype, b.dtype)))

@@ -1,4 +1,4 @@
-"""Advice check: warns of labels sorted by class with `validation_split`, which takes the last rows for validation."""
+"""Advice check: warns of rows sorted by class if `validation_split` takes the last rows for validation."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,8 @@ _HINT = "data: {split: {validation: 0.2}} draws the rows at random"
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each target whose classes `validation_split` separates into training and validation."""
+    """Yield a warning for each target whose classes `validation_split` seems to put apart in training and
+    validation."""
     head, tail = case.tables.get("train"), case.tables.get("validation")
     if case.config.validation_split <= 0 or head is None or tail is None:
         return
