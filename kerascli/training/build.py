@@ -49,19 +49,20 @@ class Experiment:
 
 
 def build_experiment(
-    spec: RunSpec, stages: Stages, *, device: torch.device, mixing: nn.Module | None = None
+    spec: RunSpec, stages: Stages, *, device: torch.device, mixing: nn.Module | None = None, initialize: bool = True
 ) -> Experiment:
     """Build the model of a config, with initial weights from its seed, and its training step (none without `compile`).
 
-    `mixing` is applied to batches in training, for example mixup; None: batches are left as they are.
+    `mixing` is applied to batches in training, for example mixup; None: batches are left as they are. Without
+    `initialize` the values of the weights are undefined.
     """
     prepare_gpu(device)
     if spec.train_step is not None:
-        return _of_train_step(spec, spec.train_step, stages, device, mixing)
+        return _of_train_step(spec, spec.train_step, stages, device, mixing, initialize)
     compiled = spec.compile or CompileSpec(RMSprop(), ())
     graph = Graph(spec.built)
     weights = graph.weights()
-    materialize(graph, weights, seed=spec.seed, device=device)
+    materialize(graph, weights, seed=spec.seed, device=device, initialize=initialize)
     objective = Objective(
         list(compiled.log_names()),
         compiled.pairs,
@@ -76,12 +77,17 @@ def build_experiment(
 
 
 def _of_train_step(
-    spec: RunSpec, train_step: TrainStepSpec, stages: Stages, device: torch.device, mixing: nn.Module | None
+    spec: RunSpec,
+    train_step: TrainStepSpec,
+    stages: Stages,
+    device: torch.device,
+    mixing: nn.Module | None,
+    initialize: bool,
 ) -> Experiment:
     """Build the Experiment of a config with `fit.train_step`: one graph per forward pass, with shared weights."""
     graphs = [Graph(spec.built), *(Graph(each.built) for each in train_step.passes)]
     weights = list({weight.name: weight for graph in graphs for weight in graph.weights()}.values())
-    materialize(nn.ModuleList(graphs), weights, seed=spec.seed, device=device)
+    materialize(nn.ModuleList(graphs), weights, seed=spec.seed, device=device, initialize=initialize)
     modules = _modules(stages, device)
     passes = []
     for graph, each in zip(graphs[1:], train_step.passes, strict=True):

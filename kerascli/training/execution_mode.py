@@ -61,7 +61,7 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
     module = Eager(request.forward_pass, request.live_scales)
     if recorded == "eager":
         return module, Choice("eager", "as in the run")
-    untraced = _reason_not_to_trace(request)
+    untraced = reason_not_to_trace(request.forward_pass, request.device)
     if untraced is not None:
         return module, Choice("eager", untraced)
     first = request.batches[0]
@@ -173,13 +173,13 @@ def _failure(what: str, error: Exception) -> str:
     return f"{what} failed: {type(error).__name__}: {first_line(error)}"
 
 
-def _reason_not_to_trace(request: Request) -> str | None:
+def reason_not_to_trace(forward_pass: ForwardPass, device: torch.device) -> str | None:
     """Return the reason why a forward pass must not be traced as a graph; None if it can be traced."""
-    for component in _with_inner(request.forward_pass.module.components()):
+    for component in _with_inner(forward_pass.module.components()):
         name = component.component_name
         if not type(component).__module__.startswith("kerascli."):
             return f"'{name}' is a custom component: its Python code is not traced"
-        if isinstance(component, BaseLayer) and component.loops and request.device.type == "cpu":
+        if isinstance(component, BaseLayer) and component.loops and device.type == "cpu":
             return f"'{name}' loops over time steps on the CPU: a traced graph would unroll them all"
     return None
 

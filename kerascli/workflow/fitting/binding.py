@@ -57,7 +57,7 @@ def bind(
     """Return the trainer of a model, and its execution mode (eager, traced, compiled) with the reason for it."""
     assert experiment.spec.training is not None
     jit_compile = experiment.spec.training.compute.jit_compile
-    optimizers = _optimizers(experiment)
+    optimizers = optimizers_of(experiment)
     experiment.module.train()
     fit, whole = experiment.spec.fit, list(islice(plan.batches(0, 0), 2))
     division = _division(fit, processes)
@@ -112,7 +112,7 @@ def _slowest(modes: Mapping[str, Choice]) -> Choice:
     return replace(mode, reason=f"{name}: {mode.reason}") if len(modes) > 1 else mode
 
 
-def _optimizers(experiment: Experiment) -> Optimizers:
+def optimizers_of(experiment: Experiment) -> Optimizers:
     """Return the optimizers of all parameter updates of a training step. Raises ConfigError if nothing is trainable."""
     found: dict[str, FlatOptimizer] = {}
     repeats: dict[str, int] = {}
