@@ -1,7 +1,5 @@
-"""The part of a batch that is computed now, when a batch is divided: losses and layers ask how it relates to the whole.
-
-A part is a process's, or with the config's `shards` a shard's.
-"""
+"""Part of a batch that is computed now, if the batch is divided among processes or shards: losses and layers ask how its
+sums relate to those of the whole batch."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -44,7 +44,7 @@ class Component(BaseModel):
 
     @classmethod
     def positional(cls) -> list[str]:
-        """Return the names of a component's fields in positional order: from the first argument, inherited last."""
+        """Return a component's field names in positional order: the first argument first, inherited ones last."""
         names = list(cls.model_fields)
         start = names.index(first) if (first := cls.first_argument()) in names else 0
         return names[start:] + names[:start]
@@ -104,7 +104,7 @@ class Names:
     def unknown(
         self, written: str, path: Path, all_kinds: Iterable["Names"], fields: "FieldsOf", arguments: Any = None
     ) -> Fault:
-        """Return the config error for an unknown name; its hint gives the line to write, or the kind with that name.
+        """Return the config error for an unknown name; its hint shows the line to write, or what kind the name is of.
 
         `arguments` are those written after the name, `fields` is that of this kind.
         """
@@ -199,7 +199,7 @@ class Registry(Generic[C]):
         return self._classes[name].positional()
 
     def get(self, name: str, path: Path = (), arguments: Any = None) -> type[C]:
-        """Return the component class for a name in any spelling. Raises `Invalid`; a hint repeats the `arguments`."""
+        """Return the component class for any spelling of a name. Raises `Invalid`, with `arguments` in the hint."""
         cls = self.find(name)
         if cls is None:
             kinds = (each.spelled for each in registries().values())
@@ -289,7 +289,7 @@ def arguments_of(cls: type[Component], written: str, arguments: Any) -> tuple[di
 
 
 def _is_first_argument(cls: type[Component], first: str | None, arguments: dict[str, Any]) -> bool:
-    """Return True if the mapping is the value of the first argument, a component: `bidirectional: {lstm: 64}`."""
+    """Return True if the mapping is the first argument (as in `bidirectional: {lstm: 64}`), not names and values."""
     if first is None or len(arguments) != 1:
         return False
     key = next(iter(arguments))

@@ -27,7 +27,7 @@ By default the pools start one thread or process for each CPU, whatever the quot
 
 @dataclass(frozen=True, slots=True)
 class CpuLimit:
-    """Number of CPUs that may be used, and the reason for the limit (None: all of the machine's)."""
+    """Number of CPUs that may be used, and the reason for the limit; None if all CPUs of the machine may be used."""
 
     count: int
     reason: str | None
@@ -96,8 +96,8 @@ def _groups(root: Path) -> Iterator[Path]:
 
 
 def _memberships(root: Path) -> Iterator[tuple[str, PurePosixPath]]:
-    """Yield (cgroup version, path) of this process's cgroups in /proc/self/cgroup; of version 1 only that of the `cpu`
-    controller."""
+    """Yield (cgroup version, path) of this process's cgroups in /proc/self/cgroup; of version 1 only the cgroup of the
+    `cpu` controller."""
     for line in _lines(root / "proc/self/cgroup"):
         number, controllers, path = line.split(":", 2) if line.count(":") > 1 else ("", "", "")
         if number == "0" and not controllers:

@@ -17,7 +17,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Automatic choice of a device or an execution mode, with the reason."""
+    """Automatic choice of a device, or of an execution mode (eager, traced or compiled), with the reason."""
 
     value: str
     reason: str
@@ -74,7 +74,7 @@ def _missing(wanted: str) -> str | None:
 
 
 def use_threads(wanted: int | None = None, *, recorded: int | None = None, share: int = 1) -> Threads:
-    """Set and return the number of CPU threads: `wanted`, else `recorded` (that of the resumed run), else torch's
+    """Set and return the number of CPU threads: `wanted`, else `recorded` (the number in the resumed run), else torch's
     default.
 
     The default is divided by `share`, the number of processes that share the CPUs. It is limited to the CPUs that may

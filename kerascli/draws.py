@@ -59,7 +59,8 @@ class Draws:
         return self.make_at(f"{node}/{count}", draw)
 
     def of_shard(self, number: int) -> "Draws":
-        """Return the source for one shard of the step's batch; shard 0 uses the same keys as an undivided batch."""
+        """Return the source of random numbers for one shard (part) of the step's batch; shard 0 uses the same keys as
+        an undivided batch."""
         return Draws(*self._key, number)
 
     def make_at(self, place: str, draw: Draw) -> Tensor:
@@ -86,7 +87,8 @@ class Tape:
 
 
 class Replay:
-    """Source that returns random numbers generated before, in the order in which a `Tape` recorded their draws."""
+    """Source that returns random numbers generated before, in the order in which a `Tape` (recorder of draws) recorded
+    their draws."""
 
     def __init__(self, numbers: Sequence[Tensor]) -> None:
         self._numbers = numbers

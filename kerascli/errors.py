@@ -152,7 +152,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def one_of(words: Sequence[str]) -> str:
-    """Return words as an enumeration: `a, b or c`."""
+    """Return words as an enumeration for a message: `a, b or c`."""
     words = [str(word) for word in words]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 

@@ -65,7 +65,8 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "transform": _TRANSFORMS,
     "activation": {"logistic": "sigmoid", "identity": "linear"},
 }
-"""Mapping by kind of component from a name in another library (lower case, no underscores) to kerascli's name."""
+"""Mapping from kind of component (`layer` ...) to a mapping from a name in another library (lower case, no underscores)
+to kerascli's name."""
 
 ADDED: Mapping[str, Mapping[str, Any]] = {
     "crossentropyloss": {"from_logits": True},
@@ -78,7 +79,8 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
     "logisticregression": {"units": 1, "activation": "sigmoid"},
     "linearregression": {"units": 1},
 }
-"""Mapping from a component's name in another library to the settings that make kerascli's component equivalent."""
+"""Mapping from the name of a layer (loss ...) in another library to the settings that make kerascli's component
+equivalent."""
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "linear": {"units": 64},
@@ -90,7 +92,8 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "totensor": {"scale": "$(1/255)"},
     "kbinsdiscretizer": {"num_bins": 10},
 }
-"""Mapping from a component's name in another library to example settings, if kerascli's component has required ones."""
+"""Mapping from the name of a layer (loss ...) in another library to example settings, if kerascli's component has
+required ones."""
 
 _CONV = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
 _POOL = ("kernel_size", "stride", "padding")

@@ -58,14 +58,14 @@ class Signals:
         self._put_off = 0
 
     def check(self) -> None:
-        """Raise Signalled if a signal was received that has not been handled yet."""
+        """Raise Signalled (the exception for a signal) if a signal was received that has not been handled yet."""
         if self.number is not None and not (self._answered or self._deferred or self._closed):
             raise Signalled(self.number)
 
     @contextlib.contextmanager
     def deferring(self) -> Iterator[None]:
-        """Context manager that delays Signalled until its block ends; if the block raises, the signal counts as
-        handled."""
+        """Context manager that delays the exception for a signal until its block ends; if the block raises, the signal
+        counts as handled."""
         self._deferred = True
         try:
             yield
@@ -93,7 +93,8 @@ class Signals:
         self._raise(frame)
 
     def _raise(self, frame: FrameType | None) -> None:
-        """Raise Signalled if a signal is to be handled; during an import, the exception is put off a few times."""
+        """Raise Signalled (the exception for a signal) if a signal is to be handled; during an import, it is put off a
+        few times."""
         if self._put_off < _IMPORT_PATIENCE and _is_importing(frame):
             self._put_off += 1
         else:
@@ -231,7 +232,8 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _is_in_flight(error: BaseException | None) -> bool:
-    """Return True if a Signalled is being handled: `error` is one, or has one in its chain of `__context__`."""
+    """Return True if a Signalled (exception for a signal) is being handled: `error` is one, or has one in its chain of
+    `__context__`."""
     while error is not None:
         if isinstance(error, Signalled):
             return True

@@ -25,7 +25,7 @@ class BaseSection(BaseModel):
     """Words before the list of all keys in an error's hint (such as "a phase has"); empty: the hint lists no keys."""
 
     def has(self, key: str) -> bool:
-        """Return True if the config sets `key` of this section, even to null."""
+        """Return True if the config sets the key `key` of the section, even to null."""
         return key in self.model_fields_set
 
 
@@ -40,7 +40,7 @@ S = TypeVar("S", bound=BaseSection)
 def read_section(
     cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None
 ) -> tuple[S, list[Fault]]:
-    """Return a section parsed from its valid keys, and the config errors of its invalid keys.
+    """Return a config section parsed from its valid keys, and the config errors of its invalid keys.
 
     An invalid or missing field has its default, or None if it has no default; missing fields are not reported, that is
     left to the caller. `title` replaces the title of the class in messages.

@@ -1,4 +1,4 @@
-"""Place of this process among the processes that train together, as launchers such as torchrun state it."""
+"""Rank of this process among the processes that train together, as launchers such as torchrun state it."""
 
 import os
 import socket
@@ -10,7 +10,8 @@ from kerascli.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Rank of a process, the number of all processes, and its rank among those of its machine."""
+    """Rank of a process among all processes that train together, their number, and its rank among the processes of its
+    machine."""
 
     rank: int = 0
     size: int = 1
@@ -24,7 +25,8 @@ class World:
 
 
 def world_of(environ: Mapping[str, str] = os.environ) -> World:
-    """Return the world that a launcher describes by RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE.
+    """Return the ranks and numbers of processes that a launcher states by RANK, WORLD_SIZE, LOCAL_RANK and
+    LOCAL_WORLD_SIZE.
 
     Raises ConfigError for values that contradict each other.
     """
@@ -39,7 +41,8 @@ def world_of(environ: Mapping[str, str] = os.environ) -> World:
 
 
 def launch_of(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the name of the launch that this process belongs to, the same after restarts; None without a launcher.
+    """Return an id of the launch by which a launcher (torchrun ...) started this process, the same after restarts; None
+    without a launcher.
 
     torchrun's is `none` unless it is given an --rdzv-id; then the launcher's own process names it.
     """
@@ -48,7 +51,7 @@ def launch_of(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def restarts_of(environ: Mapping[str, str] = os.environ) -> int:
-    """Return how often the launcher has started the processes again after a failure."""
+    """Return how often the launcher (torchrun ...) has started the processes again after a failure."""
     return _number(environ, "TORCHELASTIC_RESTART_COUNT", 0)
 
 

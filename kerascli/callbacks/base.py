@@ -27,11 +27,12 @@ class EpochFacts:
     epochs: int
     logs: Mapping[str, float]
     learning_rates: Mapping[str, float]
-    """Mapping from update of `fit.train_step` to learning rate; without that section a single entry, under an empty
-    name."""
+    """Mapping from the name of each update (an item of `fit.train_step`) to its learning rate; without that section one
+    entry, under an empty name."""
     steps: int
     directions: Mapping[str, Literal["min", "max"]]
-    """Mapping from logged metric to its better direction (`min` or `max`), which `mode: auto` uses."""
+    """Mapping from each logged metric to the direction of improvement (`min` or `max`), which `mode: auto` of callbacks
+    uses."""
     step: int = 0
     """Number of training steps done so far, over all epochs."""
     seconds: float = 0.0
@@ -39,12 +40,13 @@ class EpochFacts:
 
     @property
     def learning_rate(self) -> float:
-        """Learning rate of the optimizer; with several updates in `fit.train_step`, that of the first update."""
+        """Learning rate of the optimizer; with several updates in `fit.train_step`, the learning rate of the first
+        one."""
         return next(iter(self.learning_rates.values()))
 
     def rates(self, update: str | None) -> dict[str, float]:
-        """Return learning rates by update of `fit.train_step`: only that of `update`, or those of all updates if it is
-        None."""
+        """Return a mapping from the names of updates (items of `fit.train_step`) to their learning rates: only
+        `update`, or all if it is None."""
         return {name: rate for name, rate in self.learning_rates.items() if update in (None, name)}
 
 
@@ -54,7 +56,7 @@ class SetLearningRate:
 
     value: float
     update: str = ""
-    """Name of the update (in `fit.train_step`) whose learning rate to set; empty without that section."""
+    """Name of the update (an item of `fit.train_step`) whose learning rate to set; empty without that section."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,8 @@ class Say:
 
 
 def rate_columns(rates: Mapping[str, float]) -> dict[str, float]:
-    """Return a mapping from column name in history.csv (`learning_rate`; with several updates one column each) to
-    learning rate."""
+    """Return a mapping from column name in history.csv to learning rate: `learning_rate` or, with several updates in
+    `fit.train_step`, a column for each."""
     return {f"{name}_learning_rate" if name else "learning_rate": rate for name, rate in rates.items()}
 
 
@@ -124,7 +126,8 @@ class Callback(Component):
     """True if validation uses the weights' moving averages, which needs an optimizer with `use_ema`."""
 
     def begin(self, facts: EpochFacts) -> list[Decision]:
-        """Return the callback's decisions before an epoch; `facts.logs` are the logs of the epoch before it."""
+        """Return the callback's decisions before an epoch; `facts.logs` are the logged values of the epoch before
+        it."""
         return []
 
     def claims(self) -> tuple[str, ...]:
@@ -136,11 +139,13 @@ class Callback(Component):
         return ()
 
     def argument_that_names(self, metric: str) -> str:
-        """Return the name of the callback's argument that says which metric it monitors."""
+        """Return the name of the callback's argument (such as `monitor`) in which a metric that it monitors is
+        named."""
         return "monitor"
 
     def check(self, names: Collection[str]) -> str | None:
-        """Return an error message if the metric that a callback monitors is not among the logged `names`; else None."""
+        """Return an error message if the metric that a callback monitors is not among the logged `names`; None if it
+        is."""
         for metric in self.watched():
             if metric in names:
                 continue

@@ -18,7 +18,7 @@ class CSVLogger(Callback):
     filename: str
     """Name of the file, such as training.csv, in logs/ of the run folder."""
     separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    """Separator of the columns, one character."""
+    """Separator of the columns in the CSV file, one character."""
     append: bool = False
     """No effect: every run has its own file, to which a resumed run appends."""
 

@@ -11,13 +11,13 @@ from kerascli.shapes import PositiveInt
 
 @callback()
 class DecodeExamples(ShowsRows):
-    """Write rows as text: inputs, target and the model's prediction, which is marked if it is wrong.
+    """Write data rows as text: inputs, target and the model's prediction, which is marked if it is wrong.
 
     A decoder gets its own previous output tokens as input, not the target's (no teacher forcing).
     """
 
     count: PositiveInt = 10
-    """Number of data rows to write."""
+    """Number of data rows to write as text."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         if found := super().mismatch(model):
@@ -56,7 +56,7 @@ class Example:
     """A data row as text, for display: its inputs, its target and the model's prediction."""
 
     asked: dict[str, str]
-    """Mapping from the name of each text input to its text."""
+    """Mapping from the name of each text input of the data row to its text."""
     truth: str
     predicted: str
 
@@ -71,7 +71,8 @@ class Example:
 
 
 def examples(studio: Studio, view: str | None, rows: Rows, target: str, predicted: np.ndarray) -> list[Example]:
-    """Return data rows as texts (`Example`): inputs, the target named `target`, the decoded token ids `predicted`."""
+    """Return data rows as texts (`Example`s): the inputs, the target named `target`, and the text of the token ids
+    `predicted`."""
     facts = studio.facts(view)
     names = [name for name in facts.inputs if facts.decodes is None or name != facts.decodes[0]]
     found = []

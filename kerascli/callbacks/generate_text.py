@@ -24,7 +24,7 @@ class GenerateText(Sampler):
     length: PositiveInt = 400
     """Number of tokens (characters or words) to generate."""
     temperatures: Temperatures = (0.2, 0.5, 1.0, 1.2)
-    """Sampling temperatures, which logits are divided by; 1: the model's probabilities.
+    """Sampling temperatures: divisors of the logits before sampling; 1 samples from the model's probabilities.
 
     Below 1 likely tokens become likelier, above 1 less likely.
     """

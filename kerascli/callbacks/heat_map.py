@@ -18,7 +18,7 @@ class HeatMap(ShowsRows):
     """
 
     row: NonNegativeInt = 0
-    """Index of the data row, from 0."""
+    """Index of the data row to draw, from 0."""
     channels_last: bool = False
     """Use the last axis of the output, not the first, for the panels."""
     down: str | None = None

@@ -58,7 +58,7 @@ class LearningRateScheduler(Callback):
     """
     verbose: Verbose = 0
     update: UpdateName = None
-    """Name of the update of a `train_step` whose learning rate is set; null: all updates."""
+    """Name of the update (an item of `fit.train_step`) whose learning rate is set; null: all updates."""
 
     @field_validator("schedule")
     @classmethod

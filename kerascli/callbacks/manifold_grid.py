@@ -21,7 +21,7 @@ class ManifoldGrid(ShowsImages):
     size: PositiveInt = 15
     """Number of images along each side of the grid."""
     extent: PositiveFloat | None = None
-    """Range of the grid, from -extent to extent, evenly spaced; null: quantiles of the normal distribution."""
+    """Extent e of the grid, which is evenly spaced from -e to e; null: quantiles of the normal distribution."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         shapes = [spec.shape for spec in model.inputs.values()]

@@ -17,7 +17,7 @@ class Monitor(Callback):
     monitor: str = "val_loss"
     """Name of the metric to monitor, as in logs."""
     mode: Mode = "auto"
-    """Direction of improvement: `min` (lower is better), `max` (higher is better), or `auto` (that of the metric)."""
+    """Direction of improvement: `min` (lower is better), `max` (higher), or `auto` (the metric's own direction)."""
 
     def watched(self) -> tuple[str, ...]:
         return (self.monitor,)
@@ -61,5 +61,5 @@ def to_json(value: float | None) -> Any:
 
 
 def from_json(value: Any) -> float | None:
-    """Return the metric's value (a float) that `to_json` converted for the JSON state of a callback."""
+    """Return as a float a metric's value from the JSON state of a callback, in which NaN and infinities are strings."""
     return None if value is None else float(value)

@@ -14,9 +14,9 @@ class Reconstructions(ShowsRows, ShowsImages):
     """Draw input images in the upper row, and the model's output for each below; both have the range `value_range`."""
 
     count: PositiveInt = 10
-    """Number of images."""
+    """Number of images to draw, each with the model's output for it."""
     outputs: Words = ()
-    """Names of outputs to draw, one row of images for each, in place of the input and a single output."""
+    """Names of outputs to draw, a row of images for each; empty: a row of inputs and a row of the model's output."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         if self.outputs and self.output is not None:

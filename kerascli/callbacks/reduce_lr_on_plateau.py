@@ -41,7 +41,7 @@ class ReduceLROnPlateau(Monitor):
     min_lr: NonNegativeFloat = 0.0
     """Lower bound of the learning rate."""
     update: UpdateName = None
-    """Name of the update of a `train_step` whose learning rate is set; null: all updates."""
+    """Name of the update (an item of `fit.train_step`) whose learning rate is set; null: all updates."""
 
     def start(self) -> State:
         return {"wait": 0, "best": None, "cooldown": 0}

@@ -18,13 +18,13 @@ class RemoteMonitor(Callback):
     """
 
     root: str = "http://localhost:9000"
-    """Address of the server, http or https."""
+    """Address of the server to send metrics to, http or https."""
     path: str = "/publish/epoch/end/"
-    """Path that is appended to `root`."""
+    """Path on the server, which is appended to the address `root`."""
     field: str = "data"
     """Name of the form field that holds the JSON if `send_as_json` is false."""
     headers: dict[str, str] | None = None
-    """Additional HTTP headers; null: none."""
+    """HTTP headers to add to each request; null: none."""
     send_as_json: bool = False
     """Send the JSON as the request body (application/json), not in a form field."""
 

@@ -11,15 +11,15 @@ from kerascli.shapes import PositiveInt
 
 @callback()
 class SampleImages(ShowsImages):
-    """Draw a grid of images that the model, or a view of it, generates from noise, the same noise in every epoch.
+    """Draw a grid of images that the model, or its view (submodel), generates from the same noise in every epoch.
 
     An integer input is taken as a class label; the columns cycle through the classes.
     """
 
     rows: PositiveInt = 4
-    """Number of rows of the grid."""
+    """Number of rows of the grid of images."""
     columns: PositiveInt = 8
-    """Number of columns of the grid."""
+    """Number of columns of the grid of images."""
     noise: Literal["normal", "uniform"] = "normal"
     """Distribution of the noise: normal (mean 0, standard deviation 1) or uniform (from -1 to 1)."""
 

@@ -77,7 +77,8 @@ class ModelFacts:
     texts: Collection[str]
     """Names of the inputs and targets in the `data` section that are text."""
     decodes: tuple[str, str] | None = None
-    """Of a decoder model: (input that takes the previous tokens, target with these tokens); None for other models."""
+    """For a decoder model, the pair (input that takes the previous tokens, target with these tokens); None for other
+    models."""
     targets: Collection[str] = ()
     """Names of the targets in the config's `data` section."""
 
@@ -155,7 +156,8 @@ class Sampler(Callback):
         return (f"the samples '{self.sample_name}'",)
 
     def shown(self) -> dict[str, str]:
-        """Return a mapping from an argument of the callback to the data column or target to show beside outputs."""
+        """Return a mapping from an argument of the callback to the data column (or target) that it names to show beside
+        outputs."""
         return {}
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
@@ -172,7 +174,8 @@ class Sampler(Callback):
 
     @abstractmethod
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
-        """Return (argument that does not fit the model or view that is run, error message), or None if all fit."""
+        """Return (argument that does not fit the model, or the view (submodel) that is run; error message), or None if
+        all fit."""
 
     @abstractmethod
     def sample(self, studio: Studio) -> Sample:
@@ -215,7 +218,7 @@ class ShowsImages(WithOutput):
     """Base class of callbacks that display an output of the model as images."""
 
     value_range: Range = (0.0, 1.0)
-    """Values drawn as black and white, such as [0, 1], [-1, 1] or [0, 255]; values outside are clipped."""
+    """Two values, drawn as black and as white, such as [0, 1], [-1, 1] or [0, 255]; values outside are clipped."""
     image_shape: AnyShape | None = None
     """Shape [height, width, channels] of the images in a flat output; null: square images."""
 

@@ -50,7 +50,8 @@ class Program(TyperGroup):
 
 @contextlib.contextmanager
 def _unread() -> Iterator[None]:
-    """Context manager that exits with SIGPIPE's code if stdout's reader has gone; click's code is that of a bug."""
+    """Context manager that exits with SIGPIPE's exit code if the reader of stdout has gone; click would exit with the
+    code of a bug."""
     try:
         yield
     except BrokenPipeError:

@@ -80,7 +80,8 @@ def from_template(name: str, config: Path) -> str:
 
 
 def from_data(data: Path, target: str | None, config: Path, model: str | None = None) -> str:
-    """Return the text of a config for a data file or folder, and print the decisions made from the data.
+    """Return the text of a config for a data file or folder, and print the reasons for its settings, which depend on
+    the data.
 
     Raises ConfigError, DataError, FileRefused.
     """

@@ -142,7 +142,7 @@ def config_or_only(config: Path | None) -> Path:
 
 
 def read_config(path: Path, sets: Sequence[str], flags: Sequence[str], command: str = "") -> "Document":
-    """Return a config (a parsed Document) with --set and --flag overrides applied. Raises ConfigError.
+    """Return a config as a Document (data with positions), with --set and --flag overrides applied. Raises ConfigError.
 
     Faults of the text, and names that are known from an earlier check by `command` to be misspelt, are raised before
     torch is loaded, which takes a second.

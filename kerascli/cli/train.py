@@ -148,7 +148,7 @@ def _resume(run: str, chosen: Options, sets: Sequence[str], data: Path | None, s
 
 @dataclass(slots=True)
 class _Outcome:
-    """Results of a training run so far: run folder, split -> metric -> value, warnings, and the profile, if any."""
+    """Results of a training run so far: run folder, values by split and metric, warnings, and the profile, if any."""
 
     run: str = ""
     results: dict[str, dict[str, float]] = field(default_factory=dict)

@@ -103,8 +103,8 @@ def _is_random(target: OpOverload) -> bool:
 
 
 def _only_reads(node: fx.Node) -> bool:
-    """Return True if a graph node certainly writes into no argument, as it is pointwise; other kernels may do so
-    undeclared."""
+    """Return True if a graph node certainly writes into none of its arguments, as it is pointwise; other kernels may
+    write undeclared."""
     target = node.target
     return isinstance(target, OpOverload) and torch.Tag.pointwise in target.tags and not target._schema.is_mutable
 

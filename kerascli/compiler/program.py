@@ -19,13 +19,15 @@ FlatRunner = Callable[[Sequence[Tensor], draws.Draws], Sequence[Tensor | None]]
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Function of tensors, traced to a graph `code` for fixed shapes; it takes `reads`, inputs and random numbers."""
+    """Function of tensors, traced for fixed shapes to the graph `code`, which takes the tensors `reads` (weights ...),
+    inputs and random numbers."""
 
     code: fx.GraphModule
     reads: tuple[Tensor, ...]
-    """Tensors that the traced function reads without receiving them as arguments, such as weights."""
+    """Tensors, such as weights, that the traced function reads although they are not among its arguments."""
     drawn: Sequence[tuple[str, draws.Draw]]
-    """Random draws of the traced function, each with the name of the graph node that draws and its draw's number."""
+    """Random draws of the traced function, each with the name of the graph node that draws and the number of the draw
+    in it."""
 
     @property
     def device(self) -> torch.device:
@@ -45,7 +47,8 @@ class Program:
         return is_compiled(self.code, self._examples(inputs))
 
     def simplified(self, inputs: Sequence[Tensor]) -> FlatRunner:
-        """Simplify the program's graph in place; return a function that runs it on inputs with these inputs' shapes."""
+        """Simplify the program's graph in place; return a function that runs it on inputs with the shapes of
+        `inputs`."""
         simplify(self.code, on_cpu=self.device.type == "cpu")
         return self._runner(self.code.forward, inputs)
 

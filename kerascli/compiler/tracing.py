@@ -17,7 +17,7 @@ from kerascli.light_torch import without_compiler
 
 @without_compiler()
 def trace(function: Callable[..., Any], inputs: Sequence[Tensor]) -> fx.GraphModule:
-    """Run a function or module; return its operations, with those of autograd, as a graph with the same inputs.
+    """Run a function or module; return its operations, autograd's included, as a graph with the same inputs.
 
     Each node's `meta` has its result as `val`, on the meta device, and its true `device`. Tensors that are neither
     inputs nor results become constants of the module. An operation with an argument `after` gets the result of the one

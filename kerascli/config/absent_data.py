@@ -12,8 +12,8 @@ from kerascli.errors import DataMissing, safe_text
 
 
 def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
-    """Return the data's input fields (name -> shape, dtype ...), with a placeholder for each vector length that only
-    the data determines."""
+    """Return the fields (shape, dtype ...) of the data's inputs by name, with a placeholder for each vector length that
+    only the data determines."""
     return {
         name: replace(field, shape=(*field.shape[:-1], STAND_IN))
         if field.dtype in {"float32", "uint8"} and field.shape[-1:] == (None,)  # those of integers are steps

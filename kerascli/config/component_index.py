@@ -42,7 +42,7 @@ class Settings:
     """Keys of a layer in `model.layers` other than its own arguments: node keys (`name`, `inputs` ...), call arguments;
     empty for other components."""
     first: list[str]
-    """Kinds of components (`layer`, `optimizer` ...) that the first argument accepts; empty if it takes
+    """Kinds of components (`layer`, `optimizer` ...) that the component's first argument accepts; empty if it takes
     other values."""
     plain: bool
     """True if every unknown key of the component is an error in a config, whatever the component's other arguments

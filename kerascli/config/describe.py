@@ -1,4 +1,5 @@
-"""Parsing of all sections of a config into a RunSpec, and the checks of the sections against each other."""
+"""Parsing of all sections of a config into a RunSpec (the parsed config), and the checks of the sections against each
+other."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -42,7 +43,7 @@ def describe(
     splits: Mapping[str, int] | None = None,
     references: References | None = None,
 ) -> RunSpec:
-    """Return the RunSpec of a config, parsed from its sections, whose references are resolved. Raises Invalid with all
+    """Return the RunSpec (parsed config) of a config's sections, whose references are resolved. Raises Invalid with all
     errors.
 
     `inputs` and `targets` are the known facts of the data; `splits` are its splits, if known. `references` resolves the
@@ -85,8 +86,8 @@ def describe(
 def check_splits(
     spec: RunSpec, sections: Mapping[Any, Any], splits: Mapping[str, int] | None, others: Sequence[Fault] = ()
 ) -> RunSpec:
-    """Return the RunSpec if its sections do not contradict each other or the data's splits. Raises Invalid
-    with the errors."""
+    """Return the RunSpec (parsed config) if its sections contradict neither each other nor the data's splits. Raises
+    Invalid with the errors."""
     faults = [*others, *cross_faults(spec, sections, spec.targets, splits)]
     if faults:
         raise Invalid(faults)
@@ -100,8 +101,8 @@ def _read_model(
     targets: Mapping[str, TensorSpec] | None,
     references: References | None,
 ) -> tuple[Model, Scope]:
-    """Parse the `model` section. Return the model, and a Scope with the names that `model.views` and `fit.train_step`
-    may refer to.
+    """Parse the `model` section. Return the model, and a Scope (the names that `model.views` and `fit.train_step` may
+    refer to).
 
     Raises Invalid.
     """
@@ -153,8 +154,8 @@ def _compiled(
     targets: Mapping[str, TensorSpec] | None,
     classes: Mapping[str, Sequence[str]],
 ) -> CompileSpec:
-    """Return the `compile` section parsed as CompileSpec; `model` and `built` are None if the model section has config
-    errors."""
+    """Return the `compile` section, parsed as a CompileSpec; `model` and `built` (with modules) are None if the model
+    section has config errors."""
     if model is None:
         return parse_compile(section, None, targets, extra_losses=True, figures=(), named=())
     outputs = {name: built.specs[name] if built else None for name in model.outputs}

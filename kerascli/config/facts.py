@@ -9,8 +9,8 @@ from kerascli.expressions import Value
 
 
 def lookup(facts: DataFacts) -> Facts:
-    """Return a function from the name of a reference to the data (`inputs.x.max_length`) to its value, or UNKNOWN
-    before the data is read."""
+    """Return a function from the name of a reference to the data (`inputs.x.max_length`) to its value, or UNKNOWN while
+    the data is unread."""
     groups: dict[str, Mapping[str, Field]] = {"inputs": facts.inputs, "targets": facts.targets}
     members = ("shape", "num_classes", "vocabulary_size", "max_length")
 

@@ -123,7 +123,8 @@ class Config:
         return repr((self.data and self.data.dump(), self.validation_split, sorted(self.context.display_columns)))
 
     def check_early(self) -> RunSpec | None:
-        """Check the config before its data is downloaded or read; return the RunSpec, None if shapes are not known yet.
+        """Check the config before its data is downloaded or read; return the RunSpec (parsed config), or None if shapes
+        are not known yet.
 
         Returns None if the check needs the data. Raises ConfigError.
         """
@@ -142,8 +143,8 @@ class Config:
     def describe(
         self, facts: DataFacts, splits: Mapping[str, int] | None = None, known: RunSpec | None = None
     ) -> RunSpec:
-        """Parse and check all sections of the config; return the RunSpec. Raises ConfigError with the errors of all
-        sections.
+        """Parse and check all sections of the config; return the RunSpec (parsed config). Raises ConfigError with the
+        errors of all sections.
 
         `splits` None: the data was not read, and placeholders replace the facts that only reading it gives. `known`, a
         RunSpec made before, is returned after its checks if it was made from the same facts.
@@ -230,7 +231,7 @@ def open_config(
     flags: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Config:
-    """Return the Config of a file (or of its document), with `extends`, `--set` and `--flag` applied.
+    """Return a config file (or its parsed document) as a Config, with `extends`, `--set` and `--flag` applied.
 
     Raises ConfigError with the errors of keys, flags, plugins and data, and then also with those found in the rest.
     """
@@ -239,7 +240,8 @@ def open_config(
 
 
 def open_recorded(record: RunRecord, *, sets: Sequence[str] = (), progress: Progress | None = None) -> Config:
-    """Return the Config saved in a run; of its plugins, only those with the run's checksums are executed.
+    """Return the Config saved in a run; its plugins (custom Python code) are executed only if they have the run's
+    checksums.
 
     Raises FileRefused if a file is not as the run wrote it, and the errors of `open_config`.
     """
@@ -313,8 +315,8 @@ def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec 
 
 
 def _with_others(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault]:
-    """Return the errors of references (`broken`), then the errors in `others` whose config path is not at or below that
-    of a broken reference."""
+    """Return the errors of references (`broken`), then those of `others` whose config path is not that of a broken
+    reference, nor below it."""
     paths = [fault.path for fault in broken]
     rest = (fault for fault in others if not any(fault.path[: len(path)] == path for path in paths))
     return [*broken, *rest]

@@ -21,7 +21,7 @@ from kerascli.section import key_faults
 from kerascli.wording import meant_key, unknown_key
 
 _FORMS = ("repeat", "rnn")
-"""Keys of items of `model.layers` that are not the name of a layer."""
+"""Keys of items of `model.layers` (`repeat`, `rnn`) whose value is more than the arguments of a layer."""
 _WIRES = frozenset({"name", "inputs", "outputs", "when"})
 _CUT = "\0"
 """Placeholder in a digest for an excluded part of the config."""

@@ -37,7 +37,7 @@ class RunSpec:
     init_from: InitFrom | None = None
     inputs: Mapping[str, Field] = field(default_factory=dict, compare=False)
     targets: Mapping[str, Field] | None = field(default=None, compare=False)
-    """Fields of the data's targets by name (shape, dtype, classes), which the RunSpec was made for; None: they are
+    """Fields (shape, dtype, classes) of the data's targets by name, for which the config was parsed; None: they are
     unknown."""
     unknown: tuple[str, ...] = field(default=(), compare=False)
     """References to the data (`$inputs.x.shape`), with their positions in the config, that have no value because the
@@ -50,7 +50,7 @@ class RunSpec:
 
     @property
     def graphs(self) -> list[Built]:
-        """Built graphs of the model and of the forward passes of a `train_step`."""
+        """Graphs, with modules, of the model and of each forward pass of a `train_step`."""
         return [self.built, *(each.built for each in (self.train_step.passes if self.train_step is not None else ()))]
 
     def compared(self) -> Iterator[tuple[str, Loss | Metric, TensorSpec]]:
@@ -86,8 +86,8 @@ class RunSpec:
 
 
 def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
-    """Return a RunSpec as a complete config, with every default; `data` is its data section, with paths relative to the
-    new config."""
+    """Return a RunSpec (parsed config) as a complete config, with every default; `data` is its data section, with paths
+    relative to the new config."""
     out: dict[str, Any] = {"name": spec.name, "seed": spec.seed}
     if data is not None:
         out["data"] = data
@@ -131,7 +131,7 @@ def _dump_compared(of: Comparison) -> dict[str, Any]:
 
 
 def dump_model(model: Model) -> dict[str, Any]:
-    """Return a model as a YAML-ready model section that parses to an equal model.
+    """Return a model as a `model` section, as data to write as YAML; parsing it gives an equal model.
 
     Every node has its name and inputs; blocks and repeats are expanded.
     """

@@ -48,7 +48,8 @@ class Field:
     words: tuple[str, ...] | None = None
     """Vocabulary entry of each index in a lookup's output; '' for padding and out-of-vocabulary (OOV) indices."""
     columns: tuple[tuple[str, "Field"], ...] = ()
-    """Pairs of column name and `Field`, if several columns are read together as one record (dtype "record")."""
+    """Pairs of (column name, its `Field`: shape, dtype ...), if several columns are read together as one record (dtype
+    "record")."""
 
     def fact(self, name: str) -> Any:
         """Return a fact about the column, such as `shape`, for `$inputs.x.<name>` in a config; None while unknown."""
@@ -101,7 +102,8 @@ class InFolder(Component):
         return self
 
     def rebased(self, old: Path, new: Path, fields: Sequence[str] | None = None) -> Self:
-        """Return a copy with paths (all, or those in `fields`) relative to the folder `new` instead of `old`."""
+        """Return a copy of the component with its paths (all, or only the fields in `fields`) relative to the folder
+        `new` instead of `old`."""
         return self._moved(self.paths if fields is None else fields, lambda path: _rebase(path, old, new))
 
     def located(self, folder: Path) -> Self:
@@ -109,7 +111,8 @@ class InFolder(Component):
         return self._moved(self.paths, lambda path: str(folder / path))
 
     def unseen(self) -> Self:
-        """Return a copy of the component whose paths lead to no file, so that its shapes and dtypes need no file."""
+        """Return a copy of the component whose paths lead to no file, to infer its shapes and dtypes without accessing
+        files."""
         return self._moved(self.paths, lambda path: f"{_NOWHERE}/{path}")
 
     def without_folders(self) -> Self:
@@ -127,7 +130,8 @@ class Source(InFolder):
     """Base class of data sources, which load tables of named columns for the splits train, validation and test."""
 
     any_column: ClassVar[Field | None] = None
-    """Field (shape, dtype ...) of every column that `facts` does not name; None if there are no such columns."""
+    """Field (shape, dtype ...) of every column that the method `facts` does not name; None if there are no such
+    columns."""
 
     in_files: ClassVar[bool] = True
     """True if the rows depend on nothing but the contents of the files that `files` returns."""
@@ -154,7 +158,8 @@ class Source(InFolder):
         return None
 
     def reads_alone(self, path: Path) -> bool:
-        """Return True if the source reads the whole file at `path` as one row, as sources of images or texts do."""
+        """Return True if the data source reads the whole file at `path` as one row, as sources of images or texts
+        do."""
         return False
 
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
@@ -184,7 +189,8 @@ def _rebase(path: str, old: Path, new: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """State learned by a transform from the training rows: JSON facts and arrays, saved with the model."""
+    """State learned by a transform from the training rows: JSON values (`vocabulary` ...) and arrays (`mean` ...),
+    saved with the model."""
 
     facts: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray]
@@ -276,7 +282,8 @@ class Feature(Component):
         """Return the transform that preprocesses the feature's column; `bins` is the default number of bins."""
 
     def encoding(self) -> str:
-        """Return the feature's encoding in the output vector: float (unchanged), one_hot, or int (for crosses only)."""
+        """Return the feature's encoding in the output vector: float (unchanged), one_hot, or int (if only feature
+        crosses use it)."""
         return "float"
 
 

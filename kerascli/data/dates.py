@@ -30,7 +30,7 @@ class Step:
         return f"{count} {unit}{'s' if count > 1 else ''}"
 
     def after(self, time: np.datetime64, count: int) -> np.ndarray:
-        """Return the `count` times (datetime64[us]) that follow `time` at intervals of this step."""
+        """Return the next `count` times (datetime64[us]) after `time`, each one step after the one before."""
         steps = np.arange(1, count + 1)
         if not self.months:
             return time + steps * np.timedelta64(self.micros, "us")

@@ -58,7 +58,7 @@ class FloatDiscretized(Feature):
     bin_boundaries: Floats | None = None
     """Boundaries between the bins, in ascending order; null: quantiles of the training rows."""
     output_mode: Encoding = "one_hot"
-    """Encoding in the output vector: one_hot, or int for use in crosses only."""
+    """Encoding of the feature in the output vector: one_hot, or int if only feature crosses use it."""
 
     def transform(self, bins: int) -> Transform:
         learned = self.bin_boundaries is None
@@ -76,7 +76,7 @@ class Categorical(Feature):
     num_oov_indices: OovPlaces = 1
     """Number of out-of-vocabulary (OOV) indices."""
     output_mode: Encoding = "one_hot"
-    """Encoding in the output vector: one_hot, or int for use in crosses only."""
+    """Encoding of the feature in the output vector: one_hot, or int if only feature crosses use it."""
 
     def encoding(self) -> str:
         return self.output_mode
@@ -106,7 +106,7 @@ class Hashed(Feature):
     num_bins: PositiveInt | None = None
     """Number of hash bins; null: the feature space's `hashing_dim`."""
     output_mode: Encoding = "one_hot"
-    """Encoding in the output vector: one_hot, or int for use in crosses only."""
+    """Encoding of the feature in the output vector: one_hot, or int if only feature crosses use it."""
 
     def transform(self, bins: int) -> Transform:
         return Hashing(num_bins=self.num_bins or bins)
@@ -132,7 +132,7 @@ class Custom(Feature):
     preprocessor: Annotated[Transform, TRANSFORMS.field()]
     """Transform applied to the column."""
     output_mode: Annotated[Literal["int", "one_hot", "float"], ENCODED] = "float"
-    """Encoding in the output vector: float (unchanged), one_hot (of integers), or int (for crosses only)."""
+    """Encoding in the output vector: float (unchanged), one_hot (of integers), or int (only for feature crosses)."""
 
     def transform(self, bins: int) -> Transform:
         return self.preprocessor

@@ -81,7 +81,8 @@ class Given:
         return used[0]
 
     def checked(self, table: Table) -> Table:
-        """Return the table if it has all columns that the pipelines read. Raises DataError, naming all missing ones."""
+        """Return `table` if it has all columns that the pipelines read. Raises DataError, naming all missing
+        columns."""
         missing = [column for column in self.used() if column not in table]
         if len(missing) == 1:
             table.column(missing[0])
@@ -169,7 +170,8 @@ class Given:
         )
 
     def column_of_lines(self, first: bytes) -> str | None:
-        """Return the name of the column that takes lines of text as values: the only column that the inputs use.
+        """Return the column whose values are the lines of a text on standard input: the only column that the inputs
+        use.
 
         None if it is not text, or if the line `first` names it, as the header of a table does.
         """

@@ -13,7 +13,8 @@ _LARGEST = 2**53
 def check_names(
     facts: Mapping[str, Any], arrays: Mapping[str, Any], fact_names: Collection[str], array_names: Collection[str]
 ) -> None:
-    """Raise ValueError unless the facts and arrays of a transform's learned state have exactly the expected names."""
+    """Raise ValueError unless the JSON values and arrays of a transform's learned state have exactly the expected
+    names."""
     for noun, found, wanted in (("facts", facts, fact_names), ("arrays", arrays, array_names)):
         if set(found) != set(wanted):
             expected = ", ".join(wanted) or "none"
@@ -21,7 +22,8 @@ def check_names(
 
 
 def checked_integer(facts: Mapping[str, Any], name: str, least: int = 0) -> int:
-    """Return the fact `name` of a learned state. Raises ValueError unless it is an integer of at least `least`."""
+    """Return the value `name` of a transform's learned state. Raises ValueError unless it is an integer of at least
+    `least`."""
     value = facts[name]
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
         raise ValueError(f"learned {name}: expected an integer from {least} on")
@@ -29,7 +31,8 @@ def checked_integer(facts: Mapping[str, Any], name: str, least: int = 0) -> int:
 
 
 def checked_list(facts: Mapping[str, Any], name: str, kind: type[int] | type[str]) -> list[Any]:
-    """Return the fact `name` of a learned state. Raises ValueError unless it is a list of integers or of strings.
+    """Return the value `name` of a transform's learned state. Raises ValueError unless it is a list of integers or of
+    strings.
 
     `kind` says which of the two.
     """

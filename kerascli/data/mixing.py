@@ -54,7 +54,8 @@ class Augmentation(Component):
         """Return the targets (N, *), mixed by the random numbers `drawn` like their images (N, H, W, C)."""
 
     def refuse_image(self, image: Field, first: Field) -> str | None:
-        """Return text ("is ...") that says why an image input cannot be mixed like the first one; None if it can."""
+        """Return text ("is ...") that says why an image input cannot be mixed like the first image input; None if it
+        can."""
         return None
 
     def refuse_target(self, target: Field, image: Field) -> tuple[str, str] | None:
@@ -112,7 +113,8 @@ class Mix:
 
 
 def mixes(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> list[Mix]:
-    """Return a `Mix` per augmentation: the inputs and targets that it applies to, by default all images and targets.
+    """Return a `Mix` for each augmentation: it, and the inputs and targets that it applies to (by default all images
+    and targets).
 
     Raises DataError for inputs or targets that cannot be mixed.
     """

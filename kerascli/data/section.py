@@ -183,7 +183,7 @@ class DataSpec(BaseSection):
         return frozenset(used | set(self.where) | (self.split.columns() if self.split is not None else set()))
 
     def dump(self) -> dict[str, Any]:
-        """Return the data section as YAML-ready data that parses to an equal spec."""
+        """Return the data section as data to write as YAML; parsing it gives an equal section."""
         out: dict[str, Any] = {"source": self.source.dump()}
         if self.where:
             out["where"] = {column: list(values) for column, values in self.where.items()}

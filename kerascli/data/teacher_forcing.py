@@ -49,7 +49,8 @@ def _words(pipeline: Pipeline) -> tuple[tuple[Step, ...], tuple[Step, ...]] | No
 
 
 def _moved(steps: tuple[Step, ...]) -> tuple[int, int] | None:
-    """Return by how many positions `steps` shift token ids, and the id padded in front; None if a step changes ids."""
+    """Return by how many positions the pipeline steps `steps` shift token ids, and the id that fills the front; None if
+    a step changes ids."""
     ahead, fill = 0, 0
     for step in steps:
         match step.transform:

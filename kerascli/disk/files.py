@@ -26,7 +26,7 @@ MAX_MEMBERS = 10_000
 MAX_RATIO = 200
 """Maximum ratio of a compressed file's unpacked size to its own size; real data reaches a few tens."""
 UNPACKED_FREELY = 256 * 2**20
-"""Unpacked size in bytes of a compressed file up to which any ratio is accepted."""
+"""Unpacked size in bytes of a compressed file up to which any compression ratio is accepted."""
 
 SAMPLED_BYTES = 2**30
 """Size in bytes above which a file's digest is of a sample of it: reading all could take longer than training."""

@@ -27,7 +27,7 @@ class Pieces:
         yield from self._make()
 
     def sha256(self) -> str:
-        """Return the SHA-256 of the contents, in hexadecimal."""
+        """Return the SHA-256 of the file's contents (all pieces joined), in hexadecimal."""
         digest = hashlib.sha256()
         for piece in self:
             digest.update(piece)
@@ -35,7 +35,7 @@ class Pieces:
 
 
 def pieces(data: Piece | Pieces) -> Pieces:
-    """Return `data` as `Pieces`; bytes become a single piece."""
+    """Return file contents as `Pieces` (a stream of pieces); bytes become a single piece."""
     return data if isinstance(data, Pieces) else Pieces(len(data), lambda: [data])
 
 

@@ -12,7 +12,8 @@ from kerascli.expressions.tree import ExpressionError, Name, Node, names_in
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _FACT = re.compile(r"(inputs|targets)(\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
-"""Pattern of the names with dots, such as `inputs.x.shape`; others end at a dot: `$name.keras` is `$name`, `.keras`."""
+"""Pattern of the names that contain dots (`inputs.x.shape`); all other names end at a dot: `$name.keras` is `$name` and
+the text `.keras`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def _reference(text: str, dollar: int) -> Reference:
 
 
 def _closing(text: str, opening: int) -> int:
-    """Return the position of the bracket that closes the one at `opening`, ignoring brackets in quotes."""
+    """Return the position of the closing bracket for the opening one at `opening`, ignoring brackets in quotes."""
     depth, quote = 0, ""
     for position in range(opening, len(text)):
         character = text[position]

@@ -158,7 +158,8 @@ def children(node: Node) -> tuple[Node, ...]:
 
 
 def mapped(node: Node, change: Callable[[Node], Node]) -> Node:
-    """Return a copy of a syntax node with `change` applied to its children; chains such as a + b[0] need `spine`."""
+    """Return a copy of a syntax node with `change` applied to its children; nodes of chains such as a + b[0] are
+    returned as they are."""
     match node:
         case Unary():
             return replace(node, operand=change(node.operand))

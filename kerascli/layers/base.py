@@ -29,7 +29,7 @@ class Example:
     config: Mapping[str, Any] = field(default_factory=dict)
     dtype: str = "float32"
     high: int = 10
-    """Exclusive upper bound of integer inputs, which are drawn from 0 to high - 1."""
+    """Exclusive upper bound of the example's integer inputs, which are drawn at random from 0 on."""
     call: Mapping[str, list[Shape]] = field(default_factory=dict)
     """Mapping from the name of a call argument that is a list of tensors to the shapes of these tensors."""
 
@@ -49,7 +49,7 @@ class ShapeMismatch(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CallArgument:
-    """Argument of a layer's call, as of Keras's `Layer.call`, in contrast to an argument of the layer's class."""
+    """Argument of a layer's call (as in Keras's `Layer.call`), in contrast to an argument of the layer's class."""
 
     kind: Literal["tensor", "tensors", "bool"]
     description: str
@@ -58,7 +58,8 @@ class CallArgument:
 
 
 CallForm = Literal["one", "several", "none", "names"]
-"""Form of a layer's inputs: one (`Layer`), several (`MergeLayer`), none, or the nodes that its formula names."""
+"""Form of a layer's inputs: one (class `Layer`), several (class `MergeLayer`), none, or the nodes that its formula
+names."""
 
 
 class BaseLayer(Component):
@@ -66,7 +67,8 @@ class BaseLayer(Component):
 
     call_form: ClassVar[CallForm] = "one"
     mask: ClassVar[Literal["pass", "stop", "make"]] = "stop"
-    """Treatment of the input's mask: passed on, dropped (Keras's default), or made by the module's `make_mask(x)`."""
+    """Treatment of the input's mask: passed on, dropped (Keras's default), or made by the method `make_mask(x)` of the
+    module."""
     uses_mask: ClassVar[bool] = False
     """True: the module's forward takes `mask=`, a bool tensor (N, T) or None."""
     uses_masks: ClassVar[bool] = False
@@ -80,7 +82,7 @@ class BaseLayer(Component):
     takes_custom_cell: ClassVar[bool] = False
     """True: in a config's `layers`, the layer's cell may be defined in place, as a small model of one time step."""
     id_count: ClassVar[int | None] = None
-    """Number of valid input ids, which start from 0; None: the input is not ids."""
+    """Number of valid input ids, which start from 0; None: the input does not hold ids."""
     takes_integers: ClassVar[bool] = False
     """True: integer inputs are passed to the module unchanged; false: they are cast to the compute dtype."""
     mixes_samples: ClassVar[bool] = False
@@ -90,7 +92,8 @@ class BaseLayer(Component):
     loops: ClassVar[bool] = False
     """True: on the CPU a call runs as many operations as a sequence has steps: too many to trace."""
     call_arguments: ClassVar[Mapping[str, CallArgument]] = {}
-    """Arguments allowed in a node beside its settings; the module's forward takes them by name."""
+    """Arguments of the layer's call (such as `mask`) that a config may set in the layer's node; the module's forward
+    takes them by name."""
     examples: ClassVar[tuple[Example, ...]] = ()
     refused: ClassVar[Mapping[str, str]] = OF_ANY_LAYER
 
@@ -137,7 +140,8 @@ class BaseLayer(Component):
         return False
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
-        """Return the mask that the layer passes on, given its inputs' masks: by default that of the first input."""
+        """Return the mask that the layer passes on, given the masks of its inputs: by default the mask of the first
+        input."""
         return masks[0]
 
     def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:

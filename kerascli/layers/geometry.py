@@ -30,7 +30,8 @@ CausalPadding = Annotated[
 
 
 class WindowArguments1D(Layer):
-    """Mixin with the window settings (kernel_size ...) of layers over sequences; listed before their other base."""
+    """Mixin with the window settings (kernel_size ...) of layers over sequences; a layer lists it before its other base
+    class."""
 
     rank: ClassVar[int] = 1
 
@@ -40,7 +41,8 @@ class WindowArguments1D(Layer):
 
 
 class WindowArguments2D(Layer):
-    """Mixin with the window settings (kernel_size ...) of layers over images; listed before their other base."""
+    """Mixin with the window settings (kernel_size ...) of layers over images; a layer lists it before its other base
+    class."""
 
     rank: ClassVar[int] = 2
 
@@ -50,7 +52,8 @@ class WindowArguments2D(Layer):
 
 
 class WindowArguments3D(Layer):
-    """Mixin with the window settings (kernel_size ...) of layers over volumes; listed before their other base."""
+    """Mixin with the window settings (kernel_size ...) of layers over volumes; a layer lists it before its other base
+    class."""
 
     rank: ClassVar[int] = 3
 
@@ -101,7 +104,8 @@ def _reshape_hint(x: TensorSpec, rank: int) -> str | None:
 
 
 def to_channels_first(x: Tensor, data_format: DataFormat) -> Tensor:
-    """Return `x` as (N, C, *), as torch's convolutions need it; for channels-last data it is a view, without a copy."""
+    """Return `x` as (N, C, *), as torch's convolutions need it; for channels-last data the result shares the memory of
+    `x`."""
     return x.movedim(-1, 1) if data_format == "channels_last" else x
 
 

@@ -62,7 +62,8 @@ class InnerCalls:
         self._updates: dict[str, Tensor] = {}
 
     def collect(self, name: str, result: Any) -> Any:
-        """Return the output in an inner layer's `result`; store its losses, metrics and updates under `name/...`."""
+        """Return the output in an inner layer's `result`; store the losses, metrics and weight updates in it under
+        `name/...`."""
         if not isinstance(result, Outcome):
             return result
         prefix = f"{name}/" if name else ""
@@ -78,7 +79,8 @@ class InnerCalls:
             self._losses[f"{name}/activity"] = loss
 
     def outcome(self, value: Any) -> Any:
-        """Return the outer layer's result: `value`, or an Outcome with the collected losses, metrics and updates."""
+        """Return the outer layer's result: `value`, or an Outcome that also has the collected losses, metrics and
+        weight updates."""
         if not (self._losses or self._metrics or self._updates):
             return value
         return Outcome(value, self._losses, self._metrics, self._updates)

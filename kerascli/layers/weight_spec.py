@@ -31,11 +31,11 @@ class WeightSpec:
     """True for the state of a stateful layer (one row per sample), stored like a weight but not part of the model."""
 
     def to_torch(self, weight: Tensor) -> Tensor:
-        """Return a weight in Keras's layout as a view in torch's layout."""
+        """Return a weight, given in Keras's layout, in torch's layout; both share their memory."""
         return weight if self.axes is None else weight.permute(self.axes)
 
     def to_keras(self, tensor: Tensor) -> Tensor:
-        """Return a weight in torch's layout as a view in Keras's layout."""
+        """Return a weight, given in torch's layout, in Keras's layout; both share their memory."""
         if self.axes is None:
             return tensor
         inverse = sorted(range(len(self.axes)), key=self.axes.__getitem__)

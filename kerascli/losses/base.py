@@ -55,7 +55,7 @@ class Loss(Component):
         return (y_true, y_pred) if self.sparse_targets else aligned_pair(y_true.to(y_pred.dtype), y_pred, weight_rank)
 
     def sample_values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Compute one loss per sample (`values`) from targets and predictions that still have to be `aligned`."""
+        """Align the dtypes and shapes of targets and predictions, then compute one loss per sample, a tensor."""
         return self.values(*self.aligned(y_true, y_pred))
 
     def __call__(

@@ -18,7 +18,7 @@ class Labels:
     besides: int | None = None
     """Additional class label that is accepted outside the limits but is no class, such as `ignore_class`."""
     words: str = ""
-    """Reason for the limits of class labels, in the words of an error message."""
+    """Reason for the limits of class labels, as a text for error messages."""
 
 
 def class_labels(output: TensorSpec, axis: int = -1, besides: int | None = None) -> Labels:

@@ -27,7 +27,8 @@ def with_steps(y_true: Tensor, y_pred: Tensor, weight_rank: int) -> tuple[Tensor
 
 
 def meet(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
-    """Return targets and predictions with equal rank, aligned by `with_steps` or, if that did not, `match_ranks`."""
+    """Return targets and predictions with equal rank: a last axis of 1 that only one of them has is added to the other,
+    or removed."""
     return match_ranks(*with_steps(y_true, y_pred, weight_rank))
 
 

@@ -60,4 +60,5 @@ class UpdateMetric:
     metric: Metric
     of: Comparison
     columns: tuple[str, ...]
-    """Names of the metric's columns in logs, one for each value; in logs, the update's name precedes them."""
+    """Names of the metric's columns in logs, one for each value; the name of the update (item of `fit.train_step`)
+    precedes them there."""

@@ -76,7 +76,8 @@ def outcomes(
 
 
 def confusion(state: Tensor) -> Confusion:
-    """Return the counts at each threshold from a state of `outcomes`, on the CPU, where cumsum is deterministic."""
+    """Return the counts of true and false positives and negatives at each threshold, from the state that `outcomes`
+    computes; on the CPU, where cumsum is deterministic."""
     above = state.cpu().flip(1).cumsum(1).flip(1)
     everything, (true_positives, false_positives) = above[:, :1], above[:, 1:]
     return Confusion(true_positives, false_positives, everything[1] - false_positives, everything[0] - true_positives)

@@ -219,9 +219,9 @@ class BinaryFocalCrossentropy(LossMetric):
     loss_class = focal.BinaryFocalCrossentropy
 
     apply_class_balancing: bool = False
-    """Weight class 1 by alpha and class 0 by 1 - alpha."""
+    """Weight the losses of class 1 by alpha and those of class 0 by 1 - alpha."""
     alpha: Fraction = 0.25
-    """Weight of class 1, used with apply_class_balancing; class 0 has 1 - alpha."""
+    """Weight alpha of class 1, used with apply_class_balancing; class 0 has the weight 1 - alpha."""
     gamma: NonNegativeFloat = 2.0
     """Focusing parameter: a larger value gives easy samples less weight; 0 gives the plain cross-entropy."""
     from_logits: FromLogits = False

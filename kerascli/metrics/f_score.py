@@ -25,7 +25,7 @@ class _FScore(Metric):
     Weights are the numbers of true samples; null: one value per class, each in its own column.
     """
     threshold: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Outputs above this value are predicted as positive; null: only the largest output of each sample is."""
+    """Outputs above this value are predicted as positive; null: only each sample's largest output is positive."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         """Return the counts (3, classes) of true positives, false positives and false negatives of each class."""

@@ -59,7 +59,7 @@ class _Widened:
 
     by: str
     copies: Tensor
-    """Index of the source channel that each added channel copies."""
+    """Index, for each added channel, of the source layer's channel that it copies."""
     old: int
     random: bool
     noise: float
@@ -176,8 +176,8 @@ class _Mapped:
         self._source = source
         self._seed = seed
         self._wide: dict[str, _Widened | str] = {}
-        """Mapping from tensor name to its widened channels, or to the name of a node beyond which these cannot be
-        followed."""
+        """Mapping from tensor name to the tensor's widened channels, or to the name of a node beyond which these cannot
+        be followed."""
 
     def source_of(self, there: str) -> dict[str, Tensor]:
         prefix = f"{there.replace('.', '/')}/"

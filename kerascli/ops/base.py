@@ -53,7 +53,8 @@ class Op:
     alias_of: str | None = None
 
     def bind(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a mapping from parameter names to a call's arguments; that of `*x` is a list. Raises ArgumentError."""
+        """Return a mapping from parameter names to a call's arguments; the arguments of `*x` are a list. Raises
+        ArgumentError."""
         names = [name for name, p in self.parameters.items() if p.kind not in VARIADIC]
         rest = next((n for n, p in self.parameters.items() if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
         first = [n for n in names if self.parameters[n].kind is not inspect.Parameter.KEYWORD_ONLY]

@@ -32,7 +32,8 @@ OPERATORS = {
 }  # fmt: skip
 
 _GROWTH = 64
-"""Maximum ratio of a result's number of values to that of the inputs, in a trial on the meta device."""
+"""Maximum number of values of a result in a trial on the meta device, as a multiple of the number of values of the
+inputs."""
 
 
 def at_argument(error: ArgumentError, node: Call) -> ExpressionError:

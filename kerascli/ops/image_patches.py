@@ -12,7 +12,7 @@ def extract_patches(
     images: Tensor, size: int | Sizes, strides: int | Sizes | None = None, dilation_rate: int | Sizes = 1,
     padding: str = "valid",
 ) -> Tensor:  # fmt: skip
-    """Extract windows of images (*, H, W, channels) as vectors (*, H', W', patch); 3 sizes are windows of volumes."""
+    """Extract windows of images (*, H, W, channels), or with 3 sizes of volumes, as vectors (*, H', W', patch)."""
     if not isinstance(size, int) and len(size) == 3:
         return extract_patches_3d(images, size, strides, dilation_rate, padding)
     return _patches("image.extract_patches", images, size, strides, dilation_rate, padding, 2)

@@ -129,7 +129,8 @@ class FlatOptimizer:
         given: Sequence[Tensor],
         assigned: Sequence[tuple[Tensor, Tensor]],
     ) -> None:
-        """Run `step`, or if scaled gradients overflowed, lower the loss scale and only set weights as in `assigned`."""
+        """Run `step`; if scaled gradients overflowed, lower the loss scale instead, and only set the weights in
+        `assigned` to their values."""
         sound, finite = are_finite([loss.detach()]), are_finite(given)
         if sound and not finite and self.bad_step() is None and scale.overflow():
             self._guard.skip()

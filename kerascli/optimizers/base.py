@@ -16,7 +16,8 @@ from kerascli.shapes import NonNegativeFloat, OpenFraction, PositiveFloat, Posit
 
 
 def _rate(value: Any) -> Any:
-    """Parse a learning rate of a config, a number or a schedule; errors are only about the one that is written."""
+    """Parse a learning rate of a config, a number or a schedule; error messages mention only the form that the config
+    uses."""
     if isinstance(value, (str, dict, Schedule)):
         if isinstance(value, str) and re.fullmatch(r"[-+.\deE]+", value):
             raise ValueError(f"expected a number or a schedule, got the text '{value}'; remove the quotes")
@@ -56,7 +57,7 @@ class Moment:
 
 
 class BaseOptimizer(Component):
-    """Base class of optimizers: those with an update rule (`Optimizer`), and wrappers around such an optimizer."""
+    """Base class of optimizers: those with an update rule of their own, and wrappers around such an optimizer."""
 
     refused: ClassVar[Mapping[str, str]] = {
         "name": "an optimizer is identified by its class, one of several by its update"

@@ -20,7 +20,8 @@ _CACHED_ELEMENTS = 2**17
 
 
 class Layout(Protocol):
-    """Protocol of an object with a weight's constraint and layout in Keras, such as a layer's `WeightSpec`."""
+    """Protocol of an object with a weight's constraint and layout in Keras, such as the weight specification of a
+    layer."""
 
     @property
     def constraint(self) -> Constraint | None: ...
@@ -38,7 +39,7 @@ SlotShape = Callable[[str, tuple[int, ...]], tuple[int, ...] | None]
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Position of one weight in the flat vectors of its group (the weights of one dtype and device)."""
+    """Position of one weight in the flat vectors of its group (all weights of the same dtype and device)."""
 
     name: str
     parameter: nn.Parameter
@@ -88,7 +89,8 @@ class FlatGroup:
         self.present: list[Slice] = []
         """Positions of the weights that have a gradient in the current step."""
         self.given: list[Tensor] = []
-        """Gradients of the weights in `present`, or a list of one flat vector of all gradients."""
+        """Gradients of the current step: one for each weight that has one (`present`), or a list of one flat vector
+        that holds all of them."""
         self.rule: Rule | None = None
         """Compiled update rule for flat vectors, faster than the optimizer's own `update`; None: not compiled."""
         self._views: dict[tuple[int, int], tuple[Tensor, dict[str, Tensor]]] = {}

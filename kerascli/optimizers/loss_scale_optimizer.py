@@ -82,7 +82,8 @@ class LossScale:
         self.factor.fill_(value)
 
     def state(self) -> dict[str, Tensor]:
-        """Return a mapping from names, as of Keras's variables, to the state tensors of loss scaling, not copied."""
+        """Return the state of loss scaling as tensors, named like the variables of Keras's LossScaleOptimizer; the
+        scale is not copied."""
         return {
             "loss_scale_optimizer/dynamic_scale": self.factor,
             "loss_scale_optimizer/step_counter": torch.tensor(self._good),

@@ -22,15 +22,16 @@ class Written:
 
     function: Callable[..., None]
     examples: list[Tensor]
-    """Example arguments of `function`."""
+    """Example arguments for the function, from which a compiler takes shapes and dtypes."""
 
 
 Compiler = Callable[[Written], Callable[..., object]]
-"""Type of a function that compiles an update rule (`Written`) for arguments like its examples."""
+"""Type of a function that compiles an optimizer's update rule for arguments like its examples."""
 
 
 def write(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor]) -> Written:
-    """Return an optimizer's update rule as a function of tensors, with copies of `weights` and `slots` as examples."""
+    """Return an optimizer's update rule as a function of tensors, with copies of `weights` and `slots` (state vectors)
+    as examples."""
     names = list(slots)
 
     def function(weight: Tensor, gradient: Tensor, *others: Tensor) -> None:

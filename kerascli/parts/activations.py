@@ -71,7 +71,7 @@ class Elu(Activation):
     """Exponential linear unit: x for x > 0, else alpha * (exp(x) - 1) (Clevert et al., 2016)."""
 
     alpha: float = 1.0
-    """Scale of the negative part, whose limit is -alpha."""
+    """Scale alpha of the negative part, which approaches -alpha for large negative inputs."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.elu(x, self.alpha)
@@ -82,7 +82,7 @@ class Celu(Activation):
     """Continuously differentiable ELU: max(x, 0) + min(0, alpha * (exp(x / alpha) - 1)) (Barron, 2017)."""
 
     alpha: float = 1.0
-    """Scale of the negative part, whose limit is -alpha."""
+    """Scale alpha of the negative part, which approaches -alpha for large negative inputs."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.celu(x, self.alpha)

@@ -34,7 +34,7 @@ class Constant(Initializer):
     """Initializer that fills a weight with one constant."""
 
     value: float = 0.0
-    """Constant value."""
+    """Value with which the weight is filled."""
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         return torch.full(shape, self.value, dtype=dtype)
@@ -60,9 +60,9 @@ class RandomNormal(Initializer):
     """Initializer with normally distributed values; `seed`, as in all random initializers, overrides the run's seed."""
 
     mean: float = 0.0
-    """Mean of the values."""
+    """Mean of the normal distribution of the initial values."""
     stddev: NonNegativeFloat = 0.05
-    """Standard deviation of the values."""
+    """Standard deviation of the normal distribution of the initial values."""
     seed: Seed = None
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
@@ -74,7 +74,7 @@ class TruncatedNormal(Initializer):
     """Initializer with normally distributed values, redrawn if more than two standard deviations from the mean."""
 
     mean: float = 0.0
-    """Mean of the values."""
+    """Mean of the normal distribution of the initial values."""
     stddev: NonNegativeFloat = 0.05
     """Standard deviation of the normal distribution before truncation."""
     seed: Seed = None
@@ -88,9 +88,9 @@ class RandomUniform(Initializer):
     """Initializer with uniformly distributed values from `minval` to `maxval`."""
 
     minval: float = -0.05
-    """Lower bound of the values."""
+    """Lower bound of the uniformly distributed initial values."""
     maxval: float = 0.05
-    """Upper bound of the values."""
+    """Upper bound of the uniformly distributed initial values."""
     seed: Seed = None
 
     @model_validator(mode="after")
@@ -137,7 +137,7 @@ class VarianceScaling(Initializer):
     """
 
     scale: PositiveFloat = 1.0
-    """Scale of the variance."""
+    """Factor of the variance of the initial values, which is scale / n."""
     mode: Mode = "fan_in"
     """Divisor n of the variance: number of inputs (fan_in), number of outputs (fan_out) or their mean (fan_avg)."""
     distribution: Distribution = "truncated_normal"

@@ -11,7 +11,7 @@ from kerascli.shapes import PositiveInt
 
 
 class CategoryEncodingSettings(Component):
-    """Settings of CategoryEncoding, both the layer and the transform."""
+    """Settings that the layer and the transform `category_encoding` share."""
 
     num_tokens: PositiveInt
     """Number of categories; ids are 0 to num_tokens - 1."""

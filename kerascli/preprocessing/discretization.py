@@ -21,7 +21,7 @@ def _rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
 
 
 class DiscretizationSettings(Component):
-    """Settings of Discretization, both the layer and the transform."""
+    """Settings that the layer and the transform `discretization` share."""
 
     bin_boundaries: Annotated[Floats, AfterValidator(_rising)] | None = None
     """Boundaries of the bins, ascending; the outer bins are open: [0, 1] makes 3 bins.

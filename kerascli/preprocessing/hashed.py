@@ -14,7 +14,7 @@ from kerascli.shapes import PositiveInt
 
 
 class HashingSettings(Component):
-    """Settings of Hashing, both the layer and the transform, for one column or tensor."""
+    """Settings that the layer and the transform `hashing` share; both hash one column or tensor."""
 
     num_bins: PositiveInt
     """Number of bins, including the bin 0 of `mask_value`, if given."""
@@ -33,7 +33,7 @@ class HashingSettings(Component):
 
 
 class HashedCrossingSettings(Component):
-    """Settings of HashedCrossing, both the layer and the transform: several columns or tensors hashed together."""
+    """Settings that the layer and the transform `hashed_crossing` share; they hash several columns together."""
 
     num_bins: PositiveInt
     """Number of hash bins."""

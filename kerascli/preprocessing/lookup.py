@@ -18,7 +18,7 @@ OovPlaces = Annotated[int, Setting(ge=0, le=2**20)]
 
 
 class LookupSettings(Component):
-    """Settings that `integer_lookup` and `string_lookup` share."""
+    """Settings that the lookups `integer_lookup` and `string_lookup` share."""
 
     max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
     """Maximum size of the vocabulary, out-of-vocabulary (OOV) indices included; null: no limit."""
@@ -71,11 +71,13 @@ class LookupSettings(Component):
         return int(self.mask_token is not None and self.output_mode == "int")
 
     def first(self, *, target: bool = False) -> int:
-        """Return the index of the first vocabulary entry, which follows those of the mask token and of OOV values."""
+        """Return the index of the first vocabulary entry, which follows the indices of the mask token and of OOV
+        values."""
         return self.masks() + self.places(target=target)
 
     def inverse(self, entries: Sequence[Any], nothing: Any) -> list[Any]:
-        """Return the values that an inverted lookup maps indices to, in order of index; the last is for invalid ones.
+        """Return the values that an inverted lookup maps indices to, in order of index; the last value is for invalid
+        indices.
 
         `nothing` replaces a missing OOV token.
         """
@@ -85,7 +87,7 @@ class LookupSettings(Component):
 
 
 class IntegerLookupSettings(LookupSettings):
-    """Settings of `integer_lookup`, both the layer and the transform."""
+    """Settings that the layer and the transform `integer_lookup` share."""
 
     mask_token: int | None = None
     oov_token: int | None = -1

@@ -28,7 +28,7 @@ Numbers = Annotated[float | _Row | tuple[_Row, ...], BeforeValidator(_tuples)]
 
 
 class NormalizationSettings(Component):
-    """Settings of Normalization, both the layer and the transform."""
+    """Settings that the layer and the transform `normalization` share."""
 
     axis: int | Ints | None = -1
     """Axis or axes with a separate mean for each index, where axis 0 is the batch; null: one mean for all values."""

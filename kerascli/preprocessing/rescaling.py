@@ -14,7 +14,7 @@ Factor = float | Annotated[tuple[float, ...], Field(min_length=1, strict=False)]
 
 
 class RescalingSettings(Component):
-    """Settings of Rescaling, both the layer and the transform."""
+    """Settings that the layer and the transform `rescaling` share."""
 
     scale: Factor
     """Factor by which values are multiplied: a number, or one for each channel (last axis)."""

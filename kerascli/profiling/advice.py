@@ -78,7 +78,7 @@ class Facts:
 
     phases: Sequence[Phase]
     layers: tuple[LayerTime, ...]
-    """Layers and their times, the most expensive first."""
+    """Layers of the model and their times, the most expensive first."""
     step_seconds: float
     seconds: float
     """Duration of all training steps and ends of epochs, in seconds."""
@@ -87,7 +87,7 @@ class Facts:
     """Number of torch operations that start in a training step; 0 if unknown."""
     execution_mode: str
     jit_compile: bool | str
-    """Value of `jit_compile` in the config."""
+    """Value of `compile.jit_compile` in the config."""
 
 
 def advice(facts: Facts) -> tuple[str, ...]:

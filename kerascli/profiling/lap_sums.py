@@ -43,7 +43,8 @@ class LapSums:
         self._phases: dict[str, _Sum] = {}
 
     def add(self, lap: Lap) -> None:
-        """Add a lap (a training step, or an epoch's end) with its duration and that of each phase in it."""
+        """Add a lap (a training step, or an epoch's end) with its duration and the duration of each phase (data,
+        forward ...) in it."""
         self.laps += 1
         self._whole.add(lap.seconds)
         for name, seconds in lap.parts.items():

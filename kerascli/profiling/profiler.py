@@ -15,7 +15,8 @@ from kerascli.profiling.replay import layer_by_layer
 from kerascli.profiling.window import LEAST_STEPS, Window, synchronize
 
 _MAKING = ("tracing", "compiling")
-"""Names of phases that occur once per training run; inside them, the test of a graph runs phases of training steps."""
+"""Names of the phases of one-time work before training, which a profile lists apart; while they last, a graph is also
+tested on training steps."""
 _SLOWED = 1.5
 """Slowdown of a training step by torch's profiler above which the measured times mislead: each operation takes
 microseconds more."""
@@ -66,8 +67,8 @@ class Profiler:
             synchronize(self._device)
 
     def follow(self, events: Iterator[Event], batches_done: int) -> Iterator[Event]:
-        """Pass on all events of a training run and measure times; `batches_done` is the number of batches of its first
-        epoch that were trained before a resume."""
+        """Yield the events of a training run unchanged, and measure times. `batches_done` is the number of batches of
+        the first epoch that had been trained before the run was resumed."""
         self._before = self._clock.lap().parts
         for event in events:
             match event:

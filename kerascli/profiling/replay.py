@@ -16,8 +16,8 @@ _STEPS = 5
 def layer_by_layer(
     device: torch.device, layers: Mapping[str, nn.Module], step: Callable[[], object]
 ) -> tuple[RecordedWork, str]:
-    """Time a few training steps by layer; `step` is called for a forward and backward pass of modules, without an
-    update.
+    """Time a few training steps by layer; `step` is called for a forward and backward pass of modules, without changing
+    weights.
 
     Modules need more memory than a graph: if the device has too little, the work is empty and the text says why.
     """

@@ -71,7 +71,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Component in the list of its kind (`kerascli list`): name, aliases and meaning."""
+    """Component (a layer, a loss ...) in the list of its kind (`kerascli list`): name, aliases and meaning."""
 
     name: str
     aliases: tuple[str, ...]

@@ -116,7 +116,8 @@ class Thresholds:
 
     @cached_property
     def _cuts(self) -> np.ndarray:
-        """Decision threshold for each entry of `_counts`, halfway between two neighbouring probabilities."""
+        """Decision thresholds in descending order: the highest probability, one halfway between each two neighbouring
+        distinct ones, and half of the lowest."""
         distinct = self._ordered[0][self._ends]
         return np.append(distinct[0], np.append((distinct[:-1] + distinct[1:]) / 2, distinct[-1] / 2))
 

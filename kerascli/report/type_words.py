@@ -29,7 +29,8 @@ def _alternatives(option: Schema, among: list[Schema]) -> list[str]:
 
 
 def _is_several(option: Schema, among: list[Schema]) -> bool:
-    """Return True if `option` is a list of fixed length whose items have the type of an alternative in `among`."""
+    """Return True if a JSON Schema (`option`) allows lists of fixed length whose items have the type of one of the
+    schemas in `among`."""
     places = _places(option)
     return places > 0 and _place(option) in among
 
@@ -47,7 +48,8 @@ def _place(schema: Schema) -> Schema | None:
 
 
 def _count(option: Schema, among: list[Schema]) -> int | None:
-    """Return the length of the lists of `option`s that an alternative in `among` allows; None if none does."""
+    """Return the length of the lists of `option` (a JSON Schema) that one of the schemas in `among` allows; None if
+    none does."""
     return next((_places(other) for other in among if _is_several(other, among) and _place(other) == option), None)
 
 

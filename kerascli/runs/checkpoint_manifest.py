@@ -31,7 +31,8 @@ class BlobFile(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Validated manifest of a checkpoint: training step, names of its files (parts of their paths), and facts."""
+    """Validated manifest of a checkpoint: training step, names of its files (parts of their paths), and JSON values
+    (counters ...)."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 

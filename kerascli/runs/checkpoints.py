@@ -64,8 +64,8 @@ class Checkpoints:
     def save(
         self, step: int, blobs: Mapping[str, bytes | Pieces], facts: Mapping[str, Any], *, slots: tuple[str, ...] = ()
     ) -> None:
-        """Save a checkpoint of a training step durably, also under the names in `slots`; remove those that are no
-        longer kept.
+        """Save a checkpoint of a training step durably, also under the names in `slots` (such as `best`); remove those
+        that are no longer kept.
 
         Checkpoints of later steps are removed, too: they are of a training that was abandoned when an earlier step was
         resumed.

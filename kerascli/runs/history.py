@@ -28,7 +28,8 @@ def line(row: Row, names: Sequence[str]) -> str:
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Return the columns of history.csv in order: `epoch`, `phase`, the losses and metrics, learning rates, times."""
+    """Return the names of the columns of history.csv in order: `epoch`, `phase`, the losses and metrics, learning
+    rates, times."""
     return sorted(dict.fromkeys(names), key=_rank)  # a stable sort
 
 

@@ -19,7 +19,7 @@ class Prefix(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     size: NonNegativeInt = 0
-    """Length in bytes of the beginning of history.csv that is recorded."""
+    """Length, in bytes, of the recorded beginning of history.csv."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")] = hashlib.sha256().hexdigest()
 
     def check(self, path: Path) -> bytes:
@@ -66,7 +66,7 @@ class HistoryWriter:
         self._synced = False
 
     def synced_prefix(self) -> Prefix:
-        """Write history.csv durably (fsync); return its length and SHA-256 as a Prefix."""
+        """Write history.csv durably (fsync); return its length and SHA-256."""
         if not self._synced:
             storage.sync_file(self.path)
             self._synced = True

@@ -80,7 +80,8 @@ class RunRecord(OutputFiles):
 
     @classmethod
     def open(cls, path: Path) -> "RunRecord":
-        """Return the RunRecord of an existing run folder. Raises FileRefused if the folder is not a run's."""
+        """Open an existing run folder; return a RunRecord, which reads and writes its files. Raises FileRefused if the
+        folder is not a run's."""
         if not is_run(path):
             raise FileRefused(f"{quoted(path)} is not a run: it has no {_FACTS}")
         return cls(path)
@@ -179,7 +180,8 @@ class RunRecord(OutputFiles):
         self._write_facts({**self.facts(), **facts})
 
     def finish(self, status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> None:
-        """Record in run.json how the training run ended. `results` maps split -> loss or metric -> value."""
+        """Record in run.json how the training run ended. `results` maps each split to a mapping from loss or metric to
+        value."""
         known = {} if self._history is None else {"history": self._history.synced_prefix().model_dump()}
         self.note(**ended(status, reason=reason, results=results), **known)
 

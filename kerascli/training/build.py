@@ -1,4 +1,5 @@
-"""Build a PyTorch model, its objectives and parameter updates from a config's RunSpec and preprocessing stages."""
+"""Build a PyTorch model, its objectives and parameter updates from a RunSpec (parsed config) and the preprocessing
+modules."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,20 +25,21 @@ from kerascli.training.update_objective import AllPasses, PassObjective, UpdateO
 
 @dataclass(slots=True)
 class Experiment:
-    """PyTorch model in memory on its device, with everything needed to train or evaluate it."""
+    """PyTorch model in memory on its device, with everything needed to train or evaluate it (losses, optimizers
+    ...)."""
 
     spec: RunSpec
     graph: Graph
     module: GraphStep
     """Module that predicts with the model, and computes its losses and metrics."""
     forward_passes: tuple[ForwardPass[GraphStep], ...]
-    """Forward passes of a training step; only that of `module` if the config has no `fit.train_step`."""
+    """Forward passes of a training step; if the config has no `fit.train_step`, only the forward pass of `module`."""
     weights: list[Weight]
     device: torch.device
 
     def view(self, name: str) -> "Experiment":
-        """Return an Experiment for a view (a submodel that shares the weights), with the same input pipelines, without
-        targets."""
+        """Return an Experiment (model, ready to run) for a view (a submodel that shares the weights), with the same
+        input pipelines, without targets."""
         built, view = self.spec.built.views[name], self.spec.model.views[name]
         spec = replace(self.spec, model=view.model, built=built, compile=None, train_step=None)
         graph = Graph(built)
@@ -84,7 +86,8 @@ def _of_train_step(
     mixing: nn.Module | None,
     initialize: bool,
 ) -> Experiment:
-    """Build the Experiment of a config with `fit.train_step`: one graph per forward pass, with shared weights."""
+    """Build the Experiment (model, losses and optimizers, ready to train) of a config with `fit.train_step`: one graph
+    per forward pass, with shared weights."""
     graphs = [Graph(spec.built), *(Graph(each.built) for each in train_step.passes)]
     weights = list({weight.name: weight for graph in graphs for weight in graph.weights()}.values())
     materialize(nn.ModuleList(graphs), weights, seed=spec.seed, device=device, initialize=initialize)

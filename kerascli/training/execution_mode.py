@@ -49,7 +49,7 @@ class Request:
     live_scales: Mapping[str, Tensor] = field(default_factory=dict)
     """Mapping from a parameter update's name to its loss scale (of mixed precision), which changes during training."""
     rules: Callable[[], Sequence[Written]] = list
-    """Function that returns the optimizers' update rules to compile; they hold copies of weights, so call it late."""
+    """Function that returns the optimizers' update rules to compile; it copies weights, so call it late."""
 
     @property
     def device(self) -> torch.device:
@@ -106,7 +106,8 @@ class GraphRunner:
 
 
 def _traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
-    """Return (graph, layout of its results): forward and backward traced on a batch; weights are read in place."""
+    """Return (graph of the forward and backward pass, traced on a batch; layout of its results); the graph reads
+    weights in place."""
     tape = draws.Tape()
     with torch.no_grad(), draws.using(tape):
         module.module(batch)
@@ -160,7 +161,8 @@ def compile_rule(rule: Written) -> Callable[..., object]:
 
 
 def _verified(request: Request, runner: Runner, module: Runner) -> Runner:
-    """Return `runner` if its results for a batch agree with those of `module`. Raises ValueError otherwise."""
+    """Return `runner` (a traced graph) if its results for a batch agree with those of `module`. Raises ValueError
+    otherwise."""
     batch = next(batch for batch in reversed(request.batches) if batch.rows == request.batches[0].rows)
     found, wanted = (each(batch, draws.Draws(0, "try", 0)) for each in (runner, module))
     apart = largest_difference(found, wanted)
@@ -206,7 +208,8 @@ _PIECE = 2**18
 
 
 def largest_difference(found: StepOutcome, wanted: StepOutcome) -> float:
-    """Return the largest difference between two StepOutcomes, relative to the largest loss, gradient, etc.
+    """Return the largest difference between two results of a step (StepOutcomes), relative to the largest loss,
+    gradient, etc.
 
     All gradients are of one kind: a gradient that is zero but for rounding, such as that of a bias before a batch
     normalization, is compared with the size of the others.

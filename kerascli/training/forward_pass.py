@@ -43,8 +43,8 @@ class ForwardPass(Generic[M]):
 
 
 class Layout(NamedTuple):
-    """Layout of a `StepOutcome` as a list: numbers of losses, metric states and gradients, and names of updated
-    weights."""
+    """Layout of a `StepOutcome` (losses, gradients ...) as a list: numbers of losses, metric states and gradients, and
+    names of updated weights."""
 
     totals: int
     states: int
@@ -52,7 +52,8 @@ class Layout(NamedTuple):
     updates: tuple[str, ...]
 
     def outcome(self, flat: Sequence[Tensor | None]) -> "StepOutcome":
-        """Return a StepOutcome made of the tensors `flat`, which are in the order of `StepOutcome.flat`."""
+        """Return the losses, gradients ... (StepOutcome) that the tensors `flat` are, in the order of
+        `StepOutcome.flat`."""
         states, gradients = self.totals + self.states, self.totals + self.states + self.gradients
         updates = zip(self.updates, flat[gradients:], strict=True)
         return StepOutcome(
@@ -70,7 +71,7 @@ class StepOutcome:
     totals: list[Tensor]
     """Total losses, one scalar tensor for each parameter update; gradients were computed of them."""
     states: list[Tensor]
-    """Metric states for this batch, which are summed over batches."""
+    """Metric states for this batch, to be summed over batches."""
     gradients: list[Tensor | None]
     """Gradients of the weights to update, in the order of the weights; None where a loss does not depend on one."""
     updates: dict[str, Tensor]
@@ -84,7 +85,8 @@ class StepOutcome:
 
 
 Runner = Callable[[Batch, draws.Draws], StepOutcome]
-"""Type of functions that run a forward pass: (batch, random numbers of the step) -> StepOutcome."""
+"""Type of functions that run a forward pass and its backward pass: (batch, random numbers of the step) -> StepOutcome
+(losses, gradients ...)."""
 
 
 class Eager:

@@ -25,8 +25,8 @@ class EvaluationStates:
 
     @contextmanager
     def for_batch(self) -> Iterator[None]:
-        """Context manager: within its block the stateful layers have the evaluation's states, after it those of
-        training."""
+        """Context manager: within its block the stateful layers have the states of the evaluation, after it again the
+        states of training."""
         before = {name: weight.tensor.clone() for name, weight in self._weights.items()}
         self._put(self._values)
         try:

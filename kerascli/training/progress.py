@@ -11,13 +11,13 @@ class Progress:
     """Counters and callback states of a training run, changed only by the training loop; consistent at every event."""
 
     epoch: int = 0
-    """Number of finished epochs."""
+    """Number of finished epochs of the training run."""
     batch: int = 0
     """Number of finished batches of the current epoch."""
     step: int = 0
     """Number of finished training steps, over all epochs."""
     states: list[Tensor] | None = None
-    """Metric states of the current epoch, summed over its batches so far."""
+    """States (sums) of the metrics in the current epoch, over its batches so far."""
     seconds: float = 0.0
     """Duration of the current epoch so far, in seconds, for a run that is resumed within the epoch."""
     callbacks: list[dict[str, Any]] = field(default_factory=list)
@@ -25,7 +25,7 @@ class Progress:
     row: dict[str, float] = field(default_factory=dict)
     """Row of history.csv for the last finished epoch, as a mapping from column to value."""
     slots: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    """Copies of the model's weights that callbacks keep, by the copy's name (`best`); in Keras's layout, on the CPU."""
+    """Copies of the model's weights that callbacks keep, by name (such as `best`); in Keras's layout, on the CPU."""
     said: list[str] = field(default_factory=list)
     """Messages from callbacks since the start of the current epoch, to print at its end."""
     stopped: str | None = None

@@ -37,8 +37,8 @@ class UpdateObjective(BaseObjective):
         figures: Sequence[str] = (),
         sums: Collection[str] = (),
     ) -> None:
-        """Initialize; `names` are those of the total loss, of its terms, of values that the update's layers log, and of
-        metrics.
+        """Initialize; `names` are those of the total loss, of its terms, of values that layers log in the update's
+        forward pass, and of metrics.
 
         `weights` are those that the update trains, whose regularizers are added here. `sums` are nodes whose values are
         summed over all rows.

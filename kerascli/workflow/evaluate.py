@@ -43,7 +43,8 @@ class Evaluation:
     result: Evaluated
     class_scores: tuple[ClassScores, ...]
     in_units: dict[str, dict[str, float]]
-    """Mapping target -> metric -> value in units of the raw column, for targets whose preprocessing can be inverted."""
+    """Mapping from target to a mapping from metric to value in units of the raw column, for targets whose preprocessing
+    can be inverted."""
 
 
 MOST_GROUPS = 100

@@ -14,7 +14,8 @@ from kerascli.workflow.outputs import writable, writable_folder
 
 
 def studio_of(run: OpenedRun, *, data: bool = True) -> ModelStudio:
-    """Return a `ModelStudio`, by which a run's callbacks generate samples; with `data`, the run's rows are loaded."""
+    """Return the object by which a run's callbacks use the model and its data to generate samples; with `data`, the
+    run's rows are loaded."""
     prepared = load_again(run) if data and run.data is not None else None
     splits, aside = ({}, {}) if prepared is None else (prepared.splits, prepared.display_columns)
     return ModelStudio(run.experiment, splits, run.learned, run.stages.facts.targets, aside)

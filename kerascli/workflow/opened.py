@@ -71,7 +71,7 @@ def open_run(
     progress: Progress | None = None,
     data: Path | None = None,
 ) -> OpenedRun:
-    """Return a run with its model built and its weights loaded: the final ones, or those of the named checkpoint.
+    """Return a run with its model built and the weights loaded: the final weights, or those of the named checkpoint.
 
     The weights of a run whose training was cut off are those of its newest checkpoint, which a warning says. `data` is
     the place of the run's data, if it has moved.

@@ -68,7 +68,8 @@ def predict_run(
     keep: Sequence[str] = (),
     form: Form = Form(),  # frozen
 ) -> Predictions:
-    """Return predictions of a run's model or view for a split, or for files, folders, standard input and texts.
+    """Return predictions of a run's model, or of a view (submodel), for a split, or for files, folders, standard input
+    and texts.
 
     Columns in `keep` are carried into the predictions. Raises KerasCliError.
     """

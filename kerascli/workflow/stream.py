@@ -23,7 +23,8 @@ from kerascli.workflow.predict import Form, Predictions, predict_rows
 def predict_stream(
     run: OpenedRun, lines: Iterable[bytes], form: Form, keep: Sequence[str] = ()
 ) -> Iterator[Predictions | DataError]:
-    """Yield for each row of a stream its prediction, or its error; formats are those of `predict` from standard input.
+    """Yield the prediction, or the error, for each row of a stream; its formats are the ones that `predict` reads from
+    standard input.
 
     Raises DataError where no further row can be read, ConfigError.
     """
@@ -69,7 +70,8 @@ def _tables(given: Given, lines: Iterator[bytes]) -> Iterator[Table | DataError]
 
 
 def _settings(source: Source) -> Csv:
-    """Return the csv settings (separator ...) for reading a stream: those of the run's csv source, else defaults."""
+    """Return the csv settings (separator ...) for reading a stream: the settings of the run's csv source, else the
+    defaults."""
     return source if isinstance(source, Csv) else Csv(path=STDIN_NAME)
 
 

@@ -177,7 +177,8 @@ def _beside(runner: PhaseRunner) -> Iterator[Event]:
 
 
 def _members(runner: PhaseRunner) -> dict[str, Any]:
-    """Return the facts about the processes of a training run for run.json, after all agreed on what is trained."""
+    """Return the facts about the processes of a training run for run.json, after all processes have agreed on what is
+    trained."""
     if runner.processes.world.size == 1:
         return {}
     folder = runner.options.runs_dir / "run"
@@ -214,7 +215,8 @@ def _warnings(phases: list[Phase]) -> list[Fault]:
 def _restored(
     record: RunRecord, phases: list[Phase], device: Choice, options: Options, mode: str | None
 ) -> tuple[PhaseRunner, list[Note], Prefix]:
-    """Return the `PhaseRunner` restored from the newest checkpoint, notes to print, and history.csv's part up to it."""
+    """Return the training restored from the newest checkpoint (a PhaseRunner), notes to print, and history.csv's part
+    up to it."""
     checkpoint, notes = newest(record)
     reached, history = Reached(epoch=_first_epoch(phases)), Prefix()
     if checkpoint is not None:

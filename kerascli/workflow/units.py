@@ -53,7 +53,8 @@ def significant(values: np.ndarray) -> np.ndarray:
 
 
 def metrics_in_units(run: OpenedRun, source: BatchSource) -> dict[str, dict[str, float]]:
-    """Return a mapping target -> metric -> value in the units of raw columns, where preprocessing can be inverted."""
+    """Return a mapping from target to a mapping from metric to value in units of the raw column, where preprocessing
+    can be inverted."""
     compiled = run.experiment.spec.compile
     found = [_Measured(pair, undo) for pair in compiled.pairs if (undo := inverse_of(run, pair))] if compiled else []
     if not found:

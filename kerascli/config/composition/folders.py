@@ -10,15 +10,15 @@ from kerascli.errors import Path as ConfigPath
 
 
 def data_folder(document: Document) -> Path:
-    """Return the base folder of the data source's paths: the folder of the file (or `--set`) that sets the source's
-    `path`, or else the source."""
+    """Return the base folder of the data source's paths: that of the file (or `--set`) that sets the source's `path`,
+    or, without a `path`, of the one that names the source."""
     where = _source_path(document)
     return document.folder_of((*where, "path") if document.at((*where, "path")) is not None else where)
 
 
 def in_one_folder(data: DataSpec, document: Document) -> DataSpec:
-    """Return the data section with all its paths relative to `data_folder`, including the paths that another config
-    file sets."""
+    """Return the data section with all its paths relative to the folder of the data source's paths, even those that
+    another config file sets."""
     where, home, source = _source_path(document), data_folder(document), data.source
     for field in source.paths:
         folder = document.folder_of((*where, field))

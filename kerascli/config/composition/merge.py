@@ -47,15 +47,18 @@ def same_name(one: str, other: str) -> bool:
 
 
 class Merger:
-    """Merger of a base value and an upper value, which overrides it; records which parts are the upper value's."""
+    """Merger of two config values, a base and an upper value, which overrides it; records which parts are the upper
+    value's."""
 
     def __init__(self, is_component: IsComponent = is_component) -> None:
         self.is_component = is_component
         self.taken: set[Path] = set()
-        """Config paths whose values, with everything below them, came from the upper value."""
+        """Config paths whose values, with everything below them, are from the upper value (the one merged over the
+        base)."""
 
     def merge(self, base: Any, over: Any, path: Path) -> Any:
-        """Return the upper value `over` merged into `base`; both are at `path` of the config. Raises Invalid."""
+        """Return the config value `over` merged into `base`, which it overrides; both are at `path` of the config.
+        Raises Invalid."""
         names = component_name(base), component_name(over)
         if self.is_component(path) and names[0] is not None and names[1] is not None:
             return self._component(base, over, path, names[0], names[1])
@@ -92,8 +95,8 @@ class Merger:
         return {base_name: self.merge(base[base_name], over[over_name], (*path, base_name))}
 
     def marks(self, data: Any, base: Mapping[Path, Mark], over: Callable[[Path], Mark]) -> dict[Path, Mark]:
-        """Return the text position of each value in the merged `data`, by config path. Values from the upper value are
-        at `over(path)`, others as in `base`."""
+        """Return the text position of each value in the merged `data`, by config path: at `over(path)` if the value is
+        from the overriding config, else as in `base`."""
         marks: dict[Path, Mark] = {}
         pending: list[tuple[Path, Any, bool]] = [((), data, False)]
         while pending:

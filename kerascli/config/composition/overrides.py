@@ -164,7 +164,8 @@ def _is_item(path: Path) -> bool:
 
 
 def _is_another(base: Any, value: Any, path: Path) -> bool:
-    """Return True if `value` is a component of another name than the list item `base`, which it replaces."""
+    """Return True if `value` is a component of another name than the list item `base`: then it replaces the item as a
+    whole."""
     old, new = component_name(base), component_name(value)
     return _is_item(path) and old is not None and new is not None and not same_name(old, new)
 

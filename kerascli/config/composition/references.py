@@ -23,15 +23,16 @@ STAND_IN = 2
 """Placeholder for a size that is unknown until the data is read: a number that passes most checks."""
 
 Facts = Callable[[str], Value | Unknown]
-"""Type of a function from the name of a fact of the data (such as `inputs.x.max_length`) to its value or UNKNOWN.
+"""Type of a function from the name of a fact of the data (such as `inputs.x.max_length`) to its value, or UNKNOWN if it
+is not known yet.
 
 It raises KeyError for an unknown name, with the list of known ones.
 """
 
 
 def refuse_facts(name: str) -> Value | Unknown:
-    """Raise KeyError for the name of any fact of the data; for the data section, which itself determines these
-    facts."""
+    """Raise KeyError for every name: the data section cannot refer to facts of the data (`inputs.x.shape`), which it
+    determines."""
     raise KeyError(())
 
 
@@ -132,8 +133,8 @@ class References:
     def __call__(
         self, value: Any, path: Path, names: Mapping[str, Value], skip: Callable[[Path], bool]
     ) -> tuple[Any, list[Fault]]:
-        """Return the config value at `path` with its references replaced, except where `skip` returns True, and the
-        config errors found.
+        """Return the config value at `path` with its references replaced (not at paths for which `skip` returns True),
+        and the config errors found.
 
         `names` are the parameters and variables with their values.
         """
@@ -302,5 +303,6 @@ def _undeclared(name: str, declared: Iterable[Any]) -> str:
 
 
 def _known(error: KeyError) -> list[str]:
-    """Return the names listed in the KeyError that a `Facts` function raises for an unknown name."""
+    """Return the valid names listed in the KeyError with which a function for facts of the data rejects an unknown
+    name."""
     return [str(name) for argument in error.args for name in ([argument] if isinstance(argument, str) else argument)]

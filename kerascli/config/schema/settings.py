@@ -54,7 +54,8 @@ def settings(cls: type[BaseModel]) -> list[Setting]:
 
 
 def first_line(cls: type[BaseModel]) -> str:
-    """Return the first line of the docstring of a component or section, without inheriting that of a base."""
+    """Return the first line of the docstring of a component or section class; a base class's docstring does not
+    count."""
     return (cls.__dict__.get("__doc__") or "").strip().partition("\n")[0]
 
 

@@ -40,7 +40,7 @@ class ComputeSection(BaseSection):
     title: ClassVar[str] = "compile"
 
     precision: Annotated[Precision, BeforeValidator(_known_precision)] = "float32"
-    """Dtype policy; the mixed ones compute in half precision (torch's autocast), with variables in float32."""
+    """Dtype policy of Keras; mixed policies compute in half precision (torch's autocast), with float32 variables."""
     jit_compile: Annotated[JitCompile, NotPerPhase("it applies to all phases")] = "auto"
     """Compile the training step with torch's compiler; auto: if the run saves more time than compiling takes."""
 
@@ -86,8 +86,8 @@ class CompileSpec:
 
     @property
     def optimizers(self) -> dict[str, BaseOptimizer]:
-        """Mapping from update name to optimizer, as in `TrainStepSpec.optimizers`; `compile` has one optimizer, under
-        the name ""."""
+        """Mapping from the name of an update to its optimizer, as with a `train_step`; `compile` has one optimizer,
+        under the name ""."""
         return {"": self.optimizer}
 
     def dump(self) -> dict[str, Any]:

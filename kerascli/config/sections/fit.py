@@ -70,7 +70,7 @@ class FitSpec(BaseSection):
     deterministic: Annotated[bool, NotPerPhase("it applies to all phases")] = False
     """Use deterministic algorithms on CUDA, which are slower; the CPU is deterministic anyway."""
     distribute: Annotated[Literal["ddp"] | None, NotPerPhase("it applies to all phases")] = None
-    """Division of the work among processes: `ddp` (the same as null): each has the model and a part of each batch."""
+    """Division of the work: `ddp`, also if null. Each process has a copy of the model and a part of each batch."""
     shards: Annotated[PositiveInt | None, NotPerPhase("it applies to all phases")] = None
     """Number of parts of a batch (a power of two), each run on its own: the same bits on 1, 2, 4 ... processes.
     Null: one part per process, and results that differ from those of one process by rounding.
@@ -135,7 +135,7 @@ def has_train_step(sections: Mapping[Any, Any]) -> bool:
 
 
 def parse_fit(section: Any) -> FitSpec:
-    """Return the `fit` section as FitSpec, without `train_step` and `phases`, which other parsers read.
+    """Return the `fit` section, parsed as a FitSpec, without `train_step` and `phases`, which other parsers read.
     Raises Invalid."""
     if section is None:
         section = {}

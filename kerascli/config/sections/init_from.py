@@ -31,7 +31,7 @@ class TakeSpec(BaseSection):
     """Source of one layer's weights, and how they are adapted."""
 
     from_: str | None = Field(default=None, alias="from")
-    """Name of the layer in the source of the weights; default: the layer's own name."""
+    """Name of the layer to take the weights from, in the source; default: the name of the layer to fill."""
     how: TransferMethod = "copy"
     """Copy the weights, or fill a wider or deeper model: Net2Net (Chen et al., 2015) or random padding."""
     noise: NonNegativeFloat = 0.05
@@ -68,7 +68,7 @@ class InitFrom(BaseSection):
     map: dict[str, Annotated[TakeSpec, BeforeValidator(_take, json_schema_input_type=str | TakeSpec)]] = Field(
         default={}
     )
-    """Mapping from a layer of this model to a layer of the source; layers left out are initialized unless `by_name`."""
+    """Mapping from a layer of this model to one of the source model; others are initialized unless `by_name`."""
     by_name: bool = False
     """Load the layers whose names and shapes agree, initialize the others; false, without `map`: all must agree."""
 

@@ -23,7 +23,7 @@ class PhaseSection(BaseSection):
     """Phase of a fit: settings that differ from those of `fit`, `compile` and `data`."""
 
     epochs: PositiveInt = 10
-    """Number of epochs in this phase."""
+    """Number of epochs in this phase of the fit."""
     compile: Annotated[Any, section_ref("compile")] = None
     """Settings merged into the config's `compile`; a phase that changes `compile` starts with a new optimizer."""
     data: Annotated[Any, section_ref("data")] = None
@@ -31,7 +31,7 @@ class PhaseSection(BaseSection):
 
 
 def _not_per_phase(cls: type[BaseSection]) -> dict[str, str]:
-    """Return a mapping from each field of a section that no phase can set to the reason."""
+    """Return a mapping from each field of a section that a phase (an item of `fit.phases`) cannot set to the reason."""
     marks = ((name, mark) for name, info in cls.model_fields.items() for mark in info.metadata)
     return {name: mark.reason for name, mark in marks if isinstance(mark, NotPerPhase)}
 
@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 
 class _InPhase(Related):
-    """Note, added to an error message, that names the phase in which the error was found."""
+    """Note, added to an error message, that names the phase (item of `fit.phases`) in which the error was found."""
 
 
 def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
@@ -108,8 +108,8 @@ def _not_in_a_phase(key: str, reason: str, path: Path) -> Fault:
 
 
 def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, Any]) -> Document:
-    """Return the config of one phase: the whole config with the phase's settings, and `trainable` as earlier phases set
-    it."""
+    """Return the config of one phase: the whole config with the phase's settings, and with `trainable` as the earlier
+    phases left it."""
     fit = {key: value for key, value in whole.data["fit"].items() if key not in ("phases", "trainable")}
     trainable = before.data["fit"].get("trainable")
     marks = {path: mark for path, mark in whole.marks.items() if path[:2] != _TRAINABLE}
@@ -120,7 +120,8 @@ def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, A
     here: Path = (*_PHASES, number)
 
     def written(path: Path) -> Mark:
-        """Return the position in the config file of the value that has the path `path` in the config of the phase."""
+        """Return the position in the config file of the value that has the path `path` in the config of a phase (item
+        of `fit.phases`)."""
         return whole.mark((*here, *(path[1:] if path[:1] == ("fit",) else path)))
 
     merger = Merger()
@@ -156,8 +157,8 @@ def _later_last(merged: Mapping[Any, Any], own: Mapping[Any, Any]) -> dict[Any, 
 
 
 def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
-    """Return a list of what the function `work` returns for each phase. Raises one ConfigError with the errors of all
-    phases, each once."""
+    """Return a list of what the function `work` returns for each phase of a fit. Raises one ConfigError with the errors
+    of all phases, each once."""
     found: list[Any] = []
     faults: dict[Fault, list[Fault]] = {}
     phases = list(phases)

@@ -1,4 +1,4 @@
-"""Parser of the `compile:` section into a CompileSpec."""
+"""Parser of the `compile:` section into a CompileSpec (optimizer, and target, loss and metrics of every output)."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ def parse_compile(
     named: Collection[str] = (),
     classes: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> CompileSpec:
-    """Return the compile section, parsed as CompileSpec. Raises Invalid with every config error.
+    """Return the compile section, parsed as a CompileSpec. Raises Invalid with every config error.
 
     `outputs`, `targets` and the shape of an output may be None: then they are unknown and not checked. `extra_losses`
     tells that the model adds losses itself, `figures` are the names of values it logs, `named` the targets in its

@@ -1,4 +1,4 @@
-"""Parser of the `fit.train_step:` section into a TrainStepSpec."""
+"""Parser of the `fit.train_step:` section into a TrainStepSpec (forward passes, each with its updates of weights)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -44,8 +44,8 @@ def parse_steps(
     targets: Mapping[str, TensorSpec] | None,
     classes: Mapping[str, Sequence[str]],
 ) -> TrainStepSpec:
-    """Return `fit.train_step` (a list of updates) as TrainStepSpec; it may use the model's names. Raises Invalid with
-    every config error.
+    """Return `fit.train_step` (a list of updates), parsed as a TrainStepSpec; it may use the model's names. Raises
+    Invalid with every config error.
 
     `compiled` is the `compile` section; `targets` None: they are unknown; `classes` are the class names of each target.
     """
@@ -92,8 +92,8 @@ class _Reader:
     names: dict[str, Path] = field(default_factory=dict)
     columns: dict[str, Path] = field(default_factory=dict)
     trained: dict[str, tuple[str, Path]] = field(default_factory=dict)
-    """Mapping from each name under `train` in the updates read so far to (update that trains it, config path of the
-    name)."""
+    """Mapping from each name under `train` in the items of `fit.train_step` read so far to (item that trains it, config
+    path of the name)."""
     places: dict[str, Path] = field(default_factory=dict)
     """Mapping from the weight name prefix of each entry under an update's `train` key to the config path of that
     entry."""
@@ -195,8 +195,8 @@ class _Reader:
         return scaled(found.section.optimizer, self.precision) if is_sound else None
 
     def _train(self, value: Any, path: Path, update: str) -> tuple[str, ...]:
-        """Return the name prefixes of the weights that an update trains: those of shared layers, shared models and
-        nodes."""
+        """Return the name prefixes of the weights that an update of `fit.train_step` trains: those of shared layers,
+        shared models and nodes."""
         model = self.built.model
         nodes = {entry.name: entry.weights_name for entry in model.entries if isinstance(entry, Node)}
         known = {**{name: name for name in self.scope.reading.shared}, **nodes}
@@ -236,8 +236,8 @@ class _Reader:
     def _with_columns(
         self, update: UpdateSpec, path: Path, terms: TermReader, specs: Mapping[str, TensorSpec]
     ) -> UpdateSpec:
-        """Return an update with the names of its metrics' columns in history.csv, some of which depend on output
-        shapes."""
+        """Return an update (an item of `fit.train_step`) with the names of its metrics' columns in history.csv, some of
+        which depend on output shapes."""
         update = replace(update, metrics=tuple(terms.with_columns(use, specs) for use in update.metrics))
         for use in update.metrics:
             if use.columns != (use.name,):
@@ -252,8 +252,8 @@ class _Reader:
         self._claim_columns(update, named)
 
     def _claim_columns(self, update: UpdateSpec, named: Iterable[tuple[str, Path]]) -> None:
-        """Reserve the history columns of an update of `train_step`; report a config error for each name that is
-        in use."""
+        """Reserve the names under which an update of `train_step` logs to history.csv; report a config error for each
+        name that is already in use."""
         for name, where in named:
             column = f"{update.name}_{name}"
             if column in self.columns:
@@ -262,7 +262,8 @@ class _Reader:
             self.columns[column] = where
 
     def _check_trained(self, update: UpdateSpec, built: Built) -> None:
-        """Report a config error for each layer that an update is to train, but on which its loss does not depend."""
+        """Report a config error for each layer that an update (an item of `fit.train_step`) is to train, but on which
+        its loss does not depend."""
         ends = [term.of.y_pred for term in update.terms if term.of is not None]
         ends += [str(term.of.y_true) for term in update.terms if term.of is not None and not term.of.is_target]
         own = [node.name for node in flat(update.layers or ()) if node.layer.adds_losses()]

@@ -26,14 +26,14 @@ _NEEDED = {
     "y_pred": ", the node with the prediction",
     "y_true": ", a number, a node or a target",
 }
-"""Keys that a loss or metric of an update must have, each with the end of the error message if it is missing."""
+"""Keys that a loss or metric in `fit.train_step` must have, each with the end of the error message if it is missing."""
 
 T = TypeVar("T", LossSection, MetricSection)
 
 
 @dataclass(slots=True)
 class TermReader:
-    """Parser of the losses and metrics of the updates that share a forward pass."""
+    """Parser of the losses and metrics of those updates of `fit.train_step` that share a forward pass."""
 
     _forward: Forward
     _targets: Mapping[str, TensorSpec] | None
@@ -84,8 +84,8 @@ class TermReader:
         self.faults.append(Fault(text, path, "key" if key else "value", hint=hint))
 
     def _items(self, written: Any, path: Path, kind: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return the valid entries of an update's `loss` or `metrics` as (name, mapping); report config errors of the
-        others."""
+        """Return the valid entries of `loss` or `metrics` in an item of `fit.train_step` as (name, mapping); report
+        config errors of the others."""
         if written is None:
             return []
         hint = f"{path[-1]}: {{real: {{{kind}: ..., y_true: 1, y_pred: ...}}}}"

@@ -19,7 +19,7 @@ from kerascli.section import BaseSection
 
 
 class _TermSection(BaseSection):
-    """Base of the named losses and metrics of an update (an item of `fit.train_step`)."""
+    """Base class of the sections for losses and metrics, by name, in an update (an item of `fit.train_step`)."""
 
     key_list: ClassVar[str] = "it has"
 
@@ -28,33 +28,33 @@ class LossSection(_TermSection):
     """Loss of a predicted tensor against a tensor or a constant."""
 
     loss: Annotated[Loss, LOSSES.field()]
-    """Loss function to apply."""
+    """Loss function, which compares `y_true` and `y_pred`."""
     y_true: Annotated[Any, Takes(float | str)]
     """Ground truth: a number, a node or a target (`targets.NAME` if a node has that name, too)."""
     y_pred: Annotated[Any, Takes(str)]
-    """Node with the prediction."""
+    """Name of the node whose output is the prediction."""
     weight: float = 1.0
-    """Coefficient of the loss in the update's total loss."""
+    """Coefficient of this loss in the total loss of the update (the item of `fit.train_step`)."""
 
 
 class FormulaSection(_TermSection):
     """Loss computed by a formula over tensors."""
 
     expr: Annotated[Any, Takes(str)]
-    """Expression over nodes and targets."""
+    """Formula of the loss; the names in it are nodes and targets."""
     weight: float = 1.0
-    """Coefficient of the loss in the update's total loss."""
+    """Coefficient of this loss in the total loss of the update (the item of `fit.train_step`)."""
 
 
 class MetricSection(_TermSection):
     """Metric of a predicted tensor against a tensor or a constant."""
 
     metric: Annotated[Metric, METRICS.field()]
-    """Metric to evaluate."""
+    """Metric to evaluate, which compares `y_true` and `y_pred`."""
     y_true: Annotated[Any, Takes(float | str)]
-    """Ground truth: a number, a node or a target (`targets.NAME` if a node has that name, too)."""
+    """Metric to evaluate, which compares `y_true` and `y_pred`."""
     y_pred: Annotated[Any, Takes(str)]
-    """Node with the prediction."""
+    """Name of the node whose output is the prediction."""
 
 
 def _count(value: Any) -> Any:
@@ -73,7 +73,7 @@ class UpdateSection(BaseSection):
     train: Annotated[Any, Takes(str | Annotated[list[str], Field(min_length=1)])]
     """Shared layers and models, or nodes of the model, whose weights the update trains."""
     optimizer: Annotated[BaseOptimizer, OPTIMIZERS.field()]
-    """Optimizer that updates the weights under `train`."""
+    """Optimizer that updates the weights named under the key `train`."""
     layers: Layers = None
     """Layers of the forward pass, from the data's inputs; default: the previous update's forward pass, or the model."""
     loss: Annotated[Any, Takes(dict[str, LossSection | FormulaSection])] = None

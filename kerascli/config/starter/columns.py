@@ -48,7 +48,7 @@ class Column:
     orders: bool = False
     """True if the rows can be split by this column: it holds the time of each row, in ISO format."""
     mean_words: float = 0.0
-    """Mean number of words per value of a column of prose."""
+    """Mean number of words per value, for a column of prose (texts of many words)."""
 
 
 def study(looked: Looked) -> dict[str, Column]:

@@ -22,20 +22,21 @@ _RESERVED = frozenset({
 
 @dataclass(slots=True)
 class Draft:
-    """Draft of a config: its sections, and the decisions that led to them, as sentences for comments."""
+    """Draft of a config: its sections, and the reasons for their settings (decisions), as sentences for comments."""
 
     summary: str
     """Sentence that says what the config's model predicts."""
     sections: dict[str, dict[str, Any]] = field(default_factory=dict)
     decisions: dict[str, list[str]] = field(default_factory=dict)
-    """Mapping from the name of a section (`data`, `model` ...) to the decisions made for it, in order, as texts."""
+    """Mapping from the name of a section (`data`, `model` ...) to the reasons for its settings, in order, as texts."""
 
     def decide(self, section: str, text: str) -> None:
-        """Record a decision about a section, for a comment in the config; `text` is a sentence without a full stop."""
+        """Record the reason for a setting of a section, for a comment in the config; `text` is a sentence without a
+        full stop."""
         self.decisions.setdefault(section, []).append(text)
 
     def said(self) -> list[str]:
-        """Return the texts of all recorded decisions, in the order of the config's sections."""
+        """Return the reasons recorded for the draft's settings, as sentences, in the order of the config's sections."""
         return [text for section in _SECTIONS for text in self.decisions.get(section, [])]
 
     def text(self, file: str) -> str:
@@ -116,5 +117,5 @@ def _items(values: list[Any], indent: str) -> list[str]:
 
 
 def _is_opened(key: str, value: Any) -> bool:
-    """Return True for a value, such as that of `layers`, that YAML always has below its key, one item per line."""
+    """Return True for a value (such as a list of layers) that YAML always has below its key, one item per line."""
     return key in {"inputs", "targets", "layers", "callbacks", "blocks"} and bool(value) and not isinstance(value, str)

@@ -70,7 +70,8 @@ class Folders:
         return bool(self.counts) and max(self.counts.values()) >= UNEVEN * self.count
 
     def say(self, draft: Draft, what: str) -> None:
-        """Add the decisions about classes and splits to the draft; `what` is the files' noun: `images` or `texts`."""
+        """Add the reasons for the settings of classes and splits to the draft; `what` is the files' noun: `images` or
+        `texts`."""
         if self.classes:
             shares = listed(f"{name} {self.counts[name]:,}" for name in self.classes)
             draft.decide("data", f"a class for each subfolder, {len(self.classes)} of {self.count:,} {what}: {shares}")
@@ -109,7 +110,8 @@ def kind_of(folder: Path) -> tuple[str, ...]:
 
 
 def study_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
-    """Return the `Folders` of a folder: which subfolders are splits or classes, numbers of files. Raises DataError."""
+    """Return what a folder holds (`Folders`): which subfolders are splits or classes, and numbers of files. Raises
+    DataError."""
     if not folder.is_dir():
         raise missing_file(folder, str(folder))
     below = _subfolders(folder, suffixes)

@@ -15,7 +15,8 @@ FEW_ROWS = 1000
 
 
 def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
-    """Return the kind of model, by default the first of `fitting`. Raises ConfigError if `kind` is not in `fitting`."""
+    """Return the kind of model to draft: `kind`, by default the first of `fitting`. Raises ConfigError if `kind` is not
+    one of these."""
     if kind is None:
         return fitting[0]
     if kind not in fitting:
@@ -39,7 +40,8 @@ def width_of(rows: int) -> int:
 
 
 def table_layers(kind: str | None, inputs: list[str], rows: int, last: dict[str, Any]) -> tuple[list[Any], str]:
-    """Return the layers of a model for a table, and the decision as text. Raises ConfigError if `kind` fits no table.
+    """Return the layers of a model for a table, and the reason for them as text. Raises ConfigError if `kind` fits no
+    table.
 
     `inputs` are the names of all inputs, `last` are the arguments of the last layer.
     """

@@ -56,7 +56,7 @@ def sample_text(path: Path, name: str) -> TextSample:
 
 
 def _pieces(path: Path, name: str, size: int) -> Iterator[bytes]:
-    """Yield pieces of a file from its start and from evenly spaced places, each cut to whole lines."""
+    """Yield pieces of a text file, from its start and from evenly spaced offsets, each cut to whole lines."""
     each = MAX_BYTES // _PIECES
     with open_regular(path, name) as file:
         for number in range(_PIECES):

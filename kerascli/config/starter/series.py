@@ -150,7 +150,8 @@ def _period(values: np.ndarray, every: str) -> tuple[int, str]:
 
 
 def _scaling(draft: Draft, name: str, values: np.ndarray) -> list[Any]:
-    """Return the transforms that scale history and target alike, with `log` first if the series grows by a factor."""
+    """Return the transforms that scale the window of past values (input) and the target alike, with `log` first if the
+    series grows by a factor."""
     third = len(values) // 3
     steps: list[Any] = []
     if values.min() > 0 and values[-third:].mean() > 1.6 * values[:third].mean():
@@ -164,7 +165,8 @@ def _scaling(draft: Draft, name: str, values: np.ndarray) -> list[Any]:
 
 
 def _layers(kind: str, length: int, *, has_context: bool) -> list[Any]:
-    """Return a model's layers: to the last value it adds a linear layer and a network `kind`, both on the window."""
+    """Return the layers of a forecasting model: the last value of the window, plus a linear layer and a network of kind
+    `kind`, which both take the window."""
     window = "window" if has_context else "change"
     layers: list[Any] = [
         {"expr": {"value": "history[:, -1, :]", "name": "last"}},

@@ -150,7 +150,8 @@ def _split(draft: Draft, looked: Looked, used: Mapping[str, Column], target: Tar
 
 
 def _inputs(draft: Draft, used: Mapping[str, Column], *, timed: bool, taken: str) -> dict[str, list[Any]]:
-    """Return a mapping from input name to pipeline: for numbers, for skewed numbers (log), for each other column."""
+    """Return a mapping from input name to pipeline: one for numbers, one for skewed numbers (log), one for each other
+    column."""
     inputs = _numbers(draft, used)
     words: list[Column] = []
     for column in used.values():

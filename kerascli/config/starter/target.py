@@ -14,7 +14,8 @@ from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, sug
 MAX_CLASSES = 20
 """Maximum number of different integers of a target that count as classes, if there are 10 rows for each."""
 UNEVEN = 0.85
-"""Share of the most frequent class from which the loss weights classes: else predicting only that class looks good."""
+"""Share of the most frequent class from which on the config weights classes in the loss, since predicting only that
+class would look good."""
 _FEWEST = 10
 """Minimum number of rows of each class for a split that is stratified by class."""
 
@@ -49,7 +50,8 @@ class Target:
     decisions: list[str] = field(default_factory=list)
 
     def with_vocabulary(self) -> "Target":
-        """Return the target with its classes as explicit vocabulary, since the training rows may lack some of them."""
+        """Return a copy of the target with its classes as the vocabulary of its lookup, since the training rows may
+        lack some classes."""
         (lookup,) = [step for step in self.steps if "lookup" in str(step)]
         name = lookup if isinstance(lookup, str) else next(iter(lookup))
         words: list[Any] = list(self.classes) if name == "string_lookup" else list(map(int, self.classes))
@@ -87,7 +89,8 @@ def choose(looked: Looked, columns: Mapping[str, Column], given: str | None) -> 
 
 
 def describe(looked: Looked, column: str) -> Target:
-    """Return the `Target` for a column, a number or classes. Raises DataError if there is nothing to learn."""
+    """Return the target column as a `Target`, to be predicted as a number or as classes. Raises DataError if there is
+    nothing to learn."""
     values = looked.columns[column]
     gaps = missing(values)
     present = values[~gaps]

@@ -67,7 +67,8 @@ def _comment(head: list[str]) -> str:
 
 
 def _delimiter(head: list[str]) -> str:
-    """Return the delimiter that splits most lines into equally many fields; of several, the one that gives more."""
+    """Return the delimiter that splits most lines into equally many fields; if several do, the one that gives more
+    fields."""
 
     def merit(mark: str) -> tuple[float, int]:
         widths = Counter(map(len, _read(head, mark)))
@@ -87,7 +88,8 @@ def _read(lines: list[str], mark: str, *, quotes: bool = True) -> list[list[str]
 
 
 def _quotes(pieces: list[str], form: TextFormat) -> bool:
-    """Return True if double quotes enclose fields; False if they are ordinary characters: parsing fails otherwise."""
+    """Return True if double quotes enclose fields; False if they are ordinary characters, since parsing with enclosing
+    quotes fails."""
     if len(pieces) > 1 or '"' not in pieces[0]:
         return True
     try:
@@ -98,7 +100,8 @@ def _quotes(pieces: list[str], form: TextFormat) -> bool:
 
 
 def _junk(text: str, form: TextFormat) -> int:
-    """Return the number of lines above the header to skip: their number of fields differs from nearly all below."""
+    """Return the number of lines to skip above the header: lines whose number of fields differs from that of nearly all
+    lines below."""
     lines = text.splitlines(keepends=True)[:_HEAD]
     widths = [len(row[0]) if (row := _read([line], form.delimiter, quotes=form.quotes)) else 0 for line in lines]
     usual, count = Counter(widths).most_common(1)[0]

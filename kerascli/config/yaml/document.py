@@ -48,8 +48,8 @@ class Document:
         return self.folders.get(self.mark(path).value.file, FilePath())
 
     def locate(self, fault: Fault) -> Fault:
-        """Return a config error with its position in the text: that of its config path, or of the longest beginning of
-        the path that the text has."""
+        """Return a config error with the position in the text of its config path, or of the longest beginning of this
+        path that the text has."""
         related = tuple(replace(r, place=self._place(r.path, "key")) if r.place is None else r for r in fault.related)
         place = fault.place or self._span(fault) or self._place(fault.path, fault.at)
         return replace(fault, place=place, related=related, span=None)
@@ -94,7 +94,8 @@ class Document:
         return value
 
     def mark(self, path: Path) -> Mark:
-        """Return the position in the text of a config path, or of the longest part of it that the config has."""
+        """Return the position in the text of a config path, or of the longest beginning of this path that the config
+        has."""
         return self._mark(path)[1]
 
     def error(self, faults: Iterable[Fault]) -> Faulty:
@@ -103,7 +104,7 @@ class Document:
         return one_error((self._shown(self.locate(fault)) for fault in faults), self.name)
 
     def _mark(self, path: Path) -> tuple[Path, Mark]:
-        """Return the longest part of a config path that the config has, and its position in the text."""
+        """Return the longest beginning of a config path that the config has, and its position in the text."""
         for length in range(len(path), 0, -1):
             mark = self.marks.get(path[:length])
             if mark is not None:
@@ -112,7 +113,8 @@ class Document:
 
     @staticmethod
     def _shown(fault: Fault) -> Fault:
-        """Return a config error without its path, so that two with equal text and position compare as equal."""
+        """Return a config error without its config path, so that two errors with equal message and position compare as
+        equal."""
         return replace(fault, path=(), at="value")
 
 

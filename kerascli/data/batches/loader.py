@@ -37,7 +37,8 @@ class Batch:
     sample_weight: dict[str, Tensor]
     rows: int
     whole: int = 0
-    """Number of rows of the whole batch over all processes; this process may have read only some of them."""
+    """Number of rows of the whole batch over all processes; this object may hold only the part that this process has
+    read."""
 
     def __post_init__(self) -> None:
         self.whole = self.whole or self.rows

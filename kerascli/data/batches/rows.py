@@ -57,7 +57,8 @@ class Origin:
         return replace(self, taken=(*self.taken, rows))
 
     def place(self, section: str, name: str, row: int, index: int, width: int) -> Place:
-        """Return the file, line and column (`train.csv:17:age`) of value `index` of the `width` values of a row."""
+        """Return the position in the data file (`train.csv:17:age`) of value number `index` in a row of `width`
+        values."""
         for rows in reversed(self.taken):
             row = rows.start + row if isinstance(rows, slice) else int(rows[row])
         columns = self.columns.get((section, name), ())

@@ -23,7 +23,8 @@ class DistinctRows:
 
     @property
     def table(self) -> Table:
-        """Table of these rows (for a distinct text, its first row), to name their lines in error messages."""
+        """Table with a row for each row of a pipeline's input (for a distinct text, its first row), to name lines in
+        error messages."""
         return self.whole if self.coded is None else self.whole.take(self.coded.firsts())
 
     @classmethod
@@ -36,11 +37,11 @@ class DistinctRows:
         return cls(read_columns(named, table, field), table)
 
     def having(self, values: np.ndarray) -> "DistinctRows":
-        """Return a copy of these rows with other `values`: the output of a pipeline step for the same rows."""
+        """Return a copy of the rows with other `values`: the output of a pipeline step for the same rows."""
         return replace(self, values=values)
 
     def all(self) -> np.ndarray:
-        """Return the values of all rows of the original table, with repetitions."""
+        """Return the values of all rows of the original table: a distinct text is repeated for each row that has it."""
         return self.values if self.coded is None else self.values[self.coded.codes]
 
     def counts(self) -> np.ndarray | None:

@@ -38,7 +38,8 @@ class NamedPipeline:
         return ("data", self.section, self.name, 0, "columns", *at)
 
     def path(self, index: int | None) -> ConfigPath:
-        """Return the config path (such as data, inputs, x, 0) of the pipeline's step `index`; None: of the pipeline."""
+        """Return the config path (such as data, inputs, x, 0) of the pipeline's step `index`; None: the path of the
+        pipeline itself."""
         step = None if index is None else self.pipeline.steps[index]
         at = () if step is None or step.place is None else (step.place,)
         return ("data", self.section, self.name, *at)

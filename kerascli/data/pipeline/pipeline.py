@@ -158,7 +158,8 @@ def inverse(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Lea
 
 
 def undone_transforms(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> list[Transform]:
-    """Return the transforms that `inverse` undoes in a target pipeline, last first, if they change the numbers."""
+    """Return the transforms of a target pipeline that `inverse` undoes in predictions, last first, without those that
+    change no numbers."""
     found = (named.pipeline.steps[index].transform for index, _ in undone_steps(named, fields, learned))
     return [transform for transform in found if not transform.keeps_numbers]
 
@@ -166,8 +167,8 @@ def undone_transforms(named: NamedPipeline, fields: list[Field], learned: Mappin
 def undone_steps(
     named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]
 ) -> list[tuple[int, Inverse]]:
-    """Return a list of (index, inverse function) of a pipeline's last invertible steps, last first.
-    It is empty if these steps change no number."""
+    """Return a list of (index, inverse function) of the last invertible steps of a pipeline, last first. It is empty if
+    these steps change no number."""
     steps = named.pipeline.steps
     found: list[tuple[int, Inverse]] = []
     for index in reversed(range(len(steps))):

@@ -1,4 +1,5 @@
-"""Prepare the data of the config section `data` (load, split, fit, transform); infer facts about inputs and targets."""
+"""Prepare the data of the config section `data` (load, split, fit, transform); infer shapes and dtypes of inputs and
+targets."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -34,13 +35,14 @@ class DataFacts:
     inputs: dict[str, Field]
     targets: dict[str, Field]
     known: bool = True
-    """False if some facts are unknown until the data is read; `reason` says why."""
+    """False if some shapes, dtypes ... are unknown until the data is read; `reason` says why."""
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Facts about inputs and targets, modules of per-batch steps, and inverses of targets; computed without data."""
+    """Parts of the data preparation that need no rows: fields (shape, dtype ...) of inputs and targets, modules of the
+    preprocessing steps that run per batch, and functions that undo the targets' preprocessing."""
 
     facts: DataFacts
     input_stage: Stage
@@ -51,7 +53,8 @@ class Stages:
 
 @dataclass(frozen=True, slots=True)
 class PreparedData(Stages):
-    """Prepared data for training: splits, learned state, augmentation and facts."""
+    """Prepared data for training: splits, learned state of transforms, augmentation, fields (shape, dtype ...) of
+    inputs and targets."""
 
     splits: dict[str, Split]
     learned: dict[str, Learned]
@@ -66,7 +69,8 @@ class PreparedData(Stages):
 
 
 def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFacts:
-    """Infer facts about inputs and targets from a data section, without loading data. A missing file is no error.
+    """Infer fields (shape, dtype ...) of inputs and targets from a data section, without loading data. A missing file
+    is no error.
 
     With `look=False` no file is accessed. Raises DataError if a column is not among those of the source, or a transform
     does not fit its input.
@@ -141,7 +145,8 @@ def load_data(
 
 
 def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
-    """Return the `Stages` (facts, per-batch modules, inverses) of a run's pipelines, from its learned state alone."""
+    """Return the `Stages` of a run from its learned state alone: fields of inputs and targets, modules of per-batch
+    steps, functions that undo the targets' preprocessing."""
     columns = known_columns(learned)
     named_pipelines = named_pipelines_of(spec)
     fields = infer_all(named_pipelines, columns, learned)
@@ -149,7 +154,7 @@ def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
 
 
 def no_stages() -> Stages:
-    """Return empty `Stages` (no facts, no per-batch steps), for a run whose model inputs no pipeline prepares."""
+    """Return empty `Stages` (no fields, no per-batch steps), for a run whose model inputs no pipeline prepares."""
     return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}), {})
 
 
@@ -160,8 +165,8 @@ def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *
 
 
 def fitted_preparer(spec: DataSpec, learned: Mapping[str, Learned], *, targets: bool) -> Preparer:
-    """Return a `Preparer` that applies a run's fitted pipelines to new rows.
-    Without `targets`, it has only the pipelines of the inputs."""
+    """Return an object that applies a run's fitted pipelines to new rows: all pipelines or, without `targets`, only
+    those of the inputs."""
     named_pipelines = [named for named in named_pipelines_of(spec) if targets or named.section == "inputs"]
     fields = infer_all(named_pipelines, known_columns(learned), learned)
     return Preparer(named_pipelines, fields, learned)
@@ -189,7 +194,8 @@ def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
 
 
 def check_learned(spec: DataSpec, learned: Mapping[str, Learned]) -> None:
-    """Check that untrusted learned state has, for each transform, facts and arrays that it could have learned.
+    """Check that untrusted learned state has, for each transform, values and arrays that the transform could have
+    learned.
 
     Raises DataError, FileRefused.
     """

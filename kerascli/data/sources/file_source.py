@@ -26,7 +26,8 @@ class FileSource(Source):
 
     @abstractmethod
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        """Read a file as a table; `name` is its name in messages, `columns` are those in use. Raises DataError."""
+        """Read a file as a table; `name` is its name in messages, `columns` are the names of the columns in use. Raises
+        DataError."""
 
     def files(self, context: Context) -> list[Path]:
         return [context.folder / path for path in self._paths().values()]

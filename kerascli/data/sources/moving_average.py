@@ -22,7 +22,7 @@ class MovingAverage(Source):
     window: PositiveInt = 2
     """Number of values averaged, including the current one."""
     amplitude: PositiveFloat = 0.1
-    """Bound of the values: they are uniform in [-amplitude, amplitude]."""
+    """Bound of the absolute values: they are uniformly distributed between minus and plus this number."""
     seed: FixedSeed = 0
     """Random seed of the generated data; the run's seed has no effect on it."""
 

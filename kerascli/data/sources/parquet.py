@@ -19,6 +19,6 @@ class Parquet(FileSource):
 
 
 def read_parquet(path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-    """Read a Parquet file as a table; `columns` are the ones in use. Raises DataError, FileRefused."""
+    """Read a Parquet file as a table; `columns` are the names of the columns in use. Raises DataError, FileRefused."""
     found = ParquetColumns(path, name, columns)
     return Table(found, found.rows, name=name)

@@ -35,7 +35,7 @@ class Timeseries(WrappedSource):
     horizon: PositiveInt = 1
     """Number of values in the target `NAME_next`, `sampling_rate` rows apart; 1: one value, without an axis of time."""
     start_index: NonNegativeInt = 0
-    """First row used (0-based)."""
+    """Index of the first row used, from 0."""
     end_index: PositiveInt | None = None
     """End of the rows used (exclusive); null: all rows."""
 
@@ -61,7 +61,8 @@ class Timeseries(WrappedSource):
         return self.first_ahead() - (self.sequence_length - 1) * self.sampling_rate
 
     def _inner(self, context: Context) -> Context:
-        """Return the `Context` to load the wrapped source with; it names that source's columns, not the windows'."""
+        """Return the environment (`Context`) in which to load the wrapped source; it names that source's columns, not
+        those of windows."""
         if context.columns is None:
             return context
         return replace(context, columns=self.row_columns(context.columns))
@@ -77,7 +78,8 @@ class Timeseries(WrappedSource):
         return field if self.horizon == 1 else replace(field, shape=(self.horizon, *(field.shape or (1,))))
 
     def span(self, *, ahead: bool) -> int:
-        """Return the distance, in rows, from a window's start to its last row; `ahead`: to the end of `NAME_next`."""
+        """Return the distance, in rows, from a window's start to its last row or, with `ahead`, to the end of its
+        target `NAME_next`."""
         behind = (self.sequence_length - 1) * self.sampling_rate
         return max(behind, self.first_ahead() + (self.horizon - 1) * self.sampling_rate) if ahead else behind
 

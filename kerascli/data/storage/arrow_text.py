@@ -66,7 +66,8 @@ class ArrowColumns(SampledColumns):
 
     @classmethod
     def of(cls, layout: Layout, are_text: Mapping[str, bool], form: TextFormat, used: Sequence[str]) -> Self | None:
-        """Return the columns of delimited text, of which the used ones are parsed; None if pyarrow refuses the text."""
+        """Return the columns of a delimited text, of which the used ones are parsed at once; None if pyarrow refuses
+        the text."""
         import pyarrow
 
         text = layout.text()

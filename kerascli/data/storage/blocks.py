@@ -19,15 +19,16 @@ class Blocks(Iterable[np.ndarray]):
         make: Callable[[], Iterator[np.ndarray]],
         counted: Callable[[], Iterator[tuple[np.ndarray, np.ndarray | None]]] | None = None,
     ) -> None:
-        """Create a sequence of the blocks that `make()` yields; `counted()` yields them as pairs (block, counts)."""
+        """Create a sequence of the blocks that `make()` yields; `counted()` yields them as pairs (block, number of
+        times that each row occurs)."""
         self._make = make
         self._counted = counted
         self.first = 0
-        """Index of the first row of the last block yielded."""
+        """Index, in the column, of the first row of the block that was yielded last."""
 
     @classmethod
     def of(cls, *arrays: np.ndarray) -> "Blocks":
-        """Return the arrays as a sequence of blocks."""
+        """Return the given arrays as a sequence of blocks of rows."""
         return cls(lambda: iter(arrays))
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -48,17 +49,18 @@ class Blocks(Iterable[np.ndarray]):
             self.first += len(part)
 
     def counted(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Yield (block, counts): equal rows may be in a block once, with their number in `counts` (None: one each)."""
+        """Yield (block, counts): equal rows may be once in a block, with how often they occur in `counts` (None: each
+        row occurs once)."""
         return ((block, None) for block in self) if self._counted is None else self._counted()
 
     def alone(self) -> np.ndarray | None:
-        """Return all rows, if they are a single block in memory; None if there are several blocks."""
+        """Return all rows of the column, if they are a single block in memory; None if there are several blocks."""
         found = list(islice(self, 2))
         return found[0] if len(found) == 1 else None
 
 
 def unique_counts(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct values of all blocks in ascending order with their counts, as `numpy.unique`."""
+    """Return the distinct values of all blocks of a column in ascending order with their counts, as `numpy.unique`."""
     waiting = iter(blocks)
     found, counts = _counts(next(waiting))
     merged: Counter[Any] = Counter()
@@ -81,7 +83,8 @@ def _counts(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def inverse_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct values in ascending order, and the index of each value (N,) among them; texts are hashed.
+    """Return an array's distinct values in ascending order, and the index of each value (N,) among them; equal texts
+    are found by a hash table.
 
     As `numpy.unique`, which compares each text with some twenty others.
     """

@@ -12,9 +12,9 @@ class Coded:
     """Distinct texts of a column in order of their first appearance, and the index of each row's text among them."""
 
     words: np.ndarray
-    """Distinct texts, an object array of `str`."""
+    """Distinct texts of the column, an object array of `str`."""
     codes: np.ndarray
-    """Index of each row's text in `words`, (rows,)."""
+    """Index of each row's text among the distinct ones (`words`), (rows,)."""
 
     @classmethod
     def of(cls, fields: Sequence[str]) -> Self:

@@ -40,7 +40,8 @@ def read_text_file(path: Path, name: str) -> bytes:
 
 
 def unpacked_start(path: Path, name: str, limit: int) -> tuple[bytes, bool, bool]:
-    """Return a text file's first `limit` bytes uncompressed, if they are all of it, and if the file is compressed.
+    """Return (up to `limit` bytes from the start of a text file, uncompressed; True if they are all of it; True if the
+    file is compressed).
 
     The last two are booleans.
 

@@ -40,7 +40,8 @@ class Layout:
 
     @classmethod
     def of(cls, text: bytes, form: TextFormat) -> Self | None:
-        """Return a text's layout; None if the text is empty or has bad quotes, a very long row, or a CR without LF."""
+        """Return the layout of a text (its rows, with their lines); None if the text is empty or has bad quotes, a very
+        long row, or a CR without LF."""
         if not text:
             return None
         data = np.frombuffer(text, np.uint8)
@@ -68,7 +69,7 @@ class Layout:
         return cls(data, starts, ends, lines, not outside.all(), bool(form.comment) and bool(comments.any()))
 
     def behind(self, rows: int) -> Self:
-        """Return the layout without the first `rows` rows."""
+        """Return the layout of the delimited text without its first `rows` rows."""
         return replace(self, starts=self.starts[rows:], ends=self.ends[rows:], lines=self.lines[rows:])
 
     def text(self) -> bytes | memoryview:

@@ -102,7 +102,8 @@ def _decode(data: bytes, name: str, encoding: str, delimiter: str) -> str:
 
 
 def _column_at(header: str, before: str, delimiter: str) -> str:
-    """Return text that names the column (`column 'age'`) of the field after `before`, the start of a line, or ''."""
+    """Return the text `column 'age'` for the field that follows `before` (the beginning of a line); '' if the header
+    has no name for it."""
     names = header.rstrip("\r").split(delimiter)
     position = len(before.split(delimiter)) - 1
     return f"column '{safe_text(names[position], 40)}'" if position < len(names) else ""

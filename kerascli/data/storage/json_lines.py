@@ -30,7 +30,7 @@ def read_json_lines(data: bytes, name: str, *, first: int = 1) -> Table:
 
 
 def parse_line(line: bytes, name: str, number: int) -> dict[str, Any]:
-    """Parse one line to its JSON object. Raises DataError."""
+    """Parse one line of a JSON Lines file to the object in it. Raises DataError."""
     try:
         row = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_constant)
     except UnicodeDecodeError as error:

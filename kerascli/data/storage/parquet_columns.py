@@ -161,7 +161,7 @@ class _Streamed(Stream):
 
 
 def _dtype(kind: Any, *, missing: bool) -> np.dtype:
-    """Return the numpy dtype to which `_array` converts a pyarrow type."""
+    """Return the numpy dtype to which a column of the given pyarrow type is converted."""
     import pyarrow
 
     types = pyarrow.types

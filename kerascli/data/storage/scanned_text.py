@@ -159,7 +159,8 @@ def _hashes(data: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.nda
 
 
 def _equal(data: np.ndarray, one: np.ndarray, other: np.ndarray, lengths: np.ndarray) -> bool:
-    """Return True if the fields at the offsets `one` equal those at the offsets `other`; their lengths are equal."""
+    """Return True if the bytes of fields at the offsets `one` equal those of fields at the offsets `other`, which have
+    the same lengths."""
     last = len(data) - 1
     for offset in range(int(lengths.max(initial=0))):
         differs = data[np.minimum(one + offset, last)] != data[np.minimum(other + offset, last)]

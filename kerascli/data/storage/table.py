@@ -110,7 +110,8 @@ class Table(Mapping[str, Values]):
             raise DataError(Fault(text, place=Place(self.name or "data"), hint=f"the columns are: {listed}"))
 
     def array(self, name: str) -> np.ndarray:
-        """Return a column by name as an array; it must be in memory. Raises DataError as `column` does."""
+        """Return a column by name as an array; it must be in memory. Raises DataError if the table has no such
+        column."""
         values = self.column(name)
         assert isinstance(values, np.ndarray)
         return values

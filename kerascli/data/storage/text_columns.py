@@ -46,7 +46,7 @@ class TextColumns(Mapping[str, np.ndarray]):
         return len(self._names)
 
     def text(self, name: str) -> np.ndarray:
-        """Return the fields of a column verbatim, as text."""
+        """Return the fields of a column of delimited text verbatim, as text."""
         return self.coded(name).rows()
 
     def is_text(self, name: str) -> bool:

@@ -16,7 +16,7 @@ MAX_FIELD = 2**20
 
 @dataclass(frozen=True)
 class TextFormat:
-    """Settings of a delimited text file; the defaults are those of the source `csv`."""
+    """Settings of a delimited text file; their defaults are the defaults of the data source `csv`."""
 
     delimiter: str = ","
     encoding: str = "utf-8"

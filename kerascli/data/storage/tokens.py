@@ -58,7 +58,7 @@ class Tokens:
         return type(self)(self.values[places], lengths)
 
     def keep(self, wanted: np.ndarray) -> Self:
-        """Return the rows with only those tokens that a boolean mask selects."""
+        """Return all rows, each with only those of its tokens that a boolean mask selects."""
         lengths = np.bincount(self.owners()[wanted], minlength=len(self.lengths))
         return type(self)(self.values[wanted], lengths)
 

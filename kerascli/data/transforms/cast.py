@@ -42,7 +42,8 @@ class Cast(Transform):
         return _ToFloat()
 
     def undoing(self, field: Field, learned: Learned) -> Inverse | None:
-        """Return the identity, since a prediction has no dtype to be cast back to; None for text and casts to bool."""
+        """Return the function that undoes the cast in predictions: the identity, as they have no dtype to be cast back
+        to. None for text and casts to bool."""
         return None if self.dtype == "bool" or field.is_text else np.asarray
 
 

@@ -38,7 +38,7 @@ class DateTime(Transform):
     cyclic: bool = False
     """Replace each part but the year by sine and cosine of its position in the period: December is next to January."""
     format: str | None = None
-    """Format of the text as of Python's strptime, for example "%d.%m.%Y"; null: ISO 8601, as 2026-11-27T15:30."""
+    """Format of the text for Python's strptime, for example "%d.%m.%Y"; null: ISO 8601, as 2026-11-27T15:30."""
 
     @field_validator("parts")
     @classmethod

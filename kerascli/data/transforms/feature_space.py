@@ -96,7 +96,7 @@ class FittedFeature:
     fields: list[Field]
     """Fields (shape, dtype ...) of the feature's column before each transform and after the last one."""
     encoding: str
-    """Encoding in the output vector: float (unchanged), one_hot, or int (used by crosses only)."""
+    """Encoding in the output vector: float (unchanged), one_hot, or int (if only feature crosses use the feature)."""
     width: int | None
     """Number of elements that the feature takes in the output vector; None if unknown."""
 

@@ -76,7 +76,8 @@ class Impute(Transform):
         return filled if field.is_text else converted(filled, np.dtype(wanted))
 
     def undoing(self, field: Field, learned: Learned) -> Inverse | None:
-        """Return the identity, since predictions have no missing values to restore; None for a target of text."""
+        """Return the function that undoes the transform in predictions: the identity, as they have no missing values.
+        None for a target of text."""
         return None if field.is_text else np.asarray
 
     def _fills_alike(self) -> bool:

@@ -212,19 +212,20 @@ class Lookup(LookupSettings, Transform):
 
 
 class _IndexTable:
-    """Table from vocabulary entry to index; any other value has the index `_UNKNOWN`."""
+    """Table from vocabulary entry to index, for arrays of values; a value that is no entry has the index `_UNKNOWN`."""
 
     def __init__(self, table: dict[Any, int]) -> None:
         self._table = table
         self._entries: np.ndarray | None = None
-        """Vocabulary entries in ascending order, if they are 64-bit integers; `_indices` has their indices."""
+        """Vocabulary entries in ascending order, if they are 64-bit integers (with their indices in `_indices`); else
+        None."""
         if table and all(isinstance(entry, int) and abs(entry) < 2**63 for entry in table):
             entries = np.array(list(table), np.int64)
             order = np.argsort(entries)
             self._entries, self._indices = entries[order], np.array(list(table.values()), np.int64)[order]
 
     def indices(self, values: np.ndarray) -> np.ndarray:
-        """Return the vocabulary index of each value (N,), or `_UNKNOWN`."""
+        """Return the vocabulary index of each value (N,), or `_UNKNOWN` for a value that is not in the vocabulary."""
         if self._entries is None or not np.can_cast(values.dtype, np.int64):
             return np.fromiter(map(self._table.get, values.tolist(), repeat(_UNKNOWN)), np.int64, len(values))
         places = np.minimum(np.searchsorted(self._entries, values), len(self._entries) - 1)

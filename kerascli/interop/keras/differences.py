@@ -1,4 +1,5 @@
-"""Tables of the differences between components in Keras's files and in configs, used by import and export.
+"""Tables of the differences between components (layers, losses, optimizers ...) in Keras's files and in configs, for
+import and export.
 
 Everything else is mapped by name: classes by the registries, arguments by their own names.
 """
@@ -15,12 +16,12 @@ BOOKKEEPING = frozenset({
     "shared_object_id", "autocast", "fn", "jit_compile", "is_legacy_optimizer", "input_spec", "trainable",
     "lora_rank", "lora_alpha", "quantization_config",
 })  # fmt: skip
-"""Keys that Keras adds to any object's config; ignored if kerascli's component has no argument of that name."""
+"""Keys that Keras adds to any object's config; ignored if kerascli's layer (loss ...) has no argument of that name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Differences of one component's arguments between Keras's files and configs."""
+    """Differences between the arguments of a component (layer, loss ...) in Keras's files and in configs."""
 
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Mapping from the name of an argument in Keras's files to its name in a config."""
@@ -33,7 +34,8 @@ class Difference:
     single: frozenset[str] = frozenset()
     """Names of arguments whose value x in a config is the list [x] in Keras 2's files."""
     inside: "Difference | None" = None
-    """Differences that apply to the components given as arguments of this component; None if there are none."""
+    """Differences that apply to the components (initializers, cells ...) in this component's arguments; None if there
+    are none."""
 
 
 _RECURRENT = Difference(idle={"implementation": ANY, "time_major": False})
@@ -55,7 +57,8 @@ DIFFERENCES: Mapping[str, Difference] = {
     "leaky_relu": Difference(renamed={"alpha": "negative_slope"}),
     "variance_scaling": Difference(values={"distribution": (("normal", "truncated_normal"),)}),
 }
-"""Mapping from the name of a component to the differences of its arguments between Keras's files and configs."""
+"""Mapping from the name of a component (layer, loss ...) to the differences of its arguments between Keras's files and
+configs."""
 
 OPTIMIZER = Difference(renamed={"lr": "learning_rate"}, idle={"decay": 0.0, "weight_decay": 0.0})
 LOSS = Difference(values={"reduction": (("auto", "sum_over_batch_size"),)})

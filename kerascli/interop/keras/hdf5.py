@@ -46,7 +46,8 @@ class Dataset:
         return cls(tuple(shape), np.dtype("<u2" if brain else dtype), brain)
 
     def read(self, data: bytes, start: int) -> np.ndarray:
-        """Return this array, read from `data`, in which it begins at byte `start`; bfloat16 becomes float32."""
+        """Return the values of the array from the bytes `data`, in which they begin at `start`; bfloat16 becomes
+        float32."""
         values = np.frombuffer(data, self.dtype, math.prod(self.shape), start).reshape(self.shape)
         return (values.astype(np.uint32) << 16).view(np.float32) if self.is_bfloat16 else values
 

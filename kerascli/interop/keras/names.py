@@ -23,11 +23,11 @@ class KerasNames:
     """Mapping from the name of a model output to Keras's name, which several outputs of one layer may share."""
 
     def input(self, name: str) -> str:
-        """Return Keras's name of an input of the model, or of a view (a model made of some of its layers)."""
+        """Return Keras's name of an input of the model, or of one of its views (a submodel that shares its layers)."""
         return self.inputs.get(name, self.nodes.get(name, name))
 
     def output(self, name: str) -> str:
-        """Return Keras's name of an output of the model, or of a view (a model made of some of its layers)."""
+        """Return Keras's name of an output of the model, or of one of its views (a submodel that shares its layers)."""
         return self.outputs.get(name, self.nodes.get(name, name))
 
 

@@ -1,4 +1,4 @@
-"""Convert objects serialized by Keras (layers, losses, optimizers ...) to kerascli's components."""
+"""Convert objects serialized by Keras (layers, losses, optimizers ...) to the components that kerascli has for them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +11,8 @@ from kerascli.interop.keras.differences import ANY, BOOKKEEPING, DIFFERENCES, NA
 
 _NESTED_KINDS = ("initializer", "regularizer", "constraint", "activation", "layer", "schedule", "optimizer")
 _OF_LAYERS = frozenset({"layer", "backward_layer", "layers", "cell", "cells"})
-"""Names of arguments whose value is a layer, even if an activation has the same name, such as softmax."""
+"""Names of arguments whose value in a Keras file is a layer, even if an activation has the name of the layer's class
+(Softmax)."""
 _ROOTS = ("keras", "tf_keras", "tensorflow", "tensorflow_addons")
 _CODE = frozenset({"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"})
 _MAX_LAYERS = 3_000
@@ -104,7 +105,8 @@ def component(
     refusals: Refusals,
     extra: Difference = Difference(),  # noqa: B008  # frozen
 ) -> Component | None:
-    """Convert an object serialized by Keras to a component of `registry`; return None if it was added to `refusals`."""
+    """Convert an object serialized by Keras to a component (layer, loss ...) of `registry`; return None if it cannot be
+    imported, which `refusals` records."""
     name = own_name(value)
     cls = registry.find(name) if name is not None else None
     if cls is None:
@@ -124,7 +126,7 @@ def component(
 def _settings(
     cls: type[Component], config: Mapping[str, Any], where: str, refusals: Refusals, extra: Difference
 ) -> dict[str, Any]:
-    """Convert the config of an object serialized by Keras to arguments of the component class `cls`.
+    """Convert the config of an object serialized by Keras to arguments of kerascli's component (layer, loss ...) `cls`.
 
     Keys that Keras adds to any config (BOOKKEEPING), and values that have no effect, are left out.
     """
@@ -157,7 +159,8 @@ def _settings(
 
 
 def from_keras(value: Any, where: str, refusals: Refusals, extra: Difference | None = None, within: str = "") -> Any:
-    """Convert a value of a Keras config; a serialized object becomes a component of the first kind that has its name.
+    """Convert a value of a Keras config; a serialized object in it becomes a component (layer, initializer ...) of the
+    first kind that has its name.
 
     `within` is the argument that has the value: some take layers, others activations of the same names.
     """
@@ -193,7 +196,7 @@ def _as_pipeline(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def written(thing: Component) -> Any:
-    """Return a component in its shortest form in a YAML config, without default values."""
+    """Return a component (layer, loss ...) in its shortest form in a YAML config, without default values."""
     arguments = changed_settings(thing)
     if not arguments:
         return thing.component_name
@@ -204,7 +207,7 @@ def written(thing: Component) -> Any:
 
 
 def changed_settings(thing: Component) -> dict[str, Any]:
-    """Return the arguments of a component that differ from their defaults."""
+    """Return the arguments of a component (layer, loss ...) that differ from their defaults."""
     fields = type(thing).model_fields
     values = {name: getattr(thing, name) for name in fields}
     return {

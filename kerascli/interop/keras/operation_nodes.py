@@ -61,8 +61,8 @@ _CALLED = {
     "isclose": {"rtol", "atol"}, "pad": {"constant_values"}, "slice": {"start_indices"},
     "slice_update": {"start_indices"}, "dot_product_attention": {"scale"},
 }  # fmt: skip
-"""Mapping from an operation to those of its arguments, other than tensors, that Keras stores in the call instead of the
-config."""
+"""Mapping from an operation to its arguments, other than tensors, that Keras stores in the operation's call instead of
+its config."""
 _SETTINGS = {"clip": {"x_min", "x_max"}, "psnr": {"max_val"}}
 _FIXED = {"relu": {"negative_slope", "max_value", "threshold"}}
 """Mapping from an operation to its arguments that the class in keras.ops does not have."""
@@ -85,7 +85,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One call of a Keras operation; `args` and `kwargs` hold `Result`s (its tensors), numbers, lists and slices."""
+    """One call of a Keras operation; `args` and `kwargs` hold tensors (as `Result`s), numbers, lists and slices."""
 
     class_name: str
     module: str

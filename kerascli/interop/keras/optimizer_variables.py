@@ -19,9 +19,11 @@ from kerascli.optimizers.schedule_free import ScheduleFreeAdamW
 from kerascli.schedules.base import Schedule
 
 _SLOTS_APART = frozenset({"velocity_hat"})
-"""Names of optimizer slots that Keras's files list last, for all weights; other slots are listed weight by weight."""
+"""Names of optimizer slots (state tensors per weight) that Keras's files list last, for all weights; other slots are
+listed weight by weight."""
 _OPTIMIZERS_APART = frozenset({"rmsprop"})
-"""Names of optimizers whose slots Keras's files list slot by slot instead of weight by weight."""
+"""Names of optimizers whose state tensors Keras's files list slot by slot (all momenta, then all velocities) instead of
+weight by weight."""
 _UNKNOWN_TO_KERAS = frozenset({"loss_scale_optimizer/skipped_steps"})
 """Names of states of kerascli's optimizers that Keras's optimizers do not have."""
 _PRODUCT_TOLERANCE = 1e-4

@@ -114,7 +114,7 @@ def array(weight: Weight) -> np.ndarray:
 
 
 def _under(weights: Sequence[Weight], node: KerasNode) -> list[Weight]:
-    """Return the weights of an exported layer or nested model; those of a nested model are in the order of its
+    """Return the weights of an exported layer or nested model; a nested model's weights are in the order of its
     layers."""
     own = [] if node.layer is None else [weight for weight in weights if weight.name.startswith(f"{node.ours}/")]
     return [*own, *(weight for each in node.inside for weight in _under(weights, each))]

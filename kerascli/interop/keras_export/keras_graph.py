@@ -200,8 +200,8 @@ class _Writer:
                 self._tensors[tensor] = self._named(node, tensor, each)
 
     def _named(self, node: Node, tensor: str, value: Any) -> Result:
-        """Return the `Result` of a converted expression under the name `tensor`: its last operation is renamed, or an
-        identity layer added."""
+        """Return a converted expression's tensor (a `Result`) under the name `tensor`: its last operation is renamed,
+        or an identity layer added."""
         name = self._names.get(tensor, tensor)
         last = self._nodes.get(value.node) if isinstance(value, Result) else None
         if last is not None and last.is_operation and last.ours == node.name and len(node.outputs) == 1:
@@ -261,8 +261,8 @@ class _Writer:
         return description, tuple(node for node in nodes if not node.is_operation), outputs
 
     def _ends(self) -> list[Result]:
-        """Return the model's outputs as `Result`s. Keras names outputs by layer, so several outputs of one layer get
-        identity layers."""
+        """Return the tensors (`Result`s) of the model's outputs. Keras names outputs by layer, so several outputs of
+        one layer get identity layers."""
         ends = [self._of(output) for output in self._scope.outputs]
         counts = Counter(end.node for end in ends)
         shared = {name for name in self._shared.values() if counts[name] > 1}

@@ -12,7 +12,8 @@ from kerascli.shapes import TensorSpec
 
 @dataclass(slots=True)
 class KerasCall:
-    """A call of a Keras layer, operation or model; tensors in its arguments are `Result`s, at any depth."""
+    """A call of a Keras layer, operation or model; tensors in its arguments are `Result`s (references to outputs of
+    calls), at any depth."""
 
     args: list[Any] = field(default_factory=list)
     kwargs: dict[str, Any] = field(default_factory=dict)
@@ -32,10 +33,10 @@ class KerasNode:
     calls: list[KerasCall] = field(default_factory=list)
     layer: BaseLayer | None = None
     ours: str = ""
-    """Prefix of the names of the layer's weights in kerascli; for an operation, the name of the model's node that it is
-    part of."""
+    """Prefix of the names of the layer's weights in kerascli; for an operation, the name of the node in the config that
+    it is part of."""
     inside: tuple["KerasNode", ...] = ()
-    """Layers of a nested model, in Keras's order; empty for inputs, layers and operations."""
+    """Layers of a nested Keras model, in Keras's order; empty for inputs, layers and operations."""
 
     @property
     def is_operation(self) -> bool:

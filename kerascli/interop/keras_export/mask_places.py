@@ -8,7 +8,8 @@ from kerascli.model.ir.nodes import Node
 
 
 class MaskPlaces:
-    """Record of the calls (`Place`) of Keras's operations that compute masks of a model's tensors.
+    """Record of the calls (`Place`: layer's name, call's number) of Keras's operations that compute masks of a model's
+    tensors.
 
     Keras computes a mask by operations of its own: `any(not_equal(x, 0))`, for embeddings without the `any`.
     """

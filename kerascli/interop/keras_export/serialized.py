@@ -1,4 +1,5 @@
-"""Serialize kerascli's components as Keras objects; argument names and values are Keras 3's, so none are translated."""
+"""Serialize kerascli's components (layers, losses ...) as Keras objects; their arguments have Keras 3's names and
+values already."""
 
 from typing import Any
 
@@ -26,7 +27,7 @@ _UNKNOWN_TO_KERAS = frozenset({
     "locally_connected_1d", "locally_connected_2d", "thresholded_relu", "selu", "expr", "crossentropy",
     "mean_relative_error",
 })  # fmt: skip
-"""Names of components that have no class in Keras 3."""
+"""Names of components (layers, losses ...) that have no class in Keras 3."""
 _LOSSES_ALONE = frozenset({"binary_focal_crossentropy", "categorical_focal_crossentropy", "huber"})
 """Names of losses that Keras 3 does not have as metric classes (only as metric functions)."""
 OF_NETWORKS = {
@@ -55,8 +56,8 @@ class Problems:
 
 
 def keras_object(thing: Component, where: str, problems: Problems, **bookkeeping: Any) -> dict[str, Any]:
-    """Return a component as {module, class_name, config, registered_name} for Keras; `bookkeeping` has the first keys
-    of its config."""
+    """Return a component (layer, loss ...) as {module, class_name, config, registered_name} for Keras; `bookkeeping`
+    has the first keys of its config."""
     unknown = _UNKNOWN_TO_KERAS | _LOSSES_ALONE if isinstance(thing, Metric) else _UNKNOWN_TO_KERAS
     known = thing.component_name not in unknown
     module = next((module for base, module in _MODULES if isinstance(thing, base)), None)
@@ -94,7 +95,8 @@ def _settings(thing: Component, where: str, problems: Problems) -> dict[str, Any
 
 
 def to_keras(value: Any, where: str, problems: Problems) -> Any:
-    """Return the value of a component's argument as JSON for a Keras file; components in it become Keras objects."""
+    """Return the value of a component's argument as JSON for a Keras file; nested components (initializers ...) become
+    Keras objects."""
     if isinstance(value, Activation):
         return _activation(value, where, problems)
     if isinstance(value, BaseLayer):

@@ -215,6 +215,7 @@ class _Writer:
 
 
 def _in_place(names: Sequence[str], used: Sequence[int], count: int) -> list[str]:
-    """Return names for a Keras call's `count` outputs: `names` for those at the indices `used`, `_` for the others."""
+    """Return names for a Keras call's `count` outputs: `names` for the outputs at the indices `used`, `_` for all
+    others."""
     found = dict(zip(used, names, strict=True))
     return [found.get(index, "_") for index in range(count)]

@@ -30,7 +30,7 @@ class NodeCall:
 def read_call(
     cls: type[BaseLayer], layer: KerasLayer, call: Call, names: Callable[[Any], list[str]], common: Common
 ) -> NodeCall:
-    """Convert the arguments of a Keras layer's call to those of a node; unsupported arguments are recorded as not
+    """Convert the arguments of a Keras layer's call to arguments of a node; unsupported arguments are recorded as not
     importable."""
     given = {key: value for key, value in call.kwargs.items() if value is not None}
     order = TENSORS_BY_NAME.get(cls.component_name, ("inputs",))

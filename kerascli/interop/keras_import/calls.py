@@ -26,7 +26,8 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Arguments of one call of a Keras layer; tensors in the arguments are `Ref`s, at any depth."""
+    """Arguments of one call of a Keras layer; tensors in the arguments are `Ref`s (references to outputs of layers), at
+    any depth."""
 
     args: list[Any]
     kwargs: dict[str, Any]
@@ -111,7 +112,7 @@ class KerasModel:
 
 
 def refs(value: Any) -> Iterator[Ref]:
-    """Yield every tensor (`Ref`) in a call's arguments, or in a part of them."""
+    """Yield every tensor, as a `Ref` (reference to a layer's output), in a call's arguments, or in a part of them."""
     match value:
         case Ref():
             yield value
@@ -211,7 +212,8 @@ def _history(value: Any) -> bool:
 
 
 def _tensors(value: Any) -> Any:
-    """Return a call argument with Keras 3's `__keras_tensor__` objects replaced by `Ref`s."""
+    """Return a call argument with Keras 3's `__keras_tensor__` objects replaced by `Ref`s (references to outputs of
+    layers)."""
     if isinstance(value, list):
         return [_tensors(item) for item in value]
     if not isinstance(value, dict):

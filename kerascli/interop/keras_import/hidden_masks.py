@@ -31,7 +31,7 @@ class HiddenMasks:
     """Finder of the masks that layers of an imported model must ignore, in order to compute what Keras computes."""
 
     def __init__(self, model: KerasModel, settings: Callable[[KerasLayer], BaseLayer | None], *, masked: bool) -> None:
-        """Find the masks; `settings` converts a Keras layer to a component, `masked` is True if the model's inputs may
+        """Find the masks; `settings` converts a Keras layer to kerascli's, `masked` is True if the model's inputs may
         have masks."""
         self._model = model
         self._settings = settings
@@ -119,7 +119,7 @@ def _computes_with_masks(settings: BaseLayer) -> bool:
 
 
 def _output_mask(settings: BaseLayer, states: Sequence[_State]) -> _State:
-    """Return the flags (mask in Keras, in kerascli, in Keras's graph) of a layer's first output, given those of the
+    """Return the flags (mask in Keras, in kerascli, in Keras's graph) of a layer's first output, given the flags of the
     layer's inputs."""
     if not states:
         return _State()

@@ -9,8 +9,8 @@ CHANNELS = frozenset({
     "max_pool", "average_pool", "adaptive_max_pool", "adaptive_average_pool", "conv", "depthwise_conv",
     "separable_conv", "conv_transpose",
 })  # fmt: skip
-"""Names of operations with an argument `data_format`: Keras has channels in axis 1 if it says so, kerascli has them
-last."""
+"""Names of operations with an argument `data_format`: Keras has channels in axis 1 if the argument says so, kerascli
+always last."""
 
 _SPARSE = "kerascli has no sparse tensors"
 _ON_TORCH = "Keras refuses it on torch"

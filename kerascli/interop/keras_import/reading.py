@@ -1,4 +1,5 @@
-"""State of importing one Keras model: its tensors' names, its layers as components, the owners of its weights."""
+"""State of importing one Keras model: names of its tensors, its layers converted to kerascli's, the owners of its
+weights."""
 
 from collections import defaultdict
 from collections.abc import Set
@@ -107,8 +108,8 @@ class Reading:
         return Owner((*self.path, layer.name), self.places[layer.name], prefix, settings)
 
     def settings(self, layer: KerasLayer) -> BaseLayer | None:
-        """Convert a Keras layer to a component, only once: later calls return the same object. Return None if it cannot
-        be imported."""
+        """Convert a Keras layer to a layer of kerascli (an object with its arguments), only once: later calls return
+        the same object. Return None if it cannot be imported."""
         if layer.name not in self._settings:
             found = component(LAYERS, layer.spec, f"{layer.name} ({full_name(layer.spec)})", self._refusals)
             self._settings[layer.name] = found if isinstance(found, BaseLayer) else None

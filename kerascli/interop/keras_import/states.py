@@ -30,8 +30,8 @@ def fit_of_stateful(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def beside_data(fit: Mapping[str, Any], document: Document) -> dict[str, Any]:
-    """Return the settings in `fit` that the config's own `fit` section lacks. Raises ConfigError if the two contradict
-    each other."""
+    """Return those settings in `fit` (which an imported model needs) that the config's `fit` section lacks. Raises
+    ConfigError if the two contradict each other."""
     written = document.data.get("fit")
     written = written if isinstance(written, dict) else {}
     if written.get("shuffle", False) is not False:

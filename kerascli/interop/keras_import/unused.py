@@ -33,7 +33,7 @@ def used_inputs(model: KerasModel) -> list[int]:
 
 
 def with_inputs(model: KerasModel, kept: list[int]) -> KerasModel:
-    """Return a Keras model with only those of its inputs that are at the indices `kept`."""
+    """Return a Keras model with only the inputs at the indices `kept`."""
     return replace(model, inputs=[model.inputs[index] for index in kept])
 
 

@@ -1,4 +1,5 @@
-"""Check the components in a pipeline file: it may use built-in ones only, and name no files in other folders."""
+"""Check the components (data source, transforms ...) of a pipeline file: built-in ones only, which name no files in
+other folders."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from kerascli.data.sources.python import Python
 
 
 def components_of(value: Any) -> Iterator[Component]:
-    """Yield a component and all components in its settings, at any depth."""
+    """Yield a component (data source, transform ...) and all components in its settings, at any depth."""
     if isinstance(value, Component):
         yield value
         for name in type(value).model_fields:
@@ -23,8 +24,8 @@ def components_of(value: Any) -> Iterator[Component]:
 
 
 def foreign_part(component: Component) -> str | None:
-    """Return the name of the first component, among `component` and those in its settings, that is the user's Python
-    code; else None."""
+    """Return the name of the first component (data source, transform ...), among `component` and those in its settings,
+    that is the user's Python code; else None."""
     for part in components_of(component):
         if not type(part).__module__.startswith("kerascli.") or isinstance(part, Python):
             return part.component_name
@@ -32,5 +33,6 @@ def foreign_part(component: Component) -> str | None:
 
 
 def leads_elsewhere(component: Component) -> bool:
-    """Return True if a setting is a path with folders; a pipeline file may use only names of files without a folder."""
+    """Return True if a component's setting is a path with folders; a pipeline file may use only names of files without
+    a folder."""
     return any(isinstance(part, InFolder) and part.without_folders() != part for part in components_of(component))

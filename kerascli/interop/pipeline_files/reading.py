@@ -53,8 +53,8 @@ class Pipelines:
     """SHA-256 of the pipeline file, in hexadecimal."""
 
     def renamed(self, inputs: Mapping[str, str], targets: Mapping[str, str]) -> "Pipelines":
-        """Return a copy with other names of inputs and targets; both arguments map the pipeline file's names to new
-        ones."""
+        """Return a copy of the contents with other names of inputs and targets; both arguments map the pipeline file's
+        names to new ones."""
         names = {"inputs": inputs, "targets": targets, "sample_weight": targets}
         changed = {
             section: {new.get(name, name): pipeline for name, pipeline in getattr(self.spec, section).items()}

@@ -97,7 +97,7 @@ class ELU(Rectifier):
     """
 
     alpha: float = 1.0
-    """Scale of the negative part, which approaches -alpha for large negative inputs."""
+    """Scale alpha of the negative part, which approaches -alpha for large negative inputs."""
 
     def activation(self) -> Activation:
         return activations.Elu(alpha=self.alpha)

@@ -27,7 +27,7 @@ class Attention(ScoredAttention):
     use_scale: bool = False
     """Multiply the scores by a learned scalar."""
     score_mode: Literal["dot", "concat"] = "dot"
-    """Score of a key: dot: query @ key; concat: a learned scalar times sum(tanh(query + key))."""
+    """Score of a key: query @ key (dot), or a learned scalar times sum(tanh(query + key)) (concat)."""
     dropout: Fraction = 0.0
     """Fraction of the attention weights that is dropped in training."""
     seed: Seed = None

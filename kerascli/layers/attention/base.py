@@ -34,7 +34,7 @@ CALL: Mapping[str, CallArgument] = {
     "return_attention_scores": CallArgument("bool", SCORES),
     "use_causal_mask": CallArgument("bool", CAUSAL),
 }
-"""Mapping from name to call argument (as of Keras's `Layer.call`) for those that every attention layer has."""
+"""Call arguments (as in Keras's `Layer.call`) that every attention layer takes, by name."""
 
 
 def query_value_key(

@@ -49,7 +49,7 @@ class GroupQueryAttention(KernelAndBias, GroupQueryArguments):
     """
 
     activity_regularizer: fields.RegularizerField | None = None
-    """Regularizer of each projection's output and of the layer's, a penalty added to the loss."""
+    """Regularizer of the outputs of the projections and of the layer, a penalty added to the loss."""
     use_gate: bool = False
     """Gate the heads' outputs: multiply them by the sigmoid of another projection of the query (Qiu et al., 2025)."""
     seed: Seed = None

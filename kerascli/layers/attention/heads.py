@@ -149,7 +149,8 @@ class MultiHeadModule(nn.Module):
         return x.movedim(self.axes, tuple(range(x.ndim - 1 - count, x.ndim - 1))).flatten(-1 - count, -2)
 
     def _along_axes(self, y: Tensor, query: Tensor) -> Tensor:  # (N, *, H, T, D) -> (N, *, H, D)
-        """Return the attention output with the query's attention axes restored: the inverse of `_along_steps`."""
+        """Return the attention output with the query's attention axes restored from the one axis of steps to which they
+        were flattened."""
         y = y.unflatten(-2, self._sizes(query))
         return y.movedim(tuple(range(y.ndim - 1 - len(self.axes), y.ndim - 1)), self.axes)
 

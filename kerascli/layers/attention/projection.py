@@ -11,7 +11,8 @@ from kerascli.parts.initializers import with_fans
 
 
 class Projecting(Protocol):
-    """Protocol of a layer's settings that `Projection` reads as attributes; `add_weight_of` reads others by name."""
+    """Protocol of a layer's settings with the attributes that `Projection` reads; `add_weight_of` reads further
+    settings by their names."""
 
     @property
     def use_bias(self) -> bool: ...

@@ -33,7 +33,7 @@ class ConvolutionArguments(FilterArguments):
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
     groups: PositiveInt = 1
-    """Number of groups into which the channels are split; each is convolved with its own filters / groups filters."""
+    """Number of groups into which the channels are split; each has its own filters, an equal part of all filters."""
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True
 

@@ -18,7 +18,7 @@ class LocallyConnectedArguments(FilterArguments):
     """Mixin with a locally connected layer's first arguments, in Keras's order: those before `kernel_initializer`."""
 
     padding: Literal["valid"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
-    """valid (no padding) is the only choice, as in Keras with implementation 1."""
+    """Padding: only valid (no padding) is possible, as in Keras with implementation 1."""
     data_format: DataFormat = "channels_last"
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True
@@ -28,7 +28,7 @@ class LocallyConnected(KernelAndBias, LocallyConnectedArguments):
     """Base class of locally_connected_1d and locally_connected_2d, which narrow the types of the sizes."""
 
     implementation: Literal[1] = 1
-    """1: separate weights for each output position; Keras 2's other implementations store them in other shapes."""
+    """Only 1 is possible: separate weights per output position. Keras 2's others store them in other shapes."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         sizes, channels = sizes_and_channels(x, self.rank, self.data_format)

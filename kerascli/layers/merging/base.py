@@ -20,7 +20,7 @@ class ElementwiseMerge(MergeLayer):
         Example(input=[(5, 4), (4,)], output=(5, 4)),
     )
     exactly: ClassVar[int | None] = None
-    """Required number of inputs; None: two or more."""
+    """Required number of inputs of the layer; None: two or more."""
     module: ClassVar[type["MergeModule"]]
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:

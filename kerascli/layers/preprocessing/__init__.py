@@ -1,1 +1,2 @@
-"""Layers that preprocess numbers, images and sound. kerascli/preprocessing has those for text and those that learn."""
+"""Layers that preprocess numbers, images and sound. Text, and what is learned from data, is preprocessed by data
+transforms."""

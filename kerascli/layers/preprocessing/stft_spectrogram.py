@@ -47,9 +47,9 @@ class STFTSpectrogram(Layer):
     periodic: bool = False
     """Use a periodic window, computed with one more sample that is dropped; false: a symmetric window."""
     scaling: Literal["density", "spectrum"] | None = "density"
-    """Scaling of the window: density: by the root of its sum of squares; spectrum: by its sum; null: no scaling."""
+    """Divisor of the window: the root of its sum of squares (density), its sum (spectrum), or none (null)."""
     padding: Literal["valid", "same"] = "valid"
-    """valid: no padding; same: padded at both ends to ceil(T / frame_step) frames."""
+    """Padding: none (valid), or at both ends to ceil(T / frame_step) frames (same)."""
     expand_dims: bool = False
     """Keep channels and frequencies on separate axes."""
     data_format: DataFormat = "channels_last"

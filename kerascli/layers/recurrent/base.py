@@ -28,7 +28,7 @@ class SequenceSettings(BaseLayer):
     stateful: bool = False
     """Start each row from the last state of the same row of the previous batch; see fit.reset_states."""
     unroll: bool = False
-    """Accepted as in Keras, without effect."""
+    """No effect: the argument is accepted for compatibility with Keras."""
 
     if TYPE_CHECKING:  # declared by each layer, where Keras has it: last
         zero_output_for_mask: bool
@@ -43,7 +43,7 @@ class SequenceSettings(BaseLayer):
 
 
 class Recurrent(SequenceSettings, Layer):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Base class of recurrent layers, whose module is a `SequenceModule`."""
+    """Base class of recurrent layers, whose module (a `SequenceModule`) runs over the steps of a sequence."""
 
     uses_mask = True
     state_count: ClassVar[int] = 1
@@ -137,11 +137,13 @@ class StatefulModule(WeightedModule):
 
 
 class SequenceModule(Recurrence, StatefulModule):
-    """Torch module of a recurrent layer: a `Recurrence` with direction, mask, and states that can last over batches."""
+    """Torch module of a recurrent layer: it handles direction, mask, and states that can last over batches for a
+    `Recurrence`."""
 
     settings: Recurrent
     zero_output_for_mask: bool | None = None
-    """Override of the layer's setting of this name. True: outputs of masked steps are 0; False: the previous output.
+    """Override of the layer's setting `zero_output_for_mask`. True: outputs of masked steps are 0; False: the previous
+    output.
 
     None: no override.
     """
@@ -160,7 +162,7 @@ class SequenceModule(Recurrence, StatefulModule):
             self.add_weight(name, (rows, *shape), initializer=Zeros(), trainable=False, is_state=True)
 
     def step_mask(self, mask: Tensor, x: Tensor) -> Tensor:
-        """Return an input's mask as one of time steps (N, T); in conv_lstm layers also of positions (N, T, *)."""
+        """Return an input's mask as a mask of time steps (N, T); in conv_lstm layers also of positions (N, T, *)."""
         return mask_of_steps(mask, x)
 
     def forward(

@@ -109,7 +109,8 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         return [shape, shape]
 
     def step_mask(self, mask: Tensor, x: Tensor) -> Tensor:
-        """Return an input's mask as one of time steps (N, T) or output positions (N, T, *). Raises ShapeMismatch."""
+        """Return an input's mask as a mask of time steps (N, T) or of output positions (N, T, *). Raises
+        ShapeMismatch."""
         if mask.ndim <= 2:
             return super().step_mask(mask, x)
         masked, frame = tuple(mask.shape[2:]), self.state_shapes(tuple(x.shape[2:]))[0]

@@ -52,7 +52,7 @@ class ForgetGateArguments(Layer):
     """Mixin with the argument `unit_forget_bias` of recurrent layers and cells that have a forget gate."""
 
     unit_forget_bias: bool = True
-    """Initialize the forget gate's bias to 1 (Jozefowicz et al., 2015); bias_initializer fills the other gates'."""
+    """Initialize the forget gate's bias to 1 (Jozefowicz et al., 2015), the other gates' biases by bias_initializer."""
 
 
 class RegularizerArguments(Layer):

@@ -130,7 +130,8 @@ class LSTMModule(SequenceModule, LSTMRecurrence):
 
 
 class ForgetBias(Initializer):
-    """Initializer of an LSTM's bias: ones for the forget gate (Jozefowicz et al., 2015), `others` for other gates."""
+    """Initializer of an LSTM's bias: ones for the forget gate (Jozefowicz et al., 2015), the initializer `others` for
+    the other gates."""
 
     others: fields.InitializerField
 

@@ -45,7 +45,8 @@ CellField = Annotated[
     BeforeValidator(_list_is_a_stack),
     WithJsonSchema({"anyOf": [_ONE, {"type": "array", "items": _ONE, "minItems": 1}, {"x-section": "rnn.cell"}]}),
 ]
-"""Field type of `rnn`'s cell: a cell or a list (stack) of cells. The model graph reads cells defined in the config."""
+"""Field type of `rnn`'s cell: a cell or a list (stack) of cells. Custom cells, small models in the config, are read
+with the model."""
 
 
 class CellArgument(Layer):

@@ -23,7 +23,7 @@ class AlphaDropout(Layer):
     rate: OpenFraction
     """Fraction of the values that is dropped in training."""
     noise_shape: AnyShape | None = None
-    """Shape of the random mask, batch first; a 1 drops all values along that axis together; null: the input's size."""
+    """Shape of the random mask, batch first; size 1: values along the axis drop together; null: the input's size."""
     seed: Seed = None
 
     def build(self, x: TensorSpec) -> nn.Module:

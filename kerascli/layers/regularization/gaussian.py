@@ -45,7 +45,8 @@ class GaussianDropout(Layer):
 
 
 class GaussianModule(nn.Module):
-    """Module that in training adds normal noise to its input, or with `factor` multiplies it by 1 plus the noise."""
+    """Module that in training adds normal noise to its input or, if `factor` is true, multiplies the input by 1 plus
+    the noise."""
 
     def __init__(self, stddev: float, seed: int | None, *, factor: bool) -> None:
         super().__init__()

@@ -31,7 +31,7 @@ from kerascli.shapes import MAX_VALUES, TensorSpec, can_be_one, show_shape
 
 @without_compiler()
 def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
-    """Return the model as Built: with a module for each node, built in order, and the inferred shapes of the nodes'
+    """Return the model as `Built`: with a module for each node, built in order, and the inferred shapes of the nodes'
     outputs.
 
     `known` are modules of another model, by the names of their weights: nodes with the same names share their
@@ -105,8 +105,8 @@ def _build_node(
     cache: SpecCache,
     batch_size: int | None,
 ) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
-    """Return a node's module and the specs of its outputs. The module uses the weights of earlier calls, whose modules
-    are `owners`."""
+    """Return a node's module and the specs (shape, dtype) of its outputs. If the node calls a layer again, the module
+    shares the weights of `owners`, the modules of the earlier calls."""
     layer = node.layer
     seen = tuple(as_module_input(layer, spec) for spec in sample_specs(node, specs))
     _check_mask(node, specs)

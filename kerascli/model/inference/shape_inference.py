@@ -63,7 +63,8 @@ def infer_outputs(
 
 
 def _key(node: Node, specs: Mapping[str, TensorSpec]) -> Any:
-    """Return the key of a node in `SpecCache`: layer, input specs, call arguments; None for user code and formulas."""
+    """Return a node's key in the cache of output specs: layer, input specs, call arguments; None for user code and
+    formulas."""
     if type(node.layer).__module__.partition(".")[0] != "kerascli" or node.layer.call_form == "names":
         return None
 

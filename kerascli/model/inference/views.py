@@ -15,8 +15,8 @@ from kerascli.model.runtime.submodules import submodules_of
 
 
 def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None = None) -> dict[str, Built]:
-    """Return a model's views (models that share its weights) as Built, by name; all their weights must be in `owners`.
-    Raises Invalid.
+    """Return a model's views (models that share its weights) with their modules, by name; all their weights must be in
+    `owners`. Raises Invalid.
 
     `owners` are the modules with weights of the model and of its training, by the weights' names.
     """
@@ -47,8 +47,8 @@ def _own_weights(entry: Entry, view: str) -> Fault:
 
 
 def build_forward_pass(model: Model, owners: Mapping[str, nn.Module]) -> Built:
-    """Return a forward pass of `fit.train_step` as Built; each of its weights must be in `owners` or belong to a shared
-    layer.
+    """Return a forward pass of `fit.train_step` with its modules; each of its weights must be in `owners` or belong to
+    a shared layer.
 
     Raises Invalid.
     """

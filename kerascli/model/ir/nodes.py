@@ -89,7 +89,7 @@ class Shared:
 
     name: str
     weights: str
-    """Prefix of the names of the shared weights."""
+    """Prefix of the names of the weights of the shared layer or model."""
     inputs: Mapping[str, TensorSpec | None]
     """Inputs of a shared model by name, each with its spec (shape, dtype) if declared, else None; empty for a layer."""
     entries: tuple["Node | Call", ...] = ()
@@ -142,13 +142,13 @@ class Model:
     outputs: tuple[str, ...]
     shared: tuple[Shared, ...] = ()
     views: Mapping[str, "View"] = field(default_factory=dict)
-    """Views by name: models that share the weights of this one."""
+    """Mapping from name to view: a model that shares the weights of this model, such as an encoder alone."""
     alone: bool = False
     """If True, the model has no layers of its own: it consists of the shared model that its output names."""
     targets: tuple[Input, ...] = ()
     """Targets of the data that formulas refer to (`targets.y`); they are not available when the model predicts."""
     nodes: tuple[Node, ...] = field(init=False)
-    """All nodes of the model in order, with calls replaced by their nodes."""
+    """All nodes of the model in order; each call of a shared model is replaced by the nodes in the call."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", flat(self.entries))
@@ -181,7 +181,7 @@ class View:
     model: Model
     """Complete graph of the view, which can run without the model whose weights it shares."""
     entries: tuple[Entry, ...]
-    """Nodes and calls that belong to the view alone; all others in `model.entries` belong to the model whose weights it
-    shares."""
+    """Nodes and calls that belong to the view alone; all others in `model.entries` are in the model whose weights the
+    view shares."""
     own_inputs: bool
     """If False, the view continues from inputs and nodes of the model whose weights it shares."""

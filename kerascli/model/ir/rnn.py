@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 class _CustomCellFields(BaseLayer):
-    """Fields of `CustomCellRNN` that a config does not set; as fields of a base class, they precede the fields that it
-    sets."""
+    """Fields of `CustomCellRNN` (an `rnn` with a custom cell) that a config does not set; a base class has them, so
+    that they come first."""
 
     cell: InstanceOf[Cell]
     layers: tuple[InstanceOf[BaseLayer], ...]
-    """All layers in the custom cell."""
+    """All layers in the custom cell of the `rnn`."""
     given: tuple[str, ...] = ()
     """Names of the cell's states whose initial values `initial_state` gives; these values are the node's last inputs,
     in this order."""
@@ -61,7 +61,7 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
         return self.model_copy(update={"cell": cell, "layers": tuple(node.layer for node in cell.nodes)})
 
     def split_inputs(self, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
-        """Split `values`, one for each input of the `rnn` node, into those of input sequences, of constants, and of
+        """Split `values`, one for each input of the `rnn` node, into values of input sequences, of constants, and of
         initial states."""
         first, second = len(self.cell.inputs), len(self.cell.inputs) + len(self.cell.constants)
         return values[:first], values[first:second], values[second:]

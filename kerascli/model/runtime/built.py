@@ -20,7 +20,7 @@ class Built:
     owners: Mapping[str, nn.Module]
     """Mapping from a weight name prefix to the first module that has the weights with this prefix."""
     views: Mapping[str, "Built"] = field(default_factory=dict)
-    """Mapping from name to view: another graph over the model's layers, with inputs and outputs of its own."""
+    """Mapping from name to view: another graph over the model's layers, which has its own inputs and outputs."""
 
     def reached(self, outputs: Iterable[str], losses: Iterable[str]) -> set[str]:
         """Return the names of the trainable weights that the tensors `outputs`, or the nodes named

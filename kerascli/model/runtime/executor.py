@@ -25,7 +25,7 @@ class GraphOutcome:
 
     outputs: dict[str, Tensor]
     masks: dict[str, Tensor]
-    """Masks of the outputs that have one, by output name."""
+    """Masks of outputs of the forward pass, by output name; outputs without a mask are left out."""
     losses: dict[str, Tensor] = field(default_factory=dict)
     """Scalars to add to the loss, as a mapping from `node/name` to value."""
     metrics: dict[str, Tensor] = field(default_factory=dict)
@@ -75,7 +75,7 @@ def prepare_node(
 
 
 def run_node(step: PreparedNode, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
-    """Run a node on tensors in `values`; add its outputs to `values`, masks to `masks`, losses, updates ...
+    """Run a node on tensors in `values`; add its outputs to `values`, masks to `masks`, losses and weight updates ...
     to `outcome`."""
     node = step.node
     arguments = [values[name] for name in node.inputs]

@@ -18,7 +18,7 @@ __all__ = ["Graph", "GraphOutcome"]
 
 
 class Graph(nn.Module):
-    """Module of a built model; `forward` maps inputs by name to a GraphOutcome."""
+    """Module of a built model; `forward` maps inputs by name to a GraphOutcome (outputs, masks, losses ...)."""
 
     def __init__(self, built: Built) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
-"""Modules of shared layers and models inside a wrapper (`time_distributed`); the names of their weights are those of
-the shared weights."""
+"""Modules of shared layers and models inside a wrapper (`time_distributed`); their weights have the names of the shared
+weights."""
 
 from collections.abc import Iterator
 from typing import Any

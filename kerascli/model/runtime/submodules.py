@@ -47,7 +47,7 @@ class CompositeModule(nn.Module):
     are named after it."""
 
     results: tuple[TensorSpec, ...] | None = None
-    """Specs of the module's outputs, if known without running it."""
+    """Specs (shape, dtype) of the module's outputs, if known without running it."""
 
     @abstractmethod
     def parts(self) -> Iterator[Submodule]:
@@ -58,8 +58,8 @@ class CompositeModule(nn.Module):
         return iter(())
 
     def places(self) -> dict[str, str]:
-        """Return the path in this module of each weight, by weight name; for a weight shared by several submodules, the
-        first path."""
+        """Return the path of each weight within this module, by weight name; for a weight that several submodules
+        share, the first path."""
         return {name: place for part in reversed(list(self.parts())) for place, name in part.names()}
 
 

@@ -126,8 +126,8 @@ def _block_results(reading: Reading, block: Block) -> tuple[str, ...]:
 def _name_results(
     reading: Reading, written: tuple[str, ...], results: tuple[str, ...], first: int, name: str, path: Path
 ) -> None:
-    """Name the outputs of one use of a block as its key `outputs` says; tensors that nodes of the block produced are
-    renamed."""
+    """Name the outputs of one use of a block (template of layers) as the use's key `outputs` says; tensors of nodes in
+    the block are renamed."""
     place, renamed = reading.place(path), {}
     made = {output for entry in reading.entries[first:] for output in entry.outputs}
     for output, tensor in zip(written, results, strict=False):
@@ -155,7 +155,8 @@ def _renamed(entry: Entry, tensors: Mapping[str, str]) -> Entry:
 def _arguments(
     reading: Reading, written: str, block: Block | None, arguments: Any, path: Path
 ) -> tuple[dict[str, Value], NodeKeys]:
-    """Return the values of a block's parameters in one use, and the node keys (`name`, `inputs` ...) of the use."""
+    """Return the values of the parameters of a block (template of layers) in one use, and the use's node keys (`name`,
+    `inputs` ...)."""
     parameters = {} if block is None else block.parameters
     if not isinstance(arguments, dict):
         first = next(iter(parameters), None)

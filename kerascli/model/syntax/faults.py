@@ -19,7 +19,8 @@ class Faults:
         self.section = section
         self.found: list[Fault] = []
         self.uses: tuple[Path, ...] = ()
-        """Config paths at which the nested blocks that are being read are used, outermost first."""
+        """Config paths at which the nested blocks (templates of layers) that are being read are used, outermost
+        first."""
         self._reported: set[tuple[str, Path]] = set()
 
     def add(
@@ -38,8 +39,8 @@ class Faults:
         self.take(invalid.below((*self.section, *path)).faults)
 
     def take(self, faults: Iterable[Fault]) -> None:
-        """Add config errors with complete paths; an error inside a block is added only once for all uses of
-        the block."""
+        """Add config errors with complete paths; an error inside a block (template of layers) is added only once for
+        all its uses."""
         for fault in faults:
             if not self.uses:
                 self.found.append(fault)
@@ -82,4 +83,5 @@ class Faults:
 
 
 REPORTED = Fault("reported already")
-"""Placeholder for a config error inside a block that was reported for an earlier use of the block."""
+"""Placeholder for a config error inside a block (template of layers) that was reported for an earlier use of the
+block."""

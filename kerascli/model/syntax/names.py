@@ -41,18 +41,18 @@ class Names:
         self._counts: dict[str, int] = {}
         self._counts_here: dict[str, int] = {}
         self._names_here: dict[str, str] = {}
-        """Mapping from a node's automatic name in the model to the one that it would have if the body (block, repeat)
-        were a model of its own."""
+        """Mapping from a node's automatic name in the model to its name within the body (block, repeat) being read,
+        which is numbered like a model of its own."""
         self.previous: str | None = None
         """Name of the tensor that `prev` refers to, the output of the node above; None if there is not exactly one."""
         self._targets: Sequence[str] | None = ()
         """Names of the data's targets; None if they are unknown, so that any name may be a target."""
         self._sees_targets = False
         self.inputs_known = True
-        """If False, the inputs could not be read, so any name may be that of an input."""
+        """If False, the model's inputs could not be read, so that any name may be the name of an input."""
 
     def fork(self) -> "Names":
-        """Return a deep copy of these names; adding names to the copy does not change this object."""
+        """Return a deep copy of the names defined so far; adding names to the copy does not change this object."""
         return copy.deepcopy(self)
 
     @contextmanager
@@ -96,8 +96,8 @@ class Names:
             self._places.setdefault(means, place)
 
     def define_inputs(self, tensors: Mapping[str, str]) -> None:
-        """Define the inputs of a block, cell or shared model; `tensors` maps names within it to tensors of the
-        model."""
+        """Define the inputs of a block (template of layers), cell or shared model; `tensors` maps names within it to
+        tensors of the model."""
         self._tensors.update(tensors)
 
     def take(self, name: str, place: Path, *, node: str | None = None) -> None:

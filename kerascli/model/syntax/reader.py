@@ -81,12 +81,13 @@ class Reading:
     """Names of the nested shared models that are being read."""
     blocks: dict[str, Block | None] = field(default_factory=dict)
     variables: dict[str, Value] = field(default_factory=dict)
-    """Mapping from name to value: parameters of the block, and variables of the loops, that are being read."""
+    """Mapping from name to value: parameters of the block (template of layers) and variables of the loops that are
+    being read."""
     open_blocks: tuple[str, ...] = ()
 
     def fault(self, text: str, place: Path, hint: str) -> Fault:
-        """Return a config error for the node at the config path `place`; it notes where the block being read is
-        used."""
+        """Return a config error for the node at the config path `place`; it notes where the block (template of layers)
+        being read is used."""
         return Fault(text, place, "key", hint=hint, related=used_here(self.faults.uses))
 
     def place(self, path: Path) -> Path:

@@ -18,7 +18,7 @@ INPUT_DTYPES = tuple(dtype for dtype in get_args(DType) if dtype != "string")
 
 
 class Takes:
-    """Annotation of a field of type `Any`: the field's JSON Schema is that of the type `kind`; a parser checks the
+    """Annotation of a field of type `Any`: in the JSON Schema the field has the type `kind`; a parser checks the
     field's value later."""
 
     def __init__(self, kind: Any) -> None:
@@ -57,13 +57,13 @@ class NodeKeys(BaseSection):
     """Keys that every entry of `layers` takes besides its layer's arguments."""
 
     name: Annotated[Any, Takes(NodeName)] = None
-    """Name of the node, for other nodes and the summary; by default the layer's name, numbered like Keras's."""
+    """Name of the node, to refer to it; by default the layer's name, numbered like Keras's."""
     inputs: Annotated[Any, Takes(NodeName | list[NodeName])] = None
     """Input node or nodes, by name; by default the previous node."""
     outputs: Annotated[Any, Takes(NodeName | list[NodeName])] = None
-    """Name of each output tensor; '_' discards a tensor."""
+    """Names of the layer's output tensors, one for each; '_' discards a tensor."""
     when: Flag = True
-    """If false, leave the node out: its name then stands for its input."""
+    """If false, leave the node out; a reference to its name then means the node's input."""
 
 
 class MergeKeys(BaseSection):
@@ -77,9 +77,9 @@ class RNNKeys(NodeKeys):
     """Keys that an `rnn` takes besides the layer's arguments."""
 
     initial_state: Annotated[Any, Takes(NodeName | list[NodeName] | dict[str, NodeName])] = None
-    """Nodes that give the initial states: a list in the order of the returned states, or state -> node."""
+    """Nodes that give the initial states: a list in the order of the returned states, or mapping from state to node."""
     constants: Annotated[Any, Takes(dict[str, NodeName])] = None
-    """Tensors passed to a custom cell unchanged at every time step: name within the cell -> node."""
+    """Tensors passed to a custom cell unchanged at every time step: mapping from name within the cell to node."""
 
 
 class FirstLayerKeys(BaseSection):
@@ -95,11 +95,11 @@ class SharedSection(BaseSection, json_schema_extra={"x-section": "model.shared"}
     inputs: Annotated[Any, Takes(_Names | dict[str, _Shape | InputSection | None])] = None
     """Names of the shared model's inputs, optionally with shapes; by default one, `input`."""
     shared: "SharedThings" = None
-    """Layers and models that only this shared model's layers call: name -> layer or model."""
+    """Layers and models that only this shared model's layers call: mapping from name to layer or model."""
     layers: Layers
-    """Nodes in order, each below the nodes that it takes as inputs."""
+    """Nodes of the shared model in order, each below the nodes that it takes as inputs."""
     outputs: Outputs = None
-    """Nodes whose tensors the model returns; by default the last node."""
+    """Names of the nodes whose tensors the model returns; by default the last node."""
     trainable: Flag = True
     """If false, freeze all layers of the shared model."""
 
@@ -112,13 +112,13 @@ class BlockSection(BaseSection, json_schema_extra={"x-section": "model.blocks"})
     """A template of layers; each use creates new layers with weights of their own."""
 
     parameters: Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties": {}})] = None
-    """Parameters, written $name in the layers: name -> default; null if every use must give a value."""
+    """Parameters, written $name in the layers: mapping from name to default; null if every use must give a value."""
     inputs: Outputs = None
     """Names of the block's inputs; by default one, `input`."""
     layers: Layers
     """Nodes that each use of the block adds to the model."""
     outputs: Outputs = None
-    """Nodes whose tensors each use of the block returns; by default the last node."""
+    """Names of the nodes whose tensors each use of the block returns; by default the last node."""
 
 
 class RepeatTimes(BaseSection):
@@ -136,7 +136,7 @@ class RepeatEach(BaseSection):
     """Layers that are repeated once for each value of a list, with new weights each time."""
 
     each: Annotated[Any, WithJsonSchema({"type": "array"})]
-    """Values to repeat the layers for."""
+    """List of values; the layers are repeated once for each of them."""
     as_: Annotated[Any, Takes(_Variable)] = Field(alias="as")
     """Name of the loop variable, written $name in the layers."""
     layers: Layers
@@ -147,11 +147,11 @@ class ViewSection(BaseSection, json_schema_extra={"x-section": "model.views"}):
     """A model that uses the main model's weights, such as an encoder alone, to run after training; never trained."""
 
     inputs: Inputs = None
-    """Inputs of the view: name -> shape; by default the view continues from the model's inputs and nodes."""
+    """Mapping from input name to shape; by default the view continues from the model's inputs and nodes."""
     layers: Layers = None
     """Nodes of the view; they call shared layers and models, and have no weights of their own."""
     outputs: Outputs = None
-    """Nodes whose tensors the view returns; by default the last node."""
+    """Names of the nodes whose tensors the view returns; by default the last node."""
 
 
 class StateSection(BaseSection):
@@ -176,13 +176,13 @@ class CellSection(BaseSection, json_schema_extra={"x-section": "rnn.cell"}):
     inputs: Outputs = None
     """Names of the time step's slices of the rnn's input sequences; by default one, `input`."""
     states: Annotated[Any, Takes(dict[str, _Size | list[_Size] | StateSection])]
-    """States carried from step to step: name -> size, shape, or a mapping with shape and initializer."""
+    """States carried from step to step: mapping from name to size, shape, or a mapping with shape and initializer."""
     layers: Layers
-    """Nodes computed at each time step."""
+    """Nodes that are computed at each time step, in order."""
     next: Annotated[Any, Takes(dict[str, NodeName])]
-    """Node that gives the next value of each state: state -> node."""
+    """Mapping from each state to the node that gives its next value."""
     outputs: Outputs = None
-    """Nodes that give the output of a time step; by default the last node."""
+    """Names of the nodes that give the output of a time step; by default the last node."""
 
 
 class ModelSection(BaseSection, json_schema_extra={"x-section": "model"}):
@@ -193,14 +193,14 @@ class ModelSection(BaseSection, json_schema_extra={"x-section": "model"}):
     init_from: Annotated[Any, section_ref("model.init_from")] = None
     """Pretrained weights to start from: a run's, a file's or published weights; by default the layers' initializers."""
     inputs: Inputs = None
-    """Inputs of the model: name -> shape without the batch axis, or shape and dtype; by default the data's inputs."""
+    """Mapping from input name to shape (without batch axis), or to shape and dtype; by default the data's inputs."""
     shared: SharedThings = None
-    """Shared layers and models: name -> layer or model, called like a layer, with the same weights in every call."""
+    """Mapping from name to shared layer or model, which is called like a layer, with the same weights in every call."""
     blocks: Annotated[Any, Takes(dict[str, BlockSection])] = None
-    """Templates of layers: name -> block, used like a layer, with new weights in every use."""
+    """Mapping from name to block: a template of layers, used like a layer, with new weights in every use."""
     layers: Layers
-    """Nodes in order, each below the nodes that it takes as inputs."""
+    """Nodes of the model in order, each below the nodes that it takes as inputs."""
     outputs: Outputs = None
-    """Nodes whose tensors the model returns; by default the last node."""
+    """Names of the nodes whose tensors the model returns; by default the last node."""
     views: Annotated[Any, Takes(dict[str, ViewSection])] = None
-    """Models that use the weights of this model, such as an encoder alone, for use after training: name -> view."""
+    """Mapping from name to view: a model that uses this model's weights, such as an encoder alone, after training."""

@@ -41,8 +41,8 @@ def parse_scope(
     called_elsewhere: bool = False,
     unread: Collection[str] = (),
 ) -> tuple[Model, Scope]:
-    """Read a `model:` section. Return the model, and the Scope (names ...) for reading its views and forward passes.
-    Raises Invalid.
+    """Read a `model:` section. Return the model, and the names (Scope) with which its views and forward passes are
+    read. Raises Invalid.
 
     `data_inputs` are the data's inputs, used if the section declares none; None if the data section could not be read.
     `references` resolves the `$` of blocks and repeats; by default they stay as written. `data_targets` are the targets

@@ -21,7 +21,8 @@ from kerascli.section import meant_keys
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Names of a model that its views may use: those of its shared layers and models, blocks, inputs and nodes."""
+    """Names of a model that its views (submodels) may use: names of shared layers and models, blocks, inputs and
+    nodes."""
 
     reading: Reading
     inputs: tuple[Input, ...]
@@ -67,7 +68,8 @@ def _read_view(scope: Scope, name: str, written: Any, path: Path) -> View:
 
 
 def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
-    """Yield a config error for each target that a view uses: views only predict, so no targets are available."""
+    """Yield a config error for each target that a view (submodel) uses: views only predict, so no targets are
+    available."""
     hint = "use targets in add_loss, add_metric and what leads to them"
     uses = [(each, entry) for entry in view.model.entries for each in entry.used_names()]
     for each, entry in [*uses, *((output, None) for output in view.model.outputs)]:
@@ -79,7 +81,8 @@ def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
 
 
 def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
-    """Return the view at a config path: a model that uses the weights of the scope's model. Raises Invalid.
+    """Return the view at a config path: a model that uses the weights of the model whose names `scope` has. Raises
+    Invalid.
 
     A view with inputs of its own may use only those; one without continues from the data's inputs, and from the
     inputs and nodes of the scope's model.
@@ -122,7 +125,8 @@ def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
 
 
 def forked(reading: Reading, faults: Faults, path: Path, *, own: bool) -> Reading:
-    """Return a copy of a model's reading state, to read a view with; paths are relative to the whole config."""
+    """Return a copy of a model's reading state, with which to read a view (submodel); paths are relative to the whole
+    config."""
     section = reading.faults.section
     blocks = {n: block and replace(block, path=(*section, *block.path)) for n, block in reading.blocks.items()}
     return replace(

@@ -26,7 +26,8 @@ ANY_CALL: Mapping[str, CallArgument] = {
 
 @dataclass(frozen=True, slots=True)
 class WrittenNode:
-    """An entry of `layers`, split but not yet checked; paths are relative to the model section."""
+    """An entry of `layers`, split into layer class, arguments and node keys but not yet checked; config paths are
+    relative to the model section."""
 
     cls: type[BaseLayer]
     written: str

@@ -36,12 +36,14 @@ Span = tuple[float, float]
 
 
 def span(factor: float | Span) -> Span:
-    """Return the range (low, high) to draw a factor >= 0 from: 0 to `factor`, or its two numbers in order."""
+    """Return the range (low, high) to draw a factor >= 0 from: 0 to the number `factor`, or its two numbers in
+    order."""
     return (min(factor), max(factor)) if isinstance(factor, tuple) else (0.0, factor)
 
 
 def signed_span(factor: float | Span) -> Span:
-    """Return the range (low, high) to draw a signed factor from: -factor to +factor, or its two numbers in order."""
+    """Return the range (low, high) to draw a signed factor from: minus to plus the number `factor`, or its two numbers
+    in order."""
     return (min(factor), max(factor)) if isinstance(factor, tuple) else (-abs(factor), abs(factor))
 
 

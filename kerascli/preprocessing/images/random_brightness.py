@@ -22,7 +22,7 @@ class RandomBrightness(ImageOperation):
     """
 
     factor: SignedFactor
-    """Change of the values as a fraction of their range, drawn from -factor to factor, or from [lowest, highest]."""
+    """Change of the values as a fraction of their range, from -x to x for a number x, or from [lowest, highest]."""
     value_range: ValueRange = (0, 255)
     """Minimum and maximum of the pixel values."""
     seed: Seed = None

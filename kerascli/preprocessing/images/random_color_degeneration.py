@@ -16,7 +16,7 @@ class RandomColorDegeneration(FactorOperation):
     channels = (1, 3)
 
     factor: Factor
-    """Weight of the grayscale version, drawn from 0 to factor, or from [lowest, highest]."""
+    """Weight of the grayscale version, drawn from 0 to this value, or from [lowest, highest]."""
 
     def draw(self, x: Tensor) -> Tensor:
         return uniform(x, span(self.factor))

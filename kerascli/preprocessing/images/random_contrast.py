@@ -14,7 +14,7 @@ class RandomContrast(ImageOperation):
     """
 
     factor: Factor
-    """Range of the multiplier: 1 - factor to 1 + factor, or for [lower, upper] 1 - lower to 1 + upper."""
+    """Number f: contrast is multiplied by 1 - f to 1 + f, at random; [lower, upper]: by 1 - lower to 1 + upper."""
     value_range: ValueRange = (0, 255)
     """Minimum and maximum of the pixel values."""
     seed: Seed = None

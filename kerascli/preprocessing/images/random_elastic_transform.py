@@ -29,9 +29,9 @@ class RandomElasticTransform(ImageOperation):
     """
 
     factor: Factor = 1.0
-    """Probability to change an image, itself drawn from 0 to factor, or from [lowest, highest]."""
+    """Probability to change an image, drawn from 0 to this value, or from [lowest, highest]."""
     scale: Factor = 1.0
-    """Strength of the distortion, drawn from 0 to scale, or from [lowest, highest]."""
+    """Strength of the distortion, drawn for each image from 0 to this value, or from [lowest, highest]."""
     interpolation: Interpolation = "bilinear"
     """Interpolation between pixels."""
     fill_mode: FillMode | Literal["mirror"] = "reflect"

@@ -32,9 +32,9 @@ class RandomErasing(ImageOperation):
     """
 
     factor: Factor = 1.0
-    """Probability to change an image, itself drawn from 0 to factor, or from [lowest, highest]."""
+    """Probability to change an image, drawn from 0 to this value, or from [lowest, highest]."""
     scale: Factor = (0.02, 0.33)
-    """Square of the rectangle's relative size, drawn for each side from 0 to scale, or from [lowest, highest]."""
+    """Square of the rectangle's relative size, drawn for each side from 0 to this value, or from [lowest, highest]."""
     fill_value: float | Annotated[tuple[float, float, float], BeforeValidator(to_tuple)] | None = None
     """Fill of the rectangle: a number, one for each of three channels, or null: normal noise."""
     value_range: ValueRange = (0, 255)

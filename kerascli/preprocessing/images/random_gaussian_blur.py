@@ -26,11 +26,11 @@ class RandomGaussianBlur(ImageOperation):
     """
 
     factor: Factor = 1.0
-    """Probability to blur an image, itself drawn from 0 to factor, or from [lowest, highest]."""
+    """Probability to blur an image, drawn from 0 to this value, or from [lowest, highest]."""
     kernel_size: Size2D = (3, 3)
     """Size of the blur's window in pixels: one odd integer, or [height, width]."""
     sigma: Factor = 1.0
-    """Standard deviation of the Gaussian in pixels, drawn from 0 to sigma, or from [lowest, highest]."""
+    """Standard deviation of the Gaussian in pixels, drawn from 0 to this value, or from [lowest, highest]."""
     value_range: ValueRange = (0, 255)
     """Minimum and maximum of the pixel values."""
     data_format: DataFormat = "channels_last"

@@ -17,7 +17,7 @@ class RandomHue(FactorOperation):
     channels = (3,)
 
     factor: Factor
-    """Shift of the hue to either side, drawn from 0 to factor, or from [lowest, highest]; 1: half the colour wheel."""
+    """Shift of the hue to either side, from 0 to this value, or from [lowest, highest]; 1: half the colour wheel."""
 
     def draw(self, x: Tensor) -> Tensor:
         """Draw the shift of each image's hue, as a fraction of the colour wheel (N, 1, 1)."""

@@ -15,7 +15,7 @@ class RandomInvert(ImageOperation):
     """
 
     factor: Factor = 1.0
-    """Probability to invert an image, itself drawn from 0 to factor, or from [lowest, highest]."""
+    """Probability to invert an image, drawn from 0 to this value, or from [lowest, highest]."""
     value_range: ValueRange = (0, 255)
     """Minimum and maximum of the pixel values."""
     seed: Seed = None

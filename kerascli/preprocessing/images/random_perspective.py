@@ -16,9 +16,9 @@ class RandomPerspective(ImageOperation):
     """
 
     factor: Factor = 1.0
-    """Probability to change an image, itself drawn from 0 to factor, or from [lowest, highest]."""
+    """Probability to change an image, drawn from 0 to this value, or from [lowest, highest]."""
     scale: Fraction = 1.0
-    """Maximum movement of a corner: each coordinate changes by a random fraction of itself, of at most scale / 2."""
+    """Maximum movement of a corner: a coordinate changes by a random fraction of itself, up to half this number."""
     interpolation: Interpolation = "bilinear"
     """Interpolation between pixels."""
     fill_value: float = 0.0

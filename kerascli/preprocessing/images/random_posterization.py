@@ -20,7 +20,7 @@ class RandomPosterization(FactorOperation):
     """
 
     factor: Bits  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Number of bits to keep, drawn from 1 to factor - 1 (1: always 1), or from a to b - 1 for [a, b]."""
+    """Number of bits to keep, drawn from 1 to this number minus 1 (1: always 1), or from a to b - 1 for [a, b]."""
 
     def draw(self, x: Tensor) -> Tensor:
         """Draw the distance between neighbouring shades that are kept: a power of 2."""

@@ -17,7 +17,7 @@ class RandomRotation(ImageOperation):
     """
 
     factor: SignedFactor
-    """Angle as a fraction of a full turn (2 pi), drawn from -factor to factor, or from [lowest, highest]."""
+    """Angle as a fraction of a full turn (2 pi), drawn from -x to x for a number x, or from [lowest, highest]."""
     fill_mode: FillMode = "reflect"
     """Fill outside of the image: its reflection, wrapped copies, fill_value (constant), or the nearest border pixel."""
     interpolation: Interpolation = "bilinear"

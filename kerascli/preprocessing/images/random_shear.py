@@ -19,9 +19,9 @@ class RandomShear(ImageOperation):
     """
 
     x_factor: Factor = 0.0
-    """Horizontal shift per row, drawn from -x_factor to x_factor, or from [lowest, highest] with a random sign."""
+    """Horizontal shift per row, drawn from -x to x for a number x, or from [lowest, highest] with a random sign."""
     y_factor: Factor = 0.0
-    """Vertical shift per column, drawn from -y_factor to y_factor, or from [lowest, highest] with a random sign."""
+    """Vertical shift per column, drawn from -x to x for a number x, or from [lowest, highest] with a random sign."""
     interpolation: Interpolation = "bilinear"
     """Interpolation between pixels."""
     fill_mode: FillMode = "reflect"

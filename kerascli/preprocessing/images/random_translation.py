@@ -18,9 +18,9 @@ class RandomTranslation(ImageOperation):
     """
 
     height_factor: SignedFactor
-    """Shift down as a fraction of the height, drawn from -factor to factor, or from [lowest, highest]."""
+    """Shift down as a fraction of the height, drawn from -x to x for a number x, or from [lowest, highest]."""
     width_factor: SignedFactor
-    """Shift right as a fraction of the width, drawn from -factor to factor, or from [lowest, highest]."""
+    """Shift right as a fraction of the width, drawn from -x to x for a number x, or from [lowest, highest]."""
     fill_mode: FillMode = "reflect"
     """Fill outside of the image: its reflection, wrapped copies, fill_value (constant), or the nearest border pixel."""
     interpolation: Interpolation = "bilinear"

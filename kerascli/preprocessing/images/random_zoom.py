@@ -30,7 +30,7 @@ class RandomZoom(ImageOperation):
     """
 
     height_factor: ZoomFactor
-    """Change of the visible height as a fraction, drawn from -factor to factor, or from [lowest, highest]."""
+    """Change of the visible height as a fraction, drawn from -x to x for a number x, or from [lowest, highest]."""
     width_factor: ZoomFactor | None = None
     """Change of the visible width, drawn as for the height; null: equal to the height's, to keep the aspect ratio."""
     fill_mode: FillMode = "reflect"

@@ -16,9 +16,9 @@ class Solarization(ImageOperation):
     """
 
     addition_factor: Factor = 0.0
-    """Number to add, as a fraction of 255, drawn from 0 to factor, or from [lowest, highest]."""
+    """Number to add, as a fraction of 255, drawn from 0 to this value, or from [lowest, highest]."""
     threshold_factor: Factor = 0.0
-    """Threshold as a fraction of 255, drawn from 0 to factor, or from [lowest, highest]."""
+    """Threshold as a fraction of 255, drawn from 0 to this value, or from [lowest, highest]."""
     value_range: ValueRange = (0, 255)
     """Minimum and maximum of the pixel values."""
     seed: Seed = None

@@ -14,5 +14,6 @@ DARK = "#3d4854"
 
 
 def color_of(box: Box) -> str:
-    """Return the border color of a box in a diagram: that of its layer's family, or the color for layers of plugins."""
+    """Return the border color of a box in a diagram: the color of its layer's family; all layers of plugins have the
+    same color."""
     return DARK if not box.family else _COLORS.get(box.family, _COLORS["own"])

@@ -37,7 +37,8 @@ class _Drawn:
     """Mapping from the name of a model's node to the path of its box in the diagram."""
     parts: dict[Way, Part]
     nodes: dict[Way, list[Node]]
-    """Mapping from the path of a box to the model's nodes it stands for; for a shared layer, the nodes of all calls."""
+    """Mapping from the path of a box to the nodes of the model that it stands for; for a shared layer, the nodes of all
+    calls."""
     counts: dict[str, dict[str, int]]
     """Mapping from node name and weight name to the number of elements of the weight."""
     links: list[_Link] = field(default_factory=list)
@@ -135,7 +136,8 @@ def _level(drawn: _Drawn, way: Way, links: Sequence[_Link]) -> Diagram:
 
 
 def _tensor(drawn: _Drawn, link: _Link, way: Way) -> str:
-    """Return the name of a link's tensor inside the frame (a shared model or block) at the path `way`."""
+    """Return the name that a tensor (of a link between boxes) has inside the frame (a shared model or block) at the
+    path `way`."""
     depth = len(way)
     is_inside = link.source[:depth] == way and link.target[:depth] == way
     return link.inner if is_inside and way and _is_shared(drawn, way) else link.tensor

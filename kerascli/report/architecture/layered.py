@@ -30,7 +30,8 @@ class Ranks:
     rank: dict[str, int]
     x: dict[Key, float] = field(default_factory=dict)
     paths: list[list[Key]] = field(default_factory=list)
-    """List, for each edge, of its layout nodes: the source, a dummy node in each row that it passes, the target."""
+    """For each edge, a list of the layout nodes along it: the source, a dummy node in each row that it passes, the
+    target."""
 
 
 def arrange(
@@ -84,8 +85,8 @@ def _ranks(
 
 
 Neighbours = dict[Key, list[tuple[Key, float]]]
-"""Mapping from a layout node to its neighbours in the row above (or below), each with the x offset of a straight
-edge."""
+"""Mapping from a layout node to its neighbours in the row above (or below), each with the x offset at which an edge is
+straight."""
 
 
 def _neighbours(paths: Sequence[Sequence[Key]], ports: Sequence[tuple[float, float]]) -> tuple[Neighbours, Neighbours]:

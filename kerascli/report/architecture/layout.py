@@ -92,7 +92,7 @@ def picture_of(diagram: Diagram, measure: Measure) -> Picture:
 
 
 class _Level:
-    """Layout of one diagram, computed after the layouts of the diagrams in its frames, which have a `_Level` each."""
+    """Layout of one diagram, computed after the layouts of the diagrams in its frames."""
 
     def __init__(self, diagram: Diagram, measure: Measure, *, whole: bool = False) -> None:
         self.boxes = {box.key: box for box in diagram.boxes}
@@ -254,8 +254,8 @@ class _Level:
 
 
 def _steps(path: Sequence[Key], ranks: Ranks, number: int) -> Iterable[tuple[Key, Key]]:
-    """Yield the pair of layout nodes that an edge connects between row `number` and the next row, if it passes
-    there."""
+    """If an edge (through the layout nodes `path`) leads from row `number` to the next row, yield the two nodes that it
+    connects there."""
     assert isinstance(path[0], str)
     begin = ranks.rank[path[0]]
     if begin <= number < begin + len(path) - 1:

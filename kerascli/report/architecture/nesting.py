@@ -29,14 +29,15 @@ class _Use:
     number: int
     part: Part
     inside: Path
-    """Config path of the use's last node or, if that is in the use of an inner block, of this inner use."""
+    """Config path of the last node in the block's use; for a node in the use of an inner block, the path of that
+    use."""
     last: int
-    """Index, among the model's nodes, of the last node of the block's use."""
+    """Index, among all nodes of the model, of the last node in the block's use."""
 
 
 _Uses = dict[tuple[str, str, Path], _Use]
-"""Mapping from (call of a shared model, key of the part around the block, config path of the block) to the block's
-use."""
+"""Mapping to the use of a block from (call of a shared model, key of the part around the block, config path of the
+block)."""
 
 
 def enclosing_parts(model: Model, *, shared_once: bool) -> dict[str, Place]:
@@ -72,7 +73,7 @@ def _is_body(path: Path, block: str) -> bool:
 
 
 def _block(uses: _Uses, at: tuple[str, str, Path], name: str, below: Path, node: int) -> Part:
-    """Return the part (one use of a block) that contains a node: the part of the node before, or a new one."""
+    """Return the box (one use of a block of layers) that contains a node: that of the node before, or a new one."""
     start = below.index(name) + 2  # blocks, NAME, layers, the entry's number
     before = uses.get(at)
     follows = before is not None and node == before.last + 1

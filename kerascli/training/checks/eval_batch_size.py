@@ -1,4 +1,4 @@
-"""Choose the batch size of evaluation and prediction, if the config sets none: above that of training, with equal
+"""Choose the batch size of evaluation and prediction, if the config sets none: larger than in training, but with equal
 results."""
 
 import math

@@ -1,4 +1,5 @@
-"""Run all advice checks, which warn of configs that are valid but probably wrong, for all phases of a config."""
+"""Run all advice checks, which warn of configs that are valid but probably wrong, for all training phases of a
+config."""
 
 import importlib
 import pkgutil

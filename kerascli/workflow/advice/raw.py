@@ -11,7 +11,8 @@ from kerascli.data.storage.tokens import is_ragged
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Column before preprocessing: the whole array, and which of its rows are selected (those of a split, or fewer)."""
+    """Column before preprocessing: the whole array, and which of its rows are selected (the rows of a split, or
+    fewer)."""
 
     whole: np.ndarray
     rows: Rows
@@ -40,7 +41,7 @@ class Raw:
         return is_ragged(self.whole)
 
     def take(self, places: Rows) -> "Raw":
-        """Return the column with fewer selected rows; `places` are their positions among the rows selected so far."""
+        """Return a column with fewer selected rows; `places` are their positions among the rows selected so far."""
         return Raw(self.whole, compose_rows(self.rows, places))
 
     def array(self) -> np.ndarray:

@@ -25,8 +25,7 @@ _HELD_OUT = ("validation", "test", "train")
 
 
 class ModelStudio:
-    """Implementation of the protocol `Studio`: gives callbacks that generate samples access to the model and its
-    data."""
+    """Implementation of the protocol by which callbacks that generate samples use the model and its data."""
 
     def __init__(
         self,

@@ -48,7 +48,7 @@ class Exported:
     path: Path
     size_bytes: int
     difference: float | None
-    """Largest difference between outputs of the exported file and of the model; None for files that hold only
+    """Largest difference between the outputs of the exported file and of the model; None for files that hold only
     weights."""
     notes: tuple[str, ...]
 
@@ -193,7 +193,8 @@ def _places(layers: Sequence[KerasNode], above: tuple[str, ...] = ()) -> Iterato
 
 
 def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> bool:
-    """Return True if the exported value of a weight is, in a checkpoint, that of the weight or its moving average."""
+    """Return True if the exported value of a weight equals, in a checkpoint, the weight's value or its moving
+    average."""
     kept = (f"weights/{weight.name}", f"optimizer/{optimizer}/{weight.name}/average")
     return any(name in tensors and torch.equal(tensors[name], weight.keras()) for name in kept)
 

@@ -18,8 +18,8 @@ from kerascli.workflow.units import inverse_of
 
 
 def pipelines_of(run: OpenedRun) -> Written:
-    """Return the contents of the pipeline file (fitted preprocessing) of a run or view; they are verified by reading
-    them back.
+    """Return the contents of the pipeline file (fitted preprocessing) of a run or of its view (submodel); they are
+    verified by reading them back.
 
     Raises ConfigError, FileRefused.
     """

@@ -91,7 +91,7 @@ def import_model(
     command: Sequence[str] = (),
 ) -> Imported:
     """Create a run from a Keras file; `data` is a config with sections `data` and `fit` for further training, or with
-    views.
+    views (submodels).
 
     `pipeline` is a pipeline file, by which the run takes raw rows. Without `compiled` the file's loss, metrics and
     optimizer are not imported. Raises KerasCliError.
@@ -131,7 +131,8 @@ def _name_of(path: Path) -> str:
 
 
 def _check_data(path: Path) -> None:
-    """Raise ConfigError if the config of --data has sections that the Keras file defines, or neither data nor views."""
+    """Raise ConfigError if the config of --data has sections that the Keras file defines, or neither the section data
+    nor `model.views`."""
     document = read_extended(path)
     model = document.data.get("model", {})
     views = isinstance(model, dict) and list(model) == ["views"]

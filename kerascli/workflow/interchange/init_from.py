@@ -104,7 +104,8 @@ def _note(weights: Sequence[Weight], taken: TransferredWeights, source: str) -> 
 def _source(
     wanted: InitFrom, experiment: Experiment, config: Config, runs_dir: Path
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return (weights of the source in `model.init_from` by name, in Keras's layout; facts about the source)."""
+    """Return (weights of the source in `model.init_from` by name, in Keras's layout; facts about the source: its name
+    and SHA-256)."""
     folder = config.init_folder
     if wanted.torchvision is not None:
         file = wanted.published.file

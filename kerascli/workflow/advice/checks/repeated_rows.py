@@ -94,7 +94,8 @@ def _text_bytes(column: Raw) -> int:
 
 
 def _are_alike(columns: Sequence[Raw], train: Sequence[Raw]) -> bool:
-    """Return True if the columns of a split agree with those of `train` in shape and type: rows can be equal."""
+    """Return True if the columns of a split have the shapes and types of the columns of `train`, so that rows can be
+    equal."""
     pairs = [(a.whole, b.whole) for a, b in zip(columns, train, strict=True)]
     return all(
         a.shape[1:] == b.shape[1:] and (a.dtype == b.dtype or (a.ndim == 1 and object not in (a.dtype, b.dtype)))
