@@ -1,5 +1,7 @@
-"""Part of a batch that is computed now, if the batch is divided among processes or shards: losses and layers ask how its
-sums relate to those of the whole batch."""
+"""Part of a batch that is computed now, if the batch is divided, and how its sums relate to those of the whole batch.
+
+A part is that of a process, or with the config's `shards` a shard. Losses and synchronized layers ask for it.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
