@@ -80,7 +80,11 @@ _ALONE = "train on one process, without fit.shards and fit.distribute"
 def _node_faults(spec: RunSpec) -> Iterator[Fault]:
     for built in spec.graphs:
         for each in _all_nodes(built):
-            if (text := _problem(each, in_shards=spec.fit.shards is not None)) is not None:
+            layers = _batch_normalizations(each.node.layer)
+            if spec.fit.shards is not None and any(layer.synchronized for layer in layers):
+                text = f"'{each.node.name}' is synchronized, but a shard of fit.shards is computed alone, by definition"
+                yield Fault(text, each.node.path, "key", hint="remove fit.shards, or synchronized")
+            elif (text := _problem(each)) is not None:
                 yield Fault(text, each.node.path, "key", hint=_ALONE)
 
 
@@ -90,11 +94,9 @@ def _all_nodes(built: Built) -> Iterator[InnerNode]:
     yield from inner_nodes(built.modules[node.name] for node in nodes)
 
 
-def _problem(each: InnerNode, *, in_shards: bool) -> str | None:
+def _problem(each: InnerNode) -> str | None:
     """Return a sentence on why a node cannot be computed for each part of a batch; None if it can."""
     node, specs = each.node, each.specs
-    if in_shards and any(layer.synchronized for layer in _batch_normalizations(node.layer)):
-        return f"'{node.name}' is synchronized, but a shard of fit.shards is computed alone, by definition"
     if node.layer.keeps_states():
         return f"'{node.name}' is stateful: row i of a batch continues row i of the one before, on one process only"
     if any(name not in specs for name in node.inputs):
