@@ -48,7 +48,7 @@ Tracing adds small objects, which divide what is free. Measured by `python -m be
 
 
 @dataclass(frozen=True, slots=True)
-class Division:
+class PartCounts:
     """Number of processes of a training, and number of shards of a batch that each computes one after the other."""
 
     processes: int = 1
@@ -72,7 +72,7 @@ def estimate(
     weights: Sequence[Weight],
     optimizers: Optimizers,
     batch: Batch,
-    division: Division,
+    counts: PartCounts,
     evaluated: tuple[TrainStepModule, Batch] | None = None,
 ) -> MemoryEstimate:
     """Estimate the memory of training steps on such batches; all tensors are those of `without_memory`.
@@ -82,7 +82,7 @@ def estimate(
     own = sum(each.gradient_bytes for each in optimizers.by_name.values())
     states = sum(each.state_bytes for each in optimizers.by_name.values())
     device = weights[0].tensor.device
-    found = [_of_pass(each, batch, division, device) for each in passes]
+    found = [_of_pass(each, batch, counts, device) for each in passes]
     steps = [step for _, step in found]
     if evaluated is not None:
         steps.append(_of_evaluation(*evaluated))
@@ -93,17 +93,15 @@ def estimate(
     return MemoryEstimate(sum(sizes.values()), states, gradients, max(steps), saving=max(sizes.values()))
 
 
-def _of_pass(each: ForwardPass, batch: Batch, division: Division, device: torch.device) -> tuple[int, int]:
+def _of_pass(each: ForwardPass, batch: Batch, counts: PartCounts, device: torch.device) -> tuple[int, int]:
     """Return the bytes of the gradients that are kept during a forward pass, and those that it allocates at once."""
     gradients = sum(weight.tensor.nbytes for update in each.updates for weight in update.weights)
     each.module.train()
     run, is_traced = Eager(each), reason_not_to_trace(each, device) is None
     scale = 1.0 if device.type != "cpu" else _TRACED if is_traced else _EAGER
     step = peak_bytes(lambda: run.run(batch), scale)
-    if (
-        division.is_summed
-    ):  # a vector of the right form, a sum for each level of the tree of shards; new ones are packed
-        return gradients * division.shards.bit_length(), max(step, 2 * gradients)
+    if counts.is_summed:  # a vector of the right form, a sum for each level of the tree of shards; new ones are packed
+        return gradients * counts.shards.bit_length(), max(step, 2 * gradients)
     return gradients * is_traced, step  # the graph's gradients are compared with the module's
 
 

@@ -18,7 +18,7 @@ from kerascli.errors import Fault, KerasCliError, first_line
 from kerascli.shapes import Shape
 from kerascli.training.build import build_experiment
 from kerascli.training.checks.eval_batch_size import rows_at_once
-from kerascli.training.memory_estimate import Division, MemoryEstimate, estimate, without_memory
+from kerascli.training.memory_estimate import MemoryEstimate, PartCounts, estimate, without_memory
 from kerascli.workflow.fitting.binding import optimizers_of
 
 BASE = 330 * 10**6
@@ -47,7 +47,7 @@ def memory_estimate(spec: RunSpec, prepared: PreparedData | None, processes: int
                 experiment.weights,
                 optimizers_of(experiment),
                 _batch(spec, rows, device),
-                Division(processes, shards // processes),
+                PartCounts(processes, shards // processes),
                 evaluated if spec.fit.validates() else None,
             )
         except (KerasCliError, NotEstimated):

@@ -1,6 +1,7 @@
 """A synchronized batch normalization, computed for two parts of a batch: Keras's numbers of the whole batch."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -65,14 +66,14 @@ def test_two_parts_have_the_numbers_of_the_whole_batch(
     outcomes = in_two_parts(module, y, mask)
     got = torch.cat([outcome.value for outcome in outcomes])
     got.backward(cotangent)
-    close = {"rtol": 1e-9, "atol": 1e-9}
-    torch.testing.assert_close(got, expected, **close)
-    torch.testing.assert_close(y.grad, x.grad, **close)
+    close = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-9)
+    close(got, expected)
+    close(y.grad, x.grad)
     for weight in theirs.trainable_weights:
-        torch.testing.assert_close(getattr(module, weight.name).grad, weight.value.grad, **close)
+        close(getattr(module, weight.name).grad, weight.value.grad)
     for outcome in outcomes:
         for weight in theirs.non_trainable_weights:
-            torch.testing.assert_close(outcome.updates[weight.name], weight.value.detach(), **close)
+            close(outcome.updates[weight.name], weight.value.detach())
 
 
 def test_digits_survive_a_mean_far_above_the_deviation() -> None:
