@@ -132,6 +132,7 @@ def report(name: str, rounds: int) -> None:
         "kerascli, 2 processes, 1 thread each": lambda: kerascli(name, 2, 1)[0],
         "kerascli, 2 processes, 1 thread each, shards: 2": lambda: kerascli(name, 2, 1, "--set", "fit.shards=2")[0],
         "kerascli, 1 process, 1 thread, shards: 8": lambda: kerascli(name, 1, 1, "--set", "fit.shards=8")[0],
+        "kerascli, 2 processes, 1 thread each, fsdp": lambda: kerascli(name, 2, 1, "--set", "fit.distribute=fsdp")[0],
         "PyTorch DDP, 2 processes, 1 thread each": lambda: ddp(name, 2),
     }
     taken: dict[str, list[float]] = {way: [] for way in ways}
@@ -143,9 +144,17 @@ def report(name: str, rounds: int) -> None:
     for way, seconds in taken.items():
         print(f"  {way:50}  {min(seconds):6.2f}  {alone / min(seconds):5.2f}")
     parameters = sum(each.numel() for each in torch_model(name).parameters())
-    steps = EPOCHS * ROWS // 128
-    sent = kerascli(name, 2, 1)[1] - kerascli(name, 2, 1, "--set", "fit.epochs=1", "--set", "fit.steps_per_epoch=1")[1]
-    print(f"  bytes a step and process: {sent / 2 / (steps - 1):,.0f}, by the formula {4 * parameters:,}")
+    for distribution, factor in (("ddp", 2), ("{fsdp: {reshard_after_forward: false}}", 2), ("fsdp", 3)):
+        sent, formula = bytes_of_step(name, distribution), factor * 4 * parameters // 2
+        print(f"  {distribution:38} bytes a step and process: {sent:,.0f}, by the formula {formula:,}")
+
+
+def bytes_of_step(name: str, distribution: str) -> float:
+    """Return the bytes that one of two processes sends in a step, counted over all steps but the first."""
+    options = ("--set", f"fit.distribute={distribution}")
+    one_step = ("--set", "fit.epochs=1", "--set", "fit.steps_per_epoch=1")
+    sent = kerascli(name, 2, 1, *options)[1] - kerascli(name, 2, 1, *options, *one_step)[1]
+    return sent / 2 / (EPOCHS * ROWS // 128 - 1)
 
 
 if __name__ == "__main__":

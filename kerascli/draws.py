@@ -8,7 +8,7 @@ compiled graph and passed to it.
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -57,6 +57,21 @@ class Draws:
         count = self._counts.get(node, 0)
         self._counts[node] = count + 1
         return self.make_at(f"{node}/{count}", draw)
+
+    def repeated(self) -> AbstractContextManager[None]:
+        """Return a context manager in whose block the random tensors are drawn that follow the present call."""
+        position = list(self.nodes), dict(self._counts)
+
+        @contextmanager
+        def at_position() -> Iterator[None]:
+            before = list(self.nodes), self._counts
+            self.nodes[:], self._counts = position[0], dict(position[1])
+            try:
+                yield
+            finally:
+                self.nodes[:], self._counts = before
+
+        return at_position()
 
     def of_shard(self, number: int) -> "Draws":
         """Return the source of random numbers for one shard (part) of the step's batch; shard 0 uses the same keys as
@@ -108,6 +123,11 @@ def key_seed(key: str) -> int:
     """Return the 63-bit generator seed derived from a key (seed, stream, step ...), the same on every machine."""
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def repeated() -> AbstractContextManager[None]:
+    """Return a context manager in whose block the random tensors are drawn again that follow the present call."""
+    return _current.repeated() if isinstance(_current, Draws) else nullcontext()
 
 
 @contextmanager

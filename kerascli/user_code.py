@@ -12,6 +12,9 @@ from types import ModuleType
 
 from kerascli.errors import Place, safe_text
 
+_PREFIX = "kerascli_user_"
+"""Beginning of the names of modules that are users' files."""
+
 
 @dataclass(frozen=True, slots=True)
 class UserCode:
@@ -24,7 +27,7 @@ class UserCode:
         """Return the user's Python file, imported as a module; it is run again only if it changed. Raises whatever it
         raises."""
         known = f"{os.path.realpath(self.path)}\n".encode(errors="surrogateescape")
-        name = f"kerascli_user_{hashlib.sha256(known + self.source).hexdigest()[:16]}"
+        name = f"{_PREFIX}{hashlib.sha256(known + self.source).hexdigest()[:16]}"
         if name in sys.modules:
             return sys.modules[name]
         loader = _Loader(self)
@@ -69,3 +72,12 @@ class _Loader(importlib.abc.SourceLoader):
 
     def get_data(self, path: str) -> bytes:
         return self._code.source
+
+
+def line_of_user_code(error: BaseException) -> str | None:
+    """Return the last line (`plugin.py:15`) of users' files that an exception passed through; None if through none."""
+    found = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if frame.f_globals.get("__name__", "").startswith(_PREFIX):
+            found = f"{safe_text(os.path.relpath(frame.f_code.co_filename))}:{line}"
+    return found

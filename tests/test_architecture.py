@@ -52,7 +52,7 @@ MAY = {
 INNER_FLOORS = {
     "disk": [["pieces", "files"], ["storage", "npz"], ["locks"]],
     "data": [
-        ["storage", "download", "dates", "learned_checks"], ["base", "joined", "split", "text"],
+        ["times"], ["storage", "download", "dates", "learned_checks"], ["base", "joined", "split", "text"],
         ["batches", "datasets", "mixing", "where"], ["augmentations", "moved", "section"], ["digests"], ["pipeline"],
         ["sources", "transforms"], ["features", "read", "text_codec"], ["given", "teacher_forcing"],
     ],

@@ -46,6 +46,7 @@ PLACES = {
     "optimizer": ("compile",), "schedule": ("compile", "optimizer", "sgd"), "callback": ("fit",),
     "activation": ("model", "layers", 0, "dense"), "initializer": ("model", "layers", 0, "dense"),
     "regularizer": ("model", "layers", 0, "dense"), "constraint": ("model", "layers", 0, "dense"),
+    "distribution": ("fit",),
 }  # fmt: skip
 """By kind: where the example stands in it."""
 SPECIAL = {

@@ -84,9 +84,9 @@ def write_config(folder: Path, name: str = "config.yaml", change: Callable[[str]
 def often_saved() -> None:
     """Make this process write a checkpoint at every epoch, and ask no disk to sync."""
     from benchmarks.torture.disk import without_waiting
-    from kerascli.workflow.fitting import recorder
+    from kerascli.workflow.fitting import saver
 
-    recorder.EPOCH_SECONDS = 0.0
+    saver.EPOCH_SECONDS = 0.0
     without_waiting()
 
 

@@ -53,8 +53,7 @@ def _run() -> int | str | None:
             where = f"'{safe_text(str(error.filename))}': " if error.filename else ""
             _say(f"error: {where}{(error.strerror or str(error)).lower()}")
             return 6 if error.errno in _MACHINE else 2
-        _report_bug(error)
-        return 1
+        return _report_unexpected(error)
     return 0
 
 
@@ -92,18 +91,29 @@ def _tell(error: KerasCliError) -> None:
     _say("\n\n".join("\n".join(fault.lines()) for fault in error.faults))
 
 
-def _report_bug(error: Exception) -> None:
-    """Print an unexpected exception and the line of code that raised it; write its traceback to a file."""
+def _report_unexpected(error: Exception) -> int:
+    """Print an unexpected exception with its place in the code, write its traceback to a file; return the exit code.
+
+    One that passed through the code of a plugin is an error of that code, others are bugs of kerascli.
+    """
     import traceback
     from pathlib import Path
 
+    from kerascli.user_code import line_of_user_code
+
+    where = ""
+    with contextlib.suppress(OSError):
+        where = _write_traceback(error)
+    text = f"{type(error).__name__}: {safe_text(str(error))}"
+    place = line_of_user_code(error)
+    if place is not None:
+        _say(f"{place}: error: {text}")
+        _say("  hint: the code of the plugin failed" + (f"; its traceback is in {where}" if where else ""))
+        return 2
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    text = safe_text(f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})")
-    _say(f"internal error: {text}")
-    try:
-        _say(f"  hint: this is a bug of kerascli; please report it with {_write_traceback(error)}")
-    except OSError:
-        _say("  hint: this is a bug of kerascli; please report it")
+    _say(f"internal error: {safe_text(f'{text} ({Path(frame.filename).name}:{frame.lineno})')}")
+    _say("  hint: this is a bug of kerascli; please report it" + (f" with {where}" if where else ""))
+    return 1
 
 
 def _write_traceback(error: Exception) -> str:

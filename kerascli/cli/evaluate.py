@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kerascli.cli import options
-from kerascli.errors import ConfigError, one_of, safe_text, suggestion
+from kerascli.errors import ConfigError, DataError, counted, one_of, safe_text, suggestion
 
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
@@ -96,11 +96,18 @@ def _chosen(evaluation: "Evaluation", maximize: str | None, hold_recall: float |
     binary = {c.output: c.thresholds for c in evaluation.class_scores if c.thresholds is not None}
     if not binary:
         option = "--maximize" if maximize is not None else "--hold-recall"
+        for scores in evaluation.class_scores:
+            if scores.nan_rows:
+                raise DataError(f"{option}: {_nan_text(scores)}")
         raise ConfigError(f"{option}: this model does not predict one of two classes by one probability")
     return {
         output: found.best(maximize) if maximize is not None else found.holding(hold_recall or 0.0)
         for output, found in binary.items()
     }
+
+
+def _nan_text(scores: "ClassScores") -> str:
+    return f"in {counted(scores.nan_rows, 'row')} the probability of '{safe_text(scores.names[1])}' is nan"
 
 
 def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None) -> "RunRecord":
@@ -150,6 +157,8 @@ def _text(
             areas = f"{scores.thresholds.roc_auc:.4f}, average precision {scores.thresholds.average_precision:.4f}"
             lines += ["", f"'{positive}' where its probability is above a threshold (ROC AUC {areas})"]
             lines += [threshold_table(scores.thresholds.table())]
+        elif scores.nan_rows:
+            lines += ["", f"no table of thresholds: {_nan_text(scores)}"]
         if (point := chosen.get(scores.output)) is not None:
             lines += ["", threshold_table([point]), f"predict with --threshold {point.threshold:.9g}"]
     return "\n".join([*lines, ""])

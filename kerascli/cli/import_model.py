@@ -22,6 +22,8 @@ _Pipeline = Annotated[
     ),
 ]
 
+_SAFETENSORS = ".safetensors"
+
 
 def register(app: typer.Typer) -> None:
     app.command("import")(import_command)
@@ -29,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def import_command(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A .keras, .h5 or .hdf5 file, or an architecture as .json.")
+        Path, typer.Argument(metavar="MODEL", help="A .keras, .h5 or .safetensors file, or an architecture as .json.")
     ],
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run; default: the file's name.")] = None,
     data: _Data = None,
@@ -48,20 +50,15 @@ def import_command(
 
     The run can predict, be evaluated and be trained further.
     """
-    if pipeline is not None and (data is not None or config is not None):
-        other = "--data" if data is not None else "--config"
-        raise ConfigError(f"--pipeline and {other} cannot be given together: each says how rows become inputs")
-    if by_name and config is None:
-        raise ConfigError("--by-name needs --config: layers are matched by name only with the model of a config")
+    _check_together(model, data, pipeline, config, no_compile=no_compile, by_name=by_name)
     if config is not None:
-        if data is not None or no_compile:
-            other = "--data" if data is not None else "--no-compile"
-            raise ConfigError(
-                f"--config and {other} cannot be given together: with --config only weights are read from the file"
-            )
         from kerascli.workflow.interchange.importing_weights import import_weights
 
         found = import_weights(model, config, runs_dir=runs_dir, name=name, by_name=by_name, command=sys.argv[1:])
+    elif model.suffix == _SAFETENSORS:
+        from kerascli.workflow.interchange.importing_safetensors import import_safetensors
+
+        found = import_safetensors(model, runs_dir=runs_dir, name=name, pipeline=pipeline, command=sys.argv[1:])
     else:
         from kerascli.workflow.interchange.importing import import_model
 
@@ -77,3 +74,20 @@ def import_command(
     for text in found.notes:
         options.note(text)
     typer.echo(f"run   {safe_text(str(found.record.path))}  ({counted(found.parameters, 'parameter')})")
+
+
+def _check_together(
+    model: Path, data: Path | None, pipeline: Path | None, config: Path | None, *, no_compile: bool, by_name: bool
+) -> None:
+    """Raise ConfigError if options cannot be combined, or do not go with the kind of the model's file."""
+    other = "--data" if data is not None else "--no-compile" if no_compile else None
+    if pipeline is not None and (data is not None or config is not None):
+        option = "--data" if data is not None else "--config"
+        raise ConfigError(f"--pipeline and {option} cannot be given together: each says how rows become inputs")
+    if by_name and config is None:
+        raise ConfigError("--by-name needs --config: layers are matched by name only with the model of a config")
+    if config is not None and other is not None:
+        text = f"--config and {other} cannot be given together: with --config only weights are read from the file"
+        raise ConfigError(text)
+    if model.suffix == _SAFETENSORS and other is not None:
+        raise ConfigError(f"{other}: a .safetensors file has a model and weights, nothing to train them with")

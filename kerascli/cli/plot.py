@@ -119,7 +119,7 @@ def draw_forecast(
     options.warn(opened.warnings)
     if found.note is not None:
         options.note(found.note)
-    figure = plot_forecast(found.panels, found.positions, record.folder_name, axis=found.axis, truth=found.truth)
+    figure = plot_forecast(found.panels, record.folder_name, axis=found.axis, truth=found.truth)
     output = output or record.plot_path("forecast.png")
     write_bytes(file or output, plots.encoded(figure, output.suffix))
     return output

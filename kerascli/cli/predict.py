@@ -141,18 +141,18 @@ def _check_horizon(what: list[str], horizon: int | None, future: Path | None, ot
 def _stream(run: "OpenedRun", form: "Form", keep: list[str], *, classes: bool, as_json: bool) -> None:
     """Print the prediction for each row of standard input as it arrives. Raises DataError at the end if rows failed."""
     from kerascli.report.predictions import csv_text, json_lines
-    from kerascli.workflow.stream import predict_stream
+    from kerascli.workflow.stream import arriving_lines, predict_stream
 
     options.warn(run.warnings)
     rows = bad = 0
-    for found in predict_stream(run, sys.stdin.buffer, form, keep):
+    for found in predict_stream(run, arriving_lines(sys.stdin.buffer), form, keep):
         if isinstance(found, DataError):
             bad += 1
             options.warn(found.faults)
             continue
         columns = found.table(classes=classes)
         text = json_lines(columns) if as_json else csv_text(columns, header=not rows)
-        rows += 1
+        rows += found.rows
         options.say(text)
         sys.stdout.flush()
     if bad:

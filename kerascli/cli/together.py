@@ -50,14 +50,14 @@ def together(options: Options, timeout: float) -> Iterator[Options]:
             raise SystemExit(error.code) from None
         raise
     except KerasCliError as error:
-        if not processes.is_first_to_fail(str(error)):
+        if not processes.is_first_to_fail(error):
             raise SystemExit(error.exit_code) from None
         raise
-    except Signalled:  # before the training: the others must not wait for this process
-        processes.is_first_to_fail("interrupted")
+    except Signalled as error:  # before the training: the others must not wait for this process
+        processes.is_first_to_fail(error, "interrupted")
         raise
     except Exception as error:
-        if not processes.is_first_to_fail(f"{type(error).__name__}: {error}"):
+        if not processes.is_first_to_fail(error, f"{type(error).__name__}: {error}"):
             raise SystemExit(1) from None
         raise
     processes.leave()

@@ -133,6 +133,8 @@ class Source(InFolder):
     """Field (shape, dtype ...) of every column that the method `facts` does not name; None if there are no such
     columns."""
 
+    names_files: ClassVar[bool] = False
+    """True if each row is a file, named by the column `file`, which predictions show."""
     in_files: ClassVar[bool] = True
     """True if the rows depend on nothing but the contents of the files that `files` returns."""
 
@@ -141,6 +143,10 @@ class Source(InFolder):
 
         Raises DataError.
         """
+        return None
+
+    def series_column(self) -> str | None:
+        """Return the column that tells apart several series, each of which is split by time; None: there is one."""
         return None
 
     def begin(self) -> None:

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC
 
 import numpy as np
 
-_ISO = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?Z?)?)?")
+from kerascli.data.times import OFFSET, has_offset, parsed_times
+
+_ISO = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z|[+-]\d\d(:?\d\d)?)?)?)?")
 _UNITS = {"day": 86_400_000_000, "hour": 3_600_000_000, "minute": 60_000_000, "second": 1_000_000, "microsecond": 1}
 _SHORTEST_MONTH = 28 * _UNITS["day"]
 
@@ -53,10 +55,10 @@ class Dates:
     @classmethod
     def of(cls, texts: Sequence[str], form: str | None = None) -> "Dates | None":
         """Parse texts as dates; return None if there are no texts, or if one of them is no date."""
-        times = [_time(text.strip(), form) for text in texts]
-        if not times or any(time is None for time in times):
+        if form is None and not all(_ISO.fullmatch(text.strip()) for text in texts):
             return None
-        return cls(texts, form, np.array(times, "datetime64[us]"))
+        times = parsed_times(texts, form)
+        return None if not len(texts) or np.isnat(times).any() else cls(texts, form, times)
 
     def step(self) -> Step | None:
         """Return the constant step from each date to the next; None if it varies or there is only one date."""
@@ -90,25 +92,18 @@ class Dates:
         return int(np.flatnonzero(differences != values[counts.argmax()])[0]) + 1
 
     def written(self, times: np.ndarray) -> list[str]:
-        """Return times (datetime64) as texts in the date format of this column."""
+        """Return times (datetime64) as texts in the date format of this column; in UTC if a date has an offset."""
         if self.form is not None:
-            return [time.strftime(self.form) for time in times.astype("datetime64[us]").tolist()]
-        longest = max((text.strip() for text in self.texts), key=len)
-        unit = np.datetime_data(np.datetime64(longest.removesuffix("Z")).dtype)[0]
+            return [time.replace(tzinfo=UTC).strftime(self.form) for time in times.astype("datetime64[us]").tolist()]
+        texts = [text.strip() for text in self.texts]
+        in_utc = any(text.endswith("Z") or has_offset(text) for text in texts)
+        longest = max((OFFSET.sub("", text) if has_offset(text) else text.removesuffix("Z") for text in texts), key=len)
+        unit = np.datetime_data(np.datetime64(longest).dtype)[0]
         found = times.astype(f"datetime64[{unit}]").astype(str).tolist()
-        separator, suffix = " " if " " in longest else "T", "Z" if longest.endswith("Z") else ""
+        separator, suffix = " " if " " in longest else "T", "Z" if in_utc else ""
         return [text.replace("T", separator) + suffix for text in found]
 
     def continued(self, count: int) -> list[str] | None:
         """Return the next `count` dates at the constant step, as texts in the column's format; None if it varies."""
         step = self.step()
         return None if step is None else self.written(step.after(self.times[-1], count))
-
-
-def _time(text: str, form: str | None) -> np.datetime64 | None:
-    try:
-        if form is not None:
-            return np.datetime64(datetime.strptime(text, form).replace(tzinfo=None), "us")
-        return np.datetime64(text.removesuffix("Z"), "us") if _ISO.fullmatch(text) else None
-    except ValueError:
-        return None

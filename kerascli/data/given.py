@@ -13,7 +13,7 @@ from kerascli.data.base import Field
 from kerascli.data.joined import joined
 from kerascli.data.read import read_raw
 from kerascli.data.section import DataSpec
-from kerascli.data.sources.folders import FolderSource, labelled_files, unlabelled_files
+from kerascli.data.sources.folders import FolderSource, file_names, labelled_files, unlabelled_files
 from kerascli.data.sources.image_settings import SUFFIXES, image_column
 from kerascli.data.storage.image_files import Images, Reading, need_pillow
 from kerascli.data.storage.json_lines import read_json_lines
@@ -89,7 +89,11 @@ class Given:
         if missing:
             names = ", ".join(f"'{safe_text(name, 40)}'" for name in missing)
             listed = ", ".join(safe_text(name, 40) for name in list(table)[:20])
-            fault = Fault(f"there are no columns {names}", place=Place(table.name), hint=f"it has {listed}")
+            fault = Fault(
+                f"there are no columns {names}",
+                place=Place(table.name),
+                hint=table.comment_hint() or f"it has {listed}",
+            )
             raise DataError(fault)
         return table
 
@@ -110,7 +114,7 @@ class Given:
         height, width, *channels = (size or 1 for size in field.shape)
         images = Images(files, Reading((height, width), _MODES[channels[0] if channels else 1], "bilinear", crop=False))
         values = image_column(images) if channels else images[slice(None)][..., 0]
-        return Table({FILE: np.array(list(map(str, files)), object), name: values}, len(files), name=FILES)
+        return Table({FILE: file_names(files), name: values}, len(files), name=FILES)
 
     def _images(self) -> dict[str, Field]:
         """Return {name: field} of the only column that the inputs use, if it holds uint8 images, else {}."""

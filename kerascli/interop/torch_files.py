@@ -55,6 +55,20 @@ def safetensors_bytes(weights: Sequence[Weight], model: Mapping[str, Any]) -> by
     return save_tensors(tensors, metadata={"format": "pt", "model": json.dumps(model)})
 
 
+def model_of_safetensors(data: bytes) -> Any:
+    """Return the `model` section in the metadata of a safetensors file; None if it has none. Raises ValueError."""
+    size = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or size > len(data) - 8:
+        raise ValueError("it ends within its header")
+    try:
+        header = json.loads(data[8 : 8 + size])
+        metadata = header.get("__metadata__") if isinstance(header, dict) else None
+        model = metadata.get("model") if isinstance(metadata, dict) else None
+        return json.loads(model) if isinstance(model, str) else None
+    except RecursionError:
+        raise ValueError("its header is nested too deeply") from None
+
+
 def state_dict_bytes(weights: Sequence[Weight]) -> bytes:
     """Return the bytes of a state dict (`dense.kernel` ...), in torch's layout, for torch.load(weights_only=True)."""
     out = io.BytesIO()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kerascli.errors import ConfigError, FileRefused
 from kerascli.optimizers.base import BaseOptimizer, Moment, Optimizer
-from kerascli.optimizers.clipping import clip_each_norm, clip_global_norm
+from kerascli.optimizers.clipping import clip_divided, clip_each_norm, clip_global_norm
 from kerascli.optimizers.flat import FlatGroup, NamedWeight, VectorRange, grouped
 from kerascli.optimizers.guard import Guard, are_finite
 from kerascli.optimizers.loss_scale_optimizer import LossScale, LossScaleOptimizer
@@ -34,9 +34,17 @@ class FlatOptimizer:
     """
 
     def __init__(
-        self, settings: BaseOptimizer, weights: Sequence[NamedWeight], beside: "FlatOptimizer | None" = None
+        self,
+        settings: BaseOptimizer,
+        weights: Sequence[NamedWeight],
+        beside: "FlatOptimizer | None" = None,
+        across: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        """Bind an optimizer to `weights`; a non-finite loss or gradient also stops the other optimizer `beside`."""
+        """Bind an optimizer to `weights`. A non-finite loss or gradient, here or in the other, `beside`, stops both.
+
+        With `across`, which returns the sum of a tensor over processes, the weights are this process's parts of
+        weights: they stay where they are in memory, and norms are those of whole gradients.
+        """
         if not weights:
             raise ConfigError("there is nothing to train: the model has no trainable weight")
         self.optimizer = optimizer = settings.rule
@@ -46,12 +54,17 @@ class FlatOptimizer:
         """State of dynamic loss scaling; None if the optimizer has none."""
         self._iterations = 0
         self._rate: float | Schedule = optimizer.learning_rate
-        self._positions = grouped(weights)
+        self._across = across
+        self._norms = torch.zeros(len(weights), device=device)
+        whole = across is None
+        self._positions = grouped(weights) if whole else [[i] for i, _ in enumerate(weights)]
         on_cpu = all(parameter.is_cpu for _, parameter, _ in weights)
         small = sum(parameter.numel() for _, parameter, _ in weights) <= _COPIED_ELEMENTS
-        own_gradient = small or not on_cpu or not optimizer.elementwise or scaled or _changes_gradients(optimizer)
+        copied = whole and (small or not on_cpu)
+        own_gradient = copied or not optimizer.elementwise or scaled or _changes_gradients(optimizer)
         self._groups = [
-            FlatGroup([weights[i] for i in positions], own_gradient=own_gradient) for positions in self._positions
+            FlatGroup([weights[i] for i in positions], own_gradient=own_gradient, in_place=not whole)
+            for positions in self._positions
         ]
         self._guard = Guard(device, None if beside is None else beside._guard, waits=scaled)
         for group in self._groups:
@@ -195,7 +208,7 @@ class FlatOptimizer:
 
         Tensors have Keras's layout.
         """
-        state = dict(self._named_state())
+        state = {key: view for key, _, view in self._named_state()}
         state |= {} if self.loss_scale is None else self.loss_scale.state()
         state["iterations"] = torch.tensor(self.iterations)
         if not isinstance(self._rate, Schedule):
@@ -214,7 +227,7 @@ class FlatOptimizer:
             if got.shape != value.shape or got.dtype != value.dtype:
                 found = f"{got.dtype} {tuple(got.shape)}, expected {value.dtype} {tuple(value.shape)}"
                 raise FileRefused(f"optimizer state '{name}' is {found}")
-        for name, view in self._named_state():
+        for name, _, view in self._named_state():
             view.copy_(state[name])
         self._iterations = int(state["iterations"])
         if self.loss_scale is not None:
@@ -223,11 +236,15 @@ class FlatOptimizer:
         if not isinstance(self._rate, Schedule):
             self._rate = float(state["learning_rate"])
 
-    def _named_state(self) -> Iterator[tuple[str, Tensor]]:
+    def weights_of_state(self) -> dict[str, str]:
+        """Return a mapping from the name of a state tensor to that of its weight: `adam/dense/kernel/velocity` ..."""
+        return {key: name for key, name, _ in self._named_state()}
+
+    def _named_state(self) -> Iterator[tuple[str, str, Tensor]]:
         for group in self._groups:
             for name, state in group.state.items():
                 for slot, view in state.items():
-                    yield f"{self.optimizer.component_name}/{name}/{slot}", view
+                    yield f"{self.optimizer.component_name}/{name}/{slot}", name, view
 
     def _step(self) -> None:
         every = self.optimizer.gradient_accumulation_steps
@@ -272,6 +289,11 @@ class FlatOptimizer:
 
     def _clip(self) -> None:
         optimizer = self.optimizer
+        limit = optimizer.clipnorm or optimizer.global_clipnorm
+        if limit is not None and self._across is not None:
+            parts = {i: g for [i], (_, g) in zip(self._positions, self._own_gradients(), strict=True)}
+            clip_divided(parts, self._across, self._norms, limit, together=optimizer.clipnorm is None)
+            return
         if optimizer.clipnorm is not None:
             for group, gradient in self._own_gradients():
                 clip_each_norm([s.of(gradient) for s in group.present], optimizer.clipnorm)

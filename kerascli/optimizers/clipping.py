@@ -1,6 +1,6 @@
 """Gradient clipping by each weight's norm or by the global norm: clipnorm and global_clipnorm of keras.optimizers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -20,3 +20,21 @@ def clip_global_norm(vectors: Sequence[Tensor], limit: float) -> None:
     norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack([n.to(norms[0]) for n in norms]))
     for vector in vectors:
         vector.mul_((limit / norm.clamp(min=limit)).to(vector))
+
+
+def clip_divided(
+    parts: Mapping[int, Tensor], across: Callable[[Tensor], Tensor], like: Tensor, limit: float, *, together: bool
+) -> None:
+    """Clip gradients in place of which this process has parts: each by its own norm, or `together` by the global norm.
+
+    `parts` are by the number of the weight. `across` returns the sum over processes of a tensor such as `like`, which
+    has a number for each weight.
+    """
+    squares = torch.zeros_like(like)
+    for number, part in parts.items():
+        squares[number] = torch.linalg.vector_norm(part).square()
+    squares = across(squares)
+    norms = (squares.sum().expand_as(squares) if together else squares).sqrt()
+    factors = limit / norms.clamp(min=limit)
+    for number, part in parts.items():
+        part.mul_(factors[number].to(part))

@@ -68,11 +68,12 @@ class VectorRange:
 class FlatGroup:
     """Group of weights of one dtype and device, whose torch parameters become views of the flat vector `weights`.
 
-    With `own_gradient`, gradients are copied to one vector that may be modified. Otherwise each weight is updated
-    directly from its gradient, which must not be modified, since autograd can return one tensor for several weights.
+    With `in_place` there is a single weight, and the vector is a view of its parameter. With `own_gradient`, gradients
+    are copied to one vector that may be modified. Otherwise each weight is updated directly from its gradient, which
+    must not be modified, since autograd can return one tensor for several weights.
     """
 
-    def __init__(self, named: Sequence[NamedWeight], *, own_gradient: bool) -> None:
+    def __init__(self, named: Sequence[NamedWeight], *, own_gradient: bool, in_place: bool = False) -> None:
         first = named[0][1]
         align = _ALIGNMENT_BYTES // first.element_size()
         self.slices: list[Slice] = []
@@ -80,7 +81,11 @@ class FlatGroup:
         for name, parameter, layout in named:
             self.slices.append(Slice(name, parameter, layout, end, end + parameter.numel()))
             end += -(-parameter.numel() // align) * align
-        self.weights = torch.zeros(end, dtype=first.dtype, device=first.device)
+        if in_place:
+            assert len(named) == 1, "each parameter has memory of its own"
+            self.weights = first.data.view(-1)
+        else:
+            self.weights = torch.zeros(end, dtype=first.dtype, device=first.device)
         self.gradient = torch.zeros_like(self.weights) if own_gradient else None
         self.slots: dict[str, Tensor] = {}
         """Mapping from the name of an optimizer state (`momentum` ...) to its flat vector for the group."""
@@ -95,7 +100,7 @@ class FlatGroup:
         """Compiled update rule for flat vectors, faster than the optimizer's own `update`; None: not compiled."""
         self._views: dict[tuple[int, int], tuple[Tensor, dict[str, Tensor]]] = {}
         self._own = [] if self.gradient is None else [s.of(self.gradient) for s in self.slices]
-        for s in self.slices:
+        for s in () if in_place else self.slices:
             s.of(self.weights).copy_(s.parameter.data)
             s.parameter.data = s.of(self.weights)
 
@@ -146,7 +151,7 @@ class FlatGroup:
             parts = [(0, self.gradient)]
         else:
             parts = [(s.start, self.gradient[s.start : s.stop]) for s in self.present]
-        longest = self.weights.numel()
+        longest = max(1, self.weights.numel())
         if self.weights.is_cpu and self.rule is None:
             longest = _CACHED_ELEMENTS * torch.get_num_threads()
         for start, gradient in parts:

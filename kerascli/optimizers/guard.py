@@ -76,4 +76,4 @@ def _extremes(values: Sequence[Tensor]) -> Tensor:
 
     One pass over each tensor; a sum would take as long, and could overflow although no element is infinite.
     """
-    return torch.stack([extreme for value in values for extreme in torch.aminmax(value)])
+    return torch.stack([extreme for value in values if value.numel() for extreme in torch.aminmax(value)])

@@ -23,6 +23,10 @@ class ForecastPanel:
     history: np.ndarray
     truth: np.ndarray
     forecast: np.ndarray
+    positions: np.ndarray
+    """Positions of history and forecast on the horizontal axis: dates, or row numbers from 1."""
+    series: str = ""
+    """Name of the series, if there are several."""
 
     @property
     def error(self) -> float | None:
@@ -33,30 +37,30 @@ class ForecastPanel:
         return float(errors.mean()) if len(errors) else None
 
 
-def plot_forecast(
-    panels: Sequence[ForecastPanel], positions: np.ndarray, run: str, *, axis: str, truth: str
-) -> "Figure":
-    """Return a figure with a plot for each column of a time series, over `positions` (dates or row numbers).
+def plot_forecast(panels: Sequence[ForecastPanel], run: str, *, axis: str, truth: str) -> "Figure":
+    """Return a figure with a plot for each column of a time series, and for each series, over dates or row numbers.
 
     `axis` is the label of the positions, `truth` that of the known values after the history.
     """
     import matplotlib
 
+    shared = all(np.array_equal(panel.positions, panels[0].positions) for panel in panels)
     with matplotlib.rc_context(STYLE):
         figure = new_figure((8.6, max(3.9, 2.7 * len(panels) + 0.9)))
-        grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False).flatten()
+        grid = figure.subplots(len(panels), 1, sharex=shared, squeeze=False).flatten()
         for axes, panel in zip(grid, panels, strict=True):
-            _draw(axes, panel, positions, truth)
+            _draw(axes, panel, truth)
+            if not shared or axes is grid[-1]:
+                _position_axis(axes, panel.positions)
         grid[-1].set_xlabel(literal(axis))
-        _position_axis(grid[-1], positions)
-        handles, labels = grid[0].get_legend_handles_labels()
+        handles, labels = max((axes.get_legend_handles_labels() for axes in grid), key=lambda found: len(found[1]))
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         figure.suptitle(literal(run), fontsize=9.5, color=GREY, x=0.985, ha="right")
     return figure
 
 
-def _draw(axes: "Axes", panel: ForecastPanel, positions: np.ndarray, truth: str) -> None:
-    begin, steps = len(panel.history), len(panel.forecast)
+def _draw(axes: "Axes", panel: ForecastPanel, truth: str) -> None:
+    begin, steps, positions = len(panel.history), len(panel.forecast), panel.positions
     marker = "o" if begin + steps <= _MARKED else None
     axes.axvspan(positions[begin - 1], positions[-1], color=COLORS[1], alpha=0.06, linewidth=0)
     axes.plot(positions[:begin], panel.history, color=GREY, linewidth=1.3, marker=marker, label="history")
@@ -67,7 +71,8 @@ def _draw(axes: "Axes", panel: ForecastPanel, positions: np.ndarray, truth: str)
         axes.plot(where, known, color=COLORS[0], linewidth=1.5, marker=marker, label=literal(truth))
     found = np.concatenate([last, panel.forecast])
     axes.plot(positions[begin - 1 :], found, color=COLORS[1], linestyle=(0, (4, 1.2)), marker=marker, label="forecast")
-    title = f"{panel.column}: forecast of {steps:,} {'row' if steps == 1 else 'rows'}"
+    name = f"{panel.column} ({panel.series})" if panel.series else panel.column
+    title = f"{name}: forecast of {steps:,} {'row' if steps == 1 else 'rows'}"
     if panel.error is not None:
         title += f", mean absolute error {panel.error:.4g}"
     axes.set_title(literal(title, 120))

@@ -22,7 +22,7 @@ _USED = {
     "schedule": "learning_rate: {}", "callback": "callbacks: [{}]", "source": "source: {}", "transform": "x: [{}]",
     "augmentation": "augment: [{}]",
     "activation": "activation: {}", "initializer": "kernel_initializer: {}",
-    "regularizer": "kernel_regularizer: {}", "constraint": "kernel_constraint: {}",
+    "regularizer": "kernel_regularizer: {}", "constraint": "kernel_constraint: {}", "distribution": "distribute: {}",
 }  # fmt: skip
 """Mapping from a kind of component to the format of a YAML line that shows how such a component is used."""
 

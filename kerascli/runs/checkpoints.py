@@ -12,7 +12,7 @@ the slots that it fills, so that a copy missing after a crash can be restored fr
 import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 from kerascli.disk import storage
 from kerascli.disk.pieces import Pieces
 from kerascli.errors import FileRefused
+from kerascli.runs.checkpoint_blobs import Blobs
 from kerascli.runs.checkpoint_manifest import (
     BLOB_NAME,
     SLOT_NAME,
@@ -29,10 +30,12 @@ from kerascli.runs.checkpoint_manifest import (
     blob_file,
     read_contents,
     read_manifest,
-    read_verified,
     sealed_manifest,
 )  # fmt: skip
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, quoted
+
+Needed = Callable[[Sequence[str]], Sequence[str]]
+"""Type of functions from the names of all files of a checkpoint to the names of those that are read."""
 
 _BLOB = re.compile(rf"step-(\d{{8,15}})\.[0-9a-f]{{16}}\.{BLOB_NAME}")
 _STEP = re.compile(r"step-(\d{8,15})\.json")
@@ -62,11 +65,18 @@ class Checkpoints:
         unknown."""
 
     def save(
-        self, step: int, blobs: Mapping[str, bytes | Pieces], facts: Mapping[str, Any], *, slots: tuple[str, ...] = ()
+        self,
+        step: int,
+        blobs: Mapping[str, bytes | Pieces],
+        facts: Mapping[str, Any],
+        *,
+        slots: tuple[str, ...] = (),
+        written: Mapping[str, BlobFile] | None = None,
     ) -> None:
         """Save a checkpoint of a training step durably, also under the names in `slots` (such as `best`); remove those
         that are no longer kept.
 
+        `written` are files of the checkpoint that processes have written before, by `write_file`.
         Checkpoints of later steps are removed, too: they are of a training that was abandoned when an earlier step was
         resumed.
         """
@@ -75,7 +85,7 @@ class Checkpoints:
                 raise ValueError(f"slot: expected lower-case letters, digits, '_' and '-', got '{slot}'")
         storage.make_folder(self.folder)
         filled = self._slots_of(self._manifest(step))  # by an earlier save of the same step
-        files = {name: self._write_blob(step, name, blob) for name, blob in blobs.items()}
+        files = {name: self._write_blob(step, name, blob) for name, blob in blobs.items()} | dict(written or {})
         storage.sync_folder(self.folder)  # the manifest must not be durable before its files
         manifest = Manifest(step=step, files=files, facts=dict(facts), slots=sorted({*slots, *filled}))
         before = [self._manifest_in(slot) for slot in manifest.slots]
@@ -85,6 +95,13 @@ class Checkpoints:
                 storage.place(staged, path)
         storage.sync_folder(self.folder)
         self._prune(step, [each for each in before if each is not None])
+
+    def write_file(self, step: int, name: str, contents: bytes | Pieces) -> BlobFile:
+        """Write one of the files of a checkpoint that another process saves; return its size and SHA-256."""
+        storage.make_folder(self.folder)
+        written = self._write_blob(step, name, contents)
+        storage.sync_folder(self.folder)
+        return written
 
     def settle(self, step: int) -> None:
         """Prepare the checkpoint folder to resume from `step`: remove later checkpoints, restore names lost in a crash.
@@ -108,9 +125,12 @@ class Checkpoints:
         """Return the training steps that have a checkpoint, damaged or not, in ascending order."""
         return sorted(int(found[1]) for name in self._names() if (found := _STEP.fullmatch(name)))
 
-    def newest(self) -> Checkpoint:
-        """Return the undamaged checkpoint of the highest training step. Raises FileRefused if there is none."""
-        return self._first_intact(self.steps()[::-1])
+    def newest(self, needed: Needed | None = None, *, up_to: int = 10**15) -> Checkpoint:
+        """Return the undamaged checkpoint of the highest step, at most `up_to`. Raises FileRefused if there is none.
+
+        `needed` returns the names of those of its files that are read, which are verified; None: all.
+        """
+        return self._first_intact([step for step in self.steps()[::-1] if step <= up_to], needed)
 
     def named(self, slot: str) -> Checkpoint:
         """Return the checkpoint saved under a name such as `best`. Raises FileRefused if it is missing or damaged."""
@@ -184,11 +204,11 @@ class Checkpoints:
             storage.place(staged, self.folder / blob_file(step, name, staged.sha256))
         return BlobFile(bytes=staged.size, sha256=staged.sha256)
 
-    def _first_intact(self, steps: list[int]) -> Checkpoint:
+    def _first_intact(self, steps: list[int], needed: Needed | None) -> Checkpoint:
         run, tried = quoted(self.folder.parent), []
         for step in steps:
             try:
-                found = self._load(self._manifest(step))
+                found = self._load(self._manifest(step), needed)
                 if found.step != step:
                     raise Damaged(f"it says step {found.step}")
             except Damaged as reason:
@@ -200,10 +220,9 @@ class Checkpoints:
             raise FileRefused(f"{run} has no checkpoint")
         raise FileRefused(f"{run} has no intact checkpoint ({len(tried)} tried: {'; '.join(tried)})")
 
-    def _load(self, path: Path) -> Checkpoint:
+    def _load(self, path: Path, needed: Needed | None = None) -> Checkpoint:
         manifest = read_manifest(path)
-        paths = manifest.paths(self.folder)
-        blobs = {name: read_verified(paths[name], name, file) for name, file in manifest.files.items()}
+        blobs = Blobs(manifest, self.folder, None if needed is None else needed(list(manifest.files)))
         return Checkpoint(manifest.step, blobs, manifest.facts)
 
     def _prune(self, newest: int, replaced: list[Manifest]) -> None:

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from kerascli.disk import locks, storage
 from kerascli.disk.pieces import Pieces
-from kerascli.errors import ConfigError, FileRefused
+from kerascli.errors import ConfigError, FileRefused, KerasCliError
 from kerascli.runs import history, starts
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.facts import FORMAT, read_facts
@@ -34,7 +34,8 @@ from kerascli.user_code import UserCode
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-FOLDER = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-(.+)", re.DOTALL)
+FOLDER = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-(.+?)(?:~\d+)?", re.DOTALL)
+"""Name of a run folder: time and name of the run, and `~2` for the second run of a name within a second."""
 
 _CONFIG, _RESOLVED, _FACTS = "config.yaml", "resolved.yaml", "run.json"
 _HISTORY, _SUMMARY, _WEIGHTS = "history.csv", "summary.txt", "model.safetensors"
@@ -70,7 +71,7 @@ class RunRecord(OutputFiles):
             path = runs_dir / stem
             while not storage.new_folder(path):
                 number += 1
-                path = runs_dir / f"{stem}-{number}"
+                path = runs_dir / f"{stem}~{number}"
             return path
 
         path, start = starts.take(runs_dir, make_folder)
@@ -107,7 +108,7 @@ class RunRecord(OutputFiles):
 
     @property
     def name(self) -> str:
-        """Name of the run: the part after the time in the name of its folder."""
+        """Name of the run: the part after the time in the name of its folder, without `~2`."""
         found = FOLDER.fullmatch(self.path.name)
         return found[2] if found else self.path.name
 
@@ -147,8 +148,10 @@ class RunRecord(OutputFiles):
 
     @property
     def was_cut_off(self) -> bool:
-        """True if the training run was interrupted or killed, has a checkpoint, and is not running again."""
-        return self.status() in {"killed", "interrupted"} and bool(self.checkpoints.steps())
+        """True if the training was interrupted, killed or failed before its end, and left a checkpoint."""
+        status = self.status()
+        failed = status == "failed" and not (self.path / _WEIGHTS).exists()
+        return (failed or status in {"killed", "interrupted"}) and bool(self.checkpoints.steps())
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -184,6 +187,14 @@ class RunRecord(OutputFiles):
         value."""
         known = {} if self._history is None else {"history": self._history.synced_prefix().model_dump()}
         self.note(**ended(status, reason=reason, results=results), **known)
+
+    def finish_for_another(self, reason: str) -> None:
+        """Record that the run failed, unless the process that runs it is alive, or has recorded how it ended."""
+        with contextlib.suppress(KerasCliError), self.locked():
+            known = self.facts()
+            if known["status"] == "running":
+                self._seconds_before = known["seconds"]
+                self.finish("failed", reason=reason)
 
     def _write_facts(self, facts: dict[str, Any]) -> None:
         facts["seconds"] = round(self._seconds_before + time.monotonic() - self._began, 3)

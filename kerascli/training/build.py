@@ -1,7 +1,7 @@
 """Build a PyTorch model, its objectives and parameter updates from a RunSpec (parsed config) and the preprocessing
 modules."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -37,6 +37,11 @@ class Experiment:
     weights: list[Weight]
     device: torch.device
 
+    @property
+    def is_divided(self) -> bool:
+        """True if FSDP divides the model's weights among processes."""
+        return any(weight.part is not None for weight in self.weights)
+
     def view(self, name: str) -> "Experiment":
         """Return an Experiment (model, ready to run) for a view (a submodel that shares the weights), with the same
         input pipelines, without targets."""
@@ -51,12 +56,19 @@ class Experiment:
 
 
 def build_experiment(
-    spec: RunSpec, stages: Stages, *, device: torch.device, mixing: nn.Module | None = None, initialize: bool = True
+    spec: RunSpec,
+    stages: Stages,
+    *,
+    device: torch.device,
+    mixing: nn.Module | None = None,
+    divide: Callable[[GraphStep], None] | None = None,
+    initialize: bool = True,
 ) -> Experiment:
     """Build the model of a config, with initial weights from its seed, and its training step (none without `compile`).
 
-    `mixing` is applied to batches in training, for example mixup; None: batches are left as they are. Without
-    `initialize` the values of the weights are undefined.
+    `mixing` is applied to batches in training, for example mixup; None: batches are left as they are. `divide` divides
+    the model's weights, which are still on the meta device, among processes; None: this process holds them whole.
+    Without `initialize` the values of the weights are undefined.
     """
     prepare_gpu(device)
     if spec.train_step is not None:
@@ -64,7 +76,6 @@ def build_experiment(
     compiled = spec.compile or CompileSpec(RMSprop(), ())
     graph = Graph(spec.built)
     weights = graph.weights()
-    materialize(graph, weights, seed=spec.seed, device=device, initialize=initialize)
     objective = Objective(
         list(compiled.log_names()),
         compiled.pairs,
@@ -74,6 +85,11 @@ def build_experiment(
         class_weight=_class_weight(spec, stages.facts.targets),
     ).to(device)
     module = GraphStep(graph, objective, *_modules(stages, device), compiled.compute.precision, mixing)
+    if divide is not None:
+        divide(module)
+    materialize(graph, weights, seed=spec.seed, device=device, initialize=initialize)
+    if divide is not None:
+        module.to(device)  # so that FSDP finds the memory that the weights have now
     trained = ParameterUpdate("", compiled.optimizer, tuple(weight for weight in weights if weight.trainable))
     return Experiment(spec, graph, module, (ForwardPass(module, (trained,)),), weights, device)
 

@@ -1,6 +1,7 @@
 """Compute the loss and metrics of a model over a split of the data; metric states stay on the device until the end."""
 
 from collections.abc import Generator, Iterable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -8,6 +9,7 @@ from torch import Tensor
 from kerascli import draws
 from kerascli.data.batches.loader import Batch
 from kerascli.events import Tick
+from kerascli.training.distributed import fsdp
 from kerascli.training.distributed.turns import Turns
 from kerascli.training.layer_states import EvaluationStates
 from kerascli.training.train_step import TrainStepModule
@@ -21,6 +23,8 @@ def evaluate(
     `step` keys the random numbers of models that sample in inference. With `Turns`, other processes evaluate a part.
     """
     module.eval()
+    divided = any(weight.part is not None for weight in module.weights())
+    no_gradients = partial(fsdp.without_gradients, module) if divided else torch.inference_mode
     sums: list[Tensor] | None = None
     states: list[Tensor] = []
     own_states = EvaluationStates(module.states())
@@ -28,7 +32,7 @@ def evaluate(
         if batch is not None:
             drawn = draws.Draws(seed, f"evaluate/{number}", step)
             # not around the yield: the receiver of the event would be in inference mode too
-            with torch.inference_mode(), draws.using(drawn), own_states.for_batch():
+            with no_gradients(), draws.using(drawn), own_states.for_batch():
                 outcome = module(batch)
                 own_states.keep(outcome.updates)
             states = outcome.loss.states

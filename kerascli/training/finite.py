@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from kerascli.errors import Fault, TrainingStopped
+from kerascli.model.runtime.weight_part import held
 from kerascli.optimizers.guard import are_finite
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
@@ -49,4 +50,4 @@ def nonfinite(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def _weights(trainer: Trainer) -> dict[str, Tensor]:
-    return {weight.name: weight.tensor.detach() for weight in trainer.weights}
+    return {weight.name: held(weight.tensor) for weight in trainer.weights}

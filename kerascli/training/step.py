@@ -9,11 +9,13 @@ from kerascli import draws
 from kerascli.data.batches.loader import Batch
 from kerascli.disk.pieces import Pieces
 from kerascli.errors import FileRefused
+from kerascli.model.runtime.weight_part import WeightPart, held
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.optimizers.several import Optimizers
 from kerascli.spans import span
+from kerascli.training.checkpoint_files import Range
 from kerascli.training.forward_pass import ForwardPass, Runner, StepOutcome
-from kerascli.training.tensor_file import tensor_pieces
+from kerascli.training.tensor_file import LateTensor, tensor_pieces
 from kerascli.training.train_step import TrainStepModule
 
 
@@ -57,7 +59,7 @@ class Trainer:
         for update, total in zip(forward_pass.updates, outcome.totals, strict=True):
             gradients = outcome.gradients[start : start + len(update.weights)]
             start += len(update.weights)
-            assigned = [(w.tensor, updates.pop(w.name)) for w in update.weights if w.name in updates]
+            assigned = [(held(w.tensor), w.own(updates.pop(w.name))) for w in update.weights if w.name in updates]
             self.optimizers.by_name[update.name].apply(gradients, loss=total, assigned=assigned)
         self._store(updates)
 
@@ -71,26 +73,65 @@ class Trainer:
                 weight.copy_(self.optimizers.keep_if_good(value, weight))
 
     def weights_file(self) -> Pieces:
-        """Return the contents of a safetensors file with the model's weights, in Keras's layout."""
-        return tensor_pieces({weight.name: weight.keras() for weight in lasting(self.weights)})
+        """Return the contents of a safetensors file with the model's weights, in Keras's layout.
+
+        If FSDP divides the weights, every process must iterate over the contents, which gathers one weight at a time.
+        """
+        return tensor_pieces({weight.name: _to_write(weight) for weight in lasting(self.weights)})
 
     def snapshot(self) -> dict[str, Tensor]:
-        """Return a mapping from weight name to a copy of the weight, on the CPU, in Keras's layout."""
+        """Return a mapping from weight name to a copy of the weight, on the CPU, in Keras's layout.
+
+        Of a weight that FSDP divides it has the part that this process holds.
+        """
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
+
+    def ranges(self) -> dict[str, Range]:
+        """Return the ranges of the state's tensors that this process holds, by name, of weights that FSDP divides."""
+        found = {weight.name: _range(weight, weight.part) for weight in self.weights if weight.part is not None}
+        states = {key: found.get(name) for key, name in self.optimizers.weights_of_state().items()}
+        return {
+            **{f"weights/{name}": each for name, each in found.items()},
+            **{f"optimizer/{key}": each for key, each in states.items() if each is not None},
+        }
 
     def restore(self, values: Mapping[str, Tensor]) -> None:
         """Set the model's weights to the values of a mapping that `snapshot` returned."""
         assign_weights(self.weights, values)
 
 
+def _range(weight: Weight, part: WeightPart) -> Range:
+    return Range(weight.spec.axes[0] if weight.spec.axes else 0, part.start, part.stop, part.size)
+
+
+def _to_write(weight: Weight) -> Tensor | LateTensor:
+    if weight.part is None:
+        return weight.keras()
+    return LateTensor(weight.tensor.dtype, tuple(weight.spec.shape), weight.whole)
+
+
 def assign_weights(weights: Sequence[Weight], values: Mapping[str, Tensor]) -> None:
     """Set weights to `values`, a mapping by name, in Keras's layout. Raises FileRefused if names or shapes differ."""
+    refuse_other_weights(weights, values)
+    for weight in weights:
+        weight.assign(values[weight.name])
+
+
+def refuse_other_weights(
+    weights: Sequence[Weight],
+    values: Mapping[str, Tensor],
+    hint: str = "start a new run, or restore the model in the config",
+) -> None:
+    """Raise FileRefused if `values`, a mapping by name, are of other names or shapes than weights."""
     saved = {name: tuple(value.shape) for name, value in values.items()}
     wanted = {weight.name: tuple(weight.spec.shape) for weight in weights}
-    differing = sorted(name for name in {*saved, *wanted} if saved.get(name) != wanted.get(name))
+    parts = {weight.name: tuple(weight.keras().shape) for weight in weights if weight.part is not None}
+    differing = sorted(
+        name
+        for name in {*saved, *wanted}
+        if saved.get(name) not in (wanted.get(name), parts.get(name, wanted.get(name)))
+    )
     if differing:
         name = differing[0]
         text = f"the weights are of another model: '{name}' has shape {saved.get(name)} there, {wanted.get(name)} here"
-        raise FileRefused(text, hint="start a new run, or restore the model in the config")
-    for weight in weights:
-        weight.assign(values[weight.name])
+        raise FileRefused(text, hint=hint)

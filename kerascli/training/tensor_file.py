@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,13 +17,22 @@ _KINDS = {
 _ALIGNED = 8
 
 
-def tensor_pieces(tensors: Mapping[str, Tensor]) -> Pieces:
-    """Return the contents of a safetensors file in pieces; a tensor is read only when its piece is written."""
-    ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))  # so that all are aligned
+@dataclass(frozen=True, slots=True)
+class LateTensor:
+    """Tensor whose values are made by `read` only when they are written, such as values gathered from processes."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    read: Callable[[], Tensor]
+
+
+def tensor_pieces(tensors: Mapping[str, Tensor | LateTensor]) -> Pieces:
+    """Return the contents of a safetensors file in pieces: each tensor is read only when its piece is written."""
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))  # so that all are aligned
     header: dict[str, object] = {}
     end = 0
     for name, tensor in ordered:
-        start, end = end, end + tensor.element_size() * math.prod(tensor.shape)
+        start, end = end, end + tensor.dtype.itemsize * math.prod(tensor.shape)
         header[name] = {"dtype": _KINDS[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % _ALIGNED)
@@ -31,7 +41,8 @@ def tensor_pieces(tensors: Mapping[str, Tensor]) -> Pieces:
     def made() -> Iterator[bytes | memoryview]:
         yield head
         for _, tensor in ordered:
-            values = tensor.detach().to("cpu").contiguous().reshape(-1)
+            values = tensor.read() if isinstance(tensor, LateTensor) else tensor.detach()
+            values = values.to("cpu").contiguous().reshape(-1)
             yield values.view(torch.uint8).numpy().data
 
     return Pieces(len(head) + end, made)

@@ -9,18 +9,22 @@ from kerascli.errors import Fault, counted
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.submodules import InnerNode, inner_nodes
+from kerascli.parts.distributions import FSDP
 from kerascli.training.checks.row_independence import (
     comparison_keeps_rows_apart,
     is_mean_of_parts,
     node_keeps_rows_apart,
 )
+from kerascli.workflow.fsdp_checks import fsdp_faults
 
 
 def division_faults(spec: RunSpec, processes: int) -> list[Fault]:
     """Return the faults of a run on several processes or in several shards: what they would change beyond rounding."""
     if processes == 1 and spec.fit.shards in (None, 1):
         return []
-    return [*_number_faults(spec, processes), *_loss_faults(spec), *_node_faults(spec)]
+    return [
+        *_number_faults(spec, processes), *fsdp_faults(spec, processes), *_loss_faults(spec), *_node_faults(spec)
+    ]  # fmt: skip
 
 
 def divided(config: Config, spec: RunSpec, processes: int) -> RunSpec:
@@ -38,7 +42,10 @@ def division_lines(spec: RunSpec, processes: int) -> list[str]:
     rows, rest = divmod(spec.fit.batch_size, parts)
     size = f"{rows} rows" if rest == 0 else f"{rows} or {rows + 1} rows"
     kind = "processes" if spec.fit.shards is None else "shards"
-    lines = [f"  batches of {spec.fit.batch_size} rows: {parts} {kind} of {size} each"]
+    lines = []
+    if processes > 1 and isinstance(spec.fit.distribute, FSDP):
+        lines.append(f"  fsdp: each process holds 1/{processes} of the weights, their gradients and optimizer state")
+    lines += [f"  batches of {spec.fit.batch_size} rows: {parts} {kind} of {size} each"]
     for built in spec.graphs:
         for each in _all_nodes(built):
             if any(not layer.synchronized for layer in _batch_normalizations(each.node.layer)):

@@ -35,7 +35,10 @@ class ClassScores:
     matrix: np.ndarray
     rows: tuple[ClassRow, ...]
     thresholds: Thresholds | None
-    """Predicted probabilities of the second class with the true classes, if the output has one unit; else None."""
+    """Predicted probabilities of the second class with the true classes, if the output has one unit and all are finite;
+    else None."""
+    nan_rows: int = 0
+    """Number of rows in which the probability of the second class, of an output of one unit, is not finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +119,10 @@ def _classify(run: OpenedRun, source: BatchSource) -> Iterator[ClassScores]:
         matrix = confusion(truth.numpy(), predicted.numpy(), len(reading.names))
         rows = tuple(class_rows(matrix, reading.names))
         probability = reading.probabilities(output)[:, 1]
-        is_measurable = reading.binary and len(truth) > 0 and bool(torch.isfinite(probability).all())
+        nan_rows = int((~torch.isfinite(probability)).sum()) if reading.binary else 0
+        is_measurable = reading.binary and len(truth) > 0 and not nan_rows
         second = Thresholds(probability.numpy(), truth.numpy()) if is_measurable else None
-        yield ClassScores(pair.output, reading.names, matrix, rows, second)
+        yield ClassScores(pair.output, reading.names, matrix, rows, second, nan_rows)
 
 
 def _targets(experiment: Experiment, batches: Iterator[Batch], name: str) -> Iterator[torch.Tensor]:

@@ -75,7 +75,9 @@ def kept_columns(source: Source | None, rows: Split, keep: Sequence[str]) -> dic
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
         return {}
-    names = keep or ([FILE] if FILE in table and FILES in table.name else [])
+    names_files = FILES in table.name or (source is not None and source.names_files)
+    series = None if source is None else source.series_column()
+    names = keep or ([FILE] if names_files and FILE in table else [series] if series is not None else [])
     last = source.last_values if isinstance(source, Timeseries) else None
     found: dict[str, np.ndarray] = {}
     for name in names:

@@ -15,6 +15,7 @@ from kerascli.device import choose_device
 from kerascli.disk.files import memory_limit
 from kerascli.disk.storage import size_text
 from kerascli.errors import Fault, KerasCliError, first_line
+from kerascli.parts.distributions import FSDP
 from kerascli.shapes import Shape
 from kerascli.training.build import build_experiment
 from kerascli.training.checks.eval_batch_size import rows_at_once
@@ -34,6 +35,8 @@ def memory_estimate(spec: RunSpec, prepared: PreparedData | None, processes: int
 
     Raises NotEstimated.
     """
+    if processes > 1 and isinstance(spec.fit.distribute, FSDP):
+        raise NotEstimated("fsdp: docs/distributed.md has measured numbers; without fsdp the line has a number")
     shards = spec.fit.shards or processes
     rows = math.ceil(spec.fit.batch_size / shards)
     own = copy.deepcopy(spec)  # its modules get tensors without memory

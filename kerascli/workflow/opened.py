@@ -20,9 +20,9 @@ from kerascli.model.runtime.weights import lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checkpoint import checkpoint_facts, saved_weights
+from kerascli.training.checkpoint_files import training_tensors
 from kerascli.training.finite import nonfinite
 from kerascli.training.step import assign_weights
-from kerascli.workflow.fitting.recorder import TRAINING
 
 
 @dataclass(slots=True)
@@ -114,7 +114,7 @@ def _weights(record: RunRecord, checkpoint: str | None) -> tuple[dict[str, Tenso
             ]
         else:
             return load_tensors(record.weights()), warnings
-        tensors = load_tensors(found.blobs[TRAINING])
+        tensors = training_tensors(found.blobs)
     except SafetensorError as error:
         raise FileRefused(f"the weights of '{record.path}' are damaged: {error}") from None
     return saved_weights(tensors), warnings

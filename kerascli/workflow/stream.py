@@ -1,119 +1,249 @@
-"""Predict rows that arrive one by one on standard input (`predict --stream`)."""
+"""Predict rows as they arrive on standard input (`predict --stream`): those that have arrived together, together."""
 
 import csv
+import io
+from abc import abstractmethod
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from typing import BinaryIO, Generic, TypeVar, cast
 
 import numpy as np
 
 from kerascli.data.base import Source
 from kerascli.data.given import STDIN_NAME, Given
 from kerascli.data.pipeline.learned_state import known_columns
-from kerascli.data.pipeline.prepare import prepare_rows
+from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.sources.csv import Csv
 from kerascli.data.sources.wrapped import WrappedSource
-from kerascli.data.storage.json_lines import read_json_lines
+from kerascli.data.storage.json_lines import parse_line, read_json_lines
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import TextColumns
 from kerascli.errors import ConfigError, DataError, Fault, Place
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.predict import Form, Predictions, predict_rows
 
+_MOST_ROWS = 1024
+_BLOCK_BYTES = 2**16
+
+Line = tuple[int, bytes]
+"""Line of the stream: its number, counted from 1, and its bytes."""
+T = TypeVar("T")
+
+
+def arriving_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
+    """Yield the lines of a stream as they arrive: at least one, and all whole ones that are there already."""
+    reader, rest = cast(io.BufferedReader, stream), b""
+    while block := reader.read1(_BLOCK_BYTES):
+        *lines, rest = (rest + block).split(b"\n")
+        if lines:
+            yield [line + b"\n" for line in lines]
+    if rest:
+        yield [rest]
+
 
 def predict_stream(
-    run: OpenedRun, lines: Iterable[bytes], form: Form, keep: Sequence[str] = ()
+    run: OpenedRun, arrivals: Iterable[Sequence[bytes]], form: Form, keep: Sequence[str] = ()
 ) -> Iterator[Predictions | DataError]:
-    """Yield the prediction, or the error, for each row of a stream; its formats are the ones that `predict` reads from
-    standard input.
+    """Yield the predictions of rows of a stream as soon as their lines have arrived, or a row's error.
 
-    Raises DataError where no further row can be read, ConfigError.
+    Formats are those of `predict` from a pipe. Rows whose lines arrived together are predicted as one batch, unless one
+    of them has an error. Raises DataError if no more rows can be read, and ConfigError.
     """
     if run.data is None or run.takes_arrays or run.has_own_inputs:
         raise ConfigError("--stream: the model takes arrays of its own, not rows")
     if isinstance(run.data.source, WrappedSource):
         raise ConfigError(f"--stream: a row of {run.data.source.component_name} is made of several lines")
     given = Given(run.data, known_columns(run.learned), targets=False, keep=frozenset(keep))
-    for table in _tables(given, iter(lines)):
-        if isinstance(table, DataError):
-            yield table
+    preparer = fitted_preparer(run.data, run.learned, targets=False)
+
+    def predicted(table: Table) -> Predictions:
+        return predict_rows(run, preparer.split(given.checked(table)), form, keep)
+
+    lines = _Arrivals(arrivals)
+    first = lines.first()
+    reader: _Rows = _reader(given, first, lines)
+    for rows in reader.batches():
+        if isinstance(rows, DataError):
+            yield rows
             continue
         try:
-            rows = prepare_rows(run.data, run.learned, given.checked(table), targets=False)
-            yield predict_rows(run, rows, form, keep)
+            yield predicted(reader.table(rows))
         except DataError as error:
-            yield error
+            if len(rows) == 1:
+                yield error
+                continue
+            for row in rows:
+                try:
+                    yield predicted(reader.table([row]))
+                except DataError as own:
+                    yield own
 
 
-def _tables(given: Given, lines: Iterator[bytes]) -> Iterator[Table | DataError]:
-    """Yield a table for each row of a stream: a row is one line, or several if quoted csv fields contain line
-    breaks."""
-    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
-    first = next(numbered, None)
-    if first is None:
-        raise DataError(Fault("there are no rows", place=Place(STDIN_NAME)))
-    numbered = chain([first], numbered)
-    if first[1].lstrip()[:1] == b"{":
-        for number, line in numbered:
+class _Arrivals:
+    """Iterator over the numbered lines of a stream, without empty ones, that knows which have arrived already."""
+
+    def __init__(self, arrivals: Iterable[Sequence[bytes]]) -> None:
+        self._arrivals = iter(arrivals)
+        self._number = 0
+        self.waiting: deque[Line] = deque()
+        """Lines that have arrived and were not read yet."""
+
+    def __iter__(self) -> "Iterator[Line]":
+        return self
+
+    def __next__(self) -> Line:
+        while not self.waiting:
+            for line in next(self._arrivals):
+                self._number += 1
+                if line.strip():
+                    self.waiting.append((self._number, line))
+        return self.waiting.popleft()
+
+    def first(self) -> bytes:
+        """Return the first line, which stays to be read. Raises DataError if there is none."""
+        found = next(self, None)
+        if found is None:
+            raise DataError(Fault("there are no rows", place=Place(STDIN_NAME)))
+        self.waiting.appendleft(found)
+        return found[1]
+
+
+class _Rows(Generic[T]):
+    """Base class of readers that make rows of the lines of a stream, and a table of several rows."""
+
+    def __init__(self, lines: _Arrivals) -> None:
+        self.lines = lines
+
+    @abstractmethod
+    def rows(self) -> Iterator[T | DataError]:
+        """Yield each row, or its error."""
+
+    @abstractmethod
+    def table(self, rows: Sequence[T]) -> Table:
+        """Return a table of rows. Raises DataError."""
+
+    def fits(self, row: T, batch: Sequence[T]) -> bool:
+        """Return True if a row can be in one table with those of `batch`."""
+        return True
+
+    def has_next(self) -> bool:
+        """Return True if the next row can be read without waiting for lines that have not arrived."""
+        return bool(self.lines.waiting)
+
+    def batches(self) -> Iterator[list[T] | DataError]:
+        """Yield lists of the rows that have arrived together; an error alone, after the rows before it."""
+        batch: list[T] = []
+        try:
+            for row in self.rows():
+                if batch and (isinstance(row, DataError) or not self.fits(row, batch)):
+                    yield batch
+                    batch = []
+                if isinstance(row, DataError):
+                    yield row
+                    continue
+                batch.append(row)
+                if len(batch) == _MOST_ROWS or not self.has_next():
+                    yield batch
+                    batch = []
+        except DataError:  # no more rows can be read
+            if batch:
+                yield batch
+            raise
+
+
+def _reader(given: Given, first: bytes, lines: _Arrivals) -> _Rows:
+    """Return the reader of a stream by its first line: of JSON Lines, lines of text, or delimited text."""
+    if first.lstrip()[:1] == b"{":
+        return _JsonRows(lines)
+    column = given.column_of_lines(first)
+    return _Delimited(given.spec.source, lines) if column is None else _TextRows(column, lines)
+
+
+class _JsonRows(_Rows[tuple[Line, frozenset[str]]]):
+    """Rows of JSON Lines, with their keys: rows that lack a key of others are in tables of their own."""
+
+    def rows(self) -> Iterator[tuple[Line, frozenset[str]] | DataError]:
+        for number, line in self.lines:
             try:
-                yield read_json_lines(line, STDIN_NAME, first=number)
+                yield (number, line), frozenset(parse_line(line, STDIN_NAME, number))
             except DataError as error:
                 yield error
-    elif (column := given.column_of_lines(first[1])) is not None:
-        for number, line in numbered:
+
+    def fits(self, row: tuple[Line, frozenset[str]], batch: Sequence[tuple[Line, frozenset[str]]]) -> bool:
+        return row[1] == batch[0][1]
+
+    def table(self, rows: Sequence[tuple[Line, frozenset[str]]]) -> Table:
+        return read_json_lines(b"".join(line for (_, line), _ in rows), STDIN_NAME, first=rows[0][0][0])
+
+
+class _TextRows(_Rows[tuple[int, str]]):
+    """Rows of one text column, a line each."""
+
+    def __init__(self, column: str, lines: _Arrivals) -> None:
+        super().__init__(lines)
+        self._column = column
+
+    def rows(self) -> Iterator[tuple[int, str] | DataError]:
+        for number, line in self.lines:
             text = line.decode("utf-8", errors="surrogateescape").rstrip("\r\n")
-            if not _is_decoded(text):
-                yield DataError(Fault("not UTF-8", place=Place(STDIN_NAME, number)))
-                continue
-            yield Table({column: np.array([text], object)}, 1, name=STDIN_NAME, numbers=np.array([number]))
-    else:
-        yield from _delimited(_settings(given.spec.source), numbered)
+            yield (
+                (number, text) if _is_decoded(text) else DataError(Fault("not UTF-8", place=Place(STDIN_NAME, number)))
+            )
+
+    def table(self, rows: Sequence[tuple[int, str]]) -> Table:
+        texts = np.array([text for _, text in rows], object)
+        return Table({self._column: texts}, len(rows), name=STDIN_NAME, numbers=np.array([n for n, _ in rows]))
 
 
-def _settings(source: Source) -> Csv:
-    """Return the csv settings (separator ...) for reading a stream: the settings of the run's csv source, else the
-    defaults."""
-    return source if isinstance(source, Csv) else Csv(path=STDIN_NAME)
+class _Delimited(_Rows[tuple[int, list[str]]]):
+    """Rows of delimited text, by the settings (separator ...) of the run's csv source, or csv's defaults."""
 
+    def __init__(self, source: Source, lines: _Arrivals) -> None:
+        super().__init__(lines)
+        self._form = (source if isinstance(source, Csv) else Csv(path=STDIN_NAME)).text_format()
+        self._names: tuple[str, ...] = self._form.names
+        self._comment = self._form.comment.encode(self._form.encoding)
+        self._number = 0
 
-def _delimited(settings: Csv, numbered: Iterator[tuple[int, bytes]]) -> Iterator[Table | DataError]:
-    form = settings.text_format()
-    comment = form.comment.encode(form.encoding)
-    read = (each for each in islice(numbered, form.skip_rows, None) if not comment or not each[1].startswith(comment))
-    lines = _Lines(read, form.encoding)
-    reader = form.reader(lines)
-    try:
-        names = form.names or tuple(next(reader, ()))
-        for row in reader:
-            if not _is_decoded("".join(row)):
-                yield DataError(Fault(f"not {form.encoding.upper()}", place=Place(STDIN_NAME, lines.number)))
-            elif len(row) == len(names):
-                columns = TextColumns(
-                    {name: form.present([field]) for name, field in zip(names, row, strict=True)}, form
-                )
-                yield Table(columns, 1, name=STDIN_NAME, numbers=np.array([lines.number]))
-            else:
-                text = f"{len(row)} {'field' if len(row) == 1 else 'fields'}, the header has {len(names)}"
-                yield DataError(Fault(text, place=Place(STDIN_NAME, lines.number)))
-    except csv.Error as error:
-        raise DataError(Fault(str(error), place=Place(STDIN_NAME, lines.number))) from None
+    def has_next(self) -> bool:
+        """Return True if a whole row has arrived: its first line has no open quote, within which it would go on."""
+        following = next((line for _, line in self.lines.waiting if not self._is_comment(line)), None)
+        return following is not None and following.count(b'"') % 2 == 0
+
+    def rows(self) -> Iterator[tuple[int, list[str]] | DataError]:
+        for _ in range(self._form.skip_rows):
+            next(self.lines, None)
+        reader = self._form.reader(self._decoded())
+        try:
+            self._names = self._names or tuple(next(reader, ()))
+            for row in reader:
+                place = Place(STDIN_NAME, self._number)
+                if not _is_decoded("".join(row)):
+                    yield DataError(Fault(f"not {self._form.encoding.upper()}", place=place))
+                elif len(row) == len(self._names):
+                    yield self._number, row
+                else:
+                    text = f"{len(row)} {'field' if len(row) == 1 else 'fields'}, the header has {len(self._names)}"
+                    yield DataError(Fault(text, place=place))
+        except csv.Error as error:
+            raise DataError(Fault(str(error), place=Place(STDIN_NAME, self._number))) from None
+
+    def table(self, rows: Sequence[tuple[int, list[str]]]) -> Table:
+        fields = zip(self._names, zip(*(row for _, row in rows), strict=True), strict=True)
+        columns = TextColumns({name: self._form.present(each) for name, each in fields}, self._form)
+        return Table(columns, len(rows), name=STDIN_NAME, numbers=np.array([number for number, _ in rows]))
+
+    def _decoded(self) -> Iterator[str]:
+        """Yield the text of each line that is no comment."""
+        for number, line in self.lines:
+            if not self._is_comment(line):
+                self._number = number
+                yield line.decode(self._form.encoding, errors="surrogateescape").lstrip("\ufeff")
+
+    def _is_comment(self, line: bytes) -> bool:
+        return bool(self._comment) and line.startswith(self._comment)
 
 
 def _is_decoded(text: str) -> bool:
-    """Return False if a decoded text has characters that stand for bytes its encoding could not decode."""
+    """Return False if a decoded text has characters that stand for bytes which its encoding could not decode."""
     return not any("\udc80" <= character <= "\udcff" for character in text)
-
-
-class _Lines:
-    """Iterator that decodes numbered lines of bytes to text; `number` is that of the last line read."""
-
-    def __init__(self, numbered: Iterator[tuple[int, bytes]], encoding: str) -> None:
-        self._numbered = numbered
-        self._encoding = encoding
-        self.number = 0
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        self.number, line = next(self._numbered)
-        return line.decode(self._encoding, errors="surrogateescape").lstrip("\ufeff")

@@ -16,6 +16,7 @@ from kerascli.device import Choice, Threads, choose_device, of_process, prepare_
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.events import Began, Event, Note
 from kerascli.interrupts import deferred
+from kerascli.parts.distributions import FSDP
 from kerascli.report.summary import render, summarize
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.manifest import run_facts
@@ -23,6 +24,8 @@ from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint import checkpoint_facts
+from kerascli.training.checkpoint_files import part_file
+from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.progress import Progress as Reached
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
@@ -40,6 +43,7 @@ from kerascli.workflow.fitting.phases import (
     prepare_phases,
     refuse_other_epochs,
     refuse_undivided,
+    skipped_images,
 )
 from kerascli.workflow.fitting.recorder import newest, restore
 from kerascli.workflow.fitting.run_loop import run
@@ -217,7 +221,9 @@ def _restored(
 ) -> tuple[PhaseRunner, list[Note], Prefix]:
     """Return the training restored from the newest checkpoint (a PhaseRunner), notes to print, and history.csv's part
     up to it."""
-    checkpoint, notes = newest(record)
+    processes = options.processes or ALONE
+    part = _own_part(phases, processes)
+    checkpoint, notes = newest(record, processes, part)
     reached, history = Reached(epoch=_first_epoch(phases)), Prefix()
     if checkpoint is not None:
         known = checkpoint_facts(checkpoint.facts)
@@ -228,12 +234,19 @@ def _restored(
         )
     runner = PhaseRunner(phases, _own_device(device, options), options, reached, mode)
     if checkpoint is not None:
-        runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks)
+        runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks, part)
     reached, plan = runner.reached, runner.state.plan
     if plan.epochs < reached.epoch + (reached.batch > 0):
         where = f"epoch {reached.epoch + 1}, step {reached.batch}" if reached.batch else f"epoch {reached.epoch}"
         raise ConfigError(f"fit.epochs is {plan.epochs}, but the run has reached {where}: it cannot be made shorter")
     return runner, notes, history
+
+
+def _own_part(phases: Sequence[Phase], processes: Processes) -> str | None:
+    """Return the name of the file with this process's parts of weights, if FSDP divides them; else None."""
+    world = processes.world
+    divides = world.size > 1 and isinstance(phases[0].spec.fit.distribute, FSDP)
+    return part_file(world.rank, world.size) if divides else None
 
 
 def _refuse_format_1(record: RunRecord) -> None:
@@ -273,6 +286,7 @@ def _write_start(
         "device": device.value, "device_reason": device.reason,
         "precision": spec.training.compute.precision if spec.training else "float32",
         "data": data_digests(phases), "plugins": plugins, "directions": directions(phases),
+        "skipped_images": skipped_images(phases),
         **facts,
     })  # fmt: skip
 

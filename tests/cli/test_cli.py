@@ -26,6 +26,7 @@ from kerascli.interrupts import SIGNALS
 from kerascli.report.console import TrainingView
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
+from kerascli.user_code import UserCode
 from tests.support.needs import needs_program
 from tests.support.runs_harness import edit_facts
 
@@ -108,7 +109,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (made,) = (folder / "runs").glob("*-config")
-    made.rename(made.with_name("2026-01-01T00-00-00Z-config"))  # a run of this second would be called `config-2`
+    made.rename(made.with_name("2026-01-01T00-00-00Z-config"))  # so that tests know its name
     return folder
 
 
@@ -720,6 +721,20 @@ def test_a_bug_of_ours_is_reported_with_a_file_to_report(
     [report] = here.glob("kerascli-crash-*.txt")
     assert hint == f"  hint: this is a bug of kerascli; please report it with {report}"
     assert "Traceback (most recent call last)" in report.read_text()
+
+
+def test_an_exception_in_a_plugin_names_its_line_and_is_no_bug_of_ours(
+    kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(here))
+    (here / "odd.py").write_text("def fail(number):\n    return 1 / number\n")
+    plugin = UserCode(here / "odd.py", (here / "odd.py").read_bytes()).module()
+    monkeypatch.setattr(options, "config_or_only", lambda _: plugin.fail(0))
+    code, out, err = kerascli("validate")
+    first, hint = err.splitlines()
+    assert (code, out, first) == (2, "", "odd.py:2: error: ZeroDivisionError: division by zero")
+    [report] = here.glob("kerascli-crash-*.txt")
+    assert hint == f"  hint: the code of the plugin failed; its traceback is in {report}"
 
 
 @pytest.mark.parametrize(

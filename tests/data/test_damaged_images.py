@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kerascli.cli.runs import print_facts
 from kerascli.data.base import Context
 from kerascli.data.pipeline.prepare import PreparedData, load_data
 from kerascli.data.section import parse_data
 from kerascli.data.storage import on_disk
 from kerascli.errors import DataError
 from tests.support.data_harness import whole
+from tests.support.runs_harness import train, write
 
 
 def folder(path: Path) -> Path:
@@ -69,6 +71,29 @@ def test_skipped_images_leave_the_rows_of_the_others(
     (warning,) = data.warnings
     assert warning.startswith("pets: 3 of 8 images skipped (on_corrupt: skip): ")
     assert all(name in warning for name in ("a/2.png", "b/1.jpg", "b/3.jpg"))
+    (skipped,) = data.skipped
+    assert (skipped.name, skipped.count, skipped.of) == ("pets", 3, 8)
+    assert [Path(each).name for each in skipped.first] == ["2.png", "1.jpg", "3.jpg"]
+
+
+RUN = """
+data:
+  source: {image_folder: {directory: pets, image_size: [4, 4], on_corrupt: skip}}
+  inputs: {image: [{rescaling: $(1/255)}]}
+  targets: {label: []}
+model: {layers: [flatten, {dense: {units: 2, activation: softmax}}]}
+compile: {loss: sparse_categorical_crossentropy}
+fit: {epochs: 1}
+"""
+
+
+def test_a_run_records_the_images_that_it_skips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record, _ = train(write(folder(tmp_path), RUN), tmp_path / "runs")
+    (facts,) = record.facts()["skipped_images"].values()
+    assert (facts["skipped"], facts["of"]) == (3, 8)
+    assert [Path(each).name for each in facts["first"]] == ["2.png", "1.jpg", "3.jpg"]
+    print_facts(record)
+    assert "skipped: 3, of: 8" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_folder_of_nothing_but_damage_is_an_error_also_with_skip(tmp_path: Path) -> None:

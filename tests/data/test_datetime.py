@@ -1,13 +1,16 @@
 """Features of dates beside Python's own calendar."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import csv, parquet
 
 from kerascli.component import Invalid
-from kerascli.data.base import NOTHING_LEARNED, TRANSFORMS, Field
-from kerascli.data.storage.table import BadRow
+from kerascli.data.base import NOTHING_LEARNED, SOURCES, TRANSFORMS, Context, Field
+from kerascli.data.storage.table import BadRow, Table
 
 TEXT = Field((), "string")
 TIMES = [datetime(1899, 12, 31, 23, 59, 59) + timedelta(days=37 * i, hours=5 * i, seconds=11 * i) for i in range(2000)]
@@ -49,6 +52,8 @@ def test_cyclic_parts_are_places_on_a_circle() -> None:
     [
         (None, ["2026-11-27", "soon"], "'soon' is no date: expected 2026-11-27 or 2026-11-27T15:30"),
         (None, ["2026-11-27", " "], "missing value"),
+        (None, ["2026-11-27", "now"], "'now' is no date"),
+        (None, ["2026-11-27T10:00+01:00", "2026-11-27T10:00+1"], "'2026-11-27T10:00\\+1' is no date"),
         (None, ["2026-11-27", "2026-02-30"], "'2026-02-30' is no date"),
         ({"format": "%d.%m.%Y"}, ["27.11.2026", "2026-11-27"], "'2026-11-27' is no date: expected %d.%m.%Y"),
     ],
@@ -76,3 +81,66 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, object], text: 
 def test_columns_that_are_no_dates_are_refused(field: Field) -> None:
     with pytest.raises(ValueError, match="needs"):
         TRANSFORMS.parse("datetime").infer(field, None, target=False)
+
+
+@pytest.mark.parametrize("form", [None, "%Y-%m-%dT%H:%M:%S%z"])
+@pytest.mark.parametrize("minutes", [-570, 0, 60, 345])
+def test_times_with_an_offset_are_those_of_utc(form: str | None, minutes: int) -> None:
+    times = [time.replace(tzinfo=timezone(timedelta(minutes=minutes))) for time in TIMES[::50]]
+    expected = [[of(time.astimezone(UTC)) for of in PARTS.values()] for time in times]
+    texts = [time.isoformat() for time in times]
+    found = apply({"parts": list(PARTS), **({} if form is None else {"format": form})}, texts)
+    np.testing.assert_array_equal(found, expected)
+    beside_plain = apply({"parts": list(PARTS)}, [*texts, "2026-11-27T15:30"])
+    np.testing.assert_array_equal(beside_plain[:-1], expected)
+    assert beside_plain[-1, 5:7].tolist() == [15, 30]
+
+
+COLUMNS = {
+    "day": pyarrow.array([date(2026, 11, 27), date(1969, 2, 1), date(2024, 2, 29)]),
+    "date64": pyarrow.array([date(2026, 11, 27), date(1969, 2, 1), date(2024, 2, 29)], pyarrow.date64()),
+    "seconds": pyarrow.array([1_795_000_000, -5, 0], pyarrow.timestamp("s")),
+    "fractions": pyarrow.array([1_795_000_000_500_000, -1, 60_000_000], pyarrow.timestamp("us")),
+    "nanoseconds": pyarrow.array([1_795_000_000_123_456_789, -1, 0], pyarrow.timestamp("ns")),
+    "zone": pyarrow.array([1_795_000_000_000, -5_000, 1_774_747_800_000], pyarrow.timestamp("ms", "Europe/Berlin")),
+}
+
+
+def read(kind: str, path: Path) -> Table:
+    return SOURCES.parse({kind: path.name}).load(Context(path.parent, 1))["train"]
+
+
+def test_dates_of_parquet_are_those_of_csv(tmp_path: Path) -> None:
+    table = pyarrow.table(COLUMNS)
+    parquet.write_table(table, tmp_path / "t.parquet")
+    csv.write_csv(table, tmp_path / "t.csv")
+    mine, beside = read("parquet", tmp_path / "t.parquet"), read("csv", tmp_path / "t.csv")
+    for name in COLUMNS:
+        parts = {"parts": list(PARTS)}
+        found = apply(parts, mine.text(name).tolist())
+        np.testing.assert_array_equal(found, apply(parts, beside.text(name).tolist()), err_msg=name)
+        python = [[of(time) for of in PARTS.values()] for time in _as_python(table, name)]
+        np.testing.assert_array_equal(found, python, err_msg=name)
+    assert mine.text("day").tolist() == ["2026-11-27", "1969-02-01", "2024-02-29"]
+    assert mine.text("fractions").tolist()[:2] == ["2026-11-18T11:06:40.5", "1969-12-31T23:59:59.999999"]
+    assert mine.text("zone").tolist()[2] == "2026-03-29T01:30:00Z"
+
+
+def _as_python(table: pyarrow.Table, name: str) -> list[datetime]:
+    column = table[name]
+    unit = "ns" if name == "nanoseconds" else "us"
+    times = column.cast(pyarrow.timestamp(unit, getattr(column.type, "tz", None)))
+    return times.to_numpy().astype("datetime64[us]").tolist()
+
+
+def test_a_missing_date_of_parquet_is_a_missing_value(tmp_path: Path) -> None:
+    columns = {
+        "a": pyarrow.array([None, date(2026, 1, 2)]),
+        "b": pyarrow.array([None, 1], pyarrow.timestamp("s", "UTC")),
+    }
+    parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
+    table = read("parquet", tmp_path / "t.parquet")
+    assert table.text("a").tolist() == ["", "2026-01-02"]
+    assert table.text("b").tolist() == ["", "1970-01-01T00:00:01Z"]
+    with pytest.raises(BadRow, match="missing value"):
+        apply(None, table.text("a").tolist())

@@ -199,7 +199,7 @@ def test_a_run_on_disk_goes_on_in_mid_epoch(
     to_disk()
     path = config(tmp_path, make)
     calm, _ = train(path, tmp_path / "calm")
-    monkeypatch.setattr("kerascli.workflow.fitting.recorder.BATCH_SECONDS", -1.0)
+    monkeypatch.setattr("kerascli.workflow.fitting.saver.BATCH_SECONDS", -1.0)
     events = start(open_config(path), Options(runs_dir=tmp_path / "left"))
     saved = (event for event in events if type(event).__name__ == "Saved" and event.batch == 5)  # type: ignore[attr-defined]
     next(saved)

@@ -406,14 +406,14 @@ def test_parquet_columns_are_read_when_they_are_used(tmp_path: Path) -> None:
     columns = {
         "x": [True, None, False],
         "n": [3, None, 2**53],
-        "when": pyarrow.array([1, 2, 3], pyarrow.timestamp("ms")),
+        "when": pyarrow.array([1, 2, 3], pyarrow.duration("ms")),
     }
     parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
     table = SOURCES.parse({"parquet": "t.parquet"}).load(Context(tmp_path, 1))["train"]
     np.testing.assert_array_equal(table["x"], [1.0, np.nan, 0.0])
     np.testing.assert_array_equal(table["n"], [3.0, np.nan, 2.0**53])
     assert list(table) == ["x", "n", "when"]
-    with pytest.raises(DataError, match=r"'when' holds timestamp\[ms\]; expected numbers or text"):
+    with pytest.raises(DataError, match=r"'when' holds duration\[ms\]; expected numbers or text"):
         table.column("when")
 
 

@@ -413,7 +413,7 @@ def test_a_wrong_folder_is_reported(source: Any, said: str, tmp_path: Path) -> N
 def test_files_without_labels_are_those_of_the_folder(tmp_path: Path) -> None:
     files(tmp_path, {"d/2.txt": b"two", "d/sub/1.txt": b"one", "d/x.md": b"-"})
     table = load({"text_folder": {"directory": "d", "labels": None}}, tmp_path)["train"]
-    assert list(table) == ["text"]
+    assert list(table) == ["file", "text"]
     assert table.array("text").tolist() == ["two", "one"]
 
 

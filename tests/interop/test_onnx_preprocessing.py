@@ -162,22 +162,27 @@ def test_values_that_have_no_index_are_errors_of_both(tmp_path: Path) -> None:
 
 
 WAYS = {
-    "text_vectorization": "[{columns: text}, text_vectorization: {output_mode: multi_hot}]",
-    "datetime": "[{columns: day}, datetime]",
-    "hashing": "[{columns: target}, hashing: {num_bins: 4, output_mode: one_hot}]",
-    "hashed_crossing": "[{columns: [target, label]}, hashed_crossing: {num_bins: 4, output_mode: one_hot}]",
-    "string_lookup": "[{columns: target}, string_lookup: {num_oov_indices: 2, output_mode: one_hot}]",
-    "feature_space": "[feature_space: {features: {target: string_categorical, hour: integer_hashed}}]",
-}
+    "text_vectorization": ("[{columns: text}, text_vectorization: {output_mode: multi_hot}]", "replace characters"),
+    "datetime": ("[{columns: day}, datetime]", "read dates in texts"),
+    "hashing": ("[{columns: target}, hashing: {num_bins: 4, output_mode: one_hot}]", "hash by FarmHash or SipHash"),
+    "hashed_crossing": (
+        "[{columns: [target, label]}, hashed_crossing: {num_bins: 4, output_mode: one_hot}]", "hash by FarmHash",
+    ),
+    "string_lookup": ("[{columns: target}, string_lookup: {num_oov_indices: 2, output_mode: one_hot}]", "a hash"),
+    "feature_space": (
+        "[feature_space: {features: {target: string_categorical, hour: integer_hashed}}]", "hash by FarmHash",
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WAYS)
 def test_what_onnx_has_no_operations_for_is_refused_by_name_with_the_way_out(name: str, tmp_path: Path) -> None:
+    inputs, reason = WAYS[name]
     text = (
-        f"data:\n  source: {{csv: {{path: rows.csv, na_values: [NA]}}}}\n  inputs: {{x: {WAYS[name]}}}\n"
+        f"data:\n  source: {{csv: {{path: rows.csv, na_values: [NA]}}}}\n  inputs: {{x: {inputs}}}\n"
         "  targets: {y: [{columns: hour}]}\nmodel: {layers: [{dense: 1}]}\ncompile: {loss: mse}\nfit: {epochs: 1}\n"
     )
-    with pytest.raises(ConfigError, match=rf"inputs\.x \({name}\): ") as error:
+    with pytest.raises(ConfigError, match=rf"inputs\.x \({name}\): .*{reason}") as error:
         export_run(trained(text, tmp_path), "onnx", tmp_path / "m.onnx", preprocessing=True)
     assert "--pipeline FILE" in (error.value.faults[0].hint or "")
     assert not (tmp_path / "m.onnx").exists()

@@ -22,6 +22,7 @@ from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing import import_model
+from kerascli.workflow.interchange.importing_safetensors import import_safetensors
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import Predictions, predict_run
 from tests.support import pipeline_harness as cases
@@ -83,6 +84,20 @@ def test_a_model_and_its_pipeline_predict_and_evaluate_as_the_run_does(
     for name, values in mine.columns.items():
         np.testing.assert_array_equal(values, other.columns[name], err_msg=name)
     assert evaluated(files.run, files.rows) == evaluated(again, files.rows)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_safetensors_file_and_its_pipeline_predict_as_the_run_does(
+    case: str, exported: dict[str, Exported], tmp_path: Path
+) -> None:
+    files, model = exported[case], tmp_path / "model.safetensors"
+    export_run(files.run, "safetensors", model, pipeline=tmp_path / "pipeline.json")
+    again = import_safetensors(model, runs_dir=tmp_path / "runs", pipeline=tmp_path / "pipeline.json").record
+    mine, other = predicted(files.run, files.rows), predicted(again, files.rows)
+    assert list(mine.columns) == list(other.columns)
+    for name, values in mine.columns.items():
+        np.testing.assert_array_equal(values, other.columns[name], err_msg=name)
+    assert evaluated(files.run, files.rows)[1:] == evaluated(again, files.rows)[1:]
 
 
 @pytest.mark.parametrize("case", CASES)

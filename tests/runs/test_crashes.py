@@ -19,7 +19,7 @@ from kerascli.events import Saved
 from kerascli.runs import index
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.record import RunRecord
-from kerascli.workflow.fitting import recorder
+from kerascli.workflow.fitting import saver
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.train import start
 from tests.support.runs_harness import go_on, outcome, train, write
@@ -55,7 +55,7 @@ REPORTED = ".reported"
 def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip fsync, since processes are killed here, not the machine; save every epoch."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr(recorder, "EPOCH_SECONDS", -1.0)
+    monkeypatch.setattr(saver, "EPOCH_SECONDS", -1.0)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from kerascli.config.load import open_config
 from kerascli.disk import storage
 from kerascli.events import EpochEnd
 from kerascli.runs.index import find_run
-from kerascli.workflow.fitting import recorder
+from kerascli.workflow.fitting import saver
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.train import start
 from tests.support.runs_harness import go_on, train, write
@@ -37,7 +37,7 @@ fit:
 def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip fsync: work is counted, not timed."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr(recorder, "EPOCH_SECONDS", -1.0)
+    monkeypatch.setattr(saver, "EPOCH_SECONDS", -1.0)
 
 
 def costs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int, int]]:

@@ -765,7 +765,45 @@ for line in ("runs", "runs show r0", "runs compare r0 r1", "plot r0", "runs rm r
     subprocess.run([sys.executable, "-c", code], check=True, cwd=home, capture_output=True)
 
 
+def test_runs_of_one_second_share_their_name(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> "Stopped":
+            return cls(2026, 1, 2, 3, 4, 5, tzinfo=tz)
+
+    monkeypatch.setattr(record, "datetime", Stopped)
+    made = [RunRecord.create(runs_dir, "mlp") for _ in range(3)]
+    assert [run.folder_name for run in made] == [f"2026-01-02T03-04-05Z-mlp{end}" for end in ("", "~2", "~3")]
+    assert {run.name for run in made} == {"mlp"}
+    with pytest.raises(ConfigError, match="'mlp' means 3 runs") as error:
+        index.find_run("mlp", runs_dir)
+    assert error.value.faults[0].hint == f"the newest is {made[2].folder_name}"
+    for selector, run in ((made[0].folder_name, made[0]), (made[1].folder_name, made[1]), ("latest", made[2])):
+        assert index.find_run(selector, runs_dir).path == run.path
+
+
 def test_the_start_in_the_name_is_utc(runs_dir: Path) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     stem = RunRecord.create(runs_dir, "a").path.name[:20]
     assert before <= datetime.strptime(stem, "%Y-%m-%dT%H-%M-%SZ").replace(tzinfo=UTC) <= datetime.now(UTC)
+
+
+def test_a_run_whose_process_is_gone_is_finished_by_another(tmp_path: Path) -> None:
+    """Not one that a process still runs, or that has recorded its end."""
+    run = RunRecord.create(tmp_path, "mine")
+    with run.locked():
+        run.begin({})
+        left = run.path / f".step.json.tmp-{2**22 + 1}"
+        left.touch()
+        RunRecord(run.path).finish_for_another("process 0 is gone")
+        assert run.facts()["status"] == "running"
+    RunRecord(run.path).finish_for_another("process 0 is gone")
+    assert (run.status(), run.facts()["reason"]) == ("failed", "process 0 is gone")
+    assert not left.exists()
+    RunRecord(run.path).finish_for_another("another reason")
+    assert run.facts()["reason"] == "process 0 is gone"
+    assert not run.was_cut_off
+    run.checkpoints.save(1, {"training": b"x"}, {})
+    assert run.was_cut_off
+    run.write_weights(b"y")
+    assert not run.was_cut_off

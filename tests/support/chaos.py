@@ -18,12 +18,12 @@ def attempt(config: Path, runs: Path) -> int:
 
     from kerascli.config.load import open_config
     from kerascli.runs.index import list_runs
-    from kerascli.workflow.fitting import recorder
+    from kerascli.workflow.fitting import saver
     from kerascli.workflow.train import Options, resume, start
 
     torch.set_num_threads(1)
-    recorder.EPOCH_SECONDS = 0.0
-    recorder.BATCH_SECONDS = 0.01
+    saver.EPOCH_SECONDS = 0.0
+    saver.BATCH_SECONDS = 0.01
     options = Options(runs_dir=runs)
     known = list_runs(runs)
     events = resume(known[0], options, []) if known else start(open_config(config), options)

@@ -15,7 +15,7 @@ from kerascli.optimizers.guard import Guard, are_finite
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.training.finite import nonfinite
-from kerascli.workflow.fitting import recorder
+from kerascli.workflow.fitting import saver
 from tests.support.runs_harness import train, write
 
 # One batch an epoch: the update of an epoch's last step is what overflows.
@@ -53,7 +53,7 @@ def test_an_update_that_overflows_at_once_is_not_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     """Neither if a checkpoint is due at the end of that epoch nor if none is."""
-    monkeypatch.setattr(recorder, "EPOCH_SECONDS", seconds)
+    monkeypatch.setattr(saver, "EPOCH_SECONDS", seconds)
     run, error = stopped(linear(tmp_path), tmp_path / "runs")
     assert "'out/kernel' became nan or infinite by epoch 1, step 1: an update overflowed" in str(error)
     assert str(error).endswith("no weights are saved: there was no checkpoint before it")
@@ -66,7 +66,7 @@ def test_an_update_that_overflows_at_once_is_not_saved(
 def test_an_update_that_overflows_later_leaves_the_weights_of_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "EPOCH_SECONDS", -1.0)
+    monkeypatch.setattr(saver, "EPOCH_SECONDS", -1.0)
     config = linear(tmp_path, LATER)
     run, error = stopped(config, tmp_path / "runs")
     assert "'out/kernel' became nan or infinite by epoch 4, step 1" in str(error)
@@ -81,7 +81,7 @@ def test_an_update_that_overflows_later_leaves_the_weights_of_the_last_checkpoin
 
 def test_state_of_the_optimizer_that_overflows_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gradient of 1e25 is finite, its square is not: Adam would never move that weight again."""
-    monkeypatch.setattr(recorder, "EPOCH_SECONDS", -1.0)
+    monkeypatch.setattr(saver, "EPOCH_SECONDS", -1.0)
     run, error = stopped(linear(tmp_path, "adam: 0.1", scale=1e25), tmp_path / "runs")
     assert "'adam/out/kernel/velocity' became nan or infinite by epoch 1, step 1" in str(error)
     assert all(np.isfinite(values).all() for values in saved_numbers(run))

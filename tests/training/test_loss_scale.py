@@ -14,7 +14,7 @@ from kerascli.errors import FileRefused
 from kerascli.optimizers.base import OPTIMIZERS
 from kerascli.optimizers.several import Optimizers
 from kerascli.runs.index import find_run
-from kerascli.workflow.fitting import recorder
+from kerascli.workflow.fitting import saver
 from kerascli.workflow.train import Options, start
 from tests.support.optimizer_harness import Ours, gradients_of
 from tests.support.runs_harness import HARD, go_on, outcome, train, write
@@ -141,7 +141,7 @@ def test_a_step_s_program_reads_the_scale_as_it_is(tmp_path: Path) -> None:
 def test_a_run_with_a_scale_goes_on_exactly(tmp_path: Path, stop_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     config = write(tmp_path, growing(PLAIN))
     whole, _ = train(config, tmp_path / "whole", ["fit.epochs=3"])
-    monkeypatch.setattr(recorder, "BATCH_SECONDS", -1.0)
+    monkeypatch.setattr(saver, "BATCH_SECONDS", -1.0)
     events = start(open_config(config, sets=["fit.epochs=3"]), Options(runs_dir=tmp_path / "left"))
     seen = 0
     for event in events:

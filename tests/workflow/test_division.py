@@ -44,7 +44,7 @@ SYNCHRONIZED = "    - batch_normalization: {synchronized: true, name: norm}\n"
         ({"processes": 17}, "16 rows cannot be divided among 17 processes"),
         ({"fit": ", shards: 3"}, "expected a power of two"),
         ({"fit": ", shards: 32"}, "must divide batch_size"),
-        ({"fit": ", distribute: fsdp"}, "ddp"),
+        ({"fit": ", distribute: dpp"}, "did you mean 'ddp'"),
     ],
 )
 def test_what_cannot_be_divided_is_refused(tmp_path: Path, settings: dict[str, object], text: str) -> None:

@@ -1,13 +1,17 @@
 """`evaluate` of a binary classifier: a table of thresholds, curves, a threshold that is asked for, groups of rows."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn import metrics
 
 from kerascli.errors import ConfigError, DataError
 from kerascli.runs.record import RunRecord
+from kerascli.training.predict import predict
+from kerascli.workflow import evaluate
 from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
 from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.opened import open_run
@@ -64,6 +68,25 @@ def test_a_threshold_that_was_found_is_that_of_predict(run: RunRecord, option: l
         assert metrics.recall_score(truth, predicted) >= 0.8
     pictures = sorted(path.name for path in (run.path / "plots").iterdir())
     assert pictures == ["confusion_out_train.png", "curves_out_train.png"]
+
+
+def test_rows_without_a_probability_are_told_in_place_of_thresholds(
+    run: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverged(*arguments: Any, **settings: Any) -> dict[str, torch.Tensor]:
+        outputs = predict(*arguments, **settings)
+        outputs["out"][[3, 5]] = float("nan")
+        return outputs
+
+    monkeypatch.setattr(evaluate, "predict", diverged)
+    said = "in 2 rows the probability of 'fraud' is nan"
+    text = command("evaluate", run.path, "train")
+    assert f"no table of thresholds: {said}" in text
+    assert "threshold  precision" not in text
+    assert json.loads(command("evaluate", run.path, "train", "--json"))["thresholds"] == {}
+    for option in (["--maximize", "f1"], ["--hold-recall", "0.5"]):
+        with pytest.raises(DataError, match=f"{option[0]}: {said}"):
+            command("evaluate", run.path, "train", *option)
 
 
 @pytest.mark.parametrize(

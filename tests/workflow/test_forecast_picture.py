@@ -61,7 +61,7 @@ def test_the_rows_of_the_test_split_are_forecast_beside_their_truth(run: OpenedR
         panel.truth, values[34:]
     )  # 40 windows: 30 are trained on, whose last target is row 33
     np.testing.assert_array_equal(panel.history, values[14:34])
-    assert found.positions.astype("datetime64[D]").astype(str).tolist() == days[14:]
+    assert found.panels[0].positions.astype("datetime64[D]").astype(str).tolist() == days[14:]
     # The file up to there, with the known columns of what follows, is forecast alike.
     head, tail = (
         ["date,value,price", *rows(44)][:35],
@@ -72,7 +72,7 @@ def test_the_rows_of_the_test_split_are_forecast_beside_their_truth(run: OpenedR
     assert panel.error == pytest.approx(np.abs(panel.forecast - values[34:]).mean())
     short = forecast_picture(run, 3)
     np.testing.assert_array_equal(short.panels[0].forecast, panel.forecast[:3])
-    assert len(short.positions) == len(short.panels[0].history) + 3
+    assert len(short.panels[0].positions) == len(short.panels[0].history) + 3
     with pytest.raises(ConfigError, match="--horizon 11: the test split has 10 rows to compare with"):
         forecast_picture(run, 11)
 
@@ -81,7 +81,7 @@ def test_with_a_future_the_forecast_begins_after_the_last_row(run: OpenedRun) ->
     found = forecast_picture(run, 6, home(run) / "future.csv")
     assert found.panels[0].truth.tolist() == []
     assert found.panels[0].history[-1] == float(column(run, 1)[-1])
-    assert str(found.positions[-1].astype("datetime64[D]")) == "2024-02-19"
+    assert str(found.panels[0].positions[-1].astype("datetime64[D]")) == "2024-02-19"
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,10 @@ def shown(figure: "Figure") -> dict[str, Any]:
 
 
 def test_lines_of_truth_and_forecast_begin_at_the_last_known_value() -> None:
-    panel = ForecastPanel("value_$", np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0]), np.array([4.5, 5.5]))
-    figure = plot_forecast([panel], np.arange(5), "a run", axis="row", truth="truth")
+    panel = ForecastPanel(
+        "value_$", np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0]), np.array([4.5, 5.5]), np.arange(5)
+    )
+    figure = plot_forecast([panel], "a run", axis="row", truth="truth")
     assert shown(figure) == {
         "history": ([0, 1, 2], [1, 2, 3]), "truth": ([2, 3, 4], [3, 4, 5]), "forecast": ([2, 3, 4], [3, 4.5, 5.5]),
     }  # fmt: skip

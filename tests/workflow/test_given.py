@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.opened import OpenedRun, open_run
 from kerascli.workflow.predict import Form, Predictions, predict_run
-from kerascli.workflow.stream import predict_stream
+from kerascli.workflow.stream import arriving_lines, predict_stream
 from tests.support.runs_harness import command, train, write
 
 PICTURES = """
@@ -111,6 +112,19 @@ def test_images_in_files_folders_and_patterns(pictures: RunRecord, tmp_path: Pat
     same(predict_run(run, [files[2], str(folder / "light")]), whole, [2, 3, 4, 5])
     draw(tmp_path / "wide.PNG", 100, (40, 10))
     assert predict_run(run, str(tmp_path / "wide.PNG")).rows == 1  # made of the size that the run's images have
+
+
+def test_a_split_of_files_has_their_names(pictures: RunRecord, texts: RunRecord) -> None:
+    rows = predict_run(open_run(pictures), "train")
+    paths = [Path(each) for each in rows.kept["file"].tolist()]
+    assert not any(".." in path.parts for path in paths)
+    assert [path.name for path in paths] == ["0.png", "1.png", "2.png", "0.jpg", "1.jpg", "2.jpg"]
+    again = predict_run(open_run(pictures), list(map(str, paths)))
+    assert again.kept["file"].tolist() == rows.kept["file"].tolist()
+    assert all(np.array_equal(again.outputs[name], values) for name, values in rows.outputs.items())
+    kept = predict_run(open_run(texts), "train", keep=["file", "label"]).kept
+    assert [*kept] == ["file", "label"]
+    assert all(Path(each).read_text() for each in kept["file"].tolist())
 
 
 def test_a_folder_with_classes_is_evaluated(pictures: RunRecord, tmp_path: Path) -> None:
@@ -259,10 +273,55 @@ def test_a_stream_is_answered_row_by_row_and_bad_rows_are_skipped(table: RunReco
     whole = predict_run(open_run(table), "train").outputs["dense"]
     assert [first.split(",")[0], second.split(",")[0]] == ["0", "3"]
     np.testing.assert_allclose([float(line.split(",")[1]) for line in (first, second)], whole[[0, 3], 0], rtol=1e-5)
-    assert "standard input:3:a: error: 'x' is not a number" in err
+    said = "standard input:3:a: error: 'x' is not a number\n  hint: the training rows hold numbers in 'a'\n"
+    assert said in err
     assert "standard input:4: error: 2 fields, the header has 4" in err
     assert "2 of 4 rows were bad" in err
     assert process.returncode == 3
+
+
+def alone(lines: Sequence[bytes]) -> list[Sequence[bytes]]:
+    """Lines of a stream that arrive one by one."""
+    return [[line] for line in lines]
+
+
+STREAMS = {
+    "plain": ("a;b;kind", ["1;2;a", "x;2;b", "2;2.5;b", "3;1;a;4", "4;;a", "", "5;1;b"]),
+    "quotes": ("a;b;kind", ['1;2;"a"', '2;3;"b"', '3;4;"b', 'c"', "4;5;a"]),
+    "json": ("", ['{"a": 1, "b": 2, "kind": "a"}', '{"a": 1, "kind": "a"}', '{"a": 1.5, "b": 2, "kind": "b"}',
+                  '{"a": "x", "b": 2, "kind": "b"}', "{", '{"a": 2, "b": 3, "kind": "a", "c": 0}']),
+    "cut off": ("a;b;kind", ["1;2;a", "2;3;b", "3;4;a\0", "1;1;b"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_rows_that_arrive_together_are_answered_as_one_by_one(kind: str, table: RunRecord) -> None:
+    header, rows = STREAMS[kind]
+    run = open_run(table)
+    lines = [f"{line}\n".encode() for line in ([header] if header else []) + rows]
+
+    def answers(arrivals: Sequence[Sequence[bytes]]) -> tuple[list[float], list[str]]:
+        values: list[float] = []
+        errors: list[str] = []
+        for found in predict_stream(run, arrivals, Form()):
+            if isinstance(found, DataError):
+                errors += [line for fault in found.faults for line in fault.lines()]
+                values.append(np.nan)
+            else:
+                values += found.columns["y"].tolist()
+        return values, errors
+
+    together, one_by_one = answers([lines]), answers(alone(lines))
+    np.testing.assert_allclose(together[0], one_by_one[0], rtol=1e-5)
+    assert together[1] == one_by_one[1]
+    split = io.BufferedReader(cast(io.RawIOBase, io.BytesIO(b"".join(lines))), 7)
+    np.testing.assert_allclose(answers(list(arriving_lines(split)))[0], one_by_one[0], rtol=1e-5)
+
+
+def test_a_batch_of_a_stream_is_a_call_of_the_model(table: RunRecord) -> None:
+    lines = [b"a;b;kind\n", *(f"{i};1;a\n".encode() for i in range(1500))]
+    found = list(predict_stream(open_run(table), [lines], Form()))
+    assert [each.rows for each in found if isinstance(each, Predictions)] == [1024, 476]
 
 
 @pytest.mark.parametrize("form", ["lines", "json"])
@@ -270,7 +329,7 @@ def test_texts_are_streamed(texts: RunRecord, form: str) -> None:
     run = open_run(texts)
     words = ["great lovely film 1", "awful boring film 1"]
     lines = [f"{each if form == 'lines' else json.dumps({'text': each})}\n".encode() for each in words]
-    found = list(predict_stream(run, lines, Form()))
+    found = list(predict_stream(run, alone(lines), Form()))
     whole = predict_run(run, "train").columns["p(good)"]
     for each, expected in zip(found, whole[[5, 1]], strict=True):
         assert isinstance(each, Predictions)
@@ -279,9 +338,9 @@ def test_texts_are_streamed(texts: RunRecord, form: str) -> None:
 
 def test_bytes_that_are_no_text_are_a_bad_row(texts: RunRecord, table: RunRecord) -> None:
     run = open_run(texts)
-    found = list(predict_stream(run, [b"great film\n", b"gr\xe9at\n", b"awful\n"], Form()))
+    found = list(predict_stream(run, alone([b"great film\n", b"gr\xe9at\n", b"awful\n"]), Form()))
     assert [isinstance(each, DataError) for each in found] == [False, True, False]
-    rows = list(predict_stream(open_run(table), [b"a;b;kind\n", b"1;2;\xe9\n", b"1;2;a\n"], Form()))
+    rows = list(predict_stream(open_run(table), alone([b"a;b;kind\n", b"1;2;\xe9\n", b"1;2;a\n"]), Form()))
     assert [isinstance(each, DataError) for each in rows] == [True, False]
     assert "standard input:2: error: not UTF-8" in rows[0].faults[0].lines()[0]  # type: ignore[union-attr]
 
@@ -291,7 +350,7 @@ def test_a_stream_of_skipped_lines_has_no_rows(table: RunRecord) -> None:
     assert run.data is not None
     source = run.data.source.model_copy(update={"skip_rows": 3})
     run.data = run.data.model_copy(update={"source": source})
-    assert list(predict_stream(run, [b"one\n", b"two\n"], Form())) == []
+    assert list(predict_stream(run, alone([b"one\n", b"two\n"]), Form())) == []
 
 
 def test_windows_are_predicted_from_the_file_that_they_were_trained_on(tmp_path: Path) -> None:

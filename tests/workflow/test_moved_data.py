@@ -15,7 +15,7 @@ from kerascli.data.section import parse_data
 from kerascli.errors import ConfigError
 from kerascli.events import BatchEnd, EpochEnd
 from kerascli.runs.index import find_run
-from kerascli.workflow.fitting import recorder
+from kerascli.workflow.fitting import saver
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.train import start
 from tests.support.runs_harness import edit_facts, train, write
@@ -135,7 +135,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     events = start(open_config(config), Options(runs_dir=folder / "runs", name="killed"))
     epochs = 0
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(recorder, "FIRST_SECONDS", -1.0)
+        patched.setattr(saver, "FIRST_SECONDS", -1.0)
         for event in events:
             epochs += isinstance(event, EpochEnd)
             if epochs == 1 and isinstance(event, BatchEnd):

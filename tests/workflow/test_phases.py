@@ -26,7 +26,7 @@ from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.training import build as building
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.fitting import recorder
+from kerascli.workflow.fitting import saver
 from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.train import Options, start
@@ -224,7 +224,7 @@ def test_a_run_left_in_any_phase_goes_on_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, whole: RunRecord
 ) -> None:
     config = write(tmp_path, PHASED)
-    monkeypatch.setattr(recorder, "BATCH_SECONDS", -1.0)
+    monkeypatch.setattr(saver, "BATCH_SECONDS", -1.0)
     steps = {"end of phase 1": 64, "first step of phase 2": 65, "middle of phase 2": 110, "phase 3": 170}[moment]
     events = start(open_config(config), Options(runs_dir=tmp_path / "left"))
     seen = 0

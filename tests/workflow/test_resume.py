@@ -17,7 +17,7 @@ from kerascli.errors import ConfigError, DataError, FileRefused, Interrupted, Tr
 from kerascli.events import BatchEnd, EpochEnd, Event, Note
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
-from kerascli.workflow.fitting import recorder
+from kerascli.workflow.fitting import saver
 from kerascli.workflow.train import Options, start
 from tests.support.runs_harness import HARD, go_on, outcome, train, write
 
@@ -57,8 +57,8 @@ def test_a_run_left_after_any_step_goes_on_exactly(tmp_path: Path, stop_at: int,
 def leave(config: Path, runs: Path, steps: int) -> None:
     """Start a run, save after `steps` steps and abandon it, like a kill."""
     run_options = Options(runs_dir=runs)
-    save = recorder.BATCH_SECONDS
-    recorder.BATCH_SECONDS = -1.0
+    save = saver.BATCH_SECONDS
+    saver.BATCH_SECONDS = -1.0
     try:
         events = start(open_config(config, sets=["fit.epochs=4"]), run_options)
         seen = 0
@@ -69,7 +69,7 @@ def leave(config: Path, runs: Path, steps: int) -> None:
                 break
         events.close()  # type: ignore[attr-defined]
     finally:
-        recorder.BATCH_SECONDS = save
+        saver.BATCH_SECONDS = save
 
 
 def _signal_at(events: Iterator[Event], moment: Callable[[Event], bool]) -> None:

@@ -21,7 +21,7 @@ Pages = Iterator[tuple[str, str]]
 """(path below docs/ without its suffix, text)."""
 
 ORDER = ("layer", "loss", "metric", "optimizer", "schedule", "callback", "activation", "initializer", "regularizer",
-         "constraint", "source", "transform", "feature", "augmentation")  # fmt: skip
+         "constraint", "distribution", "source", "transform", "feature", "augmentation")  # fmt: skip
 """The kinds as the site lists them; others follow by name."""
 
 

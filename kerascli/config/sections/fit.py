@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, mo
 from kerascli.callbacks.base import CALLBACKS, Callback
 from kerascli.component import Invalid, plain
 from kerascli.errors import Fault, Path, show
+from kerascli.parts.base import DISTRIBUTIONS, Distribution
 from kerascli.section import BaseSection, parse_section
 from kerascli.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveInt
 
@@ -26,6 +27,7 @@ def _class_weights(value: Any) -> Any:
 
 
 CallbackField = Annotated[Callback, CALLBACKS.field()]
+DistributionField = Annotated[Distribution, DISTRIBUTIONS.field()]
 ValidationFrequency = PositiveInt | Annotated[tuple[PositiveInt, ...], BeforeValidator(_listed)]
 
 
@@ -69,8 +71,8 @@ class FitSpec(BaseSection):
     """Reset of stateful layers: before each epoch, or never in training. Evaluation starts from zero states."""
     deterministic: Annotated[bool, NotPerPhase("it applies to all phases")] = False
     """Use deterministic algorithms on CUDA, which are slower; the CPU is deterministic anyway."""
-    distribute: Annotated[Literal["ddp"] | None, NotPerPhase("it applies to all phases")] = None
-    """Division of the work: `ddp`, also if null. Each process has a copy of the model and a part of each batch."""
+    distribute: Annotated[DistributionField | None, NotPerPhase("it applies to all phases")] = None
+    """Distribution over several processes: `ddp`, where each holds the whole model, or `fsdp`; null: ddp."""
     shards: Annotated[PositiveInt | None, NotPerPhase("it applies to all phases")] = None
     """Number of parts of a batch (a power of two), each run on its own: the same bits on 1, 2, 4 ... processes.
     Null: one part per process, and results that differ from those of one process by rounding.

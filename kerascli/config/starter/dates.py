@@ -6,7 +6,9 @@ from datetime import datetime
 
 import numpy as np
 
-_ISO = re.compile(r"\s*\d{4}-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?Z?)?)?\s*")
+from kerascli.data.times import parsed_times
+
+_ISO = re.compile(r"\s*\d{4}-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?(Z|[+-]\d\d(:?\d\d)?)?)?)?\s*")
 _DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d %Y", "%b %d, %Y",
          "%d %B %Y", "%B %d, %Y", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%Y%m%d", "%Y.%m.%d")  # fmt: skip
 _TIMES = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
@@ -28,13 +30,8 @@ def date_format(texts: Sequence[str]) -> str | None:
 
 def times_of(texts: Sequence[str], form: str) -> np.ndarray | None:
     """Return texts in the date format `form` as an array of datetime64[s]; None if one of them is no date."""
-    try:
-        if not form:
-            found = np.array([text.strip().removesuffix("Z") for text in texts], "datetime64[s]")
-            return None if np.isnat(found).any() else found
-        return np.array([datetime.strptime(text.strip(), form) for text in texts], "datetime64[s]")
-    except ValueError:
-        return None
+    found = parsed_times(texts, form or None, "s")
+    return None if np.isnat(found).any() else found
 
 
 def varying_parts(times: np.ndarray) -> list[str]:

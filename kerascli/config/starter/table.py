@@ -1,5 +1,6 @@
 """Draft a config for a table: inputs by the roles of its columns, target, split, and a model by the number of rows."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +14,11 @@ from kerascli.config.starter.look import Looked
 from kerascli.config.starter.target import Target, choose, describe
 from kerascli.config.starter.texts import text_input, text_table
 from kerascli.config.starter.training import compile_section, fit_section
-from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.errors import DataError, Fault, Place, in_yaml, safe_text
 
 _LEAST_ROWS = 10
+_WEIGHT = re.compile(r"(^|[_ .-])(weights?|wgt|wt)$", re.IGNORECASE)
+"""Pattern of the names of columns that may hold sample weights."""
 
 
 def table_draft(looked: Looked, found: Mapping[str, Column], given: str | None, kind: str | None, path: str) -> Draft:
@@ -169,6 +172,7 @@ def _inputs(draft: Draft, used: Mapping[str, Column], *, timed: bool, taken: str
             draft.decide("data", f"date, as a place on the circle of {', '.join(parts)}: {safe_text(column.name)}")
         else:
             draft.decide("data", f"left out: {safe_text(column.name)} (no part of the date repeats)")
+    _ask_about_weights(draft, used, taken)
     if words:
         draft.decide("data", f"words, a place for each: {listed(column.name for column in words)}")
     many = [column.name for column in words if column.different > MAX_WORDS]
@@ -197,6 +201,15 @@ def _numbers(draft: Draft, used: Mapping[str, Column]) -> dict[str, list[Any]]:
         if gaps:
             draft.decide("data", f"missing values become the median: {listed(gaps)}")
     return inputs
+
+
+def _ask_about_weights(draft: Draft, used: Mapping[str, Column], target: str) -> None:
+    """Say how to use a column called `weight`, which is an input as any other, as weights of the rows instead."""
+    for column in used.values():
+        if column.role in ("numbers", "skewed") and _WEIGHT.search(column.name):
+            name = safe_text(column.name)
+            instead = in_yaml({"sample_weight": {target: {"columns": column.name}}})[1:-1]
+            draft.decide("data", f"'{name}' is an input; to weigh the rows by it instead: {instead}")
 
 
 def _date(column: Column, parts: list[str]) -> list[Any]:

@@ -134,14 +134,14 @@ def _column(table: Table, name: str, field: Field) -> np.ndarray:
         text = f"column '{name}' holds sequences; the training rows hold {'text' if field.is_text else 'numbers'}"
         raise DataError(Fault(text, place=Place(table.name or "data")))
     if values.dtype == object and not field.is_text:
-        raise not_numbers(table, name, values)
+        raise not_numbers(table, name, values, f"the training rows hold numbers in '{safe_text(name, 40)}'")
     return values
 
 
-def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
+def not_numbers(table: Table, name: str, values: np.ndarray, why: str | None = None) -> DataError:
     """Return the DataError for a text column where numbers are expected; it names the first value that is not a number.
 
-    It also says how many there are.
+    It also says how many there are. `why` is the hint that numbers are expected; None: string_lookup may be meant.
     """
     words = values.tolist()
     bad = [row for row, value in enumerate(words) if value != "" and not is_number(value)]
@@ -151,9 +151,10 @@ def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
     if not bad:
         text = f"column '{name}' holds text; expected numbers"
         return DataError(Fault(text, place=Place(table.name or "data")))
-    text = f"'{safe_text(values[bad[0]], 40)}' is not a number ({len(bad)} of {len(values)} rows)"
-    hint = "string_lookup maps strings to integers" if len(bad) > len(values) // 2 else None
-    hint = _hint_of_format(words[bad[0]]) or hint
+    count = f" ({len(bad)} of {len(values)} rows)" if len(values) > 1 else ""
+    text = f"'{safe_text(values[bad[0]], 40)}' is not a number{count}"
+    lookup = "string_lookup maps strings to integers" if len(bad) > len(values) // 2 else None
+    hint = _hint_of_format(words[bad[0]]) or why or lookup
     return DataError(Fault(text, place=table.place(bad[0], name), hint=hint))
 
 

@@ -20,9 +20,9 @@ from kerascli.data.pipeline.pipeline import Stage, finished, full_inverse, infer
 from kerascli.data.pipeline.preparer import Fields, Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec
-from kerascli.data.storage.blocks import extremes
+from kerascli.data.storage.blocks import label_range
 from kerascli.data.storage.on_disk import Values
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Skipped, Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.data.where import check_where, rows_where
 from kerascli.errors import DataError, Fault, in_yaml, safe_text
@@ -66,6 +66,8 @@ class PreparedData(Stages):
     warnings: list[str] = field(default_factory=list)
     tables: dict[str, Table] = field(default_factory=dict)
     """Mapping from split to table of raw rows, for checks before training; cleared afterwards to free the memory."""
+    skipped: tuple[Skipped, ...] = ()
+    """Damaged files that the source leaves out, by split."""
 
 
 def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFacts:
@@ -125,7 +127,7 @@ def load_data(
         text = f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}"
         raise DataError(Fault(text, ("data", "source")))
     if validation_split > 0:
-        tables = cut_tail(tables, validation_split)
+        tables = cut_tail(tables, validation_split, spec.source.series_column())
     train = tables["train"]
     if learned is None:
         columns = _column_fields(spec, named_pipelines, train, context)
@@ -135,12 +137,13 @@ def load_data(
     preparer = Preparer(named_pipelines, fields, learned, context.progress)
     splits = {name: preparer.split(table) for name, table in tables.items()}
     found = _stages(spec, named_pipelines, fields, learned)
-    warnings = [text for found in (*loaded.values(), *learned.values()) for text in found.warnings]
+    skipped = tuple(table.skipped for table in loaded.values() if table.skipped is not None)
+    warnings = [*map(str, skipped), *(text for found in learned.values() for text in found.warnings)]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
         found.facts, found.input_stage, found.target_stage, found.inverses, splits, dict(learned),
         display_columns(context.display_columns, tables, spec.source.facts(context) or {}, found.facts.targets), mixing,
-        digests(spec, context, tables), warnings, dict(tables),
+        digests(spec, context, tables), warnings, dict(tables), skipped,
     )  # fmt: skip
 
 
@@ -264,8 +267,8 @@ def _column_fields(
             shape = (None,) if is_ragged(values) else values.shape[1:]
             given = found.get(column) or source_facts.get(column) or Field(shape, dtype)
             if named.section == "targets" and given.num_classes is None:
-                labels = table.column(column)
-                given = replace(given, num_classes=_count_classes(labels), first_class=_first_class(labels))
+                first, count = label_range(table.column(column)) or (None, None)
+                given = replace(given, num_classes=count, first_class=first)
             if column in source_facts and None in source_facts[column].shape:
                 shape = source_facts[column].shape
             found[column] = replace(given, shape=shape, dtype=dtype)
@@ -308,19 +311,6 @@ def _needed_column(named: NamedPipeline, table: Table, column: str) -> Values:
         if len(parts) > 1 and all(part in table for part in parts):
             hint = f"several columns are a list: columns: {in_yaml(parts)}"
         raise DataError(replace(fault, path=named.column_path(column), place=None, hint=hint)) from None
-
-
-def _count_classes(values: Values) -> int | None:
-    """Return the number of classes if a column holds integer class labels (one per row, none negative), else None."""
-    if values.dtype.kind not in "iu" or values.size != len(values) or not len(values):
-        return None
-    least, greatest = extremes(values)
-    return greatest + 1 if least >= 0 else None
-
-
-def _first_class(values: Values) -> int | None:
-    """Return the smallest label if a column holds integer class labels (one per row, none negative), else None."""
-    return None if _count_classes(values) is None else extremes(values)[0]
 
 
 def _stages(

@@ -11,6 +11,7 @@ from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
+from kerascli.data.times import parsed_times
 from kerascli.errors import ConfigError, DataError, Fault, safe_text
 
 
@@ -24,7 +25,8 @@ def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> 
             text = f"split.{name}: the source has its own '{name}' split of {tables[name].rows} rows"
             raise ConfigError(Fault(text, ("data", "split", name), "key", hint=f"take '{name}' out of split"))
     train = tables["train"]
-    rows = _chosen(spec.split, train, context.seed if spec.split.seed is None else spec.split.seed)
+    seed = context.seed if spec.split.seed is None else spec.split.seed
+    rows = _chosen(spec.split, train, seed, spec.source.series_column())
     for name, chosen in rows.items():
         if not len(chosen):
             share = spec.split.parts().get(name, 1 - sum(spec.split.parts().values()))
@@ -33,10 +35,12 @@ def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> 
     return {**tables, **{name: train.take(chosen) for name, chosen in rows.items()}}
 
 
-def _chosen(split: SplitSpec, train: Table, seed: int) -> Mapping[str, np.ndarray]:
+def _chosen(split: SplitSpec, train: Table, seed: int, series: str | None) -> Mapping[str, np.ndarray]:
     """Return a mapping from split (`train`, `validation`, `test`) to the indices of the training rows that it gets."""
     if split.order is not None:
-        return ordered_split(_times(train, split.order), split.parts())
+        times, parts = _times(train, split.order), split.parts()
+        each = [(rows, ordered_split(times[rows], parts)) for rows in _each_series(train, series)]
+        return {name: np.sort(np.concatenate([rows[found[name]] for rows, found in each])) for name in each[0][1]}
     strata = None if split.stratify is None else _classes(train, "stratify", split.stratify)
     if split.group is None:
         return random_split(train.rows, split.parts(), seed, strata, split.stratify or "")
@@ -71,32 +75,33 @@ def _times(train: Table, column: str) -> np.ndarray:
             place = train.place(int(np.isnan(values).argmax()), column)
             raise DataError(Fault("missing value: the rows are split by this column", place=place))
         return values
-    texts = [text.strip().removesuffix("Z") for text in values.tolist()]
-    try:
-        found = np.array(texts, "datetime64[us]")
-        row = int(np.isnat(found).argmax()) if np.isnat(found).any() else None
-    except ValueError:
-        found, row = np.empty(0, "datetime64[us]"), next(row for row, text in enumerate(texts) if not _is_date(text))
-    if row is not None:
+    found = parsed_times(values.tolist())
+    if np.isnat(found).any():
+        row = int(np.isnat(found).argmax())
         text = f"'{safe_text(values[row], 40)}' is no date: expected 2026-11-27, or with a time 2026-11-27T15:30"
         raise DataError(Fault(text, place=train.place(row, column)))
     return found
 
 
-def _is_date(text: str) -> bool:
-    try:
-        return not np.isnat(np.datetime64(text, "us"))
-    except ValueError:
-        return False
+def _each_series(train: Table, series: str | None) -> list[np.ndarray]:
+    """Return the row numbers of each series in the training rows, by the column `series`; None: there is one."""
+    if series is None:
+        return [np.arange(train.rows)]
+    numbers = unique_inverse(train.column(series))[1]
+    return np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
 
 
-def cut_tail(tables: dict[str, Table], part: float) -> dict[str, Table]:
-    """Move the last training rows to a split `validation`, as Keras's `validation_split`.
-    Raises DataError, ConfigError."""
+def cut_tail(tables: dict[str, Table], part: float, series: str | None = None) -> dict[str, Table]:
+    """Move the last training rows to a split `validation`, as Keras's `validation_split`; those of each series, if the
+    column `series` tells several apart. Raises DataError, ConfigError."""
     if "validation" in tables:
         text = "validation_split: the data has a 'validation' split already"
         hint = "write validation_data: validation instead"
         raise ConfigError(Fault(text, ("fit", "validation_split"), "key", hint=hint))
     train = tables["train"]
     start = tail_start(train.rows, part)
-    return {**tables, "train": train.take(slice(0, start)), "validation": train.take(slice(start, None))}
+    if series is None:
+        return {**tables, "train": train.take(slice(0, start)), "validation": train.take(slice(start, None))}
+    cut = [np.split(rows, [tail_start(len(rows), part)]) for rows in _each_series(train, series)]
+    first, last = (np.sort(np.concatenate([each[end] for each in cut])) for end in (0, 1))
+    return {**tables, "train": train.take(first), "validation": train.take(last)}

@@ -34,6 +34,7 @@ class FolderSource(Source):
     """
 
     paths = ("directory", "validation", "test")
+    names_files = True
     suffixes: ClassVar[tuple[str, ...]]
 
     directory: str
@@ -59,7 +60,7 @@ class FolderSource(Source):
 
     def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
         """Return a table with a row for each file: the file's contents and the given `columns`. Raises DataError."""
-        return Table({**columns, **self.contents(files, name)}, len(files), name=name)
+        return Table({FILE: file_names(files), **columns, **self.contents(files, name)}, len(files), name=name)
 
     def label(self, context: Context) -> dict[str, Field]:
         """Return {"label": field} for the column of class labels, or {} if there are no labels. Raises DataError."""
@@ -74,9 +75,7 @@ class FolderSource(Source):
         return path.name.lower().endswith(self.suffixes)
 
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
-        names = np.array([str(path) for path in files], object)
-        given: dict[str, Values] = {FILE: names} if labels is None else {FILE: names, "label": labels}
-        return Table({**given, **self.contents(list(files), FILES)}, len(files), name=FILES)
+        return FolderSource.table(self, list(files), {} if labels is None else {"label": labels}, FILES)
 
     def folders(self, context: Context) -> list[Path]:
         paths = (self.directory, self.validation, self.test)
@@ -89,13 +88,28 @@ class FolderSource(Source):
             if path is None:
                 continue
             columns: dict[str, Values] = {}
+            folder = plain_path(context.folder / path)
             if label:
-                found = labelled_files(context.folder / path, path, label["label"].classes or (), self.suffixes)
+                found = labelled_files(folder, path, label["label"].classes or (), self.suffixes)
                 files, columns["label"] = found.paths, found.labels
             else:
-                files = unlabelled_files(context.folder / path, path, self.suffixes)
+                files = unlabelled_files(folder, path, self.suffixes)
             tables[split] = self.table(files, columns, path)
         return tables
+
+
+def plain_path(path: Path) -> Path:
+    """Return a path without `..` in it, as users would write it; unchanged if a link makes that another file."""
+    plain = os.path.normpath(path)
+    try:
+        return Path(plain) if os.path.samefile(plain, path) else path
+    except OSError:
+        return path
+
+
+def file_names(files: Sequence[Path]) -> np.ndarray:
+    """Return the column `file` of a table with a row for each file: the path of each, as text."""
+    return np.array(list(map(str, files)), object)
 
 
 def class_names(folder: Path, shown: str) -> tuple[str, ...]:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.sources.folders import FolderSource
+from kerascli.data.sources.folders import FolderSource, file_names
 from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, decoded_once, image_column, readable
 from kerascli.data.storage.image_files import Images, need_pillow
 from kerascli.data.storage.on_disk import Values
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import FILE, Table
 
 
 @source()
@@ -31,6 +31,6 @@ class ImageFolder(ImageSettings, FolderSource):
     def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
         need_pillow()
         images, damaged = decoded_once(Images(files, self.reading()))
-        found = Table({**columns, "image": images}, len(files), name=name)
+        found = Table({FILE: file_names(files), **columns, "image": images}, len(files), name=name)
         kept = readable(damaged, len(files), name, skip=self.on_corrupt == "skip")
-        return found if kept is None else found.take(kept.rows, kept.warnings)
+        return found if kept is None else found.take(kept.rows, kept.skipped)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
-from kerascli.data.sources.folders import files_below
+from kerascli.data.sources.folders import file_names, files_below, plain_path
 from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, decoded_once, image_column, readable
 from kerascli.data.storage.image_files import Images, need_pillow
 from kerascli.data.storage.table import FILE, FILES, Table
@@ -18,6 +18,7 @@ class TwoFolders(Source):
     """Base class of sources that read images from one folder and their masks from another."""
 
     paths = ("images", "masks")
+    names_files = True
 
     images: str
     """Folder of the images, relative to the config."""
@@ -44,25 +45,26 @@ class ImagePairs(ImageSettings, TwoFolders):
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
         need_pillow()
         images = image_column(Images(list(files), self.reading()))
-        return Table({FILE: np.array(list(map(str, files)), object), "image": images}, len(files), name=FILES)
+        return Table({FILE: file_names(files), "image": images}, len(files), name=FILES)
 
     def folders(self, context: Context) -> list[Path]:
         return [context.folder / path for path in (self.images, self.masks)]
 
     def load(self, context: Context) -> Mapping[str, Table]:
         need_pillow()
-        images, masks = (_by_name(context.folder / path, path) for path in (self.images, self.masks))
+        images, masks = (_by_name(plain_path(context.folder / path), path) for path in (self.images, self.masks))
         names = sorted(images)
         if lacking := [name for name in names if name + self.mask_suffix not in masks]:
             text = f"{counted(len(lacking), 'image')} without a mask, the first is '{safe_text(lacking[0], 60)}'"
             hint = f"expected '{safe_text(lacking[0] + self.mask_suffix, 60)}' in '{safe_text(self.masks, 60)}'"
             raise DataError(Fault(text, place=Place(self.images), hint=hint))
         grey = replace(self.reading(), color_mode="grayscale", interpolation="nearest")
-        image, damaged = decoded_once(Images([images[name] for name in names], self.reading()))
+        files = [images[name] for name in names]
+        image, damaged = decoded_once(Images(files, self.reading()))
         mask, more = decoded_once(Images([masks[name + self.mask_suffix] for name in names], grey))
-        table = Table({"image": image, "mask": mask}, len(names), name=self.images)
+        table = Table({FILE: file_names(files), "image": image, "mask": mask}, len(names), name=self.images)
         kept = readable({**more, **damaged}, len(names), self.images, skip=self.on_corrupt == "skip")
-        return {"train": table if kept is None else table.take(kept.rows, kept.warnings)}
+        return {"train": table if kept is None else table.take(kept.rows, kept.skipped)}
 
 
 def _by_name(folder: Path, shown: str) -> dict[str, Path]:

@@ -9,6 +9,7 @@ import numpy as np
 from kerascli.data.base import Source
 from kerascli.data.storage.image_files import Images, Reading
 from kerascli.data.storage.on_disk import Values, is_large
+from kerascli.data.storage.table import Skipped
 from kerascli.errors import DataError, Fault, counted
 from kerascli.shapes import Size2D
 
@@ -60,10 +61,10 @@ def decoded_once(images: Images) -> tuple[Values, dict[int, Fault]]:
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """Indices of the rows whose images could be decoded, and a warning about the other rows."""
+    """Indices of the rows whose images could be decoded, and the files of the other rows."""
 
     rows: np.ndarray
-    warnings: tuple[str, ...]
+    skipped: Skipped
 
 
 def readable(damaged: Mapping[int, Fault], count: int, name: str, *, skip: bool) -> Readable | None:
@@ -76,11 +77,8 @@ def readable(damaged: Mapping[int, Fault], count: int, name: str, *, skip: bool)
     if not skip or len(damaged) == count:
         raise DataError(_listed(damaged, count))
     places = [str(fault.place) for _, fault in sorted(damaged.items())]
-    more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
-    text = (
-        f"{name}: {len(damaged):,} of {count:,} images skipped (on_corrupt: skip): {', '.join(places[:_SHOWN])}{more}"
-    )
-    return Readable(np.array([row for row in range(count) if row not in damaged]), (text,))
+    skipped = Skipped(name, len(damaged), count, tuple(places[:_SHOWN]))
+    return Readable(np.array([row for row in range(count) if row not in damaged]), skipped)
 
 
 def _listed(damaged: Mapping[int, Fault], count: int) -> list[Fault]:

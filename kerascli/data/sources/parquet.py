@@ -10,7 +10,10 @@ from kerascli.data.storage.table import Table
 
 @source()
 class Parquet(FileSource):
-    """Parquet files with columns of numbers, booleans or text; needs pyarrow."""
+    """Parquet files with columns of numbers, booleans, text, dates or timestamps; needs pyarrow.
+
+    Dates and timestamps are read as ISO 8601 texts, for `datetime`; those with a time zone are converted to UTC.
+    """
 
     any_column = Field((), "unknown")
 

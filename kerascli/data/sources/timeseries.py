@@ -9,7 +9,8 @@ from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.wrapped import WrappedSource, values_in_memory
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
-from kerascli.errors import DataError, Fault, Place
+from kerascli.data.storage.tokens import is_ragged
+from kerascli.errors import DataError, Fault, Place, safe_text
 from kerascli.shapes import NonNegativeInt, PositiveInt
 
 NEXT = "_next"
@@ -21,7 +22,8 @@ class Timeseries(WrappedSource):
 
     Each column becomes windows (sequence_length, 1), and `NAME_next` is its value `offset` rows after the window's
     start, also of texts and dates; with `horizon`, several values (horizon, 1). A list of columns is stacked:
-    `[{columns: [a, b]}]` is (sequence_length, 2). As Keras's timeseries_dataset_from_array.
+    `[{columns: [a, b]}]` is (sequence_length, 2). As Keras's timeseries_dataset_from_array. With `group` the rows are
+    of several series, and no window crosses from one to another.
     """
 
     sequence_length: PositiveInt
@@ -35,17 +37,21 @@ class Timeseries(WrappedSource):
     horizon: PositiveInt = 1
     """Number of values in the target `NAME_next`, `sampling_rate` rows apart; 1: one value, without an axis of time."""
     start_index: NonNegativeInt = 0
-    """Index of the first row used, from 0."""
+    """Index of the first row used, from 0; of each series, if there are several."""
     end_index: PositiveInt | None = None
-    """End of the rows used (exclusive); null: all rows."""
+    """End of the rows used (exclusive), of each series; null: all rows."""
+    group: str | None = None
+    """Column whose values (text or integers) tell several series apart, one value per window; null: one series."""
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
         found = self.source.facts(self._inner(context))
         if found is None:
             return None
-        windows = {name: replace(field, shape=self._shape(field.shape)) for name, field in found.items()}
-        ahead = {name: self._next_field(field) for name, field in found.items()}
-        return {**windows, **{name + NEXT: field for name, field in ahead.items()}}
+        stepwise = {name: field for name, field in found.items() if name != self.group}
+        windows = {name: replace(field, shape=self._shape(field.shape)) for name, field in stepwise.items()}
+        ahead = {name: self._next_field(field) for name, field in stepwise.items()}
+        group = {name: field for name, field in found.items() if name == self.group}
+        return {**windows, **group, **{name + NEXT: field for name, field in ahead.items()}}
 
     def load(self, context: Context) -> Mapping[str, Table]:
         inner = self._inner(context)
@@ -69,7 +75,8 @@ class Timeseries(WrappedSource):
 
     def row_columns(self, columns: frozenset[str]) -> frozenset[str]:
         """Return the names of the wrapped source's columns that the given columns of windows are made of."""
-        return frozenset(name.removesuffix(NEXT) for name in columns)
+        names = {name.removesuffix(NEXT) for name in columns}
+        return frozenset(names if self.group is None else names | {self.group})
 
     def _shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (self.sequence_length, *(shape or (1,)))
@@ -89,19 +96,48 @@ class Timeseries(WrappedSource):
             return None
         return windows.last() if isinstance(windows, Windows) else np.asarray(windows)[:, -1, 0]
 
+    def series_column(self) -> str | None:
+        return self.group
+
+    def series(self, table: Table) -> dict[str | int | None, np.ndarray]:
+        """Return the row numbers of each series of a table, by its value in the column `group` (None: only one).
+
+        Raises DataError.
+        """
+        if self.group is None:
+            return {None: np.arange(table.rows)}
+        values = table.column(self.group)
+        if (
+            not isinstance(values, np.ndarray)
+            or values.ndim != 1
+            or values.dtype.kind not in "Oiu"
+            or is_ragged(values)
+        ):
+            text = f"group: '{self.group}' does not hold one text or integer per row"
+            raise DataError(Fault(text, place=Place(table.name or "data"), hint="each value names a series"))
+        if values.dtype == object and (values == "").any():
+            place = table.place(int((values == "").argmax()), self.group)
+            raise DataError(Fault("missing value: the rows belong to a series by this column", place=place))
+        names, first, numbers = np.unique(values, return_index=True, return_inverse=True)
+        rows = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
+        known: list[str | int] = names.tolist()
+        return {known[number]: rows[number] for number in first.argsort().tolist()}
+
+    def starts(self, rows: int, *, ahead: bool) -> np.ndarray:
+        """Return the first row of each window of a series of `rows` rows; `ahead`: of those with `NAME_next`."""
+        end = rows if self.end_index is None else min(self.end_index, rows)
+        return np.arange(self.start_index, end - self.span(ahead=ahead), self.sequence_stride)
+
     def windows(self, table: Table, split: str, wanted: frozenset[str] | None) -> Table:
         """Return a table of sliding windows over a table's rows, with the `wanted` columns (None: all).
 
         Raises DataError.
         """
-        end = table.rows if self.end_index is None else min(self.end_index, table.rows)
-        names = [name for name in table if wanted is None or {name, name + NEXT} & wanted]
+        names = [name for name in table if name != self.group and (wanted is None or {name, name + NEXT} & wanted)]
         ahead = wanted is None or any(name + NEXT in wanted for name in names)
-        span = self.span(ahead=ahead)
-        starts = np.arange(self.start_index, end - span, self.sequence_stride)
-        if not len(starts):
-            text = f"'{split}' has {max(0, end - self.start_index):,} rows; a window takes {span + 1:,}"
-            raise DataError(Fault(text, place=Place(table.name or self.source.component_name)))
+        series = self.series(table)
+        table = table.take(np.concatenate(list(series.values()))) if len(series) > 1 else table
+        starts = self._all_starts(series, table, split, ahead=ahead)
         columns: dict[str, Values] = {}
         for name in names:
             values = values_in_memory(table, name, "windows")
@@ -113,6 +149,8 @@ class Timeseries(WrappedSource):
                 columns[name + NEXT] = (
                     values[first] if one else _windows(values, first, self.horizon, self.sampling_rate)
                 )
+        if self.group is not None:
+            columns[self.group] = table.array(self.group)[starts]
 
         def place(row: int, column: str, at: tuple[int, int]) -> Place:
             is_next = column not in table and column.endswith(NEXT)
@@ -122,6 +160,28 @@ class Timeseries(WrappedSource):
             return table.place(int(starts[row]) + behind, column.removesuffix(NEXT) if is_next else column)
 
         return Table(columns, len(starts), name=table.name, numbers=table.numbers()[starts], made_of=place)
+
+    def _all_starts(
+        self, series: Mapping[str | int | None, np.ndarray], table: Table, split: str, *, ahead: bool
+    ) -> np.ndarray:
+        """Return the first row of each window of a table whose series follow each other. Raises DataError."""
+        counts = [len(rows) for rows in series.values()]
+        found = [self.starts(count, ahead=ahead) for count in counts]
+        short = [
+            (name, count)
+            for (name, count), starts in zip(zip(series, counts, strict=True), found, strict=True)
+            if not len(starts)
+        ]
+        if short:
+            name, count = short[0]
+            of = "" if name is None else f" of series '{safe_text(str(name), 40)}'"
+            more = f"; so is it with {len(short) - 1} more series" if len(short) > 1 else ""
+            rows = max(0, min(count, self.end_index or count) - self.start_index)
+            text = f"'{split}' has {rows:,} rows{of}; a window takes {self.span(ahead=ahead) + 1:,}{more}"
+            hint = None if name is None else "leave its rows out of the file, or make windows shorter"
+            raise DataError(Fault(text, place=Place(table.name or self.source.component_name), hint=hint))
+        begins = np.cumsum([0, *counts[:-1]])
+        return np.concatenate([begin + starts for begin, starts in zip(begins, found, strict=True)])
 
 
 def _windows(values: np.ndarray, starts: np.ndarray, length: int, rate: int) -> Values:

@@ -133,3 +133,11 @@ def _array(keys: list[Any], dtype: np.dtype) -> np.ndarray:
     out = np.empty(len(keys), dtype)
     out[:] = keys
     return out
+
+
+def label_range(values: Values) -> tuple[int, int] | None:
+    """Return (smallest label, number of classes) of a column of integer class labels, none negative; else None."""
+    if values.dtype.kind not in "iu" or values.size != len(values) or not len(values):
+        return None
+    least, greatest = extremes(values)
+    return (least, greatest + 1) if least >= 0 else None

@@ -6,13 +6,13 @@ Large files are parsed by columns; what is refused there is parsed here again by
 import contextlib
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 import numpy as np
 
 from kerascli.data.storage.large_text import read_large
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import COMMENT, Table
 from kerascli.data.storage.text_columns import DEFAULT, TextColumns, numbers_of
 from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
 from kerascli.errors import DataError, Fault, Place, safe_text, suggestion
@@ -47,7 +47,7 @@ def _read(data: bytes, name: str, form: TextFormat) -> Table:
         lines, rows = lines[1:], rows[1:]
     if not rows:
         raise DataError(Fault("a header but no rows", place=Place(name)))
-    _check_widths(rows, lines, len(names), name)
+    _check_widths(rows, lines, names, name)
     columns = {column: form.present(fields) for column, fields in zip(names, zip(*rows, strict=True), strict=True)}
     found = TextColumns(columns, form)
     table = Table(found, len(rows), name=name, numbers=lines)
@@ -190,7 +190,7 @@ def _check_names(names: tuple[str, ...], name: str, delimiter: str, line: int) -
     other = next((mark for mark in ";\t|," if mark in names[0]), None)
     if len(names) == 1 and other and other != delimiter:
         text = f"a single column '{safe_text(names[0], 40)}'"
-        hint = f"set 'delimiter' of the source to '{safe_text(other)}'"
+        hint = COMMENT if names[0].startswith("#") else f"set 'delimiter' of the source to '{safe_text(other)}'"
         raise DataError(Fault(text, place=Place(name, line), hint=hint))
     seen: dict[str, int] = {}
     for position, column in enumerate(names, 1):
@@ -200,11 +200,12 @@ def _check_names(names: tuple[str, ...], name: str, delimiter: str, line: int) -
         seen[column] = position
 
 
-def _check_widths(rows: list[list[str]], lines: np.ndarray, width: int, name: str) -> None:
+def _check_widths(rows: list[list[str]], lines: np.ndarray, names: Sequence[str], name: str) -> None:
     widths = np.fromiter(map(len, rows), np.int64, len(rows))
-    wrong = np.flatnonzero(widths != width)
+    wrong = np.flatnonzero(widths != len(names))
     if len(wrong):
         row = int(wrong[0])
         count = int(widths[row])
         fields = "1 field" if count == 1 else f"{count} fields"
-        raise DataError(Fault(f"{fields}, the header has {width}", place=Place(name, int(lines[row]))))
+        hint = next((COMMENT for line in (names, rows[row]) if line and line[0].startswith("#")), None)
+        raise DataError(Fault(f"{fields}, the header has {len(names)}", place=Place(name, int(lines[row])), hint=hint))

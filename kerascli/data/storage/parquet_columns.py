@@ -173,7 +173,7 @@ def _dtype(kind: Any, *, missing: bool) -> np.dtype:
 
 
 def _array(column: Any, *, missing: bool) -> np.ndarray:
-    """Convert a pyarrow column: text to objects with '' for missing values, integers with missing values to float64.
+    """Convert a pyarrow column: text and dates to texts with '' for missing values, integers with missing to float64.
 
     Raises OverflowError if float64 cannot represent the integers, TypeError for columns of other types.
     """
@@ -184,6 +184,8 @@ def _array(column: Any, *, missing: bool) -> np.ndarray:
         column, kind = column.cast(kind.value_type), kind.value_type
     if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind):
         return column.fill_null("").to_numpy()
+    if pyarrow.types.is_date(kind) or pyarrow.types.is_timestamp(kind):
+        return _time_texts(column)
     if not (pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind) or pyarrow.types.is_boolean(kind)):
         raise TypeError(str(kind))
     if missing and not pyarrow.types.is_floating(kind):
@@ -193,3 +195,21 @@ def _array(column: Any, *, missing: bool) -> np.ndarray:
         except pyarrow.ArrowInvalid:
             raise OverflowError from None
     return column.to_numpy()
+
+
+def _time_texts(column: Any) -> np.ndarray:
+    """Return dates and timestamps as ISO 8601 texts, as a text file would have them; with a time zone in UTC (`Z`)."""
+    import pyarrow
+
+    times = column.to_numpy()
+    if pyarrow.types.is_date(column.type):
+        texts = times.astype("datetime64[D]").astype(str).astype(object)
+    else:
+        seconds = times.astype("datetime64[s]")
+        texts = seconds.astype(str).astype(object)
+        fractions = np.flatnonzero(times != seconds)
+        texts[fractions] = [text.rstrip("0") for text in times[fractions].astype(str).tolist()]
+        if column.type.tz is not None:
+            texts += "Z"
+    texts[np.isnat(times)] = ""
+    return texts

@@ -5,6 +5,7 @@ so one long review would cost gigabytes. Object arrays come from our own readers
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from kerascli.errors import DataError, Fault, Place, suggestion
 
 FILE, FILES = "file", "the files"
 """Names of the column of file names and of the table itself (in messages), for a table in which each row is a file."""
+
+COMMENT = "if lines that begin with # are comments: 'comment: \"#\"' of the source skips them"
+"""Hint of an error about a text file whose header, or a row, begins with #."""
 
 
 class BadRow(Exception):
@@ -43,6 +47,22 @@ class BadRow(Exception):
         self.setting = setting
 
 
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Damaged files that a source leaves out: their number, that of all files, and the first of them."""
+
+    name: str
+    """Name of the split's folder or file, as in messages."""
+    count: int
+    of: int
+    first: tuple[str, ...]
+
+    def __str__(self) -> str:
+        more = f" and {self.count - len(self.first)} more" if self.count > len(self.first) else ""
+        number = f"{self.count:,} of {self.of:,} images skipped (on_corrupt: skip)"
+        return f"{self.name}: {number}: {', '.join(self.first)}{more}"
+
+
 def first_wrong(wrong: np.ndarray) -> tuple[int, tuple[int, int]]:
     """Return (row, position in the row) of the first True in a mask of wrong values, which must have one.
 
@@ -65,13 +85,13 @@ class Table(Mapping[str, Values]):
         numbers: "np.ndarray | Callable[[], np.ndarray] | None" = None,
         taken: tuple["Table", Rows] | None = None,
         made_of: "MadeOf | None" = None,
-        warnings: tuple[str, ...] = (),
+        skipped: Skipped | None = None,
     ) -> None:
         """Create a table; `name` is the name of its file or source in messages.
 
         `numbers` are the rows' lines (None: 1, 2, ...), or a function that finds them when they are asked for.
         `taken` is the table that the rows were selected from, with the selection; `made_of` returns the place of a
-        value in the table that the rows were derived from. `warnings` are about rows that a source left out.
+        value in the table that the rows were derived from. `skipped` are the files that a source left out.
         """
         self._columns = columns
         self.rows = rows
@@ -79,7 +99,7 @@ class Table(Mapping[str, Values]):
         self._numbers = numbers
         self._taken = taken
         self._made_of = made_of
-        self.warnings = warnings
+        self.skipped = skipped
 
     @property
     def columns(self) -> Mapping[str, Values]:
@@ -107,7 +127,13 @@ class Table(Mapping[str, Values]):
         if name not in self._columns:
             listed = ", ".join(self._columns) if len(self._columns) <= 20 else f"{len(self._columns)} of them"
             text = f"there is no column '{name}'{suggestion(name, self._columns)}"
-            raise DataError(Fault(text, place=Place(self.name or "data"), hint=f"the columns are: {listed}"))
+            hint = self.comment_hint() or f"the columns are: {listed}"
+            raise DataError(Fault(text, place=Place(self.name or "data"), hint=hint))
+
+    def comment_hint(self) -> str | None:
+        """Return a hint at the setting `comment` if the header of a text file begins with #, else None."""
+        columns = self._columns.source if isinstance(self._columns, _Rows) else self._columns
+        return COMMENT if isinstance(columns, TextColumns) and next(iter(columns), "").startswith("#") else None
 
     def array(self, name: str) -> np.ndarray:
         """Return a column by name as an array; it must be in memory. Raises DataError if the table has no such
@@ -157,12 +183,12 @@ class Table(Mapping[str, Values]):
         columns = columns.source if isinstance(columns, _Rows) else columns
         return None if isinstance(columns, TextColumns) else columns[name]
 
-    def take(self, rows: Rows, warnings: tuple[str, ...] = ()) -> "Table":
+    def take(self, rows: Rows, skipped: Skipped | None = None) -> "Table":
         """Return a table of the selected rows, in the selection's order; columns on disk stay on disk."""
         rows = compose_rows(slice(0, self.rows), rows)
         columns = self._columns
         chosen = columns.take(rows) if isinstance(columns, _Rows) else _Rows(columns, rows)
-        return Table(chosen, count(rows), name=self.name, taken=(self, rows), warnings=warnings)
+        return Table(chosen, count(rows), name=self.name, taken=(self, rows), skipped=skipped)
 
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
         """Return a table in memory of the selected rows, with those of the given columns that allow random access."""

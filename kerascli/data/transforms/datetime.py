@@ -1,7 +1,6 @@
 """Transform `datetime`: parts of dates and times (month, weekday, hour ...) as numeric features."""
 
 from dataclasses import replace
-from datetime import datetime
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from kerascli.data.base import Field as Column
 from kerascli.data.base import Learned, Transform, transform
 from kerascli.data.storage.table import BadRow
+from kerascli.data.times import parsed_times
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.errors import safe_text
 
@@ -30,7 +30,7 @@ class DateTime(Transform):
 
     Input: one text per row, or windows of texts (T, 1). Output: a vector (parts,), with `cyclic` (2 * periodic parts +
     year,), in the order of `parts`; of windows (T, parts). Months, days and days of the year count from 1, weekdays
-    from 0, which is Monday.
+    from 0, which is Monday. Times with an offset (`15:30+02:00`) are converted to UTC.
     """
 
     parts: Annotated[tuple[Part, ...], BeforeValidator(_listed), Field(min_length=1)] = ("year", "month", "weekday")
@@ -69,32 +69,20 @@ class DateTime(Transform):
     def _parsed(self, values: np.ndarray) -> np.ndarray:
         """Parse texts to times, a flat datetime64[s] array. Raises BadRow for a text that is no date."""
         texts = values.reshape(-1).tolist()
-        if self.format is None:
-            try:
-                found = np.array([text.strip().removesuffix("Z") for text in texts], "datetime64[s]")
-                if not np.isnat(found).any():
-                    return found
-            except ValueError:
-                pass
-        found = np.empty(len(texts), "datetime64[s]")
-        width = len(texts) // len(values) if len(values) else 1
-        for index, text in enumerate(texts):
-            found[index] = self._time(text, *divmod(index, width), width)
-        return found
+        times = parsed_times(texts, self.format, "s")
+        wrong = np.isnat(times)
+        if wrong.any():
+            index = int(wrong.argmax())
+            width = len(texts) // len(values)
+            row, step = divmod(index, width)
+            raise self._no_date(texts[index], row, (step, width))
+        return times
 
-    def _time(self, text: str, row: int, step: int, width: int) -> np.datetime64:
-        try:
-            if self.format is not None:
-                return np.datetime64(datetime.strptime(text.strip(), self.format).replace(tzinfo=None), "s")
-            found = np.datetime64(text.strip().removesuffix("Z"), "s")
-        except ValueError:
-            found = np.datetime64("NaT")
-        if np.isnat(found):
-            form = self.format or "2026-11-27 or 2026-11-27T15:30"
-            hint = None if self.format else 'for others set format: "%d.%m.%Y"'
-            text = f"'{safe_text(text, 40)}' is no date: expected {form}" if text.strip() else "missing value"
-            raise BadRow(row, text, at=(step, width), hint=hint)
-        return found
+    def _no_date(self, text: str, row: int, at: tuple[int, int]) -> BadRow:
+        form = self.format or "2026-11-27 or 2026-11-27T15:30"
+        hint = None if self.format else 'for others set format: "%d.%m.%Y"'
+        said = f"'{safe_text(text, 40)}' is no date: expected {form}" if text.strip() else "missing value"
+        return BadRow(row, said, at=at, hint=hint)
 
 
 def _part(times: np.ndarray, part: Part) -> np.ndarray:

@@ -1,9 +1,10 @@
 """Transform `pad_sequences`: pad or truncate sequences to one length, as keras.utils.pad_sequences."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
+from pydantic import model_validator
 
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.learned_checks import check_names, checked_integer
@@ -33,7 +34,15 @@ class PadSequences(Transform):
     truncating: End = "pre"
     """Side on which long sequences lose values: pre (the beginning) or post (the end)."""
     value: float = 0.0
-    """Value that fills the padding."""
+    """Value that fills the padding, one that `dtype` represents."""
+
+    @model_validator(mode="after")
+    def _value_fits(self) -> Self:
+        try:
+            converted(np.array([self.value]), np.dtype(self.dtype))
+        except BadRow as bad:
+            raise ValueError(f"value: {bad.text}") from None
+        return self
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         if not field.is_ragged:

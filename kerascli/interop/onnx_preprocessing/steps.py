@@ -11,15 +11,19 @@ from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import NARROW, boundary
 from kerascli.data.transforms.cast import Cast
 from kerascli.data.transforms.category_encoding import CategoryEncoding
+from kerascli.data.transforms.datetime import DateTime
 from kerascli.data.transforms.discretization import Discretization
 from kerascli.data.transforms.elementwise import Log, Log1p, Sqrt
 from kerascli.data.transforms.feature_space import FeatureSpace
+from kerascli.data.transforms.hashed_crossing import HashedCrossing
+from kerascli.data.transforms.hashing import Hashing
 from kerascli.data.transforms.impute import Impute
 from kerascli.data.transforms.integer_lookup import IntegerLookup
 from kerascli.data.transforms.normalization import Normalization
 from kerascli.data.transforms.rescaling import Rescaling
 from kerascli.data.transforms.reshape import Reshape
 from kerascli.data.transforms.string_lookup import StringLookup
+from kerascli.data.transforms.text_vectorization import TextVectorization
 from kerascli.data.transforms.to_categorical import ToCategorical
 from kerascli.errors import ConfigError, Fault
 from kerascli.interop.onnx_preprocessing import categories, numbers
@@ -34,6 +38,13 @@ CONVERTERS: dict[type[Transform], Callable[[OnnxOps, Value, Any, Field, Learned]
 }  # fmt: skip
 """Mapping from each transform that runs once over all rows (not per batch), except FeatureSpace, to the function that
 adds its ONNX operations."""
+_REASONS: dict[type[Transform], str] = {
+    TextVectorization: "replace characters: StringNormalizer's lower case is not ASCII's, and it keeps punctuation",
+    DateTime: "read dates in texts: give their parts as columns of numbers, and leave datetime out",
+    Hashing: "hash by FarmHash or SipHash: a string_lookup or integer_lookup keeps its table in the file",
+    HashedCrossing: "hash by FarmHash: a string_lookup of a column with both values keeps its table in the file",
+}
+"""Mapping from transform to what ONNX has no operations to do, which it needs, and another way if there is one."""
 _HINT = "apply it before: export without --preprocessing, and --pipeline FILE describes every step"
 
 
@@ -87,8 +98,6 @@ def tensor_of(
         try:
             if value is None and isinstance(step, FeatureSpace):
                 value = categories.feature_space(ops, values, step, fields[index], state, converted)
-            elif value is None:
-                raise ValueError("ONNX has no operations for it")
             else:
                 value = converted(ops, value, step, fields[index], state)
         except ValueError as error:
@@ -101,11 +110,12 @@ def tensor_of(
     return ops.cast(value, NARROW.get(value.dtype, value.dtype))
 
 
-def converted(ops: OnnxOps, value: Value, step: Transform, field: Field, learned: Learned) -> Value:
+def converted(ops: OnnxOps, value: Value | None, step: Transform, field: Field, learned: Learned) -> Value:
     """Add the ONNX operations of one transform; return their result. Raises ValueError if ONNX has none for it."""
     convert = CONVERTERS.get(type(step))
-    if convert is None:
-        raise ValueError(f"ONNX has no operations for {step.component_name}")
+    if convert is None or value is None:
+        reason = _REASONS.get(type(step))
+        raise ValueError(f"ONNX has no operations {f'to {reason}' if reason else f'for {step.component_name}'}")
     return convert(ops, value, step, field, learned)
 
 

@@ -28,14 +28,19 @@ class Concatenate(MergeLayer):
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         check_count(xs)
+        if any(x.batched and not x.shape for x in xs):
+            raise self._mismatch(xs, hint="one number per row is no vector; reshape: [1] after its layer makes one")
         (axis,) = positive_axes(self.axis, xs[0])
         for x in xs:
             sizes = zip(x.shape, xs[0].shape, strict=False)
             equal = all(None in (a, b) or a == b for i, (a, b) in enumerate(sizes, start=1) if i != axis)
             if x.rank != xs[0].rank or not equal:
-                shapes = " and ".join(map(str, xs))
-                raise ShapeMismatch(f"needs inputs that differ in axis {self.axis} alone, got {shapes}")
+                raise self._mismatch(xs)
         return ConcatenateModule(axis)
+
+    def _mismatch(self, xs: Sequence[TensorSpec], hint: str | None = None) -> ShapeMismatch:
+        shapes = " and ".join(map(str, xs))
+        return ShapeMismatch(f"needs inputs that differ in axis {self.axis} alone, got {shapes}", hint=hint)
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
         """Concatenate the masks of inputs joined along their steps; an input without a mask is wholly unmasked."""

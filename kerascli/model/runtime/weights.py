@@ -11,6 +11,7 @@ from kerascli.draws import key_seed
 from kerascli.errors import FileRefused, safe_text
 from kerascli.layers.base import WeightedModule
 from kerascli.layers.weight_spec import WeightSpec
+from kerascli.model.runtime.weight_part import WeightPart, gathered, held, part_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,31 @@ class Weight:
         """Parameter or buffer that holds the weight's present values, in torch's layout."""
         return getattr(self.owner, self.spec.name)
 
+    @property
+    def part(self) -> WeightPart | None:
+        """Part of the weight that this process holds, if FSDP divides it; None: the whole weight."""
+        return part_of(self.tensor)
+
     def keras(self) -> Tensor:
-        """Return the weight's values in Keras's layout, as a view of its tensor."""
-        return self.spec.to_keras(self.tensor.detach())
+        """Return the weight's values, or the part of them that this process holds, in Keras's layout as a view."""
+        return self.spec.to_keras(held(self.tensor))
+
+    def whole(self) -> Tensor:
+        """Return all values of the weight in Keras's layout; every process must call it if FSDP divides the weight."""
+        return self.spec.to_keras(gathered(self.tensor))
 
     def assign(self, values: Tensor) -> None:
-        """Set the weight's values, given in Keras's layout."""
+        """Set the weight's values, given in Keras's layout: all of them, or the part that this process holds."""
         with torch.no_grad():
-            self.tensor.copy_(self.spec.to_torch(values))
+            held(self.tensor).copy_(self.own(self.spec.to_torch(values)))
+
+    def own(self, values: Tensor) -> Tensor:
+        """Return the part of the weight's `values`, in torch's layout, that this process holds.
+
+        It may already be given alone.
+        """
+        part = self.part
+        return values if part is None or values.shape == held(self.tensor).shape else part.of(values)
 
     def take(self, values: Tensor) -> None:
         """Set the weight's values, in Keras's layout, read from a file. Raises FileRefused for nan or infinite values.

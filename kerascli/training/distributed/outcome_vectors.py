@@ -63,8 +63,16 @@ class OutcomeVectors:
             self._slots, torch.zeros_like(self._averaged), torch.zeros_like(self._added), self._processes
         )
 
+    def without_states(self) -> "OutcomeVectors":
+        """Set metric states and integers to zero, in place, so that a part without rows adds none to the sums.
+
+        Losses and new values of weights stay: they have the weight 0, but a NaN among them must reach all processes.
+        """
+        self._added.zero_()
+        return self
+
     def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "OutcomeVectors":
-        """Return new vectors with the tensors of an outcome. Integers are those of the first shard."""
+        """Return new vectors with the tensors of an outcome. Integers are those of the `first` shard that has rows."""
         new = OutcomeVectors(
             self._slots, torch.empty_like(self._averaged), torch.zeros_like(self._added), self._processes
         )

@@ -20,9 +20,7 @@ _joined: list[Processes] = [ALONE]
 
 @torch.library.custom_op("kerascli::process_sum", mutates_args=())
 def _process_sum(x: Tensor, share: float, after: Tensor | None = None) -> Tensor:
-    total = x.clone() if share else torch.zeros_like(x)
-    _joined[-1].add([total])
-    return total
+    return _joined[-1].added(x if share else torch.zeros_like(x))
 
 
 @_process_sum.register_fake

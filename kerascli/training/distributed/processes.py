@@ -3,9 +3,12 @@
 import contextlib
 import json
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,16 +16,27 @@ import torch.distributed as dist
 from torch import Tensor
 
 from kerascli.errors import ConfigError, Fault, ProcessLost, first_line
+from kerascli.training.distributed.reasons import HINT, Reasons
+from kerascli.training.distributed.timed_store import TimedStore, in_thread
 from kerascli.world import World, restarts_of
 
 if TYPE_CHECKING:
     from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]
 
-_FIRST_FAILURE = "kerascli/first_failure"
-_SECONDS_TO_EXPLAIN = 1.5
-"""Time that a process which fails has to say why, before the others report that it is gone."""
+_SIGNALS, _WISHES = 256, 4
+"""Numbers above that of every signal, and of every wish."""
 _SECONDS_TO_LOOK = 0.02
 """Time between two looks for the others' answers."""
+_STEPS_AHEAD = 4
+"""Number of steps that a GPU's queue may hold before its processes wait for the oldest one's signals."""
+
+
+class Wish(IntEnum):
+    """When process 0 wants all processes to save a checkpoint, by its clock."""
+
+    NONE = 0
+    AT_EPOCH_END = 1
+    NOW = 2
 
 
 class Processes:
@@ -33,13 +47,22 @@ class Processes:
 
     def __init__(self, world: World, store: "Store | None" = None, timeout: float = 0.0) -> None:
         self.world = world
-        self._store = store
+        self._store = None if store is None else TimedStore(store, timeout)
+        self._reasons = None if self._store is None else Reasons(world, self._store)
         self._timeout = timeout
         self._exchanges = 0
         self._known_signal: int | None = None
-        self._steps = 0
+        self._unread: deque[tuple[Tensor, torch.cuda.Event]] = deque()
         self.signal: Callable[[], int | None] = lambda: None
         """Function that returns the number of a signal that this process has received, or None."""
+        self.wish: Callable[[], Wish] = lambda: Wish.NONE
+        """Function that returns whether this process wants a checkpoint to be saved."""
+        self.common_wish = Wish.NONE
+        """Wish that all processes know of after the same training step."""
+        self.has_written: Callable[[], bool] = lambda: False
+        """Function that returns whether this process has written its part of a checkpoint that is being saved."""
+        self.all_have_written = False
+        """True if all processes have written theirs, which they know of after the same training step."""
 
     @classmethod
     def join(cls, world: World, device: str, *, timeout: float) -> "Processes":
@@ -61,13 +84,20 @@ class Processes:
         from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage]
         from torch.distributed.rendezvous import rendezvous
 
-        with _lost(f"the {world.size} processes did not find each other"):
+        def meet() -> "Store":
             found, rank, size = next(iter(rendezvous("env://", timeout=wait)))
             store = PrefixStore(f"start/{restarts_of()}", found)  # the launcher's store has the keys of earlier starts
             store.set_timeout(wait)
             backend = "nccl" if device.startswith("cuda") else "gloo"
             dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
-        return cls(world, PrefixStore("kerascli", store), timeout)
+            return store
+
+        with _lost(f"the {world.size} processes did not find each other"):
+            store = in_thread(meet)  # such that a signal ends the wait for others
+        joined = cls(world, PrefixStore("kerascli", store), timeout)
+        assert joined._reasons is not None
+        threading.Thread(target=joined._reasons.answer_alarm, daemon=True).start()
+        return joined
 
     def leave(self) -> None:
         """Leave the other processes, at the end of a training without an error."""
@@ -92,6 +122,12 @@ class Processes:
                     assert work is not None
                     work.wait()
 
+    def added(self, tensor: Tensor) -> Tensor:
+        """Return a tensor's sum over all processes."""
+        total = tensor.clone()
+        self.add([total])
+        return total
+
     def _add_in_order(self, tensor: Tensor) -> None:
         """Add by recursive doubling: with the neighbour, then between pairs, then between fours ..."""
         other, distance = torch.empty_like(tensor), 1
@@ -103,23 +139,49 @@ class Processes:
             tensor += other
             distance *= 2
 
+    def own_number(self) -> int:
+        """Return the signal that this process has received, its wish, and if it has written, as one number."""
+        return (self.signal() or 0) + _SIGNALS * (self.wish() + _WISHES * self.has_written())
+
     def own_signal(self) -> list[float]:
-        """Return the signal of each process, as far as this one knows: 0 for none and for the others."""
+        """Return a number for each process: this one's signal and wish, and 0 for the others."""
         known = [0.0] * self.world.size
-        known[self.world.rank] = float(self.signal() or 0)
+        known[self.world.rank] = float(self.own_number())
         return known
 
-    def keep_signals(self, summed: Tensor) -> None:
-        """Remember a signal of any process, from the sums of all `own_signal`, which come with those of a step.
+    def keep_signals(self, signals: Tensor) -> None:
+        """Remember a signal and a wish of any process, from all processes' `own_signal`, which come with a step's sums.
 
-        On CUDA the sums are looked at every 64 steps, since that waits for the device.
+        On CUDA they are read some steps later, when the device has them: to read at once would wait for it.
         """
-        self._steps += 1
-        if summed.is_cpu or self._steps % 64 == 0:
-            self._known_signal = next((int(number) for number in summed.tolist() if number), None)
+        if signals.is_cpu:
+            self.hear(signals.tolist())
+            return
+        arrived = torch.cuda.Event()
+        self._unread.append((signals.to("cpu", non_blocking=True), arrived))
+        arrived.record()
+        if len(self._unread) > _STEPS_AHEAD:
+            oldest, arrived = self._unread.popleft()
+            arrived.synchronize()
+            self.hear(oldest.tolist())
+
+    def hear(self, numbers: Iterable[float]) -> None:
+        """Remember the first signal, the most urgent wish, and if all have written, of all processes' `own_number`.
+
+        All processes give the same numbers to this method, in the same order.
+        """
+        found = [int(number) for number in numbers]
+        self._known_signal = next((number % _SIGNALS for number in found if number % _SIGNALS), None)
+        self.common_wish = Wish(max(number // _SIGNALS % _WISHES for number in found))
+        self.all_have_written = all(number // (_SIGNALS * _WISHES) for number in found)
+
+    def forget_wishes(self) -> None:
+        """Forget what the processes told about a checkpoint, which all of them have begun or finished to save."""
+        self.common_wish, self.all_have_written = Wish.NONE, False
+        self._unread.clear()
 
     def common_signal(self) -> int | None:
-        """Return a signal that all processes know of after the same training step, or None."""
+        """Return a signal that all processes know of after the same step or batch, or None."""
         return self.signal() if self._store is None else self._known_signal
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
@@ -139,69 +201,64 @@ class Processes:
         keys = [f"exchange/{self._exchanges}/{rank}" for rank in range(self.world.size)]
         with self._heard():
             self._store.set(keys[self.world.rank], json.dumps(value))
+            if _has_connections():
+                dist.barrier()  # fails at once if a process is gone, of which the store knows nothing
             self._await(keys)
+            # All have begun this exchange, so they have read the values of the one before, and its keys can go.
+            self._store.remove(f"exchange/{self._exchanges - 1}/{self.world.rank}")
             return [json.loads(self._store.get(key)) for key in keys]
 
     def _await(self, keys: list[str]) -> None:
         """Wait until all keys are in the store, or a process has failed. Raises RuntimeError then, or if it is late."""
         assert self._store is not None
+        assert self._reasons is not None
         until = time.monotonic() + self._timeout
-        while not self._store.check(keys):
-            if self._store.check([_FIRST_FAILURE]) or time.monotonic() > until:
+        while not self._store.has(keys):
+            if self._reasons.are_there() or time.monotonic() > until:
                 raise RuntimeError("no answer")
             time.sleep(_SECONDS_TO_LOOK)
 
-    def is_first_to_fail(self, text: str) -> bool:
-        """Return True if this process is the first of all to fail, and therefore the one that reports why."""
-        if self._store is None:
-            return True
-        try:
-            own = json.dumps([self.world.rank, text])
-            self._store.set(f"failed/{self.world.rank}", own)
-            is_first = self._store.compare_set(_FIRST_FAILURE, "", own) == own.encode()
-            if self.world.leads and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-                self._wait_for_others()
-            return is_first
-        except RuntimeError:  # the store is gone, with the process or the launcher that kept it
-            return self.world.rank <= 1  # the store of a training without a launcher is that of process 0
+    def is_first_to_fail(self, error: BaseException, text: str | None = None) -> bool:
+        """Return True if this process is the first of all to fail, and therefore the one that reports the error.
 
-    def _wait_for_others(self) -> None:
-        """Give the others time to ask who was first: without a launcher, the store ends with this process."""
-        assert self._store is not None
-        until = time.monotonic() + _SECONDS_TO_EXPLAIN
-        failed = [f"failed/{rank}" for rank in range(self.world.size)]
-        while not self._store.check(failed) and time.monotonic() < until:
-            time.sleep(_SECONDS_TO_LOOK)
-        time.sleep(10 * _SECONDS_TO_LOOK)
+        The others hear of it: they wait for this process no longer. `text` is the reason; default: the error's own.
+        """
+        if self._reasons is None:
+            return True
+        is_first = self._reasons.leave(str(error) if text is None else text, heard=isinstance(error, ProcessLost))
+        if _has_connections():
+            dist.destroy_process_group()  # the others get an error at once, where they wait for this one
+        self._reasons.wait_for_others()
+        return is_first
+
+    @contextlib.contextmanager
+    def heard(self) -> Iterator[None]:
+        """Raise ProcessLost for torch's errors of communication in the block, such as FSDP's, and for no others."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self._reasons is None or not _is_of_communication(error):
+                raise
+            raise self._reasons.found() from None
 
     @contextlib.contextmanager
     def _heard(self) -> Iterator[None]:
         """Raise ProcessLost if another process does not answer, with the reason that one of them gives."""
-        with _lost("a process of this training does not answer"):
-            try:
-                yield
-            except RuntimeError:
-                assert self._store is not None
-                with contextlib.suppress(RuntimeError):
-                    self._store.set(f"failed/{self.world.rank}", "")
-                    time.sleep(_SECONDS_TO_EXPLAIN)
-                    raise self._explained() from None
-                raise
-
-    def _explained(self) -> ProcessLost:
-        """Return an error with the reason of the first process that failed, or the ranks that are gone without one."""
-        assert self._store is not None
-        if self._store.check([_FIRST_FAILURE]):
-            rank, text = json.loads(self._store.get(_FIRST_FAILURE))
-            return ProcessLost(f"process {rank} of {self.world.size} failed: {text}")
-        gone = [str(rank) for rank in range(self.world.size) if not self._store.check([f"failed/{rank}"])]
-        who = f"process {gone[0]}" if len(gone) == 1 else f"processes {', '.join(gone)}"
-        return ProcessLost(
-            Fault(f"{who} of {self.world.size} ended without a reason, or stopped answering", hint=_HINT)
-        )
+        try:
+            yield
+        except RuntimeError:  # dist.DistError, and what gloo raises
+            assert self._reasons is not None
+            raise self._reasons.found() from None
 
 
-_HINT = "train --resume continues the run from its newest checkpoint"
+def _is_of_communication(error: RuntimeError) -> bool:
+    """Return True if gloo or NCCL raised an error; gloo's are plain RuntimeErrors."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error).lower()
+
+
+def _has_connections() -> bool:
+    """Return True if the processes have connections that fail at once; NCCL waits for the device, maybe for ever."""
+    return dist.is_initialized() and dist.get_backend() == "gloo"
 
 
 @contextlib.contextmanager
@@ -210,7 +267,7 @@ def _lost(what: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # dist.DistError, and what gloo raises
-        raise ProcessLost(Fault(f"{what} ({first_line(error)})", hint=_HINT)) from None
+        raise ProcessLost(Fault(f"{what} ({first_line(error)})", hint=HINT)) from None
 
 
 ALONE = Processes(World())

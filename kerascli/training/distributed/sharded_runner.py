@@ -29,14 +29,17 @@ class Division:
         self.in_order = in_order
         self._sum = None if in_order else process_sum(processes)
 
-    def part(self, rows: Batch, *, counts: bool = True) -> AbstractContextManager[None]:
-        """Return a context in which losses are computed for a shard; without `counts` it adds nothing to sums."""
+    def part(self, rows: Batch, *, counts: bool = True, scaled: bool = False) -> AbstractContextManager[None]:
+        """Return a context in which losses are computed for a shard; without `counts` it adds nothing to sums.
+
+        With `scaled` its loss is multiplied by the shard's share of the rows before the backward pass.
+        """
         add, share = self._sum, rows.rows / rows.whole
         if add is None:
             return batch_part.using(BatchPart(share))
         if not counts:
             return batch_part.using(BatchPart(1.0, lambda total: add(total, 0.0)))
-        return batch_part.using(BatchPart(share, lambda total: add(total, share)))
+        return batch_part.using(BatchPart(share, lambda total: add(total, 1.0 if scaled else share)))
 
     @contextmanager
     def trial(self, rows: Batch) -> Iterator[None]:
@@ -80,7 +83,7 @@ class ShardedRunner:
                 return self._nothing()
             with self._division.part(rows):
                 outcome = self._run(rows, numbers.of_shard(number))
-            return self._packed(outcome, rows.rows / rows.whole, number)
+            return self._packed(outcome, rows.rows / rows.whole, first=sharding.is_first(number, batch))
 
         total = sum_of_shards(of_shard, sharding.first, sharding.stop)
         signals = total.with_signals(processes.own_signal())
@@ -90,17 +93,17 @@ class ShardedRunner:
         assert self._layout is not None
         return self._layout.outcome(total.values())
 
-    def _packed(self, outcome: StepOutcome, share: float, number: int) -> OutcomeVectors:
+    def _packed(self, outcome: StepOutcome, share: float, *, first: bool) -> OutcomeVectors:
         """Return an outcome as vectors, multiplied by the shard's share of the batch's rows, except metric states."""
         flat = outcome.flat()
         if self._vectors is None:
             self._layout = outcome.layout()
             self._vectors = OutcomeVectors.like(flat, self._layout, self._division.processes.world.size)
-        return self._vectors.filled(flat, share, first=number == 0)
+        return self._vectors.filled(flat, share, first=first)
 
     def _nothing(self) -> OutcomeVectors:
         """Return zeros, for a shard without rows; other rows run, since others may wait for sums in it."""
-        number, rows = next(self._division.sharding.parts(self._example))
+        rows = self._division.example(self._example)
         with self._division.part(rows, counts=False):
-            vectors = self._packed(self._module(rows, draws.Draws(0, "example", 0)), 0.0, number)
+            vectors = self._packed(self._module(rows, draws.Draws(0, "example", 0)), 0.0, first=False)
         return vectors.zeros()

@@ -34,6 +34,10 @@ class Sharding:
         """Portion of each batch that this process reads."""
         return Portion(self.first, self.stop, self.shards)
 
+    def is_first(self, number: int, batch: Batch) -> bool:
+        """Return True if a shard is the first one of a batch that has rows."""
+        return number == -(-self.shards // batch.whole) - 1
+
     def parts(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
         """Yield (number, rows) of each shard of this process, from the part of a batch that it has read.
 

@@ -17,10 +17,17 @@ class Turns:
     are all evaluated by each.
     """
 
-    def __init__(self, source: BatchSource, processes: Processes, limit: int | None = None) -> None:
-        """`limit` is the number of batches to evaluate; None: all."""
+    def __init__(
+        self, source: BatchSource, processes: Processes, limit: int | None = None, *, full_rounds: bool = False
+    ) -> None:
+        """Divide the batches of a source among the processes; `limit` is the number of batches to evaluate (None: all).
+
+        With `full_rounds`, a process without a batch in the last round evaluates its batch before once more, since
+        the model's weights are gathered from all processes.
+        """
         self._source = source
         self._processes = processes
+        self._full_rounds = full_rounds
         self._count = source.steps if limit is None else min(limit, source.steps)
         world = processes.world
         shared = self._count >= world.size
@@ -31,21 +38,29 @@ class Turns:
         numbers = range(self._rank, self._rank + self._count, self._size)
         batches: Iterable[Batch | None] = self._source.epoch(0, self._rank, every=self._size)
         there = islice(batches, len(range(self._rank, self._count, self._size)))
-        return zip(numbers, chain(there, repeat(None)), strict=False)
+        last: Batch | None = None
+        for number, batch in zip(numbers, chain(there, repeat(None)), strict=False):
+            last = batch if batch is not None else last if self._full_rounds else None
+            yield number, last
 
     def all_states(self, number: int, states: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
         """Yield the metric states of each batch of a round (one batch a process), in the order of batches.
 
         `states` are those of batch `number`, which this process evaluated. Without a batch, a process gives the states
-        of its last one, which are left out.
+        of its last one, which are left out. Signals of all processes come with the states.
         """
-        if self._size == 1:
+        own = torch.tensor([self._processes.own_number()], dtype=torch.int16, device=states[0].device)
+        signal = own.view(torch.uint8)
+        alone = self._size == 1
+        sent = [signal] if alone else [*(state.contiguous().reshape(-1).view(torch.uint8) for state in states), signal]
+        parts = self._processes.gather(torch.cat(sent))
+        self._processes.keep_signals(torch.stack([part[-2:] for part in parts]).view(torch.int16).reshape(-1))
+        if alone:
             yield states
             return
-        flat = torch.cat([state.contiguous().reshape(-1).view(torch.uint8) for state in states])
         first = number - self._rank
-        for rank, part in enumerate(self._processes.gather(flat)):
+        for rank, part in enumerate(parts):
             if first + rank < self._count:
                 sizes = [state.numel() * state.element_size() for state in states]
-                pieces = zip(part.split(sizes), states, strict=True)
+                pieces = zip(part[:-2].split(sizes), states, strict=True)
                 yield [piece.clone().view(state.dtype).view(state.shape) for piece, state in pieces]

@@ -12,12 +12,15 @@ from kerascli.config.sections.fit import FitSpec
 from kerascli.device import Choice
 from kerascli.errors import ConfigError
 from kerascli.model.runtime.submodules import submodules_of
+from kerascli.model.runtime.weight_part import held
+from kerascli.model.runtime.weights import Weight
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.rule import Written
 from kerascli.optimizers.several import Optimizers
 from kerascli.profiling.profiler import Profiler
 from kerascli.spans import listening
 from kerascli.training.build import Experiment
+from kerascli.training.distributed.fsdp_runner import FSDPRunner
 from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.distributed.sharded_runner import Division, ShardedRunner
 from kerascli.training.execution_mode import Request, compile_rule, make_runner
@@ -57,7 +60,7 @@ def bind(
     """Return the trainer of a model, and its execution mode (eager, traced, compiled) with the reason for it."""
     assert experiment.spec.training is not None
     jit_compile = experiment.spec.training.compute.jit_compile
-    optimizers = optimizers_of(experiment)
+    optimizers = optimizers_of(experiment, processes)
     experiment.module.train()
     fit, whole = experiment.spec.fit, list(islice(plan.batches(0, 0), 2))
     division = _division(fit, processes)
@@ -71,6 +74,8 @@ def bind(
         request = Request(each, batches, steps, jit_compile, live_scales=scales, rules=partial(_rules, own))
         if division is None:
             run, mode = make_runner(request, recorded_mode)
+        elif experiment.is_divided:
+            run, mode = FSDPRunner(each, division, whole[0]), Choice("eager", "FSDP gathers weights as modules run")
         else:
             with division.trial(batches[0]):
                 run, mode = _agreed_runner(request, recorded_mode, processes)
@@ -112,21 +117,29 @@ def _slowest(modes: Mapping[str, Choice]) -> Choice:
     return replace(mode, reason=f"{name}: {mode.reason}") if len(modes) > 1 else mode
 
 
-def optimizers_of(experiment: Experiment) -> Optimizers:
+def optimizers_of(experiment: Experiment, processes: Processes = ALONE) -> Optimizers:
     """Return the optimizers of all parameter updates of a training step. Raises ConfigError if nothing is trainable."""
     found: dict[str, FlatOptimizer] = {}
     repeats: dict[str, int] = {}
+    across = processes.added if experiment.is_divided else None
     for each in experiment.forward_passes:
         for update in each.updates:
-            named = [(w.name, w.tensor, w.spec) for w in update.weights]
-            trainable = [(name, tensor, layout) for name, tensor, layout in named if isinstance(tensor, nn.Parameter)]
+            trainable = [(w.name, _parameter(w), w.spec) for w in update.weights if isinstance(w.tensor, nn.Parameter)]
             if not trainable:
                 raise ConfigError("the model has no trainable weights: there is nothing to fit")
             if experiment.spec.train_step is None:
                 _refuse_idle(experiment)
-            found[update.name] = FlatOptimizer(update.optimizer, trainable, next(iter(found.values()), None))
+            found[update.name] = FlatOptimizer(update.optimizer, trainable, next(iter(found.values()), None), across)
             repeats[update.name] = each.repeat
     return Optimizers(found, repeats)
+
+
+def _parameter(weight: Weight) -> nn.Parameter:
+    """Return a weight's parameter; if FSDP divides it, a parameter that shares memory with this process's part."""
+    if weight.part is None:
+        assert isinstance(weight.tensor, nn.Parameter)
+        return weight.tensor
+    return nn.Parameter(held(weight.tensor), requires_grad=False)
 
 
 @memory_for_model()

@@ -5,49 +5,78 @@ import platform
 import socket
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from kerascli import __version__
-from kerascli.errors import ConfigError, Fault, Interrupted, TrainingStopped, counted
+from kerascli.errors import ConfigError, Fault, Interrupted, ProcessLost, TrainingStopped, counted
 from kerascli.events import EpochEnd, Event, Note, Stopped
+from kerascli.runs.checkpoints import Checkpoints
+from kerascli.runs.history_writer import Prefix
+from kerascli.runs.record import RunRecord
 from kerascli.training.distributed.processes import Processes
 from kerascli.training.evaluate import evaluate
 from kerascli.training.finite import refuse_bad_weights
 from kerascli.training.loop import train
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
+from kerascli.workflow.fitting.saver import Saver
 
 
 def follow(runner: PhaseRunner) -> None:
-    """Take part in the training and in the evaluation of the test split, as `run_loop.run` does on rank 0."""
+    """Take part in the training and in the evaluation of the test split, as `run_loop.run` does on rank 0.
+
+    If rank 0 is gone, record in its place how the run ended.
+    """
+    record = RunRecord(Path(runner.processes.exchange(None)[0]))
+    try:
+        with runner.processes.heard():
+            _take_part(runner, record.checkpoints)
+    except ProcessLost as error:
+        record.finish_for_another(str(error))
+        raise
+
+
+def _take_part(runner: PhaseRunner, checkpoints: Checkpoints) -> None:
     while True:
-        for event in compared(train(runner.state.trainer, runner.state.plan, runner.reached), runner):
-            _leave_on_signal(runner.processes, event)
+        state, saver = runner.state, None
+        if state.experiment.is_divided:
+            saver = Saver(checkpoints, state.trainer, runner.reached, state.plan, runner.processes)
+        for event in compared(train(state.trainer, state.plan, runner.reached), runner):
+            if saver is not None:
+                saver.record(event, Prefix)
+            _leave_on_signal(runner.processes, event, saver)
         if runner.is_last:
             break
         runner.start_next_phase()
     refuse_bad_weights(runner.state.trainer, runner.reached)
+    if runner.state.experiment.is_divided:
+        for _ in runner.state.trainer.weights_file():  # process 0 writes it, and gathers each weight
+            pass
     test = runner.phase.prepared.splits.get("test")
     if test is not None:
         experiment = runner.state.experiment
         source = rows_in_order(experiment, test)
-        batches = evaluated_batches(source, runner.options.limits.get("validation_steps"), runner.processes)
-        for _ in evaluate(experiment.module, batches, seed=experiment.spec.seed):
-            pass
+        batches = evaluated_batches(
+            source, runner.options.limits.get("validation_steps"), runner.processes, divided=experiment.is_divided
+        )
+        for event in evaluate(experiment.module, batches, seed=experiment.spec.seed):
+            _leave_on_signal(runner.processes, event, None)
 
 
 def compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
-    """Yield the events of a training; at the end of each epoch, compare the weights of all processes.
+    """Yield the events of a training; at the end of each epoch, compare all processes' weights, and hear of signals.
 
     Raises TrainingStopped if they differ, for example by a callback of the user's own that decides by the time.
     """
     for event in events:
         if isinstance(event, EpochEnd) and runner.processes.world.size > 1:
-            sums = runner.processes.exchange(_sum_of_bits(runner))
-            for rank, found in enumerate(sums):
-                if found != sums[0]:
+            found = runner.processes.exchange([_sum_of_bits(runner), runner.processes.own_number()])
+            runner.processes.hear(number for _, number in found)
+            for rank, (bits, _) in enumerate(found):
+                if bits != found[0][0]:
                     text = f"process {rank} has other weights than process 0 after epoch {event.epoch}"
                     hint = "a callback or layer of your own must compute the same on all processes"
                     raise TrainingStopped(Fault(text, hint=hint))
@@ -55,8 +84,9 @@ def compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
 
 
 def _sum_of_bits(runner: PhaseRunner) -> int:
-    """Return the sum of all weights' bytes, read as integers. Waits for the device."""
-    weights = [weight.tensor.detach().reshape(-1).view(torch.uint8) for weight in runner.state.trainer.weights]
+    """Return the sum of the bytes, read as integers, of all weights that every process has. Waits for the device."""
+    common = (weight for weight in runner.state.trainer.weights if weight.part is None)
+    weights = [weight.tensor.detach().reshape(-1).view(torch.uint8) for weight in common]
     return sum(int(torch.stack([part.sum(dtype=torch.int64) for part in each.split(_PART)]).sum()) for each in weights)
 
 
@@ -64,9 +94,11 @@ _PART = 2**20
 """Number of bytes that are added at once: torch makes an int64 of each."""
 
 
-def _leave_on_signal(processes: Processes, event: Event) -> None:
+def _leave_on_signal(processes: Processes, event: Event, saver: Saver | None) -> None:
     number = processes.common_signal()
     if number is not None and not isinstance(event, Stopped):
+        if saver is not None:
+            saver.save("a signal", history=Prefix, wait=True)
         raise Interrupted("interrupted", signal_number=number)
 
 

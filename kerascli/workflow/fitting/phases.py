@@ -1,7 +1,9 @@
 """Prepare the phases of a training in turn, and pass weights and optimizer state from one phase to the next."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,14 +20,17 @@ from kerascli.device import Choice, make_deterministic
 from kerascli.errors import ConfigError, Fault
 from kerascli.events import Event, Note, PhaseBegin
 from kerascli.model.freezing import trained_layers, with_trainable
+from kerascli.parts.distributions import FSDP
 from kerascli.profiling.profiler import Profiler
 from kerascli.runs.history import ordered
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checks.label_range_checks import check_values
+from kerascli.training.distributed import fsdp
 from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.loop import Plan
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer, assign_weights
+from kerascli.training.train_step import GraphStep
 from kerascli.workflow.division import divided
 from kerascli.workflow.fitting.binding import bind_with_profiler
 from kerascli.workflow.fitting.class_weights import with_class_weights
@@ -101,14 +106,23 @@ def make_phase(config: Config, prepared: PreparedData, known: RunSpec | None = N
     return Phase(config, prepared, with_class_weights(spec, prepared))
 
 
-def build_phase(phase: Phase, device: Choice) -> Experiment:
+def build_phase(phase: Phase, device: Choice, processes: Processes = ALONE) -> Experiment:
     """Return the model of a phase, built in memory. It fills the modules of the RunSpec: call it only once."""
     spec, prepared = phase.spec, phase.prepared
     torch_device = torch.device(device.value)
     if spec.fit.deterministic:
         make_deterministic(torch_device)
     with phase.config.faults():
-        return build_experiment(spec, prepared, device=torch_device, mixing=prepared.mixing)
+        return build_experiment(
+            spec, prepared, device=torch_device, mixing=prepared.mixing, divide=_division(spec, torch_device, processes)
+        )
+
+
+def _division(spec: RunSpec, device: torch.device, processes: Processes) -> Callable[[GraphStep], None] | None:
+    """Return the function that divides a model's weights among processes, as `distribute: fsdp`; None: it is whole."""
+    if processes.world.size == 1 or not isinstance(spec.fit.distribute, FSDP):
+        return None
+    return partial(fsdp.divide, settings=spec.fit.distribute, processes=processes, device=device)
 
 
 class PhaseRunner:
@@ -170,7 +184,7 @@ class PhaseRunner:
 
     def _make_state(self, *, profile: bool) -> PhaseState:
         phase, reached = self.phase, self.reached
-        experiment = build_phase(phase, self.device)
+        experiment = build_phase(phase, self.device, self.processes)
         number = reached.phase + 1 if len(self.phases) > 1 else None
         plan = make_plan(
             experiment, phase.prepared, self.options.limits, phase=number, first=reached.first, processes=self.processes
@@ -210,6 +224,12 @@ def data_digests(phases: list[Phase]) -> dict[str, str]:
         for name, digest in phase.prepared.digests.items():
             found[name if found.get(name, digest) == digest else f"{name} of phase {number}"] = digest
     return found
+
+
+def skipped_images(phases: list[Phase]) -> dict[str, Any]:
+    """Return a mapping from each folder with damaged images to their number and the first files, for run.json."""
+    found = [skipped for phase in phases for skipped in phase.prepared.skipped]
+    return {each.name: {"skipped": each.count, "of": each.of, "first": list(each.first)} for each in found}
 
 
 def directions(phases: list[Phase]) -> dict[str, str]:

@@ -41,9 +41,16 @@ def _refuse_part(experiment: Experiment, source: BatchSource) -> None:
         raise DataError(text, hint="remove rows, or choose a batch_size that divides their number")
 
 
-def evaluated_batches(source: BatchSource, limit: int | None, processes: Processes) -> Iterable[Batch] | Turns:
-    """Return the first `limit` batches of a split (None: all), divided among processes if several evaluate."""
-    return islice(source.epoch(0), limit) if processes.world.size == 1 else Turns(source, processes, limit)
+def evaluated_batches(
+    source: BatchSource, limit: int | None, processes: Processes, *, divided: bool
+) -> Iterable[Batch] | Turns:
+    """Return the first `limit` batches of a split (None: all), dealt out to the processes if several evaluate.
+
+    `divided` is true if the processes have parts of the model's weights.
+    """
+    if processes.world.size == 1:
+        return islice(source.epoch(0), limit)
+    return Turns(source, processes, limit, full_rounds=divided)
 
 
 def sharding_of(fit: FitSpec, processes: Processes) -> Sharding | None:
@@ -85,7 +92,9 @@ def make_plan(
         epochs=first + epochs,
         steps=steps,
         batches=lambda epoch, first_batch: _batches(source, steps, epoch, first_batch, first),
-        validation=None if held_out is None else lambda: evaluated_batches(held_out, limit, processes),
+        validation=None
+        if held_out is None
+        else lambda: evaluated_batches(held_out, limit, processes, divided=experiment.is_divided),
         validates=lambda epoch: _is_due(fit, epoch),
         callbacks=fit.callbacks,
         directions=spec.log_names(),

@@ -2,10 +2,8 @@
 
 import csv
 import io
-import time
 from collections.abc import Iterator, Mapping, Sequence
-
-from safetensors.torch import load as load_tensors
+from functools import partial
 
 from kerascli.callbacks.base import Callback
 from kerascli.errors import ConfigError, FileRefused
@@ -23,40 +21,29 @@ from kerascli.events import (
     WriteScalars,
 )
 from kerascli.runs.checkpoints import Checkpoint
+from kerascli.runs.history_writer import Prefix
 from kerascli.runs.record import RunRecord
 from kerascli.spans import span
-from kerascli.training.checkpoint import capture, reinstate
-from kerascli.training.finite import refuse_bad_step, refuse_bad_weights
-from kerascli.training.loop import Plan
+from kerascli.training.checkpoint import reinstate
+from kerascli.training.checkpoint_files import TRAINING, needed_files, training_tensors
+from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
-from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.http_post import post
+from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.fitting.tensorboard import TensorBoardWriters
 from kerascli.workflow.generation.samples import SampleWriter
-
-FIRST_SECONDS = 1.0
-"""Minimum seconds since the start of training for the first checkpoint at the end of an epoch."""
-EPOCH_SECONDS = 10.0
-"""Minimum seconds since the last checkpoint for a new one at the end of an epoch."""
-BATCH_SECONDS = 300.0
-"""Minimum seconds since the last checkpoint for a new one within an epoch."""
-
-TRAINING = "training.safetensors"
 
 
 class Recorder:
     """Writes the events of a training to the run's folder (history.csv, checkpoints ...); needs the run's lock."""
 
-    def __init__(
-        self, record: RunRecord, trainer: Trainer, progress: Progress, plan: Plan, samples: SampleWriter
-    ) -> None:
+    def __init__(self, record: RunRecord, saver: Saver, samples: SampleWriter) -> None:
         self.record = record
-        self.trainer = trainer
-        self.progress = progress
-        self.plan = plan
+        self.trainer = saver.trainer
+        self.progress = saver.progress
+        self._saver = saver
         self._samples = samples
-        self._saved_at = time.monotonic()
         self._tensorboard = TensorBoardWriters(record)
         self._unreachable: set[str] = set()
         self._logs: dict[str, list[str]] = {}
@@ -69,47 +56,26 @@ class Recorder:
             saved = self._record(event, notes)
             yield event
             yield from notes
-            if saved is not None:
-                yield saved
+            yield from saved
 
-    def _record(self, event: Event, notes: list[Note]) -> Saved | None:
+    def _record(self, event: Event, notes: list[Note]) -> list[Saved]:
         if isinstance(event, EpochEnd):
             with span("records"):
                 self.record.history_writer.append(self.progress.row)
         if isinstance(event, (BatchEnd, EpochEnd)) and event.records:
             with span("records"):
                 notes += filter(None, map(self._write, event.records))
-        if isinstance(event, EpochEnd):
-            return self._epoch_end(event)
-        if isinstance(event, BatchEnd) and event.slots:
-            return self.save(f"kept as {', '.join(event.slots)}", slots=event.slots)
-        if isinstance(event, BatchEnd) and time.monotonic() - self._saved_at > BATCH_SECONDS:
-            return self.save("five minutes have passed")
-        return None
+        return self._saver.record(event, self._synced_history)
 
-    def _epoch_end(self, event: EpochEnd) -> Saved | None:
-        last = event.epoch >= self.plan.epochs or self.progress.stopped is not None
-        if event.slots:
-            return self.save(f"kept as {', '.join(event.slots)}", slots=event.slots)
-        if last:
-            return self.save("the last epoch")
-        wait = EPOCH_SECONDS if self.record.checkpoints.steps() else min(FIRST_SECONDS, EPOCH_SECONDS)
-        if time.monotonic() - self._saved_at > wait:
-            return self.save("an epoch's end")
-        return None
-
-    def save(self, reason: str, *, slots: tuple[str, ...] = ()) -> Saved:
+    def save_and_wait(self, reason: str) -> None:
         """Write a checkpoint of the training's current state. Raises TrainingStopped if a value is NaN or infinite."""
-        refuse_bad_step(self.trainer, self.plan.steps, self.progress.epoch + 1)
-        refuse_bad_weights(self.trainer, self.progress)
-        with span("checkpoints"):
-            for file in self._logs:
-                self.record.sync_log(file)
-            history = self.record.history_writer.synced_prefix()
-            tensors, facts = capture(self.trainer, self.progress, history)
-            self.record.checkpoints.save(self.progress.step, {TRAINING: tensor_pieces(tensors)}, facts, slots=slots)
-        self._saved_at = time.monotonic()
-        return Saved(f"step {self.progress.step}", self.progress.epoch, self.progress.batch, reason)
+        self._saver.save(reason, history=self._synced_history, wait=True)
+
+    def _synced_history(self) -> Prefix:
+        """Write logs and history.csv durably; return the part of it that there is."""
+        for file in self._logs:
+            self.record.sync_log(file)
+        return self.record.history_writer.synced_prefix()
 
     def _write(self, record: Record) -> Note | None:
         """Write what a callback has decided to record: a log row, TensorBoard values, a sample, or a POST request."""
@@ -163,11 +129,20 @@ def _log_lines(names: Sequence[str], rows: Sequence[Mapping[str, object]], separ
     return text.getvalue()
 
 
-def newest(record: RunRecord) -> tuple[Checkpoint | None, list[Note]]:
-    """Return the newest intact checkpoint of a run, or None if it has none yet; and notes on damaged ones."""
+def newest(
+    record: RunRecord, processes: Processes = ALONE, part: str | None = None
+) -> tuple[Checkpoint | None, list[Note]]:
+    """Return the newest intact checkpoint of a run, or None if it has none yet; and notes on damaged ones.
+
+    `part` is the name of the file with this process's parts of weights, if each reads its own: the checkpoint is then
+    the newest one that is intact for all processes.
+    """
     if not record.checkpoints.steps():
         return None, [Note("no checkpoint was written yet: starting from the beginning")]
-    checkpoint = record.checkpoints.newest()
+    needed = None if part is None else partial(needed_files, part=part)
+    checkpoint = record.checkpoints.newest(needed)
+    while part is not None and len(steps := set(processes.exchange(checkpoint.step))) > 1:
+        checkpoint = record.checkpoints.newest(needed, up_to=min(steps))
     further = [text for text in record.checkpoints.doubts() if not any(w.startswith(text) for w in checkpoint.warnings)]
     notes = [Note(text, "warning") for text in (*checkpoint.warnings, *further)]
     if TRAINING not in checkpoint.blobs:
@@ -175,6 +150,12 @@ def newest(record: RunRecord) -> tuple[Checkpoint | None, list[Note]]:
     return checkpoint, notes
 
 
-def restore(checkpoint: Checkpoint, trainer: Trainer, callbacks: Sequence[Callback]) -> Progress:
-    """Load a checkpoint into a trainer; return the training's progress. Raises FileRefused if it does not fit."""
-    return reinstate(trainer, load_tensors(checkpoint.blobs[TRAINING]), checkpoint.facts, callbacks)
+def restore(
+    checkpoint: Checkpoint, trainer: Trainer, callbacks: Sequence[Callback], part: str | None = None
+) -> Progress:
+    """Load a checkpoint into a trainer; return the training's progress. Raises FileRefused if it does not fit.
+
+    `part` is the name of the file that this process has written, if it is one of several with parts of the weights.
+    """
+    tensors = training_tensors(checkpoint.blobs, trainer.ranges(), part)
+    return reinstate(trainer, tensors, checkpoint.facts, callbacks)

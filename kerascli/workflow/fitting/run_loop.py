@@ -2,20 +2,17 @@
 
 import shlex
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
-from safetensors.torch import load as load_tensors
-
-from kerascli.data.batches.loader import Batch
-from kerascli.errors import FileRefused, Interrupted, KerasCliError, TrainingStopped
-from kerascli.events import Evaluated, Event, Note, Stopped
+from kerascli.errors import FileRefused, Interrupted, KerasCliError, ProcessLost, TrainingStopped
+from kerascli.events import Evaluated, Event, Note, Stopped, Tick
 from kerascli.interrupts import Signals
 from kerascli.model.runtime.weights import lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import saved_weights
+from kerascli.training.checkpoint_files import training_tensors
 from kerascli.training.distributed.processes import Processes
-from kerascli.training.distributed.turns import Turns
 from kerascli.training.evaluate import evaluate
 from kerascli.training.finite import has_finite_weights, refuse_bad_weights
 from kerascli.training.loop import train
@@ -25,7 +22,8 @@ from kerascli.workflow.fitting.follow import compared
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
 from kerascli.workflow.fitting.profiled import profiled
-from kerascli.workflow.fitting.recorder import TRAINING, Recorder
+from kerascli.workflow.fitting.recorder import Recorder
+from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.generation.samples import sample_writer
 from kerascli.workflow.memory import STOPS, stopped_by
 
@@ -33,15 +31,19 @@ from kerascli.workflow.memory import STOPS, stopped_by
 def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
     """Yield the events of a training from the runner's progress to its end, and of the evaluation on the test split."""
     try:
-        yield from _phases(runner, record)
-        refuse_bad_weights(runner.state.trainer, runner.reached)
-        record.write_weights(runner.state.trainer.weights_file())
-        results = yield from _evaluate_test(runner, record, stop)
+        runner.processes.exchange(str(record.path))
+        with runner.processes.heard():
+            yield from _phases(runner, record)
+            refuse_bad_weights(runner.state.trainer, runner.reached)
+            record.write_weights(runner.state.trainer.weights_file())
+            results = yield from _evaluate_test(runner, record)
         stopped = runner.reached.stopped
         record.finish("completed" if stopped is None else "stopped", reason=stopped, results=results)
     except Interrupted as error:
         record.finish("interrupted", reason=str(error))
         raise
+    except ProcessLost as error:
+        raise _failed(record, error) from None
     except TrainingStopped as error:
         kept = _keep_finite_weights(runner.state.trainer, record)
         raise _failed(record, TrainingStopped([replace(f, text=f"{f.text}; {kept}") for f in error.faults])) from None
@@ -73,7 +75,8 @@ def _phases(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
 def _phase(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
     state = runner.state
     samples = sample_writer(record, state.experiment, runner.phase.prepared)
-    recorder = Recorder(record, state.trainer, runner.reached, state.plan, samples)
+    saver = Saver(record.checkpoints, state.trainer, runner.reached, state.plan, runner.processes)
+    recorder = Recorder(record, saver, samples)
     events = recorder.follow(compared(train(state.trainer, state.plan, runner.reached), runner))
     if state.profiler is None:
         yield from _saved_on_signal(events, recorder, runner.processes)
@@ -87,14 +90,15 @@ def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
 
     If an update overflowed, the weights in memory are not finite: then those of the last checkpoint are saved.
     """
-    if has_finite_weights(trainer):
+    is_divided = any(weight.part is not None for weight in trainer.weights)  # others do not write their parts now
+    if not is_divided and has_finite_weights(trainer):
         record.write_weights(trainer.weights_file())
         return f"the last finite weights are saved in {record.path}"
     try:
         checkpoint = record.checkpoints.newest()
     except FileRefused:
         return "no weights are saved: there was no checkpoint before it"
-    saved = saved_weights(load_tensors(checkpoint.blobs[TRAINING]))
+    saved = saved_weights(training_tensors(checkpoint.blobs))
     record.write_weights(tensor_pieces({weight.name: saved[weight.name] for weight in lasting(trainer.weights)}))
     return f"the weights of the last checkpoint (step {checkpoint.step}) are saved in {record.path}"
 
@@ -110,7 +114,7 @@ def _saved_on_signal(events: Iterator[Event], recorder: Recorder, processes: Pro
         yield event
         number = processes.common_signal()
         if number is not None and not isinstance(event, Stopped):  # nothing is left to save at the last event
-            recorder.save("a signal")
+            recorder.save_and_wait("a signal")
             progress = recorder.progress
             where = f"epoch {progress.epoch + 1}, step {progress.batch}"
             raise _interrupted(f"interrupted at {where}; saved", recorder.record, number)
@@ -121,9 +125,7 @@ def _interrupted(text: str, record: RunRecord, number: int) -> Interrupted:
     return Interrupted(text, signal_number=number, hint=f"resume with: {command}")
 
 
-def _evaluate_test(
-    runner: PhaseRunner, record: RunRecord, stop: Signals
-) -> Generator[Event, None, dict[str, dict[str, float]]]:
+def _evaluate_test(runner: PhaseRunner, record: RunRecord) -> Generator[Event, None, dict[str, dict[str, float]]]:
     """Evaluate the final weights on the test split, if any; return a mapping from split to its metrics."""
     test = runner.phase.prepared.splits.get("test")
     if test is None:
@@ -131,19 +133,23 @@ def _evaluate_test(
     experiment = runner.state.experiment
     started = time.monotonic()
     limit = runner.options.limits.get("validation_steps")
-    batches = evaluated_batches(rows_in_order(experiment, test), limit, runner.processes)
-    if not isinstance(batches, Turns):  # else all processes evaluate to the end, since they wait for each other
-        batches = _while_wanted(batches, record, stop)
+    batches = evaluated_batches(rows_in_order(experiment, test), limit, runner.processes, divided=experiment.is_divided)
     work = evaluate(experiment.module, batches, seed=experiment.spec.seed)
-    figures = yield from work
+    figures = yield from _while_wanted(work, record, runner.processes)
     yield Evaluated("test", figures, test.rows, time.monotonic() - started)
     return {"test": figures}
 
 
-def _while_wanted(batches: Iterable[Batch], record: RunRecord, stop: Signals) -> Iterator[Batch]:
-    for batch in batches:
-        if stop.number is not None:
-            raise _interrupted(
-                "interrupted: trained and saved, but not evaluated on the test split", record, stop.number
-            )
-        yield batch
+def _while_wanted(
+    work: Generator[Tick, None, dict[str, float]], record: RunRecord, processes: Processes
+) -> Generator[Tick, None, dict[str, float]]:
+    """Yield the events of an evaluation and return its result. Raises Interrupted on a signal."""
+    while True:
+        try:
+            tick = next(work)
+        except StopIteration as done:
+            return done.value
+        yield tick
+        number = processes.common_signal()
+        if number is not None:
+            raise _interrupted("interrupted: trained and saved, but not evaluated on the test split", record, number)

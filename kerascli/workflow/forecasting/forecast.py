@@ -15,15 +15,15 @@ from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, Fault, Place, counted, safe_text
 from kerascli.training.predict import predict
 from kerascli.workflow.fitting.plan import rows_in_order
-from kerascli.workflow.forecasting.held_out import history_of
+from kerascli.workflow.forecasting.held_out import histories_of
 from kerascli.workflow.forecasting.series import (
     Series,
+    each_series,
     future_values,
     known_future,
     main_dates,
+    read_future,
     read_series,
-    read_table,
-    series_of,
     whole_column,
 )
 from kerascli.workflow.forecasting.series_model import SeriesModel
@@ -42,13 +42,28 @@ def forecast_run(
 
     `future` is a file with the known columns of these rows. Raises ConfigError, DataError, FileRefused.
     """
-    model = SeriesModel.of(run)
+    model, kept = SeriesModel.of(run), frozenset(keep)
     if what in SPLITS:
-        later = None if future is None else read_table(model, str(future), keep=frozenset(keep) | {*model.known})
-        series = series_of(model, history_of(model, what), later)
+        later = read_future(model, future, kept)
+        found = [series for table in histories_of(model, what) for series in each_series(model, table, later)]
     else:
-        series = read_series(model, what, future, frozenset(keep))
-    return forecast(model, series, horizon, keep=keep, raw=raw)
+        found = read_series(model, what, future, kept)
+    parts = [forecast(model, series, horizon, keep=keep, raw=raw) for series in found]
+    return parts[0] if model.source.group is None else _below_each_other(parts)
+
+
+def _below_each_other(parts: Sequence[Predictions]) -> Predictions:
+    """Return the forecasts of several series as one table, with the kept columns that all of them have."""
+
+    def stacked(columns: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        names = [name for name in columns[0] if all(name in each for each in columns)]
+        return {name: np.concatenate([each[name] for each in columns]) for name in names}
+
+    return Predictions(
+        stacked([part.kept for part in parts]), stacked([part.columns for part in parts]),
+        stacked([part.outputs for part in parts]), sum(part.rows for part in parts),
+        sum(part.non_finite_rows for part in parts),
+    )  # fmt: skip
 
 
 @memory_for_batches()
@@ -82,7 +97,8 @@ def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarra
             series.dates[main].step() is not None or (series.future is not None and main in series.future)
         )
         keep = [main] if main is not None and is_known else []
-    found = {name: future_values(series, name, rows) for name in keep}
+    group = series.group_column(rows)
+    found = {**group, **{name: future_values(series, name, rows) for name in keep if name not in group}}
     for name, values in found.items():
         if len(values) < rows:
             text = f"'{safe_text(name)}' has {counted(len(values), 'row')} of the future, the forecast {rows:,}"
@@ -117,9 +133,13 @@ class _Forecast:
         batches = list(_batches(model, rows, horizon))
         end = batches[-1][-1] - source.first_ahead() + 1 - rows
         later = {name: max(0, end + source.span(ahead=name in model.ahead)) for name in model.used}
-        known = known_future(model, series, {name: later[name] for name in model.known if later[name]})
         most = max(later.values())
-        columns = {name: whole_column(model, series, name, known.get(name), most) for name in model.used}
+        columns = {name: each for name, each in series.group_column(rows + most).items() if name in model.used}
+        others = [name for name in model.used if name not in columns]
+        known = known_future(
+            model, series, {name: later[name] for name in others if later[name] and name in model.known}
+        )
+        columns |= {name: whole_column(model, series, name, known.get(name), most) for name in others}
         fed = [name for name in model.predicted if name in columns]
         for name in fed:
             if columns[name].dtype != object:
@@ -158,7 +178,8 @@ class _Forecast:
             {name: values[taken] for name, values in self.columns.items()}, taken.stop - first,
             name=self.series.name, made_of=lambda row, column, at: self._place(first + row, column),
         )  # fmt: skip
-        plain = source.model_copy(update={"sequence_stride": 1, "start_index": 0, "end_index": None})
+        group = source.group if source.group in self.columns else None
+        plain = source.model_copy(update={"sequence_stride": 1, "start_index": 0, "end_index": None, "group": group})
         wanted = frozenset([*self.model.past, *(name + NEXT for name in self.model.ahead)])
         return plain.windows(table, self.series.name, wanted).take(np.array(batch) - batch[0])
 

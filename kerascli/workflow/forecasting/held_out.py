@@ -23,6 +23,8 @@ class OwnSeries:
     """Mapping from split to the table rows that its windows predict (of each window the first), in ascending order."""
     end: Mapping[str, int]
     """Mapping from split to the index after the last table row that the split predicts."""
+    value: str | int | None = None
+    """Value of the column that tells this series from others; None: it is the only one."""
 
     def first_held_out(self, split: str) -> int | None:
         """Return the first row of a split that was no target in training; None if the split's rows are not in
@@ -34,17 +36,51 @@ class OwnSeries:
         return first if first < self.end[split] else None
 
 
-def own_series(model: SeriesModel, preferred: Sequence[str] = ()) -> OwnSeries:
+def own_series(model: SeriesModel, preferred: Sequence[str] = ()) -> list[OwnSeries]:
     """Return the time series that a run was trained on, with the rows that each split predicts.
 
-    Tables of several splits follow each other if their dates do, else the series is that of the first `preferred` split
+    Tables of several splits follow each other if their dates do, else a series is that of the first `preferred` split
     that there is. Raises DataError, ConfigError, FileRefused.
     """
     run, source = model.run, model.source
-    splits = load_again(run).splits
-    context = replace(run.config.context, columns=None)
-    tables = dict(source.source.load(context))
-    names = [name for name in SPLITS if name in tables]
+    splits = {name: split.origin.table for name, split in load_again(run).splits.items() if split.origin is not None}
+    loaded = source.source.load(replace(run.config.context, columns=None))
+    tables = {name: loaded[name] for name in SPLITS if name in loaded}
+    parts = {name: source.series(table) for name, table in tables.items()}
+    starts: dict[str, dict[str | int | None, np.ndarray]] = {}
+    for name, table in splits.items():
+        part = name if name in tables else "train"
+        if part in tables:
+            whole, rows = table.whole()
+            all_starts = {value: source.starts(len(each), ahead=True) for value, each in parts[part].items()}
+            starts[name] = _by_series(np.sort(np.arange(whole.rows)[rows]), all_starts)
+    found: list[OwnSeries] = []
+    for value in dict.fromkeys(value for each in parts.values() for value in each):
+        own = {name: tables[name].take(each[value]) for name, each in parts.items() if value in each}
+        found.append(_own(model, value, own, {name: each.get(value) for name, each in starts.items()}, preferred))
+    return found
+
+
+def _by_series(
+    windows: np.ndarray, starts: Mapping[str | int | None, np.ndarray]
+) -> dict[str | int | None, np.ndarray]:
+    """Return the first row of windows, counted within their series, by series; `starts` are those of all windows."""
+    ends = np.cumsum([len(each) for each in starts.values()])
+    parts = np.split(windows, np.searchsorted(windows, ends[:-1]))
+    begins = [0, *ends[:-1].tolist()]
+    pairs = zip(starts.items(), parts, begins, strict=True)
+    return {value: each[part - begin] for (value, each), part, begin in pairs}
+
+
+def _own(
+    model: SeriesModel,
+    value: str | int | None,
+    tables: Mapping[str, Table],
+    starts: Mapping[str, np.ndarray | None],
+    preferred: Sequence[str],
+) -> OwnSeries:
+    """Return one series of a run, from its rows in each table and the first row of its windows in each split."""
+    source, names = model.source, list(tables)
     whole = joined([tables[name] for name in names])
     dates = date_columns(model, whole) if len(names) > 1 else {}
     if len(names) > 1 and (len(dates) != 1 or next(iter(dates.values())).first_disorder() is not None):
@@ -53,21 +89,19 @@ def own_series(model: SeriesModel, preferred: Sequence[str] = ()) -> OwnSeries:
     begins = dict(zip(names, np.cumsum([0, *(tables[name].rows for name in names)]).tolist(), strict=False))
     rows: dict[str, np.ndarray] = {}
     end: dict[str, int] = {}
-    for name, split in splits.items():
+    for name, first in starts.items():
         part = name if name in tables else "train"
-        if part not in begins or split.origin is None:
-            continue
-        windows = np.arange(split.origin.table.whole()[0].rows)[split.origin.table.whole()[1]]
-        starts = source.start_index + np.sort(windows) * source.sequence_stride
-        rows[name] = begins[part] + starts + source.first_ahead()
-        end[name] = int(rows[name][-1]) + (source.horizon - 1) * source.sampling_rate + 1
-    return OwnSeries(whole, rows, end)
+        if part in begins and first is not None and len(first):
+            rows[name] = begins[part] + first + source.first_ahead()
+            end[name] = int(rows[name][-1]) + (source.horizon - 1) * source.sampling_rate + 1
+    return OwnSeries(whole, rows, end, value)
 
 
-def history_of(model: SeriesModel, split: str) -> Table:
-    """Return the table of the series a run was trained on, up to the last row of a split. Raises DataError if there is
-    no such split."""
-    own = own_series(model, [split])
-    if split not in own.rows:
-        raise DataError(f"the run's data has no '{split}' split", hint=f"it has {', '.join(own.rows)}")
-    return own.table.take(slice(0, own.end[split]))
+def histories_of(model: SeriesModel, split: str) -> list[Table]:
+    """Return the tables of the series a run was trained on, each up to the last row of a split. Raises DataError if
+    there is no such split."""
+    found = own_series(model, [split])
+    names = dict.fromkeys(name for own in found for name in own.rows)
+    if split not in names:
+        raise DataError(f"the run's data has no '{split}' split", hint=f"it has {', '.join(names)}")
+    return [own.table.take(slice(0, own.end[split])) for own in found if split in own.rows]

@@ -12,22 +12,22 @@ from kerascli.errors import ConfigError, safe_text
 from kerascli.report.forecast_plot import ForecastPanel
 from kerascli.workflow.forecasting.forecast import forecast
 from kerascli.workflow.forecasting.held_out import OwnSeries, own_series
-from kerascli.workflow.forecasting.series import column_values, main_dates, read_table, series_of
+from kerascli.workflow.forecasting.series import column_values, each_series, main_dates, read_future
 from kerascli.workflow.forecasting.series_model import SeriesModel
 from kerascli.workflow.opened import OpenedRun
 
 _MOST_STEPS = 200
+_MOST_SERIES = 8
 _HELD_OUT = ("test", "validation")
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastPicture:
-    """Contents of a forecast's plot: a panel for each predicted column, and the horizontal axis that they share."""
+    """Contents of a forecast's plot: a panel for each predicted column of each series, and words for its axes."""
 
     panels: Sequence[ForecastPanel]
-    positions: np.ndarray
-    """Positions of history and forecast on the horizontal axis: dates, or row numbers from 1."""
     axis: str
+    """Label of the horizontal axis: name of the column of dates, or `row`."""
     truth: str
     """Name, in the plot's legend, of the true values that follow the history."""
     note: str | None
@@ -44,38 +44,60 @@ def forecast_picture(run: OpenedRun, horizon: int | None = None, future: Path | 
     words = [column for column, target in model.predicted.items() if target.is_text]
     if words:
         raise ConfigError(f"--forecast: '{safe_text(words[0])}' is text, which has no line", hint="predict --horizon")
+    later = read_future(model, future)
     own = own_series(model, _HELD_OUT)
+    drawn = [_drawn(model, each, horizon, later) for each in own[:_MOST_SERIES]]
+    panels = [panel for each in drawn for panel in each.panels]
+    notes = [] if len(own) <= _MOST_SERIES else [f"the first {_MOST_SERIES} of {len(own)} series are drawn"]
+    alone = [each for each in drawn if each.split is None]
+    if alone and future is None:
+        of = "" if model.source.group is None else f" of {len(alone)} series"
+        notes.append(f"no split holds out the last rows{of}: the forecast begins after the last row, beside no truth")
+    axis = drawn[0].axis if len({each.axis for each in drawn}) == 1 else "date or row"
+    split = next((each.split for each in drawn if each.split is not None), None)
+    return ForecastPicture(panels, axis, f"truth ({split} split)", "; ".join(notes) or None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Panels of one series, the label of their axis, and the split that the forecast is compared with, if any."""
+
+    panels: Sequence[ForecastPanel]
+    axis: str
+    split: str | None
+
+
+def _drawn(model: SeriesModel, own: OwnSeries, horizon: int | None, future: Table | None) -> _Drawn:
+    """Return the panels of one series of a run. `future` is the table of known columns after its last row, if given."""
     split, begin = _begin(model, own) if future is None else (None, own.table.rows)
     held_out = own.end[split] - begin if split is not None else 0
     if split is not None and horizon is not None and horizon > held_out:
-        raise ConfigError(f"--horizon {horizon}: the {split} split has {held_out:,} rows to compare with")
+        of = "" if own.value is None else f" of series '{safe_text(str(own.value), 40)}'"
+        raise ConfigError(f"--horizon {horizon}: the {split} split has {held_out:,} rows{of} to compare with")
     steps = horizon or min(held_out, _MOST_STEPS) or model.source.sequence_length
-    later = own.table.take(slice(begin, own.table.rows)) if split is not None else None
-    if future is not None:
-        later = read_table(model, str(future), keep=frozenset(model.known))
-    series = series_of(model, own.table.take(slice(0, begin)), later)
+    later = own.table.take(slice(begin, own.table.rows)) if split is not None else future
+    (series,) = each_series(model, own.table.take(slice(0, begin)), later)
     found = forecast(model, series, steps)
     main = main_dates(series)
     written = found.kept.get(main) if main is not None else None
     shown = slice(max(0, begin - max(2 * steps, 2 * model.source.sequence_length)), begin)
+    positions = np.arange(shown.start + 1, begin + steps + 1)
+    if main is not None and written is not None:
+        after = Dates.of(written.tolist(), series.dates[main].form)
+        assert after is not None
+        positions = np.concatenate([series.dates[main].times[shown], after.times])
     panels = [
         ForecastPanel(
             column,
             _numbers(series.history, column)[shown],
             _numbers(own.table, column)[begin : begin + min(held_out, steps)],
             np.asarray(found.columns[column], float),
+            positions,
+            "" if series.group is None else f"{series.group[0]} {series.group[1]}",
         )
         for column in model.predicted
     ]
-    positions = np.arange(shown.start + 1, begin + steps + 1)
-    if main is not None and written is not None:
-        after = Dates.of(written.tolist(), series.dates[main].form)
-        assert after is not None
-        positions = np.concatenate([series.dates[main].times[shown], after.times])
-    axis = main if main is not None and written is not None else "row"
-    note = "no split holds out the last rows: the forecast begins after the last row, beside no truth"
-    is_told = split is None and future is None
-    return ForecastPicture(panels, positions, axis, f"truth ({split} split)", note if is_told else None)
+    return _Drawn(panels, main if main is not None and written is not None else "row", split)
 
 
 def _begin(model: SeriesModel, own: OwnSeries) -> tuple[str | None, int]:

@@ -17,6 +17,7 @@ from kerascli.errors import DataError, Fault, Place, counted, one_of, safe_text
 from kerascli.workflow.forecasting.series_model import SeriesModel
 
 _FUTURE = "--future FILE"
+_ORDER = "sort the rows by date; several series in one file need a column that tells them apart: 'group' of timeseries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +28,54 @@ class Series:
     future: Table | None
     dates: Mapping[str, Dates]
     """Mapping from each column of the history that holds dates to these dates."""
+    group: tuple[str, str | int] | None = None
+    """Name and value of the column that tells this series from others of the same table; None: it is the only one."""
 
     @property
     def name(self) -> str:
-        return self.history.name or "the series"
+        name = self.history.name or "the series"
+        return name if self.group is None else f"{name} ({self.group[0]}: {self.group[1]})"
+
+    def group_column(self, rows: int) -> dict[str, np.ndarray]:
+        """Return the column that tells the series apart, for so many rows; empty if this is the only series."""
+        if self.group is None:
+            return {}
+        name, value = self.group
+        return {name: np.full(rows, value, object if isinstance(value, str) else None)}
 
 
-def read_series(model: SeriesModel, what: str, future: Path | None, keep: frozenset[str] = frozenset()) -> Series:
+def read_series(model: SeriesModel, what: str, future: Path | None, keep: frozenset[str] = frozenset()) -> list[Series]:
     """Return the time series to forecast, from a file (or standard input) and a file of known future columns."""
-    history = read_table(model, what, model.used, keep)
-    later = None if future is None else read_table(model, str(future), keep=keep | {*model.known})
-    return series_of(model, history, later)
+    return each_series(model, read_table(model, what, model.used, keep), read_future(model, future, keep))
 
 
-def series_of(model: SeriesModel, history: Table, future: Table | None) -> Series:
+def read_future(model: SeriesModel, future: Path | None, keep: frozenset[str] = frozenset()) -> Table | None:
+    """Return the table of the rows after the series, read from a file; None if no file is given."""
+    return None if future is None else read_table(model, str(future), keep=keep | {*model.known})
+
+
+def each_series(model: SeriesModel, history: Table, future: Table | None) -> list[Series]:
+    """Return the series of a table, each with its own rows of the table `future`. Raises DataError."""
+    column = model.source.group
+    if column is None:
+        return [series_of(model, history, future)]
+    later = {} if future is None else model.source.series(future)
+    found: list[Series] = []
+    for value, rows in model.source.series(history).items():
+        assert value is not None
+        if future is not None and value not in later:
+            text = f"there are no rows of series '{safe_text(str(value), 40)}'"
+            raise DataError(Fault(text, place=Place(future.name), hint=f"'{safe_text(column)}' names the series"))
+        part = None if future is None else future.take(later[value])
+        found.append(series_of(model, history.take(rows), part, (column, value)))
+    return found
+
+
+def series_of(
+    model: SeriesModel, history: Table, future: Table | None, group: tuple[str, str | int] | None = None
+) -> Series:
     """Return a Series made of tables, with its date columns. Raises DataError if the rows are not in order of time."""
-    found = Series(history, future, date_columns(model, history))
+    found = Series(history, future, date_columns(model, history), group)
     if future is not None:
         missing = [column for column in model.known if column not in future and column not in found.dates]
         if missing:
@@ -85,6 +118,7 @@ def _text_values(table: Table, name: str) -> np.ndarray | None:
 def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: frozenset[str] = frozenset()) -> Table:
     """Return the raw rows of a series from a file or standard input, read with the settings of the run's data
     source."""
+    needed = list(dict.fromkeys([*needed, *([] if model.source.group is None else [model.source.group])]))
     pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in needed}
     raw = model.data.model_copy(update={"source": model.source.source, "inputs": pipelines, "targets": {}})
     given = Given(raw, known_columns(model.run.learned), targets=False, keep=keep | {*needed})
@@ -97,7 +131,7 @@ def _check_order(series: Series, column: str) -> None:
     row = dates.first_disorder()
     if row is not None:
         text = f"{dates.texts[row]} comes after {dates.texts[row - 1]}: rows of a series are in order of time"
-        raise DataError(Fault(text, place=series.history.place(row, column), hint="one series a file, sorted by date"))
+        raise DataError(Fault(text, place=series.history.place(row, column), hint=_ORDER))
     if series.future is not None and column in series.future:
         _check_future(series.future, column, dates)
 

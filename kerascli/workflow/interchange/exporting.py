@@ -25,7 +25,7 @@ from kerascli.interop.keras_import.model_file import open_model
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
-from kerascli.workflow.fitting.recorder import TRAINING
+from kerascli.training.checkpoint_files import training_tensors
 from kerascli.workflow.interchange.example_rows import compared_outputs
 from kerascli.workflow.interchange.exporting_onnx import onnx_of_rows
 from kerascli.workflow.interchange.exporting_pipelines import pipelines_of
@@ -172,7 +172,7 @@ def _state(
         found = checkpoints.newest() if checkpoint is None else checkpoints.named(checkpoint)
     except KerasCliError:
         return None, ()
-    tensors = load_tensors(found.blobs[TRAINING])
+    tensors = training_tensors(found.blobs)
     weights = lasting(run.experiment.weights)
     optimizer = run.experiment.spec.compile.optimizer
     if not all(_is_kept(weight, tensors, optimizer.rule.component_name) for weight in weights):

@@ -39,9 +39,9 @@ from kerascli.runs.index import remove
 from kerascli.runs.manifest import run_facts
 from kerascli.runs.record import RunRecord, check_name, ended
 from kerascli.training.build import Experiment, build_experiment
+from kerascli.training.checkpoint_files import TRAINING
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.phases import Phase, data_digests, directions, prepare_phases
-from kerascli.workflow.fitting.recorder import TRAINING
 from kerascli.workflow.interchange.importing_pipelines import (
     check_answers,
     described_with,
@@ -57,7 +57,8 @@ _PROGRESS: Mapping[str, Any] = {
 }  # fmt: skip
 """Training progress in the checkpoint of an imported run, so that further training begins with the first epoch."""
 
-_NO_LOSS = "the file has no loss: the run can predict, but cannot be evaluated or trained"
+NO_LOSS = "the file has no loss: the run can predict, but cannot be evaluated or trained"
+"""Note on an import without a loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def import_model(
     `pipeline` is a pipeline file, by which the run takes raw rows. Without `compiled` the file's loss, metrics and
     optimizer are not imported. Raises KerasCliError.
     """
-    name = name or _name_of(path)
+    name = name or name_of_file(path)
     check_name(name)
     if data is not None:
         _check_data(data)
@@ -120,12 +121,13 @@ def _with_pipelines(loaded: _Loaded, pipelines: Pipelines, name: str) -> _Loaded
     fit."""
     sections, notes = sections_with(pipelines, loaded.sections)
     spec = described_with(pipelines, sections, name)
-    known = (note for note in loaded.notes if not notes or note != _NO_LOSS)
+    known = (note for note in loaded.notes if not notes or note != NO_LOSS)
     experiment = replace(loaded.experiment, spec=spec)
     return replace(loaded, sections=sections, experiment=experiment, notes=(*known, *notes))
 
 
-def _name_of(path: Path) -> str:
+def name_of_file(path: Path) -> str:
+    """Return the name of the run that is made of a file: the file's name, without characters that no run can have."""
     stem = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in path.stem)
     return stem.lstrip("._-")[:60] or "imported"
 
@@ -165,7 +167,7 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
         way_out = Fault("--no-compile imports the model without them", level="warning")
         raise FileRefused([*error.faults, way_out]) from None
     if "compile" not in sections:
-        notes.append(_NO_LOSS)
+        notes.append(NO_LOSS)
         if architecture.precision != "float32":
             notes.append(f"without a loss it computes in float32, not in {architecture.precision}")
     experiment = _experiment(sections, name, file, architecture)

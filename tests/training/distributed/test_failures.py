@@ -64,10 +64,10 @@ def test_a_killed_process_ends_the_others_with_one_message(tmp_path: Path, rank:
     assert ended.codes[1 - rank] == 5, ended
     assert ended.text.count("error:") == 1, ended.text
     assert "Traceback" not in ended.text
-    if rank == 1:
-        assert "process 1 of 2 ended without a reason" in ended.text
-        assert facts(tmp_path)["status"] == "failed"
-        assert "process 1 of 2" in facts(tmp_path)["reason"]
+    assert f"process {rank} of 2 ended without a reason" in ended.text
+    assert facts(tmp_path)["status"] == "failed"
+    assert f"process {rank} of 2" in facts(tmp_path)["reason"]
+    if rank == 0:  # the other one has written it down
         resumes_exactly(tmp_path)
 
 
@@ -95,7 +95,6 @@ def test_a_stopped_process_counts_as_lost_after_the_timeout(tmp_path: Path) -> N
 
 def test_an_error_on_one_process_is_reported_once_with_its_reason(tmp_path: Path) -> None:
     """The other process does not wait for the one that failed before its first step."""
-    (tmp_path / "tiny.yaml").write_text(MLP)
     code = "import os\nif os.environ['RANK'] == '1':\n    raise ValueError('no such table here')\n"
     (tmp_path / "plugin.py").write_text(code)
     (tmp_path / "tiny.yaml").write_text(f"plugins: [plugin.py]\n{MLP}")
@@ -104,3 +103,57 @@ def test_an_error_on_one_process_is_reported_once_with_its_reason(tmp_path: Path
     assert ended.codes[1] == 2
     assert ended.text.count("error:") == 1, ended.text
     assert "no such table here" in ended.outputs[1]
+
+
+SLOW = """
+import os, time
+from torch import Tensor, nn
+from kerascli.layers.base import Example, Layer, layer
+from kerascli.shapes import TensorSpec
+
+@layer(Example(input=(4,), output=(4,)))
+class Slow(Layer):
+    def build(self, x: TensorSpec) -> nn.Module:
+        return SlowModule()
+
+class SlowModule(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            self.calls += 1
+            if self.calls == 5:  # the first ones are of checks before the training
+                open("evaluates", "a").close()
+            time.sleep(0.1)
+        return x
+"""
+
+
+@pytest.mark.parametrize(("split", "where"), [("validation", "epoch 1, step"), ("test", "not evaluated on")])
+def test_a_signal_is_heard_between_the_batches_of_an_evaluation(tmp_path: Path, split: str, where: str) -> None:
+    """An evaluation of a minute ends at once, and the run is saved."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "mlp.yaml").write_text(f"""
+seed: 5
+plugins: [slow.py]
+data:
+  source: {{blobs: {{rows: 1000, features: 4, classes: 3}}}}
+  split: {{{split}: 0.99}}
+  inputs: {{x: []}}
+  targets: {{y: []}}
+model: {{layers: [slow, {{dense: {{units: 3, activation: softmax}}}}]}}
+compile: {{loss: sparse_categorical_crossentropy, jit_compile: false}}
+fit: {{epochs: 1, batch_size: 16, validation_batch_size: 1{", validation_data: validation" * (split == "validation")}}}
+""")
+    found = Launched([("train", "mlp.yaml", *OPTIONS)], 2, tmp_path)
+    until = time.monotonic() + SECONDS
+    while not (tmp_path / "evaluates").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    struck = time.monotonic()
+    os.kill(pid_of(found, 1), signal.SIGTERM)
+    ended = found.wait(SECONDS)
+    assert ended.codes == [143, 143], ended.text
+    assert time.monotonic() - struck < SECONDS
+    assert where in facts(tmp_path)["reason"]

@@ -1,7 +1,8 @@
-"""What processes say to each other: values exchanged, and why one of them ended."""
+"""What processes say to each other: values exchanged, signals, and why one of them ended."""
 
 import re
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import distributed as dist
 
 from kerascli.errors import ConfigError, ProcessLost
 from kerascli.training.distributed.processes import ALONE, Processes
+from kerascli.training.distributed.timed_store import TimedStore, in_thread
 from kerascli.workflow.fitting import follow
 from kerascli.world import World
 
@@ -40,7 +42,7 @@ def test_alone_nothing_is_sent() -> None:
     assert tensor.tolist() == [1.0, 1.0, 1.0]
     assert ALONE.exchange({"a": 1}) == [{"a": 1}]
     assert ALONE.gather(tensor)[0] is tensor
-    assert ALONE.is_first_to_fail("why")
+    assert ALONE.is_first_to_fail(ConfigError("why"))
 
 
 def test_values_are_exchanged_in_the_order_of_ranks() -> None:
@@ -49,12 +51,12 @@ def test_values_are_exchanged_in_the_order_of_ranks() -> None:
 
 
 def test_one_process_alone_reports_a_failure() -> None:
-    assert sorted(both(lambda each: each.is_first_to_fail("no such file"))) == [False, True]
+    assert sorted(both(lambda each: each.is_first_to_fail(ConfigError("no such file")))) == [False, True]
 
 
 def test_a_process_that_fails_tells_the_one_that_waits() -> None:
     def work(each: Processes) -> object:
-        return each.is_first_to_fail("no such table") if each.world.rank else each.exchange(1)
+        return each.is_first_to_fail(ConfigError("no such table")) if each.world.rank else each.exchange(1)
 
     lost, is_first = both(work)
     assert is_first is True
@@ -66,6 +68,65 @@ def test_a_process_that_says_nothing_is_named() -> None:
     lost, _ = both(lambda each: None if each.world.rank else each.exchange(1), timeout=0.1)
     assert isinstance(lost, ProcessLost)
     assert "process 1 of 2 ended without a reason, or stopped answering" in str(lost)
+
+
+def test_that_another_process_is_gone_is_told_on_in_the_words_of_the_first_who_noticed() -> None:
+    """Not as a failure of the one that noticed it."""
+    text = "process 3 of 4 ended without a reason, or stopped answering"
+
+    def work(each: Processes) -> object:
+        return each.is_first_to_fail(ProcessLost(text)) if each.world.rank else each.exchange(1)
+
+    assert str(both(work)[0]) == text
+
+
+def test_values_of_earlier_exchanges_are_removed_from_the_store() -> None:
+    store = dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
+    processes = [Processes(World(rank, 2), store, 5.0) for rank in (0, 1)]
+
+    def exchange(each: Processes) -> None:
+        for number in range(20):
+            assert each.exchange([number, each.world.rank]) == [[number, 0], [number, 1]]
+
+    threads = [threading.Thread(target=exchange, args=(each,)) for each in processes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert store.num_keys() == 2
+
+
+def test_a_store_whose_process_is_stopped_keeps_nobody_waiting() -> None:
+    class Stopped:
+        def set(self, key: str, value: str) -> None:
+            time.sleep(3)
+
+    store = TimedStore(Stopped(), 0.05)  # type: ignore[arg-type]
+    started = time.monotonic()
+    for _ in range(3):  # the later requests are refused at once
+        with pytest.raises(RuntimeError, match="the store does not answer"):
+            store.set("key", "value")
+    assert time.monotonic() - started < 1.0
+
+
+def test_what_a_thread_raises_is_raised_where_it_is_waited_for() -> None:
+    def fail() -> None:
+        raise ValueError("here")
+
+    with pytest.raises(ValueError, match="here"):
+        in_thread(fail)
+    assert in_thread(lambda: 3) == 3
+
+
+def test_a_signal_of_any_process_is_known_to_all_after_the_same_sum() -> None:
+    each = Processes(World(1, 2), dist.HashStore(), 5.0)  # pyright: ignore[reportPrivateImportUsage]
+    each.signal = lambda: 15
+    assert each.own_signal() == [0.0, 15.0]
+    assert each.common_signal() is None
+    each.keep_signals(torch.tensor([0, 15]))
+    assert each.common_signal() == 15
+    each.hear([0, 0])
+    assert each.common_signal() is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,22 @@
+"""Distributions: what each of several processes holds of a model, as PyTorch's DDP and FSDP."""
+
+from kerascli.parts.base import DISTRIBUTIONS, Distribution, part
+
+
+@part(DISTRIBUTIONS, name="ddp")
+class DDP(Distribution):
+    """Data parallelism: each process holds the whole model, and computes the gradients of a part of each batch."""
+
+
+@part(DISTRIBUTIONS, name="fsdp")
+class FSDP(Distribution):
+    """Fully sharded data parallelism (PyTorch's FSDP2): each process holds a part of each weight, and of its gradient
+    and optimizer state.
+
+    Whole weights are gathered, layer by layer, only while the forward or backward pass needs them.
+    """
+
+    reshard_after_forward: bool = True
+    """Free gathered weights after a forward pass and gather them again for the backward pass; false: keep them."""
+    activation_checkpointing: bool = False
+    """Store only the inputs of layers in the forward pass, and compute the rest again in the backward pass."""

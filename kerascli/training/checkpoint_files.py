@@ -1,0 +1,144 @@
+"""Files of a checkpoint: one with the whole state of a training, or also one for each process's parts of the weights.
+
+In files of parts, a tensor's name ends with its range of the whole tensor: `weights/dense/kernel@1,64,128,256` has the
+indices 64 to 127 of the 256 along axis 1. So any number of processes can read them.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from safetensors.torch import load
+from torch import Tensor
+
+from kerascli.errors import FileRefused, safe_text
+
+TRAINING = "training.safetensors"
+"""Name of the file with the state of a training, or with what all of its processes have in common."""
+_NAME = re.compile(r"(.+)@(\d{1,9}),(\d{1,18}),(\d{1,18}),(\d{1,18})", re.DOTALL)
+_FILE = re.compile(r"part-(\d+)-of-(\d+)\.safetensors")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Indices `start` to `stop` of the `size` ones along an axis of a tensor in Keras's layout."""
+
+    axis: int
+    start: int
+    stop: int
+    size: int
+
+    def of(self, whole: Tensor) -> Tensor:
+        """Return this range of a whole tensor, as a view."""
+        return whole.narrow(self.axis, self.start, self.stop - self.start)
+
+
+def part_file(rank: int, size: int) -> str:
+    """Return the name of the file with the parts of weights that process `rank` of `size` holds."""
+    return f"part-{rank:05d}-of-{size:05d}.safetensors"
+
+
+def is_part(name: str) -> bool:
+    """Return True if a file of a checkpoint has one process's parts of weights."""
+    return _FILE.fullmatch(name) is not None
+
+
+def in_ranges(tensors: Mapping[str, Tensor], own: Mapping[str, Range]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return a state's tensors in two: those that all processes have, and this one's parts, named with their ranges."""
+    common: dict[str, Tensor] = {}
+    parts: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        found = range_of(name, own)
+        if found is None:
+            common[name] = tensor
+        else:
+            assert tensor.shape[found.axis] == found.stop - found.start, f"'{name}' is gathered"
+            parts[f"{name}@{found.axis},{found.start},{found.stop},{found.size}"] = tensor
+    return common, parts
+
+
+def range_of(name: str, own: Mapping[str, Range]) -> Range | None:
+    """Return the range that this process holds of a tensor of the state; None: the whole tensor.
+
+    Copies of weights (`slots/best/dense/kernel`) have the ranges of the weights.
+    """
+    if name.startswith("slots/"):
+        name = f"weights/{name.split('/', 2)[-1]}"
+    return own.get(name)
+
+
+def training_tensors(
+    files: Mapping[str, bytes], own: Mapping[str, Range] | None = None, part: str | None = None
+) -> dict[str, Tensor]:
+    """Return the state of a training from a checkpoint's files, which are read one after the other.
+
+    `own` are the ranges that this process holds, by the tensor's name; of other tensors it gets the whole. `part` is
+    the name of the file that has exactly these, if as many processes made the checkpoint. Raises FileRefused if a file
+    contradicts itself, or if parts of a tensor are missing.
+    """
+    own = own or {}
+    found: dict[str, Tensor] = {}
+    pieces: dict[str, list[tuple[Range, Tensor]]] = {}
+    for file in needed_files(files, part):
+        for name, tensor in load(files[file]).items():
+            match = _NAME.fullmatch(name)
+            if match is None:
+                wanted = range_of(name, own)
+                fits = wanted is not None and tensor.shape[wanted.axis : wanted.axis + 1] == (wanted.size,)
+                found[name] = wanted.of(tensor) if wanted is not None and fits else tensor
+                continue
+            whole, piece = match[1], Range(*map(int, match.groups()[1:]))
+            _refuse_contradiction(whole, tensor, piece)
+            wanted = range_of(whole, own) or Range(piece.axis, 0, piece.size, piece.size)
+            pieces.setdefault(whole, []).extend(_overlap(whole, tensor, piece, wanted))
+    for name, each in pieces.items():
+        found[name] = _joined(name, each, range_of(name, own))
+    return found
+
+
+def needed_files(files: Iterable[str], part: str | None) -> list[str]:
+    """Return the names of a checkpoint's files that are read for `part`: all parts, unless it is among them."""
+    parts = sorted(filter(is_part, files))
+    return [TRAINING, *([part] if part in parts else parts)]
+
+
+def _overlap(name: str, tensor: Tensor, piece: Range, wanted: Range) -> Iterator[tuple[Range, Tensor]]:
+    """Yield what a part of a tensor, in a file, has of the range that is wanted, with its own range."""
+    if (piece.axis, piece.size) != (wanted.axis, wanted.size):
+        raise _misfit(name)
+    start, stop = max(piece.start, wanted.start), min(piece.stop, wanted.stop)
+    if wanted.start == wanted.stop:
+        yield wanted, tensor.narrow(piece.axis, 0, 0)
+    elif start < stop:
+        values = tensor.narrow(piece.axis, start - piece.start, stop - start).clone()
+        yield Range(piece.axis, start, stop, piece.size), values
+
+
+def _joined(name: str, pieces: list[tuple[Range, Tensor]], wanted: Range | None) -> Tensor:
+    """Return a tensor, or its range that is wanted, from its pieces. Raises FileRefused if they are not all of it."""
+    end = 0 if wanted is None else wanted.start
+    ends = {piece.size if wanted is None else wanted.stop for piece, _ in pieces}
+    kinds: set[object] = set()
+    for piece, tensor in sorted(pieces, key=lambda each: each[0].start):
+        others = (*tensor.shape[: piece.axis], *tensor.shape[piece.axis + 1 :])
+        kinds.add((piece.axis, piece.size, others, tensor.dtype))
+        if piece.start == end:
+            end = piece.stop
+        elif piece.start < piece.stop:
+            ends.clear()
+    if ends != {end}:
+        raise FileRefused(f"the checkpoint is damaged: a part of '{safe_text(name)}' is missing")
+    if len(kinds) != 1:
+        raise _misfit(name)
+    return torch.cat([tensor for _, tensor in sorted(pieces, key=lambda each: each[0].start)], pieces[0][0].axis)
+
+
+def _misfit(name: str) -> FileRefused:
+    return FileRefused(f"the checkpoint is damaged: parts of '{safe_text(name)}' do not fit together")
+
+
+def _refuse_contradiction(name: str, tensor: Tensor, piece: Range) -> None:
+    fits = piece.axis < tensor.dim() and piece.start <= piece.stop <= piece.size
+    if not fits or tensor.shape[piece.axis] != piece.stop - piece.start:
+        raise FileRefused(f"the checkpoint is damaged: the range of a part of '{safe_text(name)}' is wrong")

@@ -1,0 +1,96 @@
+"""Division of a model's weights among processes by PyTorch's FSDP2 (`fully_shard`)."""
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import torch
+from torch import nn
+
+from kerascli.layers.base import Outcome
+from kerascli.model.runtime.graph import Graph, GraphOutcome
+from kerascli.parts.distributions import FSDP
+from kerascli.training.distributed.processes import Processes
+from kerascli.training.objective import LossOutput
+from kerascli.training.recompute import recompute_in_backward
+from kerascli.training.train_step import GraphStep, TrainStepOutput
+
+_GROUP_ELEMENTS = 2**20
+"""Number of weight elements from which layers are gathered together; smaller messages waste time on the network."""
+_GROUPS_OF_SMALL_MODEL = 8
+
+
+def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torch.device) -> None:
+    """Divide the weights of a model, which is on the meta device, among the processes; they become DTensors.
+
+    Layers that follow each other are gathered together; weights of layers that several nodes share, and the rest, stay
+    gathered from a forward pass to the end of its backward pass.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import FSDPModule, fully_shard
+
+    _let_hooks_see_results()
+    # No layer changes its input in place: other nodes may use the tensor.
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
+    mesh = init_device_mesh(device.type, (processes.world.size,))
+    for layer in dict.fromkeys(module.graph.nodes) if settings.activation_checkpointing else ():
+        if _elements(layer):
+            recompute_in_backward(layer)
+    groups = [[*group] for group in _groups(module.graph)]
+    for group in groups:
+        fully_shard(group, mesh=mesh, reshard_after_forward=settings.reshard_after_forward)
+    fully_shard(module, mesh=mesh, reshard_after_forward=False)
+    for part in module.modules():
+        if isinstance(part, FSDPModule):  # each process's loss has its share of the batch: gradients are added
+            part.set_gradient_divide_factor(1.0)
+            part.set_force_sum_reduction_for_comms(True)
+
+
+@contextmanager
+def without_gradients(module: nn.Module) -> Iterator[None]:
+    """Context manager in whose block a divided model is evaluated; at its end, whole weights are freed.
+
+    Torch's inference mode is not used: FSDP uses the objects of gathered tensors again, in training.
+    """
+    from torch.distributed.fsdp import FSDPModule
+
+    with torch.no_grad():
+        yield
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()
+
+
+def _groups(graph: Graph) -> Iterator[list[nn.Module]]:
+    """Yield lists of modules of consecutive nodes whose weights, which no other node has, are gathered together."""
+    uses = Counter(id(parameter) for module in graph.nodes for parameter in module.parameters())
+    calls = Counter(map(id, graph.nodes))
+    apart = [
+        module for module in graph.nodes
+        if calls[id(module)] == 1 and all(uses[id(parameter)] == 1 for parameter in module.parameters())
+    ]  # fmt: skip
+    smallest = min(_GROUP_ELEMENTS, sum(map(_elements, apart)) // _GROUPS_OF_SMALL_MODEL)
+    group: list[nn.Module] = []
+    for module in apart:
+        if _elements(module):
+            group.append(module)
+        if sum(map(_elements, group)) > smallest:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _elements(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@cache
+def _let_hooks_see_results() -> None:
+    """Register the classes of modules' results as containers of tensors, which FSDP's hooks look into."""
+    from torch.export import register_dataclass
+
+    for cls in (Outcome, GraphOutcome, LossOutput, TrainStepOutput):
+        register_dataclass(cls)

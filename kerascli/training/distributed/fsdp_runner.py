@@ -1,0 +1,88 @@
+"""Forward and backward passes of a model that FSDP divides among processes, each on its part of a batch."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from kerascli import draws
+from kerascli.data.batches.loader import Batch
+from kerascli.model.runtime.weight_part import held
+from kerascli.spans import span
+from kerascli.training.distributed.outcome_vectors import OutcomeVectors
+from kerascli.training.distributed.sharded_runner import Division
+from kerascli.training.forward_pass import ForwardPass, Layout, StepOutcome
+
+
+class FSDPRunner:
+    """Runs a forward pass and its backward pass on this process's part of a batch, as PyTorch modules.
+
+    FSDP gathers weights before they are used, and adds gradients over the processes: each process gets the part of
+    them that it holds. Losses, metric states and new values of weights are added as without FSDP.
+    """
+
+    def __init__(self, forward_pass: ForwardPass, division: Division, example: Batch) -> None:
+        """`example` is a batch of which this process's part has rows."""
+        [update] = forward_pass.updates
+        self._module = forward_pass.module
+        self._weights = update.weights
+        self._scale = update.optimizer.rule.loss_scale_factor or 1.0
+        self._division = division
+        self._example = example
+        self._layout: Layout | None = None
+        self._vectors: OutcomeVectors | None = None
+
+    def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
+        """Run this process's part of a batch, and wait for the sums over all processes."""
+        processes = self._division.processes
+        number, rows, share = self._part(batch)
+        with self._division.part(rows, counts=share > 0, scaled=True), draws.using(numbers.of_shard(number)):
+            with span("forward"):
+                output = self._module(rows)
+            [total] = output.loss.totals
+            with span("backward"):
+                (total * (share * self._scale)).backward()
+        gradients = self._taken_gradients()
+        outcome = StepOutcome([_checked(total.detach(), gradients)], output.loss.states, [], output.updates)
+        first = share > 0 and self._division.sharding.is_first(number, batch)
+        vectors = self._packed(outcome, share, first=first)
+        signals = vectors.with_signals(processes.own_signal())
+        with span("exchange"):
+            processes.add(vectors.vectors)
+        processes.keep_signals(signals)
+        assert self._layout is not None
+        summed = self._layout.outcome(vectors.values())
+        return StepOutcome(summed.totals, summed.states, gradients, summed.updates)
+
+    def _part(self, batch: Batch) -> tuple[int, Batch, float]:
+        """Return number, rows and share of this process's part of a batch; if it is empty, an example's and 0."""
+        for number, rows in self._division.sharding.parts(batch):
+            return number, rows, rows.rows / rows.whole
+        number, rows = next(self._division.sharding.parts(self._example))
+        return number, rows, 0.0
+
+    def _taken_gradients(self) -> list[Tensor | None]:
+        """Return the parts of the gradients that this process holds, and remove them from the weights."""
+        found: list[Tensor | None] = []
+        for weight in self._weights:
+            gradient = weight.tensor.grad
+            found.append(None if gradient is None else held(gradient))
+            weight.tensor.grad = None
+        return found
+
+    def _packed(self, outcome: StepOutcome, share: float, *, first: bool) -> OutcomeVectors:
+        flat = outcome.flat()
+        if self._vectors is None:
+            self._layout = outcome.layout()
+            self._vectors = OutcomeVectors.like(flat, self._layout, self._division.processes.world.size)
+        vectors = self._vectors.filled(flat, share, first=first)
+        return vectors if share else vectors.without_states()
+
+
+def _checked(total: Tensor, gradients: list[Tensor | None]) -> Tensor:
+    """Return the loss, or NaN if a gradient of this process is not finite, so that no process makes the update."""
+    there = [gradient for gradient in gradients if gradient is not None and gradient.numel()]
+    if not there:
+        return total
+    largest = nn.utils.get_total_norm(there, math.inf)
+    return torch.where(largest.isfinite(), total, math.nan)

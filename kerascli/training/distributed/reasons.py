@@ -1,0 +1,112 @@
+"""Why a training on several processes ended: the first process that fails says it, the others look who is gone."""
+
+import contextlib
+import json
+import os
+import time
+
+from kerascli.errors import Fault, ProcessLost
+from kerascli.training.distributed.timed_store import TimedStore
+from kerascli.world import World
+
+HINT = "train --resume continues the run from its newest checkpoint"
+"""Hint beside an error about another process."""
+
+_FIRST = "failures/first"
+_ALARM = "failures/alarm"
+_SECONDS_TO_EXPLAIN = 1.5
+"""Time that a process which fails has to say why, before the others report that it is gone."""
+_SECONDS_FOR_STORE = 2.0
+"""Time that the store has to answer after a failure; the process that keeps it may be the one that is gone."""
+_SECONDS_TO_ALARM = 0.4
+"""Time between two looks whether another process has lost a connection."""
+_SECONDS_TO_LOOK = 0.02
+"""Time between two looks for a reason."""
+
+
+class Reasons:
+    """What the processes of a training write into their store about failures.
+
+    `failures/first` is the reason of the first process that failed. A process that loses its connection to another one
+    sounds the alarm, to which every process that is alive answers, if not with a reason.
+    """
+
+    def __init__(self, world: World, store: TimedStore) -> None:
+        self._world = world
+        self._store = store
+        self._gone: list[int] = []
+
+    def are_there(self) -> bool:
+        """Return True if a process has failed."""
+        return self._store.has([_FIRST])
+
+    def leave(self, text: str, *, heard: bool) -> bool:
+        """Leave the reason why this process failed, and return True if it is the first one.
+
+        `heard` says that the reason is another process, which is gone.
+        """
+        try:
+            self._store.timeout = _SECONDS_FOR_STORE
+            self._say("asked", "alive")
+            return self._store.set_first(_FIRST, json.dumps([self._world.rank, text, heard]))
+        except RuntimeError:  # the store is gone, with the process or the launcher that kept it
+            return self._world.rank <= 1
+
+    def wait_for_others(self) -> None:
+        """Give the others time to ask for the reason, if the store ends with this process."""
+        if not self._world.leads or _kept_by_launcher():
+            return
+        until = time.monotonic() + _SECONDS_TO_EXPLAIN
+        with contextlib.suppress(RuntimeError):
+            asked = [key for rank, key in enumerate(self._keys("asked")) if rank not in self._gone]
+            while not self._store.has(asked) and time.monotonic() < until:
+                time.sleep(_SECONDS_TO_LOOK)
+        time.sleep(10 * _SECONDS_TO_LOOK)
+
+    def found(self) -> ProcessLost:
+        """Return an error with the reason of the first process that failed, or the ranks that are gone without one."""
+        try:
+            self._store.timeout = _SECONDS_FOR_STORE
+            self._say("asked", "alive")
+            self._store.set(_ALARM, "")
+            until = time.monotonic() + _SECONDS_TO_EXPLAIN
+            while time.monotonic() < until and not self.are_there():
+                time.sleep(_SECONDS_TO_LOOK)
+            if self.are_there():
+                return self._first()
+            self._gone = [rank for rank, key in enumerate(self._keys("alive")) if not self._store.has([key])]
+        except RuntimeError:
+            return _lost("the launcher" if _kept_by_launcher() else f"process 0 of {self._world.size}")
+        if not self._gone:
+            return ProcessLost(Fault(f"the others did not wait for process {self._world.rank}", hint=HINT))
+        return _lost(f"process{'es' * (len(self._gone) > 1)} {', '.join(map(str, self._gone))} of {self._world.size}")
+
+    def answer_alarm(self) -> None:
+        """Wait for the alarm, and answer that this process is alive. For a thread.
+
+        The process itself may be waiting in a sum, of whose failure it learns when the others have ended.
+        """
+        with contextlib.suppress(RuntimeError):  # the store is gone
+            while not self._store.has([_ALARM]):
+                time.sleep(_SECONDS_TO_ALARM)
+            self._say("alive")
+
+    def _first(self) -> ProcessLost:
+        rank, text, heard = json.loads(self._store.get(_FIRST))
+        return ProcessLost(Fault(text, hint=HINT) if heard else f"process {rank} of {self._world.size} failed: {text}")
+
+    def _say(self, *kinds: str) -> None:
+        for kind in kinds:
+            self._store.set(self._keys(kind)[self._world.rank], "")
+
+    def _keys(self, kind: str) -> list[str]:
+        return [f"failures/{kind}/{rank}" for rank in range(self._world.size)]
+
+
+def _kept_by_launcher() -> bool:
+    """Return True if the launcher keeps the store, not process 0."""
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
+def _lost(who: str) -> ProcessLost:
+    return ProcessLost(Fault(f"{who} ended without a reason, or stopped answering", hint=HINT))
