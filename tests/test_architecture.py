@@ -29,7 +29,7 @@ FLOORS = [
         "world",
         "cpus",
     ],
-    ["component", "section", "expressions", "device", "draws", "user_code"],
+    ["component", "section", "expressions", "device", "draws", "batch_part", "user_code"],
     ["parts", "preprocessing", "ops"],
     ["layers", "losses", "metrics", "schedules", "optimizers", "data", "runs"],
     ["model", "callbacks"],

@@ -31,8 +31,9 @@ def validate(
         bool, typer.Option("--no-data", help="Do not read the data: for hooks, and for CI without it.")
     ] = False,
     processes: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Check that the training can be divided among N processes.")
-    ] = 1,
+        int | None,
+        typer.Option(min=1, metavar="N", help="Check the division among N processes, and estimate the memory of each."),
+    ] = None,
 ) -> None:
     """Report every error in a config, before training.
 
@@ -62,14 +63,14 @@ def validate(
 
 
 def _validate_each(
-    configs: Sequence[Path], sets: Sequence[str], flags: Sequence[str], no_data: bool, processes: int
+    configs: Sequence[Path], sets: Sequence[str], flags: Sequence[str], no_data: bool, processes: int | None
 ) -> int:
     """Validate several configs, each in a process of its own, so that plugins of one are not known to the others.
 
     Return the smallest of their exit codes that is not 0, or 0.
     """
     given = [*(f"--set={each}" for each in sets), *(f"--flag={each}" for each in flags), *["--no-data"] * no_data]
-    given += [f"--processes={processes}"] * (processes > 1)
+    given += [f"--processes={processes}"] * (processes is not None)
     command = [sys.executable, "-P", "-m", "kerascli", "validate", *given, "--"]
     codes = [subprocess.run([*command, str(path)], check=False).returncode for path in dict.fromkeys(configs)]
     return min(filter(None, codes), default=0)

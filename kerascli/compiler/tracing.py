@@ -20,8 +20,9 @@ def trace(function: Callable[..., Any], inputs: Sequence[Tensor]) -> fx.GraphMod
     """Run a function or module; return its operations, autograd's included, as a graph with the same inputs.
 
     Each node's `meta` has its result as `val`, on the meta device, and its true `device`. Tensors that are neither
-    inputs nor results become constants of the module. Raises ValueError if Python code or a shape depends on a value
-    in a tensor, since another batch would need another program.
+    inputs nor results become constants of the module. An operation with an argument `after` gets the result of the one
+    before as that argument, so that no compiler changes their order. Raises ValueError if Python code or a shape
+    depends on a value in a tensor, since another batch would need another program.
     """
     tracer = _Tracer()
     for number, tensor in enumerate(inputs):
@@ -39,6 +40,7 @@ class _Tracer(TorchDispatchMode):
         self.graph = fx.Graph()
         self.root = nn.Module()
         self._nodes = WeakTensorKeyDictionary()
+        self._ordered: fx.Node | None = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if _depends_on_values(func, args):
@@ -46,6 +48,9 @@ class _Tracer(TorchDispatchMode):
         given = tree_map_only(Tensor, self.node_of, (args, kwargs or {}))
         result = func(*args, **(kwargs or {}))
         node = self.graph.call_function(func, *given)
+        if any(argument.name == "after" for argument in func._schema.arguments):
+            node.kwargs = {**node.kwargs, "after": self._ordered}
+            self._ordered = node
         if isinstance(result, Tensor):
             self.record(result, node)
         elif isinstance(result, (tuple, list)):

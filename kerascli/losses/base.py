@@ -7,8 +7,8 @@ from typing import ClassVar, Literal, TypeVar
 import torch
 from torch import Tensor
 
+from kerascli import batch_part
 from kerascli.component import Component, Registry
-from kerascli.losses import batch_part
 from kerascli.losses.labels import Labels, class_labels
 from kerascli.losses.ranks import aligned_pair, axes_fault, axes_of, match_ranks, spread
 from kerascli.shapes import Shape, TensorSpec

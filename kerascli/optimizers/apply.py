@@ -82,6 +82,16 @@ class FlatOptimizer:
         return self._iterations if bad is None else bad - 1
 
     @property
+    def state_bytes(self) -> int:
+        """Size of the optimizer's states (moments, accumulated gradients, averages ...) in bytes."""
+        return sum(vector.nbytes for group in self._groups for vector in group.slots.values())
+
+    @property
+    def gradient_bytes(self) -> int:
+        """Size in bytes of the vectors to which gradients are copied; 0 if weights are updated from gradients."""
+        return sum(0 if group.gradient is None else group.gradient.nbytes for group in self._groups)
+
+    @property
     def learning_rate(self) -> float:
         """Learning rate of the optimizer's next step."""
         return self._rate(self._iterations) if isinstance(self._rate, Schedule) else self._rate
@@ -121,6 +131,8 @@ class FlatOptimizer:
             self._guard.run(step, loss, given, live)
         else:
             self._scaled(self.loss_scale, step, loss, given, assigned)
+        for group in self._groups:
+            group.given = []  # the next step's gradients take their memory
 
     def _scaled(
         self,

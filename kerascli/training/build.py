@@ -62,15 +62,17 @@ def build_experiment(
     device: torch.device,
     mixing: nn.Module | None = None,
     divide: Callable[[GraphStep], None] | None = None,
+    initialize: bool = True,
 ) -> Experiment:
     """Build the model of a config, with initial weights from its seed, and its training step (none without `compile`).
 
     `mixing` is applied to batches in training, for example mixup; None: batches are left as they are. `divide` divides
     the model's weights, which are still on the meta device, among processes; None: this process holds them whole.
+    Without `initialize` the values of the weights are undefined.
     """
     prepare_gpu(device)
     if spec.train_step is not None:
-        return _of_train_step(spec, spec.train_step, stages, device, mixing)
+        return _of_train_step(spec, spec.train_step, stages, device, mixing, initialize)
     compiled = spec.compile or CompileSpec(RMSprop(), ())
     graph = Graph(spec.built)
     weights = graph.weights()
@@ -85,20 +87,26 @@ def build_experiment(
     module = GraphStep(graph, objective, *_modules(stages, device), compiled.compute.precision, mixing)
     if divide is not None:
         divide(module)
-    materialize(graph, weights, seed=spec.seed, device=device)
-    module.to(device)  # so that FSDP finds the memory that the weights have now
+    materialize(graph, weights, seed=spec.seed, device=device, initialize=initialize)
+    if divide is not None:
+        module.to(device)  # so that FSDP finds the memory that the weights have now
     trained = ParameterUpdate("", compiled.optimizer, tuple(weight for weight in weights if weight.trainable))
     return Experiment(spec, graph, module, (ForwardPass(module, (trained,)),), weights, device)
 
 
 def _of_train_step(
-    spec: RunSpec, train_step: TrainStepSpec, stages: Stages, device: torch.device, mixing: nn.Module | None
+    spec: RunSpec,
+    train_step: TrainStepSpec,
+    stages: Stages,
+    device: torch.device,
+    mixing: nn.Module | None,
+    initialize: bool,
 ) -> Experiment:
     """Build the Experiment (model, losses and optimizers, ready to train) of a config with `fit.train_step`: one graph
     per forward pass, with shared weights."""
     graphs = [Graph(spec.built), *(Graph(each.built) for each in train_step.passes)]
     weights = list({weight.name: weight for graph in graphs for weight in graph.weights()}.values())
-    materialize(nn.ModuleList(graphs), weights, seed=spec.seed, device=device)
+    materialize(nn.ModuleList(graphs), weights, seed=spec.seed, device=device, initialize=initialize)
     modules = _modules(stages, device)
     passes = []
     for graph, each in zip(graphs[1:], train_step.passes, strict=True):

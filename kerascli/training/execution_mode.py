@@ -61,7 +61,7 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
     module = Eager(request.forward_pass, request.live_scales)
     if recorded == "eager":
         return module, Choice("eager", "as in the run")
-    untraced = _reason_not_to_trace(request)
+    untraced = reason_not_to_trace(request.forward_pass, request.device)
     if untraced is not None:
         return module, Choice("eager", untraced)
     first = request.batches[0]
@@ -75,28 +75,32 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
         with span("compiling"):
             try:
                 run = program.compiled(_leaves(first))
-                return _verified(request, GraphRunner(run, first.rows, layout, module), module), mode
+                return _verified(request, GraphRunner(run, first, layout, module), module), mode
             except Exception as error:
                 mode = Choice("traced", _failure("compiling", error))
     try:
         run = program.simplified(_leaves(first))
-        return _verified(request, GraphRunner(run, first.rows, layout, module), module), mode
+        return _verified(request, GraphRunner(run, first, layout, module), module), mode
     except Exception as error:
         return module, Choice("eager", _failure("the traced graph", error))
 
 
 class GraphRunner:
-    """Callable that runs batches of full size through a traced graph, and smaller ones through the PyTorch module."""
+    """Callable that runs batches of full size through a traced graph, and smaller ones through the PyTorch module.
 
-    def __init__(self, run: FlatRunner, rows: int, layout: Layout, module: Runner) -> None:
+    With several processes the whole batch's size counts, too: the graph has the part's share of it, and all processes
+    must run a batch as a graph, or none.
+    """
+
+    def __init__(self, run: FlatRunner, example: Batch, layout: Layout, module: Runner) -> None:
         self._run = run
-        self._rows = rows
+        self._size = (example.rows, example.whole)
         self._layout = layout
         self._module = module
 
     def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
         with span("forward and backward"):
-            if batch.rows != self._rows:
+            if (batch.rows, batch.whole) != self._size:
                 return self._module(batch, numbers)
             return self._layout.outcome(self._run(_leaves(batch), numbers))
 
@@ -171,13 +175,13 @@ def _failure(what: str, error: Exception) -> str:
     return f"{what} failed: {type(error).__name__}: {first_line(error)}"
 
 
-def _reason_not_to_trace(request: Request) -> str | None:
+def reason_not_to_trace(forward_pass: ForwardPass, device: torch.device) -> str | None:
     """Return the reason why a forward pass must not be traced as a graph; None if it can be traced."""
-    for component in _with_inner(request.forward_pass.module.components()):
+    for component in _with_inner(forward_pass.module.components()):
         name = component.component_name
         if not type(component).__module__.startswith("kerascli."):
             return f"'{name}' is a custom component: its Python code is not traced"
-        if isinstance(component, BaseLayer) and component.loops and request.device.type == "cpu":
+        if isinstance(component, BaseLayer) and component.loops and device.type == "cpu":
             return f"'{name}' loops over time steps on the CPU: a traced graph would unroll them all"
     return None
 

@@ -23,6 +23,7 @@ from kerascli.training.checks.label_range_checks import check_values
 from kerascli.workflow.advice.advise import advise
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.division import divided, division_lines
+from kerascli.workflow.memory_of_process import memory_lines
 from kerascli.workflow.opened import known_view
 
 
@@ -45,11 +46,12 @@ def check(
     flags: Sequence[str],
     progress: Progress | None = None,
     no_data: bool = False,
-    processes: int = 1,
+    processes: int | None = None,
 ) -> CheckResult:
-    """Check all that can be known of a config before it is trained on `processes` processes; `no_data`: read no data.
+    """Check all that can be known of a config before training; with `no_data` no data is read.
 
-    Raises KerasCliError.
+    With a number of `processes`, the training must be possible on so many, and the memory of each is estimated. Raises
+    KerasCliError.
     """
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     known: dict[str, tuple[DataFacts, PreparedData | None, list[str]]] = {}
@@ -59,7 +61,7 @@ def check(
         found = known.get(phase.data_key) or best(phase)
         known[phase.data_key] = found
         spec = _described(phase, *found, no_data=no_data)
-        return spec if spec is None else divided(phase, spec, processes)
+        return spec if spec is None else divided(phase, spec, processes or 1)
 
     specs = [spec for spec in in_each(config.phases, described) if spec is not None]
     if len(specs) < len(config.phases):
@@ -80,9 +82,13 @@ def check(
         lines.append(f"  data: {rows} rows")
     if config.before:
         lines.append(f"  fit: {len(config.phases)} phases")
-    lines += division_lines(spec, processes)
+    lines += division_lines(spec, processes or 1)
+    warnings = _warnings(cases, prepared)
+    if processes is not None and is_sized:
+        memory, shortage = memory_lines(spec, prepared, processes)
+        lines, warnings = lines + memory, warnings + shortage
     lines += [f"  not checked: {text}" for text in [*unchecked, *_absent(config, spec)]]
-    return CheckResult(lines, _warnings(cases, prepared), missing)
+    return CheckResult(lines, warnings, missing)
 
 
 def _absent(config: Config, spec: RunSpec) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from kerascli.component import Component
 from kerascli.config.load import Config
 from kerascli.config.run import RunSpec
 from kerascli.errors import Fault, counted
@@ -46,9 +47,19 @@ def division_lines(spec: RunSpec, processes: int) -> list[str]:
         lines.append(f"  fsdp: each process holds 1/{processes} of the weights, their gradients and optimizer state")
     lines += [f"  batches of {spec.fit.batch_size} rows: {parts} {kind} of {size} each"]
     for built in spec.graphs:
-        names = [each.node.name for each in _all_nodes(built) if isinstance(each.node.layer, BatchNormalization)]
-        lines += [f"  '{name}' normalizes over the rows of a part, not of the whole batch" for name in names]
+        for each in _all_nodes(built):
+            if any(not layer.synchronized for layer in _batch_normalizations(each.node.layer)):
+                lines.append(f"  '{each.node.name}' normalizes over the rows of a part, not of the whole batch")
     return list(dict.fromkeys(lines))
+
+
+def _batch_normalizations(layer: Component) -> Iterator[BatchNormalization]:
+    """Yield the batch normalization that a layer is, or applies to each step as `time_distributed` does."""
+    if isinstance(layer, BatchNormalization):
+        yield layer
+    for inner in (getattr(layer, name) for name in type(layer).model_fields):
+        if isinstance(inner, Component):
+            yield from _batch_normalizations(inner)
 
 
 def _number_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
@@ -76,7 +87,11 @@ _ALONE = "train on one process, without fit.shards and fit.distribute"
 def _node_faults(spec: RunSpec) -> Iterator[Fault]:
     for built in spec.graphs:
         for each in _all_nodes(built):
-            if (text := _problem(each)) is not None:
+            layers = _batch_normalizations(each.node.layer)
+            if spec.fit.shards is not None and any(layer.synchronized for layer in layers):
+                text = f"'{each.node.name}' is synchronized, but a shard of fit.shards is computed alone, by definition"
+                yield Fault(text, each.node.path, "key", hint="remove fit.shards, or synchronized")
+            elif (text := _problem(each)) is not None:
                 yield Fault(text, each.node.path, "key", hint=_ALONE)
 
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,19 @@ def predicted(model: Any, x: dict[str, np.ndarray]) -> list[np.ndarray]:
     found = model.predict(models.called(model, x), verbose=0)
     found = list(found.values()) if isinstance(found, dict) else found
     return found if isinstance(found, list) else [found]
+
+
+def test_synchronized_comes_from_keras_and_goes_back(tmp_path: Path) -> None:
+    """Keras on torch has no such layer: the file is that of Keras on TensorFlow, with this one word in its place."""
+    plain = models.save(keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()]), tmp_path, ".keras")
+    given, back = tmp_path / "given.keras", tmp_path / "back.keras"
+    with zipfile.ZipFile(plain) as archive, zipfile.ZipFile(given, "w") as changed:
+        for name in archive.namelist():
+            changed.writestr(name, archive.read(name).replace(b'"synchronized": false', b'"synchronized": true'))
+    record = import_model(given, runs_dir=tmp_path / "runs").record
+    assert "synchronized: true" in (record.path / "config.yaml").read_text()
+    export_run(record, "keras", back)
+    assert b'"synchronized": true' in zipfile.ZipFile(back).read("config.json")
 
 
 @pytest.mark.parametrize("kind", ["keras", "h5"])

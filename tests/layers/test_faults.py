@@ -267,10 +267,6 @@ def test_what_does_not_fit_is_reported(name, config, shapes, text, hint):
         ),
         ({"group_normalization": 0}, "groups: must be at least 1, or -1 for one group per channel, got 0"),
         (
-            {"batch_normalization": {"synchronized": True}},
-            "synchronized: true is not supported: a run trains on one device, whose batch is the whole batch",
-        ),
-        (
             {"batch_normalization": {"renorm_clipping": {"rmin": 2.0, "rmax": 1.0}}},
             "renorm_clipping: rmin 2.0 is above rmax 1.0",
         ),

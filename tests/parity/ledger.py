@@ -42,7 +42,7 @@ REFUSED_SETTINGS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("dropout", "recurrent_dropout", "noise_shape"), _DRAWN),
         "stateful": "whole trainings are compared: tests/model/test_stateful.py",
         "sparse": _FALSE,
-        "synchronized": _FALSE,
+        "synchronized": "of several processes: test_synchronized_normalization.py, whole trainings in tests/training",
         "use_cudnn": _KERNELS,
         "flash_attention": _KERNELS,
     },

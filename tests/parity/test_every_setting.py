@@ -108,7 +108,6 @@ def test_every_argument_of_a_callback_is_compared_or_has_its_reason() -> None:
 
 
 REFUSED_VALUES = [
-    ("layer", "batch_normalization", "synchronized", True),
     *[("layer", name, "sparse", True) for name in ("category_encoding", "discretization", "hashing")],
     *[("layer", name, "sparse", True) for name in ("hashed_crossing", "integer_lookup")],
     ("layer", "integer_lookup", "vocabulary_dtype", "int32"),

@@ -29,6 +29,7 @@ def checked(folder: Path, *, layers: str = "", fit: str = "", processes: int = 1
 
 
 MIXES = '    - expr: {value: "first - mean(first, axis=0)", name: centred}\n'
+SYNCHRONIZED = "    - batch_normalization: {synchronized: true, name: norm}\n"
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,7 @@ MIXES = '    - expr: {value: "first - mean(first, axis=0)", name: centred}\n'
     [
         ({"layers": MIXES, "processes": 2}, "formula of 'centred' compares rows"),
         ({"layers": MIXES, "fit": ", shards: 4"}, "formula of 'centred' compares rows"),
+        ({"layers": SYNCHRONIZED, "fit": ", shards: 4"}, "'norm' is synchronized, but a shard"),
         ({"fit": ", shards: 4", "processes": 3}, "4 shards cannot be divided among 3 processes"),
         ({"fit": ", shards: 2", "processes": 4}, "2 shards cannot be divided among 4 processes"),
         ({"fit": ", shards: 1", "processes": 2}, "1 shard cannot be divided among 2 processes"),
@@ -58,4 +60,8 @@ def test_the_rows_of_each_part_are_said(tmp_path: Path) -> None:
     lines = checked(tmp_path, layers="    - batch_normalization\n", processes=3)
     assert "  batches of 16 rows: 3 processes of 5 or 6 rows each" in lines
     assert "  'batch_normalization' normalizes over the rows of a part, not of the whole batch" in lines
+    assert not any("normalizes" in line for line in checked(tmp_path, layers=SYNCHRONIZED, processes=3))
+    nested = "    - reshape: [2, 2]\n    - time_distributed: {layer: batch_normalization}\n    - flatten\n"
+    lines = checked(tmp_path, layers=nested, processes=3)
+    assert "  'time_distributed' normalizes over the rows of a part, not of the whole batch" in lines
     assert "  batches of 16 rows: 4 shards of 4 rows each" in checked(tmp_path, fit=", shards: 4", processes=2)

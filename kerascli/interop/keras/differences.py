@@ -42,7 +42,7 @@ _RECURRENT = Difference(idle={"implementation": ANY, "time_major": False})
 
 DIFFERENCES: Mapping[str, Difference] = {
     "batch_normalization": Difference(
-        idle={"renorm_momentum": ANY, "renorm": False, "renorm_clipping": None, "synchronized": False, "fused": ANY},
+        idle={"renorm_momentum": ANY, "renorm": False, "renorm_clipping": None, "fused": ANY},
         single=frozenset({"axis"}),
     ),
     "embedding": Difference(idle={"input_length": ANY}),

@@ -1,12 +1,14 @@
 """BatchNormalization: normalizes each channel over the batch (Ioffe and Szegedy, 2015)."""
 
 import math
-from typing import Annotated, Self
+from collections.abc import Callable
+from typing import Self
 
 import torch
-from pydantic import AfterValidator, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 
+from kerascli import batch_part
 from kerascli.layers.base import Example, Layer, Outcome, layer
 from kerascli.layers.geometry import broadcast_mask, positive_axes
 from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, known_sizes
@@ -16,12 +18,6 @@ from kerascli.parts.initializers import Ones, Zeros
 from kerascli.shapes import Axis, Fraction, NonNegativeFloat, TensorSpec
 
 _MASK_EPSILON = 1e-7  # Keras's guard against a mask that hides everything
-
-
-def _not_synchronized(synchronized: bool) -> bool:
-    if synchronized:
-        raise ValueError("true is not supported: a run trains on one device, whose batch is the whole batch")
-    return synchronized
 
 
 class FirstArguments(Layer):
@@ -66,8 +62,11 @@ class BatchNormalization(PenaltyArguments, MovingAverageArguments, ScaleArgument
     """Bounds of the correction: rmin and rmax of its factor, -dmax and dmax of its shift; null or no key: unbounded."""
     renorm_momentum: Fraction = 0.99
     """Momentum of the moving averages that the correction uses."""
-    synchronized: Annotated[bool, AfterValidator(_not_synchronized)] = False
-    """Compute statistics over all devices; only false is possible, since a run trains on one device."""
+    synchronized: bool = False
+    """Compute the batch's statistics over the rows of all processes, not of each; with one process it has no effect.
+
+    Refused with `fit.shards`. In evaluation nothing is exchanged.
+    """
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -98,6 +97,7 @@ class BatchNormalizationModule(ScaledModule):
         self.momentum = settings.momentum
         self.epsilon = settings.epsilon
         self.trainable = settings.trainable
+        self.synchronized = settings.synchronized
         self.add_weight("moving_mean", shape, initializer=settings.moving_mean_initializer, trainable=False)
         self.add_weight("moving_variance", shape, initializer=settings.moving_variance_initializer, trainable=False)
         self.renorm = settings.renorm
@@ -113,12 +113,13 @@ class BatchNormalizationModule(ScaledModule):
         if not (self.training and self.trainable):
             return self._fused(x, self.moving_mean, self.moving_variance, training=False)
         values = x.numel() // x.shape[self.axis]
-        if mask is None and values > 1 and not self.renorm:
+        add = batch_part.sum_of_parts() if self.synchronized else None
+        if add is None and mask is None and values > 1 and not self.renorm:
             mean, variance = torch.zeros_like(self.moving_mean), torch.zeros_like(self.moving_variance)
             y = self._fused(x, mean, variance, training=True)  # stores the statistics in them
             variance = variance * ((values - 1) / values)  # torch's is unbiased there, Keras's is not
         else:
-            mean, variance = self._moments(x, mask)
+            mean, variance = self._moments(x, mask) if add is None else self._moments_of_all(x, mask, add)
             if self.renorm:
                 return self._renormalized(x, mean, variance)
             y = self._normalize(x, mean, variance, self.gamma, self.beta)
@@ -170,6 +171,31 @@ class BatchNormalizationModule(ScaledModule):
         mean = torch.where(seen, x, 0.0).sum(axes) / count
         squares = torch.where(seen, x - self._aligned(mean, x), 0.0).square()
         return mean, squares.sum(axes) / count
+
+    def _moments_of_all(self, x: Tensor, mask: Tensor | None, add: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the mean and biased variance of the unmasked values of all processes, for each channel.
+
+        One vector is added over the processes: count, sum and sum of squares. Sums are computed around the process's
+        own mean and moved to zero in float64, where their differences lose no digits of float32, forward and backward.
+        """
+        axes = [axis for axis in range(x.ndim) if axis != self.axis]
+        x = x.to(self.moving_mean.dtype)
+        if mask is None:
+            count = torch.full_like(self.moving_mean, x.numel() // x.shape[self.axis], dtype=torch.float64)
+            center = x.detach().mean(axes)
+            apart = x - self._aligned(center, x)
+        else:
+            seen = broadcast_mask(mask, x).expand_as(x)
+            count = seen.sum(axes).double()
+            center = torch.where(seen, x.detach(), 0.0).sum(axes) / count.clamp(min=1).to(x.dtype)
+            apart = torch.where(seen, x - self._aligned(center, x), 0.0)
+        total, squares, center = apart.sum(axes).double(), apart.square().sum(axes).double(), center.double()
+        moved = (count, total + count * center, squares + 2 * center * total + count * center.square())
+        count, total, squares = add(torch.stack(moved)).unbind()
+        weight = count if mask is None else count + _MASK_EPSILON
+        mean = total / weight
+        variance = (squares - 2 * mean * total + count * mean.square()) / weight
+        return mean.to(x.dtype), variance.clamp(min=0).to(x.dtype)
 
     def _normalize(
         self, x: Tensor, mean: Tensor, variance: Tensor, gamma: Tensor | None, beta: Tensor | None

@@ -93,19 +93,37 @@ def lasting(weights: Iterable[Weight]) -> list[Weight]:
     return [weight for weight in weights if not weight.spec.is_state]
 
 
-def materialize(module: nn.Module, weights: list[Weight], *, seed: int, device: torch.device) -> None:
+def materialize(
+    module: nn.Module, weights: list[Weight], *, seed: int, device: torch.device, initialize: bool = True
+) -> None:
     """Move a module from the meta device to `device`: allocate its tensors, and initialize its weights.
 
-    The values of a weight depend on the seed and its name only, and are the same on every device.
+    The values of a weight depend on the seed and its name only, and are the same on every device. Without `initialize`
+    they are undefined.
     """
     declared = {id(weight.tensor) for weight in weights}
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         assert id(tensor) in declared or not tensor.is_meta, f"'{name}' is a tensor that no add_weight declared"
-    module.to_empty(device=device)
+    if initialize:
+        module.to_empty(device=device)
+    else:
+        _replace(module, device)
     for weight in weights:
-        weight.assign(initial_value(weight, seed))
+        if initialize:
+            weight.assign(initial_value(weight, seed))
         if isinstance(weight.tensor, nn.Parameter):
             weight.tensor.requires_grad_(weight.trainable)
+
+
+def _replace(module: nn.Module, device: torch.device) -> None:
+    """Replace a module's parameters and buffers by new ones on `device`, which may be of another class of tensors."""
+    made: dict[int, Tensor] = {}
+    for inner in module.modules():
+        for name, tensor in (*inner.named_parameters(recurse=False), *inner.named_buffers(recurse=False)):
+            if id(tensor) not in made:
+                new = torch.empty_like(tensor, device=device)
+                made[id(tensor)] = nn.Parameter(new) if isinstance(tensor, nn.Parameter) else new
+            setattr(inner, name, made[id(tensor)])
 
 
 def initial_value(weight: Weight, seed: int) -> Tensor:

@@ -36,7 +36,7 @@ class FSDPRunner:
         """Run this process's part of a batch, and wait for the sums over all processes."""
         processes = self._division.processes
         number, rows, share = self._part(batch)
-        with self._division.part(rows, counts=share > 0), draws.using(numbers.of_shard(number)):
+        with self._division.part(rows, counts=share > 0, scaled=True), draws.using(numbers.of_shard(number)):
             with span("forward"):
                 output = self._module(rows)
             [total] = output.loss.totals

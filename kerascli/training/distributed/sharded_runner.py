@@ -1,16 +1,15 @@
 """Run a forward pass on the shards of a batch, and add the outcomes of all processes' shards, weighted by rows."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
-import torch
-
-from kerascli import draws
+from kerascli import batch_part, draws
+from kerascli.batch_part import BatchPart
 from kerascli.data.batches.loader import Batch
-from kerascli.losses import batch_part
-from kerascli.losses.batch_part import BatchPart
+from kerascli.errors import DataError, counted
 from kerascli.spans import span
 from kerascli.training.distributed.outcome_vectors import OutcomeVectors, sum_of_shards
-from kerascli.training.distributed.process_sum import process_sum
+from kerascli.training.distributed.process_sum import process_sum, without_others
 from kerascli.training.distributed.processes import Processes
 from kerascli.training.distributed.sharding import Sharding
 from kerascli.training.forward_pass import Layout, Runner, StepOutcome
@@ -20,7 +19,8 @@ class Division:
     """Division of batches into shards, and the processes that have them.
 
     With the config's `shards` a shard counts alone, and sums are made in a fixed order; without, the processes add the
-    denominators of their losses, such that results equal one process's up to rounding.
+    denominators of their losses, and the statistics of synchronized layers, such that results equal one process's up to
+    rounding.
     """
 
     def __init__(self, sharding: Sharding, processes: Processes, *, in_order: bool) -> None:
@@ -29,16 +29,30 @@ class Division:
         self.in_order = in_order
         self._sum = None if in_order else process_sum(processes)
 
-    def part(self, rows: Batch, *, counts: bool = True) -> AbstractContextManager[None]:
-        """Return a context in which losses are computed for a shard; without `counts` it adds nothing to sums."""
-        add = self._sum
-        if add is not None and not counts:
-            return batch_part.using(BatchPart(1.0, lambda total: add(torch.zeros_like(total))))
-        return batch_part.using(BatchPart(rows.rows / rows.whole, add))
+    def part(self, rows: Batch, *, counts: bool = True, scaled: bool = False) -> AbstractContextManager[None]:
+        """Return a context in which losses are computed for a shard; without `counts` it adds nothing to sums.
+
+        With `scaled` its loss is multiplied by the shard's share of the rows before the backward pass.
+        """
+        add, share = self._sum, rows.rows / rows.whole
+        if add is None:
+            return batch_part.using(BatchPart(share))
+        if not counts:
+            return batch_part.using(BatchPart(1.0, lambda total: add(total, 0.0)))
+        return batch_part.using(BatchPart(share, lambda total: add(total, 1.0 if scaled else share)))
+
+    @contextmanager
+    def trial(self, rows: Batch) -> Iterator[None]:
+        """Context manager in which forward passes are prepared for a shard, without sums over processes."""
+        with self.part(rows), without_others():
+            yield
 
     def example(self, batch: Batch) -> Batch:
-        """Return the first shard of a batch that this process has."""
-        return next(self.sharding.parts(batch))[1]
+        """Return the first shard with rows that this process has of the first batch. Raises DataError if none has."""
+        for _, rows in self.sharding.parts(batch):
+            return rows
+        text = f"the first batch has {counted(batch.whole, 'row')}: too few for {self.sharding.size} processes"
+        raise DataError(text, hint="train on fewer processes")
 
 
 class ShardedRunner:
@@ -88,7 +102,7 @@ class ShardedRunner:
         return self._vectors.filled(flat, share, first=first)
 
     def _nothing(self) -> OutcomeVectors:
-        """Return zeros, for a shard without rows; other rows run, since processes may add losses' denominators."""
+        """Return zeros, for a shard without rows; other rows run, since others may wait for sums in it."""
         rows = self._division.example(self._example)
         with self._division.part(rows, counts=False):
             vectors = self._packed(self._module(rows, draws.Draws(0, "example", 0)), 0.0, first=False)

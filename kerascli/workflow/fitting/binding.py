@@ -60,7 +60,7 @@ def bind(
     """Return the trainer of a model, and its execution mode (eager, traced, compiled) with the reason for it."""
     assert experiment.spec.training is not None
     jit_compile = experiment.spec.training.compute.jit_compile
-    optimizers = _optimizers(experiment, processes)
+    optimizers = optimizers_of(experiment, processes)
     experiment.module.train()
     fit, whole = experiment.spec.fit, list(islice(plan.batches(0, 0), 2))
     division = _division(fit, processes)
@@ -77,7 +77,7 @@ def bind(
         elif experiment.is_divided:
             run, mode = FSDPRunner(each, division, whole[0]), Choice("eager", "FSDP gathers weights as modules run")
         else:
-            with division.part(batches[0]):
+            with division.trial(batches[0]):
                 run, mode = _agreed_runner(request, recorded_mode, processes)
             run = ShardedRunner(run, Eager(each, scales), division, whole[0])
         if mode.value == "compiled":
@@ -117,7 +117,7 @@ def _slowest(modes: Mapping[str, Choice]) -> Choice:
     return replace(mode, reason=f"{name}: {mode.reason}") if len(modes) > 1 else mode
 
 
-def _optimizers(experiment: Experiment, processes: Processes) -> Optimizers:
+def optimizers_of(experiment: Experiment, processes: Processes = ALONE) -> Optimizers:
     """Return the optimizers of all parameter updates of a training step. Raises ConfigError if nothing is trainable."""
     found: dict[str, FlatOptimizer] = {}
     repeats: dict[str, int] = {}

@@ -86,8 +86,12 @@ def compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
 def _sum_of_bits(runner: PhaseRunner) -> int:
     """Return the sum of the bytes, read as integers, of all weights that every process has. Waits for the device."""
     common = (weight for weight in runner.state.trainer.weights if weight.part is None)
-    weights = [weight.tensor.detach().reshape(-1) for weight in common]
-    return sum(int(each.view(torch.uint8).sum(dtype=torch.int64)) for each in weights)
+    weights = [weight.tensor.detach().reshape(-1).view(torch.uint8) for weight in common]
+    return sum(int(torch.stack([part.sum(dtype=torch.int64) for part in each.split(_PART)]).sum()) for each in weights)
+
+
+_PART = 2**20
+"""Number of bytes that are added at once: torch makes an int64 of each."""
 
 
 def _leave_on_signal(processes: Processes, event: Event, saver: Saver | None) -> None:

@@ -40,10 +40,23 @@ fit: {epochs: 2, batch_size: 32, class_weight: {0: 1.0, 1: 3.0, 2: 0.5}}
 """
 """The last batch has one row, of which process 0 has none."""
 
+TRACED = """
+seed: 3
+data:
+  source: {copy_task: {rows: 17, bits: 3, min_length: 1, length: 6}}
+  inputs: {x: []}
+  targets: {y: []}
+model: {layers: [{masking: 0}, {dense: {units: 3, activation: sigmoid}}]}
+compile: {loss: binary_crossentropy, optimizer: {sgd: 0.1}, jit_compile: false}
+fit: {epochs: 3, batch_size: 9}
+"""
+"""Process 0 has 4 rows of both batches, which is another share of each."""
+
 CONFIGS = {
     "masked": MASKED.replace("LOSS", "binary_crossentropy").replace("JIT", "false"),
     "masked-sum": MASKED.replace("LOSS", "{mse: {reduction: sum}}").replace("JIT", "false"),
     "masked-compiled": MASKED.replace("LOSS", "binary_crossentropy").replace("JIT", "true"),
+    "traced": TRACED,
     "weighted": WEIGHTED.replace("REDUCTION", "sum_over_batch_size"),
     "weighted-mean": WEIGHTED.replace("REDUCTION", "mean_with_sample_weight"),
 }

@@ -11,6 +11,9 @@ from safetensors.numpy import load_file
 from kerascli.config.load import open_config
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import MemorySplit
+from kerascli.errors import DataError
+from kerascli.training.distributed.processes import ALONE
+from kerascli.training.distributed.sharded_runner import Division
 from kerascli.training.distributed.sharding import Sharding
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.train import start
@@ -58,6 +61,13 @@ def batches(rows: int, sharding: Sharding) -> list[list[tuple[int, list[float]]]
         return [(number, part.inputs["x"].tolist()) for number, part in sharding.parts(batch)]
 
     return [shards(batch) for batch in source.epoch(0)]
+
+
+def test_a_first_batch_with_fewer_rows_than_processes_is_refused() -> None:
+    sharding = Sharding(4, 0, 4)
+    source = BatchSource(MemorySplit({"x": np.zeros(3)}, {}, {}, 3), 8, torch.device("cpu"), portion=sharding.portion)
+    with pytest.raises(DataError, match="the first batch has 3 rows: too few for 4 processes"):
+        Division(sharding, ALONE, in_order=True).example(next(source.epoch(0)))
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])

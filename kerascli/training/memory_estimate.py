@@ -1,0 +1,163 @@
+"""Estimate of the memory that one process of a training needs: a step is run on tensors that have no memory."""
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kerascli import draws
+from kerascli.compiler.torch_private import FakeTensorMode, TorchDispatchMode, tree_leaves
+from kerascli.data.batches.loader import Batch
+from kerascli.model.runtime.weights import Weight
+from kerascli.optimizers.several import Optimizers
+from kerascli.training.execution_mode import reason_not_to_trace
+from kerascli.training.forward_pass import Eager, ForwardPass
+from kerascli.training.train_step import TrainStepModule
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """Memory of one process in bytes, beside that of Python and torch; the first three grow with the parameters."""
+
+    weights: int
+    optimizer: int
+    """Optimizer states."""
+    gradients: int
+    """Gradients that are kept during a forward and backward pass: copies, and sums over processes and shards."""
+    step: int
+    """Most that a forward and backward pass allocates at once: activations and new gradients; or what follows it."""
+    saving: int
+    """Copy of the largest weight, made when a checkpoint is written."""
+    data: int = 0
+    """Rows that are held in memory."""
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.optimizer + self.gradients + self.step + self.saving + self.data
+
+
+_EAGER, _TRACED = 1.2, 1.4
+"""Memory of a pass on the CPU per byte of its tensors: kernels make copies, and malloc cannot use all that is free.
+
+Tracing adds small objects, which divide what is free. Measured by `python -m benchmarks.memory`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PartCounts:
+    """Number of processes of a training, and number of shards of a batch that each computes one after the other."""
+
+    processes: int = 1
+    shards: int = 1
+
+    @property
+    def is_summed(self) -> bool:
+        """True if gradients are added over processes or shards."""
+        return self.processes > 1 or self.shards > 1
+
+
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """Context manager in whose block tensors have shapes, dtypes and devices, but no memory and no values."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield
+
+
+def estimate(
+    passes: Sequence[ForwardPass],
+    weights: Sequence[Weight],
+    optimizers: Optimizers,
+    batch: Batch,
+    counts: PartCounts,
+    evaluated: tuple[TrainStepModule, Batch] | None = None,
+) -> MemoryEstimate:
+    """Estimate the memory of training steps on such batches; all tensors are those of `without_memory`.
+
+    `evaluated` is the module that evaluates, and a batch of its size. Raises what a layer raises that needs values.
+    """
+    own = sum(each.gradient_bytes for each in optimizers.by_name.values())
+    states = sum(each.state_bytes for each in optimizers.by_name.values())
+    device = weights[0].tensor.device
+    found = [_of_pass(each, batch, counts, device) for each in passes]
+    steps = [step for _, step in found]
+    if evaluated is not None:
+        steps.append(_of_evaluation(*evaluated))
+    if device.type != "cpu":  # there a step with a gradient that is not finite is undone, from copies
+        steps.append(states + sum(weight.tensor.nbytes for weight in weights if weight.trainable))
+    sizes = {id(weight.tensor): weight.tensor.nbytes for weight in weights}
+    gradients = own + max(kept for kept, _ in found)
+    return MemoryEstimate(sum(sizes.values()), states, gradients, max(steps), saving=max(sizes.values()))
+
+
+def _of_pass(each: ForwardPass, batch: Batch, counts: PartCounts, device: torch.device) -> tuple[int, int]:
+    """Return the bytes of the gradients that are kept during a forward pass, and those that it allocates at once."""
+    gradients = sum(weight.tensor.nbytes for update in each.updates for weight in update.weights)
+    each.module.train()
+    run, is_traced = Eager(each), reason_not_to_trace(each, device) is None
+    scale = 1.0 if device.type != "cpu" else _TRACED if is_traced else _EAGER
+    step = peak_bytes(lambda: run.run(batch), scale)
+    if counts.is_summed:  # a vector of the right form, a sum for each level of the tree of shards; new ones are packed
+        return gradients * counts.shards.bit_length(), max(step, 2 * gradients)
+    return gradients * is_traced, step  # the graph's gradients are compared with the module's
+
+
+def _of_evaluation(module: TrainStepModule, batch: Batch) -> int:
+    module.eval()
+    with torch.no_grad():
+        return peak_bytes(lambda: module(batch), _EAGER)
+
+
+def peak_bytes(function: Callable[[], object], scale: float = 1.0) -> int:
+    """Return the largest number of bytes, at any time, of the tensors that a function allocates, times `scale`."""
+    with draws.using(draws.Tape()), _LiveBytes(scale) as live:
+        result = function()
+    del result
+    return live.peak
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Mode that counts the bytes of tensors that operations return, as long as anything refers to their memory."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self._scale = scale
+        self.peak = self._now = 0
+        self._sizes: dict[int, int] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for tensor in tree_leaves((args, kwargs or {})):
+            if isinstance(tensor, Tensor):
+                self._add(tensor, 0)
+        result = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.mkldnn_rnn_layer.default and args[-1]:
+            self._add(result[3], _recurrent_workspace(result[0], args[0].shape[-1]))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self._add(tensor, round(self._scale * tensor.untyped_storage().nbytes()))
+        return result
+
+    def _add(self, tensor: Tensor, size: int) -> None:
+        """Count the memory of a tensor, unless it is known: of an argument, or of another view of it."""
+        storage = tensor.untyped_storage()
+        key = id(storage)
+        if key not in self._sizes:
+            self._sizes[key] = size
+            self._now += size
+            self.peak = max(self.peak, self._now)
+            weakref.finalize(storage, self._forget, key)
+
+    def _forget(self, key: int) -> None:
+        self._now -= self._sizes.pop(key)
+
+
+def _recurrent_workspace(outputs: Tensor, features: int) -> int:
+    """Return the bytes that oneDNN's LSTM keeps for its backward pass, which tensors without memory do not show.
+
+    The formula fits what it allocates for float32 up to 2 %, the padding of its rows.
+    """
+    steps, rows, units = outputs.shape
+    return 4 * rows * (6 * (steps + 1) * max(units, features) + (9 * steps + 4) * units)

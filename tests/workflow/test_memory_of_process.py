@@ -1,0 +1,175 @@
+"""Estimates of the memory of a training: parameters by counting, activations by torch's hooks and by real tensors."""
+
+import copy
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kerascli import draws
+from kerascli.config.load import open_config
+from kerascli.config.run import RunSpec
+from kerascli.data.base import Field
+from kerascli.data.batches.loader import Batch
+from kerascli.data.pipeline.prepare import no_stages
+from kerascli.training.build import build_experiment
+from kerascli.training.forward_pass import Eager
+from kerascli.training.memory_estimate import peak_bytes, without_memory
+from kerascli.workflow import memory_of_process
+from kerascli.workflow.check import check
+from kerascli.workflow.memory_of_process import NotEstimated, memory_estimate
+from tests.training.distributed.configs import ALL
+
+DENSE = """
+data:
+  source: {blobs: {rows: 640, features: 64, classes: 16}}
+  inputs: {x: []}
+  targets: {y: []}
+model:
+  layers:
+    - dense: {units: 256, use_bias: false, activation: tanh}
+    - dense: {units: 16, use_bias: false}
+    - softmax
+compile: {loss: sparse_categorical_crossentropy, optimizer: OPTIMIZER}
+fit: {batch_size: 32FIT}
+"""
+WEIGHTS = 4 * (64 * 256 + 256 * 16)
+
+
+@pytest.fixture(autouse=True)
+def _on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+def spec_of(folder: Path, text: str) -> RunSpec:
+    path = folder / "config.yaml"
+    path.write_text(text)
+    config = open_config(path)
+    return config.describe(config.facts())
+
+
+def dense(folder: Path, optimizer: str = "adam", fit: str = "") -> RunSpec:
+    return spec_of(folder, DENSE.replace("OPTIMIZER", optimizer).replace("FIT", fit))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "states"), [("sgd", 0), ("adam", 2), ("{adam: {use_ema: true, gradient_accumulation_steps: 2}}", 4)]
+)
+def test_weights_states_and_gradients_are_counted(tmp_path: Path, optimizer: str, states: int) -> None:
+    found = memory_estimate(dense(tmp_path, optimizer), None, 1)
+    assert found.weights == WEIGHTS
+    assert found.optimizer == states * WEIGHTS
+    assert (
+        found.gradients == 2 * WEIGHTS
+    )  # one vector for the optimizer, and those that the traced graph is tested with
+    assert found.saving == 4 * 64 * 256
+
+
+def test_a_process_has_its_part_of_the_batch_and_sums_for_its_shards(tmp_path: Path) -> None:
+    one, two = (memory_estimate(dense(tmp_path, "sgd", fit), None, 2) for fit in ("", ", shards: 8"))
+    assert one.weights == two.weights == WEIGHTS
+    assert one.gradients == 2 * WEIGHTS
+    assert two.gradients == WEIGHTS + 3 * WEIGHTS  # four shards: a vector's form, and sums of one and of two
+    wide = DENSE.replace("OPTIMIZER", "sgd").replace("FIT", "").replace("32", "4096")
+    alone, parted = (memory_estimate(spec_of(tmp_path, wide), None, processes) for processes in (1, 4))
+    assert parted.step == pytest.approx(alone.step / 4, rel=0.1)
+
+
+def test_activations_are_those_that_autograd_saves() -> None:
+    x, weights = torch.ones(8, 32), [torch.ones(32, 32, requires_grad=True) for _ in range(5)]
+
+    def forward() -> Tensor:
+        result = x
+        for weight in weights:
+            result = (result @ weight).tanh()
+        return result
+
+    saved: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if not (isinstance(tensor, nn.Parameter) or tensor.is_leaf):
+            saved[tensor.untyped_storage().data_ptr()] = tensor.nbytes
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = forward()
+    assert len(saved) == 5
+    assert peak_bytes(forward) == sum(saved.values()) + result.nbytes  # the last product is there beside its tanh
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "gan"])
+def test_tensors_without_memory_are_counted_as_real_ones(tmp_path: Path, name: str) -> None:
+    spec = spec_of(tmp_path, ALL[name])
+    peaks = []
+    for is_real in (True, False):
+        own = copy.deepcopy(spec)
+        with nullcontext() if is_real else without_memory():
+            peaks.append(_peaks(own, is_real=is_real))
+    assert peaks[0] == peaks[1]
+
+
+def _peaks(spec: RunSpec, *, is_real: bool) -> list[int]:
+    experiment = build_experiment(spec, no_stages(), device=torch.device("cpu"), initialize=is_real)
+    given = {each.name: each.spec.shape for built in spec.graphs for each in built.model.inputs}
+    x = {name: torch.zeros(8, *(size or 0 for size in shape)) for name, shape in given.items()}
+    y = {name: torch.zeros(8, dtype=torch.int64) for name in spec.targets or {}}
+    experiment.module.train()
+    passes = [Eager(each) for each in experiment.forward_passes]
+    return [peak_bytes(lambda run=run: run.run(Batch(x, y, {}, 8))) for run in passes]
+
+
+def test_the_workspace_of_a_recurrent_kernel_is_counted() -> None:
+    """Tensors without memory do not show it; torch returns it on real ones."""
+    units, given = 64, [torch.ones(16, 16, 96, requires_grad=True), torch.ones(256, 96), torch.ones(256, 64)]
+
+    def run() -> object:
+        h = torch.zeros(1, 16, units)
+        bias = torch.zeros(4 * units)
+        return torch.ops.aten.mkldnn_rnn_layer(
+            *given, bias, bias, h, h, False, [], 2, units, 1, True, True, False, True
+        )
+
+    result = run()
+    assert isinstance(result, tuple)
+    real = sum(each.nbytes for each in (*result, torch.zeros(5 * units))) + 4 * 16 * units
+    assert peak_bytes(run) == pytest.approx(real, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_step_of_any_kind_is_estimated(tmp_path: Path, name: str) -> None:
+    assert memory_estimate(spec_of(tmp_path, ALL[name]), None, 2).step > 0
+
+
+def checked(folder: Path, text: str, processes: int | None) -> tuple[str, str]:
+    path = folder / "config.yaml"
+    path.write_text(text)
+    found = check(path, sets=(), flags=(), processes=processes)
+    return "\n".join(found.lines), "\n".join(str(fault.text) for fault in found.warnings)
+
+
+def test_validate_prints_the_memory_of_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = DENSE.replace("OPTIMIZER", "adam").replace("FIT", "")
+    assert "memory" not in checked(tmp_path, text, None)[0]
+    line, warning = checked(tmp_path, text, 2)
+    assert "memory of a process: about" in line
+    assert "weights 82 kB, optimizer 164 kB" in line
+    assert "need" not in warning
+    monkeypatch.setattr(memory_of_process, "memory_limit", lambda: 300 * 10**6)
+    _, warning = checked(tmp_path, text, 2)
+    assert "each of 2 processes needs about 331 MB of memory, but this machine has for one 300 MB" in warning
+
+
+def test_a_model_of_unknown_sizes_is_not_estimated(tmp_path: Path) -> None:
+    spec = dense(tmp_path)
+    unknown = replace(spec, targets={"y": Field((None,), "float32")})
+    with pytest.raises(NotEstimated, match="the shape of 'y' is not known"):
+        memory_estimate(unknown, None, 1)
+
+
+def test_random_numbers_are_not_drawn() -> None:
+    with without_memory():
+        assert peak_bytes(lambda: draws.uniform(torch.ones(4, 8))) == 2 * 4 * 4 * 8
