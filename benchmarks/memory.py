@@ -1,6 +1,6 @@
 """Estimates of the memory of a training beside the memory that it takes at most, each in a process of its own.
 
-python -m benchmarks.memory [--models NAME ...] [--processes N ...]
+python -m benchmarks.memory [--models NAME ...] [--processes N ...] [--distribute fsdp]
 
 Measured is the peak of the resident memory of rank 0 (VmHWM), above that of a training of a tiny model.
 """
@@ -88,13 +88,13 @@ data:
 model:
   layers:{layers}
 compile: {{loss: sparse_categorical_crossentropy, optimizer: adam, metrics: [accuracy], jit_compile: false}}
-fit: {{epochs: 1, batch_size: {batch_size}}}
+fit: {{epochs: 1, batch_size: {batch_size}, distribute: {distribute}}}
 """
 
 
-def config(name: str) -> str:
+def config(name: str, distribute: str) -> str:
     source, batch_size, layers = MODELS.get(name, TINY)
-    return CONFIG.format(source=source, batch_size=batch_size, layers=layers)
+    return CONFIG.format(source=source, batch_size=batch_size, layers=layers, distribute=distribute)
 
 
 def train(path: Path) -> None:
@@ -142,6 +142,7 @@ def benchmark() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--processes", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--distribute", default="ddp", help="fit.distribute, such as fsdp")
     parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.run:
@@ -151,9 +152,10 @@ def benchmark() -> None:
     print("model | processes | estimate MB | measured MB | estimate / measured | base MB | seconds of the estimate")
     print("---|---|---|---|---|---|---")
     for processes in given.processes:
-        base = measured("tiny", processes)["peak"]
+        base = measured("tiny", processes, given.distribute)["peak"]
         for name in given.models:
-            told, seen = measured(name, processes, estimated=True), measured(name, processes)["peak"] - base
+            told = measured(name, processes, given.distribute, estimated=True)
+            seen = measured(name, processes, given.distribute)["peak"] - base
             print(
                 f"{name} | {processes} | {told['total'] / 1e6:.0f} | {seen / 1e6:.0f} | {told['total'] / seen:.2f} | "
                 f"{base / 1e6:.0f} | {told['seconds']:.1f}",
@@ -161,11 +163,11 @@ def benchmark() -> None:
             )
 
 
-def measured(name: str, processes: int, *, estimated: bool = False) -> dict[str, float]:
+def measured(name: str, processes: int, distribute: str, *, estimated: bool = False) -> dict[str, float]:
     """Return the peak memory of rank 0 of a training, or the estimate of it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "c.yaml"
-        path.write_text(config(name))
+        path.write_text(config(name, distribute))
         return in_processes("estimate" if estimated else "train", path, processes)
 
 

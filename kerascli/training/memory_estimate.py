@@ -31,7 +31,7 @@ class MemoryEstimate:
     step: int
     """Most that a forward and backward pass allocates at once: activations and new gradients; or what follows it."""
     saving: int
-    """Copy of the largest weight, made when a checkpoint is written."""
+    """Copy of the largest weight, made when a checkpoint is written; with FSDP, of the process's part of the state."""
     data: int = 0
     """Rows that are held in memory."""
 
@@ -58,6 +58,19 @@ class PartCounts:
     def is_summed(self) -> bool:
         """True if gradients are added over processes or shards."""
         return self.processes > 1 or self.shards > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Bytes of the weights that FSDP gathers together, group by group, and whether it frees them after a pass."""
+
+    sizes: Sequence[int]
+    are_freed: bool
+
+    @property
+    def gathered(self) -> int:
+        """Most bytes of whole weights at once: those of all groups, or of one in use and of one gathered ahead."""
+        return sum(sorted(self.sizes)[-2:] if self.are_freed else self.sizes)
 
 
 @contextmanager
@@ -91,6 +104,21 @@ def estimate(
     sizes = {id(weight.tensor): weight.tensor.nbytes for weight in weights}
     gradients = own + max(kept for kept, _ in found)
     return MemoryEstimate(sum(sizes.values()), states, gradients, max(steps), saving=max(sizes.values()))
+
+
+def estimate_divided(
+    each: ForwardPass, weights: Sequence[Weight], optimizers: Optimizers, batch: Batch, processes: int, groups: Groups
+) -> MemoryEstimate:
+    """Estimate the memory of one of several processes among which FSDP divides a model, from the whole model."""
+    sizes = {id(weight.tensor): weight.tensor.nbytes for weight in weights}
+    parameters = sum(weight.tensor.nbytes for weight in each.updates[0].weights)
+    own = parameters // processes + sum(sizes.values()) - parameters
+    states = sum(each.state_bytes for each in optimizers.by_name.values()) // processes
+    each.module.train()
+    activations = max(0, peak_bytes(lambda: Eager(each).run(batch), _EAGER) - round(_EAGER * parameters))
+    largest = max(groups.sizes)  # its whole gradients, and the vector in which they are sent
+    step = activations + groups.gathered + 2 * largest + parameters // processes
+    return MemoryEstimate(own, states, 0, step, saving=own + states)
 
 
 def _of_pass(each: ForwardPass, batch: Batch, counts: PartCounts, device: torch.device) -> tuple[int, int]:

@@ -17,9 +17,17 @@ from kerascli.disk.storage import size_text
 from kerascli.errors import Fault, KerasCliError, first_line
 from kerascli.parts.distributions import FSDP
 from kerascli.shapes import Shape
-from kerascli.training.build import build_experiment
+from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checks.eval_batch_size import rows_at_once
-from kerascli.training.memory_estimate import MemoryEstimate, PartCounts, estimate, without_memory
+from kerascli.training.distributed.fsdp import checkpoint_activations, group_bytes
+from kerascli.training.memory_estimate import (
+    Groups,
+    MemoryEstimate,
+    PartCounts,
+    estimate,
+    estimate_divided,
+    without_memory,
+)
 from kerascli.workflow.fitting.binding import optimizers_of
 
 BASE = 330 * 10**6
@@ -35,8 +43,6 @@ def memory_estimate(spec: RunSpec, prepared: PreparedData | None, processes: int
 
     Raises NotEstimated.
     """
-    if processes > 1 and isinstance(spec.fit.distribute, FSDP):
-        raise NotEstimated("fsdp: docs/distributed.md has measured numbers; without fsdp the line has a number")
     shards = spec.fit.shards or processes
     rows = math.ceil(spec.fit.batch_size / shards)
     own = copy.deepcopy(spec)  # its modules get tensors without memory
@@ -44,20 +50,33 @@ def memory_estimate(spec: RunSpec, prepared: PreparedData | None, processes: int
     with without_memory():
         try:
             experiment = build_experiment(own, no_stages(), device=device, initialize=False)
-            evaluated = (experiment.module, _batch(spec, _evaluated_rows(spec), device))
-            found = estimate(
-                experiment.forward_passes,
-                experiment.weights,
-                optimizers_of(experiment),
-                _batch(spec, rows, device),
-                PartCounts(processes, shards // processes),
-                evaluated if spec.fit.validates() else None,
-            )
+            batch, distribution = _batch(spec, rows, device), spec.fit.distribute
+            if processes > 1 and isinstance(distribution, FSDP):
+                found = _of_fsdp(experiment, batch, processes, distribution)
+            else:
+                evaluated = (experiment.module, _batch(spec, _evaluated_rows(spec), device))
+                found = estimate(
+                    experiment.forward_passes,
+                    experiment.weights,
+                    optimizers_of(experiment),
+                    batch,
+                    PartCounts(processes, shards // processes),
+                    evaluated if spec.fit.validates() else None,
+                )
         except (KerasCliError, NotEstimated):
             raise
         except Exception as error:  # whatever an operation raises that needs values
             raise NotEstimated(first_line(error)) from None
     return replace(found, data=_held(prepared) if device.type == "cpu" else 0)
+
+
+def _of_fsdp(experiment: Experiment, batch: Batch, processes: int, settings: FSDP) -> MemoryEstimate:
+    """Return the estimate for one of the processes among which a model is divided."""
+    if settings.activation_checkpointing:
+        checkpoint_activations(experiment.module.graph)
+    groups = Groups(group_bytes(experiment.module.graph), settings.reshard_after_forward)
+    [each] = experiment.forward_passes
+    return estimate_divided(each, experiment.weights, optimizers_of(experiment), batch, processes, groups)
 
 
 def memory_lines(spec: RunSpec, prepared: PreparedData | None, processes: int) -> tuple[list[str], list[Fault]]:

@@ -173,3 +173,28 @@ def test_a_model_of_unknown_sizes_is_not_estimated(tmp_path: Path) -> None:
 def test_random_numbers_are_not_drawn() -> None:
     with without_memory():
         assert peak_bytes(lambda: draws.uniform(torch.ones(4, 8))) == 2 * 4 * 4 * 8
+
+
+def test_fsdp_divides_weights_and_states_and_gathers_groups(tmp_path: Path) -> None:
+    """Beside the activations: groups that are gathered, whole gradients of the largest one, and parts of all."""
+    whole = memory_estimate(dense(tmp_path), None, 4)
+    freed, kept = (
+        memory_estimate(dense(tmp_path, fit=f", distribute: {{fsdp: {{reshard_after_forward: {value}}}}}"), None, 4)
+        for value in ("true", "false")
+    )
+    assert freed.weights == kept.weights == WEIGHTS // 4
+    assert freed.optimizer == whole.optimizer // 4
+    assert freed.saving == (WEIGHTS + whole.optimizer) // 4
+    assert kept.step == freed.step  # two groups: both are gathered ahead, or kept
+    assert freed.step >= WEIGHTS + 2 * (4 * 64 * 256) + WEIGHTS // 4
+
+
+def test_activation_checkpointing_needs_less(tmp_path: Path) -> None:
+    deep = DENSE.replace("    - softmax\n", "    - softmax\n    - dense: {units: 64, activation: gelu}\n" * 8)
+    deep = deep.replace("OPTIMIZER", "sgd").replace(
+        "32FIT", "4096, distribute: {fsdp: {activation_checkpointing: CHECK}}"
+    )
+    kept, again = (
+        memory_estimate(spec_of(tmp_path, deep.replace("CHECK", value)), None, 2) for value in ("false", "true")
+    )
+    assert again.step < 0.8 * kept.step

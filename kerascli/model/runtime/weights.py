@@ -117,13 +117,13 @@ def materialize(
 
 def _replace(module: nn.Module, device: torch.device) -> None:
     """Replace a module's parameters and buffers by new ones on `device`, which may be of another class of tensors."""
-    made: dict[int, Tensor] = {}
+    made: dict[Tensor, Tensor] = {}  # keeps the old ones: a new one at the address of an old one would pass for it
     for inner in module.modules():
         for name, tensor in (*inner.named_parameters(recurse=False), *inner.named_buffers(recurse=False)):
-            if id(tensor) not in made:
+            if tensor not in made:
                 new = torch.empty_like(tensor, device=device)
-                made[id(tensor)] = nn.Parameter(new) if isinstance(tensor, nn.Parameter) else new
-            setattr(inner, name, made[id(tensor)])
+                made[tensor] = nn.Parameter(new) if isinstance(tensor, nn.Parameter) else new
+            setattr(inner, name, made[tensor])
 
 
 def initial_value(weight: Weight, seed: int) -> Tensor:

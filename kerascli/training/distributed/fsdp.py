@@ -35,9 +35,8 @@ def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torc
     # No layer changes its input in place: other nodes may use the tensor.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
     mesh = init_device_mesh(device.type, (processes.world.size,))
-    for layer in dict.fromkeys(module.graph.nodes) if settings.activation_checkpointing else ():
-        if _elements(layer):
-            recompute_in_backward(layer)
+    if settings.activation_checkpointing:
+        checkpoint_activations(module.graph)
     groups = [[*group] for group in _groups(module.graph)]
     for group in groups:
         fully_shard(group, mesh=mesh, reshard_after_forward=settings.reshard_after_forward)
@@ -46,6 +45,13 @@ def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torc
         if isinstance(part, FSDPModule):  # each process's loss has its share of the batch: gradients are added
             part.set_gradient_divide_factor(1.0)
             part.set_force_sum_reduction_for_comms(True)
+
+
+def checkpoint_activations(graph: Graph) -> None:
+    """Let the layers with weights keep only their inputs in the forward pass, and run again in the backward pass."""
+    for layer in dict.fromkeys(graph.nodes):
+        if _elements(layer):
+            recompute_in_backward(layer)
 
 
 @contextmanager
@@ -61,6 +67,14 @@ def without_gradients(module: nn.Module) -> Iterator[None]:
     for part in module.modules():
         if isinstance(part, FSDPModule):
             part.reshard()
+
+
+def group_bytes(graph: Graph) -> list[int]:
+    """Return the bytes of the weights that are gathered together, for each group and for the rest of a model."""
+    grouped = [list(group) for group in _groups(graph)]
+    sizes = [sum(parameter.nbytes for module in group for parameter in module.parameters()) for group in grouped]
+    whole = sum(parameter.nbytes for parameter in graph.parameters())
+    return [*sizes, whole - sum(sizes)]
 
 
 def _groups(graph: Graph) -> Iterator[list[nn.Module]]:
