@@ -234,7 +234,7 @@ class Registry(Generic[C]):
 
 _REGISTRIES: dict[str, Registry[Any]] = {}
 _ROOMS = ("parts", "layers", "losses", "metrics", "schedules", "optimizers", "callbacks", "data")
-_HOMES = (*(f"kerascli.{room}.base" for room in _ROOMS), "kerascli.data.mixing")
+_HOMES = (*(f"kerascli.{room}.base" for room in _ROOMS), "kerascli.data.mixing", "kerascli.parts.distributions")
 """Names of the modules that define the base class of a kind of component and create its registry."""
 
 

@@ -13,7 +13,7 @@ from kerascli.errors import KerasCliError, in_yaml
 _MOST_BYTES = 2**20
 _CONFIGS = (".yaml", ".yml")
 _DECORATED = re.compile(
-    r"^@(?:layer|loss|metric|source|transform|callback|optimizer|schedule|augmentation|part|operation|"
+    r"^@(?:layer|loss|metric|source|transform|callback|optimizer|schedule|augmentation|part|operation|distribution|"
     r"FEATURES\.register|partial\(FEATURES\.register)(?P<settings>\b.*?)^class (?P<name>\w+)",
     re.M | re.S,
 )
@@ -53,8 +53,9 @@ def configs_or_runs(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def kinds(incomplete: str) -> list[str]:
     """Return completions for `kerascli list`: kinds of components such as `layers` and `losses`."""
-    return _beginning(["activations", "constraints", "initializers", "regularizers", *_ROOMS[:3], *_ROOMS[4:7],
-                       "augmentations", "features", "sources", "transforms"], incomplete)  # fmt: skip
+    parts = ["activations", "constraints", "distributions", "initializers", "regularizers"]
+    of_data = ["augmentations", "features", "sources", "transforms"]
+    return _beginning([*parts, *_ROOMS[:3], *_ROOMS[4:7], *of_data], incomplete)
 
 
 def names(incomplete: str) -> list[str]:

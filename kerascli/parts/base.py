@@ -1,4 +1,4 @@
-"""Base classes and registries of activations, initializers, regularizers, constraints and distributions."""
+"""Base classes and registries of activations, initializers, regularizers and constraints."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -44,15 +44,10 @@ class Constraint(Component):
         """Return the projected weight. `weight` is in Keras's layout, so that `axis` has Keras's meaning."""
 
 
-class Distribution(Component):
-    """Base class of distributions: the division of a model and its batches among several processes."""
-
-
 ACTIVATIONS = Registry("activation", Activation, ("kerascli.parts.activations",), ("activation_",))
 INITIALIZERS = Registry("initializer", Initializer, ("kerascli.parts.initializers",), ("initializer_",))
 REGULARIZERS = Registry("regularizer", Regularizer, ("kerascli.parts.regularizers",), ("regularizer_",))
 CONSTRAINTS = Registry("constraint", Constraint, ("kerascli.parts.constraints",), ("constraint_",))
-DISTRIBUTIONS = Registry("distribution", Distribution, ("kerascli.parts.distributions",))
 
 P = TypeVar("P", bound=type[Component])
 

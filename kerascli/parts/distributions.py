@@ -1,14 +1,36 @@
-"""Distributions: what each of several processes holds of a model, as PyTorch's DDP and FSDP."""
+"""Distributions: what each of several processes holds of a model, as PyTorch's DDP and FSDP. They need no torch."""
 
-from kerascli.parts.base import DISTRIBUTIONS, Distribution, part
+from collections.abc import Callable
+from typing import TypeVar
+
+from kerascli.component import Component, Registry
 
 
-@part(DISTRIBUTIONS, name="ddp")
+class Distribution(Component):
+    """Base class of distributions: the division of a model and its batches among several processes."""
+
+
+DISTRIBUTIONS: Registry[Distribution] = Registry("distribution", Distribution, ("kerascli.parts.distributions",))
+
+D = TypeVar("D", bound=type[Distribution])
+
+
+def distribution(*, name: str) -> Callable[[D], D]:
+    """Return a decorator that registers a class as a distribution that configs can name."""
+
+    def register(cls: D) -> D:
+        DISTRIBUTIONS.register(cls, name=name)
+        return cls
+
+    return register
+
+
+@distribution(name="ddp")
 class DDP(Distribution):
     """Data parallelism: each process holds the whole model, and computes the gradients of a part of each batch."""
 
 
-@part(DISTRIBUTIONS, name="fsdp")
+@distribution(name="fsdp")
 class FSDP(Distribution):
     """Fully sharded data parallelism (PyTorch's FSDP2): each process holds a part of each weight, and of its gradient
     and optimizer state.

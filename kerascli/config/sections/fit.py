@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, mo
 from kerascli.callbacks.base import CALLBACKS, Callback
 from kerascli.component import Invalid, plain
 from kerascli.errors import Fault, Path, show
-from kerascli.parts.base import DISTRIBUTIONS, Distribution
+from kerascli.parts.distributions import DISTRIBUTIONS, Distribution
 from kerascli.section import BaseSection, parse_section
 from kerascli.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveInt
 
