@@ -113,10 +113,13 @@ def _own_threads() -> Threads:
     return Threads(limit.count, limit.reason, told=True)
 
 
-def of_process(device: Choice, local_rank: int) -> Choice:
+def of_process(device: Choice, local_rank: int, local_size: int) -> Choice:
     """Return the device of one of several processes on a machine: each has its own GPU. Raises ConfigError."""
     if device.value == "mps":
         raise ConfigError("an Apple GPU cannot be shared by several processes", hint="--device cpu")
+    if device.value.startswith("cuda:") and local_size > 1:
+        text = f"--device {device.value}: one GPU, for {local_size} processes of this machine"
+        raise ConfigError(text, hint="--device cuda: each process has a GPU of its own")
     if device.value != "cuda":
         return device
     if local_rank >= torch.cuda.device_count():

@@ -29,9 +29,12 @@ def launch_if_asked(
 
     `alone` has sentences about arguments that need one process; ConfigError is raised for the first that is given.
     """
-    if max_restarts is not None and processes is None:
-        raise ConfigError("--max-restarts needs --processes; with torchrun, give it to torchrun")
-    several = world_of().size > 1
+    if max_restarts is not None and (processes or 1) == 1:
+        raise ConfigError("--max-restarts needs --processes of 2 or more; with torchrun, give it to torchrun")
+    started = world_of().size
+    several = started > 1
+    if several and processes not in (None, started):
+        raise ConfigError(f"--processes {processes}: the launcher has started {started}", hint="leave it out")
     if several or (processes or 1) > 1:
         for why in (why for why, is_given in alone.items() if is_given):
             raise ConfigError(f"{why}, on one process only", hint=_ALONE)
@@ -105,6 +108,7 @@ def _joined(world: World, device: str, timeout: float) -> "Processes":
 def _code_of_silent(error: "Exception | Signalled", processes: "Processes") -> int | None:
     """Return the exit code of this process if another one reports why all of them end; None if this one does."""
     if isinstance(error, Interrupted):  # process 0 has saved the run, and says so
+        processes.leave()
         return None if processes.world.leads else error.code
     if isinstance(error, KerasCliError):
         return None if processes.is_first_to_fail(error) else error.exit_code

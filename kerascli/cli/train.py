@@ -73,6 +73,7 @@ def train(
         "a config": config is not None, "--name": name is not None, "--runs-dir": runs_dir != options.RUNS_DIR,
         "--flag": bool(flags), "--json": as_json, "--resume": resume is not None, "--profile": profile,
         "--quiet": quiet, "--data": data is not None, "--verbose": verbose, "--processes": processes is not None,
+        "--max-restarts": max_restarts is not None,
     }  # fmt: skip
     _refuse_idle(given, smoke=smoke)
     chosen = Options(
@@ -96,7 +97,7 @@ def _refuse_idle(given: dict[str, bool], *, smoke: bool) -> None:
     if given["--verbose"]:
         _refuse(given, ["--quiet", "--json"], "--verbose: it prints more")
     if smoke:
-        idle = ["--runs-dir", "--json", "--profile", "--quiet", "--data", "--verbose", "--processes"]
+        idle = ["--runs-dir", "--json", "--profile", "--quiet", "--data", "--verbose", "--processes", "--max-restarts"]
         _refuse(given, ["--resume", "--name", *idle], "--smoke: it trains a temporary run")
     elif given["--resume"]:
         _refuse(given, ["a config", "--flag", "--name"], "--resume: a run keeps its settings")

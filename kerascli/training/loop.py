@@ -48,9 +48,11 @@ class Plan:
     """Number (from 1) of the training phase, for a column of history.csv; None if there is only one."""
 
 
-def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
+def train(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool = True) -> Iterator[Event]:
     """Train from the state in `progress` and yield events. Raises TrainingStopped if the loss or a weight is not
     finite.
+
+    With `looks`, the loss is looked at within an epoch, too, by the clock: of several processes, one does so.
 
     At every event but the last, `progress`, the weights and the optimizer are consistent and can be saved.
     What callbacks and averages do to the weights at the end comes after the last epoch's event: a run that
@@ -59,7 +61,7 @@ def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     if not progress.callbacks:
         progress.callbacks = [dict(callback.start()) for callback in plan.callbacks]
     while progress.epoch < plan.epochs and progress.stopped is None:
-        yield from _epoch(trainer, plan, progress)
+        yield from _epoch(trainer, plan, progress, looks=looks)
     trainer.optimizers.finish()  # first, as in Keras: weights that a callback restores are those of its best epoch
     said: list[str] = []
     for callback, state in zip(plan.callbacks, progress.callbacks, strict=True):
@@ -70,7 +72,7 @@ def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
         yield Stopped("completed", f"{progress.epoch} epochs done", progress.epoch, tuple(said))
 
 
-def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
+def _epoch(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool) -> Iterator[Event]:
     number = progress.epoch + 1
     started = time.monotonic() - progress.seconds
     yield EpochBegin(number, plan.epochs, plan.steps)
@@ -81,7 +83,7 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
         with span("callbacks"):
             for callback in plan.callbacks:
                 progress.said += _apply_decisions(callback.begin(facts), trainer, progress)
-    yield from _batches(trainer, plan, progress, started)
+    yield from _batches(trainer, plan, progress, started, looks=looks)
     assert progress.states is not None
     with span("metrics"):
         logs = trainer.module.objective.figures(progress.states)
@@ -105,7 +107,7 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     yield EpochEnd(number, plan.epochs, logs, seconds, messages, carried.slots, carried.records)
 
 
-def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -> Iterator[Event]:
+def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float, *, looks: bool) -> Iterator[Event]:
     trainer.module.train()
     drawn = time.monotonic()
     number = progress.epoch + 1
@@ -118,7 +120,7 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -
         progress.step += 1
         now = time.monotonic()
         logs = None
-        if now - drawn >= _REDRAW_SECONDS:
+        if looks and now - drawn >= _REDRAW_SECONDS:
             drawn = now
             progress.seconds = now - started
             with span("metrics"):

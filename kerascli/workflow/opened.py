@@ -86,7 +86,7 @@ def open_run(
     learned = load_learned(record.preprocessing()) if config.data is not None else {}
     found = stages(config.data, learned) if config.data is not None else no_stages()
     choice = choose_device(device)
-    choice = choice if processes is None else of_process(choice, processes.world.local_rank)
+    choice = choice if processes is None else of_process(choice, processes.world.local_rank, processes.world.local_size)
     chosen = torch.device(choice.value)
     experiment = build_experiment(config.describe(found.facts), found, device=chosen)
     states = {weight.name for weight in experiment.weights if weight.spec.is_state}

@@ -71,6 +71,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     runner = PhaseRunner(phases, _own_device(device, options), options, Reached(epoch=_first_epoch(phases)))
     stages.end("model and execution mode")
     begun = init_weights(runner.state.experiment, phases[0].config, options.known_runs or options.runs_dir)
+    runner.state.trainer.optimizers.weights_were_set()
     members = _members(runner)
     if not runner.processes.world.leads:
         yield from _beside(runner)
@@ -169,7 +170,7 @@ def _own_device(device: Choice, options: Options) -> Choice:
     """Return the device of this process: with several processes on a machine, each has its own GPU."""
     if options.processes is None or options.processes.world.size == 1:
         return device
-    return of_process(device, options.processes.world.local_rank)
+    return of_process(device, options.processes.world.local_rank, options.processes.world.local_size)
 
 
 def _beside(runner: PhaseRunner) -> Iterator[Event]:

@@ -91,7 +91,7 @@ class Processes:
             # The launcher's store has the keys of earlier starts; launchers that joined later count others of these.
             store = PrefixStore(f"start/{restarts_of() if kept_by_launcher() else 0}", found)
             store.set_timeout(wait)
-            backend = "nccl" if device.startswith("cuda") else "gloo"
+            backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
             dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
             return store
 
@@ -183,6 +183,10 @@ class Processes:
         self._known_signal = next((number % _SIGNALS for number in found if number % _SIGNALS), None)
         self.common_wish = Wish(max(number // _SIGNALS % _WISHES for number in found))
         self.all_have_written = all(number // (_SIGNALS * _WISHES) for number in found)
+
+    def forget_saver(self) -> None:
+        """Forget the saver of checkpoints, which holds the model of a phase that has ended."""
+        self.wish, self.has_written = lambda: Wish.NONE, lambda: False
 
     def forget_wishes(self) -> None:
         """Forget what the processes told about a checkpoint, which all of them have begun or finished to save."""
@@ -282,7 +286,7 @@ def _is_of_communication(error: RuntimeError) -> bool:
 
 def _has_connections() -> bool:
     """Return True if the processes have connections that fail at once; NCCL waits for the device, maybe for ever."""
-    return dist.is_initialized() and dist.get_backend() == "gloo"
+    return dist.is_initialized() and "nccl" not in dist.get_backend_config()
 
 
 def _received(like: Tensor, rank: int) -> Tensor:

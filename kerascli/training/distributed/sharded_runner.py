@@ -1,7 +1,8 @@
 """Run a forward pass on the shards of a batch, and add the outcomes of all processes' shards, weighted by rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 
 from kerascli import batch_part, draws
 from kerascli.batch_part import BatchPart
@@ -46,6 +47,11 @@ class Division:
         """Context manager in which forward passes are prepared for a shard, without sums over processes."""
         with self.part(rows), without_others():
             yield
+
+    def examples(self, batches: Sequence[Batch]) -> list[Batch]:
+        """Return the first shard that this process has of each batch; none of a batch, but the first, without rows."""
+        others = [rows for batch in batches[1:] for _, rows in islice(self.sharding.parts(batch), 1)]
+        return [self.example(batches[0]), *others]
 
     def example(self, batch: Batch) -> Batch:
         """Return the first shard with rows that this process has of the first batch. Raises DataError if none has."""

@@ -64,7 +64,7 @@ def bind(
     experiment.module.train()
     fit, whole = experiment.spec.fit, list(islice(plan.batches(0, 0), 2))
     division = _division(fit, processes)
-    batches = whole if division is None else [division.example(batch) for batch in whole]
+    batches = whole if division is None else division.examples(whole)
     scales = {name: each.loss_scale.factor for name, each in optimizers.by_name.items() if each.loss_scale is not None}
     passes: list[tuple[ForwardPass, Runner]] = []
     modes: dict[str, Choice] = {}

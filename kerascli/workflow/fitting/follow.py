@@ -44,12 +44,13 @@ def _take_part(runner: PhaseRunner, checkpoints: Checkpoints) -> None:
         state, saver = runner.state, None
         if state.experiment.is_divided:
             saver = Saver(checkpoints, state.trainer, runner.reached, state.plan, runner.processes)
-        for event in compared(train(state.trainer, state.plan, runner.reached), runner):
+        for event in compared(train(state.trainer, state.plan, runner.reached, looks=False), runner):
             if saver is not None:
                 saver.record(event, Prefix)
             _leave_on_signal(runner.processes, event, saver)
         if runner.is_last:
             break
+        del state, saver  # two models must not be in memory at once
         runner.start_next_phase()
     refuse_bad_weights(runner.state.trainer, runner.reached)
     if runner.state.experiment.is_divided:
@@ -67,19 +68,25 @@ def _take_part(runner: PhaseRunner, checkpoints: Checkpoints) -> None:
 
 
 def compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
-    """Yield the events of a training; at the end of each epoch, compare all processes' weights, and hear of signals.
+    """Yield the events of a training; at the end of each epoch, compare all processes' weights and what callbacks
+    decided, and hear of signals.
 
     Raises TrainingStopped if they differ, for example by a callback of the user's own that decides by the time.
     """
     for event in events:
         if isinstance(event, EpochEnd) and runner.processes.world.size > 1:
-            found = runner.processes.exchange([_sum_of_bits(runner), runner.processes.own_number()])
-            runner.processes.hear(number for _, number in found)
-            for rank, (bits, _) in enumerate(found):
-                if bits != found[0][0]:
-                    text = f"process {rank} has other weights than process 0 after epoch {event.epoch}"
+            rates = runner.state.trainer.optimizers.learning_rates
+            decided = [runner.reached.stopped is not None, list(event.slots), list(rates.values())]
+            own = [runner.processes.own_number(), _sum_of_bits(runner), *decided]
+            found = runner.processes.exchange(own)
+            runner.processes.hear(number for number, *_ in found)
+            for rank, (_, *each) in enumerate(found):
+                if each != found[0][1:]:
+                    what = "has other weights than" if each[0] != found[0][1] else "has decided otherwise than"
                     hint = "a callback or layer of your own must compute the same on all processes"
-                    raise TrainingStopped(Fault(text, hint=hint))
+                    raise TrainingStopped(
+                        Fault(f"process {rank} {what} process 0 after epoch {event.epoch}", hint=hint)
+                    )
         yield event
 
 

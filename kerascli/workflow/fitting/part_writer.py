@@ -1,6 +1,7 @@
 """Write a checkpoint of which each process has a part, while the training goes on."""
 
 import copy
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
+from kerascli.errors import StorageError
 from kerascli.events import Saved
-from kerascli.runs.checkpoint_manifest import BlobFile
+from kerascli.runs.checkpoint_manifest import BlobFile, blob_file
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.training.checkpoint_files import TRAINING, Range, in_ranges, part_file
 from kerascli.training.distributed.processes import Processes
@@ -38,7 +40,6 @@ class PartWriter:
         self._checkpoints = checkpoints
         self._ranges = ranges
         self._processes = processes
-        self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._begun: Begun | None = None
         self._written: Future[BlobFile] | None = None
         processes.has_written = lambda: self._written is not None and self._written.done()
@@ -51,7 +52,9 @@ class PartWriter:
         self._begun = Begun(checkpoint.saved, common, copy.deepcopy(dict(checkpoint.facts)), checkpoint.slots)
         world, step = self._processes.world, int(checkpoint.facts["step"])
         name, contents = part_file(world.rank, world.size), tensor_pieces(_copied(parts))
-        self._written = self._thread.submit(self._checkpoints.write_file, step, name, contents)
+        writer = ThreadPoolExecutor(1, "checkpoint")
+        self._written = writer.submit(self._checkpoints.write_file, step, name, contents)
+        writer.shutdown(wait=False)  # the thread ends with its work
         self._processes.forget_wishes()
 
     def finished(self, *, wait: bool) -> list[Saved]:
@@ -69,12 +72,28 @@ class PartWriter:
                 part_file(rank, world.size): BlobFile(bytes=size, sha256=digest)
                 for rank, (size, digest) in enumerate(files)
             }
+            self._refuse_unseen(step, written)
             blobs = {TRAINING: tensor_pieces(self._begun.tensors)}
             self._checkpoints.save(step, blobs, self._begun.facts, slots=self._begun.slots, written=written)
         self._processes.exchange(None)  # process 0 removes files that no manifest names: none is written before that
         self._processes.forget_wishes()
         saved, self._begun, self._written = self._begun.saved, None, None
         return [saved]
+
+    def _refuse_unseen(self, step: int, files: Mapping[str, BlobFile]) -> None:
+        """Raise StorageError if this process does not see the files that others have written."""
+        paths = [self._checkpoints.folder / blob_file(step, name, file.sha256) for name, file in files.items()]
+        until = time.monotonic() + _SECONDS_TO_SEE
+        while not all(path.is_file() for path in paths):
+            if time.monotonic() > until:
+                unseen = next(path for path in paths if not path.is_file())
+                hint = "with fsdp, put the run on a file system that all machines share"
+                raise StorageError(f"process 0 does not see '{unseen}', which another process has written", hint=hint)
+            time.sleep(0.1)
+
+
+_SECONDS_TO_SEE = 10.0
+"""Time after which a file must be seen that another machine has written; network file systems keep old listings."""
 
 
 def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -172,13 +172,16 @@ class PhaseRunner:
         if not _needs_compile(self.phase.spec, following.spec):
             optimizer_state = {name: value.clone() for name, value in trainer.optimizers.state().items()}
         self.phases[reached.phase] = self.phase.without_model()
+        self.processes.forget_saver()
         del trainer, self.state  # two models must not be in memory at once
         self.reached = Progress(
             epoch=reached.epoch, step=reached.step, row=reached.row, phase=reached.phase + 1, first=reached.epoch
         )
         self.state = self._make_state(profile=False)
         assign_weights(self.state.experiment.weights, weights)
-        if optimizer_state is not None:
+        if optimizer_state is None:
+            self.state.trainer.optimizers.weights_were_set()
+        else:
             self.state.trainer.optimizers.load_state_dict(optimizer_state)
         return optimizer_state is None
 

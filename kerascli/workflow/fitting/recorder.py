@@ -129,19 +129,25 @@ def _log_lines(names: Sequence[str], rows: Sequence[Mapping[str, object]], separ
     return text.getvalue()
 
 
+_SHARED = "put the run on a file system that all machines share, or copy it to all"
+
+
 def newest(
     record: RunRecord, processes: Processes = ALONE, part: str | None = None
 ) -> tuple[Checkpoint | None, list[Note]]:
     """Return the newest intact checkpoint of a run, or None if it has none yet; and notes on damaged ones.
 
-    `part` is the name of the file with this process's parts of weights, if each reads its own: the checkpoint is then
-    the newest one that is intact for all processes.
+    Of several processes, it is the newest one that is intact for all. `part` is the name of the file with this
+    process's parts of weights, if each reads its own.
     """
-    if not record.checkpoints.steps():
+    are_there = processes.exchange(bool(record.checkpoints.steps()))
+    if not any(are_there):
         return None, [Note("no checkpoint was written yet: starting from the beginning")]
+    if not all(are_there):
+        raise FileRefused(f"process {are_there.index(False)} does not see the checkpoints of the run", hint=_SHARED)
     needed = None if part is None else partial(needed_files, part=part)
     checkpoint = record.checkpoints.newest(needed)
-    while part is not None and len(steps := set(processes.exchange(checkpoint.step))) > 1:
+    while len(steps := set(processes.exchange(checkpoint.step))) > 1:
         checkpoint = record.checkpoints.newest(needed, up_to=min(steps))
     further = [text for text in record.checkpoints.doubts() if not any(w.startswith(text) for w in checkpoint.warnings)]
     notes = [Note(text, "warning") for text in (*checkpoint.warnings, *further)]
