@@ -43,7 +43,8 @@ class MemoryEstimate:
 _EAGER, _TRACED, _DIVIDED = 1.2, 1.4, 1.5
 """Memory of a pass on the CPU per byte of its tensors: kernels make copies, and malloc cannot use all that is free.
 
-Tracing adds small objects, which divide what is free, and FSDP gathers and frees large ones all the time. Measured by `python -m benchmarks.memory`.
+Tracing adds small objects, which divide what is free, and FSDP gathers and frees large ones all the time. Measured by
+`python -m benchmarks.memory`.
 """
 
 
