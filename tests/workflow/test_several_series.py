@@ -93,6 +93,47 @@ def test_each_series_is_split_by_time(settings: dict[str, Any], tmp_path: Path) 
             np.testing.assert_array_equal(rows.targets["sold_next"][rows.inputs["shop"] == number].ravel(), expected)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "settings", "said"),
+    [
+        (
+            {"b": 14, "a": 3},
+            {"split": {"validation": 0.1, "test": 0.1, "order": "day_next"}},
+            "split: 0.8 of 1 row of series 'a' is 0 rows for 'train'",
+        ),
+        ({"b": 14, "a": 3}, {"validation_split": 0.2}, "0.2 of 1 row of series 'a' leaves 0 rows for training"),
+    ],
+)
+def test_a_series_too_short_to_be_split_is_named(
+    lengths: dict[str, int], settings: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    write(tmp_path, text_of(series(lengths)), "shops.csv")
+    with pytest.raises(DataError, match=said):
+        load(tmp_path, {"sequence_length": 2}, **settings)
+
+
+@pytest.mark.parametrize(
+    ("days", "line"),
+    [
+        (["2024-01-04", "2024-01-03", "2024-01-02", "2024-01-01"], 4),
+        (["2024-01-01", "2024-01-02", "2024-01-04", "2024-01-03"], 8),
+        (["2024-01-01 00:03", "2024-01-01 00:02", "2024-01-01 00:01", "2024-01-01 00:00"], 4),
+        (["2024-10-27 02:00", "2024-10-27 02:30", "2024-10-27 02:00", "2024-10-27 02:30"], None),  # clocks are set back
+        (["2024-01-01", "2024-01-01", "2024-01-01", "x"], None),
+    ],
+)
+def test_dates_that_go_back_within_a_series_are_refused(days: list[str], line: int | None, tmp_path: Path) -> None:
+    rows = [f"{day},{shop},1" for day in days for shop in ("a", "b")]
+    write(tmp_path, "\n".join(["day,shop,sold", *rows, ""]), "shops.csv")
+    inputs = {"sold": [], "day": [{"string_lookup": {"max_tokens": 9}}]}
+    if line is None:
+        load(tmp_path, {"sequence_length": 2}, inputs=inputs)
+        return
+    with pytest.raises(DataError, match="rows of a series are in order of time") as error:
+        load(tmp_path, {"sequence_length": 2}, inputs=inputs)
+    assert str(error.value.faults[0].place) == f"shops.csv:{line}:day"
+
+
 def test_the_place_of_a_value_is_that_of_its_row(tmp_path: Path) -> None:
     text = text_of(series())
     lines = text.splitlines()

@@ -1,11 +1,12 @@
 """Source `timeseries`: sliding windows over another source's rows, as keras.utils.timeseries_dataset_from_array."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from kerascli.data.base import Context, Field, source
+from kerascli.data.dates import ORDER, Dates
 from kerascli.data.sources.wrapped import WrappedSource, values_in_memory
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
@@ -139,8 +140,9 @@ class Timeseries(WrappedSource):
         table = table.take(np.concatenate(list(series.values()))) if len(series) > 1 else table
         starts = self._all_starts(series, table, split, ahead=ahead)
         columns: dict[str, Values] = {}
-        for name in names:
-            values = values_in_memory(table, name, "windows")
+        whole = {name: values_in_memory(table, name, "windows") for name in names}
+        _check_order(whole, table, [len(rows) for rows in series.values()])
+        for name, values in whole.items():
             if wanted is None or name in wanted:
                 columns[name] = _windows(values, starts, self.sequence_length, self.sampling_rate)
             if wanted is None or name + NEXT in wanted:
@@ -159,7 +161,8 @@ class Timeseries(WrappedSource):
             behind = step * self.sampling_rate + (self.first_ahead() if is_next else 0)
             return table.place(int(starts[row]) + behind, column.removesuffix(NEXT) if is_next else column)
 
-        return Table(columns, len(starts), name=table.name, numbers=table.numbers()[starts], made_of=place)
+        numbers = table.numbers()[starts]
+        return Table(columns, len(starts), name=table.name, numbers=numbers, made_of=place, skipped=table.skipped)
 
     def _all_starts(
         self, series: Mapping[str | int | None, np.ndarray], table: Table, split: str, *, ahead: bool
@@ -182,6 +185,24 @@ class Timeseries(WrappedSource):
             raise DataError(Fault(text, place=Place(table.name or self.source.component_name), hint=hint))
         begins = np.cumsum([0, *counts[:-1]])
         return np.concatenate([begin + starts for begin, starts in zip(begins, found, strict=True)])
+
+
+def _check_order(columns: Mapping[str, np.ndarray], table: Table, counts: Sequence[int]) -> None:
+    """Raise DataError if the only column of dates goes back within one of the series, which have `counts` rows."""
+    dated = [
+        (name, found)
+        for name, values in columns.items()
+        if values.dtype == object and (found := Dates.of(values.tolist())) is not None
+    ]
+    if len(dated) != 1:
+        return
+    (name, dates), first = dated[0], 0
+    for count in counts:
+        row = replace(dates, times=dates.times[first : first + count]).first_step_back()
+        if row is not None:
+            text = dates.out_of_order(first + row)
+            raise DataError(Fault(text, place=table.place(first + row, name), hint=ORDER))
+        first += count
 
 
 def _windows(values: np.ndarray, starts: np.ndarray, length: int, rate: int) -> Values:
