@@ -11,7 +11,7 @@ from kerascli.data.sources.wrapped import WrappedSource, values_in_memory
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.errors import DataError, Fault, Place, counted, safe_text
 from kerascli.shapes import NonNegativeInt, PositiveInt
 
 NEXT = "_next"
@@ -115,14 +115,24 @@ class Timeseries(WrappedSource):
             or is_ragged(values)
         ):
             text = f"group: '{self.group}' does not hold one text or integer per row"
+            if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind == "f":
+                missing = np.isnan(values)
+                if missing.any() and (values[~missing] % 1 == 0).all():
+                    raise self._no_series(table, missing)
+            if values.dtype.kind == "b":
+                text = f"group: '{self.group}' holds true and false; expected a text or an integer per row"
             raise DataError(Fault(text, place=Place(table.name or "data"), hint="each value names a series"))
         if values.dtype == object and (values == "").any():
-            place = table.place(int((values == "").argmax()), self.group)
-            raise DataError(Fault("missing value: the rows belong to a series by this column", place=place))
+            raise self._no_series(table, values == "")
         names, first, numbers = np.unique(values, return_index=True, return_inverse=True)
         rows = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
         known: list[str | int] = names.tolist()
         return {known[number]: rows[number] for number in first.argsort().tolist()}
+
+    def _no_series(self, table: Table, missing: np.ndarray) -> DataError:
+        """Return the error about the first row without a value in the column `group`."""
+        place = table.place(int(missing.argmax()), self.group or "")
+        return DataError(Fault("missing value: the rows belong to a series by this column", place=place))
 
     def starts(self, rows: int, *, ahead: bool) -> np.ndarray:
         """Return the first row of each window of a series of `rows` rows; `ahead`: of those with `NAME_next`."""
@@ -180,7 +190,7 @@ class Timeseries(WrappedSource):
             of = "" if name is None else f" of series '{safe_text(str(name), 40)}'"
             more = f"; so is it with {len(short) - 1} more series" if len(short) > 1 else ""
             rows = max(0, min(count, self.end_index or count) - self.start_index)
-            text = f"'{split}' has {rows:,} rows{of}; a window takes {self.span(ahead=ahead) + 1:,}{more}"
+            text = f"'{split}' has {counted(rows, 'row')}{of}; a window takes {self.span(ahead=ahead) + 1:,}{more}"
             hint = None if name is None else "leave its rows out of the file, or make windows shorter"
             raise DataError(Fault(text, place=Place(table.name or self.source.component_name), hint=hint))
         begins = np.cumsum([0, *counts[:-1]])
