@@ -171,7 +171,7 @@ def test_each_process_writes_its_parts_which_evaluate_joins(folder: Path) -> Non
 
 def test_a_killed_run_goes_on_from_parts_that_all_had_written(folder: Path) -> None:
     """Checkpoints are written while the training goes on; the newest complete one is intact, and resumes exactly."""
-    saving = ("--set", "fit.epochs=8", "--set", "fit.callbacks=[{model_checkpoint: {save_freq: 2}}]", "--name")
+    saving = ("--set", "fit.epochs=5", "--set", "fit.callbacks=[{model_checkpoint: {save_freq: 2}}]", "--name")
     train = ("train", "attention.yaml", *OPTIONS, *saving)
     launched = Launched([(*train, "killed")], 2, folder)
     while not any((folder / "runs").glob("*Z-killed/checkpoints/step-00000008.json")):
@@ -181,7 +181,7 @@ def test_a_killed_run_goes_on_from_parts_that_all_had_written(folder: Path) -> N
     assert ended.codes == [5, -9], ended.text
     assert "process 1 of 2 ended without a reason" in ended.outputs[0]
     run = run_of(folder, "killed")
-    succeeded(run_on(2, folder, resume(run, 8), (*train, "whole")))
+    succeeded(run_on(2, folder, resume(run, 5), (*train, "whole")))
     assert (run / "model.safetensors").read_bytes() == (run_of(folder, "whole") / "model.safetensors").read_bytes()
 
 
