@@ -15,7 +15,6 @@ from PIL import Image
 from kerascli.data.given import Given
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.errors import ConfigError, DataError
-from kerascli.report.predictions import json_lines
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.given_rows import rows_of
@@ -332,48 +331,6 @@ def test_rows_that_arrive_together_are_answered_as_one_by_one(kind: str, table: 
     assert together[1] == one_by_one[1]
     split = io.BufferedReader(cast(io.RawIOBase, io.BytesIO(b"".join(lines))), 7)
     np.testing.assert_allclose(answers(list(arriving_lines(split)))[0], one_by_one[0], rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("header", "rows", "kept"),
-    [
-        ("id;a;b;kind", ["007;1;2;a", "x;2;2;7", "8;2;2;b", "1.50;2;2;7.0", ";1;1;b"], ["007", "x", 8, 1.5, None]),
-        (
-            "",
-            [f'{{"id": {x}, "a": 1, "b": 2, "kind": {k}}}' for x, k in [("1", '"a"'), ("null", "7"), ("2.0", "1.5")]],
-            [1, None, 2.0],
-        ),
-        (
-            "",
-            [f'{{"id": {x}, "a": 1, "b": 2, "kind": {k}}}' for x, k in [("true", "7"), ("7", "0"), ('"7"', "7.0")]],
-            [1, 7, "7"],
-        ),
-    ],
-)
-def test_a_kept_value_does_not_depend_on_what_arrived_with_it(
-    header: str, rows: list[str], kept: list[object], table: RunRecord
-) -> None:
-    run = open_run(table)
-    lines = [f"{line}\n".encode() for line in ([header] if header else []) + rows]
-    for arrivals in ([lines], alone(lines)):
-        found = [each for each in predict_stream(run, arrivals, Form(), ["id"]) if isinstance(each, Predictions)]
-        text = "".join(json_lines(each.table()) for each in found)
-        answers = [json.loads(line)["id"] for line in text.splitlines()]
-        assert (answers, list(map(type, answers))) == (kept, list(map(type, kept)))
-
-
-def test_a_number_in_a_column_of_text_is_the_same_word_beside_any_other(tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_text("a;b;kind;y\n1;2;7;1\n1;2;x;2\n1;2;1.5;3\n")
-    run = open_run(train(write(tmp_path, ROWS), tmp_path / "runs")[0])
-    lines = [f'{{"a": 1, "b": 2, "kind": {kind}}}\n'.encode() for kind in ("7", "1.5")]
-    together = [each.outputs for each in predict_stream(run, [lines], Form()) if isinstance(each, Predictions)]
-    (tmp_path / "rows.jsonl").write_bytes(b"".join(lines))
-    rows = predict_run(run, str(tmp_path / "rows.jsonl"))
-    words = [f"1;2;{kind}\n".encode() for kind in ("7", "1.5")]
-    oracle = list(predict_stream(run, alone([b"a;b;kind\n", *words]), Form()))
-    expected = np.concatenate([next(iter(each.outputs.values())) for each in oracle if isinstance(each, Predictions)])
-    for found in (together[0], rows.outputs):
-        np.testing.assert_allclose(next(iter(found.values())), expected, rtol=1e-5)
 
 
 def test_a_batch_of_a_stream_is_a_call_of_the_model(table: RunRecord) -> None:

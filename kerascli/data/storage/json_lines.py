@@ -35,16 +35,20 @@ class _JsonColumns(TextColumns):
     """Columns of values of JSON: numbers or lists of them, else text; as text, a value does not depend on others."""
 
     def __init__(self, values: Mapping[str, list[Any]], name: str, lines: np.ndarray) -> None:
-        super().__init__(values)
-        self._values = values
+        super().__init__(dict.fromkeys(values, ()))
         self._name = name
-        self._typed.update({key: _column(cells, key, name, lines) for key, cells in values.items()})
+        self._values: dict[str, list[Any] | np.ndarray] = {}
+        for key, cells in values.items():
+            found = self._typed[key] = _column(cells, key, name, lines)
+            alike = found is not None and set(map(type, cells)) in ({int}, {float}, {list})
+            self._values[key] = found if alike and found is not None else cells  # an array takes less memory
 
     def _verbatim(self, name: str) -> Coded:
-        if any(isinstance(value, list) for value in self._values[name]):
+        values = self._values[name]
+        if isinstance(values, np.ndarray) and values.ndim > 1:
             text = f"'{safe_text(name, 40)}' holds lists of numbers, text is expected"
             raise DataError(Fault(text, place=Place(self._name)))
-        return Coded.of(list(map(_text, self._values[name])))
+        return Coded.of(list(map(_text, values.tolist() if isinstance(values, np.ndarray) else values)))
 
 
 def parse_line(line: bytes, name: str, number: int) -> dict[str, Any]:
