@@ -9,7 +9,10 @@ import numpy as np
 
 from kerascli.data.times import OFFSET, has_offset, parsed_times
 
-_ISO = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z|[+-]\d\d(:?\d\d)?)?)?)?")
+ORDER = "sort the rows by date; several series in one file need a column that tells them apart: 'group' of timeseries"
+"""Hint of an error about rows of a series that are not in order of time."""
+
+_ISO = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z| ?[+-]\d\d(:?\d\d)?)?)?)?")
 _UNITS = {"day": 86_400_000_000, "hour": 3_600_000_000, "minute": 60_000_000, "second": 1_000_000, "microsecond": 1}
 _SHORTEST_MONTH = 28 * _UNITS["day"]
 
@@ -84,6 +87,19 @@ class Dates:
         """Return the index of the first date that is not after the previous one; None if all are in order."""
         wrong = np.flatnonzero(np.diff(self.times).astype(np.int64) <= 0)
         return int(wrong[0]) + 1 if len(wrong) else None
+
+    def first_step_back(self) -> int | None:
+        """Return the index of the first date that is before the previous one; None if there is none.
+
+        Less than an hour is what clocks are set back by in autumn, unless most dates are before the previous one.
+        """
+        steps = np.diff(self.times).astype(np.int64)
+        back = steps < (0 if 2 * int((steps < 0).sum()) > len(steps) else 1 - _UNITS["hour"])
+        return int(back.argmax()) + 1 if back.any() else None
+
+    def out_of_order(self, row: int) -> str:
+        """Return the text of the error that the date at an index is not after the previous one."""
+        return f"{self.texts[row]} comes after {self.texts[row - 1]}: rows of a series are in order of time"
 
     def first_gap(self) -> int:
         """Return the index of the first date whose distance from the previous date is not the most frequent one."""

@@ -7,7 +7,10 @@ import numpy as np
 
 from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values
-from kerascli.errors import DataError, Fault, safe_text
+from kerascli.errors import DataError, Fault, counted, safe_text
+
+SHORT = "leave its rows out of the file, or hold out a larger share"
+"""Hint of an error about a series that is too short to be in every part of a split."""
 
 
 def shuffled(count: int, seed: int) -> np.ndarray:
@@ -104,14 +107,14 @@ def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
     return found
 
 
-def tail_start(rows: int, validation_split: float) -> int:
+def tail_start(rows: int, validation_split: float, of: str = "") -> int:
     """Return the index of the first validation row; validation rows are the last, as in Keras's `validation_split`.
 
-    Raises DataError.
+    `of` says in messages which rows they are: " of series 'a'". Raises DataError.
     """
     start = math.floor(rows * (1.0 - validation_split))
     if start == 0 or start == rows:
         part = "training" if start == 0 else "validation"
-        text = f"validation_split {validation_split:g} of {rows} rows leaves 0 rows for {part}"
-        raise DataError(Fault(text, ("fit", "validation_split")))
+        text = f"validation_split {validation_split:g} of {counted(rows, 'row')}{of} leaves 0 rows for {part}"
+        raise DataError(Fault(text, ("fit", "validation_split"), hint=SHORT if of else None))
     return start

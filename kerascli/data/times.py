@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-OFFSET = re.compile(r"(?<=\d)([+-])(\d\d):?(\d\d)?$")
+OFFSET = re.compile(r"(?<=\d) ?([+-])([01]\d|2[0-3])(?::?([0-5]\d))?$", re.ASCII)
 """Offset from UTC at the end of an ISO 8601 time; of a text without a time it matches the day or month."""
+_ISO = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d+)?)?)?)?)?)?", re.ASCII)
+"""Date or time without an offset; numpy reads more than that as times, such as `now`, `20251231` (a year) and `3`."""
 _DATE = len("2026-11-27")
 
 
@@ -18,7 +20,7 @@ def parsed_times(texts: Sequence[str], form: str | None = None, unit: str = "us"
     """
     if form is None:
         plain = [text.strip().removesuffix("Z") for text in texts]
-        if all(map(_is_plain, plain)):
+        if all(map(_ISO.fullmatch, plain)):
             try:
                 return np.array(plain, f"datetime64[{unit}]")
             except ValueError:
@@ -35,22 +37,18 @@ def _time(text: str, form: str | None) -> np.datetime64:
     try:
         if form is not None:
             return np.datetime64(_in_utc(datetime.strptime(text, form)), "us")
-        if _is_plain(text):
-            return np.datetime64(text.removesuffix("Z"), "us")
         found = OFFSET.search(text) if has_offset(text) else None
-        if found is None:
+        written = text.removesuffix("Z") if found is None else text[: found.start()]
+        if not _ISO.fullmatch(written):
             return np.datetime64("NaT", "us")
+        time = np.datetime64(written, "us")
+        if found is None:
+            return time
         sign, hours, minutes = found.groups(default="00")
         offset = np.timedelta64(60 * int(hours) + int(minutes), "m")
-        time = np.datetime64(text[: found.start()], "us")
         return time - offset if sign == "+" else time + offset
-    except ValueError:
+    except (ValueError, OverflowError):  # also a UTC before the year 1 or after 9999
         return np.datetime64("NaT", "us")
-
-
-def _is_plain(text: str) -> bool:
-    """Return False for a text with an offset, and for words such as `now` and `NaT`, which numpy takes as times."""
-    return text[:1].isdigit() and "+" not in text and "-" not in text[_DATE:]
 
 
 def _in_utc(time: datetime) -> datetime:

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -58,15 +59,15 @@ def _json_cells(values: np.ndarray) -> list[str]:
     return [repr(float(cell)) if cell else "null" for cell in _digits(values)]
 
 
-def _each_once(values: np.ndarray, convert: Callable[[str], str]) -> list[str]:
-    """Return the cell (text) for each word of a column; equal words are converted only once."""
-    words = values.tolist()
-    known = {word: convert(word) for word in dict.fromkeys(words)}
+def _each_once(values: np.ndarray, convert: Callable[[Any], str]) -> list[str]:
+    """Return the cell (text) for each word (or number, or None) of a column; equal ones are converted only once."""
+    words = [word if isinstance(word, str) else (type(word), word) for word in values.tolist()]  # 1.0 is not 1
+    known = {word: convert(word if isinstance(word, str) else word[1]) for word in dict.fromkeys(words)}
     return list(map(known.__getitem__, words))
 
 
-def _csv_word(word: str) -> str:
-    """Return a word as a cell of a CSV row with several cells, in quotes if necessary."""
+def _csv_word(word: str | float | None) -> str:
+    """Return a word, or a number or None, as a cell of a CSV row with several cells, in quotes if necessary."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow((word, ""))
     return buffer.getvalue().removesuffix(",\n")

@@ -67,17 +67,18 @@ def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Seq
 
 
 def kept_columns(source: Source | None, rows: Split, keep: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return a mapping from name to raw column to show beside predictions: columns of --keep, else file names if rows
-    are files.
+    """Return a mapping from name to raw column to show beside predictions: the series, if there are several, and the
+    columns of --keep; without these, file names if rows are files.
 
     Of windows over a series it is the value in the last row of each. Raises DataError.
     """
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
         return {}
-    names_files = FILES in table.name or (source is not None and source.names_files)
+    names_files = FILES in table.name.split(", ") or (source is not None and source.names_files)
     series = None if source is None else source.series_column()
-    names = keep or ([FILE] if names_files and FILE in table else [series] if series is not None else [])
+    first = [series] if series is not None else [FILE] if names_files and FILE in table and not keep else []
+    names = dict.fromkeys([*first, *keep])
     last = source.last_values if isinstance(source, Timeseries) else None
     found: dict[str, np.ndarray] = {}
     for name in names:

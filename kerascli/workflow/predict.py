@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from kerascli.data.batches.rows import Split
-from kerascli.errors import ConfigError
+from kerascli.errors import ConfigError, safe_text
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import ClassReading, class_reading
 from kerascli.training.predict import predict
@@ -40,12 +40,19 @@ class Predictions:
         """Return a mapping from name to column: raw ones, and predictions (`predicted_NAME` if a raw column has the
         name).
 
-        With `classes` only those that hold class names. Raises ConfigError where there are none.
+        With `classes` only those that hold class names. Raises ConfigError where there are none, or two have one name.
         """
         names = self.class_columns if classes else list(self.columns)
         if classes and not names:
             raise ConfigError("--classes: this model predicts no classes")
-        return self.kept | {f"predicted_{n}" if n in self.kept else n: self.columns[n] for n in names}
+        shown = {n: f"predicted_{n}" if n in self.kept else n for n in names}
+        for name, called in shown.items():
+            if called in self.kept or (called != name and called in names):
+                text = (
+                    f"beside the kept column '{safe_text(name, 40)}' the prediction is called '{safe_text(called, 60)}'"
+                )
+                raise ConfigError(f"{text}, as another column is", hint="leave out --keep of one of them")
+        return self.kept | {called: self.columns[name] for name, called in shown.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,14 @@
 
 import csv
 import io
+import json
+import math
+import re
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import BinaryIO, Generic, TypeVar, cast
+from dataclasses import replace
+from typing import Any, BinaryIO, Generic, TypeVar, cast
 
 import numpy as np
 
@@ -15,6 +19,7 @@ from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.sources.csv import Csv
 from kerascli.data.sources.wrapped import WrappedSource
+from kerascli.data.storage.coded import as_objects
 from kerascli.data.storage.json_lines import parse_line, read_json_lines
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import TextColumns
@@ -24,6 +29,9 @@ from kerascli.workflow.predict import Form, Predictions, predict_rows
 
 _MOST_ROWS = 1024
 _BLOCK_BYTES = 2**16
+
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+"""Number as JSON writes it; `007` is none."""
 
 Line = tuple[int, bytes]
 """Line of the stream: its number, counted from 1, and its bytes."""
@@ -56,25 +64,27 @@ def predict_stream(
     given = Given(run.data, known_columns(run.learned), targets=False, keep=frozenset(keep))
     preparer = fitted_preparer(run.data, run.learned, targets=False)
 
-    def predicted(table: Table) -> Predictions:
-        return predict_rows(run, preparer.split(given.checked(table)), form, keep)
-
     lines = _Arrivals(arrivals)
     first = lines.first()
     reader: _Rows = _reader(given, first, lines)
+
+    def predicted(rows: Sequence[Any]) -> Predictions:
+        found = predict_rows(run, preparer.split(given.checked(reader.table(rows))), form, keep)
+        return replace(found, kept={name: as_objects(reader.cells(rows, name)) for name in found.kept})
+
     for rows in reader.batches():
         if isinstance(rows, DataError):
             yield rows
             continue
         try:
-            yield predicted(reader.table(rows))
+            yield predicted(rows)
         except DataError as error:
             if len(rows) == 1:
                 yield error
                 continue
             for row in rows:
                 try:
-                    yield predicted(reader.table([row]))
+                    yield predicted([row])
                 except DataError as own:
                     yield own
 
@@ -122,6 +132,10 @@ class _Rows(Generic[T]):
     def table(self, rows: Sequence[T]) -> Table:
         """Return a table of rows. Raises DataError."""
 
+    @abstractmethod
+    def cells(self, rows: Sequence[T], column: str) -> list[Any]:
+        """Return a column of rows to show: texts, numbers and None, each as if its row had arrived alone."""
+
     def fits(self, row: T, batch: Sequence[T]) -> bool:
         """Return True if a row can be in one table with those of `batch`."""
         return True
@@ -159,21 +173,25 @@ def _reader(given: Given, first: bytes, lines: _Arrivals) -> _Rows:
     return _Delimited(given.spec.source, lines) if column is None else _TextRows(column, lines)
 
 
-class _JsonRows(_Rows[tuple[Line, frozenset[str]]]):
-    """Rows of JSON Lines, with their keys: rows that lack a key of others are in tables of their own."""
+class _JsonRows(_Rows[tuple[Line, dict[str, Any]]]):
+    """Rows of JSON Lines, with their objects: rows that lack a key of others are in tables of their own."""
 
-    def rows(self) -> Iterator[tuple[Line, frozenset[str]] | DataError]:
+    def rows(self) -> Iterator[tuple[Line, dict[str, Any]] | DataError]:
         for number, line in self.lines:
             try:
-                yield (number, line), frozenset(parse_line(line, STDIN_NAME, number))
+                yield (number, line), parse_line(line, STDIN_NAME, number)
             except DataError as error:
                 yield error
 
-    def fits(self, row: tuple[Line, frozenset[str]], batch: Sequence[tuple[Line, frozenset[str]]]) -> bool:
-        return row[1] == batch[0][1]
+    def fits(self, row: tuple[Line, dict[str, Any]], batch: Sequence[tuple[Line, dict[str, Any]]]) -> bool:
+        return row[1].keys() == batch[0][1].keys()
 
-    def table(self, rows: Sequence[tuple[Line, frozenset[str]]]) -> Table:
+    def table(self, rows: Sequence[tuple[Line, dict[str, Any]]]) -> Table:
         return read_json_lines(b"".join(line for (_, line), _ in rows), STDIN_NAME, first=rows[0][0][0])
+
+    def cells(self, rows: Sequence[tuple[Line, dict[str, Any]]], column: str) -> list[Any]:
+        found = [row.get(column) for _, row in rows]
+        return [int(value) if isinstance(value, bool) else value for value in found]
 
 
 class _TextRows(_Rows[tuple[int, str]]):
@@ -193,6 +211,9 @@ class _TextRows(_Rows[tuple[int, str]]):
     def table(self, rows: Sequence[tuple[int, str]]) -> Table:
         texts = np.array([text for _, text in rows], object)
         return Table({self._column: texts}, len(rows), name=STDIN_NAME, numbers=np.array([n for n, _ in rows]))
+
+    def cells(self, rows: Sequence[tuple[int, str]], column: str) -> list[Any]:
+        return [text for _, text in rows]
 
 
 class _Delimited(_Rows[tuple[int, list[str]]]):
@@ -232,6 +253,22 @@ class _Delimited(_Rows[tuple[int, list[str]]]):
         fields = zip(self._names, zip(*(row for _, row in rows), strict=True), strict=True)
         columns = TextColumns({name: self._form.present(each) for name, each in fields}, self._form)
         return Table(columns, len(rows), name=STDIN_NAME, numbers=np.array([number for number, _ in rows]))
+
+    def cells(self, rows: Sequence[tuple[int, list[str]]], column: str) -> list[Any]:
+        index = self._names.index(column)
+        fields = self._form.present([row[index] for _, row in rows])
+        return list(fields) if self._form.dtypes.get(column) == "text" else list(map(self._value, fields))
+
+    def _value(self, field: str) -> str | float | None:
+        """Return a field as a number if it is written as JSON writes one, an empty one as None, any other as it is."""
+        plain = self._form.plain_numbers([field])
+        if plain is None or not _NUMBER.fullmatch(plain[0]):
+            return field or None
+        try:
+            value = json.loads(plain[0])
+        except ValueError:  # thousands of digits
+            return field
+        return value if math.isfinite(value) else field
 
     def _decoded(self) -> Iterator[str]:
         """Yield the text of each line that is no comment."""

@@ -72,7 +72,7 @@ CSV = {
     "one class": ("a,b,kind\n1,2,cat\n2,3,cat\n", {"targets": KIND}, "error: targets.kind (string_lookup): expected at least two classes, got only 'cat'"),
     "class of one row": ("a,b,kind\n1,2,cat\n2,3,cat\n3,4,owl\n", {"split": {"test": 0.5, "stratify": "kind"}}, "error: split: class 'owl' has 1 row; it cannot be in train and test"),
     "no rows for a part": (GOOD, {"split": {"validation": 0.001}}, "error: split: 0.001 of 4 rows is 0 rows for 'validation'"),
-    "no rows for the tail": ("a,b\n1,2\n", {"validation_split": 0.2}, "error: validation_split 0.2 of 1 rows leaves 0 rows for training"),
+    "no rows for the tail": ("a,b\n1,2\n", {"validation_split": 0.2}, "error: validation_split 0.2 of 1 row leaves 0 rows for training"),
     "stratify on a measure": (GOOD, {"split": {"test": 0.5, "stratify": "b"}}, "error: split.stratify: column 'b' does not hold class labels"),
     "text to the model": (GOOD, {"inputs": {"kind": []}}, "error: inputs.kind: the output is text ('cat'); a model needs numbers"),
     "words beside numbers": (GOOD, {"inputs": {"x": {"columns": ["a", "kind"]}}}, "error: inputs.x: column 'kind' holds text, column 'a' holds numbers"),

@@ -76,6 +76,16 @@ def test_skipped_images_leave_the_rows_of_the_others(
     assert [Path(each).name for each in skipped.first] == ["2.png", "1.jpg", "3.jpg"]
 
 
+def test_pairs_of_images_tell_of_those_that_were_skipped(tmp_path: Path) -> None:
+    folder(tmp_path)
+    images = {"image_folder": {"directory": "pets", "image_size": [8, 8], "on_corrupt": "skip"}}
+    source = {"pairs": {"source": images, "label": "label"}}
+    spec = parse_data({"source": source, "inputs": {"image": [], "image_other": []}, "targets": {"same": []}})
+    data = load_data(spec, Context(tmp_path, 0))
+    assert [(skipped.count, skipped.of) for skipped in data.skipped] == [(3, 8)]
+    assert data.warnings[0].startswith("pets: 3 of 8 images skipped")
+
+
 RUN = """
 data:
   source: {image_folder: {directory: pets, image_size: [4, 4], on_corrupt: skip}}

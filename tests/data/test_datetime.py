@@ -1,5 +1,6 @@
 """Features of dates beside Python's own calendar."""
 
+import warnings
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from pyarrow import csv, parquet
 
 from kerascli.component import Invalid
 from kerascli.data.base import NOTHING_LEARNED, SOURCES, TRANSFORMS, Context, Field
+from kerascli.data.dates import Dates
 from kerascli.data.storage.table import BadRow, Table
+from kerascli.data.times import parsed_times
 
 TEXT = Field((), "string")
 TIMES = [datetime(1899, 12, 31, 23, 59, 59) + timedelta(days=37 * i, hours=5 * i, seconds=11 * i) for i in range(2000)]
@@ -144,3 +147,29 @@ def test_a_missing_date_of_parquet_is_a_missing_value(tmp_path: Path) -> None:
     assert table.text("b").tolist() == ["", "1970-01-01T00:00:01Z"]
     with pytest.raises(BadRow, match="missing value"):
         apply(None, table.text("a").tolist())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["20251231", "300000-01-01T00:00", "3", "9999999999999999999999", "now", "NaT", "2026-01-01 15:30:00 UTC",
+     "2026-01-01T15:30+24:00", "2026-01-01T15:30+02:60", "3+02:00", "20251231T1530+02:00", "\u0662026-01-01",
+     "2026-13-01"],
+)  # fmt: skip
+def test_a_text_that_numpy_would_guess_at_is_no_date(text: str) -> None:
+    with warnings.catch_warnings(action="error"):
+        assert np.isnat(parsed_times([text])).all()
+        assert np.isnat(parsed_times([text, "2026-01-01T00:00+02:00"])).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("text", ["0001-01-01 00:00 +0200", "9999-12-31 23:00 -0200"])
+def test_a_time_whose_utc_has_no_year_of_four_digits_is_no_date(text: str) -> None:
+    assert np.isnat(parsed_times([text], "%Y-%m-%d %H:%M %z")).all()
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-01-01 15:30:00 +0200", "2026-01-01 15:30:00 -03:30", "2026-01-01 15:30:00.25 +02"]
+)
+def test_an_offset_after_a_space_is_read(text: str) -> None:
+    expected = datetime.fromisoformat(text.replace(" +", "+").replace(" -", "-")).astimezone(UTC).replace(tzinfo=None)
+    assert parsed_times([text]).tolist() == [expected]
+    assert Dates.of([text]) is not None

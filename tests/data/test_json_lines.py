@@ -28,6 +28,28 @@ def test_keys_are_columns_of_the_types_that_json_has() -> None:
 
 
 @pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (["7", "null", "0.5"], ["7", "", "0.5"]),
+        (["7", "8"], ["7", "8"]),
+        (["7.0", "1e2"], ["7.0", "100.0"]),
+        (["true", "7"], ["1", "7"]),
+        (["18446744073709551615", "1"], ["18446744073709551615", "1"]),
+        (['"7.0"', "7"], ["7.0", "7"]),
+    ],
+)
+def test_a_value_as_text_does_not_depend_on_the_others(cells: list[str], words: list[str]) -> None:
+    rows = [f'{{"a": {cell}}}'.encode() for cell in cells]
+    assert read_json_lines(b"\n".join(rows), "f").text("a").tolist() == words
+    assert [read_json_lines(row, "f").text("a").tolist() for row in rows] == [[word] for word in words]
+
+
+def test_lists_are_no_text() -> None:
+    with pytest.raises(DataError, match="'a' holds lists of numbers, text is expected"):
+        read_json_lines(b'{"a": [1, 2]}', "f").text("a")
+
+
+@pytest.mark.parametrize(
     ("text", "line", "message"),
     [
         ('{"a": 1}\n[2]', "f:2", r"expected an object \{...\}, got a list"),

@@ -56,6 +56,9 @@ def test_without_a_pipeline_the_run_takes_arrays(file: Path, tmp_path: Path) -> 
         ({**DENSE, "layers": [{"dense": {"units": 2, "name": "e"}}]}, WEIGHTS, "of another model: 'd/bias'"),
         ({**DENSE, "layers": [{"dense": {"units": 10**8, "name": "d"}}]}, WEIGHTS, "has shape .* there"),
         ({**DENSE, "layers": [{"denze": {"units": 2}}]}, WEIGHTS, "cannot be imported: there is no layer 'denze'"),
+        ({"layers": json.loads("[" * 900 + "]" * 900)}, WEIGHTS, "its model is nested too deeply"),
+        (DENSE, {**WEIGHTS, "d/bias": np.zeros(2, np.int64)}, "the weight 'd/bias' is int64, the model's is float32"),
+        (DENSE, {**WEIGHTS, "d/bias": np.zeros(2, bool)}, "the weight 'd/bias' is bool, the model's is float32"),
         (DENSE, {"d/kernel": WEIGHTS["d/kernel"]}, "of another model: 'd/bias' has shape None there"),
     ],
 )
@@ -67,6 +70,13 @@ def test_what_is_not_a_model_with_its_weights_is_refused(
     with pytest.raises(KerasCliError, match=said):
         import_safetensors(path, runs_dir=tmp_path / "runs")
     assert not list((tmp_path / "runs").glob("*-m"))
+
+
+@pytest.mark.parametrize("bias", [np.array([0, np.nan], np.float32), np.array([1e300, 0])])
+def test_weights_that_are_not_finite_are_noted(bias: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(save({**WEIGHTS, "d/bias": bias}, {"model": json.dumps(DENSE)}))
+    assert import_safetensors(path, runs_dir=tmp_path).notes[-1] == "nan or infinite values in the weight 'd/bias'"
 
 
 @pytest.mark.parametrize("option", ["--data", "--no-compile"])

@@ -251,6 +251,21 @@ def test_a_kept_column_stands_beside_a_prediction_of_its_name(table: RunRecord) 
     assert [row.split(",")[:2] for row in rows] == [[str(i / 10), str(i)] for i in range(8)]
 
 
+def test_two_columns_of_one_name_are_refused(table: RunRecord, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a;b;kind;y;predicted_y\n1;2;a;3;4\n")
+    kept = predict_run(open_run(table), str(tmp_path / "rows.csv"), keep=["y", "predicted_y"])
+    with pytest.raises(ConfigError, match="beside the kept column 'y' the prediction is called 'predicted_y'"):
+        kept.table()
+    assert [*predict_run(open_run(table), str(tmp_path / "rows.csv"), keep=["predicted_y"]).table()] == [
+        "predicted_y", "y"
+    ]  # fmt: skip
+
+
+def test_a_column_called_file_is_that_of_a_table(table: RunRecord, tmp_path: Path) -> None:
+    (tmp_path / "the files.csv").write_text("file;a;b;kind\nx;1;2;a\n")
+    assert predict_run(open_run(table), str(tmp_path / "the files.csv")).kept == {}
+
+
 def test_json_lines_out(texts: RunRecord, tmp_path: Path) -> None:
     shown = command("predict", texts.path, "--text", "great", "--json")
     command("predict", texts.path, "--text", "great", "-o", tmp_path / "rows.jsonl")

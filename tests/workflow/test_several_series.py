@@ -93,6 +93,47 @@ def test_each_series_is_split_by_time(settings: dict[str, Any], tmp_path: Path) 
             np.testing.assert_array_equal(rows.targets["sold_next"][rows.inputs["shop"] == number].ravel(), expected)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "settings", "said"),
+    [
+        (
+            {"b": 14, "a": 3},
+            {"split": {"validation": 0.1, "test": 0.1, "order": "day_next"}},
+            "split: 0.8 of 1 row of series 'a' is 0 rows for 'train'",
+        ),
+        ({"b": 14, "a": 3}, {"validation_split": 0.2}, "0.2 of 1 row of series 'a' leaves 0 rows for training"),
+    ],
+)
+def test_a_series_too_short_to_be_split_is_named(
+    lengths: dict[str, int], settings: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    write(tmp_path, text_of(series(lengths)), "shops.csv")
+    with pytest.raises(DataError, match=said):
+        load(tmp_path, {"sequence_length": 2}, **settings)
+
+
+@pytest.mark.parametrize(
+    ("days", "line"),
+    [
+        (["2024-01-04", "2024-01-03", "2024-01-02", "2024-01-01"], 4),
+        (["2024-01-01", "2024-01-02", "2024-01-04", "2024-01-03"], 8),
+        (["2024-01-01 00:03", "2024-01-01 00:02", "2024-01-01 00:01", "2024-01-01 00:00"], 4),
+        (["2024-10-27 02:00", "2024-10-27 02:30", "2024-10-27 02:00", "2024-10-27 02:30"], None),  # clocks are set back
+        (["2024-01-01", "2024-01-01", "2024-01-01", "x"], None),
+    ],
+)
+def test_dates_that_go_back_within_a_series_are_refused(days: list[str], line: int | None, tmp_path: Path) -> None:
+    rows = [f"{day},{shop},1" for day in days for shop in ("a", "b")]
+    write(tmp_path, "\n".join(["day,shop,sold", *rows, ""]), "shops.csv")
+    inputs = {"sold": [], "day": [{"string_lookup": {"max_tokens": 9}}]}
+    if line is None:
+        load(tmp_path, {"sequence_length": 2}, inputs=inputs)
+        return
+    with pytest.raises(DataError, match="rows of a series are in order of time") as error:
+        load(tmp_path, {"sequence_length": 2}, inputs=inputs)
+    assert str(error.value.faults[0].place) == f"shops.csv:{line}:day"
+
+
 def test_the_place_of_a_value_is_that_of_its_row(tmp_path: Path) -> None:
     text = text_of(series())
     lines = text.splitlines()
@@ -114,16 +155,24 @@ def test_the_place_of_a_value_is_that_of_its_row(tmp_path: Path) -> None:
         ),
         ({"b": 9, "": 9}, "shop", "missing value: the rows belong to a series by this column"),
         ({"b": 9}, "shops", "there is no column 'shops'; did you mean 'shop'?"),
+        ({"b": 1}, "shop", "'train' has 1 row of series 'b'; a window takes 6"),
+        ({"b": 9}, "flag", "group: 'flag' holds true and false; expected a text or an integer per row"),
+        ({"b": 9}, "number", "missing value: the rows belong to a series by this column"),
         ({"b": 9}, "share", "group: 'share' does not hold one text or integer per row"),
     ],
 )
 def test_what_cannot_be_series_is_refused(lengths: dict[str, int], group: str, said: str, tmp_path: Path) -> None:
     lines = text_of(series(lengths)).splitlines()
-    text = "\n".join([lines[0] + ",share", *(f"{line},0.5" for line in lines[1:]), ""])
+    others = (f"0.5,true,{'' if number == 1 else 7}" for number in range(len(lines) - 1))
+    text = "\n".join(
+        [lines[0] + ",share,flag,number", *(f"{line},{more}" for line, more in zip(lines[1:], others, strict=True)), ""]
+    )
     write(tmp_path, text, "shops.csv")
     with pytest.raises(DataError) as error:
         load(tmp_path, {"sequence_length": 5, "group": group})
     assert error.value.faults[0].text == said
+    if group == "number":
+        assert str(error.value.faults[0].place) == "shops.csv:3:number"
 
 
 RUN = """
@@ -196,6 +245,27 @@ def test_windows_are_predicted_with_the_name_of_their_series(run: OpenedRun, tmp
     assert found.kept["shop"].tolist() == ["c"] * 3 + ["a"] * 2
     last = forecast_run(run, str(path), 1)
     np.testing.assert_allclose(last.columns["sold"], found.columns["sold_next"][[2, 4]], rtol=1e-6)
+
+
+def test_the_name_of_a_series_stands_before_kept_columns(run: OpenedRun, tmp_path: Path) -> None:
+    path = tmp_path / "two.csv"
+    path.write_text(text_of(series({"c": 5, "a": 4})), encoding="utf-8")
+    found = predict_run(run, str(path), keep=["day"])
+    assert [*found.kept] == ["shop", "day"]
+    assert found.kept["day"].tolist() == ["2024-01-03", "2024-01-04", "2024-01-05", "2024-01-03", "2024-01-04"]
+
+
+def test_a_gap_in_one_series_leaves_the_dates_of_the_others(run: OpenedRun, tmp_path: Path) -> None:
+    path = tmp_path / "gap.csv"
+    lines = text_of(series({"a": 9, "c": 9})).splitlines()
+    path.write_text("\n".join([*(line for line in lines if line[:12] != "2024-01-04,a"), ""]), encoding="utf-8")
+    for order in ("ac", "ca"):
+        found = forecast_run(run, str(path), 2).kept
+        assert found["shop"].tolist() == [order[0]] * 2 + [order[1]] * 2
+        dates = {"a": ["", ""], "c": ["2024-01-10", "2024-01-11"]}
+        assert found["day"].tolist() == dates[order[0]] + dates[order[1]]
+        rows = path.read_text().splitlines()
+        path.write_text("\n".join([rows[0], *sorted(rows[1:], key=lambda row: "ca".index(row[11])), ""]))
 
 
 def test_the_split_of_a_run_is_continued_for_each_series(run: OpenedRun, tmp_path: Path) -> None:

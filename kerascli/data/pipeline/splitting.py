@@ -6,13 +6,13 @@ import numpy as np
 
 from kerascli.data.base import Context
 from kerascli.data.section import DataSpec, SplitSpec
-from kerascli.data.split import grouped_split, ordered_split, random_split, tail_start
+from kerascli.data.split import SHORT, grouped_split, ordered_split, random_split, tail_start
 from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.data.times import parsed_times
-from kerascli.errors import ConfigError, DataError, Fault, safe_text
+from kerascli.errors import ConfigError, DataError, Fault, counted, safe_text
 
 
 def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[str, Table]:
@@ -39,8 +39,14 @@ def _chosen(split: SplitSpec, train: Table, seed: int, series: str | None) -> Ma
     """Return a mapping from split (`train`, `validation`, `test`) to the indices of the training rows that it gets."""
     if split.order is not None:
         times, parts = _times(train, split.order), split.parts()
-        each = [(rows, ordered_split(times[rows], parts)) for rows in _each_series(train, series)]
-        return {name: np.sort(np.concatenate([rows[found[name]] for rows, found in each])) for name in each[0][1]}
+        each = [(of, rows, ordered_split(times[rows], parts)) for of, rows in _each_series(train, series)]
+        for of, rows, found in each if series is not None else ():
+            empty = next((name for name, chosen in found.items() if not len(chosen)), None)
+            if empty is not None:
+                share = parts.get(empty, 1 - sum(parts.values()))
+                text = f"split: {share:g} of {counted(len(rows), 'row')}{of} is 0 rows for '{empty}'"
+                raise DataError(Fault(text, ("data", "split", "order"), hint=SHORT))
+        return {name: np.sort(np.concatenate([rows[found[name]] for _, rows, found in each])) for name in each[0][2]}
     strata = None if split.stratify is None else _classes(train, "stratify", split.stratify)
     if split.group is None:
         return random_split(train.rows, split.parts(), seed, strata, split.stratify or "")
@@ -83,12 +89,14 @@ def _times(train: Table, column: str) -> np.ndarray:
     return found
 
 
-def _each_series(train: Table, series: str | None) -> list[np.ndarray]:
-    """Return the row numbers of each series in the training rows, by the column `series`; None: there is one."""
+def _each_series(train: Table, series: str | None) -> list[tuple[str, np.ndarray]]:
+    """Return the row numbers of each series in the training rows, by the column `series`, with words for messages
+    (" of series 'a'"); None: there is one."""
     if series is None:
-        return [np.arange(train.rows)]
-    numbers = unique_inverse(train.column(series))[1]
-    return np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
+        return [("", np.arange(train.rows))]
+    names, numbers = unique_inverse(train.column(series))
+    rows = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
+    return [(f" of series '{safe_text(str(name), 40)}'", each) for name, each in zip(names, rows, strict=True)]
 
 
 def cut_tail(tables: dict[str, Table], part: float, series: str | None = None) -> dict[str, Table]:
@@ -99,9 +107,9 @@ def cut_tail(tables: dict[str, Table], part: float, series: str | None = None) -
         hint = "write validation_data: validation instead"
         raise ConfigError(Fault(text, ("fit", "validation_split"), "key", hint=hint))
     train = tables["train"]
-    start = tail_start(train.rows, part)
     if series is None:
+        start = tail_start(train.rows, part)
         return {**tables, "train": train.take(slice(0, start)), "validation": train.take(slice(start, None))}
-    cut = [np.split(rows, [tail_start(len(rows), part)]) for rows in _each_series(train, series)]
+    cut = [np.split(rows, [tail_start(len(rows), part, of)]) for of, rows in _each_series(train, series)]
     first, last = (np.sort(np.concatenate([each[end] for each in cut])) for end in (0, 1))
     return {**tables, "train": train.take(first), "validation": train.take(last)}

@@ -61,7 +61,8 @@ class Pairs(WrappedSource):
             rows = other if is_other else one
             return table.place(int(rows[row]), column.removesuffix(OTHER) if is_other else column, at)
 
-        return Table(columns, len(one), name=table.name, numbers=table.numbers()[one], made_of=place)
+        numbers = table.numbers()[one]
+        return Table(columns, len(one), name=table.name, numbers=numbers, made_of=place, skipped=table.skipped)
 
     def _partners(self, table: Table, split: str) -> np.ndarray:
         """Draw two rows to pair each row with, (rows, 2): another row of its class, and a row of another class."""

@@ -1,16 +1,17 @@
 """Source `timeseries`: sliding windows over another source's rows, as keras.utils.timeseries_dataset_from_array."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from kerascli.data.base import Context, Field, source
+from kerascli.data.dates import ORDER, Dates
 from kerascli.data.sources.wrapped import WrappedSource, values_in_memory
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.errors import DataError, Fault, Place, counted, safe_text
 from kerascli.shapes import NonNegativeInt, PositiveInt
 
 NEXT = "_next"
@@ -114,14 +115,24 @@ class Timeseries(WrappedSource):
             or is_ragged(values)
         ):
             text = f"group: '{self.group}' does not hold one text or integer per row"
+            if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind == "f":
+                missing = np.isnan(values)
+                if missing.any() and (values[~missing] % 1 == 0).all():
+                    raise self._no_series(table, missing)
+            if values.dtype.kind == "b":
+                text = f"group: '{self.group}' holds true and false; expected a text or an integer per row"
             raise DataError(Fault(text, place=Place(table.name or "data"), hint="each value names a series"))
         if values.dtype == object and (values == "").any():
-            place = table.place(int((values == "").argmax()), self.group)
-            raise DataError(Fault("missing value: the rows belong to a series by this column", place=place))
+            raise self._no_series(table, values == "")
         names, first, numbers = np.unique(values, return_index=True, return_inverse=True)
         rows = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
         known: list[str | int] = names.tolist()
         return {known[number]: rows[number] for number in first.argsort().tolist()}
+
+    def _no_series(self, table: Table, missing: np.ndarray) -> DataError:
+        """Return the error about the first row without a value in the column `group`."""
+        place = table.place(int(missing.argmax()), self.group or "")
+        return DataError(Fault("missing value: the rows belong to a series by this column", place=place))
 
     def starts(self, rows: int, *, ahead: bool) -> np.ndarray:
         """Return the first row of each window of a series of `rows` rows; `ahead`: of those with `NAME_next`."""
@@ -139,8 +150,9 @@ class Timeseries(WrappedSource):
         table = table.take(np.concatenate(list(series.values()))) if len(series) > 1 else table
         starts = self._all_starts(series, table, split, ahead=ahead)
         columns: dict[str, Values] = {}
-        for name in names:
-            values = values_in_memory(table, name, "windows")
+        whole = {name: values_in_memory(table, name, "windows") for name in names}
+        _check_order(whole, table, [len(rows) for rows in series.values()])
+        for name, values in whole.items():
             if wanted is None or name in wanted:
                 columns[name] = _windows(values, starts, self.sequence_length, self.sampling_rate)
             if wanted is None or name + NEXT in wanted:
@@ -159,7 +171,8 @@ class Timeseries(WrappedSource):
             behind = step * self.sampling_rate + (self.first_ahead() if is_next else 0)
             return table.place(int(starts[row]) + behind, column.removesuffix(NEXT) if is_next else column)
 
-        return Table(columns, len(starts), name=table.name, numbers=table.numbers()[starts], made_of=place)
+        numbers = table.numbers()[starts]
+        return Table(columns, len(starts), name=table.name, numbers=numbers, made_of=place, skipped=table.skipped)
 
     def _all_starts(
         self, series: Mapping[str | int | None, np.ndarray], table: Table, split: str, *, ahead: bool
@@ -177,11 +190,29 @@ class Timeseries(WrappedSource):
             of = "" if name is None else f" of series '{safe_text(str(name), 40)}'"
             more = f"; so is it with {len(short) - 1} more series" if len(short) > 1 else ""
             rows = max(0, min(count, self.end_index or count) - self.start_index)
-            text = f"'{split}' has {rows:,} rows{of}; a window takes {self.span(ahead=ahead) + 1:,}{more}"
+            text = f"'{split}' has {counted(rows, 'row')}{of}; a window takes {self.span(ahead=ahead) + 1:,}{more}"
             hint = None if name is None else "leave its rows out of the file, or make windows shorter"
             raise DataError(Fault(text, place=Place(table.name or self.source.component_name), hint=hint))
         begins = np.cumsum([0, *counts[:-1]])
         return np.concatenate([begin + starts for begin, starts in zip(begins, found, strict=True)])
+
+
+def _check_order(columns: Mapping[str, np.ndarray], table: Table, counts: Sequence[int]) -> None:
+    """Raise DataError if the only column of dates goes back within one of the series, which have `counts` rows."""
+    dated = [
+        (name, found)
+        for name, values in columns.items()
+        if values.dtype == object and (found := Dates.of(values.tolist())) is not None
+    ]
+    if len(dated) != 1:
+        return
+    (name, dates), first = dated[0], 0
+    for count in counts:
+        row = replace(dates, times=dates.times[first : first + count]).first_step_back()
+        if row is not None:
+            text = dates.out_of_order(first + row)
+            raise DataError(Fault(text, place=table.place(first + row, name), hint=ORDER))
+        first += count
 
 
 def _windows(values: np.ndarray, starts: np.ndarray, length: int, rate: int) -> Values:

@@ -1,20 +1,22 @@
 """Parse JSON Lines to typed columns: each line is an object, whose keys are the columns."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import numpy as np
 
+from kerascli.data.storage.coded import Coded
 from kerascli.data.storage.table import Table
-from kerascli.data.storage.text_columns import numbers_of
+from kerascli.data.storage.text_columns import TextColumns, numbers_of
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 
 def read_json_lines(data: bytes, name: str, *, first: int = 1) -> Table:
     """Parse objects of numbers, texts and lists of numbers to a table; null and absent keys are missing values.
 
-    A column with a text in any line is text. `first` is the number of the first line in messages. Raises DataError with
-    the line that is invalid.
+    A column with a text in any line is text, each number in it as it is written. `first` is the number of the first
+    line in messages. Raises DataError with the line that is invalid.
     """
     texts = [(number, line) for number, line in enumerate(data.split(b"\n"), first) if line.strip()]
     lines = [number for number, _ in texts]
@@ -25,8 +27,28 @@ def read_json_lines(data: bytes, name: str, *, first: int = 1) -> Table:
     if not keys:
         raise DataError(Fault("there are no columns", place=Place(name, lines[0])))
     numbers = np.array(lines)
-    columns = {key: _column([row.get(key) for row in rows], key, name, numbers) for key in keys}
+    columns = _JsonColumns({key: [row.get(key) for row in rows] for key in keys}, name, numbers)
     return Table(columns, len(rows), name=name, numbers=numbers)
+
+
+class _JsonColumns(TextColumns):
+    """Columns of values of JSON: numbers or lists of them, else text; as text, a value does not depend on others."""
+
+    def __init__(self, values: Mapping[str, list[Any]], name: str, lines: np.ndarray) -> None:
+        super().__init__(dict.fromkeys(values, ()))
+        self._name = name
+        self._values: dict[str, list[Any] | np.ndarray] = {}
+        for key, cells in values.items():
+            found = self._typed[key] = _column(cells, key, name, lines)
+            alike = found is not None and set(map(type, cells)) in ({int}, {float}, {list})
+            self._values[key] = found if alike and found is not None else cells  # an array takes less memory
+
+    def _verbatim(self, name: str) -> Coded:
+        values = self._values[name]
+        if isinstance(values, np.ndarray) and values.ndim > 1:
+            text = f"'{safe_text(name, 40)}' holds lists of numbers, text is expected"
+            raise DataError(Fault(text, place=Place(self._name)))
+        return Coded.of(list(map(_text, values.tolist() if isinstance(values, np.ndarray) else values)))
 
 
 def parse_line(line: bytes, name: str, number: int) -> dict[str, Any]:
@@ -55,20 +77,15 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number of JSON; null is a missing value")
 
 
-def _column(values: list[Any], key: str, name: str, lines: np.ndarray) -> np.ndarray:
+def _column(values: list[Any], key: str, name: str, lines: np.ndarray) -> np.ndarray | None:
+    """Return the values of a key as numbers, or arrays of them; None if they are text. Raises DataError."""
     for row, value in enumerate(values):
         if isinstance(value, dict) or (isinstance(value, list) and not _is_numbers(value)):
             place = Place(f"{name}:{lines[row]}:{key}")
             raise DataError(Fault(f"expected a number, a text or a list of numbers, got {_kind(value)}", place=place))
     if any(isinstance(value, list) for value in values):
         return _arrays(values, key, name, lines)
-    texts = ["" if value is None else value if isinstance(value, str) else _number(value) for value in values]
-    found = None if any(isinstance(value, str) for value in values) else numbers_of(texts)
-    if found is not None:
-        return found
-    column = np.empty(len(texts), object)
-    column[:] = texts
-    return column
+    return None if any(isinstance(value, str) for value in values) else numbers_of(list(map(_text, values)))
 
 
 def _is_numbers(value: Any) -> bool:
@@ -77,7 +94,9 @@ def _is_numbers(value: Any) -> bool:
     return isinstance(value, int | float)
 
 
-def _number(value: float | bool) -> str:
+def _text(value: str | float | bool | None) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
     return str(int(value)) if isinstance(value, bool) else repr(value)
 
 

@@ -53,16 +53,19 @@ def forecast_run(
 
 
 def _below_each_other(parts: Sequence[Predictions]) -> Predictions:
-    """Return the forecasts of several series as one table, with the kept columns that all of them have."""
+    """Return the forecasts of several series as one table; a kept column that a series lacks is empty there."""
+    names = dict.fromkeys(name for part in parts for name in part.kept)
+    kept = [
+        {name: part.kept[name] if name in part.kept else np.full(part.rows, "", object) for name in names}
+        for part in parts
+    ]
 
     def stacked(columns: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        names = [name for name in columns[0] if all(name in each for each in columns)]
-        return {name: np.concatenate([each[name] for each in columns]) for name in names}
+        return {name: np.concatenate([each[name] for each in columns]) for name in columns[0]}
 
     return Predictions(
-        stacked([part.kept for part in parts]), stacked([part.columns for part in parts]),
-        stacked([part.outputs for part in parts]), sum(part.rows for part in parts),
-        sum(part.non_finite_rows for part in parts),
+        stacked(kept), stacked([part.columns for part in parts]), stacked([part.outputs for part in parts]),
+        sum(part.rows for part in parts), sum(part.non_finite_rows for part in parts),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.dates import Dates
+from kerascli.data.dates import ORDER, Dates
 from kerascli.data.given import Given
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.pipeline.learned_state import known_columns
@@ -17,7 +17,6 @@ from kerascli.errors import DataError, Fault, Place, counted, one_of, safe_text
 from kerascli.workflow.forecasting.series_model import SeriesModel
 
 _FUTURE = "--future FILE"
-_ORDER = "sort the rows by date; several series in one file need a column that tells them apart: 'group' of timeseries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +129,7 @@ def _check_order(series: Series, column: str) -> None:
     dates = series.dates[column]
     row = dates.first_disorder()
     if row is not None:
-        text = f"{dates.texts[row]} comes after {dates.texts[row - 1]}: rows of a series are in order of time"
-        raise DataError(Fault(text, place=series.history.place(row, column), hint=_ORDER))
+        raise DataError(Fault(dates.out_of_order(row), place=series.history.place(row, column), hint=ORDER))
     if series.future is not None and column in series.future:
         _check_future(series.future, column, dates)
 

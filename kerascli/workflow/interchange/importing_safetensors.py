@@ -72,7 +72,8 @@ def import_safetensors(
         record.begin(_facts(experiment, path, data, pipelines, command))
         if pipelines is not None:
             check_answers(open_run(record, device="cpu"), pipelines)
-    return Imported(record, sum(weight.count for weight in lasting(experiment.weights)), tuple(notes))
+    notes = (*notes, *_non_finite(experiment))
+    return Imported(record, sum(weight.count for weight in lasting(experiment.weights)), notes)
 
 
 def _model_section(data: bytes, name: str) -> dict[str, Any]:
@@ -107,8 +108,25 @@ def _experiment(sections: Mapping[str, Any], name: str, tensors: Mapping[str, Te
         shown = safe_text(file)
         faults = [Fault(f"'{shown}' cannot be imported: {each.text}", hint=each.hint) for each in invalid.faults[:20]]
         raise FileRefused(faults) from None
-    assign_weights(lasting(experiment.weights), tensors)
+    except RecursionError:
+        raise FileRefused(f"'{safe_text(file)}' cannot be imported: its model is nested too deeply") from None
+    weights = lasting(experiment.weights)
+    for weight in weights:
+        found, wanted = tensors[weight.name].dtype, weight.tensor.dtype
+        if found != wanted and not (found.is_floating_point and wanted.is_floating_point):
+            dtypes = f"{str(found).removeprefix('torch.')}, the model's is {str(wanted).removeprefix('torch.')}"
+            text = f"'{safe_text(file)}' cannot be imported: the weight '{safe_text(weight.name, 60)}' is {dtypes}"
+            raise FileRefused(Fault(text, hint="export the model again"))
+    assign_weights(weights, tensors)
     return experiment
+
+
+def _non_finite(experiment: Experiment) -> list[str]:
+    """Return a note if weights of a model are nan or infinite, else an empty list."""
+    floats = [weight for weight in lasting(experiment.weights) if weight.tensor.is_floating_point()]
+    bad = [weight.name for weight in floats if not torch.isfinite(weight.tensor).all()]
+    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+    return [f"nan or infinite values in the weight '{safe_text(bad[0], 60)}'{more}"] if bad else []
 
 
 def _facts(
