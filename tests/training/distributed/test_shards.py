@@ -77,3 +77,23 @@ def test_each_row_is_in_the_same_shard_on_any_number_of_processes(size: int) -> 
     assert alone[2] == [(1, [16]), (2, [17]), (3, [18])]
     several = [batches(19, Sharding(4, rank, size)) for rank in range(size)]
     assert [[shard for part in parts for shard in part] for parts in zip(*several, strict=True)] == alone
+
+
+def batch_of(rows: int, whole: int) -> Batch:
+    """Return what a process has read of a batch of `whole` rows."""
+    return Batch({"x": torch.zeros(rows, 1)}, {}, {}, rows, whole)
+
+
+def test_a_second_batch_without_rows_for_a_process_is_no_example() -> None:
+    """33 rows in batches of 32, on two processes: process 0 has no row of the second batch."""
+    division = Division(Sharding(2, rank=0, size=2), ALONE, in_order=True)
+    [example] = division.examples([batch_of(16, 32), batch_of(0, 1)])
+    assert example.rows == 16
+
+
+@pytest.mark.parametrize(("whole", "first"), [(1, 3), (2, 1), (3, 1), (4, 0), (9, 0)])
+def test_the_first_shard_with_rows_gives_the_integers(whole: int, first: int) -> None:
+    sharding = Sharding(4)
+    batch = batch_of(whole, whole)
+    assert min(number for number, _ in sharding.parts(batch)) == first
+    assert [number for number in range(4) if sharding.is_first(number, batch)] == [first]
