@@ -44,12 +44,9 @@ def test_its_control_does_not(torture: Torture, cases: int, tmp_path: Path) -> N
 
 
 def test_whole_processes_do_the_same(tmp_path: Path) -> None:
-    for torture, whole in ((kills.torture, 1), (signals.torture, 1)):
-        folder = tmp_path / torture.__module__
-        folder.mkdir()
-        found = sample(torture, folder, cases=0, whole=whole)
-        assert found.wrong == []
-        assert found.counts.total() >= whole
+    found = sample(kills.torture, tmp_path, cases=0, whole=1)
+    assert found.wrong == []
+    assert found.counts.total() >= 1
 
 
 def test_every_write_of_the_storage_is_one_of_the_operations() -> None:

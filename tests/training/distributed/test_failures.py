@@ -157,3 +157,24 @@ fit: {{epochs: 1, batch_size: 16, validation_batch_size: 1{", validation_data: v
     assert ended.codes == [143, 143], ended.text
     assert time.monotonic() - struck < SECONDS
     assert where in facts(tmp_path)["reason"]
+
+
+DECIDES = """
+import os
+from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, Stop, callback
+
+@callback()
+class Differs(Callback):
+    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+        return ([Stop("enough")] if os.environ["RANK"] == "1" else []), state
+"""
+
+
+def test_a_callback_that_decides_otherwise_on_a_process_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "plugin.py").write_text(DECIDES)
+    fit = MLP.replace("fit: {", "fit: {callbacks: [differs], ")
+    (tmp_path / "tiny.yaml").write_text(f"plugins: [plugin.py]\n{fit}")
+    ended = run_on(2, tmp_path, ("train", "tiny.yaml", *OPTIONS))
+    assert ended.codes == [5, 5], ended.text
+    assert ended.text.count("error:") == 1, ended.text
+    assert "process 1 has decided otherwise than process 0 after epoch 1" in ended.text
