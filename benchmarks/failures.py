@@ -45,7 +45,7 @@ _ATTEMPTS = 6
 
 @dataclass(slots=True)
 class Result:
-    """What was found after a failure; `wrong` says what should not be so."""
+    """Result of one injected failure; `wrong` lists the facts that are not as they should be."""
 
     case: Case
     seconds: float = 0.0

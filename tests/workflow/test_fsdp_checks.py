@@ -1,4 +1,4 @@
-"""What FSDP cannot divide among processes is refused by name, by `validate --processes` and before training."""
+"""Settings that FSDP cannot divide among processes are refused by name, by `validate --processes` and before a training."""
 
 from pathlib import Path
 

@@ -13,17 +13,7 @@ from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import Form, Predictions, predict_run
 from kerascli.workflow.stream import predict_stream
 from tests.support.runs_harness import train, write
-
-ROWS = """
-seed: 1
-data:
-  source: {csv: {path: rows.csv, delimiter: ";"}}
-  inputs: {x: [{columns: [a, b]}], kind: [{string_lookup: {output_mode: one_hot}}]}
-  targets: {y: []}
-model: {layers: [{concatenate: [x, kind]}, {dense: 1}]}
-compile: {loss: mse, optimizer: sgd}
-fit: {epochs: 1}
-"""
+from tests.workflow.test_given import ROWS
 
 
 @pytest.fixture(scope="module")

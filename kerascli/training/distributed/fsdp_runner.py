@@ -58,8 +58,7 @@ class FSDPRunner:
         """Return number, rows and share of this process's part of a batch; if it is empty, an example's and 0."""
         for number, rows in self._division.sharding.parts(batch):
             return number, rows, rows.rows / rows.whole
-        number, rows = next(self._division.sharding.parts(self._example))
-        return number, rows, 0.0
+        return self._division.sharding.first, self._division.example(self._example), 0.0
 
     def _taken_gradients(self) -> list[Tensor | None]:
         """Return the parts of the gradients that this process holds, and remove them from the weights."""

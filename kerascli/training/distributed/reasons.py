@@ -25,7 +25,7 @@ _SECONDS_TO_LOOK = 0.02
 
 
 class Reasons:
-    """What the processes of a training write into their store about failures.
+    """Reasons of failures that the processes of a training run write into, and read from, the store that they share.
 
     `failures/first` is the reason of the first process that failed. A process that loses its connection to another one
     sounds the alarm, to which every process that is alive answers, if not with a reason.

@@ -1,4 +1,4 @@
-"""What processes say to each other: values exchanged, signals, and why one of them ended."""
+"""Processes exchange values and signals, and hear why one of them ended."""
 
 import re
 import threading
