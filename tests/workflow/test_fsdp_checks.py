@@ -1,4 +1,4 @@
-"""Settings that FSDP cannot divide among processes are refused by name, by `validate --processes` and before a training."""
+"""Settings that FSDP cannot divide among processes are refused by name, by `validate` and before training."""
 
 from pathlib import Path
 
