@@ -25,6 +25,7 @@ from kerascli.report.compare import ABSENT, compare
 from kerascli.runs import history, index, manifest, record
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.record import RunRecord
+from kerascli.runs.sealed import sealed
 from kerascli.user_code import UserCode
 from tests.support.runs_harness import edit_facts, write_rows
 
@@ -633,6 +634,7 @@ def pair(runs_dir: Path) -> list[RunRecord]:
         ]
         write_rows(run, rows)
         run.finish("completed", results={"test": {"loss": number / 2}})
+        (run.path / "run.json").write_bytes(sealed(run.facts() | {"seconds": 1.5}))  # however long this machine took
         made.append(run)
     return made
 
@@ -681,8 +683,8 @@ def test_runs_lists_a_line_a_run(home: Path, app: typer.Typer) -> None:
     out, err = invoke(app, "runs")
     assert err == ""
     assert [line.rstrip() for line in out.splitlines() if "Z-" in line] == [
-        "2026-01-01T00-00-00Z-r0   completed        3   0.0 s   val_accuracy 0.75",
-        "2026-01-02T00-00-00Z-r1   completed        3   0.0 s   val_accuracy 0.25",
+        "2026-01-01T00-00-00Z-r0   completed        3   1.5 s   val_accuracy 0.75",
+        "2026-01-02T00-00-00Z-r1   completed        3   1.5 s   val_accuracy 0.25",
     ]
     assert [line["run"] for line in json.loads(invoke(app, "runs --json")[0])] == [
         "2026-01-01T00-00-00Z-r0",
@@ -697,7 +699,7 @@ def test_a_damaged_run_does_not_spoil_the_list(home: Path, app: typer.Typer) -> 
     assert re.search(r"^2026-01-01T00-00-00Z-r0 +unknown +0 +-$", out, re.MULTILINE)
     (home / "runs" / "2026-01-02T00-00-00Z-r1" / "history.csv").write_text("epoch\n1\n")
     out, _ = invoke(app, "runs")
-    assert re.search(r"^2026-01-02T00-00-00Z-r1 +completed, history damaged +0 +0.0 s$", out, re.MULTILINE)
+    assert re.search(r"^2026-01-02T00-00-00Z-r1 +completed, history damaged +0 +1.5 s$", out, re.MULTILINE)
     assert "2026-01-02T00-00-00Z-r1" in out
 
 
