@@ -165,9 +165,9 @@ def read_config(path: Path, sets: Sequence[str], flags: Sequence[str]) -> "Docum
 def checked(document: "Document", command: str, flags: Sequence[str]) -> Iterator[None]:
     """Context manager for the complete check of a config: misspelt names and keys are reported before its block.
 
-    ConfigError is raised at once if an earlier check by `command` found the rest of the config valid. Otherwise they are
-    printed, and the block, which loads torch for a second or two, finds the other errors; they are recorded for the
-    next time.
+    ConfigError is raised at once if an earlier check by `command` found the rest of the config valid. Otherwise they
+    are printed, and the block, which loads torch for a second or two, finds the other errors, which are recorded for
+    the next time.
     """
     from kerascli.config.misspelt import refuse_misspelt, remember
 
