@@ -1,7 +1,8 @@
 """Use of torch without importing its compiler, which shape inference and tracing do not need.
 
 For both, torch imports all of `torch._dynamo` (0.6 s, a third of the start of a small run) just to mark functions of
-its own as not to be compiled. The marks have no effect here, since nothing is compiled from Python's bytecode.
+its own as not to be compiled. The marks have no effect here, since nothing is compiled from Python's bytecode. It also
+imports sympy (0.4 s), for sizes that are symbols; here all sizes are numbers.
 """
 
 import importlib
@@ -11,32 +12,98 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-_NAME = "torch._dynamo"
-
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Context manager that replaces the module `torch._dynamo` by a stand-in, unless it is imported already."""
-    if _NAME in sys.modules:
-        yield
-        return
-    stand_in = _StandIn(_NAME)
-    sys.modules[_NAME] = stand_in
+    """Context manager that replaces `torch._dynamo`, `torch.fx.experimental.symbolic_shapes` and `sympy` by stand-ins,
+    each unless it is imported already."""
+    stand_ins = [_StandIn(name) for name in _STAND_INS if name not in sys.modules]
+    sys.modules.update({each.__name__: each for each in stand_ins})
     try:
         yield
     finally:
-        if sys.modules.get(_NAME) is stand_in:
-            del sys.modules[_NAME]
+        for each in stand_ins:
+            each.make_way()
 
 
 class _StandIn(ModuleType):
-    """Stand-in for the module `torch._dynamo`: `disable` does nothing; any other attribute imports the real module."""
+    """Stand-in for a module: has what `_STAND_INS` lists; any other attribute imports the real module."""
 
-    @staticmethod
-    def disable(function: Callable[..., Any], recursive: bool = True, *, wrapping: bool = True) -> Callable[..., Any]:
-        return function
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__dict__.update(_STAND_INS[name])
+
+    def make_way(self) -> None:
+        """Let the next import of the module be that of the real one."""
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
 
     def __getattr__(self, name: str) -> Any:
-        if sys.modules.get(_NAME) is self:
-            del sys.modules[_NAME]
-        return getattr(importlib.import_module(_NAME), name)
+        if name == "__path__":  # asked for by every `from ... import`; the modules are no packages here
+            raise AttributeError(name)
+        return getattr(_real(self.__name__), name)
+
+
+def _real(name: str) -> ModuleType:
+    found = sys.modules.get(name)
+    if isinstance(found, _StandIn):
+        found.make_way()
+    return importlib.import_module(name)
+
+
+def _disable(function: Callable[..., Any], recursive: bool = True, *, wrapping: bool = True) -> Callable[..., Any]:
+    return function
+
+
+class _NoSymbol:
+    """Stand-in for the class of sympy's expressions: nothing is one."""
+
+
+_SHAPES = "torch.fx.experimental.symbolic_shapes"
+
+
+def _of_numbers(name: str, of_numbers: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function `name` of torch's module for symbolic shapes; of numbers it is `of_numbers`."""
+
+    def function(*arguments: Any) -> Any:
+        if all(map(_is_number, arguments)):
+            return of_numbers(*arguments)
+        return getattr(_real(_SHAPES), name)(*arguments)
+
+    return function
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_number, value))
+    return isinstance(value, bool | int | float)  # torch.SymInt, SymBool and SymFloat are none of these
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return list(one) == list(other)
+    return one == other
+
+
+_ASKED = (
+    "expect_true", "guard_int", "guard_or_false", "guard_or_true", "guard_size_oblivious", "guarding_hint_or_throw",
+    "statically_known_true",
+)  # fmt: skip
+"""Functions that return the value of an expression, which a number is itself."""
+_STAND_INS: dict[str, dict[str, Any]] = {
+    "torch._dynamo": {"disable": _disable},
+    "sympy": {"Basic": _NoSymbol},
+    _SHAPES: {
+        **{name: _of_numbers(name, _same) for name in _ASKED},
+        "has_guarding_hint": _of_numbers("has_guarding_hint", lambda size: True),
+        "is_nested_int": _of_numbers("is_nested_int", lambda size: False),
+        "sym_and": _of_numbers("sym_and", lambda *each: all(each)),
+        "sym_eq": _of_numbers("sym_eq", _equal),
+        "sym_or": _of_numbers("sym_or", lambda *each: any(each)),
+    },
+}
+"""Mapping from module to attributes of its stand-in."""

@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
+from torch.fx.experimental import symbolic_shapes
 
+from kerascli import light_torch
 from kerascli.compiler.tracing import trace
 
 
@@ -61,25 +64,76 @@ def test_what_goes_by_the_numbers_in_a_tensor_is_refused(function: object) -> No
         trace(function, [torch.tensor([1.0, -1.0])])  # pyright: ignore[reportArgumentType]
 
 
-def test_shapes_are_inferred_and_steps_are_traced_without_the_compiler() -> None:
-    """Loading the compiler takes 0.6 s; tested in a separate process, since other tests load it."""
+SMALL = """
+seed: 1
+data:
+  source: {blobs: {rows: 32, features: 64, classes: 3}}
+  inputs: {x: [{reshape: [8, 8, 1]}]}
+  targets: {y: []}
+model:
+  layers: [{conv_2d: {filters: 2, kernel_size: 3}}, relu, batch_normalization, flatten, {dense: 3}, softmax]
+compile: {loss: sparse_categorical_crossentropy, jit_compile: false}
+fit: {epochs: 1, batch_size: 16}
+"""
+
+
+def test_a_model_is_built_traced_and_trained_without_the_compiler_and_without_sympy(tmp_path: Path) -> None:
+    """They take 0.6 and 0.4 s to load; tested in a separate process, since other tests load them."""
+    (tmp_path / "config.yaml").write_text(SMALL)
     program = """
 import sys
-from pathlib import Path
-import torch
-from kerascli.model.inference.build import build
-from kerascli.model.syntax.section import parse_scope
-from kerascli.compiler.tracing import trace
-from kerascli.shapes import TensorSpec
-convolution = {"conv_2d": {"filters": 2, "kernel_size": 3}}
-layers = [convolution, "relu", "batch_normalization", "flatten", {"dense": 3}, "softmax"]
-build(parse_scope({"layers": layers}, {"x": TensorSpec((8, 8, 1), "float32")})[0])
-trace(lambda x: torch.nn.functional.linear(x, x).relu(), [torch.ones(2, 2)])
-assert "torch._dynamo" not in sys.modules
-import torch._dynamo
+from kerascli.cli.app import main
+sys.argv = ["kerascli", "train", "config.yaml", "--device", "cpu", "--quiet"]
+try: main()
+except SystemExit as end: assert not end.code
+assert "torch" in sys.modules
+assert not {"torch._dynamo", "sympy", "torch.fx.experimental.symbolic_shapes"} & set(sys.modules)
+import torch._dynamo, sympy
 assert torch._dynamo.config is not None
+assert sympy.Symbol("x").name == "x"
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=600)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=600, cwd=tmp_path)
+
+
+OF_NUMBERS: list[tuple[str, list[object]]] = [
+    *((name, [value]) for name in ("expect_true", "guard_or_false", "guard_or_true") for value in (True, False)),
+    ("guard_size_oblivious", [True]),
+    ("statically_known_true", [False]),
+    ("guard_int", [3]),
+    ("guarding_hint_or_throw", [3]),
+    ("has_guarding_hint", [3]),
+    ("is_nested_int", [3]),
+    ("sym_and", [True, True, False]),
+    ("sym_and", [True]),
+    ("sym_or", [False, True]),
+    ("sym_or", [False, False]),
+    ("sym_eq", [3, 3]),
+    ("sym_eq", [3, 4]),
+    ("sym_eq", [(1, 2), [1, 2]]),
+    ("sym_eq", [(1, 2), (1, 2, 3)]),
+]
+
+
+@pytest.mark.filterwarnings("ignore:guard_size_oblivious will be removed:FutureWarning")
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    OF_NUMBERS,
+)
+def test_functions_of_numbers_are_torch_s(name: str, arguments: list[object]) -> None:
+    theirs = getattr(symbolic_shapes, name, None)
+    if theirs is None:
+        pytest.skip(f"torch {torch.__version__} has no {name}")
+    assert light_torch._STAND_INS[symbolic_shapes.__name__][name](*arguments) == theirs(*arguments)
+
+
+def test_symbols_are_left_to_torch() -> None:
+    size = symbolic_shapes.ShapeEnv().create_unbacked_symint()
+    equal = light_torch._STAND_INS[symbolic_shapes.__name__]["sym_eq"](size, 3)
+    assert isinstance(equal, torch.SymBool)
+
+
+def test_every_function_of_the_stand_in_is_compared() -> None:
+    assert {name for name, _ in OF_NUMBERS} == light_torch._STAND_INS[symbolic_shapes.__name__].keys()
 
 
 def test_the_stand_in_makes_way_for_the_compiler() -> None:

@@ -11,6 +11,7 @@ from kerascli.draws import key_seed
 from kerascli.errors import FileRefused, safe_text
 from kerascli.layers.base import WeightedModule
 from kerascli.layers.weight_spec import WeightSpec
+from kerascli.light_torch import without_compiler
 from kerascli.model.runtime.weight_part import WeightPart, gathered, held, part_of
 
 
@@ -93,6 +94,7 @@ def lasting(weights: Iterable[Weight]) -> list[Weight]:
     return [weight for weight in weights if not weight.spec.is_state]
 
 
+@without_compiler()
 def materialize(
     module: nn.Module, weights: list[Weight], *, seed: int, device: torch.device, initialize: bool = True
 ) -> None:
