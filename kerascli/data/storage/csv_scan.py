@@ -3,6 +3,7 @@
 Only well-formed text is described: text that the csv module might read in another way is left to it.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -71,6 +72,10 @@ class Layout:
     def behind(self, rows: int) -> Self:
         """Return the layout of the delimited text without its first `rows` rows."""
         return replace(self, starts=self.starts[rows:], ends=self.ends[rows:], lines=self.lines[rows:])
+
+    def holds(self, byte: bytes) -> bool:
+        """Return True if the whole text, comment lines too, contains a byte."""
+        return re.search(re.escape(byte), self.data.data) is not None
 
     def text(self) -> bytes | memoryview:
         """Return the text of the rows, without comment lines."""
