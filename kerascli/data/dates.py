@@ -41,7 +41,9 @@ class Step:
         Raises DataError if the last of them is after the year 9999: dates are written with years of four digits.
         """
         size, unit = (self.months, "M") if self.months else (self.micros, "us")
-        if int(time.astype(f"datetime64[{unit}]").astype(np.int64)) + count * size >= np.datetime64("10000", unit).astype(np.int64):
+        if int(time.astype(f"datetime64[{unit}]").astype(np.int64)) + count * size >= np.datetime64(
+            "10000", unit
+        ).astype(np.int64):
             text = f"{counted(count, 'date')} after {time.astype('datetime64[s]')}, {self} apart, go past the year 9999"
             raise DataError(text, hint="dates are written with years of four digits; forecast fewer rows")
         steps = np.arange(1, count + 1)
