@@ -76,6 +76,7 @@ NO_SERIES = {
         [f"{day},{shop},{item},{n % 7}" for n, day in enumerate(DAYS) for shop in "ab" for item in "xy"],
     ),
     "words vary": ("date,shop,weather,sold", by_date(lambda n, shop: f"{DAYS[n]},{shop},{'sr'[n % 2]},{n % 7}")),
+    "no time repeats": ("date,kind,sold", [f"{day},{'uv'[n % 2]},{n % 7}" for n, day in enumerate(DAYS)]),
     "short series": ("date,shop,sold", [f"{day},s{n},{n * 7 % 5}" for n in range(9) for day in DAYS[:12]]),
     "days are missing": ("date,shop,sold", by_date(lambda n, shop: f"{DAYS[n * n // 80]},{shop},{n % 7}")),
 }

@@ -75,7 +75,10 @@ def _one(looked: Looked, found: Mapping[str, Column], time: str, times: np.ndarr
 
 
 def _several(looked: Looked, found: Mapping[str, Column], time: str, times: np.ndarray | None) -> Series | None:
-    """Return the table as several series: rows of each value of a column are in order at equal intervals; else None."""
+    """Return the table as several series: times repeat, and the rows of each value of a column are in order at equal
+    intervals; else None."""
+    if len(np.unique(looked.columns[time] if times is None else times)) == looked.rows:
+        return None
     for name, rows in _groups(looked, found, time):
         every = {_interval(looked.columns[time][each], None if times is None else times[each], 2) for each in rows}
         word = next(iter(every))
