@@ -11,6 +11,7 @@ from kerascli.data.pipeline.prepare import PreparedData, load_data
 from kerascli.data.section import parse_data
 from kerascli.data.split import random_split, shuffled
 from kerascli.errors import DataError
+from tests.support.data_harness import whole
 
 COLUMNS = ["a", "b", "c"]
 STEPS = {
@@ -45,7 +46,7 @@ def bits(found: PreparedData) -> dict[str, bytes]:
     arrays = {
         f"{split}/{name}": values
         for split, rows in found.splits.items()
-        for section in rows.sections()
+        for section in whole(rows).sections()
         for name, values in section.items()
     } | {f"{key}/{name}": values for key, item in found.learned.items() for name, values in item.arrays.items()}
     return {name: f"{values.dtype}{values.shape}".encode() + values.tobytes() for name, values in arrays.items()}
@@ -56,17 +57,17 @@ def test_rows_in_pieces_are_prepared_to_the_same_bits(
     tmp_path: Path, steps: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table(tmp_path, gaps="impute" in str(steps))
-    whole = bits(prepared(tmp_path, steps))
+    expected = bits(prepared(tmp_path, steps))
     monkeypatch.setattr(pipeline, "_PIECE_VALUES", 50)
-    assert bits(prepared(tmp_path, steps)) == whole
+    assert bits(prepared(tmp_path, steps)) == expected
 
 
 def test_moments_are_learned_from_pieces_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table(tmp_path)
-    whole = prepared(tmp_path, ["normalization"]).learned["inputs.x.0"].arrays
+    expected = prepared(tmp_path, ["normalization"]).learned["inputs.x.0"].arrays
     monkeypatch.setattr(learned_state, "PART_VALUES", 50)
     found = prepared(tmp_path, ["normalization"]).learned["inputs.x.0"].arrays
-    assert all(np.array_equal(found[name], whole[name]) for name in ("mean", "variance"))
+    assert all(np.array_equal(found[name], expected[name]) for name in ("mean", "variance"))
 
 
 @pytest.mark.parametrize("steps", [["normalization"], [], [{"rescaling": 0.5}, "log"]], ids=["learned", "none", "log"])
@@ -74,14 +75,14 @@ def test_errors_of_pieces_name_the_row_and_count_all(
     tmp_path: Path, steps: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table(tmp_path, gaps=True)
-    with pytest.raises(DataError) as whole:
+    with pytest.raises(DataError) as at_once:
         prepared(tmp_path, steps)
     monkeypatch.setattr(pipeline, "_PIECE_VALUES", 50)
     monkeypatch.setattr(learned_state, "PART_VALUES", 50)
     with pytest.raises(DataError) as pieces:
         prepared(tmp_path, steps)
-    assert pieces.value.faults == whole.value.faults
-    assert whole.value.faults[0].place is not None
+    assert pieces.value.faults == at_once.value.faults
+    assert at_once.value.faults[0].place is not None
 
 
 class _FewWords:

@@ -146,8 +146,9 @@ class ArrowColumns(SampledColumns):
             integers = (
                 self._marks.plus and not missing and bool((values == np.trunc(values)).all())
             )  # '+5' is an integer
-            changed = integers or int(np.isfinite(values).sum()) != len(values) - missing
+            changed = integers or np.count_nonzero(np.isfinite(values)) != len(values) - missing
         else:
             return None
         with np.errstate(invalid="ignore"):
-            return None if changed or (np.abs(values) >= _EXACT).any() else values
+            most, least = np.fmax.reduce(values), np.fmin.reduce(values)  # nan where all values are
+            return None if changed or most >= _EXACT or least <= -_EXACT else values
