@@ -24,7 +24,8 @@ from kerascli.profiling.advice import RULES
 from kerascli.profiling.lap_sums import ORDER, REST
 from kerascli.runs.index import find_run
 from kerascli.workflow.check import check
-from tests.support.runs_harness import kerascli, write
+from tests.support.processes import forked_kerascli
+from tests.support.runs_harness import write
 from tests.test_architecture import FLOORS, PACKAGE
 
 ROOT = Path(__file__).parent.parent
@@ -178,7 +179,9 @@ def test_a_command_and_its_options_exist(where: str, line: str) -> None:
 
 def test_the_plugin_trains_and_its_run_needs_nothing_else(folder: Path) -> None:
     (block,) = (b for b in BLOCKS if b.page.stem == "plugins" and "plugins:" in b.text and b.mark == "file")
-    trained = kerascli("train", block.value, "--set", "fit.epochs=1", "--set", "fit.steps_per_epoch=2", cwd=folder)
+    trained = forked_kerascli(
+        "train", block.value, "--set", "fit.epochs=1", "--set", "fit.steps_per_epoch=2", cwd=folder
+    )
     assert trained.returncode == 0, trained.stderr
     run = find_run("latest", folder / "runs")
     assert run.checkpoints.newest().step == 2
@@ -187,7 +190,7 @@ def test_the_plugin_trains_and_its_run_needs_nothing_else(folder: Path) -> None:
     assert {path.name for path in run.path.iterdir()} - {".lock"} <= set(re.findall(r"[\w.]+", listing))
     for file in run.facts()["plugins"]:
         (folder / file["file"]).unlink()
-    evaluated = kerascli("evaluate", "latest", "validation", cwd=folder)
+    evaluated = forked_kerascli("evaluate", "latest", "validation", cwd=folder)
     assert evaluated.returncode == 0, evaluated.stderr
     assert "share_below" in evaluated.stdout
 
@@ -197,7 +200,7 @@ def test_the_code_of_a_tutorial_runs(page: str, folder: Path) -> None:
     files = [b.value for b in BLOCKS if b.page.stem == page and b.mark == "file"]
     (config,) = (file for file in files if file.endswith(".yaml"))
     (tests,) = (file for file in files if file.startswith("test_"))
-    trained = kerascli("train", config, cwd=folder)
+    trained = forked_kerascli("train", config, cwd=folder)
     assert trained.returncode == 0, trained.stderr
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", tests]
     paths = os.pathsep.join([str(folder), str(ROOT)])

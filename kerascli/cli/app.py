@@ -6,6 +6,7 @@ import io
 import os
 import sys
 
+from kerascli.cli.telling import say, tell
 from kerascli.errors import Interrupted, KerasCliError, safe_text
 from kerascli.interrupts import Signalled, listening
 
@@ -22,7 +23,7 @@ def main() -> None:
     try:
         code = _run()
     except Signalled as found:
-        _say("error: interrupted")
+        say("error: interrupted")
         code = found.code
     _leave_streams()
     sys.exit(code)
@@ -43,15 +44,15 @@ def _run() -> int | str | None:
     except SystemExit as end:
         return end.code
     except KerasCliError as error:
-        _tell(error)
+        tell(error)
         return error.code if isinstance(error, Interrupted) else error.exit_code
     except MemoryError:
-        _say("error: out of memory\n  hint: use less data, or a smaller model")
+        say("error: out of memory\n  hint: use less data, or a smaller model")
         return 5
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _MACHINE | _PATH:
             where = f"'{safe_text(str(error.filename))}': " if error.filename else ""
-            _say(f"error: {where}{(error.strerror or str(error)).lower()}")
+            say(f"error: {where}{(error.strerror or str(error)).lower()}")
             return 6 if error.errno in _MACHINE else 2
         return _report_unexpected(error)
     return 0
@@ -82,15 +83,6 @@ def _leave_streams() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # stderr is closed: the exit code still reports the error
-        sys.stderr.write(f"{text}\n")
-
-
-def _tell(error: KerasCliError) -> None:
-    _say("\n\n".join("\n".join(fault.lines()) for fault in error.faults))
-
-
 def _report_unexpected(error: Exception) -> int:
     """Print an unexpected exception with its place in the code, write its traceback to a file; return the exit code.
 
@@ -107,12 +99,12 @@ def _report_unexpected(error: Exception) -> int:
     text = f"{type(error).__name__}: {safe_text(str(error))}"
     place = line_of_user_code(error)
     if place is not None:
-        _say(f"{place}: error: {text}")
-        _say("  hint: the code of the plugin failed" + (f"; its traceback is in {where}" if where else ""))
+        say(f"{place}: error: {text}")
+        say("  hint: the code of the plugin failed" + (f"; its traceback is in {where}" if where else ""))
         return 2
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    _say(f"internal error: {safe_text(f'{text} ({Path(frame.filename).name}:{frame.lineno})')}")
-    _say("  hint: this is a bug of kerascli; please report it" + (f" with {where}" if where else ""))
+    say(f"internal error: {safe_text(f'{text} ({Path(frame.filename).name}:{frame.lineno})')}")
+    say("  hint: this is a bug of kerascli; please report it" + (f" with {where}" if where else ""))
     return 1
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kerascli.cli import complete
-from kerascli.errors import ConfigError, Fault, safe_lines
-from kerascli.world import world_of
+from kerascli.cli.telling import tell
+from kerascli.errors import ConfigError, Fault, KerasCliError, safe_lines
+from kerascli.world import launch_of, world_of
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
@@ -148,33 +149,42 @@ def config_or_only(config: Path | None) -> Path:
     )
 
 
-def read_config(path: Path, sets: Sequence[str], flags: Sequence[str], command: str = "") -> "Document":
-    """Return a config as a Document (data with positions), with --set and --flag overrides applied. Raises ConfigError.
-
-    Faults of the text, and names that are known from an earlier check by `command` to be misspelt, are raised before
-    torch is loaded, which takes a second.
-    """
+def read_config(path: Path, sets: Sequence[str], flags: Sequence[str]) -> "Document":
+    """Return a config as a Document (data with positions), with --set and --flag overrides applied. Raises
+    ConfigError."""
     from kerascli.config.composition.extends import read_extended
     from kerascli.config.composition.overrides import override
     from kerascli.config.composition.references import read_flags
-    from kerascli.config.misspelt import refuse_misspelt
 
     document = override(read_extended(path), sets)
     read_flags(document, flags)
-    refuse_misspelt(document, command, flags)
     return document
 
 
 @contextlib.contextmanager
-def remembered(document: "Document", command: str, flags: Sequence[str]) -> Iterator[None]:
-    """Context manager that records the errors found by a complete check of a config, to reject it at once next time."""
-    from kerascli.config.misspelt import remember
+def checked(document: "Document", command: str, flags: Sequence[str]) -> Iterator[None]:
+    """Context manager for the complete check of a config: misspelt names and keys are reported before its block.
 
+    ConfigError is raised at once if an earlier check by `command` found the rest of the config valid. Otherwise they
+    are printed, and the block, which loads torch for a second or two, finds the other errors, which are recorded for
+    the next time.
+    """
+    from kerascli.config.misspelt import refuse_misspelt, remember
+
+    first = refuse_misspelt(document, command, flags)
+    if first is not None and launch_of() is None:  # of several processes one prints, at the end
+        tell(first)
+        first.told = first.faults
     try:
         yield
-    except ConfigError as error:
-        remember(document, command, flags, error)
+    except KerasCliError as error:
+        if isinstance(error, ConfigError):
+            remember(document, command, flags, error)
+        if first is not None:
+            error.told = first.told
         raise
+    if first is not None:
+        raise first
 
 
 def config_or_run(

@@ -121,15 +121,16 @@ def _start(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[s
 
     if chosen.name is not None:
         check_name(chosen.name)
-    document = options.read_config(config, sets, flags, "train")
-    options.check_device(chosen.device)
+    document = options.read_config(config, sets, flags)
     if chosen.processes is not None:
         document = with_common_seed(document, chosen.processes)
-    from kerascli.config.load import open_config
     from kerascli.config.misspelt import remember
-    from kerascli.workflow.train import start
 
-    with options.remembered(document, "train", flags):
+    with options.checked(document, "train", flags):
+        options.check_device(chosen.device)
+        from kerascli.config.load import open_config
+        from kerascli.workflow.train import start
+
         opened = open_config(document, flags=flags, progress=options.download_bar())
         _follow(start(opened, chosen), shown)
     remember(document, "train", flags)

@@ -1,7 +1,7 @@
-"""Report misspelt names and keys of a config before torch is loaded, if an earlier check found nothing else wrong.
+"""Report misspelt names and keys of a config before torch is loaded.
 
 A config that differs from a checked one only in misspelt names and keys has no other errors: the full check would
-report the same. Of checked configs only digests are kept. All other configs need the full check.
+report the same. Of checked configs only digests are kept. All other configs need the full check, too.
 """
 
 import hashlib
@@ -31,12 +31,19 @@ Part = tuple[Path, Literal["value", "name", "key"]]
 arguments) or `key`."""
 
 
-def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> None:
-    """Raise ConfigError if names or keys are misspelt and the config has no other errors."""
+def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> ConfigError | None:
+    """Return an error for misspelt names and keys of a config that may have other errors, too; None without any.
+
+    Raises that error if the config is known to have no others.
+    """
     found = component_index.load()
     look = None if found is None else _look(document, found)
-    if found and look and look.faults and _Digests(document, command, flags).of(look.open) in found.sound:
-        raise document.error(look.faults)
+    if found is None or look is None or not look.faults:
+        return None
+    error = document.error(look.faults)
+    if _Digests(document, command, flags).of(look.open) in found.sound:
+        raise error
+    return error
 
 
 def remember(document: Document, command: str, flags: Sequence[str], error: ConfigError | None = None) -> None:

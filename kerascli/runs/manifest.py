@@ -1,5 +1,6 @@
 """Facts about the environment of a run for run.json: versions, machine, git commit. Does not import torch."""
 
+import functools
 import os
 import platform
 import socket
@@ -25,13 +26,15 @@ def run_facts() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return a mapping from package (kerascli, torch ...; also Python) to version, read from package metadata."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "unknown"
-    return found
+    return {"python": platform.python_version(), **{package: _version(package) for package in _PACKAGES}}
+
+
+@functools.cache  # parsing the metadata takes 3 ms
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def machine() -> dict[str, Any]:

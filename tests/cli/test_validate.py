@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 from kerascli.cli import validate
 from kerascli.cli.commands import app
 from kerascli.errors import ConfigError
-from tests.support.runs_harness import command, kerascli, write
+from tests.support.processes import forked_kerascli
+from tests.support.runs_harness import command, write
 
 SOUND = "model: {inputs: {x: [3]}, layers: [{dense: 1}]}\ncompile: {loss: mse}\n"
 PLUGIN = """
@@ -33,7 +34,7 @@ def test_every_config_is_checked_by_itself(tmp_path: Path) -> None:
         write(tmp_path / folder, f"plugins: [p.py]\n{SOUND.replace('[{', '[same, {')}", "c.yaml")
     write(tmp_path, SOUND.replace("[{", "[same, {"), "-without.yaml")
     names = ["one/c.yaml", "-without.yaml", "two/c.yaml"]
-    done = kerascli("validate", "--no-data", "--", *names, cwd=tmp_path)
+    done = forked_kerascli("validate", "--no-data", "--", *names, cwd=tmp_path)
     assert done.returncode == 2
     assert [line for line in done.stdout.splitlines() if ": ok" in line] == ["one/c.yaml: ok", "two/c.yaml: ok"]
     assert done.stderr.startswith("-without.yaml:1:36: error: there is no layer 'same'\n")

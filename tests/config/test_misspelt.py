@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kerascli.cli.app import main
 from kerascli.config import component_index, misspelt
 from kerascli.config.composition.extends import read_extended
 from kerascli.config.composition.overrides import override
@@ -62,7 +63,7 @@ def whole(config: Document) -> str | None:
 
 
 def at_once(config: Document) -> str | None:
-    """Faults of the quick check; None if it is not certain."""
+    """Faults of the quick check; None if it is not certain that they are all."""
     try:
         misspelt.refuse_misspelt(config, "validate", [])
     except ConfigError as error:
@@ -115,6 +116,43 @@ def test_the_bad_configs_are_reported_in_the_same_words(monkeypatch: pytest.Monk
             found.append(case)
             assert told == case.said
     assert len(found) > 10
+
+
+def test_what_is_said_first_of_any_config_is_among_what_the_whole_check_says() -> None:
+    """No such config has been checked before."""
+    component_index.save(component_index.make(), [])
+    found = 0
+    for case in BAD:
+        try:
+            first = misspelt.refuse_misspelt(document(case.text, case.sets, case.files), "validate", [])
+        except KerasCliError:  # of the text
+            continue
+        for fault in first.faults if first else ():
+            assert "\n".join(fault.lines()) in case.said
+            found += 1
+    assert found > 40
+
+
+def test_what_is_misspelt_is_said_before_all_else_is_checked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    component_index.save(component_index.make(), [])
+    document(CONFIG.replace("units", "unitz").replace("epochs: 1", "epochs: 0"))
+    said_first: list[str] = []
+
+    def checked(*arguments: Any, **options: Any) -> object:
+        said_first.append(capsys.readouterr().err)
+        return check(*arguments, **options)
+
+    monkeypatch.setattr("kerascli.workflow.check.check", checked)
+    monkeypatch.setattr(sys, "argv", ["kerascli", "validate", "config.yaml"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert said_first[0].startswith("config.yaml:3:27: error: unknown key 'unitz' in dense; did you mean 'units'?\n")
+    rest = capsys.readouterr().err
+    assert rest.startswith("\nconfig.yaml:5:15: error: epochs: must be at least 1, got 0\n")
+    assert "unitz" not in rest
 
 
 @pytest.mark.parametrize(("old", "new"), CHANGES)

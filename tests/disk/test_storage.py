@@ -27,12 +27,6 @@ from tests.support.storage_harness import crash_points, disk_of, fork, in_child,
 OLD, NEW = b"old " * 50, b"new and longer " * 50
 
 
-@pytest.fixture(autouse=True)
-def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip fsync, since processes are killed here, not the machine; a test checks that it is called."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
 # One file
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from kerascli.config.load import open_config
 from kerascli.runs.index import find_run
-from tests.support.runs_harness import kerascli
+from tests.support.processes import forked_kerascli
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras and numpy 2
 
@@ -23,7 +23,7 @@ def test_a_loss_scale_optimizer_goes_there_and_back(tmp_path: Path) -> None:
     scaled: Any = keras.optimizers.LossScaleOptimizer(inner, initial_scale=64.0, dynamic_growth_steps=7)
     model.compile(scaled, loss="mse")
     model.save(tmp_path / "scaled.keras")
-    assert kerascli("import", "scaled.keras", cwd=tmp_path).returncode == 0
+    assert forked_kerascli("import", "scaled.keras", cwd=tmp_path).returncode == 0
     run = find_run("latest", tmp_path / "runs")
     written = open_config(run.resolved_path).document.at(("compile", "optimizer"))["loss_scale_optimizer"]
     assert (written["initial_scale"], written["dynamic_growth_steps"]) == (64.0, 7)
@@ -31,7 +31,7 @@ def test_a_loss_scale_optimizer_goes_there_and_back(tmp_path: Path) -> None:
         0.01,
         1,
     )
-    done = kerascli("export", "latest", "-o", "back.keras", cwd=tmp_path)
+    done = forked_kerascli("export", "latest", "-o", "back.keras", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     loaded: Any = keras.models.load_model(tmp_path / "back.keras")
     back: Any = loaded.optimizer

@@ -16,7 +16,7 @@ from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run
 from tests.support.keras_import_harness import assert_same, both, predicted, rows, save, shake
 from tests.support.keras_models import SHARED, WHOLE, frozen_base, tickets
-from tests.support.runs_harness import kerascli
+from tests.support.processes import forked_kerascli
 
 AS_H5 = WHOLE[::4]
 
@@ -86,8 +86,8 @@ def test_the_commands_write_each_output_under_its_name(tmp_path: Path) -> None:
     save(model, tmp_path, ".keras")
     x: Any = given_rows(model)
     np.savez(tmp_path / "inputs.npz", **x)
-    assert kerascli("import", "model.keras", cwd=tmp_path).returncode == 0
-    assert kerascli("predict", "latest", "inputs.npz", "-o", "out.npz", cwd=tmp_path).returncode == 0
+    assert forked_kerascli("import", "model.keras", cwd=tmp_path).returncode == 0
+    assert forked_kerascli("predict", "latest", "inputs.npz", "-o", "out.npz", cwd=tmp_path).returncode == 0
     theirs = dict(zip(("priority", "department"), predicted(model, x).values(), strict=True))
     with np.load(tmp_path / "out.npz") as ours:
         assert set(ours) == set(theirs)

@@ -16,7 +16,7 @@ from kerascli.workflow.interchange.importing_weights import import_weights
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
 from tests.support.keras_import_harness import shake
-from tests.support.runs_harness import kerascli
+from tests.support.processes import forked_kerascli
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning",  # Keras's, in numpy 2
@@ -143,10 +143,10 @@ def test_the_command_takes_weights_and_says_how_its_options_belong_together(tmp_
     saved(model(), tmp_path, "keras_3")
     config(tmp_path)
     np.save(tmp_path / "x.npy", np.ones((2, 5, 3), "float32"))
-    run = kerascli("import", "m.weights.h5", "--config", "model.yaml", cwd=tmp_path)
+    run = forked_kerascli("import", "m.weights.h5", "--config", "model.yaml", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
-    assert kerascli("predict", "latest", "x.npy", "-o", "y.npy", cwd=tmp_path).returncode == 0
-    alone = kerascli("import", "m.weights.h5", cwd=tmp_path)
+    assert forked_kerascli("predict", "latest", "x.npy", "-o", "y.npy", cwd=tmp_path).returncode == 0
+    alone = forked_kerascli("import", "m.weights.h5", cwd=tmp_path)
     assert alone.returncode == 4
     assert "--config CONFIG" in alone.stderr
-    assert kerascli("import", "m.weights.h5", "--by-name", cwd=tmp_path).returncode == 2
+    assert forked_kerascli("import", "m.weights.h5", "--by-name", cwd=tmp_path).returncode == 2

@@ -20,7 +20,8 @@ from kerascli.report.plots import panels, plot_history
 from kerascli.runs.index import find_run
 from kerascli.shapes import TensorSpec
 from tests.support.fit_harness import prepare
-from tests.support.runs_harness import go_on, kerascli, outcome, train, write
+from tests.support.processes import forked_kerascli
+from tests.support.runs_harness import go_on, outcome, train, write
 from tests.workflow.test_resume import leave
 
 FLOWERS = """
@@ -60,7 +61,7 @@ def test_columns_are_named_by_class_and_by_threshold_in_the_history_and_when_eva
     drawn = [axes.get_title(loc="left") for axes in plot_history([("run", rows)], ["loss", "val_recall"]).axes]
     assert drawn == ["loss", "recall_0.5", "recall_0.25"]
     assert set(str(run.log("log.csv")).splitlines()[0].split(",")) == {"epoch", *list(rows[0])[1:-2]}
-    evaluated = kerascli("evaluate", str(run.path), "--json", cwd=tmp_path)
+    evaluated = forked_kerascli("evaluate", str(run.path), "--json", cwd=tmp_path)
     assert list(json.loads(evaluated.stdout)["results"]) == ["loss", *VALUES]
 
 

@@ -121,13 +121,26 @@ def test_the_entries_of_other_processes_are_taken_as_they_were(monkeypatch: pyte
     assert entries == ledger.ENTRIES
 
 
+NOTED = """
+import pytest
+
+from tests.parity import ledger
+
+
+@pytest.mark.parametrize("name", ["cosine_decay", "exponential_decay"])
+def test_one(name):
+    ledger.note("schedule", name, "a case", 1e-9)
+"""
+
+
 def test_two_processes_make_one_report(tmp_path: Path) -> None:
-    page = tmp_path / "parity.md"
-    arguments = ["tests/parity/test_schedules.py", "-n", "2", "--parity-report", str(page), "-p", "no:cacheprovider"]
+    root, page, tests = HERE.parent.parent, tmp_path / "parity.md", tmp_path / "test_noted.py"
+    tests.write_text(NOTED)
+    arguments = [str(tests), "-n", "2", "--parity-report", str(page), "-p", "no:cacheprovider", "-p", "tests.conftest"]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *arguments],
-        cwd=HERE.parent.parent, capture_output=True, text=True, timeout=600, check=False,
+        [sys.executable, "-m", "pytest", "-q", "-c", str(root / "pyproject.toml"), *arguments],
+        cwd=root, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout
-    names = registries()["schedule"].names()
-    assert f"## Schedules: {len(names)} of {len(names)} compared" in page.read_text(encoding="utf-8")
+    report = page.read_text(encoding="utf-8")
+    assert f"## Schedules: 2 of {len(registries()['schedule'].names())} compared" in report

@@ -30,7 +30,8 @@ from kerascli.report.profile import milliseconds, profile_text
 from kerascli.runs.record import RunRecord
 from kerascli.training import execution_mode
 from kerascli.workflow.train import Options, resume, start
-from tests.support.runs_harness import HARD, kerascli, outcome, train, write
+from tests.support.processes import forked_kerascli
+from tests.support.runs_harness import HARD, outcome, train, write
 
 CPU, ONE = torch.device("cpu"), torch.ones(1)
 
@@ -560,7 +561,9 @@ def test_times_have_three_digits_or_more(value: float, text: str) -> None:
 
 def test_the_command_prints_results_then_the_profile_then_its_files(tmp_path: Path) -> None:
     write(tmp_path, HARD)
-    done = kerascli("train", "config.yaml", "--profile", "--set", "fit.epochs=2", "--device", "cpu", cwd=tmp_path)
+    done = forked_kerascli(
+        "train", "config.yaml", "--profile", "--set", "fit.epochs=2", "--device", "cpu", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     run, empty, head, *rest = done.stdout.splitlines()
     assert run.startswith("run   runs/")
@@ -575,7 +578,7 @@ def test_the_command_prints_results_then_the_profile_then_its_files(tmp_path: Pa
 
 def test_json_has_the_profile_and_stderr_is_silent(tmp_path: Path) -> None:
     write(tmp_path, HARD)
-    done = kerascli("train", "config.yaml", "--profile", "--json", "--set", "fit.epochs=1", cwd=tmp_path)
+    done = forked_kerascli("train", "config.yaml", "--profile", "--json", "--set", "fit.epochs=1", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)["profile"]
     assert found["steps"] == 32
@@ -601,6 +604,6 @@ def test_a_terminated_command_prints_the_profile_too(tmp_path: Path) -> None:
 
 def test_smoke_takes_no_profile(tmp_path: Path) -> None:
     write(tmp_path, HARD)
-    done = kerascli("train", "config.yaml", "--smoke", "--profile", cwd=tmp_path)
+    done = forked_kerascli("train", "config.yaml", "--smoke", "--profile", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: --profile cannot be used with --smoke: it trains a temporary run\n"

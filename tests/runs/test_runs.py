@@ -32,12 +32,6 @@ from tests.support.runs_harness import edit_facts, write_rows
 # Checkpoints
 
 
-@pytest.fixture(autouse=True)
-def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip fsync, since processes are killed here, not the machine."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
 @pytest.fixture
 def two(tmp_path: Path) -> Checkpoints:
     """A run with checkpoints of steps 700 and 800, and `best` at 700."""

@@ -7,9 +7,12 @@ import contextlib
 import multiprocessing
 import os
 import socket
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -33,9 +36,7 @@ class Launched:
     """Processes of commands that run one after the other, each process with its rank in its environment."""
 
     def __init__(self, commands: Sequence[Sequence[str]], processes: int, folder: Path) -> None:
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # before the server imports torch
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(_PRELOADED)
+        context = _server()
         self._files = [folder / f"output-{rank}-{os.urandom(4).hex()}.txt" for rank in range(processes)]
         ports = [str(_free_port()) for _ in commands]
         self.processes: list[BaseProcess] = []
@@ -67,6 +68,7 @@ def run_on(processes: int, folder: Path, *commands: Sequence[str]) -> Ended:
 def _run(commands: list[list[str]], ports: list[str], environment: Mapping[str, str], folder: Path, file: Path) -> None:
     os.chdir(folder)
     os.environ.update(environment)
+    os.fsync = lambda fd: None  # as in the tests' own processes
     with file.open("w") as output, contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         from kerascli.cli.app import main
 
@@ -78,6 +80,40 @@ def _run(commands: list[list[str]], ports: list[str], environment: Mapping[str, 
             except SystemExit as end:
                 if end.code:
                     raise
+
+
+def forked_kerascli(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a forked process with one thread, which has imported torch before."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / name for name in ("stdout", "stderr")]
+        process = _server().Process(target=_run_alone, args=(arguments, env, cwd, files), daemon=True)
+        process.start()
+        process.join(600)
+        process.kill()
+        assert process.exitcode is not None, "it did not end"
+        return subprocess.CompletedProcess(arguments, process.exitcode, *(file.read_text() for file in files))
+
+
+def _run_alone(arguments: Sequence[str], environment: Mapping[str, str], folder: Path, files: Sequence[Path]) -> None:
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.fsync = lambda fd: None
+    for number, file in enumerate(files, start=1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
+    from kerascli.cli.app import main
+
+    sys.argv = ["kerascli", *arguments]
+    main()
+
+
+def _server() -> ForkServerContext:
+    """Return the context whose processes are forked by the server."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # before the server imports torch
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    return context
 
 
 def _free_port() -> int:

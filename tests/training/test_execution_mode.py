@@ -111,12 +111,12 @@ def test_a_half_precision_step_is_traced(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
 @needs_a_compiler
-@pytest.mark.parametrize("onednn", [False, True])
-def test_a_compiled_step_is_the_module_s_step(tmp_path: Path, onednn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiled_step_is_the_module_s_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With oneDNN's products; tests/compiler/test_program.py and test_compiling.py compile without them."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     use_own_cache()
-    monkeypatch.setattr(programs, "onednn_is_faster", lambda: onednn)
+    monkeypatch.setattr(programs, "onednn_is_faster", lambda: True)
     monkeypatch.setattr(products, "_LARGE", 0)
     request, plan = request_of(write(tmp_path, CONVOLUTIONAL), "compile.jit_compile=true")
     runner, choice = make_runner(request)

@@ -31,7 +31,8 @@ from kerascli.workflow.opened import OpenedRun, open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.train import Options, start
 from tests.support.needs import library
-from tests.support.runs_harness import HARD, go_on, kerascli, outcome, train, write
+from tests.support.processes import forked_kerascli
+from tests.support.runs_harness import HARD, go_on, outcome, train, write
 
 KINDS = ("iris", "rose", "tulip")
 FLOWERS = """
@@ -551,7 +552,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_leaves_the_last_good_weight
 
 def test_the_command_says_where_it_stopped_and_exits_with_5(tmp_path: Path) -> None:
     diverging(tmp_path)
-    ran = kerascli("train", "config.yaml", cwd=tmp_path)
+    ran = forked_kerascli("train", "config.yaml", cwd=tmp_path)
     assert ran.returncode == 5
     assert ran.stdout == ""
     error, hint = ran.stderr.splitlines()[-2:]
@@ -649,7 +650,7 @@ def test_two_processes_never_hold_one_run(tmp_path: Path) -> None:
     began = next(event for event in events if isinstance(event, Began))
     run = RunRecord.open(Path(began.run))
     assert run.status() == "running"
-    ran = kerascli("train", "--resume", "latest", cwd=tmp_path)
+    ran = forked_kerascli("train", "--resume", "latest", cwd=tmp_path)
     assert ran.returncode == 6
     assert "is in use by" in ran.stderr
     events.close()  # type: ignore[attr-defined]
