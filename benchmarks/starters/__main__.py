@@ -5,6 +5,7 @@ Each set is written as a user would have it; `init --from` writes a config, whic
 """
 
 import argparse
+import csv
 import json
 import shutil
 import sys
@@ -92,7 +93,7 @@ def measure(name: str, which: DataSet, seeds: int, packages: Path, *, ours: bool
                 str(folder / "runs"),
                 *(["--classes"] * classes),
             )
-            said = [line.partition(",")[0].strip('"') for line in out.read_text(encoding="utf-8").splitlines()[1:]]
+            said = _predicted(out)
             out.unlink()
             scores.setdefault("init", []).append(_score(np.array(said) if classes else np.array(said, float), test[1]))
             for peer, model in {} if ours else peers(which.kind, seed, classes=classes).items():
@@ -102,6 +103,14 @@ def measure(name: str, which: DataSet, seeds: int, packages: Path, *, ours: bool
         return {"kind": which.kind, "origin": which.origin, "classes": classes, "rows": rows, "scores": scores}
     finally:
         shutil.rmtree(folder)
+
+
+def _predicted(path: Path) -> list[str]:
+    """Return the first column of a table of predictions behind the names of files, which a split of files has."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        column = next(name for name in rows.fieldnames or () if name != "file")
+        return [row[column] for row in rows]
 
 
 def _run(*arguments: str) -> None:

@@ -1,5 +1,6 @@
 """The command `kerascli export RUN`: write a run's model to a Keras, PyTorch or ONNX file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,7 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="keras, h5, safetensors, onnx, torch_export or state_dict; default: keras.",
+            help="keras, h5, safetensors, onnx, torch_export or state_dict; default: as FILE ends, else keras.",
         ),
     ] = None,
     output: Annotated[
@@ -46,12 +47,12 @@ def export(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Export a run's model to a Keras, PyTorch or ONNX file."""
-    kind = _format(kind, preprocessing=preprocessing)
     record = options.trained_run(run, runs_dir, checkpoint)
     from kerascli.disk.storage import output_file, size_text
     from kerascli.workflow.interchange.exporting import SUFFIXES, check_output, export_run
     from kerascli.workflow.outputs import PIPELINE, writable
 
+    kind = _format(kind, output, SUFFIXES, preprocessing=preprocessing)
     if kind not in SUFFIXES:
         raise ConfigError(f"--format: expected {one_of(list(SUFFIXES))}, got '{safe_text(kind)}'")
     output = output or Path(f"{record.name}{f'-{view}' if view else ''}{SUFFIXES[kind]}")
@@ -71,10 +72,14 @@ def export(
         typer.echo(f"file  {safe_text(str(pipeline))}  (its pipeline)")
 
 
-def _format(kind: str | None, *, preprocessing: bool) -> str:
-    """Return the export's file format (`keras`, `onnx` ...). Raises ConfigError if it cannot hold preprocessing."""
-    kind = kind or ("onnx" if preprocessing else "keras")
-    if preprocessing and kind != "onnx":
+def _format(kind: str | None, output: Path | None, suffixes: Mapping[str, str], *, preprocessing: bool) -> str:
+    """Return the export's file format (`keras`, `onnx` ...): the given one, else that of the output file's suffix.
+    Raises ConfigError if it cannot hold preprocessing."""
+    ending = "" if output is None else output.suffix.lower()
+    by_suffix = {suffix: name for name, suffix in suffixes.items()} | {".hdf5": "h5"}
+    found = kind or by_suffix.get(ending) or ("onnx" if preprocessing else "keras")
+    if preprocessing and found != "onnx":
         hint = "--pipeline FILE writes the preprocessing beside the model"
-        raise ConfigError(f"--preprocessing: only onnx holds preprocessing, got --format {safe_text(kind)}", hint=hint)
-    return kind
+        got = f"--format {safe_text(found)}" if kind else f"-o {safe_text(str(output))}"
+        raise ConfigError(f"--preprocessing: only onnx holds preprocessing, got {got}", hint=hint)
+    return found

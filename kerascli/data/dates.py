@@ -8,6 +8,7 @@ from datetime import UTC
 import numpy as np
 
 from kerascli.data.times import OFFSET, has_offset, parsed_times
+from kerascli.errors import DataError, counted
 
 ORDER = "sort the rows by date; several series in one file need a column that tells them apart: 'group' of timeseries"
 """Hint of an error about rows of a series that are not in order of time."""
@@ -35,7 +36,16 @@ class Step:
         return f"{count} {unit}{'s' if count > 1 else ''}"
 
     def after(self, time: np.datetime64, count: int) -> np.ndarray:
-        """Return the next `count` times (datetime64[us]) after `time`, each one step after the one before."""
+        """Return the next `count` times (datetime64[us]) after `time`, each one step after the one before.
+
+        Raises DataError if the last of them is after the year 9999: dates are written with years of four digits.
+        """
+        size, unit = (self.months, "M") if self.months else (self.micros, "us")
+        if int(time.astype(f"datetime64[{unit}]").astype(np.int64)) + count * size >= np.datetime64(
+            "10000", unit
+        ).astype(np.int64):
+            text = f"{counted(count, 'date')} after {time.astype('datetime64[s]')}, {self} apart, go past the year 9999"
+            raise DataError(text, hint="dates are written with years of four digits; forecast fewer rows")
         steps = np.arange(1, count + 1)
         if not self.months:
             return time + steps * np.timedelta64(self.micros, "us")
@@ -120,6 +130,9 @@ class Dates:
         return [text.replace("T", separator) + suffix for text in found]
 
     def continued(self, count: int) -> list[str] | None:
-        """Return the next `count` dates at the constant step, as texts in the column's format; None if it varies."""
+        """Return the next `count` dates at the constant step, as texts in the column's format; None if it varies.
+
+        Raises DataError as `Step.after` does.
+        """
         step = self.step()
         return None if step is None else self.written(step.after(self.times[-1], count))

@@ -30,16 +30,25 @@ def random_split(
     With `strata` (the values of `column`) every class is split separately; its fraction of a part is exact to a row.
     """
     groups = [np.arange(rows)] if strata is None else _groups(strata, column, ("train", *parts))
-    chosen: dict[str, list[np.ndarray]] = {"train": [], **{name: [] for name in parts}}
     totals = _counts([len(group) for group in groups], parts)
+    part_of = np.empty(rows, np.min_scalar_type(len(parts)))
     for number, group in enumerate(groups):
-        mixed = group[shuffled(len(group), seed + number)]
-        start = 0
-        for name in parts:
-            chosen[name].append(mixed[start : start + totals[name][number]])
-            start += totals[name][number]
-        chosen["train"].append(mixed[start:])
-    return {name: np.sort(np.concatenate(pieces)) for name, pieces in chosen.items()}
+        part_of[group] = _drawn(len(group), seed + number, [totals[name][number] for name in parts])
+    found = {name: np.flatnonzero(part_of == index) for index, name in enumerate((*parts, "train"))}
+    return {"train": found.pop("train"), **found}
+
+
+def _drawn(count: int, seed: int, sizes: list[int]) -> np.ndarray:
+    """Return the part (0, 1 ...) of each of `count` rows: the next `sizes[part]` of the rows in the order of
+    `shuffled`, and `len(sizes)` for those left."""
+    bounds = np.cumsum(sizes, dtype=np.int64)
+    words = np.random.Philox(key=seed).random_raw(count)
+    inner = bounds[bounds < count]
+    part_of = np.searchsorted(np.partition(words, inner)[inner], words, side="right")
+    if np.array_equal(np.bincount(part_of, minlength=len(sizes) + 1)[:-1], sizes):
+        return part_of
+    part_of[shuffled(count, seed)] = np.searchsorted(bounds, np.arange(count), side="right")  # equal words at a bound
+    return part_of
 
 
 def grouped_split(

@@ -108,7 +108,8 @@ def mean_and_variance(parts: Iterable[np.ndarray], *, kept: tuple[int, ...] = ()
         near = part.mean(axes, dtype=np.float64, keepdims=True)[0] if near is None else near
         distance = np.subtract(part, near, dtype=np.float64)
         middle = distance.mean(axes, keepdims=True)[0]
-        around = np.square(distance - middle).sum(axes, keepdims=True)[0]
+        distance -= middle
+        around = np.square(distance, out=distance).sum(axes, keepdims=True)[0]
         step = middle - mean
         mean = mean + step * (new / (count + new))
         squares = squares + around + np.square(step) * (count * new / (count + new))

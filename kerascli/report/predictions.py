@@ -35,7 +35,10 @@ def csv_text(columns: Mapping[str, np.ndarray], *, header: bool = True) -> str:
 
 
 def json_lines(columns: Mapping[str, np.ndarray]) -> str:
-    """Return columns of predictions as JSON Lines in ASCII: an object for each row, null for nan and infinity."""
+    """Return columns of predictions as JSON Lines in ASCII: an object for each row.
+
+    null stands for nan, infinity and an empty text: a missing value, whatever the file that it is from.
+    """
     names = [f"{json.dumps(name)}: " for name in columns]
     row = "{" + ", ".join(f"{name.replace('%', '%%')}%s" for name in names) + "}\n"
     return "".join(row % cells for rows in _rows(columns, _json_cells) for cells in rows)
@@ -53,7 +56,7 @@ def _rows(
 
 def _json_cells(values: np.ndarray) -> list[str]:
     if values.dtype == object:
-        return _each_once(values, json.dumps)
+        return _each_once(values, lambda cell: "null" if cell == "" else json.dumps(cell))
     if values.dtype.kind != "f":
         return list(map(json.dumps, values.tolist()))
     return [repr(float(cell)) if cell else "null" for cell in _digits(values)]

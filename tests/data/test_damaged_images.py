@@ -106,6 +106,26 @@ def test_a_run_records_the_images_that_it_skips(tmp_path: Path, capsys: pytest.C
     assert "skipped: 3, of: 8" in " ".join(capsys.readouterr().out.split())
 
 
+PHASES = """
+  phases:
+    - {}
+    - {}
+    - data: {source: {image_folder: {directory: pets, image_size: [4, 4], on_corrupt: skip, class_names: [b, a]}}}
+    - data: {source: {image_folder: {directory: dogs/pets, image_size: [4, 4], on_corrupt: skip}}}
+"""
+
+
+def test_folders_of_the_same_name_and_phases_that_take_other_files_are_told_apart(tmp_path: Path) -> None:
+    folder(tmp_path)
+    folder(tmp_path / "dogs")
+    (tmp_path / "dogs/pets/a/0.jpg").write_bytes(b"")
+    record, _ = train(write(tmp_path, RUN.replace("fit: {epochs: 1}", "fit:\n  epochs: 1") + PHASES), tmp_path / "runs")
+    found = record.facts()["skipped_images"]
+    assert {name: each["skipped"] for name, each in found.items()} == {"pets": 3, "pets of phase 3": 3, "dogs/pets": 4}
+    assert Path(found["pets"]["first"][0]).name == "2.png"
+    assert Path(found["pets of phase 3"]["first"][0]).name == "1.jpg"
+
+
 def test_a_folder_of_nothing_but_damage_is_an_error_also_with_skip(tmp_path: Path) -> None:
     for path in folder(tmp_path).rglob("*.*"):
         path.write_bytes(b"")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kerascli.data.dates import Dates
+from kerascli.errors import DataError
 
 
 def dates(*texts: str, form: str | None = None) -> Dates:
@@ -76,3 +77,20 @@ def test_rows_out_of_order_and_gaps_are_found() -> None:
     assert dates("2024-01-01", "2024-01-02").first_disorder() is None
     assert dates("2024-01-01", "2024-01-02", "2024-01-04", "2024-01-05").first_gap() == 2
     assert np.datetime64("2024-01-02") == dates("2024-01-02").times[0]
+
+
+@pytest.mark.parametrize(
+    ("texts", "form", "following"),
+    [
+        (["31.12.9997", "31.12.9998"], "%d.%m.%Y", "31.12.9999"),
+        (["9998-12-30", "9998-12-31"], None, "9999-01-01"),
+        (["9997", "9998"], "%Y", "9999"),
+        (["9998-12-31T22:00Z", "9998-12-31T23:00Z"], None, "9999-01-01T00:00Z"),
+    ],
+)
+def test_dates_after_the_year_9999_are_refused(texts: list[str], form: str | None, following: str) -> None:
+    found = dates(*texts, form=form)
+    assert found.continued(1) == [following]
+    for count in (365 * 24 + 1, 10**12):
+        with pytest.raises(DataError, match=r"go past the year 9999"):
+            found.continued(count)

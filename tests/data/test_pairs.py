@@ -20,6 +20,7 @@ from kerascli.data.section import parse_data
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens
 from kerascli.errors import DataError
+from kerascli.workflow.given_rows import kept_columns
 from tests.data.test_sources import load
 from tests.support.data_harness import whole
 
@@ -243,3 +244,38 @@ def test_vectors_that_do_not_fit_are_refused(vectors: str, said: str, tmp_path: 
     [fault] = caught.value.faults
     line = f":{fault.place.line}: " if fault.place else ""
     assert said in line + fault.text
+
+
+SERIES = {"csv": {"path": "s.csv"}}
+
+
+def series(folder: Path) -> dict[str, Any]:
+    lines = [f"{shop},{day},{day * 7 % 5},{day % 2}" for day in range(20) for shop in ("north", "south")]
+    (folder / "s.csv").write_text("\n".join(["shop,day,x,y", *lines, ""]))
+    return {"timeseries": {"source": SERIES, "sequence_length": 3, "group": "shop"}}
+
+
+def test_pairs_of_windows_keep_the_series_that_they_are_of(tmp_path: Path) -> None:
+    source = {"pairs": {"source": series(tmp_path), "label": "y_next"}}
+    section = {"source": source, "inputs": {"x": [], "x_other": []}, "targets": {"same": []}}
+    spec = parse_data(section)
+    found = load_data(spec, Context(tmp_path, 0), validation_split=0.25)
+    for name, rows in {"train": 25, "validation": 9}.items():  # 17 windows of each series, in pairs
+        origin = found.splits[name].origin
+        assert origin is not None
+        words, counts = np.unique(origin.table.array("shop"), return_counts=True)
+        assert dict(zip(words, counts.tolist(), strict=True)) == {"north": rows, "south": rows}
+        assert kept_columns(spec.source, found.splits[name], [])["shop"].tolist() == origin.table.array("shop").tolist()
+
+
+def test_the_words_of_a_series_are_the_partners_too(tmp_path: Path) -> None:
+    table = SOURCES.parse({"pairs": {"source": series(tmp_path), "label": "y_next"}}).load(Context(tmp_path, 0))[
+        "train"
+    ]
+    assert set(table.array("shop_other")) == {"north", "south"}
+
+
+@pytest.mark.parametrize("group", [None, "day"])
+def test_windows_of_windows_are_of_the_same_series(group: str | None, tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match=r"group: expected 'shop', which tells the series of its source apart"):
+        SOURCES.parse({"timeseries": {"source": series(tmp_path), "sequence_length": 2, "group": group}})

@@ -47,7 +47,9 @@ def test_json_lines(columns: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(predictions, "_BLOCK_ROWS", 100)
     expected = []
     for row in zip(*columns.values(), strict=True):
-        cells = [None if isinstance(each, np.floating) and not np.isfinite(each) else each for each in row]
+        cells = [
+            None if each == "" or (isinstance(each, np.floating) and not np.isfinite(each)) else each for each in row
+        ]
         cells = [float(digits(each)) if isinstance(each, np.floating) else each for each in cells]
         cells = [each.item() if isinstance(each, np.generic) else each for each in cells]
         expected.append(json.dumps(dict(zip(columns, cells, strict=True))) + "\n")

@@ -74,3 +74,25 @@ def test_a_csv_answer_has_kept_cells_as_they_are_written(table: RunRecord) -> No
     (found,) = predict_stream(open_run(table), [lines], Form(), ["id"])
     assert isinstance(found, Predictions)
     assert csv_text({"id": found.kept["id"]}) == 'id\n007\n8\nx;y\n""\n1e400\n'
+
+
+CSV = "id;a;b;kind\nx;1;2;a\n;1;2;a\n"
+OBJECTS = '{"id": "x", "a": 1, "b": 2, "kind": "a"}\n{"id": %s, "a": 1, "b": 2, "kind": "a"}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("rows.csv", CSV), ("rows.jsonl", OBJECTS % '""'), ("rows.jsonl", OBJECTS % "null")],
+    ids=["csv", "an empty text", "null"],
+)
+def test_an_empty_text_is_null_in_files_and_streams(name: str, text: str, table: RunRecord, tmp_path: Path) -> None:
+    run = open_run(table)
+    (tmp_path / name).write_text(text)
+    found = [predict_run(run, str(tmp_path / name), keep=["id"])]
+    lines = text.encode().splitlines(keepends=True)
+    for arrivals in ([lines], alone(lines)):
+        *_, last = predict_stream(run, arrivals, Form(), ["id"])
+        assert isinstance(last, Predictions)
+        found.append(last)
+    answers = [json.loads(json_lines(each.table()).splitlines()[-1])["id"] for each in found]
+    assert answers == [None, None, None]

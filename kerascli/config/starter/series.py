@@ -1,126 +1,111 @@
-"""Draft a config for a time series in a table: the model predicts the next value from a window of rows."""
+"""Draft a config for the time series of a table: the model predicts the next value from a window of rows."""
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from kerascli.config.composition.references import escape_references
-from kerascli.config.starter.columns import Column, missing
-from kerascli.config.starter.dates import spacing, times_of
+from kerascli.config.starter.columns import missing
 from kerascli.config.starter.draft import Draft, columns, free_name, listed
+from kerascli.config.starter.find_series import LEAST, Series
 from kerascli.config.starter.ladder import check_kind
 from kerascli.config.starter.look import Looked
 from kerascli.config.starter.texts import encoder
 from kerascli.config.starter.training import compile_section, fit_section
 from kerascli.errors import DataError, Fault, Place, safe_text
 
-_TIME = re.compile(r"(year|time|t|date|month|day|hour|step|decimal_?date|timestamp)", re.IGNORECASE)
 _PERIODS = {"minute": 60, "hour": 24, "day": 7, "working day": 5, "week": 52, "month": 12, "quarter": 4, "year": 10}
 _FEW = 500
 """Number of rows of a time series, below which a linear model is the default."""
-_LEAST = 40
-"""Minimum number of rows of a time series; `kerascli init` refuses fewer."""
+_APART = 10
+"""Ratio of the largest mean of several series to the smallest, from which their logarithm is learned."""
 _NEXT = "_next"
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
-    """Table that is a time series: rows in order of time at equal intervals; its other columns are numeric."""
-
-    time: str | None
-    """Name of the column with the times; None if the table's only column is the series."""
-    every: str
-    """Interval between rows as a word, for example `month`."""
-    values: tuple[str, ...]
-    """Names of the columns of numbers, in the order of the table."""
-    is_iso: bool
-    """True if the rows can be sorted by the values of the time column as they are: numbers, or dates in ISO format."""
-
-
-def series_of(looked: Looked, found: Mapping[str, Column]) -> Series | None:
-    """Return the table as a `Series` if it is a time series, else None; `found` maps its columns to their roles."""
-    times = [name for name, column in found.items() if column.role == "date" or _is_time(name, looked)]
-    others = {name: column for name, column in found.items() if name not in times[:1]}
-    values = tuple(name for name, column in others.items() if column.role in ("numbers", "skewed"))
-    rest = [column for name, column in others.items() if name not in values and column.reason not in _NO_USE]
-    if not values or rest:
-        return None
-    if not times:
-        return Series(None, "row", values, is_iso=False) if len(found) == 1 else None
-    name, column = times[0], found[times[0]]
-    if column.role != "date":
-        return Series(name, "step", values, is_iso=True)
-    texts = looked.columns[name]
-    dates = None if column.has_gaps else times_of(texts.tolist(), column.date_format)
-    every = None if dates is None else spacing(dates)
-    return None if every is None else Series(name, every, values, is_iso=not column.date_format)
-
-
-_NO_USE = ("row numbers", "one value", "no value", "nearly all missing")
-
-
-def _is_time(name: str, looked: Looked) -> bool:
-    """Return True if a numeric column holds times: its name is a word like `year`, its values grow by equal steps."""
-    values = looked.columns[name]
-    if values.dtype.kind not in "iuf" or not _TIME.fullmatch(name) or len(values) < _LEAST:
-        return False
-    steps = np.diff(values.astype(np.float64))
-    return bool(steps.min() > 0 and np.mean(np.abs(steps - np.median(steps)) <= 0.1 * np.median(steps)) > 0.95)
-
-
 def series_draft(looked: Looked, series: Series, given: str | None, kind: str | None, path: str) -> Draft:
-    """Return the draft of a config for a time series; `given` is the column to predict (None: the last numeric one).
+    """Return the draft of a config for time series; `given` is the column to predict (None: the last numeric one).
 
     Raises ConfigError, DataError.
     """
     name = given or series.values[-1]
-    values = looked.columns[name].astype(np.float64)
-    if looked.rows < _LEAST:
-        text = f"{looked.rows} rows: a series needs {_LEAST} to be learned from"
+    _check(looked, name)
+    draft = Draft(f"Forecasts the next value of '{safe_text(name)}'.")
+    for finding in looked.findings:
+        draft.decide("data", finding)
+    parts = series.parts(looked.columns[name].astype(np.float64))
+    length = _length(draft, series, name, parts)
+    others = [each for each in series.values if each != name and not missing(looked.columns[each]).all()]
+    scale = _scaling(draft, name, parts)
+    source = {looked.source: {"path": escape_references(path), **escape_references(looked.settings)}}
+    windows: dict[str, Any] = {"source": source, "sequence_length": length}
+    if series.group is not None:
+        windows["group"] = escape_references(series.group)
+    key = free_name(f"{name}{_NEXT}")
+    data: dict[str, Any] = {"source": {"timeseries": windows}}
+    of_each = " of each series" if series.group is not None else ""
+    if series.time is not None and series.is_iso:
+        data["split"] = {"validation": 0.15, "test": 0.15, "order": escape_references(series.time + _NEXT)}
+        draft.decide("data", f"split by time: the last 15 %{of_each} are for the test, the 15 % before them validate")
+    else:
+        why = "there is no column of dates to split off a test by"
+        draft.decide("fit", f"the last 20 % of the windows{of_each} validate: {why}")
+    data["inputs"] = {"history": [columns([name]), *scale]}
+    if others:
+        impute = [{"impute": "median"}] if any(missing(looked.columns[each]).any() for each in others) else []
+        data["inputs"]["context"] = [columns(others), *impute, "normalization"]
+        draft.decide("data", f"further columns, of which the past is known: {listed(others)}")
+    if series.attributes:
+        draft.decide("data", f"left out: {listed(series.attributes)} (one value in all rows of a series)")
+    data["targets"] = {key: [*([] if key == name + _NEXT else [columns(name + _NEXT)]), *scale]}
+    draft.sections["data"] = data
+    kind = _model(draft, looked.all_rows, kind, length, has_context=bool(others))
+    compile_section(draft, (), balanced=False, learning_rate=5e-3 if kind == "linear" else 1e-3)
+    fit_section(draft, looked.all_rows, validation="validation" if "split" in data else 0.2)
+    return draft
+
+
+def _check(looked: Looked, name: str) -> None:
+    """Raise DataError if there are too few rows to learn from, or if the column to predict misses values."""
+    if looked.rows < LEAST:
+        text = f"{looked.rows} rows: a series needs {LEAST} to be learned from"
         raise DataError(Fault(text, place=Place(looked.name)))
     gaps = missing(looked.columns[name])
     if gaps.any():
         hint = "fill them first: windows go over all rows, and a row left out would shift the time"
         text = f"the series '{safe_text(name)}' misses {gaps.sum():,} of its values"
         raise DataError(Fault(text, place=Place(looked.name), hint=hint))
-    draft = Draft(f"Forecasts the next value of '{safe_text(name)}'.")
-    for finding in looked.findings:
-        draft.decide("data", finding)
+
+
+def _length(draft: Draft, series: Series, name: str, parts: Sequence[np.ndarray]) -> int:
+    """Return the number of rows of a window, by the period of the longest series and the rows of the shortest."""
     every = f", one row a {series.every}" if series.time else ""
-    draft.decide("data", f"a series{every}, in order of time; target: {safe_text(name)} (--target chooses another)")
-    period, why = _period(values, series.every)
-    length = int(max(4, min(2 * period, len(values) // 5)))
-    draft.decide("data", f"windows of {length} rows, {why}, predict the row after them")
-    others = [each for each in series.values if each != name and not missing(looked.columns[each]).all()]
-    scale = _scaling(draft, name, values)
-    source = {looked.source: {"path": escape_references(path), **escape_references(looked.settings)}}
-    key = free_name(f"{name}{_NEXT}")
-    data: dict[str, Any] = {"source": {"timeseries": {"source": source, "sequence_length": length}}}
-    if series.time is not None and series.is_iso:
-        data["split"] = {"validation": 0.15, "test": 0.15, "order": escape_references(series.time + _NEXT)}
-        draft.decide("data", "split by time: the last 15 % are for the test, the 15 % before them validate")
+    target = f"target: {safe_text(name)} (--target chooses another)"
+    counts = sorted(map(len, parts))
+    if series.group is None:
+        draft.decide("data", f"a series{every}, in order of time; {target}")
     else:
-        draft.decide("fit", "the last 20 % of the windows validate: there is no column of dates to split off a test by")
-    data["inputs"] = {"history": [columns([name]), *scale]}
-    if others:
-        impute = [{"impute": "median"}] if any(missing(looked.columns[each]).any() for each in others) else []
-        data["inputs"]["context"] = [columns(others), *impute, "normalization"]
-        draft.decide("data", f"further columns, of which the past is known: {listed(others)}")
-    data["targets"] = {key: [*([] if key == name + _NEXT else [columns(name + _NEXT)]), *scale]}
-    draft.sections["data"] = data
-    if kind is None and looked.all_rows < _FEW:
+        rows = f"{counts[0]:,}" if counts[0] == counts[-1] else f"{counts[0]:,} to {counts[-1]:,}"
+        number = f"{len(parts):,} series of {rows} rows, which '{safe_text(series.group)}' tells apart"
+        draft.decide("data", f"{number}{every}, each in order of time; {target}")
+        draft.decide("data", "one model for all series; no window crosses from one to another")
+    period, why = _period(max(parts, key=len), series.every)
+    length = int(max(4, min(2 * period, counts[0] // 5)))
+    draft.decide("data", f"windows of {length} rows, {why}, predict the row after them")
+    return length
+
+
+def _model(draft: Draft, rows: int, kind: str | None, length: int, *, has_context: bool) -> str:
+    """Add the section `model` to the draft, and return the kind of model: the given one, or one by the number of rows.
+    Raises ConfigError."""
+    if kind is None and rows < _FEW:
         kind = "linear"
         draft.decide("model", f"fewer than {_FEW} rows: a linear model, which is hard to beat there")
     kind = check_kind(kind, ("mlp", "linear", "cnn", "lstm", "transformer"), "a series")
-    draft.sections["model"] = {"layers": _layers(kind, length, has_context=bool(others))}
+    draft.sections["model"] = {"layers": _layers(kind, length, has_context=has_context)}
     draft.decide("model", "the model adds a change to the last value: a straight line is learned at once, trends go on")
     draft.decide("model", f"the change: a linear model{_SAID[kind]}")
-    compile_section(draft, (), balanced=False, learning_rate=5e-3 if kind == "linear" else 1e-3)
-    fit_section(draft, looked.all_rows, validation="validation" if "split" in data else 0.2)
-    return draft
+    return kind
 
 
 _SAID = {
@@ -149,19 +134,29 @@ def _period(values: np.ndarray, every: str) -> tuple[int, str]:
     return usual, "two of " + ("its usual periods" if every == "row" else f"the usual periods of {usual} {every}s")
 
 
-def _scaling(draft: Draft, name: str, values: np.ndarray) -> list[Any]:
+def _scaling(draft: Draft, name: str, parts: Sequence[np.ndarray]) -> list[Any]:
     """Return the transforms that scale the window of past values (input) and the target alike, with `log` first if the
-    series grows by a factor."""
-    third = len(values) // 3
+    series grow by a factor, or differ by one; `parts` are the values of each series."""
     steps: list[Any] = []
-    if values.min() > 0 and values[-third:].mean() > 1.6 * values[:third].mean():
-        values, steps = np.log(values), ["log"]
-        draft.decide("data", f"'{safe_text(name)}' grows by a factor: its logarithm is learned, and undone by predict")
-    deviation = float(values.std()) or 1.0
+    if why := _factor(name, parts):
+        parts, steps = [np.log(values) for values in parts], ["log"]
+        draft.decide("data", f"{why}: its logarithm is learned, and undone by predict")
+    deviation = float(np.sqrt(np.mean([values.var() for values in parts]))) or 1.0
     scale = float(f"{1 / deviation:.4g}")
-    offset = float(f"{-values.mean() * scale:.4g}")
+    offset = float(f"{-np.concatenate(parts).mean() * scale:.4g}")
     draft.decide("data", "history and target are scaled alike, by the mean and the deviation seen here")
     return [*steps, {"rescaling": {"scale": scale, "offset": offset}}]
+
+
+def _factor(name: str, parts: Sequence[np.ndarray]) -> str:
+    """Return why the logarithm of series is learned, as text for a comment; '' if it is not."""
+    if min(values.min() for values in parts) <= 0:
+        return ""
+    growth = [values[-(len(values) // 3) :].mean() / values[: len(values) // 3].mean() for values in parts]
+    if np.median(growth) > 1.6:
+        return f"'{safe_text(name)}' grows by a factor"
+    means = [values.mean() for values in parts]
+    return f"'{safe_text(name)}' differs by a factor from series to series" if max(means) > _APART * min(means) else ""
 
 
 def _layers(kind: str, length: int, *, has_context: bool) -> list[Any]:

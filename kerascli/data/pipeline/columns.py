@@ -206,11 +206,9 @@ def check_finite(named: NamedPipeline, values: np.ndarray, table: Table) -> None
             raise stray
         text = f"the output is text ('{safe_text(str(values.flat[0]), 40)}'); a model needs numbers"
         raise named.fault(text, hint="add string_lookup (for strings) or cast (for numbers in text)")
-    if values.dtype.kind != "f":
+    if values.dtype.kind != "f" or np.isfinite(values).all():
         return
     bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
-    if not len(bad):
-        return
     row = int(bad[0])
     wrong = ~np.isfinite(np.atleast_1d(values[row]).ravel())
     count = f"{len(bad)} row" + ("s" if len(bad) > 1 else "")

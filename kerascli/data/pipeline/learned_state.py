@@ -13,8 +13,8 @@ from kerascli.data.pipeline.columns import column_field, read_columns
 from kerascli.data.pipeline.distinct import DistinctRows
 from kerascli.data.pipeline.memory_checks import check_step_memory
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
-from kerascli.data.pipeline.pipeline import infer_step, run_step
-from kerascli.data.storage.blocks import Blocks
+from kerascli.data.pipeline.pipeline import cut_at, infer_step, run_step
+from kerascli.data.storage.blocks import PART_VALUES, Blocks
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.disk.files import load_json
 from kerascli.disk.npz import load_npz
@@ -37,7 +37,9 @@ class _FitProgress:
     position: int
     end: int
     rows: DistinctRows | None
-    """Training rows as input of the step at `position`; None if they are on disk."""
+    """Training rows as input of the step at `position`; None if they are on disk, or read by pieces (`cut`)."""
+    cut: int = 0
+    """Number of rows to read at once; 0 if the rows are on disk, or all read."""
 
     @property
     def key(self) -> str:
@@ -48,11 +50,12 @@ class _FitProgress:
         return self.fields[self.position]
 
     def blocks(self, table: Table, learned: Mapping[str, Learned]) -> Iterator[np.ndarray]:
-        """Yield blocks of training rows, transformed by the steps before `position`; rows on disk are read again."""
+        """Yield blocks of training rows, transformed by the steps before `position`; rows that are not held are
+        read again."""
         if self.rows is not None:
             yield self.rows.all()
             return
-        for part in table.parts(self.named.pipeline.columns):
+        for part in table.slices(self.cut) if self.cut else table.parts(self.named.pipeline.columns):
             rows = DistinctRows(read_columns(self.named, part, self.fields[0]), part)
             for index in range(self.position):
                 rows = run_step(self.named, index, rows, self.fields[index], learned[self.named.key(index)])
@@ -85,8 +88,12 @@ def _start(named: NamedPipeline, table: Table, columns: Mapping[str, Field]) -> 
     if not wanting:
         return None
     field = column_field(named, columns)
-    rows = None if table.on_disk(named.pipeline.columns) else DistinctRows.read(named, table, field)
-    return _FitProgress(named, [field], 0, wanting[-1], rows)
+    if table.on_disk(named.pipeline.columns):
+        return _FitProgress(named, [field], 0, wanting[-1], None)
+    once = named.pipeline.stacked and wanting == [0] and not named.pipeline.steps[0].transform.fills_missing
+    if once and (cut := cut_at([field], PART_VALUES)):
+        return _FitProgress(named, [field], 0, 0, None, cut)
+    return _FitProgress(named, [field], 0, wanting[-1], DistinctRows.read(named, table, field))
 
 
 def _still_uses(fit: _FitProgress, key: str) -> bool:

@@ -1,6 +1,8 @@
 """Execute a preprocessing pipeline: infer its fields, transform rows in advance, and build its per-batch module."""
 
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -15,10 +17,13 @@ from kerascli.data.pipeline.memory_checks import check_step_memory
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
+from kerascli.errors import DataError
 
 NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
 """Mapping from dtypes that torch does not fully support, or that models do not compute in, to their replacements."""
 
+_NUMBERS = frozenset(np.dtype(kind).name for kind in "?bBhHiIlLefd")
+_PIECE_VALUES = 2**16
 _RAGGED, _PAD = "the sequences are of different lengths", "add pad_sequences, which gives them one length"
 
 
@@ -73,15 +78,54 @@ def run_step(named: NamedPipeline, index: int, rows: DistinctRows, field: Field,
 def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned]) -> np.ndarray:
     """Return a table's rows, checked for missing values, as transformed by the pipeline's steps that run in advance.
 
-    The columns of `table` must be in memory.
+    The columns of `table` must be in memory. Numbers that are copied anyway are transformed in pieces that fit in the
+    cache.
 
     Raises DataError.
     """
+    until = boundary(named, fields)
+    for index in range(until):
+        check_step_memory(named, index, fields[index + 1], table.rows)
+    made = fields[until].dtype
+    if named.pipeline.stacked or NARROW.get(made, made) != fields[0].dtype:
+        rows = cut_at(fields[: until + 1], _PIECE_VALUES)
+        with suppress(DataError):  # raised again for all rows, which it counts
+            if 0 < 2 * rows < table.rows and (found := _in_pieces(named, table, fields, learned, rows)) is not None:
+                return found
+    return _prepared(named, table, fields, learned)
+
+
+def cut_at(fields: Sequence[Field], values: int) -> int:
+    """Return how many rows have about `values` values in the largest of `fields`; 0 if a field is not of numbers."""
+    if not all(field.dtype in _NUMBERS for field in fields):
+        return 0
+    return max(1, values // max(math.prod(size or 1 for size in field.shape) for field in fields))
+
+
+def _in_pieces(
+    named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned], rows: int
+) -> np.ndarray | None:
+    """Return a table's prepared rows, `rows` at a time; None if those of two pieces differ in dtype or shape.
+
+    Raises DataError.
+    """
+    out: np.ndarray | None = None
+    done = 0
+    for part in table.slices(rows):
+        found = _prepared(named, part, fields, learned)
+        out = np.empty((table.rows, *found.shape[1:]), found.dtype) if out is None else out
+        if found.dtype != out.dtype or found.shape[1:] != out.shape[1:]:
+            return None
+        out[done : done + len(found)] = found
+        done += len(found)
+    return out
+
+
+def _prepared(named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned]) -> np.ndarray:
     rows = DistinctRows.read(named, table, fields[0])
     steps = named.pipeline.steps
     until = boundary(named, fields)
     for index in range(until):
-        check_step_memory(named, index, fields[index + 1], table.rows)
         found = learned.get(named.key(index), NOTHING_LEARNED)
         rows = run_step(named, index, rows, fields[index], found)
     values = rows.all()

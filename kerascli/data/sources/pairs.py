@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.sources.wrapped import WrappedSource, numbers_in_memory
+from kerascli.data.sources.wrapped import WrappedSource, numbers_in_memory, values_in_memory
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, Fault, Place
@@ -50,10 +50,12 @@ class Pairs(WrappedSource):
         one = np.repeat(np.arange(table.rows), 2)
         other = self._partners(table, split).reshape(-1)
         columns: dict[str, Values] = {"same": np.tile(np.array([1, 0], np.uint8), table.rows)}
+        series = self.series_column()
         for name in table:
+            read = values_in_memory if name == series else numbers_in_memory
             for shown, rows in ((name, one), (name + OTHER, other)):
-                if wanted is None or shown in wanted:
-                    picked = Picked(numbers_in_memory(table, name, "pairs"), rows)
+                if wanted is None or shown in wanted or shown == series:
+                    picked = Picked(read(table, name, "pairs"), rows)
                     columns[shown] = picked if is_large(len(rows) * picked.row_bytes) else picked[slice(None)]
 
         def place(row: int, column: str, at: tuple[int, int]) -> Place:

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
+from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, source
 from kerascli.data.dates import ORDER, Dates
@@ -43,6 +45,14 @@ class Timeseries(WrappedSource):
     """End of the rows used (exclusive), of each series; null: all rows."""
     group: str | None = None
     """Column whose values (text or integers) tell several series apart, one value per window; null: one series."""
+
+    @model_validator(mode="after")
+    def _keeps_series(self) -> Self:
+        inner = self.source.series_column()
+        if inner is not None and self.group != inner:
+            got = "null" if self.group is None else f"'{self.group}'"
+            raise ValueError(f"group: expected '{inner}', which tells the series of its source apart, got {got}")
+        return self
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
         found = self.source.facts(self._inner(context))

@@ -27,6 +27,9 @@ class WrappedSource(Source):
     def folders(self, context: Context) -> list[Path]:
         return self.source.folders(context)
 
+    def series_column(self) -> str | None:
+        return self.source.series_column()
+
     def _moved(self, fields: object, move: Callable[[str], str]) -> Self:
         inner = self.source._moved(self.source.paths, move)
         return self.model_copy(update={"source": inner})

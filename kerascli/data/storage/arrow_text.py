@@ -18,7 +18,7 @@ from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
 
 _BLOCK = 4 * MAX_FIELD
 _EXACT = 2**53
-_PLUS, _MINUS, _ZERO = b"+-0"
+_PLUS, _MINUS, _ZERO = b"+", b"-", b"0"
 
 
 def arrow() -> ModuleType | None:
@@ -36,23 +36,28 @@ class _Marks:
     """Flags for the characters `+`, `0x` and `-0` in a text, which pyarrow and Python may read as different numbers."""
 
     def __init__(self, layout: Layout) -> None:
-        self._data = layout.data
+        self._layout = layout
         self.quoted_ends = layout.quoted_ends
 
     @cached_property
     def plus(self) -> bool:
-        return len(positions(self._data, _PLUS)) > 0
+        return self._layout.holds(_PLUS)
 
     @cached_property
     def hexadecimal(self) -> bool:
         """True if the text contains `0x`, as hexadecimal numbers do."""
-        places = np.concatenate([positions(self._data, byte) for byte in b"xX"])
-        return bool((self._data[places - 1] == _ZERO).any())
+        return self._holds(_ZERO, b"xX")
 
     @cached_property
     def negative_zero(self) -> bool:
         """True if the text contains `-0`, as negative zeros do."""
-        return bool((self._data[positions(self._data, _ZERO) - 1] == _MINUS).any())
+        return self._holds(_MINUS, _ZERO)
+
+    def _holds(self, before: bytes, after: bytes) -> bool:
+        """Return True if the text contains the byte `before` followed by one of the bytes `after`."""
+        data = self._layout.data
+        found = [positions(data, byte) for byte in after if self._layout.holds(bytes([byte]))]
+        return any(bool((data[places - 1] == before[0]).any()) for places in found)
 
 
 class ArrowColumns(SampledColumns):
@@ -141,8 +146,9 @@ class ArrowColumns(SampledColumns):
             integers = (
                 self._marks.plus and not missing and bool((values == np.trunc(values)).all())
             )  # '+5' is an integer
-            changed = integers or int(np.isfinite(values).sum()) != len(values) - missing
+            changed = integers or np.count_nonzero(np.isfinite(values)) != len(values) - missing
         else:
             return None
         with np.errstate(invalid="ignore"):
-            return None if changed or (np.abs(values) >= _EXACT).any() else values
+            most, least = np.fmax.reduce(values), np.fmin.reduce(values)  # nan where all values are
+            return None if changed or most >= _EXACT or least <= -_EXACT else values

@@ -10,6 +10,9 @@ import numpy as np
 from kerascli.data.storage.coded import Coded
 from kerascli.data.storage.on_disk import Values, blocks, recut
 
+PART_VALUES = 2**20
+"""Number of values in a piece of rows of which a statistic is computed at once."""
+
 
 class Blocks(Iterable[np.ndarray]):
     """Rows of a column as a sequence of blocks, arrays (rows, *) in order, that can be iterated repeatedly."""
@@ -37,7 +40,7 @@ class Blocks(Iterable[np.ndarray]):
             yield block
             self.first += len(block)
 
-    def parts(self, values: int = 2**20) -> Iterator[np.ndarray]:
+    def parts(self, values: int = PART_VALUES) -> Iterator[np.ndarray]:
         """Yield the rows in pieces of about `values` values, cut at the same rows whatever the blocks' sizes are.
 
         So sums by piece are bitwise equal for data on disk and in memory.

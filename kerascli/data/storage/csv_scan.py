@@ -25,8 +25,10 @@ class Layout:
     The text is bytes in UTF-8, or in another encoding that contains ASCII.
     """
 
+    content: bytes
+    """The delimited text, comment lines too."""
     data: np.ndarray
-    """Bytes of the delimited text, uint8."""
+    """Bytes of the delimited text (`content`), uint8."""
     starts: np.ndarray
     """Offset in the text at which each row begins."""
     ends: np.ndarray
@@ -48,17 +50,19 @@ class Layout:
         quotes = positions(data, _QUOTE) if form.quotes and b'"' in text else np.empty(0, np.int64)
         if len(quotes) and (form.comment or not _well_formed(data, quotes, ord(form.delimiter))):
             return None
-        if b"\r" in text and text.count(b"\r") != text.count(b"\r\n"):
+        returns = b"\r" in text
+        if returns and text.count(b"\r") != text.count(b"\r\n"):
             return None
         newlines = positions(data, _NEWLINE)
         starts = np.concatenate([[0], newlines + 1])
         ends = np.concatenate([newlines, [len(data)]])
         lines = np.arange(1, len(starts) + 1)
-        outside = np.searchsorted(quotes, newlines) % 2 == 0
+        outside = np.searchsorted(quotes, newlines) % 2 == 0 if len(quotes) else np.ones(len(newlines), bool)
         if not outside.all():  # a line end within quotes ends no row
             starts, lines = (each[np.concatenate([[True], outside])] for each in (starts, lines))
             ends = ends[np.concatenate([outside, [True]])]
-        ends = ends - ((ends > starts) & (data[ends - 1] == _RETURN))
+        if returns:
+            ends = ends - ((ends > starts) & (data[ends - 1] == _RETURN))
         kept = ends > starts
         comments = _begin_with(data, starts, form.comment.encode()) if form.comment else ~kept
         kept &= ~comments
@@ -66,11 +70,15 @@ class Layout:
             starts, ends, lines = starts[kept], ends[kept], lines[kept]
         if (ends - starts).max(initial=0) > MAX_FIELD:
             return None
-        return cls(data, starts, ends, lines, not outside.all(), bool(form.comment) and bool(comments.any()))
+        return cls(text, data, starts, ends, lines, not outside.all(), bool(form.comment) and bool(comments.any()))
 
     def behind(self, rows: int) -> Self:
         """Return the layout of the delimited text without its first `rows` rows."""
         return replace(self, starts=self.starts[rows:], ends=self.ends[rows:], lines=self.lines[rows:])
+
+    def holds(self, byte: bytes) -> bool:
+        """Return True if the text, its comment lines too, contains a byte."""
+        return byte in self.content
 
     def text(self) -> bytes | memoryview:
         """Return the text of the rows, without comment lines."""

@@ -210,6 +210,10 @@ class Table(Mapping[str, Values]):
             yield Table(dict(zip(columns, found, strict=True)), len(found[0]), name=self.name, taken=(self, part))
             first = part.stop
 
+    def slices(self, rows: int) -> Iterator["Table"]:
+        """Iterate over the table's rows as tables of at most `rows` rows, whose columns are gathered on access."""
+        return (self.take(slice(start, start + rows)) for start in range(0, self.rows, rows))
+
     def whole(self) -> tuple["Table", Rows]:
         """Return the table of the whole file, and the selection of its rows that this table holds."""
         if self._taken is None:

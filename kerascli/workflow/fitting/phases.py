@@ -230,9 +230,16 @@ def data_digests(phases: list[Phase]) -> dict[str, str]:
 
 
 def skipped_images(phases: list[Phase]) -> dict[str, Any]:
-    """Return a mapping from each folder with damaged images to their number and the first files, for run.json."""
-    found = [skipped for phase in phases for skipped in phase.prepared.skipped]
-    return {each.name: {"skipped": each.count, "of": each.of, "first": list(each.first)} for each in found}
+    """Return a mapping from each folder with damaged images to their number and the first files, for run.json.
+
+    A folder of which a phase takes other files is entered again, with the number of the phase.
+    """
+    found: dict[str, Any] = {}
+    for number, phase in enumerate(phases, start=1):
+        for each in phase.prepared.skipped:
+            facts = {"skipped": each.count, "of": each.of, "first": list(each.first)}
+            found[each.name if found.get(each.name, facts) == facts else f"{each.name} of phase {number}"] = facts
+    return found
 
 
 def directions(phases: list[Phase]) -> dict[str, str]:

@@ -282,6 +282,6 @@ def check_output(path: Path, kind: str) -> None:
     wanted = {"keras": (".keras",), "h5": (".h5", ".hdf5")}.get(kind)
     if wanted is not None and path.suffix not in wanted:
         other = next((name for name, suffix in SUFFIXES.items() if suffix == path.suffix), None)
-        hint = other and f"--format {other} writes a file of that name"
+        hint = f"--format {other} writes a file of that name" if other else "--format says what to write"
         text = f"Keras opens such a file only under a name that ends in {wanted[0]}, got '{path.name}'"
         raise ConfigError(text, hint=hint)

@@ -1,0 +1,119 @@
+"""Detect time series in a table: one, or several that a column of identifiers tells apart."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from kerascli.config.starter.columns import Column
+from kerascli.config.starter.dates import spacing, times_of
+from kerascli.config.starter.look import Looked
+
+LEAST = 40
+"""Minimum number of rows of a time series; `kerascli init` refuses fewer."""
+_LEAST_OF_SEVERAL = 20
+"""Minimum number of rows of each of several series; a table with shorter ones counts as rows without an order."""
+_TIME = re.compile(r"(year|time|t|date|month|day|hour|step|decimal_?date|timestamp)", re.IGNORECASE)
+_NO_USE = ("row numbers", "one value", "no value", "nearly all missing")
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Table of time series: rows in order of time at equal intervals; the columns that vary are numeric."""
+
+    time: str | None
+    """Name of the column with the times; None if the table's only column is the series."""
+    every: str
+    """Interval between rows as a word, for example `month`."""
+    values: tuple[str, ...]
+    """Names of the columns of numbers, in the order of the table."""
+    is_iso: bool
+    """True if the rows can be sorted by the values of the time column as they are: numbers, or dates in ISO format."""
+    rows: tuple[np.ndarray, ...]
+    """Row numbers of each series, in the table's order."""
+    group: str | None = None
+    """Name of the column that tells several series apart; None: there is one."""
+    attributes: tuple[str, ...] = ()
+    """Names of the columns that have one value in all rows of each of several series."""
+
+    def parts(self, values: np.ndarray) -> list[np.ndarray]:
+        """Return the values of a column, one array for each series."""
+        return [values[rows] for rows in self.rows]
+
+
+def series_of(looked: Looked, found: Mapping[str, Column]) -> Series | None:
+    """Return the table as `Series` if it holds time series, else None; `found` maps its columns to their roles."""
+    if len(found) == 1:
+        (name,) = found
+        return Series(None, "row", (name,), is_iso=False, rows=_all(looked)) if _is_value(found[name]) else None
+    dated = [name for name, column in found.items() if column.role == "date" and not column.has_gaps]
+    numbered = [name for name in found if _TIME.fullmatch(name) and looked.columns[name].dtype.kind in "iuf"]
+    time = next(iter([*dated, *numbered]), None)
+    if time is None:
+        return None
+    times = times_of(looked.columns[time].tolist(), found[time].date_format) if time in dated else None
+    return _one(looked, found, time, times) or _several(looked, found, time, times)
+
+
+def _all(looked: Looked) -> tuple[np.ndarray, ...]:
+    return (np.arange(looked.rows),)
+
+
+def _is_value(column: Column) -> bool:
+    return column.role in ("numbers", "skewed")
+
+
+def _one(looked: Looked, found: Mapping[str, Column], time: str, times: np.ndarray | None) -> Series | None:
+    """Return the table as one series; None if its rows are not in order at equal intervals, or words vary in it."""
+    others = {name: column for name, column in found.items() if name != time}
+    values = tuple(name for name, column in others.items() if _is_value(column))
+    if not values or any(name not in values and column.reason not in _NO_USE for name, column in others.items()):
+        return None
+    every = _interval(looked.columns[time], times, LEAST)
+    return None if every is None else Series(time, every, values, not found[time].date_format, _all(looked))
+
+
+def _several(looked: Looked, found: Mapping[str, Column], time: str, times: np.ndarray | None) -> Series | None:
+    """Return the table as several series: times repeat, and the rows of each value of a column are in order at equal
+    intervals; else None."""
+    if len(np.unique(looked.columns[time] if times is None else times)) == looked.rows:
+        return None
+    for name, rows in _groups(looked, found, time):
+        every = {_interval(looked.columns[time][each], None if times is None else times[each], 2) for each in rows}
+        word = next(iter(every))
+        if len(every) > 1 or word is None:
+            continue
+        others = [each for each in found if each not in (name, time)]
+        same = [each for each in others if all(len(set(looked.columns[each][part].tolist())) == 1 for part in rows)]
+        used = {each: found[each] for each in others if each not in same and found[each].reason not in _NO_USE}
+        if used and all(map(_is_value, used.values())):
+            return Series(time, word, tuple(used), not found[time].date_format, rows, name, tuple(same))
+    return None
+
+
+def _groups(looked: Looked, found: Mapping[str, Column], time: str) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
+    """Yield each column of texts or integers that may tell several series apart, with the rows of each of its values;
+    columns of words and identifiers come first."""
+    for name in sorted(found, key=lambda name: _is_value(found[name])):
+        values = looked.columns[name]
+        if name == time or found[name].has_gaps or values.dtype.kind not in "Oiu":
+            continue
+        _, numbers, counts = np.unique(
+            values.astype(str) if values.dtype == object else values, return_inverse=True, return_counts=True
+        )
+        if len(counts) > 1 and counts.min() >= _LEAST_OF_SEVERAL:
+            order = np.argsort(numbers.reshape(-1), kind="stable")
+            yield name, tuple(np.split(order, np.cumsum(counts)[:-1]))
+
+
+def _interval(values: np.ndarray, times: np.ndarray | None, least: int) -> str | None:
+    """Return the interval between the rows of a series as a word: `step` if its times are numbers, which `times` as
+    dates is None for; None if it varies, or if there are fewer than `least` numbers."""
+    if times is not None:
+        return spacing(times)
+    if values.dtype.kind not in "iuf" or len(values) < least:
+        return None
+    steps = np.diff(values.astype(np.float64))
+    is_even = steps.min() > 0 and np.mean(np.abs(steps - np.median(steps)) <= 0.1 * np.median(steps)) > 0.95
+    return "step" if is_even else None

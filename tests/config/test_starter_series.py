@@ -1,0 +1,88 @@
+"""Several series in one table, which init tells apart by a column of identifiers, and tables that only look so."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerascli.config.load import open_config
+from kerascli.config.starter.start import draft_for
+
+SHOPS = ("north", "south", "airport")
+DAYS = np.arange(np.datetime64("2025-01-01"), np.datetime64("2025-03-22"))
+
+
+def shops(day: int, shop: str) -> str:
+    return f"{DAYS[day]},{shop},{'city' if shop != 'airport' else 'land'},{day % 9},{SHOPS.index(shop) + day % 7}"
+
+
+def write(path: Path, header: str, lines: list[str]) -> Path:
+    path.write_text("\n".join([header, *lines, ""]), encoding="utf-8")
+    return path
+
+
+def by_date(row: Callable[[int, str], str] = shops) -> list[str]:
+    return [row(day, shop) for day in range(len(DAYS)) for shop in SHOPS]
+
+
+def by_shop(row: Callable[[int, str], str] = shops) -> list[str]:
+    return [row(day, shop) for shop in SHOPS for day in range(len(DAYS))]
+
+
+@pytest.mark.parametrize("rows", [by_date(), by_shop()], ids=["by date", "by series"])
+def test_series_of_a_table_are_told_apart(rows: list[str], tmp_path: Path) -> None:
+    path = write(tmp_path / "shops.csv", "date,shop,place,visitors,sales", rows)
+    draft = draft_for(path, "shops.csv")
+    windows = draft.sections["data"]["source"]["timeseries"]
+    assert (windows["group"], windows["sequence_length"]) == ("shop", 14)
+    assert draft.sections["data"]["split"]["order"] == "date_next"
+    said = "\n".join(draft.said())
+    assert "3 series of 80 rows, which 'shop' tells apart, one row a day, each in order of time; target: sales" in said
+    assert "left out: place (one value in all rows of a series)" in said
+    (tmp_path / "config.yaml").write_text(draft.text("config.yaml"), encoding="utf-8")
+    splits = open_config(tmp_path / "config.yaml").load_data().splits
+    assert {name: split.rows for name, split in splits.items()} == {"train": 3 * 46, "validation": 30, "test": 30}
+    assert splits["train"].origin is not None
+    assert set(splits["train"].origin.table.array("shop")) == set(SHOPS)
+
+
+def test_stations_may_have_numbers_and_other_lengths_and_times(tmp_path: Path) -> None:
+    rows = [f"{station};{hour};{20 * station + hour % 5}" for station in (3, 7, 12) for hour in range(20 + 5 * station)]
+    draft = draft_for(write(tmp_path / "s.csv", "station;step;level", rows), "s.csv")
+    windows = draft.sections["data"]["source"]["timeseries"]
+    assert (windows["group"], windows["sequence_length"]) == ("station", 7)  # a fifth of the shortest
+    assert "3 series of 35 to 80 rows, which 'station' tells apart, one row a step" in "\n".join(draft.said())
+
+
+def test_months_of_series_that_differ_by_a_factor_are_logarithms(tmp_path: Path) -> None:
+    months = np.arange(np.datetime64("2015-01"), np.datetime64("2025-01"))
+    rows = [f"{m},{c},{size * (10 + n % 12)}" for c, size in (("DE", 1), ("LI", 100)) for n, m in enumerate(months)]
+    draft = draft_for(write(tmp_path / "s.csv", "month,country,births", rows), "s.csv")
+    assert draft.sections["data"]["inputs"]["history"][1] == "log"
+    assert "differs by a factor from series to series" in "\n".join(draft.said())
+
+
+def transactions() -> list[str]:
+    random = np.random.default_rng(0)
+    days = np.sort(random.integers(0, len(DAYS), 900))
+    return [f"{DAYS[day]},C{random.integers(20):02d},{random.exponential(20):.2f}" for day in days]
+
+
+NO_SERIES = {
+    "transactions of customers": ("date,customer,amount", transactions()),
+    "two columns tell the series apart": (
+        "date,shop,item,sold",
+        [f"{day},{shop},{item},{n % 7}" for n, day in enumerate(DAYS) for shop in "ab" for item in "xy"],
+    ),
+    "words vary": ("date,shop,weather,sold", by_date(lambda n, shop: f"{DAYS[n]},{shop},{'sr'[n % 2]},{n % 7}")),
+    "no time repeats": ("date,kind,sold", [f"{day},{'uv'[n % 2]},{n % 7}" for n, day in enumerate(DAYS)]),
+    "short series": ("date,shop,sold", [f"{day},s{n},{n * 7 % 5}" for n in range(9) for day in DAYS[:12]]),
+    "days are missing": ("date,shop,sold", by_date(lambda n, shop: f"{DAYS[n * n // 80]},{shop},{n % 7}")),
+}
+
+
+@pytest.mark.parametrize(("header", "rows"), NO_SERIES.values(), ids=NO_SERIES)
+def test_other_tables_with_dates_and_identifiers_are_no_series(header: str, rows: list[str], tmp_path: Path) -> None:
+    source = draft_for(write(tmp_path / "t.csv", header, rows), "t.csv").sections["data"]["source"]
+    assert list(source) == ["csv"]
