@@ -29,6 +29,7 @@ from kerascli.training.memory_estimate import (
     without_memory,
 )
 from kerascli.workflow.fitting.binding import optimizers_of
+from kerascli.world import processes_here
 
 BASE = 330 * 10**6
 """Memory of a process that has imported Python's and torch's libraries, and run an operation of each kind, in bytes."""
@@ -99,19 +100,20 @@ def memory_lines(spec: RunSpec, prepared: PreparedData | None, processes: int) -
 
 
 def _shortage(found: MemoryEstimate, processes: int) -> list[Fault]:
-    """Return a warning if the processes need more memory than this machine, its container or its GPUs have."""
-    device = choose_device().value
-    if device.startswith("cuda"):
+    """Return a warning if the processes of this machine need more memory than it, its container or its GPUs have."""
+    here, hint = processes_here(processes), "a smaller fit.batch_size, a smaller model, or more machines"
+    if choose_device().value.startswith("cuda"):
         needed, there = found.total, torch.cuda.get_device_properties(0).total_memory
-        where = "a GPU of this machine has"
+        has = f"a GPU of this machine has {size_text(there)}"
     else:
-        needed, there = found.total + BASE, 2 * memory_limit() // processes
-        where = "this machine has" if processes == 1 else "this machine has for one"
+        needed, there = found.total + BASE, 2 * memory_limit() // here
+        has = f"this machine has {size_text(there)}{f' for each of {here}' if here > 1 else ''}"
+        if here == processes > 1:
+            hint += f"; if not all {processes} run on one, set LOCAL_WORLD_SIZE to the number that do"
     if needed <= there:
         return []
     who = "the process needs" if processes == 1 else f"each of {processes} processes needs"
-    text = f"{who} about {size_text(needed)} of memory, but {where} {size_text(there)}"
-    return [Fault(text, level="warning", hint="a smaller fit.batch_size, a smaller model, or more machines")]
+    return [Fault(f"{who} about {size_text(needed)} of memory, but {has}", level="warning", hint=hint)]
 
 
 def _held(prepared: PreparedData | None) -> int:

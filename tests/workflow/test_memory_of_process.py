@@ -160,7 +160,9 @@ def test_validate_prints_the_memory_of_a_process(tmp_path: Path, monkeypatch: py
     assert "need" not in warning
     monkeypatch.setattr(memory_of_process, "memory_limit", lambda: 300 * 10**6)
     _, warning = checked(tmp_path, text, 2)
-    assert "each of 2 processes needs about 331 MB of memory, but this machine has for one 300 MB" in warning
+    assert "each of 2 processes needs about 331 MB of memory, but this machine has 300 MB for each of 2" in warning
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")  # the other one runs on another machine
+    assert "need" not in checked(tmp_path, text, 2)[1]
 
 
 def test_a_model_of_unknown_sizes_is_not_estimated(tmp_path: Path) -> None:
