@@ -37,12 +37,13 @@ from benchmarks.failing_run import (
 from kerascli.disk import locks
 from kerascli.errors import KerasCliError
 from kerascli.runs.checkpoints import Checkpoints
-from tests.support.processes import Ended, Launched, run_on
+from tests.support.processes import Ended, Launched
 
 END_SECONDS = 5.0
 """Time in which all processes must have ended after a failure; a stopped one counts after the --timeout."""
 OPTIONS = ("--threads", "1", "--device", "cpu", "--quiet")
 _ATTEMPTS = 6
+_PATIENCE_SECONDS = 600.0
 
 
 @dataclass(slots=True)
@@ -116,7 +117,7 @@ def _whole(parent: Path, name: str, processes: int, distribute: str) -> bytes:
     """Return the weights of a training that nothing happens to."""
     folder = parent / f"whole-{name}-{processes}"
     _write(folder, name, distribute)
-    ended = run_on(processes, folder, ("train", f"{name}.yaml", *OPTIONS))
+    ended = Launched([("train", f"{name}.yaml", *OPTIONS)], processes, folder).wait(_PATIENCE_SECONDS)
     run = run_in(folder)
     assert set(ended.codes) == {0}, ended.text
     assert run is not None
@@ -243,7 +244,7 @@ def _check_resumed(folder: Path, whole: bytes, result: Result) -> None:
         return
     case = result.case
     processes = case.processes if case.distribute == "fsdp" else random.Random(case.seed).choice((1, 1, 2, 4))
-    ended = run_on(processes, folder, ("train", "--resume", str(run), "--quiet"))
+    ended = Launched([("train", "--resume", str(run), "--quiet")], processes, folder).wait(_PATIENCE_SECONDS)
     result.resumed = f"on {processes}"
     if set(ended.codes) != {0}:
         result.wrong.append(f"resume: {ended.codes} {ended.text!r}")
