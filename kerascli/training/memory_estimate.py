@@ -99,7 +99,7 @@ def estimate(
     found = [_of_pass(each, batch, counts, device) for each in passes]
     steps = [step for _, step in found]
     if evaluated is not None:
-        steps.append(_of_evaluation(*evaluated))
+        steps.append(evaluation_bytes(*evaluated))
     if device.type != "cpu":  # there a step with a gradient that is not finite is undone, from copies
         steps.append(states + sum(weight.tensor.nbytes for weight in weights if weight.trainable))
     sizes = {id(weight.tensor): weight.tensor.nbytes for weight in weights}
@@ -134,7 +134,8 @@ def _of_pass(each: ForwardPass, batch: Batch, counts: PartCounts, device: torch.
     return gradients * is_traced, step  # the graph's gradients are compared with the module's
 
 
-def _of_evaluation(module: TrainStepModule, batch: Batch) -> int:
+def evaluation_bytes(module: TrainStepModule, batch: Batch) -> int:
+    """Return the most bytes that the evaluation of a batch allocates at once."""
     module.eval()
     with torch.no_grad():
         return peak_bytes(lambda: module(batch), _EAGER)

@@ -200,3 +200,14 @@ def test_activation_checkpointing_needs_less(tmp_path: Path) -> None:
         memory_estimate(spec_of(tmp_path, deep.replace("CHECK", value)), None, 2) for value in ("false", "true")
     )
     assert again.step < 0.8 * kept.step
+
+
+def test_evaluate_and_predict_of_a_divided_model_need_it_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes train with parts of the weights; a process that evaluates has all, and reads as many."""
+    text = DENSE.replace("OPTIMIZER", "adam").replace("units: 256", "units: 60000").replace("FIT", ", distribute: fsdp")
+    line, warning = checked(tmp_path, text, 2)
+    assert "evaluate and predict, which build the whole model: about 54 MB beside" in line  # of 15.4 and 3.8 MB
+    assert "evaluate" not in warning
+    monkeypatch.setattr(memory_of_process, "memory_limit", lambda: 180 * 10**6)
+    assert "they need about 384 MB of memory, but this machine has 360 MB" in checked(tmp_path, text, 2)[1]
+    assert "evaluate and predict" not in checked(tmp_path, text.replace("fsdp", "ddp"), 2)[0]

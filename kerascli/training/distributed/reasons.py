@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import threading
 import time
 
 from kerascli.errors import Fault, ProcessLost
@@ -20,6 +21,8 @@ _SECONDS_FOR_STORE = 2.0
 """Time that the store has to answer after a failure; the process that keeps it may be the one that is gone."""
 _SECONDS_TO_ALARM = 0.4
 """Time between two looks whether another process has lost a connection."""
+_SECONDS_TO_END = 0.5
+"""Time to wait for the end of a request to the store, which may not answer."""
 _SECONDS_TO_LOOK = 0.02
 """Time between two looks for a reason."""
 
@@ -37,6 +40,19 @@ class Reasons:
         self._store = store
         self._gone: list[int] = []
         self._kept: ProcessLost | None = None
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def listen(self) -> None:
+        """Answer the alarm from now on, in a thread."""
+        self._thread = threading.Thread(target=self.answer_alarm, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Listen no longer: Python aborts a process that ends while a thread of it is in a request to the store."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(_SECONDS_TO_END)
 
     def are_there(self) -> bool:
         """Return True if a process has failed."""
@@ -95,10 +111,12 @@ class Reasons:
         """
         with contextlib.suppress(RuntimeError):  # the store is gone
             while not self._store.has([_ALARM]):
-                time.sleep(_SECONDS_TO_ALARM)
+                if self._ended.wait(_SECONDS_TO_ALARM):
+                    return
             self._say("alive")
             while not self.are_there():
-                time.sleep(_SECONDS_TO_LOOK)
+                if self._ended.wait(_SECONDS_TO_LOOK):
+                    return
             self._kept = self._first()
             self._say("asked")
 

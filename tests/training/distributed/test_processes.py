@@ -66,14 +66,24 @@ def test_a_busy_process_hears_the_reason_of_process_0_which_ends_with_the_store(
     store: Any = dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
     busy = TimedStore(store, 5.0)
     reasons = Reasons(World(1, 2), busy)
-    thread = threading.Thread(target=reasons.answer_alarm)
-    thread.start()
+    reasons.listen()
     fails = Reasons(World(0, 2), TimedStore(store, 5.0))
     assert fails.leave("no such table", heard=False)
-    thread.join()
+    assert reasons._thread is not None
+    reasons._thread.join()
     busy._store = Gone()  # pyright: ignore[reportAttributeAccessIssue]
     assert str(reasons.found()) == "process 0 of 2 failed: no such table"
     assert not reasons.leave("process 0 of 2 failed: no such table", heard=True)
+
+
+def test_a_process_that_leaves_makes_no_requests_to_the_store_any_more() -> None:
+    """Python aborts a process that ends while one of its threads is in such a request."""
+    reasons = Reasons(World(1, 2), TimedStore(dist.HashStore(), 5.0))  # pyright: ignore[reportPrivateImportUsage]
+    reasons.listen()
+    assert reasons._thread is not None
+    assert reasons._thread.is_alive()
+    reasons.end()
+    assert not reasons._thread.is_alive()
 
 
 def test_a_process_that_fails_tells_the_one_that_waits() -> None:
