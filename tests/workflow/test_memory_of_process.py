@@ -17,7 +17,7 @@ from kerascli.data.batches.loader import Batch
 from kerascli.data.pipeline.prepare import no_stages
 from kerascli.training.build import build_experiment
 from kerascli.training.forward_pass import Eager
-from kerascli.training.memory_estimate import peak_bytes, without_memory
+from kerascli.training.memory_estimate import Groups, peak_bytes, without_memory
 from kerascli.workflow import memory_of_process
 from kerascli.workflow.check import check
 from kerascli.workflow.memory_of_process import NotEstimated, memory_estimate
@@ -178,7 +178,7 @@ def test_random_numbers_are_not_drawn() -> None:
 
 
 def test_fsdp_divides_weights_and_states_and_gathers_groups(tmp_path: Path) -> None:
-    """Beside the activations: groups that are gathered, whole gradients of the largest one, and parts of all."""
+    """Beside the activations: two groups that are gathered, gradients of the largest one, and parts of all."""
     whole = memory_estimate(dense(tmp_path), None, 4)
     freed, kept = (
         memory_estimate(dense(tmp_path, fit=f", distribute: {{fsdp: {{reshard_after_forward: {value}}}}}"), None, 4)
@@ -188,7 +188,14 @@ def test_fsdp_divides_weights_and_states_and_gathers_groups(tmp_path: Path) -> N
     assert freed.optimizer == whole.optimizer // 4
     assert freed.saving == (WEIGHTS + whole.optimizer) // 4
     assert kept.step == freed.step  # two groups: both are gathered ahead, or kept
-    assert freed.step >= WEIGHTS + 2 * (4 * 64 * 256) + WEIGHTS // 4
+    assert freed.step >= WEIGHTS + 4 * 64 * 256 + WEIGHTS // 4
+
+
+def test_the_peak_of_groups_is_in_the_backward_pass() -> None:
+    """Of 50: its weights and gradients, 30 that were gathered ahead, 20 that were sent; 7 are in no group."""
+    sizes = [10, 30, 50, 20, 7]
+    assert Groups(sizes, are_freed=True).peak == 2 * 7 + 30 + 2 * 50 + 20
+    assert Groups(sizes, are_freed=False).peak == 2 * 7 + 10 + 30 + 2 * 50 + 20
 
 
 def test_activation_checkpointing_needs_less(tmp_path: Path) -> None:

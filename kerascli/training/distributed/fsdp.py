@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from kerascli.device import return_memory
 from kerascli.layers.base import Outcome
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.parts.distributions import FSDP
@@ -33,6 +34,7 @@ def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torc
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard
 
+    return_memory()
     _let_hooks_see_results()
     # No layer changes its input in place: other nodes may use the tensor.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
