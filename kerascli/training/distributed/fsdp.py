@@ -50,7 +50,8 @@ def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torc
             part.set_gradient_divide_factor(1.0)
             part.set_force_sum_reduction_for_comms(True)
             if device.type == "cpu":
-                part.set_custom_reduce_scatter(_SumInPlace())
+                comm: Any = _SumInPlace()  # torch's abstract class is private
+                part.set_custom_reduce_scatter(comm)
 
 
 class _SumInPlace:
