@@ -88,23 +88,26 @@ compile: {{loss: sparse_categorical_crossentropy, optimizer: adam, metrics: [acc
 fit:
   epochs: {epochs}
   batch_size: 16
-  shards: 4
+  {division}
   validation_data: validation
   validation_batch_size: 16
   callbacks: [obedient, {{model_checkpoint: {{save_freq: {save_freq}}}}}]
 """
 
-CONFIGS = {
-    "steps": CONFIG.format(rows=1600, evaluated=0.1, units=32, epochs=EPOCHS, save_freq=40),
-    "saving": CONFIG.format(rows=800, evaluated=0.1, units=400, epochs=EPOCHS, save_freq=4),
-    "evaluating": CONFIG.format(rows=16_000, evaluated=0.48, units=32, epochs=EPOCHS, save_freq=20),
+DIVISIONS = {"ddp": "shards: 4", "fsdp": "distribute: fsdp"}
+"""Mapping from a way to divide a training among processes to its line in the config."""
+_SETTINGS = {
+    "steps": {"rows": 1600, "evaluated": 0.1, "units": 32, "save_freq": 40},
+    "saving": {"rows": 800, "evaluated": 0.1, "units": 400, "save_freq": 4},
+    "evaluating": {"rows": 16_000, "evaluated": 0.48, "units": 32, "save_freq": 20},
 }
-"""Configs by what takes most of the time; `evaluating` has 480 batches of validation and of test for 40 steps."""
+"""Settings by what takes most of the time; `evaluating` has 480 batches of validation and of test for 40 steps."""
+CONFIGS = tuple(_SETTINGS)
 
 
-def config_of(moment: str) -> str:
-    """Return the name of the config whose trainings are made to fail at a moment."""
-    return {"saving": "saving", "validation": "evaluating", "test": "evaluating"}.get(moment, "steps")
+def config(name: str, distribute: str) -> str:
+    """Return the text of a config."""
+    return CONFIG.format(**_SETTINGS[name], epochs=EPOCHS, division=DIVISIONS[distribute])
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +119,16 @@ class Case:
     moment: str
     processes: int
     seed: int
+    distribute: str = "ddp"
+
+    @property
+    def config(self) -> str:
+        """Name of the config that is trained."""
+        return {"saving": "saving", "validation": "evaluating", "test": "evaluating"}.get(self.moment, "steps")
 
     def __str__(self) -> str:
-        return f"{self.failure} of process {self.rank} of {self.processes}, {self.moment} (seed {self.seed})"
+        who = f"{self.failure} of process {self.rank} of {self.processes}"
+        return f"{who}, {self.moment}, {self.distribute} (seed {self.seed})"
 
 
 class TooLate(Exception):
@@ -128,7 +138,7 @@ class TooLate(Exception):
 def strike(case: Case, launched: Launched, folder: Path) -> float:
     """Wait for the moment of a case, make the process fail, and return the time at which that was done."""
     chance = random.Random(case.seed)
-    _WAITS[case.moment](folder, launched, chance)
+    _WAITS[case.moment](case, folder, launched, chance)
     process = launched.processes[case.rank]
     if not process.is_alive() or process.pid is None:
         raise TooLate
@@ -161,29 +171,32 @@ def _history_rows(folder: Path) -> int:
     return -1
 
 
-def _start(folder: Path, launched: Launched, chance: random.Random) -> None:
+def _start(case: Case, folder: Path, launched: Launched, chance: random.Random) -> None:
     _until(lambda: run_in(folder), launched)
     time.sleep(chance.choice((0.0, 0.002, 0.01, 0.03)))
 
 
-def _steps(folder: Path, launched: Launched, chance: random.Random) -> None:
+def _steps(case: Case, folder: Path, launched: Launched, chance: random.Random) -> None:
     rows = chance.randrange(EPOCHS - 1)
     _until(lambda: _history_rows(folder) >= rows, launched)
     time.sleep(chance.uniform(0.0, 0.3))
 
 
-def _saving(folder: Path, launched: Launched, chance: random.Random) -> None:
+def _saving(case: Case, folder: Path, launched: Launched, chance: random.Random) -> None:
     """Wait until a temporary file of a checkpoint is there, after a few checkpoints."""
     _until(lambda: run_in(folder) is not None, launched)
     checkpoints = (run_in(folder) or folder) / "checkpoints"
     _until(checkpoints.is_dir, launched)
     saved = chance.randrange(1, 12)
     _until(lambda: len(list(checkpoints.glob("batch-*.json"))) >= saved, launched)
-    kind = chance.choice((".training", ".json"))  # the tensors' file, or the manifest's
+    kinds = [".training", ".json"]  # the tensors' file, and the manifest's
+    if case.distribute == "fsdp":
+        kinds += [f".part-{rank:05d}" for rank in range(case.processes)]
+    kind = chance.choice(kinds)
     _until(lambda: any(".tmp-" in name and kind in name for name in os.listdir(checkpoints)), launched, pause=0.0)
 
 
-def _validation(folder: Path, launched: Launched, chance: random.Random) -> None:
+def _validation(case: Case, folder: Path, launched: Launched, chance: random.Random) -> None:
     """Wait for the last checkpoint within the second epoch, or a later one: the rest of it is validation."""
     steps = 40 * chance.randrange(1, EPOCHS)
     _until(lambda: run_in(folder) is not None, launched)
@@ -192,19 +205,19 @@ def _validation(folder: Path, launched: Launched, chance: random.Random) -> None
     time.sleep(chance.uniform(0.01, 0.2))
 
 
-def _epoch_end(folder: Path, launched: Launched, chance: random.Random) -> None:
+def _epoch_end(case: Case, folder: Path, launched: Launched, chance: random.Random) -> None:
     rows = chance.randrange(1, EPOCHS)
     _until(lambda: _history_rows(folder) >= rows, launched, pause=0.0)
 
 
-def _test(folder: Path, launched: Launched, chance: random.Random) -> None:
+def _test(case: Case, folder: Path, launched: Launched, chance: random.Random) -> None:
     _until(lambda: run_in(folder) is not None, launched)
     weights = (run_in(folder) or folder) / "model.safetensors"
     _until(weights.exists, launched)
     time.sleep(chance.uniform(0.0, 0.15))
 
 
-_WAITS: dict[str, Callable[[Path, Launched, random.Random], None]] = {
+_WAITS: dict[str, Callable[[Case, Path, Launched, random.Random], None]] = {
     "start": _start, "steps": _steps, "saving": _saving, "validation": _validation, "epoch end": _epoch_end,
     "test": _test,
 }  # fmt: skip

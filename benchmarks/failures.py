@@ -1,7 +1,8 @@
 """Make trainings on several processes fail at random moments, and check what is left: `python -m benchmarks.failures`.
 
 After each failure all processes must end soon, one reason must be printed and recorded, the newest checkpoint must be
-intact, and the resumed run must have the weights of one that nothing happened to, to the bit.
+intact, and the resumed run must have the weights of one that nothing happened to, to the bit. With `--distribute fsdp`,
+whose bits depend on the number of processes, it is resumed on as many as before; else on 1, 2 or 4.
 """
 
 import argparse
@@ -22,25 +23,27 @@ from typing import Any
 
 from benchmarks.failing_run import (
     CONFIGS,
+    DIVISIONS,
     FAILURES,
     MOMENTS,
     PLUGIN,
     TIMEOUT_SECONDS,
     Case,
     TooLate,
-    config_of,
+    config,
     run_in,
     strike,
 )
 from kerascli.disk import locks
 from kerascli.errors import KerasCliError
 from kerascli.runs.checkpoints import Checkpoints
-from tests.support.processes import Ended, Launched, run_on
+from tests.support.processes import Ended, Launched
 
 END_SECONDS = 5.0
 """Time in which all processes must have ended after a failure; a stopped one counts after the --timeout."""
 OPTIONS = ("--threads", "1", "--device", "cpu", "--quiet")
 _ATTEMPTS = 6
+_PATIENCE_SECONDS = 600.0
 
 
 @dataclass(slots=True)
@@ -65,12 +68,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.failures", description=__doc__)
     parser.add_argument("--cases", type=int, default=48)
     parser.add_argument("--processes", type=int, choices=(2, 4))
+    parser.add_argument("--distribute", choices=DIVISIONS, default="ddp")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="a part of the names of the cases to run")
     given = parser.parse_args()
     found: list[Result] = []
     with tempfile.TemporaryDirectory() as folder:
-        whole = {name: _whole(Path(folder) / f"whole-{name}", name) for name in CONFIGS}
+        counts = (1,) if given.distribute == "ddp" else _counts(given)
+        whole = {(name, on): _whole(Path(folder), name, on, given.distribute) for name in CONFIGS for on in counts}
         print(_line(_HEAD), flush=True)
         for number, case in enumerate(itertools.islice(_cases(given), given.cases)):
             found.append(_tried(case, Path(folder) / str(number), whole))
@@ -94,47 +99,49 @@ def _line(cells: list[str]) -> str:
 def _cases(given: argparse.Namespace) -> Iterator[Case]:
     """Yield cases in random order, each kind once before any comes again."""
     chance = random.Random(given.seed)
-    counts = (given.processes,) if given.processes else (2, 4)
-    kinds = list(itertools.product(FAILURES, (True, False), MOMENTS, counts))
+    kinds = list(itertools.product(FAILURES, (True, False), MOMENTS, _counts(given)))
     while True:
         chance.shuffle(kinds)
         for failure, leads, moment, processes in kinds:
-            case = Case(
-                failure, 0 if leads else chance.randrange(1, processes), moment, processes, chance.getrandbits(32)
-            )
+            rank = 0 if leads else chance.randrange(1, processes)
+            case = Case(failure, rank, moment, processes, chance.getrandbits(32), given.distribute)
             if given.only in str(case):
                 yield case
 
 
-def _whole(folder: Path, name: str) -> bytes:
+def _counts(given: argparse.Namespace) -> tuple[int, ...]:
+    return (given.processes,) if given.processes else (2, 4)
+
+
+def _whole(parent: Path, name: str, processes: int, distribute: str) -> bytes:
     """Return the weights of a training that nothing happens to."""
-    _write(folder, name)
-    ended = run_on(1, folder, ("train", f"{name}.yaml", *OPTIONS))
+    folder = parent / f"whole-{name}-{processes}"
+    _write(folder, name, distribute)
+    ended = Launched([("train", f"{name}.yaml", *OPTIONS)], processes, folder).wait(_PATIENCE_SECONDS)
     run = run_in(folder)
-    assert ended.codes == [0], ended.text
+    assert set(ended.codes) == {0}, ended.text
     assert run is not None
     return (run / "model.safetensors").read_bytes()
 
 
-def _write(folder: Path, name: str) -> None:
+def _write(folder: Path, name: str, distribute: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    (folder / f"{name}.yaml").write_text(CONFIGS[name])
+    (folder / f"{name}.yaml").write_text(config(name, distribute))
     (folder / "obedient.py").write_text(PLUGIN)
 
 
-def _tried(case: Case, folder: Path, whole: dict[str, bytes]) -> Result:
+def _tried(case: Case, folder: Path, whole: dict[tuple[str, int], bytes]) -> Result:
     """Return the result of a case; one whose moment was missed is tried again."""
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(TooLate):
-            return _result(case, folder, whole[config_of(case.moment)])
+            return _result(case, folder, whole[case.config, 1 if case.distribute == "ddp" else case.processes])
     return Result(case, wrong=["the moment was missed"])
 
 
 def _result(case: Case, folder: Path, whole: bytes) -> Result:
-    name = config_of(case.moment)
-    _write(folder, name)
-    command = ("train", f"{name}.yaml", *OPTIONS, "--timeout", str(TIMEOUT_SECONDS))
+    _write(folder, case.config, case.distribute)
+    command = ("train", f"{case.config}.yaml", *OPTIONS, "--timeout", str(TIMEOUT_SECONDS))
     launched = Launched([command], case.processes, folder)
     try:
         struck = strike(case, launched, folder)
@@ -153,7 +160,7 @@ def _result(case: Case, folder: Path, whole: bytes) -> Result:
     if _ended_before(case, ended):
         raise TooLate
     _check(case, ended, folder, result)
-    _check_resumed(folder, name, whole, result)
+    _check_resumed(folder, whole, result)
     return result
 
 
@@ -227,16 +234,17 @@ def _check_files(run: Path, wrong: list[str], *, swept: bool) -> None:
         wrong.append(f"damaged: {damaged}")
 
 
-def _check_resumed(folder: Path, name: str, whole: bytes, result: Result) -> None:
-    """Resume the run on 1, 2 or 4 processes, and compare its weights with those of the undisturbed training."""
+def _check_resumed(folder: Path, whole: bytes, result: Result) -> None:
+    """Resume the run, and compare its weights with those of the undisturbed training."""
     for told in folder.glob("raise-*"):
         told.unlink()
     run = run_in(folder)
     if run is None or not (run / "run.json").exists():
         result.resumed = "no run"
         return
-    processes = random.Random(result.case.seed).choice((1, 1, 2, 4))
-    ended = run_on(processes, folder, ("train", "--resume", str(run), "--quiet"))
+    case = result.case
+    processes = case.processes if case.distribute == "fsdp" else random.Random(case.seed).choice((1, 1, 2, 4))
+    ended = Launched([("train", "--resume", str(run), "--quiet")], processes, folder).wait(_PATIENCE_SECONDS)
     result.resumed = f"on {processes}"
     if set(ended.codes) != {0}:
         result.wrong.append(f"resume: {ended.codes} {ended.text!r}")

@@ -1,8 +1,10 @@
 """Estimates of the memory of a training beside the memory that it takes at most, each in a process of its own.
 
-python -m benchmarks.memory [--models NAME ...] [--processes N ...] [--distribute fsdp]
+python -m benchmarks.memory [--models NAME ...] [--processes N ...] [--distribute fsdp] [--rounds N]
 
-Measured is the peak of the resident memory of rank 0 (VmHWM), above that of a training of a tiny model.
+Measured is the peak of the resident memory of rank 0 (VmHWM), above that of a training of a tiny model: the median of
+some rounds, since malloc makes peaks vary. A checkpoint is written after the first of two epochs; with FSDP, while the
+second goes on.
 """
 
 import argparse
@@ -12,6 +14,7 @@ import json
 import os
 import resource
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -88,7 +91,7 @@ data:
 model:
   layers:{layers}
 compile: {{loss: sparse_categorical_crossentropy, optimizer: adam, metrics: [accuracy], jit_compile: false}}
-fit: {{epochs: 1, batch_size: {batch_size}, distribute: {distribute}}}
+fit: {{epochs: 2, batch_size: {batch_size}, distribute: {distribute}}}
 """
 
 
@@ -143,24 +146,32 @@ def benchmark() -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--processes", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--distribute", default="ddp", help="fit.distribute, such as fsdp")
+    parser.add_argument("--rounds", type=int, default=3, help="trainings whose median is taken")
     parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.run:
         what, path = given.run
         train(Path(path)) if what == "train" else estimate(Path(path), given.processes[0])
         return
-    print("model | processes | estimate MB | measured MB | estimate / measured | base MB | seconds of the estimate")
+    print(
+        "model | processes | estimate MB | measured MB (from, to) | estimate / measured | base MB | s of the estimate"
+    )
     print("---|---|---|---|---|---|---")
     for processes in given.processes:
-        base = measured("tiny", processes, given.distribute)["peak"]
+        base = statistics.median(_peaks("tiny", processes, given))
         for name in given.models:
             told = measured(name, processes, given.distribute, estimated=True)
-            seen = measured(name, processes, given.distribute)["peak"] - base
+            seen = [peak - base for peak in _peaks(name, processes, given)]
+            middle = statistics.median(seen)
             print(
-                f"{name} | {processes} | {told['total'] / 1e6:.0f} | {seen / 1e6:.0f} | {told['total'] / seen:.2f} | "
-                f"{base / 1e6:.0f} | {told['seconds']:.1f}",
+                f"{name} | {processes} | {told['total'] / 1e6:.0f} | {middle / 1e6:.0f} ({min(seen) / 1e6:.0f}, "
+                f"{max(seen) / 1e6:.0f}) | {told['total'] / middle:.2f} | {base / 1e6:.0f} | {told['seconds']:.1f}",
                 flush=True,
             )
+
+
+def _peaks(name: str, processes: int, given: argparse.Namespace) -> list[float]:
+    return [measured(name, processes, given.distribute)["peak"] for _ in range(given.rounds)]
 
 
 def measured(name: str, processes: int, distribute: str, *, estimated: bool = False) -> dict[str, float]:

@@ -13,6 +13,8 @@ from kerascli.errors import ConfigError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Parameter numbers of `mallopt` in glibc's malloc.h."""
+_LARGE_BYTES = 2**22
+"""Size of tensors whose memory processes return that must need little; the kernel fills new pages with zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,18 +141,31 @@ def prepare_cpu() -> None:
     _keep_memory()
 
 
+def return_memory() -> None:
+    """Set glibc's malloc to return the memory of large freed tensors at once, for processes that must need little.
+
+    With FSDP, tensors of many sizes come and go: kept memory is in pieces that do not fit, and grows from step to step.
+    """
+    _set_malloc(_LARGE_BYTES, 2 * _LARGE_BYTES)
+
+
 def _keep_memory() -> None:
     """Set glibc's malloc to keep the memory of freed tensors for the next ones.
 
     By default it maps new pages for each tensor above some size and returns them at once: a convolutional network then
     spends a sixth of its time in the kernel, which fills new pages with zeros.
     """
+    _set_malloc(2**30, 2**31 - 1)
+
+
+def _set_malloc(mapped_bytes: int, trimmed_bytes: int) -> None:
+    """Let glibc map tensors of `mapped_bytes` or more apart, and return what is free at the heap's end above a size."""
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 2**30)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_MMAP_THRESHOLD, mapped_bytes)
+        mallopt(_M_TRIM_THRESHOLD, trimmed_bytes)
 
 
 def prepare_gpu(device: torch.device) -> None:

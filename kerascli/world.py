@@ -40,6 +40,11 @@ def world_of(environ: Mapping[str, str] = os.environ) -> World:
     return found
 
 
+def processes_here(processes: int, environ: Mapping[str, str] = os.environ) -> int:
+    """Return how many of a training's processes run on this machine: LOCAL_WORLD_SIZE if it is set, else all."""
+    return min(max(1, _number(environ, "LOCAL_WORLD_SIZE", processes)), processes)
+
+
 def launch_of(environ: Mapping[str, str] = os.environ) -> str | None:
     """Return an id of the launch by which a launcher (torchrun ...) started this process, the same after restarts; None
     without a launcher.

@@ -50,7 +50,7 @@ MAY = {
 
 # The same within rooms, of their files and folders; a room that does not stand here has no floors.
 INNER_FLOORS = {
-    "disk": [["pieces", "files"], ["storage", "npz"], ["locks"]],
+    "disk": [["pieces", "files", "temporary"], ["storage", "npz"], ["locks"]],
     "data": [
         ["times"], ["storage", "download", "dates", "learned_checks"], ["base", "joined", "split", "text"],
         ["batches", "datasets", "mixing", "where"], ["augmentations", "moved", "section"], ["digests"], ["pipeline"],
@@ -251,6 +251,7 @@ READERS = {
     "disk/files.py": "the door",
     "disk/storage.py": "writes",
     "disk/locks.py": "makes and looks at lock files",
+    "disk/temporary.py": "the kernel's files",
     "cpus.py": "the kernel's files, of no size",
     "runs/manifest.py": "the kernel's files",
     "compiler/processor.py": "the kernel's files",

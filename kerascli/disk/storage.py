@@ -11,7 +11,6 @@ import fcntl
 import json
 import math
 import os
-import re
 import shutil
 import stat
 import sys
@@ -21,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from kerascli.disk.pieces import Hasher, Piece, Pieces, pieces, slices
+from kerascli.disk.temporary import is_left, temporary_path
 from kerascli.errors import StorageError, safe_text
 
-_TEMPORARY = re.compile(r"\..+\.tmp-(\d+)", re.DOTALL)
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 # All file operations go through these functions, so that tests can make the n-th one fail or kill the process.
@@ -97,7 +96,7 @@ def staged(path: Path, data: Piece | Pieces) -> Iterator[Staged]:
     It is removed unless it is placed. For files whose name or record needs their digest, and for several files that
     share one sync of their folder.
     """
-    temporary = _temporary(path)
+    temporary = temporary_path(path)
     try:
         with reported("write", path, needed_bytes=len(data)):
             digest = _fill(temporary, pieces(data))
@@ -195,7 +194,7 @@ def remove_file(path: Path) -> None:
 
 def remove_folder(path: Path) -> None:
     """Remove a folder atomically, by renaming it first. Symbolic links in it are removed, not followed."""
-    temporary = _temporary(path)
+    temporary = temporary_path(path)
     with reported("remove", path):
         _rename(path, temporary)
         _sync_folder(path.parent)
@@ -206,12 +205,9 @@ def sweep(folder: Path) -> None:
     """Remove temporary files and folders that killed processes left in `folder`."""
     with reported("clean", folder), os.scandir(folder) as entries:
         for entry in entries:
-            found = _TEMPORARY.fullmatch(entry.name)
-            # A file with our own process id is older than this process: ids are reused, as in containers.
-            if not found or (int(found[1]) != os.getpid() and _alive(int(found[1]))):
-                continue
             with contextlib.suppress(FileNotFoundError):  # another process may be removing it, too
-                (_rmtree if entry.is_dir(follow_symlinks=False) else _unlink)(Path(entry.path))
+                if is_left(entry):
+                    (_rmtree if entry.is_dir(follow_symlinks=False) else _unlink)(Path(entry.path))
 
 
 def size_text(count: int) -> str:
@@ -222,11 +218,6 @@ def size_text(count: int) -> str:
             break
         value /= 1000
     return f"{value:.0f} {unit}" if unit == "bytes" or value >= 10 else f"{value:.1f} {unit}"
-
-
-def _temporary(path: Path) -> Path:
-    # Cut, since file names are limited to 255 bytes and `path` may use them all.
-    return path.with_name(f".{path.name[:60]}.tmp-{os.getpid()}")
 
 
 def _fill(path: Path, data: Pieces) -> str:
@@ -297,13 +288,3 @@ def _finite(data: Any) -> Any:
     if isinstance(data, (list, tuple)):
         return [_finite(value) for value in data]
     return data
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True

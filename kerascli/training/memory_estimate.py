@@ -40,11 +40,11 @@ class MemoryEstimate:
         return self.weights + self.optimizer + self.gradients + self.step + self.saving + self.data
 
 
-_EAGER, _TRACED, _DIVIDED = 1.2, 1.4, 1.5
+_EAGER, _TRACED, _DIVIDED = 1.2, 1.4, 1.1
 """Memory of a pass on the CPU per byte of its tensors: kernels make copies, and malloc cannot use all that is free.
 
-Tracing adds small objects, which divide what is free, and FSDP gathers and frees large ones all the time. Measured by
-`python -m benchmarks.memory`.
+Tracing adds small objects, which divide what is free. With FSDP large tensors are mapped apart: the kernels' copies are
+left. Measured by `python -m benchmarks.memory`.
 """
 
 
@@ -69,9 +69,19 @@ class Groups:
     are_freed: bool
 
     @property
-    def gathered(self) -> int:
-        """Most bytes of whole weights at once: those of all groups, or of one in use and of one gathered ahead."""
-        return sum(sorted(self.sizes)[-2:] if self.are_freed else self.sizes)
+    def peak(self) -> int:
+        """Most bytes of whole weights and gradients at once: in the backward pass, of the groups in reverse order.
+
+        There are a group's weights and gradients, the next group's weights as they were gathered, and the gradients of
+        the one before as they were sent. The last of `sizes`, of weights in no group, are there all the time.
+        """
+        *sizes, rest = self.sizes
+        most = 0
+        for at, size in enumerate(sizes):
+            ahead = sum(sizes[max(0, at - 1) if self.are_freed else 0 : at])
+            sent = sum(sizes[at + 1 : at + 2])
+            most = max(most, ahead + 2 * size + sent)
+        return 2 * rest + most
 
 
 @contextmanager
@@ -99,7 +109,7 @@ def estimate(
     found = [_of_pass(each, batch, counts, device) for each in passes]
     steps = [step for _, step in found]
     if evaluated is not None:
-        steps.append(_of_evaluation(*evaluated))
+        steps.append(evaluation_bytes(*evaluated))
     if device.type != "cpu":  # there a step with a gradient that is not finite is undone, from copies
         steps.append(states + sum(weight.tensor.nbytes for weight in weights if weight.trainable))
     sizes = {id(weight.tensor): weight.tensor.nbytes for weight in weights}
@@ -117,8 +127,7 @@ def estimate_divided(
     states = sum(each.state_bytes for each in optimizers.by_name.values()) // processes
     each.module.train()
     activations = max(0, peak_bytes(lambda: Eager(each).run(batch), _DIVIDED) - round(_DIVIDED * parameters))
-    largest = max(groups.sizes)  # its whole gradients, and the vector in which they are sent
-    step = activations + groups.gathered + 2 * largest + parameters // processes
+    step = activations + groups.peak + parameters // processes  # its parts of the gradients
     return MemoryEstimate(own, states, 0, step, saving=own + states)
 
 
@@ -134,7 +143,8 @@ def _of_pass(each: ForwardPass, batch: Batch, counts: PartCounts, device: torch.
     return gradients * is_traced, step  # the graph's gradients are compared with the module's
 
 
-def _of_evaluation(module: TrainStepModule, batch: Batch) -> int:
+def evaluation_bytes(module: TrainStepModule, batch: Batch) -> int:
+    """Return the most bytes that the evaluation of a batch allocates at once."""
     module.eval()
     with torch.no_grad():
         return peak_bytes(lambda: module(batch), _EAGER)

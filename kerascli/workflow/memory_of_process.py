@@ -26,9 +26,11 @@ from kerascli.training.memory_estimate import (
     PartCounts,
     estimate,
     estimate_divided,
+    evaluation_bytes,
     without_memory,
 )
 from kerascli.workflow.fitting.binding import optimizers_of
+from kerascli.world import processes_here
 
 BASE = 330 * 10**6
 """Memory of a process that has imported Python's and torch's libraries, and run an operation of each kind, in bytes."""
@@ -95,23 +97,58 @@ def memory_lines(spec: RunSpec, prepared: PreparedData | None, processes: int) -
     beside = f"beside {size_text(BASE)} for Python and torch" if choose_device().value == "cpu" else "on its GPU"
     unread = "" if prepared is not None else "; the data was not read and is not counted"
     line = f"  memory of a process: about {size_text(found.total)} {beside} ({shown}){unread}"
-    return [line], _shortage(found, processes)
+    lines, warnings = [line], _shortage(found, processes)
+    if processes > 1 and isinstance(spec.fit.distribute, FSDP):
+        whole = _evaluation(spec) + found.data
+        lines.append(
+            f"  memory of evaluate and predict, which build the whole model: about {size_text(whole)} {beside}"
+        )
+        warnings += _shortage_of_evaluation(whole)
+    return lines, warnings
+
+
+def _evaluation(spec: RunSpec) -> int:
+    """Return the memory in bytes of a process that evaluates a model, which it has whole beside what it reads."""
+    own, device = copy.deepcopy(spec), torch.device(choose_device().value)
+    with without_memory():
+        experiment = build_experiment(own, no_stages(), device=device, initialize=False)
+        sizes = {id(weight.tensor): weight.tensor.nbytes for weight in experiment.weights}
+        work = evaluation_bytes(experiment.module, _batch(spec, _evaluated_rows(spec), device))
+    read = sum(sizes.values()) + max(
+        sizes.values()
+    )  # before they are in the model, whose memory malloc seeks elsewhere
+    return sum(sizes.values()) + max(work, read if device.type == "cpu" else 0)
+
+
+def _shortage_of_evaluation(needed: int) -> list[Fault]:
+    """Return a warning if one process that evaluates needs more memory than this machine or its GPU has."""
+    if choose_device().value.startswith("cuda"):
+        there, where = torch.cuda.get_device_properties(0).total_memory, "a GPU of this machine"
+    else:
+        needed, there, where = needed + BASE, 2 * memory_limit(), "this machine"
+    if needed <= there:
+        return []
+    text = f"evaluate and predict build the whole model: they need about {size_text(needed)} of memory, but {where} has"
+    return [
+        Fault(f"{text} {size_text(there)}", level="warning", hint="evaluate it on a larger machine, by one process")
+    ]
 
 
 def _shortage(found: MemoryEstimate, processes: int) -> list[Fault]:
-    """Return a warning if the processes need more memory than this machine, its container or its GPUs have."""
-    device = choose_device().value
-    if device.startswith("cuda"):
+    """Return a warning if the processes of this machine need more memory than it, its container or its GPUs have."""
+    here, hint = processes_here(processes), "a smaller fit.batch_size, a smaller model, or more machines"
+    if choose_device().value.startswith("cuda"):
         needed, there = found.total, torch.cuda.get_device_properties(0).total_memory
-        where = "a GPU of this machine has"
+        has = f"a GPU of this machine has {size_text(there)}"
     else:
-        needed, there = found.total + BASE, 2 * memory_limit() // processes
-        where = "this machine has" if processes == 1 else "this machine has for one"
+        needed, there = found.total + BASE, 2 * memory_limit() // here
+        has = f"this machine has {size_text(there)}{f' for each of {here}' if here > 1 else ''}"
+        if here == processes > 1:
+            hint += f"; if not all {processes} run on one, set LOCAL_WORLD_SIZE to the number that do"
     if needed <= there:
         return []
     who = "the process needs" if processes == 1 else f"each of {processes} processes needs"
-    text = f"{who} about {size_text(needed)} of memory, but {where} {size_text(there)}"
-    return [Fault(text, level="warning", hint="a smaller fit.batch_size, a smaller model, or more machines")]
+    return [Fault(f"{who} about {size_text(needed)} of memory, but {has}", level="warning", hint=hint)]
 
 
 def _held(prepared: PreparedData | None) -> int:

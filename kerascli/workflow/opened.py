@@ -88,9 +88,10 @@ def open_run(
     choice = choose_device(device)
     choice = choice if processes is None else of_process(choice, processes.world.local_rank, processes.world.local_size)
     chosen = torch.device(choice.value)
-    experiment = build_experiment(config.describe(found.facts), found, device=chosen)
+    spec = config.describe(found.facts)
+    weights, warnings = _weights(record, checkpoint)  # before there are others, since the file's bytes are as large
+    experiment = build_experiment(spec, found, device=chosen)
     states = {weight.name for weight in experiment.weights if weight.spec.is_state}
-    weights, warnings = _weights(record, checkpoint)
     values = {name: value for name, value in weights.items() if name not in states}
     assign_weights(lasting(experiment.weights), values)
     run = OpenedRun(record, config, experiment, found, config.data, learned, config.data is None, processes or ALONE)

@@ -3,10 +3,12 @@
 import gzip
 import hashlib
 import io
+import os
 import struct
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from kerascli.data.datasets.download import Remote, fetch
 from kerascli.errors import DataError
 from tests.support.needs import library
 from tests.support.server import Server
+from tests.support.storage_harness import fork
 
 CONTEXT = Context(Path(), 0)
 
@@ -52,6 +55,25 @@ def test_one_of_several_processes_downloads_and_the_others_wait(server: Server) 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda _: fetch(remote(), CONTEXT), range(4))) == [b"sound"] * 4
     assert server.asked == ["/t.gz"]
+
+
+@pytest.mark.parametrize(("caches", "downloads"), [(("one", "one"), 1), (("one", "two"), 2)])
+def test_two_processes_of_one_machine_download_once_and_two_machines_one_complete_file_each(
+    caches: tuple[str, str], downloads: int, server: Server, tmp_path: Path
+) -> None:
+    """Machines that share the folder of data sets, and no cache, do not hear of each other: the last file stays."""
+    server.files["t.gz"] = b"sound"
+    server.seconds = 0.2
+
+    def fetch_with(cache: str) -> None:
+        os.environ["XDG_CACHE_HOME"] = str(tmp_path / cache)
+        assert fetch(remote(), CONTEXT) == b"sound"
+
+    children = [fork(partial(fetch_with, each)) for each in caches]
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    assert server.asked == ["/t.gz"] * downloads
+    [kept] = (tmp_path / "keras/datasets/set").iterdir()
+    assert (kept.name, kept.read_bytes()) == ("t.gz", b"sound")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.torture.disk import die, failing
-from kerascli.disk import locks, storage
+from kerascli.disk import locks, storage, temporary
+from kerascli.disk.temporary import machine, temporary_path
 from kerascli.errors import FileRefused, KerasCliError, StorageError
 from kerascli.runs import index
 from kerascli.runs.checkpoints import Checkpoints
@@ -89,7 +90,7 @@ def test_control_an_in_place_writer_fails_the_failure_test(tmp_path: Path) -> No
 def test_the_order_is_write_sync_rename_sync_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = disk_of(monkeypatch, die, 10_000)
     storage.write_bytes(tmp_path / "a", b"x")
-    temporary = f".a.tmp-{os.getpid()}"
+    temporary = temporary_path(tmp_path / "a").name
     assert disk.done == [
         f"_open {temporary}", "_write", "_fsync", "_close", f"_rename {temporary}",
         f"_open {tmp_path.name}", "_fsync", "_close",
@@ -173,19 +174,35 @@ def test_a_name_of_255_bytes_can_be_written(tmp_path: Path) -> None:
 
 
 def test_a_file_left_by_a_process_that_had_our_number_is_replaced(tmp_path: Path) -> None:
-    (tmp_path / f".a.tmp-{os.getpid()}").write_bytes(b"half")
+    temporary_path(tmp_path / "a").write_bytes(b"half")
     storage.write_bytes(tmp_path / "a", NEW)
     assert os.listdir(tmp_path) == ["a"]
 
 
 def test_sweep_removes_what_dead_processes_left_and_nothing_else(tmp_path: Path) -> None:
     dead = 2**22 + 1  # above the largest number that Linux gives
-    kept = ["a", ".hidden", f".b.tmp-{os.getppid()}", "c.tmp-1", ".d.tmp-x"]
-    for name in (*kept, f".e.tmp-{dead}", f".f.tmp-{os.getpid()}"):
+    here = f"tmp-{machine()}"
+    kept = ["a", ".hidden", f".b.{here}-{os.getppid()}", f"c.{here}-1", ".d.tmp-x"]
+    for name in (*kept, f".e.{here}-{dead}", f".f.{here}-{os.getpid()}"):
         (tmp_path / name).touch()
-    (tmp_path / f".run.tmp-{dead}" / "inner").mkdir(parents=True)
+    (tmp_path / f".run.{here}-{dead}" / "inner").mkdir(parents=True)
     storage.sweep(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted(kept)
+
+
+def test_processes_of_two_machines_with_one_id_do_not_share_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in pods on one file system, where each has a process 7: neither replaces nor sweeps what the other writes."""
+    with storage.staged(tmp_path / "a", OLD) as other:
+        monkeypatch.setattr(temporary, "machine", lambda: "0badcafe")
+        storage.sweep(tmp_path)
+        storage.write_bytes(tmp_path / "a", NEW)
+        assert other.temporary.read_bytes() == OLD
+        monkeypatch.setattr(temporary, "OTHER_MACHINE_SECONDS", -1.0)  # as if it had not been changed for an hour
+        storage.sweep(tmp_path)
+        assert os.listdir(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == NEW
 
 
 def test_json_is_strict_and_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from kerascli.cli import plot, runs
 from kerascli.disk import storage
+from kerascli.disk.temporary import machine, temporary_path
 from kerascli.errors import ConfigError, FileRefused, KerasCliError, StorageError
 from kerascli.report.compare import ABSENT, compare
 from kerascli.runs import history, index, manifest, record
@@ -405,7 +406,8 @@ def test_a_changed_plugin_is_refused(runs_dir: Path) -> None:
 def test_taking_the_lock_clears_up_after_a_killed_process(runs_dir: Path) -> None:
     run = RunRecord.create(runs_dir, "a")
     (run.path / "checkpoints").mkdir()
-    left = [run.path / f".run.json.tmp-{2**22 + 1}", run.path / "checkpoints" / f".best.json.tmp-{2**22 + 1}"]
+    dead = f"tmp-{machine()}-{2**22 + 1}"
+    left = [run.path / f".run.json.{dead}", run.path / "checkpoints" / f".best.json.{dead}"]
     for path in left:
         path.touch()
     with run.locked():
@@ -575,7 +577,7 @@ def test_what_is_no_run_is_not_listed(three: Path, tmp_path: Path) -> None:
     (three / "notes").mkdir()
     (three / "file").touch()
     (three / "link").symlink_to(three / "2026-01-03T00-00-00Z-cnn")
-    (three / f".x.tmp-{os.getpid()}").mkdir()
+    temporary_path(three / "x").mkdir()
     assert len(index.list_runs(three)) == 3
 
 
@@ -789,7 +791,7 @@ def test_a_run_whose_process_is_gone_is_finished_by_another(tmp_path: Path) -> N
     run = RunRecord.create(tmp_path, "mine")
     with run.locked():
         run.begin({})
-        left = run.path / f".step.json.tmp-{2**22 + 1}"
+        left = run.path / f".step.json.tmp-{machine()}-{2**22 + 1}"
         left.touch()
         RunRecord(run.path).finish_for_another("process 0 is gone")
         assert run.facts()["status"] == "running"

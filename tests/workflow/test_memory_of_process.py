@@ -17,7 +17,7 @@ from kerascli.data.batches.loader import Batch
 from kerascli.data.pipeline.prepare import no_stages
 from kerascli.training.build import build_experiment
 from kerascli.training.forward_pass import Eager
-from kerascli.training.memory_estimate import peak_bytes, without_memory
+from kerascli.training.memory_estimate import Groups, peak_bytes, without_memory
 from kerascli.workflow import memory_of_process
 from kerascli.workflow.check import check
 from kerascli.workflow.memory_of_process import NotEstimated, memory_estimate
@@ -160,7 +160,9 @@ def test_validate_prints_the_memory_of_a_process(tmp_path: Path, monkeypatch: py
     assert "need" not in warning
     monkeypatch.setattr(memory_of_process, "memory_limit", lambda: 300 * 10**6)
     _, warning = checked(tmp_path, text, 2)
-    assert "each of 2 processes needs about 331 MB of memory, but this machine has for one 300 MB" in warning
+    assert "each of 2 processes needs about 331 MB of memory, but this machine has 300 MB for each of 2" in warning
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")  # the other one runs on another machine
+    assert "need" not in checked(tmp_path, text, 2)[1]
 
 
 def test_a_model_of_unknown_sizes_is_not_estimated(tmp_path: Path) -> None:
@@ -176,7 +178,7 @@ def test_random_numbers_are_not_drawn() -> None:
 
 
 def test_fsdp_divides_weights_and_states_and_gathers_groups(tmp_path: Path) -> None:
-    """Beside the activations: groups that are gathered, whole gradients of the largest one, and parts of all."""
+    """Beside the activations: two groups that are gathered, gradients of the largest one, and parts of all."""
     whole = memory_estimate(dense(tmp_path), None, 4)
     freed, kept = (
         memory_estimate(dense(tmp_path, fit=f", distribute: {{fsdp: {{reshard_after_forward: {value}}}}}"), None, 4)
@@ -186,7 +188,14 @@ def test_fsdp_divides_weights_and_states_and_gathers_groups(tmp_path: Path) -> N
     assert freed.optimizer == whole.optimizer // 4
     assert freed.saving == (WEIGHTS + whole.optimizer) // 4
     assert kept.step == freed.step  # two groups: both are gathered ahead, or kept
-    assert freed.step >= WEIGHTS + 2 * (4 * 64 * 256) + WEIGHTS // 4
+    assert freed.step >= WEIGHTS + 4 * 64 * 256 + WEIGHTS // 4
+
+
+def test_the_peak_of_groups_is_in_the_backward_pass() -> None:
+    """Of 50: its weights and gradients, 30 that were gathered ahead, 20 that were sent; 7 are in no group."""
+    sizes = [10, 30, 50, 20, 7]
+    assert Groups(sizes, are_freed=True).peak == 2 * 7 + 30 + 2 * 50 + 20
+    assert Groups(sizes, are_freed=False).peak == 2 * 7 + 10 + 30 + 2 * 50 + 20
 
 
 def test_activation_checkpointing_needs_less(tmp_path: Path) -> None:
@@ -198,3 +207,14 @@ def test_activation_checkpointing_needs_less(tmp_path: Path) -> None:
         memory_estimate(spec_of(tmp_path, deep.replace("CHECK", value)), None, 2) for value in ("false", "true")
     )
     assert again.step < 0.8 * kept.step
+
+
+def test_evaluate_and_predict_of_a_divided_model_need_it_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes train with parts of the weights; a process that evaluates has all, and reads as many."""
+    text = DENSE.replace("OPTIMIZER", "adam").replace("units: 256", "units: 60000").replace("FIT", ", distribute: fsdp")
+    line, warning = checked(tmp_path, text, 2)
+    assert "evaluate and predict, which build the whole model: about 54 MB beside" in line  # of 15.4 and 3.8 MB
+    assert "evaluate" not in warning
+    monkeypatch.setattr(memory_of_process, "memory_limit", lambda: 180 * 10**6)
+    assert "they need about 384 MB of memory, but this machine has 360 MB" in checked(tmp_path, text, 2)[1]
+    assert "evaluate and predict" not in checked(tmp_path, text.replace("fsdp", "ddp"), 2)[0]

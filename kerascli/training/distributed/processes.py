@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -99,13 +98,14 @@ class Processes:
             store = in_thread(meet)  # such that a signal ends the wait for others
         joined = cls(world, PrefixStore("kerascli", store), timeout)
         assert joined._reasons is not None
-        threading.Thread(target=joined._reasons.answer_alarm, daemon=True).start()
+        joined._reasons.listen()
         return joined
 
     def leave(self) -> None:
         """Leave the other processes, at the end of work without an error."""
-        if self._store is None:
+        if self._store is None or self._reasons is None:
             return
+        self._reasons.end()
         with contextlib.suppress(RuntimeError):  # the work is done
             self._store.set(f"left/{self.world.rank}", "")
             until = time.monotonic() + _SECONDS_TO_LEAVE * (self.world.leads and not kept_by_launcher())
@@ -257,6 +257,7 @@ class Processes:
         if _has_connections():
             dist.destroy_process_group()  # the others get an error at once, where they wait for this one
         self._reasons.wait_for_others()
+        self._reasons.end()
         return is_first
 
     @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import threading
 import time
 
 from kerascli.errors import Fault, ProcessLost
@@ -20,6 +21,8 @@ _SECONDS_FOR_STORE = 2.0
 """Time that the store has to answer after a failure; the process that keeps it may be the one that is gone."""
 _SECONDS_TO_ALARM = 0.4
 """Time between two looks whether another process has lost a connection."""
+_SECONDS_TO_END = 0.5
+"""Time to wait for the end of a request to the store, which may not answer."""
 _SECONDS_TO_LOOK = 0.02
 """Time between two looks for a reason."""
 
@@ -27,14 +30,29 @@ _SECONDS_TO_LOOK = 0.02
 class Reasons:
     """Reasons of failures that the processes of a training run write into, and read from, the store that they share.
 
-    `failures/first` is the reason of the first process that failed. A process that loses its connection to another one
-    sounds the alarm, to which every process that is alive answers, if not with a reason.
+    `failures/first` is the reason of the first process that failed. A process that fails, or loses its connection to
+    another one, sounds the alarm, to which every process that is alive answers, if not with a reason. It keeps the
+    first reason: when it needs it, the store may have ended with process 0.
     """
 
     def __init__(self, world: World, store: TimedStore) -> None:
         self._world = world
         self._store = store
         self._gone: list[int] = []
+        self._kept: ProcessLost | None = None
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def listen(self) -> None:
+        """Answer the alarm from now on, in a thread."""
+        self._thread = threading.Thread(target=self.answer_alarm, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Listen no longer: Python aborts a process that ends while a thread of it is in a request to the store."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(_SECONDS_TO_END)
 
     def are_there(self) -> bool:
         """Return True if a process has failed."""
@@ -48,9 +66,11 @@ class Reasons:
         try:
             self._store.timeout = _SECONDS_FOR_STORE
             self._say("asked", "alive")
-            return self._store.set_first(_FIRST, json.dumps([self._world.rank, text, heard]))
+            is_first = self._store.set_first(_FIRST, json.dumps([self._world.rank, text, heard]))
+            self._store.set(_ALARM, "")
+            return is_first
         except RuntimeError:  # the store is gone, with the process or the launcher that kept it
-            return self._world.rank <= 1
+            return self._kept is None and self._world.rank <= 1
 
     def wait_for_others(self) -> None:
         """Give the others time to ask for the reason, if the store ends with this process."""
@@ -76,20 +96,29 @@ class Reasons:
                 return self._first()
             self._gone = [rank for rank, key in enumerate(self._keys("alive")) if not self._store.has([key])]
         except RuntimeError:
+            if self._kept is not None:
+                return self._kept
             return _lost("the launcher" if kept_by_launcher() else f"process 0 of {self._world.size}")
         if not self._gone:
             return ProcessLost(Fault(f"the others did not wait for process {self._world.rank}", hint=HINT))
         return _lost(f"process{'es' * (len(self._gone) > 1)} {', '.join(map(str, self._gone))} of {self._world.size}")
 
     def answer_alarm(self) -> None:
-        """Wait for the alarm, and answer that this process is alive. For a thread.
+        """Wait for the alarm, answer that this process is alive, and keep the first reason. For a thread.
 
-        The process itself may be waiting in a sum, of whose failure it learns when the others have ended.
+        The process itself may be in a sum, of whose failure it learns when the others have ended; or in a long
+        computation, after which nobody is left to tell it.
         """
         with contextlib.suppress(RuntimeError):  # the store is gone
             while not self._store.has([_ALARM]):
-                time.sleep(_SECONDS_TO_ALARM)
+                if self._ended.wait(_SECONDS_TO_ALARM):
+                    return
             self._say("alive")
+            while not self.are_there():
+                if self._ended.wait(_SECONDS_TO_LOOK):
+                    return
+            self._kept = self._first()
+            self._say("asked")
 
     def _first(self) -> ProcessLost:
         rank, text, heard = json.loads(self._store.get(_FIRST))

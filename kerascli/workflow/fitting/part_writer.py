@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent import futures
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ class PartWriter:
         self._ranges = ranges
         self._processes = processes
         self._begun: Begun | None = None
-        self._written: Future[BlobFile] | None = None
+        self._written: futures.Future[BlobFile] | None = None
         processes.has_written = lambda: self._written is not None and self._written.done()
 
     def begin(self, checkpoint: Begun) -> None:
@@ -52,7 +52,7 @@ class PartWriter:
         self._begun = Begun(checkpoint.saved, common, copy.deepcopy(dict(checkpoint.facts)), checkpoint.slots)
         world, step = self._processes.world, int(checkpoint.facts["step"])
         name, contents = part_file(world.rank, world.size), tensor_pieces(_copied(parts))
-        writer = ThreadPoolExecutor(1, "checkpoint")
+        writer = futures.ThreadPoolExecutor(1, "checkpoint")
         self._written = writer.submit(self._checkpoints.write_file, step, name, contents)
         writer.shutdown(wait=False)  # the thread ends with its work
         self._processes.forget_wishes()
@@ -64,14 +64,9 @@ class PartWriter:
         """
         if self._begun is None or not (wait or self._processes.all_have_written):
             return []
-        assert self._written is not None
-        own, world, step = self._written.result(), self._processes.world, int(self._begun.facts["step"])
-        files = self._processes.exchange([own.bytes, own.sha256])
+        world, step = self._processes.world, int(self._begun.facts["step"])
+        written = {part_file(rank, world.size): file for rank, file in enumerate(self._files_of_all())}
         if world.leads:
-            written = {
-                part_file(rank, world.size): BlobFile(bytes=size, sha256=digest)
-                for rank, (size, digest) in enumerate(files)
-            }
             self._refuse_unseen(step, written)
             blobs = {TRAINING: tensor_pieces(self._begun.tensors)}
             self._checkpoints.save(step, blobs, self._begun.facts, slots=self._begun.slots, written=written)
@@ -79,6 +74,19 @@ class PartWriter:
         self._processes.forget_wishes()
         saved, self._begun, self._written = self._begun.saved, None, None
         return [saved]
+
+    def _files_of_all(self) -> list[BlobFile]:
+        """Wait until all processes have written their parts; return the size and SHA-256 of each.
+
+        A process whose disk is slow says again and again that it is alive: none counts as lost while it writes.
+        """
+        assert self._written is not None
+        while True:
+            futures.wait([self._written], _SECONDS_TO_ANSWER)
+            own = self._written.result() if self._written.done() else None
+            files = self._processes.exchange(None if own is None else [own.bytes, own.sha256])
+            if None not in files:
+                return [BlobFile(bytes=size, sha256=digest) for size, digest in files]
 
     def _refuse_unseen(self, step: int, files: Mapping[str, BlobFile]) -> None:
         """Raise StorageError if this process does not see the files that others have written."""
@@ -92,6 +100,8 @@ class PartWriter:
             time.sleep(0.1)
 
 
+_SECONDS_TO_ANSWER = 0.5
+"""Time between two answers to the others of a process that still writes; the shortest --timeout is longer."""
 _SECONDS_TO_SEE = 10.0
 """Time after which a file must be seen that another machine has written; network file systems keep old listings."""
 

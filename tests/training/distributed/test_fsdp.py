@@ -5,13 +5,23 @@ DDP on two processes is the oracle: it draws the same random numbers, and differ
 
 import csv
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from kerascli.disk.pieces import Pieces
+from kerascli.events import Saved
+from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.record import RunRecord
+from kerascli.training.distributed.processes import Processes
+from kerascli.workflow.fitting import part_writer
+from kerascli.workflow.fitting.part_writer import Begun, PartWriter
+from kerascli.world import World
 from tests.support.processes import Ended, Launched, run_on
 
 HEAD = """
@@ -199,3 +209,37 @@ def test_a_signal_saves_the_parts_of_all(folder: Path) -> None:
     newest = run.checkpoints.newest()
     assert f"step {newest.facts['batch']}" in ended.outputs[0].replace("; saved", "")
     assert run.checkpoints.steps()[-1] == newest.step
+
+
+class Asked(Processes):
+    """Second of two processes, whose disk is slow; notes what it tells the other one, which does the same."""
+
+    def __init__(self) -> None:
+        super().__init__(World(1, 2))
+        self.told: list[Any] = []
+        self.may_write = threading.Event()
+
+    def exchange(self, value: Any) -> list[Any]:
+        self.told.append(value)
+        if len(self.told) == 3:
+            self.may_write.set()
+        return [value, value]
+
+
+def test_a_process_that_writes_slowly_does_not_count_as_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers until it has written: the others wait for that longer than --timeout."""
+    monkeypatch.setattr(part_writer, "_SECONDS_TO_ANSWER", 0.01)
+    asked = Asked()
+
+    def contents() -> Iterator[bytes]:
+        assert asked.may_write.wait(30)
+        yield b"slow"
+
+    monkeypatch.setattr(part_writer, "tensor_pieces", lambda tensors: Pieces(4, contents))
+    writer = PartWriter(Checkpoints(tmp_path), {}, asked)
+    writer.begin(Begun(Saved("step 8", 0, 8, "a test"), {}, {"step": 8}, ()))
+    assert not writer.finished(wait=False)
+    [saved] = writer.finished(wait=True)
+    assert saved.name == "step 8"
+    *before, own, last = asked.told
+    assert (before[:3], own[0], last) == ([None] * 3, 4, None)

@@ -11,6 +11,7 @@ from torch import distributed as dist
 
 from kerascli.errors import ConfigError, ProcessLost
 from kerascli.training.distributed.processes import ALONE, Processes
+from kerascli.training.distributed.reasons import Reasons
 from kerascli.training.distributed.timed_store import TimedStore, in_thread
 from kerascli.workflow.fitting import follow
 from kerascli.world import World
@@ -51,6 +52,38 @@ def test_values_are_exchanged_in_the_order_of_ranks() -> None:
 
 def test_one_process_alone_reports_a_failure() -> None:
     assert sorted(both(lambda each: each.is_first_to_fail(ConfigError("no such file")))) == [False, True]
+
+
+class Gone:
+    """Store whose process has ended."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        raise RuntimeError("broken pipe")
+
+
+def test_a_busy_process_hears_the_reason_of_process_0_which_ends_with_the_store() -> None:
+    """It computes while process 0 fails and leaves; later it repeats that reason, and is not the first to report."""
+    store: Any = dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
+    busy = TimedStore(store, 5.0)
+    reasons = Reasons(World(1, 2), busy)
+    reasons.listen()
+    fails = Reasons(World(0, 2), TimedStore(store, 5.0))
+    assert fails.leave("no such table", heard=False)
+    assert reasons._thread is not None
+    reasons._thread.join()
+    busy._store = Gone()  # pyright: ignore[reportAttributeAccessIssue]
+    assert str(reasons.found()) == "process 0 of 2 failed: no such table"
+    assert not reasons.leave("process 0 of 2 failed: no such table", heard=True)
+
+
+def test_a_process_that_leaves_makes_no_requests_to_the_store_any_more() -> None:
+    """Python aborts a process that ends while one of its threads is in such a request."""
+    reasons = Reasons(World(1, 2), TimedStore(dist.HashStore(), 5.0))  # pyright: ignore[reportPrivateImportUsage]
+    reasons.listen()
+    assert reasons._thread is not None
+    assert reasons._thread.is_alive()
+    reasons.end()
+    assert not reasons._thread.is_alive()
 
 
 def test_a_process_that_fails_tells_the_one_that_waits() -> None:

@@ -1,0 +1,64 @@
+"""Names of temporary files and folders, by which each process knows its own and those that killed processes left."""
+
+import hashlib
+import os
+import re
+import socket
+import time
+from functools import cache
+from pathlib import Path
+
+OTHER_MACHINE_SECONDS = 3600.0
+"""Time without a change after which a temporary file of another machine counts as left; it cannot be asked."""
+
+_NAME = re.compile(r"\..+\.tmp-([0-9a-f]{8})-(\d+)", re.DOTALL)
+
+
+def temporary_path(path: Path) -> Path:
+    """Return the path beside `path` under which this process writes it; no other process, of any machine, has it."""
+    # Cut, since file names are limited to 255 bytes and `path` may use them all.
+    return path.with_name(f".{path.name[:60]}.tmp-{machine()}-{os.getpid()}")
+
+
+def is_left(entry: os.DirEntry[str]) -> bool:
+    """Return True for a temporary file or folder whose process has ended. Raises FileNotFoundError if it is gone."""
+    found = _NAME.fullmatch(entry.name)
+    if not found:
+        return False
+    if found[1] != machine():
+        changed = entry.stat(follow_symlinks=False).st_ctime  # of a renamed folder, the time of that
+        return time.time() - changed > OTHER_MACHINE_SECONDS
+    # A file with our own process id is older than this process: ids are reused, as in containers.
+    return int(found[2]) == os.getpid() or not _alive(int(found[2]))
+
+
+@cache
+def machine() -> str:
+    """Return an id of this machine, or of this container, whose processes' ids are its own."""
+    return hashlib.sha256("\n".join((socket.gethostname(), _boot(), _process_ids())).encode()).hexdigest()[:8]
+
+
+def _boot() -> str:
+    """Return the id of the kernel's start, by which machines of one name differ; '' where there is none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        return ""
+
+
+def _process_ids() -> str:
+    """Return the name of the namespace of this process's id: containers of one machine have several."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
