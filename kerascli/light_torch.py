@@ -34,20 +34,24 @@ class _StandIn(ModuleType):
         self.__dict__.update(_STAND_INS[name])
 
     def make_way(self) -> None:
-        """Let the next import of the module be that of the real one."""
+        """Let the next import of the module, and all attributes of this one, be those of the real module."""
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
+        for name in _STAND_INS[self.__name__]:
+            self.__dict__.pop(name, None)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "__path__":  # asked for by every `from ... import`; the modules are no packages here
+        asking = sys._getframe(1).f_globals.get("__name__", "")
+        if name == "__path__" and not asking.startswith("importlib."):  # `from X import name` asks; X has no submodule
             raise AttributeError(name)
         return getattr(_real(self.__name__), name)
 
 
 def _real(name: str) -> ModuleType:
-    found = sys.modules.get(name)
-    if isinstance(found, _StandIn):
-        found.make_way()
+    """Return the real module; all stand-ins make way, since it may import the others for good."""
+    for each in list(sys.modules.values()):
+        if isinstance(each, _StandIn):
+            each.make_way()
     return importlib.import_module(name)
 
 
@@ -65,10 +69,10 @@ _SHAPES = "torch.fx.experimental.symbolic_shapes"
 def _of_numbers(name: str, of_numbers: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function `name` of torch's module for symbolic shapes; of numbers it is `of_numbers`."""
 
-    def function(*arguments: Any) -> Any:
-        if all(map(_is_number, arguments)):
+    def function(*arguments: Any, **named: Any) -> Any:
+        if not named and all(map(_is_number, arguments)):
             return of_numbers(*arguments)
-        return getattr(_real(_SHAPES), name)(*arguments)
+        return getattr(_real(_SHAPES), name)(*arguments, **named)
 
     return function
 

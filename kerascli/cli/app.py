@@ -6,7 +6,7 @@ import io
 import os
 import sys
 
-from kerascli.cli.telling import say, tell
+from kerascli.cli.telling import say_error, tell
 from kerascli.errors import Interrupted, KerasCliError, safe_text
 from kerascli.interrupts import Signalled, listening
 
@@ -23,7 +23,7 @@ def main() -> None:
     try:
         code = _run()
     except Signalled as found:
-        say("error: interrupted")
+        say_error("error: interrupted")
         code = found.code
     _leave_streams()
     sys.exit(code)
@@ -47,12 +47,12 @@ def _run() -> int | str | None:
         tell(error)
         return error.code if isinstance(error, Interrupted) else error.exit_code
     except MemoryError:
-        say("error: out of memory\n  hint: use less data, or a smaller model")
+        say_error("error: out of memory\n  hint: use less data, or a smaller model")
         return 5
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _MACHINE | _PATH:
             where = f"'{safe_text(str(error.filename))}': " if error.filename else ""
-            say(f"error: {where}{(error.strerror or str(error)).lower()}")
+            say_error(f"error: {where}{(error.strerror or str(error)).lower()}")
             return 6 if error.errno in _MACHINE else 2
         return _report_unexpected(error)
     return 0
@@ -99,12 +99,12 @@ def _report_unexpected(error: Exception) -> int:
     text = f"{type(error).__name__}: {safe_text(str(error))}"
     place = line_of_user_code(error)
     if place is not None:
-        say(f"{place}: error: {text}")
-        say("  hint: the code of the plugin failed" + (f"; its traceback is in {where}" if where else ""))
+        say_error(f"{place}: error: {text}")
+        say_error("  hint: the code of the plugin failed" + (f"; its traceback is in {where}" if where else ""))
         return 2
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    say(f"internal error: {safe_text(f'{text} ({Path(frame.filename).name}:{frame.lineno})')}")
-    say("  hint: this is a bug of kerascli; please report it" + (f" with {where}" if where else ""))
+    say_error(f"internal error: {safe_text(f'{text} ({Path(frame.filename).name}:{frame.lineno})')}")
+    say_error("  hint: this is a bug of kerascli; please report it" + (f" with {where}" if where else ""))
     return 1
 
 

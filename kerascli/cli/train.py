@@ -126,12 +126,13 @@ def _start(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[s
         document = with_common_seed(document, chosen.processes)
     from kerascli.config.misspelt import remember
 
-    with options.checked(document, "train", flags):
+    with options.checked(document, "train", flags) as end_check:
         options.check_device(chosen.device)
         from kerascli.config.load import open_config
         from kerascli.workflow.train import start
 
         opened = open_config(document, flags=flags, progress=options.download_bar())
+        end_check()
         _follow(start(opened, chosen), shown)
     remember(document, "train", flags)
 

@@ -39,8 +39,8 @@ def random_split(
 
 
 def _drawn(count: int, seed: int, sizes: list[int]) -> np.ndarray:
-    """Return the part (0, 1 ...) of each of `count` rows: the next `sizes[part]` of the rows in the order of
-    `shuffled`, and `len(sizes)` for those left."""
+    """Return the part of each of `count` rows: the first `sizes[0]` rows in the order of `shuffled` are in part 0, the
+    next `sizes[1]` in part 1, and so on; the others are in part `len(sizes)`."""
     bounds = np.cumsum(sizes, dtype=np.int64)
     words = np.random.Philox(key=seed).random_raw(count)
     inner = bounds[bounds < count]

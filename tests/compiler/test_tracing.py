@@ -136,15 +136,28 @@ def test_every_function_of_the_stand_in_is_compared() -> None:
     assert {name for name, _ in OF_NUMBERS} == light_torch._STAND_INS[symbolic_shapes.__name__].keys()
 
 
-def test_the_stand_in_makes_way_for_the_compiler() -> None:
+def test_the_stand_ins_make_way_for_the_real_modules() -> None:
+    """Whatever is used first, each in a forked process, all of torch's compiler works afterwards."""
     program = """
-import sys, torch
+import os, sys, warnings, torch
 from kerascli.light_torch import without_compiler
-with without_compiler():
-    import torch._dynamo
-    assert torch._dynamo.disable(len) is len
-    assert torch._dynamo.config.cache_size_limit > 0
+
+def is_well(used):
+    warnings.simplefilter("ignore")
+    with without_compiler():
+        import sympy, torch._dynamo
+        import torch.fx.experimental.symbolic_shapes as shapes
+        assert torch._dynamo.disable(len) is len and shapes.sym_eq(3, 3)
+        exec(used)
+    assert torch.compile(lambda x: x + 1, backend="eager", dynamic=True)(torch.ones(2)).sum() == 4
+    assert isinstance(sympy.Symbol("x"), sympy.Basic)
     assert sys.modules["torch._dynamo"].__spec__ is not None
-assert torch.compile(lambda x: x + 1, backend="eager")(torch.ones(2)).sum() == 4
+
+for used in ("import torch._dynamo.utils", "import sympy.abc", "shapes.ShapeEnv()"):
+    child = os.fork()
+    if not child:
+        is_well(used)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, used
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=600)

@@ -55,6 +55,13 @@ def test_stations_may_have_numbers_and_other_lengths_and_times(tmp_path: Path) -
     assert "3 series of 35 to 80 rows, which 'station' tells apart, one row a step" in "\n".join(draft.said())
 
 
+def test_a_time_that_does_not_grow_is_a_column_as_others(tmp_path: Path) -> None:
+    rows = [f"{row % 24},{row},{row % 24 + row % 7}" for row in range(480)]
+    draft = draft_for(write(tmp_path / "s.csv", "hour,t,level", rows), "s.csv")
+    assert draft.sections["data"]["split"]["order"] == "t_next"
+    assert "timeseries" in draft.sections["data"]["source"]
+
+
 def test_months_of_series_that_differ_by_a_factor_are_logarithms(tmp_path: Path) -> None:
     months = np.arange(np.datetime64("2015-01"), np.datetime64("2025-01"))
     rows = [f"{m},{c},{size * (10 + n % 12)}" for c, size in (("DE", 1), ("LI", 100)) for n, m in enumerate(months)]

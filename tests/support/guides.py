@@ -23,6 +23,7 @@ _NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
 _MASKS = (
     (re.compile(r"\d{4}-\d\d-\d\dT[\d-]+Z"), "TIME"),  # of a run's name
     (re.compile(r"\b\d+(\.\d)? s\b"), "SECONDS"),
+    (re.compile(r"^device: \w+ \(.*\)"), "DEVICE"),  # the reason depends on how torch was built
 )
 _SHELL = frozenset("|<>&;*?$`~(){}")
 """Characters for which a command is given to a real shell."""

@@ -49,11 +49,12 @@ def series_of(looked: Looked, found: Mapping[str, Column]) -> Series | None:
         return Series(None, "row", (name,), is_iso=False, rows=_all(looked)) if _is_value(found[name]) else None
     dated = [name for name, column in found.items() if column.role == "date" and not column.has_gaps]
     numbered = [name for name in found if _TIME.fullmatch(name) and looked.columns[name].dtype.kind in "iuf"]
-    time = next(iter([*dated, *numbered]), None)
-    if time is None:
-        return None
-    times = times_of(looked.columns[time].tolist(), found[time].date_format) if time in dated else None
-    return _one(looked, found, time, times) or _several(looked, found, time, times)
+    times = {name: times_of(looked.columns[name].tolist(), found[name].date_format) for name in dated}
+    for search in (_one, _several):
+        for time in (*dated, *numbered):
+            if series := search(looked, found, time, times.get(time)):
+                return series
+    return None
 
 
 def _all(looked: Looked) -> tuple[np.ndarray, ...]:
@@ -108,8 +109,11 @@ def _groups(looked: Looked, found: Mapping[str, Column], time: str) -> Iterator[
 
 
 def _interval(values: np.ndarray, times: np.ndarray | None, least: int) -> str | None:
-    """Return the interval between the rows of a series as a word: `step` if its times are numbers, which `times` as
-    dates is None for; None if it varies, or if there are fewer than `least` numbers."""
+    """Return the interval between the rows of a series as a word; None if it varies.
+
+    `times` are the dates; if it is None, the column holds numbers, whose interval is called `step`, and which must be
+    `least` or more.
+    """
     if times is not None:
         return spacing(times)
     if values.dtype.kind not in "iuf" or len(values) < least:

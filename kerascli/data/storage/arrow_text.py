@@ -150,5 +150,5 @@ class ArrowColumns(SampledColumns):
         else:
             return None
         with np.errstate(invalid="ignore"):
-            most, least = np.fmax.reduce(values), np.fmin.reduce(values)  # nan where all values are
+            most, least = np.fmax.reduce(values, initial=-np.inf), np.fmin.reduce(values, initial=np.inf)
             return None if changed or most >= _EXACT or least <= -_EXACT else values

@@ -277,11 +277,17 @@ def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], precision: st
     return largest
 
 
+_ENDINGS = ", ".join(sorted(set(SUFFIXES.values())))
+
+
 def check_output(path: Path, kind: str) -> None:
     """Raise ConfigError if Keras does not open files of the format `kind` under the suffix of `path`."""
     wanted = {"keras": (".keras",), "h5": (".h5", ".hdf5")}.get(kind)
     if wanted is not None and path.suffix not in wanted:
-        other = next((name for name, suffix in SUFFIXES.items() if suffix == path.suffix), None)
-        hint = f"--format {other} writes a file of that name" if other else "--format says what to write"
+        ending = path.suffix.lower()
+        other = next((name for name, suffix in SUFFIXES.items() if suffix == ending), None)
+        hint = f"--format {other} writes a file of that name" if other else f"a suffix says the format: {_ENDINGS}"
+        if ending in wanted:
+            hint = f"write it in lower case: {path.with_suffix(ending).name}"
         text = f"Keras opens such a file only under a name that ends in {wanted[0]}, got '{path.name}'"
         raise ConfigError(text, hint=hint)
