@@ -15,6 +15,7 @@ from benchmarks.torture.cases import Given, Tally, main
 from benchmarks.torture.children import Ended
 from benchmarks.torture.disk import OPERATIONS
 from kerascli.disk import storage
+from tests.support.needs import takes
 
 Torture = Callable[[Given, Tally], None]
 
@@ -38,11 +39,13 @@ def test_a_sample_ends_clean(torture: Torture, cases: int, tmp_path: Path) -> No
     assert found.counts.total() == cases
 
 
+@takes(13)
 @pytest.mark.parametrize(("torture", "cases"), [(torture, cases) for torture, _, cases in SAMPLES])
 def test_its_control_does_not(torture: Torture, cases: int, tmp_path: Path) -> None:
     assert sample(torture, tmp_path, cases=cases, control=True).wrong
 
 
+@takes(13)
 def test_whole_processes_do_the_same(tmp_path: Path) -> None:
     found = sample(kills.torture, tmp_path, cases=0, whole=1)
     assert found.wrong == []

@@ -36,9 +36,18 @@ def library(name: str) -> ModuleType:
 
 def missing(reason: str) -> NoReturn:
     """Skip the test that is running, or fail it where everything must be there."""
-    if os.environ.get(REQUIRE_ALL, "0") not in {"", "0"}:
+    if _is_everything_required():
         pytest.fail(f"{reason} ({REQUIRE_ALL} is set)", pytrace=False)
     pytest.skip(reason)
+
+
+def takes(seconds: int) -> pytest.MarkDecorator:
+    """Mark a test that takes so long, and checks no more than the project's own tools, that CI alone runs it."""
+    return needs(_is_everything_required(), f"takes {seconds} s: runs where {REQUIRE_ALL} is set")
+
+
+def _is_everything_required() -> bool:
+    return os.environ.get(REQUIRE_ALL, "0") not in {"", "0"}
 
 
 class Needs:
