@@ -192,7 +192,7 @@ def test_fsdp_divides_weights_and_states_and_gathers_groups(tmp_path: Path) -> N
 
 
 def test_the_peak_of_groups_is_in_the_backward_pass() -> None:
-    """Of 50: its weights and gradients, 30 that were gathered ahead, 20 that were sent; 7 are in no group."""
+    """The peak, at the group of 50, has its weights and gradients, 30 gathered ahead, 20 sent, and 7 in no group."""
     sizes = [10, 30, 50, 20, 7]
     assert Groups(sizes, are_freed=True).peak == 2 * 7 + 30 + 2 * 50 + 20
     assert Groups(sizes, are_freed=False).peak == 2 * 7 + 10 + 30 + 2 * 50 + 20
