@@ -6,7 +6,7 @@ from pathlib import Path
 from kerascli.callbacks.samples import Sampler
 from kerascli.disk.storage import make_folder, write_bytes
 from kerascli.errors import ConfigError, safe_text, suggestion
-from kerascli.workflow.changed_data import load_again
+from kerascli.workflow.rows.changed_data import load_again
 from kerascli.workflow.generation.samples import made
 from kerascli.workflow.generation.studio import ModelStudio
 from kerascli.workflow.opened import OpenedRun

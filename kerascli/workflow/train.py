@@ -25,11 +25,11 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint import checkpoint_facts
 from kerascli.training.checkpoint_files import part_file
-from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.progress import Progress as Reached
+from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
-from kerascli.workflow.changed_data import moved_hint
+from kerascli.workflow.rows.changed_data import moved_hint
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.follow import checked_members, follow, process_notes
 from kerascli.workflow.fitting.options import Options

@@ -9,7 +9,7 @@ import pytest
 from keras import layers as L
 
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.given_rows import rows_of
+from kerascli.workflow.rows.given_rows import rows_of
 from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run
 from tests.support.keras_import_harness import rows, save, shake

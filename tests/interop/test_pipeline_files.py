@@ -19,7 +19,7 @@ from kerascli.errors import ConfigError, FileRefused
 from kerascli.interop.pipeline_files.document import PipelineFile
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.given_rows import rows_of
+from kerascli.workflow.rows.given_rows import rows_of
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.interchange.importing_safetensors import import_safetensors
