@@ -19,11 +19,11 @@ from kerascli.callbacks.base import (
 from kerascli.data.batches.loader import Batch
 from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Record, Stopped, Tick
 from kerascli.spans import span
-from kerascli.training.progress import Progress
 from kerascli.training.distributed.turns import Turns
 from kerascli.training.evaluate import add_states, evaluate
 from kerascli.training.finite import refuse_bad_step, refuse_bad_weights
 from kerascli.training.layer_states import reset_states
+from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
 
 _REDRAW_SECONDS = 0.1

@@ -22,9 +22,9 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.workflow.advice.advise import advise
 from kerascli.workflow.advice.case import Case
-from kerascli.workflow.opened import known_view
 from kerascli.workflow.division import divided, division_lines
 from kerascli.workflow.memory_of_process import memory_lines
+from kerascli.workflow.opened import known_view
 
 
 @dataclass(frozen=True, slots=True)

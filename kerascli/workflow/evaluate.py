@@ -20,10 +20,10 @@ from kerascli.training.distributed.turns import all_rows, numbered
 from kerascli.training.evaluate import evaluate
 from kerascli.training.objectives.objective import class_numbers
 from kerascli.training.predict import predict
+from kerascli.workflow.dealing import dealt, shared
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
-from kerascli.workflow.dealing import dealt, shared
 from kerascli.workflow.units import metrics_in_units
 
 

@@ -18,10 +18,10 @@ from keras.src.backend.torch.core import Variable
 from kerascli.errors import ConfigError, DataError
 from kerascli.events import EpochEnd
 from kerascli.runs.index import find_run
-from kerascli.training.progress import Progress
 from kerascli.training.evaluate import evaluate
 from kerascli.training.loop import train as train_steps
 from kerascli.training.predict import predict
+from kerascli.training.progress import Progress
 from kerascli.workflow.fitting.binding import bind
 from kerascli.workflow.fitting.plan import make_plan, rows_in_order
 from kerascli.workflow.interchange.exporting import export_run

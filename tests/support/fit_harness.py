@@ -17,10 +17,10 @@ from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.device import Choice
 from kerascli.events import EpochEnd
 from kerascli.training.build import Experiment
-from kerascli.training.progress import Progress
 from kerascli.training.evaluate import evaluate
 from kerascli.training.loop import train
 from kerascli.training.predict import predict
+from kerascli.training.progress import Progress
 from kerascli.workflow.fitting.binding import bind
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan, rows_in_order

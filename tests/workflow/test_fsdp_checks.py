@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from kerascli.errors import ConfigError
-from kerascli.workflow.check import check
 from kerascli.workflow import fsdp_checks
+from kerascli.workflow.check import check
 
 CONFIG = """
 data:

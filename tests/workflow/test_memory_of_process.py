@@ -18,8 +18,8 @@ from kerascli.data.pipeline.prepare import no_stages
 from kerascli.training.build import build_experiment
 from kerascli.training.forward_pass import Eager
 from kerascli.training.memory_estimate import Groups, peak_bytes, without_memory
-from kerascli.workflow.check import check
 from kerascli.workflow import memory_of_process
+from kerascli.workflow.check import check
 from kerascli.workflow.memory_of_process import NotEstimated, memory_estimate
 from tests.training.distributed.configs import ALL
 

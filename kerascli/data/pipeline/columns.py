@@ -7,8 +7,8 @@ import numpy as np
 from kerascli.data.base import Field
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.storage.convert import converted, first_rounded
-from kerascli.data.storage.text_columns import INEXACT, first_inexact
 from kerascli.data.storage.table import BadRow, Table
+from kerascli.data.storage.text_columns import INEXACT, first_inexact
 from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
 from kerascli.errors import DataError, Fault, Place, in_yaml, safe_text
 from kerascli.shapes import can_be_one

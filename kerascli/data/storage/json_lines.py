@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from kerascli.data.storage.coded import Coded
-from kerascli.data.storage.text_columns import TextColumns, numbers_of
 from kerascli.data.storage.table import Table
+from kerascli.data.storage.text_columns import TextColumns, numbers_of
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 

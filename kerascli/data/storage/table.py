@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from kerascli.data.storage.coded import Coded
-from kerascli.data.storage.text_columns import TextColumns
 from kerascli.data.storage.mapped import keep_large_on_disk
 from kerascli.data.storage.on_disk import Direct, OnDisk, Rows, Values, compose_rows, count, pieces, rows_a_block
+from kerascli.data.storage.text_columns import TextColumns
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.errors import DataError, Fault, Place, suggestion
 

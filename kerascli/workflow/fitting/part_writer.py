@@ -14,8 +14,8 @@ from kerascli.events import Saved
 from kerascli.runs.checkpoint_manifest import BlobFile, blob_file
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.training.checkpoint_files import TRAINING, Range, in_ranges, part_file
-from kerascli.training.tensor_file import tensor_pieces
 from kerascli.training.distributed.processes import Processes
+from kerascli.training.tensor_file import tensor_pieces
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,18 +24,18 @@ from kerascli.parts.distributions import FSDP
 from kerascli.profiling.profiler import Profiler
 from kerascli.runs.history import ordered
 from kerascli.training.build import Experiment, build_experiment
-from kerascli.training.progress import Progress
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.distributed import fsdp
 from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.loop import Plan
-from kerascli.training.step import Trainer, assign_weights
 from kerascli.training.objectives.train_step import GraphStep
+from kerascli.training.progress import Progress
+from kerascli.training.step import Trainer, assign_weights
+from kerascli.workflow.division import divided
 from kerascli.workflow.fitting.binding import bind_with_profiler
 from kerascli.workflow.fitting.class_weights import with_class_weights
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.plan import make_plan
-from kerascli.workflow.division import divided
 
 
 @dataclass(frozen=True, slots=True)

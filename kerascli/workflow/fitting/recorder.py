@@ -26,8 +26,8 @@ from kerascli.runs.record import RunRecord
 from kerascli.spans import span
 from kerascli.training.checkpoint import reinstate
 from kerascli.training.checkpoint_files import TRAINING, needed_files, training_tensors
-from kerascli.training.progress import Progress
 from kerascli.training.distributed.processes import ALONE, Processes
+from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
 from kerascli.workflow.fitting.http_post import post
 from kerascli.workflow.fitting.saver import Saver

@@ -12,12 +12,12 @@ from kerascli.model.runtime.weights import lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import saved_weights
 from kerascli.training.checkpoint_files import training_tensors
-from kerascli.training.tensor_file import tensor_pieces
 from kerascli.training.distributed.processes import Processes
 from kerascli.training.evaluate import evaluate
 from kerascli.training.finite import has_finite_weights, refuse_bad_weights
 from kerascli.training.loop import train
 from kerascli.training.step import Trainer
+from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.follow import compared
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order

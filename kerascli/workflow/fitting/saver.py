@@ -9,12 +9,12 @@ from kerascli.runs.history_writer import Prefix
 from kerascli.spans import span
 from kerascli.training.checkpoint import capture
 from kerascli.training.checkpoint_files import TRAINING
-from kerascli.training.progress import Progress
-from kerascli.training.tensor_file import tensor_pieces
 from kerascli.training.distributed.processes import ALONE, Processes, Wish
 from kerascli.training.finite import refuse_bad_step, refuse_bad_weights
 from kerascli.training.loop import Plan
+from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
+from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.part_writer import Begun, PartWriter
 
 FIRST_SECONDS = 1.0

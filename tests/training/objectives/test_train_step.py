@@ -26,18 +26,18 @@ from kerascli.optimizers.sgd import SGD
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
-from kerascli.training.progress import Progress
 from kerascli.training.evaluate import evaluate
 from kerascli.training.execution_mode import Request, largest_difference, make_runner
 from kerascli.training.forward_pass import Eager
 from kerascli.training.loop import train as train_loop
+from kerascli.training.progress import Progress
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting.binding import bind
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan, rows_in_order
-from kerascli.workflow.rows.given_rows import rows_of
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
+from kerascli.workflow.rows.given_rows import rows_of
 from tests.support.fit_harness import Ours, prepare
 from tests.support.runs_harness import go_on, outcome, outcome_of, train, write
 from tests.workflow.test_resume import leave

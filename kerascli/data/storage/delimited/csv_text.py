@@ -12,9 +12,9 @@ from typing import NoReturn
 import numpy as np
 
 from kerascli.data.storage.delimited.large_text import read_large
+from kerascli.data.storage.table import COMMENT, Table
 from kerascli.data.storage.text_columns import DEFAULT, TextColumns, numbers_of
 from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
-from kerascli.data.storage.table import COMMENT, Table
 from kerascli.errors import DataError, Fault, Place, safe_text, suggestion
 
 LARGE_BYTES = 2**20
