@@ -21,7 +21,7 @@ def fsdp_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
     if processes == 1 or not isinstance(spec.fit.distribute, FSDP):
         return
     path = ("fit", "distribute")
-    if (found := _torch_version()) < FIRST_TORCH:
+    if (found := torch_version()) < FIRST_TORCH:
         text = (
             f"distribute: fsdp needs torch {'.'.join(map(str, FIRST_TORCH))} or newer, not {'.'.join(map(str, found))}"
         )
@@ -39,7 +39,8 @@ def fsdp_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
     yield from _weight_faults(spec)
 
 
-def _torch_version() -> tuple[int, ...]:
+def torch_version() -> tuple[int, ...]:
+    """Return the two numbers of the installed torch's version."""
     return tuple(int(part) for part in version("torch").split("+")[0].split(".")[:2])
 
 

@@ -18,7 +18,7 @@ from kerascli.data.pipeline.prepare import no_stages
 from kerascli.training.build import build_experiment
 from kerascli.training.forward_pass import Eager
 from kerascli.training.memory_estimate import Groups, peak_bytes, without_memory
-from kerascli.workflow import memory_of_process
+from kerascli.workflow import fsdp_checks, memory_of_process
 from kerascli.workflow.check import check
 from kerascli.workflow.memory_of_process import NotEstimated, memory_estimate
 from tests.training.distributed.configs import ALL
@@ -211,6 +211,7 @@ def test_activation_checkpointing_needs_less(tmp_path: Path) -> None:
 
 def test_evaluate_and_predict_of_a_divided_model_need_it_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes train with parts of the weights; a process that evaluates has all, and reads as many."""
+    monkeypatch.setattr(fsdp_checks, "version", lambda name: "2.13.0+cpu")
     text = DENSE.replace("OPTIMIZER", "adam").replace("units: 256", "units: 60000").replace("FIT", ", distribute: fsdp")
     line, warning = checked(tmp_path, text, 2)
     assert "evaluate and predict, which build the whole model: about 54 MB beside" in line  # of 15.4 and 3.8 MB
