@@ -247,13 +247,22 @@ def opened_run(
     checkpoint: str | None,
     data: Path | None,
     processes: "OtherProcesses | None",
+    *,
+    whole: bool = False,
 ) -> "OpenedRun":
-    """Return a run that is opened to evaluate or to predict, with a progress bar for downloads."""
+    """Return a run that is opened to evaluate or to predict (see `open_run`), with a progress bar for downloads."""
     from kerascli.workflow.opened import open_run
 
     bar = download_bar()
     return open_run(
-        record, device=device, threads=threads, checkpoint=checkpoint, progress=bar, data=data, processes=processes
+        record,
+        device=device,
+        threads=threads,
+        checkpoint=checkpoint,
+        progress=bar,
+        data=data,
+        processes=processes,
+        whole=whole,
     )
 
 

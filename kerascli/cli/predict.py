@@ -84,7 +84,7 @@ def predict(
         from kerascli.workflow.predict import Form, predict_beside, predict_run
 
         form = Form(keras_names=keras_names, raw=raw, threshold=threshold)
-        opened = options.opened_run(record, device, threads, checkpoint, data, members)
+        opened = options.opened_run(record, device, threads, checkpoint, data, members, whole=view is not None)
         if stream:
             given = opened if view is None else opened.view(view)
             return _stream(given, form, keep, classes=classes, as_json=as_json)

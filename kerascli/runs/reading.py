@@ -2,6 +2,7 @@
 
 import json
 import os
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,26 @@ def read_bytes(path: Path, limit_bytes: int | None = None) -> bytes:
         raise FileRefused(f"{quoted(path)} is not a regular file") from None
 
 
+def must_open(path: Path) -> BufferedReader:
+    """Open a file that every run must have for reading. Raises FileRefused if it is missing or no regular file."""
+    try:
+        return open_file(path)
+    except NotRegular:
+        raise FileRefused(f"{quoted(path)} is not a regular file") from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
 def must_read(path: Path, limit_bytes: int | None = None) -> bytes:
     """Return the contents of a file that every run must have. Raises FileRefused if it is missing or unreadable."""
     try:
         return read_bytes(path, limit_bytes)
     except OSError as error:
-        raise FileRefused(f"cannot read {quoted(path)}: {(error.strerror or str(error)).lower()}") from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> FileRefused:
+    return FileRefused(f"cannot read {quoted(path)}: {(error.strerror or str(error)).lower()}")
 
 
 def read_text(path: Path) -> str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal
 
@@ -263,6 +264,13 @@ class RunRecord(OutputFiles):
 
     def write_weights(self, data: bytes | Pieces) -> None:
         self._files.write(_WEIGHTS, data, began=self.has_begun)
+
+    def weights_file(self) -> BufferedReader:
+        """Return model.safetensors, the run's final weights, open for reading.
+
+        Raises FileRefused if it is missing or not the one that the run wrote.
+        """
+        return self._files.opened(_WEIGHTS)
 
     def weights(self) -> bytes:
         """Return the contents of model.safetensors, the run's final weights.

@@ -3,13 +3,14 @@
 import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from kerascli.disk import storage
 from kerascli.disk.pieces import Pieces
 from kerascli.errors import FileRefused
-from kerascli.runs.reading import must_read, quoted
+from kerascli.runs.reading import must_open, must_read, quoted
 
 Facts = dict[str, Any]
 
@@ -51,11 +52,28 @@ class VerifiedFiles:
 
     def read(self, name: str) -> bytes:
         """Return the contents of a file in the run folder. Raises FileRefused if its SHA-256 is not as recorded."""
-        path, facts = self._folder / name, self._read_facts()
+        path = self._folder / name
         data = must_read(path)
-        if facts["format"] > 1 or name in facts["files"]:
-            check(path, data, {each.get(name) for each in (facts["files"], facts.get("replacing", {}))} - {None})
+        self._check(path, name, lambda: hashlib.sha256(data))
         return data
+
+    def opened(self, name: str) -> BufferedReader:
+        """Open a file in the run folder for reading. Raises FileRefused if its SHA-256 is not as recorded."""
+        path = self._folder / name
+        file = must_open(path)
+        try:
+            self._check(path, name, lambda: hashlib.file_digest(file, "sha256"))
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _check(self, path: Path, name: str, digest: Callable[[], "hashlib._Hash"]) -> None:
+        facts = self._read_facts()
+        if facts["format"] > 1 or name in facts["files"]:
+            accepted = {each.get(name) for each in (facts["files"], facts.get("replacing", {}))} - {None}
+            _refuse_damage(path, digest().hexdigest(), accepted)
 
     def read_folder(self, folder: str, present: set[str]) -> Mapping[str, bytes]:
         """Return a mapping from file name to contents for a subfolder of the run; `present` are the names found in it.
@@ -78,5 +96,9 @@ class VerifiedFiles:
 
 def check(path: Path, data: bytes, accepted: set[str]) -> None:
     """Raise FileRefused unless the SHA-256 of `data`, the contents of the file `path`, is in the set `accepted`."""
-    if hashlib.sha256(data).hexdigest() not in accepted:
+    _refuse_damage(path, hashlib.sha256(data).hexdigest(), accepted)
+
+
+def _refuse_damage(path: Path, digest: str, accepted: set[str]) -> None:
+    if digest not in accepted:
         raise FileRefused(f"{quoted(path)} is damaged: its sha256 is not the one that run.json has")

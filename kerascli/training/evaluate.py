@@ -1,6 +1,7 @@
 """Compute the loss and metrics of a model over a split of the data; metric states stay on the device until the end."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
 import torch
@@ -23,8 +24,7 @@ def evaluate(
     `step` keys the random numbers of models that sample in inference. With `Turns`, other processes evaluate a part.
     """
     module.eval()
-    divided = any(weight.part is not None for weight in module.weights())
-    no_gradients = partial(fsdp.without_gradients, module) if divided else torch.inference_mode
+    no_gradients = inference_of(module)
     sums: list[Tensor] | None = None
     states: list[Tensor] = []
     own_states = EvaluationStates(module.states())
@@ -42,6 +42,15 @@ def evaluate(
         yield Tick()
     assert sums is not None, "a split has rows"
     return module.objective.figures(sums)
+
+
+def inference_of(module: TrainStepModule) -> Callable[[], AbstractContextManager[object]]:
+    """Return a function that makes a context in which a model is evaluated, without gradients.
+
+    At the end of its block a model that FSDP divides frees the weights that it has gathered.
+    """
+    divided = any(weight.part is not None for weight in module.weights())
+    return partial(fsdp.without_gradients, module) if divided else torch.inference_mode
 
 
 def add_states(sums: list[Tensor] | None, states: Sequence[Tensor]) -> list[Tensor]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from kerascli import draws
 from kerascli.data.batches.loader import Batch
 from kerascli.training.distributed.turns import Turns, all_rows, numbered
+from kerascli.training.evaluate import inference_of
 from kerascli.training.layer_states import EvaluationStates
 from kerascli.training.objectives.objective import full_precision
 from kerascli.training.objectives.train_step import GraphStep
@@ -22,15 +23,14 @@ def predict(module: GraphStep, batches: Iterable[Batch] | Turns, *, seed: int) -
     parts: dict[str, list[Tensor]] = {}
     values: dict[str, Tensor] = {}
     own_states = EvaluationStates(module.states())
-    with torch.inference_mode():
-        for number, batch in numbered(batches):
-            if batch is None:
-                values = {name: value[:0] for name, value in values.items()}
-            else:
-                with draws.using(draws.Draws(seed, f"predict/{number}", 0)), own_states.for_batch():
-                    outcome = module.predict(batch.inputs)
-                    own_states.keep(outcome.updates)
+    no_gradients = inference_of(module)
+    for number, batch in numbered(batches):
+        if batch is not None:
+            drawn = draws.Draws(seed, f"predict/{number}", 0)
+            with no_gradients(), draws.using(drawn), own_states.for_batch():
+                outcome = module.predict(batch.inputs)
+                own_states.keep(outcome.updates)
                 values = {name: full_precision(value) for name, value in outcome.outputs.items()}
-            for name, value in values.items():
-                parts.setdefault(name, []).extend(each.to("cpu") for each in all_rows(batches, value))
+        for name, value in values.items():
+            parts.setdefault(name, []).extend(each.to("cpu") for each in all_rows(batches, number, value))
     return {name: torch.cat(pieces) for name, pieces in parts.items()}

@@ -1,11 +1,13 @@
-"""Write a safetensors file tensor by tensor, without a copy of all tensors in memory."""
+"""Write and read safetensors files tensor by tensor, without a copy of all tensors in memory."""
 
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from io import BufferedReader
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from kerascli.disk.pieces import Pieces
@@ -46,3 +48,14 @@ def tensor_pieces(tensors: Mapping[str, Tensor | LateTensor]) -> Pieces:
             yield values.view(torch.uint8).numpy().data
 
     return Pieces(len(head) + end, made)
+
+
+def mapped_tensors(file: BufferedReader) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, mapped into memory: values are read when they are used.
+
+    Raises SafetensorError if the file is damaged.
+    """
+    same_file = f"/dev/fd/{file.fileno()}"  # whatever its path leads to by now
+    with safe_open(same_file, framework="pt") as opened:
+        names = opened.keys()
+        return {name: opened.get_tensor(name) for name in names}

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 
-import torch
-
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.errors import ConfigError, ProcessLost
@@ -31,11 +29,12 @@ def shared(run: OpenedRun, rows: Split) -> Iterator[None]:
             raise ConfigError(text, hint="leave out --processes, and start it without a launcher")
     from kerascli.workflow.fitting.follow import checked_members  # loads the training loop, which one process spares
 
-    checked_members(run.processes, run.record.resolved(), _digests(rows), weights=_digest_of_weights(run))
+    checked_members(run.processes, run.record.resolved(), _digests(rows), weights=run.weights_digest)
     with deferred() as stop:
         run.processes.signal = lambda: stop.number
         try:
-            yield
+            with run.processes.heard():
+                yield
         except ProcessLost:
             # It has left on a signal that all got, and says so. By SIGTERM launchers end the rest after a failure.
             if stop.number not in (None, signal.SIGTERM):
@@ -51,14 +50,9 @@ def dealt(run: OpenedRun, source: BatchSource) -> Iterable[Batch] | Turns:
         if (number := processes.signal()) is not None:
             raise Signalled(number)
 
-    return source.epoch(0) if processes.world.size == 1 else Turns(source, processes, after_each=leave_on_signal)
-
-
-def _digest_of_weights(run: OpenedRun) -> str:
-    digest = sha256()
-    for weight in run.experiment.weights:
-        digest.update(weight.tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    if processes.world.size == 1:
+        return source.epoch(0)
+    return Turns(source, processes, full_rounds=run.experiment.is_divided, after_each=leave_on_signal)
 
 
 def _digests(rows: Split) -> dict[str, str]:

@@ -135,7 +135,8 @@ def _classify(run: OpenedRun, source: BatchSource) -> Iterator[ClassScores]:
 def _true_classes(run: OpenedRun, source: BatchSource, target: str) -> torch.Tensor:
     """Return the true classes (rows,) of a target as integers, on the CPU; of several processes on that of rank 0."""
     batches, parts, truth = dealt(run, source), [], torch.empty(0)
-    for _, batch in numbered(batches):
-        truth = truth[:0] if batch is None else class_numbers(run.experiment.module.target_stage(batch.targets)[target])
-        parts += [each.cpu() for each in all_rows(batches, truth)]
+    for number, batch in numbered(batches):
+        if batch is not None:
+            truth = class_numbers(run.experiment.module.target_stage(batch.targets)[target])
+        parts += [each.cpu() for each in all_rows(batches, number, truth)]
     return torch.cat(parts)

@@ -1,14 +1,16 @@
 """Open a trained run from its folder: build its model with its weights, and load its fitted preprocessing."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from kerascli.config.load import Config, Progress, open_recorded
+from kerascli.config.run import RunSpec
 from kerascli.data.base import Learned
 from kerascli.data.pipeline.learned_state import load_learned
 from kerascli.data.pipeline.prepare import Stages, no_stages, stages
@@ -21,9 +23,13 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checkpoint import checkpoint_facts, saved_weights
 from kerascli.training.checkpoint_files import training_tensors
+from kerascli.training.distributed.fsdp import division_of
 from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.finite import nonfinite
+from kerascli.training.objectives.train_step import GraphStep
 from kerascli.training.step import assign_weights
+from kerascli.training.tensor_file import mapped_tensors
+from kerascli.workflow.fsdp_checks import fsdp_faults
 
 
 @dataclass(slots=True)
@@ -39,6 +45,8 @@ class OpenedRun:
     """True if the run takes arrays as inputs, since its model has inputs that the `data` section does not provide."""
     processes: Processes = ALONE
     """The processes that batches are dealt out to when the run is evaluated, or predicts."""
+    weights_digest: str = ""
+    """Digest (SHA-256) of the weights, to be compared among processes; empty on one process."""
     warnings: list[Fault] = field(default_factory=list)
     """Warnings about the run's files, to be printed; the runs that the method `view` returns share this list."""
 
@@ -74,11 +82,13 @@ def open_run(
     progress: Progress | None = None,
     data: Path | None = None,
     processes: Processes | None = None,
+    whole: bool = False,
 ) -> OpenedRun:
     """Return a run with its model built and the weights loaded: the final weights, or those of the named checkpoint.
 
     The weights of a run whose training was cut off are those of its newest checkpoint, which a warning says. `data` is
-    the place of the run's data, if it has moved; `processes` have opened the same run, to share its work.
+    the place of the run's data, if it has moved. `processes` have opened the same run, to share its work; each holds a
+    part of the weights if the config divides them (`distribute: fsdp`), unless `whole` is true.
     """
     prepare_cpu()
     use_threads(threads, share=1 if processes is None else processes.world.local_size)
@@ -90,11 +100,14 @@ def open_run(
     chosen = torch.device(choice.value)
     spec = config.describe(found.facts)
     weights, warnings = _weights(record, checkpoint)  # before there are others, since the file's bytes are as large
-    experiment = build_experiment(spec, found, device=chosen)
+    divide = None if whole or processes is None else _division(spec, processes, chosen)
+    experiment = build_experiment(spec, found, device=chosen, divide=divide)
     states = {weight.name for weight in experiment.weights if weight.spec.is_state}
     values = {name: value for name, value in weights.items() if name not in states}
     assign_weights(lasting(experiment.weights), values)
-    run = OpenedRun(record, config, experiment, found, config.data, learned, config.data is None, processes or ALONE)
+    run = OpenedRun(record, config, experiment, found, config.data, learned, config.data is None)
+    if processes is not None:
+        run.processes, run.weights_digest = processes, _digest(values)
     run.warnings += [Fault(text, level="warning") for text in warnings]
     if (bad := nonfinite(values)) is not None:
         text = f"the weight '{safe_text(bad)}' is nan or infinite: nothing computed with it can be relied on"
@@ -102,6 +115,23 @@ def open_run(
             Fault(text, level="warning", hint="train again, or use an earlier checkpoint: --checkpoint NAME")
         )
     return run
+
+
+def _division(spec: RunSpec, processes: Processes, device: torch.device) -> Callable[[GraphStep], None] | None:
+    """Return the function that divides the weights of a run's model among processes; None: each process has all.
+
+    A run whose settings FSDP refuses was trained on one process.
+    """
+    if spec.training is None or any(fsdp_faults(spec, processes.world.size)):
+        return None
+    return division_of(spec.fit.distribute, processes, device)
+
+
+def _digest(values: Mapping[str, Tensor]) -> str:
+    digest = sha256()
+    for name in sorted(values):
+        digest.update(values[name].contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _weights(record: RunRecord, checkpoint: str | None) -> tuple[dict[str, Tensor], list[str]]:
@@ -120,7 +150,8 @@ def _weights(record: RunRecord, checkpoint: str | None) -> tuple[dict[str, Tenso
                 f"its last checkpoint, after {within}",
             ]
         else:
-            return load_tensors(record.weights()), warnings
+            with record.weights_file() as file:
+                return mapped_tensors(file), warnings
         tensors = training_tensors(found.blobs)
     except SafetensorError as error:
         raise FileRefused(f"the weights of '{record.path}' are damaged: {error}") from None

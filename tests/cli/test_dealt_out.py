@@ -100,8 +100,15 @@ class TrapModule(nn.Module):
 '''
 TRAPPED = "plugins: [trap.py]\n" + NOISY.replace('- expr: "x + 0.1 * random_normal([batch_size, 4])"', "- trap")
 
+DIVIDED = TABLE.replace("fit: {", "fit: {distribute: fsdp, ")
+"""Each process has a part of the weights; it is trained on one process, which has all of them."""
+DIVIDED_TRAP = TRAPPED.replace("fit: {", "fit: {distribute: fsdp, ")
+
 KINDS = ("csv", "jsonl", "parquet", "npz")
-CONFIGS = {"table": TABLE, "masked": MASKED, "noisy": NOISY, "stateful": STATEFUL, "trapped": TRAPPED}
+CONFIGS = {
+    "table": TABLE, "masked": MASKED, "noisy": NOISY, "stateful": STATEFUL, "trapped": TRAPPED,
+    "divided": DIVIDED, "divided_trap": DIVIDED_TRAP,
+}  # fmt: skip
 ALONE = ("--threads", "1", "--device", "cpu")
 
 
@@ -136,8 +143,10 @@ COMMANDS = [
     ("predict", "table", "few.csv", "--threshold", "0.4"),
     ("predict", "masked", "validation", "-o", "masked.npy"),
     ("predict", "noisy", "train", "--json"),
+    ("evaluate", "divided", "validation", "--json", "--by", "region"),
+    ("predict", "divided", "validation"),
 ]
-"""Two outputs with groups, units and thresholds; masks; random numbers; fewer batches than three processes."""
+"""Two outputs with groups, units and thresholds; masks; random numbers; fewer batches than three processes; FSDP."""
 
 
 def results(folder: Path, processes: int, commands: Sequence[Sequence[str]]) -> tuple[list[str], dict[str, bytes]]:
@@ -163,7 +172,8 @@ def test_results_have_the_bits_of_one_process(folder: Path) -> None:
 
 def test_three_processes_give_what_one_gives(folder: Path) -> None:
     """The last round has a batch for two of them, or there are two batches in all."""
-    commands = [COMMANDS[1], COMMANDS[2], ("predict", "table", "validation"), ("predict", "table", "few.csv")]
+    predicted = [("predict", run, rows) for run in ("table", "divided") for rows in ("validation", "few.csv")]
+    commands = [COMMANDS[1], COMMANDS[2], *predicted]
     [text], _ = results(folder, 1, commands)
     assert results(folder, 3, commands)[0] == [text, "", ""]
 
@@ -188,14 +198,21 @@ def test_what_cannot_be_done_is_refused_once(folder: Path, command: tuple[str, .
 
 
 @pytest.mark.parametrize(
-    ("command", "rank", "how"),
-    [("evaluate", 1, "kill"), ("predict", 0, "kill"), ("predict", 1, "kill"), ("evaluate", 0, "raise")],
+    ("command", "run", "rank", "how"),
+    [
+        ("evaluate", "trapped", 1, "kill"),
+        ("predict", "trapped", 0, "kill"),
+        ("predict", "divided_trap", 1, "kill"),
+        ("evaluate", "divided_trap", 0, "raise"),
+    ],
 )
-def test_a_process_that_ends_ends_all_with_one_message(folder: Path, command: str, rank: int, how: str) -> None:
+def test_a_process_that_ends_ends_all_with_one_message(
+    folder: Path, command: str, run: str, rank: int, how: str
+) -> None:
     (folder / "trap").write_text(f"{rank} {how}")
     try:
         output = ("-o", "trapped.csv") if command == "predict" else ()
-        ended = run_on(2, folder, (command, "trapped", "train", *output, *ALONE))
+        ended = run_on(2, folder, (command, run, "train", *output, *ALONE))
     finally:
         (folder / "trap").unlink()
     assert ended.codes[rank] == (-signal.SIGKILL if how == "kill" else 2), ended.text

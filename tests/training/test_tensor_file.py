@@ -1,10 +1,13 @@
-"""Tensors written in pieces are a file that the safetensors library reads."""
+"""Tensors written in pieces are a file that the safetensors library reads, and that can be mapped into memory."""
+
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load
 
-from kerascli.training.tensor_file import tensor_pieces
+from kerascli.training.tensor_file import mapped_tensors, tensor_pieces
 
 DTYPES = [
     torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
@@ -12,15 +15,27 @@ DTYPES = [
 ]  # fmt: skip
 
 
-def test_tensors_of_every_kind_are_read_back() -> None:
+def test_tensors_of_every_kind_are_read_back(tmp_path: Path) -> None:
     tensors = {f"w/{dtype}": (torch.arange(6).reshape(2, 3) % 2).to(dtype) for dtype in DTYPES}
     tensors |= {"": torch.tensor(3.5), "none": torch.empty(0, 4), "ä\n": torch.arange(3), "bits": torch.ones(3).bool()}
     tensors |= {"turned": torch.arange(6.0).reshape(2, 3).t(), "part": torch.arange(9.0)[::2]}
-    found = load(b"".join(tensor_pieces(tensors)))
-    assert found.keys() == tensors.keys()
-    for name, value in tensors.items():
-        assert found[name].dtype == value.dtype
-        assert torch.equal(found[name], value)
+    path = tmp_path / "weights"
+    path.write_bytes(b"".join(tensor_pieces(tensors)))
+    with path.open("rb") as file:
+        mapped = mapped_tensors(file)
+    for found in (load(path.read_bytes()), mapped):
+        assert found.keys() == tensors.keys()
+        for name, value in tensors.items():
+            assert found[name].dtype == value.dtype
+            assert torch.equal(found[name], value)
+
+
+def test_a_damaged_file_is_not_mapped(tmp_path: Path) -> None:
+    whole = b"".join(tensor_pieces({"a": torch.ones(100)}))
+    for data in (b"", whole[:7], whole[:50], whole[:-1], whole + b"0", b"\xff" * 8 + whole[8:]):
+        (tmp_path / "weights").write_bytes(data)
+        with (tmp_path / "weights").open("rb") as file, pytest.raises(SafetensorError):
+            mapped_tensors(file)
 
 
 def test_the_size_is_known_before_anything_is_read() -> None:

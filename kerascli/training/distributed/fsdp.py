@@ -2,9 +2,9 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -25,6 +25,13 @@ _GROUP_ELEMENTS = 2**20
 _GROUPS_OF_SMALL_MODEL = 8
 
 
+def division_of(distribute: object, processes: Processes, device: torch.device) -> Callable[[GraphStep], None] | None:
+    """Return the function that divides a model's weights among processes by `distribute: fsdp`; None: it is whole."""
+    if processes.world.size == 1 or not isinstance(distribute, FSDP):
+        return None
+    return partial(divide, settings=distribute, processes=processes, device=device)
+
+
 def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torch.device) -> None:
     """Divide the weights of a model, which is on the meta device, among the processes; they become DTensors.
 
@@ -32,7 +39,7 @@ def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torc
     gathered from a forward pass to the end of its backward pass.
     """
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import FSDPModule, fully_shard
+    from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
     return_memory()
     _let_hooks_see_results()
@@ -45,6 +52,7 @@ def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torc
     for group in groups:
         fully_shard(group, mesh=mesh, reshard_after_forward=settings.reshard_after_forward)
     fully_shard(module, mesh=mesh, reshard_after_forward=False)
+    register_fsdp_forward_method(module, "predict")
     for part in module.modules():
         if isinstance(part, FSDPModule):  # each process's loss has its share of the batch: gradients are added
             part.set_gradient_divide_factor(1.0)

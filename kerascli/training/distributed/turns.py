@@ -73,13 +73,14 @@ class Turns:
                 pieces = zip(part[:-2].split(sizes), states, strict=True)
                 yield [piece.clone().view(state.dtype).view(state.shape) for piece, state in pieces]
 
-    def all_rows(self, values: Tensor) -> list[Tensor]:
+    def all_rows(self, number: int, values: Tensor) -> list[Tensor]:
         """Return on process 0 the values (rows, *) of each batch of a round, in the order of batches.
 
-        `values` are those of this process's batch, without one any of no rows. Other processes get values of no rows,
-        unless each evaluates all batches.
+        `values` are those of this process's batch `number`. Without a batch, a process gives the values of its last
+        one, which are left out. Other processes get values of no rows, unless each evaluates all batches.
         """
-        return [values] if self._size == 1 else self._processes.collect(values)
+        own = values if number < self._count else values[:0]
+        return [own] if self._size == 1 else self._processes.collect(own)
 
 
 def numbered(batches: Iterable[Batch] | Turns) -> Iterable[tuple[int, Batch | None]]:
@@ -92,6 +93,6 @@ def all_states(batches: object, number: int, states: Sequence[Tensor]) -> Iterab
     return batches.all_states(number, states) if isinstance(batches, Turns) else (states,)
 
 
-def all_rows(batches: object, values: Tensor) -> list[Tensor]:
-    """Return the values (rows, *) of a batch, or with `Turns` those of each batch of its round."""
-    return batches.all_rows(values) if isinstance(batches, Turns) else [values]
+def all_rows(batches: object, number: int, values: Tensor) -> list[Tensor]:
+    """Return the values (rows, *) of batch `number`, or with `Turns` those of each batch of its round."""
+    return batches.all_rows(number, values) if isinstance(batches, Turns) else [values]

@@ -1,8 +1,7 @@
 """Prepare the phases of a training in turn, and pass weights and optimizer state from one phase to the next."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -20,15 +19,13 @@ from kerascli.device import Choice, make_deterministic
 from kerascli.errors import ConfigError, Fault
 from kerascli.events import Event, Note, PhaseBegin
 from kerascli.model.freezing import trained_layers, with_trainable
-from kerascli.parts.distributions import FSDP
 from kerascli.profiling.profiler import Profiler
 from kerascli.runs.history import ordered
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checks.label_range_checks import check_values
-from kerascli.training.distributed import fsdp
+from kerascli.training.distributed.fsdp import division_of
 from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.loop import Plan
-from kerascli.training.objectives.train_step import GraphStep
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer, assign_weights
 from kerascli.workflow.division import divided
@@ -112,17 +109,9 @@ def build_phase(phase: Phase, device: Choice, processes: Processes = ALONE) -> E
     torch_device = torch.device(device.value)
     if spec.fit.deterministic:
         make_deterministic(torch_device)
+    divide = division_of(spec.fit.distribute, processes, torch_device)
     with phase.config.faults():
-        return build_experiment(
-            spec, prepared, device=torch_device, mixing=prepared.mixing, divide=_division(spec, torch_device, processes)
-        )
-
-
-def _division(spec: RunSpec, device: torch.device, processes: Processes) -> Callable[[GraphStep], None] | None:
-    """Return the function that divides a model's weights among processes, as `distribute: fsdp`; None: it is whole."""
-    if processes.world.size == 1 or not isinstance(spec.fit.distribute, FSDP):
-        return None
-    return partial(fsdp.divide, settings=spec.fit.distribute, processes=processes, device=device)
+        return build_experiment(spec, prepared, device=torch_device, mixing=prepared.mixing, divide=divide)
 
 
 class PhaseRunner:
