@@ -2,20 +2,20 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch import distributed as dist
+from torch import nn
 
 from kerascli.device import return_memory
 from kerascli.layers.base import Outcome
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.parts.distributions import FSDP
 from kerascli.training.distributed.processes import Processes
+from kerascli.training.distributed.reduce_scatter import ReduceScatter
 from kerascli.training.objective import LossOutput
 from kerascli.training.recompute import recompute_in_backward
 from kerascli.training.train_step import GraphStep, TrainStepOutput
@@ -50,24 +50,8 @@ def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torc
             part.set_gradient_divide_factor(1.0)
             part.set_force_sum_reduction_for_comms(True)
             if device.type == "cpu":
-                comm: Any = _SumInPlace()  # torch's abstract class is private
+                comm: Any = ReduceScatter()  # torch's abstract class is private
                 part.set_custom_reduce_scatter(comm)
-
-
-class _SumInPlace:
-    """Adds gradients over the processes, and keeps the part of this one; FSDP's interface ReduceScatter.
-
-    gloo's own function does the same with a copy of all gradients of the group.
-    """
-
-    def allocate(self, size: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
-        return torch.empty(*size, dtype=dtype, device=device)
-
-    def __call__(
-        self, output_tensor: Tensor, input_tensor: Tensor, group: Any, op: Any, async_op: bool = False
-    ) -> None:
-        dist.all_reduce(input_tensor, op=op, group=group)
-        output_tensor.copy_(input_tensor.chunk(group.size())[group.rank()])
 
 
 def checkpoint_activations(graph: Graph) -> None:
