@@ -16,6 +16,7 @@ from kerascli.data.base import Field
 from kerascli.data.batches.loader import Batch
 from kerascli.data.pipeline.prepare import no_stages
 from kerascli.training.build import build_experiment
+from kerascli.training.distributed import fsdp
 from kerascli.training.forward_pass import Eager
 from kerascli.training.memory_estimate import Groups, peak_bytes, without_memory
 from kerascli.workflow import memory_of_process
@@ -177,9 +178,11 @@ def test_random_numbers_are_not_drawn() -> None:
         assert peak_bytes(lambda: draws.uniform(torch.ones(4, 8))) == 2 * 4 * 4 * 8
 
 
-def test_fsdp_divides_weights_and_states_and_gathers_groups(tmp_path: Path) -> None:
+def test_fsdp_divides_weights_and_states_and_gathers_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside the activations: two groups that are gathered, gradients of the largest one, and parts of all."""
     whole = memory_estimate(dense(tmp_path), None, 4)
+    small = memory_estimate(dense(tmp_path, fit=", distribute: fsdp"), None, 4)
+    monkeypatch.setattr(fsdp, "_GROUP_ELEMENTS", 2000)
     freed, kept = (
         memory_estimate(dense(tmp_path, fit=f", distribute: {{fsdp: {{reshard_after_forward: {value}}}}}"), None, 4)
         for value in ("true", "false")
@@ -189,6 +192,7 @@ def test_fsdp_divides_weights_and_states_and_gathers_groups(tmp_path: Path) -> N
     assert freed.saving == (WEIGHTS + whole.optimizer) // 4
     assert kept.step == freed.step  # two groups: both are gathered ahead, or kept
     assert freed.step >= WEIGHTS + 4 * 64 * 256 + WEIGHTS // 4
+    assert small.step - freed.step == WEIGHTS - 4 * 64 * 256  # one group: all is there twice
 
 
 def test_the_peak_of_groups_is_in_the_backward_pass() -> None:
