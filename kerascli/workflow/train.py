@@ -76,6 +76,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     if not runner.processes.world.leads:
         yield from _beside(runner)
         return
+    _wait_for_others(runner)
     record = RunRecord.create(options.runs_dir, options.name or config.name)
     with record.locked(), deferred() as stop:
         runner.processes.signal = lambda: stop.number
@@ -131,6 +132,7 @@ def resume(
         if not leads:
             yield from _beside(runner)
             return
+        _wait_for_others(runner)
         record.open_history(history_columns(phases), history)
         yield from notes
         with deferred() as stop:
@@ -177,8 +179,14 @@ def _beside(runner: PhaseRunner) -> Iterator[Event]:
     """Train as one of several processes without recording the run, which another process does."""
     with deferred() as stop:
         runner.processes.signal = lambda: stop.number
+        _wait_for_others(runner)
         follow(runner)
     yield from ()
+
+
+def _wait_for_others(runner: PhaseRunner) -> None:
+    """Wait until all processes but the first have deferred their signals: a run that is there is always saved."""
+    runner.processes.exchange("signals are deferred")
 
 
 def _members(runner: PhaseRunner) -> dict[str, Any]:
