@@ -18,7 +18,7 @@ from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_reading, is_classification_loss
 from kerascli.training.distributed.turns import all_rows, numbered
 from kerascli.training.evaluate import evaluate
-from kerascli.training.objective import class_numbers
+from kerascli.training.objectives.objective import class_numbers
 from kerascli.training.predict import predict
 from kerascli.workflow.dealing import dealt, shared
 from kerascli.workflow.fitting.plan import rows_in_order
