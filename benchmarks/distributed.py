@@ -1,4 +1,4 @@
-"""Training on two processes of one thread beside one process, and beside PyTorch's DistributedDataParallel.
+"""Training on two processes of one thread beside one process, and beside PyTorch's DDP and FSDP2.
 
 python -m benchmarks.distributed [--rounds N] [--models NAME ...]
 
@@ -50,7 +50,7 @@ fit: {{epochs: {epochs}, batch_size: 128}}
 """
 
 
-def torch_model(name: str) -> nn.Module:
+def torch_model(name: str) -> nn.Sequential:
     """Return the model as a hand-written PyTorch module."""
     if name == "cnn":
         convolutions = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU(), nn.MaxPool2d(2)]
@@ -59,7 +59,7 @@ def torch_model(name: str) -> nn.Module:
 
 
 def sent_bytes() -> int:
-    """Return the bytes that this machine has sent over its loopback device."""
+    """Return the bytes that this machine has sent over its loopback device; all that others send there counts, too."""
     return int(Path("/sys/class/net/lo/statistics/tx_bytes").read_text())
 
 
@@ -77,11 +77,12 @@ def kerascli(name: str, processes: int, threads: int, *options: str) -> tuple[fl
         return statistics.median(float(row["epoch_seconds"]) for row in rows[1:] or rows), sent
 
 
-def ddp(name: str, processes: int) -> float:
-    """Return the median seconds of an epoch of a plain loop with DistributedDataParallel, one thread a process."""
+def plain_torch(name: str, processes: int, divide: Callable[[nn.Sequential], nn.Module]) -> float:
+    """Return the median seconds of an epoch of a plain loop over a divided model, one thread a process."""
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
-    workers = [context.Process(target=_ddp, args=(rank, processes, name, results)) for rank in range(processes)]
+    arguments = [(rank, processes, name, divide, results) for rank in range(processes)]
+    workers = [context.Process(target=_plain_torch, args=each) for each in arguments]
     for worker in workers:
         worker.start()
     seconds = results.get()
@@ -90,13 +91,29 @@ def ddp(name: str, processes: int) -> float:
     return seconds
 
 
-def _ddp(rank: int, processes: int, name: str, results: "multiprocessing.Queue[float]") -> None:
+def fsdp(model: nn.Sequential) -> nn.Module:
+    """Divide a model's weights among the processes, layer by layer, as PyTorch's tutorial."""
+    from torch.distributed.fsdp import fully_shard
+
+    for layer in model:
+        if [*layer.parameters()]:
+            fully_shard(layer)
+    return fully_shard(model)
+
+
+def _plain_torch(
+    rank: int,
+    processes: int,
+    name: str,
+    divide: Callable[[nn.Sequential], nn.Module],
+    results: "multiprocessing.Queue[float]",
+) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="29517")
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     torch.distributed.init_process_group("gloo", rank=rank, world_size=processes)
     torch.manual_seed(1)
-    model = nn.parallel.DistributedDataParallel(torch_model(name))
+    model = divide(torch_model(name))
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     x, y = torch.randn(ROWS, 784), torch.randint(10, (ROWS,))
     seconds = []
@@ -133,7 +150,8 @@ def report(name: str, rounds: int) -> None:
         "kerascli, 2 processes, 1 thread each, shards: 2": lambda: kerascli(name, 2, 1, "--set", "fit.shards=2")[0],
         "kerascli, 1 process, 1 thread, shards: 8": lambda: kerascli(name, 1, 1, "--set", "fit.shards=8")[0],
         "kerascli, 2 processes, 1 thread each, fsdp": lambda: kerascli(name, 2, 1, "--set", "fit.distribute=fsdp")[0],
-        "PyTorch DDP, 2 processes, 1 thread each": lambda: ddp(name, 2),
+        "PyTorch DDP, 2 processes, 1 thread each": lambda: plain_torch(name, 2, nn.parallel.DistributedDataParallel),
+        "PyTorch FSDP2, 2 processes, 1 thread each": lambda: plain_torch(name, 2, fsdp),
     }
     taken: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
@@ -144,7 +162,8 @@ def report(name: str, rounds: int) -> None:
     for way, seconds in taken.items():
         print(f"  {way:50}  {min(seconds):6.2f}  {alone / min(seconds):5.2f}")
     parameters = sum(each.numel() for each in torch_model(name).parameters())
-    for distribution, factor in (("ddp", 2), ("{fsdp: {reshard_after_forward: false}}", 2), ("fsdp", 3)):
+    gathered = 2 if parameters < 2**20 else 3  # a small model is gathered once
+    for distribution, factor in (("ddp", 2), ("{fsdp: {reshard_after_forward: false}}", 2), ("fsdp", gathered)):
         sent, formula = bytes_of_step(name, distribution), factor * 4 * parameters // 2
         print(f"  {distribution:38} bytes a step and process: {sent:,.0f}, by the formula {formula:,}")
 

@@ -13,7 +13,7 @@ from kerascli.errors import ConfigError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Parameter numbers of `mallopt` in glibc's malloc.h."""
-_LARGE_BYTES = 2**22
+LARGE_BYTES = 2**22
 """Size of tensors whose memory processes return that must need little; the kernel fills new pages with zeros."""
 
 
@@ -146,7 +146,7 @@ def return_memory() -> None:
 
     With FSDP, tensors of many sizes come and go: kept memory is in pieces that do not fit, and grows from step to step.
     """
-    _set_malloc(_LARGE_BYTES, 2 * _LARGE_BYTES)
+    _set_malloc(LARGE_BYTES, 2 * LARGE_BYTES)
 
 
 def _keep_memory() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from kerascli import draws
 from kerascli.compiler.torch_private import FakeTensorMode, TorchDispatchMode, tree_leaves
 from kerascli.data.batches.loader import Batch
+from kerascli.device import LARGE_BYTES
 from kerascli.model.runtime.weights import Weight
 from kerascli.optimizers.several import Optimizers
 from kerascli.training.execution_mode import reason_not_to_trace
@@ -126,7 +127,10 @@ def estimate_divided(
     own = parameters // processes + sum(sizes.values()) - parameters
     states = sum(each.state_bytes for each in optimizers.by_name.values()) // processes
     each.module.train()
-    activations = max(0, peak_bytes(lambda: Eager(each).run(batch), _DIVIDED) - round(_DIVIDED * parameters))
+    is_returned = max(groups.sizes) >= LARGE_BYTES
+    scale = _DIVIDED if is_returned else _TRACED
+    peak = peak_bytes(lambda: Eager(each).run(batch), scale, is_returned=is_returned)
+    activations = max(0, peak - round(scale * parameters))
     step = activations + groups.peak + parameters // processes  # its parts of the gradients
     return MemoryEstimate(own, states, 0, step, saving=own + states)
 
@@ -150,9 +154,12 @@ def evaluation_bytes(module: TrainStepModule, batch: Batch) -> int:
         return peak_bytes(lambda: module(batch), _EAGER)
 
 
-def peak_bytes(function: Callable[[], object], scale: float = 1.0) -> int:
-    """Return the largest number of bytes, at any time, of the tensors that a function allocates, times `scale`."""
-    with draws.using(draws.Tape()), _LiveBytes(scale) as live:
+def peak_bytes(function: Callable[[], object], scale: float = 1.0, *, is_returned: bool = False) -> int:
+    """Return the largest number of bytes, at any time, of the tensors that a function allocates, times `scale`.
+
+    If malloc returns large tensors' memory to the system, that which a tensor has and nothing writes does not count.
+    """
+    with draws.using(draws.Tape()), _LiveBytes(scale, is_returned=is_returned) as live:
         result = function()
     del result
     return live.peak
@@ -161,9 +168,10 @@ def peak_bytes(function: Callable[[], object], scale: float = 1.0) -> int:
 class _LiveBytes(TorchDispatchMode):
     """Mode that counts the bytes of tensors that operations return, as long as anything refers to their memory."""
 
-    def __init__(self, scale: float) -> None:
+    def __init__(self, scale: float, *, is_returned: bool) -> None:
         super().__init__()
         self._scale = scale
+        self._recurrent = _Recurrent(is_returned)
         self.peak = self._now = 0
         self._sizes: dict[int, int] = {}
 
@@ -172,11 +180,15 @@ class _LiveBytes(TorchDispatchMode):
             if isinstance(tensor, Tensor):
                 self._add(tensor, 0)
         result = func(*args, **(kwargs or {}))
+        transient = 0
         if func is torch.ops.aten.mkldnn_rnn_layer.default and args[-1]:
-            self._add(result[3], _recurrent_workspace(result[0], args[0].shape[-1]))
+            self._add(result[3], self._recurrent.workspace(result[0], args[0].shape[-1]))
+        if func is torch.ops.aten.mkldnn_rnn_layer_backward.default:
+            transient = self._recurrent.scratch(args[7], args[1], args[2])
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
                 self._add(tensor, round(self._scale * tensor.untyped_storage().nbytes()))
+        self.peak = max(self.peak, self._now + transient)
         return result
 
     def _add(self, tensor: Tensor, size: int) -> None:
@@ -193,10 +205,31 @@ class _LiveBytes(TorchDispatchMode):
         self._now -= self._sizes.pop(key)
 
 
-def _recurrent_workspace(outputs: Tensor, features: int) -> int:
-    """Return the bytes that oneDNN's LSTM keeps for its backward pass, which tensors without memory do not show.
+@dataclass(frozen=True, slots=True)
+class _Recurrent:
+    """Memory of oneDNN's LSTM, which tensors without memory do not show; the formulas fit what it does in float32."""
 
-    The formula fits what it allocates for float32 up to 2 %, the padding of its rows.
-    """
-    steps, rows, units = outputs.shape
-    return 4 * rows * (6 * (steps + 1) * max(units, features) + (9 * steps + 4) * units)
+    is_returned: bool
+    """True if memory is new in each step, such that what the kernel does not write needs none."""
+
+    def workspace(self, outputs: Tensor, features: int) -> int:
+        """Return the bytes that the forward pass keeps for the backward pass.
+
+        Written are four gates and the cell of each step; there is room for more, which the backward pass needs in part.
+        """
+        steps, rows, units = outputs.shape
+        if self.is_returned:
+            return 5 * outputs.nbytes
+        return 4 * rows * (6 * (steps + 1) * max(units, features) + (9 * steps + 4) * units)
+
+    def scratch(self, outputs: Tensor, *kernels: Tensor) -> int:
+        """Return the bytes that the backward pass writes beside its results.
+
+        These are the gradients of the gates of each step, copies of the kernels and of their gradients, and in the
+        workspace the gradients of the cell and of three states, which are as wide as the inputs if these are wider.
+        """
+        steps, rows, units = outputs.shape
+        gates = 4 * outputs.nbytes + 2 * sum(kernel.nbytes for kernel in kernels)
+        if not self.is_returned:
+            return gates
+        return gates + outputs.nbytes + 3 * outputs.element_size() * steps * rows * max(units, kernels[0].shape[-1])

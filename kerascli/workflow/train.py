@@ -177,19 +177,27 @@ def _beside(runner: PhaseRunner) -> Iterator[Event]:
     """Train as one of several processes without recording the run, which another process does."""
     with deferred() as stop:
         runner.processes.signal = lambda: stop.number
+        _wait_for_others(runner)
         follow(runner)
     yield from ()
 
 
+def _wait_for_others(runner: PhaseRunner) -> None:
+    """Wait until all processes but process 0 have deferred signals, such that one of these saves a run that exists."""
+    runner.processes.exchange("signals are deferred")
+
+
 def _members(runner: PhaseRunner) -> dict[str, Any]:
     """Return the facts about the processes of a training run for run.json, after all processes have agreed on what is
-    trained."""
+    trained; on process 0, after all others have deferred signals."""
     launch = {"launch": launch_of()} if launch_of() is not None else {}
     if runner.processes.world.size == 1:
         return launch
     folder = runner.options.runs_dir / "run"
     complete = runner.phases[-1].config.resolved([phase.spec for phase in runner.phases], folder)
     members = checked_members(runner.processes, dump_yaml(complete), data_digests(runner.phases))
+    if runner.processes.world.leads:
+        _wait_for_others(runner)
     return {"processes": members, **launch}
 
 

@@ -1,9 +1,13 @@
 """Estimates of the memory of a training: parameters by counting, activations by torch's hooks and by real tensors."""
 
 import copy
+import subprocess
+import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +20,7 @@ from kerascli.data.base import Field
 from kerascli.data.batches.loader import Batch
 from kerascli.data.pipeline.prepare import no_stages
 from kerascli.training.build import build_experiment
+from kerascli.training.distributed import fsdp
 from kerascli.training.forward_pass import Eager
 from kerascli.training.memory_estimate import Groups, peak_bytes, without_memory
 from kerascli.workflow import fsdp_checks, memory_of_process
@@ -122,21 +127,65 @@ def _peaks(spec: RunSpec, *, is_real: bool) -> list[int]:
     return [peak_bytes(lambda run=run: run.run(Batch(x, y, {}, 8))) for run in passes]
 
 
-def test_the_workspace_of_a_recurrent_kernel_is_counted() -> None:
-    """Tensors without memory do not show it; torch returns it on real ones."""
-    units, given = 64, [torch.ones(16, 16, 96, requires_grad=True), torch.ones(256, 96), torch.ones(256, 64)]
+LSTM = """
+import torch
+from torch import Tensor
 
-    def run() -> object:
-        h = torch.zeros(1, 16, units)
-        bias = torch.zeros(4 * units)
-        return torch.ops.aten.mkldnn_rnn_layer(
-            *given, bias, bias, h, h, False, [], 2, units, 1, True, True, False, True
-        )
+def backward(steps: int, rows: int, features: int, units: int) -> list[Tensor]:
+    x = torch.ones(steps, rows, features, requires_grad=True)
+    kernels = [torch.full((4 * units, size), 1e-3) for size in (features, units)]
+    bias, h = torch.zeros(4 * units), torch.zeros(1, rows, units)
+    given, sizes = (x, *kernels, bias, bias, h, h), (False, 2, units, 1, True, True, False)
+    found = torch.ops.aten.mkldnn_rnn_layer(*given, False, [], *sizes[1:], True)
+    results = torch.ops.aten.mkldnn_rnn_layer_backward(
+        *given, *found[:3], torch.ones_like(found[0]), None, None, *sizes, [], True, found[3]
+    )
+    return [*found, *(each for each in results if each is not None)]
+"""
+TOUCHED = f"""{LSTM}
+import sys
+from pathlib import Path
+from kerascli.device import return_memory
 
-    result = run()
-    assert isinstance(result, tuple)
-    real = sum(each.nbytes for each in (*result, torch.zeros(5 * units))) + 4 * 16 * units
-    assert peak_bytes(run) == pytest.approx(real, rel=0.05)
+def peak() -> int:
+    status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    return 1024 * int(status["VmHWM"].split()[0])
+
+torch.set_num_threads(1)
+backward(2, 2, 8, 8)
+return_memory()
+before = peak()
+backward(*map(int, sys.argv[1:]))
+print(peak() - before)
+"""
+"""Prints the bytes by which the backward pass of an LSTM makes a process larger."""
+
+
+def lstm(*sizes: int) -> Callable[[], list[Tensor]]:
+    names: dict[str, Any] = {}
+    exec(LSTM, names)
+    return lambda: names["backward"](*sizes)
+
+
+def test_memory_that_an_lstm_has_for_its_backward_pass_is_counted() -> None:
+    """Tensors without memory do not show it; torch returns it on real ones. The results are there beside it."""
+    sizes = (16, 16, 96, 64)
+    kernels, outputs = 4 * 4 * 64 * (96 + 64), 4 * 16 * 16 * 64
+    with without_memory():
+        found = peak_bytes(lstm(*sizes))
+    real = sum(each.nbytes for each in lstm(*sizes)())
+    others = 4 * (16 * 16 * 96 + 4 * 64 * 2 + 16 * 64) + kernels + outputs  # given, and ones
+    assert found == pytest.approx(real + others + 4 * outputs + 2 * kernels, rel=0.1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells a process its memory")
+def test_memory_that_an_lstm_never_writes_does_not_count_where_it_is_returned() -> None:
+    sizes = (64, 64, 320, 256)
+    command = [sys.executable, "-c", TOUCHED, *map(str, sizes)]
+    touched = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    with without_memory():
+        found = peak_bytes(lstm(*sizes), is_returned=True)
+    assert found == pytest.approx(touched, rel=0.15)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -177,9 +226,11 @@ def test_random_numbers_are_not_drawn() -> None:
         assert peak_bytes(lambda: draws.uniform(torch.ones(4, 8))) == 2 * 4 * 4 * 8
 
 
-def test_fsdp_divides_weights_and_states_and_gathers_groups(tmp_path: Path) -> None:
+def test_fsdp_divides_weights_and_states_and_gathers_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside the activations: two groups that are gathered, gradients of the largest one, and parts of all."""
     whole = memory_estimate(dense(tmp_path), None, 4)
+    small = memory_estimate(dense(tmp_path, fit=", distribute: fsdp"), None, 4)
+    monkeypatch.setattr(fsdp, "_GROUP_ELEMENTS", 2000)
     freed, kept = (
         memory_estimate(dense(tmp_path, fit=f", distribute: {{fsdp: {{reshard_after_forward: {value}}}}}"), None, 4)
         for value in ("true", "false")
@@ -189,6 +240,7 @@ def test_fsdp_divides_weights_and_states_and_gathers_groups(tmp_path: Path) -> N
     assert freed.saving == (WEIGHTS + whole.optimizer) // 4
     assert kept.step == freed.step  # two groups: both are gathered ahead, or kept
     assert freed.step >= WEIGHTS + 4 * 64 * 256 + WEIGHTS // 4
+    assert small.step - freed.step == WEIGHTS - 4 * 64 * 256  # one group: all is there twice
 
 
 def test_the_peak_of_groups_is_in_the_backward_pass() -> None:

@@ -2,20 +2,20 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch import distributed as dist
+from torch import nn
 
-from kerascli.device import return_memory
+from kerascli.device import LARGE_BYTES, return_memory
 from kerascli.layers.base import Outcome
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.parts.distributions import FSDP
 from kerascli.training.distributed.processes import Processes
+from kerascli.training.distributed.reduce_scatter import ReduceScatter
 from kerascli.training.objectives.objective import LossOutput
 from kerascli.training.objectives.train_step import GraphStep, TrainStepOutput
 from kerascli.training.recompute import recompute_in_backward
@@ -23,6 +23,7 @@ from kerascli.training.recompute import recompute_in_backward
 _GROUP_ELEMENTS = 2**20
 """Number of weight elements from which layers are gathered together; smaller messages waste time on the network."""
 _GROUPS_OF_SMALL_MODEL = 8
+"""Number of groups of a model that has too few elements for as many large ones."""
 
 
 def division_of(distribute: object, processes: Processes, device: torch.device) -> Callable[[GraphStep], None] | None:
@@ -36,12 +37,13 @@ def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torc
     """Divide the weights of a model, which is on the meta device, among the processes; they become DTensors.
 
     Layers that follow each other are gathered together; weights of layers that several nodes share, and the rest, stay
-    gathered from a forward pass to the end of its backward pass.
+    gathered from a forward pass to the end of its backward pass, and so do all weights of a small model.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
-    return_memory()
+    if largest_group_bytes(module.graph) >= LARGE_BYTES:
+        return_memory()
     _let_hooks_see_results()
     # No layer changes its input in place: other nodes may use the tensor.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
@@ -58,24 +60,8 @@ def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torc
             part.set_gradient_divide_factor(1.0)
             part.set_force_sum_reduction_for_comms(True)
             if device.type == "cpu":
-                comm: Any = _SumInPlace()  # torch's abstract class is private
+                comm: Any = ReduceScatter()  # torch's abstract class is private
                 part.set_custom_reduce_scatter(comm)
-
-
-class _SumInPlace:
-    """Adds gradients over the processes, and keeps the part of this one; FSDP's interface ReduceScatter.
-
-    gloo's own function does the same with a copy of all gradients of the group.
-    """
-
-    def allocate(self, size: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
-        return torch.empty(*size, dtype=dtype, device=device)
-
-    def __call__(
-        self, output_tensor: Tensor, input_tensor: Tensor, group: Any, op: Any, async_op: bool = False
-    ) -> None:
-        dist.all_reduce(input_tensor, op=op, group=group)
-        output_tensor.copy_(input_tensor.chunk(group.size())[group.rank()])
 
 
 def checkpoint_activations(graph: Graph) -> None:
@@ -108,15 +94,29 @@ def group_bytes(graph: Graph) -> list[int]:
     return [*sizes, whole - sum(sizes)]
 
 
+def largest_group_bytes(graph: Graph) -> int:
+    """Return the bytes of the largest group of weights that are gathered together.
+
+    If it is small, activations need most of the memory that comes and goes.
+    """
+    return max(group_bytes(graph))
+
+
 def _groups(graph: Graph) -> Iterator[list[nn.Module]]:
-    """Yield lists of modules of consecutive nodes whose weights, which no other node has, are gathered together."""
+    """Yield lists of modules of consecutive nodes whose weights, which no other node has, are gathered together.
+
+    A model of few weights has none: to gather all of them at once takes less time, and little memory.
+    """
     uses = Counter(id(parameter) for module in graph.nodes for parameter in module.parameters())
     calls = Counter(map(id, graph.nodes))
     apart = [
         module for module in graph.nodes
         if calls[id(module)] == 1 and all(uses[id(parameter)] == 1 for parameter in module.parameters())
     ]  # fmt: skip
-    smallest = min(_GROUP_ELEMENTS, sum(map(_elements, apart)) // _GROUPS_OF_SMALL_MODEL)
+    elements = sum(map(_elements, apart))
+    if elements < _GROUP_ELEMENTS:
+        return
+    smallest = min(_GROUP_ELEMENTS, elements // _GROUPS_OF_SMALL_MODEL)
     group: list[nn.Module] = []
     for module in apart:
         if _elements(module):

@@ -25,8 +25,14 @@ from kerascli.workflow.fitting.part_writer import Begun, PartWriter
 from kerascli.world import World
 from tests.support.processes import Ended, Launched, run_on
 
+GROUPS = """
+from kerascli.training.distributed import fsdp
+fsdp._GROUP_ELEMENTS = 100
+"""
+"""Plugin that divides small models into groups, as large ones are."""
 HEAD = """
 seed: 5
+plugins: [groups.py]
 data:
   source: {blobs: {rows: 151, features: 20, classes: 3, seed: 1}}
   inputs: {x: [{reshape: [10, 2]}]}
@@ -57,6 +63,7 @@ fit:
 
 SHARED = """
 seed: 3
+plugins: [groups.py]
 data:
   source: {copy_task: {rows: 43, bits: 3, min_length: 1, length: 6}}
   inputs: {x: []}
@@ -97,6 +104,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if fsdp_checks.torch_version() < fsdp_checks.FIRST_TORCH:
         pytest.skip("this torch divides no weights on CPUs")
     folder = tmp_path_factory.mktemp("fsdp")
+    (folder / "groups.py").write_text(GROUPS)
     for name, text in CONFIGS.items():
         (folder / f"{name}.yaml").write_text(text)
     ddp = ("--set", "fit.distribute=ddp")
@@ -105,6 +113,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *(("train", f"{name}.yaml", "--name", f"{name}-fsdp", *OPTIONS) for name in CONFIGS),
         *(("train", f"{name}.yaml", "--name", f"{name}-ddp", *OPTIONS, *ddp) for name in CONFIGS),
         ("train", "attention.yaml", "--name", "recomputed", *OPTIONS, *recomputed),
+        ("train", "attention.yaml", "--name", "one-group", *OPTIONS, "--set", "plugins=[]"),
         *(("train", "attention.yaml", "--name", name, *OPTIONS, "--epochs", "1") for name in ("here", "there")),
     ]
     succeeded(run_on(2, folder, *commands))
@@ -146,6 +155,12 @@ def assert_near(run: Path, other: Path) -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_it_is_the_training_of_ddp(folder: Path, name: str) -> None:
     assert_near(run_of(folder, f"{name}-fsdp"), run_of(folder, f"{name}-ddp"))
+
+
+def test_a_small_model_is_one_group(folder: Path) -> None:
+    """All weights are gathered at once, and the sums of two processes' gradients have the same bits."""
+    found, wanted = run_of(folder, "one-group"), run_of(folder, "attention-fsdp")
+    assert (found / "model.safetensors").read_bytes() == (wanted / "model.safetensors").read_bytes()
 
 
 def test_activation_checkpointing_changes_no_bit(folder: Path) -> None:
