@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.base import SPLITS, Source
+from kerascli.data.base import SPLITS
 from kerascli.data.batches.rows import Split
 from kerascli.data.given import STDIN, Given
 from kerascli.data.pipeline.learned_state import known_columns
@@ -13,7 +13,7 @@ from kerascli.data.pipeline.prepare import prepare_rows
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.table import FILE, FILES
 from kerascli.disk.files import missing_file
-from kerascli.errors import ConfigError, DataError, DataMissing, safe_text, suggestion
+from kerascli.errors import ConfigError, DataError, DataMissing, Fault, safe_text, suggestion
 from kerascli.workflow.changed_data import load_again
 from kerascli.workflow.interchange.keras_names import recorded_names
 from kerascli.workflow.opened import OpenedRun
@@ -49,7 +49,10 @@ def rows_of(run: OpenedRun, *what: str, targets: bool, texts: Sequence[str] = ()
             text = f"there is no file and no split '{safe_text(each)}'{suggestion(each, SPLITS)}"
             raise ConfigError(text, hint=f"splits: {', '.join(SPLITS)}")
     given = Given(run.data, known_columns(run.learned), targets, frozenset(keep))
-    return prepare_rows(run.data, run.learned, given.read(what, texts), targets=targets)
+    table = given.read(what, texts)
+    if table.skipped is not None:
+        run.warnings.append(Fault(str(table.skipped), level="warning"))
+    return prepare_rows(run.data, run.learned, table, targets=targets)
 
 
 def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Sequence[str], *, targets: bool) -> Split:
@@ -66,12 +69,14 @@ def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Seq
     return raw_rows(run.experiment, path, targets=targets, keras_names=recorded_names(run.record))
 
 
-def kept_columns(source: Source | None, rows: Split, keep: Sequence[str]) -> dict[str, np.ndarray]:
+def kept_columns(run: OpenedRun, rows: Split, keep: Sequence[str]) -> dict[str, np.ndarray]:
     """Return a mapping from name to raw column to show beside predictions: the series, if there are several, and the
     columns of --keep; without these, file names if rows are files.
 
-    Of windows over a series it is the value in the last row of each. Raises DataError.
+    Of windows over a series it is the value in the last row of each. Classes are shown by their names, integers with
+    gaps as integers and None. Raises DataError.
     """
+    source = run.data.source if run.data is not None else None
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
         return {}
@@ -88,5 +93,33 @@ def kept_columns(source: Source | None, rows: Split, keep: Sequence[str]) -> dic
             continue
         if len(values.shape) != 1 or not isinstance(values, np.ndarray):
             raise DataError(f"--keep {safe_text(name)}: expected numbers or words, got arrays of {values.shape[1:]}")
-        found[name] = values if values.dtype.kind in "biuf" else table.text(name)
+        if values.dtype.kind not in "biuf":
+            found[name] = table.text(name)
+            continue
+        named, whole = named_classes(run, name, values), whole_numbers(values)
+        found[name] = named if named is not None else values if whole is None else whole
+    return found
+
+
+def named_classes(run: OpenedRun, column: str, values: np.ndarray) -> np.ndarray | None:
+    """Return a raw column of class labels as the names of the classes, such as of subfolders; None for others."""
+    classes = field.classes if (field := known_columns(run.learned).get(column)) is not None else None
+    if not classes or values.dtype.kind not in "iu" or ((values < 0) | (values >= len(classes))).any():
+        return None
+    return np.array(classes, object)[values]
+
+
+def whole_numbers(values: np.ndarray) -> np.ndarray | None:
+    """Return a column of integers with missing values, which is held as floats with nan, as integers and None.
+
+    None if there are other numbers, or no missing ones.
+    """
+    if values.dtype.kind != "f":
+        return None
+    gaps = np.isnan(values)
+    present = values[~gaps]
+    if not gaps.any() or not len(present) or not (np.isfinite(present) & (present == np.floor(present))).all():
+        return None
+    found = np.full(len(values), None, object)
+    found[~gaps] = list(map(int, present.tolist()))
     return found

@@ -108,7 +108,7 @@ def _outputs(run: OpenedRun, rows: Split) -> dict[str, torch.Tensor]:
 def predict_rows(run: OpenedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
     """Return predictions of a run's model for rows that are already preprocessed. Raises KerasCliError."""
     spec = run.experiment.spec
-    kept = kept_columns(run.data.source if run.data is not None else None, rows, keep)
+    kept = kept_columns(run, rows, keep)
     outputs = _outputs(run, rows)
     renamed = keras_output_names(run.record, spec.model.outputs) if form.keras_names else {}
     pairs = {pair.output: pair for pair in (spec.compile.pairs if spec.compile else ())}

@@ -75,7 +75,7 @@ class FolderSource(Source):
         return path.name.lower().endswith(self.suffixes)
 
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
-        return FolderSource.table(self, list(files), {} if labels is None else {"label": labels}, FILES)
+        return self.table(list(files), {} if labels is None else {"label": labels}, FILES)
 
     def folders(self, context: Context) -> list[Path]:
         paths = (self.directory, self.validation, self.test)

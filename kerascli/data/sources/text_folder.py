@@ -1,6 +1,6 @@
 """Source `text_folder`: text files in one subfolder for each class, as keras.utils.text_dataset_from_directory."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +26,17 @@ class TextFolder(FolderSource):
         return {"text": Field((), "string"), **self.label(context)}
 
     def contents(self, files: list[Path], name: str) -> dict[str, Values]:
-        texts = np.empty(len(files), object)
-        left = memory_limit() // 4
-        for row, path in enumerate(files):
-            texts[row] = read_text(path, str(path))
-            left -= len(texts[row])
-            if left < 0:
-                message = f"the texts of {len(files):,} files do not fit in a quarter of the memory"
-                raise DataError(Fault(message, place=Place(name)))
-        return {"text": texts}
+        return {"text": texts_of(files, name)}
+
+
+def texts_of(files: Sequence[Path], name: str) -> np.ndarray:
+    """Return the texts of files, each a value; `name` names them in messages. Raises DataError."""
+    texts = np.empty(len(files), object)
+    left = memory_limit() // 4
+    for row, path in enumerate(files):
+        texts[row] = read_text(path, str(path))
+        left -= len(texts[row])
+        if left < 0:
+            message = f"the texts of {len(files):,} files do not fit in a quarter of the memory"
+            raise DataError(Fault(message, place=Place(name)))
+    return texts
