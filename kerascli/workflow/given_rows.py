@@ -1,11 +1,11 @@
 """Prepare the rows that a command was given: a split of the run's data, files, standard input, or texts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.base import SPLITS
+from kerascli.data.base import SPLITS, Field, Source
 from kerascli.data.batches.rows import Split
 from kerascli.data.given import STDIN, Given
 from kerascli.data.pipeline.learned_state import known_columns
@@ -69,14 +69,15 @@ def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Seq
     return raw_rows(run.experiment, path, targets=targets, keras_names=recorded_names(run.record))
 
 
-def kept_columns(run: OpenedRun, rows: Split, keep: Sequence[str]) -> dict[str, np.ndarray]:
+def kept_columns(
+    source: Source | None, fields: Mapping[str, Field], rows: Split, keep: Sequence[str]
+) -> dict[str, np.ndarray]:
     """Return a mapping from name to raw column to show beside predictions: the series, if there are several, and the
     columns of --keep; without these, file names if rows are files.
 
-    Of windows over a series it is the value in the last row of each. Classes are shown by their names, integers with
-    gaps as integers and None. Raises DataError.
+    `fields` maps raw columns to their fields (shape, classes ...). Of windows over a series it is the value in the last
+    row of each. Classes are shown by their names, integers with gaps as integers and None. Raises DataError.
     """
-    source = run.data.source if run.data is not None else None
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
         return {}
@@ -96,14 +97,14 @@ def kept_columns(run: OpenedRun, rows: Split, keep: Sequence[str]) -> dict[str, 
         if values.dtype.kind not in "biuf":
             found[name] = table.text(name)
             continue
-        named, whole = named_classes(run, name, values), whole_numbers(values)
+        named, whole = named_classes(fields.get(name), values), whole_numbers(values)
         found[name] = named if named is not None else values if whole is None else whole
     return found
 
 
-def named_classes(run: OpenedRun, column: str, values: np.ndarray) -> np.ndarray | None:
+def named_classes(field: Field | None, values: np.ndarray) -> np.ndarray | None:
     """Return a raw column of class labels as the names of the classes, such as of subfolders; None for others."""
-    classes = field.classes if (field := known_columns(run.learned).get(column)) is not None else None
+    classes = field.classes if field is not None else None
     if not classes or values.dtype.kind not in "iu" or ((values < 0) | (values >= len(classes))).any():
         return None
     return np.array(classes, object)[values]
