@@ -13,7 +13,7 @@ from kerascli.data.pipeline.prepare import prepare_rows
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.table import FILE, FILES
 from kerascli.disk.files import missing_file
-from kerascli.errors import ConfigError, DataError, DataMissing, Fault, safe_text, suggestion
+from kerascli.errors import ConfigError, DataError, Fault, safe_text, suggestion
 from kerascli.workflow.changed_data import load_again
 from kerascli.workflow.interchange.keras_names import recorded_names
 from kerascli.workflow.opened import OpenedRun
@@ -31,13 +31,7 @@ def rows_of(run: OpenedRun, *what: str, targets: bool, texts: Sequence[str] = ()
         return _arrays(run, what, texts, keep, targets=targets)
     assert run.data is not None
     if len(what) == 1 and what[0] in SPLITS and not texts:
-        try:
-            prepared = load_again(run, keep)
-        except DataMissing:
-            if "pipeline" not in (run.record.facts().get("imported") or {}):
-                raise
-            text = "the run was imported with a pipeline file, which has none of its rows"
-            raise DataError(text, hint="give files of rows instead of a split") from None
+        prepared = load_again(run, keep)
         if what[0] not in prepared.splits:
             known = ", ".join(prepared.splits)
             raise DataError(f"the run's data has no '{what[0]}' split", hint=f"it has {known}")
