@@ -106,7 +106,7 @@ def works(config: Path, rows: int) -> dict[str, Callable[[], object]]:
 @contextmanager
 def without_pyarrow() -> Iterator[None]:
     """Read tables as an installation without pyarrow does."""
-    from kerascli.data.storage import large_text
+    from kerascli.data.storage.delimited import large_text
 
     arrow = large_text.arrow
     large_text.arrow = lambda: None

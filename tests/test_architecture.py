@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -312,6 +313,29 @@ def test_random_numbers_come_from_draws_alone() -> None:
                 if owner in {"torch", "F", "nn.functional"}:
                     found.append(f"{path.name}:{node.lineno} {owner}.{node.func.attr}")
     assert not found, "\n".join(found)
+
+
+PEERS = {
+    "callbacks",
+    "cli",
+    "data/sources",
+    "data/transforms",
+    "ops",
+    "optimizers",
+    "preprocessing/images",
+}
+"""Folders whose files are peers: one command, one source, one family of operations each."""
+MOST_FILES, MOST_OF_ONE_NAME = 17, 3
+
+
+def test_a_folder_can_be_read_at_a_glance() -> None:
+    """A folder has few files side by side unless they are peers, and few modules share a name."""
+    modules = [path for path in FILES if not path.name.startswith("__")]
+    folders = Counter(path.relative_to(PACKAGE).parent.as_posix() for path in modules)
+    assert {folder: n for folder, n in folders.items() if n > MOST_FILES and folder not in PEERS} == {}
+    assert all(folders[folder] > MOST_FILES for folder in PEERS), "which need not stand here"
+    names = Counter(path.stem for path in modules if path.stem != "base")
+    assert {name: n for name, n in names.items() if n > MOST_OF_ONE_NAME} == {}
 
 
 MOST_LINES = {"Files": 350, "functions": 50}

@@ -8,7 +8,7 @@ from kerascli.data.sources.parquet import read_parquet
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.array_files import read_arrays
 from kerascli.data.storage.compressed import read_text_file, uncompressed_suffix
-from kerascli.data.storage.csv_text import read_csv
+from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.table import Table, table_of
 from kerascli.data.storage.text_format import TextFormat

@@ -18,7 +18,7 @@ from kerascli.errors import ConfigError, first_line, safe_text
 from kerascli.model.runtime.weights import Weight
 from kerascli.shapes import Shape
 from kerascli.training.build import Experiment
-from kerascli.training.train_step import autocast
+from kerascli.training.objectives.train_step import autocast
 
 MAX_ONNX_BYTES = 2**31 - 1
 """Largest size of an ONNX file in bytes, because the file is one protobuf message."""

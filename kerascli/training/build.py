@@ -18,9 +18,9 @@ from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, materialize
 from kerascli.optimizers.rmsprop import RMSprop
 from kerascli.training.forward_pass import ForwardPass, ParameterUpdate
-from kerascli.training.objective import Objective
-from kerascli.training.train_step import GraphStep
-from kerascli.training.update_objective import AllPasses, PassObjective, UpdateObjective
+from kerascli.training.objectives.objective import Objective
+from kerascli.training.objectives.train_step import GraphStep
+from kerascli.training.objectives.update_objective import AllPasses, PassObjective, UpdateObjective
 
 
 @dataclass(slots=True)

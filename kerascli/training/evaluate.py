@@ -12,7 +12,7 @@ from kerascli.events import Tick
 from kerascli.training.distributed import fsdp
 from kerascli.training.distributed.turns import Turns, all_states, numbered
 from kerascli.training.layer_states import EvaluationStates
-from kerascli.training.train_step import TrainStepModule
+from kerascli.training.objectives.train_step import TrainStepModule
 
 
 def evaluate(

@@ -12,7 +12,7 @@ from kerascli.data.batches.loader import Batch
 from kerascli.model.runtime.weights import Weight
 from kerascli.optimizers.base import BaseOptimizer
 from kerascli.spans import span
-from kerascli.training.train_step import TrainStepModule
+from kerascli.training.objectives.train_step import TrainStepModule
 
 M = TypeVar("M", bound=TrainStepModule, covariant=True)
 

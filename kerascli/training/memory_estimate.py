@@ -16,7 +16,7 @@ from kerascli.model.runtime.weights import Weight
 from kerascli.optimizers.several import Optimizers
 from kerascli.training.execution_mode import reason_not_to_trace
 from kerascli.training.forward_pass import Eager, ForwardPass
-from kerascli.training.train_step import TrainStepModule
+from kerascli.training.objectives.train_step import TrainStepModule
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from kerascli import draws
 from kerascli.data.batches.loader import Batch
 from kerascli.training.distributed.turns import Turns, all_rows, numbered
 from kerascli.training.layer_states import EvaluationStates
-from kerascli.training.objective import full_precision
-from kerascli.training.train_step import GraphStep
+from kerascli.training.objectives.objective import full_precision
+from kerascli.training.objectives.train_step import GraphStep
 
 
 def predict(module: GraphStep, batches: Iterable[Batch] | Turns, *, seed: int) -> dict[str, Tensor]:

@@ -15,8 +15,8 @@ from kerascli.optimizers.several import Optimizers
 from kerascli.spans import span
 from kerascli.training.checkpoint_files import Range
 from kerascli.training.forward_pass import ForwardPass, Runner, StepOutcome
+from kerascli.training.objectives.train_step import TrainStepModule
 from kerascli.training.tensor_file import LateTensor, tensor_pieces
-from kerascli.training.train_step import TrainStepModule
 
 
 class Trainer:

@@ -19,13 +19,13 @@ from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_reading, is_classification_loss
 from kerascli.training.distributed.turns import all_rows, numbered
 from kerascli.training.evaluate import evaluate
-from kerascli.training.objective import class_numbers
+from kerascli.training.objectives.objective import class_numbers
 from kerascli.training.predict import predict
 from kerascli.workflow.dealing import dealt, shared
 from kerascli.workflow.fitting.plan import rows_in_order
-from kerascli.workflow.given_rows import named_classes
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.rows.given_rows import named_classes
 from kerascli.workflow.units import metrics_in_units
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from kerascli.callbacks.samples import Sampler
 from kerascli.disk.storage import make_folder, write_bytes
 from kerascli.errors import ConfigError, safe_text, suggestion
-from kerascli.workflow.changed_data import load_again
 from kerascli.workflow.generation.samples import made
 from kerascli.workflow.generation.studio import ModelStudio
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.outputs import writable, writable_folder
+from kerascli.workflow.rows.changed_data import load_again
 
 
 def studio_of(run: OpenedRun, *, data: bool = True) -> ModelStudio:

@@ -14,9 +14,9 @@ from kerascli.report.plots import plot_history, save
 from kerascli.runs.index import list_runs
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting.options import Options
-from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.opened import OpenedRun, open_run
 from kerascli.workflow.predict import predict_rows
+from kerascli.workflow.rows.given_rows import rows_of
 from kerascli.workflow.train import resume, start
 
 _STEPS = 2

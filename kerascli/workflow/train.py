@@ -29,7 +29,6 @@ from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.progress import Progress as Reached
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
-from kerascli.workflow.changed_data import moved_hint
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.follow import checked_members, follow, process_notes
 from kerascli.workflow.fitting.options import Options
@@ -48,6 +47,7 @@ from kerascli.workflow.fitting.phases import (
 from kerascli.workflow.fitting.recorder import newest, restore
 from kerascli.workflow.fitting.run_loop import run
 from kerascli.workflow.interchange.init_from import init_weights
+from kerascli.workflow.rows.changed_data import moved_hint
 from kerascli.world import launch_of
 
 

@@ -18,7 +18,7 @@ from kerascli.training.classes import is_classification_loss
 from kerascli.training.distributed.turns import Turns, all_states, numbered
 from kerascli.training.evaluate import add_states
 from kerascli.training.layer_states import EvaluationStates
-from kerascli.training.objective import full_precision, measured
+from kerascli.training.objectives.objective import full_precision, measured
 from kerascli.workflow.opened import OpenedRun
 
 _DEFAULT = (MetricUse("mean_absolute_error", MeanAbsoluteError(), weighted=False, columns=("mean_absolute_error",)),)

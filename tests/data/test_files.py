@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerascli.data.storage.csv_text import read_csv
+from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.disk import files, npz
 from kerascli.errors import DataError, FileRefused, KerasCliError
 

@@ -13,7 +13,7 @@ import pytest
 
 from kerascli.component import Invalid
 from kerascli.data.base import SOURCES, Context
-from kerascli.data.storage.csv_text import read_csv
+from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_format import TextFormat
 from kerascli.errors import DataError

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kerascli.data.storage import csv_text, large_text
-from kerascli.data.storage.csv_text import read_csv
-from kerascli.data.storage.large_text import read_large
+from kerascli.data.storage.delimited import csv_text, large_text
+from kerascli.data.storage.delimited.csv_text import read_csv
+from kerascli.data.storage.delimited.large_text import read_large
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import DEFAULT
 from kerascli.data.storage.text_format import MAX_FIELD, TextFormat

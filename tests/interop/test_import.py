@@ -21,10 +21,10 @@ from kerascli.errors import ConfigError, DataError, FileRefused, Place
 from kerascli.layers.base import LAYERS
 from kerascli.workflow.check import summary_of_run
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
+from kerascli.workflow.rows.given_rows import rows_of
 from kerascli.workflow.train import Options, resume
 from tests.support.models import parse_model
 

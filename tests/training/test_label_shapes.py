@@ -9,9 +9,9 @@ from sklearn.metrics import fbeta_score
 from kerascli.errors import ConfigError
 from kerascli.workflow.check import check
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
+from kerascli.workflow.rows.given_rows import rows_of
 from tests.support.runs_harness import train, write
 
 YES_NO = """

@@ -20,10 +20,10 @@ from kerascli.training.evaluate import evaluate
 from kerascli.training.execution_mode import Request, make_runner
 from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate, Runner
 from kerascli.training.loop import Plan, train
-from kerascli.training.objective import BaseObjective, LossOutput, figure_state
+from kerascli.training.objectives.objective import BaseObjective, LossOutput, figure_state
+from kerascli.training.objectives.train_step import TrainStepModule, TrainStepOutput
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
-from kerascli.training.train_step import TrainStepModule, TrainStepOutput
 from tests.support.runs_harness import outcome_of
 
 RATE, EPOCHS = 0.1, 3

@@ -33,10 +33,10 @@ from kerascli.parts.initializers import Zeros
 from kerascli.training import loop
 from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate
 from kerascli.training.loop import Plan, train
-from kerascli.training.objective import BaseObjective, LossOutput
+from kerascli.training.objectives.objective import BaseObjective, LossOutput
+from kerascli.training.objectives.train_step import TrainStepModule, TrainStepOutput
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
-from kerascli.training.train_step import TrainStepModule, TrainStepOutput
 
 RATE = 0.1
 ROWS = [(1.0, 3.0), (2.0, 1.0), (-1.0, 0.5)]

@@ -17,9 +17,9 @@ from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.errors import ConfigError, DataError
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.opened import OpenedRun, open_run
 from kerascli.workflow.predict import Form, Predictions, predict_run
+from kerascli.workflow.rows.given_rows import rows_of
 from kerascli.workflow.stream import arriving_lines, predict_stream
 from tests.support.runs_harness import command, train, write
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerascli.data.storage import csv_text
+from kerascli.data.storage.delimited import csv_text
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run

@@ -11,7 +11,7 @@ import numpy as np
 from kerascli.config.starter.sample import MAX_BYTES, sample_text
 from kerascli.config.starter.text_form import detect
 from kerascli.data.storage.compressed import uncompressed_suffix
-from kerascli.data.storage.csv_text import TextColumns, read_csv
+from kerascli.data.storage.delimited.csv_text import TextColumns, read_csv
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.text_format import TextFormat

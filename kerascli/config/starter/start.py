@@ -6,7 +6,7 @@ from kerascli.config.starter.columns import study
 from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.find_series import series_of
 from kerascli.config.starter.folders import IMAGES, kind_of, study_folder
-from kerascli.config.starter.images import image_draft
+from kerascli.config.starter.image_folder import image_draft
 from kerascli.config.starter.look import look
 from kerascli.config.starter.series import series_draft
 from kerascli.config.starter.table import table_draft

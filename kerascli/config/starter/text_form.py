@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kerascli.data.storage.csv_text import numbers_of
+from kerascli.data.storage.delimited.csv_text import numbers_of
 from kerascli.data.storage.text_format import TextFormat
 from kerascli.errors import DataError, Fault, Place
 

@@ -9,7 +9,7 @@ from pydantic import Field as Setting
 from kerascli.data.base import Field, source
 from kerascli.data.sources.file_source import FileSource
 from kerascli.data.storage.compressed import read_text_file
-from kerascli.data.storage.csv_text import read_csv
+from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_format import TextFormat
 from kerascli.shapes import NonNegativeInt, Words

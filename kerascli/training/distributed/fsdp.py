@@ -16,9 +16,9 @@ from kerascli.layers.base import Outcome
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.parts.distributions import FSDP
 from kerascli.training.distributed.processes import Processes
-from kerascli.training.objective import LossOutput
+from kerascli.training.objectives.objective import LossOutput
+from kerascli.training.objectives.train_step import GraphStep, TrainStepOutput
 from kerascli.training.recompute import recompute_in_backward
-from kerascli.training.train_step import GraphStep, TrainStepOutput
 
 _GROUP_ELEMENTS = 2**20
 """Number of weight elements from which layers are gathered together; smaller messages waste time on the network."""

@@ -8,7 +8,7 @@ import torch
 
 from kerascli.config.run import RunSpec
 from kerascli.data.pipeline.prepare import PreparedData
-from kerascli.training.objective import class_numbers
+from kerascli.training.objectives.objective import class_numbers
 
 
 def with_class_weights(spec: RunSpec, prepared: PreparedData) -> RunSpec:

@@ -28,9 +28,9 @@ from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.distributed import fsdp
 from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.loop import Plan
+from kerascli.training.objectives.train_step import GraphStep
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer, assign_weights
-from kerascli.training.train_step import GraphStep
 from kerascli.workflow.division import divided
 from kerascli.workflow.fitting.binding import bind_with_profiler
 from kerascli.workflow.fitting.class_weights import with_class_weights

@@ -8,9 +8,9 @@ import io
 from collections.abc import Iterable
 from contextlib import suppress
 
-from kerascli.data.storage.arrow_text import ArrowColumns, arrow
-from kerascli.data.storage.csv_scan import BYTE_ORDER_MARK, Layout
-from kerascli.data.storage.scanned_text import ScannedColumns
+from kerascli.data.storage.delimited.arrow_text import ArrowColumns, arrow
+from kerascli.data.storage.delimited.csv_scan import BYTE_ORDER_MARK, Layout
+from kerascli.data.storage.delimited.scanned_text import ScannedColumns
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import typed
 from kerascli.data.storage.text_format import TextFormat

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from kerascli.data.storage.large_text import read_large
+from kerascli.data.storage.delimited.large_text import read_large
 from kerascli.data.storage.table import COMMENT, Table
 from kerascli.data.storage.text_columns import DEFAULT, TextColumns, numbers_of
 from kerascli.data.storage.text_format import MAX_FIELD, TextFormat

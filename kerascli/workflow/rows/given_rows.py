@@ -14,10 +14,10 @@ from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.table import FILE, FILES
 from kerascli.disk.files import missing_file
 from kerascli.errors import ConfigError, DataError, Fault, safe_text, suggestion
-from kerascli.workflow.changed_data import load_again
 from kerascli.workflow.interchange.keras_names import recorded_names
 from kerascli.workflow.opened import OpenedRun
-from kerascli.workflow.raw_arrays import no_split, raw_rows
+from kerascli.workflow.rows.changed_data import load_again
+from kerascli.workflow.rows.raw_arrays import no_split, raw_rows
 
 
 def rows_of(run: OpenedRun, *what: str, targets: bool, texts: Sequence[str] = (), keep: Sequence[str] = ()) -> Split:

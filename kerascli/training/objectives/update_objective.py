@@ -10,7 +10,7 @@ from kerascli.data.batches.loader import Batch
 from kerascli.metrics.comparisons import Comparison, LossTerm, UpdateMetric
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import Weight
-from kerascli.training.objective import (
+from kerascli.training.objectives.objective import (
     BaseObjective,
     LossOutput,
     Reduction,
@@ -21,7 +21,7 @@ from kerascli.training.objective import (
     reductions,
     summed,
 )
-from kerascli.training.train_step import GraphStep, TrainStepOutput
+from kerascli.training.objectives.train_step import GraphStep, TrainStepOutput
 
 
 class UpdateObjective(BaseObjective):

@@ -11,7 +11,7 @@ from kerascli.data.batches.rows import MemorySplit, Origin
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.storage.array_files import read_arrays
 from kerascli.data.storage.convert import converted
-from kerascli.data.storage.csv_text import read_csv
+from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import BadRow, Table, first_wrong
 from kerascli.disk.files import memory_limit, read_bytes
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, Place, safe_text, suggestion

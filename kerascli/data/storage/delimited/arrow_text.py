@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from kerascli.data.storage.coded import Coded
-from kerascli.data.storage.csv_scan import BYTE_ORDER_MARK, Layout, positions
+from kerascli.data.storage.delimited.csv_scan import BYTE_ORDER_MARK, Layout, positions
 from kerascli.data.storage.text_columns import FALSE, TRUE, SampledColumns
 from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
 

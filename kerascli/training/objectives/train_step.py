@@ -12,7 +12,7 @@ from kerascli.component import Component
 from kerascli.data.batches.loader import Batch
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import Weight
-from kerascli.training.objective import BaseObjective, LossOutput
+from kerascli.training.objectives.objective import BaseObjective, LossOutput
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from kerascli.data.storage.coded import Coded, as_objects
-from kerascli.data.storage.csv_scan import Layout, positions
+from kerascli.data.storage.delimited.csv_scan import Layout, positions
 from kerascli.data.storage.text_columns import SampledColumns
 from kerascli.data.storage.text_format import TextFormat
 

@@ -1,0 +1,1 @@
+"""What is computed in a training step: losses and metrics, as modules that take a batch."""
