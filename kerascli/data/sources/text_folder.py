@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.sources.folders import FolderSource
+from kerascli.data.sources.folders import FolderSource, file_names
 from kerascli.data.sources.text_lines import read_text
 from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.table import FILE, Table
 from kerascli.disk.files import memory_limit
 from kerascli.errors import DataError, Fault, Place
 
@@ -25,8 +26,9 @@ class TextFolder(FolderSource):
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"text": Field((), "string"), **self.label(context)}
 
-    def contents(self, files: list[Path], name: str) -> dict[str, Values]:
-        return {"text": texts_of(files, name)}
+    def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
+        texts = texts_of(files, name)
+        return Table({FILE: file_names(files), **columns, "text": texts}, len(files), name=name)
 
 
 def texts_of(files: Sequence[Path], name: str) -> np.ndarray:
