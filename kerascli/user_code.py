@@ -4,16 +4,19 @@ import hashlib
 import importlib.abc
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from kerascli.errors import Place, safe_text
 
 _PREFIX = "kerascli_user_"
 """Beginning of the names of modules that are users' files."""
+_CALLED = re.compile(r"([\w.]+)\(\) (?:got|missing|takes) ")
+"""Beginning of Python's message about a call whose arguments do not fit a function's parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +78,26 @@ class _Loader(importlib.abc.SourceLoader):
 
 
 def line_of_user_code(error: BaseException) -> str | None:
-    """Return the last line (`plugin.py:15`) of users' files that an exception passed through; None if through none."""
+    """Return the last line (`plugin.py:15`) of users' files that an exception passed through; None if through none.
+
+    A call that a user's function cannot take, since it has other parameters, is an error of that function's first line.
+    """
     found = None
     for frame, line in traceback.walk_tb(error.__traceback__):
         if frame.f_globals.get("__name__", "").startswith(_PREFIX):
-            found = f"{safe_text(os.path.relpath(frame.f_code.co_filename))}:{line}"
-    return found
+            found = frame.f_code.co_filename, line
+    if (called := _CALLED.match(str(error))) and isinstance(error, TypeError):
+        found = _definition(called[1]) or found
+    return None if found is None else f"{safe_text(os.path.relpath(found[0]))}:{found[1]}"
+
+
+def _definition(name: str) -> tuple[str, int] | None:
+    """Return (file, first line) of a function in a user's file by its qualified name; None if there is none."""
+    for module in [module for key, module in sys.modules.items() if key.startswith(_PREFIX)]:
+        found: object = module
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        code = getattr(found, "__code__", None)
+        if isinstance(code, CodeType) and getattr(found, "__module__", None) == module.__name__:
+            return code.co_filename, code.co_firstlineno
+    return None

@@ -76,7 +76,7 @@ def predict(
     with dealing(device, timeout) as members:
         _check_given(what, text, stream=stream, output=output)
         _check_horizon(what, horizon, future, others)
-        _check_output(output, classes=classes, as_json=as_json)
+        _check_output(output, classes=classes, threshold=threshold, keep=keep, as_json=as_json)
         options.refuse_idle_data(data, what or ["-"])
         _launch_if_asked(processes, what, horizon, stream=stream)
         record = options.trained_run(run, runs_dir, checkpoint)
@@ -95,7 +95,7 @@ def predict(
         else:
             found = _forecast(opened, what[0], horizon, future, keep, raw=raw)
     options.warn(opened.warnings)
-    _show(found, output, classes=classes, as_json=as_json)
+    _show(found, output, keep, classes=classes, as_json=as_json)
 
 
 def _forecast(
@@ -126,7 +126,7 @@ def _refuse_output(output: Path | None, record: "RunRecord", what: list[str]) ->
     writable(output, output.suffix.lower(), run=record, reads=reads)
 
 
-def _show(found: "Predictions", output: Path | None, *, classes: bool, as_json: bool) -> None:
+def _show(found: "Predictions", output: Path | None, keep: list[str], *, classes: bool, as_json: bool) -> None:
     """Write predictions to the output file, or print them as CSV or JSON lines."""
     from kerascli.report.predictions import csv_text, json_lines, write_predictions
 
@@ -136,7 +136,7 @@ def _show(found: "Predictions", output: Path | None, *, classes: bool, as_json: 
     if output is None:
         options.say(json_lines(columns) if as_json else csv_text(columns))
         return
-    write_predictions(output, columns, found.outputs)
+    write_predictions(output, columns, found.outputs, {name: found.kept[name] for name in keep})
     options.note(f"{found.rows:,} rows: {output}")
 
 
@@ -182,7 +182,9 @@ def _stream(run: "OpenedRun", form: "Form", keep: list[str], *, classes: bool, a
         raise DataError(f"{bad:,} of {rows + bad:,} rows were bad and are not predicted")
 
 
-def _check_output(output: Path | None, *, classes: bool, as_json: bool) -> None:
+def _check_output(
+    output: Path | None, *, classes: bool, threshold: float | None, keep: list[str], as_json: bool
+) -> None:
     """Raise ConfigError or StorageError if predictions cannot be written in the format of the file's suffix."""
     if output is None:
         return
@@ -194,8 +196,11 @@ def _check_output(output: Path | None, *, classes: bool, as_json: bool) -> None:
         raise ConfigError(f"-o {output}: --json writes a name that ends in .jsonl")
     if kind not in FORMATS:
         raise ConfigError(f"-o {output}: expected a name that ends in {one_of(FORMATS)}")
-    if classes and kind not in TABLES:
-        raise ConfigError(f"-o {output}: {kind} holds the raw outputs; --classes needs {one_of(TABLES)}")
+    for option, given in (("--classes", classes), ("--threshold", threshold is not None)):
+        if given and kind not in TABLES:
+            raise ConfigError(f"-o {output}: {kind} holds the raw outputs; {option} needs {one_of(TABLES)}")
+    if keep and kind == ".npy":
+        raise ConfigError(f"-o {output}: .npy holds one array, the outputs; --keep needs {one_of((*TABLES, '.npz'))}")
     output_file(output)
     if not output.parent.is_dir():
         raise StorageError(f"cannot write '{output}': there is no folder '{output.parent}'")

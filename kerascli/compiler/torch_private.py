@@ -3,6 +3,7 @@
 Those that the compiler uses are wrapped here. Packages below the compiler use theirs directly; `NAMES` lists both.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def compile_library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
 
     # Precompiled headers would save a second, but are stored in the shared temporary folder.
     options = {"cpp_cache_precompile_headers": False, "aot_inductor.precompile_headers": False}
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # warnings of torch about its own code
         return Path(str(aot_compile(code, tuple(examples), options=options)))
 
 

@@ -13,16 +13,21 @@ from kerascli.data.base import Field
 from kerascli.data.joined import joined
 from kerascli.data.read import read_raw
 from kerascli.data.section import DataSpec
-from kerascli.data.sources.folders import FolderSource, file_names, labelled_files, unlabelled_files
+from kerascli.data.sources.folders import FolderSource, file_names, files_below, labelled_files, unlabelled_files
 from kerascli.data.sources.image_settings import SUFFIXES, image_column
+from kerascli.data.sources.text_folder import TextFolder, texts_of
 from kerascli.data.storage.image_files import Images, Reading, need_pillow
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.table import FILE, FILES, Table, table_of
-from kerascli.disk.files import missing_file
+from kerascli.disk.files import missing_file, open_regular
 from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text
 
 STDIN, STDIN_NAME = "-", "standard input"
 _MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
+_TABLES = ("csv", "tsv", "json_lines", "parquet", "python")
+"""Sources of tables; if all inputs are made of one text, its values may be files, too."""
+_IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
+"""First bytes of image files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +108,37 @@ class Given:
     def _is_row(self, path: Path) -> bool:
         if path.is_dir():
             return False
-        return self.spec.source.reads_alone(path) or (path.name.lower().endswith(SUFFIXES) and bool(self._images()))
+        if self.spec.source.reads_alone(path) or (path.name.lower().endswith(SUFFIXES) and bool(self._images())):
+            return True
+        return path.name.lower().endswith(TextFolder.suffixes) and self._takes_texts() and not self._is_table(path)
+
+    def _takes_texts(self) -> bool:
+        """Return True if the run's source is a table, of which the inputs use one column of texts alone."""
+        used = self._input_columns()
+        is_text = len(used) == 1 and self.columns[used[0]].is_text
+        return is_text and not self.targets and self.spec.source.component_name in _TABLES
+
+    def _is_table(self, path: Path) -> bool:
+        """Return True if a .txt file is a table, as that of the run is or by its header, and no text."""
+        source = self.spec.source
+        if any(str(getattr(source, each, None)).lower().endswith(TextFolder.suffixes) for each in source.paths):
+            return True
+        with open_regular(path, str(path)) as file:
+            lines = file.read(2**16).decode("utf-8-sig", "replace").splitlines()[: 10 + getattr(source, "skip_rows", 0)]
+        mark, column = getattr(source, "delimiter", ","), self._input_columns()[0]
+        return any(column in [field.strip(' "') for field in line.split(mark)] for line in lines)
 
     def _rows(self, files: list[Path]) -> Table:
         """Read image or text files as a table with one row for each file."""
-        if self.spec.source.reads_alone(files[0]):
-            return self.spec.source.read_rows(files)
+        source = self.spec.source
+        if self.targets and isinstance(source, FolderSource) and source.labels is not None and "label" in self.used():
+            text, hint = "a file alone says no class", "give the folder that has a folder for each class"
+            raise DataError(Fault(text, place=Place(str(files[0])), hint=hint))
+        if source.reads_alone(files[0]):
+            return source.read_rows(files)
+        if self._takes_texts():
+            columns = {FILE: file_names(files), self._input_columns()[0]: texts_of(files, FILES)}
+            return Table(columns, len(files), name=FILES)
         (name, field), *_ = self._images().items()
         need_pillow()
         height, width, *channels = (size or 1 for size in field.shape)
@@ -140,6 +170,8 @@ class Given:
             return source.read_rows(unlabelled_files(folder, shown, source.suffixes))
         if source.reads_alone(Path("image.png")) or self._images():
             return self._rows(unlabelled_files(folder, shown, SUFFIXES))
+        if self._takes_texts() and (files := files_below(folder, TextFolder.suffixes)):
+            return self._rows(files)
         hint = f"give files, or a pattern: '{safe_text(shown)}/*.csv'"
         text = f"'{safe_text(shown)}' is a folder; the run's source ({source.component_name}) reads files"
         raise DataError(text, hint=hint)
@@ -151,6 +183,9 @@ class Given:
             raise DataError(Fault("there are no rows", place=Place(STDIN_NAME)))
         if data.lstrip()[:1] == b"{":
             return read_json_lines(data, STDIN_NAME)
+        if data.startswith(_IMAGES):
+            hint = "predict RUN FILE, a folder, or a pattern: 'photos/*.png'"
+            raise DataError(Fault("an image; images are read from files", place=Place(STDIN_NAME), hint=hint))
         lines = self._lines(data)
         if lines is not None:
             return lines

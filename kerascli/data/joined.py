@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerascli.data.storage.on_disk import Values
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Skipped, Table
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.errors import DataError, Fault, Place, safe_text
 
@@ -23,7 +23,18 @@ def joined(tables: Sequence[Table]) -> Table:
         index = int(np.searchsorted(ends, row, side="right"))
         return tables[index].place(row - int(ends[index]) + tables[index].rows, column, at)
 
-    return Table(columns, int(ends[-1]), name=", ".join(dict.fromkeys(table.name for table in tables)), made_of=place)
+    name = ", ".join(dict.fromkeys(table.name for table in tables))
+    return Table(columns, int(ends[-1]), name=name, made_of=place, skipped=_skipped(tables))
+
+
+def _skipped(tables: Sequence[Table]) -> Skipped | None:
+    """Return the damaged files that were left out of tables, taken together."""
+    found = [table.skipped for table in tables if table.skipped is not None]
+    if not found:
+        return None
+    first = tuple(name for each in found for name in each.first)
+    count = sum(each.count for each in found)
+    return Skipped(found[0].name, count, count + sum(table.rows for table in tables), first)
 
 
 def _column(name: str, tables: Sequence[Table]) -> np.ndarray:

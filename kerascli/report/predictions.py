@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from kerascli.disk import storage
-from kerascli.errors import ConfigError
+from kerascli.errors import ConfigError, safe_text
 
 TABLES = (".csv", ".jsonl", ".parquet")
 """Suffixes of the file formats in which predictions are written as named columns."""
@@ -84,8 +84,14 @@ def _digits(values: np.ndarray) -> list[str]:
     return [text if ok else "" for text, ok in zip(texts, np.isfinite(values).tolist(), strict=True)]
 
 
-def write_predictions(path: Path, columns: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:
-    """Write predictions to a file by its suffix: columns to .csv, .jsonl and .parquet, outputs to .npy and .npz."""
+def write_predictions(
+    path: Path,
+    columns: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray],
+    kept: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Write predictions to a file by its suffix: columns to .csv, .jsonl and .parquet, outputs to .npy and .npz, there
+    with the raw columns `kept`."""
     match path.suffix.lower():
         case ".csv":
             data = csv_text(columns).encode()
@@ -94,10 +100,30 @@ def write_predictions(path: Path, columns: Mapping[str, np.ndarray], outputs: Ma
         case ".npy":
             data = _npy(outputs)
         case ".npz":
-            data = _npz(outputs)
+            data = _npz(_beside(outputs, kept or {}))
         case _:
             data = _parquet(columns)
     storage.write_bytes(storage.output_file(path), data)
+
+
+def _beside(outputs: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz file: outputs (`predicted_NAME` if a raw column has the name), then raw columns as
+    numbers or text.
+
+    Raises ConfigError if two would have one name.
+    """
+    arrays = {f"predicted_{name}" if name in kept else name: values for name, values in outputs.items()}
+    if len(arrays) < len(outputs) or arrays.keys() & kept.keys():
+        names = ", ".join(safe_text(name, 40) for name in kept)
+        raise ConfigError(f"a kept column ({names}) and an output would have one name", hint="leave out its --keep")
+    return arrays | {name: _array_of(values) if values.dtype == object else values for name, values in kept.items()}
+
+
+def _array_of(cells: np.ndarray) -> np.ndarray:
+    """Return a column of words, or of integers and None, as an array of text, or of numbers with nan."""
+    if any(isinstance(cell, str) for cell in cells.tolist()):
+        return cells.astype(str)
+    return np.array([np.nan if cell is None else cell for cell in cells.tolist()], np.float64)
 
 
 def _npz(outputs: Mapping[str, np.ndarray]) -> bytes:

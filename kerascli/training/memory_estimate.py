@@ -84,6 +84,16 @@ class Groups:
             most = max(most, ahead + 2 * size + sent)
         return 2 * rest + most
 
+    @property
+    def forward_peak(self) -> int:
+        """Most bytes of whole weights at once in a forward pass: of a group, as they were gathered and in place.
+
+        Weights in no group, and those of groups that are not freed, are there until the end.
+        """
+        *sizes, rest = self.sizes
+        largest = max(sizes, default=0)
+        return rest + largest + (largest if self.are_freed else sum(sizes))
+
 
 @contextmanager
 def without_memory() -> Iterator[None]:

@@ -9,6 +9,7 @@ import torch
 
 from kerascli.data.batches.loader import BatchSource
 from kerascli.data.batches.rows import Split
+from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.storage.blocks import unique_inverse
 from kerascli.errors import ConfigError, DataError, safe_text
 from kerascli.events import Evaluated
@@ -24,6 +25,7 @@ from kerascli.workflow.dealing import dealt, shared
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.rows.given_rows import named_classes
 from kerascli.workflow.units import metrics_in_units
 
 
@@ -52,6 +54,8 @@ class Evaluation:
 
 
 MOST_GROUPS = 100
+_MISSING = "(missing)"
+"""Name of the group of rows whose value of the column of `--by` is missing."""
 
 
 @memory_for_batches()
@@ -84,17 +88,37 @@ def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str,
     if table is None:
         raise ConfigError("--by: these rows have no columns")
     values = table.column(column)
-    if len(values.shape) != 1 or values.dtype.kind == "f" or not isinstance(values, np.ndarray):
+    if len(values.shape) != 1 or not isinstance(values, np.ndarray):
         raise DataError(f"--by {safe_text(column)}: expected a column of strings or integers")
-    names, numbers = unique_inverse(values)
+    names, numbers = _grouped(values, named_classes(known_columns(run.learned).get(column), values), column)
     if len(names) > MOST_GROUPS:
         raise DataError(f"--by {safe_text(column)}: {len(names):,} values; at most {MOST_GROUPS} groups are evaluated")
     found = []
     with shared(run, rows):
-        for number, name in enumerate(names.tolist()):
+        for number, name in enumerate(names):
             group = rows.read(np.flatnonzero(numbers == number))
-            found.append((str(name), _evaluated(run, group, str(name))[0]))
+            found.append((name, _evaluated(run, group, name)[0]))
     return found
+
+
+def _grouped(values: np.ndarray, named: np.ndarray | None, column: str) -> tuple[list[str], np.ndarray]:
+    """Return (names of the groups that a column's values make, number of each row's group); missing values are a group
+    of their own, the last.
+
+    `named` are the values as names of classes, None if they are no classes. Raises DataError for fractions.
+    """
+    gaps = np.isnan(values) if values.dtype.kind == "f" else np.asarray(values == "", bool)
+    present = (values if named is None else named)[~gaps]
+    if present.dtype.kind == "f":
+        fraction = present[~np.isfinite(present) | (present != np.floor(present))]
+        if len(fraction):
+            text = f"expected a column of strings or integers, got numbers such as {fraction[0]:g}"
+            raise DataError(f"--by {safe_text(column)}: {text}")
+        present = present.astype(np.int64)
+    names, found = unique_inverse(present)
+    numbers = np.full(len(values), len(names), np.int64)
+    numbers[~gaps] = found
+    return [*map(str, names.tolist()), *([_MISSING] if gaps.any() else [])], numbers
 
 
 def _result_of(work: Iterator[object]) -> dict[str, float]:

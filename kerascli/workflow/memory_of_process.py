@@ -99,39 +99,27 @@ def memory_lines(spec: RunSpec, prepared: PreparedData | None, processes: int) -
     line = f"  memory of a process: about {size_text(found.total)} {beside} ({shown}){unread}"
     lines, warnings = [line], _shortage(found, processes)
     if processes > 1 and isinstance(spec.fit.distribute, FSDP):
-        whole = _evaluation(spec) + found.data
-        lines.append(
-            f"  memory of evaluate and predict, which build the whole model: about {size_text(whole)} {beside}"
-        )
-        warnings += _shortage_of_evaluation(whole)
+        divided, whole = (size + found.data for size in _evaluation(spec, processes, spec.fit.distribute))
+        text = f"about {size_text(divided)} on each of {processes} processes, {size_text(whole)} on one, {beside}"
+        lines.append(f"  memory of evaluate and predict: {text}")
     return lines, warnings
 
 
-def _evaluation(spec: RunSpec) -> int:
-    """Return the memory in bytes of a process that evaluates a model, which it has whole beside what it reads."""
+def _evaluation(spec: RunSpec, processes: int, settings: FSDP) -> tuple[int, int]:
+    """Return the bytes of a process that evaluates a model: one of several among which it is divided, and a single one.
+
+    The file of weights is mapped, and its pages are not counted: the system takes them back when it needs memory.
+    """
     own, device = copy.deepcopy(spec), torch.device(choose_device().value)
     with without_memory():
         experiment = build_experiment(own, no_stages(), device=device, initialize=False)
         sizes = {id(weight.tensor): weight.tensor.nbytes for weight in experiment.weights}
         work = evaluation_bytes(experiment.module, _batch(spec, _evaluated_rows(spec), device))
-    read = sum(sizes.values()) + max(
-        sizes.values()
-    )  # before they are in the model, whose memory malloc seeks elsewhere
-    return sum(sizes.values()) + max(work, read if device.type == "cpu" else 0)
-
-
-def _shortage_of_evaluation(needed: int) -> list[Fault]:
-    """Return a warning if one process that evaluates needs more memory than this machine or its GPU has."""
-    if choose_device().value.startswith("cuda"):
-        there, where = torch.cuda.get_device_properties(0).total_memory, "a GPU of this machine"
-    else:
-        needed, there, where = needed + BASE, 2 * memory_limit(), "this machine"
-    if needed <= there:
-        return []
-    text = f"evaluate and predict build the whole model: they need about {size_text(needed)} of memory, but {where} has"
-    return [
-        Fault(f"{text} {size_text(there)}", level="warning", hint="evaluate it on a larger machine, by one process")
-    ]
+        groups = Groups(group_bytes(experiment.graph), settings.reshard_after_forward)
+    whole, largest = sum(sizes.values()), max(sizes.values())  # a weight is made whole, and then divided
+    parameters = sum(groups.sizes)
+    held = whole - parameters + parameters // processes
+    return held + max(work + groups.forward_peak, 2 * largest), whole + max(work, largest)
 
 
 def _shortage(found: MemoryEstimate, processes: int) -> list[Fault]:

@@ -69,7 +69,7 @@ def predict_stream(
     reader: _Rows = _reader(given, first, lines)
 
     def predicted(rows: Sequence[Any]) -> Predictions:
-        found = predict_rows(run, preparer.split(given.checked(reader.table(rows))), form, keep)
+        found = predict_rows(run, preparer.split(_checked(given, reader.table(rows))), form, keep)
         return replace(found, kept={name: as_objects(reader.cells(rows, name)) for name in found.kept})
 
     for rows in reader.batches():
@@ -87,6 +87,15 @@ def predict_stream(
                     yield predicted([row])
                 except DataError as own:
                     yield own
+
+
+def _checked(given: Given, table: Table) -> Table:
+    """Return `table` if it has all columns that the pipelines read. Raises DataError with the line of its first row."""
+    try:
+        return given.checked(table)
+    except DataError as error:
+        place = Place(STDIN_NAME, int(table.numbers()[0]))
+        raise DataError([replace(fault, place=place) for fault in error.faults]) from None
 
 
 class _Arrivals:

@@ -737,6 +737,18 @@ def test_an_exception_in_a_plugin_names_its_line_and_is_no_bug_of_ours(
     assert hint == f"  hint: the code of the plugin failed; its traceback is in {report}"
 
 
+def test_a_plugin_with_other_parameters_is_named_by_its_line(
+    kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(here))
+    (here / "odd.py").write_text("class Odd:\n    rows = 1\n\n    def apply(self, values):\n        return values\n")
+    plugin = UserCode(here / "odd.py", (here / "odd.py").read_bytes()).module()
+    monkeypatch.setattr(options, "config_or_only", lambda _: plugin.Odd().apply(0, target=True))
+    code, _, err = kerascli("validate")
+    said = "odd.py:4: error: TypeError: Odd.apply() got an unexpected keyword argument 'target'"
+    assert (code, err.splitlines()[0]) == (2, said)
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [

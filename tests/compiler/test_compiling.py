@@ -1,8 +1,11 @@
 """Programs compiled to native code: results, cache keys, and use of cached code by runs."""
 
 import stat
+import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from torch import Tensor, fx
 from kerascli.compiler import compiling
 from kerascli.compiler.cache import use_own_cache
 from kerascli.compiler.compiling import compiled, is_compiled
+from kerascli.compiler.torch_private import compile_library
 from kerascli.compiler.tracing import trace
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
@@ -144,3 +148,12 @@ def assert_runs_agree(one: RunRecord, other: RunRecord) -> None:
     for row, wanted in zip(one.history(), other.history(), strict=True):
         assert row["loss"] == pytest.approx(wanted["loss"], abs=1e-6)
         assert row["val_loss"] == pytest.approx(wanted["val_loss"], abs=1e-6)
+
+
+def test_warnings_of_the_compiler_about_its_own_code_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def aot_compile(*_: object, **__: object) -> str:
+        warnings.warn("`isinstance(treespec, LeafSpec)` is deprecated", FutureWarning, stacklevel=1)
+        return "program.so"
+
+    monkeypatch.setitem(sys.modules, "torch._inductor", SimpleNamespace(aot_compile=aot_compile))
+    assert compile_library(torch.fx.symbolic_trace(torch.nn.Identity()), [torch.zeros(1)]) == Path("program.so")

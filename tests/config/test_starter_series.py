@@ -93,3 +93,22 @@ NO_SERIES = {
 def test_other_tables_with_dates_and_identifiers_are_no_series(header: str, rows: list[str], tmp_path: Path) -> None:
     source = draft_for(write(tmp_path / "t.csv", header, rows), "t.csv").sections["data"]["source"]
     assert list(source) == ["csv"]
+
+
+@pytest.mark.parametrize(
+    "text", ["storm", "the roof was closed because of a storm", ""], ids=["words", "prose", "none"]
+)
+def test_remarks_on_some_rows_are_left_out(text: str, tmp_path: Path) -> None:
+    days = [f"{DAYS[row]},{row % 7},{f'{text} {row}' if text and row % 9 == 0 else ''}" for row in range(80)]
+    path = write(tmp_path / "s.csv", "day,visitors,remark", days)
+    draft = draft_for(path, "s.csv")
+    assert [*draft.sections["data"]["targets"]] == ["visitors_next"]
+    assert "left out: remark (" in "\n".join(draft.said())
+    (tmp_path / "config.yaml").write_text(draft.text("config.yaml"), encoding="utf-8")
+    assert open_config(tmp_path / "config.yaml").load_data().splits["train"].rows > 30
+
+
+def test_texts_in_all_rows_make_no_series(tmp_path: Path) -> None:
+    days = [f"{DAYS[row]},what was seen on day {row},{row % 7}" for row in range(80)]
+    draft = draft_for(write(tmp_path / "s.csv", "day,seen,visitors", days), "s.csv")
+    assert "timeseries" not in draft.sections["data"]["source"]

@@ -66,6 +66,8 @@ def source(found: Draft) -> dict[str, Any]:
         (rows(lambda n: f"{n % 7 + 1},234.5;{n % 5};{'pq'[n % 2]}", "a;b;y"), {"delimiter": ";", "thousands": ","}),
         (rows(lambda n: f"{'NA' if n % 9 == 0 else n % 7},{n % 5},{'pq'[n % 2]}", "a,b,y"), {"na_values": ["NA"]}),
         (rows(lambda n: f"{n % 7},{'?' if n % 9 == 0 else 'uvw'[n % 3]},{'pq'[n % 2]}", "a,b,y"), {"na_values": ["?"]}),
+        ("from the office\n" + rows(lambda n: ("# moved\n" if n == 30 else "") + f"{n};{n % 5};{'pq'[n % 2]}", "a;b;y"),
+         {"delimiter": ";", "skip_rows": 1, "comment": "#"}),
         ("# made by hand\n# in 2026\n" + rows(lambda n: f"{n % 7},{n % 5},{'pq'[n % 2]}", "a,b,y"), {"comment": "#"}),
         ("A report\n\n" + rows(lambda n: f"{n % 7},{n % 5},{'pq'[n % 2]}", "a,b,y"), {"skip_rows": 2}),
         (rows(lambda n: f"{n % 7},{n % 5},{'pq'[n % 2]}", "1,2,p"), {"names": ["column_1", "column_2", "column_3"]}),
@@ -277,3 +279,10 @@ def test_minus_one_is_a_class_and_not_the_token_of_unknown_values() -> None:
     Path("config.yaml").write_text(found.text("config.yaml"), encoding="utf-8")
     facts = open_config(Path("config.yaml")).load_data().facts
     assert facts.targets["y"].classes == ("-1", "1")
+
+
+def test_a_comment_far_below_the_header_is_seen() -> None:
+    text = rows(lambda n: ("# moved, all of it\n" if n == 250 else "") + f"{n % 7};{n % 5};{'pq'[n % 2]}", "a;b;y", 300)
+    found = draft(text)
+    assert source(found) == {"delimiter": ";", "comment": "#"}
+    assert {len(values) for values in loaded(found).values()} == {300}

@@ -265,7 +265,10 @@ def test_pairs_of_windows_keep_the_series_that_they_are_of(tmp_path: Path) -> No
         assert origin is not None
         words, counts = np.unique(origin.table.array("shop"), return_counts=True)
         assert dict(zip(words, counts.tolist(), strict=True)) == {"north": rows, "south": rows}
-        assert kept_columns(spec.source, found.splits[name], [])["shop"].tolist() == origin.table.array("shop").tolist()
+        assert (
+            kept_columns(spec.source, {}, found.splits[name], [])["shop"].tolist()
+            == origin.table.array("shop").tolist()
+        )
 
 
 def test_the_words_of_a_series_are_the_partners_too(tmp_path: Path) -> None:
@@ -279,3 +282,24 @@ def test_the_words_of_a_series_are_the_partners_too(tmp_path: Path) -> None:
 def test_windows_of_windows_are_of_the_same_series(group: str | None, tmp_path: Path) -> None:
     with pytest.raises(Invalid, match=r"group: expected 'shop', which tells the series of its source apart"):
         SOURCES.parse({"timeseries": {"source": series(tmp_path), "sequence_length": 2, "group": group}})
+
+
+def test_classes_and_values_may_be_words(tmp_path: Path) -> None:
+    shops = ["north", "south", "west"]
+    lines = [f"{number},{shops[number % 3]},note {number},{number / 2}" for number in range(12)]
+    (tmp_path / "t.csv").write_text("\n".join(["id,shop,note,x", *lines, ""]))
+    section = {"pairs": {"source": {"csv": {"path": "t.csv"}}, "label": "shop"}}
+    table = SOURCES.parse(section).load(Context(tmp_path, 0))["train"]
+    one, other = (table.array(name) for name in ("id", "id_other"))
+    assert table.array("same").tolist() == [int(a % 3 == b % 3) for a, b in zip(one, other, strict=True)]
+    assert table.array("note_other").tolist() == [f"note {number}" for number in other]
+    assert table.array("shop").tolist() == [shops[number % 3] for number in one]
+
+
+@pytest.mark.parametrize("gap", ["north,\n", ",1\n"], ids=["of words", "of numbers"])
+def test_a_row_without_a_class_is_named(gap: str, tmp_path: Path) -> None:
+    label = "shop" if gap.startswith(",") else "number"
+    (tmp_path / "t.csv").write_text("shop,number\n" + "north,1\nsouth,2\n" * 3 + gap)
+    with pytest.raises(DataError, match="a missing class; pairs need one in each row") as caught:
+        SOURCES.parse({"pairs": {"source": {"csv": {"path": "t.csv"}}, "label": label}}).load(Context(tmp_path, 0))
+    assert str(caught.value.faults[0].place) == f"t.csv:8:{label}"

@@ -1,5 +1,6 @@
 """Rows that are prepared, learned from and dealt to splits without a copy of all: the same bits, the same errors."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from kerascli.data.pipeline import learned_state, pipeline
 from kerascli.data.pipeline.prepare import PreparedData, load_data
 from kerascli.data.section import parse_data
 from kerascli.data.split import random_split, shuffled
+from kerascli.data.transforms.elementwise import Log1p
 from kerascli.errors import DataError
 from tests.support.data_harness import whole
 
@@ -107,3 +109,15 @@ def test_a_random_split_takes_the_rows_of_a_permutation_in_turn(tied: bool, monk
         assert {name: each.tolist() for name, each in found.items()} == {
             name: sorted(part.tolist()) for name, part in zip(("validation", "test", "train"), parts, strict=True)
         }
+
+
+@pytest.mark.parametrize(
+    ("result", "got"), [(lambda values: values[:3], r"an array of shape \(3, 3\)"), (lambda values: None, "NoneType")]
+)
+def test_a_transform_that_loses_rows_is_named(
+    result: Callable[[np.ndarray], object], got: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table(tmp_path)
+    monkeypatch.setattr(Log1p, "apply", lambda self, values, *_, **__: result(values))
+    with pytest.raises(DataError, match=rf"'apply' must return an array with the \d+ rows that it got, got {got}"):
+        prepared(tmp_path, ["log1p"])

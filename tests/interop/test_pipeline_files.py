@@ -276,6 +276,7 @@ def test_the_commands_say_what_they_wrote_and_what_cannot_be(
     assert code == 2
     assert "--pipeline and --data cannot be given together" in text
     assert said("import", "a.keras", "--pipeline", "a.json", "--runs-dir", "third")[0] == 0
-    code, text = said("predict", "latest", "test", "--runs-dir", "third")
-    assert code == 3
-    assert "give files of rows" in text
+    for command in (["predict", "latest", "test"], ["evaluate", "latest", "test"], ["evaluate", "latest"]):
+        code, text = said(*command, "--runs-dir", "third")
+        assert code == 3
+        assert "give files of rows" in text

@@ -50,6 +50,15 @@ class Column:
     mean_words: float = 0.0
     """Mean number of words per value, for a column of prose (texts of many words)."""
 
+    @property
+    def many_words(self) -> str:
+        """Reason for which a column of too many different words is left out."""
+        return _different_words(self.different)
+
+
+def _different_words(count: int) -> str:
+    return f"{count:,} different words"
+
 
 def study(looked: Looked) -> dict[str, Column]:
     """Return a mapping from each column's name to its role in the generated config."""
@@ -116,7 +125,7 @@ def _study_text(
     if words >= PROSE_WORDS and 2 * len(found) > len(present):
         return Column(name, "prose", has_gaps, len(found), mean_words=words)
     if 2 * len(found) > len(present) or (is_named and len(found) > MAX_WORDS):
-        return Column(name, "left out", has_gaps, len(found), f"{len(found):,} different words")
+        return Column(name, "left out", has_gaps, len(found), _different_words(len(found)))
     return Column(name, "words", has_gaps, len(found))
 
 

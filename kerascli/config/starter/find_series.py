@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kerascli.config.starter.columns import Column
+from kerascli.config.starter.columns import Column, missing
 from kerascli.config.starter.dates import spacing, times_of
 from kerascli.config.starter.look import Looked
 
@@ -16,6 +16,8 @@ _LEAST_OF_SEVERAL = 20
 """Minimum number of rows of each of several series; a table with shorter ones counts as rows without an order."""
 _TIME = re.compile(r"(year|time|t|date|month|day|hour|step|decimal_?date|timestamp)", re.IGNORECASE)
 _NO_USE = ("row numbers", "one value", "no value", "nearly all missing")
+_REMARKS = 0.5
+"""Share of missing values from which on a column of texts holds remarks on some rows of a series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Series:
     """Name of the column that tells several series apart; None: there is one."""
     attributes: tuple[str, ...] = ()
     """Names of the columns that have one value in all rows of each of several series."""
+    left_out: tuple[Column, ...] = ()
+    """Columns that are of no use: row numbers, one value, remarks."""
 
     def parts(self, values: np.ndarray) -> list[np.ndarray]:
         """Return the values of a column, one array for each series."""
@@ -69,10 +73,18 @@ def _one(looked: Looked, found: Mapping[str, Column], time: str, times: np.ndarr
     """Return the table as one series; None if its rows are not in order at equal intervals, or words vary in it."""
     others = {name: column for name, column in found.items() if name != time}
     values = tuple(name for name, column in others.items() if _is_value(column))
-    if not values or any(name not in values and column.reason not in _NO_USE for name, column in others.items()):
+    rest = tuple(column for name, column in others.items() if name not in values)
+    if not values or not all(_is_of_no_use(looked, column) for column in rest):
         return None
     every = _interval(looked.columns[time], times, LEAST)
-    return None if every is None else Series(time, every, values, not found[time].date_format, _all(looked))
+    is_iso = not found[time].date_format
+    return None if every is None else Series(time, every, values, is_iso, _all(looked), left_out=rest)
+
+
+def _is_of_no_use(looked: Looked, column: Column) -> bool:
+    """Return True for a column that a series is found beside: row numbers, one value, or remarks on some rows."""
+    is_remark = column.role == "prose" or column.reason == column.many_words
+    return column.reason in _NO_USE or (is_remark and bool(missing(looked.columns[column.name]).mean() > _REMARKS))
 
 
 def _several(looked: Looked, found: Mapping[str, Column], time: str, times: np.ndarray | None) -> Series | None:
@@ -87,9 +99,10 @@ def _several(looked: Looked, found: Mapping[str, Column], time: str, times: np.n
             continue
         others = [each for each in found if each not in (name, time)]
         same = [each for each in others if all(len(set(looked.columns[each][part].tolist())) == 1 for part in rows)]
-        used = {each: found[each] for each in others if each not in same and found[each].reason not in _NO_USE}
+        rest = tuple(found[each] for each in others if each not in same and _is_of_no_use(looked, found[each]))
+        used = {each: found[each] for each in others if each not in same and found[each] not in rest}
         if used and all(map(_is_value, used.values())):
-            return Series(time, word, tuple(used), not found[time].date_format, rows, name, tuple(same))
+            return Series(time, word, tuple(used), not found[time].date_format, rows, name, tuple(same), rest)
     return None
 
 

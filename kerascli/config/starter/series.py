@@ -11,6 +11,7 @@ from kerascli.config.starter.draft import Draft, columns, free_name, listed
 from kerascli.config.starter.find_series import LEAST, Series
 from kerascli.config.starter.ladder import check_kind
 from kerascli.config.starter.look import Looked
+from kerascli.config.starter.target import AS_GIVEN, OTHERWISE
 from kerascli.config.starter.texts import encoder
 from kerascli.config.starter.training import compile_section, fit_section
 from kerascli.errors import DataError, Fault, Place, safe_text
@@ -34,7 +35,7 @@ def series_draft(looked: Looked, series: Series, given: str | None, kind: str | 
     for finding in looked.findings:
         draft.decide("data", finding)
     parts = series.parts(looked.columns[name].astype(np.float64))
-    length = _length(draft, series, name, parts)
+    length = _length(draft, series, f"{safe_text(name)} ({AS_GIVEN if given is not None else OTHERWISE})", parts)
     others = [each for each in series.values if each != name and not missing(looked.columns[each]).all()]
     scale = _scaling(draft, name, parts)
     source = {looked.source: {"path": escape_references(path), **escape_references(looked.settings)}}
@@ -55,6 +56,8 @@ def series_draft(looked: Looked, series: Series, given: str | None, kind: str | 
         impute = [{"impute": "median"}] if any(missing(looked.columns[each]).any() for each in others) else []
         data["inputs"]["context"] = [columns(others), *impute, "normalization"]
         draft.decide("data", f"further columns, of which the past is known: {listed(others)}")
+    for column in series.left_out:
+        draft.decide("data", f"left out: {safe_text(column.name)} ({column.reason or 'remarks'})")
     if series.attributes:
         draft.decide("data", f"left out: {listed(series.attributes)} (one value in all rows of a series)")
     data["targets"] = {key: [*([] if key == name + _NEXT else [columns(name + _NEXT)]), *scale]}
@@ -77,10 +80,11 @@ def _check(looked: Looked, name: str) -> None:
         raise DataError(Fault(text, place=Place(looked.name), hint=hint))
 
 
-def _length(draft: Draft, series: Series, name: str, parts: Sequence[np.ndarray]) -> int:
-    """Return the number of rows of a window, by the period of the longest series and the rows of the shortest."""
+def _length(draft: Draft, series: Series, target: str, parts: Sequence[np.ndarray]) -> int:
+    """Return the number of rows of a window, by the period of the longest series and the rows of the shortest; say it,
+    and what the target is."""
     every = f", one row a {series.every}" if series.time else ""
-    target = f"target: {safe_text(name)} (--target chooses another)"
+    target = f"target: {target}"
     counts = sorted(map(len, parts))
     if series.group is None:
         draft.decide("data", f"a series{every}, in order of time; {target}")

@@ -11,7 +11,7 @@ from kerascli.config.starter.columns import MAX_WORDS, Column, copies, missing
 from kerascli.config.starter.draft import Draft, columns, free_name, listed
 from kerascli.config.starter.ladder import FEW_ROWS, MEMBERS, committee, head, table_layers, width_of
 from kerascli.config.starter.look import Looked
-from kerascli.config.starter.target import Target, choose, describe
+from kerascli.config.starter.target import OTHERWISE, Target, choose, describe
 from kerascli.config.starter.texts import text_input, text_table
 from kerascli.config.starter.training import compile_section, fit_section
 from kerascli.errors import DataError, Fault, Place, in_yaml, safe_text
@@ -40,7 +40,7 @@ def table_draft(looked: Looked, found: Mapping[str, Column], given: str | None, 
     draft = Draft(_summary(target))
     for finding in looked.findings:
         draft.decide("data", finding)
-    draft.decide("data", f"target: {safe_text(name)} ({why}; --target chooses another)")
+    draft.decide("data", f"target: {safe_text(name)} ({why if given is not None else f'{why}; {OTHERWISE}'})")
     for decision in target.decisions:
         draft.decide("data", decision)
     data: dict[str, Any] = {"source": source}

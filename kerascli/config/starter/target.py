@@ -19,6 +19,8 @@ class would look good."""
 _FEWEST = 10
 """Minimum number of rows of each class for a split that is stratified by class."""
 
+AS_GIVEN, OTHERWISE = "as --target says", "--target chooses another"
+"""Texts about the choice of the target: by the option, or without it."""
 _STRONG = ("target", "label", "labels", "class", "classes", "y", "outcome", "response", "output")
 _USUAL = re.compile(
     r"(is_)?(fraud|spam|churn(ed)?|survived|default(ed)?|diagnosis|species|sentiment|category|price|sale_?price"
@@ -69,7 +71,7 @@ def choose(looked: Looked, columns: Mapping[str, Column], given: str | None) -> 
         if given not in columns:
             hint = f"the columns are: {', '.join(map(safe_text, list(columns)[:20]))}"
             raise ConfigError(f"--target: there is no column '{given}'{suggestion(given, columns)}", hint=hint)
-        return given, "as --target says"
+        return given, AS_GIVEN
     fitting = [name for name, column in columns.items() if column.role in ("numbers", "skewed", "words")]
     for word in _STRONG:
         if found := [name for name in fitting if name.lower() == word]:
@@ -98,7 +100,8 @@ def describe(looked: Looked, column: str) -> Target:
     name, is_text = safe_text(column), values.dtype == object
     if len(found) < 2 or (is_text and 2 * len(found) > len(present)):
         what = "has one value" if len(found) == 1 else f"has {len(found):,} different words in {len(present):,} rows"
-        hint = "--target COLUMN chooses another"
+        others = ", ".join(safe_text(each, 40) for each in list(looked.columns)[:20] if each != column)
+        hint = f"--target COLUMN chooses another: {others}"
         raise DataError(Fault(f"the target '{name}' {what}: nothing to learn", place=Place(looked.name), hint=hint))
     is_classes = is_text or (
         bool((present == np.floor(present)).all()) and len(found) <= MAX_CLASSES and 10 * len(found) <= len(present)

@@ -41,12 +41,14 @@ def detect(pieces: list[str], encoding: str, name: str) -> Fields:
     head = [line for line in head if line.strip() and not (form.comment and line.startswith(form.comment))]
     form = replace(form, delimiter=_delimiter(head))
     form = replace(form, quotes=_quotes(pieces, form))
-    skip = 0 if form.comment else _junk(pieces[0], form)
+    skip = _junk(pieces[0], form)
     rows = _rows("".join(pieces), replace(form, skip_rows=skip))
     if not rows:
         raise DataError(Fault("the file is empty", place=Place(name)))
     width = len(rows[0])
     kept = [row for row in rows if len(row) == width]
+    if _are_comments([row for row in rows if len(row) != width], kept):
+        form = replace(form, comment="#")
     if len(kept) == 1:
         raise DataError(Fault("a header but no rows", place=Place(name)))
     names = _names(kept)
@@ -54,6 +56,12 @@ def detect(pieces: list[str], encoding: str, name: str) -> Fields:
     body = kept if form.names else kept[1:]
     columns: dict[str, Sequence[str]] = dict(zip(names, zip(*body, strict=True), strict=True))
     return Fields(columns, _numbers_and_gaps(columns, form), len(rows) - len(kept))
+
+
+def _are_comments(odd: list[list[str]], kept: list[list[str]]) -> bool:
+    """Return True if the rows of another number of fields than the header are comments, as they begin with #, and no
+    other row does."""
+    return bool(odd) and all(row[0].startswith("#") for row in odd) and not any(row[0].startswith("#") for row in kept)
 
 
 def _comment(head: list[str]) -> str:
@@ -106,6 +114,8 @@ def _junk(text: str, form: TextFormat) -> int:
     widths = [len(row[0]) if (row := _read([line], form.delimiter, quotes=form.quotes)) else 0 for line in lines]
     usual, count = Counter(widths).most_common(1)[0]
     first = widths.index(usual)
+    if form.comment and all(line.startswith(form.comment) for line in lines[:first]):
+        return 0
     return first if usual > 1 and 0 < first <= 30 and count >= 0.8 * (len(lines) - first) else 0
 
 

@@ -68,11 +68,17 @@ def run_step(named: NamedPipeline, index: int, rows: DistinctRows, field: Field,
     step = named.pipeline.steps[index].transform
     try:
         step.check(rows.values, field, learned, target=named.target)
-        return rows.having(step.apply(rows.values, field, learned, target=named.target))
+        found = step.apply(rows.values, field, learned, target=named.target)
     except BadRow as bad:
         raise data_error_at(bad, named, rows.table, index) from None
     except ValueError as error:
         raise named.fault(str(error), index) from None
+    if not isinstance(found, np.ndarray) or len(found) != len(rows.values):
+        got = f"an array of shape {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
+        raise named.fault(
+            f"'apply' must return an array with the {len(rows.values):,} rows that it got, got {got}", index
+        )
+    return rows.having(found)
 
 
 def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned]) -> np.ndarray:

@@ -12,7 +12,7 @@ from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, Source
 from kerascli.data.storage.on_disk import Values
-from kerascli.data.storage.table import FILE, FILES, Table
+from kerascli.data.storage.table import FILES, Table
 from kerascli.errors import DataError, DataMissing, Fault, Place, safe_text, suggestion
 from kerascli.shapes import Words
 
@@ -55,12 +55,8 @@ class FolderSource(Source):
         return self
 
     @abstractmethod
-    def contents(self, files: list[Path], name: str) -> dict[str, Values]:
-        """Return {name: values} for the column that holds the files' contents. Raises DataError."""
-
     def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
-        """Return a table with a row for each file: the file's contents and the given `columns`. Raises DataError."""
-        return Table({FILE: file_names(files), **columns, **self.contents(files, name)}, len(files), name=name)
+        """Return a table with a row for each file: its name, the given `columns` and its contents. Raises DataError."""
 
     def label(self, context: Context) -> dict[str, Field]:
         """Return {"label": field} for the column of class labels, or {} if there are no labels. Raises DataError."""
@@ -75,7 +71,7 @@ class FolderSource(Source):
         return path.name.lower().endswith(self.suffixes)
 
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
-        return FolderSource.table(self, list(files), {} if labels is None else {"label": labels}, FILES)
+        return self.table(list(files), {} if labels is None else {"label": labels}, FILES)
 
     def folders(self, context: Context) -> list[Path]:
         paths = (self.directory, self.validation, self.test)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.folders import FolderSource, file_names
-from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, decoded_once, image_column, readable
+from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, decoded_once, readable
 from kerascli.data.storage.image_files import Images, need_pillow
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import FILE, Table
@@ -23,10 +23,6 @@ class ImageFolder(ImageSettings, FolderSource):
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"image": Field(self.reading().shape, "uint8"), **self.label(context)}
-
-    def contents(self, files: list[Path], name: str) -> dict[str, Values]:
-        need_pillow()
-        return {"image": image_column(Images(files, self.reading()))}
 
     def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
         need_pillow()

@@ -9,7 +9,7 @@ import numpy as np
 from kerascli.data.base import Source
 from kerascli.data.storage.image_files import Images, Reading
 from kerascli.data.storage.on_disk import Values, is_large
-from kerascli.data.storage.table import Skipped
+from kerascli.data.storage.table import FILES, Skipped
 from kerascli.errors import DataError, Fault, counted
 from kerascli.shapes import Size2D
 
@@ -47,7 +47,7 @@ def image_column(images: Images) -> Values:
     """
     column, damaged = decoded_once(images)
     if damaged:
-        raise DataError(_listed(damaged, len(images)))
+        raise DataError(_listed(damaged, len(images), "mend or remove them"))
     return column
 
 
@@ -75,14 +75,16 @@ def readable(damaged: Mapping[int, Fault], count: int, name: str, *, skip: bool)
     if not damaged:
         return None
     if not skip or len(damaged) == count:
-        raise DataError(_listed(damaged, count))
+        can_skip = not skip and name != FILES  # of files given to a command the source is a run's, and settled
+        hint = "mend or remove them" + (", or set 'on_corrupt: skip' of the source" if can_skip else "")
+        raise DataError(_listed(damaged, count, hint))
     places = [str(fault.place) for _, fault in sorted(damaged.items())]
     skipped = Skipped(name, len(damaged), count, tuple(places[:_SHOWN]))
     return Readable(np.array([row for row in range(count) if row not in damaged]), skipped)
 
 
-def _listed(damaged: Mapping[int, Fault], count: int) -> list[Fault]:
+def _listed(damaged: Mapping[int, Fault], count: int, hint: str) -> list[Fault]:
     """Return the errors of damaged files, at most `_SHOWN` of them, then an error with their total number."""
     number = f"{len(damaged):,} of {counted(count, 'image')} cannot be decoded"
-    last = Fault(number, hint="mend or remove them, or set 'on_corrupt: skip' of the source")
+    last = Fault(number, hint=hint)
     return [*[fault for _, fault in sorted(damaged.items())][:_SHOWN], last]

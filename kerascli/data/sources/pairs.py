@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.sources.wrapped import WrappedSource, numbers_in_memory, values_in_memory
+from kerascli.data.sources.wrapped import WrappedSource, values_in_memory
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, Fault, Place
@@ -24,7 +24,7 @@ class Pairs(WrappedSource):
     """
 
     label: str = "y"
-    """Column with the class labels."""
+    """Column with the class labels: integers or words."""
     seed: NonNegativeInt = 0
     """Random seed for the choice of the rows that each row is paired with."""
 
@@ -52,10 +52,9 @@ class Pairs(WrappedSource):
         columns: dict[str, Values] = {"same": np.tile(np.array([1, 0], np.uint8), table.rows)}
         series = self.series_column()
         for name in table:
-            read = values_in_memory if name == series else numbers_in_memory
             for shown, rows in ((name, one), (name + OTHER, other)):
                 if wanted is None or shown in wanted or shown == series:
-                    picked = Picked(read(table, name, "pairs"), rows)
+                    picked = Picked(values_in_memory(table, name, "pairs"), rows)
                     columns[shown] = picked if is_large(len(rows) * picked.row_bytes) else picked[slice(None)]
 
         def place(row: int, column: str, at: tuple[int, int]) -> Place:
@@ -68,7 +67,12 @@ class Pairs(WrappedSource):
 
     def _partners(self, table: Table, split: str) -> np.ndarray:
         """Draw two rows to pair each row with, (rows, 2): another row of its class, and a row of another class."""
-        labels = np.unique(numbers_in_memory(table, self.label, "pairs"), return_inverse=True)[1].reshape(-1)
+        found = values_in_memory(table, self.label, "pairs")
+        gaps = np.isnan(found) if found.dtype.kind == "f" else np.asarray(found == "", bool)
+        if gaps.any():
+            row = int(gaps.reshape(len(found), -1).any(1).argmax())
+            raise DataError(Fault("a missing class; pairs need one in each row", place=table.place(row, self.label)))
+        labels = np.unique(found.astype(str) if found.dtype == object else found, return_inverse=True)[1].reshape(-1)
         counts = np.bincount(labels)
         if len(labels) != table.rows or len(counts) < 2 or counts.min() < 2:
             text = f"'{split}': pairs need at least two classes in '{self.label}', with two rows each"

@@ -1,14 +1,15 @@
 """Source `text_folder`: text files in one subfolder for each class, as keras.utils.text_dataset_from_directory."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.sources.folders import FolderSource
+from kerascli.data.sources.folders import FolderSource, file_names
 from kerascli.data.sources.text_lines import read_text
 from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.table import FILE, Table
 from kerascli.disk.files import memory_limit
 from kerascli.errors import DataError, Fault, Place
 
@@ -25,13 +26,19 @@ class TextFolder(FolderSource):
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"text": Field((), "string"), **self.label(context)}
 
-    def contents(self, files: list[Path], name: str) -> dict[str, Values]:
-        texts = np.empty(len(files), object)
-        left = memory_limit() // 4
-        for row, path in enumerate(files):
-            texts[row] = read_text(path, str(path))
-            left -= len(texts[row])
-            if left < 0:
-                message = f"the texts of {len(files):,} files do not fit in a quarter of the memory"
-                raise DataError(Fault(message, place=Place(name)))
-        return {"text": texts}
+    def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
+        texts = texts_of(files, name)
+        return Table({FILE: file_names(files), **columns, "text": texts}, len(files), name=name)
+
+
+def texts_of(files: Sequence[Path], name: str) -> np.ndarray:
+    """Return the texts of files, each a value; `name` names them in messages. Raises DataError."""
+    texts = np.empty(len(files), object)
+    left = memory_limit() // 4
+    for row, path in enumerate(files):
+        texts[row] = read_text(path, str(path))
+        left -= len(texts[row])
+        if left < 0:
+            message = f"the texts of {len(files):,} files do not fit in a quarter of the memory"
+            raise DataError(Fault(message, place=Place(name)))
+    return texts

@@ -35,18 +35,6 @@ class WrappedSource(Source):
         return self.model_copy(update={"source": inner})
 
 
-def numbers_in_memory(table: Table, name: str, made: str) -> np.ndarray:
-    """Return a numeric column of a table as an array in memory. Raises DataError.
-
-    `made` names what is made from the column in the error message, in the plural: "pairs".
-    """
-    values = values_in_memory(table, name, made)
-    if values.dtype == object:
-        text = f"column '{name}' holds no numbers; {made} need numbers"
-        raise DataError(Fault(text, place=Place(table.name or "data")))
-    return values
-
-
 def values_in_memory(table: Table, name: str, made: str) -> np.ndarray:
     """Return a column of numbers or texts as an array in memory.
     Raises DataError, also if only a few of the values are not numbers.

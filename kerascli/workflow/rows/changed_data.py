@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from kerascli.data.pipeline.prepare import PreparedData
-from kerascli.errors import DataMissing, Fault
+from kerascli.errors import DataError, DataMissing, Fault
 from kerascli.workflow.opened import OpenedRun
 
 _MOVED = (
@@ -21,8 +21,14 @@ def load_again(run: OpenedRun, keep: Collection[str] = ()) -> PreparedData:
 
     Raw columns in `keep` are loaded beside those in use. Raises DataError, ConfigError, FileRefused.
     """
-    with moved_hint():
-        prepared = run.config.load_data(learned=run.learned, keep=keep)
+    try:
+        with moved_hint():
+            prepared = run.config.load_data(learned=run.learned, keep=keep)
+    except DataMissing:
+        if "pipeline" not in (run.record.facts().get("imported") or {}):
+            raise
+        text = "the run was imported with a pipeline file, which has none of its rows"
+        raise DataError(text, hint="give files of rows instead of a split") from None
     recorded: Mapping[str, str] = run.record.facts().get("data", {})
     phases = len(run.config.phases)
     said = [Fault(text, level="warning") for text in prepared.warnings]

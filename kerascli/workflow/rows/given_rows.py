@@ -1,11 +1,11 @@
 """Prepare the rows that a command was given: a split of the run's data, files, standard input, or texts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.base import SPLITS, Source
+from kerascli.data.base import SPLITS, Field, Source
 from kerascli.data.batches.rows import Split
 from kerascli.data.given import STDIN, Given
 from kerascli.data.pipeline.learned_state import known_columns
@@ -13,7 +13,7 @@ from kerascli.data.pipeline.prepare import prepare_rows
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.table import FILE, FILES
 from kerascli.disk.files import missing_file
-from kerascli.errors import ConfigError, DataError, DataMissing, safe_text, suggestion
+from kerascli.errors import ConfigError, DataError, Fault, safe_text, suggestion
 from kerascli.workflow.interchange.keras_names import recorded_names
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.rows.changed_data import load_again
@@ -31,13 +31,7 @@ def rows_of(run: OpenedRun, *what: str, targets: bool, texts: Sequence[str] = ()
         return _arrays(run, what, texts, keep, targets=targets)
     assert run.data is not None
     if len(what) == 1 and what[0] in SPLITS and not texts:
-        try:
-            prepared = load_again(run, keep)
-        except DataMissing:
-            if "pipeline" not in (run.record.facts().get("imported") or {}):
-                raise
-            text = "the run was imported with a pipeline file, which has none of its rows"
-            raise DataError(text, hint="give files of rows instead of a split") from None
+        prepared = load_again(run, keep)
         if what[0] not in prepared.splits:
             known = ", ".join(prepared.splits)
             raise DataError(f"the run's data has no '{what[0]}' split", hint=f"it has {known}")
@@ -49,7 +43,10 @@ def rows_of(run: OpenedRun, *what: str, targets: bool, texts: Sequence[str] = ()
             text = f"there is no file and no split '{safe_text(each)}'{suggestion(each, SPLITS)}"
             raise ConfigError(text, hint=f"splits: {', '.join(SPLITS)}")
     given = Given(run.data, known_columns(run.learned), targets, frozenset(keep))
-    return prepare_rows(run.data, run.learned, given.read(what, texts), targets=targets)
+    table = given.read(what, texts)
+    if table.skipped is not None:
+        run.warnings.append(Fault(str(table.skipped), level="warning"))
+    return prepare_rows(run.data, run.learned, table, targets=targets)
 
 
 def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Sequence[str], *, targets: bool) -> Split:
@@ -66,11 +63,14 @@ def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Seq
     return raw_rows(run.experiment, path, targets=targets, keras_names=recorded_names(run.record))
 
 
-def kept_columns(source: Source | None, rows: Split, keep: Sequence[str]) -> dict[str, np.ndarray]:
+def kept_columns(
+    source: Source | None, fields: Mapping[str, Field], rows: Split, keep: Sequence[str]
+) -> dict[str, np.ndarray]:
     """Return a mapping from name to raw column to show beside predictions: the series, if there are several, and the
     columns of --keep; without these, file names if rows are files.
 
-    Of windows over a series it is the value in the last row of each. Raises DataError.
+    `fields` maps raw columns to their fields (shape, classes ...). Of windows over a series it is the value in the last
+    row of each. Classes are shown by their names, integers with gaps as integers and None. Raises DataError.
     """
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
@@ -88,5 +88,33 @@ def kept_columns(source: Source | None, rows: Split, keep: Sequence[str]) -> dic
             continue
         if len(values.shape) != 1 or not isinstance(values, np.ndarray):
             raise DataError(f"--keep {safe_text(name)}: expected numbers or words, got arrays of {values.shape[1:]}")
-        found[name] = values if values.dtype.kind in "biuf" else table.text(name)
+        if values.dtype.kind not in "biuf":
+            found[name] = table.text(name)
+            continue
+        named, whole = named_classes(fields.get(name), values), whole_numbers(values)
+        found[name] = named if named is not None else values if whole is None else whole
+    return found
+
+
+def named_classes(field: Field | None, values: np.ndarray) -> np.ndarray | None:
+    """Return a raw column of class labels as the names of the classes, such as of subfolders; None for others."""
+    classes = field.classes if field is not None else None
+    if not classes or values.dtype.kind not in "iu" or ((values < 0) | (values >= len(classes))).any():
+        return None
+    return np.array(classes, object)[values]
+
+
+def whole_numbers(values: np.ndarray) -> np.ndarray | None:
+    """Return a column of integers with missing values, which is held as floats with nan, as integers and None.
+
+    None if there are other numbers, or no missing ones.
+    """
+    if values.dtype.kind != "f":
+        return None
+    gaps = np.isnan(values)
+    present = values[~gaps]
+    if not gaps.any() or not len(present) or not (np.isfinite(present) & (present == np.floor(present))).all():
+        return None
+    found = np.full(len(values), None, object)
+    found[~gaps] = list(map(int, present.tolist()))
     return found
