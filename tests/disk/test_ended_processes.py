@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from kerascli.disk.temporary import is_left, temporary_path
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Linux tells the state of a process")
 def test_a_process_whose_exit_code_nobody_has_asked_for_has_ended(tmp_path: Path) -> None:
     """A killed process stays in the table of processes until its launcher reads its exit code."""
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
