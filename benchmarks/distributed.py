@@ -98,7 +98,8 @@ def fsdp(model: nn.Sequential) -> nn.Module:
     for layer in model:
         if [*layer.parameters()]:
             fully_shard(layer)
-    return fully_shard(model)
+    fully_shard(model)  # in place
+    return model
 
 
 def _plain_torch(
