@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from kerascli.errors import ConfigError, first_line, safe_text
 from kerascli.model.runtime.weights import Weight
-from kerascli.shapes import Shape
+from kerascli.shapes import Shape, TensorSpec
 from kerascli.training.build import Experiment
 from kerascli.training.objectives.train_step import autocast
 
@@ -26,6 +26,8 @@ MAX_ONNX_BYTES = 2**31 - 1
 
 BATCH = "batch"
 """Name of the batch axis of inputs and outputs in an ONNX file."""
+_OPSET = 20
+"""Version of ONNX's operations in files: from 19 on strings can be compared. Torch before 2.9 writes 18 by default."""
 
 
 class Forward(nn.Module):
@@ -134,7 +136,7 @@ def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequenc
     try:
         with warnings.catch_warnings(action="ignore"):  # warnings of torch about its own code
             made = torch.onnx.export(
-                program, dynamo=True, verbose=False, external_data=False,
+                program, dynamo=True, verbose=False, external_data=False, opset_version=_OPSET,
                 input_names=[given.name for given in model.inputs], output_names=list(model.outputs),
             )  # fmt: skip
     except Exception as error:  # errors of torch.onnx, onnxscript and torch
@@ -143,6 +145,7 @@ def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequenc
     assert made is not None
     proto = made.model_proto
     _name_batch_axis(proto.graph)
+    _state_shapes(proto.graph, experiment.spec.built.specs)
     size = sum(weight.tensor.nbytes for weight in experiment.weights)
     if size > MAX_ONNX_BYTES:
         raise ConfigError(f"an ONNX file holds at most 2 GB, but the weights have {size:,} bytes")
@@ -164,6 +167,20 @@ def _name_batch_axis(graph: Any) -> None:
         for dim in info.type.tensor_type.shape.dim:
             if dim.dim_param:
                 dim.dim_param = pattern.sub(BATCH, dim.dim_param)
+
+
+def _state_shapes(graph: Any, specs: Mapping[str, TensorSpec]) -> None:
+    """Give the outputs of an ONNX graph the shapes that they have in the model; torch 2.8 states others for LSTMs."""
+    for output in graph.output:
+        dims, shape = output.type.tensor_type.shape.dim, specs[output.name].shape
+        while len(dims) > 1 + len(shape):
+            del dims[-1]
+        while len(dims) < 1 + len(shape):
+            dims.add()
+        dims[0].dim_param = BATCH
+        for dim, size in zip(dims[1:], shape, strict=True):
+            if size is not None:
+                dim.dim_value = size
 
 
 def need_onnx() -> None:

@@ -168,14 +168,17 @@ def lstm(*sizes: int) -> Callable[[], list[Tensor]]:
 
 
 def test_memory_that_an_lstm_has_for_its_backward_pass_is_counted() -> None:
-    """Tensors without memory do not show it; torch returns it on real ones. The results are there beside it."""
+    """Tensors without memory do not show it; torch returns it on real ones. The results are there beside it.
+
+    The tolerance is for the padding of rows, and for oneDNN in torch 2.8, which reserves a sixth more.
+    """
     sizes = (16, 16, 96, 64)
     kernels, outputs = 4 * 4 * 64 * (96 + 64), 4 * 16 * 16 * 64
     with without_memory():
         found = peak_bytes(lstm(*sizes))
     real = sum(each.nbytes for each in lstm(*sizes)())
     others = 4 * (16 * 16 * 96 + 4 * 64 * 2 + 16 * 64) + kernels + outputs  # given, and ones
-    assert found == pytest.approx(real + others + 4 * outputs + 2 * kernels, rel=0.1)
+    assert found == pytest.approx(real + others + 4 * outputs + 2 * kernels, rel=0.18)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells a process its memory")

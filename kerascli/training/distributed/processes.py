@@ -91,7 +91,8 @@ class Processes:
             store = PrefixStore(f"start/{restarts_of() if kept_by_launcher() else 0}", found)
             store.set_timeout(wait)
             backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
-            dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
+            with _quiet_stdout():
+                dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
             return store
 
         with _lost(f"the {world.size} processes did not find each other"):
@@ -302,6 +303,19 @@ def _received(like: Tensor, rank: int) -> Tensor:
 
 def _bytes_of(tensor: Tensor) -> Tensor:
     return tensor.view(-1).view(torch.uint8)
+
+
+@contextlib.contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    """Context manager in whose block nothing reaches standard output: torch 2.8's gloo says there whom it has found."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        kept = os.dup(1)
+        os.dup2(nowhere.fileno(), 1)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)
 
 
 @contextlib.contextmanager
