@@ -25,7 +25,7 @@ def attempt(config: Path, runs: Path) -> int:
     saver.EPOCH_SECONDS = 0.0
     saver.BATCH_SECONDS = 0.01
     options = Options(runs_dir=runs)
-    known = list_runs(runs)
+    known = [run for run in list_runs(runs) if (run.path / "run.json").exists()]  # the others never began
     events = resume(known[0], options, []) if known else start(open_config(config), options)
     for _ in events:
         pass
