@@ -8,8 +8,9 @@ from types import FrameType
 
 def _end(number: int, frame: FrameType | None) -> None:
     """Signal handler during the start: exit with a one-line message, since an import could swallow an exception."""
-    try:  # noqa: SIM105  # contextlib would be one more import before the handlers are set
-        os.write(2, b"error: interrupted\n")
+    try:  # contextlib would be one more import before the handlers are set
+        if os.environ.get("RANK", "0") == "0":  # processes that were started together all get the signal
+            os.write(2, b"error: interrupted\n")
     except OSError:
         pass
     os._exit(128 + number)

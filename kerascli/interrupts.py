@@ -129,6 +129,12 @@ _present: Signals | None = None
 """Signals of the command that runs in this process; None if no command runs."""
 
 
+def _leave_out_signalled(lost: "sys.UnraisableHookArgs") -> None:
+    """Report an exception that Python drops, but not that for a signal, which is raised again until it arrives."""
+    if not isinstance(lost.exc_value, Signalled):
+        sys.__unraisablehook__(lost)
+
+
 @contextlib.contextmanager
 def listening() -> Iterator[Signals]:
     """Context manager that handles signals while a command runs in its block; afterwards they have their default effect
@@ -144,6 +150,7 @@ def listening() -> Iterator[Signals]:
     thread = threading.Thread(target=signals._watch, args=(reader, threading.get_ident()), daemon=True)
     thread.start()
     handled = _heeded()
+    unraisable, sys.unraisablehook = sys.unraisablehook, _leave_out_signalled
     try:
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         signal.signal(_AGAIN, signals._insist)
@@ -154,6 +161,7 @@ def listening() -> Iterator[Signals]:
     finally:
         signals._closed = True  # first: from here on no handler raises
         _present = None
+        sys.unraisablehook = unraisable
         for number in (*handled, _AGAIN):
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)

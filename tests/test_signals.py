@@ -21,7 +21,7 @@ from kerascli.cli import commands
 from kerascli.config.load import Config, open_config
 from kerascli.errors import Interrupted, KerasCliError, StorageError
 from kerascli.events import EpochEnd, Stopped
-from kerascli.interrupts import SIGNALS, deferred, listening
+from kerascli.interrupts import SIGNALS, Signalled, deferred, listening
 from kerascli.report.console import TrainingView
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
@@ -315,6 +315,31 @@ def test_a_signal_before_anything_is_imported_ends_in_one_line(number: signal.Si
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (CODES[number], "error: interrupted\n")
+
+
+@pytest.mark.parametrize(("rank", "said"), [("0", "error: interrupted\n"), ("1", "")])
+def test_of_processes_that_all_get_a_signal_the_first_says_so(rank: str, said: str) -> None:
+    code = f"import os, kerascli.__main__; os.kill(os.getpid(), {int(signal.SIGTERM)})"
+    environment = os.environ | {"RANK": rank, "WORLD_SIZE": "2"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (CODES[signal.SIGTERM], said)
+
+
+def test_an_exception_for_a_signal_that_python_drops_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(sys, "__unraisablehook__", lambda lost: told.append(lost.exc_type))
+
+    class Dropping:
+        def __init__(self, error: BaseException) -> None:
+            self.error = error
+
+        def __del__(self) -> None:
+            raise self.error
+
+    with listening():
+        Dropping(Signalled(signal.SIGTERM))
+        Dropping(ValueError("of a user"))
+    assert told == [ValueError]
 
 
 def test_the_installed_program_begins_there() -> None:

@@ -23,7 +23,8 @@ def main() -> None:
     try:
         code = _run()
     except Signalled as found:
-        say_error("error: interrupted")
+        if os.environ.get("RANK", "0") == "0":  # processes that were started together all get the signal
+            say_error("error: interrupted")
         code = found.code
     _leave_streams()
     sys.exit(code)

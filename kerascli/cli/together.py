@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from kerascli.cli.telling import say_error
 from kerascli.disk.files import read_bytes
 from kerascli.errors import ConfigError, FileRefused, Interrupted, KerasCliError, ProcessLost
 from kerascli.interrupts import Signalled, count_as_handled, end_with_parent
@@ -114,7 +115,7 @@ def _code_of_silent(error: "Exception | Signalled", processes: "Processes") -> i
         return None if processes.is_first_to_fail(error) else error.exit_code
     if isinstance(error, Signalled):  # before the training: the others must not wait for this process
         if processes.is_first_to_fail(error, "interrupted"):
-            return None
+            say_error("error: interrupted")
         count_as_handled()
         return error.code
     if processes.is_first_to_fail(error, f"{type(error).__name__}: {error}"):

@@ -131,6 +131,9 @@ def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequenc
     """
     need_onnx()
     model = experiment.spec.model
+    if passed := next((given.name for given in model.inputs if given.name in model.outputs), None):
+        text = f"the output '{safe_text(passed)}' is an input as it is, for which an ONNX file has no second name"
+        raise ConfigError(text, hint="leave it out of the outputs, or put an activation: linear between")
     program = _program(experiment, inputs, staged)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that are not needed here
     try:
@@ -181,6 +184,22 @@ def _state_shapes(graph: Any, specs: Mapping[str, TensorSpec]) -> None:
         for dim, size in zip(dims[1:], shape, strict=True):
             if size is not None:
                 dim.dim_value = size
+
+
+def fixed_axes(data: bytes, experiment: Experiment) -> list[str]:
+    """Return a text for each axis that has any size in the model, but only one in its ONNX file."""
+    import onnx  # pyright: ignore[reportMissingImports]
+
+    shapes = {each.name: each.spec.shape for each in experiment.spec.model.inputs}
+    found: list[str] = []
+    for given in onnx.load_model_from_string(data).graph.input:
+        dims = given.type.tensor_type.shape.dim
+        for axis, (dim, size) in enumerate(zip(dims[1:], shapes.get(given.name, ()), strict=False), 1):
+            is_fixed = dim.dim_value or dim.dim_param.isdigit()  # torch names an axis by the size that it must have
+            if size is None and is_fixed:
+                there = f"is fixed at {dim.dim_value or dim.dim_param} in the file: torch cannot export it for any size"
+                found.append(f"axis {axis} of the input '{given.name}' {there}")
+    return found
 
 
 def need_onnx() -> None:

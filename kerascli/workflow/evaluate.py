@@ -90,7 +90,7 @@ def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str,
     values = table.column(column)
     if len(values.shape) != 1 or not isinstance(values, np.ndarray):
         raise DataError(f"--by {safe_text(column)}: expected a column of strings or integers")
-    names, numbers = _grouped(values, named_classes(known_columns(run.learned).get(column), values), column)
+    names, numbers = groups_of_values(values, named_classes(known_columns(run.learned).get(column), values), column)
     if len(names) > MOST_GROUPS:
         raise DataError(f"--by {safe_text(column)}: {len(names):,} values; at most {MOST_GROUPS} groups are evaluated")
     found = []
@@ -101,7 +101,7 @@ def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str,
     return found
 
 
-def _grouped(values: np.ndarray, named: np.ndarray | None, column: str) -> tuple[list[str], np.ndarray]:
+def groups_of_values(values: np.ndarray, named: np.ndarray | None, column: str) -> tuple[list[str], np.ndarray]:
     """Return (names of the groups that a column's values make, number of each row's group); missing values are a group
     of their own, the last.
 
@@ -114,7 +114,8 @@ def _grouped(values: np.ndarray, named: np.ndarray | None, column: str) -> tuple
         if len(fraction):
             text = f"expected a column of strings or integers, got numbers such as {fraction[0]:g}"
             raise DataError(f"--by {safe_text(column)}: {text}")
-        present = present.astype(np.int64)
+        if np.abs(present).max(initial=0) < 2.0**63:
+            present = present.astype(np.int64)
     names, found = unique_inverse(present)
     numbers = np.full(len(values), len(names), np.int64)
     numbers[~gaps] = found

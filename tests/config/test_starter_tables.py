@@ -281,6 +281,12 @@ def test_minus_one_is_a_class_and_not_the_token_of_unknown_values() -> None:
     assert facts.targets["y"].classes == ("-1", "1")
 
 
+@pytest.mark.parametrize("share", [1, 3])
+def test_rows_whose_first_field_begins_like_a_comment_are_rows(share: int) -> None:
+    found = draft(rows(lambda n: f"{'#' * (n % share == 0)}hot{n % 4},{n % 7},{'pq'[n % 2]}", "tag,a,y"))
+    assert "comment" not in source(found)
+
+
 def test_a_comment_far_below_the_header_is_seen() -> None:
     text = rows(lambda n: ("# moved, all of it\n" if n == 250 else "") + f"{n % 7};{n % 5};{'pq'[n % 2]}", "a;b;y", 300)
     found = draft(text)

@@ -28,6 +28,7 @@ from kerascli.workflow.opened import open_run
 from tests.interop import test_import as models
 from tests.support.keras_export_harness import assert_equal_in_keras, experiment, of_example
 from tests.support.needs import library
+from tests.support.runs_harness import train
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 
@@ -310,6 +311,37 @@ def test_an_onnx_file_runs_in_onnx_runtime(make: Callable[[], Any], tmp_path: Pa
     outputs = session.run(None, given)
     for mine, other in zip(outputs, predicted(model, x), strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-5)
+
+
+FREE_LENGTH = """
+data:
+  source: {copy_task: {rows: 8, bits: 3, min_length: 2, length: 4}}
+  inputs: {x: []}
+  targets: {y: []}
+model:
+  inputs: {x: {shape: [null, 4]}}
+  layers: [{masking: 0}, {lstm: {units: 5, return_sequences: true}}, {dense: {units: 3, activation: sigmoid}}]
+  views: {seen: {outputs: [x, dense]}}
+compile: {loss: binary_crossentropy, optimizer: sgd, jit_compile: false}
+fit: {epochs: 1, batch_size: 4}
+"""
+
+
+def test_onnx_files_say_which_axes_are_fixed_and_refuse_inputs_as_outputs(tmp_path: Path) -> None:
+    library("onnxscript")
+    library("onnxruntime")
+    (tmp_path / "c.yaml").write_text(FREE_LENGTH)
+    record, _ = train(tmp_path / "c.yaml", tmp_path / "runs")
+    found = export_run(record, "onnx", tmp_path / "m.onnx")
+    session = library("onnxruntime").InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    [given] = session.get_inputs()
+    notes = [each for each in found.notes if "is fixed at" in each]
+    assert len(notes) == (not isinstance(given.shape[1], str) or given.shape[1].isdigit())
+    for length in (4, 7):
+        if not notes or str(given.shape[1]) == str(length):
+            session.run(None, {given.name: np.ones((3, length, *given.shape[2:]), "float32")})
+    with pytest.raises(ConfigError, match="the output 'x' is an input as it is"):
+        export_run(record, "onnx", tmp_path / "v.onnx", view="seen")
 
 
 def test_what_onnx_cannot_take_is_named_by_the_first_error_and_without_colours(

@@ -119,6 +119,14 @@ def test_groups_are_evaluated_by_themselves(run: RunRecord) -> None:
     assert "  region north  loss " in shown
 
 
+def test_a_group_is_made_of_each_number_beside_gaps_however_large() -> None:
+    ids = np.array([1e19, np.nan, 2e19, 7.0, 1e19])
+    names, numbers = evaluate.groups_of_values(ids, None, "id")
+    assert len(names) == 4
+    assert numbers.tolist() == [1, 3, 2, 0, 1]
+    assert evaluate.groups_of_values(ids[3:4], None, "id")[0] == ["7"]
+
+
 def test_groups_of_measures_are_refused(run: RunRecord) -> None:
     opened = open_run(run)
     with pytest.raises((ConfigError, DataError), match="--by a: expected a column of strings or integers"):

@@ -65,13 +65,12 @@ def _are_comments(odd: list[list[str]], kept: list[list[str]]) -> bool:
 
 
 def _comment(head: list[str]) -> str:
-    """Return '#' if lines that begin with it are comments; '' if there are none, or the only one is the header."""
+    """Return '#' if lines that begin with it are comments; '' if there are none, or all have the fields of a row."""
     marked = [line for line in head if line.startswith("#")]
     plain = next((line for line in head if line.strip() and not line.startswith("#")), "")
     mark = max(_DELIMITERS, key=plain.count)
-    if not marked or (len(marked) == 1 and plain.count(mark) and marked[0].count(mark) == plain.count(mark)):
-        return ""
-    return "#"
+    fields = plain.count(mark)
+    return "" if not marked or (fields and all(line.count(mark) == fields for line in marked)) else "#"
 
 
 def _delimiter(head: list[str]) -> str:

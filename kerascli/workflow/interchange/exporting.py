@@ -97,6 +97,8 @@ def export_run(
         notes += more
     else:
         data, difference = _torch(run.experiment, kind)
+        if kind == "onnx":
+            notes += [f"warning: {text}" for text in torch_files.fixed_axes(data, run.experiment)]
     write_bytes(path, data)
     if pipeline is not None and written is not None:
         write_bytes(output_file(pipeline), written.data)
