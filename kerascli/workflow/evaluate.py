@@ -9,7 +9,6 @@ import torch
 
 from kerascli.data.batches.loader import BatchSource
 from kerascli.data.batches.rows import Split
-from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.storage.blocks import unique_inverse
 from kerascli.errors import ConfigError, DataError, safe_text
 from kerascli.events import Evaluated
@@ -90,7 +89,7 @@ def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str,
     values = table.column(column)
     if len(values.shape) != 1 or not isinstance(values, np.ndarray):
         raise DataError(f"--by {safe_text(column)}: expected a column of strings or integers")
-    names, numbers = groups_of_values(values, named_classes(known_columns(run.learned).get(column), values), column)
+    names, numbers = groups_of_values(values, named_classes(run.raw_fields.get(column), values), column)
     if len(names) > MOST_GROUPS:
         raise DataError(f"--by {safe_text(column)}: {len(names):,} values; at most {MOST_GROUPS} groups are evaluated")
     found = []

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from kerascli.config.load import Config, Progress, open_recorded
 from kerascli.config.run import RunSpec
-from kerascli.data.base import Learned
-from kerascli.data.pipeline.learned_state import load_learned
+from kerascli.data.base import Field, Learned
+from kerascli.data.pipeline.learned_state import known_columns, load_learned
 from kerascli.data.pipeline.prepare import Stages, no_stages, stages
 from kerascli.data.section import DataSpec
 from kerascli.device import choose_device, of_process, prepare_cpu, use_threads
@@ -54,6 +54,11 @@ class OpenedRun:
     def has_own_inputs(self) -> bool:
         """True if the model has inputs that the `data` section does not provide, such as a generator's noise."""
         return self.data is not None and any(i.name not in self.data.inputs for i in self.experiment.spec.model.inputs)
+
+    @property
+    def raw_fields(self) -> dict[str, Field]:
+        """Mapping from raw column of the training data to its field (shape, classes ...); empty without `data`."""
+        return {} if self.data is None else known_columns(self.learned)
 
     def view(self, name: str) -> "OpenedRun":
         """Return the run with a view (submodel that shares the layers) in place of its model. Raises ConfigError if

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from kerascli.data.batches.rows import Split
-from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.errors import ConfigError, safe_text
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import ClassReading, class_reading
@@ -110,7 +109,7 @@ def predict_rows(run: OpenedRun, rows: Split, form: Form = Form(), keep: Sequenc
     """Return predictions of a run's model for rows that are already preprocessed. Raises KerasCliError."""
     spec = run.experiment.spec
     source = run.data.source if run.data is not None else None
-    kept = kept_columns(source, known_columns(run.learned), rows, keep)
+    kept = kept_columns(source, run.raw_fields, rows, keep)
     outputs = _outputs(run, rows)
     renamed = keras_output_names(run.record, spec.model.outputs) if form.keras_names else {}
     pairs = {pair.output: pair for pair in (spec.compile.pairs if spec.compile else ())}
