@@ -64,6 +64,7 @@ def test_there_are_twelve_guides_and_the_index_names_each() -> None:
     [
         ("test  loss 0.1929  accuracy 0.9281", "test  loss 0.1931  accuracy 0.9285"),
         ("run   runs/2026-11-27T23-32-53Z-fraud", "run   runs/2031-01-02T03-04-05Z-fraud"),
+        ("run   runs/2026-11-27T23-32-53Z-house", "run   runs/2031-01-02T03-04-05Z-house~2"),
         ("epoch  1/15  loss 0.4343  0.1 s", "epoch  1/15  loss 0.4343  12.0 s"),
         ("fraud   0.38       34", "fraud     0.38   34"),
         ("device: cpu (this torch is built for the CPU only)", "device: cpu (no GPU found)"),

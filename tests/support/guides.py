@@ -21,7 +21,7 @@ from kerascli.errors import KerasCliError
 _FENCE = re.compile(r"(?:^<!-- file: (?P<file>[^\n]+?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
 _MASKS = (
-    (re.compile(r"\d{4}-\d\d-\d\dT[\d-]+Z"), "TIME"),  # of a run's name
+    (re.compile(r"\d{4}-\d\d-\d\dT[\d-]+Z(-\w+?)(~\d+)?\b"), r"TIME\1"),  # of a run's name; ~2 in the same second
     (re.compile(r"\b\d+(\.\d)? s\b"), "SECONDS"),
     (re.compile(r"^device: \w+ \(.*\)"), "DEVICE"),  # the reason depends on how torch was built
 )
