@@ -274,7 +274,7 @@ def test_evaluate_and_predict_of_a_divided_model_need_less(tmp_path: Path, monke
 
 
 def test_a_forward_pass_frees_what_it_gathered() -> None:
-    """Of two groups one is whole at a time, beside the copy that it was gathered to; or both, and one copy."""
+    """The largest group of weights counts twice, as gathered and in place; groups that are not freed stay beside it."""
     assert Groups([3, 5, 1], are_freed=True).forward_peak == 1 + 5 + 5
     assert Groups([3, 5, 1], are_freed=False).forward_peak == 1 + 3 + 5 + 5
     assert Groups([2], are_freed=True).forward_peak == 2

@@ -1,1 +1,1 @@
-"""What is computed in a training step: losses and metrics, as modules that take a batch."""
+"""Modules that compute the losses and metrics of a training step from a batch."""
