@@ -94,7 +94,11 @@ fit:
   callbacks: [obedient, {{model_checkpoint: {{save_freq: {save_freq}}}}}]
 """
 
-DIVISIONS = {"ddp": "shards: 4", "fsdp": "distribute: fsdp"}
+DIVISIONS = {
+    "ddp": "shards: 4",
+    "zero": "shards: 4\n  distribute: {ddp: {shard_optimizer_state: true}}",
+    "fsdp": "distribute: fsdp",
+}
 """Mapping from a way to divide a training among processes to its line in the config."""
 _SETTINGS = {
     "steps": {"rows": 1600, "evaluated": 0.1, "units": 32, "save_freq": 40},
@@ -190,7 +194,7 @@ def _saving(case: Case, folder: Path, launched: Launched, chance: random.Random)
     saved = chance.randrange(1, 12)
     _until(lambda: len(list(checkpoints.glob("batch-*.json"))) >= saved, launched)
     kinds = [".training", ".json"]  # the tensors' file, and the manifest's
-    if case.distribute == "fsdp":
+    if case.distribute != "ddp":
         kinds += [f".part-{rank:05d}" for rank in range(case.processes)]
     kind = chance.choice(kinds)
     _until(lambda: any(".tmp-" in name and kind in name for name in os.listdir(checkpoints)), launched, pause=0.0)

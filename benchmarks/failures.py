@@ -74,7 +74,7 @@ def main() -> None:
     given = parser.parse_args()
     found: list[Result] = []
     with tempfile.TemporaryDirectory() as folder:
-        counts = (1,) if given.distribute == "ddp" else _counts(given)
+        counts = _counts(given) if given.distribute == "fsdp" else (1,)
         whole = {(name, on): _whole(Path(folder), name, on, given.distribute) for name in CONFIGS for on in counts}
         print(_line(_HEAD), flush=True)
         for number, case in enumerate(itertools.islice(_cases(given), given.cases)):
@@ -135,7 +135,7 @@ def _tried(case: Case, folder: Path, whole: dict[tuple[str, int], bytes]) -> Res
     """Return the result of a case; one whose moment was missed is tried again."""
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(TooLate):
-            return _result(case, folder, whole[case.config, 1 if case.distribute == "ddp" else case.processes])
+            return _result(case, folder, whole[case.config, case.processes if case.distribute == "fsdp" else 1])
     return Result(case, wrong=["the moment was missed"])
 
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from kerascli.errors import ConfigError, FileRefused
-from kerascli.optimizers.base import BaseOptimizer, Moment, Optimizer
+from kerascli.optimizers.base import BaseOptimizer, Moment
 from kerascli.optimizers.clipping import clip_divided, clip_each_norm, clip_global_norm
-from kerascli.optimizers.flat import FlatGroup, NamedWeight, VectorRange, grouped
+from kerascli.optimizers.divided import Divided
+from kerascli.optimizers.flat import FlatGroup, NamedWeight, grouped
 from kerascli.optimizers.guard import Guard, are_finite
 from kerascli.optimizers.loss_scale_optimizer import LossScale, LossScaleOptimizer
 from kerascli.optimizers.rule import Compiler, Written, compiled_rule, write
@@ -38,12 +39,11 @@ class FlatOptimizer:
         settings: BaseOptimizer,
         weights: Sequence[NamedWeight],
         beside: "FlatOptimizer | None" = None,
-        across: Callable[[Tensor], Tensor] | None = None,
+        divided: Divided | None = None,
     ) -> None:
         """Bind an optimizer to `weights`. A non-finite loss or gradient, here or in the other, `beside`, stops both.
 
-        With `across`, which returns the sum of a tensor over processes, the weights are this process's parts of
-        weights: they stay where they are in memory, and norms are those of whole gradients.
+        With `divided` the weights are this process's parts of weights, and norms are those of whole gradients.
         """
         if not weights:
             raise ConfigError("there is nothing to train: the model has no trainable weight")
@@ -54,17 +54,21 @@ class FlatOptimizer:
         """State of dynamic loss scaling; None if the optimizer has none."""
         self._iterations = 0
         self._rate: float | Schedule = optimizer.learning_rate
-        self._across = across
+        self._divided = divided
         self._norms = torch.zeros(len(weights), device=device)
-        whole = across is None
-        self._positions = grouped(weights) if whole else [[i] for i, _ in enumerate(weights)]
+        if divided is None:
+            places: Sequence[tuple[Sequence[int], Tensor | None]] = [(positions, None) for positions in grouped(weights)]
+            elements = sum(parameter.numel() for _, parameter, _ in weights)
+        else:
+            places, elements = divided.vectors, divided.elements
+        self._positions = [positions for positions, _ in places]
         on_cpu = all(parameter.is_cpu for _, parameter, _ in weights)
-        small = sum(parameter.numel() for _, parameter, _ in weights) <= _COPIED_ELEMENTS
-        copied = whole and (small or not on_cpu)
-        own_gradient = copied or not optimizer.elementwise or scaled or _changes_gradients(optimizer)
+        together = divided is None or divided.are_together
+        copied = together and (elements <= _COPIED_ELEMENTS or not on_cpu)
+        own_gradient = copied or not optimizer.elementwise or scaled or optimizer.changes_gradients
         self._groups = [
-            FlatGroup([weights[i] for i in positions], own_gradient=own_gradient, in_place=not whole)
-            for positions in self._positions
+            FlatGroup([weights[i] for i in positions], own_gradient=own_gradient, vector=vector)
+            for positions, vector in places
         ]
         self._guard = Guard(device, None if beside is None else beside._guard, waits=scaled)
         for group in self._groups:
@@ -133,6 +137,7 @@ class FlatOptimizer:
             self._scaled(self.loss_scale, step, loss, given, assigned)
         for group in self._groups:
             group.given = []  # the next step's gradients take their memory
+        self._gather()
 
     def _scaled(
         self,
@@ -198,6 +203,7 @@ class FlatOptimizer:
         if self.optimizer.use_ema:
             for group in self._groups:
                 group.weights.copy_(group.slots[_AVERAGE])
+            self._gather()
 
     @torch.no_grad()
     def swap_averages(self) -> None:
@@ -206,6 +212,7 @@ class FlatOptimizer:
             weights = group.weights.clone()
             group.weights.copy_(group.slots[_AVERAGE])
             group.slots[_AVERAGE].copy_(weights)
+        self._gather()
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return a mapping from names, as in `state()`, to copies of the optimizer's state tensors."""
@@ -274,6 +281,10 @@ class FlatOptimizer:
                 weight.copy_(s.layout.constraint(weight))
         self._iterations += 1
 
+    def _gather(self) -> None:
+        if self._divided is not None:
+            self._divided.gather()
+
     def _own_gradients(self) -> Iterator[tuple[FlatGroup, Tensor]]:
         for group in self._groups:
             assert group.gradient is not None
@@ -288,7 +299,7 @@ class FlatOptimizer:
         moment = Moment(self._updates + 1, self.learning_rate)
         for group in self._groups:
             rule = group.rule if group.rule is not None and group.is_complete else self.optimizer.update
-            parts = group.ranges() if self.optimizer.elementwise else _one_by_one(group)
+            parts = group.ranges() if self.optimizer.elementwise else group.one_by_one()
             for part in parts:
                 decay = self.optimizer.decay(part.slots)
                 if decay is not None:
@@ -298,9 +309,14 @@ class FlatOptimizer:
     def _clip(self) -> None:
         optimizer = self.optimizer
         limit = optimizer.clipnorm or optimizer.global_clipnorm
-        if limit is not None and self._across is not None:
-            parts = {i: g for [i], (_, g) in zip(self._positions, self._own_gradients(), strict=True)}
-            clip_divided(parts, self._across, self._norms, limit, together=optimizer.clipnorm is None)
+        if limit is not None and self._divided is not None:
+            placed = zip(self._positions, self._own_gradients(), strict=True)
+            parts = {
+                i: s.of(gradient)
+                for positions, (group, gradient) in placed
+                for i, s in zip(positions, group.slices, strict=True)
+            }
+            clip_divided(parts, self._divided.across, self._norms, limit, together=optimizer.clipnorm is None)
             return
         if optimizer.clipnorm is not None:
             for group, gradient in self._own_gradients():
@@ -327,16 +343,3 @@ class FlatOptimizer:
     def _updates(self) -> int:
         """Number of parameter updates before the current step, which is Keras's `optimizer.iterations`."""
         return self._iterations // (self.optimizer.gradient_accumulation_steps or 1)
-
-
-def _changes_gradients(optimizer: Optimizer) -> bool:
-    """Return True if an optimizer changes gradients (clips, unscales, accumulates) before its update rule."""
-    own = ("clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor", "gradient_accumulation_steps")
-    return any(getattr(optimizer, name) is not None for name in own)
-
-
-def _one_by_one(group: FlatGroup) -> Iterator[VectorRange]:
-    """Yield each weight with its state and gradient, in Keras's shapes, for update rules that are not elementwise."""
-    assert group.gradient is not None
-    for s in group.present:
-        yield VectorRange(s.keras(group.weights), group.state[s.name], s.keras(group.gradient))

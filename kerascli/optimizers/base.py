@@ -108,6 +108,12 @@ class Optimizer(BaseOptimizer):
     def rule(self) -> "Optimizer":
         return self
 
+    @property
+    def changes_gradients(self) -> bool:
+        """True if gradients are changed (clipped, unscaled, accumulated) before the update rule gets them."""
+        own = ("clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor", "gradient_accumulation_steps")
+        return any(getattr(self, name) is not None for name in own)
+
     @classmethod
     def first_argument(cls) -> str | None:
         return "learning_rate"

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from kerascli.optimizers.rule import Rule
 from kerascli.parts.base import Constraint
 
-_ALIGNMENT_BYTES = 64
+ALIGNMENT_BYTES = 64
 """Alignment in bytes of each weight in a flat vector: a cache line, which fast paths of matrix kernels need."""
-
 
 _CACHED_ELEMENTS = 2**17
 """Number of elements per CPU thread in one range of a step: they stay in its cache, which halves large steps' time."""
@@ -68,24 +67,23 @@ class VectorRange:
 class FlatGroup:
     """Group of weights of one dtype and device, whose torch parameters become views of the flat vector `weights`.
 
-    With `in_place` there is a single weight, and the vector is a view of its parameter. With `own_gradient`, gradients
-    are copied to one vector that may be modified. Otherwise each weight is updated directly from its gradient, which
-    must not be modified, since autograd can return one tensor for several weights.
+    With `vector`, the parameters are views of it already. With `own_gradient`, gradients are copied to one vector that
+    may be modified. Otherwise each weight is updated directly from its gradient, which must not be modified, since
+    autograd can return one tensor for several weights.
     """
 
-    def __init__(self, named: Sequence[NamedWeight], *, own_gradient: bool, in_place: bool = False) -> None:
+    def __init__(self, named: Sequence[NamedWeight], *, own_gradient: bool, vector: Tensor | None = None) -> None:
         first = named[0][1]
-        align = _ALIGNMENT_BYTES // first.element_size()
+        line = ALIGNMENT_BYTES // first.element_size()
         self.slices: list[Slice] = []
         end = 0
         for name, parameter, layout in named:
             self.slices.append(Slice(name, parameter, layout, end, end + parameter.numel()))
-            end += -(-parameter.numel() // align) * align
-        if in_place:
-            assert len(named) == 1, "each parameter has memory of its own"
-            self.weights = first.data.view(-1)
-        else:
+            end += aligned(parameter.numel(), line)
+        if vector is None:
             self.weights = torch.zeros(end, dtype=first.dtype, device=first.device)
+        else:
+            self.weights = vector
         self.gradient = torch.zeros_like(self.weights) if own_gradient else None
         self.slots: dict[str, Tensor] = {}
         """Mapping from the name of an optimizer state (`momentum` ...) to its flat vector for the group."""
@@ -100,7 +98,7 @@ class FlatGroup:
         """Compiled update rule for flat vectors, faster than the optimizer's own `update`; None: not compiled."""
         self._views: dict[tuple[int, int], tuple[Tensor, dict[str, Tensor]]] = {}
         self._own = [] if self.gradient is None else [s.of(self.gradient) for s in self.slices]
-        for s in () if in_place else self.slices:
+        for s in self.slices if vector is None else ():
             s.of(self.weights).copy_(s.parameter.data)
             s.parameter.data = s.of(self.weights)
 
@@ -160,6 +158,12 @@ class FlatGroup:
                 weights, slots = self._view(start + first, start + first + part.numel())
                 yield VectorRange(weights, slots, part)
 
+    def one_by_one(self) -> Iterator[VectorRange]:
+        """Yield each weight with its state and gradient, in Keras's shapes, for rules that are not elementwise."""
+        assert self.gradient is not None
+        for s in self.present:
+            yield VectorRange(s.keras(self.weights), self.state[s.name], s.keras(self.gradient))
+
     def _view(self, start: int, stop: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return views of the group's weight vector and state vectors (a mapping by name) from `start` to `stop`.
 
@@ -169,6 +173,11 @@ class FlatGroup:
             slots = {slot: vector[start:stop] for slot, vector in self.slots.items()}
             self._views[start, stop] = (self.weights[start:stop], slots)
         return self._views[start, stop]
+
+
+def aligned(elements: int, line: int) -> int:
+    """Return the elements that a weight takes in a flat vector: a multiple of `line`, to which its start is aligned."""
+    return -(-elements // line) * line
 
 
 def grouped(named: Sequence[NamedWeight]) -> list[list[int]]:

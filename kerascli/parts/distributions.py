@@ -29,6 +29,9 @@ def distribution(*, name: str) -> Callable[[D], D]:
 class DDP(Distribution):
     """Data parallelism: each process holds the whole model, and computes the gradients of a part of each batch."""
 
+    shard_optimizer_state: bool = False
+    """Divide the optimizer's state among the processes (ZeRO-1): each updates a part of the weights, and sends it."""
+
 
 @distribution(name="fsdp")
 class FSDP(Distribution):

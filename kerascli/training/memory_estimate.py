@@ -32,7 +32,7 @@ class MemoryEstimate:
     step: int
     """Most that a forward and backward pass allocates at once: activations and new gradients; or what follows it."""
     saving: int
-    """Copy of the largest weight, made when a checkpoint is written; with FSDP, of the process's part of the state."""
+    """Copy of the largest weight, made when a checkpoint is written; of the state, if each process writes a part."""
     data: int = 0
     """Rows that are held in memory."""
 

@@ -28,14 +28,17 @@ class Trainer:
         optimizers: Optimizers,
         weights: Sequence[Weight],
         passes: Sequence[tuple[ForwardPass, Runner]],
+        parts: Mapping[str, WeightPart] | None = None,
         *,
         seed: int,
     ) -> None:
+        """`parts` are the rows that this process updates, by the weight's name, of those that others update, too."""
         self.module = module
         self.optimizers = optimizers
         self.weights = list(weights)
         self.seed = seed
         self._passes = tuple(passes)
+        self._parts = parts or {}
         self._by_name = {weight.name: weight for weight in weights}
 
     def step(self, batch: Batch, number: int) -> list[Tensor]:
@@ -87,11 +90,14 @@ class Trainer:
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
 
     def ranges(self) -> dict[str, Range]:
-        """Return the ranges of the state's tensors that this process holds, by name, of weights that FSDP divides."""
-        found = {weight.name: _range(weight, weight.part) for weight in self.weights if weight.part is not None}
+        """Return the ranges of the state's tensors that this process holds, by name, of those that are divided.
+
+        FSDP divides weights and the optimizer's states, `shard_optimizer_state` the latter.
+        """
+        found = {name: _range(self._by_name[name], part) for name, part in self._parts.items()}
         states = {key: found.get(name) for key, name in self.optimizers.weights_of_state().items()}
         return {
-            **{f"weights/{name}": each for name, each in found.items()},
+            **{f"weights/{name}": each for name, each in found.items() if self._by_name[name].part is not None},
             **{f"optimizer/{key}": each for key, each in states.items() if each is not None},
         }
 

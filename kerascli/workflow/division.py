@@ -9,13 +9,14 @@ from kerascli.errors import Fault, counted
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.submodules import InnerNode, inner_nodes
-from kerascli.parts.distributions import FSDP
+from kerascli.parts.distributions import DDP, FSDP
 from kerascli.training.checks.row_independence import (
     comparison_keeps_rows_apart,
     is_mean_of_parts,
     node_keeps_rows_apart,
 )
 from kerascli.workflow.fsdp_checks import fsdp_faults
+from kerascli.workflow.optimizer_division_checks import optimizer_division_faults
 
 
 def division_faults(spec: RunSpec, processes: int) -> list[Fault]:
@@ -23,8 +24,12 @@ def division_faults(spec: RunSpec, processes: int) -> list[Fault]:
     if processes == 1 and spec.fit.shards in (None, 1):
         return []
     return [
-        *_number_faults(spec, processes), *fsdp_faults(spec, processes), *_loss_faults(spec), *_node_faults(spec)
-    ]  # fmt: skip
+        *_number_faults(spec, processes),
+        *fsdp_faults(spec, processes),
+        *optimizer_division_faults(spec, processes),
+        *_loss_faults(spec),
+        *_node_faults(spec),
+    ]
 
 
 def divided(config: Config, spec: RunSpec, processes: int) -> RunSpec:
@@ -45,6 +50,8 @@ def division_lines(spec: RunSpec, processes: int) -> list[str]:
     lines = []
     if processes > 1 and isinstance(spec.fit.distribute, FSDP):
         lines.append(f"  fsdp: each process holds 1/{processes} of the weights, their gradients and optimizer state")
+    if processes > 1 and isinstance(spec.fit.distribute, DDP) and spec.fit.distribute.shard_optimizer_state:
+        lines.append(f"  ddp: each process holds 1/{processes} of the optimizer state, and updates as many weights")
     lines += [f"  batches of {spec.fit.batch_size} rows: {parts} {kind} of {size} each"]
     for built in spec.graphs:
         for each in _all_nodes(built):

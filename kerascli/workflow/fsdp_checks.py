@@ -8,8 +8,8 @@ from kerascli.callbacks.tensorboard import TensorBoard
 from kerascli.config.run import RunSpec
 from kerascli.errors import Fault
 from kerascli.layers.base import WeightedModule
-from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from kerascli.parts.distributions import FSDP
+from kerascli.workflow.optimizer_division_checks import axis_faults, optimizer_faults
 
 FIRST_TORCH = (2, 13)
 """Version of torch from which FSDP2 divides weights on CPUs, and keeps their memory in place, as optimizers need."""
@@ -34,7 +34,8 @@ def fsdp_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
             "distribute: fsdp does not divide models that several updates train (fit.train_step)", path, hint=_DDP
         )
         return
-    yield from _optimizer_faults(spec)
+    yield from optimizer_faults(spec, "fsdp")
+    yield from axis_faults(spec, "fsdp", hint=_DDP)
     yield from _callback_faults(spec)
     yield from _weight_faults(spec)
 
@@ -42,17 +43,6 @@ def fsdp_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
 def torch_version() -> tuple[int, ...]:
     """Return the two numbers of the installed torch's version."""
     return tuple(int(part) for part in version("torch").split("+")[0].split(".")[:2])
-
-
-def _optimizer_faults(spec: RunSpec) -> Iterator[Fault]:
-    assert spec.compile is not None
-    optimizer, path = spec.compile.optimizer, ("compile", "optimizer")
-    if isinstance(optimizer, LossScaleOptimizer):
-        text = "dynamic loss scaling (mixed_float16) needs whole gradients, which fsdp divides"
-        yield Fault(text, path, hint="use dtype policy mixed_bfloat16, which needs no loss scaling")
-    if not optimizer.rule.elementwise:
-        name = optimizer.rule.component_name
-        yield Fault(f"the optimizer '{name}' needs whole weights, which fsdp divides", path, hint="use adam_w, or ddp")
 
 
 def _callback_faults(spec: RunSpec) -> Iterator[Fault]:
@@ -67,9 +57,6 @@ def _weight_faults(spec: RunSpec) -> Iterator[Fault]:
     for node in spec.model.nodes:
         parts = [each for each in spec.built.modules[node.name].modules() if isinstance(each, WeightedModule)]
         for weight in (weight for each in parts for weight in each.weight_specs.values()):
-            if not weight.shape and weight.trainable:
-                text = f"'{node.name}' has a trainable weight '{weight.name}' without axes, which fsdp cannot divide"
-                yield Fault(text, node.path, "key", hint=_DDP)
             for kind in ("regularizer", "constraint"):
                 if getattr(weight, kind) is not None and weight.trainable:
                     hint = "use the optimizer's weight_decay" if kind == "regularizer" else _DDP

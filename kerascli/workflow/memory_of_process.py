@@ -20,6 +20,7 @@ from kerascli.shapes import Shape
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checks.eval_batch_size import rows_at_once
 from kerascli.training.distributed.fsdp import checkpoint_activations, group_bytes
+from kerascli.training.distributed.processes import Processes
 from kerascli.training.memory_estimate import (
     Groups,
     MemoryEstimate,
@@ -29,8 +30,8 @@ from kerascli.training.memory_estimate import (
     evaluation_bytes,
     without_memory,
 )
-from kerascli.workflow.fitting.binding import optimizers_of
-from kerascli.world import processes_here
+from kerascli.workflow.fitting.binding import divided_rows, optimizers_of
+from kerascli.world import World, processes_here
 
 BASE = 330 * 10**6
 """Memory of a process that has imported Python's and torch's libraries, and run an operation of each kind, in bytes."""
@@ -56,15 +57,19 @@ def memory_estimate(spec: RunSpec, prepared: PreparedData | None, processes: int
             if processes > 1 and isinstance(distribution, FSDP):
                 found = _of_fsdp(experiment, batch, processes, distribution)
             else:
+                first = Processes(World(size=processes))  # it communicates with no others
+                rows = divided_rows(experiment, first)
                 evaluated = (experiment.module, _batch(spec, _evaluated_rows(spec), device))
                 found = estimate(
                     experiment.forward_passes,
                     experiment.weights,
-                    optimizers_of(experiment),
+                    optimizers_of(experiment, first, rows),
                     batch,
                     PartCounts(processes, shards // processes),
                     evaluated if spec.fit.validates() else None,
                 )
+                if rows:  # written while the training goes on, from copies
+                    found = replace(found, saving=found.weights + found.optimizer)
         except (KerasCliError, NotEstimated):
             raise
         except Exception as error:  # whatever an operation raises that needs values

@@ -16,7 +16,7 @@ from kerascli.device import Choice, Threads, choose_device, of_process, prepare_
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.events import Began, Event, Note
 from kerascli.interrupts import deferred
-from kerascli.parts.distributions import FSDP
+from kerascli.parts.distributions import DDP, FSDP
 from kerascli.report.summary import render, summarize
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.manifest import run_facts
@@ -253,10 +253,10 @@ def _restored(
 
 
 def _own_part(phases: Sequence[Phase], processes: Processes) -> str | None:
-    """Return the name of the file with this process's parts of weights, if FSDP divides them; else None."""
-    world = processes.world
-    divides = world.size > 1 and isinstance(phases[0].spec.fit.distribute, FSDP)
-    return part_file(world.rank, world.size) if divides else None
+    """Return the name of the file with this process's parts of the state, if it is divided; else None."""
+    world, distribute = processes.world, phases[0].spec.fit.distribute
+    is_divided = isinstance(distribute, FSDP) or (isinstance(distribute, DDP) and distribute.shard_optimizer_state)
+    return part_file(world.rank, world.size) if is_divided and world.size > 1 else None
 
 
 def _refuse_format_1(record: RunRecord) -> None:

@@ -10,11 +10,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 _PRELOADED = ["torch", "kerascli.cli.commands", "kerascli.workflow.train", "kerascli.training.distributed.process_sum",
     "kerascli.workflow.evaluate", "kerascli.workflow.predict", "kerascli.report.plots"]  # fmt: skip
@@ -80,6 +81,32 @@ def _run(commands: list[list[str]], ports: list[str], environment: Mapping[str, 
             except SystemExit as end:
                 if end.code:
                     raise
+
+
+def called_on(processes: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Return the results of function(rank, ...) in processes of a gloo group, by rank; None for one that failed."""
+    context, port = _server(), _free_port()
+    ends = [context.Pipe(duplex=False) for _ in range(processes)]
+    started = []
+    for rank, (_, end) in enumerate(ends):
+        process = context.Process(target=_call, args=(rank, processes, port, end, function, arguments), daemon=True)
+        process.start()
+        end.close()
+        started.append(process)
+    found = []
+    for process, (end, _) in zip(started, ends, strict=True):
+        process.join(60.0)
+        found.append(end.recv() if process.exitcode == 0 else None)
+        process.kill()
+    return found
+
+
+def _call(rank: int, size: int, port: int, end: Any, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+    end.send(function(rank, *arguments))
+    dist.destroy_process_group()
 
 
 def forked_kerascli(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

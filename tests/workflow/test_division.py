@@ -65,3 +65,34 @@ def test_the_rows_of_each_part_are_said(tmp_path: Path) -> None:
     lines = checked(tmp_path, layers=nested, processes=3)
     assert "  'time_distributed' normalizes over the rows of a part, not of the whole batch" in lines
     assert "  batches of 16 rows: 4 shards of 4 rows each" in checked(tmp_path, fit=", shards: 4", processes=2)
+
+
+ZERO = "{ddp: {shard_optimizer_state: true}}"
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ("compile.optimizer=muon", "the optimizer 'muon' needs whole weights, which shard_optimizer_state divides"),
+        ("compile.precision=mixed_float16", "dynamic loss scaling"),
+        ("compile.optimizer={sgd: {clipnorm: 1}}", "clipnorm with shards and shard_optimizer_state"),
+        ("compile.optimizer={adam: {global_clipnorm: 1}}", "global_clipnorm with shards and shard_optimizer_state"),
+    ],
+)
+def test_optimizers_whose_state_cannot_be_divided_are_refused(tmp_path: Path, setting: str, text: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG.replace("LAYERS\n", "").replace("FIT", f", shards: 4, distribute: {ZERO}"))
+    with pytest.raises(ConfigError, match=text):
+        check(path, sets=(setting,), flags=(), processes=2)
+    assert check(path, sets=(setting,), flags=(), processes=1).lines  # one process divides nothing
+
+
+def test_a_weight_without_axes_has_no_rows_to_divide(tmp_path: Path) -> None:
+    scaled = "    - reshape: [2, 2]\n    - attention: {use_scale: true, inputs: [reshape, reshape]}\n    - flatten\n"
+    with pytest.raises(ConfigError, match="without axes, which shard_optimizer_state cannot divide"):
+        checked(tmp_path, layers=scaled, fit=f", distribute: {ZERO}", processes=2)
+
+
+def test_the_part_of_the_optimizer_s_state_is_said(tmp_path: Path) -> None:
+    lines = checked(tmp_path, fit=f", distribute: {ZERO}", processes=4)
+    assert "  ddp: each process holds 1/4 of the optimizer state, and updates as many weights" in lines

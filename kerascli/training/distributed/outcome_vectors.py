@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kerascli.training.forward_pass import Layout
+from kerascli.training.forward_pass import Kind, Layout
 
 
 def sum_of_shards(make: Callable[[int], "OutcomeVectors"], first: int, stop: int) -> "OutcomeVectors":
@@ -20,9 +20,10 @@ def sum_of_shards(make: Callable[[int], "OutcomeVectors"], first: int, stop: int
 class OutcomeVectors:
     """An outcome in two vectors: `averaged` for what is averaged, `added` (float64) for metric states and integers."""
 
-    def __init__(self, slots: Sequence["_Slot | None"], averaged: Tensor, added: Tensor, processes: int) -> None:
+    def __init__(self, slots: Sequence["Slot | None"], averaged: Tensor, added: Tensor, processes: int) -> None:
         """The last elements of `added` are one for each of the `processes`, for their signals."""
-        self._slots = slots
+        self.slots = slots
+        """Places of the outcome's tensors, in their order; None for those that are None."""
         self._processes = processes
         self._averaged = averaged
         self._added = added
@@ -30,17 +31,17 @@ class OutcomeVectors:
     @classmethod
     def like(cls, flat: Sequence[Tensor | None], layout: Layout, processes: int) -> "OutcomeVectors":
         """Return vectors with a place for each tensor of an outcome."""
-        slots: list[_Slot | None] = []
+        slots: list[Slot | None] = []
         ends = [0, 0]
         for index, tensor in enumerate(flat):
             if tensor is None:
                 slots.append(None)
                 continue
-            is_state = layout.totals <= index < layout.totals + layout.states
-            exact = is_state or not tensor.is_floating_point() or tensor.dtype == torch.float64
+            kind = layout.kind(index)
+            exact = kind == "state" or not tensor.is_floating_point() or tensor.dtype == torch.float64
             start = ends[exact]
             ends[exact] += tensor.numel()
-            slots.append(_Slot(exact, is_state, start, ends[exact], tensor.shape, tensor.dtype))
+            slots.append(Slot(exact, kind, start, ends[exact], tensor.shape, tensor.dtype))
         device = next(tensor.device for tensor in flat if tensor is not None)
         averaged = torch.zeros(ends[0], device=device)
         added = torch.zeros(ends[1] + processes, dtype=torch.float64, device=device)
@@ -48,6 +49,7 @@ class OutcomeVectors:
 
     @property
     def vectors(self) -> list[Tensor]:
+        """The vectors `averaged` and `added`; `slot.exact` is the index of that which has a tensor's place."""
         return [self._averaged, self._added]
 
     def with_signals(self, signals: Sequence[float]) -> Tensor:
@@ -60,7 +62,7 @@ class OutcomeVectors:
     def zeros(self) -> "OutcomeVectors":
         """Return the vectors of a shard without rows."""
         return OutcomeVectors(
-            self._slots, torch.zeros_like(self._averaged), torch.zeros_like(self._added), self._processes
+            self.slots, torch.zeros_like(self._averaged), torch.zeros_like(self._added), self._processes
         )
 
     def without_states(self) -> "OutcomeVectors":
@@ -74,17 +76,17 @@ class OutcomeVectors:
     def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "OutcomeVectors":
         """Return new vectors with the tensors of an outcome. Integers are those of the `first` shard that has rows."""
         new = OutcomeVectors(
-            self._slots, torch.empty_like(self._averaged), torch.zeros_like(self._added), self._processes
+            self.slots, torch.empty_like(self._averaged), torch.zeros_like(self._added), self._processes
         )
         places, values = [], []
-        for slot, tensor in zip(self._slots, flat, strict=True):
+        for slot, tensor in zip(self.slots, flat, strict=True):
             if slot is None or tensor is None:
                 assert slot is tensor, "which weights have a gradient does not depend on the rows"
                 continue
             if slot.exact:
                 part = new._added[slot.start : slot.stop]
                 part.copy_(tensor.reshape(-1))
-                if not slot.is_state:
+                if slot.kind != "state":
                     part.mul_(share if tensor.is_floating_point() else float(first))
             else:
                 places.append(new._averaged[slot.start : slot.stop].view(slot.shape))
@@ -101,19 +103,18 @@ class OutcomeVectors:
 
     def values(self) -> list[Tensor | None]:
         """Return the tensors of the outcome, as views of the vectors where their dtypes are equal."""
-        return [None if slot is None else self._value(slot) for slot in self._slots]
+        return [None if slot is None else self._value(slot) for slot in self.slots]
 
-    def _value(self, slot: "_Slot") -> Tensor:
-        vector = self._added if slot.exact else self._averaged
-        return vector[slot.start : slot.stop].view(slot.shape).to(slot.dtype)
+    def _value(self, slot: "Slot") -> Tensor:
+        return self.vectors[slot.exact][slot.start : slot.stop].view(slot.shape).to(slot.dtype)
 
 
 @dataclass(frozen=True, slots=True)
-class _Slot:
+class Slot:
     """Place of one tensor of a step's outcome: in the vector `added` if `exact`, else in `averaged`."""
 
     exact: bool
-    is_state: bool
+    kind: Kind
     start: int
     stop: int
     shape: torch.Size

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from kerascli.errors import ConfigError, Fault, ProcessLost, first_line
 from kerascli.training.distributed.reasons import HINT, Reasons, kept_by_launcher
+from kerascli.training.distributed.scattered_sum import even_bounds, fill_parts, scatter_sum
 from kerascli.training.distributed.timed_store import TimedStore, in_thread
 from kerascli.world import World, restarts_of
 
@@ -117,15 +118,17 @@ class Processes:
     def add(self, tensors: Sequence[Tensor], *, in_order: bool = False) -> None:
         """Replace tensors, in place, by their sums over all processes.
 
-        With `in_order` the sums are made in a fixed tree, such that they have the same bits as the sum of twice as many
-        processes' halves; the number of processes is then a power of two.
+        With `in_order` the sums, of vectors, are made in a fixed tree, such that they have the same bits as the sum of
+        twice as many processes' halves; the number of processes is then a power of two.
         """
         if self._store is None:
             return
         with self._heard():
             if in_order and self.world.size > 2:
                 for tensor in tensors:
-                    self._add_in_order(tensor)
+                    bounds = even_bounds(tensor.numel(), self.world.size)
+                    scatter_sum(tensor, bounds, self.world.rank)
+                    fill_parts(tensor, bounds, self.world.rank)
             else:  # a sum of two terms has one order
                 waiting = [dist.all_reduce(tensor, async_op=True) for tensor in tensors]
                 for work in waiting:
@@ -138,16 +141,17 @@ class Processes:
         self.add([total])
         return total
 
-    def _add_in_order(self, tensor: Tensor) -> None:
-        """Add by recursive doubling: with the neighbour, then between pairs, then between fours ..."""
-        other, distance = torch.empty_like(tensor), 1
-        while distance < self.world.size:
-            partner = self.world.rank ^ distance
-            both = [dist.P2POp(dist.isend, tensor, partner), dist.P2POp(dist.irecv, other, partner)]
-            for work in dist.batch_isend_irecv(both):
-                work.wait()
-            tensor += other
-            distance *= 2
+    def add_parts(self, vector: Tensor, bounds: Sequence[int]) -> None:
+        """Replace this process's part of a vector, in place, by the sum of all processes' vectors there."""
+        if self._store is not None:
+            with self._heard():
+                scatter_sum(vector, bounds, self.world.rank)
+
+    def fill_parts(self, vector: Tensor, bounds: Sequence[int]) -> None:
+        """Give this process's part of a vector to all others, and take theirs, in place."""
+        if self._store is not None:
+            with self._heard():
+                fill_parts(vector, bounds, self.world.rank)
 
     def own_number(self) -> int:
         """Return the signal that this process has received, its wish, and if it has written, as one number."""

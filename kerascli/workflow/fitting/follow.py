@@ -42,7 +42,7 @@ def follow(runner: PhaseRunner) -> None:
 def _take_part(runner: PhaseRunner, checkpoints: Checkpoints) -> None:
     while True:
         state, saver = runner.state, None
-        if state.experiment.is_divided:
+        if state.trainer.ranges():  # of which each process writes its own
             saver = Saver(checkpoints, state.trainer, runner.reached, state.plan, runner.processes)
         for event in compared(train(state.trainer, state.plan, runner.reached, looks=False), runner):
             if saver is not None:

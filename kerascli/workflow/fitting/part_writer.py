@@ -95,7 +95,7 @@ class PartWriter:
         while not all(path.is_file() for path in paths):
             if time.monotonic() > until:
                 unseen = next(path for path in paths if not path.is_file())
-                hint = "with fsdp, put the run on a file system that all machines share"
+                hint = "each process writes a part: put the run on a file system that all machines share"
                 raise StorageError(f"process 0 does not see '{unseen}', which another process has written", hint=hint)
             time.sleep(0.1)
 
