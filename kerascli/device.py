@@ -15,6 +15,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Parameter numbers of `mallopt` in glibc's malloc.h."""
 LARGE_BYTES = 2**22
 """Size of tensors whose memory processes return that must need little; the kernel fills new pages with zeros."""
+_VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+"""Environment variables that name the GPUs that a process may see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +118,26 @@ def _own_threads() -> Threads:
 
 
 def of_process(device: Choice, local_rank: int, local_size: int) -> Choice:
-    """Return the device of one of several processes on a machine: each has its own GPU. Raises ConfigError."""
+    """Return the device of one of several processes on a machine, made CUDA's current one: each has its own GPU.
+
+    Schedulers such as Slurm (`--gpus-per-task=1`) let each process see its own alone. Raises ConfigError.
+    """
     if device.value == "mps":
         raise ConfigError("an Apple GPU cannot be shared by several processes", hint="--device cpu")
     if device.value.startswith("cuda:") and local_size > 1:
         text = f"--device {device.value}: one GPU, for {local_size} processes of this machine"
         raise ConfigError(text, hint="--device cuda: each process has a GPU of its own")
+    if device.value.startswith("cuda:"):
+        torch.cuda.set_device(device.value)
     if device.value != "cuda":
         return device
-    if local_rank >= torch.cuda.device_count():
-        text = f"process {local_rank} of this machine has no GPU: there are {torch.cuda.device_count()}"
+    count = torch.cuda.device_count()
+    index = 0 if count == 1 and any(os.environ.get(name) for name in _VISIBLE) else local_rank
+    if index >= count:
+        text = f"process {local_rank} of this machine has no GPU: there are {count}"
         raise ConfigError(text, hint="start one process for each GPU, or choose --device cpu")
-    torch.cuda.set_device(local_rank)
-    return Choice(f"cuda:{local_rank}", device.reason)
+    torch.cuda.set_device(index)
+    return Choice(f"cuda:{index}", device.reason)
 
 
 def prepare_cpu() -> None:
@@ -169,12 +178,15 @@ def _set_malloc(mapped_bytes: int, trimmed_bytes: int) -> None:
 
 
 def prepare_gpu(device: torch.device) -> None:
-    """Set CUDA to multiply float32 matrices in TF32, as TensorFlow and JAX do, and as torch's convolutions do already.
+    """Make a GPU CUDA's current one, and let it multiply float32 matrices in TF32, as TensorFlow and JAX do.
 
-    It is several times faster, with 10-bit fractions of the factors and sums in float32.
+    TF32 is several times faster, with 10-bit fractions of the factors and sums in float32; torch's convolutions use it
+    already. Events, streams and CUDA graphs are those of the current GPU.
     """
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
+        if device.index is not None:
+            torch.cuda.set_device(device)
 
 
 def make_deterministic(device: torch.device) -> None:

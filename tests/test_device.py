@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kerascli.device import prepare_gpu
+from kerascli.device import Choice, of_process, prepare_gpu
+from kerascli.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
@@ -19,9 +20,51 @@ def _precision_as_before() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("device", "precision"), [("cpu", "highest"), ("cuda", "high"), ("cuda:1", "high")])
-def test_products_in_tf32_are_for_cuda_alone(device: str, precision: str) -> None:
+def test_products_in_tf32_are_for_cuda_alone(device: str, precision: str, current: list[object]) -> None:
     prepare_gpu(torch.device(device))
     assert torch.get_float32_matmul_precision() == precision
+    assert current == (
+        [torch.device("cuda:1")] if device == "cuda:1" else []
+    )  # events and streams are the current GPU's
+
+
+@pytest.fixture
+def current(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Devices that were made CUDA's current one, on a machine with four GPUs."""
+    found: list[object] = []
+    monkeypatch.setattr(torch.cuda, "set_device", found.append)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    return found
+
+
+def test_each_process_of_a_machine_has_the_gpu_of_its_local_rank(current: list[object]) -> None:
+    assert of_process(Choice("cuda", "found"), 3, 4) == Choice("cuda:3", "found")
+    assert current == [3]
+    assert of_process(Choice("cpu", "asked for"), 3, 4).value == "cpu"
+    assert of_process(Choice("cuda:1", "asked for"), 0, 1).value == "cuda:1"  # each machine has one process
+    assert current == [3, "cuda:1"]
+
+
+def test_more_processes_than_gpus_are_refused(current: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="process 4 of this machine has no GPU: there are 4") as caught:
+        of_process(Choice("cuda", "found"), 4, 5)
+    assert "start one process for each GPU" in str(caught.value.faults[0].hint)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="process 1 of this machine has no GPU: there are 1"):
+        of_process(Choice("cuda", "found"), 1, 2)
+    with pytest.raises(ConfigError, match="one GPU, for 2 processes"):
+        of_process(Choice("cuda:0", "asked for"), 0, 2)
+    assert not current
+
+
+def test_a_process_that_sees_its_own_gpu_alone_takes_it(current: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with Slurm's --gpus-per-task=1."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    assert of_process(Choice("cuda", "found"), 3, 4).value == "cuda:0"
+    assert current == [0]
 
 
 KEPT = """

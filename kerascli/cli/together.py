@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from kerascli.cli.telling import say_error
+from kerascli.cli.telling import say_error, tell
 from kerascli.disk.files import read_bytes
 from kerascli.errors import ConfigError, FileRefused, Interrupted, KerasCliError, ProcessLost
 from kerascli.interrupts import Signalled, count_as_handled, end_with_parent
@@ -82,6 +82,7 @@ def _connected(device: str, timeout: float) -> Iterator["Processes | None"]:
         yield None
         return
     processes = _joined(world, device, timeout)
+    processes.tell = tell
     try:
         yield processes
     except (Exception, Signalled) as error:

@@ -33,7 +33,8 @@ class Replayed:
                 run(*arguments)
         cuda.current_stream().wait_stream(side)
         self._graph = cuda.CUDAGraph()
-        with cuda.graph(self._graph):
+        # Threads that load batches, or look whether sums of several processes have arrived, may go on meanwhile.
+        with cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._found = run(*arguments)
 
     def __call__(self, *flat: Tensor) -> Sequence[Tensor | None]:

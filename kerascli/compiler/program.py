@@ -11,7 +11,7 @@ from kerascli.compiler.compiling import Run, compiled, is_compiled
 from kerascli.compiler.cuda_graph import Replayed
 from kerascli.compiler.onednn_matmul import onednn_is_faster, use_onednn
 from kerascli.compiler.passes import simplify
-from kerascli.compiler.tracing import trace
+from kerascli.compiler.tracing import has_ordered, trace
 
 FlatRunner = Callable[[Sequence[Tensor], draws.Draws], Sequence[Tensor | None]]
 """Type of a function that runs a traced program: it takes inputs and random numbers, and returns the results."""
@@ -56,7 +56,7 @@ class Program:
         return self.arguments(inputs, draws.Draws(0, "compile", 0))
 
     def _runner(self, run: Run, inputs: Sequence[Tensor]) -> FlatRunner:
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and not has_ordered(self.code.graph):
             with torch.no_grad():
                 run = Replayed(run, self.arguments(inputs, draws.Draws(0, "capture", 0)), fixed=len(self.reads))
 

@@ -34,6 +34,14 @@ def trace(function: Callable[..., Any], inputs: Sequence[Tensor]) -> fx.GraphMod
     return fx.GraphModule(tracer.root, tracer.graph)
 
 
+def has_ordered(graph: fx.Graph) -> bool:
+    """Return True if a graph has operations with an argument `after`, which do more than compute tensors.
+
+    A CUDA graph must not contain them: it would repeat only the kernels of the call in which it was captured.
+    """
+    return any("after" in node.kwargs for node in graph.nodes)
+
+
 class _Tracer(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()

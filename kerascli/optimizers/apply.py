@@ -57,8 +57,8 @@ class FlatOptimizer:
         self._divided = divided
         self._norms = torch.zeros(len(weights), device=device)
         if divided is None:
-            places: Sequence[tuple[Sequence[int], Tensor | None]] = [(positions, None) for positions in grouped(weights)]
             elements = sum(parameter.numel() for _, parameter, _ in weights)
+            places: Sequence[tuple[Sequence[int], Tensor | None]] = [(each, None) for each in grouped(weights)]
         else:
             places, elements = divided.vectors, divided.elements
         self._positions = [positions for positions, _ in places]

@@ -15,7 +15,7 @@ from kerascli.data.base import Field, Learned
 from kerascli.data.pipeline.learned_state import known_columns, load_learned
 from kerascli.data.pipeline.prepare import Stages, no_stages, stages
 from kerascli.data.section import DataSpec
-from kerascli.device import choose_device, of_process, prepare_cpu, use_threads
+from kerascli.device import choose_device, prepare_cpu, use_threads
 from kerascli.errors import ConfigError, Fault, FileRefused, safe_text, suggestion
 from kerascli.model.ir.nodes import Model, View
 from kerascli.model.runtime.weights import lasting
@@ -24,6 +24,7 @@ from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checkpoint import checkpoint_facts, saved_weights
 from kerascli.training.checkpoint_files import training_tensors
 from kerascli.training.distributed.fsdp import division_of
+from kerascli.training.distributed.own_gpu import own_device
 from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.finite import nonfinite
 from kerascli.training.objectives.train_step import GraphStep
@@ -100,9 +101,7 @@ def open_run(
     config = open_recorded(record, progress=progress).with_data(data)
     learned = load_learned(record.preprocessing()) if config.data is not None else {}
     found = stages(config.data, learned) if config.data is not None else no_stages()
-    choice = choose_device(device)
-    choice = choice if processes is None else of_process(choice, processes.world.local_rank, processes.world.local_size)
-    chosen = torch.device(choice.value)
+    chosen = torch.device(own_device(choose_device(device), processes or ALONE).value)
     spec = config.describe(found.facts)
     weights, warnings = _weights(record, checkpoint)  # before there are others, since the file's bytes are as large
     divide = None if whole or processes is None else _division(spec, processes, chosen)

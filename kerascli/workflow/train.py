@@ -12,7 +12,7 @@ from kerascli.config.load import Config, Progress, open_recorded
 from kerascli.config.sections.phases import in_each
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.pipeline.learned_state import load_learned, save_learned
-from kerascli.device import Choice, Threads, choose_device, of_process, prepare_cpu, use_threads
+from kerascli.device import Choice, Threads, choose_device, prepare_cpu, use_threads
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.events import Began, Event, Note
 from kerascli.interrupts import deferred
@@ -25,6 +25,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint import checkpoint_facts
 from kerascli.training.checkpoint_files import part_file
+from kerascli.training.distributed.own_gpu import own_device
 from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.progress import Progress as Reached
 from kerascli.workflow.advice.advise import advise, notes
@@ -168,9 +169,7 @@ def _first_epoch(phases: list[Phase]) -> int:
 
 def _own_device(device: Choice, options: Options) -> Choice:
     """Return the device of this process: with several processes on a machine, each has its own GPU."""
-    if options.processes is None or options.processes.world.size == 1:
-        return device
-    return of_process(device, options.processes.world.local_rank, options.processes.world.local_size)
+    return own_device(device, options.processes or ALONE)
 
 
 def _beside(runner: PhaseRunner) -> Iterator[Event]:

@@ -55,8 +55,9 @@ class OutcomeVectors:
     def with_signals(self, signals: Sequence[float]) -> Tensor:
         """Write the processes' signals into their place, and return it."""
         place = self._added[-self._processes :]
-        if any(signals):
-            place.copy_(torch.tensor(signals, dtype=place.dtype))
+        for number, signal in enumerate(signals):
+            if signal:
+                place[number].fill_(signal)  # a copy of a tensor would wait for a GPU
         return place
 
     def zeros(self) -> "OutcomeVectors":

@@ -25,7 +25,7 @@ def _process_sum(x: Tensor, share: float, after: Tensor | None = None) -> Tensor
 
 @_process_sum.register_fake
 def _(x: Tensor, share: float, after: Tensor | None = None) -> Tensor:
-    return torch.empty_like(x)
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
 def _keep_share(ctx: Any, inputs: tuple[Tensor, float, Tensor | None], output: Tensor) -> None:

@@ -6,7 +6,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +13,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from kerascli.errors import ConfigError, Fault, ProcessLost, first_line
-from kerascli.training.distributed.reasons import HINT, Reasons, kept_by_launcher
+from kerascli.errors import ProcessLost
+from kerascli.training.distributed.gpu_watch import GpuWatch, Member
+from kerascli.training.distributed.meeting import meet
+from kerascli.training.distributed.reasons import Reasons, kept_by_launcher
 from kerascli.training.distributed.scattered_sum import even_bounds, fill_parts, scatter_sum
 from kerascli.training.distributed.timed_store import TimedStore, in_thread
-from kerascli.world import World, restarts_of
+from kerascli.world import World
 
 if TYPE_CHECKING:
     from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]
@@ -29,6 +30,8 @@ _SIGNALS, _WISHES = 256, 4
 """Numbers above that of every signal, and of every wish."""
 _SECONDS_TO_LOOK = 0.02
 """Time between two looks for the others' answers."""
+_SECONDS_TO_ABORT = 5.0
+"""Time that NCCL has to stop its kernels."""
 _STEPS_AHEAD = 4
 """Number of steps that a GPU's queue may hold before its processes wait for the oldest one's signals."""
 
@@ -55,6 +58,13 @@ class Processes:
         self._exchanges = 0
         self._known_signal: int | None = None
         self._unread: deque[tuple[Tensor, torch.cuda.Event]] = deque()
+        self._watch: GpuWatch | None = None
+        self.device = "cpu"
+        """Device of this process and its name, for run.json."""
+        self.record_loss: Callable[[str], None] = lambda reason: None
+        """Function that records that another process is gone, when this one cannot go on to do it."""
+        self.tell: Callable[[ProcessLost], None] = lambda error: None
+        """Function that prints an error, when this process ends where it is."""
         self.signal: Callable[[], int | None] = lambda: None
         """Function that returns the number of a signal that this process has received, or None."""
         self.wish: Callable[[], Wish] = lambda: Wish.NONE
@@ -74,31 +84,7 @@ class Processes:
         """
         if world.size == 1:
             return cls(world)
-        if not dist.is_available():
-            raise ConfigError("this torch is built without torch.distributed: it cannot run on several processes")
-        wait = timedelta(seconds=timeout)
-        for name in ("MASTER_ADDR", "MASTER_PORT"):
-            if name not in os.environ:
-                raise ConfigError(
-                    f"WORLD_SIZE is {world.size}, but {name} is not set",
-                    hint="start the processes with --processes N or torchrun; or unset WORLD_SIZE",
-                )
-        from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage]
-        from torch.distributed.rendezvous import rendezvous
-
-        def meet() -> "Store":
-            found, rank, size = next(iter(rendezvous("env://", timeout=wait)))
-            # The launcher's store has the keys of earlier starts; launchers that joined later count others of these.
-            store = PrefixStore(f"start/{restarts_of() if kept_by_launcher() else 0}", found)
-            store.set_timeout(wait)
-            backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
-            with _quiet_stdout():
-                dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
-            return store
-
-        with _lost(f"the {world.size} processes did not find each other"):
-            store = in_thread(meet)  # such that a signal ends the wait for others
-        joined = cls(world, PrefixStore("kerascli", store), timeout)
+        joined = cls(world, meet(world, device, timeout), timeout)
         assert joined._reasons is not None
         joined._reasons.listen()
         return joined
@@ -108,6 +94,8 @@ class Processes:
         if self._store is None or self._reasons is None:
             return
         self._reasons.end()
+        if self._watch is not None:
+            self._watch.end()
         with contextlib.suppress(RuntimeError):  # the work is done
             self._store.set(f"left/{self.world.rank}", "")
             until = time.monotonic() + _SECONDS_TO_LEAVE * (self.world.leads and not kept_by_launcher())
@@ -134,10 +122,11 @@ class Processes:
                 for work in waiting:
                     assert work is not None
                     work.wait()
+            self._sent()
 
     def added(self, tensor: Tensor) -> Tensor:
         """Return a tensor's sum over all processes."""
-        total = tensor.clone()
+        total = tensor.clone(memory_format=torch.contiguous_format)  # NCCL takes no other
         self.add([total])
         return total
 
@@ -146,12 +135,14 @@ class Processes:
         if self._store is not None:
             with self._heard():
                 scatter_sum(vector, bounds, self.world.rank)
+                self._sent()
 
     def fill_parts(self, vector: Tensor, bounds: Sequence[int]) -> None:
         """Give this process's part of a vector to all others, and take theirs, in place."""
         if self._store is not None:
             with self._heard():
                 fill_parts(vector, bounds, self.world.rank)
+                self._sent()
 
     def own_number(self) -> int:
         """Return the signal that this process has received, its wish, and if it has written, as one number."""
@@ -209,18 +200,22 @@ class Processes:
         found = [torch.empty_like(tensor) for _ in range(self.world.size)]
         with self._heard():
             dist.all_gather(found, tensor)
+            self._sent()
         return found
 
     def collect(self, tensor: Tensor) -> list[Tensor]:
         """Return on process 0 the tensors of all processes, in the order of ranks; on each other one without rows.
 
-        The tensors (rows, *) have one dtype; their shapes may differ.
+        The tensors (rows, *) have one dtype; their shapes may differ. They are sent from CPU to CPU: NCCL would connect
+        process 0 with each other one, and wait for ever for one that is gone.
         """
         if self._store is None:
             return [tensor]
         with self._heard():
+            self._sent()
+            tensor = tensor.to("cpu")
             if not self.world.leads:
-                dist.send(torch.tensor(tensor.shape, device=tensor.device), 0)
+                dist.send(torch.tensor(tensor.shape), 0)
                 if tensor.numel():
                     dist.send(_bytes_of(tensor.contiguous()), 0)
                 return [torch.empty_like(tensor[:0])]  # a view would keep the tensor in memory
@@ -234,8 +229,10 @@ class Processes:
         keys = [f"exchange/{self._exchanges}/{rank}" for rank in range(self.world.size)]
         with self._heard():
             self._store.set(keys[self.world.rank], json.dumps(value))
-            if _has_connections():
-                dist.barrier()  # fails at once if a process is gone, of which the store knows nothing
+            if (
+                dist.is_initialized()
+            ):  # by gloo: it fails at once if a process is gone, of which the store knows nothing
+                dist.all_reduce(torch.zeros(1))
             self._await(keys)
             # All have begun this exchange, so they have read the values of the one before, and its keys can go.
             self._store.remove(f"exchange/{self._exchanges - 1}/{self.world.rank}")
@@ -259,7 +256,11 @@ class Processes:
         if self._reasons is None:
             return True
         is_first = self._reasons.leave(str(error) if text is None else text, heard=isinstance(error, ProcessLost))
-        if _has_connections():
+        if self._watch is not None:
+            self._watch.end()
+            with contextlib.suppress(Exception):  # kernels that wait for others would keep this process at its exit
+                in_thread(_abort, _SECONDS_TO_ABORT)
+        elif dist.is_initialized():
             dist.destroy_process_group()  # the others get an error at once, where they wait for this one
         self._reasons.wait_for_others()
         self._reasons.end()
@@ -280,9 +281,32 @@ class Processes:
         """Raise ProcessLost if another process does not answer, with the reason that one of them gives."""
         try:
             yield
-        except RuntimeError:  # dist.DistError, and what gloo raises
+        except RuntimeError as error:  # dist.DistError, and what gloo raises
+            if _is_of_device(error):
+                raise
             assert self._reasons is not None
             raise self._reasons.found() from None
+
+    def watch_gpu(self, members: Sequence[Member], device: str) -> None:
+        """End this process from now on if it waits for another one that is gone, on its GPU `device`."""
+        assert self._store is not None
+        assert self._reasons is not None
+        self._watch = GpuWatch(
+            self.world, members, device, self._timeout, self._store, self._reasons, self._end_where_it_is
+        )  # fmt: skip
+        self._watch.start()
+
+    def _sent(self) -> None:
+        if self._watch is not None:
+            self._watch.sent()
+
+    def _end_where_it_is(self, lost: ProcessLost, is_first: bool) -> None:
+        """End this process, whose main thread cannot: it waits on its GPU, for work that will not be done."""
+        with contextlib.suppress(Exception):
+            self.record_loss(str(lost))
+        if is_first:
+            self.tell(lost)
+        os._exit(lost.exit_code)
 
 
 def _is_of_communication(error: RuntimeError) -> bool:
@@ -290,16 +314,22 @@ def _is_of_communication(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistError) or "gloo" in str(error).lower()
 
 
-def _has_connections() -> bool:
-    """Return True if the processes have connections that fail at once; NCCL waits for the device, maybe for ever."""
-    return dist.is_initialized() and "nccl" not in dist.get_backend_config()
+def _is_of_device(error: RuntimeError) -> bool:
+    """Return True for an error of a GPU (which any later call reports), or a lack of memory."""
+    is_cuda = str(error).startswith("CUDA error") and not isinstance(error, dist.DistError)
+    return is_cuda or isinstance(error, torch.OutOfMemoryError)
+
+
+def _abort() -> None:
+    group: Any = dist.group.WORLD
+    group.abort()
 
 
 def _received(like: Tensor, rank: int) -> Tensor:
     """Return the tensor that a process sends by `collect`, of the dtype and number of axes of `like`."""
-    shape = torch.empty(like.dim(), dtype=torch.int64, device=like.device)
+    shape = torch.empty(like.dim(), dtype=torch.int64)
     dist.recv(shape, rank)
-    found = torch.empty(shape.tolist(), dtype=like.dtype, device=like.device)
+    found = torch.empty(shape.tolist(), dtype=like.dtype)
     if found.numel():
         dist.recv(_bytes_of(found), rank)
     return found
@@ -307,28 +337,6 @@ def _received(like: Tensor, rank: int) -> Tensor:
 
 def _bytes_of(tensor: Tensor) -> Tensor:
     return tensor.view(-1).view(torch.uint8)
-
-
-@contextlib.contextmanager
-def _quiet_stdout() -> Iterator[None]:
-    """Context manager in whose block nothing reaches standard output: torch 2.8's gloo says there whom it has found."""
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        kept = os.dup(1)
-        os.dup2(nowhere.fileno(), 1)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 1)
-            os.close(kept)
-
-
-@contextlib.contextmanager
-def _lost(what: str) -> Iterator[None]:
-    """Turn torch's errors of communication into ProcessLost."""
-    try:
-        yield
-    except RuntimeError as error:  # dist.DistError, and what gloo raises
-        raise ProcessLost(Fault(f"{what} ({first_line(error)})", hint=HINT)) from None
 
 
 ALONE = Processes(World())

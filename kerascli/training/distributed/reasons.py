@@ -39,7 +39,10 @@ class Reasons:
         self._world = world
         self._store = store
         self._gone: list[int] = []
-        self._kept: ProcessLost | None = None
+        self.kept: ProcessLost | None = None
+        """First reason of a failure, once this process has heard of it."""
+        self.is_deaf = False
+        """True if the store does not answer any more."""
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -70,7 +73,7 @@ class Reasons:
             self._store.set(_ALARM, "")
             return is_first
         except RuntimeError:  # the store is gone, with the process or the launcher that kept it
-            return self._kept is None and self._world.rank <= 1
+            return self.kept is None and self._world.rank <= 1
 
     def wait_for_others(self) -> None:
         """Give the others time to ask for the reason, if the store ends with this process."""
@@ -96,8 +99,8 @@ class Reasons:
                 return self._first()
             self._gone = [rank for rank, key in enumerate(self._keys("alive")) if not self._store.has([key])]
         except RuntimeError:
-            if self._kept is not None:
-                return self._kept
+            if self.kept is not None:
+                return self.kept
             return _lost("the launcher" if kept_by_launcher() else f"process 0 of {self._world.size}")
         if not self._gone:
             return ProcessLost(Fault(f"the others did not wait for process {self._world.rank}", hint=HINT))
@@ -109,7 +112,7 @@ class Reasons:
         The process itself may be in a sum, of whose failure it learns when the others have ended; or in a long
         computation, after which nobody is left to tell it.
         """
-        with contextlib.suppress(RuntimeError):  # the store is gone
+        try:
             while not self._store.has([_ALARM]):
                 if self._ended.wait(_SECONDS_TO_ALARM):
                     return
@@ -117,8 +120,10 @@ class Reasons:
             while not self.are_there():
                 if self._ended.wait(_SECONDS_TO_LOOK):
                     return
-            self._kept = self._first()
+            self.kept = self._first()
             self._say("asked")
+        except RuntimeError:  # the store is gone
+            self.is_deaf = True
 
     def _first(self) -> ProcessLost:
         rank, text, heard = json.loads(self._store.get(_FIRST))

@@ -57,8 +57,8 @@ class Turns:
         `states` are those of batch `number`, which this process evaluated. Without a batch, a process gives the states
         of its last one, which are left out. Signals of all processes come with the states.
         """
-        own = torch.tensor([self._processes.own_number()], dtype=torch.int16, device=states[0].device)
-        signal = own.view(torch.uint8)
+        number_of_own, device = self._processes.own_number(), states[0].device
+        signal = torch.full((1,), number_of_own, dtype=torch.int16, device=device).view(torch.uint8)
         alone = self._size == 1
         sent = [signal] if alone else [*(state.contiguous().reshape(-1).view(torch.uint8) for state in states), signal]
         parts = self._processes.gather(torch.cat(sent))

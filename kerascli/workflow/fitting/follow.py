@@ -31,6 +31,7 @@ def follow(runner: PhaseRunner) -> None:
     If rank 0 is gone, record in its place how the run ended.
     """
     record = RunRecord(Path(runner.processes.exchange(None)[0]))
+    runner.processes.record_loss = record.finish_for_another
     try:
         with runner.processes.heard():
             _take_part(runner, record.checkpoints)
@@ -118,7 +119,8 @@ def checked_members(
     weights or data, since their work would not be parts of one.
     """
     own = {
-        "host": socket.gethostname(), "threads": torch.get_num_threads(), "python": platform.python_version(),
+        "host": socket.gethostname(), "device": processes.device,
+        "threads": torch.get_num_threads(), "python": platform.python_version(),
         "torch": torch.__version__, "kerascli": __version__,
         "config": sha256(config.encode()).hexdigest(), "data": sha256(json.dumps(data).encode()).hexdigest(),
         "weights": weights,
@@ -132,7 +134,7 @@ def checked_members(
                     f"{members[0]['host']}{_difference(name, member, members[0])}",
                     hint="all processes must have the same versions, config and data",
                 )
-    return [{name: member[name] for name in ("host", "threads", "python", "torch")} for member in members]
+    return [{name: member[name] for name in ("host", "device", "threads", "python", "torch")} for member in members]
 
 
 _KINDS = {

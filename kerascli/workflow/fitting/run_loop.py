@@ -31,6 +31,7 @@ from kerascli.workflow.memory import STOPS, stopped_by
 def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
     """Yield the events of a training from the runner's progress to its end, and of the evaluation on the test split."""
     try:
+        runner.processes.record_loss = lambda reason: record.finish("failed", reason=reason)
         runner.processes.exchange(str(record.path))
         with runner.processes.heard():
             yield from _phases(runner, record)

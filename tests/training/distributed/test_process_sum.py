@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 
+import pytest
 import torch
 from torch import Tensor
 
+from kerascli import draws
+from kerascli.compiler import program
 from kerascli.compiler.passes import simplify
+from kerascli.compiler.program import Program, trace_program
 from kerascli.compiler.tracing import trace
 from kerascli.training.distributed.process_sum import process_sum, without_others
 from kerascli.training.distributed.processes import Processes
@@ -63,6 +67,43 @@ def test_a_graph_keeps_all_sums_in_their_order() -> None:
         [gradient] = run(x)
         assert gradient.tolist() == [2 * (0.5 * 2 * 3 + 3) / 0.5, 2 * (0.5 * 2 * 5 + 3) / 0.5]
         assert not partner.given
+
+
+@pytest.mark.parametrize("mode", ["simplified", "compiled"])
+def test_a_program_with_sums_is_no_cuda_graph(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    """A CUDA graph repeats kernels alone: those of its capture, in which sums are those of this process."""
+    captured: list[object] = []
+
+    def captures(run: object, *_: object, **__: object) -> object:
+        captured.append(run)
+        return run
+
+    monkeypatch.setattr(program, "Replayed", captures)
+    monkeypatch.setattr(program, "compiled", lambda code, _: code.forward)
+    monkeypatch.setattr(Program, "device", torch.device("cuda:1"))
+    partner = Partner(10.0)
+    add, x = process_sum(partner), torch.ones(2)
+    with without_others():
+        sums, plain = (trace_program(each, [x]) for each in (lambda y: [add(y, 1.0) * 2], lambda y: [y * 2]))
+        run = getattr(sums, mode)([x])
+    assert not captured
+    [found] = run([x], draws.Draws(0, "train", 0))
+    assert found is not None
+    assert found.tolist() == [22.0, 22.0]
+    getattr(plain, mode)([x])
+    assert captured
+
+
+def test_a_sum_is_of_a_tensor_whose_elements_follow_each_other() -> None:
+    """NCCL takes no other; tracing must know it."""
+
+    class Strict(Partner):
+        def add(self, tensors: Sequence[Tensor], *, in_order: bool = False) -> None:
+            assert all(tensor.is_contiguous() for tensor in tensors)
+            super().add(tensors)
+
+    moved = torch.arange(6.0).view(2, 3).t()
+    assert process_sum(Strict(1.0))(moved, 1.0).tolist() == (moved + 1).tolist()
 
 
 def test_the_operation_is_what_torch_expects_of_one() -> None:

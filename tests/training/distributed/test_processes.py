@@ -184,4 +184,4 @@ def test_processes_that_would_train_different_models_are_refused(changed: dict[s
 
 def test_equal_processes_have_their_hosts_recorded() -> None:
     members = both(lambda each: follow.checked_members(each, "a", {"t.csv": "1"}))[0]
-    assert [set(member) for member in members] == [{"host", "threads", "python", "torch"}] * 2
+    assert [set(member) for member in members] == [{"host", "device", "threads", "python", "torch"}] * 2

@@ -1,0 +1,105 @@
+"""Each process has a GPU of its own, and says which; stand-ins replace torch.cuda."""
+
+import sys
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import distributed as dist
+
+from kerascli.device import Choice
+from kerascli.errors import ConfigError
+from kerascli.training.distributed import meeting, own_gpu
+from kerascli.training.distributed.gpu_watch import Member
+from kerascli.training.distributed.processes import ALONE, Processes
+from kerascli.world import World
+
+FOUND = Choice("cuda", "found")
+
+
+def devices_of(monkeypatch: pytest.MonkeyPatch, gpus: dict[str, str], choices: tuple[Choice, Choice]) -> list[Any]:
+    """Return the devices of two processes, here threads, or what is raised; `gpus` are ids of GPUs by device."""
+    named = {device: SimpleNamespace(name="H100", uuid=gpu) for device, gpu in gpus.items()}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", named.__getitem__)
+    monkeypatch.setattr(own_gpu, "of_process", lambda choice, rank, _: Choice(f"{choice.value}:{rank}", "found")
+        if choice.value == "cuda" else choice)  # fmt: skip
+    store = dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
+    found: list[Any] = [None, None]
+
+    def run(rank: int) -> None:
+        processes = Processes(World(rank, 2, rank, 2), store, 5.0)
+        processes.watch_gpu = lambda members, device: found.__setitem__(rank, (processes.device, members, device))
+        try:
+            own = own_gpu.own_device(choices[rank], processes)
+            found[rank] = (own.value, found[rank])
+        except ConfigError as error:
+            found[rank] = error
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def test_processes_know_each_other_by_machine_number_and_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = devices_of(monkeypatch, {"cuda:0": "a", "cuda:1": "b"}, (FOUND, FOUND))
+    for rank, (device, (name, members, watched)) in enumerate(found):
+        assert device == watched == f"cuda:{rank}"
+        assert name == f"cuda:{rank} (H100)"
+        assert [member.gpu for member in members] == ["a", "b"]
+        assert all(isinstance(member, Member) for member in members)
+
+
+def test_two_processes_with_one_gpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with CUDA_VISIBLE_DEVICES=0 for both, or a launcher that sets no LOCAL_RANK."""
+    for error in devices_of(monkeypatch, {"cuda:0": "a", "cuda:1": "a"}, (FOUND, FOUND)):
+        assert isinstance(error, ConfigError)
+        assert "processes 0 and 1 on" in str(error)
+        assert "have the same GPU" in str(error)
+
+
+def test_all_processes_have_gpus_or_none_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = Choice("cpu", "no GPU found")
+    for error in devices_of(monkeypatch, {"cuda:0": "a"}, (FOUND, cpu)):
+        assert isinstance(error, ConfigError)
+        assert "process 0 has a GPU, process 1 on" in str(error)
+    assert devices_of(monkeypatch, {}, (cpu, cpu)) == [("cpu", None)] * 2
+    assert own_gpu.own_device(Choice("cuda:1", "asked for"), ALONE).value == "cuda:1"
+
+
+def joined(monkeypatch: pytest.MonkeyPatch, device: str) -> list[tuple[Any, Any]]:
+    """Connect a process that trains on a device; return the calls of torch's functions."""
+    calls: list[tuple[Any, Any]] = []
+    store = dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
+    monkeypatch.setattr(
+        sys.modules["torch.distributed.rendezvous"], "rendezvous", lambda url, **_: iter([(store, 3, 8)])
+    )
+    monkeypatch.setattr(dist, "init_process_group", lambda *given, **named: calls.append((given, named)))
+    monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: pytest.fail("a GPU is used before a process has its own"))
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "1")
+    meeting.meet(World(3, 8, 3, 8), device, 100.0)
+    return calls
+
+
+def test_tensors_of_cpus_go_by_gloo_and_those_of_gpus_by_nccl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NCCL waits longer than the processes themselves, which say who does not answer."""
+    monkeypatch.setattr(dist, "is_nccl_available", lambda: True)
+    [(backend, named)] = joined(monkeypatch, "cuda")
+    assert backend == ("cpu:gloo,cuda:nccl",)
+    assert (named["rank"], named["world_size"], named["timeout"].total_seconds()) == (3, 8, 160.0)
+    assert "device_id" not in named  # it would connect GPUs before a process has been told that it has none
+    [(backend, named)] = joined(monkeypatch, "cpu")
+    assert backend == ("gloo",)
+    assert named["timeout"].total_seconds() == 100.0
+
+
+def test_a_torch_without_nccl_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dist, "is_nccl_available", lambda: False)
+    with pytest.raises(ConfigError, match="built without NCCL"):
+        joined(monkeypatch, "cuda")
+    assert joined(monkeypatch, "cpu")
