@@ -261,7 +261,8 @@ READERS = {
     "cli/app.py": "/dev/null in place of a stream that was closed",
     "cli/commands.py": "/dev/null in place of a pipe that was closed",
     "cli/init.py": "templates of the package",
-    "training/distributed/processes.py": "/dev/null in place of standard output, for what torch prints",
+    "training/distributed/meeting.py": "/dev/null in place of standard output, for what torch prints",
+    "training/distributed/gpu_watch.py": "the kernel's files",
     "data/datasets/mnist/__init__.py": "data of the package",
     "profiling/window.py": "a trace that torch wrote a moment ago",
 }
