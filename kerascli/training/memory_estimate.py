@@ -17,6 +17,7 @@ from kerascli.model.runtime.weights import Weight
 from kerascli.optimizers.several import Optimizers
 from kerascli.training.execution_mode import reason_not_to_trace
 from kerascli.training.forward_pass import Eager, ForwardPass
+from kerascli.training.heap import Heap
 from kerascli.training.objectives.train_step import TrainStepModule
 
 
@@ -44,9 +45,11 @@ class MemoryEstimate:
 _EAGER, _TRACED, _DIVIDED = 1.2, 1.4, 1.1
 """Memory of a pass on the CPU per byte of its tensors: kernels make copies, and malloc cannot use all that is free.
 
-Tracing adds small objects, which divide what is free. With FSDP large tensors are mapped apart: the kernels' copies are
-left. Measured by `python -m benchmarks.memory`.
+Tracing adds small objects, which divide what is free. With FSDP what malloc cannot use is counted apart, or nothing
+where large tensors' memory is returned: the kernels' copies are left. Measured by `python -m benchmarks.memory`.
 """
+_CONVOLUTIONS = 12 * 10**6
+"""Bytes of the libraries' code that convolutions load; without them, and with large tensors, it does not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +141,9 @@ def estimate_divided(
     states = sum(each.state_bytes for each in optimizers.by_name.values()) // processes
     each.module.train()
     is_returned = max(groups.sizes) >= LARGE_BYTES
-    scale = _DIVIDED if is_returned else _TRACED
-    peak = peak_bytes(lambda: Eager(each).run(batch), scale, is_returned=is_returned)
-    activations = max(0, peak - round(scale * parameters))
+    heap = None if is_returned or weights[0].tensor.device.type != "cpu" else Heap()
+    peak = peak_bytes(lambda: Eager(each).run(batch), _DIVIDED, is_returned=is_returned, heap=heap)
+    activations = max(0, peak - round(_DIVIDED * parameters))
     step = activations + groups.peak + parameters // processes  # its parts of the gradients
     return MemoryEstimate(own, states, 0, step, saving=own + states)
 
@@ -164,32 +167,38 @@ def evaluation_bytes(module: TrainStepModule, batch: Batch) -> int:
         return peak_bytes(lambda: module(batch), _EAGER)
 
 
-def peak_bytes(function: Callable[[], object], scale: float = 1.0, *, is_returned: bool = False) -> int:
+def peak_bytes(
+    function: Callable[[], object], scale: float = 1.0, *, is_returned: bool = False, heap: Heap | None = None
+) -> int:
     """Return the largest number of bytes, at any time, of the tensors that a function allocates, times `scale`.
 
     If malloc returns large tensors' memory to the system, that which a tensor has and nothing writes does not count.
+    With a heap, its size counts, which is more than its tensors need, and the code of convolutions.
     """
-    with draws.using(draws.Tape()), _LiveBytes(scale, is_returned=is_returned) as live:
+    with draws.using(draws.Tape()), _LiveBytes(scale, is_returned=is_returned, heap=heap) as live:
         result = function()
     del result
-    return live.peak
+    return live.peak + (_CONVOLUTIONS if heap is not None and live.has_convolutions else 0)
 
 
 class _LiveBytes(TorchDispatchMode):
     """Mode that counts the bytes of tensors that operations return, as long as anything refers to their memory."""
 
-    def __init__(self, scale: float, *, is_returned: bool) -> None:
+    def __init__(self, scale: float, *, is_returned: bool, heap: Heap | None) -> None:
         super().__init__()
         self._scale = scale
+        self._heap = heap
+        self.has_convolutions = False
         self._recurrent = _Recurrent(is_returned)
         self.peak = self._now = 0
-        self._sizes: dict[int, int] = {}
+        self._frees: dict[int, Callable[[], None]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for tensor in tree_leaves((args, kwargs or {})):
             if isinstance(tensor, Tensor):
                 self._add(tensor, 0)
         result = func(*args, **(kwargs or {}))
+        self.has_convolutions |= func is torch.ops.aten.convolution.default
         transient = 0
         if func is torch.ops.aten.mkldnn_rnn_layer.default and args[-1]:
             self._add(result[3], self._recurrent.workspace(result[0], args[0].shape[-1]))
@@ -205,14 +214,24 @@ class _LiveBytes(TorchDispatchMode):
         """Count the memory of a tensor, unless it is known: of an argument, or of another view of it."""
         storage = tensor.untyped_storage()
         key = id(storage)
-        if key not in self._sizes:
-            self._sizes[key] = size
-            self._now += size
-            self.peak = max(self.peak, self._now)
+        if key not in self._frees:
+            self._frees[key] = self._allocate(size)
             weakref.finalize(storage, self._forget, key)
 
     def _forget(self, key: int) -> None:
-        self._now -= self._sizes.pop(key)
+        self._frees.pop(key)()
+
+    def _allocate(self, size: int) -> Callable[[], None]:
+        """Count some bytes; return the function that frees them."""
+        piece = size if self._heap is None else self._heap.take(size)
+        self._now += piece
+        self.peak = max(self.peak, self._now if self._heap is None else self._heap.size)
+        return lambda: self._free(piece)
+
+    def _free(self, piece: int) -> None:
+        self._now -= piece
+        if self._heap is not None:
+            self._heap.give_back(piece)
 
 
 @dataclass(frozen=True, slots=True)
