@@ -177,6 +177,10 @@ def _end_stopped(case: Case, launched: Launched, result: Result) -> None:
         result.wrong.append("the stopped process goes on")
 
 
+_CODES = {"SIGTERM": 143, "raises": 2}
+"""Exit code of the processes that a failure of another one ends, if it can say why."""
+
+
 def _ended_before(case: Case, ended: Ended) -> bool:
     """Return True if the training was over before the failure had an effect."""
     if case.failure == "SIGTERM":
@@ -200,7 +204,7 @@ def _check(case: Case, ended: Ended, folder: Path, result: Result) -> None:
         return
     others = {code for rank, code in enumerate(ended.codes) if rank != case.rank}
     expected = {"SIGKILL": {-9}, "raises": {2}, "SIGTERM": {143}, "SIGSTOP": {5, -9}}[case.failure]
-    if ended.codes[case.rank] not in expected or others != {143 if case.failure == "SIGTERM" else 5}:
+    if ended.codes[case.rank] not in expected or others != {_CODES.get(case.failure, 5)}:
         wrong.append(f"exit codes {ended.codes}")
     _check_facts(case, json.loads((run / "run.json").read_text()), result)
     _check_files(run, wrong, swept=case.failure != "SIGSTOP" or case.rank > 0)

@@ -148,15 +148,14 @@ class Registry(Generic[C]):
         _REGISTRIES[kind] = self
 
     def register(self, cls: type[C], *, name: str | None = None, aliases: tuple[str, ...] = ()) -> type[C]:
-        """Register a class under its canonical name and aliases. Raises TypeError if a name is taken."""
+        """Register a class by name and aliases. Raises TypeError if one is taken, or the class lacks methods."""
         name = name or snake_case(cls.__name__)
         for spelling in (name, *aliases):
-            other = self._spelled.keys.setdefault(_key(spelling), name)
-            if other != name:
-                taken = self._classes[other]
+            taken = self._classes.get(self._spelled.keys.setdefault(_key(spelling), name))
+            if taken is not None:
                 raise TypeError(f"two {self.kind}s called '{spelling}': {_full_name(taken)} and {_full_name(cls)}")
-        if taken := self._classes.get(name):
-            raise TypeError(f"two {self.kind}s called '{name}': {_full_name(taken)} and {_full_name(cls)}")
+        if missing := sorted(getattr(cls, "__abstractmethods__", ())):
+            raise TypeError(f"the {self.kind} {cls.__name__} lacks {', '.join(f'{each}()' for each in missing)}")
         cls.component_name = name
         self._classes[name] = cls
         self._aliases[name] = aliases

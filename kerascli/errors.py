@@ -13,7 +13,7 @@ import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 Path = tuple[str | int, ...]
 """Path of keys and indices to a value in a config: ("model", "layers", 0, "dense", "units")."""
@@ -85,7 +85,7 @@ class Fault:
 class KerasCliError(Exception):
     """Base class of errors that a user can cause and repair; it holds error messages (`Fault`) with positions."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(self, fault: str | Fault | Iterable[Fault], *, hint: str | None = None) -> None:
         if isinstance(fault, str):
@@ -117,7 +117,14 @@ class TrainingStopped(KerasCliError):
 
 
 class ProcessLost(TrainingStopped):
-    """Error of a training run on several processes: one of them has ended, or does not answer."""
+    """Error of a training run on several processes: one of them has failed, has ended, or does not answer.
+
+    The exit code is that of the process that failed, if it said why, so that all end with the same one.
+    """
+
+    def __init__(self, fault: str | Fault | Iterable[Fault], *, exit_code: int = TrainingStopped.exit_code) -> None:
+        super().__init__(fault)
+        self.exit_code = exit_code
 
 
 class StorageError(KerasCliError):

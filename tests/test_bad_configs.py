@@ -204,6 +204,15 @@ def test_a_plugin_with_the_name_of_a_layer(tmp_path: Path, monkeypatch: pytest.M
     assert line.startswith("mine.py:4:1: error: plugin: TypeError: two layers called 'dense': kerascli.layers.core")
 
 
+def test_a_plugin_that_lacks_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from kerascli.callbacks.base import Callback, callback\n\n\n@callback()\nclass Quiet(Callback):\n    pass\n"
+    )
+    case = Case("", "", f"plugins: [mine.py]\n{GOOD['sections'].text}", (), (), "", 2)
+    (line,) = [text for text in said(refused(case, tmp_path, monkeypatch)).splitlines() if "error" in text]
+    assert line == "mine.py:4:1: error: plugin: TypeError: the callback Quiet lacks epoch_end()"
+
+
 def test_a_fault_of_a_base_is_shown_in_the_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "base.yaml").write_text(GOOD["sections"].text.replace("units:", "unit:"))
     error = refused(Case("", "", "extends: base.yaml\nfit: {epoch: 3}\n", (), (), "", 2), tmp_path, monkeypatch)

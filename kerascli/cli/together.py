@@ -10,12 +10,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kerascli.cli.telling import say_error, tell
-from kerascli.disk.files import read_bytes
+from kerascli.disk.files import memory_limit, read_bytes
+from kerascli.disk.storage import size_text
 from kerascli.errors import ConfigError, FileRefused, Interrupted, KerasCliError, ProcessLost
 from kerascli.interrupts import Signalled, count_as_handled, end_with_parent
 from kerascli.user_code import line_of_user_code
 from kerascli.workflow.fitting.options import Options
-from kerascli.world import World, launch_of, restarts_of, world_of
+from kerascli.world import PROCESS_BYTES, World, launch_of, restarts_of, world_of
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
@@ -42,7 +43,16 @@ def launch_if_asked(
     if processes is not None and processes > 1 and not several:
         from kerascli.cli.launching import launch
 
+        _refuse_too_many(processes)
         raise SystemExit(launch(processes, max_restarts or 0))
+
+
+def _refuse_too_many(processes: int) -> None:
+    """Raise ConfigError if this machine has no memory for so many processes: they would end it, not the command."""
+    memory = 2 * memory_limit()
+    if processes > (most := memory // PROCESS_BYTES):
+        text = f"--processes {processes}: each takes about {size_text(PROCESS_BYTES)} for Python and torch alone"
+        raise ConfigError(f"{text}, and this machine has {size_text(memory)}", hint=f"at most {most}, or more machines")
 
 
 _ALONE = "leave out --processes, and start it without a launcher"
@@ -64,9 +74,8 @@ def dealing(device: str, timeout: float) -> Iterator["Processes | None"]:
             if processes is not None:
                 processes.exchange(None)  # process 0 has then read what the others have sent
     except ProcessLost as error:  # its hint is to resume a training
-        raise ProcessLost(
-            replace(fault, hint="nothing was written; start it again") for fault in error.faults
-        ) from None
+        faults = [replace(fault, hint="nothing was written; start it again") for fault in error.faults]
+        raise ProcessLost(faults, exit_code=error.exit_code) from None
 
 
 @contextlib.contextmanager
@@ -81,9 +90,12 @@ def _connected(device: str, timeout: float) -> Iterator["Processes | None"]:
     if world.size == 1:
         yield None
         return
-    processes = _joined(world, device, timeout)
+    chosen, fault = _chosen(device)
+    processes = _joined(world, chosen, timeout)
     processes.tell = tell
     try:
+        if fault is not None:  # all processes may have it: it is reported once
+            raise fault
         yield processes
     except (Exception, Signalled) as error:
         code = _code_of_silent(error, processes)
@@ -93,13 +105,22 @@ def _connected(device: str, timeout: float) -> Iterator["Processes | None"]:
     processes.leave()
 
 
+def _chosen(device: str) -> tuple[str, KerasCliError | None]:
+    """Return the device that the processes use, and the error if there is none: they then meet on the CPU."""
+    from kerascli.device import choose_device
+
+    try:
+        return choose_device(device).value, None
+    except KerasCliError as error:
+        return "cpu", error
+
+
 def _joined(world: World, device: str, timeout: float) -> "Processes":
     """Return the processes that were started together, once they have found each other."""
-    from kerascli.device import choose_device
     from kerascli.training.distributed.processes import Processes
 
     try:
-        return Processes.join(world, choose_device(device).value, timeout=timeout)
+        return Processes.join(world, device, timeout=timeout)
     except Signalled as error:
         if world.leads:
             raise
@@ -113,15 +134,14 @@ def _code_of_silent(error: "Exception | Signalled", processes: "Processes") -> i
         processes.leave()
         return None if processes.world.leads else error.code
     if isinstance(error, KerasCliError):
-        return None if processes.is_first_to_fail(error) else error.exit_code
+        return None if processes.is_first_to_fail(error, error.exit_code) else error.exit_code
     if isinstance(error, Signalled):  # before the training: the others must not wait for this process
-        if processes.is_first_to_fail(error, "interrupted"):
+        if processes.is_first_to_fail(error, error.code, "interrupted"):
             say_error("error: interrupted")
         count_as_handled()
         return error.code
-    if processes.is_first_to_fail(error, f"{type(error).__name__}: {error}"):
-        return None
-    return 1 if line_of_user_code(error) is None else 2
+    code = 1 if line_of_user_code(error) is None else 2
+    return None if processes.is_first_to_fail(error, code, f"{type(error).__name__}: {error}") else code
 
 
 def interrupted_run(options: Options, config: Path | None) -> str | None:

@@ -31,10 +31,7 @@ from kerascli.training.memory_estimate import (
     without_memory,
 )
 from kerascli.workflow.fitting.binding import divided_rows, optimizers_of
-from kerascli.world import World, processes_here
-
-BASE = 330 * 10**6
-"""Memory of a process that has imported Python's and torch's libraries, and run an operation of each kind, in bytes."""
+from kerascli.world import PROCESS_BYTES, World, processes_here
 
 
 class NotEstimated(Exception):
@@ -99,7 +96,9 @@ def memory_lines(spec: RunSpec, prepared: PreparedData | None, processes: int) -
         "forward and backward pass": found.step, "saving": found.saving, "data": found.data,
     }  # fmt: skip
     shown = ", ".join(f"{name} {size_text(size)}" for name, size in parts.items() if size)
-    beside = f"beside {size_text(BASE)} for Python and torch" if choose_device().value == "cpu" else "on its GPU"
+    beside = (
+        f"beside {size_text(PROCESS_BYTES)} for Python and torch" if choose_device().value == "cpu" else "on its GPU"
+    )
     unread = "" if prepared is not None else "; the data was not read and is not counted"
     line = f"  memory of a process: about {size_text(found.total)} {beside} ({shown}){unread}"
     lines, warnings = [line], _shortage(found, processes)
@@ -134,7 +133,7 @@ def _shortage(found: MemoryEstimate, processes: int) -> list[Fault]:
         needed, there = found.total, torch.cuda.get_device_properties(0).total_memory
         has = f"a GPU of this machine has {size_text(there)}"
     else:
-        needed, there = found.total + BASE, 2 * memory_limit() // here
+        needed, there = found.total + PROCESS_BYTES, 2 * memory_limit() // here
         has = f"this machine has {size_text(there)}{f' for each of {here}' if here > 1 else ''}"
         if here == processes > 1:
             hint += f"; if not all {processes} run on one, set LOCAL_WORLD_SIZE to the number that do"

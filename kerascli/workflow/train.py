@@ -137,7 +137,7 @@ def resume(
         with deferred() as stop:
             runner.processes.signal = lambda: stop.number
             facts = {"device": device.value, "device_reason": device.reason, **_thread_facts(threads)}
-            record.begin({**facts, **_earlier_processes(known), **members})
+            record.begin({**facts, **_earlier_processes(known, runner.processes.world.size), **members})
             record.checkpoints.settle(runner.reached.step)
             record.history_writer.cut()  # to the length at the checkpoint: later epochs are trained again
             if sets or data is not None:
@@ -200,11 +200,13 @@ def _members(runner: PhaseRunner) -> dict[str, Any]:
     return {"processes": members, **launch}
 
 
-def _earlier_processes(known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an entry for run.json with the numbers of processes that trained a run so far; empty if always one."""
-    now = len(known.get("processes", [])) or 1
-    counts = [*known.get("earlier_process_counts", []), now]
-    return {"processes": [], "earlier_process_counts": counts} if max(counts) > 1 else {}
+def _earlier_processes(known: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """Return an entry for run.json with the numbers of processes that trained a run so far; empty if always one.
+
+    `size` is the number of processes that resume it.
+    """
+    counts = [*known.get("earlier_process_counts", []), len(known.get("processes", [])) or 1]
+    return {"processes": [], "earlier_process_counts": counts} if max(*counts, size) > 1 else {}
 
 
 def _share(config: Config, options: Options) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch.distributed as dist
 
 from kerascli.errors import ConfigError, Fault, ProcessLost, first_line
-from kerascli.training.distributed.reasons import HINT, kept_by_launcher
+from kerascli.training.distributed.reasons import kept_by_launcher
 from kerascli.training.distributed.timed_store import in_thread
 from kerascli.world import World, restarts_of
 
@@ -56,7 +56,8 @@ def meet(world: World, device: str, timeout: float) -> "Store":
         return PrefixStore("kerascli", in_thread(connect))  # a signal ends the wait for others
     except RuntimeError as error:  # dist.DistError, and what gloo raises
         text = f"the {world.size} processes did not find each other ({first_line(error)})"
-        raise ProcessLost(Fault(text, hint=HINT)) from None
+        hint = "start as many as WORLD_SIZE says, with the same MASTER_ADDR and a MASTER_PORT that is free"
+        raise ProcessLost(Fault(text, hint=hint)) from None
 
 
 @contextlib.contextmanager

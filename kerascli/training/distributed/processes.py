@@ -229,9 +229,7 @@ class Processes:
         keys = [f"exchange/{self._exchanges}/{rank}" for rank in range(self.world.size)]
         with self._heard():
             self._store.set(keys[self.world.rank], json.dumps(value))
-            if (
-                dist.is_initialized()
-            ):  # by gloo: it fails at once if a process is gone, of which the store knows nothing
+            if dist.is_initialized():  # by gloo, which fails at once if a process is gone: the store does not know it
                 dist.all_reduce(torch.zeros(1))
             self._await(keys)
             # All have begun this exchange, so they have read the values of the one before, and its keys can go.
@@ -248,14 +246,16 @@ class Processes:
                 raise RuntimeError("no answer")
             time.sleep(_SECONDS_TO_LOOK)
 
-    def is_first_to_fail(self, error: BaseException, text: str | None = None) -> bool:
+    def is_first_to_fail(self, error: BaseException, code: int, text: str | None = None) -> bool:
         """Return True if this process is the first of all to fail, and therefore the one that reports the error.
 
-        The others hear of it: they wait for this process no longer. `text` is the reason; default: the error's own.
+        The others hear of it: they wait for this process no longer, and end with the exit code `code`, too. `text` is
+        the reason; default: the error's own.
         """
         if self._reasons is None:
             return True
-        is_first = self._reasons.leave(str(error) if text is None else text, heard=isinstance(error, ProcessLost))
+        heard = isinstance(error, ProcessLost)
+        is_first = self._reasons.leave(str(error) if text is None else text, heard=heard, code=code)
         if self._watch is not None:
             self._watch.end()
             with contextlib.suppress(Exception):  # kernels that wait for others would keep this process at its exit

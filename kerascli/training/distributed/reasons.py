@@ -61,15 +61,15 @@ class Reasons:
         """Return True if a process has failed."""
         return self._store.has([_FIRST])
 
-    def leave(self, text: str, *, heard: bool) -> bool:
-        """Leave the reason why this process failed, and return True if it is the first one.
+    def leave(self, text: str, *, heard: bool, code: int = ProcessLost.exit_code) -> bool:
+        """Leave the reason why this process failed, and its exit code; return True if it is the first one.
 
         `heard` says that the reason is another process, which is gone.
         """
         try:
             self._store.timeout = _SECONDS_FOR_STORE
             self._say("asked", "alive")
-            is_first = self._store.set_first(_FIRST, json.dumps([self._world.rank, text, heard]))
+            is_first = self._store.set_first(_FIRST, json.dumps([self._world.rank, text, heard, code]))
             self._store.set(_ALARM, "")
             return is_first
         except RuntimeError:  # the store is gone, with the process or the launcher that kept it
@@ -126,8 +126,9 @@ class Reasons:
             self.is_deaf = True
 
     def _first(self) -> ProcessLost:
-        rank, text, heard = json.loads(self._store.get(_FIRST))
-        return ProcessLost(Fault(text, hint=HINT) if heard else f"process {rank} of {self._world.size} failed: {text}")
+        rank, text, heard, code = json.loads(self._store.get(_FIRST))
+        told = Fault(text, hint=HINT) if heard else f"process {rank} of {self._world.size} failed: {text}"
+        return ProcessLost(told, exit_code=code)
 
     def _say(self, *kinds: str) -> None:
         for kind in kinds:

@@ -10,7 +10,8 @@ import pytest
 from kerascli.workflow import fsdp_checks
 
 STEPS = (
-    "cnn/traced", "cnn/shards", "gan/traced", "synchronized/traced", "masked/eager", "clipped/eager", "zero/traced", "divided/fsdp",
+    "cnn/traced", "cnn/shards", "gan/traced", "synchronized/traced", "masked/eager", "clipped/eager", "zero/traced",
+    "divided/fsdp",
 )  # fmt: skip
 """Configs, each with its execution mode; `shards` are added in order."""
 

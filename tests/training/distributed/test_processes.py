@@ -42,7 +42,7 @@ def test_alone_nothing_is_sent() -> None:
     assert tensor.tolist() == [1.0, 1.0, 1.0]
     assert ALONE.exchange({"a": 1}) == [{"a": 1}]
     assert ALONE.gather(tensor)[0] is tensor
-    assert ALONE.is_first_to_fail(ConfigError("why"))
+    assert ALONE.is_first_to_fail(ConfigError("why"), 2)
 
 
 def test_values_are_exchanged_in_the_order_of_ranks() -> None:
@@ -51,7 +51,7 @@ def test_values_are_exchanged_in_the_order_of_ranks() -> None:
 
 
 def test_one_process_alone_reports_a_failure() -> None:
-    assert sorted(both(lambda each: each.is_first_to_fail(ConfigError("no such file")))) == [False, True]
+    assert sorted(both(lambda each: each.is_first_to_fail(ConfigError("no such file"), 2))) == [False, True]
 
 
 class Gone:
@@ -88,7 +88,7 @@ def test_a_process_that_leaves_makes_no_requests_to_the_store_any_more() -> None
 
 def test_a_process_that_fails_tells_the_one_that_waits() -> None:
     def work(each: Processes) -> object:
-        return each.is_first_to_fail(ConfigError("no such table")) if each.world.rank else each.exchange(1)
+        return each.is_first_to_fail(ConfigError("no such table"), 2) if each.world.rank else each.exchange(1)
 
     lost, is_first = both(work)
     assert is_first is True
@@ -107,7 +107,7 @@ def test_that_another_process_is_gone_is_told_on_in_the_words_of_the_first_who_n
     text = "process 3 of 4 ended without a reason, or stopped answering"
 
     def work(each: Processes) -> object:
-        return each.is_first_to_fail(ProcessLost(text)) if each.world.rank else each.exchange(1)
+        return each.is_first_to_fail(ProcessLost(text), 5) if each.world.rank else each.exchange(1)
 
     assert str(both(work)[0]) == text
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kerascli.runs.record import RunRecord
 from tests.support.processes import Ended, run_on
 from tests.training.distributed.configs import ALL
 
@@ -67,3 +68,4 @@ def test_a_run_continues_on_other_numbers_of_processes(folder: Path) -> None:
         options = ("--threads", "1", "--quiet", "--set", f"fit.epochs={epochs}")
         succeeded(run_on(processes, folder, ("train", "--resume", str(parts), *options)))
     assert bits(parts) == bits(run_of(folder, "whole"))
+    assert RunRecord(parts).facts()["earlier_process_counts"] == [1, 2, 4]
