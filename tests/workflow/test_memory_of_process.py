@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,9 @@ WEIGHTS = 4 * (64 * 256 + 256 * 16)
 
 @pytest.fixture(autouse=True)
 def _on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for module in (torch.cuda, torch.backends.mps):
+        absent = wraps(module.is_available)(lambda: False)  # torch's compiler asks for what it wraps
+        monkeypatch.setattr(module, "is_available", absent)
 
 
 def spec_of(folder: Path, text: str) -> RunSpec:

@@ -85,7 +85,7 @@ class Event:
 class Stream:
     """Queue of the GPU."""
 
-    priority = 0
+    priority = stream_id = device_index = device_type = 0
 
     def __init__(self, *_: object, **__: object) -> None:
         pass
