@@ -17,6 +17,8 @@ _FIRST = "failures/first"
 _ALARM = "failures/alarm"
 _SECONDS_TO_EXPLAIN = 1.5
 """Time that a process which fails has to say why, before the others report that it is gone."""
+_SECONDS_TO_ASK = 4.0
+"""Time that the others have to ask for the reason before the store ends; on a busy machine they are slow to."""
 _SECONDS_FOR_STORE = 2.0
 """Time that the store has to answer after a failure; the process that keeps it may be the one that is gone."""
 _SECONDS_TO_ALARM = 0.4
@@ -79,7 +81,7 @@ class Reasons:
         """Give the others time to ask for the reason, if the store ends with this process."""
         if not self._world.leads or kept_by_launcher():
             return
-        until = time.monotonic() + _SECONDS_TO_EXPLAIN
+        until = time.monotonic() + _SECONDS_TO_ASK
         with contextlib.suppress(RuntimeError):
             asked = [key for rank, key in enumerate(self._keys("asked")) if rank not in self._gone]
             while not self._store.has(asked) and time.monotonic() < until:
