@@ -71,7 +71,7 @@ class Reasons:
         try:
             self._store.timeout = _SECONDS_FOR_STORE
             self._say("asked", "alive")
-            is_first = self._store.set_first(_FIRST, json.dumps([self._world.rank, text, heard, code]))
+            is_first = self._store.set_first(_FIRST, json.dumps([self._world.rank, text, heard, code, self._gone]))
             self._store.set(_ALARM, "")
             return is_first
         except RuntimeError:  # the store is gone, with the process or the launcher that kept it
@@ -128,7 +128,7 @@ class Reasons:
             self.is_deaf = True
 
     def _first(self) -> ProcessLost:
-        rank, text, heard, code = json.loads(self._store.get(_FIRST))
+        rank, text, heard, code, self._gone = json.loads(self._store.get(_FIRST))
         told = Fault(text, hint=HINT) if heard else f"process {rank} of {self._world.size} failed: {text}"
         return ProcessLost(told, exit_code=code)
 
