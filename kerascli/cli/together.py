@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kerascli.cli.telling import say_error, tell
 from kerascli.disk.files import memory_limit, read_bytes
 from kerascli.disk.storage import size_text
-from kerascli.errors import ConfigError, FileRefused, Interrupted, KerasCliError, ProcessLost
+from kerascli.errors import ConfigError, FileRefused, Interrupted, KerasCliError, ProcessLost, TrainingStopped
 from kerascli.interrupts import Signalled, count_as_handled, end_with_parent
 from kerascli.user_code import line_of_user_code
 from kerascli.workflow.fitting.options import Options
@@ -133,6 +133,8 @@ def _code_of_silent(error: "Exception | Signalled", processes: "Processes") -> i
     if isinstance(error, Interrupted):  # process 0 has saved the run, and says so
         processes.leave()
         return None if processes.world.leads else error.code
+    if isinstance(error, TrainingStopped) and not isinstance(error, ProcessLost):
+        processes.let_leader_explain()
     if isinstance(error, KerasCliError):
         return None if processes.is_first_to_fail(error, error.exit_code) else error.exit_code
     if isinstance(error, Signalled):  # before the training: the others must not wait for this process

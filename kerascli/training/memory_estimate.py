@@ -33,7 +33,7 @@ class MemoryEstimate:
     step: int
     """Most that a forward and backward pass allocates at once: activations and new gradients; or what follows it."""
     saving: int
-    """Copy of the largest weight, made when a checkpoint is written; of the state, if each process writes a part."""
+    """Copy of the largest weight, made when a checkpoint is written; with FSDP, of the process's part of the state."""
     data: int = 0
     """Rows that are held in memory."""
 
@@ -155,9 +155,10 @@ def _of_pass(each: ForwardPass, batch: Batch, counts: PartCounts, device: torch.
     run, is_traced = Eager(each), reason_not_to_trace(each, device) is None
     scale = 1.0 if device.type != "cpu" else _TRACED if is_traced else _EAGER
     step = peak_bytes(lambda: run.run(batch), scale)
+    compared = gradients * is_traced  # the graph's gradients with the module's; their pieces are no room for vectors
     if counts.is_summed:  # a vector of the right form, a sum for each level of the tree of shards; new ones are packed
-        return gradients * counts.shards.bit_length(), max(step, 2 * gradients)
-    return gradients * is_traced, step  # the graph's gradients are compared with the module's
+        return compared + gradients * counts.shards.bit_length(), max(step, 2 * gradients)
+    return compared, step
 
 
 def evaluation_bytes(module: TrainStepModule, batch: Batch) -> int:

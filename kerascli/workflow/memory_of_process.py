@@ -65,8 +65,6 @@ def memory_estimate(spec: RunSpec, prepared: PreparedData | None, processes: int
                     PartCounts(processes, shards // processes),
                     evaluated if spec.fit.validates() else None,
                 )
-                if rows:  # written while the training goes on, from copies
-                    found = replace(found, saving=found.weights + found.optimizer)
         except (KerasCliError, NotEstimated):
             raise
         except Exception as error:  # whatever an operation raises that needs values

@@ -26,6 +26,9 @@ def optimizer_division_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
             if getattr(optimizer.rule, name) is not None:
                 text = f"{name} with shards and {_KEY}: parts of a norm are added, and the bits depend on the parts"
                 yield Fault(text, path, hint=f"use clipvalue, or remove {_KEY} or shards")
+        if not optimizer.rule.has_same_bits_in_parts:
+            text = f"this '{optimizer.rule.component_name}' takes powers, whose bits depend on the parts of {_KEY}"
+            yield Fault(text, path, hint=f"remove {_KEY} or shards")
 
 
 def optimizer_faults(spec: RunSpec, divider: str) -> Iterator[Fault]:

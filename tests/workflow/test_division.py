@@ -45,6 +45,7 @@ SYNCHRONIZED = "    - batch_normalization: {synchronized: true, name: norm}\n"
         ({"fit": ", shards: 3"}, "expected a power of two"),
         ({"fit": ", shards: 32"}, "must divide batch_size"),
         ({"fit": ", distribute: dpp"}, "did you mean 'ddp'"),
+        ({"fit": ", distribute: {dpp: {shard_optimizer_state: true}}"}, "did you mean 'ddp'"),
     ],
 )
 def test_what_cannot_be_divided_is_refused(tmp_path: Path, settings: dict[str, object], text: str) -> None:
@@ -77,6 +78,7 @@ ZERO = "{ddp: {shard_optimizer_state: true}}"
         ("compile.precision=mixed_float16", "dynamic loss scaling"),
         ("compile.optimizer={sgd: {clipnorm: 1}}", "clipnorm with shards and shard_optimizer_state"),
         ("compile.optimizer={adam: {global_clipnorm: 1}}", "global_clipnorm with shards and shard_optimizer_state"),
+        ("compile.optimizer={ftrl: {learning_rate_power: -0.3}}", "this 'ftrl' takes powers, whose bits depend"),
     ],
 )
 def test_optimizers_whose_state_cannot_be_divided_are_refused(tmp_path: Path, setting: str, text: str) -> None:
@@ -85,6 +87,13 @@ def test_optimizers_whose_state_cannot_be_divided_are_refused(tmp_path: Path, se
     with pytest.raises(ConfigError, match=text):
         check(path, sets=(setting,), flags=(), processes=2)
     assert check(path, sets=(setting,), flags=(), processes=1).lines  # one process divides nothing
+
+
+def test_another_distribution_replaces_that_of_the_config(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG.replace("LAYERS\n", "").replace("FIT", f", distribute: {ZERO}"))
+    lines = check(path, sets=("fit.distribute={fsdp: {reshard_after_forward: false}}",), flags=(), processes=1).lines
+    assert not any("ddp" in line for line in lines)
 
 
 def test_a_weight_without_axes_has_no_rows_to_divide(tmp_path: Path) -> None:

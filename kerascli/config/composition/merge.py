@@ -13,7 +13,7 @@ from kerascli.errors import Fault, Path, show
 
 IsComponent = Callable[[Path], bool]
 
-_PLACES = {("data", "source"), ("compile", "optimizer"), ("compile", "loss")}
+_PLACES = {("data", "source"), ("compile", "optimizer"), ("compile", "loss"), ("fit", "distribute")}
 _NAMED_PLACES = {("data", "inputs"), ("data", "targets"), ("data", "shared"), ("model", "shared"), ("compile", "loss")}
 """Config paths of the mappings in which every value is a component or pipeline, such as `data.inputs`."""
 _KEYS = ("activation", "learning_rate", "layer", "cell", "optimizer", "inner_optimizer")

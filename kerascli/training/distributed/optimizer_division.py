@@ -38,8 +38,8 @@ class Rows:
 def rows_of(named: Sequence[NamedWeight], size: int) -> list[Rows]:
     """Divide the rows of weights among `size` processes: all get about as many elements, and consecutive ones.
 
-    A part begins where a cache line does, counted from the start of the weight, such that kernels add the same elements
-    together as without a division. A weight with a constraint, which may depend on all of it, is one process's.
+    A part begins where a cache line does, counted from the start of the weight, as weights in a flat vector do. A
+    weight with a constraint, which may depend on all of it, is one process's.
     """
     ends = list(accumulate((parameter.numel() for _, parameter, _ in named), initial=0))
     found = []

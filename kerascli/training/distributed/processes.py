@@ -28,6 +28,8 @@ _SECONDS_TO_LEAVE = 10.0
 """Time that the others have to leave, before process 0 ends with the store."""
 _SIGNALS, _WISHES = 256, 4
 """Numbers above that of every signal, and of every wish."""
+_SECONDS_TO_SAVE = 4.0
+"""Time that process 0 has to save the last weights, before another process says why the training stops."""
 _SECONDS_TO_LOOK = 0.02
 """Time between two looks for the others' answers."""
 _SECONDS_TO_ABORT = 5.0
@@ -245,6 +247,11 @@ class Processes:
             if self._reasons.are_there() or time.monotonic() > until:
                 raise RuntimeError("no answer")
             time.sleep(_SECONDS_TO_LOOK)
+
+    def let_leader_explain(self) -> None:
+        """Wait a moment for process 0, which saves the weights, to say why all processes stop, as this one knows."""
+        if self._reasons is not None and not self.world.leads:
+            self._reasons.wait(_SECONDS_TO_SAVE)
 
     def is_first_to_fail(self, error: BaseException, code: int, text: str | None = None) -> bool:
         """Return True if this process is the first of all to fail, and therefore the one that reports the error.

@@ -63,6 +63,13 @@ class Reasons:
         """Return True if a process has failed."""
         return self._store.has([_FIRST])
 
+    def wait(self, seconds: float) -> None:
+        """Wait until a process has failed, for some seconds at most, or until the store is gone."""
+        until = time.monotonic() + seconds
+        with contextlib.suppress(RuntimeError):
+            while time.monotonic() < until and not self.are_there():
+                time.sleep(_SECONDS_TO_LOOK)
+
     def leave(self, text: str, *, heard: bool, code: int = ProcessLost.exit_code) -> bool:
         """Leave the reason why this process failed, and its exit code; return True if it is the first one.
 

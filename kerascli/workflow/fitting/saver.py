@@ -28,8 +28,8 @@ BATCH_SECONDS = 300.0
 class Saver:
     """Saves checkpoints of a training.
 
-    If FSDP divides the weights, each process has a saver and writes its parts of them. Process 0 decides by its clock
-    when to save, which the others learn with the sums of a step.
+    If the weights are divided, or the optimizer's states, each process has a saver and writes its parts of them.
+    Process 0 decides by its clock when to save, which the others learn with the sums of a step.
     """
 
     def __init__(
@@ -46,7 +46,8 @@ class Saver:
         self._checkpoints = checkpoints
         self._processes = processes
         ranges = trainer.ranges()
-        self._parts = PartWriter(checkpoints, ranges, processes) if ranges else None
+        divided = any(weight.part is not None for weight in trainer.weights)
+        self._parts = PartWriter(checkpoints, ranges, processes, copies=divided) if ranges else None
         self._saved_at = time.monotonic()
         self._has_saved = bool(checkpoints.steps())
         if ranges and processes.world.leads:
@@ -68,8 +69,8 @@ class Saver:
     ) -> list[Saved]:
         """Save the present state, also under the names `slots`; return the events of checkpoints that are complete now.
 
-        Parts of weights are written while the training goes on, unless `wait` is true. Raises TrainingStopped if a
-        value is NaN or infinite.
+        Parts of divided weights are written while the training goes on, unless `wait` is true. Raises TrainingStopped
+        if a value is NaN or infinite.
         """
         progress = self.progress
         refuse_bad_step(self.trainer, self.plan.steps, progress.epoch + 1)
@@ -83,7 +84,7 @@ class Saver:
                 done.append(saved)
             else:
                 self._parts.begin(Begun(saved, tensors, facts, slots))
-                done += self._parts.finished(wait=True) if wait else []
+                done += self._parts.finished(wait=True) if wait or not self._parts.copies else []
         self._saved_at, self._has_saved = time.monotonic(), True
         return done
 

@@ -49,6 +49,14 @@ def resumes_exactly(folder: Path) -> None:
     assert (run / "model.safetensors").read_bytes() == (run_in(folder, "whole") / "model.safetensors").read_bytes()
 
 
+def test_a_loss_that_is_no_number_is_told_by_process_0_which_keeps_the_weights(tmp_path: Path) -> None:
+    (tmp_path / "mlp.yaml").write_text("seed: 5\n" + MLP.replace("adam", "{sgd: 1.0e+30}"))
+    ended = run_on(2, tmp_path, ("train", "mlp.yaml", *OPTIONS))
+    assert ended.codes == [5, 5], ended.text
+    assert ended.text.count("error:") == 1, ended.text
+    assert "; the last finite weights are saved in" in ended.outputs[0]
+
+
 def pid_of(found: Launched, rank: int) -> int:
     pid = found.processes[rank].pid
     assert pid is not None
