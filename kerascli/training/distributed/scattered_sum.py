@@ -18,15 +18,35 @@ def even_bounds(length: int, size: int) -> list[int]:
 def scatter_sum(vector: Tensor, bounds: Sequence[int], rank: int) -> None:
     """Replace process `rank`'s part of a vector by the sum of all processes' vectors there; other parts stay.
 
-    Part `r` has the elements from `bounds[r]` to `bounds[r + 1]`. The sum is a balanced binary tree over the ranks, so
-    that it has the same bits as the sum of twice as many processes' halves. Raises RuntimeError, as torch does.
+    Part `r` has the elements from `bounds[r]` to `bounds[r + 1]`. If the number of processes is a power of two, the sum
+    is a balanced binary tree over the ranks: it has the bits of the sum of twice as many processes' halves. Two
+    processes exchange parts at a time, and no more of them are kept than the tree has levels. Raises RuntimeError, as
+    torch does.
     """
-    own = _part(vector, bounds, rank)
-    terms = [own if number == rank else torch.empty_like(own) for number in range(len(bounds) - 1)]
-    received = [dist.P2POp(dist.irecv, _bytes(terms[other]), other) for other in _others(bounds, rank)]
-    sent = [dist.P2POp(dist.isend, _bytes(_part(vector, bounds, other)), other) for other in _others(bounds, rank)]
-    _run([*received, *sent])
-    own.copy_(_tree_sum(terms))
+    size = len(bounds) - 1
+    sums = [_part(vector, bounds, rank)]
+    for number in range(1, size):
+        to, source = _partners(rank, number, size)
+        term = torch.empty_like(sums[0])
+        _run(
+            [
+                dist.P2POp(dist.irecv, _bytes(term), source),
+                dist.P2POp(dist.isend, _bytes(_part(vector, bounds, to)), to),
+            ]
+        )
+        sums.append(term)
+        while len(sums) > (number + 1).bit_count():  # terms so far, as a binary number: its ones are complete subtrees
+            right = sums.pop()
+            sums[-1].add_(right)
+    for term in sums[1:]:
+        sums[0].add_(term)
+
+
+def _partners(rank: int, number: int, size: int) -> tuple[int, int]:
+    """Return the ranks to which a process sends, and from which it receives, in exchange `number`."""
+    if size.bit_count() == 1:
+        return rank ^ number, rank ^ number
+    return (rank + number) % size, (rank - number) % size
 
 
 def fill_parts(vector: Tensor, bounds: Sequence[int], rank: int) -> None:
@@ -48,14 +68,6 @@ def _run(operations: Sequence[dist.P2POp]) -> None:
     there = [each for each in operations if each.tensor.numel()]
     for work in dist.batch_isend_irecv(there) if there else ():
         work.wait()
-
-
-def _tree_sum(terms: Sequence[Tensor]) -> Tensor:
-    """Return the sum of the first half plus that of the second, in place of the first term."""
-    if len(terms) == 1:
-        return terms[0]
-    middle = len(terms) // 2
-    return _tree_sum(terms[:middle]).add_(_tree_sum(terms[middle:]))
 
 
 def _part(vector: Tensor, bounds: Sequence[int], rank: int) -> Tensor:
