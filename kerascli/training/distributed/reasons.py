@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import signal
+import socket
 import threading
 import time
 
@@ -50,6 +52,7 @@ class Reasons:
 
     def listen(self) -> None:
         """Answer the alarm from now on, in a thread."""
+        self._store.set(f"pids/{self._world.rank}", json.dumps([socket.gethostname(), os.getpid()]))
         self._thread = threading.Thread(target=self.answer_alarm, daemon=True)
         self._thread.start()
 
@@ -107,6 +110,7 @@ class Reasons:
             if self.are_there():
                 return self._first()
             self._gone = [rank for rank, key in enumerate(self._keys("alive")) if not self._store.has([key])]
+            self._wake_gone()
         except RuntimeError:
             if self.kept is not None:
                 return self.kept
@@ -114,6 +118,15 @@ class Reasons:
         if not self._gone:
             return ProcessLost(Fault(f"the others did not wait for process {self._world.rank}", hint=HINT))
         return _lost(f"process{'es' * (len(self._gone) > 1)} {', '.join(map(str, self._gone))} of {self._world.size}")
+
+    def _wake_gone(self) -> None:
+        """Let processes of this machine go on that do not answer because they are stopped: they see that it is over."""
+        for key in (f"pids/{rank}" for rank in self._gone):
+            if self._store.has([key]):
+                host, pid = json.loads(self._store.get(key))
+                with contextlib.suppress(OSError):  # it has ended
+                    if host == socket.gethostname():
+                        os.kill(pid, signal.SIGCONT)
 
     def answer_alarm(self) -> None:
         """Wait for the alarm, answer that this process is alive, and keep the first reason. For a thread.
