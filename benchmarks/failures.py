@@ -165,13 +165,14 @@ def _result(case: Case, folder: Path, whole: bytes) -> Result:
 
 
 def _end_stopped(case: Case, launched: Launched, result: Result) -> None:
-    """Let the stopped process go on, which must end it; or kill it, as a launcher does."""
+    """Let the stopped process go on, if no other one has, which must end it; or kill it, as a launcher does."""
     process = launched.processes[case.rank]
     assert process.pid is not None
-    if case.seed % 2 or case.moment == "start":
-        os.kill(process.pid, signal.SIGKILL)
+    is_killed = case.seed % 2 or case.moment == "start"
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGKILL if is_killed else signal.SIGCONT)
+    if is_killed:
         return
-    os.kill(process.pid, signal.SIGCONT)
     process.join(END_SECONDS)
     if process.exitcode is None:
         result.wrong.append("the stopped process goes on")

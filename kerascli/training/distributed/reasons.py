@@ -52,7 +52,6 @@ class Reasons:
 
     def listen(self) -> None:
         """Answer the alarm from now on, in a thread."""
-        self._store.set(f"pids/{self._world.rank}", json.dumps([socket.gethostname(), os.getpid()]))
         self._thread = threading.Thread(target=self.answer_alarm, daemon=True)
         self._thread.start()
 
@@ -135,6 +134,7 @@ class Reasons:
         computation, after which nobody is left to tell it.
         """
         try:
+            self._store.set(f"pids/{self._world.rank}", json.dumps([socket.gethostname(), os.getpid()]))
             while not self._store.has([_ALARM]):
                 if self._ended.wait(_SECONDS_TO_ALARM):
                     return
