@@ -66,7 +66,7 @@ CONFIGS = {
 
 
 waits: list[str] = []
-"""What has waited for the GPU, beside operations."""
+"""Names of events, streams and devices that the CPU has waited for, apart from operations."""
 
 
 class Event:

@@ -23,7 +23,8 @@ from kerascli.workflow import fsdp_checks
 from kerascli.workflow.fitting import part_writer
 from kerascli.workflow.fitting.part_writer import Begun, PartWriter
 from kerascli.world import World
-from tests.support.processes import Ended, Launched, run_on
+from tests.support.processes import Launched, run_on
+from tests.training.distributed.ended_runs import run_of, succeeded
 
 GROUPS = """
 from kerascli.training.distributed import fsdp
@@ -123,15 +124,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def resume(run: Path, epochs: int) -> tuple[str, ...]:
     return ("train", "--resume", str(run), "--threads", "1", "--quiet", "--set", f"fit.epochs={epochs}")
-
-
-def succeeded(ended: Ended) -> None:
-    assert set(ended.codes) == {0}, ended.text
-
-
-def run_of(folder: Path, name: str) -> Path:
-    [found] = (folder / "runs").glob(f"*Z-{name}")
-    return found
 
 
 def history(run: Path) -> list[dict[str, str]]:

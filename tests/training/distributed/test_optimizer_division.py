@@ -1,6 +1,5 @@
 """Division of the optimizer's state among processes: whose rows are whose, and the same training as without."""
 
-import csv
 import math
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +18,8 @@ from kerascli.training.distributed.outcome_vectors import OutcomeVectors
 from kerascli.training.distributed.processes import Processes
 from kerascli.training.forward_pass import StepOutcome
 from kerascli.world import World
-from tests.support.processes import Ended, run_on
+from tests.support.processes import run_on
+from tests.training.distributed.ended_runs import bits, run_of, succeeded
 
 SHAPES = [(40, 20), (40,), (7, 3, 3, 3), (7,), (3, 33), (1,), (100, 1)]
 
@@ -168,20 +168,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     succeeded(run_on(2, folder, *on_two))
     return folder
-
-
-def succeeded(ended: Ended) -> None:
-    assert set(ended.codes) == {0}, ended.text
-
-
-def run_of(folder: Path, name: str) -> Path:
-    [found] = (folder / "runs").glob(f"*Z-{name}")
-    return found
-
-
-def bits(run: Path) -> tuple[bytes, list[dict[str, str]]]:
-    rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
-    return (run / "model.safetensors").read_bytes(), [{**row, "epoch_seconds": ""} for row in rows]
 
 
 def test_a_run_has_the_bits_of_one_process(folder: Path) -> None:

@@ -3,14 +3,14 @@
 So they have if the processes divide the optimizer's state.
 """
 
-import csv
 from pathlib import Path
 
 import pytest
 
 from kerascli.runs.record import RunRecord
-from tests.support.processes import Ended, run_on
+from tests.support.processes import run_on
 from tests.training.distributed.configs import ALL
+from tests.training.distributed.ended_runs import bits, run_of, succeeded
 
 OPTIONS = ("--threads", "1", "--device", "cpu", "--quiet")
 DIVIDED = ("--set", "fit.distribute={ddp: {shard_optimizer_state: true}}")
@@ -28,21 +28,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     commands = [("train", f"{name}.yaml", "--name", f"{name}-divided", *OPTIONS, *DIVIDED) for name in ALL]
     succeeded(run_on(4, folder, *commands))
     return folder
-
-
-def succeeded(ended: Ended) -> None:
-    assert set(ended.codes) == {0}, ended.text
-
-
-def run_of(folder: Path, name: str) -> Path:
-    [found] = (folder / "runs").glob(f"*Z-{name}")
-    return found
-
-
-def bits(run: Path) -> tuple[bytes, list[dict[str, str]]]:
-    """Return the weights' file and the history, without the durations."""
-    rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
-    return (run / "model.safetensors").read_bytes(), [{**row, "epoch_seconds": ""} for row in rows]
 
 
 @pytest.mark.parametrize("name", ALL)
