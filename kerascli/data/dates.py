@@ -46,13 +46,13 @@ class Step:
         ).astype(np.int64):
             text = f"{counted(count, 'date')} after {time.astype('datetime64[s]')}, {self} apart, go past the year 9999"
             raise DataError(text, hint="dates are written with years of four digits; forecast fewer rows")
-        steps = np.arange(1, count + 1)
+        steps = np.arange(1, count + 1) * np.timedelta64(size, unit)
         if not self.months:
-            return time + steps * np.timedelta64(self.micros, "us")
+            return time + steps
         month = time.astype("datetime64[M]")
-        months = month + steps * self.months
+        months = month + steps
         if self.month_ends:
-            days = (months + 1).astype("datetime64[D]") - np.timedelta64(1, "D")
+            days = (months + np.timedelta64(1, "M")).astype("datetime64[D]") - np.timedelta64(1, "D")
             return days.astype("datetime64[us]") + (time - time.astype("datetime64[D]"))
         return months.astype("datetime64[us]") + (time - month.astype("datetime64[us]"))
 
@@ -90,7 +90,7 @@ class Dates:
         into = days - months.astype("datetime64[D]")
         if (into == into[0]).all() and int(into[0].astype(np.int64)) < 28:
             return Step(months=int(apart[0]))
-        is_end = (days + 1).astype("datetime64[M]") > months
+        is_end = (days + np.timedelta64(1, "D")).astype("datetime64[M]") > months
         return Step(months=int(apart[0]), month_ends=True) if is_end.all() else None
 
     def first_disorder(self) -> int | None:

@@ -179,7 +179,9 @@ CASES = [
         "[3, 5]", "[8, 9], 'nearest'", "[7, 4], interpolation='bicubic'", "[2, 3], antialias=true",
         "[4, 4], crop_to_aspect_ratio=true", "[4, 4], pad_to_aspect_ratio=true, fill_value=0.5",
         "[3, 2], 'bicubic', true")),
-    "image.resize(d[0], [3, 5])", "image.resize(cast(d * 100, 'int32'), [3, 5])",
+    "image.resize(d[0], [3, 5])",
+    # integers are rounded: these sizes leave no exact tie, which the order of a sum (the processor's) would decide
+    "image.resize(cast(d[:, :3, :5] * 100, 'int32'), [5, 3])",
     "image.resize(saturate_cast(d * 300, 'uint8'), [6, 9], 'bicubic')",
     "image.rgb_to_grayscale(rgb)", "image.rgb_to_grayscale(d[..., :1])", "image.rgb_to_hsv(rgb)",
     "image.hsv_to_rgb(rgb)", "image.rgb_to_hsv(rgb[0])", "image.rgb_to_grayscale(cast(rgb * 200, 'int32'))",
@@ -195,7 +197,7 @@ CASES = [
     "image.ssim(d[0], d[1], filter_size=4)",
     *(f"image.affine_transform(rgb, {more})" for more in (
         "[[1, 0, 0.5, 0, 1, -0.5, 0, 0], [0.5, 0, 1, 0.3, 1, 0, 0, 0]]",
-        "[[1, 0.2, -0.7, -0.1, 0.9, 0.3, 0, 0], [1, 0, 0.7, 0, 2, 0.3, 0, 0]], 'nearest'")),
+        "[[1, 0.2, -0.63, -0.1, 0.9, 0.37, 0, 0], [1, 0, 0.7, 0, 2, 0.3, 0, 0]], 'nearest'")),
     *(f"image.affine_transform(rgb[:1], [1.5, 0.3, -1.7, -0.4, 1.9, -1.3, 0, 0], fill_mode='{mode}', fill_value=0.3)"
       for mode in ("constant", "nearest", "wrap", "mirror", "reflect")),
     "image.affine_transform(rgb[0], [1, 0, 0.5, 0, 1, 0.25, 0, 0])",
@@ -206,7 +208,7 @@ CASES = [
     "image.map_coordinates(i, [[0.2, 0.7], [1.5, 2.4]], order=1)",
     *(f"image.scale_and_translate(d, [2, 5, 7, 8], [1.3, 0.7], [0.4, -0.6], [1, 2], '{method}'{more})"
       for method in ("linear", "cubic", "lanczos3", "lanczos5") for more in ("", ", antialias=false")),
-    "image.scale_and_translate(cast(d * 100, 'int32'), [2, 3, 6, 8], [0.8], [0.1], [1], 'bilinear')",
+    "image.scale_and_translate(cast(d * 100, 'int32'), [2, 3, 6, 8], [0.7], [0.13], [1], 'bilinear')",
 ]  # fmt: skip
 
 
